@@ -1,0 +1,23 @@
+// `npm run build`: compile src to dist, then copy what tsc leaves behind (schemas of executors and generators, template files).
+import { execFileSync } from 'node:child_process';
+import { chmodSync, cpSync, existsSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const require = createRequire(import.meta.url);
+rmSync(join(root, 'dist'), { recursive: true, force: true });
+execFileSync(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json')], {
+  stdio: 'inherit',
+});
+
+const asset = /(?:^|[\\/])schema\.json$|[\\/]files[\\/]/;
+cpSync(join(root, 'src'), join(root, 'dist'), {
+  recursive: true,
+  filter: (source) => !/\.[a-zA-Z]+$/.test(source) || asset.test(source),
+});
+for (const bin of ['nx-igvm', 'igvmfilegen']) {
+  const file = join(root, 'dist', 'cli', `${bin}.js`);
+  if (existsSync(file)) chmodSync(file, 0o755);
+}

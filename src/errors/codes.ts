@@ -1,0 +1,29 @@
+import { BOOT_CODES } from './codes/boot';
+import { CLI_CODES } from './codes/cli';
+import { ENDORSEMENT_CODES } from './codes/endorsement';
+import { FILE_CODES } from './codes/file';
+import { FORMAT_CODES } from './codes/format';
+import { LOADER_CODES } from './codes/loader';
+import { MANIFEST_CODES } from './codes/manifest';
+import { NX_CODES } from './codes/nx';
+
+/** What docs/errors.md says of a code: the usual cause, and what the user should do. One sentence each. */
+export interface ErrorInfo {
+  readonly cause: string;
+  readonly cure: string;
+}
+
+/** Every user-visible error code. docs/errors.md is generated from this table. */
+export const ERROR_CODES = {
+  ...FILE_CODES,
+  ...FORMAT_CODES,
+  ...MANIFEST_CODES,
+  ...LOADER_CODES,
+  ...ENDORSEMENT_CODES,
+  ...BOOT_CODES,
+  ...CLI_CODES,
+  ...NX_CODES,
+} as const satisfies Record<string, ErrorInfo>;
+
+/** A key of {@link ERROR_CODES}. */
+export type ErrorCode = keyof typeof ERROR_CODES;

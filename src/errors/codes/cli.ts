@@ -1,0 +1,9 @@
+import type { ErrorInfo } from '../codes';
+
+/** The command line (src/cli). */
+export const CLI_CODES = {
+  USAGE: {
+    cause: 'The command line has an option or argument that does not fit.',
+    cure: 'See --help.',
+  },
+} as const satisfies Record<string, ErrorInfo>;

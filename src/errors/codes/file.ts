@@ -1,0 +1,18 @@
+import type { ErrorInfo } from '../codes';
+
+/** Reading and writing files (src/files). */
+export const FILE_CODES = {
+  FILE_UNREADABLE: {
+    cause: 'A file that the build needs does not exist, is a directory, or may not be read.',
+    cure: 'Check the path and its permissions.',
+  },
+  FILE_CHANGED: {
+    cause: 'A file became shorter or longer while it was being read.',
+    cure: 'Build again when nothing writes to the file any more.',
+  },
+  FILE_UNWRITABLE: {
+    cause:
+      'An output could not be written: the folder is missing or read-only, the disk is full, or the path is a directory.',
+    cure: 'Check the output path, its permissions and the free space.',
+  },
+} as const satisfies Record<string, ErrorInfo>;

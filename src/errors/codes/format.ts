@@ -1,0 +1,21 @@
+import type { ErrorInfo } from '../codes';
+
+/** The IGVM file format (src/igvm). */
+export const FORMAT_CODES = {
+  IGVM_MALFORMED: {
+    cause: 'The file is not a valid IGVM file: a header, offset, size or count contradicts the format.',
+    cure: 'Check that the file is an IGVM file and was copied whole; build it again if it was.',
+  },
+  IGVM_UNSUPPORTED: {
+    cause: 'The file uses a part of the IGVM format that this version does not know.',
+    cure: 'Use a newer nx-igvm, or a file without that part.',
+  },
+  IGVM_TOO_LARGE: {
+    cause: 'The image needs more than 4 GiB: the format addresses file data with 32 bits.',
+    cure: 'Use a smaller initrd or fewer memory pages.',
+  },
+  IGVM_INVALID: {
+    cause: 'The headers contradict each other or the rules of the format.',
+    cure: 'Correct the part of the image that the message names.',
+  },
+} as const satisfies Record<string, ErrorInfo>;

@@ -1,0 +1,61 @@
+import { ERROR_CODES, type ErrorCode } from './codes';
+
+/** Where a failure lies. Every field is optional; name all that are known. */
+export interface ErrorWhere {
+  /** Path of the file, as the user named it or relative to the workspace; shown as is. */
+  file?: string;
+  /** 1-based line in `file`. */
+  line?: number;
+  /** 1-based column in `file`, in UTF-16 code units. */
+  column?: number;
+  /** JSON path from the document's root, for example `guest_configs[0].image.linux`. */
+  jsonPath?: string;
+  /** Byte offset in `file`. */
+  offset?: number;
+  /** GPA range in bytes, end exclusive. */
+  gpa?: { start: number; end: number };
+}
+
+const hex = (value: number): string => `0x${value.toString(16)}`;
+
+/**
+ * The one error type for everything a user or an input file can cause. `message` is one sentence without the place;
+ * `format()` adds the place and the cure. Anything else that is thrown is a bug and keeps its stack trace.
+ */
+export class IgvmError extends Error {
+  override readonly name = 'IgvmError';
+
+  constructor(
+    /** Stable code, listed with cause and cure in docs/errors.md. */
+    readonly code: ErrorCode,
+    message: string,
+    readonly where: ErrorWhere = {},
+    options?: { cause?: unknown },
+  ) {
+    super(message, options);
+  }
+
+  /** The same error with more of its place known; what was already known stays. */
+  at(where: ErrorWhere): IgvmError {
+    return new IgvmError(this.code, this.message, { ...where, ...this.where }, { cause: this.cause });
+  }
+
+  /** `file:line:column: message (place) [CODE]` followed by the cure on a line of its own. */
+  format(): string {
+    const { file, line, column, jsonPath, offset, gpa } = this.where;
+    const position = line === undefined ? '' : `:${line}${column === undefined ? '' : `:${column}`}`;
+    const prefix = file === undefined ? '' : `${file}${position}: `;
+    const places = [
+      jsonPath === undefined ? '' : `at ${jsonPath}`,
+      offset === undefined ? '' : `byte offset ${hex(offset)}`,
+      gpa === undefined ? '' : `GPA ${hex(gpa.start)}-${hex(gpa.end)}`,
+    ].filter((place) => place !== '');
+    const place = places.length === 0 ? '' : ` (${places.join(', ')})`;
+    return `${prefix}${this.message}${place} [${this.code}]\n  ${ERROR_CODES[this.code].cure}`;
+  }
+}
+
+/** Throws a bug, not a user's mistake: a state that our own code must never reach. */
+export function unreachable(what: string): never {
+  throw new Error(`bug in nx-igvm: ${what}`);
+}

@@ -1,0 +1,104 @@
+/**
+ * The manifest after validation: what loaders get. The zod schemas in this folder infer exactly these types (a type
+ * test beside them holds the two together); this file has no imports so that everything may use it.
+ * Source of the shape: openvmm vm/loader/igvmfilegen_config/src/lib.rs; `name`, `resources`, `$schema` and the last
+ * three keys of a linux image are ours (docs/manifest.md).
+ */
+export interface Manifest {
+  name?: string;
+  guest_arch: 'x64' | 'aarch64';
+  guest_configs: GuestConfig[];
+  resources?: Partial<Record<ResourceName, Resource>>;
+}
+
+export interface GuestConfig {
+  /** u32. */
+  guest_svn: number;
+  /** 0 or 2. */
+  max_vtl: number;
+  isolation_type: IsolationType;
+  image: Image;
+}
+
+export type IsolationType =
+  | 'none'
+  | { vbs: { enable_debug: boolean } }
+  | { snp: SnpIsolation }
+  | { tdx: { enable_debug: boolean; sept_ve_disable: boolean } };
+
+export interface SnpIsolation {
+  shared_gpa_boundary_bits?: number | null;
+  /** u64. */
+  policy: bigint;
+  enable_debug: boolean;
+  injection_type: 'normal' | 'restricted';
+  /** Default "disabled". */
+  secure_avic: 'enabled' | 'disabled';
+}
+
+export type Image =
+  | 'none'
+  | { uefi: { config_type: 'none' | 'igvm' } }
+  | { openhcl: OpenhclImage }
+  | { linux: DirectLinuxImage }
+  | { snp_linux_direct: SnpLinuxDirectImage };
+
+export interface LinuxImage {
+  use_initrd: boolean;
+  command_line: string;
+}
+
+export interface DirectLinuxImage extends LinuxImage {
+  /** Who supplies memory map and command line. Default "vmm". */
+  boot_data: 'vmm' | 'embedded';
+  /** Bytes. */
+  memory_size?: number;
+  processor_count?: number;
+}
+
+export interface OpenhclImage {
+  /** Default "". */
+  command_line: string;
+  /** Default false. */
+  static_command_line: boolean;
+  /** Page number; absent: relocatable. u64. */
+  memory_page_base?: bigint | null;
+  /** u64. */
+  memory_page_count: bigint;
+  /** Default false. */
+  uefi: boolean;
+  linux?: LinuxImage | null;
+  /** Default undefined. The manifest's JSON is the wire form; see product-policy.ts. */
+  product_policy?: ProductPolicy | null;
+}
+
+export interface SnpLinuxDirectImage {
+  linux: LinuxImage;
+  /** u32, not 0. */
+  processor_count: number;
+  /** u64, not 0. */
+  memory_page_count: bigint;
+  /** Address bit, u8. */
+  c_bit_position: number;
+}
+
+/** Refined in product-policy.ts beside the schema. */
+export type ProductPolicy = Record<string, unknown>;
+
+export const RESOURCE_NAMES = [
+  'uefi',
+  'underhill_kernel',
+  'openhcl_boot',
+  'underhill_initrd',
+  'underhill_sidecar',
+  'linux_kernel',
+  'linux_initrd',
+] as const;
+
+export type ResourceName = (typeof RESOURCE_NAMES)[number];
+
+/** A resource as written in the manifest. */
+export type Resource =
+  | string
+  | { path: string; sha256?: string }
+  | { project: string; target: string; path: string; sha256?: string };

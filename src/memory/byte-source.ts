@@ -1,0 +1,70 @@
+import { IgvmError, unreachable } from '../errors/igvm-error';
+
+/**
+ * Bytes that can be read without being held: a region of a file, bytes in memory, or bytes that are only known late.
+ * Reading is synchronous: a page-cache read is a memory copy, and a synchronous format library stays simple.
+ */
+export interface ByteSource {
+  /** Size in bytes, known before anything is read. */
+  readonly size: number;
+  /**
+   * Fills all of `target` from `offset` (bytes).
+   * @throws IgvmError FILE_CHANGED when the source ends early, FILE_UNREADABLE when it can't be read.
+   */
+  read(offset: number, target: Uint8Array): void;
+  /**
+   * Awaited before the first read, for bytes that depend on pages streamed earlier (OpenHCL's page hashes, an
+   * initrd's CRC32). The streaming pass calls it after all earlier runs have been observed.
+   */
+  ready?(): Promise<void>;
+  /**
+   * The bytes are known only when every page has been streamed (a CoRIM holds the launch digest). The writer leaves a
+   * hole of `size` bytes and fills it last; such a source never takes part in deduplication.
+   */
+  readonly late?: boolean;
+}
+
+/** A source over bytes in memory; the bytes are not copied and must not change. */
+export function bytesSource(bytes: Uint8Array): ByteSource {
+  return {
+    size: bytes.length,
+    read(offset, target) {
+      checkRange(bytes.length, offset, target.length);
+      target.set(bytes.subarray(offset, offset + target.length));
+    },
+  };
+}
+
+/** No bytes. As page content it means *empty* pages: no file data, offset 0 in the file. */
+export const EMPTY_SOURCE: ByteSource = bytesSource(new Uint8Array(0));
+
+/** The part of `source` from `offset` on, `size` bytes. Both are checked against the source. */
+export function regionSource(source: ByteSource, offset: number, size: number): ByteSource {
+  checkRange(source.size, offset, size);
+  if (offset === 0 && size === source.size) return source;
+  return {
+    size,
+    read(at, target) {
+      checkRange(size, at, target.length);
+      source.read(offset + at, target);
+    },
+    ready: source.ready?.bind(source),
+    late: source.late,
+  };
+}
+
+/** All bytes of a source in memory. For small sources only; `limit` (bytes) guards against hostile sizes. */
+export function readAll(source: ByteSource, limit: number): Uint8Array {
+  if (source.size > limit) {
+    throw new IgvmError('IGVM_MALFORMED', `expected at most ${limit} bytes of data but there are ${source.size}`);
+  }
+  const bytes = new Uint8Array(source.size);
+  source.read(0, bytes);
+  return bytes;
+}
+
+function checkRange(size: number, offset: number, length: number): void {
+  if (!(offset >= 0 && length >= 0 && offset + length <= size)) {
+    unreachable(`read of ${length} bytes at ${offset} of a source of ${size}`);
+  }
+}

@@ -1,0 +1,22 @@
+import type { PageAcceptance } from '../igvm/page-data';
+import type { VpContextDirective } from '../igvm/model';
+import type { VpRegister, VpRegisterName } from './vp-register';
+
+/** What a finished VP context becomes: pages of the guest (TDX reset vector, SNP VMSA), or a directive of its own. */
+export type VpContextPart =
+  | { kind: 'pages'; pageBase: number; pageCount: number; acceptance: PageAcceptance; data: Uint8Array }
+  | { kind: 'directive'; directive: VpContextDirective };
+
+/** Collects the BSP's registers and turns them into one platform's VP context. One file per platform beside this one. */
+export interface VpContextBuilder {
+  /** Name for messages: "native", "VBS", "SNP", "TDX". */
+  readonly label: string;
+  /** Whether the context has a place for the register. A loader asks before it sets what it can do without. */
+  canHold(name: VpRegisterName): boolean;
+  /** @throws IgvmError REGISTER_UNSUPPORTED naming the register when the context can't hold it or its value. */
+  setRegister(register: VpRegister): void;
+  /** First page number of the memory that the context may use for itself. */
+  setContextPage(pageBase: number): void;
+  /** The context's parts, in the order in which they are imported. Called once. */
+  finish(): VpContextPart[];
+}
