@@ -1,6 +1,7 @@
 import type { ByteSource } from '../memory/byte-source';
 import type { GuestArch, ParameterKind } from '../igvm/model';
 import type { PageAcceptance } from '../igvm/page-data';
+import type { DirectiveObserver } from '../igvm/stream';
 import type { VpRegister, VpRegisterName } from '../vp-context/vp-register';
 
 /** What the guest is isolated by, as loaders need to know it (importer.rs: IsolationConfig). */
@@ -71,6 +72,12 @@ export interface ImageImporter {
 
   /** OpenHCL: the region that receives a hash of every shared page. */
   setExpectedPageHashesPage(pageBase: number): void;
+
+  /**
+   * Shows the observer this guest's directives while the file is written, for contents that depend on pages imported
+   * earlier (an initrd's CRC32). The content's `ready` settles after all earlier runs have been observed.
+   */
+  observe(observer: DirectiveObserver): void;
 
   /**
    * An importer for an inner image (the VTL0 guest of a paravisor): pages go into the same guest, registers into a VBS
