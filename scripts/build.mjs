@@ -12,7 +12,7 @@ execFileSync(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', joi
   stdio: 'inherit',
 });
 
-const asset = /(?:^|[\\/])schema\.json$|[\\/]files[\\/]/;
+const asset = /(?:^|[\\/])schema\.json$|[\\/]generators[\\/][^\\/]+[\\/]files[\\/]/;
 cpSync(join(root, 'src'), join(root, 'dist'), {
   recursive: true,
   filter: (source) => !/\.[a-zA-Z]+$/.test(source) || asset.test(source),

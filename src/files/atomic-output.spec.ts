@@ -1,0 +1,119 @@
+import { execFileSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { createOutputSet } from './atomic-output';
+import { claimTempPath, releaseTempPath } from './temp-name';
+
+const text = (value: string): Uint8Array => new TextEncoder().encode(value);
+
+describe('createOutputSet', () => {
+  let folder: string;
+  beforeEach(() => void (folder = fs.mkdtempSync(join(tmpdir(), 'output-set-'))));
+  afterEach(() => fs.rmSync(folder, { recursive: true, force: true }));
+  const path = (name: string): string => join(folder, name);
+  const names = (): string[] => fs.readdirSync(folder).sort();
+  const content = (name: string): string => fs.readFileSync(path(name), 'utf8');
+
+  it('shows no file under its name before the commit, and all after it', async () => {
+    const set = createOutputSet();
+    await set.add(path('a.igvm')).writeAll(text('image'));
+    await set.add(path('a.igvm.map')).writeAll(text('map'));
+    expect(names().filter((name) => !name.endsWith('.nx-igvm-tmp'))).toEqual([]);
+    await set.commit({ last: path('a.igvm') });
+    expect(names()).toEqual(['a.igvm', 'a.igvm.map']);
+    expect(content('a.igvm')).toBe('image');
+  });
+
+  it('writes at offsets in any order and reads back what was written', async () => {
+    const set = createOutputSet();
+    const file = set.add(path('a'));
+    await Promise.all([file.write(4, text('late')), file.write(0, text('soon'))]);
+    const back = new Uint8Array(4);
+    file.read(2, back);
+    expect(back).toEqual(text('onla'));
+    await set.commit();
+    expect(content('a')).toBe('soonlate');
+  });
+
+  it('renames the last file after all others, and removes stale ones before it', async () => {
+    for (const name of ['a.igvm', 'a.igvm.map', 'stale.json']) fs.writeFileSync(path(name), 'old');
+    const set = createOutputSet();
+    await set.add(path('a.igvm')).writeAll(text('new'));
+    await set.add(path('a.igvm.map')).writeAll(text('new'));
+    // A folder in the way of the last file stands for a stop between two renames.
+    const last = path('gone/last');
+    await set.add(last).writeAll(text('new'));
+    fs.rmSync(dirname(last), { recursive: true });
+    await expect(set.commit({ last, remove: [path('stale.json'), path('a.igvm')] })).rejects.toMatchObject({
+      code: 'FILE_UNWRITABLE',
+    });
+    expect(names()).toEqual(['a.igvm', 'a.igvm.map']);
+    expect(content('a.igvm')).toBe('new');
+  });
+
+  it('leaves old files as they were, and nothing new, when it is aborted', async () => {
+    fs.writeFileSync(path('a.igvm'), 'old');
+    const set = createOutputSet();
+    await set.add(path('a.igvm')).writeAll(text('new'));
+    await set.add(path('deep/er/b')).writeAll(text('new'));
+    await set.abort();
+    expect(names()).toEqual(['a.igvm']);
+    expect(content('a.igvm')).toBe('old');
+  });
+
+  it('reports a failed write at the commit even when nobody awaited it', async () => {
+    fs.writeFileSync(path('a'), 'old');
+    const set = createOutputSet();
+    const file = set.add(path('a'));
+    file.write(Number.MAX_SAFE_INTEGER, text('too far')).catch(() => undefined);
+    await expect(set.commit()).rejects.toMatchObject({ code: 'FILE_UNWRITABLE', where: { file: path('a') } });
+    expect(names()).toEqual(['a']);
+    expect(content('a')).toBe('old');
+  });
+
+  const inTheWay: [what: string, make: (at: string) => void][] = [
+    ['a directory', (at) => fs.mkdirSync(at)],
+    ['a symbolic link', (at) => fs.symlinkSync(path('elsewhere'), at)],
+    ['a part of the path is not a directory', (at) => fs.writeFileSync(dirname(at), '')],
+  ];
+  it.each(inTheWay)('refuses a path where there is %s', (what, make) => {
+    const at = what.startsWith('a part') ? path('file/output') : path('output');
+    make(at);
+    const set = createOutputSet();
+    expect(() => set.add(at)).toThrow(expect.objectContaining({ code: 'FILE_UNWRITABLE', where: { file: at } }));
+    expect(() => set.add(at)).toThrow(what);
+  });
+
+  it('replaces no directory that appeared while it was writing', async () => {
+    const set = createOutputSet();
+    await set.add(path('a')).writeAll(text('new'));
+    await set.add(path('b')).writeAll(text('new'));
+    fs.mkdirSync(path('b'));
+    await expect(set.commit()).rejects.toThrow('it is a directory');
+    expect(names()).toEqual(['b']);
+  });
+
+  it("clears a killed build's files but not those of a running one", async () => {
+    const killedPid = Number(execFileSync(process.execPath, ['-p', 'process.pid'], { encoding: 'utf8' }));
+    const own = claimTempPath(path('x.igvm'));
+    const nameOf = (pid: number): string => basename(own).replace(`-${process.pid}-`, `-${pid}-`);
+    releaseTempPath(own);
+    for (const pid of [killedPid, process.ppid, process.pid]) fs.writeFileSync(path(nameOf(pid)), '');
+    const beforeThisProcess = Date.now() / 1000 - process.uptime() - 60;
+    fs.utimesSync(own, beforeThisProcess, beforeThisProcess);
+    const old = path('.y.igvm.00000000-1-0.nx-igvm-tmp');
+    const recent = path('.z.igvm.00000000-1-0.nx-igvm-tmp');
+    for (const each of [old, recent]) fs.writeFileSync(each, '');
+    fs.utimesSync(old, 0, 0);
+    fs.writeFileSync(path('.unrelated.nx-igvm-tmp'), '');
+
+    const running = createOutputSet();
+    running.add(path('x.igvm'));
+    const set = createOutputSet();
+    await set.add(path('x.igvm')).writeAll(text('new'));
+    await set.commit();
+    await running.commit();
+    expect(names()).toEqual(['.unrelated.nx-igvm-tmp', nameOf(process.ppid), basename(recent), 'x.igvm'].sort());
+  });
+});

@@ -1,0 +1,138 @@
+import { lstatSync, mkdirSync, readdirSync, rmdirSync, rmSync, type Stats } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { IgvmError, unreachable } from '../errors/igvm-error';
+import { unwritable } from './file-failure';
+import { TempFile, type OutputFile } from './temp-file';
+import { isLeftover, isTempName } from './temp-name';
+
+/**
+ * The files of one build. They are written beside their targets and take their names when all are complete, so that
+ * every file is whole at any moment, and the one that is renamed last implies the others.
+ */
+export interface OutputSet {
+  /**
+   * Starts a file; makes its folder when it is missing. Clears what killed builds left in that folder.
+   * @throws IgvmError FILE_UNWRITABLE: also when `path` is a directory, a symbolic link (it could lead anywhere; an
+   *   output replaces files, not what they point to) or a device
+   */
+  add(path: string): OutputFile;
+  /**
+   * Gives every file its name; `last` comes last. Nothing can be added afterwards.
+   * @param options.last the path whose presence implies all others
+   * @param options.remove files that an earlier build made and this one doesn't; removed before `last` is renamed
+   * @throws IgvmError FILE_UNWRITABLE; the set is then aborted
+   */
+  commit(options?: { last?: string; remove?: readonly string[] }): Promise<void>;
+  /** Removes everything that was written, and folders that were made for it. Does nothing after a commit. */
+  abort(): Promise<void>;
+}
+
+/** An empty {@link OutputSet}. Commit or abort it. */
+export const createOutputSet = (): OutputSet => new TempFileSet();
+
+class TempFileSet implements OutputSet {
+  private readonly files: TempFile[] = [];
+  private readonly cleared = new Set<string>();
+  private readonly madeFolders: string[] = [];
+  private isOpen = true;
+
+  add(path: string): OutputFile {
+    if (!this.isOpen) unreachable(`output ${path} added to a finished set`);
+    const target = resolve(path);
+    checkReplaceable(path, target);
+    try {
+      this.makeFolder(dirname(target));
+    } catch (error) {
+      throw unwritable(path, error);
+    }
+    this.clearLeftovers(dirname(target));
+    const file = new TempFile(path, target);
+    this.files.push(file);
+    return file;
+  }
+
+  async commit({ last, remove = [] }: { last?: string; remove?: readonly string[] } = {}): Promise<void> {
+    if (!this.isOpen) unreachable('commit of a finished set of outputs');
+    const lastTarget = last === undefined ? undefined : resolve(last);
+    try {
+      await Promise.all(this.files.map((file) => file.settled()));
+      for (const file of this.files) {
+        file.close();
+        // Checked again: better now than between two renames.
+        checkReplaceable(file.path, file.target);
+      }
+      const targets = new Set(this.files.map((file) => file.target));
+      const isLast = (file: TempFile): boolean => file.target === lastTarget;
+      for (const file of this.files.filter((each) => !isLast(each))) await file.rename();
+      for (const path of remove) if (!targets.has(resolve(path))) removeFile(path);
+      for (const file of this.files.filter(isLast)) await file.rename();
+    } catch (error) {
+      await this.abort();
+      throw error;
+    }
+    this.isOpen = false;
+  }
+
+  async abort(): Promise<void> {
+    if (!this.isOpen) return;
+    this.isOpen = false;
+    await Promise.allSettled(this.files.map((file) => file.settled()));
+    for (const file of this.files) file.discard();
+    // Only folders that are still empty go; someone else may have put something there meanwhile.
+    for (const folder of this.madeFolders.reverse()) {
+      try {
+        rmdirSync(folder);
+      } catch {
+        return;
+      }
+    }
+  }
+
+  private makeFolder(folder: string): void {
+    const first = mkdirSync(folder, { recursive: true });
+    if (first === undefined) return;
+    const made: string[] = [];
+    for (let each = folder; each.length >= first.length; each = dirname(each)) made.unshift(each);
+    this.madeFolders.push(...made);
+  }
+
+  private clearLeftovers(folder: string): void {
+    if (this.cleared.has(folder)) return;
+    this.cleared.add(folder);
+    let names: string[] = [];
+    try {
+      names = readdirSync(folder).filter(isTempName);
+    } catch {
+      // A folder may be writable but not listable; then leftovers stay.
+    }
+    for (const name of names) {
+      const path = join(folder, name);
+      try {
+        if (isLeftover(path, lstatSync(path).mtimeMs)) rmSync(path, { force: true });
+      } catch {
+        // Another build clears it too, or may, as it isn't ours to remove.
+      }
+    }
+  }
+}
+
+/** An output replaces a file or nothing; never a directory, what a link points to, or a device. */
+function checkReplaceable(path: string, target: string): void {
+  let stats: Stats | undefined;
+  try {
+    stats = lstatSync(target, { throwIfNoEntry: false });
+  } catch (error) {
+    throw unwritable(path, error);
+  }
+  if (stats === undefined || stats.isFile()) return;
+  const kind = stats.isDirectory() ? 'a directory' : stats.isSymbolicLink() ? 'a symbolic link' : 'not a regular file';
+  throw new IgvmError('FILE_UNWRITABLE', `cannot be written: it is ${kind}`, { file: path });
+}
+
+function removeFile(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch (error) {
+    throw unwritable(path, error);
+  }
+}

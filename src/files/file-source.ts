@@ -1,0 +1,91 @@
+import { closeSync, constants, fstatSync, openSync, readSync, type BigIntStats } from 'node:fs';
+import { IgvmError } from '../errors/igvm-error';
+import type { ByteSource } from '../memory/byte-source';
+import { unreadable } from './file-failure';
+
+/** A file opened for reading; its size is that at the time of opening. */
+export interface FileSource extends ByteSource {
+  /** The path as the user named it. */
+  readonly label: string;
+  /**
+   * Whether the file is still what was opened. Called once everything has been read, it catches a file that was
+   * rewritten or grew meanwhile, which no single read notices.
+   * @throws IgvmError FILE_CHANGED when its size or modification time differs
+   */
+  checkUnchanged(): void;
+  /** Gives the file back to the system. Further calls do nothing. */
+  close(): void;
+}
+
+/**
+ * Opens a regular file as a byte source. Close it when done.
+ * @throws IgvmError FILE_UNREADABLE when it does not exist, may not be read or is not a regular file
+ */
+export function openFileSource(path: string): FileSource {
+  let fd: number;
+  try {
+    // O_NONBLOCK (not on Windows): opening a FIFO must fail below, not wait for a writer.
+    fd = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+  try {
+    const stats = fstatSync(fd, { bigint: true });
+    if (!stats.isFile()) {
+      const kind = stats.isDirectory() ? 'a directory' : 'not a regular file';
+      throw new IgvmError('FILE_UNREADABLE', `cannot be read: it is ${kind}`, { file: path });
+    }
+    return new OpenFile(path, fd, stats);
+  } catch (error) {
+    closeSync(fd);
+    throw error instanceof IgvmError ? error : unreadable(path, error);
+  }
+}
+
+class OpenFile implements FileSource {
+  readonly size: number;
+  private isOpen = true;
+
+  constructor(
+    readonly label: string,
+    private readonly fd: number,
+    private readonly stats: BigIntStats,
+  ) {
+    this.size = Number(stats.size);
+  }
+
+  read(offset: number, target: Uint8Array): void {
+    let done = 0;
+    while (done < target.length) {
+      let count: number;
+      try {
+        count = readSync(this.fd, target, done, target.length - done, offset + done);
+      } catch (error) {
+        throw unreadable(this.label, error);
+      }
+      if (count === 0) throw this.changed('became shorter');
+      done += count;
+    }
+  }
+
+  checkUnchanged(): void {
+    let now: BigIntStats;
+    try {
+      now = fstatSync(this.fd, { bigint: true });
+    } catch (error) {
+      throw unreadable(this.label, error);
+    }
+    if (now.size !== this.stats.size) throw this.changed(now.size < this.stats.size ? 'became shorter' : 'grew');
+    if (now.mtimeNs !== this.stats.mtimeNs) throw this.changed('was written to');
+  }
+
+  close(): void {
+    if (!this.isOpen) return;
+    this.isOpen = false;
+    closeSync(this.fd);
+  }
+
+  private changed(how: string): IgvmError {
+    return new IgvmError('FILE_CHANGED', `${how} while it was being read`, { file: this.label });
+  }
+}
