@@ -14,8 +14,20 @@ export const LOADER_CODES = {
     cause: 'The kernel is not a file that can be loaded: wrong format, architecture or damaged.',
     cure: 'Use a kernel of the right format and architecture.',
   },
+  FIRMWARE_INVALID: {
+    cause: 'The UEFI firmware has the wrong size, or nothing in it that a guest could start.',
+    cure: 'Use a build of UEFI for Hyper-V (MSVM.fd) for the architecture of the guest.',
+  },
+  CONFIG_UNSUPPORTED: {
+    cause: 'The options of the image are each valid, but not together, or not on this architecture or isolation type.',
+    cure: 'Change one of the options that the message names.',
+  },
   REGISTER_UNSUPPORTED: {
     cause: 'The image sets a register that this kind of VP context cannot hold.',
     cure: 'Use an isolation type whose VP context has the register.',
+  },
+  ISOLATION_UNSUPPORTED: {
+    cause: 'The image asks for an isolation option that its kind of guest cannot run with.',
+    cure: 'Change the isolation option that the message names.',
   },
 } as const satisfies Record<string, ErrorInfo>;

@@ -1,0 +1,192 @@
+import { IgvmError, unreachable } from '../errors/igvm-error';
+import { PAGE_SIZE } from '../memory/page';
+import { SEV_FEATURE, Vmsa, type VmsaFieldName } from './vmsa';
+import type { VpContextBuilder, VpContextPart } from './vp-context-builder';
+import type { VpRegister, VpRegisterName } from './vp-register';
+import { JUMP, X86Code } from './x86-code';
+
+const EFER_SVME = 1n << 12n;
+const CR0_ET = 1n << 4n;
+const CR4_MCE = 1n << 6n;
+
+/** SNP guests with a vTOM (OpenHCL, UEFI). Source: openvmm vp_context_builder/snp.rs, SnpHardwareContext::new. */
+export interface SnpContextOptions {
+  /** Whether a paravisor runs in VTL2; without one the guest is an enlightened UEFI. */
+  paravisorPresent: boolean;
+  /** GPA above which memory is shared, a power of two. Used when there is no paravisor. */
+  sharedGpaBoundary: bigint;
+  injectionType: 'normal' | 'restricted';
+  secureAvic: 'enabled' | 'disabled';
+}
+
+/** SNP guests that boot Linux itself and mark pages with the C-bit (snp.rs: new_linux_direct). */
+export interface SnpLinuxDirectContextOptions {
+  /** The page table bit that marks a page as private, as a mask. */
+  cBitMask: bigint;
+  injectionType: 'normal' | 'restricted';
+}
+
+const SELECTOR_REGISTERS = ['ds', 'es', 'fs', 'gs', 'ss', 'cs', 'tr'] as const;
+
+const VALUE_REGISTERS = [
+  'cr0',
+  'cr3',
+  'cr4',
+  'efer',
+  'pat',
+  'rbp',
+  'rip',
+  'rsi',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+] as const satisfies readonly (VpRegisterName & VmsaFieldName)[];
+
+/** A Linux-direct guest starts by the Linux boot protocol, which says more about the entry state. */
+const LINUX_DIRECT_VALUE_REGISTERS = ['rsp', 'rflags'] as const satisfies readonly (VpRegisterName & VmsaFieldName)[];
+
+/** The VMSA of the boot processor, imported as a page of type "VP context". */
+export class SnpContext implements VpContextBuilder {
+  readonly label = 'SNP';
+  private readonly tables: ReadonlySet<VpRegisterName>;
+  private readonly values: ReadonlySet<VpRegisterName>;
+  private readonly segments: ReadonlySet<VpRegisterName> = new Set(SELECTOR_REGISTERS);
+  /** Bits that a register has whatever the loader asks for: without them the VMSA is not valid, or not what KVM starts. */
+  private readonly forcedBits: Partial<Record<VpRegisterName, bigint>>;
+  private contextPage: number | undefined;
+
+  private constructor(
+    private readonly vmsa: Vmsa,
+    private readonly kind: { acceptLowMemory: boolean; linuxDirect: boolean },
+    forcedBits: Partial<Record<VpRegisterName, bigint>>,
+  ) {
+    this.tables = new Set<VpRegisterName>(kind.linuxDirect ? ['gdtr', 'idtr'] : ['gdtr']);
+    this.values = new Set([...VALUE_REGISTERS, ...(kind.linuxDirect ? LINUX_DIRECT_VALUE_REGISTERS : [])]);
+    this.forcedBits = { efer: EFER_SVME, ...forcedBits };
+  }
+
+  /** @throws IgvmError ISOLATION_UNSUPPORTED for an enlightened UEFI with normal injection: it needs #HV interrupts. */
+  static create(options: SnpContextOptions): SnpContext {
+    const { paravisorPresent, sharedGpaBoundary, injectionType, secureAvic } = options;
+    const restricted = injectionType === 'restricted';
+    if (!paravisorPresent && !restricted) {
+      throw new IgvmError(
+        'ISOLATION_UNSUPPORTED',
+        'SNP without a paravisor (max_vtl 0) needs injection_type "restricted", but it is "normal"',
+      );
+    }
+    let features = SEV_FEATURE.snp | SEV_FEATURE.debugSwap;
+    if (restricted) features |= SEV_FEATURE.restrictInjection;
+    if (paravisorPresent) {
+      features |= SEV_FEATURE.btbIsolation | SEV_FEATURE.ibpbOnEntry;
+      features |= SEV_FEATURE.preventHostIbs | SEV_FEATURE.vmsaRegisterProtection;
+      if (secureAvic === 'enabled') features |= SEV_FEATURE.secureAvic;
+    } else {
+      features |= SEV_FEATURE.vtom;
+    }
+    const vmsa = new Vmsa();
+    vmsa.set('efer', EFER_SVME);
+    vmsa.set('sevFeatures', features);
+    vmsa.set('virtualTom', paravisorPresent ? 0n : sharedGpaBoundary);
+    vmsa.set('xcr0', 1n);
+    return new SnpContext(vmsa, { acceptLowMemory: !paravisorPresent, linuxDirect: false }, {});
+  }
+
+  static createLinuxDirect(options: SnpLinuxDirectContextOptions): SnpContext {
+    const restricted = options.injectionType === 'restricted';
+    const vmsa = new Vmsa();
+    vmsa.set('efer', EFER_SVME);
+    vmsa.set('sevFeatures', SEV_FEATURE.snp | (restricted ? SEV_FEATURE.restrictInjection : 0n));
+    // What follows is the state of a processor after reset, which KVM measures as well.
+    vmsa.set('xcr0', 1n);
+    vmsa.set('rflags', 2n);
+    vmsa.set('dr6', 0xffff0ff0n);
+    vmsa.set('dr7', 0x400n);
+    vmsa.setSegment('tr', { base: 0n, limit: 0xffff, selector: 0, attributes: 0x8b });
+    vmsa.setSegment('ldtr', { base: 0n, limit: 0xffff, selector: 0, attributes: 0x82 });
+    vmsa.setTable('idtr', { base: 0n, limit: 0xffff });
+    vmsa.set('x87Fcw', 0x37fn);
+    vmsa.set('mxcsr', 0x1f80n);
+    return new SnpContext(
+      vmsa,
+      { acceptLowMemory: false, linuxDirect: true },
+      { cr0: CR0_ET, cr3: options.cBitMask, cr4: CR4_MCE },
+    );
+  }
+
+  canHold(name: VpRegisterName): boolean {
+    return this.values.has(name) || this.segments.has(name) || this.tables.has(name);
+  }
+
+  setRegister(register: VpRegister): void {
+    if (!this.canHold(register.name)) {
+      throw new IgvmError('REGISTER_UNSUPPORTED', `an SNP VP context has no place for ${register.name}`);
+    }
+    if ('table' in register) this.vmsa.setTable(register.name, register.table);
+    else if ('segment' in register) this.vmsa.setSegment(register.name, register.segment);
+    else this.vmsa.set(register.name as VmsaFieldName, register.value | (this.forcedBits[register.name] ?? 0n));
+  }
+
+  setContextPage(pageBase: number): void {
+    if (this.contextPage !== undefined) unreachable('the SNP context page is set twice');
+    this.contextPage = pageBase;
+  }
+
+  /**
+   * The VMSA, and before it the stub that accepts low memory for UEFI. Nothing when no page was set: such an image
+   * (a UEFI without a configuration) has no VP context.
+   * @throws IgvmError KERNEL_INVALID when a directly booted Linux has no entry point.
+   */
+  finish(): VpContextPart[] {
+    const pageBase = this.contextPage;
+    if (pageBase === undefined) return [];
+    if (this.kind.linuxDirect && this.vmsa.get('rip') === 0n) {
+      throw new IgvmError('KERNEL_INVALID', "the kernel's entry point is 0");
+    }
+    const parts: VpContextPart[] = [];
+    if (this.kind.acceptLowMemory) {
+      parts.push({
+        kind: 'pages',
+        pageBase: 0,
+        pageCount: 1,
+        acceptance: 'exclusive',
+        data: acceptLowMemoryStub(this.vmsa.get('rip')),
+      });
+      this.vmsa.set('rip', BigInt(STUB_ENTRY));
+    }
+    parts.push({ kind: 'pages', pageBase, pageCount: 1, acceptance: 'vpContext', data: this.vmsa.page });
+    return parts;
+  }
+}
+
+/** Offset of the stub's first instruction in its page, which is at GPA 0. */
+const STUB_ENTRY = 9;
+
+/**
+ * UEFI expects the low megabyte to be validated, which a paravisor would have done. This page, at GPA 0 where nothing
+ * else lives, does it and jumps to the real entry point: u64 entry point, INT3 for the case of failure, code.
+ */
+function acceptLowMemoryStub(entryPoint: bigint): Uint8Array {
+  const page = new Uint8Array(PAGE_SIZE);
+  new DataView(page.buffer).setBigUint64(0, entryPoint, true);
+  const failure = STUB_ENTRY - 1;
+  const code = new X86Code(page, failure);
+  code.emit(0xcc); // int3: a triple fault
+  code.withImmediate([0xbe], 0x1000); // mov esi, first page
+  code.withImmediate([0xbb], 0x100000); // mov ebx, end
+  code.emit(0x33, 0xc9); // xor ecx, ecx: 4 KiB pages
+  code.withImmediate([0xba], 1); // mov edx, 1: validate
+  const nextPage = code.offset;
+  code.emit(0x8b, 0xc6); // mov eax, esi
+  code.emit(0xf2, 0x0f, 0x01, 0xff); // pvalidate
+  code.jumpBack(JUMP.ifCarry, failure);
+  code.emit(0x48, 0x85, 0xc0); // test rax, rax
+  code.jumpBack(JUMP.ifNotZero, failure);
+  code.withImmediate([0x81, 0xc6], 0x1000); // add esi, page size
+  code.emit(0x3b, 0xf3); // cmp esi, ebx
+  code.jumpBack(JUMP.ifBelow, nextPage);
+  code.withRelative([0xff, 0x25], 0); // jmp [entry point]
+  return page;
+}

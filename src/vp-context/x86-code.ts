@@ -1,0 +1,62 @@
+/** Where a forward jump's displacement is still to be filled in. */
+export interface PendingJump {
+  readonly at: number;
+}
+
+/**
+ * Lays x86 machine code into a page, front to back, and keeps relative displacements right: those of jumps and of
+ * operands in the same page. Offsets are bytes from the page's start. Only what the boot stubs of this folder need.
+ */
+export class X86Code {
+  private readonly view: DataView;
+
+  constructor(
+    private readonly page: Uint8Array,
+    /** Offset of the next instruction. */
+    public offset: number,
+  ) {
+    this.view = new DataView(page.buffer, page.byteOffset, page.length);
+  }
+
+  /** Appends bytes as they are. */
+  emit(...bytes: number[]): this {
+    this.page.set(bytes, this.offset);
+    this.offset += bytes.length;
+    return this;
+  }
+
+  /** Appends an instruction's opcode and a 32-bit immediate or absolute address. */
+  withImmediate(opcode: readonly number[], value: number): this {
+    this.emit(...opcode);
+    this.view.setUint32(this.offset, value, true);
+    this.offset += 4;
+    return this;
+  }
+
+  /** Appends an instruction whose last four bytes are the distance from its end to `target`: near jumps, RIP-relative operands. */
+  withRelative(opcode: readonly number[], target: number): this {
+    return this.withImmediate(opcode, target - (this.offset + opcode.length + 4));
+  }
+
+  /** Appends a two-byte jump back to `target`, an offset at most 126 bytes behind. */
+  jumpBack(opcode: number, target: number): this {
+    this.emit(opcode, 0);
+    this.view.setInt8(this.offset - 1, target - this.offset);
+    return this;
+  }
+
+  /** Appends a two-byte jump forward; `land` says where to. */
+  jumpAhead(opcode: number): PendingJump {
+    this.emit(opcode, 0);
+    return { at: this.offset };
+  }
+
+  /** Makes the next instruction the target of `jump`. */
+  land(jump: PendingJump): this {
+    this.page[jump.at - 1] = this.offset - jump.at;
+    return this;
+  }
+}
+
+/** Opcodes of the two-byte conditional jumps used here. */
+export const JUMP = { ifBelow: 0x72, ifCarry: 0x72, ifEqual: 0x74, ifZero: 0x74, ifNotEqual: 0x75, ifNotZero: 0x75 };
