@@ -94,12 +94,31 @@ export interface CcaPolicyHeader {
   lfaPolicy: number;
 }
 
+/** IGVM_VHT_VERSION_STRING (0x107): a label of the image for people; at most one in a file. */
+export interface VersionStringHeader {
+  type: 'versionString';
+  value: string;
+}
+
+/**
+ * A header that this version does not know and that its writer marked as one that loaders may skip (igvm_defs:
+ * IGVM_VHT_OPTIONAL_BIT). It is kept as it is, so that reading and writing lose nothing.
+ */
+export interface UnknownHeader {
+  type: 'unknown';
+  /** With the optional bit. */
+  headerType: number;
+  data: Uint8Array;
+}
+
 export type InitializationHeader =
   | GuestPolicyHeader
   | RelocatableRegionHeader
   | PageTableRelocationHeader
   | CorimHeader
-  | CcaPolicyHeader;
+  | CcaPolicyHeader
+  | VersionStringHeader
+  | UnknownHeader;
 
 /** IGVM_VHS_PAGE_DATA (0x302), one header a page in the file, one run here. */
 export interface PageDataDirective extends PageRun {
@@ -243,4 +262,5 @@ export type Directive =
   | RequiredMemoryDirective
   | SnpIdBlockDirective
   | VbsMeasurementDirective
-  | ErrorRangeDirective;
+  | ErrorRangeDirective
+  | UnknownHeader;
