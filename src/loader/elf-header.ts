@@ -1,0 +1,84 @@
+import { IgvmError } from '../errors/igvm-error';
+import type { GuestArch } from '../igvm/model';
+import type { ByteSource } from '../memory/byte-source';
+
+/** Elf64_Ehdr and Elf64_Phdr sizes in bytes (ELF-64 Object File Format, version 1.5). */
+const EHDR_SIZE = 64;
+const PHDR_SIZE = 56;
+
+/** e_phnum's escape value: the real count is elsewhere. No boot image has so many segments. */
+const PN_XNUM = 0xffff;
+
+const PT_LOAD = 1;
+
+/** e_machine of the architectures we load. */
+const MACHINE: Record<GuestArch, number> = { x64: 62, aarch64: 183 };
+
+/** A PT_LOAD program header: raw, unchecked values. */
+export interface LoadSegment {
+  /** p_offset: bytes in the file. */
+  fileOffset: bigint;
+  /** p_paddr. */
+  physicalAddress: bigint;
+  /** p_filesz and p_memsz in bytes. */
+  fileSize: bigint;
+  memorySize: bigint;
+}
+
+/** What a loader needs of an ELF file. */
+export interface ElfHeader {
+  /** e_entry. */
+  entry: bigint;
+  /** The PT_LOAD headers in file order, also those of no size. */
+  segments: LoadSegment[];
+}
+
+/**
+ * Reads an ELF64 little-endian file's header and program headers; section headers are not looked at.
+ * @param label what the file is, for messages
+ * @throws IgvmError KERNEL_INVALID with the byte offset of the offending field
+ */
+export function readElfHeader(source: ByteSource, arch: GuestArch, label: string): ElfHeader {
+  const invalid = (what: string, offset: number): IgvmError =>
+    new IgvmError('KERNEL_INVALID', `${label} ${what}`, { offset });
+
+  if (source.size < EHDR_SIZE) throw invalid(`is too short for an ELF file: it has ${source.size} bytes`, 0);
+  const bytes = new Uint8Array(EHDR_SIZE);
+  source.read(0, bytes);
+  const view = new DataView(bytes.buffer);
+  if (view.getUint32(0) !== 0x7f454c46) throw invalid('is not an ELF file', 0);
+  if (bytes[4] !== 2) throw invalid('is not a 64-bit ELF file', 4);
+  if (bytes[5] === 2) throw invalid('is a big-endian ELF file; only little-endian ones can be loaded', 5);
+  if (bytes[5] !== 1) throw invalid(`has an unknown ELF byte order (${bytes[5]})`, 5);
+  if (bytes[6] !== 1) throw invalid(`has an unknown ELF version (${bytes[6]})`, 6);
+  const machine = view.getUint16(18, true);
+  if (machine !== MACHINE[arch]) {
+    throw invalid(`was built for another architecture than ${arch} (ELF machine ${machine})`, 18);
+  }
+  const entry = view.getBigUint64(24, true);
+  const tableOffset = view.getBigUint64(32, true);
+  const count = view.getUint16(56, true);
+  if (tableOffset === 0n || count === 0) return { entry, segments: [] };
+  if (count === PN_XNUM) throw invalid('has 65535 or more program headers', 56);
+  const entrySize = view.getUint16(54, true);
+  if (entrySize !== PHDR_SIZE) throw invalid(`has program headers of ${entrySize} instead of ${PHDR_SIZE} bytes`, 54);
+  if (tableOffset + BigInt(count * PHDR_SIZE) > BigInt(source.size)) {
+    throw invalid(`is truncated: its ${count} program headers do not lie within the file`, 32);
+  }
+
+  // At most 3.5 MiB, and within the file.
+  const table = new Uint8Array(count * PHDR_SIZE);
+  source.read(Number(tableOffset), table);
+  const headers = new DataView(table.buffer);
+  const segments: LoadSegment[] = [];
+  for (let at = 0; at < table.length; at += PHDR_SIZE) {
+    if (headers.getUint32(at, true) !== PT_LOAD) continue;
+    segments.push({
+      fileOffset: headers.getBigUint64(at + 8, true),
+      physicalAddress: headers.getBigUint64(at + 24, true),
+      fileSize: headers.getBigUint64(at + 32, true),
+      memorySize: headers.getBigUint64(at + 40, true),
+    });
+  }
+  return { entry, segments };
+}
