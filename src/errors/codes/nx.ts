@@ -6,4 +6,16 @@ export const NX_CODES = {
     cause: 'The manifest uses the output of a project or target that does not exist in the workspace.',
     cure: 'Correct the project and target names.',
   },
+  NX_VERSION_UNSUPPORTED: {
+    cause: 'The workspace has an Nx that cannot track every file an image is made of.',
+    cure: 'Update the workspace with "nx migrate latest".',
+  },
+  GENERATOR_OPTION: {
+    cause: 'A generator was given an option that does not fit what it should generate.',
+    cure: 'Correct the option; "nx g nx-igvm:NAME --help" lists them.',
+  },
+  GENERATOR_CONFLICT: {
+    cause: 'A generator would overwrite a project or a file that is already there.',
+    cure: 'Choose another name or directory.',
+  },
 } as const satisfies Record<string, ErrorInfo>;

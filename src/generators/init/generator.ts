@@ -1,0 +1,40 @@
+import { addDependenciesToPackageJson, formatFiles, type GeneratorCallback, readJson, type Tree } from '@nx/devkit';
+import { ignoreOutputs } from '../workspace/ignored-outputs';
+import { requireSupportedNx } from '../workspace/nx-version';
+import { PLUGIN_NAME, pluginVersion, registerPlugin } from '../workspace/plugin-registration';
+import { reportingUserErrors } from '../workspace/user-errors';
+import type { InitGeneratorSchema } from './schema';
+
+/** Prepares a workspace: the plugin in nx.json and package.json, its outputs in .gitignore. Idempotent. */
+export function initGenerator(tree: Tree, options: InitGeneratorSchema): Promise<GeneratorCallback> {
+  return reportingUserErrors(async () => {
+    requireSupportedNx();
+    registerPlugin(tree);
+    ignoreOutputs(tree);
+    const install = options.skipPackageJson || isListed(tree) ? nothing : addPackage(tree);
+    if (!options.skipFormat) {
+      await formatFiles(tree);
+    }
+    return install;
+  });
+}
+
+const nothing: GeneratorCallback = () => undefined;
+
+/** Whether package.json has the package, in whatever version or form the user chose. Without one, Nx installs by itself. */
+function isListed(tree: Tree): boolean {
+  if (!tree.exists('package.json')) {
+    return true;
+  }
+  const { dependencies, devDependencies } = readJson<Record<string, Record<string, string> | undefined>>(
+    tree,
+    'package.json',
+  );
+  return PLUGIN_NAME in { ...dependencies, ...devDependencies };
+}
+
+function addPackage(tree: Tree): GeneratorCallback {
+  return addDependenciesToPackageJson(tree, {}, { [PLUGIN_NAME]: pluginVersion() });
+}
+
+export default initGenerator;

@@ -1,0 +1,23 @@
+import { join } from 'node:path';
+import { readJsonFile, readNxJson, updateNxJson, type Tree } from '@nx/devkit';
+
+/** The name users write in nx.json. */
+export const PLUGIN_NAME = 'nx-igvm';
+
+/** Version of this package, to pin in a workspace that doesn't list it yet. */
+export function pluginVersion(): string {
+  return readJsonFile<{ version: string }>(join(__dirname, '..', '..', '..', 'package.json')).version;
+}
+
+/**
+ * Lists the plugin in nx.json, once, by its bare name. An entry that is already there, with options or without, stays as
+ * it is. Nothing else of nx.json changes: target defaults would replace the inputs that the plugin infers.
+ */
+export function registerPlugin(tree: Tree): void {
+  const nxJson = readNxJson(tree) ?? {};
+  const plugins = nxJson.plugins ?? [];
+  const listed = plugins.some((entry) => (typeof entry === 'string' ? entry : entry.plugin) === PLUGIN_NAME);
+  if (!listed) {
+    updateNxJson(tree, { ...nxJson, plugins: [...plugins, PLUGIN_NAME] });
+  }
+}

@@ -1,0 +1,68 @@
+import { getProjects, joinPathFragments, normalizePath, readJson, type Tree } from '@nx/devkit';
+import { IgvmError } from '../../errors/igvm-error';
+import { defaultParent } from './package-workspaces';
+
+/** Where a generated project goes. */
+export interface ProjectLocation {
+  /** The Nx project's name. */
+  name: string;
+  /** Folder relative to the workspace root, `/` separated, without a trailing one. */
+  root: string;
+}
+
+/** What npm allows in a package name, so that the same name works in package.json. */
+const NAME = /^(?:@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*$/;
+
+/**
+ * The name and folder of a project to be generated. `name` may be a path: its last part is then the name. Without a
+ * `directory` the project goes into a folder of its name, below the folder that the workspace keeps its packages in.
+ * @throws IgvmError GENERATOR_OPTION, GENERATOR_CONFLICT
+ */
+export function locateProject(tree: Tree, options: { name: string; directory?: string }): ProjectLocation {
+  const given = normalizePath(options.name).replace(/\/+$/, '');
+  const isPath = given.includes('/') && !given.startsWith('@');
+  const name = isPath ? given.slice(given.lastIndexOf('/') + 1) : given;
+  if (!NAME.test(name)) {
+    throw new IgvmError(
+      'GENERATOR_OPTION',
+      `"${options.name}" can't name a project: use lower-case letters, digits, dots, dashes and underscores`,
+    );
+  }
+  const folder = name.slice(name.lastIndexOf('/') + 1);
+  const root = cleanDirectory(options.directory ?? (isPath ? given : joinPathFragments(defaultParent(tree), folder)));
+  const taken = getProjects(tree).get(name);
+  if (taken !== undefined && taken.root !== root) {
+    throw new IgvmError('GENERATOR_CONFLICT', `the project ${name} already exists`, { file: taken.root });
+  }
+  return { name, root };
+}
+
+/** @throws IgvmError GENERATOR_CONFLICT */
+export function requireFree(tree: Tree, path: string): void {
+  if (tree.exists(path)) {
+    throw new IgvmError('GENERATOR_CONFLICT', 'this file already exists', { file: path });
+  }
+}
+
+/** The project that the folder already has, by its project.json or package.json. */
+export function existingProjectName(tree: Tree, root: string): string | undefined {
+  for (const file of ['project.json', 'package.json']) {
+    const path = joinPathFragments(root, file);
+    if (tree.exists(path)) {
+      const name = readJson<{ name?: unknown }>(tree, path).name;
+      return typeof name === 'string' ? name : undefined;
+    }
+  }
+  return undefined;
+}
+
+function cleanDirectory(directory: string): string {
+  const root = joinPathFragments(normalizePath(directory)).replace(/^(?:\.\/)+|\/+$/g, '');
+  if (root === '.' || root === '') {
+    throw new IgvmError('GENERATOR_OPTION', 'an image needs a folder of its own, not the workspace root');
+  }
+  if (root.startsWith('../') || root === '..' || root.startsWith('/') || /^[A-Za-z]:/.test(root)) {
+    throw new IgvmError('GENERATOR_OPTION', `"${directory}" is not a folder below the workspace root`);
+  }
+  return root;
+}
