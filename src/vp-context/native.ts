@@ -1,0 +1,203 @@
+import { IgvmError, unreachable } from '../errors/igvm-error';
+import type { VpContextBuilder, VpContextPart } from './vp-context-builder';
+import type { SegmentRegister, SegmentRegisterName, TableRegister, VpRegister, VpRegisterName } from './vp-register';
+
+/** The context's bytes; the fields end at 232, the rest of the page is zero. */
+const CONTEXT_SIZE = 4096;
+
+/** Offsets of the 64-bit fields (igvm_defs: IgvmNativeVpContextX64). */
+const VALUE_OFFSETS = {
+  rax: 0,
+  rcx: 8,
+  rdx: 16,
+  rbx: 24,
+  rsp: 32,
+  rbp: 40,
+  rsi: 48,
+  rdi: 56,
+  r8: 64,
+  r9: 72,
+  r10: 80,
+  r11: 88,
+  r12: 96,
+  r13: 104,
+  r14: 112,
+  r15: 120,
+  rip: 128,
+  rflags: 136,
+  gsBase: 192,
+  cr0: 200,
+  cr3: 208,
+  cr4: 216,
+  efer: 224,
+} as const;
+
+type NativeValueName = keyof typeof VALUE_OFFSETS;
+
+const TABLE_OFFSETS = { idtr: { base: 144, limit: 152 }, gdtr: { base: 160, limit: 158 } } as const;
+
+/** Selector and attributes (u16), base and limit (u32). */
+const SEGMENT_OFFSETS = { code: 168, data: 180 } as const;
+
+/** The registers that share the data segment's fields. */
+const DATA_SEGMENTS: readonly VpRegisterName[] = ['ds', 'es', 'fs', 'gs', 'ss'];
+
+/** Attributes have the segment limit's upper bits here in a descriptor; the context wants zeros. */
+const ATTRIBUTES_MUST_BE_ZERO = 0x0f00;
+
+/** Bit 1 of RFLAGS is always set; a processor does not start without it. */
+const RFLAGS_AT_RESET = 2n;
+
+/** What a native context says of a VP, field by field. */
+export type NativeContextFields = Record<NativeValueName, bigint> & {
+  idtr: TableRegister;
+  gdtr: TableRegister;
+  code: SegmentRegister;
+  /** DS, ES, FS, GS and SS; GS has its base in `gsBase`. */
+  data: SegmentRegister;
+};
+
+/**
+ * The fields of a native context as stored in a file.
+ * @param context 4096 bytes
+ * @throws IgvmError IGVM_MALFORMED when there are fewer
+ */
+export function decodeNativeContext(context: Uint8Array): NativeContextFields {
+  if (context.length !== CONTEXT_SIZE) {
+    throw new IgvmError(
+      'IGVM_MALFORMED',
+      `a native VP context has ${CONTEXT_SIZE} bytes, but this one has ${context.length}`,
+    );
+  }
+  const view = new DataView(context.buffer, context.byteOffset, context.length);
+  const table = ({ base, limit }: { base: number; limit: number }): TableRegister => ({
+    base: view.getBigUint64(base, true),
+    limit: view.getUint16(limit, true),
+  });
+  const segment = (at: number): SegmentRegister => ({
+    selector: view.getUint16(at, true),
+    attributes: view.getUint16(at + 2, true),
+    base: BigInt(view.getUint32(at + 4, true)),
+    limit: view.getUint32(at + 8, true),
+  });
+  const values = Object.fromEntries(
+    Object.entries(VALUE_OFFSETS).map(([name, offset]) => [name, view.getBigUint64(offset, true)]),
+  ) as Record<NativeValueName, bigint>;
+  return {
+    ...values,
+    idtr: table(TABLE_OFFSETS.idtr),
+    gdtr: table(TABLE_OFFSETS.gdtr),
+    code: segment(SEGMENT_OFFSETS.code),
+    data: segment(SEGMENT_OFFSETS.data),
+  };
+}
+
+/**
+ * The VP context of NATIVE guests: one page of fixed fields that any VMM can load. It has no PAT and no MTRRs, and one
+ * set of fields for all data segments.
+ */
+export class NativeContext implements VpContextBuilder {
+  readonly label = 'native';
+  private readonly bytes = new Uint8Array(CONTEXT_SIZE);
+  private readonly view = new DataView(this.bytes.buffer);
+  private readonly set = new Set<VpRegisterName>();
+  /** The data segment's fields other than the base, and who set them. */
+  private data: { by: SegmentRegisterName; segment: SegmentRegister } | undefined;
+  private dataBase: { by: SegmentRegisterName; base: bigint } | undefined;
+
+  constructor() {
+    this.view.setBigUint64(VALUE_OFFSETS.rflags, RFLAGS_AT_RESET, true);
+  }
+
+  canHold(name: VpRegisterName): boolean {
+    return name in VALUE_OFFSETS || name in TABLE_OFFSETS || name === 'cs' || DATA_SEGMENTS.includes(name);
+  }
+
+  setRegister(register: VpRegister): void {
+    const { name } = register;
+    if (!this.canHold(name)) throw unsupported(`a native VP context has no place for ${name}`);
+    if (this.set.has(name)) unreachable(`${name} is set twice`);
+    this.set.add(name);
+    if ('table' in register) {
+      const offsets = TABLE_OFFSETS[register.name];
+      this.view.setBigUint64(offsets.base, register.table.base, true);
+      this.view.setUint16(offsets.limit, register.table.limit, true);
+    } else if ('segment' in register) {
+      this.setSegment(register.name, register.segment);
+    } else {
+      this.view.setBigUint64(VALUE_OFFSETS[register.name as NativeValueName], register.value, true);
+    }
+  }
+
+  setContextPage(): void {
+    unreachable('a native VP context takes no guest memory');
+  }
+
+  finish(): VpContextPart[] {
+    return [
+      {
+        kind: 'directive',
+        directive: {
+          type: 'vpContext',
+          format: 'native',
+          gpa: 0,
+          compatibilityMask: 1,
+          vpIndex: 0,
+          data: this.bytes,
+        },
+      },
+    ];
+  }
+
+  private setSegment(name: SegmentRegisterName, segment: SegmentRegister): void {
+    if ((segment.attributes & ATTRIBUTES_MUST_BE_ZERO) !== 0) {
+      throw unsupported(
+        `a native VP context can not hold ${name}'s attributes 0x${segment.attributes.toString(16)}: bits 8 to 11 must be 0`,
+      );
+    }
+    if (name !== 'gs' && segment.base > 0xffff_ffffn) {
+      throw unsupported(
+        `a native VP context can not hold ${name}'s base 0x${segment.base.toString(16)} in its 32 bits`,
+      );
+    }
+    if (name === 'cs') {
+      this.writeSegment(SEGMENT_OFFSETS.code, segment);
+      this.view.setUint32(SEGMENT_OFFSETS.code + 4, Number(segment.base), true);
+      return;
+    }
+    const { data, dataBase } = this;
+    if (data !== undefined && !sameButBase(data.segment, segment)) {
+      throw unsupported(
+        `a native VP context has one set of fields for all data segments, but ${name} differs from ${data.by}`,
+      );
+    }
+    if (data === undefined) {
+      this.data = { by: name, segment };
+      this.writeSegment(SEGMENT_OFFSETS.data, segment);
+    }
+    if (name === 'gs') {
+      this.view.setBigUint64(VALUE_OFFSETS.gsBase, segment.base, true);
+      return;
+    }
+    if (dataBase !== undefined && dataBase.base !== segment.base) {
+      throw unsupported(
+        `a native VP context has one base for DS, ES, FS and SS, but ${name}'s differs from ${dataBase.by}'s`,
+      );
+    }
+    this.dataBase = { by: name, base: segment.base };
+    this.view.setUint32(SEGMENT_OFFSETS.data + 4, Number(segment.base), true);
+  }
+
+  /** All but the base. */
+  private writeSegment(at: number, segment: SegmentRegister): void {
+    this.view.setUint16(at, segment.selector, true);
+    this.view.setUint16(at + 2, segment.attributes, true);
+    this.view.setUint32(at + 8, segment.limit, true);
+  }
+}
+
+const unsupported = (what: string): IgvmError => new IgvmError('REGISTER_UNSUPPORTED', what);
+
+function sameButBase(a: SegmentRegister, b: SegmentRegister): boolean {
+  return a.selector === b.selector && a.attributes === b.attributes && a.limit === b.limit;
+}

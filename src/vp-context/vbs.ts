@@ -1,0 +1,152 @@
+import { IgvmError, unreachable } from '../errors/igvm-error';
+import type { GuestArch } from '../igvm/model';
+import { SEGMENT_REGISTERS, TABLE_REGISTERS, VBS_REGISTER } from './vbs-register';
+import type { VpContextBuilder, VpContextPart } from './vp-context-builder';
+import type { VpRegister, VpRegisterName } from './vp-register';
+
+/** igvm_defs: VbsVpContextHeader (the number of registers, u32), VbsVpContextRegister. Bytes. */
+const HEADER_SIZE = 4;
+const REGISTER_SIZE = 0x20;
+/** In a register: the VTL (u8), its name (u32, unaligned), eleven zeros, its value. */
+const NAME_OFFSET = 1;
+const VALUE_OFFSET = 0x10;
+
+/** A VBS context read back. */
+export interface VbsContextFields {
+  /** Of the VP that the registers belong to. */
+  vtl: number;
+  /** In the order of the file. */
+  registers: VpRegister[];
+}
+
+/**
+ * The registers of a VBS context as stored in a file, or at the start of a page.
+ * @throws IgvmError IGVM_MALFORMED when the bytes are too few, the VTLs differ or there is no register; IGVM_UNSUPPORTED
+ *   for a register that the format's reference doesn't know either
+ */
+export function decodeVbsContext(context: Uint8Array, arch: GuestArch): VbsContextFields {
+  const malformed = (what: string): IgvmError => new IgvmError('IGVM_MALFORMED', `a VBS VP context ${what}`);
+  if (context.length < HEADER_SIZE) throw malformed(`is ${context.length} bytes long, too short for its header`);
+  const view = new DataView(context.buffer, context.byteOffset, context.length);
+  const count = view.getUint32(0, true);
+  if (count === 0) throw malformed('has no registers');
+  if (count > (context.length - HEADER_SIZE) / REGISTER_SIZE) {
+    throw malformed(`says that it has ${count} registers, but is only ${context.length} bytes long`);
+  }
+  const vtl = view.getUint8(HEADER_SIZE);
+  const registers: VpRegister[] = [];
+  for (let at = HEADER_SIZE; registers.length < count; at += REGISTER_SIZE) {
+    if (view.getUint8(at) !== vtl) throw malformed('has registers of more than one VTL');
+    registers.push(readRegister(view, at, arch));
+  }
+  return { vtl, registers };
+}
+
+function readRegister(view: DataView, at: number, arch: GuestArch): VpRegister {
+  const number = view.getUint32(at + NAME_OFFSET, true);
+  const name = NAMES[arch].get(number);
+  if (name === undefined) {
+    throw new IgvmError('IGVM_UNSUPPORTED', `a VBS VP context has the unknown register 0x${number.toString(16)}`);
+  }
+  const value = at + VALUE_OFFSET;
+  if (isOneOf(TABLE_REGISTERS, name)) {
+    return { name, table: { limit: view.getUint16(value + 6, true), base: view.getBigUint64(value + 8, true) } };
+  }
+  if (isOneOf(SEGMENT_REGISTERS, name)) {
+    const segment = {
+      base: view.getBigUint64(value, true),
+      limit: view.getUint32(value + 8, true),
+      selector: view.getUint16(value + 12, true),
+      attributes: view.getUint16(value + 14, true),
+    };
+    return { name, segment };
+  }
+  return { name, value: view.getBigUint64(value, true) };
+}
+
+const names = (arch: GuestArch): Map<number, VpRegisterName> =>
+  new Map(Object.entries(VBS_REGISTER[arch]).map(([name, number]) => [number, name as VpRegisterName]));
+
+const NAMES: Record<GuestArch, ReadonlyMap<number, VpRegisterName>> = { x64: names('x64'), aarch64: names('aarch64') };
+
+function isOneOf<Name extends VpRegisterName>(list: readonly Name[], name: VpRegisterName): name is Name {
+  return (list as readonly VpRegisterName[]).includes(name);
+}
+
+/** The VP context of Hyper-V guests: a list of registers with Hyper-V's names, in the order in which they are set. */
+export class VbsContext implements VpContextBuilder {
+  readonly label = 'VBS';
+  private readonly registers = new Map<VpRegisterName, VpRegister>();
+
+  constructor(
+    private readonly arch: GuestArch,
+    /** The VTL that the registers are for. */
+    private readonly vtl: number,
+  ) {}
+
+  canHold(name: VpRegisterName): boolean {
+    return VBS_REGISTER[this.arch][name] !== undefined;
+  }
+
+  setRegister(register: VpRegister): void {
+    const { name } = register;
+    if (!this.canHold(name)) {
+      throw new IgvmError('REGISTER_UNSUPPORTED', `a VBS VP context for ${this.arch} has no place for ${name}`);
+    }
+    if (this.registers.has(name)) unreachable(`${name} is set twice`);
+    this.registers.set(name, register);
+  }
+
+  setContextPage(): void {
+    unreachable('a VBS VP context takes no guest memory');
+  }
+
+  /** No registers, no context. */
+  finish(): VpContextPart[] {
+    if (this.registers.size === 0) return [];
+    return [
+      {
+        kind: 'directive',
+        directive: {
+          type: 'vpContext',
+          format: 'vbs',
+          gpa: 0,
+          compatibilityMask: 1,
+          vpIndex: 0,
+          data: this.serialize(),
+        },
+      },
+    ];
+  }
+
+  /** The context as it is stored: header and registers, unpadded. Nothing when no register was set. */
+  serialize(): Uint8Array {
+    if (this.registers.size === 0) return new Uint8Array(0);
+    const view = new DataView(new ArrayBuffer(HEADER_SIZE + this.registers.size * REGISTER_SIZE));
+    view.setUint32(0, this.registers.size, true);
+    let at = HEADER_SIZE;
+    for (const register of this.registers.values()) {
+      this.writeRegister(view, at, register);
+      at += REGISTER_SIZE;
+    }
+    return new Uint8Array(view.buffer);
+  }
+
+  private writeRegister(view: DataView, at: number, register: VpRegister): void {
+    view.setUint8(at, this.vtl);
+    view.setUint32(at + NAME_OFFSET, VBS_REGISTER[this.arch][register.name] ?? unreachable(register.name), true);
+    const value = at + VALUE_OFFSET;
+    if ('table' in register) {
+      view.setUint16(value + 6, register.table.limit, true);
+      view.setBigUint64(value + 8, register.table.base, true);
+    } else if ('segment' in register) {
+      const { base, limit, selector, attributes } = register.segment;
+      view.setBigUint64(value, base, true);
+      view.setUint32(value + 8, limit, true);
+      view.setUint16(value + 12, selector, true);
+      view.setUint16(value + 14, attributes, true);
+    } else {
+      view.setBigUint64(value, register.value, true);
+    }
+  }
+}
