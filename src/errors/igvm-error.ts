@@ -30,29 +30,44 @@ export class IgvmError extends Error {
     readonly code: ErrorCode,
     message: string,
     readonly where: ErrorWhere = {},
-    options?: { cause?: unknown },
+    options?: { cause?: unknown; also?: readonly IgvmError[] },
   ) {
     super(message, options);
+    this.also = options?.also ?? [];
   }
+
+  /** Further failures of the same kind that were found at once, such as all mistakes of a manifest. */
+  readonly also: readonly IgvmError[];
 
   /** The same error with more of its place known; what was already known stays. */
   at(where: ErrorWhere): IgvmError {
-    return new IgvmError(this.code, this.message, { ...where, ...this.where }, { cause: this.cause });
+    return new IgvmError(this.code, this.message, { ...where, ...this.where }, { cause: this.cause, also: this.also });
   }
 
-  /** `file:line:column: message (place) [CODE]` followed by the cure on a line of its own. */
+  /** `file:line:column: message (place) [CODE]` for this and each of `also`, every cure once below its first code. */
   format(): string {
-    const { file, line, column, jsonPath, offset, gpa } = this.where;
-    const position = line === undefined ? '' : `:${line}${column === undefined ? '' : `:${column}`}`;
-    const prefix = file === undefined ? '' : `${file}${position}: `;
-    const places = [
-      jsonPath === undefined ? '' : `at ${jsonPath}`,
-      offset === undefined ? '' : `byte offset ${hex(offset)}`,
-      gpa === undefined ? '' : `GPA ${hex(gpa.start)}-${hex(gpa.end)}`,
-    ].filter((place) => place !== '');
-    const place = places.length === 0 ? '' : ` (${places.join(', ')})`;
-    return `${prefix}${this.message}${place} [${this.code}]\n  ${ERROR_CODES[this.code].cure}`;
+    const lines: string[] = [];
+    const cures = new Set<ErrorCode>();
+    for (const { code, message, where } of [this, ...this.also]) {
+      lines.push(`${formatPlaced(message, where)} [${code}]`);
+      if (!cures.has(code)) lines.push(`  ${ERROR_CODES[code].cure}`);
+      cures.add(code);
+    }
+    return lines.join('\n');
   }
+}
+
+/** A message with its place: `file:line:column: message (place)`. Warnings are printed with it too. */
+export function formatPlaced(message: string, where: ErrorWhere): string {
+  const { file, line, column, jsonPath, offset, gpa } = where;
+  const position = line === undefined ? '' : `:${line}${column === undefined ? '' : `:${column}`}`;
+  const prefix = file === undefined ? '' : `${file}${position}: `;
+  const places = [
+    jsonPath === undefined ? '' : `at ${jsonPath}`,
+    offset === undefined ? '' : `byte offset ${hex(offset)}`,
+    gpa === undefined ? '' : `GPA ${hex(gpa.start)}-${hex(gpa.end)}`,
+  ].filter((place) => place !== '');
+  return `${prefix}${message}${places.length === 0 ? '' : ` (${places.join(', ')})`}`;
 }
 
 /** Throws a bug, not a user's mistake: a state that our own code must never reach. */

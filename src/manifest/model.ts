@@ -5,6 +5,9 @@
  * three keys of a linux image are ours (docs/manifest.md).
  */
 export interface Manifest {
+  /** For editors; means nothing to the build. */
+  $schema?: string;
+  /** The Nx project's name, where the folder has neither project.json nor package.json. */
   name?: string;
   guest_arch: 'x64' | 'aarch64';
   guest_configs: GuestConfig[];
@@ -68,7 +71,6 @@ export interface OpenhclImage {
   /** Default false. */
   uefi: boolean;
   linux?: LinuxImage | null;
-  /** Default undefined. The manifest's JSON is the wire form; see product-policy.ts. */
   product_policy?: ProductPolicy | null;
 }
 
@@ -76,14 +78,25 @@ export interface SnpLinuxDirectImage {
   linux: LinuxImage;
   /** u32, not 0. */
   processor_count: number;
-  /** u64, not 0. */
+  /** Not 0, less than 4 GiB in all. */
   memory_page_count: bigint;
-  /** Address bit, u8. */
+  /** Address bit, 32 to 51. */
   c_bit_position: number;
 }
 
-/** Refined in product-policy.ts beside the schema. */
-export type ProductPolicy = Record<string, unknown>;
+/** Source of the shape: openvmm openhcl/product_policy/src. A new product is a new key. */
+export type ProductPolicy = { sivm: SivmPolicy } | { cwcow: CwcowPolicy };
+
+export type SivmPolicy = {
+  require_ephemeral_vmgs: boolean;
+  require_secure_boot: boolean;
+  require_secure_boot_vars: boolean;
+  require_bcd_integrity: boolean;
+  /** Standard base64 with padding; may be empty. */
+  custom_uefi_json: string;
+};
+
+export type CwcowPolicy = SivmPolicy & { require_secure_avic: boolean };
 
 export const RESOURCE_NAMES = [
   'uefi',

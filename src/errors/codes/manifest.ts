@@ -2,8 +2,39 @@ import type { ErrorInfo } from '../codes';
 
 /** The manifest and its resources (src/manifest). */
 export const MANIFEST_CODES = {
+  MANIFEST_SYNTAX: {
+    cause: 'The manifest or the resources file is not strict JSON: not UTF-8, a comment, a comma or quote amiss.',
+    cure: 'Correct the JSON at the place that the message names.',
+  },
+  MANIFEST_DUPLICATE_KEY: {
+    cause: 'An object has the same key twice, so that one of the two values would be lost.',
+    cure: 'Remove one of the two.',
+  },
   MANIFEST_INVALID: {
     cause: 'The manifest has a value that is missing, of the wrong type or out of range.',
     cure: 'Correct the value; docs/manifest.md lists every key.',
+  },
+  MANIFEST_UNKNOWN_KEY: {
+    cause:
+      'The manifest has a key that means nothing there, and such keys are not allowed in that place or in strict mode.',
+    cure: 'Correct the spelling or remove the key; docs/manifest.md lists every key.',
+  },
+  MANIFEST_CONFLICT: {
+    cause:
+      'Each value is valid on its own but they do not go together, or the image cannot be built for that platform.',
+    cure: 'Change one of the values that the message names.',
+  },
+  RESOURCE_MISSING: {
+    cause: 'An image needs a kernel, initrd, firmware or shim that the resources do not name.',
+    cure: 'Add the resource to "resources" in the manifest, or to the separate resources file.',
+  },
+  RESOURCE_PATH: {
+    cause:
+      'The path of a resource cannot be resolved: a pattern without exactly one match, no workspace, or a relative path in a separate resources file.',
+    cure: 'Correct the path; docs/manifest.md lists the forms that a resource can take.',
+  },
+  RESOURCE_DIGEST: {
+    cause: 'A resource is not the file whose SHA-256 the manifest states.',
+    cure: 'Restore the file that was pinned, or review the new one and put its SHA-256 into the manifest.',
   },
 } as const satisfies Record<string, ErrorInfo>;

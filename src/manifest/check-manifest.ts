@@ -1,0 +1,197 @@
+/**
+ * What a schema can't say: values that are valid each on their own but don't go together. Rules about the contents of
+ * a kernel or firmware belong to the loaders.
+ */
+import { IgvmError } from '../errors/igvm-error';
+import type { JsonDocument } from './json-document';
+import type { JsonPath } from './json-path';
+import type { DirectLinuxImage, GuestConfig, Manifest, OpenhclImage, ProductPolicy } from './model';
+
+const PAGE = 4096n;
+/** OpenHCL's memory is mapped by large pages. */
+const LARGE_PAGE_COUNT = 512n;
+const FOUR_GIB = 1n << 32n;
+/** Above it VMMs place RAM differently. */
+const MAX_EMBEDDED_MEMORY = 2 ** 31;
+/** Below it the fixed parts of a directly booted SNP guest don't fit. */
+const MIN_DIRECT_PAGES = 256n;
+
+/** `[path below the guest, what is wrong]`. */
+type Finding = readonly [path: JsonPath, message: string];
+
+const tagOf = (variant: string | object): string =>
+  typeof variant === 'string' ? variant : (Object.keys(variant)[0] ?? '');
+
+function checkSnp(guest: GuestConfig): Finding[] {
+  if (typeof guest.isolation_type === 'string' || !('snp' in guest.isolation_type)) return [];
+  if (tagOf(guest.image) === 'snp_linux_direct') return [];
+  const { shared_gpa_boundary_bits: bits, injection_type: injection } = guest.isolation_type.snp;
+  const at = (key: string): JsonPath => ['isolation_type', 'snp', key];
+  return [
+    ...((bits ?? undefined) === undefined
+      ? [[at('shared_gpa_boundary_bits'), `"${tagOf(guest.image)}" under SNP needs a shared GPA boundary`] as const]
+      : []),
+    ...(typeof bits === 'number' && bits > 63
+      ? [[at('shared_gpa_boundary_bits'), `there is no address bit ${bits}, expected at most 63`] as const]
+      : []),
+    ...(guest.max_vtl === 0 && injection === 'normal'
+      ? [[at('injection_type'), 'an SNP guest without a paravisor (max_vtl 0) needs restricted injection'] as const]
+      : []),
+  ];
+}
+
+function checkSnpLinuxDirect(guest: GuestConfig, manifest: Manifest): Finding[] {
+  if (typeof guest.image === 'string' || !('snp_linux_direct' in guest.image)) return [];
+  const { memory_page_count: pages } = guest.image.snp_linux_direct;
+  const findings: Finding[] = [];
+  if (manifest.guest_configs.length > 1) {
+    findings.push([['image', 'snp_linux_direct'], 'snp_linux_direct must be the only guest of its manifest']);
+  }
+  if (manifest.guest_arch !== 'x64') {
+    findings.push([['image', 'snp_linux_direct'], 'snp_linux_direct is there for x64 only']);
+  }
+  if (guest.max_vtl !== 0) findings.push([['max_vtl'], 'snp_linux_direct needs max_vtl 0']);
+  if (pages < MIN_DIRECT_PAGES) {
+    findings.push([
+      ['image', 'snp_linux_direct', 'memory_page_count'],
+      `a directly booted guest needs at least ${MIN_DIRECT_PAGES} pages (1 MiB) of memory`,
+    ]);
+  }
+  if (typeof guest.isolation_type === 'string' || !('snp' in guest.isolation_type)) {
+    return [...findings, [['isolation_type'], 'snp_linux_direct needs SNP isolation']];
+  }
+  const { shared_gpa_boundary_bits: bits, injection_type: injection, secure_avic: avic } = guest.isolation_type.snp;
+  const at = (key: string): JsonPath => ['isolation_type', 'snp', key];
+  if ((bits ?? undefined) !== undefined) {
+    findings.push([at('shared_gpa_boundary_bits'), 'snp_linux_direct allows no shared GPA boundary']);
+  }
+  if (injection !== 'normal') findings.push([at('injection_type'), 'snp_linux_direct needs normal injection']);
+  if (avic !== 'disabled') findings.push([at('secure_avic'), 'snp_linux_direct needs secure AVIC disabled']);
+  return findings;
+}
+
+function checkEmbedded(linux: DirectLinuxImage, manifest: Manifest): Finding[] {
+  const at = (key: string): JsonPath => ['image', 'linux', key];
+  const { boot_data: bootData, memory_size: memory, processor_count: processors } = linux;
+  const findings: Finding[] = [];
+  if (memory !== undefined && memory % Number(PAGE) !== 0) {
+    findings.push([at('memory_size'), `memory_size must be a multiple of 4096, and ${memory} is not`]);
+  }
+  if (bootData === 'vmm') {
+    if (processors !== undefined) findings.push([at('processor_count'), 'processor_count needs boot_data "embedded"']);
+    return findings;
+  }
+  if (manifest.guest_arch !== 'x64') findings.push([at('boot_data'), 'boot_data "embedded" is there for x64 only']);
+  if (memory === undefined) findings.push([at('memory_size'), 'boot_data "embedded" needs memory_size']);
+  else if (memory > MAX_EMBEDDED_MEMORY) {
+    findings.push([at('memory_size'), `boot_data "embedded" allows at most ${MAX_EMBEDDED_MEMORY} bytes (2 GiB)`]);
+  }
+  return findings;
+}
+
+function checkLinux(guest: GuestConfig, manifest: Manifest): Finding[] {
+  if (typeof guest.image === 'string' || !('linux' in guest.image)) return [];
+  const findings = checkEmbedded(guest.image.linux, manifest);
+  const isolation = tagOf(guest.isolation_type);
+  if (isolation === 'snp' || isolation === 'tdx') {
+    const instead = isolation === 'snp' ? '"snp_linux_direct" or "openhcl" with "linux"' : '"openhcl" with "linux"';
+    findings.push([['image', 'linux'], `"linux" does not run under ${isolation}; use ${instead}`]);
+  }
+  // Such a guest is written in format V2 for platform NATIVE, and V1 and V2 don't merge.
+  if (manifest.guest_arch === 'x64' && isolation === 'none' && manifest.guest_configs.length > 1) {
+    findings.push([['image', 'linux'], '"linux" without isolation must be the only guest of its manifest']);
+  }
+  return findings;
+}
+
+function checkUefi(guest: GuestConfig, manifest: Manifest): Finding[] {
+  if (typeof guest.image === 'string' || !('uefi' in guest.image)) return [];
+  return manifest.guest_arch === 'aarch64' && guest.image.uefi.config_type === 'igvm'
+    ? [[['image', 'uefi', 'config_type'], 'UEFI for aarch64 takes no configuration by IGVM parameters']]
+    : [];
+}
+
+function checkPolicy(policy: ProductPolicy): Finding[] {
+  const [[product, body]] = Object.entries(policy) as [[string, Extract<ProductPolicy, { sivm: unknown }>['sivm']]];
+  const needsJson = body.require_secure_boot && (body.require_secure_boot_vars || body.require_bcd_integrity);
+  return needsJson && body.custom_uefi_json === ''
+    ? [[[product, 'custom_uefi_json'], 'these demands need a custom_uefi_json that is not empty']]
+    : [];
+}
+
+function checkOpenhclMemory(openhcl: OpenhclImage): Finding[] {
+  const { memory_page_base: base, memory_page_count: pages } = openhcl;
+  const findings: Finding[] = [];
+  const aligned = (key: string, value: bigint) => {
+    if (value % LARGE_PAGE_COUNT !== 0n) {
+      findings.push([[key], `${key} must be a multiple of ${LARGE_PAGE_COUNT} (2 MiB), and ${value} is not`]);
+    }
+  };
+  aligned('memory_page_count', pages);
+  if (pages * PAGE >= FOUR_GIB) findings.push([['memory_page_count'], `${pages} pages are 4 GiB or more`]);
+  if (typeof base === 'bigint') {
+    aligned('memory_page_base', base);
+    if ((base + pages) * PAGE > 1n << 52n) {
+      findings.push([['memory_page_base'], `page ${base} is beyond the 52 bits of a physical address`]);
+    }
+  }
+  return findings;
+}
+
+function checkOpenhcl(guest: GuestConfig, manifest: Manifest): Finding[] {
+  if (typeof guest.image === 'string' || !('openhcl' in guest.image)) return [];
+  const { openhcl } = guest.image;
+  const { uefi, linux, product_policy: policy } = openhcl;
+  const hasLinux = (linux ?? undefined) !== undefined;
+  const findings = checkOpenhclMemory(openhcl);
+  if (uefi && hasLinux) findings.push([['linux'], 'an OpenHCL image has either UEFI or Linux in VTL0, not both']);
+  if (manifest.guest_arch === 'aarch64' && !uefi && !hasLinux) {
+    findings.push([[], 'OpenHCL for aarch64 needs UEFI or Linux in VTL0']);
+  }
+  for (const [path, message] of policy ? checkPolicy(policy) : [])
+    findings.push([['product_policy', ...path], message]);
+  return findings.map(([path, message]) => [['image', 'openhcl', ...path], message]);
+}
+
+function checkArch(guest: GuestConfig, manifest: Manifest): Finding[] {
+  const isolation = tagOf(guest.isolation_type);
+  return manifest.guest_arch === 'aarch64' && (isolation === 'snp' || isolation === 'tdx')
+    ? [[['isolation_type'], `an aarch64 guest cannot run under ${isolation}`]]
+    : [];
+}
+
+/** The platform that a guest is written for; two guests of a file can't share one. */
+function platformOf(guest: GuestConfig, manifest: Manifest): string {
+  const isolation = tagOf(guest.isolation_type);
+  if (isolation === 'snp') return 'SEV-SNP';
+  if (isolation === 'tdx') return 'TDX';
+  // Without isolation a guest runs on the platform of VBS, except for a Linux kernel started directly on x64.
+  return isolation === 'none' && tagOf(guest.image) === 'linux' && manifest.guest_arch === 'x64' ? 'NATIVE' : 'VBS';
+}
+
+function checkPlatforms(manifest: Manifest): Finding[][] {
+  const first = new Map<string, number>();
+  return manifest.guest_configs.map((guest, index) => {
+    const platform = platformOf(guest, manifest);
+    const other = first.get(platform);
+    if (other === undefined) {
+      first.set(platform, index);
+      return [];
+    }
+    const hint = platform === 'VBS' ? ' ("none" and "vbs" are the same platform)' : '';
+    return [[['isolation_type'], `guest ${other} is for the platform ${platform} already${hint}`]];
+  });
+}
+
+const GUEST_CHECKS = [checkArch, checkSnp, checkSnpLinuxDirect, checkLinux, checkUefi, checkOpenhcl] as const;
+
+/** All conflicts of a valid manifest, in the order of its guests. Source of the rules: openvmm igvmfilegen and loader. */
+export function checkManifest(manifest: Manifest, document: JsonDocument): IgvmError[] {
+  const platforms = checkPlatforms(manifest);
+  return manifest.guest_configs.flatMap((guest, index) =>
+    [...GUEST_CHECKS.flatMap((check) => check(guest, manifest)), ...platforms[index]!].map(
+      ([path, message]) =>
+        new IgvmError('MANIFEST_CONFLICT', message, document.where(['guest_configs', index, ...path])),
+    ),
+  );
+}

@@ -1,0 +1,77 @@
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
+import { checkManifest } from './check-manifest';
+import { type JsonDocument, parseJson } from './json-document';
+import { type JsonPath, parsePath } from './json-path';
+import type * as ManifestSchema from './manifest-schema';
+import type { Manifest } from './model';
+import { applyOverrides, type ManifestOverrides } from './overrides';
+import { combined, type ManifestWarning, validate } from './validate';
+
+export interface LoadOptions extends ManifestOverrides {
+  /** Unknown keys are errors. */
+  strict?: boolean;
+  /** The file's name in messages; by default the path as given. */
+  display?: string;
+}
+
+/** A valid manifest, and where everything in it stands. */
+export interface LoadedManifest {
+  /** Absolute path of the file. */
+  readonly path: string;
+  /** With the overrides applied. */
+  readonly manifest: Manifest;
+  readonly warnings: readonly ManifestWarning[];
+  /** File, line and column of a JSON path such as `guest_configs[0].image`, for errors that are found later. */
+  positionOf(jsonPath: string | JsonPath): ErrorWhere;
+}
+
+/** The bytes of a JSON file. @throws IgvmError FILE_UNREADABLE */
+export function readJsonFile(path: string, display: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    const reason = (cause as NodeJS.ErrnoException).code ?? String(cause);
+    throw new IgvmError('FILE_UNREADABLE', `the file cannot be read: ${reason}`, { file: display }, { cause });
+  }
+}
+
+/**
+ * Reads a manifest from a file.
+ * @throws IgvmError FILE_UNREADABLE, and everything that {@link parseManifest} throws.
+ */
+export function loadManifest(path: string, options: LoadOptions = {}): LoadedManifest {
+  const display = options.display ?? path;
+  return { ...parseManifest(readJsonFile(path, display), display, options), path: resolve(path) };
+}
+
+/**
+ * Reads a manifest from text or bytes; `file` is its name in messages, and the path that relative resources are
+ * relative to.
+ * @throws IgvmError MANIFEST_SYNTAX, MANIFEST_DUPLICATE_KEY, MANIFEST_INVALID, MANIFEST_UNKNOWN_KEY or
+ * MANIFEST_CONFLICT with file, line, column and JSON path; further mistakes are in its `also`.
+ */
+export function parseManifest(content: string | Uint8Array, file: string, options: LoadOptions = {}): LoadedManifest {
+  const document = parseJson(content, file);
+  refuseDuplicates(document);
+  // The schema brings zod, which is slow to load: only where something is validated.
+  const { manifestSchema } = require('./manifest-schema') as typeof ManifestSchema;
+  const { value, warnings } = validate(document, manifestSchema, options.strict ?? false);
+  const manifest = applyOverrides(value, options);
+  const conflicts = checkManifest(manifest, document);
+  if (conflicts.length > 0) throw combined(conflicts);
+  return {
+    path: resolve(file),
+    manifest,
+    warnings,
+    positionOf: (path) => document.where(typeof path === 'string' ? parsePath(path) : path),
+  };
+}
+
+function refuseDuplicates(document: JsonDocument): void {
+  const [duplicate] = document.duplicates;
+  if (duplicate === undefined) return;
+  const key = String(duplicate.path.at(-1));
+  throw new IgvmError('MANIFEST_DUPLICATE_KEY', `the key "${key}" is here a second time`, duplicate.where);
+}

@@ -1,0 +1,60 @@
+/** What a resource's text means, without looking at any file: inference and the build read it alike. */
+export type ResourceReference = FileReference | OutputReference;
+
+export interface FileReference {
+  kind: 'file';
+  /** What `path` is relative to. */
+  base: 'manifest' | 'workspace' | 'absolute';
+  /** A path with `/`, or when `glob` a pattern in fast-glob's syntax. */
+  path: string;
+  glob: boolean;
+  sha256?: string;
+}
+
+/** A file that another target writes. */
+export interface OutputReference {
+  kind: 'output';
+  project: string;
+  target: string;
+  /** Relative to the workspace. */
+  path: string;
+  sha256?: string;
+}
+
+const WORKSPACE_ROOT = '{workspaceRoot}/';
+/** An unescaped `*`, `?`, `[` or `{`, or an extended glob such as `+(…)`. Parentheses alone are ordinary characters. */
+const GLOB = /(?:^|[^\\])(?:\\\\)*(?:[*?[{]|[@!+]\()/;
+const ESCAPED = /\\([\\*?[\]{}()!+@])/g;
+const ABSOLUTE = /^(?:\/|[A-Za-z]:[\\/]|\\\\)/;
+
+function fileReference(text: string, sha256?: string): FileReference {
+  const inWorkspace = text.startsWith(WORKSPACE_ROOT);
+  const path = inWorkspace ? text.slice(WORKSPACE_ROOT.length) : text;
+  const base = inWorkspace ? 'workspace' : ABSOLUTE.test(path) ? 'absolute' : 'manifest';
+  const glob = GLOB.test(path);
+  return {
+    kind: 'file',
+    base,
+    path: glob ? path : path.replace(ESCAPED, '$1'),
+    glob,
+    ...(sha256 === undefined ? {} : { sha256: sha256.toLowerCase() }),
+  };
+}
+
+/** The meaning of a resource as the manifest states it; undefined when it has none of the forms. */
+export function parseResource(resource: unknown): ResourceReference | undefined {
+  if (typeof resource === 'string') return resource === '' ? undefined : fileReference(resource);
+  if (typeof resource !== 'object' || resource === null) return undefined;
+  const { path, project, target, sha256 } = resource as Record<string, unknown>;
+  if (typeof path !== 'string' || path === '') return undefined;
+  const pin = typeof sha256 === 'string' ? sha256 : undefined;
+  if (project === undefined && target === undefined) return fileReference(path, pin);
+  if (typeof project !== 'string' || typeof target !== 'string') return undefined;
+  return {
+    kind: 'output',
+    project,
+    target,
+    path: path.startsWith(WORKSPACE_ROOT) ? path.slice(WORKSPACE_ROOT.length) : path,
+    ...(pin === undefined ? {} : { sha256: pin.toLowerCase() }),
+  };
+}

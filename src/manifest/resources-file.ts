@@ -1,0 +1,42 @@
+import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
+import { parseJson } from './json-document';
+import { readJsonFile } from './load-manifest';
+import type { ResourceName } from './model';
+import type * as ResourcesSchema from './resources-schema';
+import { type ManifestWarning, validate } from './validate';
+
+/** igvmfilegen's separate resources file. */
+export interface ResourcesFile {
+  /** Absolute paths. */
+  readonly resources: Partial<Record<ResourceName, string>>;
+  readonly warnings: readonly ManifestWarning[];
+  whereOf(name: ResourceName): ErrorWhere;
+  whereAll(): ErrorWhere;
+}
+
+/**
+ * Reads a separate resources file under igvmfilegen's rule: absolute paths as strings, taken literally; unknown names
+ * are errors, other unknown keys are not; the last of several equal names counts.
+ * @throws IgvmError FILE_UNREADABLE, MANIFEST_SYNTAX, MANIFEST_DUPLICATE_KEY, MANIFEST_INVALID, MANIFEST_UNKNOWN_KEY
+ */
+export function loadResourcesFile(
+  path: string,
+  { strict = false, display = path }: { strict?: boolean; display?: string } = {},
+): ResourcesFile {
+  const document = parseJson(readJsonFile(path, display), display);
+  const repeated: ManifestWarning[] = [];
+  for (const { path: place, where } of document.duplicates) {
+    const key = String(place.at(-1));
+    const lastCounts = place.length === 2 && place[0] === 'resources' && !strict;
+    if (!lastCounts) throw new IgvmError('MANIFEST_DUPLICATE_KEY', `the key "${key}" is here a second time`, where);
+    repeated.push({ message: `"${key}" is here a second time; the last one counts`, where });
+  }
+  const { resourcesSchema } = require('./resources-schema') as typeof ResourcesSchema;
+  const { value, warnings } = validate(document, resourcesSchema, strict);
+  return {
+    resources: value.resources,
+    warnings: [...repeated, ...warnings],
+    whereOf: (name) => document.where(['resources', name]),
+    whereAll: () => document.where(['resources']),
+  };
+}

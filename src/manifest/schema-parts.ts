@@ -1,0 +1,125 @@
+/**
+ * The building blocks of the manifest's schema. Each states what it expects as a noun phrase, from which error messages
+ * are made ("expected <phrase>, found …"), and what JSON Schema says of it. Loading zod takes 60 ms, so this file and the
+ * schemas are required only where something is validated.
+ */
+import { z } from 'zod';
+
+export const MAX_U64 = 2n ** 64n - 1n;
+
+interface Limits {
+  /** Inclusive. */
+  min?: bigint;
+  /** Inclusive. */
+  max: bigint;
+}
+
+/** A whole number, exact whatever its size. */
+export function exact({ min = 0n, max }: Limits, description: string) {
+  const phrase = `a whole number from ${min} to ${max}`;
+  return z
+    .bigint({ error: () => phrase })
+    .min(min, { error: () => phrase })
+    .max(max, { error: () => phrase })
+    .meta({ type: 'integer', minimum: Number(min), maximum: Number(max), description });
+}
+
+/** A whole number that a JavaScript number holds. */
+export function count(limits: Limits, description: string) {
+  return exact(limits, description)
+    .transform(Number)
+    .meta({ type: 'integer', minimum: Number(limits.min ?? 0n), maximum: Number(limits.max), description });
+}
+
+export const u8 = (description: string) => count({ max: 255n }, description);
+export const u32 = (description: string) => count({ max: 2n ** 32n - 1n }, description);
+export const u64 = (description: string) => exact({ max: MAX_U64 }, description);
+
+/** A whole number that is one of a few. */
+export function oneOfNumbers(values: readonly bigint[], description: string) {
+  const phrase = values.join(' or ');
+  return z
+    .bigint({ error: () => phrase })
+    .refine((value) => values.includes(value), { error: () => phrase })
+    .transform(Number)
+    .meta({ enum: values.map(Number), description });
+}
+
+export const flag = (description: string) => z.boolean({ error: () => 'true or false' }).meta({ description });
+
+/** Text without lone surrogates, which have no UTF-8 form. */
+export function text(description: string) {
+  return z
+    .string({ error: () => 'a string' })
+    .refine((value) => !/\p{Surrogate}/u.test(value), { error: () => 'a string of whole Unicode characters' })
+    .meta({ description });
+}
+
+/** Text that becomes a C string. */
+export function cString(description: string) {
+  return text(description)
+    .refine((value) => !value.includes('\0'), { error: () => 'a string without NUL characters' })
+    .meta({ description });
+}
+
+/** Text with a fixed form; `phrase` says which. */
+export function patternText(pattern: RegExp, phrase: string, description: string) {
+  return z
+    .string({ error: () => phrase })
+    .regex(pattern, { error: () => phrase })
+    .meta({ pattern: pattern.source, description });
+}
+
+const anObject = { error: (issue: { code: string }) => (issue.code === 'invalid_type' ? 'an object' : undefined) };
+
+/** An object whose unknown keys are ignored (the caller names them in warnings). */
+export function struct<Shape extends z.core.$ZodLooseShape>(shape: Shape, description?: string) {
+  const schema = z.object(shape, anObject);
+  return description === undefined ? schema : schema.meta({ description });
+}
+
+/** An object whose unknown keys are errors. */
+export function closedStruct<Shape extends z.core.$ZodLooseShape>(shape: Shape, description: string) {
+  return z.strictObject(shape, anObject).meta({ description });
+}
+
+export function list<Item extends z.core.SomeType>(item: Item, description: string) {
+  return z.array(item, { error: () => 'an array' }).meta({ description });
+}
+
+const quoted = (words: readonly string[]) => words.map((word) => JSON.stringify(word)).join(', ');
+
+/** serde also takes `{ "word": null }` for a variant without content. */
+const plainVariant = (words: readonly string[]) => (value: unknown) => {
+  if (typeof value !== 'object' || value === null) return value;
+  const [entry, ...more] = Object.entries(value);
+  return entry !== undefined && more.length === 0 && entry[1] === null && words.includes(entry[0]) ? entry[0] : value;
+};
+
+/** One of a few words. */
+export function word<const Words extends readonly [string, ...string[]]>(words: Words, description: string) {
+  const schema = z.enum(words, { error: () => `one of ${quoted(words)}` });
+  return z.preprocess(plainVariant(words), schema).meta({ description });
+}
+
+/** An object with exactly one key, which says what its value is: the only key of the object is strict. */
+export function tagged<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
+  return z.strictObject(shape, anObject);
+}
+
+/** An externally tagged enum: a plain word, or an object with one key. Objects come from {@link tagged}. */
+export function variants<
+  const Words extends readonly string[],
+  Options extends readonly [z.ZodObject, ...z.ZodObject[]],
+>(words: Words, options: Options, description: string) {
+  const literals = words.map((name) => z.literal(name)) as unknown as {
+    [Index in keyof Words]: z.ZodLiteral<Words[Index] & string>;
+  };
+  const tags = options.flatMap((option) => Object.keys(option.shape));
+  const plain = words.length === 0 ? '' : `${quoted(words)} or `;
+  const one = tags.length === 1 ? 'the key' : 'exactly one of the keys';
+  const schema = z.union([...literals, ...options] as [...typeof literals, ...Options], {
+    error: () => `${plain}an object with ${one} ${quoted(tags)}`,
+  });
+  return z.preprocess(plainVariant(words), schema).meta({ description });
+}

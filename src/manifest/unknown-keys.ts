@@ -1,0 +1,64 @@
+import type { z } from 'zod';
+import { formatPath, type JsonPath } from './json-path';
+
+/** The parts of a zod schema that say where keys are known. */
+interface SchemaDef {
+  type: string;
+  shape?: Record<string, z.core.$ZodType>;
+  catchall?: z.core.$ZodType;
+  element?: z.core.$ZodType;
+  innerType?: z.core.$ZodType;
+  options?: readonly z.core.$ZodType[];
+  in?: z.core.$ZodType;
+  out?: z.core.$ZodType;
+}
+
+const defOf = (schema: z.core.$ZodType) => schema._zod.def as unknown as SchemaDef;
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** The schema without wrappers such as optional, default and transformations. */
+function unwrap(schema: z.core.$ZodType): z.core.$ZodType {
+  const def = defOf(schema);
+  if (def.innerType !== undefined) return unwrap(def.innerType);
+  if (def.in === undefined || def.out === undefined) return schema;
+  return unwrap(defOf(def.in).type === 'transform' ? def.out : def.in);
+}
+
+/** Of a union, the object that a value is meant to be: one that requires only keys it has, the largest first. */
+function meantObject(options: readonly z.core.$ZodType[], value: Record<string, unknown>): z.core.$ZodType | undefined {
+  const required = (schema: z.core.$ZodType) =>
+    Object.entries(defOf(schema).shape ?? {})
+      .filter(([, inner]) => inner._zod.optin !== 'optional')
+      .map(([key]) => key);
+  return options
+    .map(unwrap)
+    .filter((option) => defOf(option).type === 'object' && required(option).every((key) => Object.hasOwn(value, key)))
+    .sort((a, b) => required(b).length - required(a).length)[0];
+}
+
+/** Paths of the keys that a schema ignores, in the order of the document, and the keys that are known at a path. */
+export function unknownKeys(schema: z.core.$ZodType, document: unknown) {
+  const unknown: JsonPath[] = [];
+  const known = new Map<string, string[]>();
+  const visit = (wrapped: z.core.$ZodType, value: unknown, path: JsonPath): void => {
+    const inner = unwrap(wrapped);
+    const def = defOf(inner);
+    if (def.type === 'array' && Array.isArray(value)) {
+      for (const [index, item] of value.entries()) visit(def.element!, item, [...path, index]);
+    } else if (def.type === 'union' && isObject(value)) {
+      const meant = meantObject(def.options!, value);
+      if (meant !== undefined) visit(meant, value, path);
+    } else if (def.type === 'object' && isObject(value)) {
+      const shape = def.shape!;
+      known.set(formatPath(path), Object.keys(shape));
+      for (const [key, item] of Object.entries(value)) {
+        if (Object.hasOwn(shape, key)) visit(shape[key]!, item, [...path, key]);
+        // A closed object (its catch-all is "never") reports its unknown keys itself.
+        else if (def.catchall === undefined) unknown.push([...path, key]);
+      }
+    }
+  };
+  visit(schema, document, []);
+  return { unknown, knownAt: (path: JsonPath) => known.get(formatPath(path)) ?? [] };
+}

@@ -1,0 +1,49 @@
+import { RESOURCE_NAMES, type ResourceName } from './model';
+
+/** What a resource is to an image. */
+export interface ResourceUse {
+  /** `optional`: used when it is given, not missed otherwise. */
+  need: 'required' | 'optional';
+  /** Index of the first guest that uses it. */
+  guest: number;
+}
+
+const asRecord = (value: unknown): Record<string, unknown> =>
+  typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+
+function linuxResources(linux: unknown): ResourceName[] {
+  return asRecord(linux)['use_initrd'] === true ? ['linux_kernel', 'linux_initrd'] : ['linux_kernel'];
+}
+
+/** Resources that an image can't do without, by the image's tag. */
+const REQUIRED: Record<string, (image: Record<string, unknown>) => ResourceName[]> = {
+  uefi: () => ['uefi'],
+  openhcl: ({ uefi, linux }) => [
+    'underhill_kernel',
+    'openhcl_boot',
+    'underhill_initrd',
+    ...(uefi === true ? (['uefi'] as const) : []),
+    ...(linux === undefined || linux === null ? [] : linuxResources(linux)),
+  ],
+  linux: linuxResources,
+  snp_linux_direct: ({ linux }) => linuxResources(linux),
+};
+
+/**
+ * The resources that the images of a manifest use, in the order of {@link RESOURCE_NAMES}. Takes a manifest that isn't
+ * validated too, as inference must say something of one that is wrong.
+ */
+export function usedResources(manifest: { guest_configs?: unknown }): Map<ResourceName, ResourceUse> {
+  const uses = new Map<ResourceName, ResourceUse>();
+  const guests = Array.isArray(manifest.guest_configs) ? manifest.guest_configs : [];
+  for (const [guest, config] of guests.entries()) {
+    for (const [tag, image] of Object.entries(asRecord(asRecord(config)['image']))) {
+      const names = Object.hasOwn(REQUIRED, tag) ? REQUIRED[tag]!(asRecord(image)) : [];
+      for (const name of names) if (!uses.has(name)) uses.set(name, { need: 'required', guest });
+      if (tag === 'openhcl' && !uses.has('underhill_sidecar')) {
+        uses.set('underhill_sidecar', { need: 'optional', guest });
+      }
+    }
+  }
+  return new Map(RESOURCE_NAMES.flatMap((name) => (uses.has(name) ? [[name, uses.get(name)!]] : [])));
+}
