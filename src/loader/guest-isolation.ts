@@ -17,6 +17,9 @@ export type GuestIsolation =
       policy: bigint;
     };
 
+/** The address bit at which TDX memory is shared on every processor with 48 bits of address (file_loader.rs). */
+export const TDX_SHARED_GPA_BOUNDARY_BITS = 47;
+
 /** A bit field of a policy: its name, lowest bit and width. */
 type BitField = readonly [name: string, lowestBit: bigint, bits: bigint];
 

@@ -1,0 +1,59 @@
+import type { Command } from 'commander';
+import { IgvmError } from '../errors/igvm-error';
+import type { CliEnvironment } from './cli';
+
+/** What clap, igvmfilegen's argument parser, returns for a command line that it does not understand. */
+const USAGE_EXIT_CODE = 2;
+
+/** Adds one subcommand to a program. Modules of commands are light: what does the work is required when it is called. */
+export type RegisterCommand = (program: Command, environment: CliEnvironment) => void;
+
+export interface ProgramDescription {
+  name: string;
+  description: string;
+  commands: readonly RegisterCommand[];
+}
+
+/** The package's version, from its package.json. */
+export const packageVersion = (): string => (require('../../package.json') as { version: string }).version;
+
+/**
+ * Runs a command line and returns its exit code: 0, 1 for a failure, 2 for a command line that makes no sense.
+ * A user's mistake is one sentence with its place; a bug keeps its stack trace for `--verbose`.
+ * @param args without node and script
+ */
+export async function run(
+  { name, description, commands }: ProgramDescription,
+  args: readonly string[],
+  environment: CliEnvironment,
+): Promise<number> {
+  if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) {
+    environment.stdout(`${name} ${packageVersion()}\n`);
+    return 0;
+  }
+  const { Command, CommanderError } = require('commander') as typeof import('commander');
+  const program = new Command(name)
+    .description(description)
+    .version(`${name} ${packageVersion()}`)
+    .option('--verbose', 'show stack traces')
+    .showSuggestionAfterError()
+    .exitOverride()
+    .configureOutput({ writeOut: environment.stdout, writeErr: environment.stderr });
+  for (const register of commands) register(program, environment);
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_EXIT_CODE;
+    environment.stderr(`${describe(error, program.opts<{ verbose?: boolean }>().verbose === true)}\n`);
+    return 1;
+  }
+}
+
+function describe(error: unknown, verbose: boolean): string {
+  if (error instanceof IgvmError) return `error: ${error.format()}`;
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  if (verbose) return `internal error: ${stack}`;
+  const message = error instanceof Error ? error.message : String(error);
+  return `internal error: ${message}\n  This should not happen: please report it with what --verbose says.`;
+}
