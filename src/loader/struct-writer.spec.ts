@@ -1,0 +1,19 @@
+import { StructWriter } from './struct-writer';
+
+describe('StructWriter', () => {
+  it('writes fields little-endian, one after the other', () => {
+    const bytes = new StructWriter().u8(1).u16(0x0203).u32(0x04050607).u64(0x08090a0b0c0d0e0fn).ascii('AB').finish();
+    expect(Buffer.from(bytes).toString('hex')).toBe('01030207060504' + '0f0e0d0c0b0a0908' + '4142');
+  });
+
+  it('writes negative numbers in two’s complement', () => {
+    expect(Buffer.from(new StructWriter().u64(-2).finish()).toString('hex')).toBe('feffffffffffffff');
+  });
+
+  it('grows beyond its first buffer and keeps what was written', () => {
+    const writer = new StructWriter().u8(7).zeros(5000).u8(8);
+    const bytes = writer.finish();
+    expect(writer.length).toBe(5002);
+    expect([bytes[0], bytes[5000], bytes[5001]]).toEqual([7, 0, 8]);
+  });
+});
