@@ -58,7 +58,9 @@ function covers(pattern: string, root: string): boolean {
 /** The `packages` list of pnpm-workspace.yaml in block form, which is how pnpm and Nx write it. */
 function pnpmPatterns(yaml: string): string[] {
   const block = /^packages:[ \t]*\r?\n((?:[ \t]*-.*(?:\r?\n|$)|[ \t]*(?:#.*)?\r?\n)*)/m.exec(yaml)?.[1] ?? '';
-  return [...block.matchAll(/^[ \t]*-[ \t]*(['"]?)([^'"#\r\n]+?)\1[ \t]*(?:#.*)?$/gm)].map((match) => match[2] as string);
+  return [...block.matchAll(/^[ \t]*-[ \t]*(['"]?)([^'"#\r\n]+?)\1[ \t]*(?:#.*)?$/gm)].map(
+    (match) => match[2] as string,
+  );
 }
 
 function withPnpmPattern(yaml: string, root: string): string {

@@ -1,0 +1,60 @@
+import type { Resource, ResourceName } from '../../manifest/model';
+
+/** A binary as the README of a generated project lists it. */
+export interface Binary {
+  resource: ResourceName;
+  /** Where it is expected, in words. */
+  place: string;
+  what: string;
+  from: string;
+}
+
+/** What each resource is, and where people get it. */
+const SOURCES: Record<ResourceName, { what: string; from: string }> = {
+  linux_kernel: {
+    what: "The guest's Linux kernel: a bzImage or vmlinux (x64), an uncompressed Image (aarch64)",
+    from: 'your distribution (`/boot/vmlinuz-*`, from `linux-image-amd64` on Debian), or your own kernel build',
+  },
+  linux_initrd: {
+    what: "The guest's initrd: a cpio archive, compressed as the kernel can read it",
+    from: '`nx g nx-igvm:initrd`, your distribution (`/boot/initrd.img-*`), dracut or mkosi',
+  },
+  uefi: {
+    what: 'UEFI firmware, `MSVM.fd`',
+    from: 'the releases of <https://github.com/microsoft/mu_msvm>',
+  },
+  underhill_kernel: {
+    what: "The paravisor's Linux kernel, an uncompressed vmlinux (x64) or Image (aarch64)",
+    from: 'the releases of <https://github.com/microsoft/OHCL-Linux-Kernel>',
+  },
+  openhcl_boot: {
+    what: "OpenHCL's boot shim, an ELF file",
+    from: 'a build of `openhcl_boot` in <https://github.com/microsoft/openvmm>',
+  },
+  underhill_initrd: {
+    what: "The paravisor's initrd, a gzipped cpio archive",
+    from: 'a build of OpenHCL in <https://github.com/microsoft/openvmm> (`cargo xflowey build-igvm` leaves it beside its result)',
+  },
+  underhill_sidecar: {
+    what: "OpenHCL's sidecar kernel, an ELF file",
+    from: 'a build of `sidecar` in <https://github.com/microsoft/openvmm>',
+  },
+};
+
+/** The README's table. */
+export function describeBinaries(resources: Partial<Record<ResourceName, Resource>>): Binary[] {
+  return Object.entries(resources).map(([name, resource]) => ({
+    resource: name as ResourceName,
+    place: describePlace(resource),
+    ...SOURCES[name as ResourceName],
+  }));
+}
+
+function describePlace(resource: Resource): string {
+  if (typeof resource === 'string') {
+    return `\`${resource}\``;
+  }
+  return 'project' in resource
+    ? `\`${resource.path}\`, built by \`${resource.project}:${resource.target}\``
+    : `\`${resource.path}\``;
+}

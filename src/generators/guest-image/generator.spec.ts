@@ -1,0 +1,264 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readJson, readProjectConfiguration, type Tree, updateJson } from '@nx/devkit';
+import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
+import { parseManifest } from '../../manifest/load-manifest';
+import { guestImageGenerator } from './generator';
+import type { GuestImageGeneratorSchema } from './schema';
+
+let tree: Tree;
+beforeEach(() => {
+  tree = createTreeWithEmptyWorkspace({ formatter: 'none' });
+});
+
+const manifestText = (root: string): string => tree.read(`${root}/igvm.json`, 'utf8') ?? '';
+const generate = async (options: Partial<GuestImageGeneratorSchema> = {}): Promise<ReturnType<typeof parsed>> => {
+  const { name = 'my-image' } = options;
+  await guestImageGenerator(tree, { ...options, name });
+  return parsed(options.directory ?? name);
+};
+const parsed = (root: string) => parseManifest(manifestText(root), 'igvm.json', { strict: true }).manifest;
+
+describe('guest-image, a direct Linux image', () => {
+  it('is the manifest of a native guest with its boot data embedded', async () => {
+    await generate();
+    expect(readJson(tree, 'my-image/igvm.json')).toEqual({
+      $schema: '../node_modules/nx-igvm/schemas/igvm.schema.json',
+      guest_arch: 'x64',
+      guest_configs: [
+        {
+          guest_svn: 1,
+          max_vtl: 0,
+          isolation_type: 'none',
+          image: {
+            linux: { use_initrd: true, command_line: 'console=ttyS0', boot_data: 'embedded', memory_size: 536870912 },
+          },
+        },
+      ],
+      resources: { linux_kernel: 'boot/vmlinuz', linux_initrd: 'boot/initrd.cpio' },
+    });
+  });
+
+  it('takes every option over', async () => {
+    const manifest = await generate({
+      directory: 'images/one',
+      kernel: '/boot/vmlinuz-6.1.0',
+      initrd: 'initrd:build:dist/initrd/initrd.cpio',
+      commandLine: 'console=hvc0 quiet',
+      memorySize: '1G',
+      bootData: 'vmm',
+      isolation: ['vbs'],
+      debug: true,
+    });
+    expect(manifest.guest_configs).toEqual([
+      {
+        guest_svn: 1,
+        max_vtl: 0,
+        isolation_type: { vbs: { enable_debug: true } },
+        image: {
+          linux: { use_initrd: true, command_line: 'console=hvc0 quiet', boot_data: 'vmm', memory_size: 2 ** 30 },
+        },
+      },
+    ]);
+    expect(manifest.resources).toEqual({
+      linux_kernel: '/boot/vmlinuz-6.1.0',
+      linux_initrd: { project: 'initrd', target: 'build', path: 'dist/initrd/initrd.cpio' },
+    });
+  });
+
+  it('does without an initrd', async () => {
+    const manifest = await generate({ initrd: 'none', processorCount: 4 });
+    expect(manifest.resources).toEqual({ linux_kernel: 'boot/vmlinuz' });
+    expect(manifest.guest_configs[0]?.image).toMatchObject({ linux: { use_initrd: false, processor_count: 4 } });
+  });
+
+  it('names a file of the workspace so that every clone finds it, its special characters taken literally', async () => {
+    tree.write('binaries/vmlinuz [6.1]', '');
+    tree.write('my-image/boot/initrd{1}', '');
+    const manifest = await generate({ kernel: 'binaries/vmlinuz [6.1]', initrd: './my-image/boot/initrd{1}' });
+    expect(manifest.resources).toEqual({
+      linux_kernel: '{workspaceRoot}/binaries/vmlinuz \\[6.1\\]',
+      linux_initrd: 'boot/initrd\\{1\\}',
+    });
+  });
+
+  it('on aarch64 leaves the memory to the VMM and says that nothing boots it yet', async () => {
+    const manifest = await generate({ arch: 'aarch64' });
+    expect(manifest.guest_configs[0]?.image).toEqual({
+      linux: { use_initrd: true, command_line: 'console=ttyAMA0', boot_data: 'vmm' },
+    });
+    expect(manifest.resources?.linux_kernel).toBe('boot/Image');
+    const readme = tree.read('my-image/README.md', 'utf8');
+    expect(readme).toContain('no common VMM boots it yet');
+    expect(readme).not.toContain('nx boot');
+  });
+});
+
+describe('guest-image, every type', () => {
+  it.each<[Partial<GuestImageGeneratorSchema>, string[]]>([
+    [{ type: 'linux-paravisor' }, ['none']],
+    [{ type: 'linux-paravisor', isolation: ['snp', 'tdx', 'vbs'] }, ['snp', 'tdx', 'vbs']],
+    [{ type: 'linux-paravisor', isolation: ['none', 'snp'], initrd: 'none' }, ['none', 'snp']],
+    [{ type: 'linux-paravisor', arch: 'aarch64' }, ['none']],
+    [{ type: 'uefi' }, ['none']],
+    [{ type: 'uefi', isolation: ['tdx', 'snp'] }, ['tdx', 'snp']],
+    [{ type: 'uefi', arch: 'aarch64' }, ['none']],
+    [{ type: 'uefi', paravisor: true, isolation: ['snp'] }, ['snp']],
+    [{ type: 'uefi', paravisor: true, arch: 'aarch64' }, ['none']],
+    [{ type: 'snp-linux-direct', processorCount: 4 }, ['snp']],
+    [{ type: 'linux-direct', arch: 'aarch64', isolation: ['vbs'] }, ['vbs']],
+  ])('%j is a manifest that passes the strict check', async (options, isolation) => {
+    const manifest = await generate(options);
+    expect(
+      manifest.guest_configs.map(({ isolation_type: type }) =>
+        typeof type === 'string' ? type : Object.keys(type)[0],
+      ),
+    ).toEqual(isolation);
+    const readme = tree.read('my-image/README.md', 'utf8');
+    for (const resource of Object.keys(manifest.resources ?? {})) {
+      expect(readme).toContain(`| \`${resource}\` | \`boot/`);
+    }
+  });
+
+  it.each<[Partial<GuestImageGeneratorSchema>, string]>([
+    [{ isolation: ['snp'] }, "linux-direct can't have the isolation snp"],
+    [{ isolation: ['none', 'vbs'] }, 'none and vbs are the same platform'],
+    [{ type: 'snp-linux-direct', arch: 'aarch64' }, 'SEV-SNP is for x64 only'],
+    [{ type: 'uefi', arch: 'aarch64', isolation: ['tdx'] }, "uefi can't have the isolation tdx"],
+    [{ type: 'linux-paravisor', memorySize: '1M' }, 'is not a multiple of 2097152 bytes'],
+    [{ memorySize: '4G' }, 'embedded boot data describe up to 2 GiB'],
+    [{ processorCount: 2, bootData: 'vmm' }, 'processorCount needs the boot data in the image'],
+    [{ kernel: ' ' }, 'kernel is empty'],
+    [{ name: 'My Image' }, '"My Image" can\'t name a project'],
+    [{ directory: '../elsewhere' }, 'is not a folder below the workspace root'],
+    [{ directory: '.' }, 'an image needs a folder of its own'],
+  ])('refuses %j with one sentence and without a stack', async (options, sentence) => {
+    const failure = await generate(options).then(
+      () => undefined,
+      (error: Error) => error,
+    );
+    expect(failure?.message).toContain(sentence);
+    expect(failure?.message).toMatch(/\[GENERATOR_\w+\]\n {2}\w/);
+    expect(failure?.stack).toBeUndefined();
+    expect(tree.exists('my-image')).toBe(false);
+  });
+});
+
+describe('guest-image, the project', () => {
+  it('has a project.json where the workspace has no packages', async () => {
+    await generate({ tags: 'scope:os, type:image' });
+    expect(readProjectConfiguration(tree, 'my-image')).toMatchObject({
+      root: 'my-image',
+      projectType: 'application',
+      tags: ['scope:os', 'type:image'],
+    });
+    expect(tree.exists('my-image/package.json')).toBe(false);
+  });
+
+  it('is a package where the workspace has packages', async () => {
+    updateJson(tree, 'package.json', (json) => ({ ...json, workspaces: ['images/*'] }));
+    await generate({ directory: 'images/my-image', tags: 'a' });
+    expect(readJson(tree, 'images/my-image/package.json')).toEqual({
+      name: 'my-image',
+      version: '0.0.1',
+      private: true,
+      nx: { tags: ['a'] },
+    });
+    expect(tree.exists('images/my-image/project.json')).toBe(false);
+    expect(readJson(tree, 'package.json').workspaces).toEqual(['images/*']);
+  });
+
+  it('goes below the folder of the packages by itself, or becomes a package of its own', async () => {
+    updateJson(tree, 'package.json', (json) => ({ ...json, workspaces: ['images/*'] }));
+    await guestImageGenerator(tree, { name: 'one' });
+    await guestImageGenerator(tree, { name: 'vm/two' });
+    expect(tree.exists('images/one/igvm.json')).toBe(true);
+    expect(readJson(tree, 'vm/two/package.json').name).toBe('two');
+    expect(readJson(tree, 'package.json').workspaces).toEqual(['images/*', 'vm/two']);
+  });
+
+  it('keeps the project file, the name and the README of a folder that has them', async () => {
+    tree.write('svc/project.json', '{ "name": "service" }');
+    tree.write('svc/README.md', 'mine');
+    await guestImageGenerator(tree, { name: 'service', directory: 'svc' });
+    expect(tree.read('svc/project.json', 'utf8')).toBe('{ "name": "service" }');
+    expect(tree.read('svc/README.md', 'utf8')).toBe('mine');
+    expect(tree.exists('svc/igvm.json')).toBe(true);
+  });
+
+  it('never overwrites an image, nor takes the name of another project', async () => {
+    await generate();
+    await expect(generate()).rejects.toThrow('my-image/igvm.json: this file already exists');
+    await expect(generate({ directory: 'elsewhere' })).rejects.toThrow('the project my-image already exists');
+  });
+});
+
+describe('guest-image, adopting a manifest of igvmfilegen', () => {
+  let outside: string;
+  beforeEach(() => {
+    outside = mkdtempSync(join(tmpdir(), 'adopt-'));
+  });
+  afterEach(() => rmSync(outside, { recursive: true, force: true }));
+
+  const legacy = `{
+    "guest_arch": "x64",
+    "guest_configs": [ { "guest_svn": 1, "max_vtl": 2, "isolation_type": { "snp": {
+        "shared_gpa_boundary_bits": 46, "policy": 18446744073709551615, "enable_debug": false, "injection_type": "normal" } },
+        "image": { "openhcl": { "memory_page_count": 16384, "uefi": true } } } ]
+}`;
+
+  it('adds its keys to the text and changes nothing else, not even an integer beyond 2^53', async () => {
+    tree.write('legacy/cvm.json', legacy);
+    tree.write(
+      'legacy/resources.json',
+      JSON.stringify({
+        resources: {
+          uefi: join(outside, 'MSVM.fd'),
+          underhill_kernel: join(tree.root, 'binaries', 'vmlinux'),
+          openhcl_boot: join(tree.root, 'cvm', 'boot', 'shim'),
+          underhill_initrd: 'initrd.cpio.gz',
+        },
+      }),
+    );
+    await guestImageGenerator(tree, { name: 'cvm', from: 'legacy/cvm.json', resources: 'legacy/resources.json' });
+
+    const manifest = parsed('cvm');
+    expect(manifest.guest_configs[0]?.isolation_type).toMatchObject({ snp: { policy: 2n ** 64n - 1n } });
+    expect(manifest.resources).toEqual({
+      uefi: join(outside, 'MSVM.fd'),
+      underhill_kernel: '{workspaceRoot}/binaries/vmlinux',
+      openhcl_boot: 'boot/shim',
+      underhill_initrd: '{workspaceRoot}/legacy/initrd.cpio.gz',
+    });
+    const body = legacy.slice(legacy.indexOf('"guest_arch"'), legacy.lastIndexOf(']'));
+    expect(manifestText('cvm')).toContain(body);
+    expect(manifestText('cvm')).toMatch(/^\{\s*"\$schema"/);
+    expect(tree.read('legacy/cvm.json', 'utf8')).toBe(legacy);
+  });
+
+  it('takes files from outside the workspace, and images without resources', async () => {
+    writeFileSync(join(outside, 'm.json'), legacy);
+    await guestImageGenerator(tree, { name: 'cvm', from: join(outside, 'm.json') });
+    expect(parsed('cvm').resources).toBeUndefined();
+  });
+
+  it.each([
+    ['{ "resources": { "kernel": "/k" } }', '"kernel" is not a resource with a path'],
+    ['{ "resources": { "uefi": 7 } }', '"uefi" is not a resource with a path'],
+    ['{}', 'a resources file needs an object "resources"'],
+    ['[', 'this is not a JSON object'],
+  ])('refuses the resources file %j', async (resources, sentence) => {
+    tree.write('m.json', legacy);
+    tree.write('r.json', resources);
+    await expect(guestImageGenerator(tree, { name: 'cvm', from: 'm.json', resources: 'r.json' })).rejects.toThrow(
+      sentence,
+    );
+  });
+
+  it('says which file is not there', async () => {
+    await expect(guestImageGenerator(tree, { name: 'cvm', from: 'nowhere.json' })).rejects.toThrow(
+      'nowhere.json: --from: there is no file that can be read',
+    );
+  });
+});

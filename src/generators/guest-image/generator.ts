@@ -1,0 +1,138 @@
+import { join } from 'node:path';
+import {
+  formatFiles,
+  generateFiles,
+  type GeneratorCallback,
+  joinPathFragments,
+  logger,
+  offsetFromRoot,
+  runTasksInSerial,
+  type Tree,
+} from '@nx/devkit';
+import type { Resource, ResourceName } from '../../manifest/model';
+import { initGenerator } from '../init/generator';
+import { parseTags, writeProjectFile } from '../workspace/project-file';
+import { existingProjectName, locateProject, requireFree } from '../workspace/project-location';
+import { reportingUserErrors } from '../workspace/user-errors';
+import { adoptManifest } from './adopt-manifest';
+import { describeBinaries } from './binaries';
+import { linuxDirect } from './image-types/linux-direct';
+import { linuxParavisor } from './image-types/openhcl';
+import { DEFAULT_PATHS, type ImageOptions, type Scaffold } from './image-types/scaffold';
+import { snpLinuxDirect } from './image-types/snp-linux-direct';
+import { uefi } from './image-types/uefi';
+import { resourceOption } from './resource-option';
+import type { GuestImageGeneratorSchema, GuestImageType } from './schema';
+
+const TYPES: Record<GuestImageType, (options: ImageOptions) => Scaffold> = {
+  'linux-direct': linuxDirect,
+  'linux-paravisor': linuxParavisor,
+  uefi,
+  'snp-linux-direct': snpLinuxDirect,
+};
+
+/** What is written into the image's folder. */
+interface GeneratedImage {
+  manifest: string;
+  title: string;
+  resources: Partial<Record<ResourceName, Resource>>;
+  bootable: boolean;
+  notes: string[];
+}
+
+/** Creates a project with one image, or adds an image to a project that has none. */
+export function guestImageGenerator(tree: Tree, options: GuestImageGeneratorSchema): Promise<GeneratorCallback> {
+  return reportingUserErrors(async () => {
+    const location = locateProject(tree, options);
+    const { root } = location;
+    const manifestPath = joinPathFragments(root, 'igvm.json');
+    requireFree(tree, manifestPath);
+    const schema = `${offsetFromRoot(root)}node_modules/nx-igvm/schemas/igvm.schema.json`;
+    const image =
+      options.from === undefined
+        ? scaffoldImage(tree, root, schema, options)
+        : adoptImage(tree, root, schema, options.from, options.resources);
+
+    const install = await initGenerator(tree, { skipFormat: true });
+    const existing = existingProjectName(tree, root);
+    const link =
+      existing === undefined
+        ? writeProjectFile(tree, location, { useProjectJson: options.useProjectJson, tags: parseTags(options.tags) })
+        : undefined;
+    const name = existing ?? location.name;
+    tree.write(manifestPath, image.manifest);
+    if (!tree.exists(joinPathFragments(root, 'README.md'))) {
+      generateFiles(tree, join(__dirname, 'files'), root, {
+        name,
+        root,
+        title: image.title,
+        notes: image.notes,
+        bootable: image.bootable,
+        binaries: describeBinaries(image.resources),
+      });
+    }
+    if (!options.skipFormat) {
+      await formatFiles(tree);
+    }
+    return runTasksInSerial(install, link ?? nothing, () => {
+      logger.info(
+        `\n${joinPathFragments(root, 'README.md')} says which binaries ${name} wants. Then: nx build ${name}`,
+      );
+    });
+  });
+}
+
+const nothing: GeneratorCallback = () => undefined;
+
+function scaffoldImage(tree: Tree, root: string, schema: string, options: GuestImageGeneratorSchema): GeneratedImage {
+  const { type = 'linux-direct', arch = 'x64' } = options;
+  const { title, guests, resources, notes } = TYPES[type]({
+    arch,
+    isolation: options.isolation,
+    useInitrd: options.initrd !== 'none',
+    commandLine: options.commandLine ?? (arch === 'x64' ? 'console=ttyS0' : 'console=ttyAMA0'),
+    memorySize: options.memorySize ?? '512M',
+    bootData: options.bootData ?? 'embedded',
+    processorCount: options.processorCount,
+    paravisor: options.paravisor ?? false,
+    debug: options.debug ?? false,
+  });
+  const given: Partial<Record<ResourceName, [option: string, value: string | undefined]>> = {
+    linux_kernel: ['kernel', options.kernel ?? (arch === 'aarch64' ? 'boot/Image' : undefined)],
+    linux_initrd: ['initrd', options.initrd],
+    uefi: ['uefi', options.uefi],
+  };
+  const chosen: Partial<Record<ResourceName, Resource>> = {};
+  for (const name of resources) {
+    const [option, value] = given[name] ?? [name, undefined];
+    chosen[name] = value === undefined ? DEFAULT_PATHS[name] : resourceOption(tree, root, option, value);
+  }
+  const manifest = { $schema: schema, guest_arch: arch, guest_configs: guests, resources: chosen };
+  return {
+    // The scaffolds' policies and page counts are far below 2^53.
+    manifest: `${JSON.stringify(manifest, (_, value: unknown) => (typeof value === 'bigint' ? Number(value) : value), 2)}\n`,
+    title,
+    resources: chosen,
+    bootable: type === 'linux-direct' && arch === 'x64' && guests[0]?.isolation_type === 'none',
+    notes,
+  };
+}
+
+function adoptImage(
+  tree: Tree,
+  root: string,
+  schema: string,
+  from: string,
+  resources: string | undefined,
+): GeneratedImage {
+  const adopted = adoptManifest(tree, { root, manifest: from, resources, schema });
+  return {
+    manifest: adopted.text,
+    title: `Adopted from igvmfilegen's \`${from}\`.`,
+    resources: adopted.resources,
+    bootable: false,
+    notes: ['Files outside the workspace have absolute paths here: other machines need them in the same place.'],
+  };
+}
+
+export default guestImageGenerator;

@@ -1,0 +1,51 @@
+import type { GuestConfig, Image, IsolationType, Resource, ResourceName } from '../../../manifest/model';
+import type { IsolationName } from '../schema';
+
+/** What a type of image is generated from: the options, with their defaults filled in. */
+export interface ImageOptions {
+  arch: 'x64' | 'aarch64';
+  /** Undefined: the type's own default. */
+  isolation: IsolationName[] | undefined;
+  /** Whether the guest's Linux kernel gets an initrd. */
+  useInitrd: boolean;
+  commandLine: string;
+  /** As the user wrote it; each type knows what it has to be a multiple of. */
+  memorySize: string;
+  bootData: 'embedded' | 'vmm';
+  processorCount: number | undefined;
+  paravisor: boolean;
+  debug: boolean;
+}
+
+/** A generated image: its guests, and the binaries they want. */
+export interface Scaffold {
+  /** One line: what the image is. */
+  title: string;
+  guests: GuestConfig[];
+  resources: ResourceName[];
+  /** What else a user should know; sentences. */
+  notes: string[];
+}
+
+/** Where a binary is expected unless the user names another place, from the image's folder. */
+export const DEFAULT_PATHS: Record<ResourceName, string> = {
+  uefi: 'boot/MSVM.fd',
+  underhill_kernel: 'boot/openhcl-kernel',
+  openhcl_boot: 'boot/openhcl_boot',
+  underhill_initrd: 'boot/openhcl-initrd.cpio.gz',
+  underhill_sidecar: 'boot/sidecar',
+  linux_kernel: 'boot/vmlinuz',
+  linux_initrd: 'boot/initrd.cpio',
+};
+
+/** Pages of 4 KiB. */
+export const PAGE = 4096;
+
+/** OpenHCL's memory is counted in large pages. */
+export const LARGE_PAGE = 2 * 2 ** 20;
+
+export function guest(isolation: IsolationType, maxVtl: 0 | 2, image: Image): GuestConfig {
+  return { guest_svn: 1, max_vtl: maxVtl, isolation_type: isolation, image };
+}
+
+export type { Resource, ResourceName };

@@ -1,0 +1,24 @@
+export type GuestImageType = 'linux-direct' | 'linux-paravisor' | 'uefi' | 'snp-linux-direct';
+export type IsolationName = 'none' | 'vbs' | 'snp' | 'tdx';
+
+export interface GuestImageGeneratorSchema {
+  name: string;
+  type?: GuestImageType;
+  directory?: string;
+  arch?: 'x64' | 'aarch64';
+  isolation?: IsolationName[];
+  kernel?: string;
+  initrd?: string;
+  commandLine?: string;
+  memorySize?: string;
+  bootData?: 'embedded' | 'vmm';
+  processorCount?: number;
+  uefi?: string;
+  paravisor?: boolean;
+  debug?: boolean;
+  from?: string;
+  resources?: string;
+  useProjectJson?: boolean;
+  tags?: string;
+  skipFormat?: boolean;
+}

@@ -1,0 +1,71 @@
+import { readJson, readNxJson, type Tree, updateJson, updateNxJson } from '@nx/devkit';
+import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
+import { initGenerator } from './generator';
+
+describe('init', () => {
+  let tree: Tree;
+  beforeEach(() => {
+    tree = createTreeWithEmptyWorkspace({ formatter: 'none' });
+  });
+
+  const contents = (): Record<string, string | null> =>
+    Object.fromEntries(['nx.json', 'package.json', '.gitignore'].map((file) => [file, tree.read(file, 'utf8')]));
+
+  it('lists the plugin by its bare name', async () => {
+    await initGenerator(tree, {});
+    expect(readNxJson(tree)?.plugins).toEqual(['nx-igvm']);
+  });
+
+  it('changes nothing the second time', async () => {
+    await initGenerator(tree, {});
+    const once = contents();
+    await initGenerator(tree, {});
+    expect(contents()).toEqual(once);
+  });
+
+  it('leaves other plugins and an entry with options alone', async () => {
+    const plugins = ['@nx/js', { plugin: 'nx-igvm', options: { buildTarget: 'image' } }];
+    updateNxJson(tree, { ...readNxJson(tree), plugins });
+    await initGenerator(tree, {});
+    expect(readNxJson(tree)?.plugins).toEqual(plugins);
+  });
+
+  it('writes no target defaults, which would replace the inferred inputs', async () => {
+    const before = readNxJson(tree)?.targetDefaults;
+    await initGenerator(tree, {});
+    expect(readNxJson(tree)?.targetDefaults).toEqual(before);
+  });
+
+  it('lists the package unless it is listed in any form', async () => {
+    await initGenerator(tree, {});
+    expect(readJson(tree, 'package.json').devDependencies).toHaveProperty('nx-igvm');
+
+    updateJson(tree, 'package.json', (json) => ({
+      ...json,
+      devDependencies: {},
+      dependencies: { 'nx-igvm': 'file:../nx-igvm.tgz' },
+    }));
+    await initGenerator(tree, {});
+    expect(readJson(tree, 'package.json')).toMatchObject({
+      dependencies: { 'nx-igvm': 'file:../nx-igvm.tgz' },
+      devDependencies: {},
+    });
+  });
+
+  it('leaves package.json alone when asked to', async () => {
+    const before = tree.read('package.json', 'utf8');
+    await initGenerator(tree, { skipPackageJson: true });
+    expect(tree.read('package.json', 'utf8')).toBe(before);
+  });
+
+  it.each([
+    ['node_modules', 'node_modules\ndist\n'],
+    ['node_modules\n/dist\n', 'node_modules\n/dist\n'],
+    ['dist/\r\ntmp\r\n', 'dist/\r\ntmp\r\n'],
+    ['redist\n', 'redist\ndist\n'],
+  ])('keeps images out of version control: .gitignore %j becomes %j', async (before, after) => {
+    tree.write('.gitignore', before);
+    await initGenerator(tree, {});
+    expect(tree.read('.gitignore', 'utf8')).toBe(after);
+  });
+});
