@@ -59,4 +59,13 @@ export class X86Code {
 }
 
 /** Opcodes of the two-byte conditional jumps used here. */
-export const JUMP = { ifBelow: 0x72, ifCarry: 0x72, ifEqual: 0x74, ifZero: 0x74, ifNotEqual: 0x75, ifNotZero: 0x75 };
+export const JUMP = {
+  ifBelow: 0x72,
+  ifCarry: 0x72,
+  ifEqual: 0x74,
+  ifZero: 0x74,
+  ifNotEqual: 0x75,
+  ifNotZero: 0x75,
+  ifNotAbove: 0x76,
+  always: 0xeb,
+};

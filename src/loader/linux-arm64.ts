@@ -1,0 +1,49 @@
+import { IgvmError } from '../errors/igvm-error';
+import type { Arm64RegisterName } from '../vp-context/vp-register';
+import type { ImageImporter } from './importer';
+import { loadKernelAndInitrdArm64 } from './kernel';
+import { type DirectLinux, type DirectLinuxInfo, checkDirectLinuxIsolation } from './linux-direct';
+
+/** Manifest keys that describe what an aarch64 guest would get from a device tree, which a `linux` image doesn't have. */
+const DEVICE_TREE_KEYS = ['memory_size', 'processor_count'] as const;
+
+/**
+ * A processor in EL1 with the MMU off and caches on (Linux, Documentation/arch/arm64/booting.rst; openvmm
+ * vm/loader/src/linux.rs: set_direct_boot_registers_arm64).
+ */
+const REGISTERS: readonly [Arm64RegisterName, bigint][] = [
+  /** D, A, I, F masked; EL1 with a stack pointer of its own. */
+  ['cpsr', 0x3c5n],
+  /** C, I, and the bits that are one where their feature is missing: EOS, TSCXT, EIS, SPAN, nTLSMD, LSMAOE. */
+  ['sctlrEl1', 0x30d0_1804n],
+  /** Walks off; 4 KiB pages, 47-bit addresses, inner shareable write-back tables; 48-bit physical addresses. */
+  ['tcrEl1', 0x5_8080_3591n],
+  ['ttbr0El1', 0n],
+  ['ttbr1El1', 0n],
+  ['vbarEl1', 0n],
+];
+
+/**
+ * Lays out an aarch64 Linux guest: the kernel `Image` at 0, the initrd behind it, and registers. There is no device tree,
+ * and so no place for command line and memory: the VMM has to supply one, and none known does.
+ * @throws IgvmError KERNEL_INVALID, LAYOUT_OVERLAP, CONFIG_UNSUPPORTED, ISOLATION_UNSUPPORTED
+ */
+export function loadLinuxDirectArm64(importer: ImageImporter, linux: DirectLinux): DirectLinuxInfo {
+  const { image, kernel, initrd } = linux;
+  checkDirectLinuxIsolation(importer.isolation.type);
+  if (image.boot_data === 'embedded') {
+    throw new IgvmError(
+      'CONFIG_UNSUPPORTED',
+      'boot_data "embedded" exists on x64 only: an aarch64 image has no device tree',
+    );
+  }
+  const key = DEVICE_TREE_KEYS.find((name) => image[name] !== undefined);
+  if (key !== undefined) {
+    throw new IgvmError('CONFIG_UNSUPPORTED', `${key} exists on x64 only: an aarch64 image has no device tree`);
+  }
+  const loaded = loadKernelAndInitrdArm64(importer, kernel, 0, initrd && { source: initrd });
+  importer.setRegister({ name: 'pc', value: loaded.kernel.entrypoint });
+  for (const [name, value] of REGISTERS) importer.setRegister({ name, value });
+  const notes = ['the image has no device tree: no VMM known boots it, and the command line is not part of it'];
+  return { ...loaded, notes };
+}

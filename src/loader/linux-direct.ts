@@ -1,0 +1,32 @@
+import { IgvmError } from '../errors/igvm-error';
+import type { ByteSource } from '../memory/byte-source';
+import type { DirectLinuxImage } from '../manifest/model';
+import type { IsolationConfig } from './importer';
+import type { LinuxLoadInfo } from './kernel';
+
+/** A Linux kernel that the VMM starts itself: no firmware, no paravisor. */
+export interface DirectLinux {
+  kernel: ByteSource;
+  initrd?: ByteSource;
+  /** The manifest's `linux` image. */
+  image: DirectLinuxImage;
+}
+
+/** What came of it. */
+export interface DirectLinuxInfo extends LinuxLoadInfo {
+  /** What the user should know of the image, one sentence each. */
+  notes: string[];
+}
+
+/**
+ * @throws IgvmError ISOLATION_UNSUPPORTED: what confidential guests need at boot, a `linux` image doesn't have
+ */
+export function checkDirectLinuxIsolation(isolation: IsolationConfig['type']): void {
+  if (isolation === 'snp' || isolation === 'tdx') {
+    const other = isolation === 'snp' ? 'snp_linux_direct or openhcl' : 'openhcl (or snp_linux_direct under snp)';
+    throw new IgvmError(
+      'ISOLATION_UNSUPPORTED',
+      `a linux image can not start under ${isolation}: use ${other} to run Linux there`,
+    );
+  }
+}

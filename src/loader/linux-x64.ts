@@ -1,0 +1,151 @@
+import { IgvmError } from '../errors/igvm-error';
+import type { ParameterKind } from '../igvm/model';
+import { PAGE_SIZE } from '../memory/page';
+import type { X64ValueRegisterName } from '../vp-context/vp-register';
+import { isBzImage } from './bzimage';
+import { importDefaultGdt } from './gdt';
+import type { ImageImporter } from './importer';
+import { loadKernelAndInitrdX64 } from './kernel';
+import { encodeCommandLine } from './linux-command-line';
+import { type DirectLinux, type DirectLinuxInfo, checkDirectLinuxIsolation } from './linux-direct';
+import { linuxDirectZeroPage } from './linux-direct-zero-page';
+import { HIGH_MEMORY_START, checkKernelInRam, checkMemorySize, linuxMemoryMap } from './linux-memory';
+import { PROCESSORS_GPA, importProcessors } from './linux-processors';
+import { buildIdentityMap } from './page-tables-x64';
+
+/** Low memory; page numbers. The parameters lie behind the page tables. */
+const ZERO_PAGE = 0x1;
+const GDT = 0x2;
+const PAGE_TABLES = 0x3;
+const COMMAND_LINE = 0xa;
+
+const COMMAND_LINE_SIZE = PAGE_SIZE;
+
+/** What a VMM supplies besides the command line, in the order of the file. Page numbers and counts. */
+const VMM_PARAMETERS: readonly { kind: ParameterKind; tag: string; page: number; pages: number }[] = [
+  { kind: 'memoryMap', tag: 'linux-memory-map', page: 0xb, pages: 4 },
+  { kind: 'madt', tag: 'linux-madt', page: 0xf, pages: 1 },
+  { kind: 'srat', tag: 'linux-srat', page: 0x10, pages: 2 },
+  { kind: 'slit', tag: 'linux-slit', page: 0x12, pages: 1 },
+  { kind: 'pptt', tag: 'linux-pptt', page: 0x13, pages: 1 },
+];
+
+/** 64-bit mode with paging. CR0: PG, PE. CR4: PAE. EFER: NXE, LMA, LME, SCE. */
+const CONTROL_REGISTERS: readonly [X64ValueRegisterName, bigint][] = [
+  ['cr0', 0x8000_0001n],
+  ['cr3', BigInt(PAGE_TABLES * PAGE_SIZE)],
+  ['cr4', 0x20n],
+  ['efer', 0xd01n],
+];
+
+/** As firmware would leave them: page attributes of a reset, MTRRs on, the lowest 640 KiB write-back. */
+const CACHE_REGISTERS: readonly [X64ValueRegisterName, bigint][] = [
+  ['mtrrDefType', 0xc00n],
+  ['mtrrFix64k00000', 0x0606_0606_0606_0606n],
+  ['mtrrFix16k80000', 0x0606_0606_0606_0606n],
+];
+const PAT_AT_RESET = 0x0007_0406_0007_0406n;
+
+/**
+ * Lays out an x64 Linux guest that the VMM starts at the kernel's 64-bit entry point (Linux, Documentation/arch/x86/
+ * boot.rst), under no isolation or VBS. With `boot_data` "vmm" the VMM supplies command line, memory map and ACPI tables
+ * through parameter areas; with "embedded" the image has all that it needs.
+ * @throws IgvmError KERNEL_INVALID, LAYOUT_OVERLAP, LAYOUT_OUT_OF_RANGE, CONFIG_UNSUPPORTED, ISOLATION_UNSUPPORTED
+ */
+export function loadLinuxDirectX64(importer: ImageImporter, linux: DirectLinux): DirectLinuxInfo {
+  const { image, kernel, initrd } = linux;
+  checkDirectLinuxIsolation(importer.isolation.type);
+  checkOptions(linux);
+
+  // An ELF kernel lies where it is linked; a bzImage anywhere, so at the start of high memory.
+  const startAddress = isBzImage(kernel) ? HIGH_MEMORY_START : 0;
+  const loaded = loadKernelAndInitrdX64(importer, kernel, startAddress, initrd && { source: initrd });
+  checkKernelInRam(loaded);
+  checkInitrdAddress(loaded.initrd);
+  if (image.memory_size !== undefined) checkMemorySize(image.memory_size, loaded);
+  const commandLine = encodeCommandLine(image.command_line, loaded.bzImage?.commandLineSize, COMMAND_LINE_SIZE);
+
+  importDefaultGdt(importer, GDT);
+  const pageTables = buildIdentityMap({ pageTableGpa: PAGE_TABLES * PAGE_SIZE });
+  importer.importPages(PAGE_TABLES, pageTables.length / PAGE_SIZE, 'linux-pagetables', 'exclusive', pageTables);
+  const reservedFrom = image.processor_count === undefined ? undefined : PROCESSORS_GPA;
+  const zeroPage = linuxDirectZeroPage({
+    commandLine: { gpa: COMMAND_LINE * PAGE_SIZE, size: commandLine.length - 1 },
+    initrd: loaded.initrd,
+    setupData: 0,
+    memoryMap: image.memory_size === undefined ? [] : linuxMemoryMap(image.memory_size, reservedFrom),
+    bzImage: loaded.bzImage,
+  });
+  importer.importPages(ZERO_PAGE, 1, 'linux-zeropage', 'exclusive', zeroPage);
+  if (image.boot_data === 'embedded') importBootData(importer, commandLine, image.memory_size);
+  else createVmmParameters(importer, commandLine);
+
+  const { entrypoint } = loaded.kernel;
+  const rip =
+    image.processor_count === undefined ? entrypoint : importProcessors(importer, image.processor_count, entrypoint);
+  return { ...loaded, notes: setRegisters(importer, rip) };
+}
+
+/** Memory and command line as parts of the image. */
+function importBootData(importer: ImageImporter, commandLine: Uint8Array, memorySize: number | undefined): void {
+  importer.importPages(COMMAND_LINE, COMMAND_LINE_SIZE / PAGE_SIZE, 'linux-cmdline', 'exclusive', commandLine);
+  if (memorySize !== undefined) {
+    importer.requireMemory(HIGH_MEMORY_START / PAGE_SIZE, (memorySize - HIGH_MEMORY_START) / PAGE_SIZE, {
+      vtl2Protectable: false,
+    });
+  }
+}
+
+/** Areas that the VMM fills. The command line's holds the manifest's until then, so that it is never lost. */
+function createVmmParameters(importer: ImageImporter, commandLine: Uint8Array): void {
+  const initial = commandLine.length > 1 ? commandLine : undefined;
+  const area = importer.createParameterArea(COMMAND_LINE, COMMAND_LINE_SIZE / PAGE_SIZE, 'linux-cmdline', initial);
+  importer.importParameter(area, 0, 'commandLine');
+  for (const { kind, tag, page, pages } of VMM_PARAMETERS) {
+    importer.importParameter(importer.createParameterArea(page, pages, tag), 0, kind);
+  }
+}
+
+/** @returns what is left to the VMM */
+function setRegisters(importer: ImageImporter, rip: bigint): string[] {
+  const left: string[] = [];
+  const setIfHeld = (name: X64ValueRegisterName, value: bigint): void => {
+    if (importer.canHoldRegister(name)) importer.setRegister({ name, value });
+    else left.push(name);
+  };
+  for (const [name, value] of CONTROL_REGISTERS) importer.setRegister({ name, value });
+  setIfHeld('pat', PAT_AT_RESET);
+  importer.setRegister({ name: 'rip', value: rip });
+  importer.setRegister({ name: 'rsi', value: BigInt(ZERO_PAGE * PAGE_SIZE) });
+  for (const [name, value] of CACHE_REGISTERS) setIfHeld(name, value);
+  if (left.length === 0) return [];
+  return [`the VMM sets ${left.join(', ')}: this kind of VP context has no place for them`];
+}
+
+/** Options that only make sense together. */
+function checkOptions({ image }: DirectLinux): void {
+  const embedded = image.boot_data === 'embedded';
+  if (embedded && image.memory_size === undefined) {
+    throw new IgvmError(
+      'CONFIG_UNSUPPORTED',
+      'boot_data "embedded" needs memory_size: the image says how much memory there is',
+    );
+  }
+  if (!embedded && image.processor_count !== undefined) {
+    throw new IgvmError(
+      'CONFIG_UNSUPPORTED',
+      'processor_count needs boot_data "embedded": otherwise the VMM tells the kernel of its processors',
+    );
+  }
+}
+
+/** The zero page has 32 bits for it. */
+function checkInitrdAddress(initrd: DirectLinuxInfo['initrd']): void {
+  if (initrd !== undefined && initrd.gpa + initrd.size > 2 ** 32) {
+    throw new IgvmError(
+      'LAYOUT_OUT_OF_RANGE',
+      'the initrd lies above 4 GiB, where the kernel does not find it: use a kernel linked lower, or a smaller initrd',
+      { gpa: { start: initrd.gpa, end: initrd.gpa + initrd.size } },
+    );
+  }
+}
