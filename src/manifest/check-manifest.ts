@@ -16,6 +16,9 @@ const MAX_EMBEDDED_MEMORY = 2 ** 31;
 /** Below it the fixed parts of a directly booted SNP guest don't fit. */
 const MIN_DIRECT_PAGES = 256n;
 
+/** Firmware maps the memory at the boundary, which must have a page table of its own within 48 bits. */
+const UEFI_BOUNDARY_BITS = [39, 47] as const;
+
 /** `[path below the guest, what is wrong]`. */
 type Finding = readonly [path: JsonPath, message: string];
 
@@ -24,20 +27,24 @@ const tagOf = (variant: string | object): string =>
 
 function checkSnp(guest: GuestConfig): Finding[] {
   if (typeof guest.isolation_type === 'string' || !('snp' in guest.isolation_type)) return [];
-  if (tagOf(guest.image) === 'snp_linux_direct') return [];
+  const image = tagOf(guest.image);
+  if (image === 'snp_linux_direct') return [];
   const { shared_gpa_boundary_bits: bits, injection_type: injection } = guest.isolation_type.snp;
   const at = (key: string): JsonPath => ['isolation_type', 'snp', key];
-  return [
-    ...((bits ?? undefined) === undefined
-      ? [[at('shared_gpa_boundary_bits'), `"${tagOf(guest.image)}" under SNP needs a shared GPA boundary`] as const]
-      : []),
-    ...(typeof bits === 'number' && bits > 63
-      ? [[at('shared_gpa_boundary_bits'), `there is no address bit ${bits}, expected at most 63`] as const]
-      : []),
-    ...(guest.max_vtl === 0 && injection === 'normal'
-      ? [[at('injection_type'), 'an SNP guest without a paravisor (max_vtl 0) needs restricted injection'] as const]
-      : []),
-  ];
+  const findings: Finding[] = [];
+  const [lowest, highest] = image === 'uefi' && guest.max_vtl === 0 ? UEFI_BOUNDARY_BITS : [0, 63];
+  if (typeof bits !== 'number') {
+    findings.push([at('shared_gpa_boundary_bits'), `"${image}" under SNP needs a shared GPA boundary`]);
+  } else if (bits < lowest || bits > highest) {
+    findings.push([
+      at('shared_gpa_boundary_bits'),
+      `"${image}" under SNP needs a shared GPA boundary from ${lowest} to ${highest}, and ${bits} is not`,
+    ]);
+  }
+  if (guest.max_vtl === 0 && injection === 'normal') {
+    findings.push([at('injection_type'), 'an SNP guest without a paravisor (max_vtl 0) needs restricted injection']);
+  }
+  return findings;
 }
 
 function checkSnpLinuxDirect(guest: GuestConfig, manifest: Manifest): Finding[] {

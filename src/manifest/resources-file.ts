@@ -16,7 +16,7 @@ export interface ResourcesFile {
 
 /**
  * Reads a separate resources file under igvmfilegen's rule: absolute paths as strings, taken literally; unknown names
- * are errors, other unknown keys are not; the last of several equal names counts.
+ * are errors, other unknown keys are not; of several equal names the last counts.
  * @throws IgvmError FILE_UNREADABLE, MANIFEST_SYNTAX, MANIFEST_DUPLICATE_KEY, MANIFEST_INVALID, MANIFEST_UNKNOWN_KEY
  */
 export function loadResourcesFile(
@@ -27,8 +27,9 @@ export function loadResourcesFile(
   const repeated: ManifestWarning[] = [];
   for (const { path: place, where } of document.duplicates) {
     const key = String(place.at(-1));
-    const lastCounts = place.length === 2 && place[0] === 'resources' && !strict;
-    if (!lastCounts) throw new IgvmError('MANIFEST_DUPLICATE_KEY', `the key "${key}" is here a second time`, where);
+    const isTable = place.length === 1 && key === 'resources';
+    if (isTable || strict)
+      throw new IgvmError('MANIFEST_DUPLICATE_KEY', `the key "${key}" is here a second time`, where);
     repeated.push({ message: `"${key}" is here a second time; the last one counts`, where });
   }
   const { resourcesSchema } = require('./resources-schema') as typeof ResourcesSchema;

@@ -4,6 +4,7 @@
  * schemas are required only where something is validated.
  */
 import { z } from 'zod';
+import { UNKNOWN_KEY } from './unknown-key-issue';
 
 export const MAX_U64 = 2n ** 64n - 1n;
 
@@ -70,17 +71,19 @@ export function patternText(pattern: RegExp, phrase: string, description: string
     .meta({ pattern: pattern.source, description });
 }
 
-const anObject = { error: (issue: { code: string }) => (issue.code === 'invalid_type' ? 'an object' : undefined) };
+const anObject = (tooMany: string) => ({
+  error: (issue: { code: string }) => ({ invalid_type: 'an object', unrecognized_keys: tooMany })[issue.code],
+});
 
 /** An object whose unknown keys are ignored (the caller names them in warnings). */
 export function struct<Shape extends z.core.$ZodLooseShape>(shape: Shape, description?: string) {
-  const schema = z.object(shape, anObject);
+  const schema = z.object(shape, anObject(UNKNOWN_KEY));
   return description === undefined ? schema : schema.meta({ description });
 }
 
 /** An object whose unknown keys are errors. */
 export function closedStruct<Shape extends z.core.$ZodLooseShape>(shape: Shape, description: string) {
-  return z.strictObject(shape, anObject).meta({ description });
+  return z.strictObject(shape, anObject(UNKNOWN_KEY)).meta({ description });
 }
 
 export function list<Item extends z.core.SomeType>(item: Item, description: string) {
@@ -104,7 +107,7 @@ export function word<const Words extends readonly [string, ...string[]]>(words: 
 
 /** An object with exactly one key, which says what its value is: the only key of the object is strict. */
 export function tagged<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
-  return z.strictObject(shape, anObject);
+  return z.strictObject(shape, anObject('an object with exactly one key'));
 }
 
 /** An externally tagged enum: a plain word, or an object with one key. Objects come from {@link tagged}. */

@@ -3,6 +3,7 @@ import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 import type { JsonDocument } from './json-document';
 import { formatPath, type JsonPath } from './json-path';
 import { nearest } from './nearest';
+import { UNKNOWN_KEY } from './unknown-key-issue';
 import { unknownKeys } from './unknown-keys';
 
 /** Something doubtful that doesn't keep an image from being built. */
@@ -71,7 +72,9 @@ function describe(document: JsonDocument, path: JsonPath, expected: string, unkn
   const given =
     typeof value === 'string' ? [value] : typeof value === 'object' && value !== null ? Object.keys(value) : [];
   const alternatives = [...expected.matchAll(/"([^"]+)"/g)].map(([, name]) => name!);
-  const guess = given.map((name) => nearest(name, alternatives)).find((name) => name !== undefined);
+  const guess = given
+    .map((name) => nearest(name, alternatives))
+    .find((name) => name !== undefined && !given.includes(name));
   return `expected ${expected}, found ${found(document, path)}${didYouMean(guess)}`;
 }
 
@@ -84,7 +87,7 @@ function toErrors(
 ): IgvmError[] {
   return flatten(document, issues)
     .flatMap(({ path, issue }) => {
-      if (issue.code === 'unrecognized_keys') {
+      if (issue.code === 'unrecognized_keys' && issue.message === UNKNOWN_KEY) {
         return issue.keys.map((key) => {
           const guess = nearest(key, known(path));
           const where = document.whereKey([...path, key]);

@@ -1,0 +1,114 @@
+import fc from 'fast-check';
+import { IgvmError } from '../errors/igvm-error';
+import { parseJson } from './json-document';
+import { formatPath, parsePath } from './json-path';
+
+const failure = (content: string | Uint8Array): IgvmError => {
+  try {
+    parseJson(content, 'a.json');
+  } catch (error) {
+    if (error instanceof IgvmError) return error;
+    throw error;
+  }
+  throw new Error('expected a failure');
+};
+
+describe('a JSON document', () => {
+  it('gives whole numbers exactly and other numbers as floating point', () => {
+    const { value } = parseJson(
+      '{"u64": 18446744073709551615, "minus": -3, "float": 1.0, "power": 1e3, "zero": -0}',
+      'a',
+    );
+    expect(value).toEqual({ u64: 18446744073709551615n, minus: -3n, float: 1, power: 1000, zero: -0 });
+  });
+
+  it('knows the place of every value and key', () => {
+    const document = parseJson('{\n  "a": [\n    1, {"b": null}\n  ]\n}', 'a.json');
+    expect(document.where(['a', 1, 'b'])).toEqual({ file: 'a.json', line: 3, column: 14, jsonPath: 'a[1].b' });
+    expect(document.whereKey(['a', 1, 'b'])).toMatchObject({ line: 3, column: 9 });
+    expect(document.source(['a', 1])).toBe('{"b": null}');
+  });
+
+  it('places what is missing at the object that should have it', () => {
+    const document = parseJson('{\n "a": {}\n}', 'a.json');
+    expect(document.where(['a', 'b', 'c'])).toMatchObject({ line: 2, column: 7, jsonPath: 'a.b.c' });
+    expect(document.has(['a', 'b'])).toBe(false);
+  });
+
+  it('reports the second of two equal keys, and takes its value', () => {
+    const document = parseJson('{"a": {"x": 1, "x": 2}}', 'a.json');
+    expect(document.duplicates).toEqual([
+      { path: ['a', 'x'], where: { file: 'a.json', line: 1, column: 16, jsonPath: 'a.x' } },
+    ]);
+    expect(document.value).toEqual({ a: { x: 2n } });
+    expect(document.source(['a', 'x'])).toBe('2');
+  });
+
+  it('takes __proto__ for a key like any other', () => {
+    const { value } = parseJson('{"__proto__": {"polluted": true}}', 'a');
+    expect(Object.keys(value as object)).toEqual(['__proto__']);
+    expect((value as Record<string, unknown>)['polluted']).toBeUndefined();
+  });
+
+  it.each([
+    ['a byte order mark', '\ufeff{}', 1, 1, '$'],
+    ['a comment', '{\n  // no\n}', 2, 3, '$'],
+    ['a trailing comma', '{"a": 1,}', 1, 9, '$'],
+    ['data behind the end', '{"a": 1} x', 1, 10, '$'],
+    ['a second document', '{"a": 1} {}', 1, 10, '$'],
+    ['nothing', '', 1, 1, '$'],
+    ['single quotes', "{'a': 1}", 1, 2, '$'],
+    ['a leading zero', '{"a": [1, 01]}', 1, 12, 'a[1]'],
+    ['an open string', '{"a": "x', 1, 7, 'a'],
+    ['a line break in a string', '{"a": "x\ny"}', 1, 7, 'a'],
+    ['an unknown escape', '{"a": {"b": "\\x"}}', 1, 13, 'a.b'],
+    ['NaN', '{"a": NaN}', 1, 7, 'a'],
+    ['an open object', '{"a": {"b": 1}', 1, 15, 'a'],
+  ])('refuses %s and says where', (_, text, line, column, jsonPath) => {
+    const error = failure(text);
+    expect(error.code).toBe('MANIFEST_SYNTAX');
+    expect(error.where).toEqual({ file: 'a.json', line, column, jsonPath });
+  });
+
+  it('refuses bytes that are no UTF-8 and says where', () => {
+    const bytes = Buffer.concat([Buffer.from('{\n "ä": "'), Buffer.from([0xff]), Buffer.from('"}')]);
+    expect(failure(bytes)).toMatchObject({ code: 'MANIFEST_SYNTAX', where: { line: 2, column: 8, jsonPath: '["ä"]' } });
+    expect(failure(Buffer.from([0x7b, 0xe2, 0x82])).code).toBe('MANIFEST_SYNTAX');
+  });
+
+  it('refuses nesting that would overflow a stack', () => {
+    expect(failure('['.repeat(100_000)).message).toContain('nested deeper');
+    expect(failure('{"a":'.repeat(100_000)).message).toContain('nested deeper');
+    expect(parseJson(`${'['.repeat(512)}${']'.repeat(512)}`, 'a').value).toBeDefined();
+  });
+
+  it('agrees with JSON.parse on any document, and never fails otherwise', () => {
+    const sameAs = (value: unknown): unknown =>
+      JSON.parse(JSON.stringify(value, (_, inner: unknown) => (typeof inner === 'bigint' ? Number(inner) : inner)));
+    fc.assert(
+      fc.property(fc.json(), fc.nat(), fc.constantFrom('', '{', ',', '"', '0', '\\', '\u0000'), (json, at, noise) => {
+        const text = json.slice(0, at % (json.length + 1)) + noise + json.slice(at % (json.length + 1));
+        let expected: unknown;
+        try {
+          expected = JSON.parse(text);
+        } catch {
+          expect(failure(text).code).toBe('MANIFEST_SYNTAX');
+          return;
+        }
+        expect(sameAs(parseJson(text, 'a').value)).toEqual(sameAs(expected));
+      }),
+    );
+  });
+});
+
+describe('a JSON path', () => {
+  it.each([
+    [[], '$'],
+    [['guest_configs', 0, 'image'], 'guest_configs[0].image'],
+    [['resources', 'a b', '$schema'], 'resources["a b"].$schema'],
+    [['a"b]', 1], '["a\\"b]"][1]'],
+  ])('%j is written %s and read back', (path, text) => {
+    expect(formatPath(path)).toBe(text);
+    expect(parsePath(text)).toEqual(path);
+  });
+});

@@ -1,0 +1,229 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { z } from 'zod';
+import { loadManifest, parseManifest } from './load-manifest';
+import { failure, guest, type Json, linux, manifest, openhcl, parse, policy, snp } from './manifest.fixture';
+import type { manifestSchema } from './manifest-schema';
+import type { Manifest } from './model';
+
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+type Flat<T> = T extends bigint ? T : T extends object ? { [Key in keyof T]: Flat<T[Key]> } : T;
+/** Doesn't compile when the schema and the types that loaders use differ. */
+const schemaMatchesModel: Same<Flat<z.output<typeof manifestSchema>>, Flat<Manifest>> = true;
+
+describe('a manifest', () => {
+  it('has the types that loaders use', () => expect(schemaMatchesModel).toBe(true));
+
+  it('gets the defaults of everything it leaves out', () => {
+    const { guest_configs: guests } = parse(
+      manifest([guest(openhcl(), { vbs: { enable_debug: true } }, { max_vtl: 2 }), guest('none', snp())]),
+    ).manifest;
+    expect(guests[0]!.image).toEqual({
+      openhcl: { command_line: '', static_command_line: false, memory_page_count: 16384n, uefi: false },
+    });
+    expect(guests[1]!.isolation_type).toMatchObject({ snp: { secure_avic: 'disabled' } });
+    expect(parse(manifest([guest(linux())])).manifest.guest_configs[0]!.image).toEqual({
+      linux: { use_initrd: false, command_line: 'quiet', boot_data: 'vmm' },
+    });
+  });
+
+  it('keeps a u64 exact', () => {
+    const text = JSON.stringify(manifest([guest('none', snp())])).replace('196608', '18446744073709551615');
+    expect(parse(text).manifest.guest_configs[0]!.isolation_type).toMatchObject({
+      snp: { policy: 18446744073709551615n },
+    });
+  });
+
+  it('takes null for what is optional, and only there', () => {
+    const nulls = { memory_page_base: null, linux: null, product_policy: null };
+    expect(parse(manifest([guest(openhcl(nulls), 'none', { max_vtl: 2 })])).warnings).toEqual([]);
+    for (const key of ['command_line', 'uefi', 'static_command_line', 'memory_page_count']) {
+      expect(failure(manifest([guest(openhcl({ [key]: null }))])).where.jsonPath).toBe(
+        `guest_configs[0].image.openhcl.${key}`,
+      );
+    }
+  });
+
+  it('takes a variant without content as a key with null, as serde does', () => {
+    const document = { guest_arch: { x64: null }, guest_configs: [guest({ none: null }, { none: null })] };
+    expect(parse(document).manifest).toEqual(manifest([guest('none')]));
+  });
+
+  it('says where every value stands', () => {
+    const loaded = parseManifest(JSON.stringify(manifest([guest('none')]), undefined, 2), 'x/igvm.json');
+    expect(loaded.positionOf('guest_configs[0].image')).toEqual({
+      file: 'x/igvm.json',
+      line: 8,
+      column: 16,
+      jsonPath: 'guest_configs[0].image',
+    });
+  });
+
+  it('reads a file under the name that messages shall show', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'igvm-manifest-'));
+    const path = join(folder, 'igvm.json');
+    writeFileSync(path, JSON.stringify(manifest([guest('none')])));
+    const loaded = loadManifest(path, { display: 'a/igvm.json' });
+    expect([loaded.path, loaded.positionOf('$').file]).toEqual([path, 'a/igvm.json']);
+    rmSync(folder, { recursive: true });
+    expect(() => loadManifest(path)).toThrow(expect.objectContaining({ code: 'FILE_UNREADABLE' }));
+  });
+});
+
+describe('a wrong value', () => {
+  it.each<[string, Json | string, string]>([
+    [
+      'a number with a fraction',
+      JSON.stringify(manifest([guest('none')])).replace('"guest_svn":1', '"guest_svn":1.0'),
+      'guest_configs[0].guest_svn',
+    ],
+    [
+      'a number with an exponent',
+      JSON.stringify(manifest([guest('none')])).replace('"guest_svn":1', '"guest_svn":1e3'),
+      'guest_configs[0].guest_svn',
+    ],
+    [
+      'minus zero',
+      JSON.stringify(manifest([guest('none')])).replace('"guest_svn":1', '"guest_svn":-0'),
+      'guest_configs[0].guest_svn',
+    ],
+    [
+      'a number too large for 32 bits',
+      manifest([guest('none', 'none', { guest_svn: 4294967296 })]),
+      'guest_configs[0].guest_svn',
+    ],
+    ['a number as text', manifest([guest('none', 'none', { guest_svn: '1' })]), 'guest_configs[0].guest_svn'],
+    [
+      'a number too large for 64 bits',
+      JSON.stringify(manifest([guest('none', snp())])).replace('196608', '18446744073709551616'),
+      'guest_configs[0].isolation_type.snp.policy',
+    ],
+    [
+      'a number too large for 8 bits',
+      manifest([guest('none', snp({ shared_gpa_boundary_bits: 256 }))]),
+      'guest_configs[0].isolation_type.snp.shared_gpa_boundary_bits',
+    ],
+    ['VTL 1', manifest([guest('none', 'none', { max_vtl: 1 })]), 'guest_configs[0].max_vtl'],
+    [
+      'a NUL in a command line',
+      manifest([guest(linux({ command_line: 'a\0b' }))]),
+      'guest_configs[0].image.linux.command_line',
+    ],
+    [
+      'half a character',
+      manifest([guest(linux({ command_line: '\ud800' }))]),
+      'guest_configs[0].image.linux.command_line',
+    ],
+    [
+      'text for true or false',
+      manifest([guest(linux({ use_initrd: 'yes' }))]),
+      'guest_configs[0].image.linux.use_initrd',
+    ],
+    ['no guests', manifest([]), 'guest_configs'],
+    ['guests as an object', { guest_arch: 'x64', guest_configs: {} }, 'guest_configs'],
+    ['an array', '[]', '$'],
+    ['an unknown image', manifest([guest({ pcat: {} })]), 'guest_configs[0].image'],
+    ['an image as a word', manifest([guest('uefi')]), 'guest_configs[0].image'],
+    ['an empty image', manifest([guest({})]), 'guest_configs[0].image'],
+    ['two images', manifest([guest({ ...linux(), ...openhcl() })]), 'guest_configs[0].image'],
+    [
+      'base64 without padding',
+      manifest([guest(openhcl({ product_policy: policy({ custom_uefi_json: 'AA' }) }))]),
+      'guest_configs[0].image.openhcl.product_policy.sivm.custom_uefi_json',
+    ],
+    [
+      'base64 with stray bits',
+      manifest([guest(openhcl({ product_policy: policy({ custom_uefi_json: 'AB==' }) }))]),
+      'guest_configs[0].image.openhcl.product_policy.sivm.custom_uefi_json',
+    ],
+    ['a resource that is a number', manifest([guest('none')], { resources: { uefi: 5 } }), 'resources.uefi'],
+    [
+      'a SHA-256 that is none',
+      manifest([guest('none')], { resources: { uefi: { path: 'a', sha256: 'ab' } } }),
+      'resources.uefi.sha256',
+    ],
+  ])('%s is refused where it stands', (_, document, jsonPath) => {
+    const error = failure(document);
+    expect([error.code, error.where.jsonPath]).toEqual(['MANIFEST_INVALID', jsonPath]);
+    expect(error.where).toMatchObject({ file: 'igvm.json', line: 1, column: expect.any(Number) });
+  });
+
+  it('is shown as it was written, with what was expected', () => {
+    const text = JSON.stringify(manifest([guest('none')])).replace('"guest_svn":1', '"guest_svn":1.0');
+    expect(failure(text).message).toBe('expected a whole number from 0 to 4294967295, found 1.0');
+  });
+
+  it('is reported together with all others, in the order of the file', () => {
+    const error = failure({ guest_arch: 'x86', guest_configs: [guest('none', 'none', { max_vtl: 3, guest_svn: -1 })] });
+    expect([error, ...error.also].map(({ where }) => where.jsonPath)).toEqual([
+      'guest_arch',
+      'guest_configs[0].guest_svn',
+      'guest_configs[0].max_vtl',
+    ]);
+    expect(error.format().match(/docs\/manifest\.md/g)).toHaveLength(1);
+  });
+
+  it.each([
+    [{ guest_arch: 'aarch46', guest_configs: [guest('none')] }, 'did you mean "aarch64"?'],
+    [manifest([guest({ openhlc: {} })]), 'did you mean "openhcl"?'],
+    [manifest([guest('none', 'None')]), 'did you mean "none"?'],
+    [manifest([{ ...guest('none'), max_vtl: undefined, 'max-vtl': 0 }]), 'is "max-vtl" a misspelling of it?'],
+  ])('comes with the nearest known word: %#', (document, hint) => {
+    expect(failure(document).message).toContain(hint);
+  });
+});
+
+describe('an unknown key', () => {
+  const document = manifest([guest(openhcl({ memory_page_bse: 32768, note: 1 }))], { comment: 'x' });
+
+  it('is a warning with its place and the nearest known key', () => {
+    expect(parse(document).warnings).toEqual([
+      {
+        message: 'unknown key "memory_page_bse" is ignored; did you mean "memory_page_base"?',
+        where: {
+          file: 'igvm.json',
+          line: 1,
+          column: expect.any(Number),
+          jsonPath: 'guest_configs[0].image.openhcl.memory_page_bse',
+        },
+      },
+      {
+        message: 'unknown key "note" is ignored',
+        where: expect.objectContaining({ jsonPath: 'guest_configs[0].image.openhcl.note' }),
+      },
+      { message: 'unknown key "comment" is ignored', where: expect.objectContaining({ jsonPath: 'comment' }) },
+    ]);
+  });
+
+  it('is an error in strict mode', () => {
+    const error = failure(document, { strict: true });
+    expect([error.code, error.also.length]).toEqual(['MANIFEST_UNKNOWN_KEY', 2]);
+    expect(error.message).toBe('unknown key "memory_page_bse"; did you mean "memory_page_base"?');
+  });
+
+  it.each([
+    [
+      'a resource',
+      manifest([guest('none')], { resources: { linux_kernl: 'x' } }),
+      'resources.linux_kernl',
+      'linux_kernel',
+    ],
+    [
+      'an output without its target',
+      manifest([guest('none')], { resources: { uefi: { project: 'a', path: 'b' } } }),
+      'resources.uefi.project',
+      undefined,
+    ],
+    [
+      'a product policy',
+      manifest([guest(openhcl({ product_policy: policy({ require_secure_bot: true }) }))]),
+      'guest_configs[0].image.openhcl.product_policy.sivm.require_secure_bot',
+      'require_secure_boot',
+    ],
+  ])('of %s is always an error', (_, wrong, jsonPath, meant) => {
+    const error = failure(wrong);
+    expect([error.code, error.where.jsonPath]).toEqual(['MANIFEST_UNKNOWN_KEY', jsonPath]);
+    if (meant !== undefined) expect(error.message).toContain(`did you mean "${meant}"?`);
+  });
+});

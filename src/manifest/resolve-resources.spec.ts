@@ -1,0 +1,201 @@
+import { createHash } from 'node:crypto';
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { IgvmError } from '../errors/igvm-error';
+import { parseManifest } from './load-manifest';
+import { type ResolveOptions, resolveResources } from './resolve-resources';
+
+let root: string;
+const write = (path: string, content = path) => {
+  mkdirSync(dirname(join(root, path)), { recursive: true });
+  writeFileSync(join(root, path), content);
+};
+
+beforeEach(() => {
+  root = realpathSync(mkdtempSync(join(tmpdir(), 'igvm-resources-')));
+  write('nx.json', '{}');
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+const MANIFEST = 'images/one/igvm.json';
+const linuxImage = (useInitrd: boolean) => ({ linux: { use_initrd: useInitrd, command_line: '' } });
+
+const resolve = (resources: object | undefined, options: ResolveOptions = {}, image: unknown = linuxImage(false)) => {
+  const guests = [{ guest_svn: 1, max_vtl: 0, isolation_type: 'none', image }];
+  const text = JSON.stringify({ guest_arch: 'x64', guest_configs: guests, resources });
+  return resolveResources({ ...parseManifest(text, MANIFEST), path: join(root, MANIFEST) }, options);
+};
+const kernel = (resource: unknown) => resolve({ linux_kernel: resource }).get('linux_kernel')!.display;
+const failure = (action: () => unknown): IgvmError => {
+  try {
+    action();
+  } catch (error) {
+    if (error instanceof IgvmError) return error;
+    throw error;
+  }
+  throw new Error('expected a failure');
+};
+
+describe('a resource', () => {
+  it.each([
+    ['relative to the manifest', 'boot/vmlinuz', 'images/one/boot/vmlinuz'],
+    ['above the manifest', '../vmlinuz', 'images/vmlinuz'],
+    ['from the workspace', '{workspaceRoot}/vmlinuz', 'vmlinuz'],
+    ['as an object', { path: 'vmlinuz' }, 'images/one/vmlinuz'],
+    ['that another target writes', { project: 'p', target: 'build', path: 'dist/p/k' }, 'dist/p/k'],
+    ['with special letters', 'a (b) $c; "d" ä', 'images/one/a (b) $c; "d" ä'],
+    ['with escaped special characters', 'k\\[1\\]\\*', 'images/one/k[1]*'],
+    ['with an escaped glob that is needed', 'odd\\{1\\}/k-?', 'images/one/odd{1}/k-7'],
+    ['by a glob', 'boot/vmlinuz-*', 'images/one/boot/vmlinuz-6.1'],
+    ['by a glob from the workspace', '{workspaceRoot}/**/only-{a,b}.bin', 'x/y/only-b.bin'],
+    ['by a glob above the manifest', '../k[0-9]', 'images/k5'],
+    ['by a glob that starts with !', '!k?', 'images/one/!k1'],
+  ])('%s is found', (_, resource, expected) => {
+    write(expected);
+    expect(kernel(resource)).toBe(expected);
+  });
+
+  it('is found by an absolute path, inside the workspace and outside', () => {
+    write('k');
+    expect(kernel(join(root, 'k'))).toBe('k');
+    const outside = realpathSync(mkdtempSync(join(tmpdir(), 'igvm-outside-')));
+    writeFileSync(join(outside, 'k'), '');
+    expect(kernel(join(outside, 'k'))).toBe(join(outside, 'k'));
+    rmSync(outside, { recursive: true });
+  });
+
+  it('may be a symlink, by a glob too', () => {
+    write('images/one/real/k');
+    symlinkSync('real/k', join(root, 'images/one/link-1'));
+    expect(kernel('link-?')).toBe('images/one/link-1');
+  });
+
+  it('tells where the manifest names it', () => {
+    write('images/one/k');
+    expect(resolve({ linux_kernel: 'k' }).get('linux_kernel')).toMatchObject({
+      path: join(root, 'images/one/k'),
+      where: { file: MANIFEST, line: 1, jsonPath: 'resources.linux_kernel' },
+    });
+  });
+
+  it.each([
+    ['that is not there', 'k', 'FILE_UNREADABLE', 'does not exist'],
+    ['below a file', 'file/k', 'FILE_UNREADABLE', 'does not exist'],
+    ['that is a folder', 'folder', 'FILE_UNREADABLE', 'is not a file'],
+    ['by a glob without a match', 'no-*', 'RESOURCE_PATH', 'matches no file'],
+    ['by a glob with two matches', 'two-*', 'RESOURCE_PATH', 'matches 2 files (two-a, two-b), expected exactly one'],
+    [
+      'that another target should have written',
+      { project: 'p', target: 't', path: 'dist/k' },
+      'FILE_UNREADABLE',
+      'dist/k does not exist',
+    ],
+  ])('%s is refused where it is named', (_, resource, code, message) => {
+    for (const path of ['file', 'folder/x', 'two-a', 'two-b']) write(`images/one/${path}`);
+    const error = failure(() => kernel(resource));
+    expect([error.code, error.where]).toEqual([
+      code,
+      { file: MANIFEST, line: 1, column: expect.any(Number), jsonPath: 'resources.linux_kernel' },
+    ]);
+    expect(error.message).toContain(message);
+  });
+
+  it('needs a workspace for a path from the workspace', () => {
+    write('images/one/k');
+    rmSync(join(root, 'nx.json'));
+    expect(failure(() => kernel('{workspaceRoot}/images/one/k')).code).toBe('RESOURCE_PATH');
+    expect(resolve({ linux_kernel: '{workspaceRoot}/images/one/k' }, { workspaceRoot: root }).size).toBe(1);
+  });
+
+  it('is verified when it is pinned', () => {
+    write('images/one/k', 'content');
+    const sha256 = createHash('sha256').update('content').digest('hex');
+    expect(kernel({ path: 'k', sha256: sha256.toUpperCase() })).toBe('images/one/k');
+    write('images/one/k', 'contenT');
+    const error = failure(() => kernel({ path: 'k', sha256 }));
+    expect([error.code, error.where.jsonPath]).toEqual(['RESOURCE_DIGEST', 'resources.linux_kernel']);
+  });
+});
+
+describe('the resources of an image', () => {
+  it('are only those that it uses', () => {
+    write('images/one/k');
+    expect([...resolve({ linux_kernel: 'k', linux_initrd: 'missing', uefi: 'missing' }).keys()]).toEqual([
+      'linux_kernel',
+    ]);
+  });
+
+  it('are all asked for at once when they are missing', () => {
+    const error = failure(() => resolve(undefined, {}, { openhcl: { memory_page_count: 512, uefi: true } }));
+    expect([error.code, error.where.jsonPath]).toEqual(['RESOURCE_MISSING', 'resources']);
+    expect(error.message).toContain('"uefi", "underhill_kernel", "openhcl_boot", "underhill_initrd"');
+  });
+
+  it('include the sidecar of an OpenHCL image when it is given', () => {
+    const given = { underhill_kernel: 'k', openhcl_boot: 'k', underhill_initrd: 'k' };
+    const image = { openhcl: { memory_page_count: 512 } };
+    write('images/one/k');
+    expect(resolve(given, {}, image).size).toBe(3);
+    expect(resolve({ ...given, underhill_sidecar: 'k' }, {}, image).size).toBe(4);
+    expect(failure(() => resolve({ ...given, underhill_sidecar: 'x' }, {}, image)).where.jsonPath).toBe(
+      'resources.underhill_sidecar',
+    );
+  });
+});
+
+describe('a separate resources file', () => {
+  const separate = (text: string, image?: unknown) => {
+    write('resources.json', text.replaceAll('ROOT', root));
+    const warnings: string[] = [];
+    const options = { resourcesFile: join(root, 'resources.json'), resourcesDisplay: 'resources.json' };
+    const resolved = resolve(undefined, { ...options, warn: ({ message }) => warnings.push(message) }, image);
+    return { resolved, warnings };
+  };
+
+  it('has absolute paths, which are taken literally', () => {
+    write('k[1]*');
+    const { resolved } = separate('{"resources": {"linux_kernel": "ROOT/k[1]*"}}');
+    expect(resolved.get('linux_kernel')).toMatchObject({
+      display: 'k[1]*',
+      where: { file: 'resources.json', jsonPath: 'resources.linux_kernel' },
+    });
+  });
+
+  it('may have other keys and a name twice, of which the last counts; both are warnings', () => {
+    write('k');
+    const { resolved, warnings } = separate('{"a": 1, "resources": {"linux_kernel": "/x", "linux_kernel": "ROOT/k"}}');
+    expect(resolved.get('linux_kernel')!.display).toBe('k');
+    expect(warnings).toEqual([
+      '"linux_kernel" is here a second time; the last one counts',
+      'unknown key "a" is ignored',
+    ]);
+  });
+
+  it.each([
+    ['a relative path', '{"resources": {"uefi": "k", "linux_kernel": "/k"}}', 'MANIFEST_INVALID', 'resources.uefi'],
+    [
+      'a path that is no string',
+      '{"resources": {"linux_kernel": {"path": "/k"}}}',
+      'MANIFEST_INVALID',
+      'resources.linux_kernel',
+    ],
+    ['an unknown name', '{"resources": {"kernel": "/k"}}', 'MANIFEST_UNKNOWN_KEY', 'resources.kernel'],
+    ['no table', '{}', 'MANIFEST_INVALID', 'resources'],
+    ['two tables', '{"resources": {}, "resources": {}}', 'MANIFEST_DUPLICATE_KEY', 'resources'],
+    ['a needed name left out', '{"resources": {"uefi": "/k"}}', 'RESOURCE_MISSING', 'resources'],
+    ['broken JSON', '{"resources": {]', 'MANIFEST_SYNTAX', 'resources'],
+    [
+      'a file that is not there',
+      '{"resources": {"linux_kernel": "/nonexistent/k"}}',
+      'FILE_UNREADABLE',
+      'resources.linux_kernel',
+    ],
+  ])('is refused for %s', (_, text, code, jsonPath) => {
+    const error = failure(() => separate(text));
+    expect([error.code, error.where]).toEqual([
+      code,
+      { file: 'resources.json', line: 1, column: expect.any(Number), jsonPath },
+    ]);
+  });
+});
