@@ -1,0 +1,226 @@
+import { EMPTY_SOURCE } from '../memory/byte-source';
+import { PAGE_SIZE, alignUp } from '../memory/page';
+import type { X64ValueRegisterName } from '../vp-context/vp-register';
+import { loadStaticElf } from './elf';
+import { importFileRegion } from './file-region';
+import { GDT_SIZE, importFlatGdt } from './gdt';
+import type { ImageImporter } from './importer';
+import { LARGE_PAGE_SIZE } from './initrd';
+import {
+  checkMemorySuffices,
+  DEFAULT_MEMORY_BASE,
+  importOpenhclCommandLine,
+  importShimMemory,
+  type OpenhclGuest,
+  PERSISTED_STATE_SIZE,
+  RELOCATION_LIMIT,
+  requireOpenhclMemory,
+} from './openhcl';
+import { CONFIG_REGION_PAGES, importConfigParameters, importMeasuredConfig } from './openhcl-config-region';
+import { type MemoryRange, shimParams } from './openhcl-shim-params';
+import { importVtl0Config, loadVtl0Image } from './openhcl-vtl0';
+import { buildPageTablesX64, gibTableCount, type MappedRange } from './page-tables-x64';
+import { PARAVISOR_CPUID_LEAVES, snpCpuidPage } from './snp-cpuid-page';
+
+/** SNP's own pages, reserved to the kernel, by their offsets in pages. Laid out for every isolation type. */
+const RESERVED = { VMSA: 0, CPUID: 1, SECRETS: 3, PAGES: 4 };
+
+/** Mapped for SNP and TDX: through it the boot shim reaches pages that have no other mapping. */
+const LOCAL_MAP: MappedRange = { start: 0x200000, end: 0x400000 };
+/** Mapped for TDX: the code that it starts with. */
+const RESET_VECTOR: MappedRange = { start: 0xfffff000, end: 0x1_0000_0000 };
+
+/** XCR0 that SNP assumes when it reports extended state: x87 only. */
+const CPUID_XFEM = 1;
+
+/** The C-bit of every SNP processor with a paravisor (openvmm vm/loader/src/paravisor.rs). */
+const SNP_C_BIT = 51;
+
+/** The boot shim's GDT: two null descriptors, code, data. */
+const GDT = { codeSelector: 0x10, dataSelector: 0x18, tag: 'underhill-gdt' };
+
+/** A task register as after reset; without it, enabling VTL2 leaves it at zero on some hosts. */
+const TASK_REGISTER = { selector: 0, base: 0n, limit: 0xffff, attributes: 0x8b };
+
+/** CR0: PG, NE, PE. CR4: PAE, MCE, OSXSAVE. EFER: NXE, LMA, LME. */
+const CR0 = 0x80000021n;
+const CR4 = 0x40060n;
+const EFER = 0xd00n;
+const PAT = 0x0007040600070406n;
+
+/**
+ * Lays out OpenHCL on x64, upwards from the start of its memory: room for persisted state, a bounce buffer (SNP and
+ * TDX), kernel, sidecar, boot shim, initrd, GDT, shim parameters, command line, SNP's pages, the configuration region,
+ * the shim's log and heap, page tables (openvmm vm/loader/src/paravisor.rs: load_openhcl_x64).
+ * @throws IgvmError KERNEL_INVALID, FIRMWARE_INVALID, CONFIG_UNSUPPORTED, LAYOUT_OVERLAP, LAYOUT_OUT_OF_RANGE
+ */
+export function loadOpenhclX64(importer: ImageImporter, guest: OpenhclGuest): void {
+  const { isolation } = importer;
+  const isHardwareIsolated = isolation.type === 'snp' || isolation.type === 'tdx';
+  const vtl0 = loadVtl0Image(importer, guest.vtl0);
+  const memory = requireOpenhclMemory(importer, guest);
+
+  /** First address that is not yet taken. */
+  let next = memory.gpa;
+  const take = (size: number): MemoryRange => {
+    const range = { gpa: next, size };
+    next += size;
+    return range;
+  };
+  const persistedState = take(PERSISTED_STATE_SIZE);
+  const bounceBuffer = isHardwareIsolated ? take(LARGE_PAGE_SIZE) : undefined;
+  // The shim accepts what is shared, so that large parts load fast; it checks their hashes instead.
+  const acceptance = isHardwareIsolated ? 'shared' : 'exclusive';
+  const kernel = loadStaticElf(importer, guest.kernel, {
+    startAddress: next,
+    loadOffset: 0,
+    assumePic: true,
+    acceptance,
+    tag: 'underhill-kernel',
+  });
+  next = kernel.nextAddress;
+  const sidecar = guest.sidecar === undefined ? undefined : loadSidecar(importer, guest.sidecar, next);
+  if (sidecar !== undefined) next = sidecar.gpa + sidecar.size;
+  const absentSidecar = { gpa: next, size: 0, entry: 0n };
+  const shim = loadStaticElf(importer, guest.bootShim, {
+    startAddress: 0,
+    loadOffset: next,
+    assumePic: false,
+    acceptance: 'exclusive',
+    tag: 'underhill-boot-shim',
+  });
+  next = shim.nextAddress;
+  const initrd = { gpa: next, size: guest.initrd.size };
+  importFileRegion(importer, {
+    source: guest.initrd,
+    offset: 0,
+    length: initrd.size,
+    gpa: initrd.gpa,
+    memoryLength: initrd.size,
+    acceptance,
+    tag: 'underhill-initrd',
+  });
+  take(alignUp(initrd.size, PAGE_SIZE));
+  const gdt = take(GDT_SIZE);
+  const params = take(PAGE_SIZE);
+  const commandLine = take(PAGE_SIZE);
+  importOpenhclCommandLine(importer, commandLine.gpa, guest);
+  const reserved = take(RESERVED.PAGES * PAGE_SIZE);
+  const parameters = take(CONFIG_REGION_PAGES * PAGE_SIZE);
+  const { logBuffer, heap } = importShimMemory(importer, next);
+  take(logBuffer.size + heap.size);
+
+  const tables = take(pageTablePages(importer, memory) * PAGE_SIZE);
+  checkMemorySuffices(memory, next);
+  const tableBytes = buildPageTablesX64({
+    pageTableGpa: tables.gpa,
+    ranges: mappedRanges(importer, memory),
+    confidentialBit: isolation.type === 'snp' ? SNP_C_BIT : undefined,
+  });
+  if (isolation.type === 'none' && guest.memoryPageBase === undefined) {
+    importer.relocationRegion({
+      gpa: memory.gpa,
+      size: tables.gpa - memory.gpa,
+      alignment: LARGE_PAGE_SIZE,
+      minimumGpa: DEFAULT_MEMORY_BASE,
+      maximumGpa: RELOCATION_LIMIT,
+      applyPc: true,
+      applyGdtr: true,
+      vpIndex: 0,
+    });
+    importer.pageTableRelocation(tables.gpa, tables.size / PAGE_SIZE, tableBytes.length / PAGE_SIZE, 0);
+  }
+  const shimParameters = shimParams(importer, {
+    shimBase: shim.minimumAddress,
+    kernelEntry: kernel.entrypoint,
+    commandLine: commandLine.gpa,
+    initrd,
+    memory,
+    parameters,
+    reserved,
+    sidecar: sidecar ?? absentSidecar,
+    usedEnd: next,
+    bounceBuffer,
+    logBuffer,
+    heap,
+    persistedState,
+  });
+  importer.importPages(params.gpa / PAGE_SIZE, 1, 'underhill-shim-params', 'exclusive', shimParameters);
+  importer.importPages(
+    tables.gpa / PAGE_SIZE,
+    tables.size / PAGE_SIZE,
+    'underhill-page-tables',
+    'exclusive',
+    tableBytes,
+  );
+  importFlatGdt(importer, gdt.gpa / PAGE_SIZE, GDT);
+  importer.setRegister({ name: 'tr', segment: TASK_REGISTER });
+  const registers: [X64ValueRegisterName, bigint][] = [
+    ['cr0', CR0],
+    ['cr3', BigInt(tables.gpa)],
+    ['cr4', CR4],
+    ['efer', EFER],
+    ['pat', PAT],
+    ['rsi', BigInt(params.gpa - shim.minimumAddress)],
+    ['rip', shim.entrypoint],
+  ];
+  for (const [name, value] of registers) importer.setRegister({ name, value });
+
+  const configPage = parameters.gpa / PAGE_SIZE;
+  importConfigParameters(importer, configPage);
+  if (isolation.type === 'snp') importSnpPages(importer, reserved.gpa / PAGE_SIZE);
+  importVtl0Config(importer, vtl0);
+  importMeasuredConfig(importer, configPage, isolation.sharedGpaBoundaryBits ?? 0, guest.productPolicy);
+}
+
+/** The sidecar takes memory from the next 2 MiB boundary on. */
+function loadSidecar(
+  importer: ImageImporter,
+  sidecar: OpenhclGuest['kernel'],
+  nextAddress: number,
+): MemoryRange & { entry: bigint } {
+  const gpa = alignUp(nextAddress, LARGE_PAGE_SIZE);
+  const elf = loadStaticElf(importer, sidecar, {
+    startAddress: 0,
+    loadOffset: gpa,
+    assumePic: false,
+    acceptance: 'exclusive',
+    tag: 'sidecar-kernel',
+  });
+  return { gpa, size: elf.nextAddress - gpa, entry: elf.entrypoint };
+}
+
+/**
+ * Pages kept for page tables: five, and for each GiB that the memory touches two, so that it can be relocated across
+ * any boundary; more for the local map, and three for the reset vector.
+ */
+function pageTablePages(importer: ImageImporter, memory: MemoryRange): number {
+  const { type } = importer.isolation;
+  const localMap = type === 'snp' || type === 'tdx' ? 1 : 0;
+  const resetVector = type === 'tdx' ? 3 : 0;
+  return 5 + 2 * gibTableCount(memory.gpa, memory.size) + localMap + resetVector;
+}
+
+/** What the page tables map, by ascending address. */
+function mappedRanges(importer: ImageImporter, memory: MemoryRange): MappedRange[] {
+  const { type } = importer.isolation;
+  const ranges: MappedRange[] = [{ start: memory.gpa, end: memory.gpa + memory.size }];
+  if (type === 'snp' || type === 'tdx') ranges.push(LOCAL_MAP);
+  if (type === 'tdx') ranges.push(RESET_VECTOR);
+  return ranges.sort((a, b) => a.start - b.start);
+}
+
+/** Secrets, CPUID and the page of the boot processor's VMSA. */
+function importSnpPages(importer: ImageImporter, basePage: number): void {
+  importer.importPages(basePage + RESERVED.SECRETS, 1, 'underhill-snp-secrets-page', 'secrets', EMPTY_SOURCE);
+  const cpuid = snpCpuidPage(PARAVISOR_CPUID_LEAVES, CPUID_XFEM);
+  importer.importPages(basePage + RESERVED.CPUID, 1, 'underhill-snp-cpuid-page', 'cpuid', cpuid);
+  importer.importPages(
+    basePage + RESERVED.CPUID + 1,
+    1,
+    'underhill-snp-cpuid-extended-state-page',
+    'cpuidExtendedState',
+    EMPTY_SOURCE,
+  );
+  importer.setVpContextPage(basePage + RESERVED.VMSA);
+}
