@@ -1,0 +1,50 @@
+// The images that are timed: a manifest each, what they measure, and how much initrd they can hold.
+const MIB = 1024 * 1024;
+const pages = (bytes) => Math.ceil(bytes / 4096);
+
+const guest = (isolation_type, image, max_vtl = 0) => ({ guest_svn: 1, max_vtl, isolation_type, image });
+const linux = { use_initrd: true, command_line: 'console=ttyS0' };
+const openhcl = (initrd) => ({
+  openhcl: { command_line: '', memory_page_base: 32768, memory_page_count: pages(initrd + 64 * MIB), uefi: false },
+});
+const snp = { policy: 196639, enable_debug: false, injection_type: 'restricted', secure_avic: 'disabled' };
+
+/** `guests(initrdBytes)` gives the guest configs, `hashes` the measurement forms that no builder can avoid. */
+export const IMAGES = [
+  { name: 'native', hashes: [], maxMib: 3500, guests: () => [guest('none', { linux })] },
+  { name: 'openhcl none', hashes: [], maxMib: 3500, guests: (initrd) => [guest('none', openhcl(initrd), 2)] },
+  {
+    name: 'openhcl vbs',
+    hashes: ['vbs'],
+    maxMib: 3500,
+    guests: (initrd) => [guest({ vbs: { enable_debug: false } }, openhcl(initrd), 2)],
+  },
+  {
+    name: 'snp_linux_direct',
+    hashes: ['snp'],
+    maxMib: 3500,
+    guests: (initrd) => [
+      guest(
+        { snp: { ...snp, policy: 196608, injection_type: 'normal', shared_gpa_boundary_bits: null } },
+        {
+          snp_linux_direct: {
+            linux,
+            processor_count: 1,
+            memory_page_count: pages(initrd + 128 * MIB),
+            c_bit_position: 51,
+          },
+        },
+      ),
+    ],
+  },
+  {
+    name: 'openhcl snp+tdx+vbs',
+    hashes: ['snp', 'tdx', 'vbs'],
+    maxMib: 16,
+    guests: (initrd) => [
+      guest({ snp: { ...snp, shared_gpa_boundary_bits: 46 } }, openhcl(initrd), 2),
+      guest({ tdx: { enable_debug: false, sept_ve_disable: true } }, openhcl(initrd), 2),
+      guest({ vbs: { enable_debug: false } }, openhcl(initrd), 2),
+    ],
+  },
+];

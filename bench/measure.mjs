@@ -1,0 +1,68 @@
+// Runs one program as a whole process and says what it cost: wall time from here, CPU and peak memory from the system.
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+
+const TICKS_PER_SECOND = 100; // USER_HZ, the same on every Linux architecture
+
+/** CPU seconds and peak bytes so far of a live process and of what it has waited for; undefined when it is gone. */
+function look(pid) {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').pop().split(' ');
+    const ticks = [11, 12, 13, 14].reduce((sum, index) => sum + Number(fields[index]), 0);
+    const peak = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'));
+    return { cpu: ticks / TICKS_PER_SECOND, peak: peak ? Number(peak[1]) * 1024 : 0 };
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Runs `command` and resolves to `{ wall, cpu, peak }` in seconds, seconds and bytes.
+ * Node's own programs report exact figures at their exit (bench/report-usage.cjs); of others the kernel's counters are
+ * read every 2 ms, so CPU of a very short run can read low by that much.
+ */
+export function measure(command, args, { env = {} } = {}) {
+  return new Promise((resolve, reject) => {
+    const start = process.hrtime.bigint();
+    const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], env: { ...process.env, ...env } });
+    let stderr = '';
+    let seen = { cpu: 0, peak: 0 };
+    let exact;
+    const timer = setInterval(() => {
+      const now = look(child.pid);
+      if (now) seen = { cpu: Math.max(seen.cpu, now.cpu), peak: Math.max(seen.peak, now.peak) };
+    }, 2);
+    child.on('message', (usage) => {
+      exact = usage;
+    });
+    child.stderr.on('data', (data) => {
+      stderr += data;
+    });
+    child.on('error', reject);
+    child.on('close', (code) => {
+      clearInterval(timer);
+      const wall = Number(process.hrtime.bigint() - start) / 1e9;
+      if (code !== 0) reject(new Error(`${command} ${args.join(' ')} ended with ${code}: ${stderr.slice(-600)}`));
+      else resolve({ wall, ...(exact ?? seen) });
+    });
+  });
+}
+
+/** The middle one of some numbers. */
+export const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+
+/** Runs the given functions in turn, `rounds` times after one uncounted round, and returns each one's median figures. */
+export async function paired(rounds, ...functions) {
+  const results = functions.map(() => []);
+  for (let round = -1; round < rounds; round++) {
+    for (const [index, run] of functions.entries()) {
+      const result = await run();
+      if (round >= 0) results[index].push(result);
+    }
+  }
+  return results.map((runs) => ({
+    wall: median(runs.map((run) => run.wall)),
+    cpu: median(runs.map((run) => run.cpu)),
+    peak: Math.max(...runs.map((run) => run.peak)),
+  }));
+}
