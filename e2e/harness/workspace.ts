@@ -1,0 +1,144 @@
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { cleanEnvironment, run, type RunResult, runOk } from './run';
+import { copyFolder, NX_ENVIRONMENT, template } from './template';
+
+/** How a task ended. */
+export type TaskState = 'built' | 'hit' | 'failed';
+
+export interface WorkspaceOptions {
+  /** Takes the place of part of the environment that Nx gets. */
+  env?: NodeJS.ProcessEnv;
+  /** A folder that holds Nx's cache and data, for workspaces that share them. */
+  cache?: string;
+}
+
+/** A real Nx workspace in a temporary folder, with the packed plugin added to it as a user adds it. */
+export class Workspace {
+  private constructor(
+    /** Absolute path. */
+    readonly root: string,
+    /** A folder beside it that isn't part of it. */
+    readonly outside: string,
+    private readonly home: string,
+    private readonly env: NodeJS.ProcessEnv,
+  ) {}
+
+  static async create(options: WorkspaceOptions = {}): Promise<Workspace> {
+    const home = mkdtempSync(join(tmpdir(), 'nx-igvm-workspace-'));
+    const root = join(home, 'workspace');
+    const outside = join(home, 'outside');
+    const from = template().workspace;
+    mkdirSync(root);
+    mkdirSync(outside);
+    await copyFolder(join(from, 'node_modules'), join(root, 'node_modules'));
+    for (const file of ['package.json', 'package-lock.json', 'nx.json', '.gitignore']) {
+      copyFileSync(join(from, file), join(root, file));
+    }
+    const cache = options.cache ?? join(home, 'cache');
+    const env = {
+      ...cleanEnvironment(),
+      ...NX_ENVIRONMENT,
+      NX_CACHE_DIRECTORY: join(cache, 'cache'),
+      NX_WORKSPACE_DATA_DIRECTORY: join(cache, 'data'),
+      ...options.env,
+    };
+    const workspace = new Workspace(root, outside, home, env);
+    await workspace.git('init', '-q', '-b', 'main');
+    return workspace;
+  }
+
+  path(file: string): string {
+    return join(this.root, file);
+  }
+
+  write(file: string, content: string | Uint8Array): void {
+    mkdirSync(dirname(this.path(file)), { recursive: true });
+    writeFileSync(this.path(file), content);
+  }
+
+  writeJson(file: string, value: unknown): void {
+    this.write(file, `${JSON.stringify(value, null, 2)}\n`);
+  }
+
+  read(file: string): Buffer {
+    return readFileSync(this.path(file));
+  }
+
+  readJson<T>(file: string): T {
+    return JSON.parse(this.read(file).toString('utf8')) as T;
+  }
+
+  /** Changes what a JSON file says. */
+  updateJson<T>(file: string, change: (json: T) => void): void {
+    const json = this.readJson<T>(file);
+    change(json);
+    this.writeJson(file, json);
+  }
+
+  /** Copies a file or folder into the workspace. */
+  copy(from: string, file: string): void {
+    mkdirSync(dirname(this.path(file)), { recursive: true });
+    cpSync(from, this.path(file), { recursive: true });
+  }
+
+  /** Runs nx; whether that succeeds is for the test to say. */
+  nx(...args: string[]): Promise<RunResult> {
+    return run(this.path('node_modules/.bin/nx'), args, { cwd: this.root, env: this.env });
+  }
+
+  /** Runs nx, which has to succeed; returns what it printed. */
+  nxOk(...args: string[]): Promise<string> {
+    return runOk(this.path('node_modules/.bin/nx'), args, { cwd: this.root, env: this.env });
+  }
+
+  /** Runs a task and says whether it was built or came from the cache. */
+  async state(project: string, target = 'build'): Promise<TaskState> {
+    const { output } = await this.nx('run', `${project}:${target}`, '--outputStyle=static');
+    return taskState(output, `${project}:${target}`);
+  }
+
+  git(...args: string[]): Promise<string> {
+    return runOk('git', ['-c', 'user.name=e2e', '-c', 'user.email=e2e@example.invalid', ...args], {
+      cwd: this.root,
+      env: { ...this.env, GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_SYSTEM: '/dev/null' },
+    });
+  }
+
+  async commit(message: string): Promise<void> {
+    await this.git('add', '-A');
+    await this.git('commit', '-q', '--allow-empty', '-m', message);
+  }
+
+  dispose(): void {
+    rmSync(this.home, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+const HITS = ['[local cache]', '[remote cache]', '[existing outputs match the cache, left as is]'];
+
+/** What Nx's static output says of a task. */
+export function taskState(output: string, task: string): TaskState {
+  const line = output.split('\n').find((candidate) => candidate.includes('nx run ') && taskOf(candidate) === task);
+  if (line === undefined) {
+    throw new Error(`nx did not say how ${task} went:\n${output}`);
+  }
+  if (HITS.some((hit) => line.includes(hit))) {
+    return 'hit';
+  }
+  const failed = output
+    .split('\n')
+    .some((candidate) => /^\s*(?:-|✖)\s/.test(candidate) && candidate.trim().endsWith(task));
+  return failed ? 'failed' : 'built';
+}
+
+function taskOf(line: string): string | undefined {
+  return /nx run (\S+)/.exec(line)?.[1];
+}
+
+/** A later modification time for the same bytes. */
+export function touch(path: string): void {
+  const later = new Date(Date.now() + 5000 + Math.random() * 100_000);
+  utimesSync(path, later, later);
+}
