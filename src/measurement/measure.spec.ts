@@ -1,0 +1,217 @@
+import fc from 'fast-check';
+import { maskOf, secondSnpDigest, secondTdxDigest, secondVbsDigest } from '../../e2e/measurement/second-measurement';
+import { crc32, sha256Hex } from '../files/checksum';
+import { type Directive, type IgvmFile, type PageDataDirective, PLATFORM_TYPE } from '../igvm/model';
+import { PAGE_DATA_TYPE, PAGE_FLAG } from '../igvm/page-data';
+import { memorySink } from '../igvm/sink';
+import { writeIgvm } from '../igvm/write-igvm';
+import { bytesSource, EMPTY_SOURCE } from '../memory/byte-source';
+import { PAGE_SIZE } from '../memory/page';
+import { measure } from './measure';
+
+const MASK = { snp: 1, tdx: 2, vbs: 4 } as const;
+
+const platform = (compatibilityMask: number, platformType: IgvmFile['platforms'][number]['platformType']) => ({
+  compatibilityMask,
+  platformType,
+  highestVtl: 0,
+  platformVersion: 1,
+  sharedGpaBoundary: 0n,
+});
+
+const fileOf = (directives: Directive[]): IgvmFile => ({
+  version: 1,
+  arch: 'x64',
+  platforms: [
+    platform(MASK.snp, PLATFORM_TYPE.SEV_SNP),
+    platform(MASK.tdx, PLATFORM_TYPE.TDX),
+    platform(MASK.vbs, PLATFORM_TYPE.VSM_ISOLATION),
+  ],
+  initializations: [{ type: 'guestPolicy', policy: 0x30000n, compatibilityMask: MASK.snp }],
+  directives,
+});
+
+const run = (page: number, changes: Partial<PageDataDirective> = {}): PageDataDirective => ({
+  type: 'pageData',
+  gpa: page * PAGE_SIZE,
+  pageCount: 1,
+  flags: 0,
+  dataType: PAGE_DATA_TYPE.NORMAL,
+  compatibilityMask: 7,
+  content: bytesSource(new Uint8Array(PAGE_SIZE).fill(0x5a)),
+  ...changes,
+});
+
+const vmsa = (gpa: number, cr0 = 0x31): Directive => {
+  const data = new Uint8Array(PAGE_SIZE);
+  new DataView(data.buffer).setBigUint64(0x158, BigInt(cr0), true);
+  return { type: 'vpContext', format: 'snp', gpa, compatibilityMask: MASK.snp, vpIndex: 0, data };
+};
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+
+async function digests(file: IgvmFile): Promise<Record<string, string>> {
+  const result: Record<string, string> = {};
+  for (const { platform: name, digest } of await measure(file)) result[name] = hex(digest);
+  const [kvm] = await measure(file, { platforms: ['snp'], vmm: 'kvm' });
+  result.kvm = hex(kvm?.digest ?? new Uint8Array());
+  return result;
+}
+
+async function secondDigests(file: IgvmFile): Promise<Record<string, string>> {
+  const sink = memorySink();
+  await writeIgvm(file, sink, { crc32, sha256Hex });
+  const bytes = Buffer.from(sink.bytes());
+  expect(maskOf(bytes, PLATFORM_TYPE.TDX)).toBe(MASK.tdx);
+  return {
+    snp: hex(secondSnpDigest(bytes, MASK.snp, 'hyperv')),
+    kvm: hex(secondSnpDigest(bytes, MASK.snp, 'kvm')),
+    tdx: hex(secondTdxDigest(bytes, MASK.tdx)),
+    vbs: hex(secondVbsDigest(bytes, MASK.vbs)),
+  };
+}
+
+/** Runs at ascending addresses, each with contents of some length (none, part of a page, zeros in between). */
+const runs = fc
+  .array(
+    fc.record({
+      gap: fc.integer({ min: 0, max: 3 }),
+      pageCount: fc.integer({ min: 1, max: 40 }),
+      filled: fc.double({ min: 0, max: 1, noNaN: true }),
+      seed: fc.integer({ min: 0, max: 3 }),
+      flags: fc.constantFrom(0, 0, PAGE_FLAG.UNMEASURED, PAGE_FLAG.SHARED),
+      kind: fc.constantFrom(0, 0, 0, PAGE_DATA_TYPE.SECRETS, PAGE_DATA_TYPE.CPUID_DATA, PAGE_DATA_TYPE.CPUID_XF),
+      mask: fc.constantFrom(1, 2, 4, 3, 7),
+    }),
+    { maxLength: 12 },
+  )
+  .map((specs) => {
+    let page = 0x100;
+    return specs.map(({ gap, pageCount, filled, seed, flags, kind, mask }) => {
+      const first = page + gap;
+      page = first + pageCount;
+      const bytes = new Uint8Array(Math.floor(filled * pageCount * PAGE_SIZE));
+      for (let at = 0; at < bytes.length; at += 1000) bytes[at] = seed * (at % 251);
+      const special = kind !== PAGE_DATA_TYPE.NORMAL;
+      return run(first, {
+        pageCount,
+        flags: special ? 0 : flags,
+        dataType: kind,
+        compatibilityMask: special ? MASK.snp : mask,
+        content: bytesSource(bytes),
+      });
+    });
+  });
+
+const vbsContext = (): Directive => {
+  const data = new Uint8Array(4 + 2 * 32);
+  const view = new DataView(data.buffer);
+  view.setUint32(0, 2, true);
+  view.setUint32(5, 0x00020010, true);
+  view.setBigUint64(20, 0x123456789n, true);
+  view.setUint32(37, 0x00040000, true);
+  view.setBigUint64(52, 0x80000001n, true);
+  return { type: 'vpContext', format: 'vbs', gpa: 0, compatibilityMask: MASK.vbs, vpIndex: 0, data };
+};
+
+const parameters = (pages: number): Directive[] => [
+  { type: 'parameterArea', index: 0, size: pages * PAGE_SIZE, initialData: EMPTY_SOURCE },
+  { type: 'parameter', kind: 'memoryMap', index: 0, byteOffset: 0 },
+  { type: 'parameterInsert', index: 0, gpa: 0x10000, compatibilityMask: MASK.tdx },
+];
+
+describe('measure', () => {
+  it('agrees with a second implementation on any file', async () => {
+    await fc.assert(
+      fc.asyncProperty(runs, fc.integer({ min: 1, max: 4 }), async (pages, areaPages) => {
+        const file = fileOf([
+          vmsa(0xfffffffff000),
+          ...parameters(areaPages),
+          { type: 'parameterArea', index: 1, size: PAGE_SIZE, initialData: EMPTY_SOURCE },
+          { type: 'parameterInsert', index: 1, gpa: 0x20000, compatibilityMask: MASK.snp | MASK.vbs },
+          ...pages,
+          { type: 'errorRange', gpa: 0x40000, size: 2 * PAGE_SIZE, compatibilityMask: MASK.vbs },
+          vbsContext(),
+        ]);
+        expect(await digests(file)).toEqual(await secondDigests(file));
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('gives the same digest from worker threads', async () => {
+    const bytes = new Uint8Array(40 * 2 ** 20);
+    new Uint32Array(bytes.buffer).forEach((_, index, words) => {
+      words[index] = index % 5000 === 0 ? index : 0;
+    });
+    const pageCount = bytes.length / PAGE_SIZE;
+    const large = run(0x100, { pageCount, content: bytesSource(bytes) });
+    const parts = [0, 1, 2, 3].map((part) =>
+      run(0x100 + (part * pageCount) / 4, {
+        pageCount: pageCount / 4,
+        content: bytesSource(bytes.subarray((part * bytes.length) / 4, ((part + 1) * bytes.length) / 4)),
+      }),
+    );
+    const last = [vmsa(0xfffffffff000), run(0, { content: EMPTY_SOURCE })];
+    const [whole] = await measure(fileOf([large, ...last]), { platforms: ['snp'] });
+    const [split] = await measure(fileOf([...parts, ...last]), { platforms: ['snp'] });
+    expect(hex(whole!.digest)).toBe(hex(split!.digest));
+    expect({ snp: hex(whole!.digest) }).toMatchObject({
+      snp: (await secondDigests(fileOf([large, ...last]))).snp,
+    });
+  });
+
+  describe('for KVM', () => {
+    it('imports empty pages with a type of their own and measures the VMSA last', async () => {
+      const empty = run(2, { content: EMPTY_SOURCE });
+      const stored = run(2, { content: bytesSource(new Uint8Array(PAGE_SIZE)) });
+      const snp = async (directives: Directive[], vmm: 'hyperv' | 'kvm') =>
+        hex((await measure(fileOf(directives), { platforms: ['snp'], vmm }))[0]!.digest);
+      expect(await snp([empty], 'hyperv')).toBe(await snp([stored], 'hyperv'));
+      expect(await snp([empty], 'kvm')).not.toBe(await snp([stored], 'kvm'));
+      const context = vmsa(0xfffffffff000);
+      expect(await snp([context, stored], 'kvm')).toBe(await snp([stored, context], 'kvm'));
+      expect(await snp([context, stored], 'hyperv')).not.toBe(await snp([stored, context], 'hyperv'));
+    });
+
+    it('warns of a VMSA that KVM would not launch as it stands', async () => {
+      const warnings = async (directives: Directive[]) =>
+        (await measure(fileOf(directives), { platforms: ['snp'], vmm: 'kvm' }))[0]!.warnings;
+      expect(await warnings([vmsa(0xfffffffff000)])).toEqual([]);
+      expect(await warnings([vmsa(0x1000)])).toEqual([expect.stringContaining('0x1000')]);
+      expect(await warnings([vmsa(0xfffffffff000, 0x80000011)])).toEqual([expect.stringContaining('0x80000011')]);
+    });
+  });
+
+  it('refuses a platform that the file does not have', async () => {
+    const file = { ...fileOf([]), platforms: [platform(1, PLATFORM_TYPE.TDX)] };
+    await expect(measure(file, { platforms: ['vbs'] })).rejects.toMatchObject({
+      code: 'MEASUREMENT_UNAVAILABLE',
+      message: expect.stringContaining('tdx'),
+    });
+    const native = { ...fileOf([]), platforms: [platform(1, PLATFORM_TYPE.NATIVE)] };
+    await expect(measure(native)).rejects.toMatchObject({ code: 'MEASUREMENT_UNAVAILABLE' });
+  });
+
+  it.each<[string, Partial<IgvmFile>]>([
+    ['SEV-SNP without a guest policy', { initializations: [] }],
+    ['a page type that VBS does not have', { directives: [run(0, { dataType: PAGE_DATA_TYPE.SECRETS })] }],
+    [
+      'an insert of an unknown parameter area',
+      { directives: [{ type: 'parameterInsert', index: 9, gpa: 0, compatibilityMask: 1 }] },
+    ],
+    [
+      'a parameter area defined twice',
+      {
+        directives: [...parameters(1), { type: 'parameterArea', index: 0, size: PAGE_SIZE, initialData: EMPTY_SOURCE }],
+      },
+    ],
+    ['a parameter area of a size that would take years', { directives: parameters(2 ** 38) }],
+    [
+      'a VBS context shorter than its register count says',
+      { directives: [{ ...vbsContext(), data: new Uint8Array([255, 255, 255, 255]) } as Directive] },
+    ],
+  ])('refuses %s', async (_, changes) => {
+    await expect(measure({ ...fileOf([]), ...changes })).rejects.toMatchObject({ code: 'MEASUREMENT_IMPOSSIBLE' });
+  });
+});
