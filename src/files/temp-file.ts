@@ -1,11 +1,11 @@
-import { closeSync, openSync, readSync, renameSync, rmSync, write } from 'node:fs';
+import { closeSync, openSync, readSync, renameSync, rmSync, writev } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { IgvmError, unreachable } from '../errors/igvm-error';
 import { errnoOf, unwritable } from './file-failure';
 import { claimTempPath, releaseTempPath } from './temp-name';
 
-const writeAt = promisify(write);
+const writeParts = promisify(writev);
 
 /** One file of an output set; it appears at `path` when the set is committed. */
 export interface OutputFile {
@@ -19,13 +19,28 @@ export interface OutputFile {
   writeAll(bytes: Uint8Array): Promise<void>;
 }
 
+interface QueuedWrite {
+  offset: number;
+  bytes: Uint8Array;
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+/** Parts of one system call; systems allow 1024 (IOV_MAX). */
+const MOST_PARTS = 256;
+
+/** Bytes after which a system call takes no more parts: its buffers should soon be free for the next ones. */
+const MOST_BYTES = 512 * 1024;
+
 /** A file that is written under a temporary name and then takes its own, or is removed. */
 export class TempFile implements OutputFile {
   private readonly temp: string;
   private fd: number | undefined;
-  private readonly pending = new Set<Promise<void>>();
-  private failure: unknown;
+  private queue: QueuedWrite[] = [];
+  private writing: Promise<void> | undefined;
+  private failure: IgvmError | undefined;
 
+  /** @throws IgvmError FILE_UNWRITABLE */
   constructor(
     readonly path: string,
     readonly target: string,
@@ -40,14 +55,14 @@ export class TempFile implements OutputFile {
   }
 
   write(offset: number, bytes: Uint8Array): Promise<void> {
-    const writing = this.writeFully(offset, bytes).catch((error: unknown) => {
-      this.failure ??= unwritable(this.path, error);
-      throw this.failure;
+    return new Promise((resolve, reject) => {
+      this.queue.push({ offset, bytes, resolve, reject });
+      this.writing ??= this.drain();
     });
-    this.pending.add(writing);
-    const done = (): void => void this.pending.delete(writing);
-    writing.then(done, done);
-    return writing;
+  }
+
+  writeAll(bytes: Uint8Array): Promise<void> {
+    return this.write(0, bytes);
   }
 
   read(offset: number, target: Uint8Array): void {
@@ -64,16 +79,13 @@ export class TempFile implements OutputFile {
     }
   }
 
-  writeAll(bytes: Uint8Array): Promise<void> {
-    return this.write(0, bytes);
-  }
-
   /** Waits for writes under way; throws the first failure, even when nobody awaited that write. */
   async settled(): Promise<void> {
-    await Promise.allSettled(this.pending);
+    await this.writing;
     if (this.failure !== undefined) throw this.failure;
   }
 
+  /** @throws IgvmError FILE_UNWRITABLE: some file systems report a full disk only now */
   close(): void {
     if (this.fd === undefined) return;
     const fd = this.fd;
@@ -85,6 +97,7 @@ export class TempFile implements OutputFile {
     }
   }
 
+  /** Gives the closed file its own name. @throws IgvmError FILE_UNWRITABLE */
   async rename(): Promise<void> {
     // Windows refuses to replace a file that someone (a virus scanner, most often) has open for a moment.
     for (let attempt = 0; ; attempt++) {
@@ -100,6 +113,7 @@ export class TempFile implements OutputFile {
     }
   }
 
+  /** Removes the temporary file, if it is still there. Never fails. */
   discard(): void {
     try {
       this.close();
@@ -114,15 +128,51 @@ export class TempFile implements OutputFile {
     releaseTempPath(this.temp);
   }
 
-  private descriptor(): number {
-    return this.fd ?? unreachable(`${this.path} used after it was closed`);
+  /**
+   * One system call at a time, with everything adjacent that has come up meanwhile: a file system lets one writer into
+   * a file, and threads that wait for it take the processor from the one that reads.
+   */
+  private async drain(): Promise<void> {
+    while (this.queue.length > 0) {
+      const batch = this.takeAdjacent();
+      try {
+        if (this.failure !== undefined) throw this.failure;
+        await this.writeFully(batch);
+        for (const write of batch) write.resolve();
+      } catch (error) {
+        this.failure ??= error instanceof IgvmError ? error : unwritable(this.path, error);
+        for (const write of batch) write.reject(this.failure);
+      }
+    }
+    this.writing = undefined;
   }
 
-  private async writeFully(offset: number, bytes: Uint8Array): Promise<void> {
-    let done = 0;
-    while (done < bytes.length) {
-      const { bytesWritten } = await writeAt(this.descriptor(), bytes, done, bytes.length - done, offset + done);
-      done += bytesWritten;
+  private takeAdjacent(): QueuedWrite[] {
+    const start = this.queue[0]?.offset ?? 0;
+    let end = start;
+    const stop = this.queue.findIndex(({ offset, bytes }, index) => {
+      if (offset !== end || index === MOST_PARTS || end - start >= MOST_BYTES) return true;
+      end = offset + bytes.length;
+      return false;
+    });
+    return this.queue.splice(0, stop === -1 ? this.queue.length : stop);
+  }
+
+  private async writeFully(batch: readonly QueuedWrite[]): Promise<void> {
+    let at = batch[0]?.offset ?? 0;
+    let parts = batch.map(({ bytes }) => bytes).filter(({ length }) => length > 0);
+    while (parts.length > 0) {
+      let { bytesWritten: done } = await writeParts(this.descriptor(), parts, at);
+      at += done;
+      while (parts[0] !== undefined && done >= parts[0].length) {
+        done -= parts[0].length;
+        parts = parts.slice(1);
+      }
+      if (parts[0] !== undefined) parts[0] = parts[0].subarray(done);
     }
+  }
+
+  private descriptor(): number {
+    return this.fd ?? unreachable(`${this.path} used after it was closed`);
   }
 }

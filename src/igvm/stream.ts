@@ -1,3 +1,4 @@
+import { unreachable } from '../errors/igvm-error';
 import { PAGE_SIZE } from '../memory/page';
 import type { Directive, IgvmFile, PageDataDirective } from './model';
 
@@ -8,6 +9,7 @@ export interface DirectiveObserver {
   /**
    * Some adjacent pages of a run, in file order. `bytes` holds `pageCount` whole pages (padded with zeros), or is
    * undefined when they are empty. The bytes may be used until the returned promise settles (until return, without one).
+   * They begin at a multiple of 8 in their buffer and belong to all observers: none may change them.
    */
   pages?(
     run: PageDataDirective,
@@ -15,6 +17,11 @@ export interface DirectiveObserver {
     pageCount: number,
     bytes: Uint8Array | undefined,
   ): void | Promise<void>;
+  /**
+   * Whether `pages` may be called again while its earlier promises are pending: they then say no more than how long the
+   * bytes are used. For a writer, whose bytes are on their way to the disk.
+   */
+  readonly pagesOverlap?: boolean;
 }
 
 /** Pages in one chunk: 1 MiB. Larger chunks measured no faster and cost memory. */
@@ -23,53 +30,146 @@ const CHUNK_PAGES = 256;
 /** Chunks in flight: one is read and hashed while earlier ones are still being written. */
 const CHUNKS_IN_FLIGHT = 4;
 
+/** Calls that may wait for a slow observer before the pass waits for it, too. */
+const CALLS_WAITING = 64;
+
 /**
  * The one pass over a guest's memory: reads each run once, in chunks of at most 1 MiB, and shows every directive to all
- * observers in file order. Memory use does not depend on the size of the image.
- * @throws IgvmError from the sources (FILE_CHANGED, FILE_UNREADABLE) and from the observers
+ * observers in file order. An observer is called again only when its previous promise has settled (but see
+ * `pagesOverlap`); a slow observer does not hold up the others until four chunks are in use. Memory use does not depend on the size of the image.
+ * @throws IgvmError from the sources (FILE_CHANGED, FILE_UNREADABLE) and from the observers; by then no observer's
+ *   promise is pending any more
  */
 export async function streamDirectives(
   file: Pick<IgvmFile, 'directives'>,
-  observers: DirectiveObserver[],
+  observers: readonly DirectiveObserver[],
 ): Promise<void> {
-  const buffers: { bytes: Uint8Array; busy: Promise<unknown> | undefined }[] = [];
-  let turn = 0;
-  const nextBuffer = async (): Promise<{ bytes: Uint8Array; busy: Promise<unknown> | undefined }> => {
-    const slot = turn++ % CHUNKS_IN_FLIGHT;
-    const buffer = (buffers[slot] ??= { bytes: new Uint8Array(CHUNK_PAGES * PAGE_SIZE), busy: undefined });
-    await buffer.busy;
-    buffer.busy = undefined;
-    return buffer;
-  };
+  const lanes = observers.map((observer) => new Lane(observer));
+  const chunks = new ChunkPool();
   try {
     for (const directive of file.directives) {
-      if (directive.type !== 'pageData') {
-        for (const observer of observers) await observer.directive?.(directive);
-        continue;
+      if (directive.type === 'pageData') {
+        await streamRun(directive, lanes, chunks);
+      } else {
+        for (const lane of lanes) void lane.next((observer) => observer.directive?.(directive));
       }
-      await directive.content.ready?.();
-      const filled = Math.ceil(directive.content.size / PAGE_SIZE);
-      for (let page = 0; page < filled; page += CHUNK_PAGES) {
-        const count = Math.min(CHUNK_PAGES, filled - page);
-        const buffer = await nextBuffer();
-        const bytes = buffer.bytes.subarray(0, count * PAGE_SIZE);
-        const available = Math.min(bytes.length, directive.content.size - page * PAGE_SIZE);
-        directive.content.read(page * PAGE_SIZE, bytes.subarray(0, available));
-        bytes.fill(0, available);
-        const pending = observers.map((observer) => observer.pages?.(directive, page, count, bytes));
-        if (pending.some((promise) => promise !== undefined)) {
-          buffer.busy = Promise.all(pending);
-          // A rejection is reported when the buffer is next needed; until then it must not count as unhandled.
-          buffer.busy.catch(() => undefined);
-        }
-      }
-      if (filled < directive.pageCount) {
-        for (const observer of observers)
-          await observer.pages?.(directive, filled, directive.pageCount - filled, undefined);
-      }
+      for (const lane of lanes) if (lane.waiting > CALLS_WAITING) await lane.idle();
     }
+    for (const lane of lanes) await lane.idle();
   } finally {
-    await Promise.allSettled(buffers.map((buffer) => buffer.busy));
+    await Promise.allSettled(lanes.map((lane) => lane.idle()));
   }
-  for (const buffer of buffers) await buffer.busy;
+}
+
+async function streamRun(run: PageDataDirective, lanes: readonly Lane[], chunks: ChunkPool): Promise<void> {
+  const { content } = run;
+  if (content.late) unreachable('page data that is known only when all pages have been streamed');
+  if (content.ready !== undefined) {
+    for (const lane of lanes) await lane.idle();
+    await content.ready();
+  }
+  const filled = Math.ceil(content.size / PAGE_SIZE);
+  for (let page = 0; page < filled; page += CHUNK_PAGES) {
+    const count = Math.min(CHUNK_PAGES, filled - page);
+    const chunk = chunks.free() ?? (await chunks.wait());
+    const bytes = chunk.subarray(0, count * PAGE_SIZE);
+    const available = Math.min(bytes.length, content.size - page * PAGE_SIZE);
+    content.read(page * PAGE_SIZE, bytes.subarray(0, available));
+    bytes.fill(0, available);
+    const pending: Promise<void>[] = [];
+    for (const lane of lanes) {
+      const seen = lane.pages((observer) => observer.pages?.(run, page, count, bytes));
+      if (seen !== undefined) pending.push(seen);
+    }
+    chunks.release(chunk, pending);
+    for (const lane of lanes) lane.check();
+  }
+  if (filled < run.pageCount) {
+    for (const lane of lanes) {
+      void lane.pages((observer) => observer.pages?.(run, filled, run.pageCount - filled, undefined));
+    }
+  }
+}
+
+type Call = (observer: DirectiveObserver) => void | Promise<void>;
+
+/** One observer's calls, each begun when the one before has settled. */
+class Lane {
+  private readonly unsettled = new Set<Promise<void>>();
+  /** What the next call waits for. */
+  private tail: Promise<void> | undefined;
+  private failure: { error: unknown } | undefined;
+
+  constructor(private readonly observer: DirectiveObserver) {}
+
+  /** Calls begun or waiting. */
+  get waiting(): number {
+    return this.unsettled.size;
+  }
+
+  /** Undefined when the call is over already; otherwise a promise that never rejects. */
+  next(call: Call): Promise<void> | undefined {
+    const settled = this.begin(call);
+    if (settled !== undefined) this.tail = settled;
+    return settled;
+  }
+
+  /** As {@link next}, for a call whose promise the next need not wait for. */
+  pages(call: Call): Promise<void> | undefined {
+    return this.observer.pagesOverlap && this.tail === undefined ? this.begin(call) : this.next(call);
+  }
+
+  /** @throws what the observer failed with */
+  check(): void {
+    if (this.failure !== undefined) throw this.failure.error;
+  }
+
+  /** Waits for all calls so far. */
+  async idle(): Promise<void> {
+    await Promise.all(this.unsettled);
+    this.check();
+  }
+
+  private begin(call: Call): Promise<void> | undefined {
+    this.check();
+    const begun = this.tail === undefined ? call(this.observer) : this.tail.then(() => this.unlessFailed(call));
+    if (begun === undefined) return undefined;
+    const settled: Promise<void> = begun
+      .catch((error: unknown) => void (this.failure ??= { error }))
+      .then(() => {
+        this.unsettled.delete(settled);
+        if (this.tail === settled) this.tail = undefined;
+      });
+    this.unsettled.add(settled);
+    return settled;
+  }
+
+  private unlessFailed(call: Call): void | Promise<void> {
+    return this.failure === undefined ? call(this.observer) : undefined;
+  }
+}
+
+/** Buffers of one chunk each, made as they are needed. */
+class ChunkPool {
+  private made = 0;
+  private readonly unused: Uint8Array[] = [];
+  private readonly inUse: { chunk: Uint8Array; until: Promise<unknown> }[] = [];
+
+  free(): Uint8Array | undefined {
+    if (this.unused.length > 0 || this.made === CHUNKS_IN_FLIGHT) return this.unused.pop();
+    this.made++;
+    return new Uint8Array(CHUNK_PAGES * PAGE_SIZE);
+  }
+
+  /** The chunk that has been in use for longest. */
+  async wait(): Promise<Uint8Array> {
+    const oldest = this.inUse.shift() ?? unreachable('no chunk in use and none free');
+    await oldest.until;
+    return oldest.chunk;
+  }
+
+  release(chunk: Uint8Array, pending: readonly Promise<void>[]): void {
+    if (pending.length === 0) this.unused.push(chunk);
+    else this.inUse.push({ chunk, until: Promise.all(pending) });
+  }
 }

@@ -1,0 +1,72 @@
+import { PAGE_SIZE } from '../memory/page';
+import { type GuestArch, PLATFORM_TYPE, type PlatformHeader, type PlatformType, type VpContextFormat } from './model';
+
+/** How contexts of a platform are laid out (igvm/src/lib.rs); TDX has none, its VPs start at the reset vector. */
+const FORMAT_OF_PLATFORM: Record<PlatformType, VpContextFormat> = {
+  [PLATFORM_TYPE.NATIVE]: 'native',
+  [PLATFORM_TYPE.VSM_ISOLATION]: 'vbs',
+  [PLATFORM_TYPE.SEV_SNP]: 'snp',
+  [PLATFORM_TYPE.TDX]: 'tdx',
+  [PLATFORM_TYPE.SEV]: 'native',
+  [PLATFORM_TYPE.SEV_ES]: 'snp',
+  [PLATFORM_TYPE.CCA]: 'cca',
+};
+
+/**
+ * The format of a context for all platforms in `compatibilityMask`; undefined when the mask names no platform, one that
+ * the file does not have, or platforms whose formats differ.
+ */
+export function vpContextFormat(
+  platforms: readonly PlatformHeader[],
+  compatibilityMask: number,
+): VpContextFormat | undefined {
+  let format: VpContextFormat | undefined;
+  let known = 0;
+  for (const platform of platforms) {
+    if ((platform.compatibilityMask & compatibilityMask) === 0) continue;
+    known |= platform.compatibilityMask;
+    const other = FORMAT_OF_PLATFORM[platform.platformType];
+    if (format !== undefined && other !== format) return undefined;
+    format = other;
+  }
+  return known >>> 0 === compatibilityMask ? format : undefined;
+}
+
+/** What a format demands of its context. */
+export interface VpContextRules {
+  /** Bytes of the context's structure; the rest of its page is zero. Undefined: any bytes fill the page (a VMSA). */
+  readonly structSize?: number;
+  /** The only architecture that has it. */
+  readonly arch?: GuestArch;
+}
+
+/** The formats that take one page; a VBS context is a list of registers (see {@link vbsContextSize}). */
+export const PAGE_CONTEXTS: Record<'native' | 'snp' | 'cca', VpContextRules> = {
+  /** IgvmNativeVpContextX64. */
+  native: { structSize: 232, arch: 'x64' },
+  snp: {},
+  /** IgvmVpContextAArch64Cca. */
+  cca: { structSize: 80, arch: 'aarch64' },
+};
+
+/** Bytes of a context in the file, where it is one page. */
+export const PAGE_CONTEXT_SIZE = PAGE_SIZE;
+
+/** VbsVpContextHeader: the number of registers. */
+export const VBS_HEADER_SIZE = 4;
+
+/** VbsVpContextRegister: VTL, name, padding, value. */
+export const VBS_REGISTER_SIZE = 32;
+
+/** Far more than either architecture has; keeps a hostile count from becoming a large allocation. */
+export const MOST_VBS_REGISTERS = 1024;
+
+/** Bytes of a VBS context with so many registers. */
+export const vbsContextSize = (registers: number): number => VBS_HEADER_SIZE + registers * VBS_REGISTER_SIZE;
+
+/** The VTL of each register of a VBS context whose size is right. */
+export function vbsVtls(data: Uint8Array): number[] {
+  const vtls: number[] = [];
+  for (let at = VBS_HEADER_SIZE; at < data.length; at += VBS_REGISTER_SIZE) vtls.push(data[at] as number);
+  return vtls;
+}
