@@ -3,6 +3,7 @@ import { CLI_CODES } from './codes/cli';
 import { ENDORSEMENT_CODES } from './codes/endorsement';
 import { FILE_CODES } from './codes/file';
 import { FORMAT_CODES } from './codes/format';
+import { INITRD_CODES } from './codes/initrd';
 import { LOADER_CODES } from './codes/loader';
 import { MANIFEST_CODES } from './codes/manifest';
 import { NX_CODES } from './codes/nx';
@@ -20,6 +21,7 @@ export const ERROR_CODES = {
   ...MANIFEST_CODES,
   ...LOADER_CODES,
   ...ENDORSEMENT_CODES,
+  ...INITRD_CODES,
   ...BOOT_CODES,
   ...CLI_CODES,
   ...NX_CODES,

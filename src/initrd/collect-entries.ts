@@ -1,0 +1,133 @@
+import { lstatSync, readdirSync, readlinkSync, type Stats } from 'node:fs';
+import { join } from 'node:path';
+import { IgvmError } from '../errors/igvm-error';
+import { unreadable } from '../files/file-failure';
+import { type CpioMember, LARGEST_FILE } from './cpio-newc';
+import type { InitrdLists } from './initrd-options';
+
+/** A member of the archive and where its data comes from. */
+export interface InitrdEntry extends CpioMember {
+  /** The file on disk that holds the content. */
+  source?: string;
+  /** What a link points to. */
+  target?: string;
+}
+
+/** Keeps an empty folder under version control, and is no part of the initramfs. */
+const PLACEHOLDER = '.gitkeep';
+
+/**
+ * Everything that goes into an initramfs, in the order of its paths, folders before what is in them. The result depends
+ * on names, contents, executable bits and link targets alone.
+ * @throws IgvmError FILE_UNREADABLE, INITRD_ENTRY
+ */
+export function collectEntries(folder: string, lists: InitrdLists): InitrdEntry[] {
+  const entries = new Map<string, InitrdEntry>();
+  for (const entry of walk(folder, '')) {
+    entries.set(entry.path, entry);
+  }
+  for (const entry of listed(lists)) {
+    const present = entries.get(entry.path);
+    if (present?.type === 'directory' && entry.type === 'directory') continue;
+    if (present !== undefined) {
+      throw new IgvmError('INITRD_ENTRY', `"${entry.path}" is there already, as a ${present.type}`, { file: folder });
+    }
+    addParents(entries, entry.path, folder);
+    entries.set(entry.path, entry);
+  }
+  for (const [path, mode] of Object.entries(lists.modes ?? {})) {
+    const entry = entries.get(cleanPath(path));
+    if (entry === undefined) {
+      throw new IgvmError('INITRD_ENTRY', `a mode is given for "${path}", which is not there`, { file: folder });
+    }
+    entry.permissions = parseMode(mode);
+  }
+  return [...entries.values()].sort(byPath);
+}
+
+function* walk(folder: string, prefix: string): Generator<InitrdEntry> {
+  let names: string[];
+  try {
+    names = readdirSync(folder);
+  } catch (error) {
+    throw unreadable(folder, error);
+  }
+  for (const name of names) {
+    const file = join(folder, name);
+    const path = prefix + name;
+    const stats = lstatSync(file);
+    if (stats.isDirectory()) {
+      yield directory(path);
+      yield* walk(file, `${path}/`);
+    } else if (name !== PLACEHOLDER) {
+      yield fromDisk(path, file, stats);
+    }
+  }
+}
+
+function fromDisk(path: string, file: string, stats: Stats): InitrdEntry {
+  if (stats.isSymbolicLink()) {
+    return link(path, readlinkSync(file).replaceAll('\\', '/'));
+  }
+  if (!stats.isFile()) {
+    throw new IgvmError('INITRD_ENTRY', 'is neither a file, a folder nor a symbolic link', { file });
+  }
+  if (stats.size > LARGEST_FILE) {
+    throw new IgvmError('INITRD_ENTRY', 'is larger than an initramfs can hold: 4 GiB', { file });
+  }
+  const executable = (stats.mode & 0o111) !== 0;
+  return { path, type: 'file', permissions: executable ? 0o755 : 0o644, size: stats.size, source: file };
+}
+
+const directory = (path: string): InitrdEntry => ({ path, type: 'directory', permissions: 0o755, size: 0 });
+
+const link = (path: string, target: string): InitrdEntry => ({
+  path,
+  type: 'link',
+  permissions: 0o777,
+  size: Buffer.byteLength(target),
+  target,
+});
+
+function* listed({ devices = [], directories = [], symlinks = {} }: InitrdLists): Generator<InitrdEntry> {
+  for (const path of directories) yield directory(cleanPath(path));
+  for (const [path, target] of Object.entries(symlinks)) yield link(cleanPath(path), target);
+  for (const { path, type, major, minor, mode = '600' } of devices) {
+    yield { path: cleanPath(path), type, permissions: parseMode(mode), size: 0, major, minor };
+  }
+}
+
+function addParents(entries: Map<string, InitrdEntry>, path: string, folder: string): void {
+  for (let slash = path.indexOf('/'); slash !== -1; slash = path.indexOf('/', slash + 1)) {
+    const parent = path.slice(0, slash);
+    const present = entries.get(parent);
+    if (present === undefined) {
+      entries.set(parent, directory(parent));
+    } else if (present.type !== 'directory') {
+      throw new IgvmError('INITRD_ENTRY', `"${path}" lies below "${parent}", which is no folder`, { file: folder });
+    }
+  }
+}
+
+/** @throws IgvmError INITRD_ENTRY */
+function cleanPath(path: string): string {
+  const clean = path.replace(/^\/+|\/+$/g, '');
+  if (clean === '' || clean.includes('\0') || clean.split('/').some((part) => ['', '.', '..'].includes(part))) {
+    throw new IgvmError('INITRD_ENTRY', `"${path}" is not a path in an initramfs`);
+  }
+  return clean;
+}
+
+/** @throws IgvmError INITRD_ENTRY */
+function parseMode(mode: string): number {
+  if (!/^[0-7]{3,4}$/.test(mode)) {
+    throw new IgvmError('INITRD_ENTRY', `"${mode}" is not a mode of three or four octal digits`);
+  }
+  return Number.parseInt(mode, 8);
+}
+
+/** By bytes, part by part, so that a folder comes right before its content. */
+function byPath(a: InitrdEntry, b: InitrdEntry): number {
+  const key = (entry: InitrdEntry): Buffer => Buffer.from(entry.path.replaceAll('/', '\0'));
+  return Buffer.compare(key(a), key(b));
+}

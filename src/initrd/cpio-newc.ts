@@ -1,0 +1,83 @@
+/**
+ * The archive format of an initramfs: cpio "newc", as the kernel's init/initramfs.c reads it
+ * (Documentation/driver-api/early-userspace/buffer-format.rst). Headers are text; names and data are padded to 4 bytes.
+ */
+
+/** `st_mode`'s file types. */
+export const FILE_TYPE = {
+  char: 0o020000,
+  directory: 0o040000,
+  block: 0o060000,
+  file: 0o100000,
+  link: 0o120000,
+} as const;
+
+/** One member of an archive. Everything that differs between machines is left out: owner, times, device, inode. */
+export interface CpioMember {
+  /** Without a leading slash. */
+  path: string;
+  type: keyof typeof FILE_TYPE;
+  /** Permission bits, with set-user-ID and the like. */
+  permissions: number;
+  /** Bytes of data that follow: a file's content, or a link's target. At most {@link LARGEST_FILE}. */
+  size: number;
+  /** Of a device. */
+  major?: number;
+  minor?: number;
+}
+
+/** Sizes are 8 hexadecimal digits. */
+export const LARGEST_FILE = 0xffff_ffff;
+
+const MAGIC = '070701';
+const TRAILER = 'TRAILER!!!';
+/** What cpio programs fill archives up to. */
+const BLOCK = 512;
+
+/** A member's header and name. `serial` stands for the inode number: a member's place in the archive, from 1. */
+export function cpioHeader(member: CpioMember, serial: number): Uint8Array {
+  return headerBytes({
+    path: member.path,
+    serial,
+    mode: FILE_TYPE[member.type] | member.permissions,
+    links: member.type === 'directory' ? 2 : 1,
+    size: member.size,
+    major: member.major ?? 0,
+    minor: member.minor ?? 0,
+  });
+}
+
+/** The end of an archive that has `length` bytes so far. */
+export function cpioTrailer(length: number): Uint8Array {
+  const header = headerBytes({ path: TRAILER, serial: 0, mode: 0, links: 1, size: 0, major: 0, minor: 0 });
+  const end = Math.ceil((length + header.length) / BLOCK) * BLOCK;
+  const trailer = new Uint8Array(end - length);
+  trailer.set(header);
+  return trailer;
+}
+
+/** The zeros that follow `size` bytes of data. */
+export function cpioPadding(size: number): Uint8Array {
+  return new Uint8Array(-size & 3);
+}
+
+interface Header {
+  path: string;
+  serial: number;
+  mode: number;
+  links: number;
+  size: number;
+  major: number;
+  minor: number;
+}
+
+function headerBytes({ path, serial, mode, links, size, major, minor }: Header): Uint8Array {
+  const name = new TextEncoder().encode(`${path}\0`);
+  const [owner, group, time, device, checksum] = [0, 0, 0, 0, 0];
+  const fields = [serial, mode, owner, group, links, time, size, device, device, major, minor, name.length, checksum];
+  const text = MAGIC + fields.map((field) => field.toString(16).toUpperCase().padStart(8, '0')).join('');
+  const bytes = new Uint8Array(Math.ceil((text.length + name.length) / 4) * 4);
+  bytes.set(new TextEncoder().encode(text));
+  bytes.set(name, text.length);
+  return bytes;
+}

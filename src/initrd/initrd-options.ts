@@ -1,0 +1,31 @@
+/** A device node, which no folder under version control can hold. */
+export interface DeviceNode {
+  /** In the initramfs, for example `/dev/console`. */
+  path: string;
+  type: 'char' | 'block';
+  major: number;
+  minor: number;
+  /** Octal permissions; by default 600. */
+  mode?: string;
+}
+
+/** What an initramfs is made of, besides the folder. Paths are those in the initramfs. */
+export interface InitrdLists {
+  devices?: DeviceNode[];
+  /** Folders that may be empty, which version control drops. */
+  directories?: string[];
+  /** Path to what it points to, for machines that can't have symbolic links. */
+  symlinks?: Record<string, string>;
+  /** Path to octal permissions, in place of 755 for folders and executables and 644 for other files. */
+  modes?: Record<string, string>;
+}
+
+export type Compression = 'none' | 'gzip' | 'zstd';
+
+export interface InitrdOptions extends InitrdLists {
+  /** The folder whose content becomes the root of the initramfs. */
+  folder: string;
+  /** The file to write. */
+  output: string;
+  compression: Compression;
+}
