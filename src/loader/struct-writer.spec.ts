@@ -10,6 +10,12 @@ describe('StructWriter', () => {
     expect(Buffer.from(new StructWriter().u64(-2).finish()).toString('hex')).toBe('feffffffffffffff');
   });
 
+  it('keeps every byte when a single one makes it grow', () => {
+    const writer = new StructWriter();
+    for (let index = 0; index < 1000; index++) writer.u8(index & 0xff);
+    expect(writer.finish()).toEqual(Uint8Array.from({ length: 1000 }, (_, index) => index & 0xff));
+  });
+
   it('grows beyond its first buffer and keeps what was written', () => {
     const writer = new StructWriter().u8(7).zeros(5000).u8(8);
     const bytes = writer.finish();

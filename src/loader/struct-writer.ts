@@ -10,7 +10,10 @@ export class StructWriter {
   }
 
   u8(...values: number[]): this {
-    for (const value of values) this.bytes[this.grow(1)] = value;
+    for (const value of values) {
+      const at = this.grow(1);
+      this.bytes[at] = value;
+    }
     return this;
   }
 
