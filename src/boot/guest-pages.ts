@@ -1,0 +1,86 @@
+import { IgvmError } from '../errors/igvm-error';
+import { type ByteSource, regionSource } from '../memory/byte-source';
+import { PAGE_SIZE } from '../memory/page';
+import { type Patch, patchedSource } from './patched-source';
+
+/** Adjacent pages of the guest. What `content` doesn't cover is zero. */
+export interface PageRange {
+  /** Bytes, a multiple of PAGE_SIZE. */
+  gpa: number;
+  /** Bytes, a multiple of PAGE_SIZE, at least one page. */
+  size: number;
+  content: ByteSource;
+}
+
+/** The memory of a guest as it is before the first instruction, by GPA; parts of it can be replaced. */
+export class GuestPages {
+  /** Ascending. */
+  private readonly ranges: readonly PageRange[];
+  private readonly patches = new Map<PageRange, Patch[]>();
+
+  /** @throws IgvmError BOOT_LAYOUT when two ranges have a page in common */
+  constructor(ranges: readonly PageRange[]) {
+    this.ranges = [...ranges].sort((a, b) => a.gpa - b.gpa);
+    let end = 0;
+    for (const { gpa, size } of this.ranges) {
+      if (gpa < end) {
+        throw new IgvmError('BOOT_LAYOUT', 'the image has several contents for the same pages', {
+          gpa: { start: gpa, end: Math.min(end, gpa + size) },
+        });
+      }
+      end = gpa + size;
+    }
+  }
+
+  /** End of the highest page. */
+  get end(): number {
+    const last = this.ranges.at(-1);
+    return last === undefined ? 0 : last.gpa + last.size;
+  }
+
+  /** The pages of [start, end) that the image has, ascending, with everything written so far. */
+  within(start: number, end: number): PageRange[] {
+    return this.ranges.flatMap((range) => {
+      const from = Math.max(start, range.gpa);
+      const to = Math.min(end, range.gpa + range.size);
+      if (from >= to) return [];
+      const content = patchedSource(range.content, this.patches.get(range) ?? []);
+      const skipped = Math.min(from - range.gpa, content.size);
+      const used = Math.min(to - from, content.size - skipped);
+      return [{ gpa: from, size: to - from, content: regionSource(content, skipped, used) }];
+    });
+  }
+
+  /** Whether the image has all of [gpa, gpa + size). */
+  has(gpa: number, size: number): boolean {
+    return this.within(gpa, gpa + size).reduce((sum, range) => sum + range.size, 0) === size;
+  }
+
+  /** `size` bytes from `gpa` on; undefined when the image doesn't have all of them. */
+  read(gpa: number, size: number): Uint8Array | undefined {
+    if (!this.has(gpa, size)) return undefined;
+    const bytes = new Uint8Array(size);
+    for (const range of this.within(gpa, gpa + size)) {
+      const at = range.gpa - gpa;
+      range.content.read(0, bytes.subarray(at, at + range.content.size));
+    }
+    return bytes;
+  }
+
+  /** The page that starts at `gpa`. */
+  page(gpa: number): Uint8Array | undefined {
+    return this.read(gpa, PAGE_SIZE);
+  }
+
+  /** Replaces bytes; the image must have their pages, see {@link has}. */
+  write(gpa: number, bytes: Uint8Array): void {
+    for (const range of this.ranges) {
+      const from = Math.max(gpa, range.gpa);
+      const to = Math.min(gpa + bytes.length, range.gpa + range.size);
+      if (from >= to) continue;
+      const patches = this.patches.get(range) ?? [];
+      patches.push({ offset: from - range.gpa, bytes: bytes.subarray(from - gpa, to - gpa) });
+      this.patches.set(range, patches);
+    }
+  }
+}

@@ -1,0 +1,113 @@
+import { IgvmError } from '../errors/igvm-error';
+import type { ParameterKind } from '../igvm/model';
+import { linuxMemoryMap } from '../loader/linux-memory';
+import { StructWriter } from '../loader/struct-writer';
+import { PAGE_SIZE } from '../memory/page';
+import type { LinuxZeroPage } from './linux-zero-page';
+import { leaveOutMpTable } from './mp-table';
+import type { GuestParameter, NativeGuest } from './native-guest';
+
+/** What a VMM knows of its VM. */
+export interface VmFacts {
+  tables: 'vmm' | 'image';
+  commandLine?: string;
+  /** Bytes. */
+  memory?: number;
+  cpus?: number;
+}
+
+/** IGVM_VHS_MEMORY_MAP_ENTRY: memory that the guest may use. */
+const MEMORY_MAP_TYPE_MEMORY = 0;
+
+/** IgvmEnvironmentInfo: memory starts out shared with the host, as that of any guest without isolation. */
+const MEMORY_IS_SHARED = 1;
+
+/** PCI and APICs on all PC-like VMMs: from 3 GiB on. */
+const MMIO = { start: 0xc0000000, end: 2 ** 32 };
+
+/**
+ * Does what a VMM does for an image that leaves boot data to it: fills the parameter areas and the Linux zero page in the
+ * guest's pages. ACPI tables of a topology (SRAT, SLIT, PPTT, MADT) stay empty, as on a VMM that has none to tell: the
+ * guest finds the VMM's own where `tables` is `vmm`.
+ * @throws IgvmError BOOT_PARAMETER when something doesn't fit its area or isn't known, BOOT_OPTION for impossible facts
+ */
+export function fillParameters(guest: NativeGuest, zeroPage: LinuxZeroPage | undefined, facts: VmFacts): void {
+  const { tables, memory } = facts;
+  checkFacts(facts);
+  // The MP table is for VMMs without ACPI; a guest that gets the VMM's tables counts processors there.
+  const inTable = tables === 'vmm' ? leaveOutMpTable(guest.pages) : undefined;
+  const cpus = inTable ?? facts.cpus ?? 1;
+  for (const parameter of guest.parameters) {
+    const bytes = PARAMETER_BYTES[parameter.kind]({ ...facts, cpus });
+    if (bytes === undefined) continue;
+    if (bytes.length > parameter.room) throw tooLarge(parameter, bytes.length);
+    guest.pages.write(parameter.gpa, bytes);
+  }
+  if (facts.commandLine !== undefined && !guest.parameters.some(({ kind }) => kind === 'commandLine')) {
+    if (zeroPage === undefined) {
+      throw new IgvmError('BOOT_PARAMETER', 'the image is no Linux and has no parameter for a command line');
+    }
+    zeroPage.setCommandLine(terminated(facts.commandLine));
+  }
+  if (tables === 'image' && zeroPage !== undefined && !zeroPage.hasMemoryMap) {
+    if (memory === undefined) {
+      throw new IgvmError('BOOT_PARAMETER', 'the image leaves the memory map to its VMM, so its size must be given');
+    }
+    zeroPage.setMemoryMap(memory);
+  }
+}
+
+type KnownFacts = VmFacts & { cpus: number };
+
+/** What is written for each parameter; undefined: the area keeps its initial data. */
+const PARAMETER_BYTES: Record<ParameterKind, (facts: KnownFacts) => Uint8Array | undefined> = {
+  vpCount: ({ cpus }) => new StructWriter().u32(cpus).finish(),
+  memoryMap: ({ memory }) => (memory === undefined ? undefined : memoryMap(memory)),
+  commandLine: ({ commandLine }) => (commandLine === undefined ? undefined : terminated(commandLine)),
+  environmentInfo: () => new StructWriter().u32(MEMORY_IS_SHARED).finish(),
+  mmioRanges: () =>
+    new StructWriter()
+      .u64(MMIO.start / PAGE_SIZE, (MMIO.end - MMIO.start) / PAGE_SIZE)
+      .zeros(16)
+      .finish(),
+  madt: () => undefined,
+  srat: () => undefined,
+  slit: () => undefined,
+  pptt: () => undefined,
+  deviceTree: () => {
+    throw new IgvmError('BOOT_PARAMETER', 'the image wants a device tree, which VMMs for x64 do not have');
+  },
+};
+
+/** Entries in ascending order, an empty one behind them (igvm_defs: IGVM_VHS_MEMORY_MAP_ENTRY). */
+function memoryMap(memory: number): Uint8Array {
+  const writer = new StructWriter();
+  for (const { start, end, type } of linuxMemoryMap(memory)) {
+    if (type !== 1) continue;
+    writer
+      .u64(start / PAGE_SIZE, (end - start) / PAGE_SIZE)
+      .u16(MEMORY_MAP_TYPE_MEMORY, 0)
+      .u32(0);
+  }
+  return writer.zeros(24).finish();
+}
+
+/** A VMM's command line is ASCII with a NUL; Linux takes UTF-8. */
+const terminated = (text: string): Uint8Array => new TextEncoder().encode(`${text}\0`);
+
+function checkFacts({ commandLine, memory, cpus }: VmFacts): void {
+  if (commandLine?.includes('\0') === true) {
+    throw new IgvmError('BOOT_OPTION', 'the command line has a NUL, where the guest would stop');
+  }
+  if (memory !== undefined && (!Number.isSafeInteger(memory) || memory % PAGE_SIZE !== 0 || memory < 2 << 20)) {
+    throw new IgvmError('BOOT_OPTION', `memory is ${memory}, but must be a multiple of ${PAGE_SIZE} from 2 MiB on`);
+  }
+  if (cpus !== undefined && !(Number.isInteger(cpus) && cpus >= 1 && cpus <= 4096)) {
+    throw new IgvmError('BOOT_OPTION', `cpus is ${cpus}, but must be a number from 1 to 4096`);
+  }
+}
+
+const tooLarge = ({ kind, room, gpa }: GuestParameter, size: number): IgvmError =>
+  new IgvmError('BOOT_PARAMETER', `parameter ${kind} takes ${size} bytes and its area has ${room}`, {
+    gpa: { start: gpa, end: gpa + room },
+  });

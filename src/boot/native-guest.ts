@@ -1,0 +1,106 @@
+import { IgvmError } from '../errors/igvm-error';
+import { type IgvmFile, type ParameterKind, PLATFORM_TYPE, type PlatformType } from '../igvm/model';
+import { PAGE_DATA_TYPE, PAGE_FLAG } from '../igvm/page-data';
+import { PAGE_SIZE } from '../memory/page';
+import { decodeNativeContext, type NativeContextFields } from '../vp-context/native';
+import { GuestPages, type PageRange } from './guest-pages';
+
+/** A place in guest memory that the VMM fills before the guest starts. */
+export interface GuestParameter {
+  kind: ParameterKind;
+  /** Bytes. */
+  gpa: number;
+  /** Bytes from `gpa` to the end of the parameter's area. */
+  room: number;
+}
+
+/** The NATIVE x64 guest of an image: memory, the state of VP 0, and what it expects of its VMM. */
+export interface NativeGuest {
+  /** Parameter areas included, holding their initial data. */
+  pages: GuestPages;
+  context: NativeContextFields;
+  parameters: readonly GuestParameter[];
+  /** Bytes of memory from GPA 0 that the guest can't do without: the end of its pages and of required memory. */
+  memoryNeeded: number;
+}
+
+/** Who can start the guests of other platforms. */
+const LAUNCHED_BY: Record<PlatformType, string> = {
+  [PLATFORM_TYPE.NATIVE]: 'any VMM',
+  [PLATFORM_TYPE.VSM_ISOLATION]: 'VSM isolation (Hyper-V or OpenVMM can start it)',
+  [PLATFORM_TYPE.SEV_SNP]: 'SEV-SNP (an SEV-SNP host can start it)',
+  [PLATFORM_TYPE.TDX]: 'TDX (a TDX host can start it)',
+  [PLATFORM_TYPE.SEV]: 'SEV (an SEV host can start it)',
+  [PLATFORM_TYPE.SEV_ES]: 'SEV-ES (an SEV-ES host can start it)',
+  [PLATFORM_TYPE.CCA]: 'Arm CCA (a CCA host can start it)',
+};
+
+/**
+ * @throws IgvmError BOOT_PLATFORM without a NATIVE x64 guest, BOOT_CONTEXT without exactly a context of VP 0,
+ *   BOOT_LAYOUT for pages that only confidential guests have
+ */
+export function nativeGuest(file: IgvmFile): NativeGuest {
+  const mask = nativeMask(file);
+  const ranges: PageRange[] = [];
+  const areas = new Map<number, PageRange>();
+  const initialAreas = new Map<number, { size: number; content: PageRange['content'] }>();
+  let context: NativeContextFields | undefined;
+  let memoryNeeded = 0;
+  for (const directive of file.directives) {
+    if ('compatibilityMask' in directive && (directive.compatibilityMask & mask) === 0) continue;
+    switch (directive.type) {
+      case 'pageData':
+        if (directive.dataType !== PAGE_DATA_TYPE.NORMAL || (directive.flags & PAGE_FLAG.IS_2MB_PAGE) !== 0) {
+          throw new IgvmError('BOOT_LAYOUT', 'the image has pages of a kind that a NATIVE guest has no use for', {
+            gpa: { start: directive.gpa, end: directive.gpa + directive.pageCount * PAGE_SIZE },
+          });
+        }
+        ranges.push({ gpa: directive.gpa, size: directive.pageCount * PAGE_SIZE, content: directive.content });
+        break;
+      case 'parameterArea':
+        initialAreas.set(directive.index, { size: directive.size, content: directive.initialData });
+        break;
+      case 'parameterInsert': {
+        const area = initialAreas.get(directive.index);
+        if (area === undefined) break;
+        const range = { gpa: directive.gpa, ...area };
+        areas.set(directive.index, range);
+        ranges.push(range);
+        break;
+      }
+      case 'vpContext':
+        if (directive.vpIndex !== 0 || context !== undefined) {
+          throw new IgvmError(
+            'BOOT_CONTEXT',
+            `the image starts VP ${directive.vpIndex} by itself, and a PVH boot starts VP 0 alone`,
+          );
+        }
+        context = decodeNativeContext(directive.data);
+        break;
+      case 'requiredMemory':
+        memoryNeeded = Math.max(memoryNeeded, directive.gpa + directive.size);
+        break;
+      default:
+        break;
+    }
+  }
+  if (context === undefined) throw new IgvmError('BOOT_CONTEXT', 'the image has no VP context for VP 0');
+  const parameters = file.directives.flatMap((directive): GuestParameter[] => {
+    if (directive.type !== 'parameter') return [];
+    const area = areas.get(directive.index);
+    if (area === undefined || directive.byteOffset >= area.size) return [];
+    return [{ kind: directive.kind, gpa: area.gpa + directive.byteOffset, room: area.size - directive.byteOffset }];
+  });
+  const pages = new GuestPages(ranges);
+  return { pages, context, parameters, memoryNeeded: Math.max(memoryNeeded, pages.end) };
+}
+
+function nativeMask(file: IgvmFile): number {
+  const native = file.platforms.find(({ platformType }) => platformType === PLATFORM_TYPE.NATIVE);
+  if (file.arch === 'x64' && native !== undefined) return native.compatibilityMask;
+  if (file.arch !== 'x64') {
+    throw new IgvmError('BOOT_PLATFORM', 'the image is for aarch64, for which no VMM at hand loads IGVM files');
+  }
+  const launchers = [...new Set(file.platforms.map(({ platformType }) => LAUNCHED_BY[platformType]))];
+  throw new IgvmError('BOOT_PLATFORM', `the image has no NATIVE guest: it is for ${launchers.join(' and for ')}`);
+}

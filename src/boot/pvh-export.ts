@@ -1,0 +1,129 @@
+import { IgvmError } from '../errors/igvm-error';
+import type { IgvmFile } from '../igvm/model';
+import type { IgvmSink } from '../igvm/sink';
+import { bytesSource } from '../memory/byte-source';
+import { PAGE_SIZE, pagesFor } from '../memory/page';
+import { fillParameters } from './guest-parameters';
+import type { GuestPages, PageRange } from './guest-pages';
+import { isIdentityMapped } from './identity-map';
+import { LinuxZeroPage } from './linux-zero-page';
+import { nativeGuest, type NativeGuest } from './native-guest';
+import { writePvhElf } from './pvh-elf';
+import { STUB, stubBlock, type StagedCopy } from './pvh-stub';
+
+/**
+ * Whose memory map and ACPI a Linux guest gets. `vmm`: the VMM's; processors, PCI interrupts and power-off work as with
+ * any kernel. `image`: the image's e820 and MP table. `auto`: the image's if it has a memory map, else the VMM's.
+ */
+export type GuestTables = 'vmm' | 'auto' | 'image';
+
+export interface PvhExportOptions {
+  /** Default `vmm`. */
+  tables?: GuestTables;
+  /** Replaces the image's command line. */
+  commandLine?: string;
+  /** Bytes of the VM's memory, for images that ask for a memory map. */
+  memory?: number;
+  /** Processors of the VM, for images that ask for their number. Default 1. */
+  cpus?: number;
+}
+
+/** What was exported. */
+export interface PvhExport {
+  /** Bytes of the ELF file. */
+  fileSize: number;
+  /** GPA of the stub, where the VM enters the image. */
+  entry: number;
+  /** Bytes of memory from GPA 0 that a VM must have. */
+  memoryNeeded: number;
+  /** Bytes from GPA 0 to the end of the image's pages; firmware must not use memory below. */
+  pagesEnd: number;
+  /** Whose tables the guest gets. */
+  tables: 'vmm' | 'image';
+}
+
+/** Below it the VMM and its firmware have things of their own until the guest runs: such pages are staged above. */
+const STAGED_BELOW = 0x100000;
+
+/** Video memory, option ROMs and BIOS. */
+const FIRMWARE_START = 0xa0000;
+
+const FOUR_GIB = 2 ** 32;
+
+/**
+ * Writes an image's NATIVE guest as one ELF file that any PVH VMM boots as a kernel. Pages from 1 MiB on load at their
+ * address. Those below, and a stub, load into the first gap above 1 MiB; the stub copies them to their place and enters
+ * the VP context. Reads the image in chunks: memory use doesn't depend on its size.
+ * @param sink gets the file; incomplete when this fails
+ * @throws IgvmError BOOT_PLATFORM, BOOT_CONTEXT, BOOT_LAYOUT, BOOT_PARAMETER, BOOT_OPTION
+ */
+export async function exportPvh(file: IgvmFile, sink: IgvmSink, options: PvhExportOptions = {}): Promise<PvhExport> {
+  const guest = nativeGuest(file);
+  const { pages, context } = guest;
+  checkPlaces(pages);
+  const zeroPage = LinuxZeroPage.of(guest);
+  const tables = chosenTables(options.tables ?? 'vmm', zeroPage);
+  fillParameters(guest, zeroPage, { ...options, tables });
+
+  const low = pages.within(0, STAGED_BELOW);
+  const size = PAGE_SIZE + low.reduce((sum, range) => sum + range.size, 0);
+  const base = stagingPlace(guest, size);
+  const copies: StagedCopy[] = [];
+  const staged: PageRange[] = [];
+  let next = base + PAGE_SIZE;
+  for (const range of low) {
+    copies.push({ source: next, destination: range.gpa, size: range.size });
+    staged.push({ ...range, gpa: next });
+    next += range.size;
+  }
+  const whileStaged = (gpa: number): number => {
+    const copy = copies.find(({ destination, size: bytes }) => gpa >= destination && gpa < destination + bytes);
+    return copy === undefined ? gpa : copy.source + gpa - copy.destination;
+  };
+  const filledZeroPage = tables === 'vmm' && zeroPage !== undefined ? whileStaged(zeroPage.gpa) : 0;
+  const block = stubBlock(base, context, copies, filledZeroPage);
+  if (block.length > PAGE_SIZE) {
+    throw new IgvmError(
+      'BOOT_LAYOUT',
+      `the pages below 1 MiB lie in ${copies.length} separate places, too many to copy`,
+    );
+  }
+  const ranges = [
+    ...pages.within(STAGED_BELOW, Infinity),
+    { gpa: base, size: PAGE_SIZE, content: bytesSource(block) },
+    ...staged,
+  ].sort((a, b) => a.gpa - b.gpa);
+  const entry = base + STUB.CODE;
+  const fileSize = await writePvhElf(sink, ranges, entry);
+  const pagesEnd = Math.max(pages.end, base + size);
+  return { fileSize, entry, memoryNeeded: Math.max(guest.memoryNeeded, pagesEnd), pagesEnd, tables };
+}
+
+function checkPlaces(pages: GuestPages): void {
+  const [misplaced] = pages.within(FIRMWARE_START, STAGED_BELOW);
+  if (misplaced !== undefined) {
+    throw new IgvmError('BOOT_LAYOUT', 'the image has pages where VMMs have video memory and firmware', {
+      gpa: { start: misplaced.gpa, end: misplaced.gpa + misplaced.size },
+    });
+  }
+}
+
+function chosenTables(asked: GuestTables, zeroPage: LinuxZeroPage | undefined): 'vmm' | 'image' {
+  if (zeroPage === undefined) return 'image';
+  if (asked !== 'auto') return asked;
+  return zeroPage.hasMemoryMap ? 'image' : 'vmm';
+}
+
+/** The first gap from 1 MiB on that holds `size` bytes and whose first page the image's page tables leave where it is. */
+function stagingPlace({ pages, context }: NativeGuest, size: number): number {
+  let candidate = STAGED_BELOW;
+  for (const { gpa, size: taken } of [...pages.within(STAGED_BELOW, FOUR_GIB), { gpa: FOUR_GIB, size: 0 }]) {
+    // The page tables may map some gaps only.
+    if (candidate + size <= gpa && isIdentityMapped(pages, context.cr3, candidate)) return candidate;
+    candidate = gpa + taken;
+  }
+  throw new IgvmError(
+    'BOOT_LAYOUT',
+    `there is no gap of ${pagesFor(size)} pages between 1 MiB and 4 GiB that the image's page tables map to itself`,
+  );
+}
