@@ -1,0 +1,200 @@
+import { IgvmError } from '../errors/igvm-error';
+import { type ByteSource, readAll, regionSource } from '../memory/byte-source';
+import { PAGE_SIZE } from '../memory/page';
+import type { Crc32 } from './hashes';
+import { crcOfRange, HeaderWindow } from './header-window';
+import {
+  checkLength,
+  decodeDirective,
+  decodeInitialization,
+  decodePlatform,
+  type FileDataReader,
+  type StructBytes,
+} from './headers/decode';
+import { PAGE_DATA, type VpContextFields } from './headers/directive';
+import {
+  ARCHITECTURE,
+  FIXED_HEADER,
+  FIXED_HEADER_V2_PART,
+  type FixedHeaderFields,
+  fixedHeaderSize,
+  MAGIC,
+} from './headers/fixed-header';
+import { HEADER_TYPE, isKnown, isOptional, SECTIONS, sectionOf } from './headers/header-type';
+import type { GuestArch, IgvmFile, UnknownHeader, VpContextDirective } from './model';
+import { RunCollector } from './run-collector';
+import { validateIgvm } from './validate';
+import {
+  MOST_VBS_REGISTERS,
+  PAGE_CONTEXT_SIZE,
+  VBS_HEADER_SIZE,
+  vbsContextSize,
+  vpContextFormat,
+} from './vp-context-format';
+
+/** What the reader can't do by itself, and how much it checks. */
+export interface ReadOptions {
+  crc32: Crc32;
+  /** Whether the rules of the format are checked, too (see validateIgvm). Default true. */
+  validate?: boolean;
+}
+
+/**
+ * Reads a file's headers; page data, parameter data and CoRIMs become regions of `source` and are not read. Nothing in
+ * the file is trusted: every offset, size and count is checked before it is used, and memory use is bounded by the size
+ * of the headers. Optional headers that are not known are kept as they are.
+ * @param source stays in use by the result
+ * @throws IgvmError IGVM_MALFORMED, IGVM_UNSUPPORTED, IGVM_INVALID with the byte offset or GPA range; and what the
+ *   source throws
+ */
+export function readIgvm(source: ByteSource, { crc32, validate = true }: ReadOptions): IgvmFile {
+  const { file, fixed } = readFixedHeader(source, crc32);
+  const dataStart = fixed.variableHeaderOffset + fixed.variableHeaderSize;
+  const headers = new HeaderWindow(source, fixed.variableHeaderOffset, dataStart);
+  try {
+    readVariableHeaders(headers, file, new FileData(source, dataStart, file));
+  } catch (error) {
+    throw error instanceof IgvmError ? error.at({ offset: headers.offset }) : error;
+  }
+  if (validate) validateIgvm(file);
+  return file;
+}
+
+function readFixedHeader(source: ByteSource, crc32: Crc32): { file: IgvmFile; fixed: FixedHeaderFields } {
+  const bytes = new Uint8Array(Math.min(source.size, fixedHeaderSize(2)));
+  source.read(0, bytes);
+  const view = new DataView(bytes.buffer);
+  if (bytes.length < 4 || view.getUint32(0, true) !== MAGIC) throw malformed('the file does not begin with "IGVM"', 0);
+  if (bytes.length < FIXED_HEADER.size) throw malformed('the file ends within its fixed header', 0);
+  const fixed = FIXED_HEADER.read(view, 0);
+  const { formatVersion: version, variableHeaderOffset, variableHeaderSize, totalFileSize, checksum } = fixed;
+  if (version !== 1 && version !== 2) throw unsupported(`version ${version} of the format is not known`, 4);
+  const size = fixedHeaderSize(version);
+  if (bytes.length < size) throw malformed('the file ends within its fixed header', 0);
+  if (totalFileSize !== source.size) {
+    throw malformed(`the file has ${source.size} bytes but says that it has ${totalFileSize}`, 16);
+  }
+  if (variableHeaderOffset < size || variableHeaderOffset % 8 !== 0) {
+    throw malformed(`the variable headers can't begin at byte ${variableHeaderOffset}`, 8);
+  }
+  const end = variableHeaderOffset + variableHeaderSize;
+  if (end > source.size) throw malformed('the variable headers go beyond the end of the file', 12);
+
+  FIXED_HEADER.write(view, 0, { ...fixed, checksum: 0 });
+  const crc = crcOfRange(source, variableHeaderOffset, end, crc32, crc32(bytes.subarray(0, size)));
+  if (crc !== checksum) throw malformed('the checksum of the headers is wrong', 20);
+  const arch = version === 1 ? 'x64' : readArch(view);
+  return { file: { version, arch, platforms: [], initializations: [], directives: [] }, fixed };
+}
+
+function readArch(view: DataView): GuestArch {
+  const { architecture, pageSize } = FIXED_HEADER_V2_PART.read(view, FIXED_HEADER.size);
+  if (pageSize !== PAGE_SIZE) throw unsupported(`pages of ${pageSize} bytes are not supported`, FIXED_HEADER.size + 4);
+  const names = Object.keys(ARCHITECTURE) as GuestArch[];
+  const arch = names.find((name) => ARCHITECTURE[name] === architecture);
+  if (arch === undefined) throw unsupported(`architecture ${architecture} is not known`, FIXED_HEADER.size);
+  return arch;
+}
+
+/** More platforms than bits in a compatibility mask can't be told apart. */
+const MOST_PLATFORMS = 32;
+
+function readVariableHeaders(headers: HeaderWindow, file: IgvmFile, data: FileData): void {
+  const runs = new RunCollector(
+    (offset, size) => data.region(offset, size),
+    (run) => file.directives.push(run),
+  );
+  let current = 0;
+  for (let header = headers.next(); header !== undefined; header = headers.next()) {
+    const { headerType } = header;
+    if (headerType === HEADER_TYPE.pageData) {
+      current = SECTIONS.length - 1;
+      checkLength(PAGE_DATA, header.length);
+      runs.add(header.view, header.at);
+      continue;
+    }
+    runs.finish();
+    const section = SECTIONS.findIndex((name) => name === sectionOf(headerType));
+    if (section === -1) throw malformed(`header type 0x${headerType.toString(16)} belongs to no section`);
+    if (section < current) throw malformed(`a ${SECTIONS[section]} header follows one of a later section`);
+    current = section;
+    readHeader(header, section, file, data);
+  }
+  runs.finish();
+}
+
+function readHeader(header: StructBytes, section: number, file: IgvmFile, data: FileData): void {
+  const isOpaque = isOptional(header.headerType);
+  if (isOpaque ? isKnown(header.headerType) || section === 0 : !isKnown(header.headerType)) {
+    throw unsupported(`header type 0x${header.headerType.toString(16)} is not known`);
+  }
+  if (section === 0) {
+    if (file.platforms.length === MOST_PLATFORMS) throw malformed(`there are more than ${MOST_PLATFORMS} platforms`);
+    file.platforms.push(decodePlatform(header));
+  } else if (section === 1) {
+    file.initializations.push(isOpaque ? opaque(header) : decodeInitialization(header, data));
+  } else {
+    file.directives.push(isOpaque ? opaque(header) : decodeDirective(header, data));
+  }
+}
+
+const opaque = ({ headerType, view, at, length }: StructBytes): UnknownHeader => ({
+  type: 'unknown',
+  headerType,
+  data: new Uint8Array(view.buffer, view.byteOffset + at, length).slice(),
+});
+
+/** The part of the file behind its headers. */
+class FileData implements FileDataReader {
+  /** VP contexts by place: the processors of one guest mostly share theirs. */
+  private readonly contexts = new Map<string, Uint8Array>();
+  private contextBytes = 0;
+
+  constructor(
+    private readonly source: ByteSource,
+    private readonly start: number,
+    private readonly file: IgvmFile,
+  ) {}
+
+  region(offset: number, size: number): ByteSource {
+    if (offset < this.start || offset + size > this.source.size) {
+      throw malformed(`${size} bytes at offset 0x${offset.toString(16)} do not lie in the file data`);
+    }
+    return regionSource(this.source, offset, size);
+  }
+
+  vpContext({ fileOffset, ...fields }: VpContextFields): VpContextDirective {
+    const format = vpContextFormat(this.file.platforms, fields.compatibilityMask);
+    if (format === undefined || format === 'tdx') {
+      throw malformed(`compatibility mask 0x${fields.compatibilityMask.toString(16)} has no kind of VP context`);
+    }
+    const size = format === 'vbs' ? this.vbsSize(fileOffset) : PAGE_CONTEXT_SIZE;
+    return { type: 'vpContext', format, ...fields, data: this.contextAt(fileOffset, size) };
+  }
+
+  private vbsSize(offset: number): number {
+    const header = readAll(this.region(offset, VBS_HEADER_SIZE), VBS_HEADER_SIZE);
+    const count = new DataView(header.buffer).getUint32(0, true);
+    if (count > MOST_VBS_REGISTERS) throw malformed(`a VP context says that it has ${count} registers`);
+    return vbsContextSize(count);
+  }
+
+  private contextAt(offset: number, size: number): Uint8Array {
+    const place = `${offset} ${size}`;
+    let data = this.contexts.get(place);
+    if (data === undefined) {
+      // Contexts that overlap without being the same would make a small file a large allocation.
+      this.contextBytes += size;
+      if (this.contextBytes > this.source.size) throw malformed('VP contexts overlap');
+      data = readAll(this.region(offset, size), size);
+      this.contexts.set(place, data);
+    }
+    return data;
+  }
+}
+
+const malformed = (message: string, offset?: number): IgvmError =>
+  new IgvmError('IGVM_MALFORMED', message, offset === undefined ? {} : { offset });
+
+const unsupported = (message: string, offset?: number): IgvmError =>
+  new IgvmError('IGVM_UNSUPPORTED', message, offset === undefined ? {} : { offset });
