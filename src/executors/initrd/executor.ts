@@ -1,0 +1,34 @@
+import { dirname, join, relative, resolve, sep } from 'node:path';
+import { type ExecutorContext, logger } from '@nx/devkit';
+import { formatPlaced, IgvmError } from '../../errors/igvm-error';
+import type { InitrdExecutorSchema } from './schema';
+
+/** Packs an initramfs. What the user can put right is logged and fails the task; anything else is a bug and throws. */
+export default async function initrdExecutor(
+  { config, outputPath }: InitrdExecutorSchema,
+  context: ExecutorContext,
+): Promise<{ success: boolean }> {
+  const { INITRD_NAMES, loadInitrd } = require('../../initrd/load-initrd') as typeof import('../../initrd/load-initrd');
+  const { packInitrd } = require('../../initrd/pack-initrd') as typeof import('../../initrd/pack-initrd');
+  const { root } = context;
+  try {
+    const { warnings, ...initrd } = loadInitrd(resolve(root, config), config);
+    for (const { message, where } of warnings) logger.warn(formatPlaced(message, where));
+    const output = resolve(root, outputPath ?? defaultFolder(context, config), INITRD_NAMES[initrd.compression]);
+    const report = await packInitrd({ ...initrd, output });
+    const display = relative(root, output).split(sep).join('/');
+    const packed = initrd.compression === 'none' ? '' : `, ${report.archiveSize} before ${initrd.compression}`;
+    logger.info(`${display}: ${report.size} bytes${packed}, ${report.entryCount} entries`);
+    return { success: true };
+  } catch (error) {
+    if (!(error instanceof IgvmError)) throw error;
+    logger.error(error.format());
+    return { success: false };
+  }
+}
+
+/** `dist/` and the project's root; for a file outside of any project, its own folder. */
+function defaultFolder({ projectName, projectsConfigurations }: ExecutorContext, config: string): string {
+  const project = projectName === undefined ? undefined : projectsConfigurations.projects[projectName];
+  return join('dist', project?.root ?? dirname(config));
+}

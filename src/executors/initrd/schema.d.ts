@@ -1,0 +1,5 @@
+/** Options of `nx-igvm:initrd`; schema.json describes them. Paths are relative to the workspace. */
+export interface InitrdExecutorSchema {
+  config: string;
+  outputPath?: string;
+}

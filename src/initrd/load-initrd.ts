@@ -1,0 +1,40 @@
+import { dirname, resolve } from 'node:path';
+import { IgvmError } from '../errors/igvm-error';
+import { parseJson } from '../manifest/json-document';
+import { readJsonFile } from '../manifest/load-manifest';
+import { type ManifestWarning, validate } from '../manifest/validate';
+import type { Compression, InitrdLists } from './initrd-options';
+import type * as InitrdSchema from './initrd-schema';
+
+/** initrd.json after validation. */
+export interface InitrdConfig extends Required<InitrdLists> {
+  /** Absolute path. */
+  folder: string;
+  compression: Compression;
+  warnings: readonly ManifestWarning[];
+}
+
+/** What a packed initramfs is called. */
+export const INITRD_NAMES: Record<Compression, string> = {
+  none: 'initrd.cpio',
+  gzip: 'initrd.cpio.gz',
+  zstd: 'initrd.cpio.zst',
+};
+
+/**
+ * Reads an initrd.json.
+ * @param display the file's name in messages
+ * @throws IgvmError FILE_UNREADABLE, MANIFEST_SYNTAX, MANIFEST_DUPLICATE_KEY, MANIFEST_INVALID
+ */
+export function loadInitrd(path: string, display: string = path): InitrdConfig {
+  const document = parseJson(readJsonFile(path, display), display);
+  const [duplicate] = document.duplicates;
+  if (duplicate !== undefined) {
+    const key = String(duplicate.path.at(-1));
+    throw new IgvmError('MANIFEST_DUPLICATE_KEY', `the key "${key}" is here a second time`, duplicate.where);
+  }
+  const { initrdSchema } = require('./initrd-schema') as typeof InitrdSchema;
+  const { value, warnings } = validate(document, initrdSchema, false);
+  const { folder, compression, directories, devices, symlinks, modes } = value;
+  return { folder: resolve(dirname(path), folder), compression, directories, devices, symlinks, modes, warnings };
+}
