@@ -79,7 +79,7 @@ export class PageHashPool implements PageHasher {
 
   private fail(error: unknown): void {
     this.failure ??= error;
-    for (const { reject } of this.pending.values()) reject(error);
+    for (const pending of this.pending.values()) pending.reject(error);
     this.pending.clear();
   }
 }

@@ -10,4 +10,20 @@ export const ENDORSEMENT_CODES = {
     cause: 'The file contains something that the platform cannot launch, so it has no launch digest.',
     cure: 'Check the part of the file that the message names; igvmfilegen and nx-igvm never write such a file.',
   },
+  ID_BLOCK_INVALID: {
+    cause: 'The SNP ID block, its signature or its public key is damaged, or they do not belong to each other or to the image.',
+    cure: 'Sign the .idblock file that was built together with this image, with an ECDSA P-384 key, and give the key that signed it.',
+  },
+  ID_BLOCK_PRESENT: {
+    cause: 'The image already has an SNP ID block, and a second one would make it ambiguous.',
+    cure: 'Start from the image as it was built.',
+  },
+  CORIM_MISSING: {
+    cause: 'The image has no CoRIM document for the platform whose signature should be added.',
+    cure: 'Choose a platform that the image has a document for (dump-corim lists them), or build the image again.',
+  },
+  CORIM_SIGNATURE_INVALID: {
+    cause: 'The CoRIM signature is damaged, of a kind that is not supported, or was made over another document.',
+    cure: "Sign the image's own CoRIM document with PS384, as a COSE_Sign1 that carries the signer's certificate.",
+  },
 } as const satisfies Record<string, ErrorInfo>;

@@ -1,0 +1,84 @@
+import type { MeasuredPlatform } from '../measurement/measured-platform';
+import { type CborValue, cborMap, cborTag, encodeCbor } from './cbor';
+
+/** Profile of the documents (the igvm crate, corim/launch_measurement/profile.rs). */
+const PROFILE_URI = 'tag:microsoft.com,2026:launch-measurement/v1';
+
+/** CBOR tags of draft-ietf-rats-corim: a CoRIM, a CoMID inside it, an exact security version. */
+const TAG = { corim: 501, comid: 506, exactSvn: 552 } as const;
+
+/** Algorithms of the IANA "Named Information" registry. */
+const DIGEST_ALGORITHM = { sha256: 1, sha384: 7 } as const;
+
+interface PlatformProfile {
+  vendor: string;
+  model: string;
+  /** Name of the measurement in the platform's evidence. */
+  measurementKey: string;
+  algorithm: number;
+  /** Bytes. */
+  digestSize: number;
+  /** UUIDv5 of "vendor/model" in the profile's namespace, 85f3f1c2-22a8-441e-a1b9-bccfb63ed5f7. */
+  tagId: string;
+}
+
+const PROFILES: Record<MeasuredPlatform, PlatformProfile> = {
+  snp: {
+    vendor: 'AMD',
+    model: 'SEV-SNP',
+    measurementKey: 'MEASUREMENT',
+    algorithm: DIGEST_ALGORITHM.sha384,
+    digestSize: 48,
+    tagId: '77e8061e-4634-5e53-a848-d1d09e996843',
+  },
+  tdx: {
+    vendor: 'Intel',
+    model: 'TDX',
+    measurementKey: 'MRTD',
+    algorithm: DIGEST_ALGORITHM.sha384,
+    digestSize: 48,
+    tagId: 'e0510081-7b78-5b2a-97a6-d73d890e07b6',
+  },
+  vbs: {
+    vendor: 'Microsoft',
+    model: 'VBS',
+    measurementKey: 'MEASUREMENT',
+    algorithm: DIGEST_ALGORITHM.sha256,
+    digestSize: 32,
+    tagId: '2e29068e-e0fa-59e6-b0ff-3bfe09132e13',
+  },
+};
+
+/**
+ * A CoRIM that endorses a launch digest: one CoMID with the digest as reference value, and a series that gives a guest with
+ * this digest the security version `guestSvn` (u32).
+ */
+export function corimDocument(platform: MeasuredPlatform, digest: Uint8Array, guestSvn: number): Uint8Array {
+  const { vendor, model, measurementKey, algorithm, tagId } = PROFILES[platform];
+  const environment = cborMap([0, cborMap([1, vendor], [2, model])]);
+  const digests: CborValue = [[algorithm, new Uint8Array(digest)]];
+  const measurement = cborMap([0, measurementKey], [1, cborMap([2, digests])]);
+  const svn = cborMap([1, cborMap([1, cborTag(TAG.exactSvn, guestSvn)])]);
+  const comid = cborMap(
+    [1, cborMap([0, tagId])],
+    [
+      4,
+      cborMap(
+        // Reference values: the digest that is expected in this environment.
+        [0, [[environment, [measurement]]]],
+        // Conditional endorsement series: in this environment, and with this digest, the security version holds.
+        [8, [[[environment, []], [[[measurement], [svn]]]]]],
+      ),
+    ],
+  );
+  const corim = cborMap(
+    [0, `${vendor}/${model}/launch-measurement`],
+    [1, [cborTag(TAG.comid, encodeCbor(comid))]],
+    [3, PROFILE_URI],
+  );
+  return encodeCbor(cborTag(TAG.corim, corim));
+}
+
+/** Bytes of a document, known before the digest is. */
+export const corimDocumentSize = (platform: MeasuredPlatform, guestSvn: number): number =>
+  corimDocument(platform, new Uint8Array(PROFILES[platform].digestSize), guestSvn).length;

@@ -1,0 +1,39 @@
+import type { MeasuredPlatform } from '../measurement/measured-platform';
+
+/** Class of the environment, the same in all documents (openvmm igvmfilegen/src/identity_mapping.rs). */
+const CLASS_ID = '7fb00ee4-a7ff-11ed-9e2f-00155d09de56';
+
+/** Names of the digest and of the security version in the document. */
+const KEYS: Record<MeasuredPlatform, { digest: string; svn: string }> = {
+  snp: { digest: 'snp_ld', svn: 'snp_isvsvn' },
+  tdx: { digest: 'tdx_mrtd', svn: 'tdx_isvsvn' },
+  vbs: { digest: 'vbs_boot_digest', svn: 'vbs_isvsvn' },
+};
+
+/** What an endorsement says of a guest. */
+export interface GuestEndorsement {
+  platform: MeasuredPlatform;
+  digest: Uint8Array;
+  /** u32. */
+  guestSvn: number;
+  /** Whether the guest may be debugged. */
+  debugEnabled: boolean;
+}
+
+/**
+ * The identity document of a guest, `IMAGE-PLATFORM.json`: its launch digest and the security version that it
+ * stands for. Compact JSON with a newline at the end, byte for byte as igvmfilegen writes it.
+ */
+export function identityDocument({ platform, digest, guestSvn, debugEnabled }: GuestEndorsement): Uint8Array {
+  const keys = KEYS[platform];
+  const document = {
+    environment: { class_id: CLASS_ID },
+    series: [
+      {
+        reference: { [keys.digest]: Buffer.from(digest).toString('hex').toUpperCase() },
+        endorsement: { [keys.svn]: guestSvn, build_info: { debug_build: debugEnabled } },
+      },
+    ],
+  };
+  return Buffer.from(`${JSON.stringify(document)}\n`);
+}

@@ -1,0 +1,74 @@
+import { IgvmError } from '../errors/igvm-error';
+import type { IgvmFile } from '../igvm/model';
+import { isForPlatform } from '../measurement/launch-digest';
+
+/** Family and image of a guest, 16 bytes each: part of its attested identity, so they never change. */
+export interface SnpIdentity {
+  familyId: Uint8Array;
+  imageId: Uint8Array;
+}
+
+const text16 = (text: string): Uint8Array => {
+  const bytes = new Uint8Array(16);
+  bytes.set(new TextEncoder().encode(text));
+  return bytes;
+};
+
+/** The identities that igvmfilegen gives (openvmm igvmfilegen/src/snp_id_block.rs): Linux booted directly, and all others. */
+export const SNP_IDENTITY = {
+  openhcl: { familyId: Uint8Array.of(0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), imageId: text16('openhcl') },
+  linuxDirect: { familyId: text16('OpenVMM SNP test'), imageId: text16('linux-direct') },
+} as const satisfies Record<string, SnpIdentity>;
+
+/** Bytes of an ID block. */
+const ID_BLOCK_SIZE = 96;
+
+const ID_BLOCK_VERSION = 1;
+
+/** The SNP ID block (SEV-SNP firmware ABI, table 75): what the firmware compares a launch with, and what is signed. */
+export interface SnpIdBlock extends SnpIdentity {
+  /** Launch digest, 48 bytes. */
+  ld: Uint8Array;
+  version: number;
+  /** u32. */
+  guestSvn: number;
+  /** u64, the guest policy with its debug bit. */
+  policy: bigint;
+}
+
+/** The ID block as bytes, `IMAGE-snp.idblock`: exactly what is signed, and what the firmware checks the signature over. */
+export function snpIdBlock(block: Omit<SnpIdBlock, 'version'>): Uint8Array {
+  const bytes = new Uint8Array(ID_BLOCK_SIZE);
+  const view = new DataView(bytes.buffer);
+  bytes.set(block.ld.subarray(0, 48), 0);
+  bytes.set(block.familyId, 48);
+  bytes.set(block.imageId, 64);
+  view.setUint32(80, ID_BLOCK_VERSION, true);
+  view.setUint32(84, block.guestSvn, true);
+  view.setBigUint64(88, block.policy, true);
+  return bytes;
+}
+
+/** @throws IgvmError ID_BLOCK_INVALID when the bytes are not an ID block's 96. */
+export function parseSnpIdBlock(bytes: Uint8Array): SnpIdBlock {
+  if (bytes.length !== ID_BLOCK_SIZE) {
+    throw new IgvmError('ID_BLOCK_INVALID', `an ID block has ${ID_BLOCK_SIZE} bytes, not ${bytes.length}`);
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return {
+    ld: bytes.slice(0, 48),
+    familyId: bytes.slice(48, 64),
+    imageId: bytes.slice(64, 80),
+    version: view.getUint32(80, true),
+    guestSvn: view.getUint32(84, true),
+    policy: view.getBigUint64(88, true),
+  };
+}
+
+/** The guest policy of a platform; undefined when the file has none for it. */
+export function guestPolicy(file: Pick<IgvmFile, 'initializations'>, compatibilityMask: number): bigint | undefined {
+  for (const header of file.initializations) {
+    if (header.type === 'guestPolicy' && isForPlatform(header, compatibilityMask)) return header.policy;
+  }
+  return undefined;
+}
