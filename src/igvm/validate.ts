@@ -21,6 +21,8 @@ const NAMES: Record<string, string> = {
   vpContext: 'VP context',
   requiredMemory: 'required memory',
   errorRange: 'error range',
+  snpIdBlock: 'SNP ID block',
+  vbsMeasurement: 'VBS measurement',
   unknown: 'unknown header',
 };
 
