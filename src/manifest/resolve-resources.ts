@@ -1,7 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
-import fastGlob from 'fast-glob';
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
+import { matchGlob } from './glob';
 import type { LoadedManifest } from './load-manifest';
 import { RESOURCE_NAMES, type ResourceName } from './model';
 import { verifyDigest } from './pinned-digest';
@@ -62,11 +62,9 @@ function baseFolder(reference: FileReference, folders: Folders, where: ErrorWher
 
 /** The one file that a pattern matches. */
 function expandGlob(reference: FileReference, cwd: string, where: ErrorWhere): string {
-  // A leading "!" would turn the pattern into its opposite.
-  const pattern = reference.path.replace(/^!(?!\()/, '\\!');
-  const matches = fastGlob.sync(pattern, { cwd, absolute: true, dot: true, onlyFiles: true }).sort();
+  const matches = matchGlob(reference.path, cwd);
   const [match] = matches;
-  if (match !== undefined && matches.length === 1) return resolve(match);
+  if (match !== undefined && matches.length === 1) return match;
   const names = matches.slice(0, 3).map((name) => basename(name));
   const message =
     matches.length === 0

@@ -6,6 +6,10 @@ export const NX_CODES = {
     cause: 'The manifest uses the output of a project or target that does not exist in the workspace.',
     cure: 'Correct the project and target names.',
   },
+  NX_OUTPUT_UNDECLARED: {
+    cause: 'The manifest uses a file that is no declared output of the target it names, so Nx would not see it change.',
+    cure: 'Correct the path, which is relative to the workspace, or add the file to the "outputs" of that target.',
+  },
   NX_VERSION_UNSUPPORTED: {
     cause: 'The workspace has an Nx that cannot track every file an image is made of.',
     cure: 'Update the workspace with "nx migrate latest".',

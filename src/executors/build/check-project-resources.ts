@@ -1,0 +1,72 @@
+import { relative, resolve } from 'node:path';
+import { type ExecutorContext, getOutputsForTargetAndConfiguration, type ProjectGraph } from '@nx/devkit';
+import fastGlob from 'fast-glob';
+import { type ErrorWhere, IgvmError } from '../../errors/igvm-error';
+import { type LoadOptions, loadManifest } from '../../manifest/load-manifest';
+import { nearest } from '../../manifest/nearest';
+import { type OutputReference, parseResource } from '../../manifest/resource-reference';
+import { usedResources } from '../../manifest/used-resources';
+
+const didYouMean = (name: string, candidates: Iterable<string>): string => {
+  const guess = nearest(name, candidates);
+  return guess === undefined ? '' : `; did you mean "${guess}"?`;
+};
+
+/** What a target writes, of a target without files of its own (`nx:noop`) what those write that it runs. */
+function outputsOf(graph: ProjectGraph, project: string, target: string, seen = new Set<string>()): string[] {
+  const node = graph.nodes[project];
+  const configuration = node?.data.targets?.[target];
+  if (node === undefined || configuration === undefined || seen.has(`${project}:${target}`)) return [];
+  seen.add(`${project}:${target}`);
+  if (configuration.executor !== 'nx:noop') return getOutputsForTargetAndConfiguration({ project, target }, {}, node);
+  return (configuration.dependsOn ?? []).flatMap((dependency) => {
+    if (typeof dependency === 'string') return outputsOf(graph, project, dependency.replace(/^.*:/, ''), seen);
+    const { projects = [project], target: name } = dependency;
+    return [projects].flat().flatMap((other) => outputsOf(graph, other === 'self' ? project : other, name, seen));
+  });
+}
+
+/** Whether an output of a target is the file, a folder around it, or a pattern that matches one of the two. */
+function covers(root: string, output: string, path: string): boolean {
+  const inside = (folder: string) => {
+    const rest = relative(resolve(root, folder), resolve(root, path));
+    return rest === '' || !(rest === '..' || rest.startsWith('../') || rest.startsWith('..\\'));
+  };
+  if (inside(output)) return true;
+  if (!fastGlob.isDynamicPattern(output)) return false;
+  return fastGlob.sync(output, { cwd: root, dot: true, onlyFiles: false }).some(inside);
+}
+
+function check({ root, projectGraph: graph }: Context, reference: OutputReference, where: ErrorWhere): void {
+  const { project, target, path } = reference;
+  const targets = graph.nodes[project]?.data.targets;
+  if (targets === undefined) {
+    const hint = didYouMean(project, Object.keys(graph.nodes));
+    throw new IgvmError('NX_TARGET_UNKNOWN', `the workspace has no project "${project}"${hint}`, where);
+  }
+  if (!Object.hasOwn(targets, target)) {
+    const hint = didYouMean(target, Object.keys(targets));
+    throw new IgvmError('NX_TARGET_UNKNOWN', `the project "${project}" has no target "${target}"${hint}`, where);
+  }
+  const outputs = outputsOf(graph, project, target);
+  if (outputs.filter((output) => !output.startsWith('!')).some((output) => covers(root, output, path))) return;
+  const declared = outputs.length === 0 ? 'it declares none' : `it declares ${outputs.slice(0, 4).join(', ')}`;
+  throw new IgvmError('NX_OUTPUT_UNDECLARED', `"${path}" is no output of ${project}:${target}; ${declared}`, where);
+}
+
+type Context = Pick<ExecutorContext, 'root' | 'projectGraph'>;
+
+/**
+ * Refuses a manifest that uses the output of another target in a way that Nx can't follow: Nx itself only warns of a
+ * target that doesn't exist, and doesn't see a change of a file that is no declared output.
+ * @param manifest relative to the workspace or absolute
+ * @throws IgvmError NX_TARGET_UNKNOWN or NX_OUTPUT_UNDECLARED at the place that names the resource, and what
+ * `loadManifest` throws
+ */
+export function checkProjectResources(context: Context, manifest: string, options: LoadOptions = {}): void {
+  const loaded = loadManifest(resolve(context.root, manifest), options);
+  for (const name of usedResources(loaded.manifest).keys()) {
+    const reference = parseResource(loaded.manifest.resources?.[name]);
+    if (reference?.kind === 'output') check(context, reference, loaded.positionOf(['resources', name]));
+  }
+}

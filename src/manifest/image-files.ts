@@ -1,0 +1,44 @@
+/**
+ * The files that a build writes, told from the manifest alone: inference declares them, the build writes them.
+ * Source of the names: openvmm igvmfilegen main.rs.
+ */
+
+/** What is written about a platform, beside the image `NAME.igvm`: `NAME-PLATFORM` with each extension. */
+const PLATFORM_FILES: Record<string, readonly string[]> = {
+  vbs: ['.json', '.cbor'],
+  snp: ['.json', '.cbor', '.idblock'],
+  tdx: ['.json', '.cbor'],
+};
+
+/**
+ * Name of the image that a manifest describes. `NAME.igvm.json` gives NAME, `igvm.json` the name of its folder; at the
+ * root of a workspace it is `image`, as the root's own name differs between clones.
+ * @param manifestPath relative to the workspace, with `/`
+ */
+export function imageNameInWorkspace(manifestPath: string): string {
+  const steps = manifestPath.split('/');
+  const file = steps.pop() ?? '';
+  if (file === 'igvm.json') return steps.pop() ?? 'image';
+  return file.replace(/(?:\.igvm)?\.json$/, '') || 'image';
+}
+
+/** Isolation types of a manifest's guests, also of a manifest that isn't validated. */
+export function isolationTypes(manifest: { guest_configs?: unknown }): string[] {
+  const guests: unknown[] = Array.isArray(manifest.guest_configs) ? manifest.guest_configs : [];
+  const types = guests.flatMap((guest) => {
+    const isolation = (guest as { isolation_type?: unknown } | null)?.isolation_type;
+    if (typeof isolation === 'string') return [isolation];
+    return typeof isolation === 'object' && isolation !== null ? Object.keys(isolation) : [];
+  });
+  return [...new Set(types)];
+}
+
+/** Names of all files of an image, the `.igvm` first. */
+export function imageFileNames(name: string, manifest: { guest_configs?: unknown }): string[] {
+  const siblings = isolationTypes(manifest).flatMap((type) =>
+    (Object.hasOwn(PLATFORM_FILES, type) ? PLATFORM_FILES[type]! : []).map(
+      (extension) => `${name}-${type}${extension}`,
+    ),
+  );
+  return [`${name}.igvm`, `${name}.igvm.map`, ...siblings];
+}

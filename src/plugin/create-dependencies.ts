@@ -1,0 +1,38 @@
+import { join } from 'node:path';
+import { type CreateDependencies, DependencyType, type RawProjectGraphDependency } from '@nx/devkit';
+import { parseResource } from '../manifest/resource-reference';
+import { readImageManifest, usedOf } from './image-manifest';
+import { existsSync } from 'node:fs';
+import type { PluginOptions } from './plugin-options';
+
+/** Manifests of a project's images: those of its targets, inferred or not. */
+function manifestsOf(targets: Record<string, { executor?: string; options?: unknown }> | undefined): string[] {
+  const paths = Object.values(targets ?? {}).flatMap(({ executor, options }) => {
+    const manifest = (options as { manifest?: unknown } | undefined)?.manifest;
+    return executor === 'nx-igvm:build' && typeof manifest === 'string' ? [manifest] : [];
+  });
+  return [...new Set(paths)].sort();
+}
+
+/** Names of the projects whose outputs an image uses. */
+function usedProjects(workspaceRoot: string, path: string): string[] {
+  if (!existsSync(join(workspaceRoot, path))) return [];
+  const manifest = readImageManifest(workspaceRoot, path);
+  return usedOf(manifest, manifest.resources).flatMap((resource) => {
+    const reference = parseResource(resource);
+    return reference?.kind === 'output' ? [reference.project] : [];
+  });
+}
+
+/** An edge from each image's project to every project whose output the image uses. */
+export const createDependencies: CreateDependencies<PluginOptions> = (_, { projects, workspaceRoot }) => {
+  const edges = new Map<string, RawProjectGraphDependency>();
+  for (const [source, { targets }] of Object.entries(projects)) {
+    for (const target of manifestsOf(targets).flatMap((manifest) => usedProjects(workspaceRoot, manifest))) {
+      // A project that doesn't exist is the executor's to report: an edge to it would fail every command.
+      if (target === source || !Object.hasOwn(projects, target)) continue;
+      edges.set(`${source}\n${target}`, { source, target, type: DependencyType.implicit });
+    }
+  }
+  return [...edges.values()];
+};
