@@ -1,0 +1,37 @@
+import { logger, readNxJson, type Tree, updateNxJson } from '@nx/devkit';
+import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
+import { ciWorkflowGenerator } from './generator';
+
+describe('ci-workflow', () => {
+  let tree: Tree;
+  beforeEach(() => {
+    tree = createTreeWithEmptyWorkspace({ formatter: 'none' });
+  });
+
+  it('builds and verifies affected images on GitHub, against the main branch of nx.json', async () => {
+    updateNxJson(tree, { ...readNxJson(tree), defaultBase: 'trunk' });
+    await ciWorkflowGenerator(tree, {});
+    const workflow = tree.read('.github/workflows/images.yml', 'utf8');
+    expect(workflow).toContain('branches: [trunk]');
+    expect(workflow).toMatch(/- run: (npx|pnpm exec|yarn) nx affected -t build verify\n/);
+    expect(workflow).not.toContain('<%');
+  });
+
+  it('does the same on GitLab, and says where to include it', async () => {
+    const info = jest.spyOn(logger, 'info').mockImplementation();
+    await ciWorkflowGenerator(tree, { ci: 'gitlab', name: 'vm-images' });
+    const pipeline = tree.read('.gitlab/ci/vm-images.yml', 'utf8');
+    expect(pipeline).toMatch(/^vm-images:\n {2}image: node:22\n/);
+    expect(pipeline).toContain('nx affected --head=$CI_COMMIT_SHA -t build verify');
+    expect(info).toHaveBeenCalledWith(expect.stringContaining('.gitlab/ci/vm-images.yml'));
+    info.mockRestore();
+  });
+
+  it('never overwrites a workflow, and takes only names that need no quotes', async () => {
+    await ciWorkflowGenerator(tree, {});
+    await expect(ciWorkflowGenerator(tree, {})).rejects.toThrow(
+      '.github/workflows/images.yml: this file already exists',
+    );
+    await expect(ciWorkflowGenerator(tree, { name: 'a: b' })).rejects.toThrow(`"a: b" can't name a workflow`);
+  });
+});

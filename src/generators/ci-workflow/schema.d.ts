@@ -1,0 +1,5 @@
+export interface CiWorkflowGeneratorSchema {
+  ci?: 'github' | 'gitlab';
+  name?: string;
+  skipFormat?: boolean;
+}

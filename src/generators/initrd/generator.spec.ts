@@ -1,0 +1,95 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readJson, readProjectConfiguration, type Tree } from '@nx/devkit';
+import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
+import { initrdSchema } from '../../initrd/initrd-schema';
+import { initrdGenerator } from './generator';
+import { isStaticExecutable } from './static-executable';
+
+let tree: Tree;
+let home: string;
+beforeEach(() => {
+  tree = createTreeWithEmptyWorkspace({ formatter: 'none' });
+  home = mkdtempSync(join(tmpdir(), 'initrd-generator-'));
+});
+afterEach(() => rmSync(home, { recursive: true, force: true }));
+
+/** An ELF header and one program header. */
+function elf(programHeaderType: number): Buffer {
+  const bytes = Buffer.alloc(64 + 56);
+  bytes.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
+  bytes.writeBigUInt64LE(64n, 32);
+  bytes.writeUInt16LE(56, 54);
+  bytes.writeUInt16LE(1, 56);
+  bytes.writeUInt32LE(programHeaderType, 64);
+  return bytes;
+}
+
+function file(content: Buffer): string {
+  const path = join(home, 'busybox');
+  writeFileSync(path, content);
+  return path;
+}
+
+describe('initrd', () => {
+  it('is a project with a folder, and a list of what the folder can not hold', async () => {
+    await initrdGenerator(tree, { name: 'boot/initrd', compression: 'gzip', tags: 'guest' });
+    expect(readProjectConfiguration(tree, 'initrd')).toMatchObject({ root: 'boot/initrd', tags: ['guest'] });
+    const config = readJson(tree, 'boot/initrd/initrd.json');
+    expect(config).toMatchObject({
+      $schema: '../../node_modules/nx-igvm/schemas/initrd.schema.json',
+      folder: 'rootfs',
+      compression: 'gzip',
+      modes: { '/init': '755' },
+    });
+    expect(tree.read('boot/initrd/rootfs/init', 'utf8')).toMatch(/^#!\/bin\/busybox sh\n/);
+    const readme = tree.read('boot/initrd/README.md', 'utf8');
+    expect(readme).toContain('"path": "dist/boot/initrd/initrd.cpio.gz"');
+    expect(readme).toContain('wants a statically linked busybox');
+  });
+
+  it('passes the check of initrd.json', async () => {
+    await initrdGenerator(tree, { name: 'initrd' });
+    const exact = JSON.parse(tree.read('initrd/initrd.json', 'utf8') ?? '', (_, value: unknown) =>
+      typeof value === 'number' ? BigInt(value) : value,
+    );
+    expect(initrdSchema.safeParse(exact).error).toBeUndefined();
+  });
+
+  it('takes a busybox along, executable', async () => {
+    const busybox = elf(1);
+    await initrdGenerator(tree, { name: 'initrd', busybox: file(busybox) });
+    expect(tree.read('initrd/rootfs/bin/busybox')?.equals(busybox)).toBe(true);
+    expect(tree.listChanges().find(({ path }) => path.endsWith('busybox'))?.options).toEqual({ mode: 0o755 });
+    expect(readJson(tree, 'initrd/initrd.json').modes).toEqual({ '/init': '755', '/bin/busybox': '755' });
+    expect(tree.read('initrd/README.md', 'utf8')).not.toContain('wants a statically linked busybox');
+  });
+
+  it('refuses a busybox that needs a dynamic linker, is no program, or is not there', async () => {
+    const refused = (busybox: string): Promise<void> =>
+      expect(initrdGenerator(tree, { name: 'initrd', busybox })).rejects.toThrow(/--busybox: .*\[GENERATOR_OPTION\]/);
+    await refused(file(elf(3)));
+    await refused(file(Buffer.from('#!/bin/sh\n')));
+    await refused(join(home, 'nothing'));
+  });
+
+  it('never overwrites an initramfs', async () => {
+    await initrdGenerator(tree, { name: 'initrd' });
+    await expect(initrdGenerator(tree, { name: 'initrd' })).rejects.toThrow(
+      'initrd/initrd.json: this file already exists',
+    );
+  });
+});
+
+describe('telling static programs', () => {
+  it.each([
+    ['without an interpreter', elf(1), true],
+    ['with one', elf(3), false],
+    ['cut off', elf(1).subarray(0, 60), false],
+    ['cut off in its program headers', elf(1).subarray(0, 66), false],
+    ['that is none', Buffer.from('hello'), false],
+  ])('a program %s', (_, bytes, expected) => {
+    expect(isStaticExecutable(bytes)).toBe(expected);
+  });
+});

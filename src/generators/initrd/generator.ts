@@ -1,0 +1,77 @@
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import {
+  formatFiles,
+  generateFiles,
+  type GeneratorCallback,
+  joinPathFragments,
+  offsetFromRoot,
+  runTasksInSerial,
+  type Tree,
+  writeJson,
+} from '@nx/devkit';
+import { IgvmError } from '../../errors/igvm-error';
+import { INITRD_NAMES } from '../../initrd/load-initrd';
+import { initGenerator } from '../init/generator';
+import { parseTags, writeProjectFile } from '../workspace/project-file';
+import { existingProjectName, locateProject, requireFree } from '../workspace/project-location';
+import { reportingUserErrors } from '../workspace/user-errors';
+import type { InitrdGeneratorSchema } from './schema';
+import { isStaticExecutable } from './static-executable';
+
+/** Creates a project that packs a folder into an initramfs. */
+export function initrdGenerator(tree: Tree, options: InitrdGeneratorSchema): Promise<GeneratorCallback> {
+  return reportingUserErrors(async () => {
+    const location = locateProject(tree, options);
+    const { root } = location;
+    requireFree(tree, joinPathFragments(root, 'initrd.json'));
+    const busybox = options.busybox === undefined ? undefined : readBusybox(tree, options.busybox);
+
+    const install = await initGenerator(tree, { skipFormat: true });
+    const name = existingProjectName(tree, root) ?? location.name;
+    const link =
+      existingProjectName(tree, root) === undefined
+        ? writeProjectFile(tree, location, { useProjectJson: options.useProjectJson, tags: parseTags(options.tags) })
+        : undefined;
+    const { compression = 'none' } = options;
+    writeJson(tree, joinPathFragments(root, 'initrd.json'), {
+      $schema: `${offsetFromRoot(root)}node_modules/nx-igvm/schemas/initrd.schema.json`,
+      folder: 'rootfs',
+      compression,
+      directories: ['/dev', '/proc', '/sys', '/tmp'],
+      devices: [{ path: '/dev/console', type: 'char', major: 5, minor: 1 }],
+      modes: { '/init': '755', ...(busybox === undefined ? {} : { '/bin/busybox': '755' }) },
+    });
+    const output = `dist/${root}/${INITRD_NAMES[compression]}`;
+    generateFiles(tree, join(__dirname, 'files'), root, { name, output, busybox: busybox !== undefined });
+    if (busybox !== undefined) {
+      tree.write(joinPathFragments(root, 'rootfs/bin/busybox'), busybox, { mode: 0o755 });
+    }
+    if (!options.skipFormat) {
+      await formatFiles(tree);
+    }
+    return link === undefined ? install : runTasksInSerial(install, link);
+  });
+}
+
+/** @throws IgvmError GENERATOR_OPTION */
+function readBusybox(tree: Tree, path: string): Buffer {
+  let content: Buffer;
+  try {
+    content = readFileSync(resolve(tree.root, path));
+  } catch {
+    throw new IgvmError('GENERATOR_OPTION', '--busybox: there is no file that can be read', { file: path });
+  }
+  if (!isStaticExecutable(content)) {
+    throw new IgvmError(
+      'GENERATOR_OPTION',
+      '--busybox: this is not a statically linked program (Debian: busybox-static)',
+      {
+        file: path,
+      },
+    );
+  }
+  return content;
+}
+
+export default initrdGenerator;

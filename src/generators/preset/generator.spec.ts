@@ -1,0 +1,26 @@
+import { readJson, readNxJson, updateJson } from '@nx/devkit';
+import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
+import { presetGenerator } from './generator';
+
+describe('preset', () => {
+  it('is an image whose initrd is another project', async () => {
+    const tree = createTreeWithEmptyWorkspace({ formatter: 'none' });
+    await presetGenerator(tree, { name: 'my-images', kernel: '/boot/vmlinuz' });
+    expect(readNxJson(tree)?.plugins).toEqual(['nx-igvm']);
+    expect(readJson(tree, 'guest-image/igvm.json').resources).toEqual({
+      linux_kernel: '/boot/vmlinuz',
+      linux_initrd: { project: 'initrd', target: 'build', path: 'dist/initrd/initrd.cpio' },
+    });
+    expect(tree.exists('initrd/rootfs/init')).toBe(true);
+  });
+
+  it('follows the folders of a workspace of packages', async () => {
+    const tree = createTreeWithEmptyWorkspace({ formatter: 'none' });
+    updateJson(tree, 'package.json', (json) => ({ ...json, workspaces: ['packages/*'] }));
+    await presetGenerator(tree, { name: 'my-images' });
+    expect(readJson(tree, 'packages/guest-image/igvm.json').resources.linux_initrd.path).toBe(
+      'dist/packages/initrd/initrd.cpio',
+    );
+    expect(readJson(tree, 'packages/initrd/package.json').name).toBe('initrd');
+  });
+});

@@ -1,0 +1,23 @@
+import { formatFiles, type GeneratorCallback, readProjectConfiguration, runTasksInSerial, type Tree } from '@nx/devkit';
+import { guestImageGenerator } from '../guest-image/generator';
+import { initrdGenerator } from '../initrd/generator';
+import type { PresetGeneratorSchema } from './schema';
+
+/** An initramfs and an image that uses it. */
+export async function presetGenerator(tree: Tree, options: PresetGeneratorSchema): Promise<GeneratorCallback> {
+  const { kernel, busybox } = options;
+  const initrd = await initrdGenerator(tree, { name: 'initrd', busybox, skipFormat: true });
+  const { root } = readProjectConfiguration(tree, 'initrd');
+  const image = await guestImageGenerator(tree, {
+    name: 'guest-image',
+    kernel,
+    initrd: `initrd:build:dist/${root}/initrd.cpio`,
+    skipFormat: true,
+  });
+  if (!options.skipFormat) {
+    await formatFiles(tree);
+  }
+  return runTasksInSerial(initrd, image);
+}
+
+export default presetGenerator;

@@ -1,0 +1,6 @@
+export interface PresetGeneratorSchema {
+  name: string;
+  kernel?: string;
+  busybox?: string;
+  skipFormat?: boolean;
+}
