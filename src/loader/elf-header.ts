@@ -33,6 +33,16 @@ export interface ElfHeader {
   segments: LoadSegment[];
 }
 
+const MAGIC = 0x7f454c46;
+
+/** Whether a file starts like an ELF file. */
+export function isElf(source: ByteSource): boolean {
+  if (source.size < 4) return false;
+  const magic = new Uint8Array(4);
+  source.read(0, magic);
+  return new DataView(magic.buffer).getUint32(0) === MAGIC;
+}
+
 /**
  * Reads an ELF64 little-endian file's header and program headers; section headers are not looked at.
  * @param label what the file is, for messages
@@ -46,7 +56,7 @@ export function readElfHeader(source: ByteSource, arch: GuestArch, label: string
   const bytes = new Uint8Array(EHDR_SIZE);
   source.read(0, bytes);
   const view = new DataView(bytes.buffer);
-  if (view.getUint32(0) !== 0x7f454c46) throw invalid('is not an ELF file', 0);
+  if (view.getUint32(0) !== MAGIC) throw invalid('is not an ELF file', 0);
   if (bytes[4] !== 2) throw invalid('is not a 64-bit ELF file', 4);
   if (bytes[5] === 2) throw invalid('is a big-endian ELF file; only little-endian ones can be loaded', 5);
   if (bytes[5] !== 1) throw invalid(`has an unknown ELF byte order (${bytes[5]})`, 5);

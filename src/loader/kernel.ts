@@ -4,6 +4,7 @@ import { PAGE_SIZE, alignDown, alignUp } from '../memory/page';
 import { readArm64Image } from './arm64-image';
 import { type BzImageInfo, isBzImage, readBzImage } from './bzimage';
 import { type GpaRange, loadStaticElf } from './elf';
+import { isElf } from './elf-header';
 import { GPA_LIMIT, importFileRegion } from './file-region';
 import type { ImageImporter } from './importer';
 import { type InitrdInfo, type InitrdPlacement, LARGE_PAGE_SIZE, importInitrd } from './initrd';
@@ -43,6 +44,13 @@ export function loadKernelAndInitrdX64(
   initrd?: InitrdPlacement,
 ): LinuxLoadInfo {
   if (isBzImage(kernel)) return loadBzImage(importer, kernel, startAddress, initrd);
+  if (!isElf(kernel)) {
+    throw new IgvmError(
+      'KERNEL_INVALID',
+      `${KERNEL_TAG} is neither a bzImage (vmlinuz) nor an ELF file (vmlinux) for x64; unpack it first if it is compressed`,
+      { offset: 0 },
+    );
+  }
   const { minimumAddress, nextAddress, entrypoint, segments } = loadStaticElf(importer, kernel, {
     startAddress,
     loadOffset: 0,

@@ -4,9 +4,6 @@ import type { ImageImporter } from './importer';
 import { loadKernelAndInitrdArm64 } from './kernel';
 import { type DirectLinux, type DirectLinuxInfo, checkDirectLinuxIsolation } from './linux-direct';
 
-/** Manifest keys that describe what an aarch64 guest would get from a device tree, which a `linux` image doesn't have. */
-const DEVICE_TREE_KEYS = ['memory_size', 'processor_count'] as const;
-
 /**
  * A processor in EL1 with the MMU off and caches on (Linux, Documentation/arch/arm64/booting.rst; openvmm
  * vm/loader/src/linux.rs: set_direct_boot_registers_arm64).
@@ -37,13 +34,10 @@ export function loadLinuxDirectArm64(importer: ImageImporter, linux: DirectLinux
       'boot_data "embedded" exists on x64 only: an aarch64 image has no device tree',
     );
   }
-  const key = DEVICE_TREE_KEYS.find((name) => image[name] !== undefined);
-  if (key !== undefined) {
-    throw new IgvmError('CONFIG_UNSUPPORTED', `${key} exists on x64 only: an aarch64 image has no device tree`);
-  }
   const loaded = loadKernelAndInitrdArm64(importer, kernel, 0, initrd && { source: initrd });
   importer.setRegister({ name: 'pc', value: loaded.kernel.entrypoint });
   for (const [name, value] of REGISTERS) importer.setRegister({ name, value });
-  const notes = ['the image has no device tree: no VMM known boots it, and the command line is not part of it'];
+  const lost = image.memory_size === undefined ? 'command_line is' : 'command_line and memory_size are';
+  const notes = [`no VMM known boots the image: it has no device tree, so ${lost} not part of it`];
   return { ...loaded, notes };
 }

@@ -7,8 +7,11 @@ import { E820, type E820Range } from './linux-direct-zero-page';
 export const LOW_MEMORY_END = 0xa0000;
 export const HIGH_MEMORY_START = 0x100000;
 
+/** Of e_entry in an ELF file. */
+const ELF_ENTRY_OFFSET = 24;
+
 /** Up to here all VMMs have RAM from 0 on without a gap; above, they differ in where they place the rest. */
-const MEMORY_LIMIT = 2 ** 31;
+export const COMMON_MEMORY_LIMIT = 2 ** 31;
 
 /**
  * @throws IgvmError LAYOUT_OVERLAP when the kernel covers the video memory and the BIOS, where VMMs have no RAM for it
@@ -25,24 +28,38 @@ export function checkKernelInRam({ kernel }: LinuxLoadInfo): void {
 }
 
 /**
- * Checks the manifest's memory_size (bytes) against what is loaded and what VMMs have in common.
+ * Checks that the kernel starts within itself: an ELF file can say anything.
+ * @throws IgvmError KERNEL_INVALID
+ */
+export function checkEntrypoint({ kernel }: LinuxLoadInfo): void {
+  const { entrypoint, segments } = kernel;
+  if (!segments.some(({ start, end }) => entrypoint >= BigInt(start) && entrypoint < BigInt(end))) {
+    throw new IgvmError(
+      'KERNEL_INVALID',
+      `linux-kernel has its entry point at 0x${entrypoint.toString(16)}, where nothing of it is loaded`,
+      { offset: ELF_ENTRY_OFFSET },
+    );
+  }
+}
+
+/**
+ * Checks the manifest's memory_size (bytes) against what is loaded.
  * @throws IgvmError LAYOUT_OUT_OF_RANGE
  */
 export function checkMemorySize(memorySize: number, { kernel, initrd }: LinuxLoadInfo): void {
   const wrong = (what: string): IgvmError =>
     new IgvmError('LAYOUT_OUT_OF_RANGE', `memory_size is ${memorySize}, but ${what}`);
   if (!Number.isSafeInteger(memorySize) || memorySize % PAGE_SIZE !== 0) throw wrong('must be a multiple of 4096');
-  if (memorySize > MEMORY_LIMIT)
-    throw wrong(`must be at most ${MEMORY_LIMIT}: above 2 GiB, VMMs place memory differently`);
-  if (memorySize <= HIGH_MEMORY_START)
-    throw wrong(`must be above ${HIGH_MEMORY_START}: the first MiB is not the kernel's`);
+  if (memorySize <= HIGH_MEMORY_START) {
+    throw wrong(`must be above ${HIGH_MEMORY_START}: much of the first MiB is not memory`);
+  }
   if (BigInt(memorySize) <= kernel.end) throw wrong(`must be above ${kernel.end}: the kernel needs memory up to there`);
   const initrdEnd = initrd === undefined ? 0 : initrd.gpa + initrd.size;
   if (memorySize <= initrdEnd) throw wrong(`must be above ${initrdEnd}, where the initrd ends`);
 }
 
 /**
- * The e820 map of a guest with RAM up to `memorySize` bytes.
+ * The e820 map of a guest with RAM from 0 to `memorySize` bytes, but for the hole below 1 MiB.
  * @param reserved start of the part of low memory that the kernel must leave alone, in bytes
  */
 export function linuxMemoryMap(memorySize: number, reserved: number = LOW_MEMORY_END): E820Range[] {

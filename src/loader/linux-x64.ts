@@ -1,5 +1,6 @@
 import { IgvmError } from '../errors/igvm-error';
 import type { ParameterKind } from '../igvm/model';
+import type { DirectLinuxImage } from '../manifest/model';
 import { PAGE_SIZE } from '../memory/page';
 import type { X64ValueRegisterName } from '../vp-context/vp-register';
 import { isBzImage } from './bzimage';
@@ -8,8 +9,15 @@ import type { ImageImporter } from './importer';
 import { loadKernelAndInitrdX64 } from './kernel';
 import { encodeCommandLine } from './linux-command-line';
 import { type DirectLinux, type DirectLinuxInfo, checkDirectLinuxIsolation } from './linux-direct';
-import { linuxDirectZeroPage } from './linux-direct-zero-page';
-import { HIGH_MEMORY_START, checkKernelInRam, checkMemorySize, linuxMemoryMap } from './linux-memory';
+import { type E820Range, linuxDirectZeroPage } from './linux-direct-zero-page';
+import {
+  COMMON_MEMORY_LIMIT,
+  HIGH_MEMORY_START,
+  checkEntrypoint,
+  checkKernelInRam,
+  checkMemorySize,
+  linuxMemoryMap,
+} from './linux-memory';
 import { PROCESSORS_GPA, importProcessors } from './linux-processors';
 import { buildIdentityMap } from './page-tables-x64';
 
@@ -61,19 +69,20 @@ export function loadLinuxDirectX64(importer: ImageImporter, linux: DirectLinux):
   const startAddress = isBzImage(kernel) ? HIGH_MEMORY_START : 0;
   const loaded = loadKernelAndInitrdX64(importer, kernel, startAddress, initrd && { source: initrd });
   checkKernelInRam(loaded);
+  checkEntrypoint(loaded);
   checkInitrdAddress(loaded.initrd);
   if (image.memory_size !== undefined) checkMemorySize(image.memory_size, loaded);
+  const { map, notes } = initialMemoryMap(image);
   const commandLine = encodeCommandLine(image.command_line, loaded.bzImage?.commandLineSize, COMMAND_LINE_SIZE);
 
   importDefaultGdt(importer, GDT);
   const pageTables = buildIdentityMap({ pageTableGpa: PAGE_TABLES * PAGE_SIZE });
   importer.importPages(PAGE_TABLES, pageTables.length / PAGE_SIZE, 'linux-pagetables', 'exclusive', pageTables);
-  const reservedFrom = image.processor_count === undefined ? undefined : PROCESSORS_GPA;
   const zeroPage = linuxDirectZeroPage({
     commandLine: { gpa: COMMAND_LINE * PAGE_SIZE, size: commandLine.length - 1 },
     initrd: loaded.initrd,
     setupData: 0,
-    memoryMap: image.memory_size === undefined ? [] : linuxMemoryMap(image.memory_size, reservedFrom),
+    memoryMap: map,
     bzImage: loaded.bzImage,
   });
   importer.importPages(ZERO_PAGE, 1, 'linux-zeropage', 'exclusive', zeroPage);
@@ -83,7 +92,22 @@ export function loadLinuxDirectX64(importer: ImageImporter, linux: DirectLinux):
   const { entrypoint } = loaded.kernel;
   const rip =
     image.processor_count === undefined ? entrypoint : importProcessors(importer, image.processor_count, entrypoint);
-  return { ...loaded, notes: setRegisters(importer, rip) };
+  notes.push(...setRegisters(importer, rip));
+  return { ...loaded, notes };
+}
+
+/** What the zero page says of memory: nothing, in an image without memory_size. */
+function initialMemoryMap({ memory_size: size, processor_count: processors }: DirectLinuxImage): {
+  map: E820Range[];
+  notes: string[];
+} {
+  if (size === undefined) return { map: [], notes: [] };
+  const common = Math.min(size, COMMON_MEMORY_LIMIT);
+  const notes =
+    common === size
+      ? []
+      : ["the image's own memory map has the first 2 GiB of memory_size only: VMMs differ in where the rest is"];
+  return { map: linuxMemoryMap(common, processors === undefined ? undefined : PROCESSORS_GPA), notes };
 }
 
 /** Memory and command line as parts of the image. */
@@ -129,6 +153,12 @@ function checkOptions({ image }: DirectLinux): void {
     throw new IgvmError(
       'CONFIG_UNSUPPORTED',
       'boot_data "embedded" needs memory_size: the image says how much memory there is',
+    );
+  }
+  if (embedded && image.memory_size !== undefined && image.memory_size > COMMON_MEMORY_LIMIT) {
+    throw new IgvmError(
+      'LAYOUT_OUT_OF_RANGE',
+      `memory_size is ${image.memory_size}, but boot_data "embedded" allows at most ${COMMON_MEMORY_LIMIT}: above 2 GiB, VMMs place memory differently`,
     );
   }
   if (!embedded && image.processor_count !== undefined) {
