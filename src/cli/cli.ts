@@ -2,8 +2,8 @@
 export interface CliEnvironment {
   /** Folder that relative paths start from. */
   cwd: string;
-  stdout(text: string): void;
-  stderr(text: string): void;
+  stdout: (text: string) => void;
+  stderr: (text: string) => void;
   /** Whether a person watches: then long work shows its progress on stderr. */
   isInteractive: boolean;
 }

@@ -46,7 +46,7 @@ export async function run(
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_EXIT_CODE;
     environment.stderr(`${describe(error, program.opts<{ verbose?: boolean }>().verbose === true)}\n`);
-    return 1;
+    return error instanceof IgvmError && error.code === 'USAGE' ? USAGE_EXIT_CODE : 1;
   }
 }
 

@@ -1,0 +1,75 @@
+import { hash } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { IGVMFILEGEN } from '../src/cli/igvmfilegen-program';
+import { NX_IGVM } from '../src/cli/nx-igvm-program';
+import { type ProgramDescription, run } from '../src/cli/run';
+import { conformanceCases, placeCase } from './cases';
+import { makeInputs } from './make-inputs';
+
+const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-conformance-'));
+const inputs = join(folder, 'inputs');
+
+beforeAll(() => makeInputs(inputs));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Outcome {
+  exitCode: number;
+  stdout: string;
+  stderr: string;
+  /** SHA-256 of each file that the run wrote. */
+  files: Record<string, string>;
+}
+
+/** Runs one case with a program, as a process would see it. */
+async function runCase(program: ProgramDescription, name: string, args: string[]): Promise<Outcome> {
+  const cwd = join(folder, `${program.name}-${name}`);
+  mkdirSync(cwd);
+  placeCase(name, cwd, inputs);
+  let stdout = '';
+  let stderr = '';
+  const exitCode = await run(program, args, {
+    cwd,
+    stdout: (text) => void (stdout += text),
+    stderr: (text) => void (stderr += text),
+    isInteractive: false,
+  });
+  const written = readdirSync(cwd).filter((file) => file !== 'manifest.json' && file !== 'resources.json');
+  const files = Object.fromEntries(written.map((file) => [file, hash('sha256', readFileSync(join(cwd, file)))]));
+  rmSync(cwd, { recursive: true });
+  return { exitCode, stdout, stderr, files };
+}
+
+const COMMAND_LINES: { name: string; program: ProgramDescription; args: string[] }[] = [
+  {
+    name: 'igvmfilegen manifest',
+    program: IGVMFILEGEN,
+    args: ['manifest', '-m', 'manifest.json', '-r', 'resources.json', '-o', 'out.igvm'],
+  },
+  {
+    name: 'nx-igvm build',
+    program: NX_IGVM,
+    args: ['build', 'manifest.json', '-r', 'resources.json', '-o', 'out.igvm'],
+  },
+];
+
+const cases = conformanceCases();
+const built = cases.filter(({ sha256 }) => sha256 !== undefined);
+const refused = cases.filter(({ sha256 }) => sha256 === undefined);
+
+describe.each(COMMAND_LINES)('$name', ({ program, args }) => {
+  it.each(built)('builds $name byte for byte', async ({ name, args: flags, sha256 }) => {
+    const { exitCode, stderr, files } = await runCase(program, name, [...args, ...flags]);
+    expect({ exitCode, errors: stderr.replaceAll(/^warning: .*\n/gm, '') }).toEqual({ exitCode: 0, errors: '' });
+    expect(files).toEqual(sha256);
+  });
+
+  it.each(refused)('refuses $name with a clear error, and writes nothing', async ({ name, args: flags }) => {
+    const { exitCode, stdout, stderr, files } = await runCase(program, name, [...args, ...flags]);
+    expect(files).toEqual({});
+    expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' });
+    expect(stderr).toMatch(/^(?:warning: .*\n)*error: .+ \[[A-Z0-9_]+\]\n {2}\S/);
+    expect(stderr).not.toMatch(/\n\s+at |internal error|bug in nx-igvm/);
+  });
+});

@@ -1,0 +1,13 @@
+/** The library: everything that executors, the command line and other programs use. */
+export { buildImage, type BuildRequest } from './build/build-image';
+export { buildManifest, type ManifestBuild } from './build/build-manifest';
+export {
+  type BuildReport,
+  type BuiltFile,
+  type BuiltMeasurement,
+  type OutputKind,
+  reportText,
+} from './build/build-report';
+export { mapPath, siblingPath } from './build/output-names';
+export { type ErrorWhere, IgvmError } from './errors/igvm-error';
+export { imageFileNames, imageNameInWorkspace } from './manifest/image-files';

@@ -1,0 +1,114 @@
+import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
+import { createOutputSet, type OutputSet } from '../files/atomic-output';
+import { crc32, sha256Hex } from '../files/checksum';
+import { mergeGuests } from '../igvm/merge';
+import type { IgvmFile } from '../igvm/model';
+import type { DirectiveObserver } from '../igvm/stream';
+import { writeIgvm } from '../igvm/write-igvm';
+import { mapFileText } from '../loader/map-file';
+import type { Manifest, ResourceName } from '../manifest/model';
+import type { BuildReport } from './build-report';
+import { Endorsements } from './endorsements';
+import { forGuest, pageCounter } from './guest-observer';
+import { type LoadedGuest, loadGuest } from './load-guest';
+import { OpenResources, type ResourceFile } from './open-resources';
+import { checkNotInputs, mapPath } from './output-names';
+import { validateOutput } from './validate-output';
+
+/** What to build, with everything found and checked. */
+export interface BuildRequest {
+  /** A checked manifest (src/manifest: loadManifest), with its overrides applied. */
+  manifest: Manifest;
+  /** Where a JSON path of the manifest stands, for errors that are found while a guest is laid out. */
+  positionOf?: (jsonPath: string) => ErrorWhere;
+  /** The files of all resources that the images use. */
+  resources: ReadonlyMap<ResourceName, ResourceFile>;
+  /** Path of the image; its siblings go beside it, named as igvmfilegen names them. */
+  output: string;
+  /** Further files that the build was made from and that its outputs must not replace. */
+  otherInputs?: readonly string[];
+  /** Reads the image back and writes it again, to see that both are the same. */
+  debugValidation?: boolean;
+  /** Pages of the image that are done, and of how many. */
+  progress?: (done: number, total: number) => void;
+}
+
+/**
+ * Builds an image: lays out its guests, then reads, measures and writes them in one pass. All files appear at once, the
+ * image last; a failed build leaves nothing behind.
+ * @throws IgvmError from loaders, resources and outputs
+ */
+export async function buildImage(request: BuildRequest): Promise<BuildReport> {
+  const resources = new OpenResources(request.resources);
+  const outputs = createOutputSet();
+  try {
+    const guests = layOutGuests(request, resources);
+    const report = await writeOutputs(request, guests, resources, outputs);
+    await outputs.commit({ last: request.output });
+    return report;
+  } finally {
+    await outputs.abort();
+    resources.close();
+  }
+}
+
+function layOutGuests({ manifest, positionOf }: BuildRequest, resources: OpenResources): LoadedGuest[] {
+  return manifest.guest_configs.map((config, index) => {
+    try {
+      return loadGuest(config, manifest.guest_arch, resources);
+    } catch (error) {
+      if (!(error instanceof IgvmError) || error.where.file !== undefined) throw error;
+      throw error.at(positionOf?.(`guest_configs[${index}].image`) ?? {});
+    }
+  });
+}
+
+async function writeOutputs(
+  request: BuildRequest,
+  guests: readonly LoadedGuest[],
+  resources: OpenResources,
+  outputs: OutputSet,
+): Promise<BuildReport> {
+  const merged = mergeGuests(guests.map(({ file }) => file));
+  const endorsements = new Endorsements(request.manifest, merged);
+  const file = endorsements.addTo(merged);
+  const paths = [request.output, mapPath(request.output), ...endorsements.paths(request.output)];
+  checkNotInputs(paths, [...[...request.resources.values()].map(({ path }) => path), ...(request.otherInputs ?? [])]);
+
+  const image = outputs.add(request.output);
+  const written = await writeIgvm(file, image, {
+    crc32,
+    sha256Hex,
+    observers: [...guestObservers(guests, file), ...endorsements.observers(), ...progressOf(file, request.progress)],
+  });
+  resources.checkUnchanged();
+  if (request.debugValidation === true) await validateOutput(image, written.fileSize);
+
+  const map = Buffer.from(mapFileText(guests.map((guest) => guest.map)));
+  await outputs.add(mapPath(request.output)).writeAll(map);
+  const siblings = await endorsements.write(request.output, outputs);
+  return {
+    files: [
+      { kind: 'image', path: request.output, size: written.fileSize },
+      { kind: 'map', path: mapPath(request.output), size: map.length },
+      ...siblings,
+    ],
+    image: written,
+    measurements: endorsements.measurements(),
+    notes: [...new Set(guests.flatMap(({ notes }) => notes))],
+  };
+}
+
+/** Each guest has one platform header, and keeps its place when guests are merged. */
+function guestObservers(guests: readonly LoadedGuest[], { platforms }: IgvmFile): DirectiveObserver[] {
+  return guests.flatMap(({ observers }, index) => {
+    const mask = platforms[index]?.compatibilityMask ?? 0;
+    return observers.map((observer) => forGuest(observer, mask));
+  });
+}
+
+function progressOf(file: IgvmFile, progress: BuildRequest['progress']): DirectiveObserver[] {
+  if (progress === undefined) return [];
+  const total = file.directives.reduce((sum, each) => sum + (each.type === 'pageData' ? each.pageCount : 0), 0);
+  return [pageCounter((done) => progress(done, total))];
+}

@@ -1,0 +1,60 @@
+import { resolve } from 'node:path';
+import { loadManifest } from '../manifest/load-manifest';
+import type { ManifestOverrides } from '../manifest/overrides';
+import { resolveResources } from '../manifest/resolve-resources';
+import type { ManifestWarning } from '../manifest/validate';
+import { buildImage } from './build-image';
+import type { BuildReport } from './build-report';
+
+/** A build from files, as executor and command line ask for it. */
+export interface ManifestBuild extends ManifestOverrides {
+  /** Path of the manifest. */
+  manifest: string;
+  /** Path of a separate resources file; then the manifest's own resources don't count. */
+  resources?: string;
+  /** Path of the image. */
+  output: string;
+  /** Default: the nearest folder above the manifest with an nx.json. */
+  workspaceRoot?: string;
+  /** Unknown keys of the manifest are errors. */
+  strict?: boolean;
+  /** Reads the image back and writes it again, to see that both are the same. */
+  debugValidation?: boolean;
+  /** How messages name a path. Default: as given. */
+  display?: (path: string) => string;
+  /** Told of every warning as it comes up, before the image is built. */
+  warn?: (warning: ManifestWarning) => void;
+  /** Pages of the image that are done, and of how many. */
+  progress?: (done: number, total: number) => void;
+}
+
+/**
+ * Builds the image of a manifest with its sibling files; all of them appear at once, or none.
+ * @throws IgvmError for whatever is wrong with manifest, resources or outputs
+ */
+export async function buildManifest(build: ManifestBuild): Promise<BuildReport> {
+  const { warn = () => undefined, display = (path: string) => path } = build;
+  const loaded = loadManifest(build.manifest, {
+    strict: build.strict,
+    display: display(build.manifest),
+    disableSecureAvic: build.disableSecureAvic,
+    confidentialDebug: build.confidentialDebug,
+  });
+  for (const warning of loaded.warnings) warn(warning);
+  const resources = resolveResources(loaded, {
+    workspaceRoot: build.workspaceRoot,
+    resourcesFile: build.resources,
+    resourcesDisplay: build.resources === undefined ? undefined : display(build.resources),
+    strict: build.strict,
+    warn,
+  });
+  return buildImage({
+    manifest: loaded.manifest,
+    positionOf: (jsonPath) => loaded.positionOf(jsonPath),
+    resources,
+    output: build.output,
+    otherInputs: [loaded.path, ...(build.resources === undefined ? [] : [resolve(build.resources)])],
+    debugValidation: build.debugValidation,
+    progress: build.progress,
+  });
+}

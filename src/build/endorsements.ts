@@ -1,0 +1,139 @@
+import { corimDocument, corimDocumentSize } from '../endorsement/corim';
+import { identityDocument } from '../endorsement/identity-document';
+import { guestPolicy, SNP_IDENTITY, snpIdBlock } from '../endorsement/snp-id-block';
+import { unreachable } from '../errors/igvm-error';
+import type { OutputSet } from '../files/atomic-output';
+import type { IgvmFile } from '../igvm/model';
+import type { DirectiveObserver } from '../igvm/stream';
+import type { GuestIsolation } from '../loader/guest-isolation';
+import type { GuestConfig, Manifest } from '../manifest/model';
+import type { LaunchDigest } from '../measurement/launch-digest';
+import { launchDigest } from '../measurement/measure';
+import type { MeasuredPlatform } from '../measurement/measured-platform';
+import type { ByteSource } from '../memory/byte-source';
+import type { BuiltFile, BuiltMeasurement, OutputKind } from './build-report';
+import { guestSpec, isDebuggable } from './guest-spec';
+import { siblingPath } from './output-names';
+
+/** The guest of one platform, being measured. */
+interface EndorsedGuest {
+  platform: MeasuredPlatform;
+  config: GuestConfig;
+  isolation: GuestIsolation;
+  compatibilityMask: number;
+  measurement: LaunchDigest;
+  /** Set when all pages have been measured. */
+  digest?: Uint8Array;
+}
+
+/** Files about one platform, in the reference's order. */
+const SIBLINGS: readonly { kind: OutputKind; extension: string; platforms: readonly MeasuredPlatform[] }[] = [
+  { kind: 'corim', extension: '.cbor', platforms: ['snp', 'tdx', 'vbs'] },
+  { kind: 'identity', extension: '.json', platforms: ['snp', 'tdx', 'vbs'] },
+  { kind: 'idBlock', extension: '.idblock', platforms: ['snp'] },
+];
+
+/** What a build says of its guests besides the image: launch digests and the documents that endorse them. */
+export class Endorsements {
+  private readonly guests: EndorsedGuest[];
+
+  /**
+   * @param file the merged file; its platforms are in the order of the manifest's guests
+   * @throws IgvmError MEASUREMENT_IMPOSSIBLE
+   */
+  constructor(
+    manifest: Manifest,
+    private readonly file: IgvmFile,
+  ) {
+    this.guests = manifest.guest_configs.flatMap((config, index): EndorsedGuest[] => {
+      const { isolation } = guestSpec(config, manifest.guest_arch);
+      // A guest without isolation has nobody to prove anything to, although its platform is the one of VBS.
+      if (isolation.type === 'none') return [];
+      const measurement = launchDigest(file, isolation.type);
+      const compatibilityMask = file.platforms[index]?.compatibilityMask ?? unreachable('a guest without platform');
+      return [{ platform: isolation.type, config, isolation, compatibilityMask, measurement }];
+    });
+  }
+
+  /** The file with a CoRIM for each endorsed guest behind its other initialization headers; known when all is measured. */
+  addTo(file: IgvmFile): IgvmFile {
+    const documents = this.guests.map((guest) => ({
+      type: 'corimDocument' as const,
+      compatibilityMask: guest.compatibilityMask,
+      content: this.lateCorim(guest),
+    }));
+    return { ...file, initializations: [...file.initializations, ...documents] };
+  }
+
+  observers(): DirectiveObserver[] {
+    return this.guests.map(({ measurement }) => measurement);
+  }
+
+  /** Paths of the files that {@link write} makes. */
+  paths(output: string): string[] {
+    return this.siblings().map(({ guest, extension }) => siblingPath(output, guest.platform, extension));
+  }
+
+  /** Writes the files beside the image. */
+  async write(output: string, outputs: OutputSet): Promise<BuiltFile[]> {
+    const files: BuiltFile[] = [];
+    for (const { guest, kind, extension } of this.siblings()) {
+      const path = siblingPath(output, guest.platform, extension);
+      const bytes = await this.document(guest, kind);
+      await outputs.add(path).writeAll(bytes);
+      files.push({ kind, path, size: bytes.length });
+    }
+    return files;
+  }
+
+  /** The digests, when {@link write} is done. */
+  measurements(): BuiltMeasurement[] {
+    return this.guests.map(({ platform, digest = unreachable('nothing was measured') }) => ({ platform, digest }));
+  }
+
+  private siblings() {
+    return this.guests.flatMap((guest) =>
+      SIBLINGS.filter(({ platforms }) => platforms.includes(guest.platform)).map((sibling) => ({ guest, ...sibling })),
+    );
+  }
+
+  private async document(guest: EndorsedGuest, kind: OutputKind): Promise<Uint8Array> {
+    const { platform, config, isolation, compatibilityMask } = guest;
+    const { guest_svn: guestSvn, image } = config;
+    const digest = await this.digestOf(guest);
+    switch (kind) {
+      case 'corim':
+        return corimDocument(platform, digest, guestSvn);
+      case 'identity':
+        return identityDocument({ platform, digest, guestSvn, debugEnabled: isDebuggable(isolation) });
+      case 'idBlock': {
+        const isLinuxDirect = image !== 'none' && 'snp_linux_direct' in image;
+        const policy = guestPolicy(this.file, compatibilityMask) ?? unreachable('an SNP guest without policy');
+        const identity = isLinuxDirect ? SNP_IDENTITY.linuxDirect : SNP_IDENTITY.openhcl;
+        return snpIdBlock({ ...identity, ld: digest, guestSvn, policy });
+      }
+      default:
+        return unreachable(`no endorsement is a ${kind}`);
+    }
+  }
+
+  private lateCorim(guest: EndorsedGuest): ByteSource {
+    let document: Uint8Array | undefined;
+    return {
+      size: corimDocumentSize(guest.platform, guest.config.guest_svn),
+      late: true,
+      ready: async () => {
+        document = await this.document(guest, 'corim');
+      },
+      read(offset, target) {
+        if (document === undefined) unreachable('a CoRIM was read before its guest was measured');
+        target.set(document.subarray(offset, offset + target.length));
+      },
+    };
+  }
+
+  private async digestOf(guest: EndorsedGuest): Promise<Uint8Array> {
+    guest.digest ??= await guest.measurement.digest();
+    return guest.digest;
+  }
+}

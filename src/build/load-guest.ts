@@ -1,0 +1,113 @@
+import { type BuiltGuest, GuestBuilder } from '../loader/guest-builder';
+import { guestPlatform } from '../loader/guest-platform';
+import { loadKernelAndInitrdArm64, loadKernelAndInitrdX64 } from '../loader/kernel';
+import { loadLinuxDirectArm64 } from '../loader/linux-arm64';
+import { loadLinuxDirectX64 } from '../loader/linux-x64';
+import type { OpenhclGuest } from '../loader/openhcl';
+import { loadOpenhclArm64 } from '../loader/openhcl-arm64';
+import type { Vtl0Image } from '../loader/openhcl-vtl0';
+import { loadOpenhclX64 } from '../loader/openhcl-x64';
+import { loadSnpLinuxDirect } from '../loader/snp-linux-direct';
+import { loadUefiArm64 } from '../loader/uefi-arm64';
+import { loadUefiX64 } from '../loader/uefi-x64';
+import type {
+  DirectLinuxImage,
+  GuestConfig,
+  Image,
+  LinuxImage,
+  Manifest,
+  OpenhclImage,
+  ResourceName,
+} from '../manifest/model';
+import { guestSpec } from './guest-spec';
+import { namingFile } from './naming-file';
+import type { OpenResources } from './open-resources';
+
+/** A guest with everything in its place. */
+export interface LoadedGuest extends BuiltGuest {
+  /** What the image leaves to others, one sentence each. */
+  notes: string[];
+}
+
+/** A kernel and its initrd. */
+function linuxFiles({ use_initrd: useInitrd }: LinuxImage, resources: OpenResources) {
+  return { kernel: resources.get('linux_kernel'), initrd: useInitrd ? resources.get('linux_initrd') : undefined };
+}
+
+/**
+ * Linux that starts by itself. In VTL2 it can only be a paravisor of its own kind, of which nothing is known: it gets no
+ * boot data and no registers, as in the reference.
+ */
+function loadLinux(guest: GuestBuilder, image: DirectLinuxImage, resources: OpenResources): string[] {
+  const files = linuxFiles(image, resources);
+  const isX64 = guest.arch === 'x64';
+  if (!guest.isolation.paravisorPresent) {
+    return (isX64 ? loadLinuxDirectX64 : loadLinuxDirectArm64)(guest, { ...files, image }).notes;
+  }
+  const load = isX64 ? loadKernelAndInitrdX64 : loadKernelAndInitrdArm64;
+  load(guest, files.kernel, 0, files.initrd && { source: files.initrd });
+  return ['a linux image in VTL2 has neither registers nor boot data: nothing that is known starts it'];
+}
+
+function vtl0Image({ uefi, linux }: OpenhclImage, resources: OpenResources): Vtl0Image {
+  if (uefi) return { kind: 'uefi', firmware: resources.get('uefi') };
+  if (!linux) return { kind: 'none' };
+  return { kind: 'linux', ...linuxFiles(linux, resources), commandLine: linux.command_line };
+}
+
+const openhclGuest = (image: OpenhclImage, resources: OpenResources): OpenhclGuest => ({
+  kernel: resources.get('underhill_kernel'),
+  bootShim: resources.get('openhcl_boot'),
+  initrd: resources.get('underhill_initrd'),
+  sidecar: resources.find('underhill_sidecar'),
+  commandLine: image.command_line,
+  staticCommandLine: image.static_command_line,
+  memoryPageBase: image.memory_page_base ?? undefined,
+  memoryPageCount: image.memory_page_count,
+  vtl0: vtl0Image(image, resources),
+  productPolicy: image.product_policy ?? undefined,
+});
+
+/** @returns notes */
+function loadImage(guest: GuestBuilder, image: Image, resources: OpenResources): string[] {
+  if (image === 'none') return [];
+  if ('linux' in image) return loadLinux(guest, image.linux, resources);
+  if ('uefi' in image) {
+    const load = guest.arch === 'x64' ? loadUefiX64 : loadUefiArm64;
+    load(guest, resources.get('uefi'), image.uefi.config_type);
+    return [];
+  }
+  if ('openhcl' in image) {
+    const load = guest.arch === 'x64' ? loadOpenhclX64 : loadOpenhclArm64;
+    load(guest, openhclGuest(image.openhcl, resources));
+    return [];
+  }
+  const { linux, processor_count, memory_page_count, c_bit_position } = image.snp_linux_direct;
+  loadSnpLinuxDirect(guest, {
+    ...linuxFiles(linux, resources),
+    commandLine: linux.command_line,
+    processorCount: processor_count,
+    memoryPageCount: Number(memory_page_count),
+    cBitPosition: c_bit_position,
+  });
+  return [];
+}
+
+/** On aarch64 OpenHCL's own kernel has the tag of a kernel in VTL0. */
+function unclearTags(image: Image, arch: Manifest['guest_arch']): Record<string, ResourceName | undefined> {
+  if (arch !== 'aarch64' || image === 'none' || !('openhcl' in image)) return {};
+  return { 'linux-kernel': image.openhcl.linux ? undefined : 'underhill_kernel' };
+}
+
+/**
+ * Lays out one guest of a checked manifest.
+ * @throws IgvmError from the loader of its image and from GuestBuilder
+ */
+export function loadGuest(config: GuestConfig, arch: Manifest['guest_arch'], resources: OpenResources): LoadedGuest {
+  const load = (): LoadedGuest => {
+    const guest = new GuestBuilder(guestPlatform(guestSpec(config, arch)));
+    const notes = loadImage(guest, config.image, resources);
+    return { ...guest.finish(), notes };
+  };
+  return namingFile(resources, load, unclearTags(config.image, arch));
+}

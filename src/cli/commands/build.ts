@@ -1,0 +1,47 @@
+import { isAbsolute, relative, resolve, sep } from 'node:path';
+import type { Command } from 'commander';
+import { buildWithProgress } from '../build-with-progress';
+import type { CliEnvironment } from '../cli';
+
+interface BuildOptions {
+  resources?: string;
+  output?: string;
+  strict?: boolean;
+  debugValidation?: boolean;
+  disableSecureAvic?: boolean;
+  confidentialDebug?: boolean;
+}
+
+/** `nx-igvm build MANIFEST` */
+export function registerBuild(program: Command, environment: CliEnvironment): void {
+  program
+    .command('build')
+    .description('build the image of a manifest, with its map and endorsement files')
+    .argument('<manifest>', 'the image: igvm.json or NAME.igvm.json')
+    .option('-r, --resources <file>', "igvmfilegen's resources file, instead of the manifest's resources")
+    .option('-o, --output <file>', 'the image to write (default: NAME.igvm in the current folder)')
+    .option('--strict', 'treat unknown keys of the manifest as errors')
+    .option('--debug-validation', 'read the image back and compare')
+    .option('--disable-secure-avic', 'build SNP guests without secure AVIC')
+    .option('--confidential-debug', 'have OpenHCL trust diagnostics by the host; measured; for development only')
+    .action(async (manifest: string, options: BuildOptions) => {
+      const { cwd } = environment;
+      const { imageNameInWorkspace } =
+        require('../../manifest/image-files') as typeof import('../../manifest/image-files');
+      const { reportText } = require('../../build/build-report') as typeof import('../../build/build-report');
+      const display = (path: string): string => (isAbsolute(path) ? shorter(relative(cwd, path), path) : path);
+      const report = await buildWithProgress(environment, {
+        ...options,
+        manifest: resolve(cwd, manifest),
+        resources: options.resources === undefined ? undefined : resolve(cwd, options.resources),
+        output: resolve(cwd, options.output ?? `${imageNameInWorkspace(slashes(resolve(cwd, manifest)))}.igvm`),
+        display,
+      });
+      environment.stdout(reportText(report, display));
+    });
+}
+
+const slashes = (path: string): string => path.split(sep).join('/');
+
+/** Paths below the current folder are named from there; others as they are. */
+const shorter = (fromHere: string, absolute: string): string => (fromHere.startsWith('..') ? absolute : fromHere);

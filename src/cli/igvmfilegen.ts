@@ -1,0 +1,8 @@
+#!/usr/bin/env node
+import { processEnvironment } from './cli';
+import { IGVMFILEGEN } from './igvmfilegen-program';
+import { run } from './run';
+
+void run(IGVMFILEGEN, process.argv.slice(2), processEnvironment()).then((code) => {
+  process.exitCode = code;
+});

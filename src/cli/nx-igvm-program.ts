@@ -1,0 +1,9 @@
+import { registerBuild } from './commands/build';
+import type { ProgramDescription } from './run';
+
+/** The `nx-igvm` command. */
+export const NX_IGVM: ProgramDescription = {
+  name: 'nx-igvm',
+  description: 'Build, inspect, measure and sign IGVM guest images',
+  commands: [registerBuild],
+};

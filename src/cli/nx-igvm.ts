@@ -1,0 +1,8 @@
+#!/usr/bin/env node
+import { processEnvironment } from './cli';
+import { NX_IGVM } from './nx-igvm-program';
+import { run } from './run';
+
+void run(NX_IGVM, process.argv.slice(2), processEnvironment()).then((code) => {
+  process.exitCode = code;
+});

@@ -1,0 +1,102 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { IgvmError } from '../errors/igvm-error';
+import type { CliEnvironment } from './cli';
+import { NX_IGVM } from './nx-igvm-program';
+import { packageVersion, type ProgramDescription, run } from './run';
+
+async function runWith(program: ProgramDescription, args: string[], cwd = '/') {
+  const output = { code: 0, stdout: '', stderr: '' };
+  const environment: CliEnvironment = {
+    cwd,
+    stdout: (text) => void (output.stdout += text),
+    stderr: (text) => void (output.stderr += text),
+    isInteractive: false,
+  };
+  output.code = await run(program, args, environment);
+  return output;
+}
+
+const failing = (error: unknown): ProgramDescription => ({
+  name: 'test',
+  description: 'fails',
+  commands: [
+    (program) =>
+      void program.command('go').action(() => {
+        throw error;
+      }),
+  ],
+});
+
+describe('the command line', () => {
+  it('says its version', async () => {
+    expect(await runWith(NX_IGVM, ['--version'])).toEqual({
+      code: 0,
+      stdout: `nx-igvm ${packageVersion()}\n`,
+      stderr: '',
+    });
+  });
+
+  it('explains itself on stdout', async () => {
+    const { code, stdout } = await runWith(NX_IGVM, ['build', '--help']);
+    expect(code).toBe(0);
+    expect(stdout).toContain('--confidential-debug');
+  });
+
+  it.each([[['build']], [['build', 'a', '--bogus']], [['buidl']], [['build', 'a', 'b']]])(
+    'returns 2 for a command line that makes no sense: %j',
+    async (args) => {
+      const { code, stdout, stderr } = await runWith(NX_IGVM, args);
+      expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+      expect(stderr).toMatch(/^error: /);
+    },
+  );
+
+  it("shows a user's mistake as one sentence with place, code and cure", async () => {
+    const { code, stderr } = await runWith(
+      failing(new IgvmError('LAYOUT_OVERLAP', 'a overlaps b', { gpa: { start: 4096, end: 8192 } })),
+      ['go', '--verbose'],
+    );
+    expect(code).toBe(1);
+    expect(stderr).toBe(
+      'error: a overlaps b (GPA 0x1000-0x2000) [LAYOUT_OVERLAP]\n  Move or shrink one of the parts that the message names.\n',
+    );
+  });
+
+  it('shows the stack trace of a bug only with --verbose, before or behind the command', async () => {
+    const program = failing(new Error('oops'));
+    expect((await runWith(program, ['go'])).stderr).toMatch(/^internal error: oops\n {2}This should not happen/);
+    expect((await runWith(program, ['go', '--verbose'])).stderr).toMatch(/oops\n\s+at /);
+    expect((await runWith(program, ['--verbose', 'go'])).stderr).toMatch(/oops\n\s+at /);
+  });
+});
+
+describe('nx-igvm build', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-cli-'));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  it('reports size, pages and files, named from the current folder', async () => {
+    const guest = { guest_svn: 1, max_vtl: 2, isolation_type: { vbs: { enable_debug: true } }, image: 'none' };
+    writeFileSync(
+      join(folder, 'empty.igvm.json'),
+      JSON.stringify({ guest_arch: 'x64', guest_configs: [guest], note: 1 }),
+    );
+    const { code, stdout, stderr } = await runWith(NX_IGVM, ['build', 'empty.igvm.json'], folder);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/^warning: empty\.igvm\.json:1:\d+: .*note/);
+    expect(stdout.replaceAll(/[0-9A-F]{64}/g, 'DIGEST')).toMatch(
+      /^empty\.igvm: \d+ bytes\n {2}pages: 0, .*\n {2}deduplicated: 0 bytes\n {2}vbs launch digest: DIGEST\n {2}files:\n {4}empty\.igvm \(\d+ bytes\)\n {4}empty\.igvm\.map .*\n {4}empty-vbs\.cbor .*\n {4}empty-vbs\.json .*\n$/,
+    );
+    expect((await runWith(NX_IGVM, ['build', 'empty.igvm.json', '--strict'], folder)).code).toBe(1);
+  });
+
+  it('refuses to replace what it reads', async () => {
+    const guest = { guest_svn: 1, max_vtl: 2, isolation_type: { vbs: { enable_debug: true } }, image: 'none' };
+    const manifest = JSON.stringify({ guest_arch: 'x64', guest_configs: [guest] });
+    writeFileSync(join(folder, 'image-vbs.json'), manifest);
+    const { code, stderr } = await runWith(NX_IGVM, ['build', 'image-vbs.json', '-o', 'image.igvm'], folder);
+    expect(code).toBe(1);
+    expect(stderr).toContain('[FILE_UNWRITABLE]');
+  });
+});

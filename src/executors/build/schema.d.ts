@@ -1,0 +1,10 @@
+/** Options of `nx-igvm:build`; schema.json describes them. Paths are relative to the workspace. */
+export interface BuildExecutorSchema {
+  manifest: string;
+  resources?: string;
+  outputPath?: string;
+  debugValidation?: boolean;
+  disableSecureAvic?: boolean;
+  confidentialDebug?: boolean;
+  strict?: boolean;
+}
