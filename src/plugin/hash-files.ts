@@ -3,18 +3,20 @@
  * what is printed for a part of a target's hash, also when a command fails, so every state of a file has an answer of
  * its own. Usage: `node hash-files.js ARGUMENT`, run in the workspace's root; see runtime-input.ts.
  */
-import { readdirSync, statSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { createHash } from 'node:crypto';
+import { lstatSync, readdirSync, readlinkSync, statSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
 import { matchGlob } from '../manifest/glob';
 import { HashMemory } from './hash-memory';
+import { toSlashes } from './package';
 
 /** What to hash. Paths are relative to the workspace or absolute. */
 export type HashRequest =
   | { file: string }
   /** A pattern, and the folder it starts from. */
   | { glob: string; base: string }
-  /** All files below a folder. */
-  | { folder: string };
+  /** Everything below a folder. */
+  | { tree: string };
 
 /** Requests as one word that no shell takes for anything else. */
 export const encodeRequests = (requests: readonly HashRequest[]): string =>
@@ -33,21 +35,36 @@ function hashFile(path: string, memory: HashMemory): string {
   }
 }
 
-function hashFolder(folder: string, memory: HashMemory): string {
+/** Keeps an empty folder under version control; no initramfs has it. */
+const PLACEHOLDER = '.gitkeep';
+
+/** What an initramfs takes from an entry of a folder: its kind, whether it may be executed, its content or target. */
+function describeEntry(path: string, memory: HashMemory): string {
+  const info = lstatSync(path);
+  if (info.isSymbolicLink()) return `link ${encodeURIComponent(readlinkSync(path))}`;
+  if (info.isDirectory()) return 'folder';
+  if (!info.isFile()) return 'other';
+  return `${(info.mode & 0o111) === 0 ? 'file' : 'program'} ${hashFile(path, memory)}`;
+}
+
+function hashTree(folder: string, memory: HashMemory): string {
+  const hash = createHash('sha256');
   try {
-    const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort();
-    return names
-      .filter((name) => statSync(join(folder, name)).isFile())
-      .map((name) => `${encodeURIComponent(name)}=${hashFile(join(folder, name), memory)}`)
-      .join(',');
+    const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).map(toSlashes).sort();
+    for (const name of names) {
+      if (basename(name) === PLACEHOLDER) continue;
+      hash.update(`${JSON.stringify(name)} ${describeEntry(join(folder, name), memory)}\n`);
+    }
   } catch (error) {
-    return `unreadable-${(error as NodeJS.ErrnoException).code ?? 'unknown'}`;
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
+    return code === 'ENOENT' || code === 'ENOTDIR' ? 'missing' : `unreadable-${code}`;
   }
+  return hash.digest('hex');
 }
 
 function answer(request: HashRequest, root: string, memory: HashMemory): string {
   if ('file' in request) return hashFile(resolve(root, request.file), memory);
-  if ('folder' in request) return hashFolder(resolve(root, request.folder), memory);
+  if ('tree' in request) return hashTree(resolve(root, request.tree), memory);
   // The name of the match is left out: an image depends on the content alone.
   const matches = matchGlob(request.glob, resolve(root, request.base));
   return [`matches-${matches.length}`, ...matches.map((path) => hashFile(path, memory))].join(' ');

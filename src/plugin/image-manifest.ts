@@ -1,9 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import type * as JsonDocument from '../manifest/json-document';
-import type * as LoadManifest from '../manifest/load-manifest';
 import { RESOURCE_NAMES, type ResourceName } from '../manifest/model';
 import { usedResources } from '../manifest/used-resources';
+import { asRecord, readJsonObject } from './read-json';
 
 /** A manifest as inference reads it: JSON, but not validated, as a wrong manifest shall still have its targets. */
 export interface ImageManifest {
@@ -14,33 +12,18 @@ export interface ImageManifest {
   readonly resources: Partial<Record<ResourceName, unknown>>;
 }
 
-const asRecord = (value: unknown): Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
-
 /**
  * Reads a manifest.
- * @throws IgvmError FILE_UNREADABLE or MANIFEST_SYNTAX, the only failures of inference
+ * @throws IgvmError FILE_UNREADABLE or MANIFEST_SYNTAX
  */
 export function readImageManifest(workspaceRoot: string, path: string): ImageManifest {
-  const content = readJson(join(workspaceRoot, path), path);
-  const { name, guest_configs: guests, resources } = asRecord(content);
+  const { name, guest_configs: guests, resources } = readJsonObject(workspaceRoot, path);
   return {
     path,
     ...(typeof name === 'string' && name !== '' ? { name } : {}),
     guest_configs: guests,
     resources: asRecord(resources),
   };
-}
-
-function readJson(path: string, display: string): unknown {
-  try {
-    return JSON.parse(readFileSync(path, 'utf8'));
-  } catch {
-    // The slower reader says what is wrong, and where.
-    const { parseJson } = require('../manifest/json-document') as typeof JsonDocument;
-    const { readJsonFile } = require('../manifest/load-manifest') as typeof LoadManifest;
-    return parseJson(readJsonFile(path, display), display).value;
-  }
 }
 
 /** The resources of a separate resources file; none when it can't be read, which the build reports. */

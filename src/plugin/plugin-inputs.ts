@@ -50,8 +50,8 @@ export function locatePlugin(workspaceRoot: string): PluginPlace {
   const none = { externalDependencies: [] };
   const inside = inWorkspace(realpathSync(workspaceRoot), real);
   if (inside === undefined) {
-    const folder = toSlashes(relative(workspaceRoot, join(PACKAGE_ROOT, 'dist')));
-    return { inputs: [none], requests: [{ folder }], script };
+    const tree = toSlashes(relative(workspaceRoot, join(PACKAGE_ROOT, 'dist')));
+    return { inputs: [none], requests: [{ tree }], script };
   }
   const files = `{workspaceRoot}/${inside === '' ? '' : `${escapeGlob(inside)}/`}dist/**/*.js`;
   return { inputs: [none, { fileset: files, includeIgnored: true }], requests: [], script };

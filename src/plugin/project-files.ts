@@ -1,10 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { NxJsonConfiguration, TargetConfiguration } from '@nx/devkit';
+import type { TargetConfiguration } from '@nx/devkit';
 import { parse } from 'jsonc-parser';
-
-const asRecord = (value: unknown): Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+import { asRecord, type Json } from './read-json';
 
 /** project.json and package.json of a folder, as far as they say something of inferred targets. */
 export interface ProjectFiles {
@@ -14,41 +12,22 @@ export interface ProjectFiles {
   targetOf(name: string): Partial<TargetConfiguration>;
 }
 
-function read(path: string): Record<string, unknown> {
+function read(path: string): Json {
   try {
-    // As Nx does, with comments allowed and without a complaint.
+    // As Nx does: comments are allowed, and a mistake is for Nx to report.
     return asRecord(parse(readFileSync(path, 'utf8')));
   } catch {
     return {};
   }
 }
 
+/** @param folder absolute path */
 export function readProjectFiles(folder: string): ProjectFiles {
   const project = join(folder, 'project.json');
   const manifest = join(folder, 'package.json');
   const sources = [asRecord(read(manifest)['nx'])['targets'], read(project)['targets']].map(asRecord);
   return {
     named: existsSync(project) || existsSync(manifest),
-    targetOf: (name) =>
-      Object.assign({}, ...sources.map((targets) => asRecord(targets[name]))) as Partial<TargetConfiguration>,
+    targetOf: (name) => Object.assign({}, ...sources.map((targets) => asRecord(targets[name]))) as Json,
   };
-}
-
-/** What nx.json's target defaults say of a target. */
-export function targetDefaults(
-  nxJson: NxJsonConfiguration,
-  executor: string,
-  name: string,
-): Partial<TargetConfiguration> {
-  const defaults = asRecord(nxJson.targetDefaults);
-  return asRecord(defaults[executor] ?? defaults[name]);
-}
-
-/** All values that an option of a target can have: with each of its configurations, and without. */
-export function optionValues(targets: readonly Partial<TargetConfiguration>[], option: string): string[] {
-  const values = targets.flatMap(({ options, configurations }) => [
-    asRecord(options)[option],
-    ...Object.values(asRecord(configurations)).map((configuration) => asRecord(configuration)[option]),
-  ]);
-  return [...new Set(values.filter((value) => typeof value === 'string'))];
 }

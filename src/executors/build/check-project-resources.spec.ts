@@ -73,7 +73,7 @@ describe('the output of another target', () => {
     ['of a project that is not there', kernel('k'), { kernels: {} }, 'NX_TARGET_UNKNOWN', 'did you mean "kernels"?'],
     [
       'of a target that is not there',
-      kernel('k', 'biuld'),
+      kernel('k', 'buld'),
       { kernel: { build: build() } },
       'NX_TARGET_UNKNOWN',
       'did you mean "build"?',

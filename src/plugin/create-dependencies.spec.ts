@@ -1,0 +1,48 @@
+import type { CreateDependenciesContext, ProjectConfiguration } from '@nx/devkit';
+import { createDependencies } from './create-dependencies';
+import { linuxManifest, Workspace } from './workspace.fixture';
+
+let workspace: Workspace;
+beforeEach(() => {
+  workspace = new Workspace();
+});
+afterEach(() => workspace.remove());
+
+const project = (root: string, manifest?: string): ProjectConfiguration => ({
+  root,
+  targets: manifest === undefined ? {} : { build: { executor: 'nx-igvm:build', options: { manifest } } },
+});
+
+const edges = async (projects: Record<string, ProjectConfiguration>) => {
+  const context = { projects, workspaceRoot: workspace.root } as CreateDependenciesContext;
+  return (await createDependencies({}, context)).map(({ source, target, type }) => `${source} ${type} ${target}`);
+};
+
+describe('the project graph', () => {
+  const output = (name: string) => ({ project: name, target: 'build', path: `dist/${name}` });
+
+  it('has an edge from an image to each project whose output it uses', async () => {
+    workspace.write('a/igvm.json', linuxManifest(output('kernel')));
+    workspace.write('b/other.json', linuxManifest(output('kernel')));
+    workspace.write('c/igvm.json', linuxManifest('file'));
+    expect(
+      await edges({
+        a: project('a', 'a/igvm.json'),
+        b: project('b', '{projectRoot}/other.json'),
+        c: project('c', 'c/igvm.json'),
+        kernel: project('kernel'),
+      }),
+    ).toEqual(['a implicit kernel', 'b implicit kernel']);
+  });
+
+  it('has none to the project itself, to one that is not there, for what is not used, or for a broken manifest', async () => {
+    workspace.write('a/igvm.json', linuxManifest(output('a')));
+    workspace.write('b/igvm.json', linuxManifest(output('nowhere')));
+    workspace.write('c/igvm.json', linuxManifest('file', { resources: { uefi: output('kernel') } }));
+    workspace.write('d/igvm.json', '{');
+    const projects = Object.fromEntries(
+      ['a', 'b', 'c', 'd', 'e'].map((name) => [name, project(name, `${name}/igvm.json`)]),
+    );
+    expect(await edges({ ...projects, kernel: project('kernel') })).toEqual([]);
+  });
+});

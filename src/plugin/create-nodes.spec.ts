@@ -1,0 +1,304 @@
+import type { TargetConfiguration } from '@nx/devkit';
+import { decodeRequests } from './hash-files';
+import type { PluginOptions } from './plugin-options';
+import { linuxManifest, Workspace } from './workspace.fixture';
+
+let workspace: Workspace;
+beforeEach(() => {
+  workspace = new Workspace();
+});
+afterEach(() => workspace.remove());
+
+const tracked = (path: string) => ({ fileset: `{workspaceRoot}/${path}`, includeIgnored: true });
+
+/** What a target's `runtime` input hashes, without the plugin's own files. */
+function requests(target: TargetConfiguration | undefined): object[] {
+  const found = (target?.inputs ?? []).flatMap((input) =>
+    typeof input === 'object' && 'runtime' in input ? [input.runtime] : [],
+  );
+  return found
+    .flatMap((command) => decodeRequests(command.split(' ').at(-1)!))
+    .filter((request) => !('tree' in request && request.tree.endsWith('dist')));
+}
+
+/** The inputs that are neither the manifest, nor the `runtime` input, nor the plugin itself. */
+function resourceInputs(target: TargetConfiguration | undefined): unknown[] {
+  return (target?.inputs ?? [])
+    .slice(1)
+    .filter((input) => typeof input !== 'object' || !('runtime' in input || 'externalDependencies' in input));
+}
+
+async function inferOne(kernel: unknown, options?: PluginOptions, more?: object) {
+  workspace.write('images/one/igvm.json', linuxManifest(kernel, more));
+  const { targets } = (await workspace.infer(['images/one/igvm.json'], options))['images/one']!;
+  return targets!;
+}
+
+describe('a project with one image', () => {
+  it('has a cacheable target that says what it reads and writes', async () => {
+    const { build } = await inferOne('vmlinuz');
+    expect(build).toMatchObject({
+      executor: 'nx-igvm:build',
+      cache: true,
+      options: { manifest: 'images/one/igvm.json', outputPath: 'dist/images/one' },
+      outputs: ['{options.outputPath}/one.igvm', '{options.outputPath}/one.igvm.map'],
+      metadata: {
+        technologies: ['igvm'],
+        description: 'Builds the IGVM image one',
+        help: { command: expect.any(String) },
+      },
+    });
+    expect(build!.inputs!.slice(0, 2)).toEqual([tracked('images/one/igvm.json'), tracked('images/one/vmlinuz')]);
+    expect(build!.dependsOn).toBeUndefined();
+  });
+
+  it('has a name of its own only where no other file gives it one', async () => {
+    workspace.write('a/igvm.json', linuxManifest('k', { name: 'chosen' }));
+    workspace.write('b/igvm.json', linuxManifest('k'));
+    workspace.write('c/igvm.json', linuxManifest('k', { name: 'ignored' }));
+    workspace.write('c/project.json', {});
+    workspace.write('d/igvm.json', linuxManifest('k'));
+    workspace.write('d/package.json', {});
+    const projects = await workspace.infer(['a/igvm.json', 'b/igvm.json', 'c/igvm.json', 'd/igvm.json']);
+    expect(Object.values(projects).map(({ name }) => name)).toEqual(['chosen', 'b', undefined, undefined]);
+  });
+
+  it('has nothing in its targets that differs between clones', async () => {
+    const kernel = '../../../outside/vmlinuz';
+    const targets = JSON.stringify(await inferOne(kernel));
+    expect(targets).not.toContain(workspace.root);
+    expect(JSON.stringify(await inferOne(kernel))).toBe(targets);
+  });
+
+  it('keeps its name at the root of a workspace, whatever the folder is called', async () => {
+    workspace.write('igvm.json', linuxManifest('k'));
+    const { '.': project } = await workspace.infer(['igvm.json']);
+    expect(project).toMatchObject({
+      name: 'image',
+      targets: { build: { options: { outputPath: 'dist/image.igvm' } } },
+    });
+    expect(project!.targets!['build']!.outputs).toEqual([
+      '{workspaceRoot}/dist/image.igvm',
+      '{workspaceRoot}/dist/image.igvm.map',
+    ]);
+  });
+
+  it('declares the files of each platform', async () => {
+    const guest = (isolation_type: unknown) => ({ guest_svn: 1, max_vtl: 2, isolation_type, image: 'none' });
+    const guest_configs = [guest({ snp: {} }), guest({ tdx: {} }), guest({ vbs: {} })];
+    const { build } = await inferOne('k', {}, { guest_configs });
+    expect(build!.outputs!.map((output) => output.replace('{options.outputPath}/', ''))).toEqual([
+      'one.igvm',
+      'one.igvm.map',
+      'one-snp.json',
+      'one-snp.cbor',
+      'one-snp.idblock',
+      'one-tdx.json',
+      'one-tdx.cbor',
+      'one-vbs.json',
+      'one-vbs.cbor',
+    ]);
+  });
+});
+
+describe('the inputs of an image', () => {
+  it.each<[string, unknown, unknown]>([
+    ['beside the manifest', 'vmlinuz', tracked('images/one/vmlinuz')],
+    ['above the manifest', '../vmlinuz', tracked('images/vmlinuz')],
+    ['from the workspace', '{workspaceRoot}/boot/vmlinuz', tracked('boot/vmlinuz')],
+    [
+      'with special characters',
+      'a \\[b\\] \\{c\\} (d)! $(e); "f" é',
+      tracked('images/one/a \\[b\\] \\{c\\} \\(d\\)\\! $(e); "f" é'.replace('$(e)', '$\\(e\\)')),
+    ],
+    ['that is pinned', { path: 'vmlinuz', sha256: 'a'.repeat(64) }, tracked('images/one/vmlinuz')],
+  ])('include a file %s', async (_, resource, expected) => {
+    const { build } = await inferOne(resource);
+    expect(resourceInputs(build)).toEqual([expected]);
+    expect(requests(build)).toEqual([]);
+  });
+
+  it.each<[string, unknown, object[]]>([
+    ['outside the workspace', '/opt/boot/vmlinuz', [{ file: '/opt/boot/vmlinuz' }]],
+    ['outside by a relative path', '../../../other/vmlinuz', [{ file: '../other/vmlinuz' }]],
+    ['outside and pinned', { path: '/opt/boot/vmlinuz', sha256: 'a'.repeat(64) }, []],
+    ['by a glob', 'boot/vmlinuz-*', [{ glob: 'boot/vmlinuz-*', base: 'images/one' }]],
+    ['by a glob from the workspace', '{workspaceRoot}/boot/k-*', [{ glob: 'boot/k-*', base: '.' }]],
+    ['by a glob outside', '/boot/vmlinuz-*', [{ glob: '/boot/vmlinuz-*', base: '.' }]],
+  ])('hash a file %s', async (_, resource, expected) => {
+    const { build } = await inferOne(resource);
+    expect(resourceInputs(build)).toEqual([]);
+    expect(requests(build)).toEqual(expected);
+  });
+
+  it('hash what is behind a link, of the file itself or of a folder above it', async () => {
+    workspace.write('real/k');
+    workspace.link('images/one/k', '../../real/k');
+    workspace.link('linked', 'real');
+    expect(requests((await inferOne('k'))['build'])).toEqual([{ file: 'images/one/k' }]);
+    expect(requests((await inferOne('{workspaceRoot}/linked/k'))['build'])).toEqual([{ file: 'linked/k' }]);
+  });
+
+  it('follow an absolute path back into the workspace', async () => {
+    const { build } = await inferOne(`${workspace.root}/boot/k`);
+    expect(resourceInputs(build)).toEqual([tracked('boot/k')]);
+  });
+
+  it('include the output of another target, which is built before', async () => {
+    const { build } = await inferOne({ project: 'kernel', target: 'compile', path: 'dist/kernel/k (1)' });
+    expect(build!.dependsOn).toEqual([{ projects: ['kernel'], target: 'compile' }]);
+    expect(resourceInputs(build)).toEqual([{ dependentTasksOutputFiles: 'dist/kernel/k \\(1\\)', transitive: true }]);
+  });
+
+  it('leave out what no image uses', async () => {
+    const resources = { linux_kernel: 'k', linux_initrd: 'i', uefi: { project: 'p', target: 't', path: 'x' } };
+    const { build } = await inferOne('k', {}, { resources });
+    expect(resourceInputs(build)).toEqual([tracked('images/one/k')]);
+    expect(build!.dependsOn).toBeUndefined();
+  });
+
+  it('include a separate resources file and what it names, wherever the option comes from', async () => {
+    workspace.write('images/one/resources.json', { resources: { linux_kernel: '/opt/k', uefi: '/opt/unused' } });
+    const resources = '{projectRoot}/resources.json';
+    const expected = [tracked('images/one/resources.json')];
+    const fromPlugin = await inferOne('unused', { build: { options: { resources } } });
+    expect(resourceInputs(fromPlugin['build'])).toEqual(expected);
+    expect(requests(fromPlugin['build'])).toEqual([{ file: '/opt/k' }]);
+    workspace.write(
+      'images/one/project.json',
+      '{ /* a comment */ "targets": {"build": {"options": {"resources": "{projectRoot}/resources.json"}}}}',
+    );
+    expect(resourceInputs((await inferOne('unused'))['build'])).toEqual(expected);
+    workspace.write('images/one/project.json', {
+      targets: { build: { configurations: { ci: { options: 0, resources } } } },
+    });
+    expect(resourceInputs((await inferOne('used'))['build'])).toEqual([tracked('images/one/used'), ...expected]);
+  });
+
+  it('include an external loader', async () => {
+    const { build } = await inferOne('k', { build: { options: { loader: '/opt/igvmfilegen' } } });
+    expect(requests(build)).toEqual([{ file: '/opt/igvmfilegen' }]);
+  });
+
+  it('include the plugin, and no other package', async () => {
+    const { build } = await inferOne('k');
+    expect(build!.inputs).toContainEqual({ externalDependencies: [] });
+    expect(JSON.stringify(build!.inputs)).toContain('runtime');
+  });
+});
+
+describe('a project with several images', () => {
+  const files = ['images/igvm.json', 'images/b.igvm.json', 'images/a.igvm.json'];
+  beforeEach(() => {
+    for (const file of files) workspace.write(file, linuxManifest('k'));
+  });
+
+  it('has a target for each, and one that runs them all', async () => {
+    const { targets, metadata } = (await workspace.infer(files))['images']!;
+    expect(Object.keys(targets!).sort()).toEqual(['build', 'build-a', 'build-b', 'build-images']);
+    expect(targets!['build']).toMatchObject({ executor: 'nx:noop', dependsOn: ['build-a', 'build-b', 'build-images'] });
+    expect(targets!['build-a']!.outputs).toEqual(['{options.outputPath}/a.igvm', '{options.outputPath}/a.igvm.map']);
+    expect(metadata!.targetGroups).toBeDefined();
+  });
+
+  it('keeps two images of the same name apart', async () => {
+    workspace.write('images/images.igvm.json', linuxManifest('k'));
+    const { targets } = (await workspace.infer(['images/images.igvm.json', 'images/igvm.json']))['images']!;
+    expect(Object.keys(targets!).sort()).toEqual(['build', 'build-igvm', 'build-images']);
+    expect(targets!['build-igvm']!.options).toMatchObject({ outputPath: 'dist/images/igvm' });
+    expect(targets!['build-images']!.options).toMatchObject({ outputPath: 'dist/images' });
+  });
+
+  it('is the same in whatever order the files come', async () => {
+    expect(await workspace.infer([...files].reverse())).toEqual(await workspace.infer(files));
+  });
+});
+
+describe('the options of the plugin', () => {
+  it('rename a target', async () => {
+    expect(Object.keys(await inferOne('k', { build: 'image' }))).toContain('image');
+    expect(Object.keys(await inferOne('k', { build: { name: 'image' } }))).toContain('image');
+  });
+
+  it('leave a target out', async () => {
+    expect(Object.keys(await inferOne('k', { build: false }))).not.toContain('build');
+  });
+
+  it('extend a target', async () => {
+    const { build } = await inferOne('k', {
+      build: { inputs: ['...', '{projectRoot}/more'], options: { strict: true }, parallelism: false },
+    });
+    expect(build).toMatchObject({ parallelism: false, options: { strict: true, manifest: 'images/one/igvm.json' } });
+    expect(build!.inputs).toContainEqual(tracked('images/one/k'));
+    expect(build!.inputs).toContain('{projectRoot}/more');
+  });
+
+  it('move the outputs, to another folder or another file', async () => {
+    const moved = await inferOne('k', { build: { options: { outputPath: 'out/{projectRoot}' } } });
+    expect(moved['build']!.outputs![0]).toBe('{options.outputPath}/one.igvm');
+    const named = await inferOne('k', { build: { options: { outputPath: 'out/x.igvm' } } });
+    expect(named['build']!.outputs).toEqual(['{workspaceRoot}/out/x.igvm', '{workspaceRoot}/out/x.igvm.map']);
+  });
+});
+
+describe('a wrong manifest', () => {
+  it.each([
+    ['is no object', '[]'],
+    [
+      'has guests of the wrong kind',
+      '{"guest_configs": [null, 5, {"image": "x", "isolation_type": 7}], "resources": []}',
+    ],
+    [
+      'has resources of the wrong kind',
+      '{"guest_configs": [{"image": {"linux": null}}], "resources": {"linux_kernel": {"path": 5}}}',
+    ],
+    [
+      'has names of object members',
+      '{"guest_configs": [{"image": {"constructor": {}}, "isolation_type": {"toString": 1}}]}',
+    ],
+  ])('that %s still has its target, for the executor to report it', async (_, text) => {
+    workspace.write('a/igvm.json', text);
+    const projects = await workspace.infer(['a/igvm.json']);
+    expect(projects['a']!.targets!['build']!.executor).toBe('nx-igvm:build');
+  });
+
+  it('that is no JSON fails alone, with its place', async () => {
+    workspace.write('a/igvm.json', '{\n  "guest_arch" "x64"\n}');
+    workspace.write('b/igvm.json', linuxManifest('k'));
+    const failure = await workspace.infer(['a/igvm.json', 'b/igvm.json']).catch((error: unknown) => error);
+    const { errors, partialResults } = failure as {
+      errors: [string, Error & { where: object }][];
+      partialResults: unknown[];
+    };
+    expect(errors).toHaveLength(1);
+    expect(errors[0]![1].where).toEqual({ file: 'a/igvm.json', line: 2, column: 16, jsonPath: 'guest_arch' });
+    expect(partialResults).toHaveLength(1);
+  });
+});
+
+describe('an initrd.json', () => {
+  it('becomes a cacheable build target', async () => {
+    workspace.write('initrd/initrd.json', { folder: 'rootfs', compression: 'zstd' });
+    const { initrd } = await workspace.infer(['initrd/initrd.json']);
+    expect(initrd).toMatchObject({
+      name: 'initrd',
+      targets: {
+        build: {
+          executor: 'nx-igvm:initrd',
+          cache: true,
+          options: { config: 'initrd/initrd.json', outputPath: 'dist/initrd' },
+          outputs: ['{options.outputPath}/initrd.cpio.zst'],
+        },
+      },
+    });
+    expect(requests(initrd!.targets!['build'])).toEqual([{ tree: 'initrd/rootfs' }]);
+  });
+
+  it('leaves `build` to an image of the same folder', async () => {
+    workspace.write('a/initrd.json', {});
+    workspace.write('a/igvm.json', linuxManifest('k'));
+    const { a } = await workspace.infer(['a/igvm.json', 'a/initrd.json']);
+    expect(a!.targets!['build']!.executor).toBe('nx-igvm:build');
+    expect(a!.targets!['initrd']!.executor).toBe('nx-igvm:initrd');
+  });
+});

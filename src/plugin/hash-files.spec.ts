@@ -1,0 +1,154 @@
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  appendFileSync,
+  chmodSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { decodeRequests, encodeRequests, type HashRequest, hashFiles } from './hash-files';
+import { HashMemory } from './hash-memory';
+import { Workspace } from './workspace.fixture';
+
+let workspace: Workspace;
+let memory: HashMemory;
+beforeEach(() => {
+  workspace = new Workspace();
+  memory = new HashMemory(join(workspace.root, 'memory'));
+});
+afterEach(() => workspace.remove());
+
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+const hash = (...requests: HashRequest[]) => hashFiles(requests, workspace.root, memory).split('\n').slice(0, -1);
+
+describe('the runtime input', () => {
+  it('has a line for each request, of the content alone', () => {
+    workspace.write('a', 'one');
+    workspace.write('sub/b', 'two');
+    workspace.link('c', 'sub/b');
+    expect(hash({ file: 'a' }, { file: join(workspace.root, 'a') }, { file: 'c' })).toEqual([
+      sha256('one'),
+      sha256('one'),
+      sha256('two'),
+    ]);
+  });
+
+  it('has an answer of its own for what is missing, and for what is no file', () => {
+    workspace.write('file');
+    workspace.link('dangling', 'nowhere');
+    const answers = hash({ file: 'no' }, { file: 'file/no' }, { file: 'dangling' }, { file: '.' });
+    expect(answers).toEqual(['missing', 'missing', 'missing', 'not-a-file']);
+  });
+
+  it('follows a pattern to whatever it matches now', () => {
+    const request = { glob: 'k-*', base: 'boot' };
+    workspace.write('boot/other');
+    expect(hash(request)).toEqual(['matches-0']);
+    workspace.write('boot/k-1', 'same');
+    const first = hash(request);
+    expect(first).toEqual([`matches-1 ${sha256('same')}`]);
+    workspace.write('boot/k-2', 'new');
+    expect(hash(request)).toEqual([`matches-2 ${sha256('same')} ${sha256('new')}`]);
+  });
+
+  it('sees everything of a folder that an initramfs takes from it, and nothing else', () => {
+    workspace.write('tree/bin/run', 'x');
+    const before = hash({ tree: 'tree' });
+    const changes: Record<string, () => void> = {
+      content: () => workspace.write('tree/bin/run', 'y'),
+      program: () => chmodSync(join(workspace.root, 'tree/bin/run'), 0o755),
+      link: () => workspace.link('tree/bin/sh', 'run'),
+      file: () => workspace.write('tree/empty/folder/file', ''),
+    };
+    const seen = new Set([String(before)]);
+    for (const change of Object.values(changes)) {
+      change();
+      seen.add(String(hash({ tree: 'tree' })));
+    }
+    expect(seen.size).toBe(5);
+    const after = hash({ tree: 'tree' });
+    utimesSync(join(workspace.root, 'tree/bin/run'), 1, 1);
+    workspace.write('tree/bin/.gitkeep', 'placeholder');
+    expect(hash({ tree: 'tree' })).toEqual(after);
+    expect(hash({ tree: 'none' })).toEqual(['missing']);
+  });
+
+  it('is one word of harmless characters, whatever the names', () => {
+    const requests = [{ file: '$(touch x) `id` "\' ; & | > é\n\\ %PATH% !' }, { glob: '*', base: '.' }];
+    expect(encodeRequests(requests)).toMatch(/^[\w-]+$/);
+    expect(decodeRequests(encodeRequests(requests))).toEqual(requests);
+  });
+
+  it('runs as a program, in the root of the workspace', () => {
+    const name = 'a $(touch pwned) "b" \'c\' ;\n d';
+    workspace.write(name, 'content');
+    const program = join(__dirname, '..', '..', 'dist', 'plugin', 'hash-files.js');
+    if (!existsSync(program)) return;
+    const command = `"${process.execPath}" "${program}" ${encodeRequests([{ file: name }])}`;
+    const options = {
+      cwd: workspace.root,
+      shell: true,
+      encoding: 'utf8' as const,
+      env: { ...process.env, NX_WORKSPACE_DATA_DIRECTORY: 'data' },
+    };
+    expect(execFileSync(command, options)).toBe(`${sha256('content')}\n`);
+    expect(readdirSync(workspace.root).sort()).toEqual([name]);
+  });
+});
+
+describe('the memory of hashes', () => {
+  /** The clock as if the file had been at rest for a while. */
+  const settled = <Result>(action: () => Result): Result => {
+    const now = Date.now() + 10_000;
+    const spy = jest.spyOn(Date, 'now').mockReturnValue(now);
+    try {
+      return action();
+    } finally {
+      spy.mockRestore();
+    }
+  };
+  const entry = () => join(workspace.root, 'memory', readdirSync(join(workspace.root, 'memory'))[0]!);
+
+  it('reads an unchanged file once', () => {
+    workspace.write('a', 'one');
+    settled(() => hash({ file: 'a' }));
+    writeFileSync(entry(), readFileSync(entry(), 'utf8').replace(sha256('one'), 'f'.repeat(64)));
+    expect(hash({ file: 'a' })).toEqual(['f'.repeat(64)]);
+  });
+
+  it('reads a file again that has changed, though its size and time be the same', () => {
+    workspace.write('a', 'one');
+    const { mtime, atime } = statSync(join(workspace.root, 'a'));
+    settled(() => hash({ file: 'a' }));
+    workspace.write('a', 'two');
+    utimesSync(join(workspace.root, 'a'), atime, mtime);
+    expect(hash({ file: 'a' })).toEqual([sha256('two')]);
+  });
+
+  it('does not trust a file that changed a moment ago', () => {
+    workspace.write('a', 'one');
+    hash({ file: 'a' });
+    expect(existsSync(join(workspace.root, 'memory'))).toBe(false);
+  });
+
+  it('gets over an entry that is broken or of another file', () => {
+    workspace.write('a', 'one');
+    settled(() => hash({ file: 'a' }));
+    for (const text of ['{', 'null', '{"path": "b"}', readFileSync(entry(), 'utf8').replace(sha256('one'), '$(x)')]) {
+      writeFileSync(entry(), text);
+      expect(hash({ file: 'a' })).toEqual([sha256('one')]);
+    }
+  });
+
+  it('hashes a file of more than one piece', () => {
+    const part = 'x'.repeat(700_000);
+    workspace.write('a', part);
+    appendFileSync(join(workspace.root, 'a'), part);
+    expect(hash({ file: 'a' })).toEqual([sha256(part + part)]);
+  });
+});

@@ -1,0 +1,58 @@
+import { isAbsolute, join, posix, resolve } from 'node:path';
+import type { TargetConfiguration } from '@nx/devkit';
+import type * as LoadInitrd from '../initrd/load-initrd';
+import { type InferredProject, outputFolder } from './inferred-image';
+import { runtimeInput } from './plugin-inputs';
+import { readJsonObject } from './read-json';
+import { fileInputs } from './resource-inputs';
+
+/** An initrd.json as inference reads it: not validated, as a wrong one shall still have its target. */
+export interface InitrdFile {
+  /** Relative to the workspace, with `/`. */
+  readonly path: string;
+  readonly name?: string;
+  /** What is packed: relative to the workspace or absolute. */
+  readonly folder: string;
+  /** Name of the file that is written. */
+  readonly output: string;
+}
+
+/** @throws IgvmError FILE_UNREADABLE or MANIFEST_SYNTAX */
+export function readInitrdFile(workspaceRoot: string, path: string): InitrdFile {
+  const { name, folder, compression } = readJsonObject(workspaceRoot, path);
+  const { INITRD_NAMES } = require('../initrd/load-initrd') as typeof LoadInitrd;
+  const packed = typeof folder === 'string' ? folder : 'rootfs';
+  const output = (INITRD_NAMES as Record<string, string>)[String(compression)];
+  return {
+    path,
+    ...(typeof name === 'string' && name !== '' ? { name } : {}),
+    folder: isAbsolute(packed) ? packed : posix.join(posix.dirname(path), packed),
+    output: output ?? INITRD_NAMES.none,
+  };
+}
+
+/** The target that packs an initramfs. */
+export function initrdTarget(
+  { workspaceRoot, plugin, root }: InferredProject,
+  initrd: InitrdFile,
+): TargetConfiguration {
+  const { path, folder, output } = initrd;
+  const file = fileInputs(workspaceRoot, resolve(join(workspaceRoot, path)), path);
+  return {
+    executor: 'nx-igvm:initrd',
+    cache: true,
+    options: { config: path, outputPath: outputFolder(root) },
+    inputs: [
+      ...file.inputs,
+      // An initramfs has links, empty folders and permissions, none of which Nx hashes.
+      ...runtimeInput(plugin, [...file.requests, { tree: folder }, ...plugin.requests]),
+      ...plugin.inputs,
+    ],
+    outputs: [`{options.outputPath}/${output}`],
+    metadata: {
+      technologies: ['igvm'],
+      description: `Packs ${folder} into an initramfs`,
+      help: { command: 'npx nx-igvm initrd --help', example: {} },
+    },
+  };
+}

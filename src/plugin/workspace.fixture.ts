@@ -1,0 +1,53 @@
+/** A real workspace folder, for tests of inference. */
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import type { CreateNodesContext, NxJsonConfiguration, ProjectConfiguration } from '@nx/devkit';
+import { createNodes } from './create-nodes';
+import type { PluginOptions } from './plugin-options';
+
+export class Workspace {
+  readonly root = realpathSync(mkdtempSync(join(tmpdir(), 'igvm-workspace-')));
+
+  write(path: string, content: string | object = path): void {
+    const file = join(this.root, path);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, typeof content === 'string' ? content : JSON.stringify(content));
+  }
+
+  link(path: string, target: string): void {
+    mkdirSync(dirname(join(this.root, path)), { recursive: true });
+    symlinkSync(target, join(this.root, path));
+  }
+
+  remove(): void {
+    rmSync(this.root, { recursive: true });
+  }
+
+  /** Projects by their roots, merged as Nx merges what one plugin says of a project. */
+  async infer(
+    files: string[],
+    options: PluginOptions = {},
+    nxJson: NxJsonConfiguration = {},
+  ): Promise<Record<string, ProjectConfiguration>> {
+    const context: CreateNodesContext = { workspaceRoot: this.root, nxJsonConfiguration: nxJson };
+    const projects: Record<string, ProjectConfiguration> = {};
+    for (const [, result] of await createNodes[1](files, options, context)) {
+      for (const [root, project] of Object.entries(result.projects ?? {})) {
+        const targets = { ...projects[root]?.targets, ...project.targets };
+        projects[root] = { ...projects[root], ...project, root, targets };
+      }
+    }
+    return projects;
+  }
+}
+
+/** A manifest of one guest with a Linux kernel. */
+export const linuxManifest = (kernel: unknown, more: object = {}): object => ({
+  guest_arch: 'x64',
+  guest_configs: [
+    { guest_svn: 1, max_vtl: 0, isolation_type: 'none', image: { linux: { use_initrd: false, command_line: '' } } },
+  ],
+  resources: { linux_kernel: kernel },
+  ...more,
+});
