@@ -1,4 +1,7 @@
 /** The library: everything that executors, the command line and other programs use. */
+export { bootImage, type BootRequest, type BootResult } from './boot/boot-image';
+export { exportImage } from './boot/export-file';
+export { exportPvh, type GuestTables, type PvhExport, type PvhExportOptions } from './boot/pvh-export';
 export { buildImage, type BuildRequest } from './build/build-image';
 export { buildManifest, type ManifestBuild } from './build/build-manifest';
 export {

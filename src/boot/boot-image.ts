@@ -54,8 +54,11 @@ export interface BootResult extends VmEnd {
   vmm: VmmName;
   accel: Accelerator;
   way: BootWay;
-  /** Whether that is what was asked for: `until` matched, or without one the guest ended by itself. */
-  isSuccess: boolean;
+  /**
+   * Why this is not what was asked for. Success is a match of `until`, or without it that the guest ended by itself; a run
+   * that is stopped from outside is neither.
+   */
+  failure?: IgvmError;
 }
 
 const DEFAULT_MEMORY = 2 ** 29;
@@ -88,11 +91,21 @@ export async function bootImage(request: BootRequest): Promise<BootResult> {
       const reason = end.messages.trim().split('\n').at(-1) ?? '';
       throw new IgvmError('VMM_FAILED', `${vmm.label} ended with exit code ${end.exitCode ?? '?'}: ${reason}`);
     }
-    const isSuccess = end.by === (until === undefined ? 'exited' : 'matched');
-    return { ...end, vmm: vmm.name, accel, way: vm.way, isSuccess };
+    return { ...end, vmm: vmm.name, accel, way: vm.way, failure: failureOf(end, request) };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+function failureOf({ by }: VmEnd, { until, timeout, label, image }: BootRequest): IgvmError | undefined {
+  const where = { file: label ?? image };
+  const time = by === 'timeout' ? ` within ${timeout} s` : ' before it ended';
+  if (until !== undefined && (by === 'exited' || by === 'timeout')) {
+    return new IgvmError('BOOT_NO_MATCH', `the guest printed nothing that matches /${until}/${time}`, where);
+  }
+  return by === 'timeout'
+    ? new IgvmError('BOOT_TIMEOUT', `the guest was still running after ${timeout} s`, where)
+    : undefined;
 }
 
 /** Everything about the VM that the image decides; the file that it boots from is in `folder`, or the image itself. */

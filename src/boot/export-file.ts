@@ -1,5 +1,9 @@
+import { IgvmError } from '../errors/igvm-error';
 import { createOutputSet } from '../files/atomic-output';
+import { crc32 } from '../files/checksum';
+import { openFileSource } from '../files/file-source';
 import type { IgvmFile } from '../igvm/model';
+import { readIgvm } from '../igvm/read-igvm';
 import { exportPvh, type PvhExport, type PvhExportOptions } from './pvh-export';
 
 /**
@@ -15,5 +19,25 @@ export async function exportPvhFile(image: IgvmFile, path: string, options: PvhE
   } catch (error) {
     await outputs.abort();
     throw error;
+  }
+}
+
+/**
+ * {@link exportPvhFile} of an image on disk.
+ * @param options.label what messages call the image
+ * @throws IgvmError what reading the image throws, too
+ */
+export async function exportImage(
+  image: string,
+  path: string,
+  { label = image, ...options }: PvhExportOptions & { label?: string } = {},
+): Promise<PvhExport> {
+  const source = openFileSource(image);
+  try {
+    return await exportPvhFile(readIgvm(source, { crc32 }), path, options);
+  } catch (error) {
+    throw error instanceof IgvmError ? error.at({ file: label }) : error;
+  } finally {
+    source.close();
   }
 }

@@ -38,6 +38,14 @@ export const BOOT_CODES = {
     cause: 'The virtual machine would have less memory than the image needs, or it would lie in the wrong place.',
     cure: 'Give it more with --memory, or build the image for less.',
   },
+  BOOT_NO_MATCH: {
+    cause: 'The guest ended, or the time was over, before its output matched --until.',
+    cure: "Read the guest's output; give it more time with --timeout.",
+  },
+  BOOT_TIMEOUT: {
+    cause: 'The guest was still running when the time was over.',
+    cure: 'Give it more time with --timeout, or say with --until what it prints when it is done.',
+  },
   BOOT_OPTION: {
     cause: 'An option of boot or export has a value that makes no sense.',
     cure: 'Correct the value; see --help.',

@@ -1,0 +1,52 @@
+import { basename, extname, resolve } from 'node:path';
+import type { Command } from 'commander';
+import { IgvmError } from '../../errors/igvm-error';
+import type { GuestTables } from '../../boot/pvh-export';
+import type { CliEnvironment } from '../cli';
+import { addTablesOption } from './tables-option';
+
+interface ExportOptions {
+  output?: string;
+  tables?: GuestTables;
+  commandLine?: string;
+  memory?: string;
+  cpus?: string;
+}
+
+/** `nx-igvm export IMAGE` */
+export function registerExport(program: Command, environment: CliEnvironment): void {
+  const { Option } = require('commander') as typeof import('commander');
+  const command = program
+    .command('export')
+    .description('write an image in a form that other tools take')
+    .argument('<image>', 'the .igvm file')
+    .addOption(
+      new Option('--format <format>', 'pvh: an ELF kernel for any VMM that boots PVH kernels')
+        .choices(['pvh'])
+        .default('pvh'),
+    )
+    .option('-o, --output <file>', 'the file to write (default: NAME.elf in the current folder)');
+  addTablesOption(command)
+    .option('--command-line, --commandLine <text>', "replaces the image's kernel command line")
+    .option('--memory <size>', 'memory that the VM will have, for images that leave the memory map to the VMM')
+    .option('--cpus <number>', "processors that the VM will have, for the image's own tables (default: 1)")
+    .action(async (image: string, options: ExportOptions) => {
+      const { exportImage } = require('../../boot/export-file') as typeof import('../../boot/export-file');
+      const { formatSize, parseSize } = require('../../boot/memory-size') as typeof import('../../boot/memory-size');
+      const output = options.output ?? `${basename(image, extname(image))}.elf`;
+      const from = resolve(environment.cwd, image);
+      const to = resolve(environment.cwd, output);
+      if (from === to) throw new IgvmError('BOOT_OPTION', 'output and image are the same file', { file: output });
+      const { fileSize, entry, memoryNeeded, tables } = await exportImage(from, to, {
+        label: image,
+        tables: options.tables,
+        commandLine: options.commandLine,
+        memory: options.memory === undefined ? undefined : parseSize(options.memory),
+        cpus: options.cpus === undefined ? undefined : Number(options.cpus),
+      });
+      const whose = tables === 'vmm' ? "the VMM's" : "the image's";
+      environment.stdout(
+        `${output}: ${fileSize} bytes, PVH entry at 0x${entry.toString(16)}, with ${whose} tables; needs ${formatSize(memoryNeeded)} of memory\n`,
+      );
+    });
+}

@@ -1,0 +1,46 @@
+import { statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { formatPlaced } from '../../errors/igvm-error';
+import type { Compression, InitrdOptions } from '../../initrd/initrd-options';
+import type { CliEnvironment } from '../cli';
+
+/** `nx-igvm initrd FOLDER` */
+export function registerInitrd(program: Command, environment: CliEnvironment): void {
+  const { Option } = require('commander') as typeof import('commander');
+  program
+    .command('initrd')
+    .description('pack a folder into a reproducible initramfs (cpio newc)')
+    .argument('<source>', 'the folder, or an initrd.json that names it with device nodes, links and modes')
+    .option(
+      '-o, --output <file>',
+      'the file to write (default: initrd.cpio, .cpio.gz or .cpio.zst in the current folder)',
+    )
+    .addOption(
+      new Option('--compression <format>', 'default: what initrd.json says, else none').choices([
+        'none',
+        'gzip',
+        'zstd',
+      ]),
+    )
+    .action(async (source: string, options: { output?: string; compression?: Compression }) => {
+      const { INITRD_NAMES, loadInitrd } =
+        require('../../initrd/load-initrd') as typeof import('../../initrd/load-initrd');
+      const { packInitrd } = require('../../initrd/pack-initrd') as typeof import('../../initrd/pack-initrd');
+      const path = resolve(environment.cwd, source);
+      let initrd: Omit<InitrdOptions, 'output'> = { folder: path, compression: 'none' };
+      if (!isFolder(path)) {
+        const { warnings, ...config } = loadInitrd(path, source);
+        for (const { message, where } of warnings) environment.stderr(`warning: ${formatPlaced(message, where)}\n`);
+        initrd = config;
+      }
+      const compression = options.compression ?? initrd.compression;
+      const name = options.output ?? INITRD_NAMES[compression];
+      const output = resolve(environment.cwd, name);
+      const { size, archiveSize, entryCount } = await packInitrd({ ...initrd, compression, output });
+      const unpacked = compression === 'none' ? '' : `, ${archiveSize} before ${compression}`;
+      environment.stdout(`${name}: ${size} bytes${unpacked}, ${entryCount} entries\n`);
+    });
+}
+
+const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;

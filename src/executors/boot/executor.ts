@@ -1,0 +1,47 @@
+import { isAbsolute, resolve } from 'node:path';
+import { type ExecutorContext, logger } from '@nx/devkit';
+import { IgvmError } from '../../errors/igvm-error';
+import type { BootExecutorSchema } from './schema';
+import { vmmArguments } from './vmm-arguments';
+
+/**
+ * Boots an image and ends with its guest. Nx stops a continuous task with SIGTERM, which ends the VM; should this process
+ * be killed outright, the VM ends as well. What the user can put right is logged and fails the task; anything else is a
+ * bug and throws.
+ */
+export default async function bootExecutor(
+  { image, vmmPath, vmmArgs = [], __unparsed__ = [], ...options }: BootExecutorSchema,
+  { root }: Pick<ExecutorContext, 'root'>,
+): Promise<{ success: boolean }> {
+  const { bootImage } = require('../../boot/boot-image') as typeof import('../../boot/boot-image');
+  const { properties } = require('./schema.json') as { properties: object };
+  const { accel, commandLine, cpus, memory, tables, timeout, until, vmm } = options;
+  try {
+    const { failure } = await bootImage({
+      image: resolve(root, image),
+      label: image,
+      vmm,
+      vmmPath: vmmPath === undefined ? undefined : programPath(root, vmmPath),
+      vmmArgs: [...vmmArgs, ...vmmArguments(__unparsed__, new Set(Object.keys(properties)))],
+      accel,
+      memory,
+      cpus,
+      tables,
+      commandLine,
+      until,
+      timeout,
+      stdout: (text) => void process.stdout.write(text),
+      stderr: (text) => void process.stderr.write(text),
+    });
+    if (failure !== undefined) throw failure;
+    return { success: true };
+  } catch (error) {
+    if (!(error instanceof IgvmError)) throw error;
+    logger.error(error.format());
+    return { success: false };
+  }
+}
+
+/** A bare name is looked for in PATH. */
+const programPath = (root: string, path: string): string =>
+  isAbsolute(path) || !/[\\/]/.test(path) ? path : resolve(root, path);
