@@ -1,0 +1,28 @@
+import { encodeCommandLine } from './linux-command-line';
+
+describe('encodeCommandLine', () => {
+  it('is UTF-8 with a NUL', () => {
+    expect([...encodeCommandLine('a=é', 2047, 4096)]).toEqual([0x61, 0x3d, 0xc3, 0xa9, 0]);
+    expect([...encodeCommandLine('', 2047, 4096)]).toEqual([0]);
+  });
+
+  it.each([
+    ['the kernel says', 100, 4096, 100],
+    ['x86 kernels take, where the kernel does not say', undefined, 4096, 2047],
+    ['x86 kernels take, where the kernel says 0', 0, 4096, 2047],
+    ['the memory holds', 10000, 4096, 4095],
+  ])('is as long as %s, and no longer', (_name, kernelLimit, room, limit) => {
+    expect(encodeCommandLine('x'.repeat(limit), kernelLimit, room)).toHaveLength(limit + 1);
+    expect(() => encodeCommandLine('x'.repeat(limit + 1), kernelLimit, room)).toThrow(
+      `command_line has ${limit + 1} bytes, and the kernel takes at most ${limit}`,
+    );
+  });
+
+  it('counts bytes, not characters', () => {
+    expect(() => encodeCommandLine('é'.repeat(51), 100, 4096)).toThrow(/102 bytes/);
+  });
+
+  it('has no NUL inside', () => {
+    expect(() => encodeCommandLine('quiet\0init=/bin/sh', 2047, 4096)).toThrow(/NUL as character 5/);
+  });
+});

@@ -1,0 +1,142 @@
+import { buildIdentityMap, buildPageTablesX64, gibTableCount } from './page-tables-x64';
+
+const GIB = 2 ** 30;
+const MIB = 2 ** 20;
+
+const entry = (tables: Uint8Array, table: number, index: number): bigint =>
+  new DataView(tables.buffer, tables.byteOffset).getBigUint64(table * 4096 + index * 8, true);
+
+/** Walks the tables as the processor does: the physical address and the size of the page, undefined when not mapped. */
+function translate(
+  tables: Uint8Array,
+  gpa: number,
+  address: number,
+  confidential = 0n,
+): { physical: number; pageSize: number } | undefined {
+  let table = 0;
+  for (const [shift, size] of [
+    [39n, 2 ** 39],
+    [30n, GIB],
+    [21n, 2 * MIB],
+    [12n, 4096],
+  ] as const) {
+    const value = entry(tables, table, Number((BigInt(address) >> shift) & 511n));
+    if ((value & 1n) === 0n) return undefined;
+    expect(value & confidential).toBe(confidential);
+    const target = Number(value & 0x000f_ffff_ffff_f000n & ~confidential);
+    if (shift === 12n || (value & 0x80n) !== 0n) return { physical: target + (address % size), pageSize: size };
+    table = (target - gpa) / 4096;
+  }
+  return undefined;
+}
+
+describe('buildIdentityMap', () => {
+  it('maps the first 4 GiB in 2 MiB pages', () => {
+    const tables = buildIdentityMap({ pageTableGpa: 0x3000 });
+    expect(tables).toHaveLength(6 * 4096);
+    for (const address of [0, 4095, 2 * MIB, GIB - 1, GIB, 3 * GIB + 5, 4 * GIB - 1]) {
+      expect(translate(tables, 0x3000, address)).toEqual({ physical: address, pageSize: 2 * MIB });
+    }
+    expect(translate(tables, 0x3000, 4 * GIB)).toBeUndefined();
+    expect(translate(tables, 0x3000, 2 ** 39)).toBeUndefined();
+  });
+
+  it('marks tables present, writable and accessed, and pages dirty and large as well', () => {
+    const tables = buildIdentityMap({ pageTableGpa: 0x3000 });
+    expect(entry(tables, 0, 0)).toBe(0x4023n);
+    expect(entry(tables, 1, 3)).toBe(0x8023n);
+    expect(entry(tables, 2, 0)).toBe(0xe3n);
+    expect(entry(tables, 5, 511)).toBe(0xffe000e3n);
+  });
+
+  it('maps 8 GiB', () => {
+    const tables = buildIdentityMap({ pageTableGpa: 0x3000, gib: 8 });
+    expect(tables).toHaveLength(10 * 4096);
+    expect(translate(tables, 0x3000, 8 * GIB - 1)?.physical).toBe(8 * GIB - 1);
+  });
+
+  it('sets the confidential bit in every entry', () => {
+    const tables = buildIdentityMap({ pageTableGpa: 0x3000, confidentialBit: 51 });
+    expect(translate(tables, 0x3000, 3 * GIB, 1n << 51n)?.physical).toBe(3 * GIB);
+    expect(entry(tables, 0, 0)).toBe(0x4023n | (1n << 51n));
+  });
+
+  it('leaves out the root when biased, and links such tables into another root', () => {
+    const boundary = 1n << 46n;
+    const shared = buildIdentityMap({ pageTableGpa: 0x10000, addressBias: boundary });
+    expect(shared).toHaveLength(5 * 4096);
+    expect(entry(shared, 0, 0)).toBe(0x11023n);
+    expect(entry(shared, 1, 1)).toBe(boundary | 0x200000n | 0xe3n);
+    const tables = buildIdentityMap({ pageTableGpa: 0x3000, pml4Link: { tableGpa: 0x10000, address: boundary } });
+    expect(entry(tables, 0, 128)).toBe(0x10023n);
+  });
+});
+
+describe('buildPageTablesX64', () => {
+  it('maps with the largest pages that fit', () => {
+    const start = GIB - 2 * MIB - 4096;
+    const tables = buildPageTablesX64({ pageTableGpa: 0x5000, ranges: [{ start, end: 2 * GIB + 4096 }] });
+    expect(translate(tables, 0x5000, start)).toEqual({ physical: start, pageSize: 4096 });
+    expect(translate(tables, 0x5000, GIB - 1)).toEqual({ physical: GIB - 1, pageSize: 2 * MIB });
+    expect(translate(tables, 0x5000, GIB)).toEqual({ physical: GIB, pageSize: GIB });
+    expect(translate(tables, 0x5000, 2 * GIB)).toEqual({ physical: 2 * GIB, pageSize: 4096 });
+    expect(translate(tables, 0x5000, start - 1)).toBeUndefined();
+    expect(translate(tables, 0x5000, 2 * GIB + 4096)).toBeUndefined();
+    // Root and its GiBs, then 2 MiB and 4 KiB tables on both sides.
+    expect(tables).toHaveLength(6 * 4096);
+  });
+
+  it('shares tables between ranges, in the order of first need', () => {
+    const tables = buildPageTablesX64({
+      pageTableGpa: 0x5000,
+      ranges: [
+        { start: 2 * MIB, end: 4 * MIB },
+        { start: 128 * MIB, end: 130 * MIB },
+        { start: 4 * GIB - 4096, end: 4 * GIB },
+      ],
+      confidentialBit: 51,
+    });
+    const bit = 1n << 51n;
+    expect([entry(tables, 0, 0), entry(tables, 1, 0), entry(tables, 1, 3), entry(tables, 3, 511)]).toEqual(
+      [0x6023n, 0x7023n, 0x8023n, 0x9023n].map((value) => value | bit),
+    );
+    expect(entry(tables, 4, 511)).toBe(0xfffff063n | bit);
+    expect(translate(tables, 0x5000, 129 * MIB, bit)?.pageSize).toBe(2 * MIB);
+    expect(tables).toHaveLength(5 * 4096);
+  });
+
+  it('maps more than 512 GiB in GiB pages, for lack of larger ones', () => {
+    const tables = buildPageTablesX64({ pageTableGpa: 0x5000, ranges: [{ start: 0, end: 2 ** 39 }] });
+    expect(translate(tables, 0x5000, 2 ** 39 - 1)).toEqual({ physical: 2 ** 39 - 1, pageSize: GIB });
+  });
+
+  it('fails when it takes more tables than allowed', () => {
+    const ranges = Array.from({ length: 19 }, (_, gib) => ({ start: gib * GIB, end: gib * GIB + 2 * MIB }));
+    expect(() => buildPageTablesX64({ pageTableGpa: 0, ranges })).toThrow(/more than 20 page tables/);
+    expect(buildPageTablesX64({ pageTableGpa: 0, ranges: ranges.slice(1) })).toHaveLength(20 * 4096);
+  });
+
+  it('fails for overlapping ranges', () => {
+    const ranges = [
+      { start: 0, end: 4 * MIB },
+      { start: 2 * MIB, end: 6 * MIB },
+    ];
+    expect(() => buildPageTablesX64({ pageTableGpa: 0, ranges })).toThrow(/overlap/);
+  });
+});
+
+describe('gibTableCount', () => {
+  it.each([
+    [0, 512, 1],
+    [GIB - 512, 512, 1],
+    [GIB - 512, 1024, 2],
+    [0, GIB, 1],
+    [0, GIB + 1, 2],
+    [512, 2 * GIB, 3],
+    [GIB / 2, GIB, 2],
+    [GIB, 3 * GIB, 3],
+    [GIB, 0, 1],
+  ])('of %d with %d bytes is %d', (start, size, count) => {
+    expect(gibTableCount(start, size)).toBe(count);
+  });
+});
