@@ -20,6 +20,10 @@ export interface ManifestBuild extends ManifestOverrides {
   strict?: boolean;
   /** Reads the image back and writes it again, to see that both are the same. */
   debugValidation?: boolean;
+  /** Path of an igvmfilegen program that builds the image instead of this package's loader. */
+  loader?: string;
+  /** Takes the messages of that program. */
+  message?: (text: string) => void;
   /** How messages name a path. Default: as given. */
   display?: (path: string) => string;
   /** Told of every warning as it comes up, before the image is built. */
@@ -48,12 +52,17 @@ export async function buildManifest(build: ManifestBuild): Promise<BuildReport> 
     strict: build.strict,
     warn,
   });
+  const otherInputs = [loaded.path, ...(build.resources === undefined ? [] : [resolve(build.resources)])];
+  if (build.loader !== undefined) {
+    const { buildWithExternalLoader } = require('./external-loader') as typeof import('./external-loader');
+    return buildWithExternalLoader({ ...build, loader: build.loader, manifest: loaded.path, resources, otherInputs });
+  }
   return buildImage({
     manifest: loaded.manifest,
     positionOf: (jsonPath) => loaded.positionOf(jsonPath),
     resources,
     output: build.output,
-    otherInputs: [loaded.path, ...(build.resources === undefined ? [] : [resolve(build.resources)])],
+    otherInputs,
     debugValidation: build.debugValidation,
     progress: build.progress,
   });

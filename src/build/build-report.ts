@@ -22,9 +22,9 @@ export interface BuiltMeasurement {
 export interface BuildReport {
   /** The image first. */
   files: BuiltFile[];
-  /** Sizes and page counts of the image. */
-  image: WriteReport;
-  /** Of the guests that have one, in the manifest's order. */
+  /** Sizes and page counts of the image; absent when an external loader wrote it. */
+  image?: WriteReport;
+  /** Of the guests that have one, in the manifest's order; none from an external loader. */
   measurements: BuiltMeasurement[];
   /** What the image leaves to others, one sentence each. */
   notes: string[];
@@ -33,16 +33,22 @@ export interface BuildReport {
 const count = (value: number): string => value.toLocaleString('en-US');
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex').toUpperCase();
 
+function pageLines({ pages, emptyPages, uniquePages, dedupedBytes }: WriteReport): string[] {
+  const stored = count(pages - emptyPages);
+  return [
+    `  pages: ${count(pages)}, of these ${count(emptyPages)} empty and ${stored} with data (${count(uniquePages)} distinct)`,
+    `  deduplicated: ${count(dedupedBytes)} bytes`,
+  ];
+}
+
 /**
  * The report for people: no timings, and paths only as `display` gives them, so that it can be replayed from a cache.
  */
 export function reportText(report: BuildReport, display: (path: string) => string): string {
   const { image, files, measurements, notes } = report;
-  const stored = image.pages - image.emptyPages;
   const lines = [
-    `${files.map(({ path }) => display(path))[0] ?? ''}: ${count(image.fileSize)} bytes`,
-    `  pages: ${count(image.pages)}, of these ${count(image.emptyPages)} empty and ${count(stored)} with data (${count(image.uniquePages)} distinct)`,
-    `  deduplicated: ${count(image.dedupedBytes)} bytes`,
+    `${display(files[0]?.path ?? '')}: ${count(files[0]?.size ?? 0)} bytes`,
+    ...(image === undefined ? [] : pageLines(image)),
     ...measurements.map(({ platform, digest }) => `  ${platform} launch digest: ${hex(digest)}`),
     ...notes.map((note) => `  note: ${note}`),
     '  files:',

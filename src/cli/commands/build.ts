@@ -10,6 +10,7 @@ interface BuildOptions {
   debugValidation?: boolean;
   disableSecureAvic?: boolean;
   confidentialDebug?: boolean;
+  loader?: string;
 }
 
 /** `nx-igvm build MANIFEST` */
@@ -24,6 +25,7 @@ export function registerBuild(program: Command, environment: CliEnvironment): vo
     .option('--debug-validation', 'read the image back and compare')
     .option('--disable-secure-avic', 'build SNP guests without secure AVIC')
     .option('--confidential-debug', 'have OpenHCL trust diagnostics by the host; measured; for development only')
+    .option('--loader <program>', 'have this igvmfilegen program build the image')
     .action(async (manifest: string, options: BuildOptions) => {
       const { cwd } = environment;
       const { imageNameInWorkspace } =
@@ -35,6 +37,8 @@ export function registerBuild(program: Command, environment: CliEnvironment): vo
         manifest: resolve(cwd, manifest),
         resources: options.resources === undefined ? undefined : resolve(cwd, options.resources),
         output: resolve(cwd, options.output ?? `${imageNameInWorkspace(slashes(resolve(cwd, manifest)))}.igvm`),
+        loader: options.loader === undefined ? undefined : resolve(cwd, options.loader),
+        message: environment.stderr,
         display,
       });
       environment.stdout(reportText(report, display));
@@ -44,4 +48,4 @@ export function registerBuild(program: Command, environment: CliEnvironment): vo
 const slashes = (path: string): string => path.split(sep).join('/');
 
 /** Paths below the current folder are named from there; others as they are. */
-const shorter = (fromHere: string, absolute: string): string => (fromHere.startsWith('..') ? absolute : fromHere);
+const shorter = (fromHere: string, absolute: string): string => (fromHere.split(sep)[0] === '..' ? absolute : fromHere);

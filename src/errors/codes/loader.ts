@@ -34,4 +34,8 @@ export const LOADER_CODES = {
     cause: 'The image asks for an isolation option that its kind of guest cannot run with.',
     cure: 'Change the isolation option that the message names.',
   },
+  EXTERNAL_LOADER_FAILED: {
+    cause: 'The igvmfilegen program given as loader could not be started, failed, or wrote no image.',
+    cure: 'Read its messages above; check the path of the loader, or leave the option out.',
+  },
 } as const satisfies Record<string, ErrorInfo>;

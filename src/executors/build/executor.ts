@@ -1,11 +1,11 @@
-import { dirname, join, relative, resolve, sep } from 'node:path';
+import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { type ExecutorContext, logger } from '@nx/devkit';
 import { formatPlaced, IgvmError } from '../../errors/igvm-error';
 import type { BuildExecutorSchema } from './schema';
 
 /** Builds an image. What the user can put right is logged and fails the task; anything else is a bug and throws. */
 export default async function buildExecutor(
-  { outputPath, manifest, resources, ...options }: BuildExecutorSchema,
+  { outputPath, manifest, resources, loader, ...options }: BuildExecutorSchema,
   context: ExecutorContext,
 ): Promise<{ success: boolean }> {
   const { buildManifest, imageNameInWorkspace, reportText } = require('../../api') as typeof import('../../api');
@@ -25,6 +25,8 @@ export default async function buildExecutor(
         `${imageNameInWorkspace(manifestPath)}.igvm`,
       ),
       workspaceRoot: root,
+      loader: loader === undefined ? undefined : resolve(root, loader),
+      message: (text) => void process.stderr.write(text),
       display,
       warn: ({ message, where }) => logger.warn(formatPlaced(message, where)),
     });
@@ -40,5 +42,6 @@ export default async function buildExecutor(
 /** A path as messages and outputs name it: from the workspace on, with `/`; absolute only outside of it. */
 function inWorkspace(root: string, path: string): string {
   const inside = relative(root, path);
-  return inside.startsWith('..') ? path : inside.split(sep).join('/');
+  const steps = inside.split(sep);
+  return steps[0] === '..' || isAbsolute(inside) ? path : steps.join('/');
 }

@@ -7,4 +7,5 @@ export interface BuildExecutorSchema {
   disableSecureAvic?: boolean;
   confidentialDebug?: boolean;
   strict?: boolean;
+  loader?: string;
 }

@@ -1,0 +1,91 @@
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { IgvmError } from '../errors/igvm-error';
+import { buildManifest } from './build-manifest';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'nx-igvm-external-'));
+  const guest = { guest_svn: 1, max_vtl: 0, isolation_type: 'none', image: { uefi: { config_type: 'none' } } };
+  writeFileSync(join(folder, 'firmware.fd'), 'firmware');
+  writeFileSync(
+    join(folder, 'igvm.json'),
+    JSON.stringify({ guest_arch: 'x64', guest_configs: [guest], resources: { uefi: 'firmware.fd' } }),
+  );
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A program in igvmfilegen's place; `body` sees `args` by name. */
+function program(body: string): string {
+  const path = join(folder, 'loader');
+  writeFileSync(
+    path,
+    `#!${process.execPath}
+const fs = require('node:fs');
+const words = process.argv.slice(3);
+const args = { resources: '', output: '', manifest: '', flags: [] };
+while (words.length > 0) {
+  const word = words.shift();
+  if (['--manifest', '--resources', '--output'].includes(word)) args[word.slice(2)] = words.shift();
+  else args.flags.push(word);
+}
+${body}
+`,
+  );
+  chmodSync(path, 0o755);
+  return path;
+}
+
+const build = (loader: string, more: object = {}) =>
+  buildManifest({ manifest: join(folder, 'igvm.json'), output: join(folder, 'out', 'a.igvm'), loader, ...more });
+
+async function failureOf(promise: Promise<unknown>): Promise<IgvmError> {
+  try {
+    await promise;
+  } catch (error) {
+    if (error instanceof IgvmError) return error;
+    throw error;
+  }
+  throw new Error('nothing was thrown');
+}
+
+const describeOnPosix = process.platform === 'win32' ? describe.skip : describe;
+
+describeOnPosix('a build by an external loader', () => {
+  it('takes what the program wrote, and passes its messages on', async () => {
+    const loader = program(`
+      fs.writeFileSync(args.output, fs.readFileSync(JSON.parse(fs.readFileSync(args.resources)).resources.uefi));
+      fs.writeFileSync(args.output + '.map', args.flags.join(' '));
+      fs.writeFileSync(args.output.replace(/[.]igvm$/, '-vbs.json'), fs.readFileSync(args.manifest));
+      console.error('hello');`);
+    let messages = '';
+    const report = await build(loader, { message: (text: string) => void (messages += text), confidentialDebug: true });
+    expect(messages).toBe('hello\n');
+    expect(report.files.map(({ kind, path }) => [kind, path.slice(folder.length)])).toEqual([
+      ['image', '/out/a.igvm'],
+      ['identity', '/out/a-vbs.json'],
+      ['map', '/out/a.igvm.map'],
+    ]);
+    expect(readFileSync(join(folder, 'out/a.igvm'), 'utf8')).toBe('firmware');
+    expect(readFileSync(join(folder, 'out/a.igvm.map'), 'utf8')).toBe('--confidential-debug');
+    expect(readFileSync(join(folder, 'out/a-vbs.json'))).toEqual(readFileSync(join(folder, 'igvm.json')));
+  });
+
+  it.each([
+    ['fails', 'fs.writeFileSync(args.output, "half"); process.exit(3);', /exit code 3/],
+    ['is killed', 'process.kill(process.pid, "SIGKILL"); setTimeout(() => {}, 10000);', /SIGKILL/],
+    ['writes nothing', '', /without writing an image/],
+  ])('leaves nothing behind when the program %s', async (_what, body, message) => {
+    const error = await failureOf(build(program(body)));
+    expect(error.code).toBe('EXTERNAL_LOADER_FAILED');
+    expect(error.message).toMatch(message);
+    expect(readdirSync(folder).sort()).toEqual(['firmware.fd', 'igvm.json', 'loader']);
+  });
+
+  it('says so when there is no such program', async () => {
+    const error = await failureOf(build(join(folder, 'missing')));
+    expect(error.code).toBe('EXTERNAL_LOADER_FAILED');
+    expect(error.where.file).toBe(join(folder, 'missing'));
+  });
+});

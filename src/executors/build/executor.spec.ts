@@ -1,0 +1,94 @@
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type ExecutorContext, logger } from '@nx/devkit';
+import { imageFileNames } from '../../manifest/image-files';
+import buildExecutor from './executor';
+
+let root: string;
+let logged: { info: string; warn: string; error: string };
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'nx-igvm-executor-'));
+  logged = { info: '', warn: '', error: '' };
+  for (const level of ['info', 'warn', 'error'] as const) {
+    jest.spyOn(logger, level).mockImplementation((text: unknown) => void (logged[level] += `${String(text)}\n`));
+  }
+});
+afterEach(() => {
+  jest.restoreAllMocks();
+  rmSync(root, { recursive: true, force: true });
+});
+
+const context = (): ExecutorContext => ({
+  root,
+  cwd: '/',
+  isVerbose: false,
+  projectName: 'image',
+  projectsConfigurations: { version: 2, projects: {} },
+  nxJsonConfiguration: {},
+  projectGraph: { nodes: {}, dependencies: {} },
+});
+
+const isolations = {
+  vbs: { vbs: { enable_debug: false } },
+  snp: {
+    snp: { shared_gpa_boundary_bits: 46, policy: 196639, enable_debug: false, injection_type: 'normal' },
+  },
+  tdx: { tdx: { enable_debug: false, sept_ve_disable: true } },
+};
+
+function writeManifest(extra: object = {}, types: (keyof typeof isolations)[] = ['vbs', 'snp', 'tdx']): object {
+  const manifest = {
+    guest_arch: 'x64',
+    guest_configs: types.map((type) => ({
+      guest_svn: 1,
+      max_vtl: 2,
+      isolation_type: isolations[type],
+      image: 'none',
+    })),
+    ...extra,
+  };
+  mkdirSync(join(root, 'apps/guest'), { recursive: true });
+  writeFileSync(join(root, 'apps/guest/igvm.json'), JSON.stringify(manifest));
+  return manifest;
+}
+
+describe('nx-igvm:build', () => {
+  it('writes exactly the files that inference declares, to dist and the folder of the manifest', async () => {
+    const manifest = writeManifest();
+    expect(await buildExecutor({ manifest: 'apps/guest/igvm.json' }, context())).toEqual({ success: true });
+    expect(readdirSync(join(root, 'dist/apps/guest')).sort()).toEqual(imageFileNames('guest', manifest).sort());
+  });
+
+  it('reports without absolute paths', async () => {
+    writeManifest();
+    await buildExecutor({ manifest: 'apps/guest/igvm.json', outputPath: 'out' }, context());
+    expect(logged.info).toMatch(/^out\/guest\.igvm: [\d,]+ bytes\n/);
+    expect(logged.info).toContain('out/guest-snp.idblock (96 bytes)');
+    expect(logged.info).not.toContain(root);
+  });
+
+  it('names unknown keys in a warning, and refuses them when strict', async () => {
+    writeManifest({ guest_archs: 1 });
+    const options = { manifest: 'apps/guest/igvm.json', outputPath: 'out' };
+    expect(await buildExecutor(options, context())).toEqual({ success: true });
+    expect(logged.warn).toMatch(/^apps\/guest\/igvm\.json:1:\d+: .*guest_archs/);
+    expect(await buildExecutor({ ...options, strict: true }, context())).toEqual({ success: false });
+  });
+
+  it("logs a user's mistake, fails, and writes nothing", async () => {
+    writeManifest({}, ['vbs', 'vbs']);
+    expect(await buildExecutor({ manifest: 'apps/guest/igvm.json' }, context())).toEqual({ success: false });
+    expect(logged.error).toMatch(/^apps\/guest\/igvm\.json:1:\d+: .*\[MANIFEST_CONFLICT\]/);
+    expect(readdirSync(root)).toEqual(['apps']);
+  });
+
+  it('refuses the output of a project that does not exist', async () => {
+    const guest = { guest_svn: 1, max_vtl: 0, isolation_type: 'none', image: { uefi: { config_type: 'none' } } };
+    const resources = { uefi: { project: 'firmware', target: 'build', path: 'dist/firmware.fd' } };
+    writeManifest({ guest_configs: [guest], resources });
+    expect(await buildExecutor({ manifest: 'apps/guest/igvm.json' }, context())).toEqual({ success: false });
+    expect(logged.error).toContain('[NX_TARGET_UNKNOWN]');
+  });
+});
