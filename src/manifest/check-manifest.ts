@@ -104,8 +104,8 @@ function checkLinux(guest: GuestConfig, manifest: Manifest): Finding[] {
     const instead = isolation === 'snp' ? '"snp_linux_direct" or "openhcl" with "linux"' : '"openhcl" with "linux"';
     findings.push([['image', 'linux'], `"linux" does not run under ${isolation}; use ${instead}`]);
   }
-  // Such a guest is written in format V2 for platform NATIVE, and V1 and V2 don't merge.
-  if (manifest.guest_arch === 'x64' && isolation === 'none' && manifest.guest_configs.length > 1) {
+  // Such a guest is written in format V2, and V1 and V2 don't merge.
+  if (platformOf(guest, manifest) === 'NATIVE' && manifest.guest_configs.length > 1) {
     findings.push([['image', 'linux'], '"linux" without isolation must be the only guest of its manifest']);
   }
   return findings;
@@ -173,7 +173,8 @@ function platformOf(guest: GuestConfig, manifest: Manifest): string {
   if (isolation === 'snp') return 'SEV-SNP';
   if (isolation === 'tdx') return 'TDX';
   // Without isolation a guest runs on the platform of VBS, except for a Linux kernel started directly on x64.
-  return isolation === 'none' && tagOf(guest.image) === 'linux' && manifest.guest_arch === 'x64' ? 'NATIVE' : 'VBS';
+  const startsLinux = tagOf(guest.image) === 'linux' && guest.max_vtl === 0;
+  return isolation === 'none' && startsLinux && manifest.guest_arch === 'x64' ? 'NATIVE' : 'VBS';
 }
 
 function checkPlatforms(manifest: Manifest): Finding[][] {
