@@ -76,11 +76,17 @@ export const runOf = (
   };
 };
 
+const HV_X64_REGISTER_RIP = 0x00020010;
+
 /** A VBS context of so many registers. */
 export function vbsContext(vtl: number, registers = 1): Uint8Array {
   const data = new Uint8Array(4 + 32 * registers);
-  new DataView(data.buffer).setUint32(0, registers, true);
-  for (let index = 0; index < registers; index++) data[4 + 32 * index] = vtl;
+  const view = new DataView(data.buffer);
+  view.setUint32(0, registers, true);
+  for (let index = 0; index < registers; index++) {
+    view.setUint8(4 + 32 * index, vtl);
+    view.setUint32(4 + 32 * index + 1, HV_X64_REGISTER_RIP, true);
+  }
   return data;
 }
 
@@ -178,7 +184,7 @@ const anyContext = (platform: PlatformHeader): fc.Arbitrary<Directive> => {
   return fc.tuple(gpaOf(), fc.nat(0xffff), bytesOfSize(200)).map(([gpa, vpIndex, registers]) => {
     const data = new Uint8Array(PAGE_SIZE);
     data.set(registers);
-    return { type: 'vpContext', format, gpa, compatibilityMask, vpIndex, data };
+    return { type: 'vpContext', format, gpa: format === 'snp' ? gpa : 0, compatibilityMask, vpIndex, data };
   });
 };
 

@@ -116,7 +116,8 @@ function readVariableHeaders(headers: HeaderWindow, file: IgvmFile, data: FileDa
     runs.finish();
     const section = SECTIONS.findIndex((name) => name === sectionOf(headerType));
     if (section === -1) throw malformed(`header type 0x${headerType.toString(16)} belongs to no section`);
-    if (section < current) throw malformed(`a ${SECTIONS[section]} header follows one of a later section`);
+    if (section < current)
+      throw malformed(`a header of the ${SECTIONS[section]} section follows one of a later section`);
     current = section;
     readHeader(header, section, file, data);
   }
@@ -183,10 +184,11 @@ class FileData implements FileDataReader {
     const place = `${offset} ${size}`;
     let data = this.contexts.get(place);
     if (data === undefined) {
+      const region = this.region(offset, size);
       // Contexts that overlap without being the same would make a small file a large allocation.
       this.contextBytes += size;
       if (this.contextBytes > this.source.size) throw malformed('VP contexts overlap');
-      data = readAll(this.region(offset, size), size);
+      data = readAll(region, size);
       this.contexts.set(place, data);
     }
     return data;

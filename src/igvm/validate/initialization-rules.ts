@@ -7,7 +7,7 @@ import {
   PLATFORM_TYPE,
   type RelocatableRegionHeader,
 } from '../model';
-import { bitsOf, MOST_VTL, multipleOf, pageAligned, type Rule } from './rule';
+import { MOST_VTL, multipleOf, pageAligned, type Rule } from './rule';
 
 /** A VP whose registers a loader must change; it needs a VP context. */
 export interface UsedVp {
@@ -131,14 +131,15 @@ export const INITIALIZATION_RULES: { readonly [T in InitializationHeader['type']
 
 /** A region that begins inside another of the same platform; one sweep, as a hostile file may have a million. */
 export function overlappingRegion({ regions }: InitializationState): Region | undefined {
-  const endOfBit = new Map<number, number>();
+  const endOfBit = new Float64Array(32);
   return [...regions]
     .sort((a, b) => a.start - b.start)
     .find(({ compatibilityMask, start, end }) => {
       let overlaps = false;
-      for (const bit of bitsOf(compatibilityMask)) {
-        overlaps ||= (endOfBit.get(bit) ?? 0) > start;
-        endOfBit.set(bit, end);
+      for (let bit = 0; bit < 32; bit++) {
+        if (((compatibilityMask >>> bit) & 1) === 0) continue;
+        overlaps ||= (endOfBit[bit] as number) > start;
+        endOfBit[bit] = end;
       }
       return overlaps;
     });

@@ -1,0 +1,240 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type ByteSource, bytesSource, readAll } from '../memory/byte-source';
+import { PAGE_SIZE } from '../memory/page';
+import { fileOf, hashes, patternPage, runOf, vbsContext, written } from './igvm-file.fixture';
+import type { Directive, IgvmFile } from './model';
+import { readIgvm } from './read-igvm';
+
+const golden = (name: string): Uint8Array => new Uint8Array(readFileSync(join(__dirname, 'fixtures', name)));
+const read = (bytes: Uint8Array): IgvmFile => readIgvm(bytesSource(bytes), hashes);
+
+/** The file with some bytes changed and, as its author would see to it, a right checksum. */
+function changed(bytes: Uint8Array, ...changes: [at: number, value: number][]): Uint8Array {
+  const copy = bytes.slice();
+  const view = new DataView(copy.buffer);
+  for (const [at, value] of changes) view.setUint32(at, value, true);
+  const start = view.getUint32(8, true);
+  const end = Math.min(start + view.getUint32(12, true), copy.length);
+  view.setUint32(20, 0, true);
+  view.setUint32(20, hashes.crc32(copy.subarray(start, end), hashes.crc32(copy.subarray(0, start))), true);
+  return copy;
+}
+
+describe('readIgvm', () => {
+  it('finds what the igvm crate has written', () => {
+    const { version, arch, platforms, initializations, directives } = read(golden('every-header-x64.igvm'));
+    expect({ version, arch }).toEqual({ version: 2, arch: 'x64' });
+    expect(platforms.map(({ platformType, sharedGpaBoundary }) => [platformType, sharedGpaBoundary])).toEqual([
+      [1, 0n],
+      [2, 1n << 39n],
+      [3, 1n << 47n],
+      [0, 0n],
+      [4, 0n],
+      [5, 0n],
+    ]);
+    expect(initializations.slice(0, 3)).toEqual([
+      { type: 'guestPolicy', policy: 0xffff_ffff_0003_0000n, compatibilityMask: 2 },
+      {
+        type: 'relocatableRegion',
+        compatibilityMask: 1,
+        vpIndex: 0,
+        vtl: 2,
+        isVtl2: true,
+        applyPc: true,
+        applyGdtr: true,
+        relocationAlignment: 0x200000,
+        gpa: 0x8000000,
+        size: 0x400000,
+        minimumGpa: 0x200000,
+        maximumGpa: 0x40000000000,
+      },
+      {
+        type: 'pageTableRelocation',
+        compatibilityMask: 1,
+        vpIndex: 0,
+        vtl: 2,
+        gpa: 0x9000000,
+        size: 0x20000,
+        usedSize: 0x5000,
+      },
+    ]);
+    const texts = initializations.map((header) =>
+      'content' in header ? [header.type, Buffer.from(readAll(header.content, 100)).toString()] : [],
+    );
+    expect(texts.slice(3)).toEqual([
+      ['corimDocument', 'a corim document'],
+      ['corimDocument', 'another document!'],
+      ['corimSignature', 'a signature'],
+    ]);
+    const ofType = <T extends Directive['type']>(type: T): Extract<Directive, { type: T }>[] =>
+      directives.filter((directive): directive is Extract<Directive, { type: T }> => directive.type === type);
+    expect(ofType('parameter').map(({ kind, index, byteOffset }) => `${kind} ${index} ${byteOffset}`)).toEqual([
+      'vpCount 0 0',
+      'environmentInfo 0 4',
+      'srat 1 0',
+      'madt 1 256',
+      'slit 1 512',
+      'pptt 1 768',
+      'mmioRanges 0 64',
+      'memoryMap 0 128',
+      'commandLine 7 0',
+      'deviceTree 7 4096',
+    ]);
+    expect(ofType('requiredMemory')[0]).toEqual({
+      type: 'requiredMemory',
+      gpa: 0x100000,
+      compatibilityMask: 3,
+      size: 0xfffff000,
+      vtl2Protectable: true,
+    });
+    expect(ofType('vpContext').map(({ format, gpa, vpIndex, data }) => [format, gpa, vpIndex, data.length])).toEqual([
+      ['snp', 0xfffff000, 0, PAGE_SIZE],
+      ['snp', 0xfffff000, 1, PAGE_SIZE],
+      ['native', 0, 0, PAGE_SIZE],
+      ['native', 0, 3, PAGE_SIZE],
+      ['vbs', 0, 0, 4 + 3 * 32],
+    ]);
+    expect(ofType('snpIdBlock')).toMatchObject([
+      { authorKeyEnabled: true, guestSvn: 5, authorPublicKey: { curve: 2, qx: new Uint8Array(72).fill(10) } },
+    ]);
+    expect(ofType('vbsMeasurement')).toMatchObject([
+      { policyFlags: 5, bootMeasurementDigest: new Uint8Array(64).fill(6), publicKey: new Uint8Array(512).fill(8) },
+    ]);
+    expect(ofType('errorRange')).toEqual([{ type: 'errorRange', gpa: 0x5000, compatibilityMask: 1, size: 0x1000 }]);
+    expect(read(golden('every-header-aarch64.igvm')).initializations).toEqual([
+      {
+        type: 'ccaPolicy',
+        compatibilityMask: 2,
+        attributesRequiredZeroes: 1n,
+        attributesRequiredOnes: 2n,
+        hashAlgorithm: 1,
+        lfaPolicy: 1,
+      },
+    ]);
+  });
+
+  it('makes runs of pages that follow each other in the guest and in the file', async () => {
+    const content = new Uint8Array(600 * PAGE_SIZE);
+    for (let page = 0; page < 200; page++) content.set(patternPage(page + 1), page * PAGE_SIZE);
+    const file = fileOf([runOf(0, content, { pageCount: 700 }), runOf(2 ** 30, content.subarray(0, 100 * PAGE_SIZE))]);
+    const runs = read((await written(file)).bytes).directives.map(
+      (run) => run.type === 'pageData' && [run.gpa, run.pageCount, run.content.size],
+    );
+    expect(runs.slice(0, 2)).toEqual([
+      [0, 201, 201 * PAGE_SIZE],
+      [201 * PAGE_SIZE, 1, PAGE_SIZE],
+    ]);
+    expect(runs.slice(-2)).toEqual([
+      [600 * PAGE_SIZE, 100, 0],
+      [2 ** 30, 100, 100 * PAGE_SIZE],
+    ]);
+  });
+
+  it('reads no page data', () => {
+    const bytes = golden('every-header-x64.igvm');
+    const view = new DataView(bytes.buffer);
+    const headersEnd = view.getUint32(8, true) + view.getUint32(12, true);
+    const contexts: number[] = [];
+    const source: ByteSource = {
+      size: bytes.length,
+      read(offset, target) {
+        if (offset >= headersEnd) contexts.push(target.length);
+        target.set(bytes.subarray(offset, offset + target.length));
+      },
+    };
+    readIgvm(source, hashes);
+    expect(contexts).toEqual([PAGE_SIZE, PAGE_SIZE, 4, 100]);
+  });
+
+  it('keeps a version string and optional headers that it does not know', async () => {
+    const file = fileOf([{ type: 'unknown', headerType: 0x8000_03ff, data: Uint8Array.of(1, 2, 3) }], {
+      initializations: [
+        { type: 'versionString', value: '1.0 – ü' },
+        { type: 'unknown', headerType: 0x8000_01ff, data: new Uint8Array(0) },
+      ],
+    });
+    expect(read((await written(file)).bytes)).toEqual(file);
+  });
+
+  it('reads variable headers that are larger than its window', async () => {
+    const file = fileOf([{ type: 'unknown', headerType: 0x8000_03ff, data: new Uint8Array(600_000).fill(1) }], {
+      initializations: [{ type: 'versionString', value: 'x'.repeat(300_000) }],
+    });
+    const back = read((await written(file)).bytes);
+    expect(back.initializations).toEqual(file.initializations);
+    expect(back.directives).toMatchObject([{ data: { length: 600_000 } }]);
+  });
+
+  describe('refuses', () => {
+    /** One platform, one VP context, one page: 24 + 24 + 32 + 32 bytes of headers. */
+    const file = fileOf([
+      { type: 'vpContext', format: 'vbs', gpa: 0, compatibilityMask: 1, vpIndex: 0, data: vbsContext(2) },
+      runOf(0x1000, patternPage(1)),
+    ]);
+    const PLATFORM = 24;
+    const CONTEXT = 48;
+    const PAGE = 80;
+    const DATA = 112;
+    let bytes: Uint8Array;
+    beforeAll(async () => void ({ bytes } = await written(file)));
+
+    const cases: [what: string, code: string, change: () => Uint8Array, offset: number][] = [
+      ['an empty file', 'IGVM_MALFORMED', () => new Uint8Array(0), 0],
+      ['another magic', 'IGVM_MALFORMED', () => changed(bytes, [0, 0x464c457f]), 0],
+      ['a cut fixed header', 'IGVM_MALFORMED', () => bytes.subarray(0, 20), 0],
+      ['a cut fixed header of version 2', 'IGVM_MALFORMED', () => changed(bytes, [4, 2]).subarray(0, 30), 0],
+      ['another version', 'IGVM_UNSUPPORTED', () => changed(bytes, [4, 3]), 4],
+      ['a file that is cut', 'IGVM_MALFORMED', () => bytes.subarray(0, 200), 16],
+      ['headers within the fixed header', 'IGVM_MALFORMED', () => changed(bytes, [8, 16]), 8],
+      ['headers at an odd offset', 'IGVM_MALFORMED', () => changed(bytes, [8, 28]), 8],
+      ['headers beyond the file', 'IGVM_MALFORMED', () => changed(bytes, [12, 0xffff_ffff]), 12],
+      ['a wrong checksum', 'IGVM_MALFORMED', () => Object.assign(bytes.slice(), { [PAGE + 8]: 1 }), 20],
+      ['an unknown header', 'IGVM_UNSUPPORTED', () => changed(bytes, [PAGE, 0x314]), PAGE],
+      ['a known header marked as optional', 'IGVM_UNSUPPORTED', () => changed(bytes, [PAGE, 0x8000_0305]), PAGE],
+      ['a header of no section', 'IGVM_MALFORMED', () => changed(bytes, [PAGE, 0x250]), PAGE],
+      ['sections out of order', 'IGVM_MALFORMED', () => changed(bytes, [PAGE, 0x101], [PAGE + 4, 16]), PAGE],
+      ['a header with another length', 'IGVM_MALFORMED', () => changed(bytes, [PLATFORM + 4, 15]), PLATFORM],
+      ['a header beyond the headers', 'IGVM_MALFORMED', () => changed(bytes, [PAGE + 4, 32]), PAGE],
+      ['a header of 4 GiB', 'IGVM_MALFORMED', () => changed(bytes, [PAGE + 4, 0xffff_ffff]), PAGE],
+      ['padding that is not zero', 'IGVM_MALFORMED', () => changed(bytes, [CONTEXT + 28, 1]), CONTEXT],
+      ['a reserved field that is not zero', 'IGVM_MALFORMED', () => changed(bytes, [PAGE + 28, 1 << 16]), PAGE],
+      ['a GPA beyond 2^53', 'IGVM_MALFORMED', () => changed(bytes, [PAGE + 12, 1 << 21]), PAGE],
+      ['page data within the headers', 'IGVM_MALFORMED', () => changed(bytes, [PAGE + 20, 8]), DATA],
+      ['page data beyond the file', 'IGVM_MALFORMED', () => changed(bytes, [PAGE + 20, DATA + 40]), DATA],
+      ['a context beyond the file', 'IGVM_MALFORMED', () => changed(bytes, [CONTEXT + 20, bytes.length - 3]), CONTEXT],
+      ['a context of nobody', 'IGVM_MALFORMED', () => changed(bytes, [CONTEXT + 16, 2]), CONTEXT],
+      ['registers without number', 'IGVM_MALFORMED', () => changed(bytes, [DATA, 0xffff_ffff]), CONTEXT],
+      ['registers beyond the file', 'IGVM_MALFORMED', () => changed(bytes, [DATA, 1000]), CONTEXT],
+    ];
+    it.each(cases)('%s', (_what, code, change, offset) => {
+      expect(() => read(change())).toThrow(expect.objectContaining({ code, where: { offset } }));
+    });
+
+    it('what contradicts the rules, unless it is only to be looked at', () => {
+      const unaligned = changed(bytes, [PAGE + 8, 0x1001]);
+      expect(() => read(unaligned)).toThrow(expect.objectContaining({ code: 'IGVM_INVALID' }));
+      expect(readIgvm(bytesSource(unaligned), { ...hashes, validate: false }).directives[1]).toMatchObject({
+        gpa: 0x1001,
+      });
+    });
+
+    it('contexts that overlap, and thus allocations larger than the file', async () => {
+      const many = fileOf(Array.from({ length: 200 }, () => file.directives[0] as Directive));
+      const small = (await written(many)).bytes;
+      const start = small.length - vbsContext(2).length;
+      const contexts = Array.from({ length: 200 }, (_, index): [number, number] => [
+        48 + 32 * index + 20,
+        start - index * 8,
+      ]);
+      expect(() => read(changed(small, [start, 1], ...contexts))).toThrow(
+        expect.objectContaining({ code: 'IGVM_MALFORMED' }),
+      );
+    });
+
+    it('a version string that is not text', async () => {
+      const label = (await written(fileOf([], { initializations: [{ type: 'versionString', value: 'four' }] }))).bytes;
+      expect(() => read(changed(label, [56, 0xffff_ffff]))).toThrow('the version string is not UTF-8');
+    });
+  });
+});

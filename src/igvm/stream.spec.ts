@@ -1,0 +1,163 @@
+import { setTimeout } from 'node:timers/promises';
+import { bytesSource } from '../memory/byte-source';
+import { PAGE_SIZE } from '../memory/page';
+import { patternPage, runOf } from './igvm-file.fixture';
+import type { Directive } from './model';
+import { type DirectiveObserver, streamDirectives } from './stream';
+
+const MIB_PAGES = 256;
+
+/** A run of pages whose first byte is their number, from `first` on. */
+const numbered = (gpa: number, count: number, first = 0): Directive => {
+  const bytes = new Uint8Array(count * PAGE_SIZE);
+  for (let page = 0; page < count; page++) bytes[page * PAGE_SIZE] = first + page;
+  return runOf(gpa, bytes);
+};
+const required: Directive = {
+  type: 'requiredMemory',
+  gpa: 0,
+  compatibilityMask: 1,
+  size: 4096,
+  vtl2Protectable: false,
+};
+
+describe('streamDirectives', () => {
+  it('shows directives and pages in file order, in chunks, padded, with empty pages apart', async () => {
+    const seen: unknown[] = [];
+    const partial = runOf(0x5000, patternPage(1).subarray(0, 10), { pageCount: 3 });
+    await streamDirectives(
+      { directives: [numbered(0, MIB_PAGES + 2), required, partial, runOf(0x9000, new Uint8Array(0))] },
+      [
+        {
+          directive: ({ type }) => void seen.push(type),
+          pages: (run, first, count, bytes) =>
+            void seen.push([run.gpa, first, count, bytes && [bytes.length, bytes[0]]]),
+        },
+        {
+          pages: (run, first, _, bytes) => {
+            if (run === partial && first === 0) seen.push(bytes?.slice(8, 12));
+          },
+        },
+      ],
+    );
+    expect(seen).toEqual([
+      [0, 0, MIB_PAGES, [MIB_PAGES * PAGE_SIZE, 0]],
+      [0, MIB_PAGES, 2, [2 * PAGE_SIZE, 0]],
+      'requiredMemory',
+      [0x5000, 0, 1, [PAGE_SIZE, 131]],
+      Uint8Array.of(...patternPage(1).subarray(8, 10), 0, 0),
+      [0x5000, 1, 2, undefined],
+      [0x9000, 0, 1, undefined],
+    ]);
+  });
+
+  it('calls an observer again only when its promise has settled, and keeps the bytes until then', async () => {
+    const events: string[] = [];
+    let isBusy = false;
+    const slow: DirectiveObserver = {
+      async directive() {
+        expect(isBusy).toBe(false);
+        events.push('directive');
+      },
+      async pages(_run, first, _count, bytes) {
+        expect(isBusy).toBe(false);
+        isBusy = true;
+        const before = bytes?.[0];
+        await setTimeout(2);
+        expect(bytes?.[0]).toBe(before);
+        isBusy = false;
+        events.push(`pages ${first}`);
+      },
+    };
+    const directives = Array.from({ length: 10 }, (_, index) => [numbered(index * 2 ** 20, 2, index), required]).flat();
+    await streamDirectives({ directives }, [slow, { pages: () => undefined }]);
+    expect(events).toEqual(directives.map((directive) => (directive === required ? 'directive' : 'pages 0')));
+  });
+
+  it('lets an observer whose pages overlap go on, but not past a directive that it is busy with', async () => {
+    const events: string[] = [];
+    const writer: DirectiveObserver = {
+      pagesOverlap: true,
+      async directive() {
+        events.push('directive begins');
+        await setTimeout(2);
+        events.push('directive ends');
+      },
+      pages(run) {
+        events.push(`pages ${run.gpa}`);
+        return setTimeout(5).then(() => void events.push('written'));
+      },
+    };
+    await streamDirectives({ directives: [numbered(0, 1), numbered(1, 1), required, numbered(2, 1)] }, [writer]);
+    expect(events.slice(0, 5)).toEqual(['pages 0', 'pages 1', 'directive begins', 'directive ends', 'pages 2']);
+    expect(events).toHaveLength(8);
+  });
+
+  it('makes a content ready when everything before it has been seen', async () => {
+    const events: string[] = [];
+    const late = { ...bytesSource(patternPage(1)), ready: async () => void events.push('ready') };
+    await streamDirectives({ directives: [numbered(0, 3), runOf(0x10000, late)] }, [
+      {
+        pages: async (run) => {
+          await setTimeout(2);
+          events.push(`seen ${run.gpa}`);
+        },
+      },
+    ]);
+    expect(events).toEqual(['seen 0', 'ready', 'seen 65536']);
+  });
+
+  const failing: [when: string, observer: DirectiveObserver][] = [
+    [
+      'at once',
+      {
+        pages: () => {
+          throw new Error('broken');
+        },
+      },
+    ],
+    [
+      'later',
+      {
+        pages: async () => {
+          await setTimeout(1);
+          throw new Error('broken');
+        },
+      },
+    ],
+    [
+      'in a directive',
+      {
+        directive: async () => {
+          throw new Error('broken');
+        },
+      },
+    ],
+  ];
+  it.each(failing)('fails with an observer that fails %s, when all others are done', async (_when, observer) => {
+    let pending = 0;
+    let calls = 0;
+    const other: DirectiveObserver = {
+      pages: async () => {
+        pending++;
+        calls++;
+        await setTimeout(5);
+        pending--;
+      },
+    };
+    const directives = [required, ...Array.from({ length: 50 }, (_, index) => numbered(index * 2 ** 20, MIB_PAGES))];
+    await expect(streamDirectives({ directives }, [other, observer])).rejects.toThrow('broken');
+    expect(pending).toBe(0);
+    expect(calls).toBeLessThan(50);
+  });
+
+  it('fails with a source that fails', async () => {
+    const broken = {
+      size: PAGE_SIZE,
+      read: () => {
+        throw new Error('unreadable');
+      },
+    };
+    await expect(streamDirectives({ directives: [runOf(0, broken)] }, [])).rejects.toThrow('unreadable');
+  });
+});

@@ -1,0 +1,204 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { bytesSource, EMPTY_SOURCE } from '../memory/byte-source';
+import { PAGE_SIZE } from '../memory/page';
+import { fileOf, hashes, patternPage, platformOf, runOf, vbsContext } from './igvm-file.fixture';
+import { type Directive, type IgvmFile, type InitializationHeader, PLATFORM_TYPE } from './model';
+import { readIgvm } from './read-igvm';
+import { validateIgvm } from './validate';
+
+const page = patternPage(1);
+const area = (index: number, more = {}): Directive => ({
+  type: 'parameterArea',
+  size: PAGE_SIZE,
+  index,
+  initialData: EMPTY_SOURCE,
+  ...more,
+});
+const parameter = (index: number, byteOffset = 0): Directive => ({
+  type: 'parameter',
+  kind: 'madt',
+  index,
+  byteOffset,
+});
+const insert = (index: number, gpa = 0x1000): Directive => ({
+  type: 'parameterInsert',
+  gpa,
+  compatibilityMask: 1,
+  index,
+});
+const context = (more = {}): Directive => ({
+  type: 'vpContext',
+  format: 'vbs',
+  gpa: 0,
+  compatibilityMask: 1,
+  vpIndex: 0,
+  data: vbsContext(2),
+  ...more,
+});
+const relocatable = (more = {}): InitializationHeader => ({
+  type: 'relocatableRegion',
+  compatibilityMask: 1,
+  vpIndex: 0,
+  vtl: 2,
+  isVtl2: true,
+  applyPc: true,
+  applyGdtr: true,
+  relocationAlignment: 0x200000,
+  gpa: 0x200000,
+  size: 0x400000,
+  minimumGpa: 0,
+  maximumGpa: 0x40000000,
+  ...more,
+});
+const pageTables = (more = {}): InitializationHeader => ({
+  type: 'pageTableRelocation',
+  compatibilityMask: 1,
+  vpIndex: 0,
+  vtl: 2,
+  gpa: 0x1000,
+  size: 0x4000,
+  usedSize: 0x2000,
+  ...more,
+});
+const corim = (type: 'corimDocument' | 'corimSignature', compatibilityMask = 1): InitializationHeader => ({
+  type,
+  compatibilityMask,
+  content: bytesSource(page),
+});
+const ccaPolicy = (more = {}): InitializationHeader => ({
+  type: 'ccaPolicy',
+  compatibilityMask: 2,
+  attributesRequiredZeroes: 1n,
+  attributesRequiredOnes: 2n,
+  hashAlgorithm: 0,
+  lfaPolicy: 0,
+  ...more,
+});
+const cca: Partial<IgvmFile> = { version: 2, arch: 'aarch64', platforms: [platformOf(PLATFORM_TYPE.CCA, 2)] };
+const init = (...initializations: InitializationHeader[]): IgvmFile => fileOf([context()], { initializations });
+const platform = (more: object): IgvmFile =>
+  fileOf([], { platforms: [{ ...platformOf(PLATFORM_TYPE.VSM_ISOLATION), ...more }] });
+const native = { platforms: [platformOf(PLATFORM_TYPE.NATIVE)] };
+const snp = { platforms: [platformOf(PLATFORM_TYPE.SEV_SNP)] };
+
+describe('validateIgvm', () => {
+  it.each(['every-header-x64', 'every-header-aarch64', 'version-1'])('accepts %s', (name) => {
+    const bytes = readFileSync(join(__dirname, 'fixtures', `${name}.igvm`));
+    expect(() => validateIgvm(readIgvm(bytesSource(bytes), { ...hashes, validate: false }))).not.toThrow();
+  });
+
+  it('accepts relocation whose VP has a context', () => {
+    expect(() => validateIgvm(init(relocatable(), pageTables()))).not.toThrow();
+  });
+
+  const invalid: [complaint: string, file: IgvmFile][] = [
+    ['version 1 of the format knows x64 alone', fileOf([], { arch: 'aarch64' })],
+    ['supports no platform', fileOf([], { platforms: [] })],
+    ['mask 0x3 is not a single bit', platform({ compatibilityMask: 3 })],
+    ['mask 0x0 is not a single bit', platform({ compatibilityMask: 0 })],
+    ['highest VTL is 1', platform({ highestVtl: 1 })],
+    ['type 9 is not a platform', platform({ platformType: 9 })],
+    ['version is 2 instead of 1', platform({ platformVersion: 2 })],
+    ['VSM isolation has no shared GPA boundary', platform({ sharedGpaBoundary: 1n })],
+    ['native does not exist on aarch64', fileOf([], { ...native, version: 2, arch: 'aarch64' })],
+    ['CCA does not exist on x64', fileOf([], { ...cca, arch: 'x64' })],
+    ['SEV-SNP appears twice', fileOf([], { platforms: [...snp.platforms, platformOf(PLATFORM_TYPE.SEV_SNP, 2)] })],
+    ['mask 0x1 appears twice', fileOf([], { platforms: [...snp.platforms, ...native.platforms] })],
+
+    ['size 0x400001 is not a multiple of 4096', init(relocatable({ size: 0x400001 }))],
+    ['relocationAlignment 0x1001 is not a multiple of 4096', init(relocatable({ relocationAlignment: 0x1001 }))],
+    ['gpa 0x1000 is not a multiple of relocationAlignment', init(relocatable({ gpa: 0x1000 }))],
+    ['is not a multiple of relocationAlignment 0x0', init(relocatable({ relocationAlignment: 0 }))],
+    ['minimumGpa 0x1000 is not a multiple', init(relocatable({ minimumGpa: 0x1000 }))],
+    ['maximumGpa 0x1000 is not a multiple', init(relocatable({ maximumGpa: 0x1000 }))],
+    ['the region is empty', init(relocatable({ size: 0 }))],
+    ['there is no VTL 3', init(relocatable({ vtl: 3 }))],
+    ['regions that a loader may move overlap', init(relocatable(), relocatable({ gpa: 0x400000 }))],
+    ['regions that a loader may move overlap', init(relocatable(), pageTables({ gpa: 0x5ff000 }))],
+    ['gpa 0x1 is not a multiple', init(pageTables({ gpa: 1 }))],
+    ['size 0x4001 is not a multiple', init(pageTables({ size: 0x4001 }))],
+    ['usedSize 0x1 is not a multiple', init(pageTables({ usedSize: 1 }))],
+    ['more of the page tables is used than there is', init(pageTables({ usedSize: 0x5000 }))],
+    ['page table relocation: a platform has more than one', init(pageTables(), pageTables({ gpa: 0x100000 }))],
+    ['VP 1 in VTL 2, which has no VP context', init(relocatable({ vpIndex: 1 }))],
+    ['VP 0 in VTL 0, which has no VP context', init(pageTables({ vtl: 0 }))],
+    ['CoRIM document: a platform has more than one', init(corim('corimDocument', 3), corim('corimDocument', 2))],
+    ['the document that it signs is not before it', init(corim('corimSignature'), corim('corimDocument'))],
+    [
+      'CoRIM signature: a platform has more than one',
+      init(corim('corimDocument'), corim('corimSignature'), corim('corimSignature')),
+    ],
+    ['CCA does not exist on x64', init(ccaPolicy())],
+    ['both one and zero', fileOf([], { ...cca, initializations: [ccaPolicy({ attributesRequiredOnes: 1n })] })],
+    ['platform other than CCA', fileOf([], { ...cca, initializations: [ccaPolicy({ compatibilityMask: 3 })] })],
+    ['at most one', init({ type: 'versionString', value: 'a' }, { type: 'versionString', value: 'b' })],
+    ['not an optional initialization', init({ type: 'unknown', headerType: 0x108, data: page })],
+    ['not an optional initialization', init({ type: 'unknown', headerType: 0x8000_0314, data: page })],
+
+    ['gpa 0x1001 is not a multiple', fileOf([runOf(0x1001, page)])],
+    ['0 pages is not a run', fileOf([runOf(0, EMPTY_SOURCE, { pageCount: 0 })])],
+    ['4 is not a type of page data', fileOf([runOf(0, page, { dataType: 4 })])],
+    ['8192 bytes do not fit in 1 pages', fileOf([runOf(0, new Uint8Array(8192), { pageCount: 1 })])],
+    ['size 0x1 is not a multiple', fileOf([area(0, { size: 1 })])],
+    ['4096 bytes of initial data do not fit in 0', fileOf([area(0, { size: 0, initialData: bytesSource(page) })])],
+    ['parameter area 0 is declared twice', fileOf([area(0), area(0)])],
+    ['parameter area 1 is not declared before it', fileOf([area(0), parameter(1), area(1)])],
+    ['offset 4097 lies behind parameter area 0', fileOf([area(0), parameter(0, 4097)])],
+    ['parameter area 0 is inserted before it', fileOf([area(0), insert(0), parameter(0)])],
+    ['parameter area 0 is inserted before it', fileOf([area(0), insert(0), insert(0)])],
+    ['gpa 0x1 is not a multiple', fileOf([area(0), insert(0, 1)])],
+    [
+      'it lies in the region of the page tables',
+      fileOf([area(0), insert(0, 0x4000), context()], { initializations: [pageTables()] }),
+    ],
+    [
+      'size 0x1 is not a multiple',
+      fileOf([{ type: 'requiredMemory', gpa: 0, compatibilityMask: 1, size: 1, vtl2Protectable: false }]),
+    ],
+    ['gpa 0x1 is not a multiple', fileOf([{ type: 'errorRange', gpa: 1, compatibilityMask: 1, size: 1 }])],
+    ['does not fit the platforms of compatibility mask 0x2', fileOf([context({ compatibilityMask: 2 })])],
+    ['a vbs context does not fit', fileOf([context()], snp)],
+    ['TDX has no VP context', fileOf([context({ format: 'tdx' })], { platforms: [platformOf(PLATFORM_TYPE.TDX)] })],
+    ['gpa 0x1 is not a multiple', fileOf([context({ format: 'snp', gpa: 1, data: page })], snp)],
+    ['a snp context has 4096 bytes, not 4', fileOf([context({ format: 'snp', data: page.subarray(0, 4) })], snp)],
+    ['bytes behind the native context are not zero', fileOf([context({ format: 'native', data: page })], native)],
+    ['no register count', fileOf([context({ data: new Uint8Array(3) })])],
+    ['no registers', fileOf([context({ data: new Uint8Array(4) })])],
+    ['1 registers do not fit in 37 bytes', fileOf([context({ data: Uint8Array.of(1, ...new Uint8Array(36)) })])],
+    ['there is no VTL 3', fileOf([context({ data: vbsContext(3) })])],
+    [
+      'of several VTLs',
+      fileOf([
+        context({ data: Uint8Array.of(2, 0, 0, 0, ...vbsContext(1).subarray(4), ...vbsContext(2).subarray(4)) }),
+      ]),
+    ],
+    ['a VBS context is for VP 0, not 1', fileOf([context({ vpIndex: 1 })])],
+    ['not an optional directive', fileOf([{ type: 'unknown', headerType: 0x8000_0108, data: page }])],
+  ];
+  it.each(invalid)('refuses a file: %s', (complaint, file) => {
+    expect(() => validateIgvm(file)).toThrow(expect.objectContaining({ code: 'IGVM_INVALID' }));
+    expect(() => validateIgvm(file)).toThrow(complaint);
+  });
+
+  it('names the GPA range', () => {
+    const file = fileOf([runOf(0x1001, new Uint8Array(2 * PAGE_SIZE))]);
+    expect(() => validateIgvm(file)).toThrow(
+      expect.objectContaining({ where: { gpa: { start: 0x1001, end: 0x3001 } } }),
+    );
+  });
+
+  it('is quick with a hostile number of regions and contexts', () => {
+    const many = Array.from({ length: 20_000 }, (_, index) =>
+      relocatable({ gpa: index * 0x400000, maximumGpa: 0, compatibilityMask: 0xffff_ffff }),
+    );
+    const began = performance.now();
+    validateIgvm(
+      fileOf(
+        Array.from({ length: 20_000 }, () => context()),
+        { initializations: many },
+      ),
+    );
+    expect(performance.now() - began).toBeLessThan(1000);
+  });
+});

@@ -1,0 +1,122 @@
+import { setTimeout } from 'node:timers/promises';
+import { bytesSource, EMPTY_SOURCE, readAll } from '../memory/byte-source';
+import { PAGE_SIZE } from '../memory/page';
+import { fileOf, hashes, patternPage, platformOf, runOf, vbsContext, written } from './igvm-file.fixture';
+import { PLATFORM_TYPE, type IgvmFile } from './model';
+import { readIgvm } from './read-igvm';
+import { memorySink } from './sink';
+import { writeIgvm } from './write-igvm';
+
+const concat = (...parts: Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts));
+const read = (bytes: Uint8Array): IgvmFile => readIgvm(bytesSource(bytes), hashes);
+
+describe('writeIgvm', () => {
+  it('puts the data right behind the headers and stores equal data once, whatever it is for', async () => {
+    const page = patternPage(1);
+    const file = fileOf([
+      runOf(0x1000, concat(page, patternPage(2), page)),
+      { type: 'parameterArea', size: PAGE_SIZE, index: 0, initialData: bytesSource(page) },
+      { type: 'parameterArea', size: 2 * PAGE_SIZE, index: 1, initialData: bytesSource(page) },
+      { type: 'parameterArea', size: PAGE_SIZE, index: 2, initialData: EMPTY_SOURCE },
+      { type: 'vpContext', format: 'vbs', gpa: 0, compatibilityMask: 1, vpIndex: 0, data: vbsContext(2) },
+      { type: 'vpContext', format: 'vbs', gpa: 0, compatibilityMask: 1, vpIndex: 0, data: vbsContext(2) },
+      runOf(0x9000, page.subarray(0, 1000), { pageCount: 2 }),
+      runOf(0xa000, new Uint8Array(2 * PAGE_SIZE)),
+    ]);
+    const { bytes, report } = await written(file);
+    const headerBytes = 24 + 24 + 8 * 32 + 3 * 24 + 2 * 32 - 32;
+    const stored = concat(
+      page,
+      patternPage(2),
+      concat(page, new Uint8Array(PAGE_SIZE)),
+      vbsContext(2),
+      concat(page.subarray(0, 1000), new Uint8Array(PAGE_SIZE - 1000)),
+      new Uint8Array(PAGE_SIZE),
+    );
+    expect(report).toEqual({
+      fileSize: headerBytes + stored.length,
+      headerBytes,
+      pages: 7,
+      emptyPages: 1,
+      uniquePages: 4,
+      dedupedBytes: 3 * PAGE_SIZE + vbsContext(2).length,
+    });
+    expect(bytes.subarray(report.headerBytes)).toEqual(stored);
+  });
+
+  it('leaves a hole for a late document and fills it when all pages have been seen', async () => {
+    const events: string[] = [];
+    const late = {
+      size: 3,
+      late: true,
+      ready: async () => void events.push('ready'),
+      read: (_: number, target: Uint8Array) => target.set([7, 8, 9]),
+    };
+    const file = fileOf([runOf(0x1000, patternPage(1))], {
+      initializations: [{ type: 'corimDocument', compatibilityMask: 1, content: late }],
+    });
+    const sink = memorySink();
+    await writeIgvm(file, sink, { ...hashes, observers: [{ pages: () => void events.push('pages') }] });
+    expect(events).toEqual(['pages', 'ready']);
+    const back = read(sink.bytes());
+    expect(back.initializations).toMatchObject([{ type: 'corimDocument', content: { size: 3 } }]);
+    const [document] = back.initializations;
+    expect(document?.type === 'corimDocument' && readAll(document.content, 3)).toEqual(Uint8Array.of(7, 8, 9));
+  });
+
+  it('gives the same bytes through a sink that is slow and settles in any order', async () => {
+    const content = new Uint8Array(900 * PAGE_SIZE);
+    for (let page = 0; page < 900; page++) content.set(patternPage(page % 200), page * PAGE_SIZE);
+    const file = fileOf([runOf(0, content), runOf(2 ** 30, content.subarray(0, 400 * PAGE_SIZE - 5))]);
+    const memory = memorySink();
+    let turn = 0;
+    const slow = {
+      write: async (offset: number, bytes: Uint8Array) => {
+        await setTimeout((turn++ % 3) * 3);
+        await memory.write(offset, bytes);
+      },
+      read: memory.read,
+    };
+    const report = await writeIgvm(file, slow, hashes);
+    expect(report.uniquePages).toBe(201);
+    expect(Buffer.compare(memory.bytes(), (await written(file)).bytes)).toBe(0);
+  });
+
+  it('writes version 2 with its architecture', async () => {
+    const file = fileOf([], { version: 2, arch: 'aarch64' });
+    expect(read((await written(file)).bytes)).toEqual(file);
+  });
+
+  it('fails with a sink that fails', async () => {
+    const sink = { ...memorySink(), write: () => Promise.reject(new Error('disk full')) };
+    await expect(writeIgvm(fileOf([runOf(0, patternPage(1))]), sink, hashes)).rejects.toThrow('disk full');
+  });
+
+  it('refuses a file whose headers alone are too large, and one whose data is, before it writes that much', async () => {
+    const run = runOf(0, EMPTY_SOURCE, { pageCount: 2 ** 28 });
+    await expect(written(fileOf([run]))).rejects.toMatchObject({ code: 'IGVM_TOO_LARGE' });
+    const area = { type: 'parameterArea', size: 2 ** 32, index: 0, initialData: bytesSource(patternPage(1)) } as const;
+    await expect(written(fileOf([area]))).rejects.toMatchObject({ code: 'IGVM_TOO_LARGE' });
+  });
+
+  it('refuses an invalid file before it writes anything', async () => {
+    const sink = { ...memorySink(), write: jest.fn() };
+    const file = fileOf([runOf(0x1001, patternPage(1))], { platforms: [platformOf(PLATFORM_TYPE.TDX)] });
+    await expect(writeIgvm(file, sink, hashes)).rejects.toMatchObject({
+      code: 'IGVM_INVALID',
+      where: { gpa: { start: 0x1001, end: 0x2001 } },
+    });
+    expect(sink.write).not.toHaveBeenCalled();
+  });
+
+  it('names a value that does not fit its field', async () => {
+    const memory = {
+      type: 'requiredMemory',
+      gpa: 0,
+      compatibilityMask: 1,
+      size: 2 ** 32,
+      vtl2Protectable: false,
+    } as const;
+    await expect(written(fileOf([memory]))).rejects.toThrow('size 4294967296 is not an unsigned number of 32 bits');
+  });
+});
