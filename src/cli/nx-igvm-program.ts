@@ -1,12 +1,27 @@
+import { registerAddSnpIdBlock } from './commands/add-snp-id-block';
 import { registerBoot } from './commands/boot';
 import { registerBuild } from './commands/build';
+import { registerDump } from './commands/dump';
+import { registerDumpCorim } from './commands/dump-corim';
 import { registerExport } from './commands/export';
 import { registerInitrd } from './commands/initrd';
+import { registerMeasure } from './commands/measure';
+import { registerPatchCorimSignature } from './commands/patch-corim-signature';
 import type { ProgramDescription } from './run';
 
 /** The `nx-igvm` command. */
 export const NX_IGVM: ProgramDescription = {
   name: 'nx-igvm',
   description: 'Build, inspect, measure and sign IGVM guest images',
-  commands: [registerBuild, registerBoot, registerExport, registerInitrd],
+  commands: [
+    registerBuild,
+    registerBoot,
+    registerExport,
+    registerInitrd,
+    registerDump,
+    registerMeasure,
+    registerDumpCorim,
+    registerAddSnpIdBlock,
+    registerPatchCorimSignature,
+  ],
 };

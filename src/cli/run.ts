@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { IgvmError } from '../errors/igvm-error';
 import type { CliEnvironment } from './cli';
+import { ExitCode } from './exit-code';
 
 /** What clap, igvmfilegen's argument parser, returns for a command line that it does not understand. */
 const USAGE_EXIT_CODE = 2;
@@ -44,6 +45,7 @@ export async function run(
     await program.parseAsync([...args], { from: 'user' });
     return 0;
   } catch (error) {
+    if (error instanceof ExitCode) return error.code;
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_EXIT_CODE;
     environment.stderr(`${describe(error, program.opts<{ verbose?: boolean }>().verbose === true)}\n`);
     return error instanceof IgvmError && error.code === 'USAGE' ? USAGE_EXIT_CODE : 1;

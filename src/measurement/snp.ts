@@ -35,6 +35,8 @@ export class SnpLaunchDigest implements LaunchDigest {
   private readonly hasher: PageHasher;
   private readonly areas = new ParameterAreas();
   private readonly vmsas: VpContextDirective[] = [];
+  /** The launch digest that the file's ID block expects. */
+  private expected: Uint8Array | undefined;
   private readonly pageInfo = new Uint8Array(PAGE_INFO_SIZE);
   private readonly view = new DataView(this.pageInfo.buffer);
   /** The last link that waits for worker threads; undefined while nothing does. */
@@ -66,7 +68,7 @@ export class SnpLaunchDigest implements LaunchDigest {
     } else if (directive.type === 'vpContext' && directive.format === 'snp') {
       if (this.vmm === 'kvm') this.vmsas.push(directive);
       else this.link(() => this.extendByVmsa(directive));
-    }
+    } else if (directive.type === 'snpIdBlock') this.expected = directive.ld;
   }
 
   pages(
@@ -94,7 +96,13 @@ export class SnpLaunchDigest implements LaunchDigest {
       await this.tail;
       for (const vmsa of this.vmsas) this.extendByVmsa(vmsa);
       if (this.vmm === 'kvm') this.checkVmsas();
-      return this.pageInfo.slice(0, SHA384_SIZE);
+      const digest = this.pageInfo.slice(0, SHA384_SIZE);
+      if (this.expected !== undefined && Buffer.compare(this.expected, digest) !== 0) {
+        this.warnings.push(
+          'the SNP ID block of the file expects another launch digest, so the launch would be refused',
+        );
+      }
+      return digest;
     } finally {
       await this.hasher.close();
     }

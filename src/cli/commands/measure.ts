@@ -1,0 +1,41 @@
+import { resolve } from 'node:path';
+import { type Command, Option } from 'commander';
+import type { Vmm } from '../../measurement/launch-digest';
+import type { MeasuredPlatform } from '../../measurement/measured-platform';
+import type { CliEnvironment } from '../cli';
+import { parsePlatform } from './platform-option';
+
+interface MeasureFlags {
+  platform?: MeasuredPlatform;
+  vmm: Vmm;
+  json?: boolean;
+}
+
+/** `nx-igvm measure FILE` */
+export function registerMeasure(program: Command, environment: CliEnvironment): void {
+  program
+    .command('measure')
+    .description('compute the launch digests of an image')
+    .argument('<file>', 'the image, or a firmware DLL with one')
+    .option('--platform <platform>', 'only this platform: snp, tdx or vbs', parsePlatform)
+    .addOption(
+      new Option('--vmm <vmm>', 'whose launch of SEV-SNP guests: file order, or as QEMU and KVM do it')
+        .choices(['hyperv', 'kvm'])
+        .default('hyperv'),
+    )
+    .option('--json', 'as JSON, for programs')
+    .action(async (file: string, { platform, vmm, json }: MeasureFlags) => {
+      const { withImage } = require('../../files/igvm-image') as typeof import('../../files/igvm-image');
+      const { measure } = require('../../measurement/measure') as typeof import('../../measurement/measure');
+      const { measurementJson, measurementText } =
+        require('../../measurement/measurement-report') as typeof import('../../measurement/measurement-report');
+      const platforms = platform === undefined ? undefined : [platform];
+      const measurements = await withImage(resolve(environment.cwd, file), (image) =>
+        measure(image.file, { platforms, vmm }),
+      );
+      for (const warning of measurements.flatMap(({ warnings }) => warnings)) {
+        environment.stderr(`warning: ${warning}\n`);
+      }
+      environment.stdout(json === true ? measurementJson(measurements, vmm) : measurementText(measurements));
+    });
+}

@@ -1,0 +1,51 @@
+import { join } from 'node:path';
+import { createOutputSet } from '../files/atomic-output';
+import { withImage } from '../files/igvm-image';
+import { readAll } from '../memory/byte-source';
+import { type Corim, type CorimFilter, corimFileName, corimsOf, corimText } from './corims';
+
+/** More than a CoRIM of any known tool has. */
+const CORIM_SIZE_LIMIT = 16 * 2 ** 20;
+
+/** What was found, and where it was written to. */
+export interface CorimListing {
+  /** For people. */
+  text: string;
+  corims: (Omit<Corim, 'content'> & { size: number; output?: string })[];
+}
+
+/**
+ * Lists the CoRIMs of an image or firmware DLL, and writes them to `folder` when one is given.
+ * @throws IgvmError MEASUREMENT_UNAVAILABLE, FILE_UNREADABLE, FILE_UNWRITABLE, IGVM_MALFORMED, …
+ */
+export async function extractCorims(
+  image: { path: string; display: string },
+  filter: CorimFilter,
+  folder?: { path: string; display: string },
+): Promise<CorimListing> {
+  const outputs = createOutputSet();
+  try {
+    const listing = await withImage(image.path, async ({ file, source }) => {
+      const corims = corimsOf(file, filter);
+      const display = (corim: Corim): string => join(folder?.display ?? '', corimFileName(corim));
+      if (folder !== undefined) {
+        for (const corim of corims) {
+          const output = outputs.add(join(folder.path, corimFileName(corim)));
+          await output.writeAll(readAll(corim.content, CORIM_SIZE_LIMIT));
+        }
+      }
+      return {
+        text: corimText(file, { path: image.display, size: source.size }, corims, folder && display),
+        corims: corims.map(({ content, ...corim }) => ({
+          ...corim,
+          size: content.size,
+          ...(folder === undefined ? {} : { output: display({ ...corim, content }) }),
+        })),
+      };
+    });
+    await outputs.commit();
+    return listing;
+  } finally {
+    await outputs.abort();
+  }
+}

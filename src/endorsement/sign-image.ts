@@ -1,0 +1,113 @@
+import type { ErrorCode } from '../errors/codes';
+import { IgvmError } from '../errors/igvm-error';
+import { openFileSource } from '../files/file-source';
+import { rewriteImage } from '../files/igvm-image';
+import { loadManifest } from '../manifest/load-manifest';
+import type { MeasuredPlatform } from '../measurement/measured-platform';
+import { readAll } from '../memory/byte-source';
+import { type SnpIdBlockSigner, withSnpIdBlock } from './add-snp-id-block';
+import { type CorimSignature, withCorimSignature } from './corim-signature';
+import { SNP_IDENTITY } from './snp-id-block';
+
+/** Keys, signatures and blocks are small; a larger file is something else. */
+const SMALL_FILE_LIMIT = 16 * 2 ** 20;
+
+/** Where an ID block comes from; all paths. */
+export type SnpIdBlockSource =
+  | { kind: 'outOfBand'; idBlock: string; signature: string; publicKey: string }
+  /** A temporary key, and the identity of OpenHCL. */
+  | { kind: 'guestSvn'; guestSvn: number }
+  /** A temporary key; security version and identity of the manifest's SNP guest. */
+  | { kind: 'manifest'; path: string };
+
+/**
+ * Adds a signed SNP ID block to an image. See {@link withSnpIdBlock}.
+ * @throws IgvmError also MANIFEST_… for the manifest, FILE_UNREADABLE, FILE_UNWRITABLE
+ */
+export async function addSnpIdBlock(request: {
+  input: string;
+  output: string;
+  source: SnpIdBlockSource;
+}): Promise<void> {
+  const { input, output, source } = request;
+  const signer = signerOf(source);
+  await rewriteImage(input, output, (file) =>
+    about(source.kind === 'outOfBand' ? source.idBlock : undefined, 'ID_BLOCK_INVALID', () =>
+      withSnpIdBlock(file, signer),
+    ),
+  );
+}
+
+/**
+ * Adds a signature for a platform's CoRIM document to an image. See {@link withCorimSignature}.
+ * @throws IgvmError also FILE_UNREADABLE, FILE_UNWRITABLE
+ */
+export async function patchCorimSignature(request: {
+  input: string;
+  output: string;
+  platform: MeasuredPlatform;
+  signature: { kind: CorimSignature['kind']; path: string };
+}): Promise<void> {
+  const { input, output, platform, signature } = request;
+  const bytes = readSmallFile(signature.path, 'CORIM_SIGNATURE_INVALID');
+  await rewriteImage(input, output, (file) =>
+    about(signature.path, 'CORIM_SIGNATURE_INVALID', () =>
+      withCorimSignature(file, platform, { kind: signature.kind, bytes }),
+    ),
+  );
+}
+
+/** Names the signed file in an error about it; other errors are about the image. */
+async function about<T>(path: string | undefined, code: ErrorCode, step: () => T | Promise<T>): Promise<T> {
+  try {
+    return await step();
+  } catch (error) {
+    throw error instanceof IgvmError && error.code === code ? error.at({ file: path }) : error;
+  }
+}
+
+function signerOf(source: SnpIdBlockSource): SnpIdBlockSigner {
+  switch (source.kind) {
+    case 'outOfBand':
+      return {
+        kind: 'outOfBand',
+        idBlock: readSmallFile(source.idBlock, 'ID_BLOCK_INVALID'),
+        signature: readSmallFile(source.signature, 'ID_BLOCK_INVALID'),
+        publicKey: readSmallFile(source.publicKey, 'ID_BLOCK_INVALID'),
+      };
+    case 'guestSvn':
+      return { kind: 'temporaryKey', guestSvn: source.guestSvn, identity: SNP_IDENTITY.openhcl };
+    case 'manifest':
+      return signerOfManifest(source.path);
+  }
+}
+
+function signerOfManifest(path: string): SnpIdBlockSigner {
+  const { guest_configs: configs } = loadManifest(path).manifest;
+  const guests = configs.filter(({ isolation_type: isolation }) => typeof isolation === 'object' && 'snp' in isolation);
+  const [guest] = guests;
+  if (guest === undefined || guests.length > 1) {
+    throw new IgvmError(
+      'MANIFEST_CONFLICT',
+      `an ID block needs a manifest with one SEV-SNP guest, and it has ${guests.length}`,
+      {
+        file: path,
+      },
+    );
+  }
+  const isLinuxDirect = typeof guest.image === 'object' && 'snp_linux_direct' in guest.image;
+  const identity = isLinuxDirect ? SNP_IDENTITY.linuxDirect : SNP_IDENTITY.openhcl;
+  return { kind: 'temporaryKey', guestSvn: guest.guest_svn, identity };
+}
+
+function readSmallFile(path: string, code: 'ID_BLOCK_INVALID' | 'CORIM_SIGNATURE_INVALID'): Uint8Array {
+  const source = openFileSource(path);
+  try {
+    if (source.size > SMALL_FILE_LIMIT) {
+      throw new IgvmError(code, `is ${source.size} bytes large, and no signature or key is`, { file: path });
+    }
+    return readAll(source, SMALL_FILE_LIMIT);
+  } finally {
+    source.close();
+  }
+}

@@ -1,0 +1,155 @@
+import type { ByteSource } from '../memory/byte-source';
+import { PAGE_SIZE, pagesFor } from '../memory/page';
+import { FIXED_HEADER, FIXED_HEADER_V2_PART, fixedHeaderSize } from './headers/fixed-header';
+import {
+  type Directive,
+  type IgvmFile,
+  type InitializationHeader,
+  type PageDataDirective,
+  PLATFORM_TYPE,
+  type PlatformHeader,
+  type VpContextDirective,
+} from './model';
+import { PAGE_DATA_TYPE, PAGE_FLAG } from './page-data';
+
+/** A value of a dump. Numbers are exact; bigints are 64-bit fields whose bits have meanings. */
+export type DumpValue = string | number | bigint | boolean | Uint8Array | DumpValue[] | { [name: string]: DumpValue };
+
+/** One header, or many equal ones: its fields by the model's names. */
+export type DumpRecord = { [name: string]: DumpValue };
+
+/** The contents of a file, section by section. Directives are made while they are taken. */
+export interface Dump {
+  fixedHeader: DumpRecord;
+  platforms: DumpRecord[];
+  initializations: DumpRecord[];
+  directives: Iterable<DumpRecord>;
+}
+
+/** Decodes a VP context into records, one a register. Handed in: register layouts are not part of the format. */
+export type ContextDecoder = (context: VpContextDirective) => DumpRecord[];
+
+const nameIn = (table: Record<string, number>, value: number): string =>
+  Object.entries(table).find(([, each]) => each === value)?.[0] ?? String(value);
+
+/** Name of a platform type, as the format's specification has it; a number when it is not known. */
+export const platformTypeName = (type: number): string => nameIn(PLATFORM_TYPE, type);
+
+/**
+ * Describes a file that {@link readIgvm} has accepted, without reading its pages.
+ * @param source the bytes that `file` was read from
+ */
+export function dump(file: IgvmFile, source: ByteSource, decodeContext: ContextDecoder): Dump {
+  return {
+    fixedHeader: describeFixedHeader(file, source),
+    platforms: file.platforms.map(describePlatform),
+    initializations: file.initializations.map(describeInitialization),
+    directives: describeDirectives(file.directives, decodeContext),
+  };
+}
+
+function describeFixedHeader({ version, arch }: IgvmFile, source: ByteSource): DumpRecord {
+  const bytes = new Uint8Array(fixedHeaderSize(version));
+  source.read(0, bytes);
+  const view = new DataView(bytes.buffer);
+  const record: DumpRecord = { ...FIXED_HEADER.read(view, 0) };
+  if (version === 2) record.pageSize = FIXED_HEADER_V2_PART.read(view, FIXED_HEADER.size).pageSize;
+  record.architecture = arch;
+  return record;
+}
+
+export const describePlatform = (platform: PlatformHeader): DumpRecord => ({
+  ...platform,
+  platformType: platformTypeName(platform.platformType),
+});
+
+/** CoRIMs by their size; their contents are the business of dump-corim. */
+export function describeInitialization(header: InitializationHeader): DumpRecord {
+  if (header.type !== 'corimDocument' && header.type !== 'corimSignature') return structured(header);
+  return { type: header.type, compatibilityMask: header.compatibilityMask, size: header.content.size };
+}
+
+function* describeDirectives(directives: readonly Directive[], decodeContext: ContextDecoder): Generator<DumpRecord> {
+  let group: PageGroup | undefined;
+  for (const directive of directives) {
+    if (group !== undefined && (directive.type !== 'pageData' || !group.takes(directive))) {
+      yield group.describe();
+      group = undefined;
+    }
+    if (directive.type === 'pageData') (group ??= new PageGroup(directive)).add(directive);
+    else yield describeDirective(directive, decodeContext);
+  }
+  if (group !== undefined) yield group.describe();
+}
+
+/** A directive other than page data. */
+export function describeDirective(
+  directive: Exclude<Directive, PageDataDirective>,
+  decodeContext: ContextDecoder,
+): DumpRecord {
+  switch (directive.type) {
+    case 'parameterArea': {
+      const { type, index, size, initialData } = directive;
+      return { type, index, size, initialDataSize: initialData.size };
+    }
+    case 'vpContext': {
+      const { type, format, gpa, compatibilityMask, vpIndex } = directive;
+      return { type, format, gpa, compatibilityMask, vpIndex, registers: decodeContext(directive) };
+    }
+    default:
+      return structured(directive);
+  }
+}
+
+/** The fields of a header, nested structures as records of their own. */
+function structured(header: object): DumpRecord {
+  return Object.fromEntries(
+    Object.entries(header).map(([name, value]: [string, unknown]) => {
+      const isNested = typeof value === 'object' && value !== null && !(value instanceof Uint8Array);
+      return [name, isNested ? structured(value) : (value as DumpValue)];
+    }),
+  );
+}
+
+/** What a run's flags and type mean. */
+export function describePageKind({ flags, dataType }: Pick<PageDataDirective, 'flags' | 'dataType'>): {
+  dataType: string;
+  flags: string[];
+} {
+  return {
+    dataType: nameIn(PAGE_DATA_TYPE, dataType),
+    flags: Object.entries(PAGE_FLAG)
+      .filter(([, bit]) => (flags & bit) !== 0)
+      .map(([name]) => name),
+  };
+}
+
+/** Page data headers that follow each other in the file and in the guest, wherever their data lies. */
+class PageGroup {
+  private pages = 0;
+  private emptyPages = 0;
+
+  constructor(private readonly first: PageDataDirective) {}
+
+  takes(run: PageDataDirective): boolean {
+    const { gpa, flags, dataType, compatibilityMask } = this.first;
+    return (
+      run.gpa === gpa + this.pages * PAGE_SIZE &&
+      run.flags === flags &&
+      run.dataType === dataType &&
+      run.compatibilityMask === compatibilityMask
+    );
+  }
+
+  add(run: PageDataDirective): void {
+    this.pages += run.pageCount;
+    this.emptyPages += run.pageCount - pagesFor(run.content.size);
+  }
+
+  describe(): DumpRecord {
+    const { type, gpa, compatibilityMask } = this.first;
+    const end = gpa + this.pages * PAGE_SIZE;
+    const { pages, emptyPages } = this;
+    return { type, gpa, end, pages, emptyPages, ...describePageKind(this.first), compatibilityMask };
+  }
+}

@@ -1,0 +1,73 @@
+import { IgvmError } from '../errors/igvm-error';
+import type { DumpRecord } from '../igvm/dump';
+import type { GuestArch, VpContextDirective } from '../igvm/model';
+import { decodeNativeContext } from './native';
+import { decodeVbsContext } from './vbs';
+import { decodeVmsa } from './vmsa';
+import type { SegmentRegister, TableRegister } from './vp-register';
+
+/** The 64-bit fields of an AArch64 CCA context, in order (igvm_defs: IgvmVpContextAArch64Cca). */
+const CCA_FIELDS = ['x0', 'x1', 'x2', 'x3', 'x4', 'x5', 'x6', 'x7', 'pc', 'flags'] as const;
+
+/**
+ * The registers of a stored VP context as records for a dump: those that are set, in the order of the context. A
+ * context that can't be decoded gives one record that says why.
+ */
+export function describeVpContext(context: VpContextDirective, arch: GuestArch): DumpRecord[] {
+  try {
+    return decoders[context.format](context.data, arch);
+  } catch (error) {
+    if (!(error instanceof IgvmError)) throw error;
+    return [{ name: 'undecodable', reason: error.message }];
+  }
+}
+
+const decoders: Record<VpContextDirective['format'], (data: Uint8Array, arch: GuestArch) => DumpRecord[]> = {
+  native(data) {
+    const { idtr, gdtr, code, data: dataSegment, ...values } = decodeNativeContext(data);
+    return [
+      ...Object.entries(values)
+        .filter(([, value]) => value !== 0n)
+        .map(([name, value]) => ({ name, value })),
+      ...[table('gdtr', gdtr), table('idtr', idtr), segment('cs', code), segment('ds', dataSegment)].filter(isSet),
+    ];
+  },
+  vbs(data, arch) {
+    const { vtl, registers } = decodeVbsContext(data, arch);
+    const described = registers.map((register) => {
+      if ('table' in register) return table(register.name, register.table);
+      return 'segment' in register
+        ? segment(register.name, register.segment)
+        : { name: register.name, value: register.value };
+    });
+    return [{ name: 'vtl', value: vtl }, ...described];
+  },
+  snp(data) {
+    const { selectors, fields, sevFeatures } = decodeVmsa(data);
+    return [
+      ...selectors.map(({ name, ...rest }) => segment(name, rest)),
+      ...fields.map(
+        ({ name, value }): DumpRecord =>
+          name === 'sevFeatures' ? { name, value, meaning: sevFeatures } : { name, value },
+      ),
+    ];
+  },
+  cca(data) {
+    const view = new DataView(data.buffer, data.byteOffset, data.length);
+    return CCA_FIELDS.map((name, index) => ({ name, value: view.getBigUint64(8 * index, true) }));
+  },
+  tdx: () => [],
+};
+
+const table = (name: string, { base, limit }: TableRegister): DumpRecord => ({ name, base, limit });
+
+const segment = (name: string, { base, limit, selector, attributes }: SegmentRegister): DumpRecord => ({
+  name,
+  selector,
+  base,
+  limit,
+  attributes,
+});
+
+const isSet = (record: DumpRecord): boolean =>
+  Object.entries(record).some(([field, value]) => field !== 'name' && Number(value) !== 0);
