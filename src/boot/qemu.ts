@@ -22,7 +22,7 @@ export const QEMU: Vmm = {
 
   capabilities(ask) {
     const accelerators = ask(['-accel', 'help']).split(/\s+/);
-    const hasIgvm = /^\s*igvm-cfg\b/m.test(ask(['-object', 'help']));
+    const hasIgvm = ask(['-object', 'help']).split(/\s+/).includes('igvm-cfg');
     return {
       ways: hasIgvm ? ['igvm', 'pvh'] : ['pvh'],
       accelerators: (['kvm', 'tcg'] as const).filter((name) => accelerators.includes(name)),

@@ -1,0 +1,102 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { decodeNativeContext } from '../vp-context/native';
+import { PROBE_CODE } from './kvm-probe-guest';
+import { nativeContext } from './native-image.fixture';
+import { STUB, STUB_CODE, STUB_LONG_MODE, stubBlock } from './pvh-stub';
+
+const source = (name: string): string => readFileSync(join(__dirname, `${name}.S`), 'utf8');
+
+/** The code of a source file, or undefined where binutils for x86-64 is missing. */
+function assemble(name: string): { code: Buffer; symbols: string } | undefined {
+  const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-as-'));
+  const [object, binary] = [join(folder, 'o'), join(folder, 'bin')];
+  try {
+    execFileSync('as', ['--64', '-o', object, join(__dirname, `${name}.S`)], { stdio: 'pipe' });
+    execFileSync('objcopy', ['-O', 'binary', '-j', '.text', object, binary], { stdio: 'pipe' });
+    return { code: readFileSync(binary), symbols: execFileSync('nm', [object], { encoding: 'utf8' }) };
+  } catch (error) {
+    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT' || process.arch !== 'x64';
+    if (isMissing) return undefined;
+    throw error;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+describe('the PVH stub', () => {
+  it('is what its source assembles to', () => {
+    const assembled = assemble('pvh-stub');
+    if (assembled === undefined) return;
+    expect(STUB_CODE.toString('hex')).toBe(assembled.code.toString('hex'));
+    expect(assembled.symbols).toContain(`${STUB_LONG_MODE.toString(16).padStart(16, '0')} T long_mode`);
+  });
+
+  it('has its parameters where its source has them', () => {
+    const text = source('pvh-stub');
+    for (const [name, offset] of Object.entries(STUB)) {
+      const [, value] = new RegExp(`\\.set\\s+${name}, (\\w+)`).exec(text) ?? [];
+      expect({ name, offset: Number(value) }).toEqual({ name, offset });
+    }
+  });
+
+  const context = (change: Parameters<typeof nativeContext>[0] = {}) => {
+    const directive = nativeContext(change);
+    if (directive.type !== 'vpContext') throw new Error('not a context');
+    return decodeNativeContext(directive.data);
+  };
+
+  it('is given the state of the VP', () => {
+    const block = stubBlock(0x300000, context(), [{ source: 0x301000, destination: 0x1000, size: 4096 }], 0x301000);
+    const view = new DataView(block.buffer);
+    expect(view.getUint32(STUB.CR0, true)).toBe(0x80000001);
+    expect(view.getUint32(STUB.CR3, true)).toBe(0x3000);
+    // LMA is the processor's to set.
+    expect(view.getUint32(STUB.EFER, true)).toBe(0x901);
+    expect(view.getUint32(STUB.FAR_POINTER, true)).toBe(0x300000 + STUB.CODE + STUB_LONG_MODE);
+    expect(view.getUint16(STUB.FAR_POINTER + 4, true)).toBe(8);
+    expect(view.getUint16(STUB.GDTR, true)).toBe(0x1f);
+    expect(view.getBigUint64(STUB.GDTR + 2, true)).toBe(0x2000n);
+    expect(view.getBigUint64(STUB.REGISTERS, true)).toBe(2n);
+    expect(view.getBigUint64(STUB.RIP, true)).toBe(0x200000n);
+    expect(view.getBigUint64(STUB.GDT + 8, true).toString(16)).toBe('af9b000000ffff');
+    expect(view.getBigUint64(STUB.GDT + 16, true).toString(16)).toBe('cf93000000ffff');
+    expect(view.getUint32(STUB.CODE + 1, true)).toBe(0x300000);
+    const table = view.getUint32(STUB.COPY_TABLE, true) - 0x300000;
+    expect([0, 4, 8, 12, 16, 20].map((at) => view.getUint32(table + at, true))).toEqual([
+      0x301000, 0x1000, 1024, 0, 0, 0,
+    ]);
+    expect(block.length).toBe(table + 24);
+  });
+
+  it.each([
+    ['32-bit mode', { efer: 0n }, '64-bit mode'],
+    ['no paging', { cr0: 1n }, '64-bit mode'],
+    ['5-level paging', { cr4: 0x1020n }, 'CR4'],
+    ['process context identifiers', { cr4: 0x20020n }, 'CR4'],
+    ['page tables above 4 GiB', { cr3: 1n << 32n }, 'above 4 GiB'],
+    ['SVM', { efer: 0x1d01n }, 'EFER'],
+  ])('refuses %s', (_, change, text) => {
+    expect(() => stubBlock(0x300000, context(change), [], 0)).toThrow(
+      expect.objectContaining({ code: 'BOOT_CONTEXT', message: expect.stringContaining(text) as string }),
+    );
+  });
+
+  it('refuses selectors that its GDT has no place for', () => {
+    const fields = context();
+    const code = { ...fields.code, selector: 0x80 };
+    expect(() => stubBlock(0x300000, { ...fields, code }, [], 0)).toThrow('selectors');
+    expect(() => stubBlock(0x300000, { ...fields, data: fields.code }, [], 0)).toThrow('selectors');
+    expect(() => stubBlock(0x300000, { ...fields, data: { ...fields.data, selector: 0 } }, [], 0)).not.toThrow();
+  });
+});
+
+describe('the KVM probe', () => {
+  it('is what its source assembles to', () => {
+    const assembled = assemble('kvm-probe');
+    if (assembled === undefined) return;
+    expect(PROBE_CODE.toString('hex')).toBe(assembled.code.toString('hex'));
+  });
+});

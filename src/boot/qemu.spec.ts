@@ -1,0 +1,98 @@
+import type { Directive } from '../igvm/model';
+import { bytesSource } from '../memory/byte-source';
+import { nativeContext, nativeImage, pageData, parameter } from './native-image.fixture';
+import { QEMU } from './qemu';
+import type { VmSpec } from './vmm';
+
+const HELP = {
+  accel: 'Accelerators supported in QEMU binary:\ntcg\nxen\nkvm\n',
+  object: 'List of user creatable objects:\n  can-bus\n  igvm-cfg\n  input-barrier\n',
+};
+
+const line = (change: Partial<VmSpec> = {}): string =>
+  QEMU.commandLine({
+    way: 'pvh',
+    file: '/tmp/guest.elf',
+    accel: 'tcg',
+    memory: 2 ** 29,
+    cpus: 2,
+    tables: 'vmm',
+    extraArgs: [],
+    ...change,
+  }).join(' ');
+
+describe('QEMU', () => {
+  it('is asked what it can do', () => {
+    const ask = ([option]: readonly string[]): string => (option === '-accel' ? HELP.accel : HELP.object);
+    expect(QEMU.capabilities(ask)).toEqual({ ways: ['igvm', 'pvh'], accelerators: ['kvm', 'tcg'] });
+    expect(QEMU.capabilities(() => 'tcg\nigvm-cfg-of-another-kind')).toEqual({ ways: ['pvh'], accelerators: ['tcg'] });
+  });
+
+  it('boots an exported image as a kernel of a q35 machine', () => {
+    expect(line()).toBe(
+      '-machine q35,accel=tcg -kernel /tmp/guest.elf -cpu max -smp 2 -m 512M -no-user-config -nodefaults -display none -monitor none -serial stdio -no-reboot',
+    );
+  });
+
+  it('gives no ACPI to a guest with the image’s tables', () => {
+    expect(line({ tables: 'image' })).toContain(
+      '-machine q35,accel=tcg,acpi=off -kernel /tmp/guest.elf -bios qboot.rom ',
+    );
+  });
+
+  it('loads an image itself, whatever its name', () => {
+    expect(line({ way: 'igvm', file: '/a,b.igvm', tables: 'image', accel: 'kvm' })).toMatch(
+      /^-machine q35,accel=kvm,igvm-cfg=igvm -object igvm-cfg,id=igvm,file=\/a,,b\.igvm -cpu/,
+    );
+  });
+
+  it('rounds memory up to whole MiB', () => {
+    expect(line({ memory: 2 ** 29 + 4096 })).toContain('-m 513M ');
+  });
+
+  it('gets further arguments behind ours', () => {
+    expect(line({ extraArgs: ['-device', 'virtio-rng-pci'] })).toMatch(/ -no-reboot -device virtio-rng-pci$/);
+  });
+
+  describe('loading an image itself', () => {
+    const refusal = (...more: Directive[]): string | undefined => QEMU.igvmRefusal(nativeImage(more));
+
+    it('takes pages, required memory, a context for VP 0, and three parameters', () => {
+      const required = { gpa: 0x100000, compatibilityMask: 1, size: 0x1000, vtl2Protectable: false };
+      expect(
+        refusal(
+          { type: 'requiredMemory', ...required },
+          ...parameter(0, 0x9000, 'vpCount'),
+          ...parameter(1, 0xb000, 'memoryMap'),
+          ...parameter(2, 0xc000, 'environmentInfo'),
+        ),
+      ).toBeUndefined();
+    });
+
+    it.each(['commandLine', 'madt', 'srat', 'slit', 'pptt', 'mmioRanges', 'deviceTree'] as const)(
+      'refuses the parameter %s',
+      (kind) => expect(refusal(...parameter(0, 0x9000, kind))).toContain(kind),
+    );
+
+    it('refuses what would be lost: initial data', () => {
+      expect(refusal(...parameter(0, 0x9000, 'vpCount', { initial: '\0' }))).toContain('initial data');
+      expect(
+        refusal({ type: 'parameterArea', size: 4096, index: 3, initialData: bytesSource(new Uint8Array(1)) }),
+      ).toContain('initial data');
+    });
+
+    it('refuses pages of video memory and option ROMs, other processors, other directives', () => {
+      expect(refusal(pageData(0x9f000, 2))).toContain('0xa0000');
+      expect(refusal(pageData(0x9f000, 1))).toBeUndefined();
+      expect(refusal({ ...nativeContext(), vpIndex: 1 } as Directive)).toContain('VP 0');
+      expect(refusal({ type: 'errorRange', gpa: 0, compatibilityMask: 1, size: 4096 })).toContain('errorRange');
+    });
+
+    it('looks at the NATIVE guest alone', () => {
+      expect(refusal({ type: 'errorRange', gpa: 0, compatibilityMask: 2, size: 4096 })).toBeUndefined();
+      const image = nativeImage();
+      image.platforms = [];
+      expect(QEMU.igvmRefusal(image)).toContain('no NATIVE guest');
+    });
+  });
+});
