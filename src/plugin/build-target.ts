@@ -10,10 +10,14 @@ import { combineInputs, escapeGlob, fileInputs, resourceInputs, type TrackedInpu
 
 const EXECUTOR = 'nx-igvm:build';
 
-function own(image: InferredImage): OwnTarget {
-  const { project, suffix } = image;
-  return ownTarget('build', EXECUTOR, `${targetName('build', project.options) ?? 'build'}${suffix}`, project);
+/** Name of the target that builds the image, or undefined when the options leave it out. */
+export function buildName({ project, suffix }: InferredImage): string | undefined {
+  const name = targetName('build', project.options);
+  return name === undefined ? undefined : `${name}${suffix}`;
 }
+
+const own = (image: InferredImage): OwnTarget =>
+  ownTarget('build', EXECUTOR, buildName(image) ?? 'build', image.project);
 
 /** A file that an option names. */
 function optionFile({ project }: InferredImage, value: string): TrackedInputs {
@@ -46,20 +50,10 @@ function trackedInputs(image: InferredImage, target: OwnTarget): TrackedInputs {
   ]);
 }
 
-/** Each file by its name: the folder may have files of other images, which a cache hit would remove. */
-function outputs(image: InferredImage, outputPath: string): string[] {
-  const { manifest, name, project } = image;
-  if (!outputPath.endsWith('.igvm')) {
-    return imageFileNames(name, manifest).map((file) => `{options.outputPath}/${escapeGlob(file)}`);
-  }
-  const path = toSlashes(optionPath(outputPath, project)).slice(0, -'.igvm'.length);
-  return imageFileNames(path, manifest).map((file) => `{workspaceRoot}/${escapeGlob(file)}`);
-}
-
 /** Path of the image that the build target writes, relative to the workspace. */
 export function builtImage(image: InferredImage): string {
-  const path = toSlashes(optionPath(own(image).option('outputPath') ?? image.outputPath, image.project));
-  return path.endsWith('.igvm') ? path : `${path}/${image.name}.igvm`;
+  const folder = toSlashes(optionPath(own(image).option('outputPath') ?? image.outputPath, image.project));
+  return `${folder}/${image.name}.igvm`;
 }
 
 export function buildTarget(image: InferredImage): TargetConfiguration {
@@ -76,7 +70,8 @@ export function buildTarget(image: InferredImage): TargetConfiguration {
       ...runtimeInput(project.plugin, [...requests, ...project.plugin.requests]),
       ...project.plugin.inputs,
     ],
-    outputs: outputs(image, target.option('outputPath') ?? image.outputPath),
+    // Each file by its name: the folder may have files of other images, which a cache hit would remove.
+    outputs: imageFileNames(name, image.manifest).map((file) => `{options.outputPath}/${escapeGlob(file)}`),
     metadata: {
       technologies: ['igvm'],
       description: `Builds the IGVM image ${name}`,

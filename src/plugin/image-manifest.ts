@@ -8,6 +8,7 @@ export interface ImageManifest {
   /** Relative to the workspace, with `/`. */
   readonly path: string;
   readonly name?: string;
+  readonly guest_arch?: unknown;
   readonly guest_configs?: unknown;
   readonly resources: Partial<Record<ResourceName, unknown>>;
 }
@@ -17,10 +18,11 @@ export interface ImageManifest {
  * @throws IgvmError FILE_UNREADABLE or MANIFEST_SYNTAX
  */
 export function readImageManifest(workspaceRoot: string, path: string): ImageManifest {
-  const { name, guest_configs: guests, resources } = readJsonObject(workspaceRoot, path);
+  const { name, guest_arch: arch, guest_configs: guests, resources } = readJsonObject(workspaceRoot, path);
   return {
     path,
     ...(typeof name === 'string' && name !== '' ? { name } : {}),
+    guest_arch: arch,
     guest_configs: guests,
     resources: asRecord(resources),
   };

@@ -1,18 +1,21 @@
 import type { TargetConfiguration } from '@nx/devkit';
+import { bootTarget } from './boot-target';
 import { buildTarget } from './build-target';
 import { type InferredImage, targetName } from './inferred-image';
 import { mergeTarget } from './merge-target';
 import { type PluginOptions, TARGET_KINDS, type TargetKind } from './plugin-options';
 
-/** A kind of target that every image has. */
+/** A kind of target of images. */
 interface TargetRow {
-  create: (image: InferredImage) => TargetConfiguration;
+  /** Gives nothing for an image that can't have such a target. */
+  create: (image: InferredImage) => TargetConfiguration | undefined;
   /** What one target that runs those of all images of a project does; none for kinds that aren't run together. */
   together?: string;
 }
 
 const ROWS: Partial<Record<TargetKind, TargetRow>> = {
   build: { create: buildTarget, together: 'Builds all IGVM images of the project' },
+  boot: { create: bootTarget },
 };
 
 /** The targets of one image by their names. */
@@ -23,7 +26,8 @@ export function imageTargets(image: InferredImage): Record<string, TargetConfigu
     const row = ROWS[kind];
     const name = targetName(kind, options);
     if (row === undefined || name === undefined) continue;
-    targets[`${name}${image.suffix}`] = mergeTarget(row.create(image), options[kind]);
+    const target = row.create(image);
+    if (target !== undefined) targets[`${name}${image.suffix}`] = mergeTarget(target, options[kind]);
   }
   return targets;
 }

@@ -25,7 +25,7 @@ export interface ImageNames {
   readonly name: string;
   /** Behind the name of every target: nothing for the only image of a project, otherwise `-NAME`. */
   readonly suffix: string;
-  /** Relative to the workspace: a folder, or a file that ends in `.igvm`. */
+  /** Folder of its files, relative to the workspace. */
   readonly outputPath: string;
 }
 
@@ -53,8 +53,6 @@ export function nameImages(paths: readonly string[]): ImageNames[] {
     const name = names[index]!;
     const folder = outputFolder(dirname(path));
     const suffix = paths.length > 1 ? `-${name}` : '';
-    // The builder would name an image at the workspace's root after the root's folder, and that differs between clones.
-    if (path === 'igvm.json') return { path, name, suffix, outputPath: `${folder}/${name}.igvm` };
     // `a/igvm.json` and `a/a.igvm.json` are both called a: the first steps aside.
     const taken = path.endsWith('/igvm.json') && names.filter((other) => other === name).length > 1;
     return taken

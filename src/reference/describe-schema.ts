@@ -1,0 +1,93 @@
+/** JSON Schema as text for the reference pages. */
+import type { JsonSchema } from './json-schema';
+
+const code = (value: unknown): string => `\`${JSON.stringify(value)}\``;
+
+/** Text for a cell of a Markdown table. */
+export const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
+
+/** Name of the definition that is referred to, also where zod wraps the reference to add a description. */
+function definitionOf(schema: JsonSchema): string | undefined {
+  const all = schema['allOf'] as JsonSchema[] | undefined;
+  return (schema.$ref ?? (all?.length === 1 ? all[0]!.$ref : undefined))?.replace('#/definitions/', '');
+}
+
+/** Follows a reference. */
+function resolveRef(schema: JsonSchema, root: JsonSchema): JsonSchema {
+  const name = definitionOf(schema);
+  if (name === undefined) return schema;
+  const target = root.definitions?.[name] ?? {};
+  return { ...target, ...(schema.description === undefined ? {} : { description: schema.description }) };
+}
+
+/** The description, which for a nullable value is that of the value. */
+export function descriptionOf(schema: JsonSchema): string {
+  return schema.description ?? schema.anyOf?.map(({ description }) => description).find(Boolean) ?? '';
+}
+
+/** The key of an object with one required key, which is how a variant with content is written. */
+export function tagOf(schema: JsonSchema): string | undefined {
+  const keys = Object.keys(schema.properties ?? {});
+  return keys.length === 1 && schema.required?.[0] === keys[0] ? keys[0] : undefined;
+}
+
+function describeNumber({ minimum, maximum }: JsonSchema): string {
+  if (minimum === undefined && maximum === undefined) return 'number';
+  // The largest u64 is no JavaScript number.
+  const upper =
+    maximum !== undefined && maximum > Number.MAX_SAFE_INTEGER ? `2^${Math.round(Math.log2(maximum))} - 1` : maximum;
+  return `whole number, ${minimum ?? ''} to ${upper ?? ''}`;
+}
+
+/** What values there are, in a few words. */
+export function describeType(schema: JsonSchema, root: JsonSchema = schema): string {
+  const definition = definitionOf(schema);
+  if (definition !== undefined) return `[${definition}](#forms-of-a-${definition})`;
+  const resolved = resolveRef(schema, root);
+  if (resolved.const !== undefined) return code(resolved.const);
+  if (resolved.enum !== undefined) return resolved.enum.map(code).join(', ');
+  const union = resolved.anyOf ?? resolved.oneOf;
+  if (union !== undefined) return [...new Set(union.map((option) => describeType(option, root)))].join(' or ');
+  const tag = tagOf(resolved);
+  if (tag !== undefined) return `\`{ "${tag}": … }\``;
+  if (resolved.type === 'array') return `list of ${describeType(resolved.items ?? {}, root)}`;
+  if (resolved.type === 'integer' || resolved.type === 'number') return describeNumber(resolved);
+  if (resolved.type === 'boolean') return '`true` or `false`';
+  if (resolved.type === undefined) return 'any value';
+  return String(resolved.type);
+}
+
+/** A table of an object's keys. */
+export function keyTable(schema: JsonSchema, root: JsonSchema): string {
+  const rows = Object.entries(schema.properties ?? {}).map(([name, property]) => {
+    const resolved = resolveRef(property, root);
+    const fallback = resolved.default === undefined ? '' : code(resolved.default);
+    const need = schema.required?.includes(name) ? 'required' : fallback;
+    return `| \`${name}\` | ${cell(describeType(property, root))} | ${need} | ${cell(descriptionOf(resolved))} |`;
+  });
+  return ['| key | value | default | meaning |', '| --- | --- | --- | --- |', ...rows].join('\n');
+}
+
+/** A part of a schema that has keys of its own. */
+export interface SchemaSection {
+  /** Path from the root, as messages write it. */
+  path: string;
+  schema: JsonSchema;
+}
+
+/** All objects with keys, outermost first. Equal definitions come once, under their own name. */
+export function sections(root: JsonSchema): SchemaSection[] {
+  const found: SchemaSection[] = [];
+  const visit = (schema: JsonSchema, path: string): void => {
+    if (definitionOf(schema) !== undefined) return;
+    for (const option of schema.anyOf ?? []) visit(option, path);
+    if (schema.items !== undefined) visit(schema.items, `${path}[]`);
+    if (schema.properties === undefined) return;
+    if (tagOf(schema) === undefined) found.push({ path, schema });
+    for (const [name, property] of Object.entries(schema.properties)) {
+      visit(property, path === '' ? name : `${path}.${name}`);
+    }
+  };
+  visit(root, '');
+  return found;
+}

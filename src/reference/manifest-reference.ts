@@ -1,0 +1,77 @@
+import { descriptionOf, keyTable, sections } from './describe-schema';
+import type { JsonSchema } from './json-schema';
+
+const INTRODUCTION = `# The manifest
+
+An image is one file, \`igvm.json\`, or \`NAME.igvm.json\` where a project has several. It is the manifest of \`igvmfilegen\` with a few more keys,
+which \`igvmfilegen\` ignores: the same file works in both tools.
+
+\`\`\`json
+{
+  "$schema": "../../node_modules/nx-igvm/schemas/igvm.schema.json",
+  "guest_arch": "x64",
+  "guest_configs": [
+    {
+      "guest_svn": 1,
+      "max_vtl": 0,
+      "isolation_type": "none",
+      "image": {
+        "linux": {
+          "use_initrd": true,
+          "command_line": "console=ttyS0",
+          "boot_data": "embedded",
+          "memory_size": 536870912
+        }
+      }
+    }
+  ],
+  "resources": {
+    "linux_kernel": "boot/vmlinuz",
+    "linux_initrd": { "project": "initrd", "target": "build", "path": "dist/initrd/initrd.cpio" }
+  }
+}
+\`\`\`
+
+## How it is read
+
+- It is strict JSON in UTF-8: no comments, no trailing commas, no byte order mark. The same key twice in one object is an error.
+- Whole numbers are read exactly, up to 64 bits. \`1.0\` and \`1e3\` are no whole numbers.
+- An unknown key is ignored with a warning that names the nearest known key; with the option \`strict\` it is an error. In \`resources\` and
+  in a product policy it is always an error.
+- A message names file, line, column and the JSON path, and all mistakes are reported at once.
+
+## Forms of a resource
+
+| form | meaning |
+| --- | --- |
+| \`"boot/vmlinuz"\` | a path relative to the manifest |
+| \`"{workspaceRoot}/boot/vmlinuz"\` | a path from the root of the Nx workspace |
+| \`"/opt/boot/vmlinuz"\` | an absolute path |
+| \`"boot/vmlinuz-*"\` | a glob that matches exactly one file; a backslash takes the meaning from a special character |
+| \`{ "path": "boot/vmlinuz", "sha256": "…" }\` | a file that is pinned: the build refuses any other content |
+| \`{ "project": "initrd", "target": "build", "path": "dist/initrd/initrd.cpio" }\` | what another target writes, with \`path\` from the root of the workspace; that target runs first |
+
+Only the resources that an image uses must exist. \`underhill_sidecar\` is used by an OpenHCL image whenever it is given.
+
+A separate resources file of \`igvmfilegen\` works too (option \`resources\`). Then it is the only place for resources, and has its own
+rule: \`{ "resources": { "linux_kernel": "/absolute/path" } }\`, where a path is taken literally.
+
+## What goes together
+
+- A file has one guest for each platform. \`"none"\` and \`"vbs"\` are the same platform, except that a \`linux\` image for x64 without isolation
+  has a platform of its own and must be the only guest of its manifest.
+- \`snp_linux_direct\` needs SNP isolation without a shared GPA boundary, normal injection and no secure AVIC, \`max_vtl\` 0, and must be alone.
+- Every other image under SNP needs a shared GPA boundary, and restricted injection where \`max_vtl\` is 0.
+- \`linux\` runs without isolation or under \`vbs\`; under \`snp\` use \`snp_linux_direct\` or \`openhcl\`, under \`tdx\` use \`openhcl\`.
+- aarch64 has no SNP, no TDX, no \`config_type\` \`igvm\`, no embedded boot data, and OpenHCL there needs UEFI or Linux in VTL0.
+`;
+
+/** docs/manifest.md. @param schema the manifest's JSON Schema */
+export function manifestReference(schema: JsonSchema): string {
+  const parts = sections(schema).map(({ path, schema: part }) => {
+    const title = path === '' ? 'Keys of the manifest' : `\`${path}\``;
+    const description = path === '' ? '' : `${descriptionOf(part)}\n\n`;
+    return `## ${title}\n\n${description}${keyTable(part, schema)}\n`;
+  });
+  return [INTRODUCTION, ...parts].join('\n');
+}

@@ -1,0 +1,50 @@
+/** The plugin's options in nx.json, for their JSON Schema and reference. Nx itself validates no options of plugins. */
+import { z } from 'zod';
+import { TARGET_KINDS, type TargetKind } from '../plugin/plugin-options';
+
+const KINDS: Record<TargetKind, string> = {
+  build: 'Builds an image from its manifest: `igvm.json` or `NAME.igvm.json`.',
+  inspect: 'Shows what is in a built image.',
+  measure: 'Computes the launch digests of a built image.',
+  verify: 'Checks the launch digests of a built image against `igvm.lock.json`.',
+  sign: 'Signs a built image.',
+  boot: 'Boots a built image on this machine.',
+  initrd: 'Packs an initramfs as an `initrd.json` says. Its name is `build` where the project has no image.',
+};
+
+const list = (description: string) => z.array(z.unknown()).optional().meta({ description });
+const record = (description: string) => z.record(z.string(), z.unknown()).optional().meta({ description });
+
+const extension = z
+  .looseObject({
+    name: z.string().min(1).optional().meta({ description: 'Another name for the target.' }),
+    options: record('Options of the executor, in addition to the inferred ones.'),
+    configurations: record('Configurations of the target.'),
+    inputs: list('Inputs; `"..."` stands for the inferred ones.'),
+    outputs: list('Outputs; `"..."` stands for the inferred ones.'),
+    dependsOn: list('Targets that run before; `"..."` stands for the inferred ones.'),
+    cache: z.boolean().optional().meta({ description: 'Whether the outputs are cached.' }),
+  })
+  .meta({ description: 'Changes to the target: any key of a target in project.json, and `name`.' });
+
+const targetOption = (description: string) =>
+  z
+    .union([
+      z.string().min(1).meta({ description: 'Another name for the target.' }),
+      z.literal(false).meta({ description: 'No such target.' }),
+      extension,
+    ])
+    .optional()
+    .meta({ description });
+
+export const pluginOptionsSchema = z
+  .strictObject(
+    Object.fromEntries(TARGET_KINDS.map((kind) => [kind, targetOption(KINDS[kind])])) as Record<
+      TargetKind,
+      ReturnType<typeof targetOption>
+    >,
+  )
+  .meta({
+    title: 'Options of nx-igvm',
+    description: 'The `options` of the plugin in nx.json: one key for each kind of inferred target.',
+  });

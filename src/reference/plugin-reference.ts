@@ -1,0 +1,41 @@
+import { cell, descriptionOf } from './describe-schema';
+import type { JsonSchema } from './json-schema';
+
+const INTRODUCTION = `# Options of the plugin
+
+nx.json names the plugin, and may change what it infers:
+
+\`\`\`json
+{
+  "plugins": [
+    {
+      "plugin": "nx-igvm",
+      "options": {
+        "build": { "name": "image", "options": { "strict": true }, "inputs": ["...", "{projectRoot}/notes.txt"] },
+        "inspect": "dump",
+        "boot": false
+      }
+    }
+  ]
+}
+\`\`\`
+
+Each kind of inferred target has a key, and its value is
+
+- another name for the target,
+- \`false\`, for no such target, or
+- an object that extends the target with any key that a target has in project.json, and \`name\`. \`options\`, \`configurations\` and \`metadata\` are
+  merged key by key; a list replaces the inferred one, and \`"..."\` in it stands for the inferred entries.
+
+A project with several images has a target \`KIND-NAME\` for each, and one \`KIND\` that runs them all.
+
+## Kinds
+`;
+
+/** docs/plugin-options.md. @param schema the JSON Schema of the options */
+export function pluginReference(schema: JsonSchema): string {
+  const rows = Object.entries(schema.properties ?? {}).map(
+    ([kind, option]) => `| \`${kind}\` | ${cell(descriptionOf(option))} |`,
+  );
+  return [INTRODUCTION, '| key | target |', '| --- | --- |', ...rows, ''].join('\n');
+}

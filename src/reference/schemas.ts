@@ -1,0 +1,36 @@
+import { z } from 'zod';
+import { initrdSchema } from '../initrd/initrd-schema';
+import { manifestSchema } from '../manifest/manifest-schema';
+import { resourcesSchema } from '../manifest/resources-schema';
+import { pluginOptionsSchema } from './plugin-options-schema';
+import type { JsonSchema } from './json-schema';
+
+const SOURCES = {
+  igvm: manifestSchema,
+  resources: resourcesSchema,
+  initrd: initrdSchema,
+  'plugin-options': pluginOptionsSchema,
+};
+
+/** A zod schema as JSON Schema for editors, which mark the keys that the build would only warn of. */
+function toJsonSchema(schema: z.ZodType): JsonSchema {
+  return z.toJSONSchema(schema, {
+    target: 'draft-7',
+    io: 'input',
+    // Exact integers are bigints after validation; the schemas state what they are in JSON.
+    unrepresentable: 'any',
+    override: ({ zodSchema, jsonSchema }) => {
+      const { def } = zodSchema._zod;
+      // zod leaves out the default of what it transforms.
+      if (def.type === 'default') jsonSchema.default ??= def.defaultValue as typeof jsonSchema.default;
+      if (jsonSchema.properties !== undefined) jsonSchema.additionalProperties ??= false;
+    },
+  }) as JsonSchema;
+}
+
+/** The published schemas by the names of their files. */
+export function jsonSchemas(): Record<string, JsonSchema> {
+  return Object.fromEntries(
+    Object.entries(SOURCES).map(([name, schema]) => [`schemas/${name}.schema.json`, toJsonSchema(schema)]),
+  );
+}
