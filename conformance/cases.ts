@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** What igvmfilegen does with a manifest, as `case.json` records it. */
@@ -11,20 +11,31 @@ export interface ConformanceCase {
 }
 
 const CASES = join(__dirname, 'cases');
+const TOOLS = join(__dirname, 'tools');
 
 /** All cases, by name. */
 export const conformanceCases = (): ConformanceCase[] =>
   readdirSync(CASES)
     .sort()
-    .map(
-      (name) =>
-        ({ name, ...(JSON.parse(readFileSync(join(CASES, name, 'case.json'), 'utf8')) as object) }) as ConformanceCase,
-    );
+    .map((name) => {
+      const { args, sha256 } = JSON.parse(readFileSync(join(CASES, name, 'case.json'), 'utf8')) as ConformanceCase;
+      return { name, args, sha256 };
+    });
 
-/** Puts a case's manifest and resources into `folder`, the resources pointing into `inputs`. */
-export function placeCase(name: string, folder: string, inputs: string): void {
-  writeFileSync(join(folder, 'manifest.json'), readFileSync(join(CASES, name, 'manifest.json')));
-  const resources = readFileSync(join(CASES, name, 'resources.json'), 'utf8');
+/** The files of a case besides its outputs. */
+export const CASE_FILES = ['manifest.json', 'resources.json', 'case.json'];
+
+/** Puts a case's files into `folder`, its resources pointing into `inputs`. */
+export const placeCase = (name: string, folder: string, inputs: string): void =>
+  place(join(CASES, name), folder, inputs);
+
+/** Like {@link placeCase}, for a case of a tool that works on an image. */
+export const placeTool = (name: string, folder: string, inputs: string): void =>
+  place(join(TOOLS, name), folder, inputs);
+
+function place(from: string, folder: string, inputs: string): void {
+  cpSync(from, folder, { recursive: true });
+  const resources = readFileSync(join(from, 'resources.json'), 'utf8');
   const path = JSON.stringify(inputs).slice(1, -1);
   writeFileSync(join(folder, 'resources.json'), resources.replaceAll('@INPUTS@', path));
 }

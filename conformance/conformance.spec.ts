@@ -1,12 +1,12 @@
-import { hash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { IGVMFILEGEN } from '../src/cli/igvmfilegen-program';
 import { NX_IGVM } from '../src/cli/nx-igvm-program';
-import { type ProgramDescription, run } from '../src/cli/run';
-import { conformanceCases, placeCase } from './cases';
+import type { ProgramDescription } from '../src/cli/run';
+import { CASE_FILES, conformanceCases, placeCase } from './cases';
 import { makeInputs } from './make-inputs';
+import { digestsOf, type Outcome, runProgram } from './run-program';
 
 const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-conformance-'));
 const inputs = join(folder, 'inputs');
@@ -14,31 +14,18 @@ const inputs = join(folder, 'inputs');
 beforeAll(() => makeInputs(inputs));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-interface Outcome {
-  exitCode: number;
-  stdout: string;
-  stderr: string;
-  /** SHA-256 of each file that the run wrote. */
-  files: Record<string, string>;
-}
-
-/** Runs one case with a program, as a process would see it. */
-async function runCase(program: ProgramDescription, name: string, args: string[]): Promise<Outcome> {
+/** Runs one case in a folder of its own. @returns also the digests of the files that it wrote */
+async function runCase(
+  program: ProgramDescription,
+  name: string,
+  args: string[],
+): Promise<Outcome & { files: object }> {
   const cwd = join(folder, `${program.name}-${name}`);
-  mkdirSync(cwd);
   placeCase(name, cwd, inputs);
-  let stdout = '';
-  let stderr = '';
-  const exitCode = await run(program, args, {
-    cwd,
-    stdout: (text) => void (stdout += text),
-    stderr: (text) => void (stderr += text),
-    isInteractive: false,
-  });
-  const written = readdirSync(cwd).filter((file) => file !== 'manifest.json' && file !== 'resources.json');
-  const files = Object.fromEntries(written.map((file) => [file, hash('sha256', readFileSync(join(cwd, file)))]));
+  const outcome = await runProgram(program, args, cwd);
+  const files = digestsOf(cwd, CASE_FILES);
   rmSync(cwd, { recursive: true });
-  return { exitCode, stdout, stderr, files };
+  return { ...outcome, files };
 }
 
 const COMMAND_LINES: { name: string; program: ProgramDescription; args: string[] }[] = [
@@ -50,7 +37,7 @@ const COMMAND_LINES: { name: string; program: ProgramDescription; args: string[]
   {
     name: 'nx-igvm build',
     program: NX_IGVM,
-    args: ['build', 'manifest.json', '-r', 'resources.json', '-o', 'out.igvm'],
+    args: ['build', 'manifest.json', '-r', 'resources.json', '-o', 'out.igvm', '--debug-validation'],
   },
 ];
 

@@ -1,0 +1,54 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CASE_FILES, conformanceCases, placeCase } from './cases';
+import { makeInputs } from './make-inputs';
+import { digestsOf } from './run-program';
+
+const DIST = join(__dirname, '..', 'dist', 'cli');
+const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-process-'));
+const inputs = join(folder, 'inputs');
+
+beforeAll(() => {
+  if (!existsSync(DIST)) throw new Error('run `npm run build` first: these tests run the compiled commands');
+  makeInputs(inputs);
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const COMMAND_LINES = [
+  { script: 'igvmfilegen.js', args: ['manifest', '-m', 'manifest.json', '-r', 'resources.json', '-o', 'out.igvm'] },
+  { script: 'nx-igvm.js', args: ['build', 'manifest.json', '-r', 'resources.json', '-o', 'out.igvm'] },
+];
+
+/** One of each kind: several guests, a refusal, a crash of the reference. */
+const SAMPLE = ['multi-vbs-snp-tdx', 'snp-linux-direct', 'err-manifest-dup-key', 'err-openhcl-mem-4gb'];
+
+describe.each(COMMAND_LINES)('the process $script', ({ script, args }) => {
+  const sample = conformanceCases().filter(({ name }) => SAMPLE.includes(name));
+
+  it.each(sample)('does with $name what the reference does', ({ name, args: flags, sha256 }) => {
+    const cwd = mkdtempSync(join(folder, 'case-'));
+    placeCase(name, cwd, inputs);
+    const { status, stderr } = spawnSync(process.execPath, [join(DIST, script), ...args, ...flags], {
+      cwd,
+      encoding: 'utf8',
+    });
+    expect({ status, files: digestsOf(cwd, CASE_FILES) }).toEqual(
+      sha256 === undefined ? { status: 1, files: {} } : { status: 0, files: sha256 },
+    );
+    expect(stderr).toMatch(sha256 === undefined ? /^error: / : /^$/);
+  });
+
+  it('says its version without loading any package', () => {
+    const listModules = `process.on('exit', () => process.stderr.write(Object.keys(require.cache).join('\\n')));`;
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      ['-e', `${listModules} require(process.argv[1])`, join(DIST, script), '--version'],
+      { encoding: 'utf8' },
+    );
+    expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringMatching(/^(nx-igvm|igvmfilegen) \d+\.\d+/) });
+    expect(stderr).toContain(script);
+    expect(stderr).not.toContain('node_modules');
+  });
+});
