@@ -1,0 +1,197 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { noise, PAGE } from '../../conformance/inputs/bytes';
+import { makeInputs } from '../../conformance/make-inputs';
+import { IgvmError } from '../errors/igvm-error';
+import { crc32 } from '../files/checksum';
+import { openFileSource } from '../files/file-source';
+import { readIgvm } from '../igvm/read-igvm';
+import type { GuestConfig, Manifest, ResourceName } from '../manifest/model';
+import { buildImage, type BuildRequest } from './build-image';
+
+const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-build-'));
+const inputs = join(folder, 'inputs');
+const KERNEL = 'vmlinux-x64.elf';
+
+beforeAll(() =>
+  makeInputs(inputs, [KERNEL, 'initrd-small.bin', 'openhcl_boot-x64.elf', 'elf-overlap.elf', 'tiny.bin']),
+);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+let out: string;
+beforeEach(() => {
+  out = mkdtempSync(join(folder, 'out-'));
+});
+
+const guest = (image: GuestConfig['image'], more: Partial<GuestConfig> = {}): GuestConfig => ({
+  guest_svn: 1,
+  max_vtl: 0,
+  isolation_type: 'none',
+  image,
+  ...more,
+});
+
+const linux = (more: object = {}): GuestConfig['image'] => ({
+  linux: { use_initrd: true, command_line: 'console=ttyS0', boot_data: 'vmm', ...more },
+});
+
+const openhcl: GuestConfig['image'] = {
+  openhcl: {
+    command_line: '',
+    static_command_line: false,
+    memory_page_base: 32768n,
+    memory_page_count: 16384n,
+    uefi: false,
+  },
+};
+
+function request(guests: GuestConfig[], files: Partial<Record<ResourceName, string>> = {}): BuildRequest {
+  const manifest: Manifest = { guest_arch: 'x64', guest_configs: guests };
+  const all = {
+    linux_kernel: KERNEL,
+    linux_initrd: 'initrd-small.bin',
+    underhill_kernel: KERNEL,
+    underhill_initrd: 'initrd-small.bin',
+    openhcl_boot: 'openhcl_boot-x64.elf',
+    ...files,
+  };
+  return {
+    manifest,
+    positionOf: (jsonPath) => ({ file: 'igvm.json', line: 7, jsonPath }),
+    resources: new Map(
+      Object.entries(all).map(([name, file]) => [name as ResourceName, { path: join(inputs, file), display: file }]),
+    ),
+    output: join(out, 'image.igvm'),
+  };
+}
+
+const readBack = (path: string) => {
+  const source = openFileSource(path);
+  try {
+    return readIgvm(source, { crc32 });
+  } finally {
+    source.close();
+  }
+};
+
+async function failureOf(promise: Promise<unknown>): Promise<IgvmError> {
+  try {
+    await promise;
+  } catch (error) {
+    if (error instanceof IgvmError) return error;
+    throw error;
+  }
+  throw new Error('nothing was thrown');
+}
+
+describe('buildImage', () => {
+  it('builds a Linux image without isolation as a native guest in format V2', async () => {
+    const report = await buildImage({ ...request([guest(linux())]), debugValidation: true });
+    const file = readBack(join(out, 'image.igvm'));
+    expect(file).toMatchObject({ version: 2, arch: 'x64', platforms: [{ platformType: 0, highestVtl: 0 }] });
+    expect(file.directives.filter(({ type }) => type === 'vpContext')).toMatchObject([
+      { format: 'native', vpIndex: 0 },
+    ]);
+    expect(readdirSync(out).sort()).toEqual(['image.igvm', 'image.igvm.map']);
+    expect(report.notes).toEqual([expect.stringContaining('the VMM sets pat')]);
+    expect(report.measurements).toEqual([]);
+  });
+
+  it('endorses the same image under VBS, in format V1', async () => {
+    const vbs = { isolation_type: { vbs: { enable_debug: true } } };
+    const report = await buildImage({ ...request([guest(linux(), vbs)]), debugValidation: true });
+    expect(readBack(join(out, 'image.igvm'))).toMatchObject({ version: 1, platforms: [{ platformType: 1 }] });
+    expect(readdirSync(out).sort()).toEqual(['image-vbs.cbor', 'image-vbs.json', 'image.igvm', 'image.igvm.map']);
+    expect(report.files.map(({ kind }) => kind)).toEqual(['image', 'map', 'corim', 'identity']);
+    const [measurement] = report.measurements;
+    const digest = Buffer.from(measurement?.digest ?? [])
+      .toString('hex')
+      .toUpperCase();
+    expect(readFileSync(join(out, 'image-vbs.json'), 'utf8')).toContain(`"vbs_boot_digest":"${digest}"`);
+  });
+
+  it('leaves a Linux image in VTL2 to its paravisor, and says so', async () => {
+    const report = await buildImage(request([guest(linux(), { max_vtl: 2 })]));
+    const file = readBack(join(out, 'image.igvm'));
+    expect(file.directives.every(({ type }) => type === 'pageData')).toBe(true);
+    expect(file.platforms).toMatchObject([{ platformType: 1, highestVtl: 2 }]);
+    expect(report.notes).toHaveLength(1);
+  });
+
+  it('gives the same bytes again, and counts every page', async () => {
+    const seen: number[] = [];
+    let total = 0;
+    const report = await buildImage({
+      ...request([guest(openhcl, { max_vtl: 2 })]),
+      progress: (done, of) => {
+        seen.push(done);
+        total = of;
+      },
+    });
+    const first = readFileSync(join(out, 'image.igvm'));
+    expect(seen.at(-1)).toBe(total);
+    expect(total).toBe(report.image?.pages);
+    expect([...seen].sort((a, b) => a - b)).toEqual(seen);
+    await buildImage(request([guest(openhcl, { max_vtl: 2 })]));
+    expect(readFileSync(join(out, 'image.igvm')).equals(first)).toBe(true);
+  });
+
+  it('makes the folder of its output', async () => {
+    const output = join(out, 'a', 'b', 'image.igvm');
+    await buildImage({ ...request([guest('none')]), output });
+    expect(readdirSync(join(out, 'a', 'b')).sort()).toEqual(['image.igvm', 'image.igvm.map']);
+  });
+});
+
+describe('a build that fails', () => {
+  it('names the file that is wrong, and leaves what was there', async () => {
+    await buildImage(request([guest(linux())]));
+    const before = readFileSync(join(out, 'image.igvm'));
+    const error = await failureOf(buildImage(request([guest(linux())], { linux_kernel: 'tiny.bin' })));
+    expect(error).toMatchObject({ code: 'KERNEL_INVALID', where: { file: 'tiny.bin' } });
+    expect(readFileSync(join(out, 'image.igvm')).equals(before)).toBe(true);
+    expect(readdirSync(out).sort()).toEqual(['image.igvm', 'image.igvm.map']);
+  });
+
+  it('names the guest where the fault is not in a file', async () => {
+    const guests = [
+      guest('none', { isolation_type: { vbs: { enable_debug: false } } }),
+      guest(openhcl, { max_vtl: 2 }),
+    ];
+    const snp = { shared_gpa_boundary_bits: 46, policy: 0n, enable_debug: false } as const;
+    guests[1] = {
+      ...guest(openhcl, { max_vtl: 2 }),
+      isolation_type: { snp: { ...snp, injection_type: 'normal', secure_avic: 'disabled' } },
+    };
+    const error = await failureOf(buildImage(request(guests, { underhill_kernel: 'elf-overlap.elf' })));
+    expect(error.code).toBe('LAYOUT_OVERLAP');
+    expect(error.where).toMatchObject({ file: 'igvm.json', line: 7, jsonPath: 'guest_configs[1].image' });
+    expect(readdirSync(out)).toEqual([]);
+  });
+
+  it('notices a file that is rewritten while it is read', async () => {
+    const changing = join(inputs, 'changing.bin');
+    writeFileSync(changing, noise('a', 8 * PAGE));
+    const build = buildImage({
+      ...request([guest(linux())], { linux_initrd: 'changing.bin' }),
+      progress: () => writeFileSync(changing, noise('b', 9 * PAGE)),
+    });
+    expect((await failureOf(build)).code).toBe('FILE_CHANGED');
+    expect(readdirSync(out)).toEqual([]);
+  });
+
+  it('does not replace what it reads', async () => {
+    const base = request([guest(linux())]);
+    const kernel = base.resources.get('linux_kernel')?.path ?? '';
+    expect((await failureOf(buildImage({ ...base, output: kernel }))).code).toBe('FILE_UNWRITABLE');
+    const manifest = `${base.output}.map`;
+    expect((await failureOf(buildImage({ ...base, otherInputs: [manifest] }))).code).toBe('FILE_UNWRITABLE');
+  });
+
+  it('says when the output is a folder', async () => {
+    mkdirSync(join(out, 'image.igvm'));
+    expect((await failureOf(buildImage(request([guest('none')])))).code).toBe('FILE_UNWRITABLE');
+    expect(readdirSync(out)).toEqual(['image.igvm']);
+  });
+});
