@@ -155,15 +155,19 @@ describe('a build that fails', () => {
   });
 
   it('names the guest where the fault is not in a file', async () => {
+    const snp = {
+      snp: {
+        shared_gpa_boundary_bits: 46,
+        policy: 0n,
+        enable_debug: false,
+        injection_type: 'normal',
+        secure_avic: 'disabled',
+      },
+    } as const;
     const guests = [
       guest('none', { isolation_type: { vbs: { enable_debug: false } } }),
-      guest(openhcl, { max_vtl: 2 }),
+      guest(openhcl, { max_vtl: 2, isolation_type: snp }),
     ];
-    const snp = { shared_gpa_boundary_bits: 46, policy: 0n, enable_debug: false } as const;
-    guests[1] = {
-      ...guest(openhcl, { max_vtl: 2 }),
-      isolation_type: { snp: { ...snp, injection_type: 'normal', secure_avic: 'disabled' } },
-    };
     const error = await failureOf(buildImage(request(guests, { underhill_kernel: 'elf-overlap.elf' })));
     expect(error.code).toBe('LAYOUT_OVERLAP');
     expect(error.where).toMatchObject({ file: 'igvm.json', line: 7, jsonPath: 'guest_configs[1].image' });
