@@ -1,6 +1,7 @@
 import { registerAddSnpIdBlock } from './commands/add-snp-id-block';
 import { registerBoot } from './commands/boot';
 import { registerBuild } from './commands/build';
+import { registerDiff } from './commands/diff';
 import { registerDump } from './commands/dump';
 import { registerDumpCorim } from './commands/dump-corim';
 import { registerExport } from './commands/export';
@@ -20,6 +21,7 @@ export const NX_IGVM: ProgramDescription = {
     registerInitrd,
     registerDump,
     registerMeasure,
+    registerDiff,
     registerDumpCorim,
     registerAddSnpIdBlock,
     registerPatchCorimSignature,

@@ -62,6 +62,12 @@ const isRecordList = (value: DumpValue): boolean =>
   Array.isArray(value) && value.every((each) => typeof each === 'object' && !(each instanceof Uint8Array));
 
 function line(name: string, record: DumpRecord, namesByBit: ReadonlyMap<number, string>): string {
+  const column = name.trim() === '' ? name : printable(name).padEnd(NAME_WIDTH);
+  return `  ${column}${fieldsText(record, namesByBit)}\n`;
+}
+
+/** The fields of a record on one line. */
+export function fieldsText(record: DumpRecord, namesByBit: ReadonlyMap<number, string> = new Map()): string {
   const parts = Object.entries(record).map(([field, value]) =>
     field === 'compatibilityMask' && namesByBit.size > 0
       ? `for ${platformsOf(Number(value), namesByBit)}`
@@ -69,7 +75,7 @@ function line(name: string, record: DumpRecord, namesByBit: ReadonlyMap<number, 
         ? textOf(field, value)
         : `${field} ${textOf(field, value)}`,
   );
-  return `  ${name.trim() === '' ? name : printable(name).padEnd(NAME_WIDTH)}${parts.join('  ')}\n`;
+  return parts.join('  ');
 }
 
 /** The platforms of a compatibility mask by name; bits of no platform in hexadecimal. */

@@ -1,0 +1,113 @@
+import { IgvmError } from '../errors/igvm-error';
+import type { OpenImage } from '../files/igvm-image';
+import { platformTypeName } from '../igvm/dump';
+import type { IgvmFile, PlatformHeader } from '../igvm/model';
+import type { ByteSource } from '../memory/byte-source';
+import { measure } from '../measurement/measure';
+import { measuredPlatformOf } from '../measurement/measured-platform';
+import { compareFiles, compareHeaders, compareRegisters, type FactDifference } from './compare-guests';
+import { comparePages, type PageDifference } from './compare-pages';
+import { guestPages } from './guest-pages';
+import { type TaggedRange, tagsIn } from './map-tags';
+
+/** An image to compare, with its map where there is one. */
+export interface ComparedImage extends Pick<OpenImage, 'file' | 'source'> {
+  /** Tagged ranges a guest, in the order of the platform headers. */
+  map?: TaggedRange[][];
+}
+
+/** How the guests of one platform differ. Empty lists: they don't. */
+export interface GuestDifference {
+  /** Name of the platform in the format. */
+  platform: string;
+  /** The only file that has a guest for the platform; then there is nothing to compare. */
+  onlyIn?: 'a' | 'b';
+  headers: FactDifference[];
+  registers: FactDifference[];
+  pages: (PageDifference & { tags: string[] })[];
+  /** Launch digests in upper-case hexadecimal, when they differ; undefined for a file that can't be measured. */
+  digest?: { a?: string; b?: string };
+}
+
+/** How two images differ. */
+export interface ImageDifference {
+  /** Whether the files are the same, byte for byte. */
+  isSame: boolean;
+  file: FactDifference[];
+  /** Of all platforms of both files. */
+  guests: GuestDifference[];
+}
+
+/**
+ * Compares two images, platform by platform: headers, registers, pages by address, launch digests.
+ * @throws IgvmError FILE_CHANGED, FILE_UNREADABLE from the sources
+ */
+export async function diffImages(a: ComparedImage, b: ComparedImage): Promise<ImageDifference> {
+  const types = [...new Set([...a.file.platforms, ...b.file.platforms].map(({ platformType }) => platformType))];
+  const guests: GuestDifference[] = [];
+  for (const type of types) {
+    const indexA = a.file.platforms.findIndex(({ platformType }) => platformType === type);
+    const indexB = b.file.platforms.findIndex(({ platformType }) => platformType === type);
+    guests.push(await diffGuests(platformTypeName(type), guestOf(a, indexA), guestOf(b, indexB)));
+  }
+  return { isSame: isSameBytes(a.source, b.source), file: compareFiles(a.file, b.file), guests };
+}
+
+interface ComparedGuest {
+  file: IgvmFile;
+  platform: PlatformHeader;
+  tags: TaggedRange[];
+}
+
+function guestOf({ file, map }: ComparedImage, index: number): ComparedGuest | undefined {
+  const platform = file.platforms[index];
+  return platform && { file, platform, tags: map?.[index] ?? [] };
+}
+
+async function diffGuests(
+  platform: string,
+  a: ComparedGuest | undefined,
+  b: ComparedGuest | undefined,
+): Promise<GuestDifference> {
+  const difference: GuestDifference = { platform, headers: [], registers: [], pages: [] };
+  if (a === undefined || b === undefined) return { ...difference, onlyIn: a === undefined ? 'b' : 'a' };
+  const [maskA, maskB] = [a.platform.compatibilityMask, b.platform.compatibilityMask];
+  const pages = comparePages(guestPages(a.file, maskA), guestPages(b.file, maskB));
+  const [digestA, digestB] = [await digestOf(a), await digestOf(b)];
+  return {
+    ...difference,
+    headers: compareHeaders([a.file, a.platform], [b.file, b.platform]),
+    registers: compareRegisters(a.file, maskA, b.file, maskB),
+    pages: pages.map((page) => ({
+      ...page,
+      tags: [...new Set([...tagsIn(a.tags, page.gpa, page.end), ...tagsIn(b.tags, page.gpa, page.end)])],
+    })),
+    ...(digestA === digestB ? {} : { digest: { a: digestA, b: digestB } }),
+  };
+}
+
+/** The launch digest of a guest; undefined when its platform has none or the file can't be launched. */
+async function digestOf({ file, platform }: ComparedGuest): Promise<string | undefined> {
+  const measured = measuredPlatformOf(platform);
+  if (measured === undefined) return undefined;
+  try {
+    const [measurement] = await measure(file, { platforms: [measured] });
+    return measurement && Buffer.from(measurement.digest).toString('hex').toUpperCase();
+  } catch (error) {
+    if (error instanceof IgvmError && error.code === 'MEASUREMENT_IMPOSSIBLE') return undefined;
+    throw error;
+  }
+}
+
+function isSameBytes(a: ByteSource, b: ByteSource): boolean {
+  if (a.size !== b.size) return false;
+  const [chunkA, chunkB] = [new Uint8Array(2 ** 20), new Uint8Array(2 ** 20)];
+  for (let at = 0; at < a.size; at += chunkA.length) {
+    const size = Math.min(chunkA.length, a.size - at);
+    const [partA, partB] = [chunkA.subarray(0, size), chunkB.subarray(0, size)];
+    a.read(at, partA);
+    b.read(at, partB);
+    if (Buffer.compare(partA, partB) !== 0) return false;
+  }
+  return true;
+}

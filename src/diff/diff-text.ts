@@ -1,0 +1,65 @@
+import { PAGE_SIZE } from '../memory/page';
+import { printable } from '../igvm/printable';
+import type { FactDifference } from './compare-guests';
+import type { PageDifference, PageDifferenceKind } from './compare-pages';
+import type { GuestDifference, ImageDifference } from './diff-images';
+
+/** Page ranges shown for a guest; programs get all. */
+const MOST_RANGES = 200;
+
+const KINDS: Record<PageDifferenceKind, string> = {
+  onlyInA: 'only in A',
+  onlyInB: 'only in B',
+  type: 'type',
+  contents: 'contents differ',
+  stored: 'zeros are stored in one file only',
+};
+
+/** The differences for people. */
+export function diffText(difference: ImageDifference): string {
+  const { isSame, file, guests } = difference;
+  if (isSame) return 'the files are the same\n';
+  const lines = [...facts('file', file), ...guests.flatMap(guestLines)];
+  if (lines.length === 0) lines.push('the guests are the same, but the files are laid out differently');
+  return `${lines.join('\n')}\n`;
+}
+
+function guestLines(guest: GuestDifference): string[] {
+  const { platform, onlyIn, headers, registers, pages, digest } = guest;
+  if (onlyIn !== undefined) return [`${platform}: only in ${onlyIn.toUpperCase()}`];
+  const lines = [...facts('headers', headers), ...facts('registers', registers), ...pageLines(pages)];
+  if (digest !== undefined) {
+    lines.push(
+      'launch digest:',
+      `  A ${digest.a ?? 'can not be measured'}`,
+      `  B ${digest.b ?? 'can not be measured'}`,
+    );
+  }
+  return lines.length === 0 ? [] : [`${platform}:`, ...lines.map((line) => `  ${line}`)];
+}
+
+const facts = (title: string, differences: readonly FactDifference[]): string[] =>
+  differences.length === 0
+    ? []
+    : [
+        `${title}:`,
+        ...differences.flatMap(({ what, a, b }) => {
+          if (b === undefined) return [`  ${printable(what)}: only in A: ${printable(a ?? '')}`];
+          if (a === undefined) return [`  ${printable(what)}: only in B: ${printable(b)}`];
+          return [`  ${printable(what)}:`, `    A ${printable(a)}`, `    B ${printable(b)}`];
+        }),
+      ];
+
+function pageLines(pages: GuestDifference['pages']): string[] {
+  if (pages.length === 0) return [];
+  const count = pages.reduce((sum, { gpa, end }) => sum + (end - gpa) / PAGE_SIZE, 0);
+  const lines = pages.slice(0, MOST_RANGES).map((range) => {
+    const tags = range.tags.length === 0 ? '' : `  [${range.tags.map(printable).join(', ')}]`;
+    return `  0x${range.gpa.toString(16)}-0x${range.end.toString(16)}  ${describe(range)}${tags}`;
+  });
+  if (pages.length > MOST_RANGES) lines.push(`  … and ${pages.length - MOST_RANGES} more ranges`);
+  return [`pages (${count} differ):`, ...lines];
+}
+
+const describe = ({ difference, a, b }: PageDifference): string =>
+  difference === 'type' ? `type ${a} in A, ${b} in B` : KINDS[difference];
