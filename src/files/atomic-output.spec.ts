@@ -62,6 +62,29 @@ describe('createOutputSet', () => {
     expect(content('a.igvm')).toBe('old');
   });
 
+  it('lets two builds of one image run at once', async () => {
+    const sets = ['one', 'two'].map((value) => ({ value, set: createOutputSet() }));
+    for (const { value, set } of sets) {
+      for (const name of ['a.igvm', 'a.igvm.map']) await set.add(path(name)).writeAll(text(value));
+    }
+    await Promise.all(sets.map(({ set }) => set.commit({ last: path('a.igvm') })));
+    expect(names()).toEqual(['a.igvm', 'a.igvm.map']);
+    expect(['one', 'two']).toContain(content('a.igvm'));
+  });
+
+  it('writes parts of any number and size whole', async () => {
+    const set = createOutputSet();
+    const file = set.add(path('a'));
+    const parts = Array.from({ length: 700 }, (_, index) => new Uint8Array((index * 37) % 5000).fill(index));
+    let offset = 0;
+    for (const part of parts) {
+      void file.write(offset, part);
+      offset += part.length;
+    }
+    await set.commit();
+    expect(Buffer.compare(fs.readFileSync(path('a')), Buffer.concat(parts))).toBe(0);
+  });
+
   it('reports a failed write at the commit even when nobody awaited it', async () => {
     fs.writeFileSync(path('a'), 'old');
     const set = createOutputSet();

@@ -7,12 +7,12 @@ export const FILE_CODES = {
     cure: 'Check the path and its permissions.',
   },
   FILE_CHANGED: {
-    cause: 'A file became shorter or longer while it was being read.',
+    cause: 'A file became shorter or longer, or was written to, while it was being read.',
     cure: 'Build again when nothing writes to the file any more.',
   },
   FILE_UNWRITABLE: {
     cause:
-      'An output could not be written: the folder is missing or read-only, the disk is full, or the path is a directory.',
+      'An output could not be written: the folder is missing or read-only, the disk is full, or the path is a directory, a symbolic link or a device.',
     cure: 'Check the output path, its permissions and the free space.',
   },
 } as const satisfies Record<string, ErrorInfo>;
