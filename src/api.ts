@@ -14,3 +14,13 @@ export {
 export { mapPath, siblingPath } from './build/output-names';
 export { type ErrorWhere, IgvmError } from './errors/igvm-error';
 export { imageFileNames, imageNameInWorkspace } from './manifest/image-files';
+export { createOutputSet, type OutputSet } from './files/atomic-output';
+export { crc32, sha256Hex } from './files/checksum';
+export { type FileSource, openFileSource } from './files/file-source';
+export { mergeGuests } from './igvm/merge';
+export type { IgvmFile } from './igvm/model';
+export { type ReadOptions, readIgvm } from './igvm/read-igvm';
+export { type WriteOptions, type WriteReport, writeIgvm } from './igvm/write-igvm';
+export { type LoadedManifest, type LoadOptions, loadManifest } from './manifest/load-manifest';
+export { type ResolvedResource, type ResolveOptions, resolveResources } from './manifest/resolve-resources';
+export { measure, type Measurement, type MeasureOptions } from './measurement/measure';
