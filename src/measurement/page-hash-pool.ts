@@ -6,6 +6,9 @@ import { inlineHasher, type PageHasher } from './page-hasher';
 /** Stored pages from which on a pool pays for starting its threads: 32 MiB. */
 const POOL_THRESHOLD = (32 * 2 ** 20) / PAGE_SIZE;
 
+/** Bytes below which sending pages to a thread costs more than hashing them. */
+const SMALLEST_BATCH = 8 * PAGE_SIZE;
+
 /** More threads than this don't help: the chain of digests and the reading stay on one. */
 const MAX_THREADS = 4;
 
@@ -59,7 +62,8 @@ export class PageHashPool implements PageHasher {
     });
   }
 
-  hash(pages: Uint8Array): Promise<Uint8Array> {
+  hash(pages: Uint8Array): Uint8Array | Promise<Uint8Array> {
+    if (pages.length < SMALLEST_BATCH) return inlineHasher.hash(pages);
     if (this.failure !== undefined) return Promise.reject(this.failure);
     const id = this.nextId++;
     const worker = this.workers[id % this.workers.length];

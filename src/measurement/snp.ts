@@ -136,8 +136,13 @@ export class SnpLaunchDigest implements LaunchDigest {
   }
 
   private chain(step: () => Promise<void>): void {
-    this.tail = (this.tail ?? Promise.resolve()).then(step);
-    this.tail.catch(() => undefined);
+    const tail = (this.tail ?? Promise.resolve()).then(step);
+    this.tail = tail;
+    const isDone = (): void => {
+      if (this.tail === tail) this.tail = undefined;
+    };
+    // A failure stays, for `digest` to report.
+    tail.then(isDone, () => undefined);
   }
 
   private extendByVmsa(directive: VpContextDirective): void {
