@@ -4,7 +4,7 @@ import { crc32, sha256Hex } from '../files/checksum';
 import { mergeGuests } from '../igvm/merge';
 import type { IgvmFile } from '../igvm/model';
 import type { DirectiveObserver } from '../igvm/stream';
-import { writeIgvm } from '../igvm/write-igvm';
+import { type WriteReport, writeIgvm } from '../igvm/write-igvm';
 import { mapFileText } from '../loader/map-file';
 import type { Manifest, ResourceName } from '../manifest/model';
 import type { BuildReport } from './build-report';
@@ -71,32 +71,42 @@ async function writeOutputs(
 ): Promise<BuildReport> {
   const merged = mergeGuests(guests.map(({ file }) => file));
   const endorsements = new Endorsements(request.manifest, merged);
-  const file = endorsements.addTo(merged);
-  const paths = [request.output, mapPath(request.output), ...endorsements.paths(request.output)];
-  checkNotInputs(paths, [...[...request.resources.values()].map(({ path }) => path), ...(request.otherInputs ?? [])]);
+  try {
+    const paths = [request.output, mapPath(request.output), ...endorsements.paths(request.output)];
+    checkNotInputs(paths, [...[...request.resources.values()].map(({ path }) => path), ...(request.otherInputs ?? [])]);
+    const written = await writeImage(request, guests, endorsements.addTo(merged), endorsements.observers(), outputs);
+    resources.checkUnchanged();
 
-  const image = outputs.add(request.output);
-  const written = await writeIgvm(file, image, {
-    crc32,
-    sha256Hex,
-    observers: [...guestObservers(guests, file), ...endorsements.observers(), ...progressOf(file, request.progress)],
-  });
-  resources.checkUnchanged();
-  if (request.debugValidation === true) await validateOutput(image, written.fileSize);
+    const map = Buffer.from(mapFileText(guests.map((guest) => guest.map)));
+    await outputs.add(mapPath(request.output)).writeAll(map);
+    const siblings = await endorsements.write(request.output, outputs);
+    return {
+      files: [
+        { kind: 'image', path: request.output, size: written.fileSize },
+        { kind: 'map', path: mapPath(request.output), size: map.length },
+        ...siblings,
+      ],
+      image: written,
+      measurements: endorsements.measurements(),
+      notes: [...new Set(guests.flatMap(({ notes }) => notes))],
+    };
+  } finally {
+    await endorsements.close();
+  }
+}
 
-  const map = Buffer.from(mapFileText(guests.map((guest) => guest.map)));
-  await outputs.add(mapPath(request.output)).writeAll(map);
-  const siblings = await endorsements.write(request.output, outputs);
-  return {
-    files: [
-      { kind: 'image', path: request.output, size: written.fileSize },
-      { kind: 'map', path: mapPath(request.output), size: map.length },
-      ...siblings,
-    ],
-    image: written,
-    measurements: endorsements.measurements(),
-    notes: [...new Set(guests.flatMap(({ notes }) => notes))],
-  };
+async function writeImage(
+  { output, debugValidation, progress }: BuildRequest,
+  guests: readonly LoadedGuest[],
+  file: IgvmFile,
+  measuring: readonly DirectiveObserver[],
+  outputs: OutputSet,
+): Promise<WriteReport> {
+  const image = outputs.add(output);
+  const observers = [...guestObservers(guests, file), ...measuring, ...progressOf(file, progress)];
+  const written = await writeIgvm(file, image, { crc32, sha256Hex, observers });
+  if (debugValidation === true) await validateOutput(image, written.fileSize);
+  return written;
 }
 
 /** Each guest has one platform header, and keeps its place when guests are merged. */

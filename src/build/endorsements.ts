@@ -69,6 +69,11 @@ export class Endorsements {
     return this.guests.map(({ measurement }) => measurement);
   }
 
+  /** Ends what measures in the background, also after a failure. */
+  async close(): Promise<void> {
+    await Promise.all(this.guests.map(({ measurement }) => measurement.close()));
+  }
+
   /** Paths of the files that {@link write} makes. */
   paths(output: string): string[] {
     return this.siblings().map(({ guest, extension }) => siblingPath(output, guest.platform, extension));

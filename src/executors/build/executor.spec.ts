@@ -12,7 +12,9 @@ beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'nx-igvm-executor-'));
   logged = { info: '', warn: '', error: '' };
   for (const level of ['info', 'warn', 'error'] as const) {
-    jest.spyOn(logger, level).mockImplementation((text: unknown) => void (logged[level] += `${String(text)}\n`));
+    jest
+      .spyOn(logger, level)
+      .mockImplementation((...texts: unknown[]) => void (logged[level] += `${texts.join(' ')}\n`));
   }
 });
 afterEach(() => {
