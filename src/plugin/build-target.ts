@@ -3,10 +3,11 @@ import type { TargetConfiguration } from '@nx/devkit';
 import { imageFileNames } from '../manifest/image-files';
 import { readSeparateResources, usedOf } from './image-manifest';
 import { type InferredImage, targetName } from './inferred-image';
+import { outputFiles } from './output-files';
 import { type OwnTarget, optionPath, ownTarget } from './own-target';
 import { toSlashes } from './package';
 import { runtimeInput } from './plugin-inputs';
-import { combineInputs, escapeGlob, fileInputs, resourceInputs, type TrackedInputs } from './resource-inputs';
+import { combineInputs, fileInputs, resourceInputs, type TrackedInputs } from './resource-inputs';
 
 const EXECUTOR = 'nx-igvm:build';
 
@@ -70,8 +71,11 @@ export function buildTarget(image: InferredImage): TargetConfiguration {
       ...runtimeInput(project.plugin, [...requests, ...project.plugin.requests]),
       ...project.plugin.inputs,
     ],
-    // Each file by its name: the folder may have files of other images, which a cache hit would remove.
-    outputs: imageFileNames(name, image.manifest).map((file) => `{options.outputPath}/${escapeGlob(file)}`),
+    outputs: outputFiles(
+      target.option('outputPath') ?? image.outputPath,
+      imageFileNames(name, image.manifest),
+      project,
+    ),
     metadata: {
       technologies: ['igvm'],
       description: `Builds the IGVM image ${name}`,

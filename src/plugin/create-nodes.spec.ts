@@ -77,6 +77,12 @@ describe('a project with one image', () => {
     expect(project!.targets!['build']!.outputs![0]).toBe('{options.outputPath}/image.igvm');
   });
 
+  it('declares outputs of a folder with special characters so that Nx takes them for files', async () => {
+    workspace.write('a (b)/igvm.json', linuxManifest('k'));
+    const { targets } = (await workspace.infer(['a (b)/igvm.json']))['a (b)']!;
+    expect(targets!['build']!.outputs![0]).toBe('{workspaceRoot}/dist/a \\(b\\)/a \\(b\\).igvm');
+  });
+
   it('declares the files of each platform', async () => {
     const guest = (isolation_type: unknown) => ({ guest_svn: 1, max_vtl: 2, isolation_type, image: 'none' });
     const guest_configs = [guest({ snp: {} }), guest({ tdx: {} }), guest({ vbs: {} })];

@@ -53,7 +53,9 @@ function initrdContribution(path: string, siblings: readonly string[], project: 
   // `build` is for the image, where there is one.
   const target = targetName('initrd', project.options, siblings.length === 0 ? 'build' : 'initrd');
   const targets: Targets = {};
-  if (target !== undefined) targets[target] = mergeTarget(initrdTarget(project, initrd), project.options.initrd);
+  if (target !== undefined) {
+    targets[target] = mergeTarget(initrdTarget(project, initrd, target), project.options.initrd);
+  }
   return { name: initrd.name, targets };
 }
 

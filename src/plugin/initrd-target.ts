@@ -2,9 +2,13 @@ import { isAbsolute, join, posix, resolve } from 'node:path';
 import type { TargetConfiguration } from '@nx/devkit';
 import type * as LoadInitrd from '../initrd/load-initrd';
 import { type InferredProject, outputFolder } from './inferred-image';
+import { outputFiles } from './output-files';
+import { ownTarget } from './own-target';
 import { runtimeInput } from './plugin-inputs';
 import { readJsonObject } from './read-json';
 import { fileInputs } from './resource-inputs';
+
+const EXECUTOR = 'nx-igvm:initrd';
 
 /** An initrd.json as inference reads it: not validated, as a wrong one shall still have its target. */
 export interface InitrdFile {
@@ -31,15 +35,14 @@ export function readInitrdFile(workspaceRoot: string, path: string): InitrdFile 
   };
 }
 
-/** The target that packs an initramfs. */
-export function initrdTarget(
-  { workspaceRoot, plugin, root }: InferredProject,
-  initrd: InitrdFile,
-): TargetConfiguration {
+/** The target that packs an initramfs. @param name of the target */
+export function initrdTarget(project: InferredProject, initrd: InitrdFile, name: string): TargetConfiguration {
+  const { workspaceRoot, plugin, root } = project;
+  const own = ownTarget('initrd', EXECUTOR, name, project);
   const { path, folder, output } = initrd;
   const file = fileInputs(workspaceRoot, resolve(join(workspaceRoot, path)), path);
   return {
-    executor: 'nx-igvm:initrd',
+    executor: EXECUTOR,
     cache: true,
     options: { config: path, outputPath: outputFolder(root) },
     inputs: [
@@ -48,7 +51,7 @@ export function initrdTarget(
       ...runtimeInput(plugin, [...file.requests, { tree: folder }, ...plugin.requests]),
       ...plugin.inputs,
     ],
-    outputs: [`{options.outputPath}/${output}`],
+    outputs: outputFiles(own.option('outputPath') ?? outputFolder(root), [output], project),
     metadata: {
       technologies: ['igvm'],
       description: `Packs ${folder} into an initramfs`,
