@@ -43,13 +43,14 @@ const kernel = (path: string, target = 'build') => ({ project: 'kernel', target,
 const build = (...outputs: string[]): TargetConfiguration => ({ executor: 'nx:run-commands', outputs });
 
 describe('the output of another target', () => {
-  it.each([
+  it.each<[string, TargetConfiguration, string?]>([
     ['is the file', build('{workspaceRoot}/dist/k')],
     ['is a folder around it', build('{workspaceRoot}/dist')],
+    ['has special characters', build('{workspaceRoot}/dist/\\(a\\)'), 'dist/(a)/k'],
     ['comes from an option', { ...build('{options.out}/k'), options: { out: 'dist' } }],
     ['is one of several', build('{projectRoot}/a', '{workspaceRoot}/dist/k')],
-  ])('is accepted when it %s', (_, target) => {
-    expect(check(kernel('dist/k'), { kernel: { build: target } })).toBeUndefined();
+  ])('is accepted when it %s', (_, target, path = 'dist/k') => {
+    expect(check(kernel(path), { kernel: { build: target } })).toBeUndefined();
   });
 
   it('is accepted when a pattern matches it', () => {

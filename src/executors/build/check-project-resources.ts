@@ -26,13 +26,13 @@ function outputsOf(graph: ProjectGraph, project: string, target: string, seen = 
   });
 }
 
-/** Whether an output of a target is the file, a folder around it, or a pattern that matches one of the two. */
+/** Whether an output of a target is the file, a folder around it, or a pattern that matches one of the two. Names may be escaped. */
 function covers(root: string, output: string, path: string): boolean {
   const inside = (folder: string) => {
     const rest = relative(resolve(root, folder), resolve(root, path));
     return rest === '' || !(rest === '..' || rest.startsWith('../') || rest.startsWith('..\\'));
   };
-  if (inside(output)) return true;
+  if (inside(output) || inside(output.replace(/\\([\\*?[\]{}()!])/g, '$1'))) return true;
   if (!fastGlob.isDynamicPattern(output)) return false;
   return fastGlob.sync(output, { cwd: root, dot: true, onlyFiles: false }).some(inside);
 }
