@@ -63,6 +63,13 @@ describe('a project with one image', () => {
     expect(Object.values(projects).map(({ name }) => name)).toEqual(['chosen', 'b', undefined, undefined]);
   });
 
+  it('is told from another of the same name by its path', async () => {
+    const files = ['x64/prod/igvm.json', 'arm64/prod/igvm.json', 'x64/dev/igvm.json'];
+    for (const file of files) workspace.write(file, linuxManifest('k'));
+    const projects = await workspace.infer(files);
+    expect(Object.values(projects).map(({ name }) => name)).toEqual(['arm64-prod', 'dev', 'x64-prod']);
+  });
+
   it('has nothing in its targets that differs between clones', async () => {
     const kernel = '../../../outside/vmlinuz';
     const targets = JSON.stringify(await inferOne(kernel));

@@ -13,7 +13,7 @@ import { initrdTarget, readInitrdFile } from './initrd-target';
 import { mergeTarget } from './merge-target';
 import { locatePlugin, type PluginPlace } from './plugin-inputs';
 import type { PluginOptions } from './plugin-options';
-import { readProjectFiles } from './project-files';
+import { type ProjectFiles, readProjectFiles } from './project-files';
 
 /**
  * An image's manifest is `igvm.json`, or `NAME.igvm.json` where a project has several. `initrd.json` says what an
@@ -59,27 +59,33 @@ function initrdContribution(path: string, siblings: readonly string[], project: 
   return { name: initrd.name, targets };
 }
 
-/** @param neighbours all files of the folder that contribute to its project, sorted */
+/** A folder with files that contribute to its project. */
+interface Folder {
+  /** Sorted. */
+  paths: string[];
+  files: ProjectFiles;
+}
+
 function createNode(
   path: string,
-  neighbours: readonly string[],
+  { paths, files }: Folder,
+  fallbackName: string,
   options: PluginOptions,
   plugin: PluginPlace,
   { workspaceRoot, nxJsonConfiguration: nxJson }: CreateNodesContext,
 ): CreateNodesResult {
   const root = dirname(path);
-  const files = readProjectFiles(join(workspaceRoot, root));
   const project: InferredProject = { workspaceRoot, nxJson, options, plugin, files, root };
   const contribute = isInitrd(path) ? initrdContribution : imageContribution;
-  const manifests = neighbours.filter((neighbour) => !isInitrd(neighbour));
+  const manifests = paths.filter((other) => !isInitrd(other));
   const { name, targets } = contribute(path, manifests, project);
   // Nx joins the lists of several contributions: what is the same in all comes from one.
-  const technologies = neighbours[0] === path ? { technologies: ['igvm'] } : {};
+  const technologies = paths[0] === path ? { technologies: ['igvm'] } : {};
   return {
     projects: {
       [root]: {
         root,
-        ...(files.named ? {} : { name: name ?? (root === '.' ? 'image' : basename(root)) }),
+        ...(files.named ? {} : { name: name ?? fallbackName }),
         targets,
         metadata: { ...technologies, targetGroups: { IGVM: Object.keys(targets) } },
       },
@@ -87,14 +93,30 @@ function createNode(
   };
 }
 
-function byFolder(paths: readonly string[]): Map<string, string[]> {
-  const folders = new Map<string, string[]>();
+function byFolder(paths: readonly string[], workspaceRoot: string): Map<string, Folder> {
+  const folders = new Map<string, Folder>();
   for (const path of paths) {
-    const neighbours = folders.get(dirname(path));
-    if (neighbours === undefined) folders.set(dirname(path), [path]);
-    else neighbours.push(path);
+    const root = dirname(path);
+    const folder = folders.get(root);
+    if (folder === undefined) folders.set(root, { paths: [path], files: readProjectFiles(join(workspaceRoot, root)) });
+    else folder.paths.push(path);
   }
   return folders;
+}
+
+/**
+ * Names for projects that have none: that of the folder, or where several folders are called alike the whole path. Two
+ * projects of one name would fail every command.
+ */
+function fallbackNames(folders: ReadonlyMap<string, Folder>): (root: string) => string {
+  const counts = new Map<string, number>();
+  for (const [root, { files }] of folders) {
+    if (!files.named) counts.set(basename(root), (counts.get(basename(root)) ?? 0) + 1);
+  }
+  return (root) => {
+    if (root === '.') return 'image';
+    return (counts.get(basename(root)) ?? 0) > 1 ? root.replaceAll('/', '-') : basename(root);
+  };
 }
 
 /** Infers the targets of every image and initramfs. Reads their JSON files, and nothing that these name. */
@@ -103,10 +125,14 @@ export const createNodes: CreateNodes<PluginOptions> = [
   (paths, options, context) => {
     // Whatever order they come in, what they make of a project is the same.
     const sorted = [...paths].sort();
-    const folders = byFolder(sorted);
+    const folders = byFolder(sorted, context.workspaceRoot);
+    const nameOf = fallbackNames(folders);
     const plugin = locatePlugin(context.workspaceRoot);
     return createNodesFromFiles(
-      (path, own, pathContext) => createNode(path, folders.get(dirname(path)) ?? [], own ?? {}, plugin, pathContext),
+      (path, own, pathContext) => {
+        const root = dirname(path);
+        return createNode(path, folders.get(root)!, nameOf(root), own ?? {}, plugin, pathContext);
+      },
       sorted,
       options,
       context,

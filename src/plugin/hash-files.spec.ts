@@ -84,11 +84,10 @@ describe('the runtime input', () => {
     expect(decodeRequests(encodeRequests(requests))).toEqual(requests);
   });
 
-  it('runs as a program, in the root of the workspace', () => {
+  const program = join(__dirname, '..', '..', 'dist', 'plugin', 'hash-files.js');
+  (existsSync(program) ? it : it.skip)('runs as a program of the build, in the root of the workspace', () => {
     const name = 'a $(touch pwned) "b" \'c\' ;\n d';
     workspace.write(name, 'content');
-    const program = join(__dirname, '..', '..', 'dist', 'plugin', 'hash-files.js');
-    if (!existsSync(program)) return;
     const command = `"${process.execPath}" "${program}" ${encodeRequests([{ file: name }])}`;
     const options = {
       cwd: workspace.root,

@@ -16,41 +16,38 @@ export interface PluginPlace {
   script: string;
 }
 
-/** Whether the workspace's package.json names the plugin as something that is installed from elsewhere. */
-function isListed(workspaceRoot: string): boolean {
-  try {
-    const manifest = JSON.parse(readFileSync(join(workspaceRoot, 'package.json'), 'utf8')) as Record<string, unknown>;
-    const groups = ['dependencies', 'devDependencies', 'optionalDependencies'] as const;
-    const version = groups
-      .map((group) => (manifest[group] as Record<string, unknown> | undefined)?.[PACKAGE_NAME])
-      .find((found) => typeof found === 'string');
-    return typeof version === 'string' && !/^(?:workspace|link|portal):/.test(version);
-  } catch {
-    return false;
-  }
+const LOCKFILES = ['package-lock.json', 'pnpm-lock.yaml', 'yarn.lock', 'bun.lock', 'bun.lockb'];
+
+/** Whether Nx knows the plugin as a package: it reads packages from the lockfile. */
+function isLocked(workspaceRoot: string): boolean {
+  return LOCKFILES.some((name) => {
+    const path = join(workspaceRoot, name);
+    return existsSync(path) && readFileSync(path).includes(PACKAGE_NAME);
+  });
 }
 
-function scriptPath(workspaceRoot: string): string {
+function scriptPath(workspaceRoot: string, packageRoot: string): string {
   const installed = join(workspaceRoot, 'node_modules', PACKAGE_NAME);
-  const root = existsSync(join(installed, 'package.json')) ? installed : PACKAGE_ROOT;
+  const root = existsSync(join(installed, 'package.json')) ? installed : packageRoot;
   return toSlashes(relative(workspaceRoot, join(root, 'dist', 'plugin', 'hash-files.js')));
 }
 
 /**
  * How a change of the plugin itself is seen. An installed package is an external dependency; Nx refuses to run with one
  * that it doesn't know, so a linked package is a set of files.
+ * @param packageRoot folder of this package
  */
-export function locatePlugin(workspaceRoot: string): PluginPlace {
-  const script = scriptPath(workspaceRoot);
-  const real = realpathSync(PACKAGE_ROOT);
-  if (/[\\/]node_modules[\\/]nx-igvm$/.test(real) && isListed(workspaceRoot)) {
+export function locatePlugin(workspaceRoot: string, packageRoot = PACKAGE_ROOT): PluginPlace {
+  const script = scriptPath(workspaceRoot, packageRoot);
+  const real = realpathSync(packageRoot);
+  if (/[\\/]node_modules[\\/]nx-igvm$/.test(real) && isLocked(workspaceRoot)) {
     return { inputs: [{ externalDependencies: [PACKAGE_NAME] }], requests: [], script };
   }
   // Without this list every installed package would be an input.
   const none = { externalDependencies: [] };
   const inside = inWorkspace(realpathSync(workspaceRoot), real);
   if (inside === undefined) {
-    const tree = toSlashes(relative(workspaceRoot, join(PACKAGE_ROOT, 'dist')));
+    const tree = toSlashes(relative(workspaceRoot, join(packageRoot, 'dist')));
     return { inputs: [none], requests: [{ tree }], script };
   }
   const files = `{workspaceRoot}/${inside === '' ? '' : `${escapeGlob(inside)}/`}dist/**/*.js`;

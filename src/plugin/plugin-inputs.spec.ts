@@ -1,0 +1,60 @@
+import { decodeRequests } from './hash-files';
+import { locatePlugin, runtimeInput } from './plugin-inputs';
+import { Workspace } from './workspace.fixture';
+
+let workspace: Workspace;
+beforeEach(() => {
+  workspace = new Workspace();
+});
+afterEach(() => workspace.remove());
+
+describe('the plugin as an input', () => {
+  const installed = () => {
+    workspace.write('node_modules/nx-igvm/package.json', '{}');
+    return `${workspace.root}/node_modules/nx-igvm`;
+  };
+
+  it('is an external dependency when it is installed and locked', () => {
+    const folder = installed();
+    workspace.write('pnpm-lock.yaml', "packages:\n  'nx-igvm@0.1.0': {}\n");
+    expect(locatePlugin(workspace.root, folder)).toEqual({
+      inputs: [{ externalDependencies: ['nx-igvm'] }],
+      requests: [],
+      script: 'node_modules/nx-igvm/dist/plugin/hash-files.js',
+    });
+  });
+
+  it('is its files when Nx knows no such package', () => {
+    expect(locatePlugin(workspace.root, installed()).inputs).toEqual([
+      { externalDependencies: [] },
+      { fileset: '{workspaceRoot}/node_modules/nx-igvm/dist/**/*.js', includeIgnored: true },
+    ]);
+  });
+
+  it('is its files when it is a project of the workspace', () => {
+    workspace.write('packages/nx-igvm/package.json', '{}');
+    workspace.link('node_modules/nx-igvm', '../packages/nx-igvm');
+    workspace.write('package-lock.json', '"node_modules/nx-igvm"');
+    expect(locatePlugin(workspace.root, `${workspace.root}/packages/nx-igvm`)).toMatchObject({
+      inputs: [
+        { externalDependencies: [] },
+        { fileset: '{workspaceRoot}/packages/nx-igvm/dist/**/*.js', includeIgnored: true },
+      ],
+      script: 'node_modules/nx-igvm/dist/plugin/hash-files.js',
+    });
+  });
+
+  it('is hashed by itself when it is linked from elsewhere', () => {
+    const { inputs, requests } = locatePlugin(workspace.root);
+    expect(inputs).toEqual([{ externalDependencies: [] }]);
+    expect(requests).toEqual([{ tree: expect.stringMatching(/^\.\.\/.*\/dist$/) }]);
+  });
+
+  it('runs its hashing script only for what needs it', () => {
+    const place = { inputs: [], requests: [], script: 'node_modules/nx-igvm/dist/plugin/hash-files.js' };
+    expect(runtimeInput(place, [])).toEqual([]);
+    const [input] = runtimeInput(place, [{ file: 'a b' }]) as { runtime: string }[];
+    const [, program, script, argument] = /^(\S+) (\S+) (\S+)$/.exec(input!.runtime)!;
+    expect([program, script, decodeRequests(argument!)]).toEqual(['node', place.script, [{ file: 'a b' }]]);
+  });
+});
