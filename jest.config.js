@@ -18,7 +18,7 @@ module.exports = {
       roots: ['<rootDir>/e2e'],
       testMatch: ['**/*.e2e.ts'],
       globalSetup: '<rootDir>/e2e/harness/global-setup.ts',
-      testTimeout: 300_000,
+      setupFilesAfterEnv: ['<rootDir>/e2e/harness/setup.ts'],
     },
   ],
 };

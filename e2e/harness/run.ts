@@ -1,4 +1,7 @@
 import { spawn } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 export interface RunResult {
   /** Exit code; null when a signal ended the process. */
@@ -22,25 +25,40 @@ export function cleanEnvironment(): NodeJS.ProcessEnv {
   return { ...Object.fromEntries(kept), NO_COLOR: '1', FORCE_COLOR: '0', CI: 'true' };
 }
 
-/** Runs a program to its end, without a terminal and without input. */
-export function run(command: string, args: readonly string[], options: RunOptions): Promise<RunResult> {
+/**
+ * Runs a program to its end, without a terminal and without input. Its output goes by way of a file: Nx ends without
+ * waiting for what a pipe has not taken yet.
+ */
+export async function run(command: string, args: readonly string[], options: RunOptions): Promise<RunResult> {
+  const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-run-'));
+  const path = join(folder, 'output');
+  const fd = openSync(path, 'w');
+  try {
+    const status = await spawned(command, args, options, fd);
+    return { status, output: readFileSync(path, 'utf8') };
+  } catch (error) {
+    throw new Error(`${command} ${args.join(' ')}: ${(error as Error).message}\n${readFileSync(path, 'utf8')}`, {
+      cause: error,
+    });
+  } finally {
+    closeSync(fd);
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function spawned(command: string, args: readonly string[], options: RunOptions, fd: number): Promise<number | null> {
+  const { cwd, env = cleanEnvironment(), timeout = 240_000 } = options;
   return new Promise((resolve, reject) => {
-    const { cwd, env = cleanEnvironment(), timeout = 240_000 } = options;
-    const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
-    let output = '';
-    const collect = (chunk: Buffer): void => {
-      output += chunk.toString('utf8');
-    };
-    child.stdout.on('data', collect);
-    child.stderr.on('data', collect);
+    const child = spawn(command, args, { cwd, env, stdio: ['ignore', fd, fd], detached: true });
     const timer = setTimeout(() => {
-      child.kill('SIGKILL');
-      reject(new Error(`${command} ${args.join(' ')} took longer than ${timeout} ms:\n${output}`));
+      // With the processes that it has started.
+      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+      reject(new Error(`took longer than ${timeout} ms`));
     }, timeout);
     child.once('error', reject);
-    child.once('close', (status) => {
+    child.once('exit', (status) => {
       clearTimeout(timer);
-      resolve({ status, output });
+      resolve(status);
     });
   });
 }

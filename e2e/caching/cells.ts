@@ -1,0 +1,110 @@
+import { changed } from '../harness/inputs';
+import type { Workspace } from '../harness/workspace';
+import { type Binary, BINARIES, bytesOf, imageWith, manifestOf } from './images';
+import { type Location, type LocationName, LOCATIONS, MAKER, plainFile } from './locations';
+
+/** One combination of the matrix: a project with one image, of which one file can change. */
+export interface Cell {
+  project: string;
+  /** What changes. */
+  what: string;
+  /** Where it lies. */
+  where: string;
+  location: Location;
+  /** What it is at first, and what it changes to. */
+  bytes: Uint8Array;
+  other: Uint8Array;
+  /**
+   * Whether an image can't be had without the file. A pinned file outside the workspace is known by its digest alone, so
+   * its image stays right; a manifest that is gone takes its target along.
+   */
+  removable: boolean;
+}
+
+/** Creates a workspace's worth of cells. */
+export async function createCells(workspace: Workspace): Promise<Cell[]> {
+  workspace.write('.gitignore', 'node_modules\n.nx\ndist\nignored\n');
+  workspace.writeJson(`${MAKER}/project.json`, { name: MAKER, targets: {} });
+  for (const binary of Object.keys(BINARIES) as Binary[]) workspace.write(`shared/${binary}`, bytesOf(binary));
+  const cells = [
+    ...CHANGING.flatMap((binary) =>
+      Object.keys(LOCATIONS).map((where) => binaryCell(workspace, binary, where as LocationName)),
+    ),
+    manifestCell(workspace),
+    ...resourcesFileCells(workspace),
+  ];
+  await workspace.commit('cells');
+  return cells;
+}
+
+/** The paravisor's own kernel and initrd are inputs as its shim is. */
+const CHANGING: Binary[] = ['linux_kernel', 'linux_initrd', 'uefi', 'openhcl_boot', 'underhill_sidecar'];
+
+const nameOf = (what: string, where: string): string => `${what}-${where}`.replace(/[^a-z]+/g, '-');
+
+/** The binaries that a cell isn't about. */
+const shared = (uses: Binary[]): Record<string, unknown> =>
+  Object.fromEntries(uses.map((binary) => [binary, `{workspaceRoot}/shared/${binary}`]));
+
+function binaryCell(workspace: Workspace, binary: Binary, where: LocationName): Cell {
+  const project = nameOf(binary, where);
+  const root = `images/${project}`;
+  workspace.writeJson(`${root}/project.json`, { name: project, targets: {} });
+  const location = LOCATIONS[where](workspace, root, project);
+  const bytes = bytesOf(binary);
+  location.put(bytes);
+  const { guest, uses } = imageWith(binary);
+  workspace.writeJson(`${root}/igvm.json`, manifestOf(guest, { ...shared(uses), [binary]: location.resource }));
+  const removable = where !== 'pinned, outside';
+  return { project, what: binary, where, location, bytes, other: changed(bytes), removable };
+}
+
+/** A manifest of a Linux image without resources. */
+function linuxManifest(commandLine: string): Record<string, unknown> {
+  const { resources: _, ...manifest } = manifestOf(
+    { max_vtl: 0, image: { linux: { use_initrd: true, command_line: commandLine } } },
+    {},
+  );
+  return manifest;
+}
+
+const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
+
+/** The manifest itself. */
+function manifestCell(workspace: Workspace): Cell {
+  const resources = shared(['linux_kernel', 'linux_initrd']);
+  const bytes = json({ ...linuxManifest('quiet'), resources });
+  const other = json({ ...linuxManifest('noisy'), resources });
+  const [project, what, where] = ['manifest', 'manifest', 'tracked'];
+  workspace.writeJson(`images/${project}/project.json`, { name: project, targets: {} });
+  const location = plainFile(undefined, workspace.path(`images/${project}/igvm.json`));
+  location.put(bytes);
+  return { project, what, where, location, bytes, other, removable: false };
+}
+
+/** igvmfilegen's separate file of resources, as an option of the target. */
+function resourcesFileCells(workspace: Workspace): Cell[] {
+  const places = ['tracked', 'ignored', 'outside', 'link to a file', 'link to a folder'] as const;
+  const naming = (initrd: Binary): Buffer =>
+    json({
+      resources: {
+        linux_kernel: workspace.path('shared/linux_kernel'),
+        linux_initrd: workspace.path(`shared/${initrd}`),
+      },
+    });
+  const bytes = naming('linux_initrd');
+  const other = naming('underhill_sidecar');
+  return places.map((where) => {
+    const project = nameOf('resources', where);
+    const root = `images/${project}`;
+    const location = LOCATIONS[where](workspace, root, project);
+    const option = String(location.resource);
+    workspace.writeJson(`${root}/project.json`, {
+      name: project,
+      targets: { build: { options: { resources: where === 'outside' ? option : `${root}/${option}` } } },
+    });
+    workspace.writeJson(`${root}/igvm.json`, linuxManifest('quiet'));
+    location.put(bytes);
+    return { project, what: 'resources file', where, location, bytes, other, removable: true };
+  });
+}

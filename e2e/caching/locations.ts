@@ -1,0 +1,157 @@
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { touch, type Workspace } from '../harness/workspace';
+
+/** Where a file of an image can lie, and how a test gets at it there. */
+export interface Location {
+  /** What the manifest says. */
+  resource: unknown;
+  /** The file that is written to and touched; for a link, what it points to. */
+  file(): string;
+  /** Puts content there, or takes the file away. */
+  put(content: Uint8Array | undefined): void;
+}
+
+export type LocationName =
+  | 'tracked'
+  | 'ignored'
+  | 'outside'
+  | 'outside, relative'
+  | 'output'
+  | 'own output'
+  | 'link to a file'
+  | 'link to a folder'
+  | 'glob'
+  | 'pinned'
+  | 'pinned, outside';
+
+/** Makes a place for the file of a cell. `id` is a name of its own for each cell; `project` is the folder of its project. */
+type Place = (workspace: Workspace, project: string, id: string) => Location;
+
+/** The folder of the project whose targets copy files to their outputs. */
+export const MAKER = 'maker';
+
+export const LOCATIONS: Record<LocationName, Place> = {
+  tracked: (workspace, project) => plainFile('bin/file.bin', workspace.path(`${project}/bin/file.bin`)),
+  ignored: (workspace, project) => plainFile('ignored/file.bin', workspace.path(`${project}/ignored/file.bin`)),
+  outside: (workspace, _, id) => {
+    const path = join(workspace.outside, `${id}.bin`);
+    return plainFile(path, path);
+  },
+  'outside, relative': (workspace, _, id) =>
+    plainFile(`../../../outside/relative-${id}.bin`, join(workspace.outside, `relative-${id}.bin`)),
+  output: (workspace, _, id) => {
+    addCopyTarget(workspace, MAKER, id);
+    return plainFile(
+      { project: MAKER, target: id, path: `dist/${MAKER}/${id}.bin` },
+      workspace.path(`${MAKER}/src/${id}.bin`),
+    );
+  },
+  'own output': (workspace, project, id) => {
+    addCopyTarget(workspace, project, 'make');
+    return plainFile(
+      { project: id, target: 'make', path: `dist/${project}/make.bin` },
+      workspace.path(`${project}/src/make.bin`),
+    );
+  },
+  'link to a file': (workspace, project, id) => {
+    const file = workspace.path(`targets/${id}.bin`);
+    link(file, workspace.path(`${project}/bin/link.bin`));
+    return plainFile('bin/link.bin', file);
+  },
+  'link to a folder': (workspace, project, id) => {
+    const folder = join(workspace.outside, `folder-${id}`);
+    mkdirSync(folder);
+    link(folder, workspace.path(`${project}/folder`));
+    return plainFile('folder/file.bin', join(folder, 'file.bin'));
+  },
+  glob: (workspace, project) => globMatch('bin/file-*.bin', workspace.path(`${project}/bin`)),
+  pinned: (workspace, project) =>
+    pinnedFile(workspace, project, 'bin/file.bin', workspace.path(`${project}/bin/file.bin`)),
+  'pinned, outside': (workspace, project, id) => {
+    const path = join(workspace.outside, `${id}.bin`);
+    return pinnedFile(workspace, project, path, path);
+  },
+};
+
+export function plainFile(resource: unknown, path: string): Location {
+  return {
+    resource,
+    file: () => path,
+    put: (content) => put(path, content),
+  };
+}
+
+/** Each content has a file name of its own, so a change of content is a pattern that matches another file. */
+function globMatch(pattern: string, folder: string): Location {
+  let current = '';
+  return {
+    resource: pattern,
+    file: () => current,
+    put: (content) => {
+      rmSync(current === '' ? join(folder, 'none') : current, { force: true });
+      current = join(folder, `file-${content === undefined ? 'none' : digest(content).slice(0, 8)}.bin`);
+      put(current, content);
+    },
+  };
+}
+
+/** The manifest follows the content, as it has to: a pinned file that changes alone is a failure. */
+function pinnedFile(workspace: Workspace, project: string, written: string, path: string): Location {
+  const resource = { path: written, sha256: '0'.repeat(64) };
+  return {
+    resource,
+    file: () => path,
+    put: (content) => {
+      put(path, content);
+      if (content === undefined) return;
+      const sha256 = digest(content);
+      const manifest = workspace.path(`${project}/igvm.json`);
+      if (existsSync(manifest)) {
+        const text = workspace.read(`${project}/igvm.json`).toString('utf8');
+        workspace.write(`${project}/igvm.json`, text.replace(resource.sha256, sha256));
+      }
+      resource.sha256 = sha256;
+    },
+  };
+}
+
+const digest = (content: Uint8Array): string => createHash('sha256').update(content).digest('hex');
+
+/** Written under another name first, so that no hard link with an older content is written through. */
+function put(path: string, content: Uint8Array | undefined): void {
+  if (content === undefined) {
+    rmSync(path, { force: true });
+    return;
+  }
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(`${path}.new`, content);
+  renameSync(`${path}.new`, path);
+  touch(path);
+}
+
+function link(target: string, path: string): void {
+  mkdirSync(dirname(path), { recursive: true });
+  mkdirSync(dirname(target), { recursive: true });
+  symlinkSync(target, path);
+}
+
+interface ProjectJson {
+  name: string;
+  targets: Record<string, unknown>;
+}
+
+/** A target that copies `src/NAME.bin` of its project to `dist/PROJECT/NAME.bin`. */
+function addCopyTarget(workspace: Workspace, project: string, name: string): void {
+  const output = `dist/${project}/${name}.bin`;
+  workspace.updateJson<ProjectJson>(`${project}/project.json`, (json) => {
+    json.targets[name] = {
+      executor: 'nx:run-commands',
+      cache: true,
+      inputs: [`{projectRoot}/src/${name}.bin`],
+      outputs: [`{workspaceRoot}/${output}`],
+      options: { command: `mkdir -p dist/${project} && cp ${project}/src/${name}.bin ${output}` },
+    };
+  });
+}

@@ -1,0 +1,20 @@
+import { INPUTS } from '../../conformance/make-inputs';
+
+/** A synthetic kernel, initrd, firmware or shim of the conformance suite, by its name there. */
+export function input(name: string): Buffer {
+  const make = INPUTS[name];
+  if (make === undefined) {
+    throw new Error(`the conformance suite has no input ${name}`);
+  }
+  return Buffer.from(make());
+}
+
+/** Lies behind the headers of every input, in bytes that are loaded. */
+const LOADED = 0x1800;
+
+/** The same with one byte changed: another image, of a binary that is as valid as before. */
+export function changed(bytes: Uint8Array): Buffer {
+  const copy = Buffer.from(bytes);
+  copy[LOADED] = (copy[LOADED] ?? 0) ^ 0xff;
+  return copy;
+}
