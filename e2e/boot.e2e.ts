@@ -217,6 +217,11 @@ describe('booting images on stock QEMU', () => {
     }
   });
 
+  it('takes KVM only where it works: with the default accelerator, an image boots in any case', async () => {
+    const { status, output } = await cli('boot', image('elf-image'), '--timeout=120', '--until=guest: done');
+    expect({ status, output }).toEqual({ status: 0, output: expect.stringContaining(GUEST_READY) as string });
+  });
+
   it('has a probe for KVM that every working accelerator passes', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-probe-'));
     const file = join(folder, 'probe.elf');

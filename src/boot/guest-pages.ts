@@ -40,14 +40,13 @@ export class GuestPages {
 
   /** The pages of [start, end) that the image has, ascending, with everything written so far. */
   within(start: number, end: number): PageRange[] {
-    return this.ranges.flatMap((range) => {
+    return this.touching(start, end).map((range) => {
       const from = Math.max(start, range.gpa);
       const to = Math.min(end, range.gpa + range.size);
-      if (from >= to) return [];
       const content = patchedSource(range.content, this.patches.get(range) ?? []);
       const skipped = Math.min(from - range.gpa, content.size);
       const used = Math.min(to - from, content.size - skipped);
-      return [{ gpa: from, size: to - from, content: regionSource(content, skipped, used) }];
+      return { gpa: from, size: to - from, content: regionSource(content, skipped, used) };
     });
   }
 
@@ -74,13 +73,30 @@ export class GuestPages {
 
   /** Replaces bytes; the image must have their pages, see {@link has}. */
   write(gpa: number, bytes: Uint8Array): void {
-    for (const range of this.ranges) {
+    for (const range of this.touching(gpa, gpa + bytes.length)) {
       const from = Math.max(gpa, range.gpa);
       const to = Math.min(gpa + bytes.length, range.gpa + range.size);
-      if (from >= to) continue;
       const patches = this.patches.get(range) ?? [];
       patches.push({ offset: from - range.gpa, bytes: bytes.subarray(from - gpa, to - gpa) });
       this.patches.set(range, patches);
     }
+  }
+
+  /** The ranges that have bytes of [start, end). */
+  private touching(start: number, end: number): PageRange[] {
+    let first = 0;
+    for (let last = this.ranges.length; first < last; ) {
+      const middle = (first + last) >>> 1;
+      const { gpa, size } = this.ranges[middle] as PageRange;
+      if (gpa + size <= start) first = middle + 1;
+      else last = middle;
+    }
+    const touching: PageRange[] = [];
+    for (let index = first; index < this.ranges.length; index++) {
+      const range = this.ranges[index] as PageRange;
+      if (range.gpa >= end) break;
+      touching.push(range);
+    }
+    return touching;
   }
 }

@@ -1,0 +1,72 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fakeQemu } from '../../boot/fake-vmm.fixture';
+import { loadElf, nativeImage } from '../../boot/native-image.fixture';
+import { crc32, sha256Hex } from '../../files/checksum';
+import { memorySink } from '../../igvm/sink';
+import { writeIgvm } from '../../igvm/write-igvm';
+import { NX_IGVM } from '../nx-igvm-program';
+import { run } from '../run';
+
+describe('the commands boot and export', () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'nx-igvm-cli-boot-'));
+    const sink = memorySink();
+    await writeIgvm(nativeImage(), sink, { crc32, sha256Hex });
+    writeFileSync(join(folder, 'my.igvm'), sink.bytes());
+    fakeQemu(folder, { name: 'qemu', output: 'login: ' });
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  async function nxIgvm(...args: string[]) {
+    const output = { code: 0, stdout: '', stderr: '' };
+    output.code = await run(NX_IGVM, args, {
+      cwd: folder,
+      stdout: (text) => void (output.stdout += text),
+      stderr: (text) => void (output.stderr += text),
+      isInteractive: false,
+    });
+    return output;
+  }
+  const boot = (...args: string[]) =>
+    nxIgvm('boot', 'my.igvm', `--vmm-path=${join(folder, 'qemu')}`, '--accel=tcg', ...args);
+
+  it('show the guest’s output, and hand on what is behind --', async () => {
+    const { code, stdout, stderr } = await boot('--cpus', '2', '--memory=1G', '--', '-device', 'virtio-rng-pci');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toContain('login: ');
+    expect(stdout).toContain('"-smp","2","-m","1024M"');
+    expect(stdout).toContain('"-device","virtio-rng-pci"]');
+  });
+
+  it('return 1 when the output never matches, 0 when it does', async () => {
+    expect(await boot('--until', '^login: $')).toMatchObject({ code: 0 });
+    const { code, stderr } = await boot('--until', 'Welcome');
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^error: my\.igvm: the guest printed nothing that matches \/Welcome\/ .*\[BOOT_NO_MATCH\]/);
+  });
+
+  it('return 1 for values that make no sense, 2 for choices that there are not', async () => {
+    expect((await boot('--cpus=two')).code).toBe(1);
+    expect((await boot('--timeout=soon')).code).toBe(1);
+    expect((await boot('--tables=mine')).code).toBe(2);
+    expect((await boot('--vmm=bhyve')).code).toBe(2);
+  });
+
+  it('write an ELF kernel, and say what it is', async () => {
+    const { code, stdout } = await nxIgvm('export', 'my.igvm', '--format=pvh', '--tables=image', '--memory=256M');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(
+      /^my\.elf: \d+ bytes, PVH entry at 0x100180, with the image's tables; needs 3 MiB of memory\n$/,
+    );
+    expect(loadElf(readFileSync(join(folder, 'my.elf'))).entry).toBe(0x100180);
+  });
+
+  it('do not write over the image', async () => {
+    const { code, stderr } = await nxIgvm('export', 'my.igvm', '-o', './my.igvm');
+    expect(code).toBe(1);
+    expect(stderr).toContain('[BOOT_OPTION]');
+  });
+});

@@ -1,0 +1,48 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { NX_IGVM } from '../nx-igvm-program';
+import { run } from '../run';
+
+describe('the command initrd', () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'nx-igvm-cli-initrd-'));
+    mkdirSync(join(folder, 'root'));
+    writeFileSync(join(folder, 'root', 'init'), 'hello');
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  async function initrd(...args: string[]) {
+    const output = { code: 0, stdout: '', stderr: '' };
+    output.code = await run(NX_IGVM, ['initrd', ...args], {
+      cwd: folder,
+      stdout: (text) => void (output.stdout += text),
+      stderr: (text) => void (output.stderr += text),
+      isInteractive: false,
+    });
+    return output;
+  }
+
+  it('packs a folder', async () => {
+    expect(await initrd('root')).toEqual({ code: 0, stdout: 'initrd.cpio: 512 bytes, 1 entries\n', stderr: '' });
+    expect(readFileSync(join(folder, 'initrd.cpio'), 'latin1')).toMatch(/^070701.*init\0+hello\0/s);
+  });
+
+  it('packs what an initrd.json says, in another format if asked to', async () => {
+    writeFileSync(join(folder, 'initrd.json'), JSON.stringify({ folder: 'root', directories: ['/dev'] }));
+    const { code, stdout } = await initrd('initrd.json', '--compression=gzip', '-o', 'out.gz');
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: expect.stringMatching(/^out\.gz: \d+ bytes, \d+ before gzip, 2 entries\n$/) as string,
+    });
+    expect(gunzipSync(readFileSync(join(folder, 'out.gz'))).toString('latin1')).toContain('dev\0');
+  });
+
+  it('says what is missing', async () => {
+    const { code, stderr } = await initrd('nothing');
+    expect(code).toBe(1);
+    expect(stderr).toContain('[FILE_UNREADABLE]');
+  });
+});
