@@ -1,0 +1,124 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { conformanceCases, placeCase } from '../conformance/cases';
+import { makeInputs } from '../conformance/make-inputs';
+import { IGVMFILEGEN } from '../src/cli/igvmfilegen-program';
+import { run } from '../src/cli/run';
+import { addSnpIdBlock } from '../src/endorsement/sign-image';
+import { crc32, sha256Hex } from '../src/files/checksum';
+import { withImage } from '../src/files/igvm-image';
+import { PLATFORM_TYPE } from '../src/igvm/model';
+import { memorySink } from '../src/igvm/sink';
+import { writeIgvm } from '../src/igvm/write-igvm';
+import { measurablePlatforms, measure } from '../src/measurement/measure';
+import { canonical, headerLines } from './igvm-reader/header-lines';
+import { randomManifest } from './igvm-reader/random-manifest';
+import { maskOf, secondSnpDigest } from './measurement/second-measurement';
+
+/** Images built from random manifests, with a seed that does not change: a failure can be repeated. */
+const RANDOM = { seed: 20260, numRuns: 60 };
+
+/** A guest without anything: the crate writes such a file and refuses to read it. */
+const TOO_SMALL = 'quirk-image-none-48-byte-file';
+
+const CRATE = join(__dirname, 'igvm-reader');
+const hasCargo = spawnSync('cargo', ['--version']).status === 0;
+if (!hasCargo) console.warn('The independent reader is not run: it is a Rust program, and there is no cargo here.');
+const withCargo = hasCargo ? describe : describe.skip;
+
+const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-reader-'));
+const inputs = join(folder, 'inputs');
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** What the igvm crate sees in a file. */
+function crateLines(image: string): string[] {
+  const program = join(CRATE, 'target', 'release', process.platform === 'win32' ? 'igvm-reader.exe' : 'igvm-reader');
+  const output = execFileSync(program, [image], { encoding: 'utf8', maxBuffer: 2 ** 30 });
+  return output
+    .trimEnd()
+    .split('\n')
+    .map((line) => canonical(JSON.parse(line) as Record<string, unknown>));
+}
+
+/** Our reader and the crate see the same headers, data and launch digests, and writing gives the file again. */
+async function expectAgreement(image: string): Promise<void> {
+  const bytes = readFileSync(image);
+  await withImage(image, async ({ file }) => {
+    const measurements = measurablePlatforms(file).length === 0 ? [] : await measure(file);
+    const [ours, theirs] = [headerLines(file, measurements), crateLines(image)];
+    const at = ours.findIndex((line, index) => line !== theirs[index]);
+    expect({ line: at, ours: ours[at], theirs: theirs[at] }).toEqual({ line: -1 });
+    expect(ours).toHaveLength(theirs.length);
+
+    const sink = memorySink();
+    await writeIgvm(file, sink, { crc32, sha256Hex });
+    expect(Buffer.compare(sink.bytes(), bytes)).toBe(0);
+
+    const mask = maskOf(bytes, PLATFORM_TYPE.SEV_SNP);
+    if (mask !== undefined) {
+      const [kvm] = await measure(file, { platforms: ['snp'], vmm: 'kvm' });
+      expect(Buffer.from(kvm?.digest ?? []).toString('hex')).toBe(secondSnpDigest(bytes, mask, 'kvm').toString('hex'));
+    }
+  });
+}
+
+/** Builds in `cwd`; undefined when the manifest is refused. */
+async function build(cwd: string, flags: readonly string[] = []): Promise<string | undefined> {
+  let errors = '';
+  const environment = { cwd, stdout: () => {}, stderr: (text: string) => void (errors += text), isInteractive: false };
+  const args = ['manifest', '-m', 'manifest.json', '-r', 'resources.json', '-o', 'out.igvm', ...flags];
+  const exitCode = await run(IGVMFILEGEN, args, environment);
+  expect(errors).not.toMatch(/internal error/);
+  return exitCode === 0 ? join(cwd, 'out.igvm') : undefined;
+}
+
+withCargo('the igvm crate', () => {
+  beforeAll(() => {
+    makeInputs(inputs);
+    execFileSync('cargo', ['build', '--release', '--locked', '--quiet'], { cwd: CRATE, stdio: 'inherit' });
+  }, 900_000);
+
+  it.each(conformanceCases().filter(({ name, sha256 }) => sha256 !== undefined && name !== TOO_SMALL))(
+    'reads and measures $name as we do',
+    async ({ name, args }) => {
+      const cwd = join(folder, name);
+      mkdirSync(cwd);
+      placeCase(name, cwd, inputs);
+      const image = await build(cwd, args);
+      if (image === undefined) throw new Error(`${name} is refused`);
+      await expectAgreement(image);
+      rmSync(cwd, { recursive: true });
+    },
+  );
+
+  it('reads an image with an ID block as we do', async () => {
+    const cwd = join(folder, 'id-block');
+    mkdirSync(cwd);
+    placeCase('openhcl-x64-snp', cwd, inputs);
+    const image = (await build(cwd)) ?? '';
+    const signed = join(cwd, 'signed.igvm');
+    await addSnpIdBlock({ input: image, output: signed, source: { kind: 'guestSvn', guestSvn: 7 } });
+    await expectAgreement(signed);
+  });
+
+  it('reads and measures images of random manifests as we do', async () => {
+    let built = 0;
+    for (const [index, { manifest, resources }] of fc.sample(randomManifest, RANDOM).entries()) {
+      const cwd = join(folder, `random-${index}`);
+      mkdirSync(cwd);
+      writeFileSync(join(cwd, 'manifest.json'), JSON.stringify(manifest));
+      const paths = Object.entries(resources).map(([name, file]) => [name, join(inputs, file)]);
+      writeFileSync(join(cwd, 'resources.json'), JSON.stringify({ resources: Object.fromEntries(paths) }));
+      const image = await build(cwd);
+      if (image !== undefined) {
+        built++;
+        await expectAgreement(image);
+      }
+      rmSync(cwd, { recursive: true });
+    }
+    expect(built).toBeGreaterThan(RANDOM.numRuns / 2);
+  });
+});
