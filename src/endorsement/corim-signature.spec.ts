@@ -1,0 +1,165 @@
+import fc from 'fast-check';
+import { type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
+import { bytesSource } from '../memory/byte-source';
+import { type CborValue, cborMap, cborTag, decodeCbor, encodeCbor } from './cbor';
+import { corimDocument } from './corim';
+import { verifyCorimSignature, withCorimSignature } from './corim-signature';
+import { certificateOf, EC_KEY, RSA_KEY, type SignedCorimOptions, signedCorim } from './signer.fixture';
+
+const DOCUMENT = corimDocument('snp', new Uint8Array(48).fill(7), 1);
+const CERTIFICATE = Uint8Array.from(certificateOf(RSA_KEY));
+
+const file = (): IgvmFile => ({
+  version: 1,
+  arch: 'x64',
+  platforms: [
+    {
+      compatibilityMask: 1,
+      platformType: PLATFORM_TYPE.SEV_SNP,
+      highestVtl: 0,
+      platformVersion: 1,
+      sharedGpaBoundary: 0n,
+    },
+    { compatibilityMask: 2, platformType: PLATFORM_TYPE.TDX, highestVtl: 0, platformVersion: 1, sharedGpaBoundary: 0n },
+  ],
+  initializations: [
+    { type: 'corimDocument', compatibilityMask: 1, content: bytesSource(DOCUMENT) },
+    { type: 'guestPolicy', compatibilityMask: 1, policy: 0x30000n },
+  ],
+  directives: [],
+});
+
+const invalid = (message?: string | RegExp) =>
+  expect.objectContaining({
+    code: 'CORIM_SIGNATURE_INVALID',
+    ...(message === undefined ? {} : { message: expect.stringMatching(message) }),
+  });
+
+describe('CoRIM signature', () => {
+  it('goes behind all other headers, the document in front of it', () => {
+    const patched = withCorimSignature(file(), 'snp', { kind: 'detached', bytes: signedCorim(DOCUMENT) });
+    expect(patched.initializations.map(({ type }) => type)).toEqual(['guestPolicy', 'corimDocument', 'corimSignature']);
+  });
+
+  it('replaces the one that is there', () => {
+    const first = withCorimSignature(file(), 'snp', { kind: 'detached', bytes: signedCorim(DOCUMENT) });
+    const second = signedCorim(DOCUMENT, { header: { 4: new Uint8Array(3) } });
+    const { initializations } = withCorimSignature(first, 'snp', { kind: 'detached', bytes: second });
+    expect(initializations).toHaveLength(3);
+    expect(initializations[2]).toMatchObject({ content: { size: second.length } });
+  });
+
+  it('is taken out of a bundle, with its unprotected header in canonical order', () => {
+    const bundle = signedCorim(DOCUMENT, { attached: true, unprotected: cborMap([300, 'b'], [4, 'a']) });
+    const { initializations } = withCorimSignature(file(), 'snp', { kind: 'bundle', bytes: bundle });
+    const signature = initializations.find(({ type }) => type === 'corimSignature');
+    if (signature?.type !== 'corimSignature') throw new Error('no signature');
+    const bytes = new Uint8Array(signature.content.size);
+    signature.content.read(0, bytes);
+    const decoded = decodeCbor(bytes, 'it') as unknown as { value: [unknown, Map<number, string>, unknown] };
+    expect([...decoded.value[1].keys()]).toEqual([4, 300]);
+    expect(decoded.value[2]).toBeNull();
+  });
+
+  it.each<[string, SignedCorimOptions]>([
+    ['several certificates, the signer first', { header: { 33: [CERTIFICATE, new Uint8Array(3)] } }],
+    ['its certificate in x5bag', { header: { 33: undefined, 32: CERTIFICATE } }],
+    ['no content type', { header: { 3: undefined } }],
+    [
+      'corim-meta instead of CWT claims',
+      { header: { 15: undefined, 8: encodeCbor(cborMap([0, cborMap([0, 'me'])])) } },
+    ],
+    ['an unprotected header that is no map', { unprotected: 'x' }],
+  ])('may have %s', (_, options) => {
+    expect(() => verifyCorimSignature(signedCorim(DOCUMENT, options), DOCUMENT)).not.toThrow();
+  });
+
+  it('may be wrapped in the tags of older tools', () => {
+    const parts = decodeCbor(signedCorim(DOCUMENT), 'it');
+    expect(() => verifyCorimSignature(encodeCbor(cborTag(500, cborTag(502, parts))), DOCUMENT)).not.toThrow();
+  });
+
+  it.each<[string, SignedCorimOptions, RegExp]>([
+    ['another algorithm', { header: { 1: -37 } }, /-37.*PS384/],
+    ['no algorithm', { header: { 1: undefined } }, /no algorithm/],
+    ['another content type', { header: { 3: 'text/plain' } }, /content type/],
+    ['no signer', { header: { 15: undefined } }, /names no signer/],
+    ['CWT claims without an issuer', { header: { 15: cborMap([2, 'subject']) } }, /no issuer/],
+    ['no certificate', { header: { 33: undefined } }, /no certificate/],
+    ['an empty list of certificates', { header: { 33: [] } }, /x5chain/],
+    ['a certificate that is none', { header: { 33: Uint8Array.of(0x30, 1, 2) } }, /not an X\.509/],
+    ['a certificate in PEM', { header: { 33: new TextEncoder().encode('-----BEGIN CERTIFICATE-----') } }, /X\.509/],
+    ['an EC key', { key: EC_KEY }, /not an RSA key/],
+    ['a salt of another length', { saltLength: 32 }, /does not verify/],
+    ['a malformed thumbprint', { header: { 34: 'x' } }, /x5t/],
+    ['its document inside', { attached: true }, /is a bundle/],
+    ['another tag', { tag: 17 }, /not a COSE_Sign1/],
+  ])('is refused with %s', (_, options, message) => {
+    expect(() => verifyCorimSignature(signedCorim(DOCUMENT, options), DOCUMENT)).toThrow(invalid(message));
+  });
+
+  it('is refused over another document', () => {
+    expect(() => verifyCorimSignature(signedCorim(DOCUMENT), DOCUMENT.subarray(1))).toThrow(invalid(/does not verify/));
+    const bundle = signedCorim(DOCUMENT.subarray(1), { attached: true });
+    expect(() => withCorimSignature(file(), 'snp', { kind: 'bundle', bytes: bundle })).toThrow(
+      invalid(/another document/),
+    );
+  });
+
+  it('is refused as a bundle when it is detached', () => {
+    const bytes = signedCorim(DOCUMENT);
+    expect(() => withCorimSignature(file(), 'snp', { kind: 'bundle', bytes })).toThrow(invalid(/no document inside/));
+  });
+
+  it('needs a document for the platform, and the platform', () => {
+    const bytes = signedCorim(DOCUMENT);
+    expect(() => withCorimSignature(file(), 'tdx', { kind: 'detached', bytes })).toThrow(
+      expect.objectContaining({ code: 'CORIM_MISSING' }),
+    );
+    expect(() => withCorimSignature(file(), 'vbs', { kind: 'detached', bytes })).toThrow(
+      expect.objectContaining({ code: 'MEASUREMENT_UNAVAILABLE' }),
+    );
+  });
+
+  it('survives any damage', () => {
+    const whole = signedCorim(DOCUMENT);
+    fc.assert(
+      fc.property(fc.nat(whole.length - 1), fc.nat(255), fc.nat(whole.length), (at, value, size) => {
+        const bytes = whole.slice(0, Math.max(size, at + 1));
+        bytes[at] = value;
+        try {
+          verifyCorimSignature(bytes, DOCUMENT);
+        } catch (error) {
+          expect(error).toEqual(invalid());
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe('decodeCbor', () => {
+  it.each<[string, Uint8Array]>([
+    ['arrays', new Uint8Array(200_000).fill(0x81)],
+    ['maps', Uint8Array.from({ length: 200_000 }, (_, index) => (index % 2 === 0 ? 0xa1 : 0x00))],
+    ['tags', new Uint8Array(200_000).fill(0xc1)],
+  ])('refuses %s that are nested without end', (_, bytes) => {
+    expect(() => decodeCbor(bytes, 'it')).toThrow(invalid(/nested/));
+  });
+
+  it.each<[string, number[]]>([
+    ['nothing', []],
+    ['bytes behind the value', [0x01, 0x02]],
+    ['an indefinite length', [0x9f, 0x01, 0xff]],
+    ['a string longer than the data', [0x5a, 0xff, 0xff, 0xff, 0xff]],
+    ['an array longer than the data', [0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]],
+    ['a key twice', [0xa2, 0x01, 0x02, 0x01, 0x03]],
+  ])('refuses %s', (_, bytes) => {
+    expect(() => decodeCbor(Uint8Array.from(bytes), 'it')).toThrow(invalid(/not well-formed/));
+  });
+
+  it('gives back what was encoded', () => {
+    const values: CborValue[] = [1, -1, 'text', [1, [2]], cborMap([1, 'x']), cborTag(501, 'y'), null, true];
+    for (const value of values) expect(decodeCbor(encodeCbor(value), 'it')).toEqual(value);
+  });
+});
