@@ -48,7 +48,6 @@ function demo() {
   say('Packing the plugin, as it would be published');
   run('npm', ['pack', '--silent', '--ignore-scripts', '--pack-destination', home], root);
   const tarball = readdirSync(home).find((file) => file.endsWith('.tgz'));
-  note(tarball);
 
   say('Making an empty Nx workspace');
   const { version } = JSON.parse(readFileSync(join(root, 'node_modules', 'nx', 'package.json'), 'utf8'));
@@ -72,7 +71,7 @@ function demo() {
     'guest-image',
     `--kernel=${kernel.vmlinuz}`,
     '--initrd=initrd:build:dist/initrd/initrd.cpio',
-    '--commandLine=console=ttyS0 panic=-1',
+    '--commandLine=console=ttyS0 quiet panic=-1',
   );
   console.log(readFileSync(join(workspace, 'guest-image', 'igvm.json'), 'utf8'));
 
