@@ -1,0 +1,16 @@
+import { lstatSync, readFileSync } from 'node:fs';
+import { parseMap, type TaggedRange } from './map-tags';
+
+/** Far more than a map file has: a line a region. */
+const MAP_SIZE_LIMIT = 16 * 2 ** 20;
+
+/** What the map file beside an image names. It only adds names: without one, or with one that can't be read, there are none. */
+export function mapBeside(image: string): TaggedRange[][] | undefined {
+  const path = `${image}.map`;
+  try {
+    const stats = lstatSync(path);
+    return stats.isFile() && stats.size <= MAP_SIZE_LIMIT ? parseMap(readFileSync(path, 'utf8')) : undefined;
+  } catch {
+    return undefined;
+  }
+}

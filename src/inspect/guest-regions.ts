@@ -1,0 +1,217 @@
+import { guestPages, type PageSpan, storedEnd } from '../diff/guest-pages';
+import type { TaggedRange } from '../diff/map-tags';
+import type { Directive, IgvmFile } from '../igvm/model';
+import { PAGE_DATA_TYPE, PAGE_FLAG } from '../igvm/page-data';
+import { PAGE_SIZE } from '../memory/page';
+
+/** What a region of a guest's memory is, as far as launching it goes. */
+export const REGION_KINDS = {
+  data: 'Data',
+  empty: 'Empty, zeros',
+  unmeasured: 'Unmeasured',
+  shared: 'Shared with the host',
+  secrets: 'Secrets page',
+  cpuid: 'CPUID page',
+  parameters: 'Filled in by the VMM',
+  vpContext: 'Processor state',
+} as const;
+
+export type RegionKind = keyof typeof REGION_KINDS;
+
+/** Adjacent pages of a guest that belong together. */
+export interface GuestRegion {
+  /** Bytes, multiples of PAGE_SIZE; `end` is exclusive. */
+  gpa: number;
+  end: number;
+  kind: RegionKind;
+  /** What the map file calls it; several names where regions were joined, none without a map. */
+  tags: string[];
+  /** Pages without file data. Parameters and processor state have neither. */
+  emptyPages: number;
+  /** The stretches of page data that it consists of, by ascending address. */
+  spans: PageSpan[];
+  /** What the VMM writes there, by the names of the parameters. */
+  parameters: string[];
+  /** Processors whose state it is. */
+  processors: number[];
+}
+
+/** The name of a region, for people. */
+export function regionName({ tags, kind, parameters, processors }: GuestRegion): string {
+  if (tags.length > 0) return few(tags);
+  if (parameters.length > 0) return few(parameters);
+  if (processors.length > 0) return `VP ${few(processors.map(String))} context`;
+  return REGION_KINDS[kind].toLowerCase();
+}
+
+/** Names that a label has room for. */
+const FEW = 3;
+
+const few = (names: readonly string[]): string =>
+  names.length <= FEW ? names.join(', ') : `${names.slice(0, FEW).join(', ')} and ${names.length - FEW} more`;
+
+/** Bytes of a region. */
+export const regionSize = ({ gpa, end }: Pick<GuestRegion, 'gpa' | 'end'>): number => end - gpa;
+
+/**
+ * The memory of one platform's guest by ascending address: pages, cut where the map file names something else or the kind of
+ * page changes, areas that the VMM fills in, and pages of processor state.
+ * @param tags named ranges by ascending address, of the same guest
+ */
+export function guestRegions(
+  file: Pick<IgvmFile, 'directives'>,
+  compatibilityMask: number,
+  tags: readonly TaggedRange[],
+): GuestRegion[] {
+  const names = new TagIndex(tags);
+  const regions: GuestRegion[] = [];
+  for (const piece of cutAtTags(guestPages(file, compatibilityMask), names)) addPiece(regions, piece);
+  regions.push(...otherRegions(file.directives, compatibilityMask, names));
+  return regions.sort((a, b) => a.gpa - b.gpa);
+}
+
+interface TaggedSpan extends PageSpan {
+  tag?: string;
+}
+
+function* cutAtTags(spans: readonly PageSpan[], names: TagIndex): Generator<TaggedSpan> {
+  for (const { gpa, end, run } of spans) {
+    for (let start = gpa; start < end; ) {
+      const { tag, until } = names.at(start);
+      // Without a name, data and what is empty are told apart: nothing else says where one thing ends.
+      const stored = storedEnd(run);
+      const limit = tag === undefined && start < stored ? stored : Number.POSITIVE_INFINITY;
+      const stop = Math.min(end, until, limit);
+      yield { gpa: start, end: stop, run, tag };
+      start = stop;
+    }
+  }
+}
+
+function addPiece(regions: GuestRegion[], { gpa, end, run, tag }: TaggedSpan): void {
+  const emptyPages = Math.max(0, end - Math.max(gpa, storedEnd(run))) / PAGE_SIZE;
+  const isEmpty = emptyPages === (end - gpa) / PAGE_SIZE;
+  const kind = kindOf(run.flags, run.dataType, isEmpty);
+  const last = regions.at(-1);
+  if (last?.end === gpa && last.tags[0] === tag && continues(last, kind, tag)) {
+    if (last.kind === 'empty') last.kind = kind;
+    last.end = end;
+    last.emptyPages += emptyPages;
+    last.spans.push({ gpa, end, run });
+    return;
+  }
+  const tags = tag === undefined ? [] : [tag];
+  regions.push({ gpa, end, kind, tags, emptyPages, spans: [{ gpa, end, run }], parameters: [], processors: [] });
+}
+
+/** What has a name is one region although some of its pages are empty. */
+function continues({ kind }: GuestRegion, next: RegionKind, tag: string | undefined): boolean {
+  const isPlain = (each: RegionKind): boolean => each === 'data' || each === 'empty';
+  return kind === next || (tag !== undefined && isPlain(kind) && isPlain(next));
+}
+
+function kindOf(flags: number, dataType: number, isEmpty: boolean): RegionKind {
+  if (dataType === PAGE_DATA_TYPE.SECRETS) return 'secrets';
+  if (dataType === PAGE_DATA_TYPE.CPUID_DATA || dataType === PAGE_DATA_TYPE.CPUID_XF) return 'cpuid';
+  if ((flags & PAGE_FLAG.SHARED) !== 0) return 'shared';
+  if ((flags & PAGE_FLAG.UNMEASURED) !== 0) return 'unmeasured';
+  return isEmpty ? 'empty' : 'data';
+}
+
+function otherRegions(directives: readonly Directive[], mask: number, names: TagIndex): GuestRegion[] {
+  const sizes = new Map<number, number>();
+  const uses = new Map<number, string[]>();
+  const regions = new Map<number, GuestRegion>();
+  for (const directive of directives) {
+    if (directive.type === 'parameterArea') sizes.set(directive.index, directive.size);
+    else if (directive.type === 'parameter') {
+      uses.set(directive.index, [...(uses.get(directive.index) ?? []), directive.kind]);
+    } else if (directive.type === 'vpContext' && directive.format === 'snp') {
+      // The only contexts that lie in the guest's memory; others are registers that the VMM sets.
+      if ((directive.compatibilityMask & mask) === 0) continue;
+      const region = regions.get(directive.gpa) ?? plainRegion(directive.gpa, PAGE_SIZE, 'vpContext', names);
+      region.processors.push(directive.vpIndex);
+      regions.set(directive.gpa, region);
+    } else if (directive.type === 'parameterInsert') {
+      if ((directive.compatibilityMask & mask) === 0) continue;
+      const region = plainRegion(directive.gpa, sizes.get(directive.index) ?? PAGE_SIZE, 'parameters', names);
+      region.parameters.push(...(uses.get(directive.index) ?? []));
+      regions.set(directive.gpa, region);
+    }
+  }
+  return [...regions.values()];
+}
+
+function plainRegion(gpa: number, size: number, kind: RegionKind, names: TagIndex): GuestRegion {
+  const { tag } = names.at(gpa);
+  const tags = tag === undefined ? [] : [tag];
+  return { gpa, end: gpa + size, kind, tags, emptyPages: 0, spans: [], parameters: [], processors: [] };
+}
+
+/** Names by address. A map file may be anybody's: its ranges may overlap, and the first then counts. */
+class TagIndex {
+  private readonly ranges: TaggedRange[] = [];
+
+  constructor(tags: readonly TaggedRange[]) {
+    let taken = 0;
+    for (const { gpa, end, tag } of tags) {
+      const start = Math.max(gpa, taken);
+      if (start >= end) continue;
+      this.ranges.push({ gpa: start, end, tag });
+      taken = end;
+    }
+  }
+
+  /** The name at an address, and the address up to which the answer is the same. */
+  at(gpa: number): { tag?: string; until: number } {
+    let low = 0;
+    let high = this.ranges.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.ranges[middle]?.end ?? 0) <= gpa) low = middle + 1;
+      else high = middle;
+    }
+    const range = this.ranges[low];
+    if (range === undefined) return { until: Number.POSITIVE_INFINITY };
+    // Pages are whole, and so are the steps: a range that ends inside a page is no reason to split the page.
+    const whole = (address: number): number => Math.ceil(address / PAGE_SIZE) * PAGE_SIZE;
+    return range.gpa <= gpa ? { tag: range.tag, until: whole(range.end) } : { until: whole(range.gpa) };
+  }
+}
+
+/**
+ * The same with neighbours joined until there are at most `limit`: a picture with more shows nothing. The closest are joined first.
+ */
+export function joinRegions(regions: readonly GuestRegion[], limit: number): GuestRegion[] {
+  let joined = [...regions];
+  for (let distance = 0; joined.length > limit; distance = Math.max(PAGE_SIZE, distance * 2)) {
+    joined = joinWithin(joined, distance);
+  }
+  return joined;
+}
+
+function joinWithin(regions: readonly GuestRegion[], distance: number): GuestRegion[] {
+  const joined: GuestRegion[] = [];
+  for (const region of regions) {
+    const last = joined.at(-1);
+    if (last === undefined || region.gpa - last.end > distance) {
+      const { tags, spans, parameters, processors } = region;
+      joined.push({
+        ...region,
+        tags: [...tags],
+        spans: [...spans],
+        parameters: [...parameters],
+        processors: [...processors],
+      });
+      continue;
+    }
+    last.end = Math.max(last.end, region.end);
+    last.kind = last.kind === 'empty' ? region.kind : last.kind;
+    last.emptyPages += region.emptyPages;
+    for (const tag of region.tags) if (last.tags.at(-1) !== tag) last.tags.push(tag);
+    for (const span of region.spans) last.spans.push(span);
+    for (const parameter of region.parameters) last.parameters.push(parameter);
+    for (const processor of region.processors) last.processors.push(processor);
+  }
+  return joined;
+}

@@ -1,0 +1,42 @@
+/** Markup that is safe to put into a page as it is. Only {@link html} and {@link trusted} make it. */
+export class Html {
+  constructor(readonly text: string) {}
+}
+
+/** What a template may hold: text and numbers are escaped, markup and lists of it are not. */
+export type HtmlPart = Html | string | number | false | undefined | readonly HtmlPart[];
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
+
+/**
+ * Text as it may stand between tags and in a quoted attribute. Characters that have no glyph, or that reorder what
+ * stands around them, are spelled out: a name from a file can't disguise itself.
+ */
+export const escapeHtml = (text: string): string =>
+  text
+    .replaceAll(
+      /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu,
+      (character) => `\\u{${character.codePointAt(0)?.toString(16) ?? ''}}`,
+    )
+    .replaceAll(/[&<>"']/g, (character) => ENTITIES[character] ?? '');
+
+/** A template whose values are escaped unless they are markup themselves. `false` and `undefined` give nothing. */
+export function html(strings: TemplateStringsArray, ...parts: HtmlPart[]): Html {
+  return new Html(strings.map((text, index) => text + (index < parts.length ? render(parts[index]) : '')).join(''));
+}
+
+/** Markup that is written in this package, such as its style sheet. Never for anything that comes from a file. */
+export const trusted = (markup: string): Html => new Html(markup);
+
+function render(part: HtmlPart): string {
+  if (part === undefined || part === false) return '';
+  if (part instanceof Html) return part.text;
+  if (typeof part === 'object') return part.map(render).join('');
+  return escapeHtml(String(part));
+}

@@ -1,0 +1,64 @@
+import { createHash } from 'node:crypto';
+import { IgvmError } from '../errors/igvm-error';
+import type { IgvmFile } from '../igvm/model';
+import type { Vmm } from '../measurement/launch-digest';
+import { measurablePlatforms, measure } from '../measurement/measure';
+import type { MeasuredPlatform } from '../measurement/measured-platform';
+import type { ByteSource } from '../memory/byte-source';
+
+/** A launch digest of an image, or why there is none. */
+export interface ImageDigest {
+  platform: MeasuredPlatform;
+  /** Where the digest depends on what launches the guest. */
+  vmm?: Vmm;
+  /** Upper-case hexadecimal. */
+  digest?: string;
+  reason?: string;
+}
+
+/** What launches guests, for each platform whose digest depends on it. */
+export const vmmsOf = (platform: MeasuredPlatform): readonly (Vmm | undefined)[] =>
+  platform === 'snp' ? ['hyperv', 'kvm'] : [undefined];
+
+/**
+ * All launch digests of an image: of each platform, and for SEV-SNP as each VMM launches it.
+ * @throws IgvmError FILE_CHANGED, FILE_UNREADABLE from its sources
+ */
+export async function imageDigests(file: IgvmFile): Promise<ImageDigest[]> {
+  const digests: ImageDigest[] = [];
+  for (const platform of new Set(measurablePlatforms(file))) {
+    for (const vmm of vmmsOf(platform)) digests.push(await digestOf(file, platform, vmm));
+  }
+  return digests;
+}
+
+async function digestOf(file: IgvmFile, platform: MeasuredPlatform, vmm: Vmm | undefined): Promise<ImageDigest> {
+  const base = vmm === undefined ? { platform } : { platform, vmm };
+  try {
+    const [measurement] = await measure(file, { platforms: [platform], vmm });
+    return {
+      ...base,
+      digest: Buffer.from(measurement?.digest ?? [])
+        .toString('hex')
+        .toUpperCase(),
+    };
+  } catch (error) {
+    if (!(error instanceof IgvmError) || error.code !== 'MEASUREMENT_IMPOSSIBLE') throw error;
+    return { ...base, reason: error.message };
+  }
+}
+
+/** Bytes hashed at once. */
+const CHUNK = 2 ** 20;
+
+/** SHA-256 of a source in hexadecimal. */
+export function sha256Of(source: ByteSource): string {
+  const hash = createHash('sha256');
+  const chunk = new Uint8Array(Math.min(CHUNK, source.size));
+  for (let at = 0; at < source.size; at += chunk.length) {
+    const part = chunk.subarray(0, Math.min(chunk.length, source.size - at));
+    source.read(at, part);
+    hash.update(part);
+  }
+  return hash.digest('hex');
+}

@@ -1,0 +1,85 @@
+import { resolve } from 'node:path';
+import { mapBeside } from '../diff/map-beside';
+import { IgvmError } from '../errors/igvm-error';
+import { createOutputSet } from '../files/atomic-output';
+import { withImage } from '../files/igvm-image';
+import { dump } from '../igvm/dump';
+import { dumpJson } from '../igvm/dump-json';
+import { dumpText } from '../igvm/dump-text';
+import { describeVpContext } from '../vp-context/decode';
+import { imageDigests, sha256Of } from './image-digests';
+import { inspectPage } from './page';
+
+/** What an inspection is written as: for people, for programs, as a page for a browser. */
+export const INSPECT_FORMATS = ['text', 'json', 'html'] as const;
+export type InspectFormat = (typeof INSPECT_FORMATS)[number];
+
+/** What to show of which image, and where. */
+export interface InspectRequest {
+  /** Path of an image, or of a firmware DLL with one inside. */
+  image: string;
+  format: InspectFormat;
+  /** What the page calls the image. */
+  name: string;
+  /** Path of the file to write; without one, `write` takes the text. */
+  output?: string;
+  write: (text: string) => void;
+}
+
+/** Where the page about an image goes unless something else is said. */
+export const pagePath = (image: string): string => `${image.replace(/\.(igvm|dll|bin)$/i, '')}.html`;
+
+/**
+ * Shows what is in an image. Only the page reads all of it, for its digests. The map file beside the image (`IMAGE.map`),
+ * where there is one, names the page's regions.
+ * @throws IgvmError FILE_UNREADABLE, FILE_CHANGED, FILE_UNWRITABLE, IGVM_MALFORMED, IGVM_UNSUPPORTED, IGVM_INVALID with
+ *   the file's path
+ */
+export async function inspectImage({ image, format, name, output, write }: InspectRequest): Promise<void> {
+  if (output === undefined) {
+    await inspectFile(image, { format, name }, (pieces) => writeInChunks(pieces, write));
+    return;
+  }
+  if (resolve(output) === resolve(image)) {
+    throw new IgvmError('FILE_UNWRITABLE', 'the output would replace the image', { file: output });
+  }
+  const outputs = createOutputSet();
+  try {
+    const chunks: string[] = [];
+    await inspectFile(image, { format, name }, (pieces) => writeInChunks(pieces, (text) => chunks.push(text)));
+    await outputs.add(output).writeAll(Buffer.from(chunks.join('')));
+    await outputs.commit();
+  } finally {
+    await outputs.abort();
+  }
+}
+
+/** Characters that are written at once: single lines would be a system call each. */
+const CHUNK = 2 ** 16;
+
+function writeInChunks(pieces: Iterable<string>, write: (text: string) => void): void {
+  let chunk = '';
+  for (const piece of pieces) {
+    chunk += piece;
+    if (chunk.length < CHUNK) continue;
+    write(chunk);
+    chunk = '';
+  }
+  if (chunk !== '') write(chunk);
+}
+
+async function inspectFile(
+  path: string,
+  { format, name }: Pick<InspectRequest, 'format' | 'name'>,
+  write: (pieces: Iterable<string>) => void,
+): Promise<void> {
+  await withImage(path, async ({ file, source }) => {
+    if (format === 'html') {
+      const digests = await imageDigests(file);
+      write([inspectPage({ file, source, name, digests, map: mapBeside(path), sha256: sha256Of(source) })]);
+      return;
+    }
+    const contents = dump(file, source, (context) => describeVpContext(context, file.arch));
+    write(format === 'json' ? dumpJson(contents) : dumpText(contents));
+  });
+}
