@@ -1,5 +1,5 @@
 import { lstatSync, readdirSync, readlinkSync, type Stats } from 'node:fs';
-import { join } from 'node:path';
+import { join, sep } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { unreadable } from '../files/file-failure';
 import { type CpioMember, LARGEST_FILE } from './cpio-newc';
@@ -67,7 +67,7 @@ function* walk(folder: string, prefix: string): Generator<InitrdEntry> {
 
 function fromDisk(path: string, file: string, stats: Stats): InitrdEntry {
   if (stats.isSymbolicLink()) {
-    return link(path, readlinkSync(file).replaceAll('\\', '/'));
+    return link(path, readlinkSync(file).split(sep).join('/'));
   }
   if (!stats.isFile()) {
     throw new IgvmError('INITRD_ENTRY', 'is neither a file, a folder nor a symbolic link', { file });
