@@ -34,7 +34,7 @@ export interface ImageDifference {
   /** Whether the files are the same, byte for byte. */
   isSame: boolean;
   file: FactDifference[];
-  /** Of all platforms of both files. */
+  /** Of all platforms of both files; empty when the files are the same. */
   guests: GuestDifference[];
 }
 
@@ -43,6 +43,8 @@ export interface ImageDifference {
  * @throws IgvmError FILE_CHANGED, FILE_UNREADABLE from the sources
  */
 export async function diffImages(a: ComparedImage, b: ComparedImage): Promise<ImageDifference> {
+  const isSame = isSameBytes(a.source, b.source);
+  if (isSame) return { isSame, file: [], guests: [] };
   const types = [...new Set([...a.file.platforms, ...b.file.platforms].map(({ platformType }) => platformType))];
   const guests: GuestDifference[] = [];
   for (const type of types) {
@@ -50,7 +52,7 @@ export async function diffImages(a: ComparedImage, b: ComparedImage): Promise<Im
     const indexB = b.file.platforms.findIndex(({ platformType }) => platformType === type);
     guests.push(await diffGuests(platformTypeName(type), guestOf(a, indexA), guestOf(b, indexB)));
   }
-  return { isSame: isSameBytes(a.source, b.source), file: compareFiles(a.file, b.file), guests };
+  return { isSame, file: compareFiles(a.file, b.file), guests };
 }
 
 interface ComparedGuest {

@@ -1,0 +1,203 @@
+import fc from 'fast-check';
+import {
+  anyIgvmFile,
+  fileOf,
+  hashes,
+  patternPage,
+  platformOf,
+  runOf,
+  vbsContext,
+  written,
+} from '../igvm/igvm-file.fixture';
+import { type Directive, type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
+import { readIgvm } from '../igvm/read-igvm';
+import { bytesSource, EMPTY_SOURCE } from '../memory/byte-source';
+import { PAGE_SIZE } from '../memory/page';
+import { type ComparedImage, diffImages } from './diff-images';
+import { diffText } from './diff-text';
+import { parseMap } from './map-tags';
+
+const pages = (...seeds: number[]): Uint8Array => Buffer.concat(seeds.map(patternPage));
+
+async function image(file: IgvmFile, map?: string): Promise<ComparedImage> {
+  const source = bytesSource((await written(file)).bytes);
+  return { source, file: readIgvm(source, hashes), map: map === undefined ? undefined : parseMap(map) };
+}
+
+const diffOf = async (a: IgvmFile, b: IgvmFile, map?: string) => diffImages(await image(a, map), await image(b, map));
+
+/** The only platform's differences; none when the files are the same. */
+async function guestDiff(a: Directive[], b: Directive[], map?: string) {
+  const { guests } = await diffOf(fileOf(a), fileOf(b), map);
+  return guests[0] ?? { platform: '', headers: [], registers: [], pages: [] };
+}
+
+const context = (data: Uint8Array): Directive => ({
+  type: 'vpContext',
+  format: 'vbs',
+  gpa: 0,
+  compatibilityMask: 1,
+  vpIndex: 0,
+  data,
+});
+
+describe('diff of pages', () => {
+  it('finds ranges that differ, whatever runs they are part of', async () => {
+    const a = [runOf(0, pages(1, 2, 3, 4, 5))];
+    const b = [runOf(0, pages(1)), runOf(PAGE_SIZE, pages(2, 9, 9)), runOf(4 * PAGE_SIZE, pages(5, 6))];
+    expect((await guestDiff(a, b)).pages).toEqual([
+      { gpa: 2 * PAGE_SIZE, end: 4 * PAGE_SIZE, difference: 'contents', tags: [] },
+      { gpa: 5 * PAGE_SIZE, end: 6 * PAGE_SIZE, difference: 'onlyInB', tags: [] },
+    ]);
+  });
+
+  it('tells an empty page from a stored page of zeros, and both from other contents', async () => {
+    const a = [runOf(0, pages(0, 0, 1))];
+    const b = [runOf(0, EMPTY_SOURCE, { pageCount: 3 })];
+    expect((await guestDiff(a, b)).pages).toEqual([
+      { gpa: 0, end: 2 * PAGE_SIZE, difference: 'stored', tags: [] },
+      { gpa: 2 * PAGE_SIZE, end: 3 * PAGE_SIZE, difference: 'contents', tags: [] },
+    ]);
+  });
+
+  it('names type and flags where they differ', async () => {
+    const { pages: differences } = await guestDiff([runOf(0, pages(1, 2))], [runOf(0, pages(1, 2), { flags: 4 })]);
+    expect(differences).toEqual([
+      { gpa: 0, end: 2 * PAGE_SIZE, difference: 'type', a: 'NORMAL', b: 'NORMAL SHARED', tags: [] },
+    ]);
+  });
+
+  it('agrees with a comparison page by page', async () => {
+    const layout = fc.array(fc.constantFrom(undefined, 0, 1, 2), { minLength: 1, maxLength: 30 });
+    const directivesOf = (seeds: (number | undefined)[]): Directive[] =>
+      seeds.flatMap((seed, index) => (seed === undefined ? [] : [runOf(index * PAGE_SIZE, pages(seed))]));
+    await fc.assert(
+      fc.asyncProperty(layout, layout, async (a, b) => {
+        const { pages: differences } = await guestDiff(directivesOf(a), directivesOf(b));
+        const expected = Array.from({ length: 30 }, (_, index) => {
+          if (a[index] === b[index]) return undefined;
+          if (b[index] === undefined) return 'onlyInA';
+          return a[index] === undefined ? 'onlyInB' : 'contents';
+        });
+        const found = Array.from({ length: 30 }, (_, index) => {
+          const gpa = index * PAGE_SIZE;
+          return differences.find((range) => range.gpa <= gpa && gpa < range.end)?.difference;
+        });
+        expect(found).toEqual(expected);
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it('names regions from the map files', async () => {
+    const map = [
+      'IGVM file isolation: None',
+      'IGVM file layout:',
+      '  0000000000000000 - 0000000000001000 (0x1000 bytes) kernel',
+      '  0000000000001000 - 0000000000003000 (0x2000 bytes) initrd',
+      'IGVM file required memory:',
+      '  0000000000000000 - 0000000000100000 (0x100000 bytes) VTL2 protectable',
+      '',
+      '',
+    ].join('\n');
+    const { pages: differences } = await guestDiff([runOf(0, pages(1, 2, 3))], [runOf(0, pages(2, 2, 4))], map);
+    expect(differences.map(({ tags }) => tags)).toEqual([['kernel'], ['initrd']]);
+  });
+});
+
+describe('diff of headers', () => {
+  it('says which registers differ', async () => {
+    const changed = vbsContext(0);
+    changed[20] = 0x42;
+    const difference = await diffOf(fileOf([context(vbsContext(0))]), fileOf([context(changed)]));
+    expect(difference.guests[0]?.registers).toEqual([{ what: 'VP 0 rip', a: '0x0', b: '0x42' }]);
+    expect(diffText(difference)).toContain('VP 0 rip:\n      A 0x0\n      B 0x42');
+  });
+
+  it('compares parameter areas by their address, not by their index', async () => {
+    const area = (index: number, gpa: number, size = PAGE_SIZE): Directive[] => [
+      { type: 'parameterArea', index, size, initialData: EMPTY_SOURCE },
+      { type: 'parameter', kind: 'memoryMap', index, byteOffset: 0 },
+      { type: 'parameterInsert', index, gpa, compatibilityMask: 1 },
+    ];
+    const swapped = await guestDiff([...area(0, 0x1000), ...area(1, 0x3000)], [...area(1, 0x1000), ...area(0, 0x3000)]);
+    expect(swapped.headers).toEqual([]);
+    const larger = await guestDiff(area(0, 0x1000), area(0, 0x1000, 2 * PAGE_SIZE));
+    expect(larger.headers).toEqual([
+      { what: 'parameters at GPA 0x1000', a: '0x1000 bytes, memoryMap at 0x0', b: '0x2000 bytes, memoryMap at 0x0' },
+    ]);
+  });
+
+  it('compares guests by platform, whatever their masks', async () => {
+    const both = {
+      ...fileOf([runOf(0, pages(1), { compatibilityMask: 2 })]),
+      platforms: [platformOf(PLATFORM_TYPE.TDX, 1), platformOf(PLATFORM_TYPE.VSM_ISOLATION, 2)],
+    };
+    const { guests } = await diffOf(both, fileOf([runOf(0, pages(1))]));
+    expect(guests).toEqual([
+      { platform: 'TDX', onlyIn: 'a', headers: [], registers: [], pages: [] },
+      { platform: 'VSM_ISOLATION', headers: [], registers: [], pages: [] },
+    ]);
+  });
+
+  it('shows both digests, and what belongs to the file as a whole', async () => {
+    const difference = await diffOf(
+      fileOf([runOf(0, pages(1))]),
+      fileOf([runOf(0, pages(2))], { initializations: [{ type: 'versionString', value: 'v2' }] }),
+    );
+    expect(difference.guests[0]?.digest).toEqual({
+      a: expect.stringMatching(/^[0-9A-F]{64}$/),
+      b: expect.stringMatching(/^[0-9A-F]{64}$/),
+    });
+    expect(difference.file).toEqual([{ what: 'version string', b: 'v2' }]);
+  });
+});
+
+describe('diff', () => {
+  it('finds nothing between the guests of a file and of the same file with another label', async () => {
+    const labelled = (file: IgvmFile, value: string): IgvmFile => ({
+      ...file,
+      initializations: [
+        ...file.initializations.filter(({ type }) => type !== 'versionString'),
+        { type: 'versionString', value },
+      ],
+    });
+    await fc.assert(
+      fc.asyncProperty(anyIgvmFile(), async (file) => {
+        const difference = await diffOf(labelled(file, 'one'), labelled(file, 'other'));
+        expect(difference).toMatchObject({ isSame: false, file: [{ what: 'version string', a: 'one', b: 'other' }] });
+        for (const guest of difference.guests) {
+          expect(guest).toEqual({ platform: guest.platform, headers: [], registers: [], pages: [] });
+        }
+      }),
+      { numRuns: 8 },
+    );
+  });
+
+  it('finds a file the same as itself', async () => {
+    const difference = await diffOf(fileOf([runOf(0, pages(1))]), fileOf([runOf(0, pages(1))]));
+    expect(difference).toEqual({ isSame: true, file: [], guests: [] });
+    expect(diffText(difference)).toBe('the files are the same\n');
+  });
+
+  it('says so when only the order in the file differs', async () => {
+    const [one, other] = [runOf(0, pages(1)), runOf(PAGE_SIZE, pages(2))];
+    const required: Directive = {
+      type: 'requiredMemory',
+      gpa: 0,
+      size: PAGE_SIZE,
+      vtl2Protectable: false,
+      compatibilityMask: 1,
+    };
+    const difference = await diffOf(fileOf([required, one, other]), fileOf([one, other, required]));
+    expect(difference.isSame).toBe(false);
+    expect(diffText(difference)).toBe('the guests are the same, but the files are laid out differently\n');
+  });
+
+  it('shows the first of very many ranges', async () => {
+    const many = Array.from({ length: 300 }, (_, index) => runOf(2 * index * PAGE_SIZE, pages(1)));
+    const text = diffText(await diffOf(fileOf(many), fileOf([])));
+    expect(text).toContain('pages (300 differ)');
+    expect(text).toContain('… and 100 more ranges');
+  });
+});

@@ -1,0 +1,142 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { bytesSource, EMPTY_SOURCE } from '../memory/byte-source';
+import { PAGE_SIZE } from '../memory/page';
+import { describeVpContext } from '../vp-context/decode';
+import { type Dump, dump } from './dump';
+import { dumpJson } from './dump-json';
+import { dumpText } from './dump-text';
+import { anyIgvmFile, fileOf, hashes, patternPage, runOf, written } from './igvm-file.fixture';
+import type { Directive, IgvmFile } from './model';
+import { printable } from './printable';
+import { readIgvm } from './read-igvm';
+
+async function dumpOf(file: IgvmFile): Promise<Dump> {
+  const { bytes } = await written(file);
+  return dumpBytes(bytes);
+}
+
+function dumpBytes(bytes: Uint8Array): Dump {
+  const source = bytesSource(bytes);
+  const file = readIgvm(source, hashes);
+  return dump(file, source, (context) => describeVpContext(context, file.arch));
+}
+
+const text = (contents: Dump): string => [...dumpText(contents)].join('');
+const json = (contents: Dump) =>
+  JSON.parse([...dumpJson(contents)].join('')) as Record<
+    'platforms' | 'initializations' | 'directives',
+    { type: string }[]
+  >;
+
+const pages = (...seeds: number[]): Uint8Array => Buffer.concat(seeds.map(patternPage));
+
+const fixture = (name: string): Uint8Array => readFileSync(join(__dirname, 'fixtures', `${name}.igvm`));
+
+describe('dump', () => {
+  it.each(['every-header-x64', 'every-header-aarch64', 'version-1'])(
+    'shows every header of %s in text and JSON',
+    (name) => {
+      const bytes = fixture(name);
+      const { platforms, initializations, directives } = json(dumpBytes(bytes));
+      const file = readIgvm(bytesSource(bytes), hashes);
+      expect(platforms).toHaveLength(file.platforms.length);
+      expect(initializations.map(({ type }) => type)).toEqual(file.initializations.map(({ type }) => type));
+      expect(new Set(directives.map(({ type }) => type))).toEqual(new Set(file.directives.map(({ type }) => type)));
+      const shown = text(dumpBytes(bytes));
+      for (const { type } of [...initializations, ...directives]) expect(shown).toContain(`\n  ${type}`);
+      expect(shown).not.toContain('undecodable');
+    },
+  );
+
+  it('shows pages that follow each other as one, wherever their data lies', async () => {
+    const contents = await dumpOf(
+      fileOf([
+        runOf(0, pages(1, 2, 1)),
+        runOf(3 * PAGE_SIZE, pages(0), { pageCount: 2 }),
+        runOf(5 * PAGE_SIZE, pages(1), { flags: 4 }),
+        runOf(9 * PAGE_SIZE, pages(1), { flags: 4 }),
+      ]),
+    );
+    expect([...contents.directives]).toEqual([
+      expect.objectContaining({ gpa: 0, end: 5 * PAGE_SIZE, pages: 5, emptyPages: 1, flags: [] }),
+      expect.objectContaining({ gpa: 5 * PAGE_SIZE, end: 6 * PAGE_SIZE, pages: 1, flags: ['SHARED'] }),
+      expect.objectContaining({ gpa: 9 * PAGE_SIZE, end: 10 * PAGE_SIZE, pages: 1, flags: ['SHARED'] }),
+    ]);
+  });
+
+  it('reads the fixed header alone: no page, whatever the size of the image', async () => {
+    const { bytes } = await written(fileOf([runOf(0, pages(1, 2, 3))]));
+    const whole = bytesSource(bytes);
+    const file = readIgvm(whole, hashes);
+    let read = 0;
+    const counted = {
+      size: whole.size,
+      read: (at: number, to: Uint8Array) => ((read += to.length), whole.read(at, to)),
+    };
+    expect(text(dump(file, counted, () => []))).toContain('pages 3');
+    expect(read).toBeLessThanOrEqual(32);
+  });
+
+  it('names platforms, and bits of a mask that belong to none', async () => {
+    const contents = await dumpOf(fileOf([runOf(0, pages(1))]));
+    expect(text(contents)).toMatch(/pageData .* for VSM_ISOLATION\n/);
+    const directives = [{ type: 'errorRange', gpa: 0, size: 4096, compatibilityMask: 0x80000000 }];
+    expect(text({ ...contents, directives })).toContain('for mask 0x80000000');
+  });
+
+  it('writes numbers that JSON can not hold as hexadecimal strings', async () => {
+    const file = fileOf([]);
+    const policy = 2n ** 64n - 1n;
+    const initializations: IgvmFile['initializations'] = [{ type: 'guestPolicy', policy, compatibilityMask: 1 }];
+    expect(json(await dumpOf({ ...file, initializations })).initializations).toEqual([
+      { type: 'guestPolicy', policy: '0xffffffffffffffff', compatibilityMask: 1 },
+    ]);
+  });
+
+  it('says of a context that it can not decode why', async () => {
+    const data = Uint8Array.of(1, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, ...new Uint8Array(27));
+    const context: Directive = { type: 'vpContext', format: 'vbs', gpa: 0, compatibilityMask: 1, vpIndex: 0, data };
+    expect(text(await dumpOf(fileOf([context])))).toMatch(/undecodable .*unknown register 0xffffffff/);
+  });
+
+  it('lets no text from a file reach the terminal as it is', async () => {
+    const value = 'v1\u001b[2J\u202eevil\nDirectives:';
+    const initializations: IgvmFile['initializations'] = [{ type: 'versionString', value }];
+    const shown = text(await dumpOf({ ...fileOf([]), initializations }));
+    expect(shown).not.toContain('\u001b');
+    expect(shown).not.toContain('\u202e');
+    expect(shown.match(/^Directives:/gm)).toHaveLength(1);
+  });
+
+  it('takes any file', async () => {
+    await fc.assert(
+      fc.asyncProperty(anyIgvmFile(), async (file) => {
+        const contents = await dumpOf(file);
+        expect(json(contents).platforms).toHaveLength(file.platforms.length);
+        expect(text(contents)).toContain('Directives:');
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it('shows the size of a parameter area and of its initial data', async () => {
+    const areas: Directive[] = [
+      { type: 'parameterArea', index: 0, size: 2 * PAGE_SIZE, initialData: bytesSource(patternPage(3)) },
+      { type: 'parameterArea', index: 1, size: PAGE_SIZE, initialData: EMPTY_SOURCE },
+    ];
+    const { directives } = await dumpOf(fileOf(areas));
+    expect([...directives]).toEqual([
+      { type: 'parameterArea', index: 0, size: 2 * PAGE_SIZE, initialDataSize: 2 * PAGE_SIZE },
+      { type: 'parameterArea', index: 1, size: PAGE_SIZE, initialDataSize: 0 },
+    ]);
+  });
+});
+
+describe('printable', () => {
+  it('shows control characters by their code and leaves other text', () => {
+    expect(printable('äöü 漢字 🙂')).toBe('äöü 漢字 🙂');
+    expect(printable('\u0000\u007f\u009b\u2028\ud800')).toBe('\\u{0}\\u{7f}\\u{9b}\\u{2028}\\u{d800}');
+  });
+});
