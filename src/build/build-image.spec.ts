@@ -36,7 +36,7 @@ const linux = (more: object = {}): GuestConfig['image'] => ({
   linux: { use_initrd: true, command_line: 'console=ttyS0', boot_data: 'vmm', ...more },
 });
 
-const openhcl: GuestConfig['image'] = {
+const openhcl = {
   openhcl: {
     command_line: '',
     static_command_line: false,
@@ -44,7 +44,7 @@ const openhcl: GuestConfig['image'] = {
     memory_page_count: 16384n,
     uefi: false,
   },
-};
+} satisfies GuestConfig['image'];
 
 function request(guests: GuestConfig[], files: Partial<Record<ResourceName, string>> = {}): BuildRequest {
   const manifest: Manifest = { guest_arch: 'x64', guest_configs: guests };
@@ -117,6 +117,26 @@ describe('buildImage', () => {
     expect(file.directives.every(({ type }) => type === 'pageData')).toBe(true);
     expect(file.platforms).toMatchObject([{ platformType: 1, highestVtl: 2 }]);
     expect(report.notes).toHaveLength(1);
+  });
+
+  it('takes page numbers modulo 2^52 and an SNP boundary modulo 64, and says so', async () => {
+    const image = (extra: bigint): GuestConfig['image'] => ({
+      openhcl: { ...openhcl.openhcl, memory_page_base: extra + 32768n, memory_page_count: extra + 16384n },
+    });
+    await buildImage(request([guest(image(0n), { max_vtl: 2 })]));
+    const plain = readFileSync(join(out, 'image.igvm'));
+    const report = await buildImage(request([guest(image(2n ** 52n), { max_vtl: 2 })]));
+    expect(readFileSync(join(out, 'image.igvm')).equals(plain)).toBe(true);
+    expect(report.notes).toEqual([
+      expect.stringMatching(/^memory_page_base .* taken as 32768$/),
+      expect.stringMatching(/^memory_page_count .* taken as 16384$/),
+    ]);
+
+    const snp = { policy: 0n, enable_debug: false, injection_type: 'restricted', secure_avic: 'disabled' } as const;
+    const isolation_type = { snp: { ...snp, shared_gpa_boundary_bits: 110 } };
+    const bounded = await buildImage(request([guest('none', { isolation_type })]));
+    expect(bounded.notes).toEqual([expect.stringContaining('the boundary is at bit 46')]);
+    expect(readBack(join(out, 'image.igvm')).platforms).toMatchObject([{ sharedGpaBoundary: 2n ** 46n }]);
   });
 
   it('gives the same bytes again, and counts every page', async () => {

@@ -5,12 +5,13 @@ import { mergeGuests } from '../igvm/merge';
 import type { IgvmFile } from '../igvm/model';
 import type { DirectiveObserver } from '../igvm/stream';
 import { type WriteReport, writeIgvm } from '../igvm/write-igvm';
+import type { BuiltGuest } from '../loader/guest-builder';
 import { mapFileText } from '../loader/map-file';
 import type { Manifest, ResourceName } from '../manifest/model';
 import type { BuildReport } from './build-report';
 import { Endorsements } from './endorsements';
 import { forGuest, pageCounter } from './guest-observer';
-import { type LoadedGuest, loadGuest } from './load-guest';
+import { loadGuest } from './load-guest';
 import { OpenResources, type ResourceFile } from './open-resources';
 import { checkNotInputs, mapPath } from './output-names';
 import { validateOutput } from './validate-output';
@@ -52,7 +53,7 @@ export async function buildImage(request: BuildRequest): Promise<BuildReport> {
   }
 }
 
-function layOutGuests({ manifest, positionOf }: BuildRequest, resources: OpenResources): LoadedGuest[] {
+function layOutGuests({ manifest, positionOf }: BuildRequest, resources: OpenResources): BuiltGuest[] {
   return manifest.guest_configs.map((config, index) => {
     try {
       return loadGuest(config, manifest.guest_arch, resources);
@@ -65,7 +66,7 @@ function layOutGuests({ manifest, positionOf }: BuildRequest, resources: OpenRes
 
 async function writeOutputs(
   request: BuildRequest,
-  guests: readonly LoadedGuest[],
+  guests: readonly BuiltGuest[],
   resources: OpenResources,
   outputs: OutputSet,
 ): Promise<BuildReport> {
@@ -97,7 +98,7 @@ async function writeOutputs(
 
 async function writeImage(
   { output, debugValidation, progress }: BuildRequest,
-  guests: readonly LoadedGuest[],
+  guests: readonly BuiltGuest[],
   file: IgvmFile,
   measuring: readonly DirectiveObserver[],
   outputs: OutputSet,
@@ -110,7 +111,7 @@ async function writeImage(
 }
 
 /** Each guest has one platform header, and keeps its place when guests are merged. */
-function guestObservers(guests: readonly LoadedGuest[], { platforms }: IgvmFile): DirectiveObserver[] {
+function guestObservers(guests: readonly BuiltGuest[], { platforms }: IgvmFile): DirectiveObserver[] {
   return guests.flatMap(({ observers }, index) => {
     const mask = platforms[index]?.compatibilityMask ?? 0;
     return observers.map((observer) => forGuest(observer, mask));

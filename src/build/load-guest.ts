@@ -19,15 +19,10 @@ import type {
   OpenhclImage,
   ResourceName,
 } from '../manifest/model';
+import { PAGE_NUMBER_BITS } from '../manifest/check-manifest';
 import { guestSpec } from './guest-spec';
 import { namingFile } from './naming-file';
 import type { OpenResources } from './open-resources';
-
-/** A guest with everything in its place. */
-export interface LoadedGuest extends BuiltGuest {
-  /** What the image leaves to others, one sentence each. */
-  notes: string[];
-}
 
 /** A kernel and its initrd. */
 function linuxFiles({ use_initrd: useInitrd }: LinuxImage, resources: OpenResources) {
@@ -38,15 +33,16 @@ function linuxFiles({ use_initrd: useInitrd }: LinuxImage, resources: OpenResour
  * Linux that starts by itself. In VTL2 it can only be a paravisor of its own kind, of which nothing is known: it gets no
  * boot data and no registers, as in the reference.
  */
-function loadLinux(guest: GuestBuilder, image: DirectLinuxImage, resources: OpenResources): string[] {
+function loadLinux(guest: GuestBuilder, image: DirectLinuxImage, resources: OpenResources): void {
   const files = linuxFiles(image, resources);
   const isX64 = guest.arch === 'x64';
   if (!guest.isolation.paravisorPresent) {
-    return (isX64 ? loadLinuxDirectX64 : loadLinuxDirectArm64)(guest, { ...files, image }).notes;
+    (isX64 ? loadLinuxDirectX64 : loadLinuxDirectArm64)(guest, { ...files, image });
+    return;
   }
   const load = isX64 ? loadKernelAndInitrdX64 : loadKernelAndInitrdArm64;
   load(guest, files.kernel, 0, files.initrd && { source: files.initrd });
-  return ['a linux image in VTL2 has neither registers nor boot data: nothing that is known starts it'];
+  guest.note('a linux image in VTL2 has neither registers nor boot data: nothing that is known starts it');
 }
 
 function vtl0Image({ uefi, linux }: OpenhclImage, resources: OpenResources): Vtl0Image {
@@ -55,32 +51,46 @@ function vtl0Image({ uefi, linux }: OpenhclImage, resources: OpenResources): Vtl
   return { kind: 'linux', ...linuxFiles(linux, resources), commandLine: linux.command_line };
 }
 
-const openhclGuest = (image: OpenhclImage, resources: OpenResources): OpenhclGuest => ({
+/** A page's number as its address keeps it: see PAGE_NUMBER_BITS. */
+function pageNumber(guest: GuestBuilder, key: string, given: bigint): bigint {
+  const kept = BigInt.asUintN(PAGE_NUMBER_BITS, given);
+  if (kept !== given) {
+    guest.note(`${key} is ${given}, and a page number has ${PAGE_NUMBER_BITS} bits: it is taken as ${kept}`);
+  }
+  return kept;
+}
+
+const openhclGuest = (guest: GuestBuilder, image: OpenhclImage, resources: OpenResources): OpenhclGuest => ({
   kernel: resources.get('underhill_kernel'),
   bootShim: resources.get('openhcl_boot'),
   initrd: resources.get('underhill_initrd'),
   sidecar: resources.find('underhill_sidecar'),
   commandLine: image.command_line,
   staticCommandLine: image.static_command_line,
-  memoryPageBase: image.memory_page_base ?? undefined,
-  memoryPageCount: image.memory_page_count,
+  memoryPageBase:
+    typeof image.memory_page_base === 'bigint'
+      ? pageNumber(guest, 'memory_page_base', image.memory_page_base)
+      : undefined,
+  memoryPageCount: pageNumber(guest, 'memory_page_count', image.memory_page_count),
   vtl0: vtl0Image(image, resources),
   productPolicy: image.product_policy ?? undefined,
 });
 
-/** @returns notes */
-function loadImage(guest: GuestBuilder, image: Image, resources: OpenResources): string[] {
-  if (image === 'none') return [];
-  if ('linux' in image) return loadLinux(guest, image.linux, resources);
+function loadImage(guest: GuestBuilder, image: Image, resources: OpenResources): void {
+  if (image === 'none') return;
+  if ('linux' in image) {
+    loadLinux(guest, image.linux, resources);
+    return;
+  }
   if ('uefi' in image) {
     const load = guest.arch === 'x64' ? loadUefiX64 : loadUefiArm64;
     load(guest, resources.get('uefi'), image.uefi.config_type);
-    return [];
+    return;
   }
   if ('openhcl' in image) {
     const load = guest.arch === 'x64' ? loadOpenhclX64 : loadOpenhclArm64;
-    load(guest, openhclGuest(image.openhcl, resources));
-    return [];
+    load(guest, openhclGuest(guest, image.openhcl, resources));
+    return;
   }
   const { linux, processor_count, memory_page_count, c_bit_position } = image.snp_linux_direct;
   loadSnpLinuxDirect(guest, {
@@ -90,7 +100,14 @@ function loadImage(guest: GuestBuilder, image: Image, resources: OpenResources):
     memoryPageCount: Number(memory_page_count),
     cBitPosition: c_bit_position,
   });
-  return [];
+}
+
+/** A boundary beyond 64 bits counts modulo 64, as in upstream's release builds. */
+function noteBoundary(guest: GuestBuilder): void {
+  const { type, sharedGpaBoundaryBits: bits } = guest.isolation;
+  if (type === 'snp' && bits !== undefined && bits > 63) {
+    guest.note(`shared_gpa_boundary_bits is ${bits}, and an address has 64 bits: the boundary is at bit ${bits % 64}`);
+  }
 }
 
 /** On aarch64 OpenHCL's own kernel has the tag of a kernel in VTL0. */
@@ -103,11 +120,12 @@ function unclearTags(image: Image, arch: Manifest['guest_arch']): Record<string,
  * Lays out one guest of a checked manifest.
  * @throws IgvmError from the loader of its image and from GuestBuilder
  */
-export function loadGuest(config: GuestConfig, arch: Manifest['guest_arch'], resources: OpenResources): LoadedGuest {
-  const load = (): LoadedGuest => {
+export function loadGuest(config: GuestConfig, arch: Manifest['guest_arch'], resources: OpenResources): BuiltGuest {
+  const load = (): BuiltGuest => {
     const guest = new GuestBuilder(guestPlatform(guestSpec(config, arch)));
-    const notes = loadImage(guest, config.image, resources);
-    return { ...guest.finish(), notes };
+    noteBoundary(guest);
+    loadImage(guest, config.image, resources);
+    return guest.finish();
   };
   return namingFile(resources, load, unclearTags(config.image, arch));
 }

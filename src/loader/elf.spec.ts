@@ -42,6 +42,15 @@ const kernel = elfFile('x64', 0x1000200, [
 
 /** Offsets in the file of the first program header's fields. */
 const PHDR = { type: 64, offset: 72, paddr: 88, filesz: 96, memsz: 104 };
+
+/** The file with its program headers counted by a section header at its end. */
+function counted(file: Uint8Array, count: number): Uint8Array {
+  const larger = new Uint8Array(file.length + 64);
+  larger.set(file);
+  new DataView(larger.buffer).setUint32(file.length + 44, count, true);
+  return patched(patched(patched(larger, 40, u64(BigInt(file.length))), 56, [0xff, 0xff]), 58, [64]);
+}
+
 const u64 = (value: bigint): number[] => {
   const view = new DataView(new ArrayBuffer(8));
   view.setBigUint64(0, value, true);
@@ -120,6 +129,40 @@ describe('loadStaticElf', () => {
     }
   });
 
+  it.each([
+    ['no program headers', patched(kernel, 56, [0, 0])],
+    ['program headers at 0', patched(kernel, 32, u64(0n))],
+    ['no program headers, counted elsewhere', counted(kernel, 0)],
+  ])('loads nothing of a file with %s, and says so', async (_name, file) => {
+    const { guest, info } = await load(file, { loadOffset: 0x3000 });
+    expect(info).toEqual({ minimumAddress: -1, nextAddress: 0x3000, entrypoint: 0x1003200n, segments: [] });
+    expect(guest.map).toEqual([]);
+    expect(guest.notes).toEqual(['kernel has no segment to load: nothing of it is in the image']);
+  });
+
+  it('finds no place for position-independent code without segments', async () => {
+    const error = await failure(patched(kernel, 56, [0, 0]), { assumePic: true });
+    expect([error.code, error.message]).toEqual(['KERNEL_INVALID', expect.stringContaining('no segment to load')]);
+  });
+
+  it('reads as many program headers as the first section header counts', async () => {
+    const { guest } = await load(counted(kernel, 1));
+    expect(guest.map).toEqual(['kernel 1000000-1003000']);
+  });
+
+  it('reads more program headers than the escape value, but loads no more than 65536 segments', async () => {
+    const headers = 0x10001;
+    const file = new Uint8Array(0x2000 + headers * 56);
+    file.set(patched(kernel, 32, u64(0x2000n)).subarray(0, 0x2000));
+    const many = counted(file, headers);
+    const view = new DataView(many.buffer);
+    for (let index = 0; index < headers; index++) view.setUint32(0x2000 + index * 56, 4, true);
+    many.set(kernel.subarray(64 + 56, 64 + 112), 0x2000 + (headers - 1) * 56);
+    expect((await load(many)).guest.map).toEqual(['kernel 1200000-1204000']);
+    for (let index = 0; index < headers; index++) view.setUint32(0x2000 + index * 56, 1, true);
+    expect((await failure(many)).message).toContain('more than 65536 segments');
+  });
+
   it('takes any entry point above the start address', async () => {
     const { info } = await load(patched(kernel, 24, u64(0xffffffff81000000n)));
     expect(info.entrypoint).toBe(0xffffffff81000000n);
@@ -140,7 +183,10 @@ describe('loadStaticElf', () => {
       ['program headers at the end of the world', patched(kernel, 32, u64(2n ** 64n - 1n)), 'truncated', 32],
       ['a file cut off in its program headers', kernel.subarray(0, 64 + 56), 'truncated', 32],
       ['a giant number of program headers', patched(kernel, 56, [0xfe, 0xff]), 'truncated', 32],
-      ['the escape for more program headers', patched(kernel, 56, [0xff, 0xff]), '65535', 56],
+      ['the escape for more program headers without a section header', patched(kernel, 56, [0xff, 0xff]), 'counts', 56],
+      ['section headers of another size', patched(counted(kernel, 2), 58, [40]), 'section headers of 40', 58],
+      ['a section header behind the file', counted(kernel, 2).subarray(0, -1), 'first section header', 40],
+      ['a giant number of program headers, counted elsewhere', counted(kernel, 0xffffffff), 'truncated', 32],
     ])('%s', async (_name, file, message, offset) => {
       const error = await failure(file);
       expect([error.code, error.where.offset]).toEqual(['KERNEL_INVALID', offset]);
@@ -148,8 +194,11 @@ describe('loadStaticElf', () => {
     });
 
     it.each([
-      ['no program headers', patched(kernel, 56, [0, 0]), 'no segment to load'],
-      ['program headers at 0', patched(kernel, 32, u64(0n)), 'no segment to load'],
+      [
+        'a file offset that no file has',
+        patched(patched(kernel, PHDR.offset, u64(2n ** 63n)), PHDR.filesz, u64(0n)),
+        'offset',
+      ],
       ['a segment cut off', kernel.subarray(0, kernel.length - 1), 'truncated'],
       ['a file offset beyond the file', patched(kernel, PHDR.offset, u64(2n ** 64n - 1n)), 'truncated'],
       ['more file data than memory', patched(kernel, PHDR.memsz, u64(0x2344n)), '9029 bytes in the file for 9028'],

@@ -25,9 +25,15 @@ export interface GpaRange {
   end: number;
 }
 
+/**
+ * Lowest address of nothing. Upstream starts looking from the largest u64, and passes that on when nothing is found; written
+ * as a u64, and in sums modulo 2^64, this is the same.
+ */
+export const NO_ADDRESS = -1;
+
 /** Where an ELF file went. */
 export interface ElfLoadInfo {
-  /** Start of the lowest page used. */
+  /** Start of the lowest page used; {@link NO_ADDRESS} in a file without segments. */
   minimumAddress: number;
   /** End of the highest page used. */
   nextAddress: number;
@@ -40,6 +46,9 @@ export interface ElfLoadInfo {
 /**
  * Loads an ELF file's PT_LOAD segments at their physical addresses, each as one run that refers to the file. Two segments
  * in one page are an error: pages can't be shared (openvmm vm/loader/src/elf.rs: load_static_elf).
+ *
+ * Of a file without segments nothing is loaded, which a note says: upstream builds that image, so we do, too. Only
+ * position-independent code has no place without them.
  * @throws IgvmError KERNEL_INVALID, LAYOUT_OVERLAP
  */
 export function loadStaticElf(importer: ImageImporter, source: ByteSource, placement: ElfPlacement): ElfLoadInfo {
@@ -52,7 +61,10 @@ export function loadStaticElf(importer: ImageImporter, source: ByteSource, place
     fileOffset: Number(segment.fileOffset),
     fileSize: Number(segment.fileSize),
   }));
-  if (segments.length === 0) throw new IgvmError('KERNEL_INVALID', `${tag} has no segment to load`);
+  if (segments.length === 0) {
+    if (assumePic) throw new IgvmError('KERNEL_INVALID', `${tag} has no segment to load`);
+    importer.note(`${tag} has no segment to load: nothing of it is in the image`);
+  }
 
   const lowest = segments.reduce((least, segment) => Math.min(least, segment.address), GPA_LIMIT);
   const raise = assumePic && lowest < startAddress ? startAddress - lowest : 0;
@@ -91,6 +103,12 @@ export function loadStaticElf(importer: ImageImporter, source: ByteSource, place
   const ranges: GpaRange[] = [];
   for (const { address: physical, memorySize, fileOffset, fileSize } of segments) {
     if (memorySize === 0) continue;
+    if (fileSize === 0 && fileOffset >= FILE_OFFSET_LIMIT) {
+      throw new IgvmError(
+        'KERNEL_INVALID',
+        `${tag} has a segment at file offset ${hex(BigInt(fileOffset))}, beyond any file`,
+      );
+    }
     const gpa = physical + loadOffset - lower;
     importFileRegion(importer, {
       source,
@@ -105,12 +123,15 @@ export function loadStaticElf(importer: ImageImporter, source: ByteSource, place
     ranges.push({ start, end: start + pagesFor(gpa - start + memorySize) * PAGE_SIZE });
   }
   return {
-    minimumAddress: first - lower,
+    minimumAddress: segments.length === 0 ? NO_ADDRESS : first - lower,
     nextAddress: last - lower,
     entrypoint: entry - BigInt(lower),
     segments: ranges,
   };
 }
+
+/** File offsets are signed 64-bit numbers on every system, and upstream goes there even for a segment without data. */
+const FILE_OFFSET_LIMIT = 2 ** 63;
 
 const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
 

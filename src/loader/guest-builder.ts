@@ -30,6 +30,8 @@ export interface BuiltGuest {
   map: MapFile;
   /** To be shown this guest's directives while they stream by; contents of the file depend on it. */
   observers: DirectiveObserver[];
+  /** What the user should know of the image, one sentence each. */
+  notes: string[];
 }
 
 /** Compatibility mask of a guest that is alone in its file. */
@@ -56,6 +58,7 @@ export class GuestBuilder implements ImageImporter {
   private readonly parameterAreas: { pageBase: number; index: number }[] = [];
   private readonly requiredMemory: { gpa: number; size: number; vtl2Protectable: boolean }[] = [];
   private readonly observers: DirectiveObserver[] = [];
+  private readonly notes: string[] = [];
   private importedRegionsPage: number | undefined;
   private expectedPageHashesPage: number | undefined;
   private readonly guestIsolation: GuestIsolation;
@@ -180,6 +183,10 @@ export class GuestBuilder implements ImageImporter {
     this.observers.push(observer);
   }
 
+  note(text: string): void {
+    this.notes.push(text);
+  }
+
   nested(): NestedImporter {
     return new NestedGuest(this, this.platform.nestedVpContext(), {
       relocate: (region) => this.relocateFor(0, region),
@@ -222,6 +229,7 @@ export class GuestBuilder implements ImageImporter {
         relocatableRegions: this.relocations.list(),
       },
       observers: this.observers,
+      notes: this.notes,
     };
   }
 

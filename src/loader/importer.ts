@@ -79,6 +79,9 @@ export interface ImageImporter {
    */
   observe(observer: DirectiveObserver): void;
 
+  /** Tells the user something about the image that is built, in one sentence. */
+  note(text: string): void;
+
   /**
    * An importer for an inner image (the VTL0 guest of a paravisor): pages go into the same guest, registers into a VBS
    * context of their own, which `takeVpContext` returns as the bytes of a page's beginning.

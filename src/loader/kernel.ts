@@ -13,7 +13,10 @@ const KERNEL_TAG = 'linux-kernel';
 
 /** Where a kernel lies. GPAs and sizes in bytes. */
 export interface KernelInfo {
-  /** Of the region from the kernel's first page to its last; an arm64 kernel's 2 MiB boundary, without the text offset. */
+  /**
+   * Of the region from the kernel's first page to its last; an arm64 kernel's 2 MiB boundary, without the text offset;
+   * NO_ADDRESS (./elf) when nothing of it is loaded.
+   */
   gpa: number;
   size: number;
   entrypoint: bigint;

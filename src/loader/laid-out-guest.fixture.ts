@@ -33,6 +33,10 @@ export class LaidOutGuest {
     );
   }
 
+  get notes(): string[] {
+    return this.built.notes;
+  }
+
   /** First GPA of the range with the tag. */
   gpaOf(tag: string): number {
     const range = this.built.map.acceptedRanges.find((each) => each.tag === tag);

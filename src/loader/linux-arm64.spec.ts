@@ -7,15 +7,14 @@ import { LaidOutGuest } from './laid-out-guest.fixture';
 import { loadLinuxDirectArm64 } from './linux-arm64';
 
 async function layOut(image: Partial<DirectLinuxImage>, spec: Partial<GuestSpec> = {}) {
-  let notes: string[] = [];
   const guest = await LaidOutGuest.of({ arch: 'aarch64', ...spec }, (importer) => {
-    ({ notes } = loadLinuxDirectArm64(importer, {
+    loadLinuxDirectArm64(importer, {
       kernel: bytesSource(arm64ImageFile(0x1800, { imageSize: 0x3000n })),
       initrd: bytesSource(bytes(0x900, 1)),
       image: { use_initrd: true, command_line: 'quiet', boot_data: 'vmm', ...image },
-    }));
+    });
   });
-  return { guest, notes };
+  return { guest, notes: guest.notes };
 }
 
 describe('loadLinuxDirectArm64', () => {

@@ -1,8 +1,8 @@
 import { IgvmError } from '../errors/igvm-error';
 import type { Arm64RegisterName } from '../vp-context/vp-register';
 import type { ImageImporter } from './importer';
-import { loadKernelAndInitrdArm64 } from './kernel';
-import { type DirectLinux, type DirectLinuxInfo, checkDirectLinuxIsolation } from './linux-direct';
+import { type LinuxLoadInfo, loadKernelAndInitrdArm64 } from './kernel';
+import { type DirectLinux, checkDirectLinuxIsolation } from './linux-direct';
 
 /**
  * A processor in EL1 with the MMU off and caches on (Linux, Documentation/arch/arm64/booting.rst; openvmm
@@ -25,7 +25,7 @@ const REGISTERS: readonly [Arm64RegisterName, bigint][] = [
  * and so no place for command line and memory: the VMM has to supply one, and none known does.
  * @throws IgvmError KERNEL_INVALID, LAYOUT_OVERLAP, CONFIG_UNSUPPORTED, ISOLATION_UNSUPPORTED
  */
-export function loadLinuxDirectArm64(importer: ImageImporter, linux: DirectLinux): DirectLinuxInfo {
+export function loadLinuxDirectArm64(importer: ImageImporter, linux: DirectLinux): LinuxLoadInfo {
   const { image, kernel, initrd } = linux;
   checkDirectLinuxIsolation(importer.isolation.type);
   if (image.boot_data === 'embedded') {
@@ -38,6 +38,6 @@ export function loadLinuxDirectArm64(importer: ImageImporter, linux: DirectLinux
   importer.setRegister({ name: 'pc', value: loaded.kernel.entrypoint });
   for (const [name, value] of REGISTERS) importer.setRegister({ name, value });
   const lost = image.memory_size === undefined ? 'command_line is' : 'command_line and memory_size are';
-  const notes = [`no VMM known boots the image: it has no device tree, so ${lost} not part of it`];
-  return { ...loaded, notes };
+  importer.note(`no VMM known boots the image: it has no device tree, so ${lost} not part of it`);
+  return loaded;
 }

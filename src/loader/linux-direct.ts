@@ -2,7 +2,6 @@ import { IgvmError } from '../errors/igvm-error';
 import type { ByteSource } from '../memory/byte-source';
 import type { DirectLinuxImage } from '../manifest/model';
 import type { IsolationConfig } from './importer';
-import type { LinuxLoadInfo } from './kernel';
 
 /** A Linux kernel that the VMM starts itself: no firmware, no paravisor. */
 export interface DirectLinux {
@@ -10,12 +9,6 @@ export interface DirectLinux {
   initrd?: ByteSource;
   /** The manifest's `linux` image. */
   image: DirectLinuxImage;
-}
-
-/** What came of it. */
-export interface DirectLinuxInfo extends LinuxLoadInfo {
-  /** What the user should know of the image, one sentence each. */
-  notes: string[];
 }
 
 /**

@@ -33,6 +33,7 @@ export function checkKernelInRam({ kernel }: LinuxLoadInfo): void {
  */
 export function checkEntrypoint({ kernel }: LinuxLoadInfo): void {
   const { entrypoint, segments } = kernel;
+  if (segments.length === 0) throw new IgvmError('KERNEL_INVALID', 'linux-kernel has no segment to load');
   if (!segments.some(({ start, end }) => entrypoint >= BigInt(start) && entrypoint < BigInt(end))) {
     throw new IgvmError(
       'KERNEL_INVALID',

@@ -4,9 +4,9 @@ import { decodeNativeContext } from '../vp-context/native';
 import { decodeVbsContext } from '../vp-context/vbs';
 import { elfFile } from './elf.fixture';
 import type { GuestSpec } from './guest-platform';
+import type { LinuxLoadInfo } from './kernel';
 import { bytes, bzImageFile } from './kernel.fixture';
 import { LaidOutGuest } from './laid-out-guest.fixture';
-import type { DirectLinuxInfo } from './linux-direct';
 import { loadLinuxDirectX64 } from './linux-x64';
 
 const MIB = 2 ** 20;
@@ -28,8 +28,8 @@ interface Options {
 async function layOut(
   image: Partial<DirectLinuxImage>,
   { kernel = bzImage, initrd: archive, spec = NATIVE }: Options = {},
-): Promise<{ guest: LaidOutGuest; info: DirectLinuxInfo }> {
-  let info: DirectLinuxInfo | undefined;
+): Promise<{ guest: LaidOutGuest; info: LinuxLoadInfo }> {
+  let info: LinuxLoadInfo | undefined;
   const guest = await LaidOutGuest.of(spec, (importer) => {
     info = loadLinuxDirectX64(importer, {
       kernel: bytesSource(kernel),
@@ -42,7 +42,7 @@ async function layOut(
       },
     });
   });
-  return { guest, info: info as DirectLinuxInfo };
+  return { guest, info: info as LinuxLoadInfo };
 }
 
 const text = (view: DataView): string => new TextDecoder().decode(view.buffer as ArrayBuffer).split('\0')[0] ?? '';
@@ -112,10 +112,18 @@ describe('loadLinuxDirectX64', () => {
       expect(e820((await layOut({})).guest.page(0x1000))).toEqual([]);
       const known = await layOut({ memory_size: 512 * MIB });
       expect(e820(known.guest.page(0x1000))).toEqual(['0-a0000 1', 'a0000-100000 2', '100000-20000000 1']);
-      expect(known.info.notes).toHaveLength(1);
+      expect(known.guest.notes).toHaveLength(1);
       const large = await layOut({ memory_size: 8192 * MIB });
       expect(e820(large.guest.page(0x1000)).at(-1)).toBe('100000-80000000 1');
-      expect(large.info.notes[0]).toContain('first 2 GiB');
+      expect(large.guest.notes[0]).toContain('first 2 GiB');
+    });
+
+    it('has no place for a kernel without segments', async () => {
+      const kernel = elfFile('x64', 0x1000010, []);
+      await expect(layOut({}, { kernel })).rejects.toMatchObject({
+        code: 'KERNEL_INVALID',
+        message: 'linux-kernel has no segment to load',
+      });
     });
 
     it('has no place for processor_count', async () => {
@@ -206,14 +214,14 @@ describe('loadLinuxDirectX64', () => {
   });
 
   it('says in one line what a native context leaves to the VMM', async () => {
-    const { info } = await layOut({});
-    expect(info.notes).toHaveLength(1);
-    expect(info.notes[0]).toContain('pat, mtrrDefType, mtrrFix64k00000, mtrrFix16k80000');
+    const { notes } = (await layOut({})).guest;
+    expect(notes).toHaveLength(1);
+    expect(notes[0]).toContain('pat, mtrrDefType, mtrrFix64k00000, mtrrFix16k80000');
   });
 
   it('sets PAT and MTRRs too in a VBS context, in format V1', async () => {
-    const { guest, info } = await layOut({}, { spec: VBS });
-    expect(info.notes).toEqual([]);
+    const { guest } = await layOut({}, { spec: VBS });
+    expect(guest.notes).toEqual([]);
     expect(guest.built.file.version).toBe(1);
     const { vtl, registers } = decodeVbsContext(contextOf(guest), 'x64');
     expect(vtl).toBe(0);

@@ -6,9 +6,9 @@ import type { X64ValueRegisterName } from '../vp-context/vp-register';
 import { isBzImage } from './bzimage';
 import { importDefaultGdt } from './gdt';
 import type { ImageImporter } from './importer';
-import { loadKernelAndInitrdX64 } from './kernel';
+import { type LinuxLoadInfo, loadKernelAndInitrdX64 } from './kernel';
 import { encodeCommandLine } from './linux-command-line';
-import { type DirectLinux, type DirectLinuxInfo, checkDirectLinuxIsolation } from './linux-direct';
+import { type DirectLinux, checkDirectLinuxIsolation } from './linux-direct';
 import { type E820Range, linuxDirectZeroPage } from './linux-direct-zero-page';
 import {
   COMMON_MEMORY_LIMIT,
@@ -60,7 +60,7 @@ const PAT_AT_RESET = 0x0007_0406_0007_0406n;
  * through parameter areas; with "embedded" the image has all that it needs.
  * @throws IgvmError KERNEL_INVALID, LAYOUT_OVERLAP, LAYOUT_OUT_OF_RANGE, CONFIG_UNSUPPORTED, ISOLATION_UNSUPPORTED
  */
-export function loadLinuxDirectX64(importer: ImageImporter, linux: DirectLinux): DirectLinuxInfo {
+export function loadLinuxDirectX64(importer: ImageImporter, linux: DirectLinux): LinuxLoadInfo {
   const { image, kernel, initrd } = linux;
   checkDirectLinuxIsolation(importer.isolation.type);
   checkOptions(linux);
@@ -72,7 +72,7 @@ export function loadLinuxDirectX64(importer: ImageImporter, linux: DirectLinux):
   checkEntrypoint(loaded);
   checkInitrdAddress(loaded.initrd);
   if (image.memory_size !== undefined) checkMemorySize(image.memory_size, loaded);
-  const { map, notes } = initialMemoryMap(image);
+  const memoryMap = initialMemoryMap(importer, image);
   const commandLine = encodeCommandLine(image.command_line, loaded.bzImage?.commandLineSize, COMMAND_LINE_SIZE);
 
   importDefaultGdt(importer, GDT);
@@ -82,7 +82,7 @@ export function loadLinuxDirectX64(importer: ImageImporter, linux: DirectLinux):
     commandLine: { gpa: COMMAND_LINE * PAGE_SIZE, size: commandLine.length - 1 },
     initrd: loaded.initrd,
     setupData: 0,
-    memoryMap: map,
+    memoryMap,
     bzImage: loaded.bzImage,
   });
   importer.importPages(ZERO_PAGE, 1, 'linux-zeropage', 'exclusive', zeroPage);
@@ -92,22 +92,23 @@ export function loadLinuxDirectX64(importer: ImageImporter, linux: DirectLinux):
   const { entrypoint } = loaded.kernel;
   const rip =
     image.processor_count === undefined ? entrypoint : importProcessors(importer, image.processor_count, entrypoint);
-  notes.push(...setRegisters(importer, rip));
-  return { ...loaded, notes };
+  setRegisters(importer, rip);
+  return loaded;
 }
 
 /** What the zero page says of memory: nothing, in an image without memory_size. */
-function initialMemoryMap({ memory_size: size, processor_count: processors }: DirectLinuxImage): {
-  map: E820Range[];
-  notes: string[];
-} {
-  if (size === undefined) return { map: [], notes: [] };
+function initialMemoryMap(
+  importer: ImageImporter,
+  { memory_size: size, processor_count: processors }: DirectLinuxImage,
+): E820Range[] {
+  if (size === undefined) return [];
   const common = Math.min(size, COMMON_MEMORY_LIMIT);
-  const notes =
-    common === size
-      ? []
-      : ["the image's own memory map has the first 2 GiB of memory_size only: VMMs differ in where the rest is"];
-  return { map: linuxMemoryMap(common, processors === undefined ? undefined : PROCESSORS_GPA), notes };
+  if (common < size) {
+    importer.note(
+      "the image's own memory map has the first 2 GiB of memory_size only: VMMs differ in where the rest is",
+    );
+  }
+  return linuxMemoryMap(common, processors === undefined ? undefined : PROCESSORS_GPA);
 }
 
 /** Memory and command line as parts of the image. */
@@ -130,8 +131,7 @@ function createVmmParameters(importer: ImageImporter, commandLine: Uint8Array): 
   }
 }
 
-/** @returns what is left to the VMM */
-function setRegisters(importer: ImageImporter, rip: bigint): string[] {
+function setRegisters(importer: ImageImporter, rip: bigint): void {
   const left: string[] = [];
   const setIfHeld = (name: X64ValueRegisterName, value: bigint): void => {
     if (importer.canHoldRegister(name)) importer.setRegister({ name, value });
@@ -142,8 +142,8 @@ function setRegisters(importer: ImageImporter, rip: bigint): string[] {
   importer.setRegister({ name: 'rip', value: rip });
   importer.setRegister({ name: 'rsi', value: BigInt(ZERO_PAGE * PAGE_SIZE) });
   for (const [name, value] of CACHE_REGISTERS) setIfHeld(name, value);
-  if (left.length === 0) return [];
-  return [`the VMM sets ${left.join(', ')}: this kind of VP context has no place for them`];
+  if (left.length === 0) return;
+  importer.note(`the VMM sets ${left.join(', ')}: this kind of VP context has no place for them`);
 }
 
 /** Options that only make sense together. */
@@ -170,7 +170,7 @@ function checkOptions({ image }: DirectLinux): void {
 }
 
 /** The zero page has 32 bits for it. */
-function checkInitrdAddress(initrd: DirectLinuxInfo['initrd']): void {
+function checkInitrdAddress(initrd: LinuxLoadInfo['initrd']): void {
   if (initrd !== undefined && initrd.gpa + initrd.size > 2 ** 32) {
     throw new IgvmError(
       'LAYOUT_OUT_OF_RANGE',

@@ -91,6 +91,10 @@ export class NestedGuest implements NestedImporter {
     this.outer.observe(observer);
   }
 
+  note(text: string): void {
+    this.outer.note(text);
+  }
+
   /** A guest inside the inner one has registers of its own again, and relocates at VTL0 as well. */
   nested(): NestedImporter {
     return this.outer.nested();

@@ -101,7 +101,8 @@ function linuxConfig(
     );
   }
   importer.importPages(commandLinePage, 1, 'underhill-vtl0-linux-command-line', 'exclusive', text);
-  config.u64(Math.floor(kernel.gpa / PAGE_SIZE), pagesFor(kernel.size), kernel.entrypoint);
+  const kernelPage = BigInt.asUintN(64, BigInt(kernel.gpa)) / BigInt(PAGE_SIZE);
+  config.u64(kernelPage, pagesFor(kernel.size), kernel.entrypoint);
   if (initrd === undefined) config.u64(...NO_REGION, 0);
   else config.u64(initrd.gpa / PAGE_SIZE, pagesFor(initrd.size), initrd.size);
   config.u64(commandLinePage, 1);

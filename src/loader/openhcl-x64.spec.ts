@@ -72,6 +72,19 @@ describe('loadOpenhclX64', () => {
     expect([176, 184].map(offset)).toEqual([-0x202000, 0x200000]);
   });
 
+  it('tells of a boot shim without segments as upstream does: relative to the last byte of the address space', async () => {
+    const guest = await layOut({ bootShim: bytesSource(elfFile('x64', 0x20, [])) });
+    expect(guest.gpaOf('underhill-initrd')).toBe(0x8202000);
+    expect(guest.page(0x8205000).getBigInt64(8, true)).toBe(0x8206001n);
+    expect(guest.notes).toEqual([expect.stringContaining('underhill-boot-shim has no segment to load')]);
+  });
+
+  it('describes a kernel for VTL0 without segments as upstream does', async () => {
+    const kernel = bytesSource(elfFile('x64', 0x1000, []));
+    const config = (await layOut({ vtl0: { kind: 'linux', kernel, commandLine: '' } })).page(0);
+    expect([48, 56, 64].map((offset) => config.getBigUint64(offset, true))).toEqual([2n ** 52n - 1n, 1n, 0x1000n]);
+  });
+
   it('loads a sidecar at the next 2 MiB boundary', async () => {
     const sidecar = bytesSource(elfFile('x64', 0x40, [{ address: 0, data: new Uint8Array(0x1800).fill(8) }]));
     const guest = await layOut({ sidecar });

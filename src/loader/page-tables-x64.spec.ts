@@ -123,6 +123,15 @@ describe('buildPageTablesX64', () => {
     ];
     expect(() => buildPageTablesX64({ pageTableGpa: 0, ranges })).toThrow(/overlap/);
   });
+
+  it.each([
+    ['a large page', { start: 2 ** 48 + 2 * MIB, end: 2 ** 48 + 4 * MIB }],
+    ['small pages in place of a large one', { start: 2 ** 48 + 2 * MIB, end: 2 ** 48 + 2 * MIB + 4096 }],
+    ['a larger page', { start: 2 ** 48, end: 2 ** 48 + GIB }],
+  ])('fails for %s that a range 2^48 bytes away has taken', (_, range) => {
+    const ranges = [{ start: 2 * MIB, end: 4 * MIB }, range];
+    expect(() => buildPageTablesX64({ pageTableGpa: 0x5000, ranges })).toThrow(/2\^48 bytes apart/);
+  });
 });
 
 describe('gibTableCount', () => {

@@ -90,7 +90,7 @@ const DEFAULT_CAPACITY = 20;
 /**
  * 4-level page tables that map ranges to themselves with the largest pages that fit, tables in the order of first need
  * (openvmm vm/loader/page_table/src/x64.rs: PageTableBuilder).
- * @throws IgvmError PAGE_TABLES_TOO_LARGE, LAYOUT_OVERLAP for overlapping ranges
+ * @throws IgvmError PAGE_TABLES_TOO_LARGE, LAYOUT_OVERLAP for overlapping ranges, also modulo the 2^48 that tables map
  */
 export function buildPageTablesX64(map: PageTables): Uint8Array {
   checkRanges(map.ranges);
@@ -103,13 +103,15 @@ export function buildPageTablesX64(map: PageTables): Uint8Array {
       let table = 0;
       for (const [depth, level] of LEVELS.entries()) {
         const index = Number((BigInt(address) >> level.shift) & 511n);
-        if (depth > 0 && address % level.size === 0 && address + level.size <= end) {
+        const entry = tables.get(table, index);
+        const isLeaf = depth > 0 && address % level.size === 0 && address + level.size <= end;
+        if ((entry & PRESENT) !== 0n && (isLeaf || (entry & LARGE) !== 0n)) throw mappedTwice(address, start, end);
+        if (isLeaf) {
           const large = depth < LEVELS.length - 1 ? LARGE : 0n;
           tables.set(table, index, BigInt(address) | TABLE_FLAGS | large | DIRTY | confidential);
           address += level.size;
           break;
         }
-        const entry = tables.get(table, index);
         if ((entry & PRESENT) === 0n) {
           if (count === tables.capacity) throw tooLarge(start, end, tables.capacity);
           const gpa = BigInt(map.pageTableGpa + count * PAGE_SIZE);
@@ -131,6 +133,14 @@ export function gibTableCount(start: number, size: number): number {
   const first = Math.floor(start / GIB);
   const end = Math.ceil((start + size) / GIB);
   return Math.max(end - first, 1);
+}
+
+function mappedTwice(address: number, start: number, end: number): IgvmError {
+  return new IgvmError(
+    'LAYOUT_OVERLAP',
+    `0x${address.toString(16)} would be mapped like another address: page tables tell only 2^48 bytes apart`,
+    { gpa: { start, end } },
+  );
 }
 
 function tooLarge(start: number, end: number, capacity: number): IgvmError {

@@ -9,7 +9,7 @@ const TE_HEADER = { size: 40, strippedSize: 6, entryPoint: 8, signature: 0x5a56 
 
 /**
  * Offset in bytes of the entry point of a PE or TE image from the image's start, with or without a DOS header. A TE
- * image counts addresses as if its stripped headers were still there.
+ * image counts addresses as if its stripped headers were still there, modulo 2^32.
  * @throws IgvmError FIRMWARE_INVALID
  */
 export function peEntryPoint(image: DataView): number {
@@ -23,9 +23,7 @@ export function peEntryPoint(image: DataView): number {
   if (image.getUint16(headers, true) === TE_HEADER.signature) {
     need(headers, TE_HEADER.size);
     const stripped = image.getUint16(headers + TE_HEADER.strippedSize, true);
-    const entry = image.getUint32(headers + TE_HEADER.entryPoint, true) + TE_HEADER.size - stripped;
-    if (entry < 0) throw invalid('its entry point lies in the headers that were stripped');
-    return entry;
+    return (image.getUint32(headers + TE_HEADER.entryPoint, true) + TE_HEADER.size - stripped) >>> 0;
   }
   if (image.getUint32(headers, true) !== NT_HEADERS.signature) throw invalid('it is neither a PE nor a TE image');
   need(headers, NT_HEADERS.size);

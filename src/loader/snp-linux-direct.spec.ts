@@ -25,6 +25,12 @@ const layOut = (changes: Partial<SnpLinuxDirect> = {}): Promise<LaidOutGuest> =>
 };
 
 describe('loadSnpLinuxDirect', () => {
+  it('builds a guest without a kernel when the file has no segments, and says so', async () => {
+    const guest = await layOut({ kernel: bytesSource(elfFile('x64', 0x100040, [])), initrd: undefined });
+    expect(guest.map).toContain('accepted-zero-ram e1000-400000');
+    expect(guest.notes).toEqual(['linux-kernel has no segment to load: nothing of it is in the image']);
+  });
+
   it('lays out boot data below 1 MiB, kernel and initrd above, and takes all other memory', async () => {
     const guest = await layOut();
     expect(guest.map).toEqual([

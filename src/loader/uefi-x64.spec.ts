@@ -1,5 +1,15 @@
 import { bytesSource } from '../memory/byte-source';
-import { STARTABLE_ENTRY, STARTABLE_FIRMWARE } from './firmware.fixture';
+import {
+  FILE_TYPE,
+  firmwareFile,
+  firmwareVolume,
+  peImage,
+  section,
+  SECTION_TYPE,
+  STARTABLE_ENTRY,
+  STARTABLE_FIRMWARE,
+  x64Firmware,
+} from './firmware.fixture';
 import { LaidOutGuest } from './laid-out-guest.fixture';
 import { loadUefiX64 } from './uefi-x64';
 
@@ -13,6 +23,12 @@ const SNP = {
 
 const entryOf = (guest: LaidOutGuest, table: number, index: number): bigint =>
   guest.page(table).getBigUint64(index * 8, true);
+
+function startsAt(guest: LaidOutGuest, address: number): boolean {
+  const rip = Buffer.alloc(8);
+  rip.writeBigUInt64LE(BigInt(address));
+  return Buffer.from(guest.directives('vpContext')[0]?.data ?? []).includes(rip);
+}
 
 describe('loadUefiX64', () => {
   it('lays out firmware, page tables, GDT and scratch pages from 1 MiB on', async () => {
@@ -38,10 +54,16 @@ describe('loadUefiX64', () => {
 
   it('starts at the entry point of the SEC core', async () => {
     const guest = await LaidOutGuest.of({}, (importer) => void loadUefiX64(importer, STARTABLE_FIRMWARE, 'none'));
-    const [context] = guest.directives('vpContext');
-    const rip = Buffer.alloc(8);
-    rip.writeBigUInt64LE(BigInt(0x100000 + STARTABLE_ENTRY));
-    expect(Buffer.from(context?.data ?? []).includes(rip)).toBe(true);
+    expect(startsAt(guest, 0x100000 + STARTABLE_ENTRY)).toBe(true);
+    expect(guest.notes).toEqual([]);
+  });
+
+  it('builds firmware that starts outside itself, and says so', async () => {
+    const core = firmwareFile(FILE_TYPE.SECURITY_CORE, section(SECTION_TYPE.PE32, peImage(0xfffffff0)));
+    const image = x64Firmware(firmwareVolume(core));
+    const guest = await LaidOutGuest.of({}, (importer) => void loadUefiX64(importer, image, 'none'));
+    expect(startsAt(guest, 0x100000 + STARTABLE_ENTRY - 0x1234 + 0xfffffff0)).toBe(true);
+    expect(guest.notes).toEqual([expect.stringContaining('outside the firmware')]);
   });
 
   it('lays out parameter areas for the VMM behind the scratch pages', async () => {

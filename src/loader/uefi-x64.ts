@@ -33,14 +33,15 @@ const MTRR_WRITE_BACK = 0x0606060606060606n;
 
 /**
  * Lays out UEFI for Hyper-V on x64. Without a paravisor, an SNP guest also maps the first 4 GiB above its shared GPA
- * boundary, so that the firmware can share memory before it has page tables of its own.
+ * boundary, so that the firmware can share memory before it has page tables of its own. Firmware that starts outside
+ * itself is built as upstream builds it, with a note.
  * @throws IgvmError FIRMWARE_INVALID, CONFIG_UNSUPPORTED
  */
 export function loadUefiX64(importer: ImageImporter, image: ByteSource, config: UefiConfigType): UefiLoadInfo {
   checkFirmwareSize(image, IMAGE_SIZE);
   const entryPoint = secEntryPointOffset(image);
   if (entryPoint >= IMAGE_SIZE) {
-    throw new IgvmError('FIRMWARE_INVALID', 'the entry point of the UEFI firmware lies outside the firmware');
+    importer.note('the entry point of the UEFI firmware lies outside the firmware: the guest can not start');
   }
   const { isolation } = importer;
   const isSnp = isolation.type === 'snp';

@@ -29,11 +29,6 @@ describe('values that do not go together', () => {
       at('isolation_type.snp.shared_gpa_boundary_bits'),
     ],
     [
-      'SNP with a boundary beyond 64 bits',
-      manifest([guest('none', snp({ shared_gpa_boundary_bits: 64 }))]),
-      at('isolation_type.snp.shared_gpa_boundary_bits'),
-    ],
-    [
       'UEFI under SNP with a low boundary',
       manifest([guest({ uefi: { config_type: 'igvm' } }, snp({ shared_gpa_boundary_bits: 38 }))]),
       at('isolation_type.snp.shared_gpa_boundary_bits'),
@@ -149,6 +144,16 @@ describe('values that do not go together', () => {
       manifest([guest(linux({ ...embedded, memory_size: 2 ** 31, processor_count: 254 }))]),
     ],
     ['a direct SNP guest', manifest([guest(direct(), directSnp())])],
+    ['Linux in VTL2 under SNP, as upstream', manifest([guest(linux(), snp(), { max_vtl: 2 })])],
+    ['an SNP boundary modulo 64', manifest([guest('none', snp({ shared_gpa_boundary_bits: 255 }))])],
+    [
+      'a boundary of UEFI modulo 64',
+      manifest([guest({ uefi: { config_type: 'igvm' } }, snp({ shared_gpa_boundary_bits: 64 + 39 }))]),
+    ],
+    [
+      'page numbers of OpenHCL modulo 2^52',
+      manifest([guest(openhcl({ memory_page_base: 2 ** 52 + 32768, memory_page_count: 2 ** 52 + 16384 }))]),
+    ],
     ['a Linux kernel on aarch64', manifest([guest(linux())], { guest_arch: 'aarch64' })],
   ])('%s is accepted', (_, document) => {
     expect(parse(document).warnings).toEqual([]);

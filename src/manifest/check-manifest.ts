@@ -10,6 +10,8 @@ import type { DirectLinuxImage, GuestConfig, Manifest, OpenhclImage, ProductPoli
 const PAGE = 4096n;
 /** OpenHCL's memory is mapped by large pages. */
 const LARGE_PAGE_COUNT = 512n;
+/** Bits of a page number whose address is a u64: upstream's release builds lose the others, and so do we. */
+export const PAGE_NUMBER_BITS = 52;
 const FOUR_GIB = 1n << 32n;
 /** Above it VMMs place RAM differently. */
 const MAX_EMBEDDED_MEMORY = 2 ** 31;
@@ -32,10 +34,10 @@ function checkSnp(guest: GuestConfig): Finding[] {
   const { shared_gpa_boundary_bits: bits, injection_type: injection } = guest.isolation_type.snp;
   const at = (key: string): JsonPath => ['isolation_type', 'snp', key];
   const findings: Finding[] = [];
-  const [lowest, highest] = image === 'uefi' && guest.max_vtl === 0 ? UEFI_BOUNDARY_BITS : [0, 63];
+  const [lowest, highest] = UEFI_BOUNDARY_BITS;
   if (typeof bits !== 'number') {
     findings.push([at('shared_gpa_boundary_bits'), `"${image}" under SNP needs a shared GPA boundary`]);
-  } else if (bits < lowest || bits > highest) {
+  } else if (image === 'uefi' && guest.max_vtl === 0 && (bits % 64 < lowest || bits % 64 > highest)) {
     findings.push([
       at('shared_gpa_boundary_bits'),
       `"${image}" under SNP needs a shared GPA boundary from ${lowest} to ${highest}, and ${bits} is not`,
@@ -100,7 +102,7 @@ function checkLinux(guest: GuestConfig, manifest: Manifest): Finding[] {
   if (typeof guest.image === 'string' || !('linux' in guest.image)) return [];
   const findings = checkEmbedded(guest.image.linux, manifest);
   const isolation = tagOf(guest.isolation_type);
-  if (isolation === 'snp' || isolation === 'tdx') {
+  if (guest.max_vtl === 0 && (isolation === 'snp' || isolation === 'tdx')) {
     const instead = isolation === 'snp' ? '"snp_linux_direct" or "openhcl" with "linux"' : '"openhcl" with "linux"';
     findings.push([['image', 'linux'], `"linux" does not run under ${isolation}; use ${instead}`]);
   }
@@ -126,8 +128,11 @@ function checkPolicy(policy: ProductPolicy): Finding[] {
     : [];
 }
 
+const pageNumber = (value: bigint) => BigInt.asUintN(PAGE_NUMBER_BITS, value);
+
 function checkOpenhclMemory(openhcl: OpenhclImage): Finding[] {
-  const { memory_page_base: base, memory_page_count: pages } = openhcl;
+  const base = typeof openhcl.memory_page_base === 'bigint' ? pageNumber(openhcl.memory_page_base) : undefined;
+  const pages = pageNumber(openhcl.memory_page_count);
   const findings: Finding[] = [];
   const aligned = (key: string, value: bigint) => {
     if (value % LARGE_PAGE_COUNT !== 0n) {
@@ -136,7 +141,7 @@ function checkOpenhclMemory(openhcl: OpenhclImage): Finding[] {
   };
   aligned('memory_page_count', pages);
   if (pages * PAGE >= FOUR_GIB) findings.push([['memory_page_count'], `${pages} pages are 4 GiB or more`]);
-  if (typeof base === 'bigint') {
+  if (base !== undefined) {
     aligned('memory_page_base', base);
     if ((base + pages) * PAGE > 1n << 52n) {
       findings.push([['memory_page_base'], `page ${base} is beyond the 52 bits of a physical address`]);
