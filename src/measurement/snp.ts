@@ -29,6 +29,7 @@ const KVM_CR0: readonly bigint[] = [0x30n, 0x31n];
  *
  * Hyper-V launches in file order; shared pages are not part of the launch. KVM, as QEMU drives it (backends/igvm.c; svsm's
  * igvmmeasure), measures the VMSA last, imports empty pages with a type of their own, and takes shared pages like others.
+ * All pages of a parameter area are imported; igvmmeasure counts the first alone, so it is right for areas of one page.
  */
 export class SnpLaunchDigest implements LaunchDigest {
   readonly warnings: string[] = [];
