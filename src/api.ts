@@ -12,15 +12,22 @@ export {
   reportText,
 } from './build/build-report';
 export { mapPath, siblingPath } from './build/output-names';
+export { diffFiles } from './diff/diff-files';
+export type { GuestDifference, ImageDifference } from './diff/diff-images';
+export { diffText } from './diff/diff-text';
+export { type CorimListing, extractCorims } from './endorsement/extract-corims';
+export { addSnpIdBlock, patchCorimSignature, type SnpIdBlockSource } from './endorsement/sign-image';
 export { type ErrorWhere, IgvmError } from './errors/igvm-error';
 export { imageFileNames, imageNameInWorkspace } from './manifest/image-files';
 export { createOutputSet, type OutputSet } from './files/atomic-output';
 export { crc32, sha256Hex } from './files/checksum';
 export { type FileSource, openFileSource } from './files/file-source';
+export { type OpenImage, rewriteImage, withImage } from './files/igvm-image';
 export { mergeGuests } from './igvm/merge';
 export type { IgvmFile } from './igvm/model';
 export { type ReadOptions, readIgvm } from './igvm/read-igvm';
 export { type WriteOptions, type WriteReport, writeIgvm } from './igvm/write-igvm';
+export { inspectImage, type InspectFormat, type InspectRequest, pagePath } from './inspect/inspect-file';
 export { type LoadedManifest, type LoadOptions, loadManifest } from './manifest/load-manifest';
 export { type ResolvedResource, type ResolveOptions, resolveResources } from './manifest/resolve-resources';
 export { measure, type Measurement, type MeasureOptions } from './measurement/measure';
