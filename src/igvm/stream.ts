@@ -19,7 +19,7 @@ export interface DirectiveObserver {
   ): void | Promise<void>;
   /**
    * Whether `pages` may be called again while its earlier promises are pending: they then say no more than how long the
-   * bytes are used. For a writer, whose bytes are on their way to the disk.
+   * bytes are used. For a writer, whose bytes are on their way to the disk, and for what hashes in other threads.
    */
   readonly pagesOverlap?: boolean;
 }
@@ -149,6 +149,10 @@ class Lane {
   }
 }
 
+/** Memory that threads may share, so that an observer need not copy what it hands to one. Browsers may not have it. */
+const newBuffer = (size: number): ArrayBufferLike =>
+  typeof SharedArrayBuffer === 'undefined' ? new ArrayBuffer(size) : new SharedArrayBuffer(size);
+
 /** Buffers of one chunk each, made as they are needed. */
 class ChunkPool {
   private made = 0;
@@ -158,7 +162,7 @@ class ChunkPool {
   free(): Uint8Array | undefined {
     if (this.unused.length > 0 || this.made === CHUNKS_IN_FLIGHT) return this.unused.pop();
     this.made++;
-    return new Uint8Array(CHUNK_PAGES * PAGE_SIZE);
+    return new Uint8Array(newBuffer(CHUNK_PAGES * PAGE_SIZE));
   }
 
   /** The chunk that has been in use for longest. */

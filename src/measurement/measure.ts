@@ -34,7 +34,7 @@ export function launchDigest(
 ): LaunchDigest {
   const { compatibilityMask } = platformHeader(file, platform);
   if (platform === 'snp') return new SnpLaunchDigest(file, compatibilityMask, vmm);
-  return platform === 'tdx' ? new TdxLaunchDigest(compatibilityMask) : new VbsLaunchDigest(compatibilityMask);
+  return platform === 'tdx' ? new TdxLaunchDigest(compatibilityMask) : new VbsLaunchDigest(file, compatibilityMask);
 }
 
 /** The platforms of a file that have a launch measurement, in the order of its headers. */

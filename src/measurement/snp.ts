@@ -33,6 +33,8 @@ const KVM_CR0: readonly bigint[] = [0x30n, 0x31n];
  */
 export class SnpLaunchDigest implements LaunchDigest {
   readonly warnings: string[] = [];
+  /** Links wait for the digests of their pages, not for the end of an earlier call. */
+  readonly pagesOverlap = true;
   private readonly hasher: PageHasher;
   private readonly areas = new ParameterAreas();
   private readonly vmsas: VpContextDirective[] = [];

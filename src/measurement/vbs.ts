@@ -1,18 +1,17 @@
 import { hash } from 'node:crypto';
 import { IgvmError } from '../errors/igvm-error';
-import type { Directive, PageDataDirective } from '../igvm/model';
+import type { Directive, IgvmFile, PageDataDirective } from '../igvm/model';
 import { PAGE_DATA_TYPE, PAGE_FLAG } from '../igvm/page-data';
 import { PAGE_SIZE } from '../memory/page';
+import { CHAIN_HEAD_SIZE } from './hash-thread';
 import { isForPlatform, type LaunchDigest } from './launch-digest';
-import { ParameterAreas } from './parameter-areas';
+import { type PageChain, pageChainFor } from './page-chain';
+import { ParameterAreas, storedPages } from './parameter-areas';
 
 const SHA256_SIZE = 32;
 
 /** Kinds of chunks (the igvm crate, measurement/vbs.rs: BootMeasurementType). */
 const CHUNK_TYPE = { vpRegister: 0, gpaPage: 2 } as const;
-
-/** A page's chunk: byte count (4), type (4), reserved (8), metadata (8), page number (8), contents. */
-const PAGE_CHUNK_HEAD = 32;
 
 /** A register's chunk: byte count, type, reserved (16 together), reserved (4), VTL (4), reserved (4), name (4), value (16). */
 const REGISTER_CHUNK_SIZE = 48;
@@ -31,30 +30,37 @@ export class VbsLaunchDigest implements LaunchDigest {
   readonly warnings: readonly string[] = [];
   private readonly areas = new ParameterAreas();
   private readonly contexts: Uint8Array[] = [];
-  /** The digest so far, followed by the chunk that extends it. */
-  private readonly link = new Uint8Array(SHA256_SIZE + PAGE_CHUNK_HEAD + PAGE_SIZE);
-  private readonly view = new DataView(this.link.buffer, SHA256_SIZE);
-  private readonly contents = this.link.subarray(SHA256_SIZE + PAGE_CHUNK_HEAD);
+  private readonly chain: PageChain;
+  /** Pages are measured in the order of calls; none has to wait for another. */
+  readonly pagesOverlap = true;
 
-  constructor(readonly compatibilityMask: number) {}
+  constructor(
+    file: Pick<IgvmFile, 'directives'>,
+    readonly compatibilityMask: number,
+  ) {
+    this.chain = pageChainFor(storedPages(file.directives, compatibilityMask));
+  }
 
   directive(directive: Exclude<Directive, PageDataDirective>): void {
     if (!isForPlatform(directive, this.compatibilityMask)) return;
     if (directive.type === 'parameterArea') this.areas.add(directive);
     else if (directive.type === 'parameterInsert') {
-      for (const gpa of this.areas.pagesOf(directive)) this.extendByPage(gpa, PAGE_METADATA.unmeasured, undefined);
+      this.extendByZeros(this.areas.pagesOf(directive), PAGE_METADATA.unmeasured);
     } else if (directive.type === 'errorRange') {
       const metadata = PAGE_METADATA.readable | PAGE_METADATA.writable | PAGE_METADATA.unmeasured;
-      for (const gpa of this.areas.pagesOfRange(directive.gpa, directive.size)) {
-        this.extendByPage(gpa, metadata, undefined);
-      }
+      this.extendByZeros(this.areas.pagesOfRange(directive.gpa, directive.size), metadata);
     } else if (directive.type === 'vpContext' && directive.format === 'vbs') {
       this.contexts.push(directive.data);
     }
   }
 
   /** @throws IgvmError MEASUREMENT_IMPOSSIBLE for a page of a type that VBS does not have. */
-  pages(run: PageDataDirective, firstPage: number, pageCount: number, bytes: Uint8Array | undefined): void {
+  pages(
+    run: PageDataDirective,
+    firstPage: number,
+    pageCount: number,
+    bytes: Uint8Array | undefined,
+  ): void | Promise<void> {
     if (!isForPlatform(run, this.compatibilityMask)) return;
     const gpa = run.gpa + firstPage * PAGE_SIZE;
     if (run.dataType !== PAGE_DATA_TYPE.NORMAL) {
@@ -64,54 +70,63 @@ export class VbsLaunchDigest implements LaunchDigest {
     }
     if ((run.flags & PAGE_FLAG.SHARED) !== 0) return;
     const isMeasured = (run.flags & PAGE_FLAG.UNMEASURED) === 0;
-    for (let page = 0; page < pageCount; page++) {
-      const offset = page * PAGE_SIZE;
-      const contents = isMeasured ? bytes?.subarray(offset, offset + PAGE_SIZE) : undefined;
-      this.extendByPage(gpa + offset, isMeasured ? 0n : PAGE_METADATA.unmeasured, contents);
-    }
+    return this.extend(gpa, pageCount, isMeasured ? 0n : PAGE_METADATA.unmeasured, isMeasured ? bytes : undefined);
   }
 
   async digest(): Promise<Uint8Array> {
-    for (const context of this.contexts) this.extendByContext(context);
-    return this.link.slice(0, SHA256_SIZE);
-  }
-
-  async close(): Promise<void> {}
-
-  private extendByPage(gpa: number, metadata: bigint, contents: Uint8Array | undefined): void {
-    this.startChunk(PAGE_CHUNK_HEAD + PAGE_SIZE, CHUNK_TYPE.gpaPage);
-    this.view.setBigUint64(16, metadata, true);
-    this.view.setBigUint64(24, BigInt(Math.floor(gpa / PAGE_SIZE)), true);
-    if (contents === undefined) this.contents.fill(0);
-    else this.contents.set(contents);
-    this.extend(PAGE_CHUNK_HEAD + PAGE_SIZE);
-  }
-
-  /** A context is a register count and that many registers; the reader has checked that they fit. */
-  private extendByContext(context: Uint8Array): void {
-    const stored = new DataView(context.buffer, context.byteOffset, context.length);
-    const count = context.length < 4 ? 0 : stored.getUint32(0, true);
-    if (context.length < 4 + count * STORED_REGISTER_SIZE) {
-      throw new IgvmError('MEASUREMENT_IMPOSSIBLE', `a VP context is too short for its ${count} registers`);
-    }
-    for (let index = 0; index < count; index++) {
-      const at = 4 + index * STORED_REGISTER_SIZE;
-      this.startChunk(REGISTER_CHUNK_SIZE, CHUNK_TYPE.vpRegister);
-      this.view.setUint32(16, 0, true);
-      this.view.setUint32(20, stored.getUint8(at), true);
-      this.view.setUint32(24, 0, true);
-      this.view.setUint32(28, stored.getUint32(at + 1, true), true);
-      this.contents.set(context.subarray(at + 16, at + STORED_REGISTER_SIZE));
-      this.extend(REGISTER_CHUNK_SIZE);
+    try {
+      let digest = await this.chain.end();
+      for (const context of this.contexts) digest = extendByContext(digest, context);
+      return digest;
+    } finally {
+      await this.chain.close();
     }
   }
 
-  private startChunk(byteCount: number, type: number): void {
-    this.view.setUint32(0, byteCount, true);
-    this.view.setUint32(4, type, true);
+  async close(): Promise<void> {
+    await this.chain.close();
   }
 
-  private extend(chunkSize: number): void {
-    this.link.set(hash('sha256', this.link.subarray(0, SHA256_SIZE + chunkSize), 'buffer'));
+  /** Adjacent pages, of which only their places count. */
+  private extendByZeros(gpas: Iterable<number>, metadata: bigint): void {
+    let first: number | undefined;
+    let count = 0;
+    for (const gpa of gpas) {
+      first ??= gpa;
+      count++;
+    }
+    if (first !== undefined) void this.extend(first, count, metadata, undefined);
   }
+
+  /** Adjacent pages. A page's chunk: byte count (4), type (4), reserved (8), metadata (8), page number (8), contents. */
+  private extend(gpa: number, count: number, metadata: bigint, pages: Uint8Array | undefined): void | Promise<void> {
+    const head = new DataView(new ArrayBuffer(CHAIN_HEAD_SIZE));
+    head.setUint32(0, CHAIN_HEAD_SIZE + PAGE_SIZE, true);
+    head.setUint32(4, CHUNK_TYPE.gpaPage, true);
+    head.setBigUint64(16, metadata, true);
+    head.setBigUint64(24, BigInt(Math.floor(gpa / PAGE_SIZE)), true);
+    return this.chain.extend(new Uint8Array(head.buffer), count, pages);
+  }
+}
+
+/** A context is a register count and that many registers; the reader has checked that they fit. */
+function extendByContext(digest: Uint8Array, context: Uint8Array): Uint8Array {
+  const stored = new DataView(context.buffer, context.byteOffset, context.length);
+  const count = context.length < 4 ? 0 : stored.getUint32(0, true);
+  if (context.length < 4 + count * STORED_REGISTER_SIZE) {
+    throw new IgvmError('MEASUREMENT_IMPOSSIBLE', `a VP context is too short for its ${count} registers`);
+  }
+  const link = new Uint8Array(SHA256_SIZE + REGISTER_CHUNK_SIZE);
+  const chunk = new DataView(link.buffer, SHA256_SIZE);
+  link.set(digest);
+  chunk.setUint32(0, REGISTER_CHUNK_SIZE, true);
+  chunk.setUint32(4, CHUNK_TYPE.vpRegister, true);
+  for (let index = 0; index < count; index++) {
+    const at = 4 + index * STORED_REGISTER_SIZE;
+    chunk.setUint32(20, stored.getUint8(at), true);
+    chunk.setUint32(28, stored.getUint32(at + 1, true), true);
+    link.set(context.subarray(at + 16, at + STORED_REGISTER_SIZE), SHA256_SIZE + 32);
+    link.set(hash('sha256', link, 'buffer'));
+  }
+  return link.slice(0, SHA256_SIZE);
 }
