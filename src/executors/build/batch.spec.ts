@@ -1,0 +1,151 @@
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ExecutorContext, Task, TaskGraph } from '@nx/devkit';
+import buildBatch from './batch';
+import { BatchSchedule } from './batch-schedule';
+import type { BuildExecutorSchema } from './schema';
+import { buildTask, type BatchContext, type TaskResult } from './task-result';
+
+// Node can't load a thread's TypeScript; the e2e tests have real threads.
+jest.mock('./thread-builder', () => ({
+  ThreadBuilder: class {
+    constructor(private readonly context: BatchContext) {}
+    build = (options: BuildExecutorSchema) => buildTask(options, this.context);
+    async close() {}
+  },
+}));
+
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'nx-igvm-batch-'));
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+/** @param dependencies of each task */
+function graphOf(dependencies: Record<string, string[]>): TaskGraph {
+  const names = Object.keys(dependencies);
+  const task = (id: string): Task => ({
+    cache: true,
+    id,
+    target: { project: id, target: 'build' },
+    overrides: {},
+    outputs: [],
+    parallelism: true,
+  });
+  return {
+    tasks: Object.fromEntries(names.map((name) => [name, task(name)])),
+    dependencies: Object.fromEntries(names.map((name) => [name, dependencies[name]!.map((id) => ({ id }))])),
+    continuousDependencies: Object.fromEntries(names.map((name) => [name, []])),
+    roots: names.filter((name) => dependencies[name]!.length === 0),
+  };
+}
+
+const context = (): ExecutorContext => ({
+  root,
+  cwd: '/',
+  isVerbose: false,
+  projectsConfigurations: { version: 2, projects: {} },
+  nxJsonConfiguration: {},
+  projectGraph: { nodes: {}, dependencies: {} },
+});
+
+/** An image without any guest memory; one that can't be built where `vtl` is wrong. */
+function writeImage(name: string, vtl = 2, more: object = {}): void {
+  const guest = { guest_svn: 1, max_vtl: vtl, isolation_type: { vbs: { enable_debug: false } }, image: 'none' };
+  mkdirSync(join(root, name));
+  writeFileSync(join(root, name, 'igvm.json'), JSON.stringify({ guest_arch: 'x64', guest_configs: [guest], ...more }));
+}
+
+async function run(
+  dependencies: Record<string, string[]>,
+  options: Record<string, BuildExecutorSchema> = {},
+): Promise<Map<string, TaskResult>> {
+  const manifests = Object.keys(dependencies).map((name) => [name, { manifest: `${name}/igvm.json` }] as const);
+  const all = { ...Object.fromEntries(manifests), ...options };
+  const results = new Map<string, TaskResult>();
+  for await (const { task, result } of buildBatch(graphOf(dependencies), all, { manifest: '' }, context())) {
+    expect(results.has(task)).toBe(false);
+    results.set(task, result);
+  }
+  return results;
+}
+
+const built = (name: string): boolean => existsSync(join(root, 'dist', name, `${name}.igvm`));
+
+describe('a batch of nx-igvm:build', () => {
+  it('builds every image, each with its own report', async () => {
+    for (const name of ['a', 'b', 'c']) writeImage(name);
+    const results = await run({ a: [], b: [], c: [] });
+    expect([...results.keys()].sort()).toEqual(['a', 'b', 'c']);
+    for (const [name, { success, terminalOutput, startTime, endTime }] of results) {
+      expect({ name, success, built: built(name) }).toEqual({ name, success: true, built: true });
+      expect(terminalOutput).toMatch(new RegExp(`^dist/${name}/${name}\\.igvm: [\\d,]+ bytes\n`));
+      expect(terminalOutput.match(/\.igvm: /g)).toHaveLength(1);
+      expect(startTime).toBeLessThanOrEqual(endTime!);
+    }
+  });
+
+  it('fails the image that is wrong, and builds the others', async () => {
+    writeImage('wrong', 77);
+    writeImage('right');
+    const results = await run({ wrong: [], missing: [], right: [] });
+    expect(results.get('wrong')).toMatchObject({ success: false });
+    expect(results.get('wrong')?.terminalOutput).toMatch(/^wrong\/igvm\.json:1:\d+: .*\[MANIFEST_INVALID\]/);
+    expect(results.get('missing')?.terminalOutput).toContain('[FILE_UNREADABLE]');
+    expect(results.get('right')?.success).toBe(true);
+    expect(built('right')).toBe(true);
+  });
+
+  it('skips what depends on an image that failed, near and far', async () => {
+    writeImage('wrong', 77);
+    for (const name of ['near', 'far', 'apart']) writeImage(name);
+    const results = await run({ far: ['near'], near: ['wrong'], wrong: [], apart: [] });
+    expect(Object.fromEntries([...results].map(([name, { status, success }]) => [name, status ?? success]))).toEqual({
+      wrong: false,
+      near: 'skipped',
+      far: 'skipped',
+      apart: true,
+    });
+    expect(built('near') || built('far')).toBe(false);
+  });
+
+  it('is not ended by a bug in one build', async () => {
+    writeImage('right');
+    const results = await run({ bug: [], right: [] }, { bug: { manifest: 1 as unknown as string } });
+    expect(results.get('bug')).toMatchObject({ success: false, terminalOutput: expect.stringContaining('TypeError') });
+    expect(results.get('right')?.success).toBe(true);
+  });
+
+  it('gives warnings and errors to the task that they are about', async () => {
+    writeImage('a');
+    writeImage('b', 2, { guest_archs: 1 });
+    const results = await run({ a: [], b: [] });
+    expect(results.get('a')?.terminalOutput).not.toContain('guest_archs');
+    expect(results.get('b')?.terminalOutput).toContain('guest_archs');
+  });
+});
+
+describe('BatchSchedule', () => {
+  it('gives a task when all that it depends on is done', async () => {
+    const schedule = new BatchSchedule(graphOf({ last: ['first', 'second', 'outside'], first: [], second: ['first'] }));
+    expect(await schedule.next()).toBe('first');
+    expect(schedule.hasReady()).toBe(false);
+    const next = schedule.next();
+    expect(schedule.finish('first', true)).toEqual([]);
+    expect(await next).toBe('second');
+    const last = schedule.next();
+    const none = schedule.next();
+    schedule.finish('second', true);
+    expect(await last).toBe('last');
+    expect(await none).toBeUndefined();
+  });
+
+  it('ends those who wait when a failure leaves nothing to do', async () => {
+    const schedule = new BatchSchedule(graphOf({ first: [], last: ['first'] }));
+    await schedule.next();
+    const waiting = schedule.next();
+    expect(schedule.finish('first', false)).toEqual(['last']);
+    expect(await waiting).toBeUndefined();
+  });
+});

@@ -1,0 +1,61 @@
+import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
+import type { ExecutorContext } from '@nx/devkit';
+import { formatPlaced, IgvmError } from '../../errors/igvm-error';
+import type { BuildExecutorSchema } from './schema';
+
+/** Takes what a build says. */
+export interface BuildLog {
+  /** Lines for people, each call without the last newline. */
+  info(text: string): void;
+  warn(text: string): void;
+  error(text: string): void;
+  /** What an external loader says, in whatever pieces it comes. */
+  message(text: string): void;
+}
+
+/**
+ * Builds an image as a task of Nx.
+ * @returns whether there is an image; what the user can put right is logged, anything else is a bug and throws
+ */
+export async function runBuild(
+  { outputPath, manifest, resources, loader, ...options }: BuildExecutorSchema,
+  context: Pick<ExecutorContext, 'root' | 'projectGraph'>,
+  log: BuildLog,
+): Promise<boolean> {
+  const { buildManifest, imageNameInWorkspace, reportText } = require('../../api') as typeof import('../../api');
+  const { checkProjectResources } = require('./check-project-resources') as typeof import('./check-project-resources');
+  const { root } = context;
+  const display = (path: string): string => inWorkspace(root, resolve(root, path));
+  const manifestPath = display(manifest);
+  try {
+    if (resources === undefined) checkProjectResources(context, manifest, { ...options, display: manifestPath });
+    const report = await buildManifest({
+      ...options,
+      manifest: resolve(root, manifest),
+      resources: resources === undefined ? undefined : resolve(root, resources),
+      output: resolve(
+        root,
+        outputPath ?? join('dist', dirname(manifestPath)),
+        `${imageNameInWorkspace(manifestPath)}.igvm`,
+      ),
+      workspaceRoot: root,
+      loader: loader === undefined ? undefined : resolve(root, loader),
+      message: (text) => log.message(text),
+      display,
+      warn: ({ message, where }) => log.warn(formatPlaced(message, where)),
+    });
+    log.info(reportText(report, display).trimEnd());
+    return true;
+  } catch (error) {
+    if (!(error instanceof IgvmError)) throw error;
+    log.error(error.format());
+    return false;
+  }
+}
+
+/** A path as messages and outputs name it: from the workspace on, with `/`; absolute only outside of it. */
+function inWorkspace(root: string, path: string): string {
+  const inside = relative(root, path);
+  const steps = inside.split(sep);
+  return steps[0] === '..' || isAbsolute(inside) ? path : steps.join('/');
+}
