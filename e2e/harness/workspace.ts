@@ -110,7 +110,9 @@ export class Workspace {
       '--outputStyle=static',
       '--parallel=3',
     );
-    return new Map(tasks.map((task) => [task, taskState(output, task)]));
+    const states = new Map(tasks.map((task) => [task, taskState(output, task)]));
+    if ([...states.values()].every((state) => state === 'skipped')) throw new Error(`nx ran nothing:\n${output}`);
+    return states;
   }
 
   git(...args: string[]): Promise<string> {
