@@ -1,6 +1,3 @@
-import { corimDocument, corimDocumentSize } from '../endorsement/corim';
-import { identityDocument } from '../endorsement/identity-document';
-import { guestPolicy, SNP_IDENTITY, snpIdBlock } from '../endorsement/snp-id-block';
 import { unreachable } from '../errors/igvm-error';
 import type { OutputSet } from '../files/atomic-output';
 import type { IgvmFile } from '../igvm/model';
@@ -8,7 +5,6 @@ import type { DirectiveObserver } from '../igvm/stream';
 import type { GuestIsolation } from '../loader/guest-isolation';
 import type { GuestConfig, Manifest } from '../manifest/model';
 import type { LaunchDigest } from '../measurement/launch-digest';
-import { launchDigest } from '../measurement/measure';
 import type { MeasuredPlatform } from '../measurement/measured-platform';
 import type { ByteSource } from '../memory/byte-source';
 import type { BuiltFile, BuiltMeasurement, OutputKind } from './build-report';
@@ -25,6 +21,12 @@ interface EndorsedGuest {
   /** Set when all pages have been measured. */
   digest?: Uint8Array;
 }
+
+/** What only guests with isolation need. */
+const measure = () => require('../measurement/measure') as typeof import('../measurement/measure');
+const corim = () => require('../endorsement/corim') as typeof import('../endorsement/corim');
+const identity = () => require('../endorsement/identity-document') as typeof import('../endorsement/identity-document');
+const idBlock = () => require('../endorsement/snp-id-block') as typeof import('../endorsement/snp-id-block');
 
 /** Files about one platform, in the reference's order. */
 const SIBLINGS: readonly { kind: OutputKind; extension: string; platforms: readonly MeasuredPlatform[] }[] = [
@@ -49,7 +51,7 @@ export class Endorsements {
       const { isolation } = guestSpec(config, manifest.guest_arch);
       // A guest without isolation has nobody to prove anything to, although its platform is the one of VBS.
       if (isolation.type === 'none') return [];
-      const measurement = launchDigest(file, isolation.type);
+      const measurement = measure().launchDigest(file, isolation.type);
       const compatibilityMask = file.platforms[index]?.compatibilityMask ?? unreachable('a guest without platform');
       return [{ platform: isolation.type, config, isolation, compatibilityMask, measurement }];
     });
@@ -108,14 +110,15 @@ export class Endorsements {
     const digest = await this.digestOf(guest);
     switch (kind) {
       case 'corim':
-        return corimDocument(platform, digest, guestSvn);
+        return corim().corimDocument(platform, digest, guestSvn);
       case 'identity':
-        return identityDocument({ platform, digest, guestSvn, debugEnabled: isDebuggable(isolation) });
+        return identity().identityDocument({ platform, digest, guestSvn, debugEnabled: isDebuggable(isolation) });
       case 'idBlock': {
+        const { guestPolicy, SNP_IDENTITY, snpIdBlock } = idBlock();
         const isLinuxDirect = image !== 'none' && 'snp_linux_direct' in image;
         const policy = guestPolicy(this.file, compatibilityMask) ?? unreachable('an SNP guest without policy');
-        const identity = isLinuxDirect ? SNP_IDENTITY.linuxDirect : SNP_IDENTITY.openhcl;
-        return snpIdBlock({ ...identity, ld: digest, guestSvn, policy });
+        const ids = isLinuxDirect ? SNP_IDENTITY.linuxDirect : SNP_IDENTITY.openhcl;
+        return snpIdBlock({ ...ids, ld: digest, guestSvn, policy });
       }
       default:
         return unreachable(`no endorsement is a ${kind}`);
@@ -125,7 +128,7 @@ export class Endorsements {
   private lateCorim(guest: EndorsedGuest): ByteSource {
     let document: Uint8Array | undefined;
     return {
-      size: corimDocumentSize(guest.platform, guest.config.guest_svn),
+      size: corim().corimDocumentSize(guest.platform, guest.config.guest_svn),
       late: true,
       ready: async () => {
         document = await this.document(guest, 'corim');

@@ -1,15 +1,8 @@
 import { type BuiltGuest, GuestBuilder } from '../loader/guest-builder';
 import { guestPlatform } from '../loader/guest-platform';
 import { loadKernelAndInitrdArm64, loadKernelAndInitrdX64 } from '../loader/kernel';
-import { loadLinuxDirectArm64 } from '../loader/linux-arm64';
-import { loadLinuxDirectX64 } from '../loader/linux-x64';
 import type { OpenhclGuest } from '../loader/openhcl';
-import { loadOpenhclArm64 } from '../loader/openhcl-arm64';
 import type { Vtl0Image } from '../loader/openhcl-vtl0';
-import { loadOpenhclX64 } from '../loader/openhcl-x64';
-import { loadSnpLinuxDirect } from '../loader/snp-linux-direct';
-import { loadUefiArm64 } from '../loader/uefi-arm64';
-import { loadUefiX64 } from '../loader/uefi-x64';
 import type {
   DirectLinuxImage,
   GuestConfig,
@@ -24,6 +17,24 @@ import { guestSpec } from './guest-spec';
 import { namingFile } from './naming-file';
 import type { OpenResources } from './open-resources';
 
+/** Loaders, each loaded when the first image needs it: starting to build takes longer than a small image. */
+const LOADERS = {
+  linux: {
+    x64: () => (require('../loader/linux-x64') as typeof import('../loader/linux-x64')).loadLinuxDirectX64,
+    aarch64: () => (require('../loader/linux-arm64') as typeof import('../loader/linux-arm64')).loadLinuxDirectArm64,
+  },
+  openhcl: {
+    x64: () => (require('../loader/openhcl-x64') as typeof import('../loader/openhcl-x64')).loadOpenhclX64,
+    aarch64: () => (require('../loader/openhcl-arm64') as typeof import('../loader/openhcl-arm64')).loadOpenhclArm64,
+  },
+  uefi: {
+    x64: () => (require('../loader/uefi-x64') as typeof import('../loader/uefi-x64')).loadUefiX64,
+    aarch64: () => (require('../loader/uefi-arm64') as typeof import('../loader/uefi-arm64')).loadUefiArm64,
+  },
+  snpLinuxDirect: () =>
+    (require('../loader/snp-linux-direct') as typeof import('../loader/snp-linux-direct')).loadSnpLinuxDirect,
+} as const;
+
 /** A kernel and its initrd. */
 function linuxFiles({ use_initrd: useInitrd }: LinuxImage, resources: OpenResources) {
   return { kernel: resources.get('linux_kernel'), initrd: useInitrd ? resources.get('linux_initrd') : undefined };
@@ -37,7 +48,7 @@ function loadLinux(guest: GuestBuilder, image: DirectLinuxImage, resources: Open
   const files = linuxFiles(image, resources);
   const isX64 = guest.arch === 'x64';
   if (!guest.isolation.paravisorPresent) {
-    (isX64 ? loadLinuxDirectX64 : loadLinuxDirectArm64)(guest, { ...files, image });
+    LOADERS.linux[guest.arch]()(guest, { ...files, image });
     return;
   }
   const load = isX64 ? loadKernelAndInitrdX64 : loadKernelAndInitrdArm64;
@@ -83,17 +94,15 @@ function loadImage(guest: GuestBuilder, image: Image, resources: OpenResources):
     return;
   }
   if ('uefi' in image) {
-    const load = guest.arch === 'x64' ? loadUefiX64 : loadUefiArm64;
-    load(guest, resources.get('uefi'), image.uefi.config_type);
+    LOADERS.uefi[guest.arch]()(guest, resources.get('uefi'), image.uefi.config_type);
     return;
   }
   if ('openhcl' in image) {
-    const load = guest.arch === 'x64' ? loadOpenhclX64 : loadOpenhclArm64;
-    load(guest, openhclGuest(guest, image.openhcl, resources));
+    LOADERS.openhcl[guest.arch]()(guest, openhclGuest(guest, image.openhcl, resources));
     return;
   }
   const { linux, processor_count, memory_page_count, c_bit_position } = image.snp_linux_direct;
-  loadSnpLinuxDirect(guest, {
+  LOADERS.snpLinuxDirect()(guest, {
     ...linuxFiles(linux, resources),
     commandLine: linux.command_line,
     processorCount: processor_count,

@@ -1,4 +1,4 @@
-import { ERROR_CODES, type ErrorCode } from './codes';
+import type { ErrorCode } from './codes';
 
 /** Where a failure lies. Every field is optional; name all that are known. */
 export interface ErrorWhere {
@@ -46,6 +46,8 @@ export class IgvmError extends Error {
 
   /** `file:line:column: message (place) [CODE]` for this and each of `also`, every cure once below its first code. */
   format(): string {
+    // The tables are read only where something fails.
+    const { ERROR_CODES } = require('./codes') as typeof import('./codes');
     const lines: string[] = [];
     const cures = new Set<ErrorCode>();
     for (const { code, message, where } of [this, ...this.also]) {
