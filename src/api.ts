@@ -16,7 +16,15 @@ export { diffFiles } from './diff/diff-files';
 export type { GuestDifference, ImageDifference } from './diff/diff-images';
 export { diffText } from './diff/diff-text';
 export { type CorimListing, extractCorims } from './endorsement/extract-corims';
-export { addSnpIdBlock, patchCorimSignature, type SnpIdBlockSource } from './endorsement/sign-image';
+export {
+  addSnpIdBlock,
+  type CorimSignatureSource,
+  patchCorimSignature,
+  signedPath,
+  signImage,
+  type SignRequest,
+  type SnpIdBlockSource,
+} from './endorsement/sign-image';
 export { type ErrorWhere, IgvmError } from './errors/igvm-error';
 export { imageFileNames, imageNameInWorkspace } from './manifest/image-files';
 export { createOutputSet, type OutputSet } from './files/atomic-output';
@@ -28,6 +36,13 @@ export type { IgvmFile } from './igvm/model';
 export { type ReadOptions, readIgvm } from './igvm/read-igvm';
 export { type WriteOptions, type WriteReport, writeIgvm } from './igvm/write-igvm';
 export { inspectImage, type InspectFormat, type InspectRequest, pagePath } from './inspect/inspect-file';
+export { lockPath, lockText, readLock } from './lock/lock-file';
+export { lockOfImage } from './lock/lock-of-image';
+export type { LockedPlatform, LockedRegion, LockVmm, MeasurementLock } from './lock/model';
+export { type LockUpdate, updateLock } from './lock/update-lock';
+export { verifyImage, type VerifyReport, type VerifyRequest, verifyText } from './lock/verify-image';
 export { type LoadedManifest, type LoadOptions, loadManifest } from './manifest/load-manifest';
 export { type ResolvedResource, type ResolveOptions, resolveResources } from './manifest/resolve-resources';
 export { measure, type Measurement, type MeasureOptions } from './measurement/measure';
+export { measureFile } from './measurement/measure-file';
+export { measurementJson, measurementText } from './measurement/measurement-report';

@@ -6,8 +6,10 @@ import { registerDump } from './commands/dump';
 import { registerDumpCorim } from './commands/dump-corim';
 import { registerExport } from './commands/export';
 import { registerInitrd } from './commands/initrd';
+import { registerInspect } from './commands/inspect';
 import { registerMeasure } from './commands/measure';
 import { registerPatchCorimSignature } from './commands/patch-corim-signature';
+import { registerVerify } from './commands/verify';
 import type { ProgramDescription } from './run';
 
 /** The `nx-igvm` command. */
@@ -19,8 +21,10 @@ export const NX_IGVM: ProgramDescription = {
     registerBoot,
     registerExport,
     registerInitrd,
+    registerInspect,
     registerDump,
     registerMeasure,
+    registerVerify,
     registerDiff,
     registerDumpCorim,
     registerAddSnpIdBlock,

@@ -7,7 +7,7 @@ import type { ByteSource } from '../memory/byte-source';
 import { describeVpContext } from '../vp-context/decode';
 
 /** A fact about a guest: what it is about, and what the file says of it. */
-type Facts = Map<string, string>;
+export type Facts = Map<string, string>;
 
 /** Something that the files say differently; undefined where a file says nothing. */
 export interface FactDifference {
@@ -51,7 +51,8 @@ function fileFacts({ version, arch, initializations, directives }: IgvmFile): Fa
 const isFor = (header: object, mask: number): boolean =>
   'compatibilityMask' in header && ((header.compatibilityMask as number) & mask) !== 0;
 
-function registerFacts(file: IgvmFile, mask: number): Facts {
+/** What a file says of the registers of a guest. */
+export function registerFacts(file: IgvmFile, mask: number): Facts {
   const facts: Facts = new Map();
   for (const directive of file.directives) {
     if (directive.type !== 'vpContext' || !isFor(directive, mask)) continue;
@@ -64,7 +65,8 @@ function registerFacts(file: IgvmFile, mask: number): Facts {
   return facts;
 }
 
-function headerFacts(file: IgvmFile, platform: PlatformHeader): Facts {
+/** What a file says of a guest apart from pages and registers. */
+export function headerFacts(file: IgvmFile, platform: PlatformHeader): Facts {
   const facts: Facts = new Map();
   const mask = platform.compatibilityMask;
   const add = (what: string, value: string): void => {

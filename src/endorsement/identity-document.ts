@@ -37,3 +37,16 @@ export function identityDocument({ platform, digest, guestSvn, debugEnabled }: G
   };
   return Buffer.from(`${JSON.stringify(document)}\n`);
 }
+
+/** The launch digest of an identity document, in upper-case hexadecimal; undefined for what is none. */
+export function digestOfIdentity(document: Uint8Array, platform: MeasuredPlatform): string | undefined {
+  try {
+    const { series } = JSON.parse(Buffer.from(document).toString('utf8')) as {
+      series?: { reference?: Record<string, unknown> }[];
+    };
+    const digest = series?.[0]?.reference?.[KEYS[platform].digest];
+    return typeof digest === 'string' ? digest.toUpperCase() : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -12,6 +12,9 @@ import { SNP_IDENTITY } from './snp-id-block';
 /** Keys, signatures and blocks are small; a larger file is something else. */
 const SMALL_FILE_LIMIT = 16 * 2 ** 20;
 
+/** Where the signed copy of an image goes unless something else is said. */
+export const signedPath = (image: string): string => `${image.replace(/\.igvm$/i, '')}-signed.igvm`;
+
 /** Where an ID block comes from; all paths. */
 export type SnpIdBlockSource =
   | { kind: 'outOfBand'; idBlock: string; signature: string; publicKey: string }
@@ -20,42 +23,57 @@ export type SnpIdBlockSource =
   /** A temporary key; security version and identity of the manifest's SNP guest. */
   | { kind: 'manifest'; path: string };
 
-/**
- * Adds a signed SNP ID block to an image. See {@link withSnpIdBlock}.
- * @throws IgvmError also MANIFEST_… for the manifest, FILE_UNREADABLE, FILE_UNWRITABLE
- */
-export async function addSnpIdBlock(request: {
+/** A signature for a platform's CoRIM document; a path. */
+export interface CorimSignatureSource {
+  platform: MeasuredPlatform;
+  signature: { kind: CorimSignature['kind']; path: string };
+}
+
+/** One or both of the signatures that an image can have. */
+export interface SignRequest {
   input: string;
+  /** May be the input. */
   output: string;
-  source: SnpIdBlockSource;
-}): Promise<void> {
-  const { input, output, source } = request;
-  const signer = signerOf(source);
-  await rewriteImage(input, output, (file) =>
-    about(source.kind === 'outOfBand' ? source.idBlock : undefined, 'ID_BLOCK_INVALID', () =>
-      withSnpIdBlock(file, signer),
-    ),
-  );
+  idBlock?: SnpIdBlockSource;
+  corim?: CorimSignatureSource;
 }
 
 /**
- * Adds a signature for a platform's CoRIM document to an image. See {@link withCorimSignature}.
- * @throws IgvmError also FILE_UNREADABLE, FILE_UNWRITABLE
+ * Writes a signed copy of an image: with all that was asked for, or not at all. See {@link withSnpIdBlock} and
+ * {@link withCorimSignature}.
+ * @throws IgvmError also MANIFEST_… for the manifest, FILE_UNREADABLE, FILE_UNWRITABLE
  */
-export async function patchCorimSignature(request: {
-  input: string;
-  output: string;
-  platform: MeasuredPlatform;
-  signature: { kind: CorimSignature['kind']; path: string };
-}): Promise<void> {
-  const { input, output, platform, signature } = request;
-  const bytes = readSmallFile(signature.path, 'CORIM_SIGNATURE_INVALID');
-  await rewriteImage(input, output, (file) =>
-    about(signature.path, 'CORIM_SIGNATURE_INVALID', () =>
-      withCorimSignature(file, platform, { kind: signature.kind, bytes }),
-    ),
-  );
+export async function signImage({ input, output, idBlock, corim }: SignRequest): Promise<void> {
+  const signer = idBlock && signerOf(idBlock);
+  const bytes = corim && readSmallFile(corim.signature.path, 'CORIM_SIGNATURE_INVALID');
+  await rewriteImage(input, output, async (file) => {
+    let signed = file;
+    if (corim !== undefined && bytes !== undefined) {
+      const { platform, signature } = corim;
+      signed = await about(signature.path, 'CORIM_SIGNATURE_INVALID', () =>
+        withCorimSignature(file, platform, { kind: signature.kind, bytes }),
+      );
+    }
+    if (idBlock === undefined || signer === undefined) return signed;
+    return about(idBlock.kind === 'outOfBand' ? idBlock.idBlock : undefined, 'ID_BLOCK_INVALID', () =>
+      withSnpIdBlock(signed, signer),
+    );
+  });
 }
+
+/** Adds a signed SNP ID block to an image. */
+export const addSnpIdBlock = ({
+  source,
+  ...request
+}: Pick<SignRequest, 'input' | 'output'> & { source: SnpIdBlockSource }): Promise<void> =>
+  signImage({ ...request, idBlock: source });
+
+/** Adds a signature for a platform's CoRIM document to an image. */
+export const patchCorimSignature = ({
+  input,
+  output,
+  ...corim
+}: Pick<SignRequest, 'input' | 'output'> & CorimSignatureSource): Promise<void> => signImage({ input, output, corim });
 
 /** Names the signed file in an error about it; other errors are about the image. */
 async function about<T>(path: string | undefined, code: ErrorCode, step: () => T | Promise<T>): Promise<T> {

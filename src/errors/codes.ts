@@ -5,6 +5,7 @@ import { FILE_CODES } from './codes/file';
 import { FORMAT_CODES } from './codes/format';
 import { INITRD_CODES } from './codes/initrd';
 import { LOADER_CODES } from './codes/loader';
+import { LOCK_CODES } from './codes/lock';
 import { MANIFEST_CODES } from './codes/manifest';
 import { NX_CODES } from './codes/nx';
 
@@ -21,6 +22,7 @@ export const ERROR_CODES = {
   ...MANIFEST_CODES,
   ...LOADER_CODES,
   ...ENDORSEMENT_CODES,
+  ...LOCK_CODES,
   ...INITRD_CODES,
   ...BOOT_CODES,
   ...CLI_CODES,

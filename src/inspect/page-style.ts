@@ -81,7 +81,7 @@ pre.text{white-space:pre-wrap;overflow-wrap:anywhere;font-size:12.5px}
 details{margin:10px 0}summary{cursor:pointer;font-weight:560;padding:4px 0}
 summary:focus-visible,a:focus-visible,.scroll:focus-visible,.side:focus-visible{outline:2px solid var(--accent);outline-offset:2px;border-radius:4px}
 footer{color:var(--muted);font-size:13px;padding-top:36px;padding-bottom:48px}
-@media (max-width:980px){.guest{grid-template-columns:minmax(0,1fr)}.side{position:static;max-height:none;order:-1}.map text{font-size:14px}}
+@media (max-width:980px){.guest{grid-template-columns:minmax(0,1fr)}.side{position:static;max-height:none;order:-1}.guest>.panel{overflow-x:auto}.map{min-width:680px}}
 @media (prefers-reduced-motion:reduce){html{scroll-behavior:auto}}
 @media print{.side{position:static;max-height:none}.card{display:block;break-inside:avoid}body{background:#fff}}
 `;

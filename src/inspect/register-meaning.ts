@@ -39,8 +39,11 @@ const BITS: Readonly<Record<string, Bits>> = {
 /** Memory types of PAT and MTRRs (Intel SDM vol. 3A, 12.11). */
 const MEMORY_TYPES: Readonly<Record<number, string>> = { 0: 'UC', 1: 'WC', 4: 'WT', 5: 'WP', 6: 'WB', 7: 'UC-' };
 
-/** Registers that hold an address of the guest's memory when it starts: paging maps every address to itself. */
-const ADDRESSES: ReadonlySet<string> = new Set(['rip', 'rsi', 'rsp', 'rbp', 'pc', 'x0', 'ttbr0El1', 'vbarEl1']);
+/**
+ * Registers that hold an address of the guest's memory when it starts: paging maps every address to itself. Not those that
+ * pass something on, such as RSI: what that is, is between loader and guest.
+ */
+const ADDRESSES: ReadonlySet<string> = new Set(['rip', 'rsp', 'rbp', 'pc', 'ttbr0El1', 'vbarEl1']);
 
 /** Bits of CR3 that are an address (AMD64 manual vol. 2, 5.3.2), without an SNP guest's C-bit, which lies above. */
 const CR3_ADDRESS = 0x7_ffff_ffff_f000n;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { initrdSchema } from '../initrd/initrd-schema';
+import { lockSchema } from '../lock/lock-schema';
 import { manifestSchema } from '../manifest/manifest-schema';
 import { resourcesSchema } from '../manifest/resources-schema';
 import { pluginOptionsSchema } from './plugin-options-schema';
@@ -8,6 +9,7 @@ import type { JsonSchema } from './json-schema';
 const SOURCES = {
   igvm: manifestSchema,
   resources: resourcesSchema,
+  'igvm.lock': lockSchema,
   initrd: initrdSchema,
   'plugin-options': pluginOptionsSchema,
 };

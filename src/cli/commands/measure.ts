@@ -9,6 +9,7 @@ interface MeasureFlags {
   platform?: MeasuredPlatform;
   vmm: Vmm;
   json?: boolean;
+  updateLock?: string;
 }
 
 /** `nx-igvm measure FILE` */
@@ -24,7 +25,8 @@ export function registerMeasure(program: Command, environment: CliEnvironment): 
         .default('hyperv'),
     )
     .option('--json', 'as JSON, for programs')
-    .action(async (file: string, { platform, vmm, json }: MeasureFlags) => {
+    .option('--update-lock <lock>', 'write the measurement lock, igvm.lock.json beside the manifest')
+    .action(async (file: string, { platform, vmm, json, updateLock: lock }: MeasureFlags) => {
       const { withImage } = require('../../files/igvm-image') as typeof import('../../files/igvm-image');
       const { measure } = require('../../measurement/measure') as typeof import('../../measurement/measure');
       const { measurementJson, measurementText } =
@@ -37,5 +39,9 @@ export function registerMeasure(program: Command, environment: CliEnvironment): 
         environment.stderr(`warning: ${warning}\n`);
       }
       environment.stdout(json === true ? measurementJson(measurements, vmm) : measurementText(measurements));
+      if (lock === undefined) return;
+      const { updateLock } = require('../../lock/update-lock') as typeof import('../../lock/update-lock');
+      const { isChanged } = await updateLock(resolve(environment.cwd, file), resolve(environment.cwd, lock), file);
+      environment.stderr(isChanged ? `${lock}: written\n` : `${lock}: up to date\n`);
     });
 }

@@ -11,7 +11,8 @@ export const ENDORSEMENT_CODES = {
     cure: 'Check the part of the file that the message names; igvmfilegen and nx-igvm never write such a file.',
   },
   ID_BLOCK_INVALID: {
-    cause: 'The SNP ID block, its signature or its public key is damaged, or they do not belong to each other or to the image.',
+    cause:
+      'The SNP ID block, its signature or its public key is damaged, or they do not belong to each other or to the image.',
     cure: 'Sign the .idblock file that was built together with this image, with an ECDSA P-384 key, and give the key that signed it.',
   },
   ID_BLOCK_PRESENT: {

@@ -10,6 +10,10 @@ export const NX_CODES = {
     cause: 'The manifest uses a file that is no declared output of the target it names, so Nx would not see it change.',
     cure: 'Correct the path, which is relative to the workspace, or add the file to the "outputs" of that target.',
   },
+  SIGN_OPTION: {
+    cause: 'An image should be signed, and the options do not say with what, or contradict each other.',
+    cure: 'Give a signed ID block (idBlock, idSignature, idPublicKey), temporaryKey for development, or a CoRIM signature with its platform.',
+  },
   NX_VERSION_UNSUPPORTED: {
     cause: 'The workspace has an Nx that cannot track every file an image is made of.',
     cure: 'Update the workspace with "nx migrate latest".',

@@ -1,0 +1,28 @@
+import { resolve } from 'node:path';
+import { type ExecutorContext, logger } from '@nx/devkit';
+import { IgvmError } from '../../errors/igvm-error';
+import type { InspectExecutorSchema } from './schema';
+
+/** Shows what is in an image. What the user can put right is logged and fails the task; anything else is a bug and throws. */
+export default async function inspectExecutor(
+  { image, format = 'text', outputPath }: InspectExecutorSchema,
+  { root }: Pick<ExecutorContext, 'root'>,
+): Promise<{ success: boolean }> {
+  const { inspectImage, pagePath } = require('../../api') as typeof import('../../api');
+  const output = outputPath ?? (format === 'html' ? pagePath(image) : undefined);
+  try {
+    await inspectImage({
+      image: resolve(root, image),
+      format,
+      name: image,
+      output: output === undefined ? undefined : resolve(root, output),
+      write: (text) => void process.stdout.write(text),
+    });
+    if (output !== undefined) logger.info(`${output}: ${format === 'html' ? 'open it in a browser' : format}`);
+    return { success: true };
+  } catch (error) {
+    if (!(error instanceof IgvmError)) throw error;
+    logger.error(error.format());
+    return { success: false };
+  }
+}

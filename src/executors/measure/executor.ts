@@ -1,0 +1,43 @@
+import { resolve } from 'node:path';
+import { type ExecutorContext, logger } from '@nx/devkit';
+import { IgvmError } from '../../errors/igvm-error';
+import type { MeasureExecutorSchema } from './schema';
+
+/**
+ * Prints the launch digests of an image, and writes its lock when asked to. An image without isolated guests has none, which is
+ * no failure. What the user can put right is logged and fails the task; anything else is a bug and throws.
+ */
+export default async function measureExecutor(
+  options: MeasureExecutorSchema,
+  { root }: Pick<ExecutorContext, 'root'>,
+): Promise<{ success: boolean }> {
+  try {
+    await printDigests(options, root);
+    if (options.updateLock === true) await writeLock(options, root);
+    return { success: true };
+  } catch (error) {
+    if (!(error instanceof IgvmError)) throw error;
+    logger.error(error.format());
+    return { success: false };
+  }
+}
+
+async function printDigests(
+  { image, platform, vmm = 'hyperv', json = false }: MeasureExecutorSchema,
+  root: string,
+): Promise<void> {
+  const { measureFile, measurementJson, measurementText } = require('../../api') as typeof import('../../api');
+  const platforms = platform === undefined ? undefined : [platform];
+  const measurements = await measureFile(resolve(root, image), { platforms, vmm });
+  for (const warning of measurements.flatMap(({ warnings }) => warnings)) logger.warn(warning);
+  if (json) process.stdout.write(measurementJson(measurements, vmm));
+  else if (measurements.length === 0) logger.info(`${image} has no launch digest: no guest of it is isolated`);
+  else logger.info(measurementText(measurements).trimEnd());
+}
+
+async function writeLock({ image, lock }: MeasureExecutorSchema, root: string): Promise<void> {
+  const { updateLock } = require('../../api') as typeof import('../../api');
+  if (lock === undefined) throw new IgvmError('LOCK_MISSING', 'the option "lock" does not say which file to write');
+  const { isChanged } = await updateLock(resolve(root, image), resolve(root, lock), image);
+  logger.info(isChanged ? `${lock}: written` : `${lock}: up to date`);
+}

@@ -1,0 +1,36 @@
+import { resolve } from 'node:path';
+import { type ExecutorContext, logger } from '@nx/devkit';
+import { IgvmError } from '../../errors/igvm-error';
+import type { SignExecutorSchema } from './schema';
+import { corimSource, idBlockSource } from './sources';
+
+/** Writes a signed copy of an image. What the user can put right is logged and fails the task; anything else is a bug and throws. */
+export default async function signExecutor(
+  options: SignExecutorSchema,
+  { root }: Pick<ExecutorContext, 'root'>,
+): Promise<{ success: boolean }> {
+  const { signedPath, signImage } = require('../../api') as typeof import('../../api');
+  const at = (path: string): string => resolve(root, path);
+  const outputPath = options.outputPath ?? signedPath(options.image);
+  const [image, output] = [at(options.image), at(outputPath)];
+  try {
+    const idBlock = idBlockSource(options, at);
+    const corim = corimSource(options, at);
+    if (idBlock === undefined && corim === undefined) {
+      throw new IgvmError('SIGN_OPTION', 'there is nothing to sign with');
+    }
+    if (output === image) {
+      throw new IgvmError('SIGN_OPTION', 'the signed image would replace the image', { file: outputPath });
+    }
+    await signImage({ input: image, output, idBlock, corim });
+    if (idBlock !== undefined && idBlock.kind !== 'outOfBand') {
+      logger.warn('the ID block is signed with a temporary key: for development only');
+    }
+    logger.info(`${outputPath}: signed`);
+    return { success: true };
+  } catch (error) {
+    if (!(error instanceof IgvmError)) throw error;
+    logger.error(error.format());
+    return { success: false };
+  }
+}

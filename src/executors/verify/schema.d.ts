@@ -1,0 +1,5 @@
+/** Options of `nx-igvm:verify`; schema.json describes them. Paths are relative to the workspace. */
+export interface VerifyExecutorSchema {
+  image: string;
+  lock: string;
+}
