@@ -1,5 +1,5 @@
 import { PAGE_SIZE } from '../memory/page';
-import { printable } from '../igvm/printable';
+import { printable } from '../errors/printable';
 import type { FactDifference } from './compare-guests';
 import type { PageDifference, PageDifferenceKind } from './compare-pages';
 import type { GuestDifference, ImageDifference } from './diff-images';

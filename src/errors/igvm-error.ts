@@ -1,4 +1,5 @@
 import type { ErrorCode } from './codes';
+import { printable } from './printable';
 
 /** Where a failure lies. Every field is optional; name all that are known. */
 export interface ErrorWhere {
@@ -59,7 +60,10 @@ export class IgvmError extends Error {
   }
 }
 
-/** A message with its place: `file:line:column: message (place)`. Warnings are printed with it too. */
+/**
+ * A message with its place: `file:line:column: message (place)`. Warnings are printed with it too. It quotes names and
+ * values of files, and stays one line whatever they hold.
+ */
 export function formatPlaced(message: string, where: ErrorWhere): string {
   const { file, line, column, jsonPath, offset, gpa } = where;
   const position = line === undefined ? '' : `:${line}${column === undefined ? '' : `:${column}`}`;
@@ -69,7 +73,7 @@ export function formatPlaced(message: string, where: ErrorWhere): string {
     offset === undefined ? '' : `byte offset ${hex(offset)}`,
     gpa === undefined ? '' : `GPA ${hex(gpa.start)}-${hex(gpa.end)}`,
   ].filter((place) => place !== '');
-  return `${prefix}${message}${places.length === 0 ? '' : ` (${places.join(', ')})`}`;
+  return printable(`${prefix}${message}${places.length === 0 ? '' : ` (${places.join(', ')})`}`);
 }
 
 /** Throws a bug, not a user's mistake: a state that our own code must never reach. */

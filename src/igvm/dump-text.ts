@@ -1,6 +1,6 @@
 import type { Dump, DumpRecord, DumpValue } from './dump';
 import { hexOf } from './dump-json';
-import { printable } from './printable';
+import { printable } from '../errors/printable';
 
 /** Fields that people read in hexadecimal, though they are plain numbers. */
 const HEXADECIMAL: ReadonlySet<string> = new Set([

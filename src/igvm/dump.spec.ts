@@ -9,7 +9,6 @@ import { dumpJson } from './dump-json';
 import { dumpText } from './dump-text';
 import { anyIgvmFile, fileOf, hashes, patternPage, runOf, written } from './igvm-file.fixture';
 import type { Directive, IgvmFile } from './model';
-import { printable } from './printable';
 import { readIgvm } from './read-igvm';
 
 async function dumpOf(file: IgvmFile): Promise<Dump> {
@@ -131,12 +130,5 @@ describe('dump', () => {
       { type: 'parameterArea', index: 0, size: 2 * PAGE_SIZE, initialDataSize: 2 * PAGE_SIZE },
       { type: 'parameterArea', index: 1, size: PAGE_SIZE, initialDataSize: 0 },
     ]);
-  });
-});
-
-describe('printable', () => {
-  it('shows control characters by their code and leaves other text', () => {
-    expect(printable('äöü 漢字 🙂')).toBe('äöü 漢字 🙂');
-    expect(printable('\u0000\u007f\u009b\u2028\ud800')).toBe('\\u{0}\\u{7f}\\u{9b}\\u{2028}\\u{d800}');
   });
 });

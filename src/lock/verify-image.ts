@@ -1,7 +1,7 @@
 import { mapBeside } from '../diff/map-beside';
 import { withImage } from '../files/igvm-image';
 import type { IgvmFile } from '../igvm/model';
-import { printable } from '../igvm/printable';
+import { printable } from '../errors/printable';
 import { MEASURED_PLATFORMS, type MeasuredPlatform, measuredPlatformOf } from '../measurement/measured-platform';
 import { IgvmError } from '../errors/igvm-error';
 import { compareLocks, type PlatformDifference } from './compare-locks';

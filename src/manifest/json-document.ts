@@ -140,7 +140,7 @@ function parseChecked(text: string, file: string): Node {
     const name = behind ? 'EndOfFileExpected' : first && printParseErrorCode(first.error);
     const message = (name && SYNTAX_ERRORS[name]) ?? 'this is not JSON';
     const found = first === undefined ? '' : text.slice(first.offset, first.offset + Math.min(first.length, 20));
-    const tail = /^\P{Cc}+$/u.test(found) ? `: ${found}` : '';
+    const tail = /^[^\p{Cc}\p{Zl}\p{Zp}]+$/u.test(found) ? `: ${found}` : '';
     throw syntaxError(text, file, first?.offset ?? 0, `${message}${tail}`);
   }
   try {

@@ -196,6 +196,18 @@ describe('an unknown key', () => {
     ]);
   });
 
+  it('may come twice, with all that it holds, as nobody reads it', () => {
+    const { warnings } = parse('{"x": {"a": 1, "a": 2}, "x": 3, ' + JSON.stringify(manifest([guest('none')])).slice(1));
+    expect(warnings.map(({ message }) => message)).toEqual(['unknown key "x" is ignored']);
+  });
+
+  it('does not excuse a known key that comes twice', () => {
+    const error = failure(
+      '{"x": 1, "x": 2, "guest_arch": "x64", ' + JSON.stringify(manifest([guest('none')])).slice(1),
+    );
+    expect([error.code, error.where.jsonPath]).toEqual(['MANIFEST_DUPLICATE_KEY', 'guest_arch']);
+  });
+
   it('is an error in strict mode', () => {
     const error = failure(document, { strict: true });
     expect([error.code, error.also.length]).toEqual(['MANIFEST_UNKNOWN_KEY', 2]);

@@ -7,6 +7,7 @@ import { type JsonPath, parsePath } from './json-path';
 import type * as ManifestSchema from './manifest-schema';
 import type { Manifest } from './model';
 import { applyOverrides, type ManifestOverrides } from './overrides';
+import { unknownKeys } from './unknown-keys';
 import { combined, type ManifestWarning, validate } from './validate';
 
 export interface LoadOptions extends ManifestOverrides {
@@ -54,9 +55,9 @@ export function loadManifest(path: string, options: LoadOptions = {}): LoadedMan
  */
 export function parseManifest(content: string | Uint8Array, file: string, options: LoadOptions = {}): LoadedManifest {
   const document = parseJson(content, file);
-  refuseDuplicates(document);
   // The schema brings zod, which is slow to load: only where something is validated.
   const { manifestSchema } = require('./manifest-schema') as typeof ManifestSchema;
+  refuseDuplicates(document, unknownKeys(manifestSchema, document.value).unknown);
   const { value, warnings } = validate(document, manifestSchema, options.strict ?? false);
   const manifest = applyOverrides(value, options);
   const conflicts = checkManifest(manifest, document);
@@ -69,8 +70,10 @@ export function parseManifest(content: string | Uint8Array, file: string, option
   };
 }
 
-function refuseDuplicates(document: JsonDocument): void {
-  const [duplicate] = document.duplicates;
+/** What is ignored may come twice, as in upstream: a warning names it anyway. */
+function refuseDuplicates(document: JsonDocument, ignored: readonly JsonPath[]): void {
+  const isIgnored = (path: JsonPath) => ignored.some((start) => start.every((step, index) => path[index] === step));
+  const duplicate = document.duplicates.find(({ path }) => !isIgnored(path));
   if (duplicate === undefined) return;
   const key = String(duplicate.path.at(-1));
   throw new IgvmError('MANIFEST_DUPLICATE_KEY', `the key "${key}" is here a second time`, duplicate.where);
