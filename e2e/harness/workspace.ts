@@ -12,6 +12,8 @@ export interface WorkspaceOptions {
   env?: NodeJS.ProcessEnv;
   /** A folder that holds Nx's cache and data, for workspaces that share them. */
   cache?: string;
+  /** Nothing in it yet, not even Nx. */
+  empty?: boolean;
 }
 
 /** A real Nx workspace in a temporary folder, with the packed plugin added to it as a user adds it. */
@@ -32,9 +34,11 @@ export class Workspace {
     const from = template().workspace;
     mkdirSync(root);
     mkdirSync(outside);
-    await copyFolder(join(from, 'node_modules'), join(root, 'node_modules'));
-    for (const file of ['package.json', 'package-lock.json', 'nx.json', '.gitignore']) {
-      copyFileSync(join(from, file), join(root, file));
+    if (options.empty !== true) {
+      await copyFolder(join(from, 'node_modules'), join(root, 'node_modules'));
+      for (const file of ['package.json', 'package-lock.json', 'nx.json', '.gitignore']) {
+        copyFileSync(join(from, file), join(root, file));
+      }
     }
     const cache = options.cache ?? join(home, 'cache');
     const env = {

@@ -1,0 +1,199 @@
+import { existsSync } from 'node:fs';
+import { input } from './harness/inputs';
+import { addWithPnpm, pnpmEnvironment } from './harness/pnpm';
+import { template } from './harness/template';
+import { Workspace } from './harness/workspace';
+
+type ResourcePaths = Record<string, string>;
+
+/** What stands in for each binary, and for each architecture. */
+const BINARIES: Record<'x64' | 'aarch64', ResourcePaths> = {
+  x64: {
+    linux_kernel: 'vmlinux-x64.elf',
+    linux_initrd: 'initrd-small.bin',
+    uefi: 'MSVM-x64-pe.fd',
+    underhill_kernel: 'vmlinux-x64.elf',
+    underhill_initrd: 'initrd-small.bin',
+    openhcl_boot: 'openhcl_boot-x64.elf',
+  },
+  aarch64: {
+    linux_kernel: 'Image-aarch64',
+    linux_initrd: 'initrd-small.bin',
+    uefi: 'MSVM-aarch64.fd',
+    underhill_kernel: 'Image-aarch64',
+    underhill_initrd: 'initrd-small.bin',
+    openhcl_boot: 'openhcl_boot-aarch64.elf',
+  },
+};
+
+/** Every type of image, as a user asks for it. */
+const IMAGES: Record<string, string[]> = {
+  direct: [],
+  'direct-vbs': ['--isolation=vbs', '--bootData=vmm'],
+  'direct-smp': ['--processorCount=4', '--memorySize=1G'],
+  'direct-arm': ['--arch=aarch64'],
+  openhcl: ['--type=linux-paravisor'],
+  'openhcl-cvm': ['--type=linux-paravisor', '--isolation=snp,tdx,vbs'],
+  'openhcl-arm': ['--type=linux-paravisor', '--arch=aarch64'],
+  firmware: ['--type=uefi'],
+  'firmware-cvm': ['--type=uefi', '--isolation=tdx,snp'],
+  'firmware-arm': ['--type=uefi', '--arch=aarch64'],
+  'firmware-openhcl': ['--type=uefi', '--paravisor', '--isolation=snp'],
+  enclave: ['--type=snp-linux-direct', '--processorCount=2'],
+};
+
+interface Manifest {
+  guest_arch: 'x64' | 'aarch64';
+  resources: ResourcePaths;
+}
+
+interface Target {
+  inputs?: unknown[];
+  outputs?: string[];
+  metadata?: { description?: string; help?: { command?: string } };
+}
+
+/** The kinds of workspaces that people have. */
+const WORKSPACES: Record<string, { file: string; root: string; images: string[]; create(): Promise<Workspace> }> = {
+  'npm, project.json': {
+    file: 'project.json',
+    root: '',
+    images: Object.keys(IMAGES),
+    create: () => Workspace.create(),
+  },
+  'npm packages': {
+    file: 'package.json',
+    root: 'images/',
+    images: ['direct', 'openhcl-cvm', 'firmware-arm', 'enclave'],
+    create: async () => {
+      const workspace = await Workspace.create();
+      workspace.updateJson<{ workspaces?: string[] }>('package.json', (json) => {
+        json.workspaces = ['images/*'];
+      });
+      return workspace;
+    },
+  },
+  'pnpm packages': {
+    file: 'package.json',
+    root: 'images/',
+    images: ['direct', 'firmware-openhcl'],
+    create: async () => {
+      const workspace = await Workspace.create({ empty: true, env: await pnpmEnvironment() });
+      await addWithPnpm(workspace);
+      return workspace;
+    },
+  },
+};
+
+describe('nx add', () => {
+  it('registers the plugin, and nothing else', async () => {
+    expect(template().log).toContain('Package nx-igvm added successfully');
+    const workspace = await Workspace.create();
+    try {
+      expect(workspace.readJson('nx.json')).toEqual({ neverConnectToCloud: true, plugins: ['nx-igvm'] });
+      expect(workspace.readJson<{ devDependencies: object }>('package.json').devDependencies).toHaveProperty('nx-igvm');
+      await workspace.commit('before');
+      await workspace.nxOk('g', 'nx-igvm:init');
+      expect(await workspace.git('status', '--porcelain')).toBe('');
+    } finally {
+      workspace.dispose();
+    }
+  });
+});
+
+describe.each(Object.entries(WORKSPACES))('a new user, %s', (_, { file, root, images, create }) => {
+  let workspace: Workspace;
+  beforeAll(async () => {
+    workspace = await create();
+  });
+  afterAll(() => workspace?.dispose());
+
+  it('generates images, puts the binaries in place, and builds', async () => {
+    for (const name of images) {
+      await workspace.nxOk('g', 'nx-igvm:guest-image', name, ...(IMAGES[name] ?? []));
+      const manifest = workspace.readJson<Manifest>(`${root}${name}/igvm.json`);
+      for (const [resource, path] of Object.entries(manifest.resources)) {
+        workspace.write(`${root}${name}/${path}`, input(BINARIES[manifest.guest_arch][resource] as string));
+      }
+      expect(existsSync(workspace.path(`${root}${name}/${file}`))).toBe(true);
+    }
+    const output = await workspace.nxOk('run-many', '-t', 'build', '--outputStyle=static');
+    for (const name of images) {
+      expect(existsSync(workspace.path(`dist/${root}${name}/${name}.igvm`))).toBe(true);
+    }
+    expect(output).not.toContain('did you mean');
+  });
+
+  it('sees inputs, outputs and help of every target', async () => {
+    const project = JSON.parse(await workspace.nxOk('show', 'project', 'direct', '--json')) as {
+      targets: Record<string, Target>;
+      metadata: { technologies: string[] };
+    };
+    expect(project.metadata.technologies).toContain('igvm');
+    expect(Object.keys(project.targets)).toEqual(expect.arrayContaining(['build', 'boot']));
+    for (const [name, target] of Object.entries(project.targets)) {
+      expect([name, target.metadata?.description]).toEqual([name, expect.any(String)]);
+      expect([name, target.metadata?.help?.command]).toEqual([name, expect.stringContaining('nx-igvm')]);
+    }
+    const build = project.targets['build'];
+    expect(JSON.stringify(build?.inputs)).toContain(`{workspaceRoot}/${root}direct/boot/vmlinuz`);
+    expect(build?.outputs).toContain('{options.outputPath}/direct.igvm');
+  });
+
+  it('packs an initramfs for an image', async () => {
+    await workspace.nxOk('g', 'nx-igvm:initrd', 'initrd');
+    const initrd = `initrd:build:dist/${root}initrd/initrd.cpio`;
+    await workspace.nxOk('g', 'nx-igvm:guest-image', 'packed', `--initrd=${initrd}`, '--kernel=shared/vmlinux');
+    workspace.write('shared/vmlinux', input('vmlinux-x64.elf'));
+    workspace.updateJson<Manifest>(`${root}packed/igvm.json`, ({ resources }) => {
+      resources['linux_kernel'] = '{workspaceRoot}/shared/vmlinux';
+    });
+    expect(await workspace.state('packed')).toBe('built');
+    expect(await workspace.state('packed')).toBe('hit');
+    workspace.write(`${root}initrd/rootfs/etc/motd`, 'changed\n');
+    expect(await workspace.state('packed')).toBe('built');
+  });
+
+  it('adopts a manifest of igvmfilegen', async () => {
+    workspace.writeJson('legacy/manifest.json', {
+      guest_arch: 'x64',
+      guest_configs: [{ guest_svn: 1, max_vtl: 0, isolation_type: 'none', image: { uefi: { config_type: 'none' } } }],
+    });
+    workspace.write('legacy/MSVM.fd', input('MSVM-x64-pe.fd'));
+    workspace.writeJson('legacy/resources.json', { resources: { uefi: workspace.path('legacy/MSVM.fd') } });
+    const options = ['--from=legacy/manifest.json', '--resources=legacy/resources.json'];
+    await workspace.nxOk('g', 'nx-igvm:guest-image', 'adopted', ...options);
+    expect(workspace.readJson<Manifest>(`${root}adopted/igvm.json`).resources).toEqual({
+      uefi: '{workspaceRoot}/legacy/MSVM.fd',
+    });
+    expect(await workspace.state('adopted')).toBe('built');
+  });
+
+  it('is told what is wrong in one sentence, with its place and a cure', async () => {
+    const generated = await workspace.nx('g', 'nx-igvm:guest-image', 'direct');
+    expect(generated.status).not.toBe(0);
+    expect(generated.output).toContain(`${root}direct/igvm.json: this file already exists [GENERATOR_CONFLICT]`);
+    workspace.updateJson<Record<string, unknown>>(`${root}direct/igvm.json`, (json) => {
+      json['guest_arch'] = 'x46';
+    });
+    const built = await workspace.nx('build', 'direct');
+    expect(built.status).not.toBe(0);
+    expect(built.output).toMatch(/igvm\.json:3:\d+: .*"x64".*\[MANIFEST_INVALID\]/);
+    for (const { output } of [generated, built]) expect(output).not.toMatch(/^\s+at .*\.js:\d+/m);
+  });
+});
+
+describe('preset', () => {
+  it('fills an empty workspace with an image and its initramfs', async () => {
+    const workspace = await Workspace.create();
+    try {
+      await workspace.nxOk('g', 'nx-igvm:preset', 'my-images');
+      workspace.write('guest-image/boot/vmlinuz', input('vmlinux-x64.elf'));
+      expect(await workspace.state('guest-image')).toBe('built');
+      await workspace.nxOk('g', 'nx-igvm:ci-workflow', '--ci=github');
+      expect(workspace.read('.github/workflows/images.yml').toString()).toContain('npx nx affected -t build verify');
+    } finally {
+      workspace.dispose();
+    }
+  });
+});
