@@ -1,6 +1,6 @@
 import { relative, resolve } from 'node:path';
 import { type ExecutorContext, getOutputsForTargetAndConfiguration, type ProjectGraph } from '@nx/devkit';
-import fastGlob from 'fast-glob';
+import type FastGlob from 'fast-glob';
 import { type ErrorWhere, IgvmError } from '../../errors/igvm-error';
 import { type LoadOptions, loadManifest } from '../../manifest/load-manifest';
 import { nearest } from '../../manifest/nearest';
@@ -33,6 +33,7 @@ function covers(root: string, output: string, path: string): boolean {
     return rest === '' || !(rest === '..' || rest.startsWith('../') || rest.startsWith('..\\'));
   };
   if (inside(output) || inside(output.replace(/\\([\\*?[\]{}()!])/g, '$1'))) return true;
+  const fastGlob = require('fast-glob') as typeof FastGlob;
   if (!fastGlob.isDynamicPattern(output)) return false;
   return fastGlob.sync(output, { cwd: root, dot: true, onlyFiles: false }).some(inside);
 }

@@ -22,13 +22,19 @@ export async function runBuild(
   context: Pick<ExecutorContext, 'root' | 'projectGraph'>,
   log: BuildLog,
 ): Promise<boolean> {
-  const { buildManifest, imageNameInWorkspace, reportText } = require('../../api') as typeof import('../../api');
-  const { checkProjectResources } = require('./check-project-resources') as typeof import('./check-project-resources');
+  // Not the whole library (api.ts): every task of every build starts here.
+  const { buildManifest } = require('../../build/build-manifest') as typeof import('../../build/build-manifest');
+  const { reportText } = require('../../build/build-report') as typeof import('../../build/build-report');
+  const { imageNameInWorkspace } = require('../../manifest/image-files') as typeof import('../../manifest/image-files');
   const { root } = context;
   const display = (path: string): string => inWorkspace(root, resolve(root, path));
   const manifestPath = display(manifest);
   try {
-    if (resources === undefined) checkProjectResources(context, manifest, { ...options, display: manifestPath });
+    if (resources === undefined) {
+      const { checkProjectResources } =
+        require('./check-project-resources') as typeof import('./check-project-resources');
+      checkProjectResources(context, manifest, { ...options, display: manifestPath });
+    }
     const report = await buildManifest({
       ...options,
       manifest: resolve(root, manifest),
