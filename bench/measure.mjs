@@ -21,10 +21,10 @@ function look(pid) {
  * Node's own programs report exact figures at their exit (bench/report-usage.cjs); of others the kernel's counters are
  * read every 2 ms, so CPU of a very short run can read low by that much.
  */
-export function measure(command, args, { env = {} } = {}) {
+export function measure(command, args, { cwd, env = process.env } = {}) {
   return new Promise((resolve, reject) => {
     const start = process.hrtime.bigint();
-    const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], env: { ...process.env, ...env } });
+    const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], env, cwd });
     let stderr = '';
     let seen = { cpu: 0, peak: 0 };
     let exact;
@@ -33,7 +33,8 @@ export function measure(command, args, { env = {} } = {}) {
       if (now) seen = { cpu: Math.max(seen.cpu, now.cpu), peak: Math.max(seen.peak, now.peak) };
     }, 2);
     child.on('message', (usage) => {
-      exact = usage;
+      // Other programs have messages of their own for whoever started them.
+      if (typeof usage?.cpu === 'number') exact = usage;
     });
     child.stderr.on('data', (data) => {
       stderr += data;
