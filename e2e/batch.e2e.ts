@@ -1,0 +1,112 @@
+import { chmodSync } from 'node:fs';
+import { imageWith, manifestOf } from './caching/images';
+import { changed, input } from './harness/inputs';
+import { Workspace } from './harness/workspace';
+
+/**
+ * A loader that ends when two of its kind run at once: then it writes an image of some bytes. One that is left alone
+ * gives up.
+ */
+const MEETING_LOADER = `#!/usr/bin/env node
+const { existsSync, readdirSync, writeFileSync } = require('node:fs');
+const { basename, join } = require('node:path');
+const output = process.argv[process.argv.indexOf('--output') + 1];
+const meeting = join(__dirname, 'meeting');
+writeFileSync(join(meeting, basename(output)), '');
+const end = Date.now() + 60_000;
+setInterval(() => {
+  if (readdirSync(meeting).filter((name) => name.endsWith('.igvm')).length >= 2) {
+    writeFileSync(output, 'built by a loader');
+    process.exit(0);
+  }
+  if (Date.now() > end) process.exit(3);
+}, 20);
+`;
+
+/** Nx gives the images of a run to one process; that must not show, but for the time it takes. */
+describe('building many images at once', () => {
+  let workspace: Workspace;
+  const NAMES = ['a', 'b', 'c', 'on-a'];
+  beforeAll(async () => {
+    workspace = await Workspace.create();
+    workspace.write('.gitignore', 'node_modules\n.nx\ndist\n');
+    workspace.write('shared/linux_kernel', input('vmlinux-x64.elf'));
+    workspace.write('shared/linux_initrd', input('initrd-small.bin'));
+    for (const name of ['a', 'b', 'c']) add(name);
+    // The image of one project, packed into that of another: both are built in one process, one after the other.
+    add('on-a', { linux_initrd: { project: 'a', target: 'build', path: 'dist/images/a/a.igvm' } });
+    await workspace.commit('images');
+  });
+  afterAll(() => workspace.dispose());
+
+  function add(name: string, resources: Record<string, unknown> = {}, targets: Record<string, unknown> = {}): void {
+    const all = {
+      linux_kernel: '{workspaceRoot}/shared/linux_kernel',
+      linux_initrd: '{workspaceRoot}/shared/linux_initrd',
+      ...resources,
+    };
+    workspace.writeJson(`images/${name}/project.json`, { name, targets });
+    workspace.writeJson(`images/${name}/igvm.json`, manifestOf(imageWith('linux_initrd').guest, all));
+  }
+
+  const image = (name: string): Buffer => workspace.read(`dist/images/${name}/${name}.igvm`);
+  const states = async (names = NAMES): Promise<Record<string, string>> =>
+    Object.fromEntries(await workspace.states(names.map((name) => `${name}:build`)));
+  const all = (state: string, names = NAMES): Record<string, string> =>
+    Object.fromEntries(names.map((name) => [`${name}:build`, state]));
+
+  it('shows and remembers each image with its own output', async () => {
+    const output = await workspace.nxOk('run-many', '-t', 'build', '--outputStyle=static');
+    expect(output).toContain('Running 4 tasks with nx-igvm:build');
+    for (const name of NAMES) {
+      const start = output.indexOf(`nx run ${name}:build`);
+      const block = output.slice(start, output.indexOf('nx run ', start + 8));
+      expect(block).toContain(`dist/images/${name}/${name}.igvm: `);
+      expect(block.match(/\.igvm: /g)).toHaveLength(1);
+      expect(image(name).includes(input('initrd-small.bin').subarray(0, 4096))).toBe(true);
+    }
+    expect(await states()).toEqual(all('hit'));
+    expect(await workspace.nxOk('run', 'a:build')).toContain('dist/images/a/a.igvm: ');
+  });
+
+  it('builds an image after the one that it is made of', async () => {
+    const before = image('on-a');
+    workspace.updateJson<{ resources: Record<string, unknown> }>('images/a/igvm.json', ({ resources }) => {
+      resources['linux_initrd'] = 'initrd.bin';
+    });
+    workspace.write('images/a/initrd.bin', changed(input('initrd-small.bin')));
+    expect(await states()).toEqual({ ...all('hit'), 'a:build': 'built', 'on-a:build': 'built' });
+    expect(image('on-a').equals(before)).toBe(false);
+    expect(image('on-a').includes(image('a').subarray(4096, 8192))).toBe(true);
+    expect(await states()).toEqual(all('hit'));
+  });
+
+  it('fails one image alone, and what is made of it', async () => {
+    workspace.write('images/a/initrd.bin', changed(changed(input('initrd-small.bin')).subarray(1)));
+    workspace.updateJson<{ guest_arch: string }>('images/a/igvm.json', (manifest) => {
+      manifest.guest_arch = 'x46';
+    });
+    workspace.write('shared/linux_initrd', changed(input('initrd-small.bin')));
+    expect(await states()).toEqual({ ...all('built'), 'a:build': 'failed', 'on-a:build': 'skipped' });
+    const { status, output } = await workspace.nx('run-many', '-t', 'build', '--outputStyle=static');
+    expect(status).not.toBe(0);
+    expect(output).toMatch(/images\/a\/igvm\.json:\d+:\d+: .*\[MANIFEST_INVALID\]/);
+    expect(output).not.toMatch(/^ +at .*\.js:\d+/m);
+  });
+
+  it('builds the same without a batch', async () => {
+    const before = image('b');
+    await workspace.nxOk('run', 'b:build', '--skip-nx-cache', '--batch=false');
+    expect(image('b').equals(before)).toBe(true);
+  });
+
+  it('does not wait for an image that takes long', async () => {
+    workspace.write('loader/meeting/.gitkeep', '');
+    workspace.write('loader/loader.js', MEETING_LOADER);
+    chmodSync(workspace.path('loader/loader.js'), 0o755);
+    const slow = ['slow-1', 'slow-2'];
+    for (const name of slow) add(name, {}, { build: { options: { loader: 'loader/loader.js' } } });
+    expect(await states([...slow, 'b', 'c'])).toEqual({ ...all('built', slow), ...all('hit', ['b', 'c']) });
+    for (const name of slow) expect(image(name).toString()).toBe('built by a loader');
+  });
+});
