@@ -26,7 +26,7 @@ export {
   type SnpIdBlockSource,
 } from './endorsement/sign-image';
 export { type ErrorWhere, IgvmError } from './errors/igvm-error';
-export { imageFileNames, imageNameInWorkspace } from './manifest/image-files';
+export { imageFileNames, imageNameInWorkspace, lockPath } from './manifest/image-files';
 export { createOutputSet, type OutputSet } from './files/atomic-output';
 export { crc32, sha256Hex } from './files/checksum';
 export { type FileSource, openFileSource } from './files/file-source';
@@ -35,11 +35,12 @@ export { mergeGuests } from './igvm/merge';
 export type { IgvmFile } from './igvm/model';
 export { type ReadOptions, readIgvm } from './igvm/read-igvm';
 export { type WriteOptions, type WriteReport, writeIgvm } from './igvm/write-igvm';
+export { fileDigest } from './inspect/image-digests';
 export { inspectImage, type InspectFormat, type InspectRequest, pagePath } from './inspect/inspect-file';
-export { lockPath, lockText, readLock } from './lock/lock-file';
+export { lockText, readLock } from './lock/lock-file';
 export { lockOfImage } from './lock/lock-of-image';
 export type { LockedPlatform, LockedRegion, LockVmm, MeasurementLock } from './lock/model';
-export { type LockUpdate, updateLock } from './lock/update-lock';
+export { changedLock, type LockUpdate, updateLock } from './lock/update-lock';
 export { verifyImage, type VerifyReport, type VerifyRequest, verifyText } from './lock/verify-image';
 export { type LoadedManifest, type LoadOptions, loadManifest } from './manifest/load-manifest';
 export { type ResolvedResource, type ResolveOptions, resolveResources } from './manifest/resolve-resources';

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { IgvmError } from '../errors/igvm-error';
+import { openFileSource } from '../files/file-source';
 import type { IgvmFile } from '../igvm/model';
 import type { Vmm } from '../measurement/launch-digest';
 import { measurablePlatforms, measure } from '../measurement/measure';
@@ -61,4 +62,14 @@ export function sha256Of(source: ByteSource): string {
     hash.update(part);
   }
   return hash.digest('hex');
+}
+
+/** SHA-256 of a file in hexadecimal. @throws IgvmError FILE_UNREADABLE, FILE_CHANGED */
+export function fileDigest(path: string): string {
+  const source = openFileSource(path);
+  try {
+    return sha256Of(source);
+  } finally {
+    source.close();
+  }
 }

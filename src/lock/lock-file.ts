@@ -7,9 +7,6 @@ import { MEASURED_PLATFORM_NAMES } from '../measurement/measured-platform';
 import type * as LockSchema from './lock-schema';
 import type { LockedPlatform, LockedRegion, MeasurementLock } from './model';
 
-/** Path of the lock that belongs to a manifest: `NAME.igvm.lock.json` beside `NAME.igvm.json`. */
-export const lockPath = (manifest: string): string => manifest.replace(/(?:\.json)?$/, '.lock.json');
-
 /**
  * Reads a lock.
  * @param display the file's name in messages

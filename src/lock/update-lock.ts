@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { mapBeside } from '../diff/map-beside';
 import { createOutputSet } from '../files/atomic-output';
 import { withImage } from '../files/igvm-image';
+import { compareLocks } from './compare-locks';
 import { lockText, readLock } from './lock-file';
 import { lockOfImage } from './lock-of-image';
 import type { MeasurementLock } from './model';
@@ -18,39 +19,39 @@ export interface LockUpdate {
 }
 
 /**
- * What the lock of an image has to be. A `$schema` that is in the present lock stays.
+ * What the lock of an image has to be. A `$schema` that is in the present lock stays; a new lock names its schema where the
+ * manifest beside it names its own. A lock that can't be read is as none: it is about to be replaced.
  * @param image path
- * @param schema `$schema` of a new lock
- * @param previous text of the lock as it is
+ * @param path of the lock
+ * @param display the image's name in messages
  * @throws IgvmError SIBLINGS_STALE; MEASUREMENT_UNAVAILABLE for an image without launch measurement; and as withImage does
  */
-export async function lockFor(
+async function lockFor(
   image: string,
+  path: string,
   display: string,
-  previous: MeasurementLock | undefined,
-  schema?: string,
-): Promise<LockUpdate> {
-  const lock = await withImage(image, async ({ file }) => {
+): Promise<LockUpdate & { previous?: MeasurementLock }> {
+  const measured = await withImage(image, async ({ file }) => {
     const map = mapBeside(image);
-    const measured = await lockOfImage(file, map);
-    const stale = staleSiblings(image, file, measured, map);
+    const lock = await lockOfImage(file, map);
+    const stale = staleSiblings(image, file, lock, map);
     // Their tags would go into the lock.
     if (stale.length > 0) throw new IgvmError('SIBLINGS_STALE', stale.join('; '), { file: display });
-    return measured;
+    return lock;
   });
-  if (Object.keys(lock.platforms).length === 0) {
+  if (Object.keys(measured.platforms).length === 0) {
     throw new IgvmError('MEASUREMENT_UNAVAILABLE', 'no platform of the file has a launch measurement', {
       file: display,
     });
   }
-  const $schema = previous?.$schema ?? schema;
-  const whole = $schema === undefined ? lock : { $schema, ...lock };
-  const text = lockText(whole);
-  return { lock: whole, text, isChanged: previous === undefined || lockText(previous) !== text };
+  const previous = previousLock(path);
+  const $schema = previous?.$schema ?? schemaBeside(path);
+  const lock = $schema === undefined ? measured : { $schema, ...measured };
+  const text = lockText(lock);
+  return { previous, lock, text, isChanged: previous === undefined || lockText(previous) !== text };
 }
 
-/** The lock as it is; undefined where there is none, or none that can be read: it is about to be replaced. */
-export function previousLock(path: string): MeasurementLock | undefined {
+function previousLock(path: string): MeasurementLock | undefined {
   try {
     return readLock(path);
   } catch (error) {
@@ -59,8 +60,8 @@ export function previousLock(path: string): MeasurementLock | undefined {
   }
 }
 
-/** What a new lock says of its schema: what the manifest beside it does, if that names ours. */
-export function schemaBeside(lock: string): string | undefined {
+/** What a new lock says of its schema. */
+function schemaBeside(lock: string): string | undefined {
   try {
     const { $schema } = JSON.parse(readFileSync(lock.replace(/\.lock\.json$/, '.json'), 'utf8')) as {
       $schema?: unknown;
@@ -73,18 +74,32 @@ export function schemaBeside(lock: string): string | undefined {
 }
 
 /**
+ * The text of a lock that the image measures differently from; undefined when it measures as expected, even if the lock would
+ * describe it in other words.
+ * @throws IgvmError as {@link updateLock}, but FILE_UNWRITABLE
+ */
+export async function changedLock(image: string, path: string, display: string): Promise<string | undefined> {
+  const { previous, lock, text } = await lockFor(image, path, display);
+  return previous !== undefined && compareLocks(previous, lock).length === 0 ? undefined : text;
+}
+
+/**
  * Writes the lock of an image. A lock that says the same already is left alone, however it is laid out.
- * @throws IgvmError as {@link lockFor}, FILE_UNWRITABLE
+ * @param image path
+ * @param path of the lock
+ * @param display the image's name in messages
+ * @throws IgvmError SIBLINGS_STALE; MEASUREMENT_UNAVAILABLE for an image without launch measurement; FILE_UNWRITABLE; and as
+ *   withImage does
  */
 export async function updateLock(image: string, path: string, display: string): Promise<LockUpdate> {
-  const update = await lockFor(image, display, previousLock(path), schemaBeside(path));
-  if (!update.isChanged) return update;
+  const { lock, text, isChanged } = await lockFor(image, path, display);
+  if (!isChanged) return { lock, text, isChanged };
   const outputs = createOutputSet();
   try {
-    await outputs.add(path).writeAll(Buffer.from(update.text));
+    await outputs.add(path).writeAll(Buffer.from(text));
     await outputs.commit();
   } finally {
     await outputs.abort();
   }
-  return update;
+  return { lock, text, isChanged };
 }

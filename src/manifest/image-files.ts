@@ -42,3 +42,6 @@ export function imageFileNames(name: string, manifest: { guest_configs?: unknown
   );
   return [`${name}.igvm`, `${name}.igvm.map`, ...siblings];
 }
+
+/** Path of the measurement lock that belongs to a manifest: `NAME.igvm.lock.json` beside `NAME.igvm.json`. */
+export const lockPath = (manifestPath: string): string => manifestPath.replace(/(?:\.json)?$/, '.lock.json');

@@ -2,8 +2,11 @@ import type { TargetConfiguration } from '@nx/devkit';
 import { bootTarget } from './boot-target';
 import { buildTarget } from './build-target';
 import { type InferredImage, targetName } from './inferred-image';
+import { inspectTarget } from './inspect-target';
+import { measureTarget, verifyTarget } from './lock-targets';
 import { mergeTarget } from './merge-target';
 import { type PluginOptions, TARGET_KINDS, type TargetKind } from './plugin-options';
+import { signTarget } from './sign-target';
 
 /** A kind of target of images. */
 interface TargetRow {
@@ -15,6 +18,10 @@ interface TargetRow {
 
 const ROWS: Partial<Record<TargetKind, TargetRow>> = {
   build: { create: buildTarget, together: 'Builds all IGVM images of the project' },
+  inspect: { create: inspectTarget, together: 'Shows what is in all IGVM images of the project' },
+  measure: { create: measureTarget, together: 'Computes the launch digests of all IGVM images of the project' },
+  verify: { create: verifyTarget, together: 'Checks all IGVM images of the project against their measurement locks' },
+  sign: { create: signTarget },
   boot: { create: bootTarget },
 };
 

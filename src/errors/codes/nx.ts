@@ -10,9 +10,19 @@ export const NX_CODES = {
     cause: 'The manifest uses a file that is no declared output of the target it names, so Nx would not see it change.',
     cure: 'Correct the path, which is relative to the workspace, or add the file to the "outputs" of that target.',
   },
+  BUILD_FIRST: {
+    cause:
+      'A measurement lock should follow its image, but the image is not built, or not from the files as they are now.',
+    cure: 'Build the images that the message names, then run "nx sync" again.',
+  },
   SIGN_OPTION: {
     cause: 'An image should be signed, and the options do not say with what, or contradict each other.',
     cure: 'Give a signed ID block (idBlock, idSignature, idPublicKey), temporaryKey for development, or a CoRIM signature with its platform.',
+  },
+  NX_OPTION_UNTRACKED: {
+    cause:
+      'A cacheable target was run with a file that only the command line names, so Nx would not see the file change.',
+    cure: 'Put the option into the target, or into one of its configurations, in project.json or package.json.',
   },
   NX_VERSION_UNSUPPORTED: {
     cause: 'The workspace has an Nx that cannot track every file an image is made of.',

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { type ExecutorContext, logger } from '@nx/devkit';
 import { IgvmError } from '../../errors/igvm-error';
+import { shownPath } from '../../files/shown-path';
 import type { InspectExecutorSchema } from './schema';
 
 /** Shows what is in an image. What the user can put right is logged and fails the task; anything else is a bug and throws. */
@@ -8,7 +9,8 @@ export default async function inspectExecutor(
   { image, format = 'text', outputPath }: InspectExecutorSchema,
   { root }: Pick<ExecutorContext, 'root'>,
 ): Promise<{ success: boolean }> {
-  const { inspectImage, pagePath } = require('../../api') as typeof import('../../api');
+  const { inspectImage, pagePath } =
+    require('../../inspect/inspect-file') as typeof import('../../inspect/inspect-file');
   const output = outputPath ?? (format === 'html' ? pagePath(image) : undefined);
   try {
     await inspectImage({
@@ -22,7 +24,7 @@ export default async function inspectExecutor(
     return { success: true };
   } catch (error) {
     if (!(error instanceof IgvmError)) throw error;
-    logger.error(error.format());
+    logger.error(error.format((file) => shownPath(root, file)));
     return { success: false };
   }
 }

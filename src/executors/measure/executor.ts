@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { type ExecutorContext, logger } from '@nx/devkit';
 import { IgvmError } from '../../errors/igvm-error';
+import { shownPath } from '../../files/shown-path';
 import type { MeasureExecutorSchema } from './schema';
 
 /**
@@ -17,7 +18,7 @@ export default async function measureExecutor(
     return { success: true };
   } catch (error) {
     if (!(error instanceof IgvmError)) throw error;
-    logger.error(error.format());
+    logger.error(error.format((file) => shownPath(root, file)));
     return { success: false };
   }
 }
@@ -26,7 +27,9 @@ async function printDigests(
   { image, platform, vmm = 'hyperv', json = false }: MeasureExecutorSchema,
   root: string,
 ): Promise<void> {
-  const { measureFile, measurementJson, measurementText } = require('../../api') as typeof import('../../api');
+  const { measureFile } = require('../../measurement/measure-file') as typeof import('../../measurement/measure-file');
+  const { measurementJson, measurementText } =
+    require('../../measurement/measurement-report') as typeof import('../../measurement/measurement-report');
   const platforms = platform === undefined ? undefined : [platform];
   const measurements = await measureFile(resolve(root, image), { platforms, vmm });
   for (const warning of measurements.flatMap(({ warnings }) => warnings)) logger.warn(warning);
@@ -36,7 +39,7 @@ async function printDigests(
 }
 
 async function writeLock({ image, lock }: MeasureExecutorSchema, root: string): Promise<void> {
-  const { updateLock } = require('../../api') as typeof import('../../api');
+  const { updateLock } = require('../../lock/update-lock') as typeof import('../../lock/update-lock');
   if (lock === undefined) throw new IgvmError('LOCK_MISSING', 'the option "lock" does not say which file to write');
   const { isChanged } = await updateLock(resolve(root, image), resolve(root, lock), image);
   logger.info(isChanged ? `${lock}: written` : `${lock}: up to date`);

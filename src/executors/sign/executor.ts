@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { type ExecutorContext, logger } from '@nx/devkit';
 import { IgvmError } from '../../errors/igvm-error';
+import { shownPath } from '../../files/shown-path';
 import type { SignExecutorSchema } from './schema';
 import { corimSource, idBlockSource } from './sources';
 
@@ -9,7 +10,8 @@ export default async function signExecutor(
   options: SignExecutorSchema,
   { root }: Pick<ExecutorContext, 'root'>,
 ): Promise<{ success: boolean }> {
-  const { signedPath, signImage } = require('../../api') as typeof import('../../api');
+  const { signedPath, signImage } =
+    require('../../endorsement/sign-image') as typeof import('../../endorsement/sign-image');
   const at = (path: string): string => resolve(root, path);
   const outputPath = options.outputPath ?? signedPath(options.image);
   const [image, output] = [at(options.image), at(outputPath)];
@@ -30,7 +32,7 @@ export default async function signExecutor(
     return { success: true };
   } catch (error) {
     if (!(error instanceof IgvmError)) throw error;
-    logger.error(error.format());
+    logger.error(error.format((file) => shownPath(root, file)));
     return { success: false };
   }
 }

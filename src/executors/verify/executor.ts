@@ -1,6 +1,7 @@
-import { relative, resolve, sep } from 'node:path';
+import { resolve } from 'node:path';
 import { type ExecutorContext, logger } from '@nx/devkit';
 import { IgvmError } from '../../errors/igvm-error';
+import { shownPath } from '../../files/shown-path';
 import type { VerifyExecutorSchema } from './schema';
 
 /** Checks an image against its lock. What the user can put right is logged and fails the task; anything else is a bug and throws. */
@@ -8,8 +9,8 @@ export default async function verifyExecutor(
   { image, lock }: VerifyExecutorSchema,
   { root }: Pick<ExecutorContext, 'root'>,
 ): Promise<{ success: boolean }> {
-  const { verifyImage, verifyText } = require('../../api') as typeof import('../../api');
-  const display = (path: string): string => relative(root, path).split(sep).join('/');
+  const { verifyImage, verifyText } = require('../../lock/verify-image') as typeof import('../../lock/verify-image');
+  const display = (path: string): string => shownPath(root, resolve(root, path));
   try {
     const report = await verifyImage({ image: resolve(root, image), lock: resolve(root, lock), display });
     const text = verifyText(report);
@@ -21,7 +22,7 @@ export default async function verifyExecutor(
     throw new IgvmError('LOCK_MISMATCH', `the image measures differently than ${lock} says`, { file: image });
   } catch (error) {
     if (!(error instanceof IgvmError)) throw error;
-    logger.error(error.format());
+    logger.error(error.format((file) => shownPath(root, file)));
     return { success: false };
   }
 }

@@ -1,0 +1,2 @@
+/** `nx-igvm:sync-lock` has no options: sync generators get none. */
+export type SyncLockGeneratorSchema = Record<string, never>;
