@@ -4,6 +4,9 @@ import { readFileSync } from 'node:fs';
 
 const TICKS_PER_SECOND = 100; // USER_HZ, the same on every Linux architecture
 
+/** Reading the counters takes processor time from what is measured. */
+const POLL_MS = 10;
+
 /** CPU seconds and peak bytes so far of a live process and of what it has waited for; undefined when it is gone. */
 function look(pid) {
   try {
@@ -18,8 +21,9 @@ function look(pid) {
 
 /**
  * Runs `command` and resolves to `{ wall, cpu, peak }` in seconds, seconds and bytes.
- * Node's own programs report exact figures at their exit (bench/report-usage.cjs); of others the kernel's counters are
- * read every 2 ms, so CPU of a very short run can read low by that much.
+ * Node's own programs report exact figures at their exit (bench/report-usage.cjs), with anything else that they put into
+ * `process.benchFigures`; of others the kernel's counters are read every 10 ms, so CPU of a very short run can read low by
+ * that much.
  */
 export function measure(command, args, { cwd, env = process.env } = {}) {
   return new Promise((resolve, reject) => {
@@ -31,7 +35,7 @@ export function measure(command, args, { cwd, env = process.env } = {}) {
     const timer = setInterval(() => {
       const now = look(child.pid);
       if (now) seen = { cpu: Math.max(seen.cpu, now.cpu), peak: Math.max(seen.peak, now.peak) };
-    }, 2);
+    }, POLL_MS);
     child.on('message', (usage) => {
       // Other programs have messages of their own for whoever started them.
       if (typeof usage?.cpu === 'number') exact = usage;
