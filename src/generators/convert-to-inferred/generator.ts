@@ -1,0 +1,109 @@
+import {
+  formatFiles,
+  getProjects,
+  joinPathFragments,
+  logger,
+  readJson,
+  readNxJson,
+  type TargetConfiguration,
+  type Tree,
+  writeJson,
+} from '@nx/devkit';
+import { IgvmError } from '../../errors/igvm-error';
+import { createNodes } from '../../plugin/create-nodes';
+import type { PluginOptions } from '../../plugin/plugin-options';
+import { initGenerator } from '../init/generator';
+import { PLUGIN_NAME } from '../workspace/plugin-registration';
+import { reportingUserErrors } from '../workspace/user-errors';
+import type { ConvertToInferredGeneratorSchema } from './schema';
+import { SUBJECT, subtractTarget } from './subtract-target';
+
+/** Takes explicit targets out of project files where the plugin infers the same. */
+export function convertToInferredGenerator(tree: Tree, options: ConvertToInferredGeneratorSchema): Promise<void> {
+  return reportingUserErrors(async () => {
+    await initGenerator(tree, { skipFormat: true, skipPackageJson: true });
+    const projects = [...getProjects(tree)].filter(
+      ([name]) => options.project === undefined || name === options.project,
+    );
+    if (options.project !== undefined && projects.length === 0) {
+      throw new IgvmError('GENERATOR_OPTION', `there is no project ${options.project}`);
+    }
+    for (const [name, { root }] of projects) await convertProject(tree, name, root);
+    if (!options.skipFormat) {
+      await formatFiles(tree);
+    }
+  });
+}
+
+type Targets = Record<string, TargetConfiguration>;
+
+/** Where a project's explicit targets are written. */
+const FILES: { file: string; targetsOf: (json: ProjectFile) => Targets | undefined }[] = [
+  { file: 'project.json', targetsOf: (json) => json.targets },
+  { file: 'package.json', targetsOf: (json) => json.nx?.targets },
+];
+
+interface ProjectFile {
+  targets?: Targets;
+  nx?: { targets?: Targets };
+}
+
+async function convertProject(tree: Tree, name: string, root: string): Promise<void> {
+  const inferred = await inferTargets(tree, root);
+  for (const { file, targetsOf } of FILES) {
+    const path = joinPathFragments(root, file);
+    if (!tree.exists(path)) continue;
+    const json = readJson<ProjectFile>(tree, path);
+    // Edited in place: what else is in the file is none of ours.
+    const targets = targetsOf(json);
+    if (targets !== undefined && convertTargets(name, root, targets, inferred)) writeJson(tree, path, json);
+  }
+}
+
+/** Whether anything changed. */
+function convertTargets(name: string, root: string, targets: Targets, inferred: Targets): boolean {
+  let changed = false;
+  for (const [target, explicit] of Object.entries(targets)) {
+    if (explicit.executor === undefined || !(explicit.executor in SUBJECT)) continue;
+    const twin = inferred[target];
+    const rest = twin === undefined ? undefined : subtractTarget(explicit, twin, root);
+    if (rest === undefined) {
+      logger.warn(`${name}:${target} stays as it is: ${reason(explicit, twin, inferred)}`);
+      continue;
+    }
+    changed = true;
+    const own = Object.keys(rest);
+    if (own.length === 0) delete targets[target];
+    else targets[target] = rest;
+    logger.info(`${name}:${target} is inferred now${own.length === 0 ? '' : `, with ${own.join(', ')} of its own`}`);
+  }
+  return changed;
+}
+
+function reason(explicit: TargetConfiguration, twin: TargetConfiguration | undefined, inferred: Targets): string {
+  if (twin !== undefined) return 'the inferred target of this name is about another file';
+  const [other] = Object.entries(inferred).find(([, { executor }]) => executor === explicit.executor) ?? [];
+  return other === undefined
+    ? "its file is not in the project's folder, or not called igvm.json, NAME.igvm.json or initrd.json"
+    : `it is inferred as "${other}"; rename it, or give the plugin this name in nx.json`;
+}
+
+/** What the plugin infers from the files in a project's folder, with the options that it has in nx.json. */
+async function inferTargets(tree: Tree, root: string): Promise<Targets> {
+  const nxJson = readNxJson(tree) ?? {};
+  const entry = nxJson.plugins?.find((plugin) => typeof plugin !== 'string' && plugin.plugin === PLUGIN_NAME);
+  const options = typeof entry === 'object' ? (entry.options as PluginOptions | undefined) : undefined;
+  const files = tree
+    .children(root)
+    .filter((file) => /^(?:(?:.*\.)?igvm|initrd)\.json$/.test(file))
+    .map((file) => joinPathFragments(root, file));
+  if (files.length === 0) return {};
+  const [, infer] = createNodes;
+  const results = await infer(files, options, { workspaceRoot: tree.root, nxJsonConfiguration: nxJson });
+  const targets = results.flatMap(([, result]) =>
+    Object.values(result.projects ?? {}).map((project) => project.targets),
+  );
+  return Object.assign({}, ...targets) as Targets;
+}
+
+export default convertToInferredGenerator;

@@ -1,0 +1,57 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const ROOT = join(__dirname, '..');
+const read = (file: string): Json => JSON.parse(readFileSync(join(ROOT, file), 'utf8')) as Json;
+type Json = { [key: string]: Json } | string;
+
+/** All strings below a value that are paths in this package. */
+function pathsIn(value: Json): string[] {
+  if (typeof value === 'string') return value.startsWith('./') ? [value] : [];
+  return Object.values(value ?? {}).flatMap(pathsIn);
+}
+
+/** What a path into dist is built from. */
+function sources(path: string): string[] {
+  if (!path.startsWith('./dist/')) return [path];
+  const source = path.replace('./dist/', './src/');
+  return [source, source.replace(/(?:\.d\.ts|\.js)?$/, '.ts')];
+}
+
+describe.each(['executors.json', 'generators.json', 'migrations.json', 'package.json'])('%s', (file) => {
+  it('names only files that are there', () => {
+    const missing = pathsIn(read(file))
+      .filter((path) => !path.includes('*'))
+      .filter((path) => !sources(path).some((source) => existsSync(join(ROOT, source))));
+    expect(missing).toEqual([]);
+  });
+});
+
+describe.each(['executors.json', 'generators.json'])('schemas of %s', (file) => {
+  const entries = Object.values(read(file)).flatMap((group) =>
+    typeof group === 'string' ? [] : Object.entries(group),
+  );
+
+  it.each(entries)('%s describes itself, every option and an example', (_, entry) => {
+    const path = (entry as { schema: string }).schema.replace('./dist/', './src/');
+    const schema = read(path) as { description?: string; examples?: Json; properties: Record<string, Json> };
+    expect(schema.description).toMatch(/\w/);
+    expect(Object.keys(schema.examples ?? {}).length).toBeGreaterThan(0);
+    const undescribed = Object.entries(schema.properties).filter(
+      ([, option]) => typeof option === 'string' || !option['description'],
+    );
+    expect(undescribed.map(([name]) => name)).toEqual([]);
+  });
+
+  it('have a default for every prompt, for machines that can not answer', () => {
+    for (const [name, entry] of entries) {
+      const schema = read((entry as { schema: string }).schema.replace('./dist/', './src/')) as {
+        properties: Record<string, { 'x-prompt'?: Json; default?: Json }>;
+      };
+      const without = Object.entries(schema.properties).filter(
+        ([, option]) => option['x-prompt'] !== undefined && option.default === undefined,
+      );
+      expect([name, without.map(([option]) => option)]).toEqual([name, []]);
+    }
+  });
+});
