@@ -48,6 +48,7 @@ export async function buildManifest(build: ManifestBuild): Promise<BuildReport> 
   const resources = resolveResources(loaded, {
     workspaceRoot: build.workspaceRoot,
     resourcesFile: build.resources,
+    display: build.display,
     resourcesDisplay: build.resources === undefined ? undefined : display(build.resources),
     strict: build.strict,
     warn,

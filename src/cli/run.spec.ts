@@ -64,6 +64,21 @@ describe('the command line', () => {
     );
   });
 
+  it('names files from the current folder', async () => {
+    const inside = await runWith(
+      failing(new IgvmError('IGVM_MALFORMED', 'is odd', { file: '/work/a/b.igvm' })),
+      ['go'],
+      '/work',
+    );
+    expect(inside.stderr).toMatch(/^error: a\/b\.igvm: is odd/);
+    const outside = await runWith(
+      failing(new IgvmError('IGVM_MALFORMED', 'is odd', { file: '/other/b.igvm' })),
+      ['go'],
+      '/work',
+    );
+    expect(outside.stderr).toMatch(/^error: \/other\/b\.igvm: is odd/);
+  });
+
   it('shows the stack trace of a bug only with --verbose, before or behind the command', async () => {
     const program = failing(new Error('oops'));
     expect((await runWith(program, ['go'])).stderr).toMatch(/^internal error: oops\n {2}This should not happen/);

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { IgvmError } from '../errors/igvm-error';
+import { shownPath } from '../files/shown-path';
 import type { CliEnvironment } from './cli';
 import { ExitCode } from './exit-code';
 
@@ -47,13 +48,13 @@ export async function run(
   } catch (error) {
     if (error instanceof ExitCode) return error.code;
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_EXIT_CODE;
-    environment.stderr(`${describe(error, program.opts<{ verbose?: boolean }>().verbose === true)}\n`);
+    environment.stderr(`${describe(error, environment.cwd, program.opts<{ verbose?: boolean }>().verbose === true)}\n`);
     return error instanceof IgvmError && error.code === 'USAGE' ? USAGE_EXIT_CODE : 1;
   }
 }
 
-function describe(error: unknown, verbose: boolean): string {
-  if (error instanceof IgvmError) return `error: ${error.format()}`;
+function describe(error: unknown, cwd: string, verbose: boolean): string {
+  if (error instanceof IgvmError) return `error: ${error.format((file) => shownPath(cwd, file))}`;
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   if (verbose) return `internal error: ${stack}`;
   const message = error instanceof Error ? error.message : String(error);

@@ -45,14 +45,18 @@ export class IgvmError extends Error {
     return new IgvmError(this.code, this.message, { ...where, ...this.where }, { cause: this.cause, also: this.also });
   }
 
-  /** `file:line:column: message (place) [CODE]` for this and each of `also`, every cure once below its first code. */
-  format(): string {
+  /**
+   * `file:line:column: message (place) [CODE]` for this and each of `also`, every cure once below its first code.
+   * @param show how a file is named; by default as the error has it
+   */
+  format(show: (file: string) => string = (file) => file): string {
     // The tables are read only where something fails.
     const { ERROR_CODES } = require('./codes') as typeof import('./codes');
     const lines: string[] = [];
     const cures = new Set<ErrorCode>();
     for (const { code, message, where } of [this, ...this.also]) {
-      lines.push(`${formatPlaced(message, where)} [${code}]`);
+      const shown = where.file === undefined ? where : { ...where, file: show(where.file) };
+      lines.push(`${formatPlaced(message, shown)} [${code}]`);
       if (!cures.has(code)) lines.push(`  ${ERROR_CODES[code].cure}`);
       cures.add(code);
     }

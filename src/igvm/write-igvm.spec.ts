@@ -44,6 +44,19 @@ describe('writeIgvm', () => {
     expect(bytes.subarray(report.headerBytes)).toEqual(stored);
   });
 
+  it('counts pages as stored, and nothing else that has the size of one', async () => {
+    const area = {
+      type: 'parameterArea' as const,
+      size: PAGE_SIZE,
+      index: 0,
+      initialData: bytesSource(patternPage(1)),
+    };
+    const { report } = await written(
+      fileOf([area, runOf(0x1000, concat(patternPage(2), patternPage(3), patternPage(1)))]),
+    );
+    expect(report).toMatchObject({ pages: 3, uniquePages: 2, dedupedBytes: PAGE_SIZE });
+  });
+
   it('leaves a hole for a late document and fills it when all pages have been seen', async () => {
     const events: string[] = [];
     const late = {

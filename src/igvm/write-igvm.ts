@@ -31,7 +31,7 @@ export interface WriteReport {
   pages: number;
   /** Of these, pages without file data. */
   emptyPages: number;
-  /** Distinct pages that the file holds for the others. */
+  /** Pages that are stored; each of the others with file data equals one of them, or a context or a parameter area. */
   uniquePages: number;
   /** File data that was not stored, as an equal page, context or parameter area already was. */
   dedupedBytes: number;
@@ -110,7 +110,10 @@ class IgvmWriter implements DirectiveObserver {
     }
     const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
     for (let page = 0; page < pageCount; page++) {
-      this.pageHeader(run, gpa + page * PAGE_SIZE, this.placePage(bytes, words, page * PAGE_SIZE));
+      const { end } = this.data;
+      const offset = this.placePage(bytes, words, page * PAGE_SIZE);
+      if (offset === end) this.report.uniquePages++;
+      this.pageHeader(run, gpa + page * PAGE_SIZE, offset);
     }
     return this.data.settle();
   }
@@ -172,7 +175,6 @@ class IgvmWriter implements DirectiveObserver {
       this.report.dedupedBytes += PAGE_SIZE;
       return offset;
     }
-    this.report.uniquePages++;
     return this.data.append(bytes, at, PAGE_SIZE);
   }
 

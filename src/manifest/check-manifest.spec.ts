@@ -22,6 +22,11 @@ describe('values that do not go together', () => {
     ['two SNP guests', manifest([guest('none', snp()), guest('none', snp())]), 'guest_configs[1].isolation_type'],
     ['a native kernel beside another guest', manifest([guest(linux()), guest('none', tdx)]), at('image.linux')],
     ['linux under SNP', manifest([guest(linux(), snp())]), at('image.linux')],
+    [
+      'linux under SNP, whatever else SNP would need',
+      manifest([guest(linux(), snp({ shared_gpa_boundary_bits: null, injection_type: 'normal' }))]),
+      at('image.linux'),
+    ],
     ['linux under TDX', manifest([guest(linux(), tdx)]), at('image.linux')],
     [
       'SNP without a boundary',

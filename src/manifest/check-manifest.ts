@@ -30,7 +30,8 @@ const tagOf = (variant: string | object): string =>
 function checkSnp(guest: GuestConfig): Finding[] {
   if (typeof guest.isolation_type === 'string' || !('snp' in guest.isolation_type)) return [];
   const image = tagOf(guest.image);
-  if (image === 'snp_linux_direct') return [];
+  // The one has rules of its own, the other does not run under SNP at all.
+  if (image === 'snp_linux_direct' || (image === 'linux' && guest.max_vtl === 0)) return [];
   const { shared_gpa_boundary_bits: bits, injection_type: injection } = guest.isolation_type.snp;
   const at = (key: string): JsonPath => ['isolation_type', 'snp', key];
   const findings: Finding[] = [];

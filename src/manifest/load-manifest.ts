@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
+import { unreadable } from '../files/file-failure';
 import { checkManifest } from './check-manifest';
 import { type JsonDocument, parseJson } from './json-document';
 import { type JsonPath, parsePath } from './json-path';
@@ -33,8 +34,7 @@ export function readJsonFile(path: string, display: string): Uint8Array {
   try {
     return readFileSync(path);
   } catch (cause) {
-    const reason = (cause as NodeJS.ErrnoException).code ?? String(cause);
-    throw new IgvmError('FILE_UNREADABLE', `the file cannot be read: ${reason}`, { file: display }, { cause });
+    throw unreadable(display, cause);
   }
 }
 

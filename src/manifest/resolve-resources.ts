@@ -1,6 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
-import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
+import { shownPath } from '../files/shown-path';
 import { matchGlob } from './glob';
 import type { LoadedManifest } from './load-manifest';
 import { RESOURCE_NAMES, type ResourceName } from './model';
@@ -14,7 +15,7 @@ import type { ManifestWarning } from './validate';
 export interface ResolvedResource {
   /** Absolute path of a file that exists. */
   readonly path: string;
-  /** How messages name it: relative to the workspace when it lies inside, with `/`. */
+  /** How messages name it. */
   readonly display: string;
   /** Where the manifest or the resources file names it. */
   readonly where: ErrorWhere;
@@ -27,6 +28,8 @@ export interface ResolveOptions {
   resourcesFile?: string;
   /** Its name in messages. */
   resourcesDisplay?: string;
+  /** How messages name a file, by its absolute path. By default from the workspace on when it lies inside. */
+  display?: (path: string) => string;
   strict?: boolean;
   /** Takes the warnings of the separate resources file. */
   warn?: (warning: ManifestWarning) => void;
@@ -42,13 +45,7 @@ function findWorkspaceRoot(folder: string): string | undefined {
 interface Folders {
   manifest: string;
   workspace: string | undefined;
-}
-
-const slashes = (path: string) => (sep === '/' ? path : path.replaceAll(sep, '/'));
-
-function displayOf(path: string, { workspace }: Folders): string {
-  const inside = workspace === undefined ? '..' : relative(workspace, path);
-  return inside.startsWith('..') || isAbsolute(inside) ? path : slashes(inside);
+  display: (path: string) => string;
 }
 
 function needWorkspace({ workspace }: Folders, where: ErrorWhere): string {
@@ -93,7 +90,7 @@ function resolveOne(resource: unknown, folders: Folders, where: ErrorWhere): Res
     const base = baseFolder(reference, folders, where);
     path = reference.glob ? expandGlob(reference, base, where) : resolve(base, reference.path);
   }
-  const display = displayOf(path, folders);
+  const display = folders.display(path);
   checkFile(path, display, where);
   if (reference.sha256 !== undefined) verifyDigest(path, display, reference.sha256, where);
   return { path, display, where };
@@ -143,9 +140,11 @@ export function resolveResources(
   options: ResolveOptions = {},
 ): Map<ResourceName, ResolvedResource> {
   const manifestFolder = dirname(loaded.path);
+  const workspace = options.workspaceRoot ?? findWorkspaceRoot(manifestFolder);
   const folders: Folders = {
     manifest: manifestFolder,
-    workspace: options.workspaceRoot ?? findWorkspaceRoot(manifestFolder),
+    workspace,
+    display: options.display ?? ((path) => (workspace === undefined ? path : shownPath(workspace, path))),
   };
   const table = resourceTable(loaded, options);
   const uses = usedResources(loaded.manifest);
@@ -172,7 +171,7 @@ export function resolveResources(
 }
 
 function literalFile(path: string, folders: Folders, where: ErrorWhere): ResolvedResource {
-  const display = displayOf(path, folders);
+  const display = folders.display(path);
   checkFile(path, display, where);
   return { path, display, where };
 }

@@ -1,6 +1,7 @@
-import { isAbsolute, relative, resolve, sep } from 'node:path';
+import { resolve, sep } from 'node:path';
 import type { Command } from 'commander';
 import { buildWithProgress } from '../build-with-progress';
+import { shownPath } from '../../files/shown-path';
 import type { CliEnvironment } from '../cli';
 
 interface BuildOptions {
@@ -31,7 +32,7 @@ export function registerBuild(program: Command, environment: CliEnvironment): vo
       const { imageNameInWorkspace } =
         require('../../manifest/image-files') as typeof import('../../manifest/image-files');
       const { reportText } = require('../../build/build-report') as typeof import('../../build/build-report');
-      const display = (path: string): string => (isAbsolute(path) ? shorter(relative(cwd, path), path) : path);
+      const display = (path: string): string => shownPath(cwd, path);
       const report = await buildWithProgress(environment, {
         ...options,
         manifest: resolve(cwd, manifest),
@@ -46,6 +47,3 @@ export function registerBuild(program: Command, environment: CliEnvironment): vo
 }
 
 const slashes = (path: string): string => path.split(sep).join('/');
-
-/** Paths below the current folder are named from there; others as they are. */
-const shorter = (fromHere: string, absolute: string): string => (fromHere.split(sep)[0] === '..' ? absolute : fromHere);

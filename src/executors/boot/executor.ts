@@ -1,6 +1,7 @@
 import { isAbsolute, resolve } from 'node:path';
 import { type ExecutorContext, logger } from '@nx/devkit';
 import { IgvmError } from '../../errors/igvm-error';
+import { shownPath } from '../../files/shown-path';
 import type { BootExecutorSchema } from './schema';
 import { vmmArguments } from './vmm-arguments';
 import { WholeLines } from './whole-lines';
@@ -46,7 +47,7 @@ export default async function bootExecutor(
     return { success: true };
   } catch (error) {
     if (!(error instanceof IgvmError)) throw error;
-    logger.error(error.format());
+    logger.error(error.format((file) => shownPath(root, file)));
     return { success: false };
   } finally {
     process.off('disconnect', onDisconnect);

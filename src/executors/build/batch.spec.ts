@@ -5,13 +5,13 @@ import type { ExecutorContext, Task, TaskGraph } from '@nx/devkit';
 import buildBatch from './batch';
 import { BatchSchedule } from './batch-schedule';
 import type { BuildExecutorSchema } from './schema';
-import { buildTask, type BatchContext, type TaskResult } from './task-result';
+import { buildTask, type BatchContext, type BatchTask, type TaskResult } from './task-result';
 
 // Node can't load a thread's TypeScript; the e2e tests have real threads.
 jest.mock('./thread-builder', () => ({
   ThreadBuilder: class {
     constructor(private readonly context: BatchContext) {}
-    build = (options: BuildExecutorSchema) => buildTask(options, this.context);
+    build = (task: BatchTask) => buildTask(task, this.context);
     async close() {}
   },
 }));

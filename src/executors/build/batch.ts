@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import type { ExecutorContext, TaskGraph } from '@nx/devkit';
 import { BatchSchedule } from './batch-schedule';
 import type { BuildExecutorSchema } from './schema';
-import { buildTask, SKIPPED, type TaskResult } from './task-result';
+import { type BatchTask, buildTask, SKIPPED, type TaskResult } from './task-result';
 import { ThreadBuilder } from './thread-builder';
 
 /** Milliseconds after which a batch that still has images to begin gets one more thread. Starting one costs about 150. */
@@ -11,7 +11,7 @@ const THREAD_AFTER = 300;
 /** More images at once would wait for the disk. */
 const MOST_AT_ONCE = 8;
 
-type Build = (options: BuildExecutorSchema) => Promise<TaskResult>;
+type Build = (task: BatchTask) => Promise<TaskResult>;
 
 interface TaskDone {
   task: string;
@@ -34,7 +34,7 @@ export default async function* buildBatch(
 
   const lane = async (build: Build): Promise<void> => {
     for (let task = await schedule.next(); task !== undefined; task = await schedule.next()) {
-      const result = await build(options[task]!);
+      const result = await build({ options: options[task]!, target: graph.tasks[task]!.target });
       results.add({ task, result });
       for (const skipped of schedule.finish(task, result.success)) results.add({ task: skipped, result: SKIPPED });
     }

@@ -1,8 +1,7 @@
 /** Runs in a worker thread: builds the images that it is sent, one after the other. */
 import { parentPort, workerData } from 'node:worker_threads';
-import type { BuildExecutorSchema } from './schema';
-import { type BatchContext, buildTask } from './task-result';
+import { type BatchContext, type BatchTask, buildTask } from './task-result';
 
-parentPort?.on('message', (options: BuildExecutorSchema) => {
-  void buildTask(options, workerData as BatchContext).then((result) => parentPort?.postMessage(result));
+parentPort?.on('message', (task: BatchTask) => {
+  void buildTask(task, workerData as BatchContext).then((result) => parentPort?.postMessage(result));
 });

@@ -1,4 +1,5 @@
 import { type ExecutorContext, logger } from '@nx/devkit';
+import { targetOf } from '../tracked-options';
 import { runBuild } from './run-build';
 import type { BuildExecutorSchema } from './schema';
 
@@ -7,7 +8,7 @@ export default async function buildExecutor(
   options: BuildExecutorSchema,
   context: ExecutorContext,
 ): Promise<{ success: boolean }> {
-  const success = await runBuild(options, context, {
+  const success = await runBuild(options, context, targetOf(context), {
     info: (text) => logger.info(text),
     warn: (text) => logger.warn(text),
     error: (text) => logger.error(text),

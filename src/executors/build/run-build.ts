@@ -1,6 +1,8 @@
-import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { ExecutorContext } from '@nx/devkit';
 import { formatPlaced, IgvmError } from '../../errors/igvm-error';
+import { shownPath } from '../../files/shown-path';
+import { checkTrackedOptions, type TaskTarget } from '../tracked-options';
 import type { BuildExecutorSchema } from './schema';
 
 /** Takes what a build says. */
@@ -20,6 +22,7 @@ export interface BuildLog {
 export async function runBuild(
   { outputPath, manifest, resources, loader, ...options }: BuildExecutorSchema,
   context: Pick<ExecutorContext, 'root' | 'projectGraph'>,
+  task: TaskTarget | undefined,
   log: BuildLog,
 ): Promise<boolean> {
   // Not the whole library (api.ts): every task of every build starts here.
@@ -27,9 +30,10 @@ export async function runBuild(
   const { reportText } = require('../../build/build-report') as typeof import('../../build/build-report');
   const { imageNameInWorkspace } = require('../../manifest/image-files') as typeof import('../../manifest/image-files');
   const { root } = context;
-  const display = (path: string): string => inWorkspace(root, resolve(root, path));
+  const display = (path: string): string => shownPath(root, resolve(root, path));
   const manifestPath = display(manifest);
   try {
+    checkTrackedOptions(context, task, { manifest, resources, loader }, ['manifest', 'resources', 'loader']);
     if (resources === undefined) {
       const { checkProjectResources } =
         require('./check-project-resources') as typeof import('./check-project-resources');
@@ -54,14 +58,7 @@ export async function runBuild(
     return true;
   } catch (error) {
     if (!(error instanceof IgvmError)) throw error;
-    log.error(error.format());
+    log.error(error.format(display));
     return false;
   }
-}
-
-/** A path as messages and outputs name it: from the workspace on, with `/`; absolute only outside of it. */
-function inWorkspace(root: string, path: string): string {
-  const inside = relative(root, path);
-  const steps = inside.split(sep);
-  return steps[0] === '..' || isAbsolute(inside) ? path : steps.join('/');
 }

@@ -1,4 +1,5 @@
 import type { ExecutorContext } from '@nx/devkit';
+import type { TaskTarget } from '../tracked-options';
 import { runBuild } from './run-build';
 import type { BuildExecutorSchema } from './schema';
 
@@ -19,15 +20,21 @@ export const SKIPPED: TaskResult = { success: false, status: 'skipped', terminal
 /** What builds need of the executor's context; it can be sent to a thread. */
 export type BatchContext = Pick<ExecutorContext, 'root' | 'projectGraph'>;
 
+/** One image of a batch; it can be sent to a thread. */
+export interface BatchTask {
+  options: BuildExecutorSchema;
+  target: TaskTarget;
+}
+
 /** Builds one image of a batch. Never rejects: even a bug must not take the other images along. */
-export async function buildTask(options: BuildExecutorSchema, context: BatchContext): Promise<TaskResult> {
+export async function buildTask({ options, target }: BatchTask, context: BatchContext): Promise<TaskResult> {
   const startTime = Date.now();
   const output: string[] = [];
   const line = (text: string): void => void output.push(text, '\n');
   const log = { info: line, warn: line, error: line, message: (text: string) => void output.push(text) };
   let success = false;
   try {
-    success = await runBuild(options, context, log);
+    success = await runBuild(options, context, target, log);
   } catch (bug) {
     line(bug instanceof Error ? (bug.stack ?? bug.message) : String(bug));
   }

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import type { BuildExecutorSchema } from './schema';
-import type { BatchContext, TaskResult } from './task-result';
+import type { BatchContext, BatchTask, TaskResult } from './task-result';
 
 /** Builds images on a thread of its own, one at a time. Close it. */
 export class ThreadBuilder {
@@ -18,10 +17,10 @@ export class ThreadBuilder {
   }
 
   /** Never rejects; a thread that has died fails the image that it was building. */
-  build(options: BuildExecutorSchema): Promise<TaskResult> {
+  build(task: BatchTask): Promise<TaskResult> {
     return new Promise((resolve) => {
       this.settle = resolve;
-      if (this.failure === undefined) this.worker.postMessage(options);
+      if (this.failure === undefined) this.worker.postMessage(task);
       else this.fail(this.failure);
     });
   }

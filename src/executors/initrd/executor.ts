@@ -1,6 +1,7 @@
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { type ExecutorContext, logger } from '@nx/devkit';
 import { formatPlaced, IgvmError } from '../../errors/igvm-error';
+import { shownPath } from '../../files/shown-path';
 import type { InitrdExecutorSchema } from './schema';
 
 /** Packs an initramfs. What the user can put right is logged and fails the task; anything else is a bug and throws. */
@@ -22,7 +23,7 @@ export default async function initrdExecutor(
     return { success: true };
   } catch (error) {
     if (!(error instanceof IgvmError)) throw error;
-    logger.error(error.format());
+    logger.error(error.format((file) => shownPath(root, file)));
     return { success: false };
   }
 }

@@ -1,0 +1,52 @@
+import type { ProjectGraph, TargetConfiguration } from '@nx/devkit';
+import { checkTrackedOptions } from './tracked-options';
+
+const NAMES = ['resources', 'loader'];
+
+function check(options: object, target: TargetConfiguration, configuration?: string): void {
+  const node = { type: 'app' as const, name: 'guest', data: { root: 'guest', targets: { build: target } } };
+  const projectGraph: ProjectGraph = { nodes: { guest: node }, dependencies: {} };
+  checkTrackedOptions(
+    { root: '/work', projectGraph },
+    { project: 'guest', target: 'build', configuration },
+    options,
+    NAMES,
+  );
+}
+
+describe('files that options name', () => {
+  const cached: TargetConfiguration = {
+    cache: true,
+    options: { resources: 'guest/resources.json' },
+    configurations: { release: { resources: 'release.json', loader: 'bin/igvmfilegen' } },
+  };
+
+  it('may be those of the target, however they are written', () => {
+    expect(() => check({}, cached)).not.toThrow();
+    expect(() => check({ resources: 'guest/resources.json' }, cached)).not.toThrow();
+    expect(() => check({ resources: '/work/guest/../guest/resources.json' }, cached)).not.toThrow();
+  });
+
+  it('may be those of the configuration that runs', () => {
+    const options = { resources: 'release.json', loader: 'bin/igvmfilegen' };
+    expect(() => check(options, cached, 'release')).not.toThrow();
+    expect(() => check(options, cached)).toThrow('--resources=release.json');
+  });
+
+  it('are refused when only the command line names them', () => {
+    expect(() => check({ resources: 'other.json' }, cached)).toThrow(
+      expect.objectContaining({ code: 'NX_OPTION_UNTRACKED' }),
+    );
+    expect(() => check({ loader: 'other' }, cached)).toThrow('--loader=other');
+  });
+
+  it('are free where nothing is cached', () => {
+    expect(() => check({ resources: 'other.json' }, { options: {} })).not.toThrow();
+    expect(() => check({ resources: 'other.json' }, { ...cached, cache: false })).not.toThrow();
+  });
+
+  it('are free outside of a task', () => {
+    const context = { root: '/work', projectGraph: { nodes: {}, dependencies: {} } };
+    expect(() => checkTrackedOptions(context, undefined, { resources: 'other.json' }, NAMES)).not.toThrow();
+  });
+});

@@ -1,0 +1,19 @@
+import { resolve } from 'node:path';
+import { shownPath } from './shown-path';
+
+describe('a path in a message', () => {
+  const folder = resolve('/work');
+
+  it('begins at the folder it lies in', () => {
+    expect(shownPath(folder, resolve('/work/images/igvm.json'))).toBe('images/igvm.json');
+    expect(shownPath(folder, 'images/igvm.json')).toBe('images/igvm.json');
+    expect(shownPath(folder, resolve('/work/..data/kernel'))).toBe('..data/kernel');
+  });
+
+  it('stays as it is outside', () => {
+    const outside = resolve('/boot/vmlinuz');
+    expect(shownPath(folder, outside)).toBe(outside);
+    expect(shownPath(folder, folder)).toBe(folder);
+    expect(shownPath(folder, '../kernel')).toBe('../kernel');
+  });
+});
