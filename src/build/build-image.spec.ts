@@ -3,20 +3,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { noise, PAGE } from '../../conformance/inputs/bytes';
 import { makeInputs } from '../../conformance/make-inputs';
-import { IgvmError } from '../errors/igvm-error';
 import { crc32 } from '../files/checksum';
 import { openFileSource } from '../files/file-source';
 import { readIgvm } from '../igvm/read-igvm';
-import type { GuestConfig, Manifest, ResourceName } from '../manifest/model';
+import type { GuestConfig, ResourceName } from '../manifest/model';
 import { buildImage, type BuildRequest } from './build-image';
+import { failureOf, guest, linux, openhcl, REQUEST_INPUTS, requestIn } from './build-request.fixture';
 
 const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-build-'));
 const inputs = join(folder, 'inputs');
-const KERNEL = 'vmlinux-x64.elf';
 
-beforeAll(() =>
-  makeInputs(inputs, [KERNEL, 'initrd-small.bin', 'openhcl_boot-x64.elf', 'elf-overlap.elf', 'tiny.bin']),
-);
+beforeAll(() => makeInputs(inputs, [...REQUEST_INPUTS, 'elf-overlap.elf', 'tiny.bin']));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 let out: string;
@@ -24,47 +21,8 @@ beforeEach(() => {
   out = mkdtempSync(join(folder, 'out-'));
 });
 
-const guest = (image: GuestConfig['image'], more: Partial<GuestConfig> = {}): GuestConfig => ({
-  guest_svn: 1,
-  max_vtl: 0,
-  isolation_type: 'none',
-  image,
-  ...more,
-});
-
-const linux = (more: object = {}): GuestConfig['image'] => ({
-  linux: { use_initrd: true, command_line: 'console=ttyS0', boot_data: 'vmm', ...more },
-});
-
-const openhcl = {
-  openhcl: {
-    command_line: '',
-    static_command_line: false,
-    memory_page_base: 32768n,
-    memory_page_count: 16384n,
-    uefi: false,
-  },
-} satisfies GuestConfig['image'];
-
-function request(guests: GuestConfig[], files: Partial<Record<ResourceName, string>> = {}): BuildRequest {
-  const manifest: Manifest = { guest_arch: 'x64', guest_configs: guests };
-  const all = {
-    linux_kernel: KERNEL,
-    linux_initrd: 'initrd-small.bin',
-    underhill_kernel: KERNEL,
-    underhill_initrd: 'initrd-small.bin',
-    openhcl_boot: 'openhcl_boot-x64.elf',
-    ...files,
-  };
-  return {
-    manifest,
-    positionOf: (jsonPath) => ({ file: 'igvm.json', line: 7, jsonPath }),
-    resources: new Map(
-      Object.entries(all).map(([name, file]) => [name as ResourceName, { path: join(inputs, file), display: file }]),
-    ),
-    output: join(out, 'image.igvm'),
-  };
-}
+const request = (guests: GuestConfig[], files: Partial<Record<ResourceName, string>> = {}): BuildRequest =>
+  requestIn(inputs, out, guests, files);
 
 const readBack = (path: string) => {
   const source = openFileSource(path);
@@ -74,16 +32,6 @@ const readBack = (path: string) => {
     source.close();
   }
 };
-
-async function failureOf(promise: Promise<unknown>): Promise<IgvmError> {
-  try {
-    await promise;
-  } catch (error) {
-    if (error instanceof IgvmError) return error;
-    throw error;
-  }
-  throw new Error('nothing was thrown');
-}
 
 describe('buildImage', () => {
   it('builds a Linux image without isolation as a native guest in format V2', async () => {

@@ -10,6 +10,7 @@ import { mapFileText } from '../loader/map-file';
 import type { Manifest, ResourceName } from '../manifest/model';
 import type { BuildReport } from './build-report';
 import { Endorsements } from './endorsements';
+import { formerSiblings } from './former-siblings';
 import { forGuest, pageCounter } from './guest-observer';
 import { loadGuest } from './load-guest';
 import { OpenResources, type ResourceFile } from './open-resources';
@@ -35,7 +36,7 @@ export interface BuildRequest {
 
 /**
  * Builds an image: lays out its guests, then reads, measures and writes them in one pass. All files appear at once, the
- * image last; a failed build leaves nothing behind.
+ * image last, and siblings that an earlier build made and this one doesn't go; a failed build leaves nothing behind.
  * @throws IgvmError from loaders, resources and outputs
  */
 export async function buildImage(request: BuildRequest): Promise<BuildReport> {
@@ -44,13 +45,22 @@ export async function buildImage(request: BuildRequest): Promise<BuildReport> {
   try {
     const guests = layOutGuests(request, resources);
     const report = await writeOutputs(request, guests, resources, outputs);
-    await outputs.commit({ last: request.output });
+    const made = report.files.map(({ path }) => path);
+    await outputs.commit({
+      last: request.output,
+      remove: formerSiblings(request.output, [...made, ...inputs(request)]),
+    });
     return report;
   } finally {
     await outputs.abort();
     resources.close();
   }
 }
+
+const inputs = ({ resources, otherInputs = [] }: BuildRequest): string[] => [
+  ...[...resources.values()].map(({ path }) => path),
+  ...otherInputs,
+];
 
 function layOutGuests({ manifest, positionOf }: BuildRequest, resources: OpenResources): BuiltGuest[] {
   return manifest.guest_configs.map((config, index) => {
@@ -73,7 +83,7 @@ async function writeOutputs(
   const endorsements = new Endorsements(request.manifest, merged);
   try {
     const paths = [request.output, mapPath(request.output), ...endorsements.paths(request.output)];
-    checkNotInputs(paths, [...[...request.resources.values()].map(({ path }) => path), ...(request.otherInputs ?? [])]);
+    checkNotInputs(paths, inputs(request));
     const written = await writeImage(request, guests, endorsements.addTo(merged), endorsements.observers(), outputs);
     resources.checkUnchanged();
 

@@ -10,6 +10,7 @@ import type { ByteSource } from '../memory/byte-source';
 import type { BuiltFile, BuiltMeasurement, OutputKind } from './build-report';
 import { guestSpec, isDebuggable } from './guest-spec';
 import { siblingPath } from './output-names';
+import { SIBLINGS } from './sibling-files';
 
 /** The guest of one platform, being measured. */
 interface EndorsedGuest {
@@ -27,13 +28,6 @@ const measure = () => require('../measurement/measure') as typeof import('../mea
 const corim = () => require('../endorsement/corim') as typeof import('../endorsement/corim');
 const identity = () => require('../endorsement/identity-document') as typeof import('../endorsement/identity-document');
 const idBlock = () => require('../endorsement/snp-id-block') as typeof import('../endorsement/snp-id-block');
-
-/** Files about one platform, in the reference's order. */
-const SIBLINGS: readonly { kind: OutputKind; extension: string; platforms: readonly MeasuredPlatform[] }[] = [
-  { kind: 'corim', extension: '.cbor', platforms: ['snp', 'tdx', 'vbs'] },
-  { kind: 'identity', extension: '.json', platforms: ['snp', 'tdx', 'vbs'] },
-  { kind: 'idBlock', extension: '.idblock', platforms: ['snp'] },
-];
 
 /** What a build says of its guests besides the image: launch digests and the documents that endorse them. */
 export class Endorsements {

@@ -8,6 +8,7 @@ import { openFileSource } from '../files/file-source';
 import type { ResourceName } from '../manifest/model';
 import type { ManifestOverrides } from '../manifest/overrides';
 import type { BuildReport, BuiltFile, OutputKind } from './build-report';
+import { formerSiblings } from './former-siblings';
 import type { ResourceFile } from './open-resources';
 import { checkNotInputs } from './output-names';
 
@@ -55,10 +56,11 @@ export async function buildWithExternalLoader(build: ExternalBuild): Promise<Bui
     );
     if (names[0] !== basename(build.output)) throw failed(build.loader, 'has ended without writing an image');
     const targets = names.map((name) => join(dirname(build.output), name));
-    checkNotInputs(targets, [...Object.values(paths), ...(build.otherInputs ?? [])]);
+    const inputs = [...Object.values(paths), ...(build.otherInputs ?? [])];
+    checkNotInputs(targets, inputs);
     const files: BuiltFile[] = [];
     for (const name of names) files.push(await adopt(join(folder, name), join(dirname(build.output), name), outputs));
-    await outputs.commit({ last: build.output });
+    await outputs.commit({ last: build.output, remove: formerSiblings(build.output, [...targets, ...inputs]) });
     return { files, measurements: [], notes: [] };
   } finally {
     await outputs.abort();

@@ -1,5 +1,6 @@
 import type { MeasuredPlatform } from '../measurement/measured-platform';
-import { type CborValue, cborMap, cborTag, encodeCbor } from './cbor';
+import { IgvmError } from '../errors/igvm-error';
+import { type CborValue, cborMap, cborTag, decodeCbor, encodeCbor, isCborTag } from './cbor';
 
 /** Profile of the documents (the igvm crate, corim/launch_measurement/profile.rs). */
 const PROFILE_URI = 'tag:microsoft.com,2026:launch-measurement/v1';
@@ -21,6 +22,9 @@ interface PlatformProfile {
   /** UUIDv5 of "vendor/model" in the profile's namespace, 85f3f1c2-22a8-441e-a1b9-bccfb63ed5f7. */
   tagId: string;
 }
+
+/** Name of the documents for a platform. */
+const documentId = ({ vendor, model }: PlatformProfile): string => `${vendor}/${model}/launch-measurement`;
 
 const PROFILES: Record<MeasuredPlatform, PlatformProfile> = {
   snp: {
@@ -72,7 +76,7 @@ export function corimDocument(platform: MeasuredPlatform, digest: Uint8Array, gu
     ],
   );
   const corim = cborMap(
-    [0, `${vendor}/${model}/launch-measurement`],
+    [0, documentId(PROFILES[platform])],
     [1, [cborTag(TAG.comid, encodeCbor(comid))]],
     [3, PROFILE_URI],
   );
@@ -82,3 +86,16 @@ export function corimDocument(platform: MeasuredPlatform, digest: Uint8Array, gu
 /** Bytes of a document, known before the digest is. */
 export const corimDocumentSize = (platform: MeasuredPlatform, guestSvn: number): number =>
   corimDocument(platform, new Uint8Array(PROFILES[platform].digestSize), guestSvn).length;
+
+/** Whether a file is a CoRIM of the kind that {@link corimDocument} makes for the platform, without a signature. */
+export function isCorimDocument(bytes: Uint8Array, platform: MeasuredPlatform): boolean {
+  try {
+    const document = decodeCbor(bytes, 'the CoRIM');
+    if (!isCborTag(document) || document.tag !== TAG.corim || !(document.value instanceof Map)) return false;
+    const fields = document.value;
+    return fields.get(0) === documentId(PROFILES[platform]) && fields.get(3) === PROFILE_URI;
+  } catch (error) {
+    if (error instanceof IgvmError) return false;
+    throw error;
+  }
+}

@@ -50,3 +50,17 @@ export function digestOfIdentity(document: Uint8Array, platform: MeasuredPlatfor
     return undefined;
   }
 }
+
+/** Whether a file is an identity document for the platform, byte for byte as {@link identityDocument} writes it. */
+export function isIdentityDocument(bytes: Uint8Array, platform: MeasuredPlatform): boolean {
+  const digest = digestOfIdentity(bytes, platform);
+  if (digest === undefined || !/^(?:[0-9A-F]{2}){32,48}$/.test(digest)) return false;
+  const { series } = JSON.parse(Buffer.from(bytes).toString('utf8')) as {
+    series: { endorsement?: Record<string, unknown> & { build_info?: { debug_build?: unknown } } }[];
+  };
+  const guestSvn = series[0]?.endorsement?.[KEYS[platform].svn];
+  const debugEnabled = series[0]?.endorsement?.build_info?.debug_build;
+  if (typeof guestSvn !== 'number' || typeof debugEnabled !== 'boolean') return false;
+  const document = identityDocument({ platform, digest: Buffer.from(digest, 'hex'), guestSvn, debugEnabled });
+  return Buffer.compare(document, bytes) === 0;
+}

@@ -72,3 +72,12 @@ export function guestPolicy(file: Pick<IgvmFile, 'initializations'>, compatibili
   }
   return undefined;
 }
+
+/** Whether a file is an ID block of one of the identities that we give. */
+export function isOwnIdBlock(bytes: Uint8Array): boolean {
+  if (bytes.length !== ID_BLOCK_SIZE) return false;
+  const { version, familyId, imageId } = parseSnpIdBlock(bytes);
+  const isEqual = (own: SnpIdentity) =>
+    Buffer.compare(own.familyId, familyId) === 0 && Buffer.compare(own.imageId, imageId) === 0;
+  return version === ID_BLOCK_VERSION && Object.values(SNP_IDENTITY).some(isEqual);
+}
