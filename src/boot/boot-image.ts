@@ -5,10 +5,11 @@ import { crc32 } from '../files/checksum';
 import { openFileSource } from '../files/file-source';
 import type { IgvmFile } from '../igvm/model';
 import { readIgvm } from '../igvm/read-igvm';
+import { formatMemorySize } from '../memory/memory-size';
 import { makeBootFolder } from './boot-folder';
 import { findVmm, type InstalledVmm } from './find-vmm';
 import { kvmProblem } from './kvm-probe';
-import { formatSize, parseSize } from './memory-size';
+import { parseVmMemory } from './vm-memory';
 import { nativeGuest } from './native-guest';
 import { exportPvhFile } from './export-file';
 import type { GuestTables } from './pvh-export';
@@ -76,7 +77,7 @@ export async function bootImage(request: BootRequest): Promise<BootResult> {
   const until = request.until === undefined ? undefined : parseUntil(request.until);
   const timeout = parseTimeout(request.timeout);
   const cpus = parseCpus(request.cpus);
-  const askedMemory = request.memory === undefined ? undefined : parseSize(request.memory);
+  const askedMemory = request.memory === undefined ? undefined : parseVmMemory(request.memory);
 
   const installed = findVmm(request);
   const { vmm, path } = installed;
@@ -159,7 +160,7 @@ function vmMemory(file: IgvmFile, way: BootWay, { vmm }: InstalledVmm, asked: nu
   if (pages.end > vmm.lowMemoryEnd) {
     throw new IgvmError(
       'BOOT_MEMORY',
-      `the image has pages up to ${formatSize(pages.end)}, and ${vmm.label} has memory without a gap only up to ${formatSize(vmm.lowMemoryEnd)}`,
+      `the image has pages up to ${formatMemorySize(pages.end)}, and ${vmm.label} has memory without a gap only up to ${formatMemorySize(vmm.lowMemoryEnd)}`,
     );
   }
   const withFirmware = way === 'pvh' ? pages.end + vmm.firmwareRoom : pages.end;
@@ -168,7 +169,7 @@ function vmMemory(file: IgvmFile, way: BootWay, { vmm }: InstalledVmm, asked: nu
   if (memory < needed) {
     throw new IgvmError(
       'BOOT_MEMORY',
-      `the VM has ${formatSize(memory)} of memory, and the image needs ${formatSize(needed)}`,
+      `the VM has ${formatMemorySize(memory)} of memory, and the image needs ${formatMemorySize(needed)}`,
     );
   }
   return memory;

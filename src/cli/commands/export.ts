@@ -32,7 +32,8 @@ export function registerExport(program: Command, environment: CliEnvironment): v
     .option('--cpus <number>', "processors that the VM will have, for the image's own tables (default: 1)")
     .action(async (image: string, options: ExportOptions) => {
       const { exportImage } = require('../../boot/export-file') as typeof import('../../boot/export-file');
-      const { formatSize, parseSize } = require('../../boot/memory-size') as typeof import('../../boot/memory-size');
+      const { parseVmMemory } = require('../../boot/vm-memory') as typeof import('../../boot/vm-memory');
+      const { formatMemorySize } = require('../../memory/memory-size') as typeof import('../../memory/memory-size');
       const output = options.output ?? `${basename(image, extname(image))}.elf`;
       const from = resolve(environment.cwd, image);
       const to = resolve(environment.cwd, output);
@@ -41,12 +42,12 @@ export function registerExport(program: Command, environment: CliEnvironment): v
         label: image,
         tables: options.tables,
         commandLine: options.commandLine,
-        memory: options.memory === undefined ? undefined : parseSize(options.memory),
+        memory: options.memory === undefined ? undefined : parseVmMemory(options.memory),
         cpus: options.cpus === undefined ? undefined : Number(options.cpus),
       });
       const whose = tables === 'vmm' ? "the VMM's" : "the image's";
       environment.stdout(
-        `${output}: ${fileSize} bytes, PVH entry at 0x${entry.toString(16)}, with ${whose} tables; needs ${formatSize(memoryNeeded)} of memory\n`,
+        `${output}: ${fileSize} bytes, PVH entry at 0x${entry.toString(16)}, with ${whose} tables; needs ${formatMemorySize(memoryNeeded)} of memory\n`,
       );
     });
 }

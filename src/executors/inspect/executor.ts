@@ -2,17 +2,21 @@ import { resolve } from 'node:path';
 import { type ExecutorContext, logger } from '@nx/devkit';
 import { IgvmError } from '../../errors/igvm-error';
 import { shownPath } from '../../files/shown-path';
+import { checkTrackedOptions, targetOf } from '../tracked-options';
 import type { InspectExecutorSchema } from './schema';
 
 /** Shows what is in an image. What the user can put right is logged and fails the task; anything else is a bug and throws. */
 export default async function inspectExecutor(
-  { image, format = 'text', outputPath }: InspectExecutorSchema,
-  { root }: Pick<ExecutorContext, 'root'>,
+  options: InspectExecutorSchema,
+  context: ExecutorContext,
 ): Promise<{ success: boolean }> {
+  const { image, format = 'text', outputPath } = options;
+  const { root } = context;
   const { inspectImage, pagePath } =
     require('../../inspect/inspect-file') as typeof import('../../inspect/inspect-file');
   const output = outputPath ?? (format === 'html' ? pagePath(image) : undefined);
   try {
+    checkTrackedOptions(context, targetOf(context), options, ['image']);
     await inspectImage({
       image: resolve(root, image),
       format,

@@ -2,16 +2,20 @@ import { resolve } from 'node:path';
 import { type ExecutorContext, logger } from '@nx/devkit';
 import { IgvmError } from '../../errors/igvm-error';
 import { shownPath } from '../../files/shown-path';
+import { checkTrackedOptions, targetOf } from '../tracked-options';
 import type { VerifyExecutorSchema } from './schema';
 
 /** Checks an image against its lock. What the user can put right is logged and fails the task; anything else is a bug and throws. */
 export default async function verifyExecutor(
-  { image, lock }: VerifyExecutorSchema,
-  { root }: Pick<ExecutorContext, 'root'>,
+  options: VerifyExecutorSchema,
+  context: ExecutorContext,
 ): Promise<{ success: boolean }> {
+  const { image, lock } = options;
+  const { root } = context;
   const { verifyImage, verifyText } = require('../../lock/verify-image') as typeof import('../../lock/verify-image');
   const display = (path: string): string => shownPath(root, resolve(root, path));
   try {
+    checkTrackedOptions(context, targetOf(context), options, ['image', 'lock']);
     const report = await verifyImage({ image: resolve(root, image), lock: resolve(root, lock), display });
     const text = verifyText(report);
     if (report.differences.length === 0) {

@@ -83,6 +83,23 @@ describe('guest-image, a direct Linux image', () => {
     });
   });
 
+  it('says in its README what is written, whatever the project is called', async () => {
+    await generate({ name: 'one', directory: 'images/other', memorySize: 536870912 });
+    expect(tree.read('images/other/README.md', 'utf8')).toContain(
+      'nx build one   # writes dist/images/other/other.igvm\n',
+    );
+    await guestImageGenerator(tree, { name: '@acme/two' });
+    expect(tree.read('two/README.md', 'utf8')).toContain('nx build @acme/two   # writes dist/two/two.igvm\n');
+  });
+
+  it('takes the output of a project with a name of one letter, and refuses half of such a reference', async () => {
+    const manifest = await generate({ kernel: 'k:build:dist/k/vmlinuz' });
+    expect(manifest.resources?.linux_kernel).toEqual({ project: 'k', target: 'build', path: 'dist/k/vmlinuz' });
+    await expect(generate({ name: 'second', initrd: 'initrd:build' })).rejects.toThrow(
+      'initrd "initrd:build" is neither a file nor PROJECT:TARGET:PATH',
+    );
+  });
+
   it('on aarch64 leaves the memory to the VMM and says that nothing boots it yet', async () => {
     const manifest = await generate({ arch: 'aarch64' });
     expect(manifest.guest_configs[0]?.image).toEqual({

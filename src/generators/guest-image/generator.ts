@@ -9,7 +9,9 @@ import {
   runTasksInSerial,
   type Tree,
 } from '@nx/devkit';
+import { imageNameInWorkspace } from '../../manifest/image-files';
 import type { Resource, ResourceName } from '../../manifest/model';
+import { outputFolder } from '../../plugin/inferred-image';
 import { initGenerator } from '../init/generator';
 import { parseTags, writeProjectFile } from '../workspace/project-file';
 import { existingProjectName, locateProject, requireFree } from '../workspace/project-location';
@@ -64,7 +66,7 @@ export function guestImageGenerator(tree: Tree, options: GuestImageGeneratorSche
     if (!tree.exists(joinPathFragments(root, 'README.md'))) {
       generateFiles(tree, join(__dirname, 'files'), root, {
         name,
-        root,
+        output: `${outputFolder(root)}/${imageNameInWorkspace(manifestPath)}.igvm`,
         title: image.title,
         notes: image.notes,
         bootable: image.bootable,

@@ -1,17 +1,15 @@
 import { IgvmError } from '../../errors/igvm-error';
-
-const UNITS: Record<string, number> = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
-const PAGE = 4096;
+import { readMemorySize } from '../../memory/memory-size';
+import { PAGE_SIZE } from '../../memory/page';
 
 /**
- * Bytes of a size as people write it: `536870912`, `512M`, `1G`.
+ * Bytes of the option `memorySize`.
  * @param multipleOf what the size has to be a multiple of, in bytes
  * @throws IgvmError GENERATOR_OPTION
  */
-export function parseMemorySize(size: string | number, multipleOf: number = PAGE): number {
-  const match = /^(\d+)\s*([kmg]?)(?:i?b)?$/i.exec(String(size).trim());
-  const bytes = match === null ? Number.NaN : Number(match[1]) * (UNITS[(match[2] ?? '').toLowerCase()] as number);
-  if (!Number.isSafeInteger(bytes) || bytes === 0) {
+export function parseMemorySize(size: string | number, multipleOf: number = PAGE_SIZE): number {
+  const bytes = readMemorySize(size);
+  if (bytes === undefined) {
     throw new IgvmError('GENERATOR_OPTION', `memorySize "${size}" is not a size like 512M or 1G`);
   }
   if (bytes % multipleOf !== 0) {

@@ -1,7 +1,8 @@
 import { posix } from 'node:path';
-import { joinPathFragments, normalizePath, type Tree } from '@nx/devkit';
+import { joinPathFragments, type Tree } from '@nx/devkit';
 import { IgvmError } from '../../errors/igvm-error';
 import type { Resource } from '../../manifest/model';
+import { toSlashes } from '../../plugin/package';
 
 /** A path whose special characters are meant as they are, in a place where a glob could stand. */
 export function escapeGlob(path: string): string {
@@ -19,7 +20,7 @@ export function escapeGlob(path: string): string {
  * @throws IgvmError GENERATOR_OPTION
  */
 export function resourceOption(tree: Tree, root: string, option: string, value: string): Resource {
-  const path = normalizePath(value.trim());
+  const path = toSlashes(value.trim());
   if (path === '') {
     throw new IgvmError('GENERATOR_OPTION', `${option} is empty`);
   }
@@ -35,6 +36,9 @@ export function resourceOption(tree: Tree, root: string, option: string, value: 
   }
   const fromRoot = posix.normalize(path);
   if (fromRoot.startsWith('../') || !tree.exists(fromRoot)) {
+    if (/^[^:/]+:[^:/]*$/.test(path)) {
+      throw new IgvmError('GENERATOR_OPTION', `${option} "${value}" is neither a file nor PROJECT:TARGET:PATH`);
+    }
     return path;
   }
   return inWorkspace(root, fromRoot);

@@ -10,7 +10,7 @@ export interface GuestImageGeneratorSchema {
   kernel?: string;
   initrd?: string;
   commandLine?: string;
-  memorySize?: string;
+  memorySize?: string | number;
   bootData?: 'embedded' | 'vmm';
   processorCount?: number;
   uefi?: string;

@@ -10,7 +10,7 @@ export interface ImageOptions {
   useInitrd: boolean;
   commandLine: string;
   /** As the user wrote it; each type knows what it has to be a multiple of. */
-  memorySize: string;
+  memorySize: string | number;
   bootData: 'embedded' | 'vmm';
   processorCount: number | undefined;
   paravisor: boolean;
