@@ -1,3 +1,4 @@
+import { chmodSync } from 'node:fs';
 import { changed } from '../harness/inputs';
 import type { Workspace } from '../harness/workspace';
 import { type Binary, BINARIES, bytesOf, imageWith, manifestOf } from './images';
@@ -32,6 +33,7 @@ export async function createCells(workspace: Workspace): Promise<Cell[]> {
     ),
     manifestCell(workspace),
     ...resourcesFileCells(workspace),
+    ...loaderCells(workspace),
   ];
   await workspace.commit('cells');
   return cells;
@@ -106,5 +108,36 @@ function resourcesFileCells(workspace: Workspace): Cell[] {
     workspace.writeJson(`${root}/igvm.json`, linuxManifest('quiet'));
     location.put(bytes);
     return { project, what: 'resources file', where, location, bytes, other, removable: true };
+  });
+}
+
+/** Another igvmfilegen, as an option of the target: one that writes a word instead of an image. */
+function loaderCells(workspace: Workspace): Cell[] {
+  const program = (word: string): Buffer =>
+    Buffer.from(
+      `#!/bin/sh\nwhile [ $# -gt 1 ]; do [ "$1" = --output ] && out=$2; shift; done\necho ${word} > "$out"; echo > "$out.map"\n`,
+    );
+  const places = ['tracked', 'ignored', 'outside', 'link to a file', 'link to a folder'] as const;
+  return places.map((where) => {
+    const project = nameOf('loader', where);
+    const root = `images/${project}`;
+    const location = LOCATIONS[where](workspace, root, project);
+    const option = String(location.resource);
+    workspace.writeJson(`${root}/project.json`, {
+      name: project,
+      targets: { build: { options: { loader: where === 'outside' ? option : `${root}/${option}` } } },
+    });
+    const resources = shared(['linux_kernel', 'linux_initrd']);
+    workspace.writeJson(`${root}/igvm.json`, { ...linuxManifest('quiet'), resources });
+    const executable: Location = {
+      ...location,
+      put: (content) => {
+        location.put(content);
+        if (content !== undefined) chmodSync(location.file(), 0o755);
+      },
+    };
+    const [bytes, other] = [program('one'), program('two')];
+    executable.put(bytes);
+    return { project, what: 'external loader', where, location: executable, bytes, other, removable: true };
   });
 }

@@ -1,5 +1,15 @@
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { cleanEnvironment, runOk } from './run';
@@ -44,9 +54,7 @@ export async function prepareTemplate(): Promise<void> {
     return;
   }
   mkdirSync(HOME, { recursive: true });
-  for (const old of readdirSync(HOME)) {
-    rmSync(join(HOME, old), { recursive: true, force: true });
-  }
+  removeOld();
   const draft = `${home}.${process.pid}`;
   const workspace = join(draft, 'workspace');
   mkdirSync(workspace, { recursive: true });
@@ -68,7 +76,18 @@ export async function prepareTemplate(): Promise<void> {
     env,
   });
   writeFileSync(join(draft, 'add.log'), added);
-  renameSync(draft, home);
+  // Someone else may have been faster.
+  if (existsSync(home)) rmSync(draft, { recursive: true, force: true });
+  else renameSync(draft, home);
+}
+
+/** Earlier templates; not those that other test runs may be using. */
+function removeOld(): void {
+  const yesterday = Date.now() - 24 * 3600 * 1000;
+  for (const name of readdirSync(HOME)) {
+    const path = join(HOME, name);
+    if (statSync(path).mtimeMs < yesterday) rmSync(path, { recursive: true, force: true });
+  }
 }
 
 /** Nx without its background process, its terminal interface and its questions. */
