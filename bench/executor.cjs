@@ -1,12 +1,12 @@
 // Runs the build executor as Nx does, in a process that has loaded Nx's devkit already, and reports what it adds to that.
 // node bench/executor.cjs MANIFEST RESOURCES OUTPUT_FOLDER
-const { dirname, join } = require('node:path');
+const path = require('node:path');
 require('@nx/devkit');
 
 const [manifest, resources, outputPath] = process.argv.slice(2);
-const root = dirname(outputPath);
+const root = path.dirname(outputPath);
 const start = process.hrtime.bigint();
-const { default: build } = require(join(__dirname, '..', 'dist', 'executors', 'build', 'executor.js'));
+const { default: build } = require(path.join(__dirname, '..', 'dist', 'executors', 'build', 'executor.js'));
 build({ manifest, resources, outputPath }, { root, cwd: root, projectGraph: { nodes: {}, dependencies: {} } }).then(
   ({ success }) => {
     process.benchFigures = { own: Number(process.hrtime.bigint() - start) / 1e9 };
