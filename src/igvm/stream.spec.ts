@@ -5,7 +5,8 @@ import { patternPage, runOf } from './igvm-file.fixture';
 import type { Directive } from './model';
 import { type DirectiveObserver, streamDirectives } from './stream';
 
-const MIB_PAGES = 256;
+/** Pages that are read at once. */
+const CHUNK_PAGES = 512;
 
 /** A run of pages whose first byte is their number, from `first` on. */
 const numbered = (gpa: number, count: number, first = 0): Directive => {
@@ -26,7 +27,7 @@ describe('streamDirectives', () => {
     const seen: unknown[] = [];
     const partial = runOf(0x5000, patternPage(1).subarray(0, 10), { pageCount: 3 });
     await streamDirectives(
-      { directives: [numbered(0, MIB_PAGES + 2), required, partial, runOf(0x9000, new Uint8Array(0))] },
+      { directives: [numbered(0, CHUNK_PAGES + 2), required, partial, runOf(0x9000, new Uint8Array(0))] },
       [
         {
           directive: ({ type }) => void seen.push(type),
@@ -41,8 +42,8 @@ describe('streamDirectives', () => {
       ],
     );
     expect(seen).toEqual([
-      [0, 0, MIB_PAGES, [MIB_PAGES * PAGE_SIZE, 0]],
-      [0, MIB_PAGES, 2, [2 * PAGE_SIZE, 0]],
+      [0, 0, CHUNK_PAGES, [CHUNK_PAGES * PAGE_SIZE, 0]],
+      [0, CHUNK_PAGES, 2, [2 * PAGE_SIZE, 0]],
       'requiredMemory',
       [0x5000, 0, 1, [PAGE_SIZE, 131]],
       Uint8Array.of(...patternPage(1).subarray(8, 10), 0, 0),
@@ -145,7 +146,7 @@ describe('streamDirectives', () => {
         pending--;
       },
     };
-    const directives = [required, ...Array.from({ length: 50 }, (_, index) => numbered(index * 2 ** 20, MIB_PAGES))];
+    const directives = [required, ...Array.from({ length: 50 }, (_, index) => numbered(index * 2 ** 20, CHUNK_PAGES))];
     await expect(streamDirectives({ directives }, [other, observer])).rejects.toThrow('broken');
     expect(pending).toBe(0);
     expect(calls).toBeLessThan(50);

@@ -58,10 +58,14 @@ async function digests(file: IgvmFile): Promise<Record<string, string>> {
   return result;
 }
 
-async function secondDigests(file: IgvmFile): Promise<Record<string, string>> {
+async function written(file: IgvmFile): Promise<Buffer> {
   const sink = memorySink();
   await writeIgvm(file, sink, { crc32, sha256Hex });
-  const bytes = Buffer.from(sink.bytes());
+  return Buffer.from(sink.bytes());
+}
+
+async function secondDigests(file: IgvmFile): Promise<Record<string, string>> {
+  const bytes = await written(file);
   expect(maskOf(bytes, PLATFORM_TYPE.TDX)).toBe(MASK.tdx);
   return {
     snp: hex(secondSnpDigest(bytes, MASK.snp, 'hyperv')),
@@ -152,9 +156,13 @@ describe('measure', () => {
       }),
     );
     const last = [vmsa(0xfffffffff000), run(0, { content: EMPTY_SOURCE })];
-    const whole = await digests(fileOf([large, ...last]));
-    expect(whole).toEqual(await digests(fileOf([...parts, ...last])));
-    expect(whole).toEqual(await secondDigests(fileOf([large, ...last])));
+    const threaded = async (file: IgvmFile) =>
+      (await measure(file, { platforms: ['snp', 'vbs'] })).map(({ digest }) => hex(digest));
+    const whole = fileOf([large, ...last]);
+    const image = await written(whole);
+    const expected = [hex(secondSnpDigest(image, MASK.snp, 'hyperv')), hex(secondVbsDigest(image, MASK.vbs))];
+    expect(await threaded(whole)).toEqual(expected);
+    expect(await threaded(fileOf([...parts, ...last]))).toEqual(expected);
   });
 
   describe('for KVM', () => {
