@@ -92,6 +92,16 @@ describe('guest-image, a direct Linux image', () => {
     expect(tree.read('two/README.md', 'utf8')).toContain('nx build @acme/two   # writes dist/two/two.igvm\n');
   });
 
+  it.each<[Partial<GuestImageGeneratorSchema>, string]>([
+    [{ processorCount: 255 }, 'processor_count'],
+    [{ type: 'snp-linux-direct', memorySize: '4G' }, 'memory_page_count'],
+    [{ type: 'linux-paravisor', memorySize: '4G' }, 'memory_page_count'],
+    [{ commandLine: 'a\0b' }, 'command_line'],
+  ])('refuses options that no build would take: %j', async (options, key) => {
+    await expect(generate(options)).rejects.toThrow(new RegExp(`no valid manifest: .*${key}`));
+    expect(tree.exists('my-image')).toBe(false);
+  });
+
   it('takes the output of a project with a name of one letter, and refuses half of such a reference', async () => {
     const manifest = await generate({ kernel: 'k:build:dist/k/vmlinuz' });
     expect(manifest.resources?.linux_kernel).toEqual({ project: 'k', target: 'build', path: 'dist/k/vmlinuz' });

@@ -9,7 +9,9 @@ import {
   runTasksInSerial,
   type Tree,
 } from '@nx/devkit';
+import { IgvmError } from '../../errors/igvm-error';
 import { imageNameInWorkspace } from '../../manifest/image-files';
+import { parseManifest } from '../../manifest/load-manifest';
 import type { Resource, ResourceName } from '../../manifest/model';
 import { outputFolder } from '../../plugin/inferred-image';
 import { initGenerator } from '../init/generator';
@@ -110,14 +112,28 @@ function scaffoldImage(tree: Tree, root: string, schema: string, options: GuestI
     chosen[name] = value === undefined ? DEFAULT_PATHS[name] : resourceOption(tree, root, option, value);
   }
   const manifest = { $schema: schema, guest_arch: arch, guest_configs: guests, resources: chosen };
+  // The scaffolds' policies and page counts are far below 2^53.
+  const number = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? Number(value) : value);
+  const text = `${JSON.stringify(manifest, number, 2)}\n`;
+  requireValid(text);
   return {
-    // The scaffolds' policies and page counts are far below 2^53.
-    manifest: `${JSON.stringify(manifest, (_, value: unknown) => (typeof value === 'bigint' ? Number(value) : value), 2)}\n`,
+    manifest: text,
     title,
     resources: chosen,
     bootable: type === 'linux-direct' && arch === 'x64' && guests[0]?.isolation_type === 'none',
     notes,
   };
+}
+
+/** Options that are fine each on their own can make a manifest that no build takes. @throws IgvmError GENERATOR_OPTION */
+function requireValid(manifest: string): void {
+  try {
+    parseManifest(manifest, 'igvm.json', { strict: true });
+  } catch (error) {
+    if (!(error instanceof IgvmError)) throw error;
+    const { jsonPath } = error.where;
+    throw new IgvmError('GENERATOR_OPTION', `these options give no valid manifest: ${error.message}`, { jsonPath });
+  }
 }
 
 function adoptImage(
