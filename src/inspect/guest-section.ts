@@ -66,7 +66,7 @@ function regionCard(region: GuestRegion, id: string, pointers: readonly string[]
   const pages = (end - gpa) / PAGE_SIZE;
   const preview = previewOf(region);
   return html`<div class="card k-${kind}" id="${id}">
-<h4>${regionName(region)}</h4>
+<h3>${regionName(region)}</h3>
 <p class="kind"><i class="swatch"></i>${REGION_KINDS[kind]}</p>
 <dl><dt>From</dt><dd class="mono">${hexText(gpa)}</dd>
 <dt>To</dt><dd class="mono">${hexText(end)}</dd>
@@ -83,20 +83,21 @@ ${preview !== undefined && html`<pre aria-hidden="true">${preview.rows.map(({ he
 const NEWLINE = html`
 `;
 
-function processorTables({ processors, processorCount, regions }: GuestView): Html {
+function processorTables(view: GuestView): Html {
+  const { processors, processorCount } = view;
   const [first, ...more] = processors;
   const hidden = processorCount - processors.length;
   return html`<h3>Processors start with</h3>
-${first !== undefined && html`<div class="panel">${processorTable(first, regions)}</div>`}
+${first !== undefined && html`<div class="panel">${processorTable(first, view)}</div>`}
 ${more.map(
   (processor) => html`<details><summary>VP ${processor.index}</summary>
-<div class="panel">${processorTable(processor, regions)}</div></details>`,
+<div class="panel">${processorTable(processor, view)}</div></details>`,
 )}
 ${hidden > 0 && html`<p class="muted">And ${countText(hidden)} more processors.</p>`}`;
 }
 
-function processorTable({ index, format, registers }: ProcessorView, regions: readonly GuestRegion[]): Html {
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Registers of VP ${index}"><table>
+function processorTable({ index, format, registers }: ProcessorView, { platform, regions }: GuestView): Html {
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Registers of VP ${index} of the ${platform} guest"><table>
 <thead><tr><th scope="col">VP ${index}, ${format}</th><th scope="col">Value</th><th scope="col">Meaning</th></tr></thead>
 <tbody>${registers.map((register) => {
     const { name = '', meaning: _, ...fields } = register;

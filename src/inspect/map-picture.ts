@@ -114,19 +114,22 @@ function regionLink({ region, readable }: PlacedRegion, id: string, pointers: re
   const pages = (end - gpa) / 4096;
   const stored = region.spans.length === 0 ? 0 : 1 - region.emptyPages / pages;
   const width = BLOCKS.right - BLOCKS.left;
+  const shown = shortened(name, pointers);
+  const size = sizeText(regionSize(region));
+  // Begins with what is to be seen: who speaks to the computer says that.
   const label = [
-    `${name}: ${REGION_KINDS[kind]}`,
-    `${sizeText(regionSize(region))} from ${hexText(gpa)} to ${hexText(end)}`,
-    ...pointers.map((register) => `${register} points here`),
+    [hexText(gpa), shown, ...shownPointers(pointers), size].join(' '),
+    ...(shown === name ? [] : [name]),
+    `${REGION_KINDS[kind]} from ${hexText(gpa)} to ${hexText(end)}`,
   ].join(', ');
   return html`<a href="#${id}" class="region k-${kind}" aria-label="${label}">
 <rect class="block" x="${BLOCKS.left}" y="${top}" width="${width}" height="${height}" rx="5"/>
 <rect class="stripe" x="${BLOCKS.left}" y="${top}" width="6" height="${height}" rx="3"/>
 ${stored > 0 && html`<rect class="stored" x="${BLOCKS.left + 6}" y="${top + height - 3}" width="${round((width - 9) * stored)}" height="2"/>`}
 <text class="start" x="${BLOCKS.left + 18}" y="${baseline}">${hexText(gpa)}</text>
-<text class="name" x="${BLOCKS.left + 138}" y="${baseline}">${shortened(name, pointers)}</text>
+<text class="name" x="${BLOCKS.left + 138}" y="${baseline}">${shown}</text>
 ${pointerChips(pointers, baseline)}
-<text class="size" x="${BLOCKS.right - 12}" y="${baseline}" text-anchor="end">${sizeText(regionSize(region))}</text></a>`;
+<text class="size" x="${BLOCKS.right - 12}" y="${baseline}" text-anchor="end">${size}</text></a>`;
 }
 
 /** Width of a register's name in its chip. */
@@ -134,9 +137,12 @@ const chipWidth = (register: string): number => register.length * 7 + 12;
 
 const CHIPS_RIGHT = BLOCKS.right - 88;
 
+/** The registers that there is room for. */
+const shownPointers = (pointers: readonly string[]): readonly string[] => pointers.slice(0, 4);
+
 function pointerChips(pointers: readonly string[], baseline: number): Html[] {
   let right = CHIPS_RIGHT;
-  return pointers.slice(0, 4).map((register) => {
+  return shownPointers(pointers).map((register) => {
     const width = chipWidth(register);
     right -= width + 4;
     return html`<rect class="chip" x="${right}" y="${baseline - 13}" width="${width}" height="18" rx="9"/>
@@ -146,7 +152,7 @@ function pointerChips(pointers: readonly string[], baseline: number): Html[] {
 
 /** A name that leaves room for what stands to its right; all of it is in the label. */
 function shortened(name: string, pointers: readonly string[]): string {
-  const chips = pointers.slice(0, 4).reduce((sum, register) => sum + chipWidth(register) + 4, 0);
+  const chips = shownPointers(pointers).reduce((sum, register) => sum + chipWidth(register) + 4, 0);
   const room = Math.floor((CHIPS_RIGHT - chips - BLOCKS.left - 138) / 7.1);
   return name.length <= room ? name : `${name.slice(0, Math.max(3, room - 1))}…`;
 }

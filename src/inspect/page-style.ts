@@ -49,7 +49,7 @@ th[scope=row]{font-weight:560;white-space:nowrap}
 .card{display:none}.card:target{display:block}
 .guest.live .card{display:none}.guest.live .card.shown{display:block}
 .guest:has(.card:target) .hint{display:none}.guest.live:has(.shown) .hint{display:none}.guest.live:not(:has(.shown)) .hint{display:block}
-.card h4{margin:0 0 2px;font-size:16px;overflow-wrap:anywhere}
+.card>h3{margin:0 0 2px;font-size:16px;overflow-wrap:anywhere}
 .kind{display:flex;gap:8px;align-items:center;color:var(--muted);font-size:13.5px;margin:0 0 10px}
 .card dl,.facts{display:grid;grid-template-columns:auto 1fr;gap:3px 14px;margin:0}
 .facts{grid-template-columns:repeat(auto-fill,minmax(200px,1fr));gap:8px 20px}.facts dt,.facts dd{display:block}.card dt,.facts dt{color:var(--muted);font-size:13.5px}.card dd,.facts dd{margin:0;overflow-wrap:anywhere}

@@ -107,7 +107,7 @@ ${tile('Required memory', required === 0 ? 'none' : sizeText(required), `${count
 
 function digestSection({ digests, sha256 }: InspectedImage): Html {
   return html`<section id="digests" aria-labelledby="digests-title"><h2 id="digests-title">Digests</h2>
-<div class="panel scroll" tabindex="0" role="region" aria-labelledby="digests-title"><table>
+<div class="panel scroll" tabindex="0" role="region" aria-label="Table of digests"><table>
 <thead><tr><th scope="col">Of</th><th scope="col">Algorithm</th><th scope="col">Digest</th></tr></thead>
 <tbody>${digests.map(
     ({ platform, vmm, digest, reason }) => html`<tr>

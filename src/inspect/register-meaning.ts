@@ -95,7 +95,7 @@ function segmentMeaning(attributes: number): string {
   const isCode = (attributes & 0x18) === 0x18;
   const isSystem = (attributes & 0x10) === 0;
   const size = (attributes & 0x2000) !== 0 ? '64-bit ' : (attributes & 0x4000) !== 0 ? '32-bit ' : '';
-  const kind = isSystem ? 'system' : isCode ? `${size}code` : 'data';
+  const kind = isSystem ? 'system' : `${size}${isCode ? 'code' : 'data'}`;
   const state = (attributes & 0x80) === 0 ? 'not present' : 'present';
   return `${kind}, ring ${(attributes >> 5) & 3}, ${state}`;
 }

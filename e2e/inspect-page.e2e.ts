@@ -1,0 +1,232 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import { makeInputs } from '../conformance/make-inputs';
+import { findChromium } from './harness/browser';
+import { runOk } from './harness/run';
+import { REPOSITORY } from './harness/template';
+
+const executable = findChromium();
+if (executable === undefined) {
+  console.log('no Chromium here: the page of inspect is not opened in a browser (set CHROMIUM or install chromium)');
+}
+
+/** A range of a map file. */
+interface MapLine {
+  start: string;
+  size: number;
+  tag: string;
+}
+
+const guest = (isolation: object, image: object, maxVtl: number) => ({
+  guest_svn: 1,
+  max_vtl: maxVtl,
+  isolation_type: isolation,
+  image,
+});
+const snp = { policy: 196608, enable_debug: true, injection_type: 'normal', secure_avic: 'disabled' };
+const openhcl = {
+  openhcl: { command_line: 'OPENHCL_BOOT_LOG=com3', memory_page_count: 16384, uefi: false, memory_page_base: 32768 },
+};
+
+/** Text that is markup, and text that looks like other text. */
+const COMMAND_LINE = 'console=ttyS0 </script><script>document.title="owned"</script> "quoted" \u202E&amp;';
+
+const IMAGES = {
+  linux: {
+    guest_configs: [
+      guest(
+        { snp: { ...snp, shared_gpa_boundary_bits: null } },
+        {
+          snp_linux_direct: {
+            processor_count: 1,
+            linux: { use_initrd: true, command_line: COMMAND_LINE },
+            memory_page_count: 40960,
+            c_bit_position: 51,
+          },
+        },
+        0,
+      ),
+    ],
+    resources: { linux_kernel: 'vmlinux-x64.elf', linux_initrd: 'initrd-small.bin' },
+  },
+  openhcl: {
+    guest_configs: [
+      guest({ vbs: { enable_debug: true } }, openhcl, 2),
+      guest({ snp: { ...snp, shared_gpa_boundary_bits: 46 } }, openhcl, 2),
+      guest({ tdx: { enable_debug: false, sept_ve_disable: true } }, openhcl, 2),
+    ],
+    resources: {
+      underhill_kernel: 'vmlinux-x64.elf',
+      openhcl_boot: 'openhcl_boot-x64.elf',
+      underhill_initrd: 'initrd-small.bin',
+    },
+  },
+} as const;
+
+let folder: string;
+let browser: Browser;
+const nxIgvm = (...args: string[]) =>
+  runOk(process.execPath, [join(REPOSITORY, 'dist/cli/nx-igvm.js'), ...args], { cwd: folder });
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'nx-igvm-page-'));
+  makeInputs(folder, ['vmlinux-x64.elf', 'openhcl_boot-x64.elf', 'initrd-small.bin']);
+  for (const [name, manifest] of Object.entries(IMAGES)) {
+    writeFileSync(join(folder, `${name}.igvm.json`), JSON.stringify({ guest_arch: 'x64', ...manifest }));
+    await nxIgvm('build', `${name}.igvm.json`, '-o', `${name}.igvm`);
+    await nxIgvm('inspect', `${name}.igvm`);
+  }
+  if (executable !== undefined) {
+    // As root, which containers of CI are, Chromium has no sandbox. The page is ours.
+    const args = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
+    browser = await chromium.launch({ executablePath: executable, args });
+  }
+});
+afterAll(async () => {
+  await browser?.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const inBrowser = executable === undefined ? it.skip.each : it.each;
+
+/** The guests of a map file, their named ranges by ascending address. */
+function mapOf(name: string): MapLine[][] {
+  const guests = readFileSync(join(folder, `${name}.igvm.map`), 'utf8')
+    .split('IGVM file isolation:')
+    .slice(1);
+  return guests.map((text) => {
+    const layout = text.slice(text.indexOf('IGVM file layout:'), text.indexOf('IGVM file required memory:'));
+    return [...layout.matchAll(/^ {2}([0-9a-f]{16}) - [0-9a-f]{16} \(0x([0-9a-f]+) bytes\) (.*)$/gm)].map(
+      ([, start = '', size = '', tag = '']) => ({
+        start: `0x${BigInt(`0x${start}`).toString(16)}`,
+        size: Number.parseInt(size, 16),
+        tag,
+      }),
+    );
+  });
+}
+
+/** Opens the page of an image; fails when the browser complains of anything or asks for anything. */
+async function open(name: string, colorScheme: 'light' | 'dark' = 'light', width = 1280): Promise<Page> {
+  const page = await browser.newPage({ colorScheme, viewport: { width, height: 900 } });
+  const complaints: string[] = [];
+  const url = pathToFileURL(join(folder, `${name}.html`)).href;
+  page.on('console', (message) => complaints.push(message.text()));
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  page.on('request', (request) => {
+    if (request.url() !== url && !request.url().startsWith('data:')) complaints.push(`asks for ${request.url()}`);
+  });
+  await page.goto(url);
+  expect(complaints).toEqual([]);
+  return page;
+}
+
+/** The region that has the focus, if one has; runs in the page. */
+const FOCUSED_REGION = `(() => {
+  const link = document.activeElement;
+  if (!link.matches('a.region')) return undefined;
+  const id = link.getAttribute('href').slice(1);
+  return { id, isShown: getComputedStyle(document.getElementById(id)).display !== 'none' };
+})()`;
+
+const NAMES = ['linux', 'openhcl'];
+
+describe('the page of inspect in a browser', () => {
+  inBrowser(NAMES)('of %s shows every range of the map with its address and size', async (name) => {
+    const page = await open(name);
+    for (const [index, ranges] of mapOf(name).entries()) {
+      expect(ranges.length).toBeGreaterThan(15);
+      const regions = page.locator(`#guest-${index} a.region`);
+      const labels = await regions.evaluateAll((links) => links.map((link) => link.getAttribute('aria-label') ?? ''));
+      expect(labels).toHaveLength(ranges.length);
+      for (const [place, { start, size, tag }] of ranges.entries()) {
+        expect(labels[place]).toContain(tag);
+        const end = `0x${(BigInt(start) + BigInt(size)).toString(16)}`;
+        expect(labels[place]).toContain(`from ${start} to ${end}`);
+      }
+    }
+  });
+
+  inBrowser(NAMES)('of %s lets Tab reach every region, and shows what it holds', async (name) => {
+    const page = await open(name);
+    const expected = await page.locator('a.region').count();
+    const reached = new Set<string>();
+    for (let press = 0; press < expected * 2 + 60 && reached.size < expected; press++) {
+      await page.keyboard.press('Tab');
+      const focused = await page.evaluate<{ id: string; isShown: boolean } | undefined>(FOCUSED_REGION);
+      if (focused === undefined) continue;
+      expect(focused).toEqual({ id: focused.id, isShown: true });
+      reached.add(focused.id);
+    }
+    expect(reached.size).toBe(expected);
+  });
+
+  inBrowser(NAMES)('of %s is drawn to scale but for the breaks', async (name) => {
+    const page = await open(name);
+    for (const [index, ranges] of mapOf(name).entries()) {
+      const heights = await page
+        .locator(`#guest-${index} rect.mark`)
+        .evaluateAll((marks) => marks.map((mark) => Number(mark.getAttribute('height'))));
+      const seen = ranges.map(({ size }, place) => ({ size, height: heights[place] ?? 0 }));
+      const largest = seen.reduce((most, each) => (each.size > most.size ? each : most));
+      for (const { size, height } of seen) {
+        const exact = (size * largest.height) / largest.size;
+        expect(Math.abs(height - Math.max(1, exact))).toBeLessThan(0.02 + exact / 100);
+      }
+    }
+  });
+
+  inBrowser(NAMES)('of %s has the digests that measure prints', async (name) => {
+    const page = await open(name);
+    const text = await page.locator('#digests').innerText();
+    for (const vmm of ['hyperv', 'kvm']) {
+      const { measurements } = JSON.parse(
+        (await nxIgvm('measure', `${name}.igvm`, '--vmm', vmm, '--json')).replace(/^warning.*$/gm, ''),
+      ) as {
+        measurements: { digest: string }[];
+      };
+      for (const { digest } of measurements) expect(text).toContain(digest);
+    }
+  });
+
+  inBrowser(['linux'])('of %s shows a command line as text, whatever is in it', async (name) => {
+    const page = await open(name);
+    expect(await page.title()).toBe('linux.igvm · IGVM image');
+    expect(await page.locator('script').count()).toBe(1);
+    const region = page.locator('a.region', { hasText: 'linux-commandline' });
+    await region.focus();
+    const card = await page.locator('.card.shown pre.text').innerText();
+    expect(card).toBe(COMMAND_LINE.replace('\u202E', '\\u{202e}'));
+  });
+
+  inBrowser(['linux'])('of %s walks the map with the arrow keys', async (name) => {
+    const page = await open(name);
+    const regions = page.locator('a.region');
+    await regions.first().focus();
+    await page.keyboard.press('ArrowDown');
+    expect(await regions.nth(1).evaluate((link) => link.matches(':focus'))).toBe(true);
+    await page.keyboard.press('End');
+    expect(await regions.last().evaluate((link) => link.matches(':focus'))).toBe(true);
+  });
+
+  inBrowser([
+    ['linux', 'light', 1280],
+    ['linux', 'dark', 1280],
+    ['openhcl', 'light', 1280],
+    ['openhcl', 'dark', 480],
+  ] as const)('of %s has nothing that keeps people out (%s, %i wide)', async (name, scheme, width) => {
+    const page = await open(name, scheme, width);
+    await page.locator('a.region').nth(2).focus();
+    // The page's policy lets no script in; axe comes by way of the debugger.
+    const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate<{ violations: { id: string; nodes: { html: string }[] }[] }>(
+      'axe.run()',
+    );
+    expect(violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html ?? ''}`)).toEqual([]);
+    expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
+  });
+});

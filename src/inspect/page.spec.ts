@@ -1,0 +1,122 @@
+import { createHash } from 'node:crypto';
+import fc from 'fast-check';
+import { parseMap } from '../diff/map-tags';
+import {
+  anyIgvmFile,
+  fileOf,
+  hashes,
+  patternPage,
+  platformOf,
+  runOf,
+  vbsContext,
+  written,
+} from '../igvm/igvm-file.fixture';
+import { type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
+import { readIgvm } from '../igvm/read-igvm';
+import { bytesSource } from '../memory/byte-source';
+import { PAGE_SIZE } from '../memory/page';
+import { imageDigests, sha256Of } from './image-digests';
+import { inspectPage } from './page';
+
+async function pageOf(file: IgvmFile, map?: string, name = 'image.igvm'): Promise<string> {
+  const source = bytesSource((await written(file)).bytes);
+  const image = readIgvm(source, hashes);
+  const digests = await imageDigests(image);
+  return inspectPage({
+    source,
+    file: image,
+    name,
+    digests,
+    sha256: sha256Of(source),
+    map: map === undefined ? undefined : parseMap(map),
+  });
+}
+
+const commandLine = (text: string): Uint8Array => {
+  const page = new Uint8Array(PAGE_SIZE);
+  page.set(Buffer.from(text));
+  return page;
+};
+
+const mapWith = (tag: string): string =>
+  `IGVM file isolation: None\nIGVM file layout:\n  0000000000001000 - 0000000000002000 (0x1000 bytes) ${tag}\n`;
+
+describe('the page about an image', () => {
+  it('needs nothing but itself', async () => {
+    const page = await pageOf(fileOf([runOf(0, patternPage(1))]));
+    expect(page).not.toMatch(/(?:src|href)="(?!#|data:,")/);
+    expect(page).not.toMatch(/url\(|@import|https?:/);
+  });
+
+  it('lets nothing run and nothing be styled but what is in it', async () => {
+    const page = await pageOf(fileOf([]));
+    const policy = /Content-Security-Policy" content="([^"]*)"/.exec(page)![1]!.replaceAll('&#39;', "'");
+    expect(policy).toContain("default-src 'none'");
+    for (const [tag, directive] of [
+      ['style', 'style-src'],
+      ['script', 'script-src'],
+    ] as const) {
+      const [, content = ''] = new RegExp(`<${tag}>([^]*?)</${tag}>`).exec(page)!;
+      expect(policy).toContain(`${directive} 'sha256-${createHash('sha256').update(content).digest('base64')}'`);
+    }
+    expect(page).not.toMatch(/ (?:style|on\w+)="/);
+  });
+
+  it('shows a command line as text', async () => {
+    const page = await pageOf(
+      fileOf([runOf(0x1000, commandLine('a=1 <script>alert(1)</script>'))]),
+      mapWith('cmdline'),
+    );
+    expect(page).toContain('<pre class="text">a=1 &lt;script&gt;alert(1)&lt;/script&gt;</pre>');
+    expect(page.match(/<script/g)).toHaveLength(1);
+  });
+
+  it('is the same page whatever names image and regions have, but for these names', async () => {
+    const file = fileOf([runOf(0x1000, patternPage(1))]);
+    const tags = (page: string) => page.match(/<\/?[a-z][a-z0-9]*/g);
+    const plain = tags(await pageOf(file, mapWith('plain'), 'plain'));
+    await fc.assert(
+      fc.asyncProperty(fc.string({ unit: 'binary', minLength: 1 }), async (name) => {
+        const tag = `x${name.replaceAll('\n', ' ')}`;
+        expect(tags(await pageOf(file, mapWith(tag), `x${name}`))).toEqual(plain);
+      }),
+      { numRuns: 15 },
+    );
+  });
+
+  it('shows the registers with what they mean and where they point', async () => {
+    const context = {
+      type: 'vpContext' as const,
+      format: 'vbs' as const,
+      gpa: 0,
+      compatibilityMask: 1,
+      vpIndex: 0,
+      data: vbsContext(0),
+    };
+    const page = await pageOf(fileOf([runOf(0x1000, patternPage(1)), context]), mapWith('kernel'));
+    expect(page).toContain('Processors start with');
+    expect(page).toMatch(/<th scope="row" class="mono">rip<\/th>/);
+  });
+
+  it('has the digests of every platform, SEV-SNP’s for both VMMs', async () => {
+    const platforms = [platformOf(PLATFORM_TYPE.VSM_ISOLATION, 1), platformOf(PLATFORM_TYPE.SEV_SNP, 2)];
+    const file = fileOf([runOf(0, patternPage(1), { compatibilityMask: 3 })], { platforms });
+    const digests = await imageDigests(file);
+    expect(digests.map(({ platform, vmm }) => [platform, vmm])).toEqual([
+      ['vbs', undefined],
+      ['snp', 'hyperv'],
+      ['snp', 'kvm'],
+    ]);
+    const page = await pageOf(file);
+    for (const { digest, reason } of digests) expect(page).toContain(digest ?? reason);
+  });
+
+  it('can be made of any file', async () => {
+    await fc.assert(
+      fc.asyncProperty(anyIgvmFile(), async (file) => {
+        expect(await pageOf(file)).toMatch(/^<!doctype html>[^]*<\/html>\n$/);
+      }),
+      { numRuns: 15 },
+    );
+  });
+});

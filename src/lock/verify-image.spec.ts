@@ -1,0 +1,150 @@
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { identityDocument } from '../endorsement/identity-document';
+import { fileOf, patternPage, platformOf, runOf, written } from '../igvm/igvm-file.fixture';
+import { PLATFORM_TYPE } from '../igvm/model';
+import { imageFolder, TDX_MAP, tdxFile } from './lock.fixture';
+import { readLock } from './lock-file';
+import { changedLock, updateLock } from './update-lock';
+import { verifyImage, verifyText } from './verify-image';
+
+const folders: string[] = [];
+afterEach(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true });
+});
+
+async function locked(file = tdxFile(), map: string | undefined = TDX_MAP) {
+  const paths = await imageFolder(file, map);
+  folders.push(paths.folder);
+  await updateLock(paths.image, paths.lock, 'guest.igvm');
+  return paths;
+}
+
+const replace = async (image: string, file = tdxFile(1, 9)): Promise<void> =>
+  writeFileSync(image, (await written(file)).bytes);
+
+describe('verifying an image', () => {
+  it('accepts what the lock was written from', async () => {
+    const report = await verifyImage(await locked());
+    expect(report).toEqual({ platforms: ['tdx'], differences: [] });
+    expect(verifyText(report)).toBe('measures as its lock says: TDX');
+  });
+
+  it('names both digests and the changed region of another image', async () => {
+    const paths = await locked();
+    await replace(paths.image);
+    const text = verifyText(await verifyImage(paths));
+    expect(text).toMatch(
+      /TDX: the launch digest is not the expected one\n {2}expected [0-9A-F]{96}\n {2}actual {3}[0-9A-F]{96}\n/,
+    );
+    expect(text).toContain('linux-initrd 0x1000-0x2000: other contents');
+    expect(text).not.toContain('linux-kernel');
+  });
+
+  it('takes the names of regions from the lock where there is no map', async () => {
+    const paths = await locked();
+    await replace(paths.image);
+    rmSync(`${paths.image}.map`);
+    expect(verifyText(await verifyImage(paths))).toContain('linux-initrd 0x1000-0x2000: other contents');
+  });
+
+  it('fails without a lock', async () => {
+    const paths = await locked();
+    rmSync(paths.lock);
+    await expect(verifyImage(paths)).rejects.toMatchObject({ code: 'LOCK_MISSING' });
+  });
+
+  it('has nothing to do for an image that proves nothing to anybody', async () => {
+    for (const type of [PLATFORM_TYPE.VSM_ISOLATION, PLATFORM_TYPE.NATIVE]) {
+      const version = type === PLATFORM_TYPE.NATIVE ? 2 : 1;
+      const file = fileOf([runOf(0, patternPage(1))], { version, platforms: [platformOf(type)] });
+      const paths = await imageFolder(file);
+      folders.push(paths.folder);
+      const report = await verifyImage(paths);
+      expect(report.differences).toEqual([]);
+      expect(verifyText(report)).toContain('nothing to verify');
+    }
+  });
+
+  it('fails when an image that has a lock is isolated no more', async () => {
+    const paths = await locked();
+    rmSync(`${paths.image}.map`);
+    await replace(paths.image, fileOf([], { version: 2, platforms: [platformOf(PLATFORM_TYPE.NATIVE)] }));
+    expect(verifyText(await verifyImage(paths))).toBe('TDX: in the lock, but not in the image');
+  });
+
+  it('notices a map of another layout', async () => {
+    const paths = await locked();
+    writeFileSync(`${paths.image}.map`, TDX_MAP.replace('0000000000002000 (0x1000', '0000000000003000 (0x2000'));
+    await expect(verifyImage(paths)).rejects.toMatchObject({
+      code: 'SIBLINGS_STALE',
+      message: expect.stringContaining('guest.igvm.map'),
+    });
+  });
+
+  it('notices an old image beside the identity document of a new one', async () => {
+    const paths = await locked();
+    const digest = readLock(paths.lock).platforms.tdx!.digests.any!;
+    const identity = (hex: string) =>
+      identityDocument({ platform: 'tdx', digest: Buffer.from(hex, 'hex'), guestSvn: 1, debugEnabled: false });
+    const sibling = join(paths.folder, 'guest-tdx.json');
+    writeFileSync(sibling, identity(digest));
+    await expect(verifyImage(paths)).resolves.toMatchObject({ differences: [] });
+    writeFileSync(sibling, identity(digest.replaceAll(/^./g, (digit) => (digit === '0' ? '1' : '0'))));
+    await expect(verifyImage(paths)).rejects.toMatchObject({ code: 'SIBLINGS_STALE' });
+    writeFileSync(sibling, 'null');
+    await expect(verifyImage(paths)).rejects.toMatchObject({ code: 'SIBLINGS_STALE' });
+  });
+});
+
+describe('writing a lock', () => {
+  it('leaves one alone that says the same, however it is laid out', async () => {
+    const { image, lock } = await locked();
+    const text = JSON.stringify(JSON.parse(readFileSync(lock, 'utf8')));
+    writeFileSync(lock, text);
+    expect((await updateLock(image, lock, 'guest.igvm')).isChanged).toBe(false);
+    expect(readFileSync(lock, 'utf8')).toBe(text);
+  });
+
+  it('keeps its $schema, and takes that of a new one from the manifest', async () => {
+    const { folder, image, lock } = await locked();
+    writeFileSync(join(folder, 'igvm.json'), '{ "$schema": "../node_modules/nx-igvm/schemas/igvm.schema.json" }');
+    rmSync(lock);
+    await updateLock(image, lock, 'guest.igvm');
+    expect(readLock(lock).$schema).toBe('../node_modules/nx-igvm/schemas/igvm.lock.schema.json');
+    writeFileSync(lock, readFileSync(lock, 'utf8').replace('../node_modules', '/elsewhere'));
+    await replace(image);
+    await updateLock(image, lock, 'guest.igvm');
+    expect(readLock(lock).$schema).toBe('/elsewhere/nx-igvm/schemas/igvm.lock.schema.json');
+  });
+
+  it('replaces one that can not be read', async () => {
+    const { image, lock } = await locked();
+    const text = readFileSync(lock, 'utf8');
+    writeFileSync(lock, '<<<<<<< HEAD');
+    expect((await updateLock(image, lock, 'guest.igvm')).isChanged).toBe(true);
+    expect(readFileSync(lock, 'utf8')).toBe(text);
+  });
+
+  it('refuses an image without launch measurement, and one beside files of another build', async () => {
+    const { folder, image, lock } = await locked();
+    copyFileSync(image, join(folder, 'other.igvm'));
+    writeFileSync(join(folder, 'other-tdx.json'), '{}');
+    await expect(updateLock(join(folder, 'other.igvm'), lock, 'other')).rejects.toMatchObject({
+      code: 'SIBLINGS_STALE',
+    });
+    rmSync(`${image}.map`);
+    await replace(image, fileOf([], { version: 2, platforms: [platformOf(PLATFORM_TYPE.NATIVE)] }));
+    await expect(updateLock(image, lock, 'guest')).rejects.toMatchObject({ code: 'MEASUREMENT_UNAVAILABLE' });
+  });
+});
+
+describe('the text of a changed lock', () => {
+  it('is there only when the image measures differently', async () => {
+    const { image, lock } = await locked();
+    writeFileSync(lock, readFileSync(lock, 'utf8').replace('linux-kernel', 'renamed'));
+    expect(await changedLock(image, lock, 'guest')).toBeUndefined();
+    await replace(image);
+    expect(await changedLock(image, lock, 'guest')).toContain('linux-kernel');
+  });
+});
