@@ -1,33 +1,24 @@
-import { registerAddSnpIdBlock } from './commands/add-snp-id-block';
-import { registerBoot } from './commands/boot';
-import { registerBuild } from './commands/build';
-import { registerDiff } from './commands/diff';
-import { registerDump } from './commands/dump';
-import { registerDumpCorim } from './commands/dump-corim';
-import { registerExport } from './commands/export';
-import { registerInitrd } from './commands/initrd';
-import { registerInspect } from './commands/inspect';
-import { registerMeasure } from './commands/measure';
-import { registerPatchCorimSignature } from './commands/patch-corim-signature';
-import { registerVerify } from './commands/verify';
 import type { ProgramDescription } from './run';
 
 /** The `nx-igvm` command. */
 export const NX_IGVM: ProgramDescription = {
   name: 'nx-igvm',
   description: 'Build, inspect, measure and sign IGVM guest images',
-  commands: [
-    registerBuild,
-    registerBoot,
-    registerExport,
-    registerInitrd,
-    registerInspect,
-    registerDump,
-    registerMeasure,
-    registerVerify,
-    registerDiff,
-    registerDumpCorim,
-    registerAddSnpIdBlock,
-    registerPatchCorimSignature,
-  ],
+  commands: {
+    build: () => (require('./commands/build') as typeof import('./commands/build')).registerBuild,
+    boot: () => (require('./commands/boot') as typeof import('./commands/boot')).registerBoot,
+    export: () => (require('./commands/export') as typeof import('./commands/export')).registerExport,
+    initrd: () => (require('./commands/initrd') as typeof import('./commands/initrd')).registerInitrd,
+    inspect: () => (require('./commands/inspect') as typeof import('./commands/inspect')).registerInspect,
+    dump: () => (require('./commands/dump') as typeof import('./commands/dump')).registerDump,
+    measure: () => (require('./commands/measure') as typeof import('./commands/measure')).registerMeasure,
+    verify: () => (require('./commands/verify') as typeof import('./commands/verify')).registerVerify,
+    diff: () => (require('./commands/diff') as typeof import('./commands/diff')).registerDiff,
+    'dump-corim': () => (require('./commands/dump-corim') as typeof import('./commands/dump-corim')).registerDumpCorim,
+    'add-snp-id-block': () =>
+      (require('./commands/add-snp-id-block') as typeof import('./commands/add-snp-id-block')).registerAddSnpIdBlock,
+    'patch-corim-signature': () =>
+      (require('./commands/patch-corim-signature') as typeof import('./commands/patch-corim-signature'))
+        .registerPatchCorimSignature,
+  },
 };

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import type { CliEnvironment } from './cli';
+import { IGVMFILEGEN } from './igvmfilegen-program';
 import { NX_IGVM } from './nx-igvm-program';
 import { packageVersion, type ProgramDescription, run } from './run';
 
@@ -21,12 +22,12 @@ async function runWith(program: ProgramDescription, args: string[], cwd = '/') {
 const failing = (error: unknown): ProgramDescription => ({
   name: 'test',
   description: 'fails',
-  commands: [
-    (program) =>
+  commands: {
+    go: () => (program) =>
       void program.command('go').action(() => {
         throw error;
       }),
-  ],
+  },
 });
 
 describe('the command line', () => {
@@ -42,6 +43,12 @@ describe('the command line', () => {
     const { code, stdout } = await runWith(NX_IGVM, ['build', '--help']);
     expect(code).toBe(0);
     expect(stdout).toContain('--confidential-debug');
+  });
+
+  it.each([[NX_IGVM], [IGVMFILEGEN]])('lists its commands under the names that load them', async (program) => {
+    const { stdout } = await runWith(program, ['--help']);
+    const listed = [...stdout.matchAll(/^ {2}([a-z][\w-]*) /gm)].map(([, name]) => name);
+    expect(listed.filter((name) => name !== 'help')).toEqual(Object.keys(program.commands));
   });
 
   it.each([[['build']], [['build', 'a', '--bogus']], [['buidl']], [['build', 'a', 'b']]])(

@@ -13,7 +13,8 @@ export type RegisterCommand = (program: Command, environment: CliEnvironment) =>
 export interface ProgramDescription {
   name: string;
   description: string;
-  commands: readonly RegisterCommand[];
+  /** By name. Only the command that is called is loaded. */
+  commands: Readonly<Record<string, () => RegisterCommand>>;
 }
 
 /** The package's version, from its package.json. */
@@ -41,7 +42,9 @@ export async function run(
     .showSuggestionAfterError()
     .exitOverride()
     .configureOutput({ writeOut: environment.stdout, writeErr: environment.stderr });
-  for (const register of commands) register(program, environment);
+  const called = args[0] !== undefined && Object.hasOwn(commands, args[0]) ? commands[args[0]] : undefined;
+  // Help, and the suggestion for a misspelt command, want them all.
+  for (const load of called === undefined ? Object.values(commands) : [called]) load()(program, environment);
   try {
     await program.parseAsync([...args], { from: 'user' });
     return 0;
