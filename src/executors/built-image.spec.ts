@@ -1,0 +1,201 @@
+/** The executors that take a built image, on real images that the build executor made. */
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type ExecutorContext, logger } from '@nx/devkit';
+import buildExecutor from './build/executor';
+import inspectExecutor from './inspect/executor';
+import measureExecutor from './measure/executor';
+import signExecutor from './sign/executor';
+import verifyExecutor from './verify/executor';
+
+const IMAGE = 'dist/guest.igvm';
+const LOCK = 'guest.igvm.lock.json';
+const MANIFEST = 'guest.igvm.json';
+const isolations = {
+  snp: { snp: { shared_gpa_boundary_bits: 46, policy: 196639, enable_debug: false, injection_type: 'normal' } },
+  tdx: { tdx: { enable_debug: false, sept_ve_disable: true } },
+  none: 'none',
+};
+
+let root: string;
+let logged: string;
+let printed: string;
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'nx-igvm-built-'));
+  [logged, printed] = ['', ''];
+  for (const level of ['info', 'warn', 'error'] as const) {
+    jest
+      .spyOn(logger, level)
+      .mockImplementation((...texts: unknown[]) => void (logged += `${level}: ${texts.join(' ')}\n`));
+  }
+  jest.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    printed += String(text);
+    return true;
+  });
+});
+afterEach(() => {
+  jest.restoreAllMocks();
+  rmSync(root, { recursive: true, force: true });
+});
+
+const context = (): ExecutorContext => ({
+  root,
+  cwd: '/',
+  isVerbose: false,
+  projectName: 'guest',
+  projectsConfigurations: { version: 2, projects: {} },
+  nxJsonConfiguration: {},
+  projectGraph: { nodes: {}, dependencies: {} },
+});
+
+async function build(types: (keyof typeof isolations)[] = ['snp', 'tdx'], svn = 1, maxVtl = 2): Promise<void> {
+  const guests = types.map((type) => ({
+    guest_svn: svn,
+    max_vtl: maxVtl,
+    isolation_type: isolations[type],
+    image: 'none',
+  }));
+  mkdirSync(join(root, 'dist'), { recursive: true });
+  writeFileSync(join(root, MANIFEST), JSON.stringify({ guest_arch: 'x64', guest_configs: guests }));
+  expect(await buildExecutor({ manifest: MANIFEST, outputPath: 'dist' }, context())).toEqual({ success: true });
+  logged = '';
+}
+
+const succeeds = { success: true };
+const fails = { success: false };
+
+describe('nx-igvm:inspect', () => {
+  it('writes a page beside the image, text and JSON to stdout', async () => {
+    await build();
+    expect(await inspectExecutor({ image: IMAGE, format: 'html' }, context())).toEqual(succeeds);
+    expect(readFileSync(join(root, 'dist/guest.html'), 'utf8')).toMatch(/^<!doctype html>/);
+    expect(await inspectExecutor({ image: IMAGE }, context())).toEqual(succeeds);
+    expect(printed).toMatch(/^Total file size: /);
+    printed = '';
+    expect(await inspectExecutor({ image: IMAGE, format: 'json' }, context())).toEqual(succeeds);
+    expect(JSON.parse(printed)).toMatchObject({ platforms: [{ platformType: 'SEV_SNP' }, { platformType: 'TDX' }] });
+  });
+
+  it('writes any format where it is told to, but never over the image', async () => {
+    await build();
+    expect(await inspectExecutor({ image: IMAGE, outputPath: 'a/guest.txt' }, context())).toEqual(succeeds);
+    expect(readFileSync(join(root, 'a/guest.txt'), 'utf8')).toMatch(/^Total file size: /);
+    expect(await inspectExecutor({ image: IMAGE, outputPath: IMAGE }, context())).toEqual(fails);
+    expect(logged).toContain('[FILE_UNWRITABLE]');
+    expect(logged).not.toContain(root);
+  });
+
+  it('leaves nothing behind when the image is none', async () => {
+    mkdirSync(join(root, 'dist'));
+    writeFileSync(join(root, IMAGE), 'no image');
+    expect(await inspectExecutor({ image: IMAGE, format: 'html' }, context())).toEqual(fails);
+    expect(readdirSync(join(root, 'dist'))).toEqual(['guest.igvm']);
+    expect(logged).toContain(`error: ${IMAGE}: `);
+  });
+});
+
+describe('nx-igvm:measure', () => {
+  it('prints the digest of each platform, as the VMM launches it', async () => {
+    await build();
+    expect(await measureExecutor({ image: IMAGE }, context())).toEqual(succeeds);
+    expect(logged).toMatch(/snp {2}SEV-SNP launch digest \(SHA-384\): [0-9A-F]{96}\ntdx {2}TDX launch digest/);
+    await measureExecutor({ image: IMAGE, platform: 'snp', vmm: 'kvm', json: true }, context());
+    expect(JSON.parse(printed)).toMatchObject({ measurements: [{ platform: 'snp', vmm: 'kvm' }] });
+  });
+
+  it('writes the lock only when it is asked to, for all platforms and VMMs', async () => {
+    await build();
+    await measureExecutor({ image: IMAGE, lock: LOCK }, context());
+    expect(existsSync(join(root, LOCK))).toBe(false);
+    const options = { image: IMAGE, lock: LOCK, platform: 'tdx', updateLock: true } as const;
+    expect(await measureExecutor(options, context())).toEqual(succeeds);
+    expect(logged).toContain(`info: ${LOCK}: written`);
+    const { platforms } = JSON.parse(readFileSync(join(root, LOCK), 'utf8')) as { platforms: object };
+    expect(platforms).toMatchObject({
+      snp: { digests: { hyperv: expect.any(String), kvm: expect.any(String) } },
+      tdx: { digests: { any: expect.any(String) } },
+    });
+    await measureExecutor(options, context());
+    expect(logged).toContain(`info: ${LOCK}: up to date`);
+  });
+
+  it('fails for a platform that the image does not have, and without a name for the lock', async () => {
+    await build();
+    expect(await measureExecutor({ image: IMAGE, platform: 'vbs' }, context())).toEqual(fails);
+    expect(logged).toContain('[MEASUREMENT_UNAVAILABLE]');
+    expect(await measureExecutor({ image: IMAGE, updateLock: true }, context())).toEqual(fails);
+    expect(logged).toContain('[LOCK_MISSING]');
+  });
+});
+
+describe('nx-igvm:verify', () => {
+  const options = { image: IMAGE, lock: LOCK };
+  const lock = () => measureExecutor({ ...options, updateLock: true }, context());
+
+  it('accepts the image that was locked, also after it was signed', async () => {
+    await build();
+    await lock();
+    expect(await verifyExecutor(options, context())).toEqual(succeeds);
+    expect(logged).toContain('measures as its lock says: SEV-SNP, TDX');
+    await signExecutor({ image: IMAGE, temporaryKey: true, manifest: MANIFEST }, context());
+    expect(await verifyExecutor({ ...options, image: 'dist/guest-signed.igvm' }, context())).toEqual(succeeds);
+  });
+
+  it('fails for one that measures differently, and for one whose lock is missing', async () => {
+    await build(['tdx']);
+    await lock();
+    await build(['snp', 'tdx']);
+    expect(await verifyExecutor(options, context())).toEqual(fails);
+    expect(logged).toContain('SEV-SNP: in the image, but not in the lock');
+    expect(logged).toContain(`${IMAGE}: the image measures differently than ${LOCK} says [LOCK_MISMATCH]`);
+    rmSync(join(root, LOCK));
+    expect(await verifyExecutor(options, context())).toEqual(fails);
+    expect(logged).toContain(`${LOCK}: there is no measurement lock [LOCK_MISSING]`);
+    expect(logged).not.toContain(root);
+  });
+
+  it('has nothing to do for an image without isolation', async () => {
+    await build(['none']);
+    expect(await verifyExecutor(options, context())).toEqual(succeeds);
+    expect(logged).toContain('nothing to verify');
+  });
+});
+
+describe('nx-igvm:sign', () => {
+  it('writes a signed copy, and warns of a temporary key', async () => {
+    await build();
+    const before = readFileSync(join(root, IMAGE));
+    expect(await signExecutor({ image: IMAGE, temporaryKey: true, manifest: MANIFEST }, context())).toEqual(succeeds);
+    expect(logged).toContain('warn: the ID block is signed with a temporary key');
+    expect(readFileSync(join(root, IMAGE))).toEqual(before);
+    await inspectExecutor({ image: 'dist/guest-signed.igvm' }, context());
+    expect(printed).toContain('snpIdBlock');
+  });
+
+  it.each([
+    [{}, 'there is nothing to sign with'],
+    [{ temporaryKey: true }, 'temporaryKey needs manifest or guestSvn'],
+    [{ temporaryKey: true, guestSvn: -1 }, 'guestSvn is a whole number'],
+    [{ temporaryKey: true, idBlock: 'a' }, 'exclude each other'],
+    [{ idBlock: 'a', idSignature: 'b' }, 'belong together'],
+    [{ corimBundle: 'a', corimSignature: 'b', platform: 'snp' }, 'exclude each other'],
+    [{ corimBundle: 'a' }, 'needs platform'],
+    [{ temporaryKey: true, guestSvn: 1, outputPath: IMAGE }, 'would replace the image'],
+  ] as const)('refuses %j', async (options, message) => {
+    await build();
+    expect(await signExecutor({ image: IMAGE, ...options }, context())).toEqual(fails);
+    expect(logged).toContain(message);
+    expect(logged).toContain('[SIGN_OPTION]');
+  });
+
+  it('leaves nothing behind when one of two signatures is wrong', async () => {
+    await build();
+    writeFileSync(join(root, 'wrong.cose'), 'no signature');
+    const options = { temporaryKey: true, guestSvn: 1, corimSignature: 'wrong.cose', platform: 'tdx' } as const;
+    expect(await signExecutor({ image: IMAGE, ...options }, context())).toEqual(fails);
+    expect(logged).toContain('wrong.cose');
+    expect(existsSync(join(root, 'dist/guest-signed.igvm'))).toBe(false);
+  });
+});
