@@ -283,6 +283,20 @@ describe('guest-image, adopting a manifest of igvmfilegen', () => {
     );
   });
 
+  it('refuses options that it would ignore', async () => {
+    tree.write('m.json', legacy);
+    await expect(guestImageGenerator(tree, { name: 'cvm', from: 'm.json', kernel: 'vmlinuz' })).rejects.toThrow(
+      'kernel would be ignored',
+    );
+    await expect(guestImageGenerator(tree, { name: 'cvm', resources: 'r.json' })).rejects.toThrow('from names none');
+  });
+
+  it('writes its title into the README as it is', async () => {
+    tree.write('m.json', legacy);
+    await guestImageGenerator(tree, { name: 'cvm', from: 'm.json' });
+    expect(tree.read('cvm/README.md', 'utf8')).toContain("Adopted from igvmfilegen's `m.json`.");
+  });
+
   it('says which file is not there', async () => {
     await expect(guestImageGenerator(tree, { name: 'cvm', from: 'nowhere.json' })).rejects.toThrow(
       'nowhere.json: --from: there is no file that can be read',

@@ -47,6 +47,7 @@ interface GeneratedImage {
 /** Creates a project with one image, or adds an image to a project that has none. */
 export function guestImageGenerator(tree: Tree, options: GuestImageGeneratorSchema): Promise<GeneratorCallback> {
   return reportingUserErrors(async () => {
+    checkCombination(options);
     const location = locateProject(tree, options);
     const { root } = location;
     const manifestPath = joinPathFragments(root, 'igvm.json');
@@ -84,6 +85,23 @@ export function guestImageGenerator(tree: Tree, options: GuestImageGeneratorSche
       );
     });
   });
+}
+
+/** What describes an image; an adopted manifest does that already. Options with a default can't be told from none. */
+const DESCRIBING = ['kernel', 'initrd', 'uefi', 'isolation', 'commandLine', 'processorCount'] as const;
+
+/** @throws IgvmError GENERATOR_OPTION */
+function checkCombination(options: GuestImageGeneratorSchema): void {
+  if (options.from === undefined) {
+    if (options.resources === undefined) return;
+    throw new IgvmError('GENERATOR_OPTION', 'resources belongs to an adopted manifest, and from names none');
+  }
+  const ignored = DESCRIBING.find((name) => options[name] !== undefined);
+  if (ignored === undefined) return;
+  throw new IgvmError(
+    'GENERATOR_OPTION',
+    `${ignored} would be ignored: the manifest that from names describes the image`,
+  );
 }
 
 const nothing: GeneratorCallback = () => undefined;
