@@ -1,0 +1,154 @@
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { ImageFolder, type Version } from './faults/image-folder';
+import { run } from './harness/run';
+
+/** How often a build is killed. `NX_IGVM_KILLS=200 npx jest --selectProjects e2e -- e2e/faults` takes its time. */
+const KILLS = Number(process.env['NX_IGVM_KILLS'] ?? 20);
+
+const other = (version: Version): Version => (version === 'a' ? 'b' : 'a');
+
+let folder: ImageFolder;
+beforeAll(async () => {
+  folder = new ImageFolder();
+  await folder.learn();
+});
+afterAll(() => folder.dispose());
+
+async function buildWhole(version: Version): Promise<void> {
+  const { status, output } = await folder.build(version);
+  expect({ status, output, differences: folder.differences(version), unfinished: folder.unfinished() }).toEqual({
+    status: 0,
+    output,
+    differences: [],
+    unfinished: [],
+  });
+}
+
+describe('a build that is killed', () => {
+  it.each(['a', 'b'] as Version[])('leaves whole files between any two steps, on the way to %s', async (version) => {
+    const previous = other(version);
+    const lock = join(folder.home, 'igvm.lock.json');
+    await buildWhole(previous);
+    await folder.command('measure', join(folder.out, 'image.igvm'), '--update-lock', lock);
+    const states = new Set<string>();
+    for (let step = 1; ; step++) {
+      const stop = { preload: [join(__dirname, 'faults', 'stop-at.cjs')], env: { STOP_AT: String(step) } };
+      const { status } = await folder.build(version, stop);
+      expect({ step, faults: folder.faults(previous, version) }).toEqual({ step, faults: [] });
+      if (status === 0) break;
+      expect(status).toBe(null);
+      const differences = folder.differences(previous);
+      const state = differences.includes('image.igvm is wrong') ? 'new' : differences.length > 0 ? 'between' : 'old';
+      if (state === 'between' && !states.has(state)) {
+        // The old image beside something new is noticed, and put right.
+        const { output } = await folder.command('verify', join(folder.out, 'image.igvm'), '--lock', lock);
+        expect(output).toContain('[SIBLINGS_STALE]');
+        await buildWhole(previous);
+      }
+      states.add(state);
+      folder.restore(previous);
+    }
+    expect([...states]).toEqual(['old', 'between']);
+    expect(folder.differences(version)).toEqual([]);
+  });
+
+  it(`leaves whole files at any moment, ${KILLS} times`, async () => {
+    await buildWhole('a');
+    const whole = await window('b');
+    let current: Version = 'b';
+    let killed = 0;
+    for (let round = 0; round < KILLS; round++) {
+      const version = other(current);
+      // Most end while files are written and renamed, some before.
+      if (await kill(version, round % 5 === 4 ? undefined : Math.random() * whole)) killed++;
+      expect({ round, faults: folder.faults(current, version) }).toEqual({ round, faults: [] });
+      if (folder.differences(version).length === 0) current = version;
+      else if (round % 5 === 0) await buildWhole(current);
+    }
+    expect(killed).toBeGreaterThan(0);
+    await buildWhole(current);
+  });
+
+  /** Milliseconds from the first unfinished file of a build to its end. */
+  async function window(version: Version): Promise<number> {
+    const child = folder.start(version);
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    while (folder.unfinished().length === 0 && child.exitCode === null) await setTimeout(1);
+    const start = performance.now();
+    await ended;
+    return performance.now() - start;
+  }
+
+  /** Kills a build some milliseconds after it began to write, or anywhere before; whether that came before its end. */
+  async function kill(version: Version, after: number | undefined): Promise<boolean> {
+    const leftovers = new Set(folder.unfinished());
+    const child = folder.start(version);
+    const ended = new Promise((resolve) => child.once('exit', (_, signal) => resolve(signal === 'SIGKILL')));
+    const isWriting = () => folder.unfinished().some((name) => !leftovers.has(name));
+    if (after === undefined) await setTimeout(Math.random() * 100);
+    else while (!isWriting() && child.exitCode === null) await setTimeout(1);
+    await setTimeout(after ?? 0);
+    child.kill('SIGKILL');
+    return (await ended) === true;
+  }
+});
+
+describe('builds of one image at once', () => {
+  it('are all right, also when one of them is killed', async () => {
+    await buildWhole('a');
+    for (const isKilled of [false, true]) {
+      const doomed = isKilled ? folder.start('b') : undefined;
+      const builds = [1, 2, 3].map(() => folder.build('b'));
+      if (doomed !== undefined) {
+        while (folder.unfinished().length === 0) await setTimeout(1);
+        doomed.kill('SIGKILL');
+      }
+      for (const { status, output } of await Promise.all(builds))
+        expect({ status, output }).toEqual({ status: 0, output });
+      expect(folder.differences('b')).toEqual([]);
+      await buildWhole('a');
+    }
+  });
+});
+
+describe('a file system of its own', () => {
+  /** Runs a build with a file system mounted for it alone; undefined where that isn't allowed. */
+  async function buildOn(mount: string, version: Version): Promise<string | undefined> {
+    const namespace = ['unshare', '--map-root-user', '--mount', 'sh', '-c'];
+    const point = join(folder.home, 'mounted');
+    rmSync(point, { recursive: true, force: true });
+    mkdirSync(point);
+    const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
+    const build = [process.execPath, ...folder.arguments(version, point)].map(quoted).join(' ');
+    const prepare = `mount -t tmpfs ${mount} tmpfs ${quoted(point)}`;
+    const allowed = await run(namespace[0]!, [...namespace.slice(1), prepare], { cwd: folder.home }).catch(
+      () => undefined,
+    );
+    if (allowed?.status !== 0) {
+      console.warn(`skipped: no file system can be mounted here: ${allowed?.output ?? 'there is no unshare'}`);
+      return undefined;
+    }
+    const script = `${prepare} && ${build}; echo "status $?"; ls -A ${quoted(point)}`;
+    const { output } = await run(namespace[0]!, [...namespace.slice(1), script], { cwd: folder.home });
+    expect(readdirSync(point)).toEqual([]);
+    return output;
+  }
+
+  it('that is full ends a build with one error and without leftovers', async () => {
+    const output = await buildOn('-o size=2m', 'a');
+    if (output === undefined) return;
+    expect(output).toMatch(
+      /mounted\/image\.igvm: cannot be written: the disk is full \[FILE_UNWRITABLE\]\n.+\nstatus 1\n$/,
+    );
+  });
+
+  it('that is read-only does the same', async () => {
+    const output = await buildOn('-o ro', 'a');
+    if (output === undefined) return;
+    expect(output).toMatch(
+      /mounted\/image\.igvm: cannot be written: the file system is read-only \[FILE_UNWRITABLE\]\n.+\nstatus 1\n$/,
+    );
+  });
+});
