@@ -6,7 +6,6 @@ import { FORMAT_CODES } from '../errors/codes/format';
 import { INITRD_CODES } from '../errors/codes/initrd';
 import { LOADER_CODES } from '../errors/codes/loader';
 import { LOCK_CODES } from '../errors/codes/lock';
-import { LOCK_CODES } from '../errors/codes/lock';
 import { MANIFEST_CODES } from '../errors/codes/manifest';
 import { NX_CODES } from '../errors/codes/nx';
 import { cell } from './describe-schema';
@@ -18,7 +17,6 @@ export const AREAS = [
   ['Laying out the guest', LOADER_CODES],
   ['The IGVM format', FORMAT_CODES],
   ['Measurements, signatures and endorsements', ENDORSEMENT_CODES],
-  ['Measurement locks', LOCK_CODES],
   ['The measurement lock', LOCK_CODES],
   ['Packing an initramfs', INITRD_CODES],
   ['Booting an image', BOOT_CODES],
