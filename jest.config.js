@@ -11,7 +11,13 @@ const shared = { transform, testEnvironment: 'node', modulePathIgnorePatterns: [
 module.exports = {
   maxWorkers: 2,
   projects: [
-    { ...shared, displayName: 'unit', roots: ['<rootDir>/src', '<rootDir>/conformance'], testMatch: ['**/*.spec.ts'] },
+    {
+      ...shared,
+      displayName: 'unit',
+      roots: ['<rootDir>/src', '<rootDir>/conformance'],
+      testMatch: ['**/*.spec.ts'],
+      setupFilesAfterEnv: ['<rootDir>/conformance/setup.ts'],
+    },
     {
       ...shared,
       displayName: 'e2e',

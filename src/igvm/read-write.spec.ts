@@ -8,6 +8,9 @@ import { anyIgvmFile, flatten, hashes, written } from './igvm-file.fixture';
 import type { IgvmFile } from './model';
 import { readIgvm } from './read-igvm';
 
+/** Of this process, whatever else the machine does. */
+const cpuSeconds = (): number => (process.cpuUsage().user + process.cpuUsage().system) / 1e6;
+
 const folder = join(__dirname, 'fixtures');
 const goldenFiles = readdirSync(folder).filter((name) => name.endsWith('.igvm'));
 const golden = (name: string): Uint8Array => new Uint8Array(readFileSync(join(folder, name)));
@@ -60,14 +63,14 @@ describe('readIgvm on a damaged file', () => {
             if (at + 4 <= bytes.length) view.setUint32(at, value, true);
           }
           repairChecksum(bytes);
-          const began = performance.now();
+          const began = cpuSeconds();
           try {
             const file = readIgvm(checkedSource(bytes), hashes);
             await streamDirectives(file, [{ pages: () => undefined }]);
           } catch (error) {
             if (!(error instanceof IgvmError)) throw error;
           }
-          expect(performance.now() - began).toBeLessThan(1000);
+          expect(cpuSeconds() - began).toBeLessThan(1);
         },
       ),
       { numRuns: 5000 },

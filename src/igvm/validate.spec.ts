@@ -7,6 +7,9 @@ import { type Directive, type IgvmFile, type InitializationHeader, PLATFORM_TYPE
 import { readIgvm } from './read-igvm';
 import { validateIgvm } from './validate';
 
+/** Of this process, whatever else the machine does. */
+const cpuSeconds = (): number => (process.cpuUsage().user + process.cpuUsage().system) / 1e6;
+
 const page = patternPage(1);
 const area = (index: number, more = {}): Directive => ({
   type: 'parameterArea',
@@ -192,13 +195,13 @@ describe('validateIgvm', () => {
     const many = Array.from({ length: 20_000 }, (_, index) =>
       relocatable({ gpa: index * 0x400000, maximumGpa: 0, compatibilityMask: 0xffff_ffff }),
     );
-    const began = performance.now();
+    const began = cpuSeconds();
     validateIgvm(
       fileOf(
         Array.from({ length: 20_000 }, () => context()),
         { initializations: many },
       ),
     );
-    expect(performance.now() - began).toBeLessThan(1000);
+    expect(cpuSeconds() - began).toBeLessThan(1);
   });
 });
