@@ -10,6 +10,9 @@ import { exportImage } from './export-file';
 import { fakeQemu } from './fake-vmm.fixture';
 import { loadElf, nativeImage, pageData, parameter } from './native-image.fixture';
 
+// Every run starts three processes, which takes a while where other tests run beside.
+jest.setTimeout(30_000);
+
 describe('booting an image', () => {
   let folder: string;
   let output: string;
