@@ -73,7 +73,7 @@ describe('the command line', () => {
 
   it('names files from the current folder', async () => {
     const inside = await runWith(
-      failing(new IgvmError('IGVM_MALFORMED', 'is odd', { file: '/work/a/b.igvm' })),
+      failing(new IgvmError('IGVM_MALFORMED', 'is odd', { file: '/srv/a/b.igvm' })),
       ['go'],
       '/work',
     );

@@ -24,7 +24,7 @@ describe('files that options name', () => {
   it('may be those of the target, however they are written', () => {
     expect(() => check({}, cached)).not.toThrow();
     expect(() => check({ resources: 'guest/resources.json' }, cached)).not.toThrow();
-    expect(() => check({ resources: '/work/guest/../guest/resources.json' }, cached)).not.toThrow();
+    expect(() => check({ resources: '/srv/guest/../guest/resources.json' }, cached)).not.toThrow();
   });
 
   it('may be those of the configuration that runs', () => {
