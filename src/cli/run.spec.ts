@@ -75,13 +75,13 @@ describe('the command line', () => {
     const inside = await runWith(
       failing(new IgvmError('IGVM_MALFORMED', 'is odd', { file: '/srv/a/b.igvm' })),
       ['go'],
-      '/work',
+      '/srv',
     );
     expect(inside.stderr).toMatch(/^error: a\/b\.igvm: is odd/);
     const outside = await runWith(
       failing(new IgvmError('IGVM_MALFORMED', 'is odd', { file: '/other/b.igvm' })),
       ['go'],
-      '/work',
+      '/srv',
     );
     expect(outside.stderr).toMatch(/^error: \/other\/b\.igvm: is odd/);
   });

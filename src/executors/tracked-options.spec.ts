@@ -7,7 +7,7 @@ function check(options: object, target: TargetConfiguration, configuration?: str
   const node = { type: 'app' as const, name: 'guest', data: { root: 'guest', targets: { build: target } } };
   const projectGraph: ProjectGraph = { nodes: { guest: node }, dependencies: {} };
   checkTrackedOptions(
-    { root: '/work', projectGraph },
+    { root: '/srv', projectGraph },
     { project: 'guest', target: 'build', configuration },
     options,
     NAMES,
@@ -46,7 +46,7 @@ describe('files that options name', () => {
   });
 
   it('are free outside of a task', () => {
-    const context = { root: '/work', projectGraph: { nodes: {}, dependencies: {} } };
+    const context = { root: '/srv', projectGraph: { nodes: {}, dependencies: {} } };
     expect(() => checkTrackedOptions(context, undefined, { resources: 'other.json' }, NAMES)).not.toThrow();
   });
 });

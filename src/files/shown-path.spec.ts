@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { shownPath } from './shown-path';
 
 describe('a path in a message', () => {
-  const folder = resolve('/work');
+  const folder = resolve('/srv');
 
   it('begins at the folder it lies in', () => {
     expect(shownPath(folder, resolve('/srv/images/igvm.json'))).toBe('images/igvm.json');
