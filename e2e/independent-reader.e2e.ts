@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -14,12 +14,20 @@ import { PLATFORM_TYPE } from '../src/igvm/model';
 import { memorySink } from '../src/igvm/sink';
 import { writeIgvm } from '../src/igvm/write-igvm';
 import { measurablePlatforms, measure } from '../src/measurement/measure';
+import { debianKernel, extractVmlinux } from './debian-kernel';
 import { canonical, headerLines } from './igvm-reader/header-lines';
 import { randomManifest } from './igvm-reader/random-manifest';
 import { maskOf, secondSnpDigest } from './measurement/second-measurement';
 
 /** Images built from random manifests, with a seed that does not change: a failure can be repeated. */
 const RANDOM = { seed: 20260, numRuns: 60 };
+
+/** 256 MiB, enough for a Debian kernel to unpack itself. */
+const DEBIAN_PAGES = 65536;
+
+interface SnpLinuxDirectManifest {
+  guest_configs: [{ image: { snp_linux_direct: { memory_page_count: number } } }];
+}
 
 /** A guest without anything: the crate writes such a file and refuses to read it. */
 const TOO_SMALL = 'quirk-image-none-48-byte-file';
@@ -103,6 +111,35 @@ withCargo('the igvm crate', () => {
     await addSnpIdBlock({ input: image, output: signed, source: { kind: 'guestSvn', guestSvn: 7 } });
     await expectAgreement(signed);
   });
+
+  it.each(['vmlinuz', 'vmlinux'])(
+    'reads and measures a directly booted SNP guest with a Debian %s as we do',
+    async (form) => {
+      const cwd = join(folder, form);
+      mkdirSync(cwd);
+      placeCase('snp-linux-direct', cwd, inputs);
+      const manifest = JSON.parse(readFileSync(join(cwd, 'manifest.json'), 'utf8')) as SnpLinuxDirectManifest;
+      manifest.guest_configs[0].image.snp_linux_direct.memory_page_count = DEBIAN_PAGES;
+      writeFileSync(join(cwd, 'manifest.json'), JSON.stringify(manifest));
+      const { vmlinuz } = debianKernel();
+      const kernel = join(cwd, form);
+      if (form === 'vmlinux') writeFileSync(kernel, extractVmlinux(vmlinuz));
+      else copyFileSync(vmlinuz, kernel);
+      const resources = { linux_kernel: kernel, linux_initrd: join(inputs, 'initrd-small.bin') };
+      writeFileSync(join(cwd, 'resources.json'), JSON.stringify({ resources }));
+
+      const image = await build(cwd);
+      if (image === undefined) throw new Error('the image is refused');
+      await expectAgreement(image);
+      const { digest } = await withImage(
+        image,
+        async ({ file }) => (await measure(file))[0] ?? { digest: new Uint8Array(0) },
+      );
+      const reported = Buffer.from(digest).toString('hex').toUpperCase();
+      expect(readFileSync(join(cwd, 'out-snp.json'), 'utf8')).toContain(`"snp_ld":"${reported}"`);
+      rmSync(cwd, { recursive: true });
+    },
+  );
 
   it('reads and measures images of random manifests as we do', async () => {
     let built = 0;
