@@ -54,22 +54,26 @@ describe('a build that is killed', () => {
     expect(folder.differences(version)).toEqual([]);
   });
 
-  it(`leaves whole files at any moment, ${KILLS} times`, async () => {
-    await buildWhole('a');
-    const whole = await window('b');
-    let current: Version = 'b';
-    let killed = 0;
-    for (let round = 0; round < KILLS; round++) {
-      const version = other(current);
-      // Most end while files are written and renamed, some before.
-      if (await kill(version, round % 5 === 4 ? undefined : Math.random() * whole)) killed++;
-      expect({ round, faults: folder.faults(current, version) }).toEqual({ round, faults: [] });
-      if (folder.differences(version).length === 0) current = version;
-      else if (round % 5 === 0) await buildWhole(current);
-    }
-    expect(killed).toBeGreaterThan(0);
-    await buildWhole(current);
-  });
+  it(
+    `leaves whole files at any moment, ${KILLS} times`,
+    async () => {
+      await buildWhole('a');
+      const whole = await window('b');
+      let current: Version = 'b';
+      let killed = 0;
+      for (let round = 0; round < KILLS; round++) {
+        const version = other(current);
+        // Most end while files are written and renamed, some before.
+        if (await kill(version, round % 5 === 4 ? undefined : Math.random() * whole)) killed++;
+        expect({ round, faults: folder.faults(current, version) }).toEqual({ round, faults: [] });
+        if (folder.differences(version).length === 0) current = version;
+        else if (round % 5 === 0) await buildWhole(current);
+      }
+      expect(killed).toBeGreaterThan(0);
+      await buildWhole(current);
+    },
+    60_000 + KILLS * 10_000,
+  );
 
   /** Milliseconds from the first unfinished file of a build to its end. */
   async function window(version: Version): Promise<number> {
