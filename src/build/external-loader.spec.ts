@@ -72,6 +72,12 @@ describeOnPosix('a build by an external loader', () => {
     expect(readFileSync(join(folder, 'out/a-vbs.json'))).toEqual(readFileSync(join(folder, 'igvm.json')));
   });
 
+  it('takes an image that is called as the resources file is', async () => {
+    const loader = program("fs.writeFileSync(args.output, 'image');");
+    await build(loader, { output: join(folder, 'out', 'resources.json') });
+    expect(readFileSync(join(folder, 'out', 'resources.json'), 'utf8')).toBe('image');
+  });
+
   it.each([
     ['fails', 'fs.writeFileSync(args.output, "half"); process.exit(3);', /exit code 3/],
     ['is killed', 'process.kill(process.pid, "SIGKILL"); setTimeout(() => {}, 10000);', /SIGKILL/],

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, extname, join } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
@@ -45,13 +45,15 @@ export async function buildWithExternalLoader(build: ExternalBuild): Promise<Bui
   const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-loader-'));
   const outputs = createOutputSet();
   try {
+    // Beside the folder that the program writes to: the image may have that name.
     const resources = join(folder, 'resources.json');
+    const written = join(folder, 'written');
+    mkdirSync(written);
     const paths = Object.fromEntries([...build.resources].map(([name, { path }]) => [name, path]));
     writeFileSync(resources, JSON.stringify({ resources: paths }));
-    await runLoader(build, resources, join(folder, basename(build.output)));
-    rmSync(resources);
+    await runLoader(build, resources, join(written, basename(build.output)));
 
-    const names = readdirSync(folder).sort(
+    const names = readdirSync(written).sort(
       (a, b) => Number(b === basename(build.output)) - Number(a === basename(build.output)),
     );
     if (names[0] !== basename(build.output)) throw failed(build.loader, 'has ended without writing an image');
@@ -59,7 +61,7 @@ export async function buildWithExternalLoader(build: ExternalBuild): Promise<Bui
     const inputs = [...Object.values(paths), ...(build.otherInputs ?? [])];
     checkNotInputs(targets, inputs);
     const files: BuiltFile[] = [];
-    for (const name of names) files.push(await adopt(join(folder, name), join(dirname(build.output), name), outputs));
+    for (const name of names) files.push(await adopt(join(written, name), join(dirname(build.output), name), outputs));
     await outputs.commit({ last: build.output, remove: formerSiblings(build.output, [...targets, ...inputs]) });
     return { files, measurements: [], notes: [] };
   } finally {

@@ -60,6 +60,32 @@ describe('the command line', () => {
     },
   );
 
+  it.each([
+    [['-oa=b', 'x']],
+    [['-o=a=b', 'x']],
+    [['-o', 'a=b', 'x']],
+    [['--output=a=b', 'x']],
+    [['-o=a=b', '--', 'x']],
+  ])('takes the value of an option in every form that clap takes: %j', async (args) => {
+    let output: unknown;
+    const program: ProgramDescription = {
+      name: 'test',
+      description: 'takes an option',
+      commands: {
+        go: () => (command) =>
+          void command
+            .command('go')
+            .argument('<name>')
+            .option('-o, --output <path>')
+            .action((name, options) => {
+              output = [name, options];
+            }),
+      },
+    };
+    expect(await runWith(program, ['go', ...args])).toMatchObject({ code: 0 });
+    expect(output).toEqual(['x', { output: 'a=b' }]);
+  });
+
   it("shows a user's mistake as one sentence with place, code and cure", async () => {
     const { code, stderr } = await runWith(
       failing(new IgvmError('LAYOUT_OVERLAP', 'a overlaps b', { gpa: { start: 4096, end: 8192 } })),

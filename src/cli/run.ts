@@ -46,7 +46,7 @@ export async function run(
   // Help, and the suggestion for a misspelt command, want them all.
   for (const load of called === undefined ? Object.values(commands) : [called]) load()(program, environment);
   try {
-    await program.parseAsync([...args], { from: 'user' });
+    await program.parseAsync(withoutEqualsSigns(args), { from: 'user' });
     return 0;
   } catch (error) {
     if (error instanceof ExitCode) return error.code;
@@ -54,6 +54,12 @@ export async function run(
     environment.stderr(`${describe(error, environment.cwd, program.opts<{ verbose?: boolean }>().verbose === true)}\n`);
     return error instanceof IgvmError && error.code === 'USAGE' ? USAGE_EXIT_CODE : 1;
   }
+}
+
+/** `-o=FILE` as `-oFILE`: clap takes both, commander only the latter. */
+function withoutEqualsSigns(args: readonly string[]): string[] {
+  const end = args.indexOf('--');
+  return args.map((arg, index) => (end === -1 || index < end ? arg.replace(/^(-[a-z])=/, '$1') : arg));
 }
 
 function describe(error: unknown, cwd: string, verbose: boolean): string {
