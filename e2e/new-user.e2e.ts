@@ -183,6 +183,36 @@ describe.each(Object.entries(WORKSPACES))('a new user, %s', (_, { file, root, im
   });
 });
 
+describe('convert-to-inferred', () => {
+  it('leaves the same targets, inferred', async () => {
+    const workspace = await Workspace.create();
+    try {
+      await workspace.nxOk('g', 'nx-igvm:guest-image', 'image', '--type=uefi');
+      workspace.write('image/boot/MSVM.fd', input('MSVM-x64-pe.fd'));
+      const show = async (): Promise<unknown> =>
+        (JSON.parse(await workspace.nxOk('show', 'project', 'image', '--json')) as { targets: unknown }).targets;
+      const inferred = await show();
+      workspace.updateJson<{ targets: object }>('image/project.json', (json) => {
+        json.targets = {
+          build: {
+            executor: 'nx-igvm:build',
+            cache: true,
+            inputs: ['{projectRoot}/**/*'],
+            outputs: ['{options.outputPath}'],
+            options: { manifest: '{projectRoot}/igvm.json', outputPath: 'dist/{projectRoot}' },
+          },
+        };
+      });
+      await workspace.nxOk('g', 'nx-igvm:convert-to-inferred');
+      expect(workspace.readJson<{ targets: object }>('image/project.json').targets).toEqual({});
+      expect(await show()).toEqual(inferred);
+      expect(await workspace.state('image')).toBe('built');
+    } finally {
+      workspace.dispose();
+    }
+  });
+});
+
 describe('preset', () => {
   it('fills an empty workspace with an image and its initramfs', async () => {
     const workspace = await Workspace.create();
