@@ -87,10 +87,18 @@ describe('building many images at once', () => {
       manifest.guest_arch = 'x46';
     });
     workspace.write('shared/linux_initrd', changed(input('initrd-small.bin')));
-    expect(await states()).toEqual({ ...all('built'), 'a:build': 'failed', 'on-a:build': 'skipped' });
+    // Nx would give up the whole batch for an option that it finds wrong.
+    add('typo', {}, { build: { options: { outputpath: 'dist' } } });
+    expect(await states([...NAMES, 'typo'])).toEqual({
+      ...all('built'),
+      'a:build': 'failed',
+      'on-a:build': 'skipped',
+      'typo:build': 'failed',
+    });
     const { status, output } = await workspace.nx('run-many', '-t', 'build', '--outputStyle=static');
     expect(status).not.toBe(0);
     expect(output).toMatch(/images\/a\/igvm\.json:\d+:\d+: .*\[MANIFEST_INVALID\]/);
+    expect(output).toContain('did you mean "outputPath"? [NX_OPTION_INVALID]');
     expect(output).not.toMatch(/^ +at .*\.js:\d+/m);
   });
 

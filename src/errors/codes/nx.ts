@@ -19,6 +19,10 @@ export const NX_CODES = {
     cause: 'An image should be signed, and the options do not say with what, or contradict each other.',
     cure: 'Give a signed ID block (idBlock, idSignature, idPublicKey), temporaryKey for development, or a CoRIM signature with its platform.',
   },
+  NX_OPTION_INVALID: {
+    cause: 'A target, or the command line, gives its executor an option that it does not know, or not one that it needs.',
+    cure: "Correct the target's options; docs/executors has a page on each executor.",
+  },
   NX_OPTION_UNTRACKED: {
     cause:
       'A cacheable target was run with a file that only the command line names, so Nx would not see the file change.',

@@ -110,10 +110,33 @@ describe('a batch of nx-igvm:build', () => {
     expect(built('near') || built('far')).toBe(false);
   });
 
+  it('refuses options of one task, and builds the others', async () => {
+    writeImage('right');
+    const options = {
+      unknown: { manifest: 'right/igvm.json', outputpath: 'out' },
+      missing: {} as BuildExecutorSchema,
+      wrong: { manifest: 1 as unknown as string },
+    };
+    const results = await run({ unknown: [], missing: [], wrong: [], right: [] }, options);
+    const outputOf = (task: string): string | undefined => results.get(task)?.terminalOutput.split('\n')[0];
+    expect(outputOf('unknown')).toBe(
+      'nx-igvm:build has no option "outputpath"; did you mean "outputPath"? [NX_OPTION_INVALID]',
+    );
+    expect(outputOf('missing')).toBe('nx-igvm:build needs the option "manifest" [NX_OPTION_INVALID]');
+    expect(outputOf('wrong')).toBe('nx-igvm:build takes a string for the option "manifest", not 1 [NX_OPTION_INVALID]');
+    expect(results.get('right')?.success).toBe(true);
+  });
+
   it('is not ended by a bug in one build', async () => {
     writeImage('right');
-    const results = await run({ bug: [], right: [] }, { bug: { manifest: 1 as unknown as string } });
-    expect(results.get('bug')).toMatchObject({ success: false, terminalOutput: expect.stringContaining('TypeError') });
+    const bug = Object.defineProperty({ manifest: 'bug/igvm.json' }, 'strict', {
+      enumerable: true,
+      get: () => {
+        throw new RangeError('a bug');
+      },
+    });
+    const results = await run({ bug: [], right: [] }, { bug });
+    expect(results.get('bug')).toMatchObject({ success: false, terminalOutput: expect.stringContaining('RangeError') });
     expect(results.get('right')?.success).toBe(true);
   });
 

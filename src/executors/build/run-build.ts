@@ -2,8 +2,11 @@ import { dirname, join, resolve } from 'node:path';
 import type { ExecutorContext } from '@nx/devkit';
 import { formatPlaced, IgvmError } from '../../errors/igvm-error';
 import { shownPath } from '../../files/shown-path';
+import { checkOptions, type OptionsSchema } from '../check-options';
 import { checkTrackedOptions, type TaskTarget } from '../tracked-options';
 import type { BuildExecutorSchema } from './schema';
+
+type BuildContext = Pick<ExecutorContext, 'root' | 'projectGraph'>;
 
 /** Takes what a build says. */
 export interface BuildLog {
@@ -17,48 +20,61 @@ export interface BuildLog {
 
 /**
  * Builds an image as a task of Nx.
+ * @param options not yet checked: what Nx itself finds wrong with the options of one task ends a batch of all tasks
  * @returns whether there is an image; what the user can put right is logged, anything else is a bug and throws
  */
 export async function runBuild(
-  { outputPath, manifest, resources, loader, ...options }: BuildExecutorSchema,
-  context: Pick<ExecutorContext, 'root' | 'projectGraph'>,
+  options: BuildExecutorSchema,
+  context: BuildContext,
   task: TaskTarget | undefined,
   log: BuildLog,
 ): Promise<boolean> {
-  // Not the whole library (api.ts): every task of every build starts here.
-  const { buildManifest } = require('../../build/build-manifest') as typeof import('../../build/build-manifest');
-  const { reportText } = require('../../build/build-report') as typeof import('../../build/build-report');
-  const { imageNameInWorkspace } = require('../../manifest/image-files') as typeof import('../../manifest/image-files');
   const { root } = context;
   const display = (path: string): string => shownPath(root, resolve(root, path));
-  const manifestPath = display(manifest);
   try {
-    checkTrackedOptions(context, task, { manifest, resources, loader }, ['manifest', 'resources', 'loader']);
-    if (resources === undefined) {
-      const { checkProjectResources } =
-        require('./check-project-resources') as typeof import('./check-project-resources');
-      checkProjectResources(context, manifest, { ...options, display: manifestPath });
-    }
-    const report = await buildManifest({
-      ...options,
-      manifest: resolve(root, manifest),
-      resources: resources === undefined ? undefined : resolve(root, resources),
-      output: resolve(
-        root,
-        outputPath ?? join('dist', dirname(manifestPath)),
-        `${imageNameInWorkspace(manifestPath)}.igvm`,
-      ),
-      workspaceRoot: root,
-      loader: loader === undefined ? undefined : resolve(root, loader),
-      message: (text) => log.message(text),
-      display,
-      warn: ({ message, where }) => log.warn(formatPlaced(message, where)),
-    });
-    log.info(reportText(report, display).trimEnd());
+    checkOptions('nx-igvm:build', options, require('./schema.json') as OptionsSchema, ['manifest']);
+    log.info(await buildReport(options, context, task, log, display));
     return true;
   } catch (error) {
     if (!(error instanceof IgvmError)) throw error;
     log.error(error.format(display));
     return false;
   }
+}
+
+async function buildReport(
+  { outputPath, manifest, resources, loader, ...options }: BuildExecutorSchema,
+  context: BuildContext,
+  task: TaskTarget | undefined,
+  log: BuildLog,
+  display: (path: string) => string,
+): Promise<string> {
+  // Not the whole library (api.ts): every task of every build starts here.
+  const { buildManifest } = require('../../build/build-manifest') as typeof import('../../build/build-manifest');
+  const { reportText } = require('../../build/build-report') as typeof import('../../build/build-report');
+  const { imageNameInWorkspace } = require('../../manifest/image-files') as typeof import('../../manifest/image-files');
+  const { root } = context;
+  const manifestPath = display(manifest);
+  checkTrackedOptions(context, task, { manifest, resources, loader }, ['manifest', 'resources', 'loader']);
+  if (resources === undefined) {
+    const { checkProjectResources } =
+      require('./check-project-resources') as typeof import('./check-project-resources');
+    checkProjectResources(context, manifest, { ...options, display: manifestPath });
+  }
+  const report = await buildManifest({
+    ...options,
+    manifest: resolve(root, manifest),
+    resources: resources === undefined ? undefined : resolve(root, resources),
+    output: resolve(
+      root,
+      outputPath ?? join('dist', dirname(manifestPath)),
+      `${imageNameInWorkspace(manifestPath)}.igvm`,
+    ),
+    workspaceRoot: root,
+    loader: loader === undefined ? undefined : resolve(root, loader),
+    message: (text) => log.message(text),
+    display,
+    warn: ({ message, where }) => log.warn(formatPlaced(message, where)),
+  });
+  return reportText(report, display).trimEnd();
 }
