@@ -42,6 +42,8 @@ export const IMAGES = [
     name: 'openhcl snp+tdx+vbs',
     hashes: ['snp', 'tdx', 'vbs'],
     maxMib: 16,
+    // The region with the hashes of shared pages ends at 85 MiB of kernel and initrd.
+    sizes: [1, 8, 16],
     guests: (initrd) => [
       guest({ snp: { ...snp, shared_gpa_boundary_bits: 46 } }, openhcl(initrd), 2),
       guest({ tdx: { enable_debug: false, sept_ve_disable: true } }, openhcl(initrd), 2),

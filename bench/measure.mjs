@@ -68,6 +68,7 @@ export async function paired(rounds, ...functions) {
   return results.map((runs) => ({
     wall: median(runs.map((run) => run.wall)),
     cpu: median(runs.map((run) => run.cpu)),
+    user: median(runs.map((run) => run.user ?? 0)),
     peak: Math.max(...runs.map((run) => run.peak)),
   }));
 }

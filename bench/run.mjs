@@ -1,4 +1,4 @@
-// `npm run bench [-- --sizes 1,64,256 --images native,snp_linux_direct --rounds 3 --write]`
+// `npm run bench [-- --sizes 1,64,256 --large 1024,3500 --images native,snp_linux_direct --rounds 3 --write]`
 // Pairs our build with cp of the same bytes, with hashing them once, and with igvmfilegen where IGVMFILEGEN names one.
 import { execFileSync } from 'node:child_process';
 import { createCipheriv } from 'node:crypto';
@@ -25,8 +25,9 @@ import { startUp } from './start-up.mjs';
 const MIB = 1024 * 1024;
 /** Above this igvmfilegen is left out: it takes four times the image in memory. */
 const MOST_UPSTREAM_MIB = 1024;
-/** More would be written out before it is removed again. */
-const MOST_WARMED_MIB = 1024;
+/** A program that takes some MiB of memory, writes to them and ends. */
+const TOUCH =
+  'for (let left = Number(process.argv[1]), all = []; left > 0; left--) all.push(Buffer.alloc(2 ** 20, 1));';
 /** Below this the differences are those of starting processes. */
 const LEAST_COMPARABLE_MIB = 8;
 const here = dirname(fileURLToPath(import.meta.url));
@@ -35,12 +36,14 @@ const reporter = join(here, 'report-usage.cjs');
 const { values: options } = parseArgs({
   options: {
     sizes: { type: 'string', default: '1,64,256' },
+    large: { type: 'string', default: '' },
     images: { type: 'string', default: IMAGES.map((image) => image.name).join(',') },
     rounds: { type: 'string', default: '3' },
     write: { type: 'boolean', default: false },
   },
 });
 const sizes = options.sizes.split(',').map(Number);
+const large = options.large.split(',').filter(Boolean).map(Number);
 const images = IMAGES.filter((image) => options.images.split(',').includes(image.name));
 const rounds = Number(options.rounds);
 const upstream = process.env.IGVMFILEGEN;
@@ -65,12 +68,7 @@ function writeNoise(path, size) {
  */
 const settled = (size, run) => () => {
   execFileSync('sync');
-  const scratch = join(folder, 'scratch');
-  const fd = openSync(scratch, 'w');
-  const zeros = Buffer.alloc(MIB);
-  for (let at = 0; at < Math.min(size, MOST_WARMED_MIB); at++) writeSync(fd, zeros);
-  closeSync(fd);
-  rmSync(scratch);
+  execFileSync(process.execPath, ['-e', TOUCH, String(size)]);
   return run();
 };
 const node = (args) => measure(process.execPath, ['--require', reporter, ...args]);
@@ -108,7 +106,9 @@ try {
   for (const image of images) {
     const tiny = prepare(image, 4096);
     const [start] = await paired(rounds, () => node([cli, 'build', ...tiny.args]));
-    for (const size of sizes.filter((each) => each <= image.maxMib)) {
+    const common = image.sizes ?? sizes.filter((each) => each <= image.maxMib);
+    for (const size of image === images[0] ? [...common, ...large] : common) {
+      const runs = large.includes(size) ? 1 : rounds;
       const { initrd, output, args, upstreamArgs } = prepare(image, size * MIB);
       const hashing = async () => {
         let wall = 0;
@@ -116,7 +116,7 @@ try {
         return { wall, cpu: 0, peak: 0 };
       };
       const [our, cp, hashed, nothing, their] = await paired(
-        rounds,
+        runs,
         settled(size, () => node([cli, 'build', ...args])),
         settled(size, () => measure('cp', [output, join(out, 'copy')])),
         hashing,
@@ -133,6 +133,7 @@ try {
         'less start-up s': seconds(Math.max(0, our.wall - start.wall)),
         'cpu s': seconds(our.cpu),
         'cpu ms/MiB': size < LEAST_COMPARABLE_MIB ? '-' : (((our.cpu - start.cpu) * 1000) / size).toFixed(2),
+        'user ms/MiB': size < LEAST_COMPARABLE_MIB ? '-' : (((our.user - start.user) * 1000) / size).toFixed(2),
         'peak MiB': mib(our.peak),
         'cp s': seconds(cp.wall),
         'hash s': seconds(hashWall),
