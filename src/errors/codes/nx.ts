@@ -20,7 +20,8 @@ export const NX_CODES = {
     cure: 'Give a signed ID block (idBlock, idSignature, idPublicKey), temporaryKey for development, or a CoRIM signature with its platform.',
   },
   NX_OPTION_INVALID: {
-    cause: 'A target, or the command line, gives its executor an option that it does not know, or not one that it needs.',
+    cause:
+      'A target, or the command line, gives its executor an option that it does not know, or not one that it needs.',
     cure: "Correct the target's options; docs/executors has a page on each executor.",
   },
   NX_OPTION_UNTRACKED: {
