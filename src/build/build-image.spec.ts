@@ -142,6 +142,15 @@ describe('a build that fails', () => {
     expect(readdirSync(out)).toEqual([]);
   });
 
+  it.each([
+    ['command_line', guest(linux({ command_line: 'x'.repeat(3000) }))],
+    ['memory_size', guest(linux({ memory_size: 2 ** 20 }))],
+    ['processor_count', guest(linux({ boot_data: 'embedded', memory_size: 2 ** 28, processor_count: 255 }))],
+  ] as const)('points at %s when that is what does not fit', async (key, config) => {
+    const error = await failureOf(buildImage(request([config])));
+    expect(error.where).toMatchObject({ file: 'igvm.json', line: 7, jsonPath: `guest_configs[0].image.linux.${key}` });
+  });
+
   it('notices a file that is rewritten while it is read', async () => {
     const changing = join(inputs, 'changing.bin');
     writeFileSync(changing, noise('a', 8 * PAGE));

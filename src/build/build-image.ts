@@ -68,9 +68,16 @@ function layOutGuests({ manifest, positionOf }: BuildRequest, resources: OpenRes
       return loadGuest(config, manifest.guest_arch, resources);
     } catch (error) {
       if (!(error instanceof IgvmError) || error.where.file !== undefined) throw error;
-      throw error.at(positionOf?.(`guest_configs[${index}].image`) ?? {});
+      throw placed(error, index, positionOf);
     }
   });
+}
+
+/** A loader knows where in its guest's configuration a mistake is; the manifest knows where that guest's is. */
+function placed(error: IgvmError, index: number, positionOf: BuildRequest['positionOf']): IgvmError {
+  const jsonPath = `guest_configs[${index}].${error.where.jsonPath ?? 'image'}`;
+  const where = { ...error.where, jsonPath, ...positionOf?.(jsonPath) };
+  return new IgvmError(error.code, error.message, where, { cause: error.cause, also: error.also });
 }
 
 async function writeOutputs(

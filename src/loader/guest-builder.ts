@@ -40,6 +40,9 @@ export const SINGLE_GUEST_MASK = 1;
 /** End of the sizes that a RequiredMemory directive holds, in bytes. */
 const REQUIRED_MEMORY_LIMIT = 2 ** 32;
 
+/** What says how much RAM a guest with fixed RAM has. */
+const FIXED_RAM = { jsonPath: 'image.snp_linux_direct.memory_page_count' };
+
 /** Size in bytes of the VMSA as the processor defines it; the rest of its page is reserved (AMD64 manual, vol. 2, B). */
 const VMSA_SIZE = 1648;
 
@@ -159,7 +162,7 @@ export class GuestBuilder implements ImageImporter {
     if (this.fixedRam === undefined) {
       this.platform.vpContext.setContextPage(pageBase);
     } else if (pageBase >= this.fixedRam.pageCount) {
-      throw new IgvmError('LAYOUT_OUT_OF_RANGE', "the VP context's page lies outside the guest's memory");
+      throw new IgvmError('LAYOUT_OUT_OF_RANGE', "the VP context's page lies outside the guest's memory", FIXED_RAM);
     }
   }
 
@@ -333,7 +336,7 @@ export class GuestBuilder implements ImageImporter {
       throw new IgvmError(
         'LAYOUT_OUT_OF_RANGE',
         `the guest's ${pageCount} pages of memory are too few: it is loaded up to GPA 0x${end.toString(16)}`,
-        { gpa: { start: outside.gpa, end } },
+        { ...FIXED_RAM, gpa: { start: outside.gpa, end } },
       );
     }
     for (const gap of this.ranges.gaps(pageCount)) {

@@ -57,6 +57,7 @@ export function guestPlatform(spec: GuestSpec): GuestPlatform {
     throw new IgvmError(
       'ISOLATION_UNSUPPORTED',
       `${isolation.type} isolation exists on x64 only, but guest_arch is aarch64`,
+      { jsonPath: 'isolation_type' },
     );
   }
   const header = (platformType: PlatformType, sharedGpaBoundary = 0n): PlatformHeader => ({
@@ -121,6 +122,7 @@ function snpBoundary(bits: number | undefined): bigint {
     throw new IgvmError(
       'ISOLATION_UNSUPPORTED',
       'SNP needs shared_gpa_boundary_bits, except for snp_linux_direct, which uses the C-bit',
+      { jsonPath: 'isolation_type.snp' },
     );
   }
   return 1n << BigInt(bits % 64);

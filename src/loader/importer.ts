@@ -28,6 +28,7 @@ export interface RelocationRegion {
 /**
  * What a loader may ask of the guest it lays out. GuestBuilder implements it; loaders know nothing else of the file.
  * All `pageBase` are page numbers (GPA / 4096). Everything that takes memory fails with LAYOUT_OVERLAP when it is taken.
+ * An IgvmError of a loader has a JSON path from the guest's configuration, such as `image.linux.memory_size`.
  */
 export interface ImageImporter {
   readonly arch: GuestArch;

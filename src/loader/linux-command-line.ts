@@ -3,6 +3,8 @@ import { IgvmError } from '../errors/igvm-error';
 /** x86 kernels have a buffer of 2048 bytes for it, NUL included (Linux, COMMAND_LINE_SIZE). */
 const X64_LIMIT = 2047;
 
+const WHERE = { jsonPath: 'image.linux.command_line' };
+
 /**
  * A kernel's command line as the kernel reads it: UTF-8 with a NUL behind.
  * @param kernelLimit bytes without NUL that a bzImage says it takes; an ELF kernel doesn't say
@@ -16,6 +18,7 @@ export function encodeCommandLine(text: string, kernelLimit: number | undefined,
     throw new IgvmError(
       'CONFIG_UNSUPPORTED',
       `command_line has a NUL as character ${nul}, where the kernel would stop`,
+      WHERE,
     );
   }
   const bytes = new TextEncoder().encode(text);
@@ -24,6 +27,7 @@ export function encodeCommandLine(text: string, kernelLimit: number | undefined,
     throw new IgvmError(
       'LAYOUT_OUT_OF_RANGE',
       `command_line has ${bytes.length} bytes, and the kernel takes at most ${limit}: shorten it`,
+      WHERE,
     );
   }
   const terminated = new Uint8Array(bytes.length + 1);

@@ -20,6 +20,7 @@ export function checkDirectLinuxIsolation(isolation: IsolationConfig['type']): v
     throw new IgvmError(
       'ISOLATION_UNSUPPORTED',
       `a linux image can not start under ${isolation}: use ${other} to run Linux there`,
+      { jsonPath: 'isolation_type' },
     );
   }
 }

@@ -49,7 +49,9 @@ export function checkEntrypoint({ kernel }: LinuxLoadInfo): void {
  */
 export function checkMemorySize(memorySize: number, { kernel, initrd }: LinuxLoadInfo): void {
   const wrong = (what: string): IgvmError =>
-    new IgvmError('LAYOUT_OUT_OF_RANGE', `memory_size is ${memorySize}, but ${what}`);
+    new IgvmError('LAYOUT_OUT_OF_RANGE', `memory_size is ${memorySize}, but ${what}`, {
+      jsonPath: 'image.linux.memory_size',
+    });
   if (!Number.isSafeInteger(memorySize) || memorySize % PAGE_SIZE !== 0) throw wrong('must be a multiple of 4096');
   if (memorySize <= HIGH_MEMORY_START) {
     throw wrong(`must be above ${HIGH_MEMORY_START}: much of the first MiB is not memory`);

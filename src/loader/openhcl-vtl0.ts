@@ -98,6 +98,7 @@ function linuxConfig(
     throw new IgvmError(
       'LAYOUT_OUT_OF_RANGE',
       `the command line of the kernel in VTL0 has ${text.length - 1} bytes, and there is room for ${PAGE_SIZE - 1}`,
+      { jsonPath: 'image.openhcl.linux.command_line' },
     );
   }
   importer.importPages(commandLinePage, 1, 'underhill-vtl0-linux-command-line', 'exclusive', text);

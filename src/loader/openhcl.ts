@@ -54,11 +54,14 @@ export function requireOpenhclMemory(importer: ImageImporter, guest: OpenhclGues
       throw new IgvmError(
         'LAYOUT_OUT_OF_RANGE',
         `${name} of openhcl must be a multiple of ${largePages} (2 MiB), and it is ${pages}`,
+        { jsonPath: `image.openhcl.${name}` },
       );
     }
   }
   if ((base + guest.memoryPageCount) * BigInt(PAGE_SIZE) > BigInt(GPA_LIMIT)) {
-    throw new IgvmError('LAYOUT_OUT_OF_RANGE', 'the memory of openhcl reaches beyond the 52 bits of a guest address');
+    throw new IgvmError('LAYOUT_OUT_OF_RANGE', 'the memory of openhcl reaches beyond the 52 bits of a guest address', {
+      jsonPath: 'image.openhcl.memory_page_count',
+    });
   }
   const pageCount = Number(guest.memoryPageCount);
   importer.requireMemory(Number(base), pageCount, { vtl2Protectable: importer.isolation.paravisorPresent });
@@ -79,6 +82,7 @@ export function importOpenhclCommandLine(importer: ImageImporter, gpa: number, g
     throw new IgvmError(
       'LAYOUT_OUT_OF_RANGE',
       `the command line of openhcl has ${text.length} bytes, and there is room for ${COMMAND_LINE_LIMIT}`,
+      { jsonPath: 'image.openhcl.command_line' },
     );
   }
   const page = new StructWriter()
@@ -109,7 +113,7 @@ export function checkMemorySuffices(memory: MemoryRange, usedEnd: number): void 
     throw new IgvmError(
       'LAYOUT_OUT_OF_RANGE',
       `openhcl takes ${used / PAGE_SIZE} pages of memory to load, and memory_page_count is ${memory.size / PAGE_SIZE}`,
-      { gpa: { start: memory.gpa, end: usedEnd } },
+      { jsonPath: 'image.openhcl.memory_page_count', gpa: { start: memory.gpa, end: usedEnd } },
     );
   }
 }

@@ -36,6 +36,7 @@ export function encodeProductPolicy(policy: ProductPolicy, limit: number): Uint8
     throw new IgvmError(
       'CONFIG_UNSUPPORTED',
       'a product policy that requires secure boot with its variables or BCD integrity needs a custom_uefi_json',
+      { jsonPath: 'image.openhcl.product_policy' },
     );
   }
   const fields = new StructWriter();
@@ -59,6 +60,7 @@ export function encodeProductPolicy(policy: ProductPolicy, limit: number): Uint8
     throw new IgvmError(
       'CONFIG_UNSUPPORTED',
       `the product policy takes ${envelope.length} bytes, and there is room for ${limit}`,
+      { jsonPath: 'image.openhcl.product_policy' },
     );
   }
   return envelope.finish();
@@ -83,7 +85,9 @@ function varint(writer: StructWriter, value: bigint): void {
 function fromBase64(text: string): Uint8Array {
   const bytes = Buffer.from(text, 'base64');
   if (bytes.toString('base64') !== text) {
-    throw new IgvmError('MANIFEST_INVALID', 'custom_uefi_json of the product policy is not base64');
+    throw new IgvmError('MANIFEST_INVALID', 'custom_uefi_json of the product policy is not base64', {
+      jsonPath: 'image.openhcl.product_policy',
+    });
   }
   return bytes;
 }

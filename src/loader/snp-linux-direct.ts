@@ -57,6 +57,7 @@ export function loadSnpLinuxDirect(importer: ImageImporter, guest: SnpLinuxDirec
     throw new IgvmError(
       'LAYOUT_OUT_OF_RANGE',
       `snp_linux_direct needs at least ${KERNEL / PAGE_SIZE} pages of memory and has ${guest.memoryPageCount}`,
+      { jsonPath: 'image.snp_linux_direct.memory_page_count' },
     );
   }
   const text = new TextEncoder().encode(commandLine);
@@ -64,6 +65,7 @@ export function loadSnpLinuxDirect(importer: ImageImporter, guest: SnpLinuxDirec
     throw new IgvmError(
       'LAYOUT_OUT_OF_RANGE',
       `the kernel's command line has ${text.length} bytes, and there is room for ${PAGE_TABLES - COMMAND_LINE - 1}`,
+      { jsonPath: 'image.snp_linux_direct.linux.command_line' },
     );
   }
   if (processorCount > PROCESSOR_NAME_LIMIT) throw tooManyProcessors(processorCount);
@@ -126,6 +128,6 @@ function tooManyProcessors(count: number): IgvmError {
   return new IgvmError(
     'LAYOUT_OUT_OF_RANGE',
     `the ACPI tables of ${count} processors do not fit into the guest's low memory`,
-    { gpa: { start: ACPI_TABLES, end: RSDP } },
+    { jsonPath: 'image.snp_linux_direct.processor_count', gpa: { start: ACPI_TABLES, end: RSDP } },
   );
 }
