@@ -49,8 +49,14 @@ describe('the commands boot and export', () => {
   });
 
   it('return 1 for values that make no sense, 2 for choices that there are not', async () => {
-    expect((await boot('--cpus=two')).code).toBe(1);
+    expect(await boot('--cpus=two')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('cpus is "two", which'),
+    });
     expect((await boot('--timeout=soon')).code).toBe(1);
+    const exported = await nxIgvm('export', 'my.igvm', '--cpus', 'x');
+    expect(exported.stderr).toMatch(/^error: cpus is "x", which is no number \[BOOT_OPTION\]\n {2}.*\n$/);
+    expect(exported.code).toBe(1);
     expect((await boot('--tables=mine')).code).toBe(2);
     expect((await boot('--vmm=bhyve')).code).toBe(2);
   });

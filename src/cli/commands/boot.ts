@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { GuestTables } from '../../boot/pvh-export';
 import type { Accelerator, VmmName } from '../../boot/vmm';
 import type { CliEnvironment } from '../cli';
+import { numberOption } from '../number-option';
 import { addTablesOption } from './tables-option';
 
 interface BootOptions {
@@ -49,8 +50,8 @@ export function registerBoot(program: Command, environment: CliEnvironment): voi
         ...options,
         image: resolve(environment.cwd, image),
         label: image,
-        cpus: cpus === undefined ? undefined : Number(cpus),
-        timeout: timeout === undefined ? undefined : Number(timeout),
+        cpus: numberOption('cpus', cpus),
+        timeout: numberOption('timeout', timeout),
         vmmArgs,
         stdout: environment.stdout,
         stderr: environment.stderr,

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { IgvmError } from '../../errors/igvm-error';
 import type { GuestTables } from '../../boot/pvh-export';
 import type { CliEnvironment } from '../cli';
+import { numberOption } from '../number-option';
 import { addTablesOption } from './tables-option';
 
 interface ExportOptions {
@@ -43,7 +44,7 @@ export function registerExport(program: Command, environment: CliEnvironment): v
         tables: options.tables,
         commandLine: options.commandLine,
         memory: options.memory === undefined ? undefined : parseVmMemory(options.memory),
-        cpus: options.cpus === undefined ? undefined : Number(options.cpus),
+        cpus: numberOption('cpus', options.cpus),
       });
       const whose = tables === 'vmm' ? "the VMM's" : "the image's";
       environment.stdout(
