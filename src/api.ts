@@ -30,11 +30,16 @@ export { imageFileNames, imageNameInWorkspace, lockPath } from './manifest/image
 export { createOutputSet, type OutputSet } from './files/atomic-output';
 export { crc32, sha256Hex } from './files/checksum';
 export { type FileSource, openFileSource } from './files/file-source';
-export { type OpenImage, rewriteImage, withImage } from './files/igvm-image';
+export {
+  type OpenImage,
+  readImage as readIgvm,
+  rewriteImage,
+  withImage,
+  writeImage as writeIgvm,
+} from './files/igvm-image';
 export { mergeGuests } from './igvm/merge';
 export type { IgvmFile } from './igvm/model';
-export { type ReadOptions, readIgvm } from './igvm/read-igvm';
-export { type WriteOptions, type WriteReport, writeIgvm } from './igvm/write-igvm';
+export type { WriteReport } from './igvm/write-igvm';
 export { fileDigest } from './inspect/image-digests';
 export { inspectImage, type InspectFormat, type InspectRequest, pagePath } from './inspect/inspect-file';
 export { lockText, readLock } from './lock/lock-file';

@@ -1,7 +1,21 @@
-import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { rewriteImage, withImage } from './igvm-image';
+import { setImmediate } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import type { IgvmFile } from '../igvm/model';
+import { readAll } from '../memory/byte-source';
+import { readImage, rewriteImage, withImage, writeImage } from './igvm-image';
 
 const FIXTURE = join(__dirname, '..', 'igvm', 'fixtures', 'version-1.igvm');
 let folder: string;
@@ -38,6 +52,82 @@ describe('withImage', () => {
     await expect(withImage(path, () => writeFileSync(path, 'x', { flag: 'a' }))).rejects.toMatchObject({
       code: 'FILE_CHANGED',
     });
+  });
+});
+
+/** The bytes of an image's first run of pages. */
+function firstPages({ directives }: IgvmFile): Uint8Array {
+  const run = directives.find((directive) => directive.type === 'pageData' && directive.content.size > 0);
+  if (run?.type !== 'pageData') throw new Error('the image has no pages');
+  return readAll(run.content, run.content.size);
+}
+
+/** How often this process has a file open. */
+const timesOpen = (path: string): number =>
+  readdirSync('/proc/self/fd').filter((fd) => {
+    const target = join('/proc/self/fd', fd);
+    return existsSync(target) && readlinkSync(target) === path;
+  }).length;
+
+describe('readImage', () => {
+  it('reads the same from a path as from bytes, and from Node buffers as from other bytes', () => {
+    const fromPath = readImage(FIXTURE);
+    const buffer = readFileSync(FIXTURE);
+    for (const bytes of [buffer, new Uint8Array(buffer)]) {
+      const fromBytes = readImage(bytes);
+      expect(fromBytes.directives.map(({ type }) => type)).toEqual(fromPath.directives.map(({ type }) => type));
+      expect(firstPages(fromBytes)).toEqual(firstPages(fromPath));
+    }
+  });
+
+  it.each([
+    ['is missing', undefined, 'FILE_UNREADABLE'],
+    ['is not an image', 'hello world', 'IGVM_MALFORMED'],
+  ])('names a file that %s', (_, content, code) => {
+    const path = join(folder, 'file');
+    if (content !== undefined) writeFileSync(path, content);
+    expect(() => readImage(path)).toThrow(
+      expect.objectContaining({ code, where: expect.objectContaining({ file: path }) }),
+    );
+  });
+
+  it('notices with the next page that the file has changed', () => {
+    const path = join(folder, 'a.igvm');
+    copyFileSync(FIXTURE, path);
+    const image = readImage(path);
+    writeFileSync(path, 'x', { flag: 'a' });
+    expect(() => firstPages(image)).toThrow(expect.objectContaining({ code: 'FILE_CHANGED' }));
+  });
+
+  it('gives a file back to the system when nobody holds the image any more', async () => {
+    setFlagsFromString('--expose-gc');
+    const collectGarbage = runInNewContext('gc') as () => void;
+    const path = join(folder, 'a.igvm');
+    copyFileSync(FIXTURE, path);
+    let images: IgvmFile[] = Array.from({ length: 20 }, () => readImage(path));
+    expect(timesOpen(path)).toBe(images.length);
+    images = [];
+    for (let round = 0; round < 100 && timesOpen(path) > 0; round++) {
+      await setImmediate();
+      collectGarbage();
+    }
+    expect(timesOpen(path)).toBe(0);
+  });
+});
+
+describe('writeImage', () => {
+  it('writes what was read, the same bytes again', async () => {
+    const path = join(folder, 'b.igvm');
+    const { fileSize } = await writeImage(readImage(FIXTURE), path);
+    expect(readFileSync(path).equals(readFileSync(FIXTURE))).toBe(true);
+    expect(fileSize).toBe(readFileSync(FIXTURE).length);
+  });
+
+  it('leaves nothing behind when it fails', async () => {
+    await expect(writeImage({ ...readImage(FIXTURE), platforms: [] }, join(folder, 'b.igvm'))).rejects.toMatchObject({
+      code: 'IGVM_INVALID',
+    });
+    expect(readdirSync(folder)).toEqual([]);
   });
 });
 

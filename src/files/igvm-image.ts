@@ -2,11 +2,12 @@ import { IgvmError } from '../errors/igvm-error';
 import { imageInDll, isPortableExecutable } from '../igvm/firmware-dll';
 import type { IgvmFile } from '../igvm/model';
 import { readIgvm } from '../igvm/read-igvm';
-import { writeIgvm } from '../igvm/write-igvm';
-import type { ByteSource } from '../memory/byte-source';
+import type { IgvmSink } from '../igvm/sink';
+import { writeIgvm, type WriteReport } from '../igvm/write-igvm';
+import { type ByteSource, bytesSource } from '../memory/byte-source';
 import { createOutputSet } from './atomic-output';
 import { crc32, sha256Hex } from './checksum';
-import { openFileSource } from './file-source';
+import { type FileSource, openFileSource } from './file-source';
 
 /** An IGVM image that is open for reading. */
 export interface OpenImage {
@@ -25,9 +26,7 @@ export interface OpenImage {
 export async function withImage<T>(path: string, use: (image: OpenImage) => T | Promise<T>): Promise<T> {
   const opened = openFileSource(path);
   try {
-    const isFirmwareDll = isPortableExecutable(opened);
-    const source = isFirmwareDll ? imageInDll(opened) : opened;
-    const result = await use({ source, file: readIgvm(source, { crc32 }), isFirmwareDll });
+    const result = await use(imageIn(opened));
     opened.checkUnchanged();
     return result;
   } catch (error) {
@@ -36,6 +35,49 @@ export async function withImage<T>(path: string, use: (image: OpenImage) => T | 
     opened.close();
   }
 }
+
+function imageIn(bytes: ByteSource): OpenImage {
+  const isFirmwareDll = isPortableExecutable(bytes);
+  const source = isFirmwareDll ? imageInDll(bytes) : bytes;
+  return { source, file: readIgvm(source, { crc32 }), isFirmwareDll };
+}
+
+/** Closes the files behind images that nobody holds any more. */
+const forgotten = new FinalizationRegistry<FileSource>((opened) => opened.close());
+
+/**
+ * Reads an image, or the one inside a firmware DLL.
+ * @param image its path, or its bytes, which must not change. A file stays open until nothing refers to the result or
+ *   to its pages any more: they are read when they are needed. {@link withImage} closes it at a known time.
+ * @throws IgvmError FILE_UNREADABLE, IGVM_MALFORMED, IGVM_UNSUPPORTED, IGVM_INVALID with the file's path; FILE_CHANGED
+ *   also when a page is read later
+ */
+export function readImage(image: string | Uint8Array): IgvmFile {
+  if (typeof image !== 'string') return imageIn(bytesSource(image)).file;
+  const opened = openFileSource(image);
+  const pages: ByteSource = {
+    size: opened.size,
+    read(offset, target) {
+      opened.read(offset, target);
+      opened.checkUnchanged();
+    },
+  };
+  try {
+    const { file } = imageIn(pages);
+    forgotten.register(pages, opened);
+    return file;
+  } catch (error) {
+    opened.close();
+    throw error instanceof IgvmError ? error.at({ file: image }) : error;
+  }
+}
+
+/**
+ * Writes an image to a file, which is there when it is complete and not before. Memory use doesn't depend on its size.
+ * @throws IgvmError IGVM_INVALID, IGVM_TOO_LARGE, FILE_UNWRITABLE, and what the file's sources throw
+ */
+export const writeImage = (file: IgvmFile, output: string): Promise<WriteReport> =>
+  replacing(output, (begin) => writeIgvm(file, begin(), { crc32, sha256Hex }));
 
 /**
  * Writes a changed copy of an image. `output` may be the image itself: it is replaced when the copy is complete.
@@ -47,15 +89,23 @@ export async function rewriteImage(
   output: string,
   change: (file: IgvmFile) => IgvmFile | Promise<IgvmFile>,
 ): Promise<void> {
-  const outputs = createOutputSet();
-  try {
-    await withImage(input, async ({ file, isFirmwareDll }) => {
+  await replacing(output, (begin) =>
+    withImage(input, async ({ file, isFirmwareDll }) => {
       if (isFirmwareDll) {
         throw new IgvmError('IGVM_UNSUPPORTED', 'an image inside a firmware DLL can be read, but not changed');
       }
-      await writeIgvm(await change(file), outputs.add(output), { crc32, sha256Hex });
-    });
+      await writeIgvm(await change(file), begin(), { crc32, sha256Hex });
+    }),
+  );
+}
+
+/** Replaces a file by what `write` puts into the sink that `begin` gives, once it has. */
+async function replacing<T>(output: string, write: (begin: () => IgvmSink) => Promise<T>): Promise<T> {
+  const outputs = createOutputSet();
+  try {
+    const result = await write(() => outputs.add(output));
     await outputs.commit({ last: output });
+    return result;
   } finally {
     await outputs.abort();
   }

@@ -1,11 +1,12 @@
 /**
- * The IGVM file format, `nx-igvm/igvm`: the model, reader, writer, validation and merge. Needs nothing of Node: CRC-32
- * and SHA-256 are handed in, files are byte sources and sinks.
+ * The IGVM file format, `nx-igvm/igvm`: the model, reader, writer, validation and merge. Needs nothing of Node: SHA-256
+ * is handed in, files are byte sources and sinks.
  */
 export { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 export * from '../memory/byte-source';
 export * from '../memory/page';
 export * from '../memory/page-run';
+export * from './crc32';
 export * from './hashes';
 export * from './merge';
 export * from './model';
