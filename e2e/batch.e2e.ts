@@ -89,16 +89,21 @@ describe('building many images at once', () => {
     workspace.write('shared/linux_initrd', changed(input('initrd-small.bin')));
     // Nx would give up the whole batch for an option that it finds wrong.
     add('typo', {}, { build: { options: { outputpath: 'dist' } } });
-    expect(await states([...NAMES, 'typo'])).toEqual({
+    add('no-flag', {}, { build: { options: { strict: 'yes' } } });
+    add('no-path', {}, { build: { options: { outputPath: ['dist', 7, {}] } } });
+    const wrong = ['typo', 'no-flag', 'no-path'];
+    expect(await states([...NAMES, ...wrong])).toEqual({
       ...all('built'),
       'a:build': 'failed',
       'on-a:build': 'skipped',
-      'typo:build': 'failed',
+      ...all('failed', wrong),
     });
     const { status, output } = await workspace.nx('run-many', '-t', 'build', '--outputStyle=static');
     expect(status).not.toBe(0);
     expect(output).toMatch(/images\/a\/igvm\.json:\d+:\d+: .*\[MANIFEST_INVALID\]/);
     expect(output).toContain('did you mean "outputPath"? [NX_OPTION_INVALID]');
+    expect(output).toContain('takes a boolean for the option "strict", not "yes" [NX_OPTION_INVALID]');
+    expect(output).toContain('takes a string for the option "outputPath", not ["dist",7,{}] [NX_OPTION_INVALID]');
     expect(output).not.toMatch(/^ +at .*\.js:\d+/m);
   });
 

@@ -8,7 +8,7 @@ export interface OptionsSchema {
 
 /**
  * Checks a task's options as Nx would, but fails that task alone. (Nx checks the options of all tasks of a batch before it
- * begins, and gives up all of them for a mistake in one; so schemas of executors with a batch leave names open.)
+ * begins, and gives up all of them for a mistake in one; so schemas of executors with a batch let everything through.)
  * @param required names of the options that must be there
  * @throws IgvmError NX_OPTION_INVALID
  */

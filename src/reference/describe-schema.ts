@@ -47,7 +47,9 @@ export function describeType(schema: JsonSchema, root: JsonSchema = schema): str
   if (resolved.const !== undefined) return code(resolved.const);
   if (resolved.enum !== undefined) return resolved.enum.map(code).join(', ');
   const union = resolved.anyOf ?? resolved.oneOf;
-  if (union !== undefined) return [...new Set(union.map((option) => describeType(option, root)))].join(' or ');
+  // An option's `anyOf` beside a type is for Nx (src/executors/build/schema.json).
+  if (union !== undefined && resolved.type === undefined)
+    return [...new Set(union.map((option) => describeType(option, root)))].join(' or ');
   const tag = tagOf(resolved);
   if (tag !== undefined) return `\`{ "${tag}": … }\``;
   if (resolved.type === 'array') return `list of ${describeType(resolved.items ?? {}, root)}`;
