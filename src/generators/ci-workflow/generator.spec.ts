@@ -12,7 +12,7 @@ describe('ci-workflow', () => {
     updateNxJson(tree, { ...readNxJson(tree), defaultBase: 'trunk' });
     await ciWorkflowGenerator(tree, {});
     const workflow = tree.read('.github/workflows/images.yml', 'utf8');
-    expect(workflow).toContain('branches: [trunk]');
+    expect(workflow).toContain("branches: ['trunk']");
     expect(workflow).toMatch(/- run: (npx|pnpm exec|yarn) nx affected -t build verify\n/);
     expect(workflow).not.toContain('<%');
   });
@@ -26,6 +26,28 @@ describe('ci-workflow', () => {
     expect(info).toHaveBeenCalledWith(expect.stringContaining('.gitlab/ci/vm-images.yml'));
     info.mockRestore();
   });
+
+  it.each([
+    ['github', '.github/workflows/images.yml', '            '],
+    ['gitlab', '.gitlab/ci/images.yml', '      - '],
+  ] as const)('keeps all files of an image on %s', async (ci, path, indent) => {
+    const info = jest.spyOn(logger, 'info').mockImplementation();
+    await ciWorkflowGenerator(tree, { ci });
+    const workflow = tree.read(path, 'utf8') ?? '';
+    const kept = workflow.split('\n').filter((line) => line.includes('dist/'));
+    const names = ['.igvm', '.igvm.map', '-snp.cbor', '-tdx.cbor', '-vbs.cbor', '-snp.json', '-tdx.json', '-vbs.json'];
+    expect(kept).toEqual([...names, '-snp.idblock'].map((end) => `${indent}dist/**/*${end}`));
+    info.mockRestore();
+  });
+
+  it.each(["it's", 'a: b', 'x # y', 'a\nb', '*', '!x', ''])(
+    'takes no main branch %j, which could mean more',
+    async (defaultBase) => {
+      updateNxJson(tree, { ...readNxJson(tree), defaultBase });
+      await expect(ciWorkflowGenerator(tree, {})).rejects.toThrow('defaultBase in nx.json');
+      expect(tree.exists('.github/workflows/images.yml')).toBe(false);
+    },
+  );
 
   it('never overwrites a workflow, and takes only names that need no quotes', async () => {
     await ciWorkflowGenerator(tree, {});

@@ -9,6 +9,7 @@ import {
   readNxJson,
   type Tree,
 } from '@nx/devkit';
+import { SIBLINGS } from '../../build/sibling-files';
 import { IgvmError } from '../../errors/igvm-error';
 import { requireFree } from '../workspace/project-location';
 import { reportingUserErrors } from '../workspace/user-errors';
@@ -16,6 +17,13 @@ import type { CiWorkflowGeneratorSchema } from './schema';
 
 /** Where each service looks for workflows. */
 const FOLDERS = { github: '.github/workflows', gitlab: '.gitlab/ci' } as const;
+
+/** What builds of images leave, as patterns of both services: an image, its map, and files about its platforms. */
+const IMAGE_FILES = [
+  'dist/**/*.igvm',
+  'dist/**/*.igvm.map',
+  ...SIBLINGS.flatMap(({ extension, platforms }) => platforms.map((platform) => `dist/**/*-${platform}${extension}`)),
+];
 
 /** Creates a workflow that builds and verifies affected images. */
 export function ciWorkflowGenerator(tree: Tree, options: CiWorkflowGeneratorSchema): Promise<void> {
@@ -25,6 +33,14 @@ export function ciWorkflowGenerator(tree: Tree, options: CiWorkflowGeneratorSche
       throw new IgvmError(
         'GENERATOR_OPTION',
         `"${name}" can't name a workflow: use letters, digits, dashes and underscores`,
+      );
+    }
+    const mainBranch = readNxJson(tree)?.defaultBase ?? 'main';
+    // It goes into quotes of YAML and of GitLab's conditions, and into GitHub's patterns.
+    if (!/^\w[\w./@-]*$/.test(mainBranch)) {
+      throw new IgvmError(
+        'GENERATOR_OPTION',
+        `defaultBase in nx.json is "${mainBranch}", and a workflow takes letters, digits and . / @ - _ only`,
       );
     }
     const folder = FOLDERS[ci];
@@ -37,7 +53,8 @@ export function ciWorkflowGenerator(tree: Tree, options: CiWorkflowGeneratorSche
       packageManager,
       install: commands.ciInstall,
       exec: commands.exec,
-      mainBranch: readNxJson(tree)?.defaultBase ?? 'main',
+      mainBranch,
+      imageFiles: IMAGE_FILES,
     });
     if (ci === 'gitlab') {
       logger.info(`Add "include: ${file}" to .gitlab-ci.yml.`);
