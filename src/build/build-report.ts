@@ -44,8 +44,9 @@ function pageLines({ pages, emptyPages, uniquePages, dedupedBytes }: WriteReport
 
 /**
  * The report for people: no timings, and paths only as `display` gives them, so that it can be replayed from a cache.
+ * @param display how the report names a path. Default: as it is
  */
-export function reportText(report: BuildReport, display: (path: string) => string): string {
+export function reportText(report: BuildReport, display: (path: string) => string = String): string {
   const { image, files, measurements, notes } = report;
   const lines = [
     `${display(files[0]?.path ?? '')}: ${count(files[0]?.size ?? 0)} bytes`,

@@ -69,7 +69,7 @@ class Region implements ByteSource {
 }
 
 /** All bytes of a source in memory. For small sources only; `limit` (bytes) guards against hostile sizes. */
-export function readAll(source: ByteSource, limit: number): Uint8Array {
+export function readAll(source: ByteSource, limit: number): Uint8Array<ArrayBuffer> {
   if (source.size > limit) {
     throw new IgvmError('IGVM_MALFORMED', `expected at most ${limit} bytes of data but there are ${source.size}`);
   }

@@ -1,0 +1,181 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { ERROR_CODES } from '../src/errors/codes';
+import { runOk } from './harness/run';
+import { REPOSITORY, template } from './harness/template';
+
+/** What package.json says, as far as it is looked at. */
+interface Manifest {
+  version: string;
+  engines: { node: string };
+  dependencies: Record<string, string>;
+  scripts: Record<string, string>;
+  [field: string]: unknown;
+}
+
+let folder: string;
+let tarball: string;
+/** Paths in the tarball, below `package/`. */
+let files: string[];
+let manifest: Manifest;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'nx-igvm-package-'));
+  await runOk('npm', ['pack', '--ignore-scripts', '--pack-destination', folder], { cwd: REPOSITORY });
+  tarball = join(folder, readdirSync(folder).find((file) => file.endsWith('.tgz')) as string);
+  await runOk('tar', ['-xzf', tarball], { cwd: folder });
+  const packed = join(folder, 'package');
+  files = readdirSync(packed, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(packed.length + 1));
+  manifest = JSON.parse(readFileSync(join(packed, 'package.json'), 'utf8')) as Manifest;
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const packedText = (file: string): string => readFileSync(join(folder, 'package', file), 'utf8');
+const tool = (name: string, ...args: string[]): Promise<string> =>
+  runOk(join(REPOSITORY, 'node_modules', '.bin', name), args, { cwd: folder });
+
+describe('the packed plugin', () => {
+  it('consists of what Nx, Node, editors and people read, and of nothing else', () => {
+    expect([...new Set(files.map((file) => file.split('/')[0] ?? ''))].sort()).toEqual([
+      'CHANGELOG.md',
+      'LICENSE',
+      'README.md',
+      'dist',
+      'docs',
+      'executors.json',
+      'generators.json',
+      'migrations.json',
+      'package.json',
+      'schemas',
+    ]);
+    const kinds = [
+      /^dist\/.*\.(?:js|d\.ts)$/,
+      /^dist\/(?:executors|generators)\/[^/]+\/schema\.json$/,
+      /^dist\/generators\/[^/]+\/files\/.*\.template$/,
+      /^docs\/(?:[^/]+\/)?[^/]+\.md$/,
+      /^schemas\/[^/]+\.schema\.json$/,
+      /^[^/]+$/,
+    ];
+    expect(files.filter((file) => !kinds.some((kind) => kind.test(file)))).toEqual([]);
+    expect(files.filter((file) => /\.(?:spec|fixture|e2e)\./.test(file))).toEqual([]);
+  });
+
+  it('has every page that a message or another page points to', () => {
+    const ofMessages = Object.values(ERROR_CODES)
+      .flatMap(({ cause, cure }) => [cause, cure])
+      .flatMap((text) => text.match(/docs\/[\w./-]*\w/g) ?? []);
+    expect(ofMessages.length).toBeGreaterThan(0);
+    const ofPages = files
+      .filter((file) => file.startsWith('docs/'))
+      .flatMap((page) =>
+        [...packedText(page).matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(([, link = '']) => join(dirname(page), link)),
+      );
+    expect(ofPages.length).toBeGreaterThan(0);
+    const has = (path: string): boolean => files.some((file) => file === path || file.startsWith(`${path}/`));
+    expect([...ofMessages, ...ofPages].filter((path) => !has(path))).toEqual([]);
+  });
+
+  it('satisfies publint', async () => {
+    expect(await tool('publint', 'run', tarball, '--strict')).toContain('All good!');
+  });
+
+  it('has types that every way of module resolution finds', async () => {
+    const { problems } = JSON.parse(await tool('attw', tarball, '--format', 'json')) as { problems: object };
+    expect(problems).toEqual({});
+  });
+
+  it('says what it is, where it comes from and what it needs', () => {
+    expect(manifest).toMatchObject({
+      name: 'nx-igvm',
+      license: 'MIT',
+      description: expect.stringContaining('IGVM') as string,
+      keywords: expect.arrayContaining(['nx', 'nx-plugin', 'igvm']) as string[],
+      repository: { type: 'git', url: expect.stringMatching(/^git\+https:.*\.git$/) as string },
+      homepage: expect.stringMatching(/^https:/) as string,
+      bugs: expect.stringMatching(/^https:/) as string,
+      engines: { node: '>=20.19' },
+    });
+    expect(packedText('LICENSE')).toMatch(/^MIT License/);
+    expect(packedText('CHANGELOG.md')).toContain(`\n## ${manifest.version}`);
+  });
+
+  it('runs nothing when it is installed', () => {
+    expect(Object.keys(manifest.scripts).filter((name) => /install|prepare|prepack|postpack/.test(name))).toEqual([]);
+    expect(files.filter((file) => /binding\.gyp|\.node$/.test(file))).toEqual([]);
+  });
+
+  it('depends on what docs/architecture.md gives the reason for', () => {
+    const architecture = readFileSync(join(REPOSITORY, 'docs', 'architecture.md'), 'utf8');
+    const table = architecture.slice(architecture.indexOf('## Run-time dependencies'));
+    const named = [...table.matchAll(/^\| `([^`]+)` \| (.+) \|$/gm)].map(([, name = '']) => name);
+    expect(named.sort()).toEqual(Object.keys(manifest.dependencies).sort());
+  });
+
+  it('brings nothing that is deprecated', () => {
+    const lock = JSON.parse(readFileSync(join(REPOSITORY, 'package-lock.json'), 'utf8')) as {
+      packages: Record<string, { dev?: boolean; deprecated?: string }>;
+    };
+    const brought = Object.entries(lock.packages).filter(([, { dev }]) => dev !== true);
+    expect(brought.length).toBeGreaterThan(Object.keys(manifest.dependencies).length);
+    expect(brought.filter(([, { deprecated }]) => deprecated !== undefined)).toEqual([]);
+  });
+});
+
+/** Uses each entry of the package in a way that only its real types allow. */
+const USER = `
+import { createNodes, type PluginOptions } from 'nx-igvm';
+import { IgvmError, measure, readIgvm, writeIgvm, type Measurement } from 'nx-igvm/api';
+const options: PluginOptions = {};
+export const glob: string = createNodes[0];
+export const measurements: Promise<Measurement[]> = measure(readIgvm('image.igvm'), { vmm: 'kvm' });
+export const size: Promise<number> = writeIgvm(readIgvm(new Uint8Array()), 'copy.igvm').then((report) => report.fileSize);
+export const code: string = new IgvmError('IGVM_MALFORMED', 'broken').code;
+// @ts-expect-error there is no such VMM
+void measure(readIgvm('image.igvm'), { vmm: 'xen' });
+export default options;
+`;
+
+/** Uses the format alone, where there are no types of Node. */
+const BROWSER_USER = `
+import { bytesSource, memorySink, PLATFORM_TYPE, readIgvm, writeIgvm, type Directive, type IgvmFile } from 'nx-igvm/igvm';
+const file: IgvmFile = readIgvm(bytesSource(new Uint8Array()));
+export const types: Directive['type'][] = file.directives.map(({ type }) => type);
+export const isSnp: boolean = file.platforms.some(({ platformType }) => platformType === PLATFORM_TYPE.SEV_SNP);
+export const written = writeIgvm(file, memorySink(), { crc32: () => 0, sha256Hex: () => '' });
+`;
+
+describe('the types of the packed plugin', () => {
+  const resolutions = {
+    'node16, in a CommonJS package': { module: 'node16', moduleResolution: 'node16', type: 'commonjs' },
+    'node16, in an ES module package': { module: 'node16', moduleResolution: 'node16', type: 'module' },
+    bundler: { module: 'esnext', moduleResolution: 'bundler', type: 'module' },
+    'node10, which many workspaces still have': {
+      module: 'commonjs',
+      moduleResolution: 'node10',
+      type: 'commonjs',
+      ignoreDeprecations: '6.0',
+    },
+  };
+
+  it.each(Object.entries(resolutions))('serve a program with the resolution %s', async (name, { type, ...options }) => {
+    const consumer = join(folder, name.replace(/\W+/g, '-'));
+    mkdirSync(join(consumer, 'node_modules'), { recursive: true });
+    symlinkSync(join(template().workspace, 'node_modules', 'nx-igvm'), join(consumer, 'node_modules', 'nx-igvm'));
+    const compile = async (program: string, more: object): Promise<void> => {
+      const project = join(consumer, `${program}.json`);
+      const compilerOptions = { ...options, strict: true, noEmit: true, target: 'ES2022', lib: ['ES2022'], ...more };
+      writeFileSync(project, JSON.stringify({ compilerOptions, files: [`${program}.ts`] }));
+      await tool('tsc', '-p', project);
+    };
+    writeFileSync(join(consumer, 'package.json'), JSON.stringify({ type }));
+    writeFileSync(join(consumer, 'user.ts'), USER);
+    writeFileSync(join(consumer, 'browser-user.ts'), BROWSER_USER);
+    // The types of Nx itself don't compile without it.
+    const typeRoots = [join(REPOSITORY, 'node_modules', '@types')];
+    await compile('user', { types: ['node'], typeRoots, skipLibCheck: true });
+    await compile('browser-user', { types: [], skipLibCheck: false });
+  });
+});
