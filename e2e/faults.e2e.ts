@@ -1,11 +1,15 @@
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, chownSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { ImageFolder, type Version } from './faults/image-folder';
-import { run } from './harness/run';
+import { ImageFolder, PROGRAM, type Version } from './faults/image-folder';
+import { run, type RunResult } from './harness/run';
 
 /** How often a build is killed. `NX_IGVM_KILLS=200 npx jest --selectProjects e2e -- e2e/faults` takes its time. */
 const KILLS = Number(process.env['NX_IGVM_KILLS'] ?? 20);
+
+/** How often two different builds meet. */
+const MEETINGS = Number(process.env['NX_IGVM_MEETINGS'] ?? 50);
 
 const other = (version: Version): Version => (version === 'a' ? 'b' : 'a');
 
@@ -50,7 +54,7 @@ describe('a build that is killed', () => {
       states.add(state);
       folder.restore(previous);
     }
-    expect([...states]).toEqual(['old', 'between']);
+    expect([...states]).toEqual(['old', 'between', 'new']);
     expect(folder.differences(version)).toEqual([]);
   });
 
@@ -115,6 +119,26 @@ describe('builds of one image at once', () => {
       await buildWhole('a');
     }
   });
+
+  it(
+    `leave what one of them made, all of it, when they are made of different files, ${MEETINGS} times`,
+    async () => {
+      const preload = [join(__dirname, 'faults', 'slow-renames.cjs')];
+      for (let round = 0; round < MEETINGS; round++) {
+        for (const { status, output } of await Promise.all([
+          folder.build('a', { preload }),
+          folder.build('b', { preload }),
+        ])) {
+          expect({ round, status, output }).toEqual({ round, status: 0, output });
+        }
+        const differences = { a: folder.differences('a'), b: folder.differences('b') };
+        const whole = (['a', 'b'] as Version[]).find((version) => differences[version].length === 0);
+        expect({ round, differences, isWhole: whole !== undefined }).toEqual({ round, differences, isWhole: true });
+      }
+      expect(folder.unfinished()).toEqual([]);
+    },
+    60_000 + MEETINGS * 5000,
+  );
 });
 
 describe('a file system of its own', () => {
@@ -154,5 +178,65 @@ describe('a file system of its own', () => {
     expect(output).toMatch(
       /mounted\/image\.igvm: cannot be written: the file system is read-only \[FILE_UNWRITABLE\]\n.+\nstatus 1\n$/,
     );
+  });
+});
+
+/** Root may do anything, so a build of root's is run as nobody. */
+const NOBODY = process.getuid?.() === 0 ? 65534 : undefined;
+const isReachable = spawnSync(process.execPath, [PROGRAM, '--version'], { uid: NOBODY }).status === 0;
+if (!isReachable) console.warn('Permissions are not tested: users other than root can not run the program from here.');
+
+(isReachable ? describe : describe.skip)('permissions', () => {
+  let out: string;
+  beforeEach(() => {
+    chmodSync(folder.home, 0o755);
+    out = join(folder.home, 'permissions');
+    mkdirSync(out);
+    if (NOBODY !== undefined) chownSync(out, NOBODY, NOBODY);
+  });
+  afterEach(() => {
+    chmodSync(out, 0o755);
+    rmSync(out, { recursive: true });
+  });
+
+  const build = (to = out): Promise<RunResult> => folder.build('a', { out: to, uid: NOBODY });
+  const failure = (file: string, what: string): RunResult => ({
+    status: 1,
+    output: expect.stringMatching(
+      new RegExp(`^error: .*${file}: ${what}: permission denied \\[\\w+\\]\\n  .+\\n$`),
+    ) as string,
+  });
+
+  it('let a build replace what is there, and no more than that', async () => {
+    expect(await build()).toMatchObject({ status: 0 });
+    const before = readdirSync(out);
+    chmodSync(out, 0o555);
+    expect(await build()).toEqual(failure('image.igvm', 'cannot be written'));
+    expect(readdirSync(out)).toEqual(before);
+    expect(folder.differences('a', out)).toEqual([]);
+  });
+
+  it('may not let it make its folder', async () => {
+    chmodSync(out, 0o555);
+    expect(await build(join(out, 'deeper', 'still'))).toEqual(failure('image.igvm', 'cannot be written'));
+    expect(readdirSync(out)).toEqual([]);
+  });
+
+  it('may not let it list the folder, which it needn’t', async () => {
+    chmodSync(out, 0o333);
+    expect(await build()).toMatchObject({ status: 0 });
+    chmodSync(out, 0o755);
+    expect(folder.differences('a', out)).toEqual([]);
+  });
+
+  it('may not let it read a resource', async () => {
+    const kernel = join(folder.home, 'kernel');
+    chmodSync(kernel, 0);
+    try {
+      expect(await build()).toEqual(failure('kernel', 'cannot be read'));
+    } finally {
+      chmodSync(kernel, 0o644);
+    }
+    expect(readdirSync(out)).toEqual([]);
   });
 });

@@ -22,7 +22,7 @@ export type Version = keyof typeof VERSIONS;
 /** Names and contents of the files of an image. */
 export type Files = ReadonlyMap<string, Buffer>;
 
-const PROGRAM = join(REPOSITORY, 'dist', 'cli', 'nx-igvm.js');
+export const PROGRAM = join(REPOSITORY, 'dist', 'cli', 'nx-igvm.js');
 const INITRD_BYTES = 4 << 20;
 
 /** An image that is built over and over in one folder, by processes that may not live to the end of it. */
@@ -65,9 +65,12 @@ export class ImageFolder {
     return [PROGRAM, 'build', join(this.home, `${version}.igvm.json`), '--output', join(out, 'image.igvm')];
   }
 
-  build(version: Version, { out = this.out, preload = [] as string[], env = {} } = {}): Promise<RunResult> {
+  build(
+    version: Version,
+    { out = this.out, preload = [] as string[], env = {}, uid = undefined as number | undefined } = {},
+  ): Promise<RunResult> {
     const args = [...preload.flatMap((file) => ['--require', file]), ...this.arguments(version, out)];
-    return run(process.execPath, args, { cwd: this.home, env: { ...cleanEnvironment(), ...env } });
+    return run(process.execPath, args, { cwd: this.home, env: { ...cleanEnvironment(), ...env }, uid });
   }
 
   start(version: Version): ChildProcess {
@@ -106,8 +109,8 @@ export class ImageFolder {
   }
 
   /** How the finished files differ from a state. */
-  differences(version: Version): string[] {
-    const [is, should] = [filesOf(this.out), this.filesOf(version)];
+  differences(version: Version, out = this.out): string[] {
+    const [is, should] = [filesOf(out), this.filesOf(version)];
     const missing = [...should.keys()].filter((name) => !is.has(name)).map((name) => `${name} is missing`);
     const wrong = [...is]
       .filter(([name, bytes]) => !should.get(name)?.equals(bytes))

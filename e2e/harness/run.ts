@@ -15,6 +15,8 @@ export interface RunOptions {
   env?: NodeJS.ProcessEnv;
   /** Milliseconds after which the process is killed and the run fails. */
   timeout?: number;
+  /** User and group that the program runs as; only root may say. */
+  uid?: number;
 }
 
 /** The environment of this process without what Nx and jest put there, so that a run doesn't depend on who started it. */
@@ -47,9 +49,9 @@ export async function run(command: string, args: readonly string[], options: Run
 }
 
 function spawned(command: string, args: readonly string[], options: RunOptions, fd: number): Promise<number | null> {
-  const { cwd, env = cleanEnvironment(), timeout = 240_000 } = options;
+  const { cwd, env = cleanEnvironment(), timeout = 240_000, uid } = options;
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd, env, stdio: ['ignore', fd, fd], detached: true });
+    const child = spawn(command, args, { cwd, env, stdio: ['ignore', fd, fd], detached: true, uid, gid: uid });
     const timer = setTimeout(() => {
       // With the processes that it has started.
       if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');

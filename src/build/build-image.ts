@@ -48,7 +48,7 @@ export async function buildImage(request: BuildRequest): Promise<BuildReport> {
     const made = report.files.map(({ path }) => path);
     await outputs.commit({
       last: request.output,
-      remove: formerSiblings(request.output, [...made, ...inputs(request)]),
+      remove: () => formerSiblings(request.output, [...made, ...inputs(request)]),
     });
     return report;
   } finally {

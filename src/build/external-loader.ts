@@ -62,7 +62,10 @@ export async function buildWithExternalLoader(build: ExternalBuild): Promise<Bui
     checkNotInputs(targets, inputs);
     const files: BuiltFile[] = [];
     for (const name of names) files.push(await adopt(join(written, name), join(dirname(build.output), name), outputs));
-    await outputs.commit({ last: build.output, remove: formerSiblings(build.output, [...targets, ...inputs]) });
+    await outputs.commit({
+      last: build.output,
+      remove: () => formerSiblings(build.output, [...targets, ...inputs]),
+    });
     return { files, measurements: [], notes: [] };
   } finally {
     await outputs.abort();

@@ -2,8 +2,15 @@ import { lstatSync, mkdirSync, readdirSync, rmdirSync, rmSync, type Stats } from
 import { dirname, join, resolve } from 'node:path';
 import { IgvmError, unreachable } from '../errors/igvm-error';
 import { unwritable } from './file-failure';
+import { takeTurn } from './folder-turn';
 import { TempFile, type OutputFile } from './temp-file';
 import { isLeftover, isTempName } from './temp-name';
+
+interface CommitOptions {
+  last?: string;
+  /** Asked when nothing changes any more. */
+  remove?: () => readonly string[];
+}
 
 /**
  * The files of one build. They are written beside their targets and take their names when all are complete, so that
@@ -18,11 +25,12 @@ export interface OutputSet {
   add(path: string): OutputFile;
   /**
    * Gives every file its name; `last` comes last. Nothing can be added afterwards.
-   * @param options.last the path whose presence implies all others
-   * @param options.remove files that an earlier build made and this one doesn't; removed before `last` is renamed
+   * @param options.last the path whose presence implies all others; no other process's set with such a path gets its
+   *   names in that folder meanwhile, so that of two builds at once one comes as a whole after the other
+   * @param options.remove tells of files that an earlier build made and this one doesn't; removed before `last` is renamed
    * @throws IgvmError FILE_UNWRITABLE; the set is then aborted
    */
-  commit(options?: { last?: string; remove?: readonly string[] }): Promise<void>;
+  commit(options?: CommitOptions): Promise<void>;
   /** Removes everything that was written, and folders that were made for it. Does nothing after a commit. */
   abort(): Promise<void>;
 }
@@ -51,25 +59,29 @@ class TempFileSet implements OutputSet {
     return file;
   }
 
-  async commit({ last, remove = [] }: { last?: string; remove?: readonly string[] } = {}): Promise<void> {
+  async commit({ last, remove = () => [] }: CommitOptions = {}): Promise<void> {
     if (!this.isOpen) unreachable('commit of a finished set of outputs');
     const lastTarget = last === undefined ? undefined : resolve(last);
+    let endTurn: (() => void) | undefined;
     try {
       await Promise.all(this.files.map((file) => file.settled()));
+      for (const file of this.files) file.close();
+      if (last !== undefined) endTurn = await takeTurn(last);
       for (const file of this.files) {
-        file.close();
         // Checked again: better now than between two renames.
         checkReplaceable(file.path, file.target);
       }
       const targets = new Set(this.files.map((file) => file.target));
       const isLast = (file: TempFile): boolean => file.target === lastTarget;
       for (const file of this.files.filter((each) => !isLast(each))) await file.rename();
-      for (const path of remove) if (!targets.has(resolve(path))) removeFile(path);
+      for (const path of remove()) if (!targets.has(resolve(path))) removeFile(path);
       for (const file of this.files.filter(isLast)) await file.rename();
     } catch (error) {
+      endTurn?.();
       await this.abort();
       throw error;
     }
+    endTurn?.();
     this.isOpen = false;
   }
 
