@@ -210,7 +210,7 @@ const anySingle = (mask: number): fc.Arbitrary<Directive> =>
     }),
     fc.record({
       type: fc.constant('unknown' as const),
-      headerType: fc.constantFrom(0x8000_0314, 0x8000_0400),
+      headerType: fc.constantFrom(0x8000_03f0, 0x8000_0400),
       data: fc.uint8Array({ maxLength: 40 }),
     }),
     fc.record({
@@ -250,7 +250,7 @@ const anyInitialization = (mask: number): fc.Arbitrary<InitializationHeader> =>
     fc.record({ type: fc.constant('guestPolicy' as const), policy: u64(), compatibilityMask: fc.constant(mask) }),
     fc.record({
       type: fc.constant('unknown' as const),
-      headerType: fc.constantFrom(0x8000_0108, 0x8000_0200),
+      headerType: fc.constantFrom(0x8000_01f0, 0x8000_0200),
       data: fc.uint8Array({ maxLength: 40 }),
     }),
   );

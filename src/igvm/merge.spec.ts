@@ -69,10 +69,10 @@ describe('mergeGuests', () => {
     ['two guests for one platform', 'appears twice', [guest(PLATFORM_TYPE.TDX), guest(PLATFORM_TYPE.TDX)]],
     [
       'headers that belong to nobody known',
-      'header type 0x80000314 is not known',
+      'header type 0x800003f0 is not known',
       [
         guest(PLATFORM_TYPE.TDX),
-        fileOf([{ type: 'unknown', headerType: 0x8000_0314, data: patternPage(1) }], {
+        fileOf([{ type: 'unknown', headerType: 0x8000_03f0, data: patternPage(1) }], {
           platforms: [platformOf(PLATFORM_TYPE.SEV_SNP)],
         }),
       ],

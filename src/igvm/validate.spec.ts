@@ -136,8 +136,8 @@ describe('validateIgvm', () => {
     ['both one and zero', fileOf([], { ...cca, initializations: [ccaPolicy({ attributesRequiredOnes: 1n })] })],
     ['platform other than CCA', fileOf([], { ...cca, initializations: [ccaPolicy({ compatibilityMask: 3 })] })],
     ['at most one', init({ type: 'versionString', value: 'a' }, { type: 'versionString', value: 'b' })],
-    ['not an optional initialization', init({ type: 'unknown', headerType: 0x108, data: page })],
-    ['not an optional initialization', init({ type: 'unknown', headerType: 0x8000_0314, data: page })],
+    ['not an optional initialization', init({ type: 'unknown', headerType: 0x1f0, data: page })],
+    ['not an optional initialization', init({ type: 'unknown', headerType: 0x8000_03f0, data: page })],
 
     ['gpa 0x1001 is not a multiple', fileOf([runOf(0x1001, page)])],
     ['0 pages is not a run', fileOf([runOf(0, EMPTY_SOURCE, { pageCount: 0 })])],
@@ -177,7 +177,7 @@ describe('validateIgvm', () => {
       ]),
     ],
     ['a VBS context is for VP 0, not 1', fileOf([context({ vpIndex: 1 })])],
-    ['not an optional directive', fileOf([{ type: 'unknown', headerType: 0x8000_0108, data: page }])],
+    ['not an optional directive', fileOf([{ type: 'unknown', headerType: 0x8000_01f0, data: page }])],
   ];
   it.each(invalid)('refuses a file: %s', (complaint, file) => {
     expect(() => validateIgvm(file)).toThrow(expect.objectContaining({ code: 'IGVM_INVALID' }));

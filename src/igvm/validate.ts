@@ -1,30 +1,10 @@
 import { IgvmError } from '../errors/igvm-error';
+import { HEADER_LABEL } from './headers/header-type';
 import type { IgvmFile } from './model';
 import { DIRECTIVE_RULES, newDirectiveState, vpWithoutContext } from './validate/directive-rules';
 import { INITIALIZATION_RULES, newInitializationState, overlappingRegion } from './validate/initialization-rules';
 import { newPlatformState, PLATFORM_RULES } from './validate/platform-rules';
 import { applyRules, type Rule } from './validate/rule';
-
-/** Names of headers in messages, by their type in the model. */
-const NAMES: Record<string, string> = {
-  guestPolicy: 'guest policy',
-  relocatableRegion: 'relocatable region',
-  pageTableRelocation: 'page table relocation',
-  corimDocument: 'CoRIM document',
-  corimSignature: 'CoRIM signature',
-  ccaPolicy: 'CCA policy',
-  versionString: 'version string',
-  pageData: 'page data',
-  parameterArea: 'parameter area',
-  parameter: 'parameter',
-  parameterInsert: 'parameter insert',
-  vpContext: 'VP context',
-  requiredMemory: 'required memory',
-  errorRange: 'error range',
-  snpIdBlock: 'SNP ID block',
-  vbsMeasurement: 'VBS measurement',
-  unknown: 'unknown header',
-};
 
 /**
  * Checks what the headers must satisfy, each by itself and together: the rules of the igvm crate, and those that the
@@ -42,7 +22,7 @@ export function validateIgvm(file: IgvmFile): void {
   const initializationState = newInitializationState(file);
   for (const header of file.initializations) {
     const rules = INITIALIZATION_RULES[header.type] as readonly Rule<typeof header, typeof initializationState>[];
-    applyRules(rules, header, initializationState, NAMES[header.type] ?? header.type);
+    applyRules(rules, header, initializationState, HEADER_LABEL[header.type]);
   }
   const region = overlappingRegion(initializationState);
   if (region !== undefined) {
@@ -54,7 +34,7 @@ export function validateIgvm(file: IgvmFile): void {
   const directiveState = newDirectiveState(file, initializationState);
   for (const directive of file.directives) {
     const rules = DIRECTIVE_RULES[directive.type] as readonly Rule<typeof directive, typeof directiveState>[];
-    applyRules(rules, directive, directiveState, NAMES[directive.type] ?? directive.type);
+    applyRules(rules, directive, directiveState, HEADER_LABEL[directive.type]);
   }
   const vp = vpWithoutContext(initializationState, directiveState);
   if (vp !== undefined) {

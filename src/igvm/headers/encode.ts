@@ -18,6 +18,8 @@ export interface EncodedHeader {
   write(view: DataView, at: number, fileOffset: number): void;
 }
 
+const PLAIN_HEADERS = { ...PLAIN_INITIALIZATIONS, ...PLAIN_DIRECTIVES };
+
 /** The structure of a header, except for the place of its file data, which is known later. */
 export function encodeHeader(header: SingleHeader): EncodedHeader {
   switch (header.type) {
@@ -36,17 +38,8 @@ export function encodeHeader(header: SingleHeader): EncodedHeader {
       return raw(HEADER_TYPE.versionString, new TextEncoder().encode(header.value));
     case 'unknown':
       return raw(header.headerType, header.data);
-    case 'guestPolicy':
-    case 'relocatableRegion':
-    case 'pageTableRelocation':
-    case 'ccaPolicy':
-      return plain(HEADER_TYPE[header.type], PLAIN_INITIALIZATIONS[header.type] as Struct<object>, header);
-    case 'parameterInsert':
-    case 'requiredMemory':
-    case 'errorRange':
-    case 'snpIdBlock':
-    case 'vbsMeasurement':
-      return plain(HEADER_TYPE[header.type], PLAIN_DIRECTIVES[header.type] as Struct<object>, header);
+    default:
+      return plain(HEADER_TYPE[header.type], PLAIN_HEADERS[header.type] as Struct<object>, header);
   }
 }
 

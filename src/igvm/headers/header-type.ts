@@ -1,6 +1,9 @@
-import { PARAMETER_TYPE } from '../model';
+import { type Directive, type InitializationHeader, PARAMETER_TYPE } from '../model';
 
-/** Types of the variable headers (igvm_defs: IgvmVariableHeaderType). */
+/** A header's name in the model. */
+export type HeaderName = InitializationHeader['type'] | Directive['type'];
+
+/** Types of the variable headers (igvm_defs: IgvmVariableHeaderType); those of parameters are in {@link PARAMETER_TYPE}. */
 export const HEADER_TYPE = {
   supportedPlatform: 0x1,
   guestPolicy: 0x101,
@@ -18,7 +21,28 @@ export const HEADER_TYPE = {
   snpIdBlock: 0x30b,
   errorRange: 0x30d,
   vbsMeasurement: 0x311,
-} as const;
+} as const satisfies Record<Exclude<HeaderName, 'parameter' | 'unknown'> | 'supportedPlatform', number>;
+
+/** What messages call a header. */
+export const HEADER_LABEL: Record<HeaderName, string> = {
+  guestPolicy: 'guest policy',
+  relocatableRegion: 'relocatable region',
+  pageTableRelocation: 'page table relocation',
+  corimDocument: 'CoRIM document',
+  corimSignature: 'CoRIM signature',
+  ccaPolicy: 'CCA policy',
+  versionString: 'version string',
+  parameterArea: 'parameter area',
+  pageData: 'page data',
+  parameterInsert: 'parameter insert',
+  parameter: 'parameter',
+  vpContext: 'VP context',
+  requiredMemory: 'required memory',
+  snpIdBlock: 'SNP ID block',
+  errorRange: 'error range',
+  vbsMeasurement: 'VBS measurement',
+  unknown: 'unknown header',
+};
 
 /** Set in the type of a header that a loader may skip when it does not know it (igvm_defs: IGVM_VHT_OPTIONAL_BIT). */
 export const OPTIONAL_BIT = 0x8000_0000;
