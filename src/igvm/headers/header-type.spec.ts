@@ -1,0 +1,43 @@
+import { headerSizeFor, isKnown, isOptional, sectionOf } from './header-type';
+
+describe('the type of a header', () => {
+  it.each([
+    ['platform', 0x1, 0x100],
+    ['initialization', 0x101, 0x200],
+    ['directive', 0x301, 0x400],
+  ])('tells its section: %s', (section, first, last) => {
+    for (const type of [first, last]) {
+      expect(sectionOf(type)).toBe(section);
+      expect(sectionOf(0x8000_0000 + type)).toBe(section);
+    }
+  });
+
+  it.each([0, 0x201, 0x300, 0x401, 0x7fff_ffff])('%i is of no section', (type) => {
+    expect(sectionOf(type)).toBeUndefined();
+    expect(sectionOf(0x8000_0000 + type)).toBeUndefined();
+  });
+
+  it('has a bit that says that a loader may skip the header', () => {
+    expect(isOptional(0x8000_0000)).toBe(true);
+    expect(isOptional(0xffff_ffff)).toBe(true);
+    expect(isOptional(0x7fff_ffff)).toBe(false);
+  });
+
+  it('is known with that bit and without', () => {
+    const known = [
+      [0x1],
+      [0x101, 0x102, 0x103, 0x104, 0x105, 0x106, 0x107],
+      [0x301, 0x302, 0x303, 0x304, 0x305, 0x307, 0x308, 0x309, 0x30a, 0x30b, 0x30c, 0x30d, 0x30e, 0x30f, 0x310, 0x311],
+      [0x312, 0x313],
+    ].flat();
+    const all = Array.from({ length: 0x500 }, (_, type) => type);
+    expect(all.filter(isKnown)).toEqual(known);
+    expect(all.filter((type) => isKnown(0x8000_0000 + type))).toEqual(known);
+  });
+});
+
+describe('a header in the file', () => {
+  it('has type and length, and is padded to a multiple of eight bytes', () => {
+    expect([0, 1, 8, 9, 12].map(headerSizeFor)).toEqual([8, 16, 16, 24, 24]);
+  });
+});
