@@ -7,7 +7,7 @@ import { join } from 'node:path';
  */
 export function fakeQemu(
   folder: string,
-  { name = 'qemu-system-x86_64', output = '', exitCode = 0, igvm = false } = {},
+  { name = 'qemu-system-x86_64', output = '', exitCode = 0, igvm = false, hangs = false } = {},
 ): string {
   const path = join(folder, name);
   const script = `#!${process.execPath}
@@ -20,6 +20,7 @@ else {
   console.log(${JSON.stringify(output)});
   if (${exitCode} !== 0) console.error('fake: does not want to');
   process.exitCode = ${exitCode};
+  if (${hangs}) setInterval(() => {}, 1000);
 }
 `;
   writeFileSync(path, script);

@@ -1,0 +1,73 @@
+import { chmodSync } from 'node:fs';
+import { fakeQemu } from '../boot/fake-vmm.fixture';
+import { nativeContext, nativeImage, pageData, parameter } from '../boot/native-image.fixture';
+import type { BOOT_CODES } from '../errors/codes/boot';
+import { written } from '../igvm/igvm-file.fixture';
+import type { IgvmFile } from '../igvm/model';
+import type { Provocation, Scene } from './scene.fixture';
+
+async function boot(scene: Scene, ...flags: string[]): Promise<string> {
+  scene.write('image.igvm', (await written(nativeImage())).bytes);
+  return scene.nxIgvm('boot', 'image.igvm', ...flags);
+}
+
+/** Boots in a program that does as a VMM. */
+const bootIn = (path: string, scene: Scene, ...flags: string[]): Promise<string> =>
+  boot(scene, '--vmm-path', path, '--accel', 'tcg', ...flags);
+
+async function exported(scene: Scene, file: IgvmFile): Promise<string> {
+  scene.write('image.igvm', (await written(file)).bytes);
+  return scene.nxIgvm('export', 'image.igvm', '--tables', 'image', '--memory', '256M');
+}
+
+/** A program that is called like a VMM. */
+function program(scene: Scene, name: string, script: string): string {
+  const path = scene.write(name, `#!${process.execPath}\n${script}`);
+  chmodSync(path, 0o755);
+  return path;
+}
+
+export const BOOT_ERRORS: Record<keyof typeof BOOT_CODES, Provocation> = {
+  VMM_MISSING: ['names a VMM that is not there', (scene) => boot(scene, '--vmm-path', scene.path('qemu'))],
+  VMM_FAILED: ['has a VMM that gives up', (scene) => bootIn(fakeQemu(scene.folder, { exitCode: 2 }), scene)],
+  VMM_UNSUPPORTED: [
+    'wants an emulator of Cloud Hypervisor, which has none',
+    (scene) => bootIn(program(scene, 'cloud-hypervisor', ''), scene),
+  ],
+  KVM_UNUSABLE: [
+    'wants KVM of a QEMU that was built without it',
+    (scene) => boot(scene, '--vmm-path', fakeQemu(scene.folder), '--accel', 'kvm'),
+  ],
+  BOOT_PLATFORM: [
+    'makes a kernel of an image for confidential guests',
+    async (scene) => {
+      await scene.image();
+      return scene.nxIgvm('export', 'image.igvm');
+    },
+  ],
+  BOOT_CONTEXT: [
+    'makes a kernel of an image whose processor starts without paging',
+    (scene) => exported(scene, nativeImage([], { context: nativeContext({ cr0: 1n }) })),
+  ],
+  BOOT_LAYOUT: [
+    'makes a kernel of an image with pages where VMMs have their firmware',
+    (scene) => exported(scene, nativeImage([pageData(0xf0000)])),
+  ],
+  BOOT_PARAMETER: [
+    'makes a kernel of an image that wants a device tree',
+    (scene) => exported(scene, nativeImage(parameter(0, 0x800000, 'deviceTree'))),
+  ],
+  BOOT_MEMORY: [
+    'gives an image less memory than it is long',
+    (scene) => bootIn(fakeQemu(scene.folder), scene, '--memory', '2M'),
+  ],
+  BOOT_NO_MATCH: [
+    'waits for words that the guest never says',
+    (scene) => bootIn(fakeQemu(scene.folder, { output: 'panic' }), scene, '--until', 'Welcome'),
+  ],
+  BOOT_TIMEOUT: [
+    'has no patience',
+    (scene) => bootIn(fakeQemu(scene.folder, { hangs: true }), scene, '--timeout', '0.3'),
+  ],
+  BOOT_OPTION: ['wants no processor', (scene) => boot(scene, '--cpus', '0')],
+};

@@ -1,0 +1,62 @@
+import { appendFileSync } from 'node:fs';
+import * as zlib from 'node:zlib';
+import { buildManifest } from '../api';
+import type { FILE_CODES } from '../errors/codes/file';
+import type { INITRD_CODES } from '../errors/codes/initrd';
+import { KERNEL, linuxGuest, type Provocation, shownBy } from './scene.fixture';
+
+export const FILE_ERRORS: Record<keyof typeof FILE_CODES | keyof typeof INITRD_CODES, Provocation> = {
+  FILE_UNREADABLE: ['looks at a file that is not there', (scene) => scene.nxIgvm('dump', 'missing.igvm')],
+  FILE_UNWRITABLE: [
+    'names a folder as output',
+    (scene) => {
+      scene.manifest(linuxGuest(), KERNEL);
+      return scene.nxIgvm('build', 'igvm.json', '-o', '.');
+    },
+  ],
+  FILE_CHANGED: [
+    'writes to an initrd while it is read',
+    (scene) => {
+      scene.manifest(linuxGuest({ use_initrd: true }), { ...KERNEL, linux_initrd: 'initrd-small.bin' });
+      return shownBy(() =>
+        buildManifest({
+          manifest: scene.path('igvm.json'),
+          output: scene.path('image.igvm'),
+          progress: () => appendFileSync(scene.path('initrd-small.bin'), 'more'),
+        }),
+      );
+    },
+  ],
+  INITRD_ENTRY: [
+    'lists a device that has the path of a file',
+    (scene) => {
+      scene.write('rootfs/dev/console', '');
+      scene.write('initrd.json', {
+        folder: 'rootfs',
+        devices: [{ path: '/dev/console', type: 'char', major: 5, minor: 1 }],
+      });
+      return scene.nxIgvm('initrd', 'initrd.json');
+    },
+  ],
+  INITRD_COMPRESSION: [
+    'wants zstd where neither Node nor a program has it',
+    async (scene) => {
+      scene.write('rootfs/init', '');
+      const { PATH } = process.env;
+      process.env['PATH'] = scene.folder;
+      const hidden = 'createZstdCompress' in zlib ? hideZstd() : undefined;
+      try {
+        return await scene.nxIgvm('initrd', 'rootfs', '--compression', 'zstd');
+      } finally {
+        process.env['PATH'] = PATH;
+        hidden?.restore();
+      }
+    },
+  ],
+};
+
+/** Makes this Node one without zstd, which came with 22.15. */
+function hideZstd(): { restore(): void } {
+  const real = require('node:zlib') as { createZstdCompress?: unknown };
+  return jest.replaceProperty(real, 'createZstdCompress', undefined);
+}

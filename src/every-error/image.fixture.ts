@@ -1,0 +1,158 @@
+import { copyFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { CLI_CODES } from '../errors/codes/cli';
+import type { ENDORSEMENT_CODES } from '../errors/codes/endorsement';
+import type { FORMAT_CODES } from '../errors/codes/format';
+import type { LOCK_CODES } from '../errors/codes/lock';
+import { crc32 } from '../files/checksum';
+import { fileOf, platformOf, runOf, patternPage, written } from '../igvm/igvm-file.fixture';
+import { PLATFORM_TYPE } from '../igvm/model';
+import { tdxFile } from '../lock/lock.fixture';
+import { elfFile } from '../loader/elf.fixture';
+import { KERNEL, linuxGuest, type Provocation, type Scene } from './scene.fixture';
+
+const FIXTURES = join(__dirname, '..', 'igvm', 'fixtures');
+
+/** Has a value of an image's headers changed by someone who sees to the checksum. */
+async function withHeader(scene: Scene, at: number, value: number): Promise<string> {
+  await scene.image();
+  scene.change('image.igvm', (bytes) => {
+    bytes.writeUInt32LE(value, at);
+    bytes.writeUInt32LE(0, 20);
+    const start = bytes.readUInt32LE(8);
+    const end = start + bytes.readUInt32LE(12);
+    bytes.writeUInt32LE(crc32(bytes.subarray(start, end), crc32(bytes.subarray(0, start))), 20);
+  });
+  return scene.nxIgvm('measure', 'image.igvm');
+}
+
+/** In the fixed header, and the mask of the platform behind it. Byte offsets. */
+const VERSION = 4;
+const PLATFORM_MASK = 32;
+
+/** Writes an image of a TDX guest with some contents. */
+async function tdxImage(scene: Scene, contents: number): Promise<void> {
+  scene.write('image.igvm', (await written(tdxFile(contents))).bytes);
+}
+
+async function lockedImage(scene: Scene): Promise<void> {
+  await tdxImage(scene, 1);
+  await scene.nxIgvm('measure', 'image.igvm', '--update-lock', 'igvm.lock.json');
+}
+
+const verify = (scene: Scene): Promise<string> => scene.nxIgvm('verify', 'image.igvm', '--lock', 'igvm.lock.json');
+
+/** An image with an SNP guest, as the igvm crate wrote it. */
+const snpImage = (scene: Scene): void => copyFileSync(join(FIXTURES, 'version-1.igvm'), scene.path('image.igvm'));
+
+const sign = (scene: Scene, ...flags: string[]): Promise<string> =>
+  scene.nxIgvm('add-snp-id-block', '-i', 'image.igvm', '-o', 'image.igvm', ...flags);
+
+const addCorimSignature = (scene: Scene, platform: string): Promise<string> => {
+  scene.write('signature.cbor', 'not a signature');
+  const flags = ['--platform', platform, '--corim-signature', 'signature.cbor'];
+  return scene.nxIgvm('patch-corim-signature', '-i', 'image.igvm', '-o', 'signed.igvm', ...flags);
+};
+
+export const IMAGE_ERRORS: Record<
+  keyof typeof FORMAT_CODES | keyof typeof ENDORSEMENT_CODES | keyof typeof LOCK_CODES | keyof typeof CLI_CODES,
+  Provocation
+> = {
+  IGVM_MALFORMED: [
+    'looks at a file that is no image',
+    (scene) => {
+      scene.write('notes.igvm', 'to be written');
+      return scene.nxIgvm('dump', 'notes.igvm');
+    },
+  ],
+  IGVM_UNSUPPORTED: ['measures an image of a later format', (scene) => withHeader(scene, VERSION, 3)],
+  IGVM_INVALID: ['measures an image whose platform has no mask', (scene) => withHeader(scene, PLATFORM_MASK, 0)],
+  IGVM_TOO_LARGE: [
+    'takes a kernel that wants a TiB of memory',
+    (scene) => {
+      scene.write(
+        'vmlinux',
+        elfFile('x64', 0x100000, [{ address: 0x100000, data: new Uint8Array(1), memorySize: 2 ** 40 }]),
+      );
+      return scene.buildOf(linuxGuest(), { linux_kernel: 'vmlinux' });
+    },
+  ],
+  MEASUREMENT_UNAVAILABLE: [
+    'wants the measurement of another platform',
+    async (scene) => {
+      await scene.image();
+      return scene.nxIgvm('measure', 'image.igvm', '--platform', 'snp');
+    },
+  ],
+  MEASUREMENT_IMPOSSIBLE: [
+    'measures an SNP image without a policy',
+    async (scene) => {
+      const file = fileOf([runOf(0, patternPage(1))], { platforms: [platformOf(PLATFORM_TYPE.SEV_SNP)] });
+      scene.write('image.igvm', (await written(file)).bytes);
+      return scene.nxIgvm('measure', 'image.igvm');
+    },
+  ],
+  ID_BLOCK_PRESENT: [
+    'signs an image twice',
+    async (scene) => {
+      snpImage(scene);
+      await sign(scene, '--guest-svn', '1');
+      return sign(scene, '--guest-svn', '1');
+    },
+  ],
+  ID_BLOCK_INVALID: [
+    'signs something else than an ID block',
+    (scene) => {
+      snpImage(scene);
+      scene.write('block', 'too short');
+      return sign(scene, '--id-block', 'block', '--id-signature', 'block', '--id-public-key', 'block');
+    },
+  ],
+  CORIM_MISSING: [
+    'signs a document that the image does not have',
+    (scene) => {
+      snpImage(scene);
+      return addCorimSignature(scene, 'snp');
+    },
+  ],
+  CORIM_SIGNATURE_INVALID: [
+    'adds something else than a signature',
+    async (scene) => {
+      await scene.image();
+      return addCorimSignature(scene, 'vbs');
+    },
+  ],
+  LOCK_MISSING: [
+    'verifies an image before its lock is written',
+    async (scene) => {
+      await tdxImage(scene, 1);
+      return verify(scene);
+    },
+  ],
+  LOCK_INVALID: [
+    'verifies an image with a lock of a later version',
+    async (scene) => {
+      await scene.image();
+      scene.write('igvm.lock.json', { version: 1000, platforms: {} });
+      return verify(scene);
+    },
+  ],
+  LOCK_MISMATCH: [
+    'verifies an image that has changed since its lock was reviewed',
+    async (scene) => {
+      await lockedImage(scene);
+      await tdxImage(scene, 2);
+      return verify(scene);
+    },
+  ],
+  SIBLINGS_STALE: [
+    'verifies an image beside the map of another',
+    async (scene) => {
+      await lockedImage(scene);
+      await scene.image(linuxGuest(), KERNEL);
+      await tdxImage(scene, 1);
+      return verify(scene);
+    },
+  ],
+  USAGE: ['signs without saying with what', (scene) => sign(scene)],
+};

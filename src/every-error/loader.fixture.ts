@@ -1,0 +1,102 @@
+import { buildImage } from '../api';
+import type { LOADER_CODES } from '../errors/codes/loader';
+import { elfFile } from '../loader/elf.fixture';
+import { EMPTY_GUEST, KERNEL, linuxGuest, type Provocation, shownBy } from './scene.fixture';
+
+const OPENHCL = {
+  underhill_kernel: 'vmlinux-x64.elf',
+  underhill_initrd: 'initrd-small.bin',
+  openhcl_boot: 'openhcl_boot-x64.elf',
+};
+
+const openhclGuest = (more: object, isolation: object | 'none' = 'none'): typeof EMPTY_GUEST => ({
+  ...EMPTY_GUEST,
+  isolation_type: isolation,
+  image: { openhcl: { command_line: '', memory_page_count: 16384, ...more } },
+});
+
+/** In pages. */
+const GIB = 2 ** 18;
+
+export const LOADER_ERRORS: Record<keyof typeof LOADER_CODES, Provocation> = {
+  LAYOUT_OVERLAP: [
+    'takes a kernel that is linked onto the boot data',
+    (scene) => {
+      scene.write('low.elf', elfFile('x64', 0x1000, [{ address: 0x1000, data: new Uint8Array(4096) }]));
+      return scene.buildOf(linuxGuest(), { linux_kernel: 'low.elf' });
+    },
+  ],
+  LAYOUT_OUT_OF_RANGE: [
+    'gives the kernel a command line that it cuts off',
+    (scene) => scene.buildOf(linuxGuest({ command_line: 'x'.repeat(3000) }), KERNEL),
+  ],
+  KERNEL_INVALID: [
+    'takes an initrd for a kernel',
+    (scene) => scene.buildOf(linuxGuest(), { linux_kernel: 'initrd-small.bin' }),
+  ],
+  FIRMWARE_INVALID: [
+    'takes a kernel for firmware',
+    (scene) => scene.buildOf({ ...EMPTY_GUEST, image: { uefi: { config_type: 'none' } } }, { uefi: 'vmlinux-x64.elf' }),
+  ],
+  CONFIG_UNSUPPORTED: [
+    'gives OpenHCL a policy that is larger than its page',
+    (scene) => {
+      const json = Buffer.alloc(10_000).toString('base64');
+      const demands = ['ephemeral_vmgs', 'secure_boot', 'secure_boot_vars', 'bcd_integrity'];
+      const none = Object.fromEntries(demands.map((name) => [`require_${name}`, false]));
+      const policy = { sivm: { ...none, custom_uefi_json: json } };
+      return scene.buildOf(openhclGuest({ product_policy: policy }), OPENHCL);
+    },
+  ],
+  PAGE_TABLES_TOO_LARGE: [
+    'puts OpenHCL beyond what page tables of aarch64 reach',
+    (scene) =>
+      scene.buildOf(
+        openhclGuest({ memory_page_base: 2 ** 36, uefi: true }),
+        {
+          uefi: 'MSVM-aarch64.fd',
+          underhill_kernel: 'Image-aarch64',
+          underhill_initrd: 'initrd-small.bin',
+          openhcl_boot: 'openhcl_boot-aarch64.elf',
+        },
+        { guest_arch: 'aarch64' },
+      ),
+  ],
+  REGISTER_UNSUPPORTED: [
+    'puts OpenHCL above 4 GiB under TDX, where a processor starts in 32-bit mode',
+    (scene) =>
+      scene.buildOf(
+        openhclGuest({ memory_page_base: 8 * GIB }, { tdx: { enable_debug: false, sept_ve_disable: false } }),
+        OPENHCL,
+      ),
+  ],
+  ISOLATION_UNSUPPORTED: [
+    'has the library build a manifest that nobody checked',
+    (scene) =>
+      shownBy(() =>
+        buildImage({
+          manifest: {
+            guest_arch: 'aarch64',
+            guest_configs: [
+              {
+                guest_svn: 1,
+                max_vtl: 2,
+                isolation_type: { tdx: { enable_debug: false, sept_ve_disable: false } },
+                image: 'none',
+              },
+            ],
+          },
+          resources: new Map(),
+          output: scene.path('image.igvm'),
+        }),
+      ),
+  ],
+  EXTERNAL_LOADER_FAILED: [
+    'has a program build the image that is none',
+    (scene) => {
+      scene.manifest(EMPTY_GUEST);
+      scene.write('igvmfilegen', 'not a program');
+      return scene.nxIgvm('build', 'igvm.json', '--loader', 'igvmfilegen');
+    },
+  ],
+};

@@ -1,0 +1,43 @@
+import type { MANIFEST_CODES } from '../errors/codes/manifest';
+import { EMPTY_GUEST, KERNEL, linuxGuest, type Provocation } from './scene.fixture';
+
+export const MANIFEST_ERRORS: Record<keyof typeof MANIFEST_CODES, Provocation> = {
+  MANIFEST_SYNTAX: [
+    'leaves out a brace',
+    (scene) => {
+      scene.write('igvm.json', '{ "guest_arch": "x64"');
+      return scene.nxIgvm('build', 'igvm.json');
+    },
+  ],
+  MANIFEST_DUPLICATE_KEY: [
+    'has a key twice',
+    (scene) => {
+      scene.write('igvm.json', '{ "guest_arch": "x64", "guest_arch": "aarch64", "guest_configs": [] }');
+      return scene.nxIgvm('build', 'igvm.json');
+    },
+  ],
+  MANIFEST_INVALID: [
+    'gives a number where there must be text',
+    (scene) => scene.buildOf(linuxGuest({ command_line: 5 }), KERNEL),
+  ],
+  MANIFEST_UNKNOWN_KEY: [
+    'misspells a key in strict mode',
+    (scene) => {
+      scene.manifest(EMPTY_GUEST, {}, { resource: {} });
+      return scene.nxIgvm('build', 'igvm.json', '--strict');
+    },
+  ],
+  MANIFEST_CONFLICT: ['has two guests for one platform', (scene) => scene.buildOf([EMPTY_GUEST, EMPTY_GUEST])],
+  RESOURCE_MISSING: ['names no kernel', (scene) => scene.buildOf(linuxGuest())],
+  RESOURCE_PATH: [
+    'names a kernel by a pattern that nothing matches',
+    (scene) => scene.buildOf(linuxGuest(), { linux_kernel: 'vmlinuz-*' }),
+  ],
+  RESOURCE_DIGEST: [
+    'pins another kernel',
+    (scene) => {
+      scene.write('vmlinuz', 'not what was reviewed');
+      return scene.buildOf(linuxGuest(), { linux_kernel: { path: 'vmlinuz', sha256: '0'.repeat(64) } });
+    },
+  ],
+};

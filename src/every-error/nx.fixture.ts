@@ -1,0 +1,73 @@
+import { existsSync } from 'node:fs';
+import type { Tree } from '@nx/devkit';
+import type { NX_CODES } from '../errors/codes/nx';
+import buildExecutor from '../executors/build/executor';
+import signExecutor from '../executors/sign/executor';
+import { ciWorkflowGenerator } from '../generators/ci-workflow/generator';
+import { guestImageGenerator } from '../generators/guest-image/generator';
+import { syncLocks } from '../generators/sync-lock/generator';
+import { requireSupportedNx } from '../generators/workspace/nx-version';
+import { EMPTY_GUEST, linuxGuest, type Provocation, shownBy } from './scene.fixture';
+
+export const NX_ERRORS: Record<keyof typeof NX_CODES, Provocation> = {
+  NX_TARGET_UNKNOWN: [
+    'takes a kernel from a project that is not there',
+    (scene) => {
+      scene.manifest(linuxGuest(), { linux_kernel: { project: 'kernel', target: 'build', path: 'dist/vmlinuz' } });
+      return scene.execute(buildExecutor, { manifest: 'igvm.json' });
+    },
+  ],
+  NX_OUTPUT_UNDECLARED: [
+    'takes a file of a target that does not say that it makes it',
+    (scene) => {
+      scene.manifest(linuxGuest(), { linux_kernel: { project: 'image', target: 'kernel', path: 'dist/vmlinuz' } });
+      return scene.execute(buildExecutor, { manifest: 'igvm.json' }, { kernel: { outputs: ['{workspaceRoot}/out'] } });
+    },
+  ],
+  BUILD_FIRST: [
+    'syncs the lock of an image that is not built',
+    (scene) => {
+      scene.manifest(EMPTY_GUEST);
+      scene.write('igvm.lock.json', '{}');
+      const targets = { build: { executor: 'nx-igvm:build', options: { manifest: 'igvm.json', outputPath: 'dist' } } };
+      return shownBy(() =>
+        syncLocks({ root: scene.folder, exists: (path) => existsSync(scene.path(path)) } as Tree, {
+          image: { root: '.', targets },
+        }),
+      );
+    },
+  ],
+  SIGN_OPTION: [
+    'signs with nothing',
+    async (scene) => {
+      await scene.image();
+      return scene.execute(signExecutor, { image: 'image.igvm', outputPath: 'signed.igvm' });
+    },
+  ],
+  NX_OPTION_INVALID: [
+    'gives a target no manifest',
+    (scene) => scene.execute(buildExecutor, {} as { manifest: string }),
+  ],
+  NX_OPTION_UNTRACKED: [
+    'has the command line name a file, for a target that is cached',
+    (scene) => {
+      scene.manifest(EMPTY_GUEST);
+      const target = { cache: true, options: { manifest: 'igvm.json' } };
+      return scene.execute(buildExecutor, { manifest: 'igvm.json', resources: 'other.json' }, { build: target });
+    },
+  ],
+  NX_VERSION_UNSUPPORTED: ['has an old Nx', () => shownBy(() => requireSupportedNx('23.9.0'))],
+  GENERATOR_OPTION: [
+    'gives a workflow a name that is none',
+    (scene) => scene.generate((tree) => ciWorkflowGenerator(tree, { name: '../evil' })),
+  ],
+  GENERATOR_CONFLICT: [
+    'generates an image twice',
+    (scene) =>
+      scene.generate(async (tree) => {
+        const options = { name: 'vm', kernel: '/boot/vmlinuz', initrd: '/boot/initrd' };
+        await guestImageGenerator(tree, options);
+        await guestImageGenerator(tree, options);
+      }),
+  ],
+};

@@ -1,0 +1,144 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { type ExecutorContext, logger, type TargetConfiguration, type Tree } from '@nx/devkit';
+import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
+import { INPUTS } from '../../conformance/make-inputs';
+import { IGVMFILEGEN } from '../cli/igvmfilegen-program';
+import { NX_IGVM } from '../cli/nx-igvm-program';
+import { type ProgramDescription, run } from '../cli/run';
+import { IgvmError } from '../errors/igvm-error';
+
+/** What a user does, in words, and the doing of it: gives what the user is shown. */
+export type Provocation = [what: string, provoke: (scene: Scene) => Promise<string>];
+
+/** The guest that is built the fastest: none, on a platform that is measured. */
+export const EMPTY_GUEST = {
+  guest_svn: 1,
+  max_vtl: 2,
+  isolation_type: { vbs: { enable_debug: false } } as object | 'none',
+  image: 'none' as object | 'none',
+};
+
+/** Linux that starts directly, alone in its file. */
+export const linuxGuest = (more: object = {}): typeof EMPTY_GUEST => ({
+  ...EMPTY_GUEST,
+  max_vtl: 0,
+  isolation_type: 'none',
+  image: { linux: { use_initrd: false, command_line: 'quiet', ...more } },
+});
+
+/** Resources that {@link Scene.buildOf} puts where they are named. */
+export const KERNEL = { linux_kernel: 'vmlinux-x64.elf' };
+
+/** A folder with files, and the ways in which a user gets at this package. */
+export class Scene {
+  readonly folder = mkdtempSync(join(tmpdir(), 'nx-igvm-error-'));
+
+  path(name: string): string {
+    return join(this.folder, name);
+  }
+
+  /** Writes bytes, text, or anything else as JSON. @returns the path */
+  write(name: string, content: string | Uint8Array | object): string {
+    const isRaw = typeof content === 'string' || content instanceof Uint8Array;
+    mkdirSync(dirname(this.path(name)), { recursive: true });
+    writeFileSync(this.path(name), isRaw ? content : JSON.stringify(content, undefined, 2));
+    return this.path(name);
+  }
+
+  /** Changes bytes of a file. */
+  change(name: string, change: (bytes: Buffer) => void): void {
+    const bytes = readFileSync(this.path(name));
+    change(bytes);
+    writeFileSync(this.path(name), bytes);
+  }
+
+  /** Writes igvm.json, and the conformance suite's files that its resources name. */
+  manifest(guests: object | readonly object[], resources: Record<string, unknown> = {}, more: object = {}): void {
+    for (const file of Object.values(resources)) {
+      const make = typeof file === 'string' ? INPUTS[file] : undefined;
+      if (make !== undefined) this.write(file as string, make());
+    }
+    this.write('igvm.json', { guest_arch: 'x64', guest_configs: [guests].flat(), resources, ...more });
+  }
+
+  /** Builds image.igvm, which has to succeed. */
+  async image(
+    guests: object | readonly object[] = EMPTY_GUEST,
+    resources: Record<string, unknown> = {},
+  ): Promise<void> {
+    this.manifest(guests, resources);
+    await this.nxIgvm('build', 'igvm.json', '-o', 'image.igvm');
+  }
+
+  /** Builds image.igvm of a manifest as `manifest` writes it. @returns what the user is shown */
+  buildOf(...manifest: Parameters<Scene['manifest']>): Promise<string> {
+    this.manifest(...manifest);
+    return this.nxIgvm('build', 'igvm.json', '-o', 'image.igvm');
+  }
+
+  nxIgvm(...args: string[]): Promise<string> {
+    return this.run(NX_IGVM, args);
+  }
+
+  igvmfilegen(...args: string[]): Promise<string> {
+    return this.run(IGVMFILEGEN, args);
+  }
+
+  private async run(program: ProgramDescription, args: readonly string[]): Promise<string> {
+    let shown = '';
+    const stderr = (text: string): void => void (shown += text);
+    await run(program, args, { cwd: this.folder, stdout: () => undefined, stderr, isInteractive: false });
+    return shown;
+  }
+
+  /** Runs an executor of the project "image" in the workspace that the folder is. @param targets of that project */
+  async execute<Options>(
+    executor: (options: Options, context: ExecutorContext) => Promise<{ success: boolean }>,
+    options: Options,
+    targets: Record<string, TargetConfiguration> = {},
+  ): Promise<string> {
+    let shown = '';
+    const spies = (['info', 'warn', 'error'] as const).map((level) =>
+      jest.spyOn(logger, level).mockImplementation((...texts: unknown[]) => void (shown += `${texts.join(' ')}\n`)),
+    );
+    try {
+      await executor(options, {
+        root: this.folder,
+        cwd: this.folder,
+        isVerbose: false,
+        projectName: 'image',
+        targetName: 'build',
+        projectsConfigurations: { version: 2, projects: {} },
+        nxJsonConfiguration: {},
+        projectGraph: {
+          nodes: { image: { type: 'app', name: 'image', data: { root: '.', targets } } },
+          dependencies: {},
+        },
+      });
+    } finally {
+      for (const spy of spies) spy.mockRestore();
+    }
+    return shown;
+  }
+
+  /** Runs a generator in an empty workspace. */
+  generate(generator: (tree: Tree) => Promise<unknown>): Promise<string> {
+    return shownBy(() => generator(createTreeWithEmptyWorkspace({ formatter: 'none' })));
+  }
+
+  dispose(): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** What those are shown who call the library: an error with its place, code and cure. */
+export async function shownBy(call: () => unknown): Promise<string> {
+  try {
+    await call();
+  } catch (error) {
+    return error instanceof IgvmError ? error.format() : (error as Error).message;
+  }
+  return '';
+}
