@@ -1,6 +1,7 @@
-import { IgvmError } from '../errors/igvm-error';
-import { type IgvmFile, type ParameterKind, PLATFORM_TYPE, type PlatformType } from '../igvm/model';
+import { IgvmError, unreachable } from '../errors/igvm-error';
+import { type IgvmFile, type ParameterKind, PLATFORM_TYPE } from '../igvm/model';
 import { PAGE_DATA_TYPE, PAGE_FLAG } from '../igvm/page-data';
+import { platformOf } from '../igvm/platforms';
 import { PAGE_SIZE } from '../memory/page';
 import { decodeNativeContext, type NativeContextFields } from '../vp-context/native';
 import { GuestPages, type PageRange } from './guest-pages';
@@ -23,17 +24,6 @@ export interface NativeGuest {
   /** Bytes of memory from GPA 0 that the guest can't do without: the end of its pages and of required memory. */
   memoryNeeded: number;
 }
-
-/** Who can start the guests of other platforms. */
-const LAUNCHED_BY: Record<PlatformType, string> = {
-  [PLATFORM_TYPE.NATIVE]: 'any VMM',
-  [PLATFORM_TYPE.VSM_ISOLATION]: 'VSM isolation (Hyper-V or OpenVMM can start it)',
-  [PLATFORM_TYPE.SEV_SNP]: 'SEV-SNP (an SEV-SNP host can start it)',
-  [PLATFORM_TYPE.TDX]: 'TDX (a TDX host can start it)',
-  [PLATFORM_TYPE.SEV]: 'SEV (an SEV host can start it)',
-  [PLATFORM_TYPE.SEV_ES]: 'SEV-ES (an SEV-ES host can start it)',
-  [PLATFORM_TYPE.CCA]: 'Arm CCA (a CCA host can start it)',
-};
 
 /**
  * @throws IgvmError BOOT_PLATFORM without a NATIVE x64 guest, BOOT_CONTEXT without exactly a context of VP 0,
@@ -101,6 +91,9 @@ function nativeMask(file: IgvmFile): number {
   if (file.arch !== 'x64') {
     throw new IgvmError('BOOT_PLATFORM', 'the image is for aarch64, for which no VMM at hand loads IGVM files');
   }
-  const launchers = [...new Set(file.platforms.map(({ platformType }) => LAUNCHED_BY[platformType]))];
+  const launchers = file.platforms.map(({ platformType }) => {
+    const { label, host } = platformOf(platformType) ?? unreachable(`a file for platform ${platformType}`);
+    return `${label} (${host} can start it)`;
+  });
   throw new IgvmError('BOOT_PLATFORM', `the image has no NATIVE guest: it is for ${launchers.join(' and for ')}`);
 }

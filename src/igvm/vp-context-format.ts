@@ -1,16 +1,6 @@
 import { PAGE_SIZE } from '../memory/page';
-import { type GuestArch, PLATFORM_TYPE, type PlatformHeader, type PlatformType, type VpContextFormat } from './model';
-
-/** How contexts of a platform are laid out (igvm/src/lib.rs); TDX has none, its VPs start at the reset vector. */
-const FORMAT_OF_PLATFORM: Record<PlatformType, VpContextFormat> = {
-  [PLATFORM_TYPE.NATIVE]: 'native',
-  [PLATFORM_TYPE.VSM_ISOLATION]: 'vbs',
-  [PLATFORM_TYPE.SEV_SNP]: 'snp',
-  [PLATFORM_TYPE.TDX]: 'tdx',
-  [PLATFORM_TYPE.SEV]: 'native',
-  [PLATFORM_TYPE.SEV_ES]: 'snp',
-  [PLATFORM_TYPE.CCA]: 'cca',
-};
+import type { GuestArch, PlatformHeader, VpContextFormat } from './model';
+import { platformOf } from './platforms';
 
 /**
  * The format of a context for all platforms in `compatibilityMask`; undefined when the mask names no platform, one that
@@ -25,7 +15,7 @@ export function vpContextFormat(
   for (const platform of platforms) {
     if ((platform.compatibilityMask & compatibilityMask) === 0) continue;
     known |= platform.compatibilityMask;
-    const other = FORMAT_OF_PLATFORM[platform.platformType];
+    const other = platformOf(platform.platformType)?.contextFormat;
     if (format !== undefined && other !== format) return undefined;
     format = other;
   }
@@ -41,7 +31,7 @@ export interface VpContextRules {
 }
 
 /** The formats that take one page; a VBS context is a list of registers (see {@link vbsContextSize}). */
-export const PAGE_CONTEXTS: Record<'native' | 'snp' | 'cca', VpContextRules> = {
+export const PAGE_CONTEXTS: Record<Exclude<VpContextFormat, 'vbs' | 'tdx'>, VpContextRules> = {
   /** IgvmNativeVpContextX64. */
   native: { structSize: 232, arch: 'x64' },
   snp: {},

@@ -1,5 +1,6 @@
 import { IgvmError, unreachable } from '../errors/igvm-error';
 import { type GuestArch, PLATFORM_TYPE, type PlatformHeader, type PlatformType } from '../igvm/model';
+import { PLATFORM_VERSION } from '../igvm/platforms';
 import { PAGE_SIZE } from '../memory/page';
 import { NativeContext } from '../vp-context/native';
 import { SnpContext } from '../vp-context/snp';
@@ -40,9 +41,6 @@ export interface GuestPlatform {
   nestedVpContext(): NestedVpContext;
   fixedRam?: FixedRam;
 }
-
-/** IGVM_*_PLATFORM_VERSION (igvm_defs): all are at their first version. */
-const PLATFORM_VERSION = 1;
 
 /** KVM puts the boot processor's VMSA here, and measures it, whatever the file says (openvmm snp_linux_direct.rs). */
 const KVM_VMSA_GPA = 0xffff_ffff_f000;

@@ -1,0 +1,73 @@
+import { type GuestArch, PLATFORM_TYPE, type PlatformType, type VpContextFormat } from './model';
+
+/** What the format says of a platform. */
+export interface Platform {
+  /** Name for messages. */
+  readonly label: string;
+  /** What starts its guests. */
+  readonly host: string;
+  /** The only architecture that has it. */
+  readonly arch?: GuestArch;
+  /** Whether memory above a GPA may be visible to the host. */
+  readonly hasSharedBoundary: boolean;
+  /** How its VP contexts are laid out; TDX has none, its VPs start at the reset vector. */
+  readonly contextFormat: VpContextFormat;
+}
+
+/** Every platform (igvm_defs: IgvmPlatformType; igvm/src/lib.rs: IgvmPlatformHeader::validate, new_from_binary_split). */
+const PLATFORMS: Readonly<Record<PlatformType, Platform>> = {
+  [PLATFORM_TYPE.NATIVE]: {
+    label: 'native',
+    host: 'any VMM',
+    arch: 'x64',
+    hasSharedBoundary: false,
+    contextFormat: 'native',
+  },
+  [PLATFORM_TYPE.VSM_ISOLATION]: {
+    label: 'VSM isolation',
+    host: 'Hyper-V or OpenVMM',
+    hasSharedBoundary: false,
+    contextFormat: 'vbs',
+  },
+  [PLATFORM_TYPE.SEV_SNP]: {
+    label: 'SEV-SNP',
+    host: 'an SEV-SNP host',
+    arch: 'x64',
+    hasSharedBoundary: true,
+    contextFormat: 'snp',
+  },
+  [PLATFORM_TYPE.TDX]: {
+    label: 'TDX',
+    host: 'a TDX host',
+    arch: 'x64',
+    hasSharedBoundary: true,
+    contextFormat: 'tdx',
+  },
+  [PLATFORM_TYPE.SEV]: {
+    label: 'SEV',
+    host: 'an SEV host',
+    arch: 'x64',
+    hasSharedBoundary: true,
+    contextFormat: 'native',
+  },
+  [PLATFORM_TYPE.SEV_ES]: {
+    label: 'SEV-ES',
+    host: 'an SEV-ES host',
+    arch: 'x64',
+    hasSharedBoundary: true,
+    contextFormat: 'snp',
+  },
+  [PLATFORM_TYPE.CCA]: {
+    label: 'CCA',
+    host: 'an Arm CCA host',
+    arch: 'aarch64',
+    hasSharedBoundary: true,
+    contextFormat: 'cca',
+  },
+};
+
+/** The only version of every platform (igvm_defs: IGVM_*_PLATFORM_VERSION). */
+export const PLATFORM_VERSION = 1;
+
+/** The platform of a type as a file has it; undefined for a number that is none. */
+export const platformOf = (type: number): Platform | undefined => PLATFORMS[type as PlatformType];
