@@ -3,7 +3,14 @@ import { join } from 'node:path';
 import { bytesSource, EMPTY_SOURCE } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { fileOf, hashes, patternPage, platformOf, runOf, vbsContext } from './igvm-file.fixture';
-import { type Directive, type IgvmFile, type InitializationHeader, PLATFORM_TYPE } from './model';
+import {
+  type Directive,
+  type GuestArch,
+  type IgvmFile,
+  type InitializationHeader,
+  PLATFORM_TYPE,
+  type PlatformType,
+} from './model';
 import { readIgvm } from './read-igvm';
 import { validateIgvm } from './validate';
 
@@ -11,6 +18,8 @@ import { validateIgvm } from './validate';
 const cpuSeconds = (): number => (process.cpuUsage().user + process.cpuUsage().system) / 1e6;
 
 const page = patternPage(1);
+/** A page whose first bytes are not zero. */
+const filledTo = (size: number): Uint8Array => new Uint8Array(PAGE_SIZE).fill(1, 0, size);
 const area = (index: number, more = {}): Directive => ({
   type: 'parameterArea',
   size: PAGE_SIZE,
@@ -91,9 +100,75 @@ describe('validateIgvm', () => {
     expect(() => validateIgvm(readIgvm(bytesSource(bytes), { ...hashes, validate: false }))).not.toThrow();
   });
 
-  it('accepts relocation whose VP has a context', () => {
-    expect(() => validateIgvm(init(relocatable(), pageTables()))).not.toThrow();
+  const noRegisters = { data: Object.assign(new Uint8Array(PAGE_SIZE), { [4]: 2 }) };
+  const isolated: Partial<IgvmFile> = {
+    platforms: [platformOf(PLATFORM_TYPE.VSM_ISOLATION), platformOf(PLATFORM_TYPE.TDX, 2)],
+  };
+  const valid: [what: string, file: IgvmFile][] = [
+    ['relocation whose VP has a context', init(relocatable(), pageTables())],
+    ['page tables that are used to their end', init(pageTables({ usedSize: 0x4000 }))],
+    ['regions side by side', init(relocatable(), relocatable({ gpa: 0x600000 }), pageTables({ gpa: 0x1fc000 }))],
+    ['a version string', init({ type: 'versionString', value: 'a' })],
+    ['optional initialization headers', init({ type: 'unknown', headerType: 0x8000_0108, data: page })],
+    ['optional directives', fileOf([{ type: 'unknown', headerType: 0x8000_03ff, data: page }])],
+    ['a parameter at the end of its area', fileOf([area(0), parameter(0, PAGE_SIZE)])],
+    ['initial data that fills its area', fileOf([area(0, { initialData: bytesSource(page) })])],
+    [
+      'parameters before and behind the page tables, and those of another platform within',
+      fileOf(
+        [
+          area(0),
+          insert(0, 0),
+          area(1),
+          insert(1, 0x5000),
+          area(2),
+          { ...insert(2, 0x1000), compatibilityMask: 2 } as Directive,
+          context(),
+        ],
+        {
+          ...isolated,
+          initializations: [pageTables()],
+        },
+      ),
+    ],
+    ['a VBS context with any GPA, which nobody reads', fileOf([context({ gpa: 1 })])],
+    [
+      'a native context that ends where its structure does',
+      fileOf([context({ format: 'native', data: filledTo(232) })], native),
+    ],
+    [
+      'a CCA context that ends where its structure does',
+      fileOf([context({ format: 'cca', compatibilityMask: 2, data: filledTo(80) })], cca),
+    ],
+    ['a VMSA that fills its page', fileOf([context({ format: 'snp', data: page })], snp)],
+  ];
+  it.each(valid)('accepts a file with %s', (_, file) => {
+    expect(() => validateIgvm(file)).not.toThrow();
   });
+
+  it.each<[name: string, type: PlatformType, arch: GuestArch[], hasSharedBoundary: boolean]>([
+    ['native', PLATFORM_TYPE.NATIVE, ['x64'], false],
+    ['VSM isolation', PLATFORM_TYPE.VSM_ISOLATION, ['x64', 'aarch64'], false],
+    ['SEV-SNP', PLATFORM_TYPE.SEV_SNP, ['x64'], true],
+    ['TDX', PLATFORM_TYPE.TDX, ['x64'], true],
+    ['SEV', PLATFORM_TYPE.SEV, ['x64'], true],
+    ['SEV-ES', PLATFORM_TYPE.SEV_ES, ['x64'], true],
+    ['CCA', PLATFORM_TYPE.CCA, ['aarch64'], true],
+  ])(
+    'knows on which architectures the platform %s exists and whether it has a shared GPA boundary',
+    (name, type, archs, hasSharedBoundary) => {
+      for (const arch of ['x64', 'aarch64'] as const) {
+        for (const sharedGpaBoundary of [0n, 1n << 40n]) {
+          const file = fileOf([], { version: 2, arch, platforms: [{ ...platformOf(type), sharedGpaBoundary }] });
+          if (sharedGpaBoundary !== 0n && !hasSharedBoundary) {
+            expect(() => validateIgvm(file)).toThrow(`${name} has no shared GPA boundary`);
+          } else if (!archs.includes(arch)) {
+            expect(() => validateIgvm(file)).toThrow(`${name} does not exist on ${arch}`);
+          } else expect(() => validateIgvm(file)).not.toThrow();
+        }
+      }
+    },
+  );
 
   const invalid: [complaint: string, file: IgvmFile][] = [
     ['version 1 of the format knows x64 alone', fileOf([], { arch: 'aarch64' })],
@@ -124,6 +199,13 @@ describe('validateIgvm', () => {
     ['usedSize 0x1 is not a multiple', init(pageTables({ usedSize: 1 }))],
     ['more of the page tables is used than there is', init(pageTables({ usedSize: 0x5000 }))],
     ['page table relocation: a platform has more than one', init(pageTables(), pageTables({ gpa: 0x100000 }))],
+    [
+      'VP 0 in VTL 2, which has no VP context', // and not that it overlaps the region of another platform
+      fileOf([context()], {
+        ...isolated,
+        initializations: [relocatable(), relocatable({ compatibilityMask: 2 })],
+      }),
+    ],
     ['VP 1 in VTL 2, which has no VP context', init(relocatable({ vpIndex: 1 }))],
     ['VP 0 in VTL 0, which has no VP context', init(pageTables({ vtl: 0 }))],
     ['CoRIM document: a platform has more than one', init(corim('corimDocument', 3), corim('corimDocument', 2))],
@@ -132,9 +214,21 @@ describe('validateIgvm', () => {
       'CoRIM signature: a platform has more than one',
       init(corim('corimDocument'), corim('corimSignature'), corim('corimSignature')),
     ],
+    [
+      'VP 0 in VTL 2, which has no VP context',
+      fileOf([context({ format: 'snp', ...noRegisters })], { ...snp, initializations: [relocatable()] }),
+    ],
     ['CCA does not exist on x64', init(ccaPolicy())],
     ['both one and zero', fileOf([], { ...cca, initializations: [ccaPolicy({ attributesRequiredOnes: 1n })] })],
     ['platform other than CCA', fileOf([], { ...cca, initializations: [ccaPolicy({ compatibilityMask: 3 })] })],
+    [
+      'platform other than CCA',
+      fileOf([], {
+        ...cca,
+        platforms: [platformOf(PLATFORM_TYPE.VSM_ISOLATION), platformOf(PLATFORM_TYPE.CCA, 2)],
+        initializations: [ccaPolicy({ compatibilityMask: 1 })],
+      }),
+    ],
     ['at most one', init({ type: 'versionString', value: 'a' }, { type: 'versionString', value: 'b' })],
     ['not an optional initialization', init({ type: 'unknown', headerType: 0x1f0, data: page })],
     ['not an optional initialization', init({ type: 'unknown', headerType: 0x8000_03f0, data: page })],
@@ -156,16 +250,26 @@ describe('validateIgvm', () => {
       fileOf([area(0), insert(0, 0x4000), context()], { initializations: [pageTables()] }),
     ],
     [
+      'it lies in the region of the page tables',
+      fileOf([area(0), insert(0, 0x1000), context()], { initializations: [pageTables()] }),
+    ],
+    [
       'size 0x1 is not a multiple',
       fileOf([{ type: 'requiredMemory', gpa: 0, compatibilityMask: 1, size: 1, vtl2Protectable: false }]),
     ],
     ['gpa 0x1 is not a multiple', fileOf([{ type: 'errorRange', gpa: 1, compatibilityMask: 1, size: 1 }])],
     ['does not fit the platforms of compatibility mask 0x2', fileOf([context({ compatibilityMask: 2 })])],
+    ['does not fit the platforms of compatibility mask 0x3', fileOf([context({ compatibilityMask: 3 })])],
+    ['does not fit the platforms of compatibility mask 0x3', fileOf([context({ compatibilityMask: 3 })], isolated)],
     ['a vbs context does not fit', fileOf([context()], snp)],
     ['TDX has no VP context', fileOf([context({ format: 'tdx' })], { platforms: [platformOf(PLATFORM_TYPE.TDX)] })],
     ['gpa 0x1 is not a multiple', fileOf([context({ format: 'snp', gpa: 1, data: page })], snp)],
     ['a snp context has 4096 bytes, not 4', fileOf([context({ format: 'snp', data: page.subarray(0, 4) })], snp)],
-    ['bytes behind the native context are not zero', fileOf([context({ format: 'native', data: page })], native)],
+    ['bytes behind the native context', fileOf([context({ format: 'native', data: filledTo(233) })], native)],
+    [
+      'bytes behind the cca context',
+      fileOf([context({ format: 'cca', compatibilityMask: 2, data: filledTo(81) })], cca),
+    ],
     ['no register count', fileOf([context({ data: new Uint8Array(3) })])],
     ['no registers', fileOf([context({ data: new Uint8Array(4) })])],
     ['1 registers do not fit in 37 bytes', fileOf([context({ data: Uint8Array.of(1, ...new Uint8Array(36)) })])],
@@ -184,11 +288,31 @@ describe('validateIgvm', () => {
     expect(() => validateIgvm(file)).toThrow(complaint);
   });
 
-  it('names the GPA range', () => {
-    const file = fileOf([runOf(0x1001, new Uint8Array(2 * PAGE_SIZE))]);
-    expect(() => validateIgvm(file)).toThrow(
-      expect.objectContaining({ where: { gpa: { start: 0x1001, end: 0x3001 } } }),
-    );
+  const places: [what: string, where: object, file: IgvmFile][] = [
+    [
+      'the pages of a run',
+      { gpa: { start: 0x1001, end: 0x3001 } },
+      fileOf([runOf(0x1001, new Uint8Array(2 * PAGE_SIZE))]),
+    ],
+    [
+      'the bytes of a range',
+      { gpa: { start: 1, end: 0x3001 } },
+      fileOf([{ type: 'errorRange', gpa: 1, compatibilityMask: 1, size: 0x3000 }]),
+    ],
+    [
+      'the page of a context',
+      { gpa: { start: 1, end: 0x1001 } },
+      fileOf([context({ format: 'snp', gpa: 1, data: page })], snp),
+    ],
+    [
+      'the region that overlaps an earlier one',
+      { gpa: { start: 0x400000, end: 0x800000 } },
+      init(relocatable(), relocatable({ gpa: 0x400000 })),
+    ],
+    ['nothing when the header has no GPA', {}, fileOf([area(0, { size: 1 })])],
+  ];
+  it.each(places)('names %s', (_, where, file) => {
+    expect(() => validateIgvm(file)).toThrow(expect.objectContaining({ where }));
   });
 
   it('is quick with a hostile number of regions and contexts', () => {
@@ -202,6 +326,16 @@ describe('validateIgvm', () => {
         { initializations: many },
       ),
     );
+    expect(cpuSeconds() - began).toBeLessThan(1);
+  });
+
+  it('is quick with any number of page tables for no platform, and of inserts', () => {
+    const initializations = Array.from({ length: 30_000 }, (_, index) =>
+      pageTables({ gpa: 0x1000 * index, compatibilityMask: 0 }),
+    );
+    const inserts = Array.from({ length: 30_000 }, (_, index) => [area(index), insert(index)]).flat();
+    const began = cpuSeconds();
+    expect(() => validateIgvm(fileOf([...inserts, context()], { initializations }))).toThrow('has no VP context');
     expect(cpuSeconds() - began).toBeLessThan(1);
   });
 });

@@ -19,8 +19,14 @@ export interface DirectiveState {
   readonly pageTables: InitializationState['pageTables'];
   /** Compatibility bits for which VP 0 has a VBS context, by its VTL. */
   readonly contextMasks: number[];
-  /** Parameter areas by index; an inserted one can't be used again. */
-  readonly areas: Map<number, { size: number; isInserted: boolean }>;
+  /** Parameter areas by index. */
+  readonly areas: Map<number, ParameterArea>;
+}
+
+interface ParameterArea {
+  readonly size: number;
+  /** Then it can't be used again. */
+  isInserted: boolean;
 }
 
 export const newDirectiveState = (file: IgvmFile, { pageTables }: InitializationState): DirectiveState => ({
@@ -34,11 +40,16 @@ type Rules<T extends Directive['type']> = readonly Rule<Extract<Directive, { typ
 
 const PAGE_DATA_TYPES: readonly number[] = Object.values(PAGE_DATA_TYPE);
 
-const openArea: Rule<{ index: number }, DirectiveState> = ({ index }, { areas }) => {
-  const area = areas.get(index);
-  if (area === undefined) return `parameter area ${index} is not declared before it`;
-  return area.isInserted ? `parameter area ${index} is inserted before it` : undefined;
-};
+/** A rule about the parameter area that a header names, which has to be declared before it and not inserted yet. */
+const forOpenArea =
+  <H extends { index: number }>(
+    rule: (header: H, area: ParameterArea) => string | undefined,
+  ): Rule<H, DirectiveState> =>
+  (header, { areas }) => {
+    const area = areas.get(header.index);
+    if (area === undefined) return `parameter area ${header.index} is not declared before it`;
+    return area.isInserted ? `parameter area ${header.index} is inserted before it` : rule(header, area);
+  };
 
 const contextData: Rule<VpContextDirective, DirectiveState> = ({ format, data, vpIndex }, { file }) => {
   if (format === 'tdx') return 'TDX has no VP context; its VPs start at the reset vector';
@@ -85,20 +96,16 @@ export const DIRECTIVE_RULES: { readonly [T in Directive['type']]: Rules<T> } = 
     },
   ],
   parameter: [
-    openArea,
-    ({ index, byteOffset }, { areas }) =>
-      byteOffset <= (areas.get(index)?.size ?? 0)
-        ? undefined
-        : `offset ${byteOffset} lies behind parameter area ${index}`,
+    forOpenArea(({ index, byteOffset }, { size }) =>
+      byteOffset <= size ? undefined : `offset ${byteOffset} lies behind parameter area ${index}`,
+    ),
   ],
   parameterInsert: [
     pageAligned('gpa'),
-    openArea,
-    ({ index }, { areas }) => {
-      const area = areas.get(index);
-      if (area !== undefined) area.isInserted = true;
+    forOpenArea((_, area) => {
+      area.isInserted = true;
       return undefined;
-    },
+    }),
     ({ gpa, compatibilityMask }, { pageTables }) =>
       pageTables.some(
         (region) =>

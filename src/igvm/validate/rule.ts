@@ -28,7 +28,8 @@ export const multipleOf =
       ? undefined
       : `${field} ${hex(header[field])} is not a multiple of ${alignment} ${hex(header[alignment])}`;
 
-const isMultiple = (value: number, of: number): boolean => of > 0 && value % of === 0;
+/** Nothing is a multiple of 0: the remainder is NaN. */
+const isMultiple = (value: number, of: number): boolean => value % of === 0;
 
 /** VTLs that exist. */
 export const MOST_VTL = 2;
