@@ -2,8 +2,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ByteSource, bytesSource, readAll } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
-import { fileOf, hashes, patternPage, runOf, vbsContext, written } from './igvm-file.fixture';
-import type { Directive, IgvmFile } from './model';
+import { SUPPORTED_PLATFORM } from './headers/initialization';
+import { fileOf, flatten, hashes, patternPage, platformOf, runOf, vbsContext, written } from './igvm-file.fixture';
+import { type Directive, type IgvmFile, PLATFORM_TYPE } from './model';
 import { readIgvm } from './read-igvm';
 
 const golden = (name: string): Uint8Array => new Uint8Array(readFileSync(join(__dirname, 'fixtures', name)));
@@ -166,6 +167,26 @@ describe('readIgvm', () => {
     expect(back.directives).toMatchObject([{ data: { length: 600_000 } }]);
   });
 
+  it('takes bytes alone, with a checksum and rules of its own', () => {
+    const bytes = golden('version-1.igvm');
+    expect(flatten(readIgvm(bytes))).toEqual(flatten(read(bytes)));
+    expect(() => readIgvm(Object.assign(bytes.slice(), { [20]: 0 }))).toThrow('checksum');
+  });
+
+  it('passes on what its source throws', () => {
+    const bytes = golden('version-1.igvm');
+    const broken = new Error('the disk is gone');
+    let reads = 0;
+    const source: ByteSource = {
+      size: bytes.length,
+      read(offset, target) {
+        if (++reads > 2) throw broken; // Fixed header and checksum are read before.
+        target.set(bytes.subarray(offset, offset + target.length));
+      },
+    };
+    expect(() => readIgvm(source, hashes)).toThrow(broken);
+  });
+
   describe('refuses', () => {
     /** One platform, one VP context, one page: 24 + 24 + 32 + 32 bytes of headers. */
     const file = fileOf([
@@ -219,17 +240,61 @@ describe('readIgvm', () => {
       });
     });
 
+    it.each<[what: string, changes: [at: number, value: number][], offset: number]>([
+      ['an architecture that is not known', [[24, 2]], 24],
+      ['pages of another size', [[28, 0x4000]], 28],
+      ['headers within the fixed header of version 2', [[8, 24]], 8],
+      ['an optional platform', [[32, 0x8000_0002]], 32],
+    ])('%s', async (_what, changes, offset) => {
+      const second = (await written(fileOf([], { version: 2 }))).bytes;
+      expect(read(second)).toMatchObject({ version: 2, arch: 'x64' });
+      expect(() => read(changed(second, ...changes))).toThrow(expect.objectContaining({ where: { offset } }));
+    });
+
+    it('more platforms than a mask has bits', async () => {
+      const platform = platformOf(PLATFORM_TYPE.VSM_ISOLATION);
+      const headers = new Uint8Array(33 * 24);
+      const view = new DataView(headers.buffer);
+      for (let at = 0; at < headers.length; at += 24) {
+        view.setUint32(at, 1, true);
+        view.setUint32(at + 4, SUPPORTED_PLATFORM.size, true);
+        SUPPORTED_PLATFORM.write(view, at + 8, platform);
+      }
+      const withPlatforms = (count: number): Uint8Array =>
+        changed(
+          Uint8Array.of(...bytes.subarray(0, 24), ...headers.subarray(0, 24 * count)),
+          [12, 24 * count],
+          [16, 24 * (count + 1)],
+        );
+      const lenient = { ...hashes, validate: false };
+      expect(readIgvm(withPlatforms(32), lenient).platforms).toEqual(Array.from({ length: 32 }, () => platform));
+      expect(() => readIgvm(withPlatforms(33), lenient)).toThrow('there are more than 32 platforms');
+    });
+
     it('contexts that overlap, and thus allocations larger than the file', async () => {
-      const many = fileOf(Array.from({ length: 200 }, () => file.directives[0] as Directive));
-      const small = (await written(many)).bytes;
-      const start = small.length - vbsContext(2).length;
-      const contexts = Array.from({ length: 200 }, (_, index): [number, number] => [
-        48 + 32 * index + 20,
-        start - index * 8,
+      // Each page begins with a register count of 1000, so a context that begins there has eight pages.
+      const counts = new Uint8Array(20 * PAGE_SIZE);
+      const view = new DataView(counts.buffer);
+      for (let page = 0; page < 20; page++) {
+        view.setUint32(page * PAGE_SIZE, 1000, true);
+        view.setUint32(page * PAGE_SIZE + 4, page, true);
+      }
+      const context = file.directives[0] as Directive;
+      const { bytes: valid, report } = await written(fileOf([context, context, context, runOf(0x1000, counts)]));
+      const start = report.headerBytes + vbsContext(2).length;
+      const placed = (...pages: number[]): Uint8Array =>
+        changed(
+          valid,
+          ...pages.map((page, index): [number, number] => [48 + 32 * index + 20, start + page * PAGE_SIZE]),
+        );
+      const lenient = { ...hashes, validate: false };
+      expect(readIgvm(placed(0, 1, 1), lenient).directives).toMatchObject([
+        { data: { length: 32_004 } },
+        { data: { length: 32_004 } },
+        { data: { length: 32_004 } },
+        {},
       ]);
-      expect(() => read(changed(small, [start, 1], ...contexts))).toThrow(
-        expect.objectContaining({ code: 'IGVM_MALFORMED' }),
-      );
+      expect(() => readIgvm(placed(0, 1, 2), lenient)).toThrow('VP contexts overlap');
     });
 
     it('a version string that is not text', async () => {

@@ -1,4 +1,4 @@
-import { IgvmError } from '../../errors/igvm-error';
+import { IgvmError, unreachable } from '../../errors/igvm-error';
 import { type ByteSource, EMPTY_SOURCE } from '../../memory/byte-source';
 import {
   type Directive,
@@ -52,7 +52,8 @@ export function decodeInitialization(bytes: StructBytes, data: FileDataReader): 
     return { type, compatibilityMask, content };
   }
   if (headerType === HEADER_TYPE.versionString) return { type: 'versionString', value: decodeText(bytes) };
-  const plain = INITIALIZATIONS.get(headerType) ?? fail(`header type 0x${headerType.toString(16)} is misplaced`);
+  const plain =
+    INITIALIZATIONS.get(headerType) ?? unreachable(`no structure for header type 0x${headerType.toString(16)}`);
   return { type: plain.type, ...read(plain.of, bytes) } as InitializationHeader;
 }
 
@@ -67,7 +68,7 @@ export function decodeDirective(bytes: StructBytes, data: FileDataReader): Direc
     const initialData = fileOffset === 0 ? EMPTY_SOURCE : data.region(fileOffset, size);
     return { type: 'parameterArea', size, index, initialData };
   }
-  const plain = DIRECTIVES.get(headerType) ?? fail(`header type 0x${headerType.toString(16)} is misplaced`);
+  const plain = DIRECTIVES.get(headerType) ?? unreachable(`no structure for header type 0x${headerType.toString(16)}`);
   return { type: plain.type, ...read(plain.of, bytes) } as Directive;
 }
 

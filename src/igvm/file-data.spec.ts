@@ -1,0 +1,173 @@
+import fc from 'fast-check';
+import { setTimeout } from 'node:timers/promises';
+import { checkFileSize, FileDataWriter } from './file-data';
+import { memorySink } from './sink';
+
+const START = 1000;
+const MEBI = 2 ** 20;
+
+/** A sink that keeps what it is handed and settles when it is told to. */
+function heldSink() {
+  const memory = memorySink();
+  const writes: { offset: number; bytes: Uint8Array; settle(): void }[] = [];
+  return {
+    writes,
+    read: memory.read,
+    bytes: memory.bytes,
+    write: (offset: number, bytes: Uint8Array) =>
+      new Promise<void>((resolve) => {
+        const settle = (): void => void memory.write(offset, bytes).then(resolve);
+        writes.push({ offset, bytes, settle });
+      }),
+  };
+}
+
+const counting = (size: number, first = 0): Uint8Array => new Uint8Array(size).map((_, index) => first + index);
+
+describe('FileDataWriter', () => {
+  it('appends from its start on', async () => {
+    const sink = memorySink();
+    const data = new FileDataWriter(sink, START);
+    expect(data.append(counting(30), 0, 30)).toBe(START);
+    expect(data.append(counting(20), 5, 10)).toBe(START + 30);
+    expect(data.end).toBe(START + 40);
+    await data.finish();
+    expect(sink.bytes().subarray(START)).toEqual(Uint8Array.of(...counting(30), ...counting(10, 5)));
+  });
+
+  it('gives back what was appended from wherever it is: at hand, on its way or in the sink', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(
+          fc.record({
+            size: fc.oneof(fc.nat(5000), fc.integer({ min: 60_000, max: 70_000 }), fc.constant(200_000)),
+            isNext: fc.boolean(),
+            settles: fc.boolean(),
+            delay: fc.nat(2),
+          }),
+          { minLength: 1, maxLength: 8 },
+        ),
+        fc.array(fc.tuple(fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true })), {
+          maxLength: 3,
+        }),
+        async (steps, places) => {
+          const memory = memorySink();
+          const slow = {
+            read: memory.read,
+            async write(offset: number, bytes: Uint8Array) {
+              await setTimeout((offset + bytes.length) % 3);
+              await memory.write(offset, bytes);
+            },
+          };
+          const data = new FileDataWriter(slow, START);
+          const expected = counting(steps.reduce((sum, { size }) => sum + size, 0)).map((byte, at) => byte ^ (at >> 8));
+          const check = (): void => {
+            for (const [first, second] of places) {
+              const from = Math.floor(Math.min(first, second) * (data.end - START));
+              const read = new Uint8Array(Math.ceil(Math.max(first, second) * (data.end - START)) - from);
+              data.read(START + from, read);
+              expect(Buffer.compare(read, expected.subarray(from, from + read.length))).toBe(0);
+            }
+          };
+          for (const { size, isNext, settles, delay } of steps) {
+            const at = data.end - START;
+            const buffer = isNext ? expected : expected.slice(at, at + size);
+            data.append(buffer, isNext ? at : 0, size);
+            check();
+            if (settles) await data.settle();
+            if (delay > 0) await setTimeout(delay - 1);
+            check();
+          }
+          await data.finish();
+          check();
+          expect(Buffer.compare(memory.bytes().subarray(START), expected)).toBe(0);
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  it('hands a long stretch of one buffer to the sink as it is, in one write', () => {
+    const sink = heldSink();
+    const data = new FileDataWriter(sink, START);
+    const buffer = counting(100_000);
+    data.append(buffer, 10, 50_000);
+    data.append(buffer, 50_010, 15_536);
+    void data.settle();
+    expect(sink.writes).toMatchObject([{ offset: START, bytes: { length: 65_536, byteOffset: 10 } }]);
+    expect(sink.writes[0]?.bytes.buffer).toBe(buffer.buffer);
+  });
+
+  it('asks for time while the sink uses the buffer of its caller, and only then', async () => {
+    const sink = heldSink();
+    const data = new FileDataWriter(sink, START);
+    data.append(counting(65_535), 0, 65_535);
+    expect(data.settle()).toBeUndefined();
+    data.append(counting(65_536), 0, 65_536);
+    let isOver = false;
+    const over = data.settle()?.then(() => (isOver = true));
+    expect(over).toBeDefined();
+    expect(data.settle()).toBeUndefined();
+    expect(sink.writes).toMatchObject([
+      { offset: START, bytes: { length: 65_535 } },
+      { offset: START + 65_535, bytes: { length: 65_536 } },
+    ]);
+    sink.writes[0]?.settle();
+    await setTimeout(5);
+    expect(isOver).toBe(false);
+    sink.writes[1]?.settle();
+    await over;
+    expect(isOver).toBe(true);
+  });
+
+  it('gathers short stretches, up to a MiB in a write', async () => {
+    const sink = heldSink();
+    const data = new FileDataWriter(sink, 0);
+    const piece = counting(MEBI / 32);
+    for (let count = 0; count < 33; count++) {
+      data.append(piece, 0, piece.length);
+      expect(data.settle()).toBeUndefined();
+    }
+    expect(sink.writes).toMatchObject([{ offset: 0, bytes: { length: MEBI } }]);
+    const finished = data.finish();
+    expect(sink.writes[1]).toMatchObject({ offset: MEBI, bytes: { length: piece.length } });
+    for (const write of sink.writes) write.settle();
+    await finished;
+    expect(sink.bytes()).toHaveLength(MEBI + piece.length);
+  });
+
+  it('slows its caller down when four gathered writes are under way, until the oldest is over', async () => {
+    const sink = heldSink();
+    const data = new FileDataWriter(sink, 0);
+    const piece = counting(60_000);
+    let waits: Promise<void> | undefined;
+    while (waits === undefined && sink.writes.length < 10) {
+      data.append(piece, 0, piece.length);
+      waits = data.settle();
+    }
+    expect(sink.writes).toHaveLength(4);
+    sink.writes[0]?.settle();
+    await waits;
+    data.append(piece, 0, piece.length);
+    expect(data.settle()).toBeUndefined();
+  });
+
+  it('fails with the sink: where the caller waits, and at the end', async () => {
+    const broken = { ...memorySink(), write: () => Promise.reject(new Error('disk full')) };
+    const direct = new FileDataWriter(broken, 0);
+    direct.append(counting(MEBI), 0, MEBI);
+    await expect(direct.settle()).rejects.toThrow('disk full');
+    expect(() => direct.settle()).toThrow('disk full');
+    const gathered = new FileDataWriter(broken, 0);
+    gathered.append(counting(10), 0, 10);
+    await expect(gathered.finish()).rejects.toThrow('disk full');
+  });
+
+  it('refuses to grow beyond what 32 bits say', () => {
+    const data = new FileDataWriter(memorySink(), 0xffff_ffff - 10);
+    expect(() => data.append(counting(11), 0, 11)).toThrow(expect.objectContaining({ code: 'IGVM_TOO_LARGE' }));
+    expect(data.append(counting(10), 0, 10)).toBe(0xffff_ffff - 10);
+    expect(() => checkFileSize(0xffff_ffff)).not.toThrow();
+    expect(() => checkFileSize(0x1_0000_0000)).toThrow(expect.objectContaining({ code: 'IGVM_TOO_LARGE' }));
+  });
+});
