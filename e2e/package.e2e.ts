@@ -53,6 +53,8 @@ describe('the packed plugin', () => {
     ]);
     const kinds = [
       /^dist\/.*\.(?:js|d\.ts)$/,
+      // Of the packages that are bundled.
+      /^dist\/chunks\/LICENSES\.txt$/,
       /^dist\/(?:executors|generators)\/[^/]+\/schema\.json$/,
       /^dist\/generators\/[^/]+\/files\/.*\.template$/,
       /^docs\/(?:[^/]+\/)?[^/]+\.md$/,

@@ -1,9 +1,11 @@
-// `npm run build`: compile src to dist, then copy what tsc leaves behind (schemas of executors and generators, template files).
+// `npm run build`: types of src to dist, the code as a bundle, and what neither takes along (schemas of executors and generators,
+// template files).
 import { execFileSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bundle } from './bundle.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const require = createRequire(import.meta.url);
@@ -11,6 +13,7 @@ rmSync(join(root, 'dist'), { recursive: true, force: true });
 execFileSync(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json')], {
   stdio: 'inherit',
 });
+await bundle(root);
 
 const asset = /(?:^|[\\/])schema\.json$|[\\/]generators[\\/][^\\/]+[\\/]files[\\/]/;
 cpSync(join(root, 'src'), join(root, 'dist'), {

@@ -1,5 +1,5 @@
 import type { TargetConfiguration } from '@nx/devkit';
-import { decodeRequests } from './hash-files';
+import { decodeRequests } from './hash-request';
 import type { PluginOptions } from './plugin-options';
 import { linuxManifest, Workspace } from './workspace.fixture';
 

@@ -11,7 +11,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { decodeRequests, encodeRequests, type HashRequest, hashFiles } from './hash-files';
+import { hashFiles } from './hash-files';
+import { decodeRequests, encodeRequests, type HashRequest } from './hash-request';
 import { HashMemory } from './hash-memory';
 import { Workspace } from './workspace.fixture';
 

@@ -1,4 +1,4 @@
-import { decodeRequests } from './hash-files';
+import { decodeRequests } from './hash-request';
 import { locatePlugin, runtimeInput } from './plugin-inputs';
 import { Workspace } from './workspace.fixture';
 

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import type { TargetConfiguration } from '@nx/devkit';
-import { encodeRequests, type HashRequest } from './hash-files';
+import { encodeRequests, type HashRequest } from './hash-request';
 import { PACKAGE_NAME, PACKAGE_ROOT, toSlashes } from './package';
 import { escapeGlob, inWorkspace } from './resource-inputs';
 

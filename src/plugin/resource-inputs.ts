@@ -2,7 +2,7 @@ import { lstatSync } from 'node:fs';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import type { TargetConfiguration } from '@nx/devkit';
 import { parseResource, type ResourceReference } from '../manifest/resource-reference';
-import type { HashRequest } from './hash-files';
+import type { HashRequest } from './hash-request';
 import { toSlashes } from './package';
 
 type Inputs = NonNullable<TargetConfiguration['inputs']>;

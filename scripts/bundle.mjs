@@ -1,0 +1,157 @@
+// Bundles src into dist: an entry point is one file at the place of its source, and what several share is in dist/chunks. A small
+// image is built in less time than its 150 modules take to load one by one. Nothing is minified, so that stack traces can be read.
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { rolldown } from 'rolldown';
+
+/** Packages that are not part of the bundle: Nx's is the workspace's own, and the others are rarely called for. */
+const EXTERNAL = ['@nx/devkit', '@levischuck/tiny-cbor', 'cli-progress', 'fast-glob'];
+
+/** Programs that others than package.json and Nx's collections name: what a target and a thread run. */
+const PROGRAMS = ['plugin/hash-files', 'executors/build/build-thread'];
+
+/** Chunks, each of some files with all that they import and that is in no chunk before. */
+const CHUNKS = {
+  errors: ['errors/igvm-error'],
+  // Without Node's built-ins, for browsers: a chunk that nx-igvm/igvm needs may have nothing from beyond src/igvm.
+  write: ['igvm/write-igvm', 'igvm/merge'],
+  // What Nx loads on every command.
+  paths: ['manifest/resource-reference', 'manifest/glob', 'manifest/image-files'],
+  manifest: ['manifest/json-document', 'manifest/used-resources'],
+  run: ['cli/run'],
+  build: ['build/build-manifest'],
+};
+
+/** A module that is required where it is used: an entry point of its own, which is loaded when it is called for. */
+const LAZY = /require\('(\.[^']+)'\) as typeof/g;
+
+/** Stands for a path in dist, until it is known which file wants to know it. */
+const placeholder = (path) => `dist:${path}`;
+
+/** @throws when it isn't there: a chunk that follows no file would silently fall apart */
+function fileOf(source, path) {
+  const file = join(source, `${path}.ts`);
+  if (!existsSync(file)) throw new Error(`scripts/bundle.mjs names ${path}, which is not in src`);
+  return file;
+}
+
+function entryPoints(source) {
+  const named = ['package.json', 'executors.json', 'generators.json', 'migrations.json']
+    .map((name) => readFileSync(join(source, '..', name), 'utf8'))
+    .flatMap((text) => [...text.matchAll(/"(?:\.\/)?dist\/([^"*]+)"/g)])
+    .map(([, path]) => path.replace(/\.js$/, ''))
+    .filter((path) => !/\.(json|d\.ts)$/.test(path));
+  const lazy = readdirSync(source, { recursive: true })
+    .filter((path) => path.endsWith('.ts') && !/\.(spec|fixture|d)\.ts$|[\\/]files[\\/]/.test(path))
+    .flatMap((path) =>
+      [...readFileSync(join(source, path), 'utf8').matchAll(LAZY)].map(([, target]) =>
+        relative(source, resolve(source, dirname(path), target)),
+      ),
+    );
+  return [...new Set([...named, ...PROGRAMS, ...lazy])];
+}
+
+/** Keeps paths true where code moves from the place of its source to another file: of modules required late, and of its folder. */
+function placesInDist(source, entries) {
+  const inDist = (path) => relative(source, path);
+  return {
+    name: 'places-in-dist',
+    resolveId: {
+      order: 'pre',
+      handler(id, importer, { kind }) {
+        if (kind !== 'require-call' || !importer.startsWith(source) || id.endsWith('/schema.json')) return undefined;
+        if (id === 'commander') return { id: placeholder('chunks/commander.js'), external: true };
+        if (!id.startsWith('.')) return undefined;
+        const file = inDist(resolve(dirname(importer), id));
+        if (id.endsWith('.json')) return { id: placeholder(file), external: true };
+        if (!entries.includes(file)) throw new Error(`${importer} requires ${id} in a form that is not looked for`);
+        return { id: placeholder(`${file}.js`), external: true };
+      },
+    },
+    transform(code, id) {
+      if (!id.startsWith(source) || !code.includes('__dirname')) return undefined;
+      return code.replaceAll(
+        '__dirname',
+        `require('node:path').join(__dirname, '${placeholder(inDist(dirname(id)))}')`,
+      );
+    },
+    renderChunk(code, { fileName }) {
+      return code.replaceAll(/(["'])dist:([^"']*)\1/g, (_, quote, path) => {
+        const from = relative(dirname(fileName), path);
+        return JSON.stringify(from.startsWith('.') ? from : `./${from}`);
+      });
+    },
+  };
+}
+
+/** What is in no other chunk is with the rest of its folder, or of its package. */
+function folderOf(source, id) {
+  if (id.includes('node_modules')) return id.split('node_modules/').at(-1).split('/')[0];
+  if (!id.startsWith(source)) return null;
+  const [folder, ...below] = relative(source, id).split('/');
+  return folder === 'cli' && below.length > 1 ? 'commands' : folder;
+}
+
+async function write(options, output) {
+  const build = await rolldown({
+    platform: 'node',
+    external: EXTERNAL,
+    resolve: { mainFields: ['module', 'main'] },
+    ...options,
+  });
+  return build.write({ format: 'cjs', exports: 'named', comments: { jsdoc: false }, ...output });
+}
+
+/** @param {string} root the folder of package.json */
+export async function bundle(root) {
+  const source = join(root, 'src');
+  const dist = join(root, 'dist');
+  const entries = entryPoints(source);
+  const chunk = ([name, files], index, all) => ({
+    name,
+    test: (id) => files.some((file) => id === fileOf(source, file)),
+    priority: all.length - index,
+    includeDependenciesRecursively: true,
+  });
+  const folders = {
+    debugName: 'folders',
+    name: (id) => folderOf(source, id),
+    minShareCount: 2,
+    priority: 0,
+    includeDependenciesRecursively: false,
+  };
+  const { output } = await write(
+    {
+      input: {
+        ...Object.fromEntries(entries.map((path) => [path, fileOf(source, path)])),
+        'chunks/commander': 'commander',
+      },
+      preserveEntrySignatures: 'allow-extension',
+      plugins: [placesInDist(source, entries)],
+    },
+    {
+      dir: dist,
+      chunkFileNames: 'chunks/[name].js',
+      codeSplitting: { groups: [...Object.entries(CHUNKS).map(chunk), folders] },
+    },
+  );
+  // Only `npm run generate` uses it: it is not published, and must not make the chunks larger.
+  await write(
+    { input: join(source, 'reference', 'generated-files.ts') },
+    { file: join(dist, 'reference', 'generated-files.js'), codeSplitting: false },
+  );
+  writeFileSync(join(dist, 'chunks', 'LICENSES.txt'), licenses(output));
+}
+
+/** The licenses of the packages in some chunks, which ask to be passed on with them. */
+function licenses(chunks) {
+  const folders = chunks
+    .flatMap(({ moduleIds }) => moduleIds)
+    .flatMap((id) => /^.*[\\/]node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+/.exec(id) ?? []);
+  const texts = [...new Set(folders)].map((folder) => {
+    const { name } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+    const file = readdirSync(folder).find((entry) => /^licen[sc]e/i.test(entry));
+    return `${name}\n\n${readFileSync(join(folder, file), 'utf8').trim()}\n`;
+  });
+  return `The files in this folder contain parts of the following packages.\n\n${texts.join('\n---\n\n')}`;
+}

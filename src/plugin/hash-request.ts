@@ -1,0 +1,14 @@
+/** What to hash. Paths are relative to the workspace or absolute. */
+export type HashRequest =
+  | { file: string }
+  /** A pattern, and the folder it starts from. */
+  | { glob: string; base: string }
+  /** Everything below a folder. */
+  | { tree: string };
+
+/** Requests as one word that no shell takes for anything else. */
+export const encodeRequests = (requests: readonly HashRequest[]): string =>
+  Buffer.from(JSON.stringify(requests)).toString('base64url');
+
+export const decodeRequests = (argument: string): HashRequest[] =>
+  JSON.parse(Buffer.from(argument, 'base64url').toString()) as HashRequest[];
