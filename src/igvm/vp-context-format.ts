@@ -1,5 +1,5 @@
 import { PAGE_SIZE } from '../memory/page';
-import type { GuestArch, PlatformHeader, VpContextFormat } from './model';
+import type { PlatformHeader, VpContextFormat } from './model';
 import { platformOf } from './platforms';
 
 /**
@@ -22,21 +22,17 @@ export function vpContextFormat(
   return known >>> 0 === compatibilityMask ? format : undefined;
 }
 
-/** What a format demands of its context. */
-export interface VpContextRules {
-  /** Bytes of the context's structure; the rest of its page is zero. Undefined: any bytes fill the page (a VMSA). */
-  readonly structSize?: number;
-  /** The only architecture that has it. */
-  readonly arch?: GuestArch;
-}
-
-/** The formats that take one page; a VBS context is a list of registers (see {@link vbsContextSize}). */
-export const PAGE_CONTEXTS: Record<Exclude<VpContextFormat, 'vbs' | 'tdx'>, VpContextRules> = {
+/**
+ * Bytes of a context's structure in the formats that take one page; the rest of the page is zero. A VBS context is a
+ * list of registers instead (see {@link vbsContextSize}).
+ */
+export const CONTEXT_STRUCT_SIZE: Record<Exclude<VpContextFormat, 'vbs' | 'tdx'>, number> = {
   /** IgvmNativeVpContextX64. */
-  native: { structSize: 232, arch: 'x64' },
-  snp: {},
+  native: 232,
+  /** A VMSA, which may fill its page. */
+  snp: PAGE_SIZE,
   /** IgvmVpContextAArch64Cca. */
-  cca: { structSize: 80, arch: 'aarch64' },
+  cca: 80,
 };
 
 /** Bytes of a context in the file, where it is one page. */

@@ -3,8 +3,8 @@ import { isOptional, sectionOf } from '../headers/header-type';
 import type { Directive, IgvmFile, VpContextDirective } from '../model';
 import { PAGE_DATA_TYPE } from '../page-data';
 import {
+  CONTEXT_STRUCT_SIZE,
   PAGE_CONTEXT_SIZE,
-  PAGE_CONTEXTS,
   VBS_HEADER_SIZE,
   vbsContextSize,
   vbsVtls,
@@ -51,13 +51,12 @@ const forOpenArea =
     return area.isInserted ? `parameter area ${header.index} is inserted before it` : rule(header, area);
   };
 
-const contextData: Rule<VpContextDirective, DirectiveState> = ({ format, data, vpIndex }, { file }) => {
+/** The architecture needs no rule: only platforms of the right one have a context of the format. */
+const contextData: Rule<VpContextDirective, unknown> = ({ format, data, vpIndex }) => {
   if (format === 'tdx') return 'TDX has no VP context; its VPs start at the reset vector';
   if (format === 'vbs') return vbsComplaint(data, vpIndex);
-  const { structSize, arch } = PAGE_CONTEXTS[format];
-  if (arch !== undefined && arch !== file.arch) return `a ${format} context does not exist on ${file.arch}`;
   if (data.length !== PAGE_CONTEXT_SIZE) return `a ${format} context has ${PAGE_SIZE} bytes, not ${data.length}`;
-  return structSize !== undefined && data.subarray(structSize).some((byte) => byte !== 0)
+  return data.subarray(CONTEXT_STRUCT_SIZE[format]).some((byte) => byte !== 0)
     ? `bytes behind the ${format} context are not zero`
     : undefined;
 };
@@ -69,7 +68,7 @@ function vbsComplaint(data: Uint8Array, vpIndex: number): string | undefined {
   if (data.length !== vbsContextSize(count)) return `${count} registers do not fit in ${data.length} bytes`;
   const vtls = new Set(vbsVtls(data));
   if (vtls.size > 1) return 'the registers are of several VTLs';
-  if ([...vtls].some((vtl) => vtl > MOST_VTL)) return `there is no VTL ${[...vtls].join()}`;
+  if (Math.max(...vtls) > MOST_VTL) return `there is no VTL ${[...vtls].join()}`;
   return vpIndex === 0 ? undefined : `a VBS context is for VP 0, not ${vpIndex}`;
 }
 
