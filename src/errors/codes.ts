@@ -8,12 +8,7 @@ import { LOADER_CODES } from './codes/loader';
 import { LOCK_CODES } from './codes/lock';
 import { MANIFEST_CODES } from './codes/manifest';
 import { NX_CODES } from './codes/nx';
-
-/** What docs/errors.md says of a code: the usual cause, and what the user should do. One sentence each. */
-export interface ErrorInfo {
-  readonly cause: string;
-  readonly cure: string;
-}
+import type { ErrorInfo } from './error-info';
 
 /** Every user-visible error code. docs/errors.md is generated from this table. */
 export const ERROR_CODES = {

@@ -1,4 +1,4 @@
-import type { ErrorInfo } from '../codes';
+import type { ErrorInfo } from '../error-info';
 
 /** The command line (src/cli). */
 export const CLI_CODES = {

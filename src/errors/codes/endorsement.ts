@@ -1,4 +1,4 @@
-import type { ErrorInfo } from '../codes';
+import type { ErrorInfo } from '../error-info';
 
 /** Measurement, endorsement and signatures (src/measurement, src/endorsement). */
 export const ENDORSEMENT_CODES = {

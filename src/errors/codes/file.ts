@@ -1,4 +1,4 @@
-import type { ErrorInfo } from '../codes';
+import type { ErrorInfo } from '../error-info';
 
 /** Reading and writing files (src/files). */
 export const FILE_CODES = {

@@ -1,4 +1,4 @@
-import type { ErrorInfo } from '../codes';
+import type { ErrorInfo } from '../error-info';
 
 /** The IGVM file format (src/igvm). */
 export const FORMAT_CODES = {

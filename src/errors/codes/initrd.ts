@@ -1,4 +1,4 @@
-import type { ErrorInfo } from '../codes';
+import type { ErrorInfo } from '../error-info';
 
 /** Packing an initramfs (src/initrd). */
 export const INITRD_CODES = {

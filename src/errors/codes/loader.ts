@@ -1,4 +1,4 @@
-import type { ErrorInfo } from '../codes';
+import type { ErrorInfo } from '../error-info';
 
 /** Laying out the guest (src/loader, src/vp-context). */
 export const LOADER_CODES = {

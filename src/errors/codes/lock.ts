@@ -1,4 +1,4 @@
-import type { ErrorInfo } from '../codes';
+import type { ErrorInfo } from '../error-info';
 
 /** The measurement lock (src/lock). */
 export const LOCK_CODES = {

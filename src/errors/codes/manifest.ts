@@ -1,4 +1,4 @@
-import type { ErrorInfo } from '../codes';
+import type { ErrorInfo } from '../error-info';
 
 /** The manifest and its resources (src/manifest). */
 export const MANIFEST_CODES = {

@@ -1,4 +1,4 @@
-import type { ErrorInfo } from '../codes';
+import type { ErrorInfo } from '../error-info';
 
 /** The Nx side (src/plugin, src/executors, src/generators). */
 export const NX_CODES = {
