@@ -30,6 +30,7 @@ export { imageFileNames, imageNameInWorkspace, lockPath } from './manifest/image
 export { createOutputSet, type OutputSet } from './files/atomic-output';
 export { crc32, sha256Hex } from './files/checksum';
 export { type FileSource, openFileSource } from './files/file-source';
+export { sha256OfFile } from './files/sha256';
 export {
   type OpenImage,
   readImage as readIgvm,
@@ -40,7 +41,6 @@ export {
 export { mergeGuests } from './igvm/merge';
 export type { IgvmFile } from './igvm/model';
 export type { WriteReport } from './igvm/write-igvm';
-export { fileDigest } from './inspect/image-digests';
 export { inspectImage, type InspectFormat, type InspectRequest, pagePath } from './inspect/inspect-file';
 export { lockText, readLock } from './lock/lock-file';
 export { lockOfImage } from './lock/lock-of-image';

@@ -1,11 +1,8 @@
-import { createHash } from 'node:crypto';
 import { IgvmError } from '../errors/igvm-error';
-import { openFileSource } from '../files/file-source';
 import type { IgvmFile } from '../igvm/model';
 import type { Vmm } from '../measurement/launch-digest';
 import { measurablePlatforms, measure } from '../measurement/measure';
 import type { MeasuredPlatform } from '../measurement/measured-platform';
-import type { ByteSource } from '../memory/byte-source';
 
 /** A launch digest of an image, or why there is none. */
 export interface ImageDigest {
@@ -46,30 +43,5 @@ async function digestOf(file: IgvmFile, platform: MeasuredPlatform, vmm: Vmm | u
   } catch (error) {
     if (!(error instanceof IgvmError) || error.code !== 'MEASUREMENT_IMPOSSIBLE') throw error;
     return { ...base, reason: error.message };
-  }
-}
-
-/** Bytes hashed at once. */
-const CHUNK = 2 ** 20;
-
-/** SHA-256 of a source in hexadecimal. */
-export function sha256Of(source: ByteSource): string {
-  const hash = createHash('sha256');
-  const chunk = new Uint8Array(Math.min(CHUNK, source.size));
-  for (let at = 0; at < source.size; at += chunk.length) {
-    const part = chunk.subarray(0, Math.min(chunk.length, source.size - at));
-    source.read(at, part);
-    hash.update(part);
-  }
-  return hash.digest('hex');
-}
-
-/** SHA-256 of a file in hexadecimal. @throws IgvmError FILE_UNREADABLE, FILE_CHANGED */
-export function fileDigest(path: string): string {
-  const source = openFileSource(path);
-  try {
-    return sha256Of(source);
-  } finally {
-    source.close();
   }
 }

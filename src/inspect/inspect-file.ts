@@ -3,11 +3,13 @@ import { mapBeside } from '../diff/map-beside';
 import { IgvmError } from '../errors/igvm-error';
 import { createOutputSet } from '../files/atomic-output';
 import { withImage } from '../files/igvm-image';
+import { sha256OfSource } from '../files/sha256';
+import { textChunks } from '../files/text-chunks';
 import { dump } from '../igvm/dump';
 import { dumpJson } from '../igvm/dump-json';
 import { dumpText } from '../igvm/dump-text';
 import { describeVpContext } from '../vp-context/decode';
-import { imageDigests, sha256Of } from './image-digests';
+import { imageDigests } from './image-digests';
 import { inspectPage } from './page';
 
 /** What an inspection is written as: for people, for programs, as a page for a browser. */
@@ -37,7 +39,9 @@ export const pagePath = (image: string): string => `${image.replace(/\.(igvm|dll
  */
 export async function inspectImage({ image, format, name, output, write }: InspectRequest): Promise<void> {
   if (output === undefined) {
-    await inspectFile(image, { format, name }, (pieces) => writeInChunks(pieces, write));
+    await inspectFile(image, { format, name }, (pieces) => {
+      for (const chunk of textChunks(pieces)) write(chunk);
+    });
     return;
   }
   if (resolve(output) === resolve(image)) {
@@ -46,26 +50,12 @@ export async function inspectImage({ image, format, name, output, write }: Inspe
   const outputs = createOutputSet();
   try {
     const chunks: string[] = [];
-    await inspectFile(image, { format, name }, (pieces) => writeInChunks(pieces, (text) => chunks.push(text)));
+    await inspectFile(image, { format, name }, (pieces) => chunks.push(...textChunks(pieces)));
     await outputs.add(output).writeAll(Buffer.from(chunks.join('')));
     await outputs.commit();
   } finally {
     await outputs.abort();
   }
-}
-
-/** Characters that are written at once: single lines would be a system call each. */
-const CHUNK = 2 ** 16;
-
-function writeInChunks(pieces: Iterable<string>, write: (text: string) => void): void {
-  let chunk = '';
-  for (const piece of pieces) {
-    chunk += piece;
-    if (chunk.length < CHUNK) continue;
-    write(chunk);
-    chunk = '';
-  }
-  if (chunk !== '') write(chunk);
 }
 
 async function inspectFile(
@@ -76,7 +66,7 @@ async function inspectFile(
   await withImage(path, async ({ file, source }) => {
     if (format === 'html') {
       const digests = await imageDigests(file);
-      write([inspectPage({ file, source, name, digests, map: mapBeside(path), sha256: sha256Of(source) })]);
+      write([inspectPage({ file, source, name, digests, map: mapBeside(path), sha256: sha256OfSource(source) })]);
       return;
     }
     const contents = dump(file, source, (context) => describeVpContext(context, file.arch));

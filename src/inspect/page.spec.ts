@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { parseMap } from '../diff/map-tags';
+import { sha256OfSource } from '../files/sha256';
 import {
   anyIgvmFile,
   fileOf,
@@ -15,7 +16,7 @@ import { type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
 import { readIgvm } from '../igvm/read-igvm';
 import { bytesSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
-import { imageDigests, sha256Of } from './image-digests';
+import { imageDigests } from './image-digests';
 import { inspectPage } from './page';
 
 async function pageOf(file: IgvmFile, map?: string, name = 'image.igvm'): Promise<string> {
@@ -27,7 +28,7 @@ async function pageOf(file: IgvmFile, map?: string, name = 'image.igvm'): Promis
     file: image,
     name,
     digests,
-    sha256: sha256Of(source),
+    sha256: sha256OfSource(source),
     map: map === undefined ? undefined : parseMap(map),
   });
 }

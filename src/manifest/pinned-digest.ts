@@ -1,21 +1,5 @@
-import { createHash } from 'node:crypto';
-import { closeSync, openSync, readSync } from 'node:fs';
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
-
-const CHUNK_BYTES = 1 << 20;
-
-/** SHA-256 of a file in lower-case hex, read in pieces of 1 MiB. */
-export function sha256OfFile(path: string): string {
-  const hash = createHash('sha256');
-  const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
-  const file = openSync(path, 'r');
-  try {
-    for (let read = readSync(file, chunk); read > 0; read = readSync(file, chunk)) hash.update(chunk.subarray(0, read));
-  } finally {
-    closeSync(file);
-  }
-  return hash.digest('hex');
-}
+import { sha256OfFile } from '../files/sha256';
 
 /**
  * Refuses a file that isn't the pinned one.

@@ -6,13 +6,12 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
-  readSync,
   renameSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { sha256OfOpenFile } from '../files/sha256';
 
-const CHUNK_BYTES = 1 << 20;
 /** A file that changed this recently may change again within the same time stamp. */
 const SETTLED_MS = 2000n;
 
@@ -33,7 +32,7 @@ export class HashMemory {
       const before = fstatSync(file, { bigint: true });
       const known = this.recall(path);
       if (known !== undefined && known.fingerprint === fingerprint(before)) return known.sha256;
-      const sha256 = this.read(file);
+      const sha256 = sha256OfOpenFile(file);
       const after = fstatSync(file, { bigint: true });
       const settled = BigInt(Date.now()) - after.ctimeMs > SETTLED_MS;
       if (settled && fingerprint(before) === fingerprint(after)) this.remember(path, fingerprint(after), sha256);
@@ -41,13 +40,6 @@ export class HashMemory {
     } finally {
       closeSync(file);
     }
-  }
-
-  private read(file: number): string {
-    const hash = createHash('sha256');
-    const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
-    for (let read = readSync(file, chunk); read > 0; read = readSync(file, chunk)) hash.update(chunk.subarray(0, read));
-    return hash.digest('hex');
   }
 
   /** One small file for each path, so that processes that run at once don't lose each other's entries. */

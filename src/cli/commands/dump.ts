@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { textChunks } from '../../files/text-chunks';
 import type { CliEnvironment } from '../cli';
-import { writePieces } from '../pieces';
 
 /** `nx-igvm dump FILE` */
 export function registerDump(program: Command, environment: CliEnvironment): void {
@@ -30,6 +30,6 @@ async function dumpFile(environment: CliEnvironment, path: string, asJson: boole
   const { describeVpContext } = require('../../vp-context/decode') as typeof import('../../vp-context/decode');
   await withImage(resolve(environment.cwd, path), ({ file, source }) => {
     const contents = dump(file, source, (context) => describeVpContext(context, file.arch));
-    writePieces(environment, asJson ? dumpJson(contents) : dumpText(contents));
+    for (const chunk of textChunks(asJson ? dumpJson(contents) : dumpText(contents))) environment.stdout(chunk);
   });
 }

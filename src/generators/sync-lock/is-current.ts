@@ -9,7 +9,7 @@ import type { LockedImage } from './locked-images';
  * @throws IgvmError for what keeps the image from being built
  */
 export async function isCurrent({ build, image }: LockedImage, root: string): Promise<boolean> {
-  const { buildManifest, fileDigest } = require('../../api') as typeof import('../../api');
+  const { buildManifest, sha256OfFile } = require('../../api') as typeof import('../../api');
   const path = resolve(root, image);
   if (!existsSync(path)) return false;
   const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-sync-'));
@@ -26,7 +26,7 @@ export async function isCurrent({ build, image }: LockedImage, root: string): Pr
       display: (each) => (each === resolve(root, manifest) ? manifest : each),
     });
     const siblings = files.map(({ path: made }) => [made, join(path, '..', basename(made))] as const);
-    return siblings.every(([made, present]) => existsSync(present) && fileDigest(made) === fileDigest(present));
+    return siblings.every(([made, present]) => existsSync(present) && sha256OfFile(made) === sha256OfFile(present));
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
