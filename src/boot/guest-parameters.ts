@@ -4,7 +4,7 @@ import { linuxMemoryMap } from '../loader/linux-memory';
 import { StructWriter } from '../loader/struct-writer';
 import { PAGE_SIZE } from '../memory/page';
 import type { LinuxZeroPage } from './linux-zero-page';
-import { leaveOutMpTable } from './mp-table';
+import { leaveOutMpTable } from './leave-out-mp-table';
 import type { GuestParameter, NativeGuest } from './native-guest';
 
 /** What a VMM knows of its VM. */

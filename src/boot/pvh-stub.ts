@@ -1,6 +1,7 @@
 import { IgvmError } from '../errors/igvm-error';
 import type { NativeContextFields } from '../vp-context/native';
 import type { SegmentRegister } from '../vp-context/vp-register';
+import { CR0, CR4, EFER, RFLAGS_FIXED } from '../vp-context/x86-registers';
 
 /** Where things are in the stub's block, in bytes from its start; the names are those of pvh-stub.S. */
 export const STUB = {
@@ -64,17 +65,10 @@ const POPPED = [
   'rip',
 ] as const;
 
-/** Bit 1 of RFLAGS is always set. */
-const RFLAGS_FIXED = 2n;
-
-const CR0_PAGING = 1n << 31n;
-const CR4_PAE = 1n << 5n;
 /** CR4 bits that may be set before paging is: all but LA57, VMXE, SMXE, PCIDE, and what came after SMAP. */
 const CR4_ALLOWED = 0x350fffn;
-const EFER_LME = 1n << 8n;
-const EFER_LMA = 1n << 10n;
-/** SCE, LME, LMA, NXE: what every processor with 64 bits has. */
-const EFER_ALLOWED = 0xd01n;
+/** What every processor with 64 bits has. */
+const EFER_ALLOWED = EFER.SCE | EFER.LME | EFER.LMA | EFER.NXE;
 
 /** Bytes of memory that the stub copies to their place, with physical addresses below 4 GiB; `size` a multiple of 4. */
 export interface StagedCopy {
@@ -108,7 +102,7 @@ export function stubBlock(
   u32(STUB.CR0, Number(context.cr0));
   u32(STUB.CR3, Number(context.cr3));
   u32(STUB.CR4, Number(context.cr4));
-  u32(STUB.EFER, Number(context.efer & ~EFER_LMA));
+  u32(STUB.EFER, Number(context.efer & ~EFER.LMA));
   u32(STUB.FAR_POINTER, base + STUB.CODE + STUB_LONG_MODE);
   u16(STUB.FAR_POINTER + 4, context.code.selector);
   u32(STUB.COPY_TABLE, base + copyTable);
@@ -139,7 +133,7 @@ export function stubBlock(
 
 function checkContext({ cr0, cr3, cr4, efer, code, data }: NativeContextFields): void {
   const wrong = (what: string): IgvmError => new IgvmError('BOOT_CONTEXT', what);
-  if ((cr0 & CR0_PAGING) === 0n || (cr4 & CR4_PAE) === 0n || (efer & EFER_LME) === 0n) {
+  if ((cr0 & CR0.PG) === 0n || (cr4 & CR4.PAE) === 0n || (efer & EFER.LME) === 0n) {
     throw wrong('the image does not start in 64-bit mode with paging');
   }
   if (cr0 >> 32n !== 0n) throw wrong(`CR0 is 0x${cr0.toString(16)}, more than 32 bits`);

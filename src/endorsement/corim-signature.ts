@@ -3,6 +3,7 @@ import { IgvmError } from '../errors/igvm-error';
 import type { CorimHeader, IgvmFile } from '../igvm/model';
 import { bytesSource, readAll } from '../memory/byte-source';
 import { MEASURED_PLATFORMS, type MeasuredPlatform, platformHeader } from '../measurement/measured-platform';
+import { CORIM_SIZE_LIMIT } from './corims';
 import { decodeCoseSign1, encodeDetached, signedBytes } from './cose-sign1';
 
 /** COSE algorithm PS384: RSASSA-PSS with SHA-384 (RFC 8230). */
@@ -10,9 +11,6 @@ const PS384 = -38;
 
 /** Bytes of PS384's salt: those of its hash. */
 const PS384_SALT_SIZE = 48;
-
-/** More than a document or signature of any known tool has. */
-const CORIM_SIZE_LIMIT = 16 * 2 ** 20;
 
 /** A signature for the CoRIM document of an image. */
 export type CorimSignature =

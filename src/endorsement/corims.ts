@@ -3,6 +3,9 @@ import type { IgvmFile, PlatformHeader } from '../igvm/model';
 import type { ByteSource } from '../memory/byte-source';
 import { type MeasuredPlatform, measuredPlatformOf, platformHeader } from '../measurement/measured-platform';
 
+/** Bytes: more than a CoRIM document or signature of any known tool has. */
+export const CORIM_SIZE_LIMIT = 16 * 2 ** 20;
+
 /** A CoRIM of an image. */
 export interface Corim {
   kind: 'document' | 'signature';

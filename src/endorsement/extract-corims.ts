@@ -2,10 +2,7 @@ import { join } from 'node:path';
 import { createOutputSet } from '../files/atomic-output';
 import { withImage } from '../files/igvm-image';
 import { readAll } from '../memory/byte-source';
-import { type Corim, type CorimFilter, corimFileName, corimsOf, corimText } from './corims';
-
-/** More than a CoRIM of any known tool has. */
-const CORIM_SIZE_LIMIT = 16 * 2 ** 20;
+import { type Corim, CORIM_SIZE_LIMIT, type CorimFilter, corimFileName, corimsOf, corimText } from './corims';
 
 /** What was found, and where it was written to. */
 export interface CorimListing {

@@ -6,3 +6,7 @@ export type Crc32 = (bytes: Uint8Array, seed?: number) => number;
 
 /** SHA-256 of `bytes` in hexadecimal; only compared with itself. Handed in, like {@link Crc32}. */
 export type Sha256Hex = (bytes: Uint8Array) => string;
+
+/** Sizes of digests, in bytes. */
+export const SHA256_SIZE = 32;
+export const SHA384_SIZE = 48;

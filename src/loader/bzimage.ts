@@ -1,33 +1,10 @@
 import { IgvmError } from '../errors/igvm-error';
 import type { ByteSource } from '../memory/byte-source';
-
-/**
- * Where the setup header lies, in the file and in the zero page alike, and where our version of it ends: the fields up to
- * and including `handover_offset` (Linux, Documentation/arch/x86/boot.rst).
- */
-export const SETUP_HEADER_START = 0x1f1;
-export const SETUP_HEADER_END = 0x268;
+import { BOOT_FLAG, BOOT_PARAMS, HEADER_MAGIC, SETUP_HEADER_END, SETUP_HEADER_START } from './boot-params';
 
 /** Offset of the 64-bit entry point in the protected-mode code (boot.rst, "64-bit BOOT PROTOCOL"). */
 const ENTRY_OFFSET = 0x200;
 
-/** boot.rst: fields of the setup header by their offset in the file. */
-const FIELD = {
-  setup_sects: 0x1f1,
-  syssize: 0x1f4,
-  boot_flag: 0x1fe,
-  header: 0x202,
-  version: 0x206,
-  loadflags: 0x211,
-  xloadflags: 0x236,
-  cmdline_size: 0x238,
-  pref_address: 0x258,
-  init_size: 0x260,
-} as const;
-
-const BOOT_FLAG = 0xaa55;
-/** "HdrS" */
-const HEADER_MAGIC = 0x53726448;
 /** 2.12 brought xloadflags, and with it the promise of a 64-bit entry point. */
 const MINIMUM_VERSION = 0x020c;
 const LOADED_HIGH = 1;
@@ -62,29 +39,29 @@ export function isBzImage(source: ByteSource): boolean {
  * @throws IgvmError KERNEL_INVALID with the byte offset of the offending field
  */
 export function readBzImage(source: ByteSource, label: string): BzImageInfo {
-  const invalid = (what: string, field: keyof typeof FIELD): IgvmError =>
-    new IgvmError('KERNEL_INVALID', `${label} ${what}`, { offset: FIELD[field] });
+  const invalid = (what: string, field: keyof typeof BOOT_PARAMS): IgvmError =>
+    new IgvmError('KERNEL_INVALID', `${label} ${what}`, { offset: BOOT_PARAMS[field] });
 
   if (source.size < SETUP_HEADER_END) throw invalid('is too short for a bzImage', 'setup_sects');
   const view = readHead(source);
   if (!hasMarks(view)) throw invalid('is not a bzImage: it lacks the boot flag or the mark "HdrS"', 'boot_flag');
-  const version = view.getUint16(FIELD.version, true);
+  const version = view.getUint16(BOOT_PARAMS.version, true);
   if (version < MINIMUM_VERSION) {
     throw invalid(
       `is too old to be entered in 64-bit mode: it has boot protocol ${version >> 8}.${version & 0xff}, and 2.12 is needed`,
       'version',
     );
   }
-  if ((view.getUint8(FIELD.loadflags) & LOADED_HIGH) === 0) {
+  if ((view.getUint8(BOOT_PARAMS.loadflags) & LOADED_HIGH) === 0) {
     throw invalid('is a zImage: it can not be loaded at 1 MiB', 'loadflags');
   }
-  if ((view.getUint16(FIELD.xloadflags, true) & XLF_KERNEL_64) === 0) {
+  if ((view.getUint16(BOOT_PARAMS.xloadflags, true) & XLF_KERNEL_64) === 0) {
     throw invalid('has no 64-bit entry point; a kernel built for x86-64 has one', 'xloadflags');
   }
   // "For backwards compatibility, if the setup_sects field contains 0, the real value is 4." (boot.rst)
-  const setupSectors = view.getUint8(FIELD.setup_sects) || 4;
+  const setupSectors = view.getUint8(BOOT_PARAMS.setup_sects) || 4;
   const payloadOffset = (setupSectors + 1) * 512;
-  const payloadSize = view.getUint32(FIELD.syssize, true) * 16 || Math.max(source.size - payloadOffset, 0);
+  const payloadSize = view.getUint32(BOOT_PARAMS.syssize, true) * 16 || Math.max(source.size - payloadOffset, 0);
   if (payloadSize <= ENTRY_OFFSET) {
     throw invalid(
       `is truncated: ${payloadSize} bytes of code do not reach the entry point at ${ENTRY_OFFSET}`,
@@ -96,9 +73,9 @@ export function readBzImage(source: ByteSource, label: string): BzImageInfo {
     payloadOffset,
     payloadSize,
     entryOffset: ENTRY_OFFSET,
-    preferredAddress: view.getBigUint64(FIELD.pref_address, true),
-    initSize: view.getUint32(FIELD.init_size, true),
-    commandLineSize: view.getUint32(FIELD.cmdline_size, true),
+    preferredAddress: view.getBigUint64(BOOT_PARAMS.pref_address, true),
+    initSize: view.getUint32(BOOT_PARAMS.init_size, true),
+    commandLineSize: view.getUint32(BOOT_PARAMS.cmdline_size, true),
   };
 }
 
@@ -109,5 +86,8 @@ function readHead(source: ByteSource): DataView<ArrayBuffer> {
 }
 
 function hasMarks(view: DataView): boolean {
-  return view.getUint16(FIELD.boot_flag, true) === BOOT_FLAG && view.getUint32(FIELD.header, true) === HEADER_MAGIC;
+  return (
+    view.getUint16(BOOT_PARAMS.boot_flag, true) === BOOT_FLAG &&
+    view.getUint32(BOOT_PARAMS.header, true) === HEADER_MAGIC
+  );
 }

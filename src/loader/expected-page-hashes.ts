@@ -1,7 +1,8 @@
+import { SHA384_SIZE } from '../igvm/hashes';
 import type { ByteSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { deferredSource } from './deferred-source';
-import { SHA384_SIZE, type SharedPageHashes } from './shared-page-hashes';
+import type { SharedPageHashes } from './shared-page-hashes';
 
 /** Pages of the region (loader_defs paravisor.rs: PARAVISOR_MEASURED_VTL2_CONFIG_PAGE_HASHES_SIZE_PAGES). */
 export const EXPECTED_PAGE_HASHES_PAGES = 256;

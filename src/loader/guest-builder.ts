@@ -12,6 +12,7 @@ import { ACCEPTANCE_HEADER, type PageAcceptance } from '../igvm/page-data';
 import type { DirectiveObserver } from '../igvm/stream';
 import { type ByteSource, bytesSource, EMPTY_SOURCE } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
+import { VMSA_SIZE } from '../vp-context/vmsa';
 import type { VpRegister, VpRegisterName } from '../vp-context/vp-register';
 import { AcceptedRanges } from './accepted-ranges';
 import { EXPECTED_PAGE_HASHES_LIMIT, EXPECTED_PAGE_HASHES_PAGES, expectedPageHashes } from './expected-page-hashes';
@@ -42,9 +43,6 @@ const REQUIRED_MEMORY_LIMIT = 2 ** 32;
 
 /** What says how much RAM a guest with fixed RAM has. */
 const FIXED_RAM = { jsonPath: 'image.snp_linux_direct.memory_page_count' };
-
-/** Size in bytes of the VMSA as the processor defines it; the rest of its page is reserved (AMD64 manual, vol. 2, B). */
-const VMSA_SIZE = 1648;
 
 /**
  * Turns what a loader asks for into one guest of an IGVM file, in the reference's order of directives (file_loader.rs):

@@ -6,6 +6,7 @@ import { NativeContext } from '../vp-context/native';
 import { SnpContext } from '../vp-context/snp';
 import { TdxContext } from '../vp-context/tdx';
 import { VbsContext } from '../vp-context/vbs';
+import { KVM_VMSA_GPA } from '../vp-context/vmsa';
 import type { VpContextBuilder } from '../vp-context/vp-context-builder';
 import { type GuestIsolation, TDX_SHARED_GPA_BOUNDARY_BITS } from './guest-isolation';
 import type { NestedVpContext } from './nested-guest';
@@ -41,9 +42,6 @@ export interface GuestPlatform {
   nestedVpContext(): NestedVpContext;
   fixedRam?: FixedRam;
 }
-
-/** KVM puts the boot processor's VMSA here, and measures it, whatever the file says (openvmm snp_linux_direct.rs). */
-const KVM_VMSA_GPA = 0xffff_ffff_f000;
 
 /**
  * Headers and VP context of a guest (file_loader.rs: IgvmLoader::new, new_snp_linux_direct).

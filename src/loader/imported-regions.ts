@@ -1,9 +1,10 @@
 import { IgvmError } from '../errors/igvm-error';
+import { SHA384_SIZE } from '../igvm/hashes';
 import type { ByteSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import type { AcceptedRange } from './accepted-ranges';
 import { deferredSource } from './deferred-source';
-import { SHA384_SIZE, type SharedPageHashes } from './shared-page-hashes';
+import type { SharedPageHashes } from './shared-page-hashes';
 
 /** ImportedRegionDescriptor: page number u64, page count u64, accepted u8, padding (loader_defs paravisor.rs). */
 const DESCRIPTOR_SIZE = 24;

@@ -1,4 +1,5 @@
-import { E820, linuxDirectZeroPage, type ZeroPageContent } from './linux-direct-zero-page';
+import { E820 } from './e820';
+import { linuxDirectZeroPage, type ZeroPageContent } from './linux-direct-zero-page';
 
 const CONTENT: ZeroPageContent = {
   commandLine: { gpa: 0x3000, size: 5 },

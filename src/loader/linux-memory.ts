@@ -1,7 +1,7 @@
 import { IgvmError } from '../errors/igvm-error';
 import { PAGE_SIZE } from '../memory/page';
+import { E820, type E820Range } from './e820';
 import type { LinuxLoadInfo } from './kernel';
-import { E820, type E820Range } from './linux-direct-zero-page';
 
 /** The end of low memory and the start of the kernel's: between them are video memory and the BIOS. */
 export const LOW_MEMORY_END = 0xa0000;

@@ -5,6 +5,7 @@ import type { ImageImporter } from './importer';
 import {
   MP_CHECKSUM_OFFSET,
   MP_FIRST_FLAGS_OFFSET,
+  MP_FLOATING_POINTER_GPA,
   MP_PROCESSOR_SIZE,
   mpConfigurationTable,
   mpFloatingPointer,
@@ -15,9 +16,6 @@ export const PROCESSORS_GPA = 0x9d000;
 const VP_COUNT_GPA = PROCESSORS_GPA + PAGE_SIZE;
 const TABLE_PAGE_GPA = PROCESSORS_GPA + 2 * PAGE_SIZE;
 
-/** Start of the last KiB of low memory, which Linux searches for the table. */
-const FLOATING_POINTER_GPA = 0x9fc00;
-
 /**
  * Tells Linux of `processorCount` processors where nobody gives it ACPI: an MP table in low memory, and code that runs
  * before the kernel and switches off those that the VM, says its VMM, doesn't have. Linux would wait ten seconds for each.
@@ -27,7 +25,7 @@ const FLOATING_POINTER_GPA = 0x9fc00;
  */
 export function importProcessors(importer: ImageImporter, processorCount: number, entrypoint: bigint): bigint {
   const table = mpConfigurationTable(processorCount);
-  const tableGpa = (FLOATING_POINTER_GPA - table.length) & ~0xf;
+  const tableGpa = (MP_FLOATING_POINTER_GPA - table.length) & ~0xf;
   if (tableGpa < TABLE_PAGE_GPA) {
     const limit = processorCount - Math.ceil((TABLE_PAGE_GPA - tableGpa) / MP_PROCESSOR_SIZE);
     throw new IgvmError(
@@ -38,7 +36,7 @@ export function importProcessors(importer: ImageImporter, processorCount: number
   }
   const page = new Uint8Array(PAGE_SIZE);
   page.set(table, tableGpa - TABLE_PAGE_GPA);
-  page.set(mpFloatingPointer(tableGpa), FLOATING_POINTER_GPA - TABLE_PAGE_GPA);
+  page.set(mpFloatingPointer(tableGpa), MP_FLOATING_POINTER_GPA - TABLE_PAGE_GPA);
 
   const fixUp = processorFixUp(processorCount, tableGpa, entrypoint);
   importer.importPages(PROCESSORS_GPA / PAGE_SIZE, 1, 'linux-vp-count-fix-up', 'exclusive', fixUp);

@@ -3,13 +3,15 @@ import type { ParameterKind } from '../igvm/model';
 import type { DirectLinuxImage } from '../manifest/model';
 import { PAGE_SIZE } from '../memory/page';
 import type { X64ValueRegisterName } from '../vp-context/vp-register';
+import { CR0, CR4, EFER, MTRR_DEFAULT_TYPE, MTRR_WRITE_BACK, PAT_AT_RESET } from '../vp-context/x86-registers';
 import { isBzImage } from './bzimage';
 import { importDefaultGdt } from './gdt';
 import type { ImageImporter } from './importer';
 import { type LinuxLoadInfo, loadKernelAndInitrdX64 } from './kernel';
 import { encodeCommandLine } from './linux-command-line';
 import { type DirectLinux, checkDirectLinuxIsolation } from './linux-direct';
-import { type E820Range, linuxDirectZeroPage } from './linux-direct-zero-page';
+import type { E820Range } from './e820';
+import { linuxDirectZeroPage } from './linux-direct-zero-page';
 import {
   COMMON_MEMORY_LIMIT,
   HIGH_MEMORY_START,
@@ -38,21 +40,20 @@ const VMM_PARAMETERS: readonly { kind: ParameterKind; tag: string; page: number;
   { kind: 'pptt', tag: 'linux-pptt', page: 0x13, pages: 1 },
 ];
 
-/** 64-bit mode with paging. CR0: PG, PE. CR4: PAE. EFER: NXE, LMA, LME, SCE. */
+/** 64-bit mode with paging. */
 const CONTROL_REGISTERS: readonly [X64ValueRegisterName, bigint][] = [
-  ['cr0', 0x8000_0001n],
+  ['cr0', CR0.PG | CR0.PE],
   ['cr3', BigInt(PAGE_TABLES * PAGE_SIZE)],
-  ['cr4', 0x20n],
-  ['efer', 0xd01n],
+  ['cr4', CR4.PAE],
+  ['efer', EFER.NXE | EFER.LMA | EFER.LME | EFER.SCE],
 ];
 
 /** As firmware would leave them: page attributes of a reset, MTRRs on, the lowest 640 KiB write-back. */
 const CACHE_REGISTERS: readonly [X64ValueRegisterName, bigint][] = [
-  ['mtrrDefType', 0xc00n],
-  ['mtrrFix64k00000', 0x0606_0606_0606_0606n],
-  ['mtrrFix16k80000', 0x0606_0606_0606_0606n],
+  ['mtrrDefType', MTRR_DEFAULT_TYPE],
+  ['mtrrFix64k00000', MTRR_WRITE_BACK],
+  ['mtrrFix16k80000', MTRR_WRITE_BACK],
 ];
-const PAT_AT_RESET = 0x0007_0406_0007_0406n;
 
 /**
  * Lays out an x64 Linux guest that the VMM starts at the kernel's 64-bit entry point (Linux, Documentation/arch/x86/

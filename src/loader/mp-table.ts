@@ -1,8 +1,5 @@
+import { IO_APIC_BASE, LOCAL_APIC_BASE } from './apic';
 import { StructWriter } from './struct-writer';
-
-/** Where PCs have them, and where QEMU and KVM emulate them. */
-const LOCAL_APIC = 0xfee00000;
-const IO_APIC = 0xfec00000;
 
 /** Fields of MP 1.4 structures (Intel MultiProcessor Specification 1.4, chapter 4). */
 const ENTRY = { processor: 0, bus: 1, ioApic: 2, ioInterrupt: 3, localInterrupt: 4 } as const;
@@ -17,12 +14,20 @@ const CPU_SIGNATURE = 0x600;
 const CPU_FEATURES = 0x201;
 const ALL_LOCAL_APICS = 255;
 
-const HEADER_SIZE = 44;
+/** Where Linux looks for the floating pointer in a PC without EBDA: the last KiB of 640 KiB. GPA. */
+export const MP_FLOATING_POINTER_GPA = 0x9fc00;
+export const MP_FLOATING_POINTER_SIZE = 16;
+export const MP_SIGNATURE = '_MP_';
+
+/** The configuration table: a header, then entries, those of processors first. Bytes. */
+export const MP_HEADER_SIZE = 44;
+export const MP_LENGTH_OFFSET = 4;
 export const MP_PROCESSOR_SIZE = 20;
+export const MP_PROCESSOR_TYPE = ENTRY.processor;
 
 /** Offsets that a fix-up of the table needs: the checksum, and a processor entry's flags. */
 export const MP_CHECKSUM_OFFSET = 7;
-export const MP_FIRST_FLAGS_OFFSET = HEADER_SIZE + 3;
+export const MP_FIRST_FLAGS_OFFSET = MP_HEADER_SIZE + 3;
 
 /** Legacy interrupts. QEMU and KVM wire the timer, 0, to the I/O APIC's pin 2; 2 is the PIC's cascade and has no pin. */
 const ISA_INTERRUPTS = 16;
@@ -46,7 +51,7 @@ export function mpConfigurationTable(processorCount: number): Uint8Array {
     entry(ENTRY.processor).u8(id, APIC_VERSION, flags).u32(CPU_SIGNATURE, CPU_FEATURES).zeros(8);
   }
   entry(ENTRY.bus).u8(0).ascii('ISA   ');
-  entry(ENTRY.ioApic).u8(ioApicId, IO_APIC_VERSION, 1).u32(IO_APIC);
+  entry(ENTRY.ioApic).u8(ioApicId, IO_APIC_VERSION, 1).u32(IO_APIC_BASE);
   for (let irq = 0; irq < ISA_INTERRUPTS; irq++) {
     const pin = irq === TIMER ? TIMER_PIN : irq;
     if (irq !== TIMER && pin === TIMER_PIN) continue;
@@ -57,13 +62,13 @@ export function mpConfigurationTable(processorCount: number): Uint8Array {
 
   const table = new StructWriter()
     .ascii('PCMP')
-    .u16(HEADER_SIZE + entries.length)
+    .u16(MP_HEADER_SIZE + entries.length)
     .u8(4, 0)
     .ascii('IGVM    ')
     .ascii('NATIVE      ')
     .u32(0)
     .u16(0, count)
-    .u32(LOCAL_APIC)
+    .u32(LOCAL_APIC_BASE)
     .u16(0)
     .u8(0, 0)
     .raw(entries.finish())
@@ -73,7 +78,7 @@ export function mpConfigurationTable(processorCount: number): Uint8Array {
 
 /** The structure by which a kernel finds the table at `tableGpa`: in the last KiB of low memory, at a multiple of 16. */
 export function mpFloatingPointer(tableGpa: number): Uint8Array {
-  const pointer = new StructWriter().ascii('_MP_').u32(tableGpa).u8(1, 4, 0).zeros(5).finish();
+  const pointer = new StructWriter().ascii(MP_SIGNATURE).u32(tableGpa).u8(1, 4, 0).zeros(5).finish();
   return withChecksum(pointer, 10);
 }
 

@@ -1,5 +1,6 @@
 import { IgvmError } from '../errors/igvm-error';
 import { PAGE_SIZE, alignUp } from '../memory/page';
+import { CPSR_EL1H, memoryAttributes, SCTLR_MMU_AND_CACHES } from '../vp-context/arm64-registers';
 import type { Arm64RegisterName } from '../vp-context/vp-register';
 import { loadStaticElf } from './elf';
 import type { ImageImporter } from './importer';
@@ -16,23 +17,17 @@ import {
   requireOpenhclMemory,
 } from './openhcl';
 import { CONFIG_REGION_PAGES, importConfigParameters, importMeasuredConfig } from './openhcl-config-region';
-import { type MemoryRange, shimParams } from './openhcl-shim-params';
+import { shimParams } from './openhcl-shim-params';
 import { importVtl0Config, loadVtl0Image } from './openhcl-vtl0';
 import { buildIdentityMapArm64 } from './page-tables-arm64';
+import { UpwardLayout } from './upward-layout';
 
 /** Pages kept for page tables: what mapping takes at most, and twice that for relocation. */
 const PAGE_TABLE_PAGES = 15;
 
 /** MAIR_EL1, attribute 0 first: device, non-cacheable, write-through, write-back; the rest is device. */
 const MEMORY_TYPES = [0x00, 0x44, 0xbb, 0xff];
-const MAIR = MEMORY_TYPES.reduceRight((mair, type) => (mair << 8n) | BigInt(type), 0n);
 const WRITE_BACK_INDEX = MEMORY_TYPES.indexOf(0xff);
-
-/** CPSR: EL1 with its own stack pointer. */
-const CPSR_EL1H = 0b0101n;
-
-/** SCTLR_EL1: MMU (0), data cache (2) and instruction cache (12) on, and the bits that were reserved as ones. */
-const SCTLR = [0n, 2n, 11n, 12n, 20n, 22n, 23n, 28n, 29n].reduce((value, bit) => value | (1n << bit), 0n);
 
 /**
  * TCR_EL1: T0SZ 17, inner shareable write-back walks, no walks in the upper half (but its granule is set to 4 KiB, for
@@ -55,16 +50,10 @@ export function loadOpenhclArm64(importer: ImageImporter, guest: OpenhclGuest): 
   const vtl0 = loadVtl0Image(importer, guest.vtl0);
   const memory = requireOpenhclMemory(importer, guest);
 
-  /** First address that is not yet taken. */
-  let next = memory.gpa;
-  const take = (size: number): MemoryRange => {
-    const range = { gpa: next, size };
-    next += size;
-    return range;
-  };
-  const persistedState = take(PERSISTED_STATE_SIZE);
-  const linux = loadKernelAndInitrdArm64(importer, guest.kernel, next, { source: guest.initrd });
-  const initrd = linux.initrd ?? { gpa: next + linux.kernel.size, size: 0 };
+  const layout = new UpwardLayout(memory.gpa);
+  const persistedState = layout.take(PERSISTED_STATE_SIZE);
+  const linux = loadKernelAndInitrdArm64(importer, guest.kernel, layout.next, { source: guest.initrd });
+  const initrd = linux.initrd ?? { gpa: layout.next + linux.kernel.size, size: 0 };
   const shim = loadStaticElf(importer, guest.bootShim, {
     startAddress: 0,
     loadOffset: alignUp(initrd.gpa + initrd.size, PAGE_SIZE),
@@ -72,15 +61,15 @@ export function loadOpenhclArm64(importer: ImageImporter, guest: OpenhclGuest): 
     acceptance: 'exclusive',
     tag: 'underhill-boot-shim',
   });
-  next = shim.nextAddress;
-  const commandLine = take(PAGE_SIZE);
+  layout.next = shim.nextAddress;
+  const commandLine = layout.take(PAGE_SIZE);
   importOpenhclCommandLine(importer, commandLine.gpa, guest);
-  const params = take(PAGE_SIZE);
-  const parameters = take(CONFIG_REGION_PAGES * PAGE_SIZE);
-  const { logBuffer, heap } = importShimMemory(importer, next);
-  take(logBuffer.size + heap.size);
-  const tables = take(PAGE_TABLE_PAGES * PAGE_SIZE);
-  checkMemorySuffices(memory, next);
+  const params = layout.take(PAGE_SIZE);
+  const parameters = layout.take(CONFIG_REGION_PAGES * PAGE_SIZE);
+  const { logBuffer, heap } = importShimMemory(importer, layout.next);
+  layout.take(logBuffer.size + heap.size);
+  const tables = layout.take(PAGE_TABLE_PAGES * PAGE_SIZE);
+  checkMemorySuffices(memory, layout.next);
 
   const shimParameters = shimParams(importer, {
     shimBase: shim.minimumAddress,
@@ -89,7 +78,7 @@ export function loadOpenhclArm64(importer: ImageImporter, guest: OpenhclGuest): 
     initrd,
     memory,
     parameters,
-    usedEnd: next,
+    usedEnd: layout.next,
     logBuffer,
     heap,
     persistedState,
@@ -127,9 +116,9 @@ export function loadOpenhclArm64(importer: ImageImporter, guest: OpenhclGuest): 
     ['x0', BigInt(params.gpa - shim.minimumAddress)],
     ['pc', shim.entrypoint],
     ['cpsr', CPSR_EL1H],
-    ['sctlrEl1', SCTLR],
+    ['sctlrEl1', SCTLR_MMU_AND_CACHES],
     ['tcrEl1', TCR],
-    ['mairEl1', MAIR],
+    ['mairEl1', memoryAttributes(MEMORY_TYPES)],
     ['ttbr0El1', BigInt(tables.gpa)],
     ['vbarEl1', 0n],
   ];

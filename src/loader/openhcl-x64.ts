@@ -1,6 +1,7 @@
 import { EMPTY_SOURCE } from '../memory/byte-source';
 import { PAGE_SIZE, alignUp } from '../memory/page';
 import type { X64ValueRegisterName } from '../vp-context/vp-register';
+import { CR0, CR4, EFER, PAT_AT_RESET, TASK_REGISTER_AT_RESET } from '../vp-context/x86-registers';
 import { loadStaticElf } from './elf';
 import { importFileRegion } from './file-region';
 import { GDT_SIZE, importFlatGdt } from './gdt';
@@ -21,6 +22,7 @@ import { type MemoryRange, shimParams } from './openhcl-shim-params';
 import { importVtl0Config, loadVtl0Image } from './openhcl-vtl0';
 import { buildPageTablesX64, gibTableCount, type MappedRange } from './page-tables-x64';
 import { PARAVISOR_CPUID_LEAVES, snpCpuidPage } from './snp-cpuid-page';
+import { UpwardLayout } from './upward-layout';
 
 /** SNP's own pages, reserved to the kernel, by their offsets in pages. Laid out for every isolation type. */
 const RESERVED = { VMSA: 0, CPUID: 1, SECRETS: 3, PAGES: 4 };
@@ -39,15 +41,6 @@ const SNP_C_BIT = 51;
 /** The boot shim's GDT: two null descriptors, code, data. */
 const GDT = { codeSelector: 0x10, dataSelector: 0x18, tag: 'underhill-gdt' };
 
-/** A task register as after reset; without it, enabling VTL2 leaves it at zero on some hosts. */
-const TASK_REGISTER = { selector: 0, base: 0n, limit: 0xffff, attributes: 0x8b };
-
-/** CR0: PG, NE, PE. CR4: PAE, MCE, OSXSAVE. EFER: NXE, LMA, LME. */
-const CR0 = 0x80000021n;
-const CR4 = 0x40060n;
-const EFER = 0xd00n;
-const PAT = 0x0007040600070406n;
-
 /**
  * Lays out OpenHCL on x64, upwards from the start of its memory: room for persisted state, a bounce buffer (SNP and
  * TDX), kernel, sidecar, boot shim, initrd, GDT, shim parameters, command line, SNP's pages, the configuration region,
@@ -60,37 +53,31 @@ export function loadOpenhclX64(importer: ImageImporter, guest: OpenhclGuest): vo
   const vtl0 = loadVtl0Image(importer, guest.vtl0);
   const memory = requireOpenhclMemory(importer, guest);
 
-  /** First address that is not yet taken. */
-  let next = memory.gpa;
-  const take = (size: number): MemoryRange => {
-    const range = { gpa: next, size };
-    next += size;
-    return range;
-  };
-  const persistedState = take(PERSISTED_STATE_SIZE);
-  const bounceBuffer = isHardwareIsolated ? take(LARGE_PAGE_SIZE) : undefined;
+  const layout = new UpwardLayout(memory.gpa);
+  const persistedState = layout.take(PERSISTED_STATE_SIZE);
+  const bounceBuffer = isHardwareIsolated ? layout.take(LARGE_PAGE_SIZE) : undefined;
   // The shim accepts what is shared, so that large parts load fast; it checks their hashes instead.
   const acceptance = isHardwareIsolated ? 'shared' : 'exclusive';
   const kernel = loadStaticElf(importer, guest.kernel, {
-    startAddress: next,
+    startAddress: layout.next,
     loadOffset: 0,
     assumePic: true,
     acceptance,
     tag: 'underhill-kernel',
   });
-  next = kernel.nextAddress;
-  const sidecar = guest.sidecar === undefined ? undefined : loadSidecar(importer, guest.sidecar, next);
-  if (sidecar !== undefined) next = sidecar.gpa + sidecar.size;
-  const absentSidecar = { gpa: next, size: 0, entry: 0n };
+  layout.next = kernel.nextAddress;
+  const sidecar = guest.sidecar === undefined ? undefined : loadSidecar(importer, guest.sidecar, layout.next);
+  if (sidecar !== undefined) layout.next = sidecar.gpa + sidecar.size;
+  const absentSidecar = { gpa: layout.next, size: 0, entry: 0n };
   const shim = loadStaticElf(importer, guest.bootShim, {
     startAddress: 0,
-    loadOffset: next,
+    loadOffset: layout.next,
     assumePic: false,
     acceptance: 'exclusive',
     tag: 'underhill-boot-shim',
   });
-  next = shim.nextAddress;
-  const initrd = { gpa: next, size: guest.initrd.size };
+  layout.next = shim.nextAddress;
+  const initrd = { gpa: layout.next, size: guest.initrd.size };
   importFileRegion(importer, {
     source: guest.initrd,
     offset: 0,
@@ -100,18 +87,18 @@ export function loadOpenhclX64(importer: ImageImporter, guest: OpenhclGuest): vo
     acceptance,
     tag: 'underhill-initrd',
   });
-  take(alignUp(initrd.size, PAGE_SIZE));
-  const gdt = take(GDT_SIZE);
-  const params = take(PAGE_SIZE);
-  const commandLine = take(PAGE_SIZE);
+  layout.take(alignUp(initrd.size, PAGE_SIZE));
+  const gdt = layout.take(GDT_SIZE);
+  const params = layout.take(PAGE_SIZE);
+  const commandLine = layout.take(PAGE_SIZE);
   importOpenhclCommandLine(importer, commandLine.gpa, guest);
-  const reserved = take(RESERVED.PAGES * PAGE_SIZE);
-  const parameters = take(CONFIG_REGION_PAGES * PAGE_SIZE);
-  const { logBuffer, heap } = importShimMemory(importer, next);
-  take(logBuffer.size + heap.size);
+  const reserved = layout.take(RESERVED.PAGES * PAGE_SIZE);
+  const parameters = layout.take(CONFIG_REGION_PAGES * PAGE_SIZE);
+  const { logBuffer, heap } = importShimMemory(importer, layout.next);
+  layout.take(logBuffer.size + heap.size);
 
-  const tables = take(pageTablePages(importer, memory) * PAGE_SIZE);
-  checkMemorySuffices(memory, next);
+  const tables = layout.take(pageTablePages(importer, memory) * PAGE_SIZE);
+  checkMemorySuffices(memory, layout.next);
   const tableBytes = buildPageTablesX64({
     pageTableGpa: tables.gpa,
     ranges: mappedRanges(importer, memory),
@@ -139,7 +126,7 @@ export function loadOpenhclX64(importer: ImageImporter, guest: OpenhclGuest): vo
     parameters,
     reserved,
     sidecar: sidecar ?? absentSidecar,
-    usedEnd: next,
+    usedEnd: layout.next,
     bounceBuffer,
     logBuffer,
     heap,
@@ -154,13 +141,14 @@ export function loadOpenhclX64(importer: ImageImporter, guest: OpenhclGuest): vo
     tableBytes,
   );
   importFlatGdt(importer, gdt.gpa / PAGE_SIZE, GDT);
-  importer.setRegister({ name: 'tr', segment: TASK_REGISTER });
+  // Without it, enabling VTL2 leaves TR at zero on some hosts.
+  importer.setRegister({ name: 'tr', segment: TASK_REGISTER_AT_RESET });
   const registers: [X64ValueRegisterName, bigint][] = [
-    ['cr0', CR0],
+    ['cr0', CR0.PG | CR0.NE | CR0.PE],
     ['cr3', BigInt(tables.gpa)],
-    ['cr4', CR4],
-    ['efer', EFER],
-    ['pat', PAT],
+    ['cr4', CR4.PAE | CR4.MCE | CR4.OSXSAVE],
+    ['efer', EFER.NXE | EFER.LMA | EFER.LME],
+    ['pat', PAT_AT_RESET],
     ['rsi', BigInt(params.gpa - shim.minimumAddress)],
     ['rip', shim.entrypoint],
   ];

@@ -2,15 +2,18 @@ import { IgvmError, unreachable } from '../errors/igvm-error';
 import { PAGE_SIZE } from '../memory/page';
 
 /** Bits of a page-table entry (Intel SDM volume 3, 4.5 "4-level paging"). */
-const PRESENT = 1n << 0n;
-const READ_WRITE = 1n << 1n;
-const ACCESSED = 1n << 5n;
-const DIRTY = 1n << 6n;
-const LARGE = 1n << 7n;
-const ADDRESS_MASK = 0x000f_ffff_ffff_f000n;
+export const ENTRY = {
+  PRESENT: 1n << 0n,
+  READ_WRITE: 1n << 1n,
+  ACCESSED: 1n << 5n,
+  DIRTY: 1n << 6n,
+  /** Of an entry in a PDPT or PD: it maps a page of 1 GiB or 2 MiB. */
+  LARGE: 1n << 7n,
+  ADDRESS: 0x000f_ffff_ffff_f000n,
+} as const;
 
 /** Of a table that points to another one, and the default of what it maps: set up front, so that no CPU has to write it. */
-const TABLE_FLAGS = PRESENT | READ_WRITE | ACCESSED;
+const TABLE_FLAGS = ENTRY.PRESENT | ENTRY.READ_WRITE | ENTRY.ACCESSED;
 
 const GIB = 2 ** 30;
 const LARGE_PAGE = 2 ** 21;
@@ -60,7 +63,7 @@ export function buildIdentityMap(map: IdentityMap): Uint8Array {
     tables.set(gibTable, gib, link(table));
     for (let index = 0; index < 512; index++) {
       const address = BigInt(gib * GIB + index * LARGE_PAGE) + bias;
-      tables.set(table, index, address | TABLE_FLAGS | LARGE | DIRTY | confidential);
+      tables.set(table, index, address | TABLE_FLAGS | ENTRY.LARGE | ENTRY.DIRTY | confidential);
     }
   }
   return tables.bytes(tables.capacity);
@@ -105,20 +108,21 @@ export function buildPageTablesX64(map: PageTables): Uint8Array {
         const index = Number((BigInt(address) >> level.shift) & 511n);
         const entry = tables.get(table, index);
         const isLeaf = depth > 0 && address % level.size === 0 && address + level.size <= end;
-        if ((entry & PRESENT) !== 0n && (isLeaf || (entry & LARGE) !== 0n)) throw mappedTwice(address, start, end);
+        if ((entry & ENTRY.PRESENT) !== 0n && (isLeaf || (entry & ENTRY.LARGE) !== 0n))
+          throw mappedTwice(address, start, end);
         if (isLeaf) {
-          const large = depth < LEVELS.length - 1 ? LARGE : 0n;
-          tables.set(table, index, BigInt(address) | TABLE_FLAGS | large | DIRTY | confidential);
+          const large = depth < LEVELS.length - 1 ? ENTRY.LARGE : 0n;
+          tables.set(table, index, BigInt(address) | TABLE_FLAGS | large | ENTRY.DIRTY | confidential);
           address += level.size;
           break;
         }
-        if ((entry & PRESENT) === 0n) {
+        if ((entry & ENTRY.PRESENT) === 0n) {
           if (count === tables.capacity) throw tooLarge(start, end, tables.capacity);
           const gpa = BigInt(map.pageTableGpa + count * PAGE_SIZE);
           tables.set(table, index, gpa | TABLE_FLAGS | confidential);
           table = count++;
         } else {
-          table = (Number(entry & ADDRESS_MASK & ~confidential) - map.pageTableGpa) / PAGE_SIZE;
+          table = (Number(entry & ENTRY.ADDRESS & ~confidential) - map.pageTableGpa) / PAGE_SIZE;
         }
       }
     }

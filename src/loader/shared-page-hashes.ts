@@ -1,12 +1,10 @@
 import { createHash, hash } from 'node:crypto';
 import { IgvmError, unreachable } from '../errors/igvm-error';
+import { SHA384_SIZE } from '../igvm/hashes';
 import type { PageDataDirective } from '../igvm/model';
 import { PAGE_DATA_TYPE, PAGE_FLAG } from '../igvm/page-data';
 import type { DirectiveObserver } from '../igvm/stream';
 import { PAGE_SIZE } from '../memory/page';
-
-/** Size of a SHA-384 digest in bytes. */
-export const SHA384_SIZE = 48;
 
 /** Whether OpenHCL's boot shim has to check the run's pages: the host could change them after they were loaded. */
 export const isSharedData = (run: Pick<PageDataDirective, 'dataType' | 'flags'>): boolean =>

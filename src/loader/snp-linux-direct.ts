@@ -2,12 +2,14 @@ import { IgvmError } from '../errors/igvm-error';
 import type { ByteSource } from '../memory/byte-source';
 import { PAGE_SIZE, alignUp, pagesFor } from '../memory/page';
 import type { X64ValueRegisterName } from '../vp-context/vp-register';
+import { CR0, CR4, EFER, PAT_AT_RESET } from '../vp-context/x86-registers';
 import { PROCESSOR_NAME_LIMIT } from './acpi/dsdt';
 import { linuxDirectAcpiTables } from './acpi/linux-direct-tables';
 import { importDefaultGdt } from './gdt';
 import type { ImageImporter } from './importer';
 import { loadKernelAndInitrdX64 } from './kernel';
-import { E820, linuxDirectZeroPage } from './linux-direct-zero-page';
+import { E820 } from './e820';
+import { linuxDirectZeroPage } from './linux-direct-zero-page';
 import { buildIdentityMap } from './page-tables-x64';
 import { SNP_BOOT_PAGES, importSnpBootPages } from './snp-boot-pages';
 
@@ -34,13 +36,13 @@ const ACPI_TABLES = PAGE_TABLES + 21 * PAGE_SIZE;
 const RSDP = 0xe0000;
 const KERNEL = 0x100000;
 
-/** CR0: PG, PE. CR4: PAE. EFER: NXE, LMA, LME, SCE. */
+/** 64-bit mode with paging. */
 const REGISTERS: readonly [X64ValueRegisterName, bigint][] = [
-  ['cr0', 0x80000001n],
+  ['cr0', CR0.PG | CR0.PE],
   ['cr3', BigInt(PAGE_TABLES)],
-  ['cr4', 0x20n],
-  ['efer', 0xd01n],
-  ['pat', 0x0007040600070406n],
+  ['cr4', CR4.PAE],
+  ['efer', EFER.NXE | EFER.LMA | EFER.LME | EFER.SCE],
+  ['pat', PAT_AT_RESET],
   ['rsi', BigInt(ZERO_PAGE)],
 ];
 

@@ -1,6 +1,7 @@
 import { IgvmError } from '../errors/igvm-error';
 import { type ByteSource, EMPTY_SOURCE } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
+import { CPSR_EL1H, memoryAttributes, SCTLR_MMU_AND_CACHES } from '../vp-context/arm64-registers';
 import type { Arm64RegisterName } from '../vp-context/vp-register';
 import type { ImageImporter } from './importer';
 import { StructWriter } from './struct-writer';
@@ -20,20 +21,11 @@ const ENTRY_POINT = 0x1000;
 /** Up to here the firmware's first page tables map memory, from here to 4 GiB devices. */
 const END_OF_RAM = 2 ** 30;
 
-/** CPSR: EL1 with its own stack pointer. */
-const CPSR_EL1H = 0b0101n;
-
 /** Platform type in X2 (mu_msvm SecPlatformType.h): Hyper-V. */
 const SEC_PLATFORM_HYPERV = 0n;
 
 /** MAIR_EL1, attribute 0 first: write-back, non-cacheable, write-through, write-combining, and the same again. */
-const MAIR = [0xff, 0x00, 0xaa, 0x44, 0xff, 0x00, 0xaa, 0x44].reduceRight(
-  (mair, byte) => (mair << 8n) | BigInt(byte),
-  0n,
-);
-
-/** SCTLR_EL1: MMU (0), data cache (2) and instruction cache (12) on, and the bits that were reserved as ones. */
-const SCTLR = [0n, 2n, 11n, 12n, 20n, 22n, 23n, 28n, 29n].reduce((value, bit) => value | (1n << bit), 0n);
+const MEMORY_TYPES = [0xff, 0x00, 0xaa, 0x44, 0xff, 0x00, 0xaa, 0x44];
 
 /** TCR_EL1: 48-bit regions, 4 KiB granule, inner shareable write-back walks, no walks in the upper half. */
 const TCR = 16n | (1n << 8n) | (1n << 10n) | (3n << 12n) | (16n << 16n) | (1n << 23n);
@@ -46,8 +38,8 @@ const REGISTERS: readonly [Arm64RegisterName, bigint][] = [
   ['x1', BigInt(STACK_END)],
   ['x2', SEC_PLATFORM_HYPERV],
   ['ttbr0El1', BigInt(PAGE_TABLES)],
-  ['mairEl1', MAIR],
-  ['sctlrEl1', SCTLR],
+  ['mairEl1', memoryAttributes(MEMORY_TYPES)],
+  ['sctlrEl1', SCTLR_MMU_AND_CACHES],
   ['tcrEl1', TCR],
 ];
 

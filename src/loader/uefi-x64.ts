@@ -2,6 +2,7 @@ import { IgvmError } from '../errors/igvm-error';
 import { type ByteSource, EMPTY_SOURCE } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import type { X64ValueRegisterName } from '../vp-context/vp-register';
+import { CR0, CR4, EFER, MTRR_DEFAULT_TYPE, MTRR_WRITE_BACK, PAT_AT_RESET } from '../vp-context/x86-registers';
 import { SEC_VOLUME_OFFSET, secEntryPointOffset } from './firmware-volume';
 import { GDT_SIZE, importDefaultGdt } from './gdt';
 import type { ImageImporter } from './importer';
@@ -19,17 +20,6 @@ const GDT_BASE = PAGE_TABLES + PAGE_TABLES_SIZE;
 const MISC_BASE = GDT_BASE + GDT_SIZE;
 const MISC_SIZE = 2 * PAGE_SIZE;
 const CONFIG_BASE = MISC_BASE + MISC_SIZE;
-
-/** CR0: PG, NE, MP, PE. CR4: PAE, MCE, OSFXSR, OSXMMEXCPT. EFER: NXE, LMA, LME (Intel SDM, volume 3, 2.5 and 2.2.1). */
-const CR0 = 0x80000023n;
-const CR4 = 0x660n;
-const EFER = 0xd00n;
-/** The page attribute table at reset. */
-const PAT = 0x0007040600070406n;
-/** Enabled, fixed ranges too; what no range covers is uncached. */
-const MTRR_DEFAULT_TYPE = 0xc00n;
-/** Eight ranges of write-back memory. */
-const MTRR_WRITE_BACK = 0x0606060606060606n;
 
 /**
  * Lays out UEFI for Hyper-V on x64. Without a paravisor, an SNP guest also maps the first 4 GiB above its shared GPA
@@ -74,11 +64,11 @@ export function loadUefiX64(importer: ImageImporter, image: ByteSource, config: 
 
   const cpuid = isolationCpuid(isolation);
   const registers: [X64ValueRegisterName, bigint][] = [
-    ['cr0', CR0],
+    ['cr0', CR0.PG | CR0.NE | CR0.MP | CR0.PE],
     ['cr3', BigInt(PAGE_TABLES)],
-    ['cr4', CR4],
-    ['efer', EFER],
-    ['pat', PAT],
+    ['cr4', CR4.PAE | CR4.MCE | CR4.OSFXSR | CR4.OSXMMEXCPT],
+    ['efer', EFER.NXE | EFER.LMA | EFER.LME],
+    ['pat', PAT_AT_RESET],
     ['rbp', BigInt(IMAGE_BASE + SEC_VOLUME_OFFSET)],
     ['rip', BigInt(IMAGE_BASE + entryPoint)],
     ['r8', BigInt(cpuid.eax)],

@@ -1,10 +1,9 @@
 import { hash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
+import { SHA256_SIZE } from '../igvm/hashes';
 import { PAGE_SIZE } from '../memory/page';
 import { CHAIN_HEAD_SIZE, HashThread } from './hash-thread';
 import { THREAD_THRESHOLD } from './page-hash-pool';
-
-const SHA256_SIZE = 32;
 
 const PAGE_NUMBER_OFFSET = CHAIN_HEAD_SIZE - 8;
 

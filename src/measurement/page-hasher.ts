@@ -1,8 +1,6 @@
 import { hash } from 'node:crypto';
+import { SHA384_SIZE } from '../igvm/hashes';
 import { PAGE_SIZE } from '../memory/page';
-
-/** Bytes of a SHA-384 digest. */
-export const SHA384_SIZE = 48;
 
 /** Hashes many pages at once, on this thread or others. */
 export interface PageHasher {

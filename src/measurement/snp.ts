@@ -1,12 +1,13 @@
 import { hash } from 'node:crypto';
 import { IgvmError } from '../errors/igvm-error';
+import { SHA384_SIZE } from '../igvm/hashes';
 import type { Directive, IgvmFile, PageDataDirective, VpContextDirective } from '../igvm/model';
 import { PAGE_DATA_TYPE, PAGE_FLAG } from '../igvm/page-data';
 import { PAGE_SIZE } from '../memory/page';
-import { Vmsa } from '../vp-context/vmsa';
+import { KVM_VMSA_GPA, Vmsa } from '../vp-context/vmsa';
 import { isForPlatform, type LaunchDigest, type Vmm } from './launch-digest';
 import { pageHasherFor } from './page-hash-pool';
-import { type PageHasher, SHA384_SIZE, ZERO_PAGE_DIGEST } from './page-hasher';
+import { type PageHasher, ZERO_PAGE_DIGEST } from './page-hasher';
 import { ParameterAreas, storedPages } from './parameter-areas';
 
 /** PAGE_TYPE of SNP_LAUNCH_UPDATE (SEV-SNP firmware ABI, 8.17). */
@@ -16,9 +17,6 @@ const PAGE_TYPE = { normal: 1, vmsa: 2, zero: 3, unmeasured: 4, secrets: 5, cpui
 const PAGE_INFO_SIZE = 0x70;
 
 const NO_CONTENTS = new Uint8Array(SHA384_SIZE);
-
-/** The GPA at which KVM measures the boot processor's VMSA. */
-const KVM_VMSA_GPA = 0xfffffffff000;
 
 /** What svsm's igvmmeasure takes for KVM's values of CR0: real and protected mode. */
 const KVM_CR0: readonly bigint[] = [0x30n, 0x31n];

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import { IgvmError } from '../errors/igvm-error';
+import { SHA256_SIZE } from '../igvm/hashes';
 import type { Directive, IgvmFile, PageDataDirective } from '../igvm/model';
 import { PAGE_DATA_TYPE, PAGE_FLAG } from '../igvm/page-data';
 import { PAGE_SIZE } from '../memory/page';
@@ -7,8 +8,6 @@ import { CHAIN_HEAD_SIZE } from './hash-thread';
 import { isForPlatform, type LaunchDigest } from './launch-digest';
 import { type PageChain, pageChainFor } from './page-chain';
 import { ParameterAreas, storedPages } from './parameter-areas';
-
-const SHA256_SIZE = 32;
 
 /** Kinds of chunks (the igvm crate, measurement/vbs.rs: BootMeasurementType). */
 const CHUNK_TYPE = { vpRegister: 0, gpaPage: 2 } as const;

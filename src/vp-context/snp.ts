@@ -4,10 +4,7 @@ import { SEV_FEATURE, Vmsa, type VmsaFieldName } from './vmsa';
 import type { VpContextBuilder, VpContextPart } from './vp-context-builder';
 import type { VpRegister, VpRegisterName } from './vp-register';
 import { JUMP, X86Code } from './x86-code';
-
-const EFER_SVME = 1n << 12n;
-const CR0_ET = 1n << 4n;
-const CR4_MCE = 1n << 6n;
+import { CR0, CR4, EFER, RFLAGS_FIXED, TASK_REGISTER_AT_RESET } from './x86-registers';
 
 /** SNP guests with a vTOM (OpenHCL, UEFI). Source: openvmm vp_context_builder/snp.rs, SnpHardwareContext::new. */
 export interface SnpContextOptions {
@@ -64,7 +61,7 @@ export class SnpContext implements VpContextBuilder {
   ) {
     this.tables = new Set<VpRegisterName>(kind.linuxDirect ? ['gdtr', 'idtr'] : ['gdtr']);
     this.values = new Set([...VALUE_REGISTERS, ...(kind.linuxDirect ? LINUX_DIRECT_VALUE_REGISTERS : [])]);
-    this.forcedBits = { efer: EFER_SVME, ...forcedBits };
+    this.forcedBits = { efer: EFER.SVME, ...forcedBits };
   }
 
   /** @throws IgvmError ISOLATION_UNSUPPORTED for an enlightened UEFI with normal injection: it needs #HV interrupts. */
@@ -88,7 +85,7 @@ export class SnpContext implements VpContextBuilder {
       features |= SEV_FEATURE.vtom;
     }
     const vmsa = new Vmsa();
-    vmsa.set('efer', EFER_SVME);
+    vmsa.set('efer', EFER.SVME);
     vmsa.set('sevFeatures', features);
     vmsa.set('virtualTom', paravisorPresent ? 0n : sharedGpaBoundary);
     vmsa.set('xcr0', 1n);
@@ -98,14 +95,14 @@ export class SnpContext implements VpContextBuilder {
   static createLinuxDirect(options: SnpLinuxDirectContextOptions): SnpContext {
     const restricted = options.injectionType === 'restricted';
     const vmsa = new Vmsa();
-    vmsa.set('efer', EFER_SVME);
+    vmsa.set('efer', EFER.SVME);
     vmsa.set('sevFeatures', SEV_FEATURE.snp | (restricted ? SEV_FEATURE.restrictInjection : 0n));
     // What follows is the state of a processor after reset, which KVM measures as well.
     vmsa.set('xcr0', 1n);
-    vmsa.set('rflags', 2n);
+    vmsa.set('rflags', RFLAGS_FIXED);
     vmsa.set('dr6', 0xffff0ff0n);
     vmsa.set('dr7', 0x400n);
-    vmsa.setSegment('tr', { base: 0n, limit: 0xffff, selector: 0, attributes: 0x8b });
+    vmsa.setSegment('tr', TASK_REGISTER_AT_RESET);
     vmsa.setSegment('ldtr', { base: 0n, limit: 0xffff, selector: 0, attributes: 0x82 });
     vmsa.setTable('idtr', { base: 0n, limit: 0xffff });
     vmsa.set('x87Fcw', 0x37fn);
@@ -113,7 +110,7 @@ export class SnpContext implements VpContextBuilder {
     return new SnpContext(
       vmsa,
       { acceptLowMemory: false, linuxDirect: true },
-      { cr0: CR0_ET, cr3: options.cBitMask, cr4: CR4_MCE },
+      { cr0: CR0.ET, cr3: options.cBitMask, cr4: CR4.MCE },
     );
   }
 

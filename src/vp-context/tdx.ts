@@ -3,14 +3,10 @@ import { tdxResetPage } from './tdx-reset-page';
 import { type TdxBootState, TDX_BOOT_VALUES, type TdxBootValueName } from './tdx-boot-state';
 import type { VpContextBuilder, VpContextPart } from './vp-context-builder';
 import type { VpRegister, VpRegisterName } from './vp-register';
+import { EFER, PAT_AT_RESET } from './x86-registers';
 
 /** Page number of the architectural reset vector's page, 0xFFFFF000. */
 const RESET_PAGE = 0xfffff;
-
-const EFER_LME = 1n << 8n;
-
-/** The PAT after reset, the only one that a TD may start with. */
-const DEFAULT_PAT = 0x0007040600070406n;
 
 /** All loaded from one selector. */
 const DATA_SEGMENTS: ReadonlySet<VpRegisterName> = new Set<VpRegisterName>(['ds', 'es', 'fs', 'gs', 'ss']);
@@ -51,9 +47,9 @@ export class TdxContext implements VpContextBuilder {
     if ('table' in register) this.state[register.name] = register.table;
     else if ('segment' in register) this.setSelector(register.name, register.segment.selector);
     else if (register.name === 'efer') {
-      if ((register.value & EFER_LME) === 0n) throw unsupported('a TD starts with EFER.LME set, but efer has it clear');
+      if ((register.value & EFER.LME) === 0n) throw unsupported('a TD starts with EFER.LME set, but efer has it clear');
     } else if (register.name === 'pat') {
-      if (register.value !== DEFAULT_PAT)
+      if (register.value !== PAT_AT_RESET)
         throw unsupported('a TD starts with the PAT of a reset, but pat has another value');
     } else {
       if (register.name === 'cr3' && register.value > 0xffffffffn)

@@ -1,8 +1,11 @@
 import { PAGE_SIZE } from '../memory/page';
 import type { SegmentRegister, TableRegister } from './vp-register';
 
-/** Bytes of the save area that the architecture defines; the rest of its page is zero. */
+/** Bytes of the save area that the architecture defines (AMD64 manual, volume 2, appendix B); the rest of its page is zero. */
 export const VMSA_SIZE = 0x670;
+
+/** KVM puts the boot processor's VMSA here, and measures it, whatever the file says (openvmm snp_linux_direct.rs). */
+export const KVM_VMSA_GPA = 0xffff_ffff_f000;
 
 /** Byte offsets of the selectors, 16 bytes each: u16 selector, u16 attributes, u32 limit, u64 base. */
 const SELECTORS = {

@@ -1,3 +1,4 @@
+import { IO_APIC_BASE, LOCAL_APIC_BASE } from '../apic';
 import {
   currentResources,
   device,
@@ -12,7 +13,6 @@ import {
   string,
   type AmlTerm,
 } from './aml';
-import { LOCAL_APIC_BASE, IO_APIC_BASE } from './madt';
 import { acpiTable } from './tables';
 
 const OEM = {

@@ -1,8 +1,6 @@
+import { IO_APIC_BASE, LOCAL_APIC_BASE } from '../apic';
 import { StructWriter } from '../struct-writer';
 import { acpiTable } from './tables';
-
-export const LOCAL_APIC_BASE = 0xfee00000;
-export const IO_APIC_BASE = 0xfec00000;
 
 /** Highest APIC ID of the short structures: 255 means all processors (ACPI 5.2.12.2). */
 export const LEGACY_APIC_ID_LIMIT = 0xfe;
