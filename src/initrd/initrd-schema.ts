@@ -1,8 +1,21 @@
 /** initrd.json, once: validation and the JSON Schema for editors come from here. */
-import { z } from 'zod';
-import { closedStruct, count, list, patternText, struct, text, u32, word } from '../manifest/schema-parts';
+import * as z from 'zod/mini';
+import {
+  closedStruct,
+  count,
+  list,
+  optional,
+  patternText,
+  record,
+  someText,
+  struct,
+  text,
+  u32,
+  withDefault,
+  word,
+} from '../manifest/schema-parts';
 
-const path = (description: string) => text(description).min(1, { error: () => 'a path' });
+const path = (description: string) => someText('a path', description);
 const mode = (description: string) => patternText(/^[0-7]{3,4}$/, 'three or four octal digits', description);
 
 const device = closedStruct(
@@ -11,34 +24,38 @@ const device = closedStruct(
     type: word(['char', 'block'], 'Whether it is a character or a block device.'),
     major: count({ max: 4095n }, 'Major number.'),
     minor: u32('Minor number.'),
-    mode: mode('Octal permissions; by default 600.').optional(),
+    mode: optional(mode('Octal permissions; by default 600.')),
   },
   'A device node.',
 );
 
 export const initrdSchema = struct({
-  $schema: text('The JSON Schema of this file, for editors.').optional(),
-  name: text("The Nx project's name, where the folder has neither project.json nor package.json.")
-    .min(1, { error: () => 'a name' })
-    .optional(),
-  folder: path('The folder whose content becomes the root of the initramfs, relative to this file.').default('rootfs'),
-  compression: word(['none', 'gzip', 'zstd'], 'How the archive is compressed. The kernel has to know it.').default(
+  $schema: optional(text('The JSON Schema of this file, for editors.')),
+  name: optional(
+    someText('a name', "The Nx project's name, where the folder has neither project.json nor package.json."),
+  ),
+  folder: withDefault(
+    path('The folder whose content becomes the root of the initramfs, relative to this file.'),
+    'rootfs',
+  ),
+  compression: withDefault(
+    word(['none', 'gzip', 'zstd'], 'How the archive is compressed. The kernel has to know it.'),
     'none',
   ),
-  directories: list(
-    path('A folder in the initramfs.'),
-    'Folders that may be empty, which version control drops.',
-  ).default([]),
-  devices: list(device, 'Device nodes, which no folder under version control can hold.').default([]),
-  symlinks: z
-    .record(z.string(), path('What it points to.'), { error: () => 'an object' })
-    .default({})
-    .meta({ description: 'Symbolic links besides those of the folder, by their path in the initramfs.' }),
-  modes: z
-    .record(z.string(), mode('Octal permissions.'), { error: () => 'an object' })
-    .default({})
-    .meta({
-      description:
-        'Octal permissions by path, in place of 755 for folders and for files that anyone may execute, and 644 for others.',
-    }),
-}).meta({ title: 'Initramfs', description: 'What an initramfs is packed from.' });
+  directories: withDefault(
+    list(path('A folder in the initramfs.'), 'Folders that may be empty, which version control drops.'),
+    [],
+  ),
+  devices: withDefault(list(device, 'Device nodes, which no folder under version control can hold.'), []),
+  symlinks: withDefault(
+    record(path('What it points to.'), 'Symbolic links besides those of the folder, by their path in the initramfs.'),
+    {},
+  ),
+  modes: withDefault(
+    record(
+      mode('Octal permissions.'),
+      'Octal permissions by path, in place of 755 for folders and for files that anyone may execute, and 644 for others.',
+    ),
+    {},
+  ),
+}).register(z.globalRegistry, { title: 'Initramfs', description: 'What an initramfs is packed from.' });

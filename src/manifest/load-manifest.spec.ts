@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { z } from 'zod';
+import type * as z from 'zod/mini';
 import { loadManifest, parseManifest } from './load-manifest';
 import { failure, guest, type Json, linux, manifest, openhcl, parse, policy, snp } from './manifest.fixture';
 import type { manifestSchema } from './manifest-schema';

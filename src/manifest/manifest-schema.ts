@@ -2,25 +2,29 @@
  * The manifest, once: types, validation, the JSON Schema for editors and docs/manifest.md come from here.
  * Source of the shape: openvmm vm/loader/igvmfilegen_config/src/lib.rs; keys that igvmfilegen ignores are marked.
  */
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { RESOURCE_NAMES, type ResourceName } from './model';
 import { productPolicySchema } from './product-policy-schema';
 import {
+  cString,
   closedStruct,
   count,
-  cString,
   exact,
   flag,
   list,
+  nullish,
   oneOfNumbers,
+  optional,
   patternText,
+  someText,
   struct,
   tagged,
   text,
-  u8,
   u32,
   u64,
+  u8,
   variants,
+  withDefault,
   word,
 } from './schema-parts';
 
@@ -33,10 +37,12 @@ const isolationType = variants(
     tagged({
       snp: struct(
         {
-          shared_gpa_boundary_bits: u8(
-            'Position of the address bit that divides private from shared memory. Needed by every image but ' +
-              '`snp_linux_direct`, which allows none.',
-          ).nullish(),
+          shared_gpa_boundary_bits: nullish(
+            u8(
+              'Position of the address bit that divides private from shared memory. Needed by every image but ' +
+                '`snp_linux_direct`, which allows none.',
+            ),
+          ),
           policy: u64('The SEV-SNP guest policy; `enable_debug` sets its debug bit.'),
           enable_debug: debuggable,
           injection_type: word(
@@ -44,7 +50,8 @@ const isolationType = variants(
             'Interrupt injection of the highest privilege level; `uefi` without a paravisor needs `restricted`, ' +
               '`snp_linux_direct` needs `normal`.',
           ),
-          secure_avic: word(['enabled', 'disabled'], 'Whether the hardware runs the interrupt controller.').default(
+          secure_avic: withDefault(
+            word(['enabled', 'disabled'], 'Whether the hardware runs the interrupt controller.'),
             'disabled',
           ),
         },
@@ -74,20 +81,27 @@ const linuxImage = struct(linuxKeys, 'A Linux kernel: `linux_kernel`, and `linux
 const directLinuxImage = struct(
   {
     ...linuxKeys,
-    boot_data: word(
-      ['vmm', 'embedded'],
-      'Who supplies the memory map and the command line: `vmm`, parameter areas that the VMM fills; `embedded`, the ' +
-        'image itself, so that it boots unchanged on any VMM that loads such images. Ignored by igvmfilegen.',
-    ).default('vmm'),
-    memory_size: count(
-      { min: 4096n, max: 2n ** 46n },
-      'Bytes of memory, a multiple of 4096. Required with `boot_data` `embedded`, which allows up to 2 GiB. Ignored by igvmfilegen.',
-    ).optional(),
-    processor_count: count(
-      { min: 1n, max: 254n },
-      'The most processors that the guest can have when the VMM gives it no ACPI tables; needs `boot_data` ' +
-        '`embedded`. Ignored by igvmfilegen.',
-    ).optional(),
+    boot_data: withDefault(
+      word(
+        ['vmm', 'embedded'],
+        'Who supplies the memory map and the command line: `vmm`, parameter areas that the VMM fills; `embedded`, the ' +
+          'image itself, so that it boots unchanged on any VMM that loads such images. Ignored by igvmfilegen.',
+      ),
+      'vmm',
+    ),
+    memory_size: optional(
+      count(
+        { min: 4096n, max: 2n ** 46n },
+        'Bytes of memory, a multiple of 4096. Required with `boot_data` `embedded`, which allows up to 2 GiB. Ignored by igvmfilegen.',
+      ),
+    ),
+    processor_count: optional(
+      count(
+        { min: 1n, max: 254n },
+        'The most processors that the guest can have when the VMM gives it no ACPI tables; needs `boot_data` ' +
+          '`embedded`. Ignored by igvmfilegen.',
+      ),
+    ),
   },
   'A Linux kernel started directly at VTL0: `linux_kernel`, and `linux_initrd` when it uses an initrd.',
 );
@@ -109,15 +123,20 @@ const image = variants(
     tagged({
       openhcl: struct(
         {
-          command_line: text("The command line of the paravisor's kernel.").default(''),
-          static_command_line: flag('Whether the host is kept from appending to the command line.').default(false),
-          memory_page_base: u64(
-            'Number of the first 4 KiB page of the paravisor, a multiple of 512. Without it the image can be relocated.',
-          ).nullish(),
+          command_line: withDefault(text("The command line of the paravisor's kernel."), ''),
+          static_command_line: withDefault(flag('Whether the host is kept from appending to the command line.'), false),
+          memory_page_base: nullish(
+            u64(
+              'Number of the first 4 KiB page of the paravisor, a multiple of 512. Without it the image can be relocated.',
+            ),
+          ),
           memory_page_count: u64('4 KiB pages of the paravisor, a multiple of 512, less than 4 GiB in all.'),
-          uefi: flag('Whether the guest in VTL0 is UEFI firmware (`uefi`). Not together with `linux`.').default(false),
-          linux: linuxImage.nullish(),
-          product_policy: productPolicySchema.nullish(),
+          uefi: withDefault(
+            flag('Whether the guest in VTL0 is UEFI firmware (`uefi`). Not together with `linux`.'),
+            false,
+          ),
+          linux: nullish(linuxImage),
+          product_policy: nullish(productPolicySchema),
         },
         'The OpenHCL paravisor: `underhill_kernel`, `openhcl_boot`, `underhill_initrd`, and `underhill_sidecar` when it is given.',
       ),
@@ -149,16 +168,15 @@ const guestConfig = struct(
 );
 
 export const SHA256_PATTERN = /^[0-9a-fA-F]{64}$/;
-const sha256 = patternText(
-  SHA256_PATTERN,
-  '64 hexadecimal digits',
-  'SHA-256 that the file must have; the build verifies it.',
-).optional();
+const sha256 = optional(
+  patternText(SHA256_PATTERN, '64 hexadecimal digits', 'SHA-256 that the file must have; the build verifies it.'),
+);
 
-const path = text(
+const path = someText(
+  'a path',
   'A path relative to the manifest, from the workspace with `{workspaceRoot}/`, or absolute; or a glob that matches ' +
     'exactly one file. A backslash takes the meaning from a special character.',
-).min(1, { error: () => 'a path' });
+);
 
 const resource = z
   .union(
@@ -167,9 +185,9 @@ const resource = z
       closedStruct({ path, sha256 }, 'A file, pinned when `sha256` is given.'),
       closedStruct(
         {
-          project: text('The Nx project.').min(1, { error: () => 'the name of a project' }),
-          target: text('The target of that project.').min(1, { error: () => 'the name of a target' }),
-          path: text('The file that the target writes, relative to the workspace.').min(1, { error: () => 'a path' }),
+          project: someText('the name of a project', 'The Nx project.'),
+          target: someText('the name of a target', 'The target of that project.'),
+          path: someText('a path', 'The file that the target writes, relative to the workspace.'),
           sha256,
         },
         'The output of another target, which is built before.',
@@ -177,7 +195,7 @@ const resource = z
     ],
     { error: () => 'a path, or an object with "path" (and "project" and "target" for the output of another target)' },
   )
-  .meta({ id: 'resource' });
+  .register(z.globalRegistry, { id: 'resource' });
 
 export const RESOURCE_DESCRIPTIONS: Record<ResourceName, string> = {
   uefi: 'UEFI firmware volume, for `uefi` images and for OpenHCL with `uefi`.',
@@ -191,25 +209,29 @@ export const RESOURCE_DESCRIPTIONS: Record<ResourceName, string> = {
 
 const resources = closedStruct(
   Object.fromEntries(
-    RESOURCE_NAMES.map((name) => [name, resource.optional().meta({ description: RESOURCE_DESCRIPTIONS[name] })]),
-  ) as Record<ResourceName, z.ZodOptional<typeof resource>>,
+    RESOURCE_NAMES.map((name) => [
+      name,
+      optional(resource).register(z.globalRegistry, { description: RESOURCE_DESCRIPTIONS[name] }),
+    ]),
+  ) as Record<ResourceName, z.ZodMiniOptional<typeof resource>>,
   'The files that images are made of. Ignored by igvmfilegen, which has a file of its own for them.',
 );
 
 export const manifestSchema = struct({
-  $schema: text('The JSON Schema of this file, for editors. Ignored by igvmfilegen.').optional(),
-  name: text(
-    "The Nx project's name, where the folder has neither project.json nor package.json. Ignored by igvmfilegen.",
-  )
-    .min(1, { error: () => 'a name' })
-    .optional(),
-  guest_arch: word(['x64', 'aarch64'], 'Architecture of all guests.'),
-  guest_configs: list(guestConfig, 'The guests, at least one. Several guests share a file, one for each platform.').min(
-    1,
-    { error: () => 'at least one guest' },
+  $schema: optional(text('The JSON Schema of this file, for editors. Ignored by igvmfilegen.')),
+  name: optional(
+    someText(
+      'a name',
+      "The Nx project's name, where the folder has neither project.json nor package.json. Ignored by igvmfilegen.",
+    ),
   ),
-  resources: resources.optional(),
-}).meta({
+  guest_arch: word(['x64', 'aarch64'], 'Architecture of all guests.'),
+  guest_configs: list(
+    guestConfig,
+    'The guests, at least one. Several guests share a file, one for each platform.',
+  ).check(z.minLength(1, { error: () => 'at least one guest' })),
+  resources: optional(resources),
+}).register(z.globalRegistry, {
   title: 'IGVM image',
   description: 'What an IGVM file is built from. The format of igvmfilegen, with a few more keys that it ignores.',
 });

@@ -1,5 +1,5 @@
 /** OpenHCL's measured product policies. Source: openvmm openhcl/product_policy/src. Unknown keys are errors there. */
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { closedStruct, flag, tagged, variants } from './schema-parts';
 
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
@@ -15,8 +15,8 @@ const uefiKeys = {
   require_bcd_integrity: flag('Reserved: demand the hash of the boot configuration data.'),
   custom_uefi_json: z
     .string({ error: () => phrase })
-    .refine((value) => BASE64.test(value) && isCanonical(value), { error: () => phrase })
-    .meta({
+    .check(z.refine((value) => BASE64.test(value) && isCanonical(value), { error: () => phrase }))
+    .register(z.globalRegistry, {
       description:
         'Custom UEFI JSON in base64. May be empty unless secure boot and one of its reserved demands are set.',
     }),

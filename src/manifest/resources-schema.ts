@@ -1,21 +1,23 @@
 /** igvmfilegen's separate resources file. Source: `Resources` in openvmm vm/loader/igvmfilegen_config/src/lib.rs. */
 import { isAbsolute } from 'node:path';
-import type { z } from 'zod';
+import * as z from 'zod/mini';
 import { RESOURCE_DESCRIPTIONS } from './manifest-schema';
 import { RESOURCE_NAMES, type ResourceName } from './model';
-import { closedStruct, struct, text } from './schema-parts';
+import { closedStruct, optional, struct, text, textThat } from './schema-parts';
 
-const absolutePath = text('').refine((value) => isAbsolute(value), { error: () => 'an absolute path' });
+const absolutePath = textThat((value) => isAbsolute(value), 'an absolute path', '');
 
 export const resourcesSchema = struct({
-  $schema: text('The JSON Schema of this file, for editors.').optional(),
+  $schema: optional(text('The JSON Schema of this file, for editors.')),
   resources: closedStruct(
     Object.fromEntries(
       RESOURCE_NAMES.map((name) => [
         name,
-        absolutePath.optional().meta({ description: `${RESOURCE_DESCRIPTIONS[name]} An absolute path.` }),
+        optional(absolutePath).register(z.globalRegistry, {
+          description: `${RESOURCE_DESCRIPTIONS[name]} An absolute path.`,
+        }),
       ]),
-    ) as Record<ResourceName, z.ZodOptional<typeof absolutePath>>,
+    ) as Record<ResourceName, z.ZodMiniOptional<typeof absolutePath>>,
     'The files that images are made of.',
   ),
-}).meta({ title: 'IGVM resources', description: "igvmfilegen's separate resources file." });
+}).register(z.globalRegistry, { title: 'IGVM resources', description: "igvmfilegen's separate resources file." });

@@ -1,10 +1,12 @@
 /**
  * The building blocks of the manifest's schema. Each states what it expects as a noun phrase, from which error messages
- * are made ("expected <phrase>, found …"), and what JSON Schema says of it. Loading zod takes 60 ms, so this file and the
- * schemas are required only where something is validated.
+ * are made ("expected <phrase>, found …"), and what JSON Schema says of it. Made of zod's small variant, which costs a build half
+ * as much time; even so this file and the schemas are required only where something is validated.
  */
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { UNKNOWN_KEY } from './unknown-key-issue';
+
+export { nullish, optional, _default as withDefault } from 'zod/mini';
 
 export const MAX_U64 = 2n ** 64n - 1n;
 
@@ -20,16 +22,21 @@ export function exact({ min = 0n, max }: Limits, description: string) {
   const phrase = `a whole number from ${min} to ${max}`;
   return z
     .bigint({ error: () => phrase })
-    .min(min, { error: () => phrase })
-    .max(max, { error: () => phrase })
-    .meta({ type: 'integer', minimum: Number(min), maximum: Number(max), description });
+    .check(z.minimum(min, { error: () => phrase }), z.maximum(max, { error: () => phrase }))
+    .register(z.globalRegistry, { type: 'integer', minimum: Number(min), maximum: Number(max), description });
 }
 
 /** A whole number that a JavaScript number holds. */
 export function count(limits: Limits, description: string) {
-  return exact(limits, description)
-    .transform(Number)
-    .meta({ type: 'integer', minimum: Number(limits.min ?? 0n), maximum: Number(limits.max), description });
+  return z
+    .pipe(exact(limits, description), z.transform(Number))
+
+    .register(z.globalRegistry, {
+      type: 'integer',
+      minimum: Number(limits.min ?? 0n),
+      maximum: Number(limits.max),
+      description,
+    });
 }
 
 export const u8 = (description: string) => count({ max: 255n }, description);
@@ -39,36 +46,44 @@ export const u64 = (description: string) => exact({ max: MAX_U64 }, description)
 /** A whole number that is one of a few. */
 export function oneOfNumbers(values: readonly bigint[], description: string) {
   const phrase = values.join(' or ');
-  return z
+  const exactly = z
     .bigint({ error: () => phrase })
-    .refine((value) => values.includes(value), { error: () => phrase })
-    .transform(Number)
-    .meta({ enum: values.map(Number), description });
+    .check(z.refine((value) => values.includes(value), { error: () => phrase }));
+  return z.pipe(exactly, z.transform(Number)).register(z.globalRegistry, { enum: values.map(Number), description });
 }
 
-export const flag = (description: string) => z.boolean({ error: () => 'true or false' }).meta({ description });
+export const flag = (description: string) =>
+  z.boolean({ error: () => 'true or false' }).register(z.globalRegistry, { description });
 
 /** Text without lone surrogates, which have no UTF-8 form. */
 export function text(description: string) {
   return z
     .string({ error: () => 'a string' })
-    .refine((value) => !/\p{Surrogate}/u.test(value), { error: () => 'a string of whole Unicode characters' })
-    .meta({ description });
+    .check(z.refine((value) => !/\p{Surrogate}/u.test(value), { error: () => 'a string of whole Unicode characters' }))
+    .register(z.globalRegistry, { description });
 }
 
 /** Text that becomes a C string. */
 export function cString(description: string) {
-  return text(description)
-    .refine((value) => !value.includes('\0'), { error: () => 'a string without NUL characters' })
-    .meta({ description });
+  return textThat((value) => !value.includes('\0'), 'a string without NUL characters', description);
+}
+
+/** Text with at least one character; `phrase` says what it is. */
+export function someText(phrase: string, description: string) {
+  return text(description).check(z.minLength(1, { error: () => phrase }));
+}
+
+/** Text that passes a test; `phrase` says which. */
+export function textThat(passes: (value: string) => boolean, phrase: string, description: string) {
+  return text(description).check(z.refine(passes, { error: () => phrase }));
 }
 
 /** Text with a fixed form; `phrase` says which. */
 export function patternText(pattern: RegExp, phrase: string, description: string) {
   return z
     .string({ error: () => phrase })
-    .regex(pattern, { error: () => phrase })
-    .meta({ pattern: pattern.source, description });
+    .check(z.regex(pattern, { error: () => phrase }))
+    .register(z.globalRegistry, { pattern: pattern.source, description });
 }
 
 const anObject = (tooMany: string) => ({
@@ -78,16 +93,21 @@ const anObject = (tooMany: string) => ({
 /** An object whose unknown keys are ignored (the caller names them in warnings). */
 export function struct<Shape extends z.core.$ZodLooseShape>(shape: Shape, description?: string) {
   const schema = z.object(shape, anObject(UNKNOWN_KEY));
-  return description === undefined ? schema : schema.meta({ description });
+  return description === undefined ? schema : schema.register(z.globalRegistry, { description });
 }
 
 /** An object whose unknown keys are errors. */
 export function closedStruct<Shape extends z.core.$ZodLooseShape>(shape: Shape, description: string) {
-  return z.strictObject(shape, anObject(UNKNOWN_KEY)).meta({ description });
+  return z.strictObject(shape, anObject(UNKNOWN_KEY)).register(z.globalRegistry, { description });
 }
 
 export function list<Item extends z.core.SomeType>(item: Item, description: string) {
-  return z.array(item, { error: () => 'an array' }).meta({ description });
+  return z.array(item, { error: () => 'an array' }).register(z.globalRegistry, { description });
+}
+
+/** An object with any keys. */
+export function record<Value extends z.core.SomeType>(value: Value, description: string) {
+  return z.record(z.string(), value, { error: () => 'an object' }).register(z.globalRegistry, { description });
 }
 
 const quoted = (words: readonly string[]) => words.map((word) => JSON.stringify(word)).join(', ');
@@ -102,7 +122,7 @@ const plainVariant = (words: readonly string[]) => (value: unknown) => {
 /** One of a few words. */
 export function word<const Words extends readonly [string, ...string[]]>(words: Words, description: string) {
   const schema = z.enum(words, { error: () => `one of ${quoted(words)}` });
-  return z.preprocess(plainVariant(words), schema).meta({ description });
+  return z.pipe(z.transform(plainVariant(words)), schema).register(z.globalRegistry, { description });
 }
 
 /** An object with exactly one key, which says what its value is: the only key of the object is strict. */
@@ -113,10 +133,10 @@ export function tagged<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
 /** An externally tagged enum: a plain word, or an object with one key. Objects come from {@link tagged}. */
 export function variants<
   const Words extends readonly string[],
-  Options extends readonly [z.ZodObject, ...z.ZodObject[]],
+  Options extends readonly [z.ZodMiniObject, ...z.ZodMiniObject[]],
 >(words: Words, options: Options, description: string) {
   const literals = words.map((name) => z.literal(name)) as unknown as {
-    [Index in keyof Words]: z.ZodLiteral<Words[Index] & string>;
+    [Index in keyof Words]: z.ZodMiniLiteral<Words[Index] & string>;
   };
   const tags = options.flatMap((option) => Object.keys(option.shape));
   const plain = words.length === 0 ? '' : `${quoted(words)} or `;
@@ -124,5 +144,5 @@ export function variants<
   const schema = z.union([...literals, ...options] as [...typeof literals, ...Options], {
     error: () => `${plain}an object with ${one} ${quoted(tags)}`,
   });
-  return z.preprocess(plainVariant(words), schema).meta({ description });
+  return z.pipe(z.transform(plainVariant(words)), schema).register(z.globalRegistry, { description });
 }

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod/mini';
 import { formatPath, type JsonPath } from './json-path';
 
 /** The parts of a zod schema that say where keys are known. */

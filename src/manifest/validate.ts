@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod/mini';
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 import type { JsonDocument } from './json-document';
 import { formatPath, type JsonPath } from './json-path';
@@ -111,7 +111,7 @@ function toErrors(
  * is closed they are errors anyway.
  * @throws IgvmError MANIFEST_INVALID or MANIFEST_UNKNOWN_KEY: the first wrong place, the others in `also`.
  */
-export function validate<Schema extends z.ZodType>(
+export function validate<Schema extends z.ZodMiniType>(
   document: JsonDocument,
   schema: Schema,
   strict: boolean,

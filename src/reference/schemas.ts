@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { initrdSchema } from '../initrd/initrd-schema';
 import { lockSchema } from '../lock/lock-schema';
 import { manifestSchema } from '../manifest/manifest-schema';
@@ -15,7 +15,7 @@ const SOURCES = {
 };
 
 /** A zod schema as JSON Schema for editors, which mark the keys that the build would only warn of. */
-function toJsonSchema(schema: z.ZodType): JsonSchema {
+function toJsonSchema(schema: z.ZodMiniType): JsonSchema {
   return z.toJSONSchema(schema, {
     target: 'draft-7',
     io: 'input',
