@@ -24,10 +24,19 @@ export const INITRD_NAMES: Record<Compression, string> = {
 /**
  * Reads an initrd.json.
  * @param display the file's name in messages
- * @throws IgvmError FILE_UNREADABLE, MANIFEST_SYNTAX, MANIFEST_DUPLICATE_KEY, MANIFEST_INVALID
+ * @throws IgvmError FILE_UNREADABLE, and everything that {@link parseInitrd} throws
  */
-export function loadInitrd(path: string, display: string = path): InitrdConfig {
-  const document = parseJson(readJsonFile(path, display), display);
+export const loadInitrd = (path: string, display: string = path): InitrdConfig =>
+  parseInitrd(readJsonFile(path, display), path, display);
+
+/**
+ * Reads the bytes of an initrd.json.
+ * @param path what relative paths in it are relative to
+ * @param display the file's name in messages
+ * @throws IgvmError MANIFEST_SYNTAX, MANIFEST_DUPLICATE_KEY, MANIFEST_INVALID
+ */
+export function parseInitrd(content: Uint8Array, path: string, display: string = path): InitrdConfig {
+  const document = parseJson(content, display);
   const [duplicate] = document.duplicates;
   if (duplicate !== undefined) {
     const key = String(duplicate.path.at(-1));

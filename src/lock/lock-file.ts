@@ -14,7 +14,16 @@ import type { LockedPlatform, LockedRegion, MeasurementLock } from './model';
  */
 export function readLock(path: string, display: string = path): MeasurementLock {
   if (!existsSync(path)) throw new IgvmError('LOCK_MISSING', 'there is no measurement lock', { file: display });
-  const document = parseJson(readJsonFile(path, display), display);
+  return parseLock(readJsonFile(path, display), display);
+}
+
+/**
+ * Reads a lock from the bytes of its file.
+ * @param display the file's name in messages
+ * @throws IgvmError MANIFEST_SYNTAX, LOCK_INVALID with file, line and column
+ */
+export function parseLock(content: Uint8Array, display: string): MeasurementLock {
+  const document = parseJson(content, display);
   const [duplicate] = document.duplicates;
   if (duplicate !== undefined) {
     // Two values for one digest: people would read one, and the check use the other.

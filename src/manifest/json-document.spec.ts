@@ -53,6 +53,8 @@ describe('a JSON document', () => {
   it.each([
     ['a byte order mark', '\ufeff{}', 1, 1, '$'],
     ['a comment', '{\n  // no\n}', 2, 3, '$'],
+    ['a comment without end', '{\n} /*', 2, 3, '$'],
+    ['nothing but a comment without end', '/*', 1, 1, '$'],
     ['a trailing comma', '{"a": 1,}', 1, 9, '$'],
     ['data behind the end', '{"a": 1} x', 1, 10, '$'],
     ['a second document', '{"a": 1} {}', 1, 10, '$'],

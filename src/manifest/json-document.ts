@@ -124,7 +124,8 @@ function checkNesting(text: string, file: string): void {
         jsonPath: '$',
       });
     }
-  } while (scanner.getTokenLength() > 0);
+    // Not by the token's length: behind a comment without end, the scanner's last token has one.
+  } while (scanner.getTokenOffset() < text.length);
 }
 
 function parseChecked(text: string, file: string): Node {

@@ -15,15 +15,22 @@ export interface ResourcesFile {
 }
 
 /**
- * Reads a separate resources file under igvmfilegen's rule: absolute paths as strings, taken literally; unknown names
- * are errors, other unknown keys are not; of several equal names the last counts.
- * @throws IgvmError FILE_UNREADABLE, MANIFEST_SYNTAX, MANIFEST_DUPLICATE_KEY, MANIFEST_INVALID, MANIFEST_UNKNOWN_KEY
+ * Reads a separate resources file, see {@link parseResourcesFile}.
+ * @throws IgvmError FILE_UNREADABLE, and everything that parseResourcesFile throws
  */
-export function loadResourcesFile(
+export const loadResourcesFile = (
   path: string,
   { strict = false, display = path }: { strict?: boolean; display?: string } = {},
-): ResourcesFile {
-  const document = parseJson(readJsonFile(path, display), display);
+): ResourcesFile => parseResourcesFile(readJsonFile(path, display), display, strict);
+
+/**
+ * Reads a separate resources file under igvmfilegen's rule: absolute paths as strings, taken literally; unknown names
+ * are errors, other unknown keys are not; of several equal names the last counts.
+ * @param display the file's name in messages
+ * @throws IgvmError MANIFEST_SYNTAX, MANIFEST_DUPLICATE_KEY, MANIFEST_INVALID, MANIFEST_UNKNOWN_KEY
+ */
+export function parseResourcesFile(content: Uint8Array, display: string, strict = false): ResourcesFile {
+  const document = parseJson(content, display);
   const repeated: ManifestWarning[] = [];
   for (const { path: place, where } of document.duplicates) {
     const key = String(place.at(-1));

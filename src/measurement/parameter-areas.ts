@@ -2,8 +2,11 @@ import { IgvmError } from '../errors/igvm-error';
 import type { Directive, ParameterAreaDirective, ParameterInsertDirective } from '../igvm/model';
 import { PAGE_SIZE, pagesFor } from '../memory/page';
 
-/** Pages that all inserted areas and error ranges may have together: 4 GiB. Sizes come from the file unchecked. */
-const PAGE_LIMIT = 2 ** 20;
+/**
+ * Pages that all inserted areas and error ranges may have together: 256 MiB, of which VBS hashes every byte. Sizes come from
+ * the file unchecked, and a few bytes of header must not keep a processor busy for seconds.
+ */
+const PAGE_LIMIT = 2 ** 16;
 
 /** The sizes of a file's parameter areas, and the pages that they take in the guest. */
 export class ParameterAreas {
@@ -34,7 +37,7 @@ export class ParameterAreas {
     if (this.pages > PAGE_LIMIT) {
       throw new IgvmError(
         'MEASUREMENT_IMPOSSIBLE',
-        'the parameter areas and error ranges of the file have more than 4 GiB together',
+        'the parameter areas and error ranges of the file have more than 256 MiB together',
       );
     }
     for (let offset = 0; offset < size; offset += PAGE_SIZE) yield gpa + offset;

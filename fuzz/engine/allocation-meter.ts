@@ -1,0 +1,128 @@
+/** Thrown in place of an allocation that would go beyond the limit. */
+export class AllocationRefused extends Error {
+  override readonly name = 'AllocationRefused';
+}
+
+const TYPED_ARRAYS = [
+  'Int8Array',
+  'Uint8Array',
+  'Uint8ClampedArray',
+  'Int16Array',
+  'Uint16Array',
+  'Int32Array',
+  'Uint32Array',
+  'Float32Array',
+  'Float64Array',
+  'BigInt64Array',
+  'BigUint64Array',
+] as const;
+
+const BUFFERS = ['ArrayBuffer', 'SharedArrayBuffer'] as const;
+
+/** Methods that make a typed array through its constructor, but not by way of the name that we replace. */
+const COPYING_METHODS = ['slice', 'map', 'filter', 'toReversed', 'toSorted', 'with'] as const;
+
+type Constructor = new (...args: unknown[]) => ArrayBufferView | ArrayBufferLike;
+type Callable = (...args: unknown[]) => unknown;
+
+/**
+ * Counts the bytes that are allocated for buffers, by all code that names the global constructors, and refuses what
+ * would go beyond a limit before it is made: a hostile size costs nothing. Views of existing buffers don't count.
+ */
+export class AllocationMeter {
+  /** Since {@link start}. */
+  bytes = 0;
+  /** What was refused since {@link start}, even if the code under test caught the error. */
+  refused: AllocationRefused | undefined;
+  private limit = Number.POSITIVE_INFINITY;
+  private readonly undo: (() => void)[] = [];
+
+  /** Begins anew. @param limit bytes */
+  start(limit: number): void {
+    this.bytes = 0;
+    this.refused = undefined;
+    this.limit = limit;
+  }
+
+  /** Allows everything again. */
+  stop(): void {
+    this.limit = Number.POSITIVE_INFINITY;
+  }
+
+  /** Replaces the constructors in this thread. */
+  install(): void {
+    const scope = globalThis as unknown as Record<string, unknown>;
+    for (const name of [...TYPED_ARRAYS, ...BUFFERS]) {
+      const original = scope[name] as Constructor & { BYTES_PER_ELEMENT?: number; prototype: object };
+      this.replace(scope, name, this.counting(original));
+      for (const method of COPYING_METHODS) {
+        const copy = (original.prototype as Record<string, unknown>)[method] as Callable | undefined;
+        if (copy === undefined || (BUFFERS as readonly string[]).includes(name)) continue;
+        this.replace(original.prototype as Record<string, unknown>, method, this.countingCopy(copy));
+      }
+    }
+    const makers = Buffer as unknown as Record<string, unknown>;
+    for (const name of ['alloc', 'allocUnsafe', 'allocUnsafeSlow', 'from', 'concat']) {
+      const make = makers[name] as Callable;
+      const meter = this;
+      this.replace(makers, name, function counted(this: unknown, ...args: unknown[]): unknown {
+        const [first] = args;
+        if (typeof first === 'number') meter.count(first);
+        const made = make.apply(this, args) as Uint8Array;
+        // Over an existing ArrayBuffer it is a view.
+        const isView = first instanceof ArrayBuffer || first instanceof SharedArrayBuffer;
+        if (typeof first !== 'number' && !isView) meter.count(made.length);
+        return made;
+      });
+    }
+  }
+
+  /** Puts everything back. */
+  uninstall(): void {
+    for (const step of this.undo.reverse()) step();
+    this.undo.length = 0;
+  }
+
+  private counting(original: Constructor & { BYTES_PER_ELEMENT?: number }): Constructor {
+    const width = original.BYTES_PER_ELEMENT ?? 1;
+    return new Proxy(original, {
+      construct: (target, args: unknown[], newTarget) => {
+        const [first] = args;
+        if (typeof first === 'number') this.count(first * width);
+        else if (Array.isArray(first) || ArrayBuffer.isView(first)) {
+          this.count((first as unknown as { length: number }).length * width);
+        }
+        // A call of the constructor by its own methods reaches it through the proxy, too.
+        return Reflect.construct(target, args, newTarget) as object;
+      },
+    });
+  }
+
+  private countingCopy(copy: Callable): Callable {
+    const meter = this;
+    return function counted(this: unknown, ...args: unknown[]): unknown {
+      const made = copy.apply(this, args) as ArrayBufferView;
+      meter.count(made.byteLength);
+      return made;
+    };
+  }
+
+  private count(size: number): void {
+    // Wrong sizes are for the constructor to refuse.
+    if (!(size > 0)) return;
+    if (this.bytes + size > this.limit) {
+      this.refused ??= new AllocationRefused(`${size} bytes, after ${this.bytes}, are more than ${this.limit}`);
+      throw this.refused;
+    }
+    this.bytes += size;
+  }
+
+  private replace(holder: Record<string, unknown>, name: string, value: unknown): void {
+    const own = Object.getOwnPropertyDescriptor(holder, name);
+    Object.defineProperty(holder, name, { configurable: true, writable: true, value });
+    this.undo.push(() => {
+      if (own === undefined) delete holder[name];
+      else Object.defineProperty(holder, name, own);
+    });
+  }
+}

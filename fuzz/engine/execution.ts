@@ -1,0 +1,109 @@
+import { getHeapStatistics } from 'node:v8';
+import { IgvmError } from '../../src/errors/igvm-error';
+import { type AllocationMeter, AllocationRefused } from './allocation-meter';
+import { Input, ReadOutside } from './input';
+import type { Target } from './target';
+
+/** How an execution broke the rules. */
+export type FindingKind = 'error' | 'slow' | 'allocation' | 'heap' | 'outside' | 'stall' | 'hang' | 'out-of-memory';
+
+export interface Finding {
+  kind: FindingKind;
+  /** For people: message and stack. */
+  details: string;
+  /** The same for findings that are likely the same. */
+  signature: string;
+}
+
+export interface Limits {
+  /** Processor time of one execution, in milliseconds. */
+  cpu: number;
+  /** Bytes of buffers, and bytes that the heap may grow by, for each byte of input and besides. */
+  bytesPerByte: number;
+  bytesBesides: number;
+}
+
+/** What a hostile file may cost. */
+export const LIMITS: Limits = { cpu: 1000, bytesPerByte: 4, bytesBesides: 64 * 2 ** 20 };
+
+/** Runs a target once and says how it broke the rules; undefined when it didn't. */
+export async function execute(
+  target: Pick<Target, 'run'>,
+  bytes: Uint8Array,
+  meter: AllocationMeter,
+  { cpu, bytesPerByte, bytesBesides }: Limits = LIMITS,
+): Promise<Finding | undefined> {
+  const input = new Input(bytes);
+  const allowed = bytesPerByte * bytes.length + bytesBesides;
+  const heapBefore = usedMemory();
+  const cpuBefore = process.cpuUsage();
+  meter.start(allowed);
+  let thrown: unknown;
+  try {
+    await orStall(target.run(input));
+  } catch (error) {
+    thrown = error;
+  }
+  meter.stop();
+  const { user, system } = process.cpuUsage(cpuBefore);
+  const milliseconds = (user + system) / 1000;
+  const grown = usedMemory() - heapBefore;
+  if (meter.refused !== undefined) return finding('allocation', meter.refused);
+  if (input.outside !== undefined) return finding('outside', input.outside);
+  if (thrown instanceof Stalled) return finding('stall', thrown);
+  if (thrown !== undefined && !isRefusal(thrown)) return finding('error', thrown);
+  if (milliseconds > cpu) return { kind: 'slow', details: `${Math.round(milliseconds)} ms`, signature: 'slow' };
+  if (grown > allowed) return { kind: 'heap', details: `the heap grew by ${grown} bytes`, signature: 'heap' };
+  return undefined;
+}
+
+/** Milliseconds. Targets wait for no file or network, so nothing else goes on when this passes. */
+const STALL = 5000;
+
+class Stalled extends Error {
+  override readonly name = 'Stalled';
+}
+
+/** Fails when `running` waits for something that never comes. */
+async function orStall(running: void | Promise<void>): Promise<void> {
+  if (running === undefined) return;
+  let timer: NodeJS.Timeout | undefined;
+  const stalled = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Stalled(`nothing goes on for ${STALL} ms`)), STALL);
+  });
+  try {
+    await Promise.race([running, stalled]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function usedMemory(): number {
+  const { used_heap_size: heap, external_memory: external } = getHeapStatistics();
+  return heap + external;
+}
+
+/** Whether the product refused the input as it should: with an error that prints as lines of plain text. */
+function isRefusal(error: unknown): boolean {
+  if (!(error instanceof IgvmError)) return false;
+  // oxlint-disable-next-line no-control-regex -- control characters are what must not be there
+  if (/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/.test(error.format()))
+    throw new Error('control characters in a message');
+  return true;
+}
+
+function finding(kind: FindingKind, thrown: unknown): Finding {
+  const isError = thrown instanceof Error;
+  const stack = isError ? (thrown.stack ?? thrown.message) : String(thrown);
+  const frames = stack
+    .split('\n')
+    .filter((line) => /^\s+at /.test(line) && /[\\/](?:src|node_modules)[\\/]/.test(line));
+  const places = frames.slice(0, 2).map((line) => line.replace(/^\s+at (?:async )?/, '').replace(/:\d+:\d+\)?$/, ''));
+  const name = isError ? thrown.name : typeof thrown;
+  return { kind, details: stack, signature: [kind, name, ...places.map(shortPlace)].join(' ') };
+}
+
+/** `function file`, without the folders above src/. */
+const shortPlace = (place: string): string => place.replace(/\(?(?:[^()\s]*[\\/])?((?:src|node_modules)[\\/])/, '$1');
+
+export { AllocationRefused, ReadOutside };

@@ -1,0 +1,47 @@
+import type { Target } from '../engine/target';
+import { arm64Image } from './arm64-image';
+import { bzimage } from './bzimage';
+import { cose } from './cose';
+import { der } from './der';
+import { elf } from './elf';
+import { firmwareDll } from './firmware-dll';
+import { firmwareVolumeTarget } from './firmware-volume';
+import { idBlock } from './id-block';
+import { igvmBoot } from './igvm-boot';
+import { igvmDiff } from './igvm-diff';
+import { igvmDump } from './igvm-dump';
+import { igvmInspect } from './igvm-inspect';
+import { igvmLock } from './igvm-lock';
+import { igvmMeasure } from './igvm-measure';
+import { igvmRead } from './igvm-read';
+import { igvmRewrite } from './igvm-rewrite';
+import { initrd } from './initrd';
+import { lock } from './lock';
+import { manifestTarget } from './manifest';
+import { mapFile } from './map-file';
+import { resources } from './resources';
+
+/** Every way into the product for bytes of others. */
+export const TARGETS: readonly Target[] = [
+  igvmRead,
+  igvmRewrite,
+  igvmDump,
+  igvmMeasure,
+  igvmDiff,
+  igvmBoot,
+  igvmInspect,
+  igvmLock,
+  elf,
+  bzimage,
+  arm64Image,
+  firmwareVolumeTarget,
+  firmwareDll,
+  manifestTarget,
+  resources,
+  initrd,
+  lock,
+  cose,
+  der,
+  idBlock,
+  mapFile,
+];

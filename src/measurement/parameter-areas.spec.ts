@@ -1,0 +1,49 @@
+import { type ParameterAreaDirective, type ParameterInsertDirective } from '../igvm/model';
+import { EMPTY_SOURCE } from '../memory/byte-source';
+import { PAGE_SIZE } from '../memory/page';
+import { ParameterAreas } from './parameter-areas';
+
+const MOST = 256 * 2 ** 20;
+
+const area = (index: number, size: number): ParameterAreaDirective => ({
+  type: 'parameterArea',
+  index,
+  size,
+  initialData: EMPTY_SOURCE,
+});
+const insert = (index: number, gpa: number): ParameterInsertDirective => ({
+  type: 'parameterInsert',
+  index,
+  gpa,
+  compatibilityMask: 1,
+});
+
+const impossible = (message: RegExp) =>
+  expect.objectContaining({ code: 'MEASUREMENT_IMPOSSIBLE', message: expect.stringMatching(message) });
+
+describe('the pages that a guest gets without contents', () => {
+  it('are those of an area, where it is inserted', () => {
+    const areas = new ParameterAreas();
+    areas.add(area(3, 2 * PAGE_SIZE));
+    expect([...areas.pagesOf(insert(3, 0x5000))]).toEqual([0x5000, 0x6000]);
+  });
+
+  it('are those of any range', () => {
+    expect([...new ParameterAreas().pagesOfRange(0x5000, PAGE_SIZE + 1)]).toEqual([0x5000, 0x6000]);
+  });
+
+  it('are 256 MiB at most, all together: a small file must not take long to measure', () => {
+    const areas = new ParameterAreas();
+    const count = [...areas.pagesOfRange(0, MOST - PAGE_SIZE)].length;
+    expect(count).toBe(MOST / PAGE_SIZE - 1);
+    expect([...areas.pagesOfRange(MOST, 1)]).toEqual([MOST]);
+    expect(() => [...areas.pagesOfRange(2 * MOST, 1)]).toThrow(impossible(/more than 256 MiB/));
+  });
+
+  it('are not known for an area that does not exist, or exists twice', () => {
+    const areas = new ParameterAreas();
+    expect(() => [...areas.pagesOf(insert(1, 0))]).toThrow(impossible(/never defined/));
+    areas.add(area(1, PAGE_SIZE));
+    expect(() => areas.add(area(1, PAGE_SIZE))).toThrow(impossible(/defined twice/));
+  });
+});
