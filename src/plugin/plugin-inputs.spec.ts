@@ -1,4 +1,7 @@
-import { decodeRequests } from './hash-request';
+import { execSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { decodeRequests, encodeRequests } from './hash-request';
 import { locatePlugin, runtimeInput } from './plugin-inputs';
 import { Workspace } from './workspace.fixture';
 
@@ -56,5 +59,15 @@ describe('the plugin as an input', () => {
     const [input] = runtimeInput(place, [{ file: 'a b' }]) as { runtime: string }[];
     const [, program, script, argument] = /^(\S+) (\S+) (\S+)$/.exec(input!.runtime)!;
     expect([program, script, decodeRequests(argument!)]).toEqual(['node', place.script, [{ file: 'a b' }]]);
+  });
+
+  it('runs it from a folder of any name, too, and nothing besides', () => {
+    const script = `it's "1" $(touch PWNED) ; touch PWNED & %PATH%/print.js`;
+    workspace.write(script, 'console.log(require.main === module, process.argv[2]);');
+    const requests = [{ file: '$(touch PWNED)' }];
+    const [input] = runtimeInput({ inputs: [], requests: [], script }, requests) as { runtime: string }[];
+    const output = execSync(input!.runtime, { cwd: workspace.root, encoding: 'utf8' });
+    expect(output).toBe(`true ${encodeRequests(requests)}\n`);
+    expect(existsSync(join(workspace.root, 'PWNED'))).toBe(false);
   });
 });

@@ -56,5 +56,12 @@ export function locatePlugin(workspaceRoot: string, packageRoot = PACKAGE_ROOT):
 
 /** The `runtime` input that hashes what Nx can't track. File names never come near a shell. */
 export function runtimeInput(place: PluginPlace, requests: readonly HashRequest[]): Inputs {
-  return requests.length === 0 ? [] : [{ runtime: `node ${place.script} ${encodeRequests(requests)}` }];
+  return requests.length === 0 ? [] : [{ runtime: `node ${programWord(place.script)} ${encodeRequests(requests)}` }];
+}
+
+/** What has Node run a script. One with a path that a shell could take for more than a word is named in base64. */
+function programWord(script: string): string {
+  if (/^[\w@./-]+$/.test(script)) return script;
+  const path = `Buffer.from('${Buffer.from(script).toString('base64url')}','base64url')+''`;
+  return `-e "process.argv.splice(1,0,require('path').resolve(${path}));require('module').runMain()"`;
 }
