@@ -29,7 +29,7 @@ const NAME_WIDTH = 20;
 /** A dump for people, line by line. Nothing that comes from the file can do anything to a terminal. */
 export function* dumpText(dump: Dump): Generator<string> {
   const names = platformNames(dump);
-  yield `Total file size: ${textOf('totalFileSize', dump.fixedHeader.totalFileSize ?? 0)} bytes\n\n`;
+  yield `Total file size: ${dump.fixedHeader.totalFileSize} bytes\n\n`;
   yield 'Fixed header:\n';
   yield line('', dump.fixedHeader, names);
   yield '\nPlatforms:\n';
@@ -40,17 +40,12 @@ export function* dumpText(dump: Dump): Generator<string> {
   for (const directive of dump.directives) yield recordText(directive, names);
 }
 
-/** The name of each platform by its bit, for {@link recordText}. */
+/** The name of each platform by its bit, for {@link fieldsText}. */
 export const platformNames = ({ platforms }: Pick<Dump, 'platforms'>): Map<number, string> =>
-  new Map(
-    platforms.map(({ compatibilityMask, platformType }) => [
-      Number(compatibilityMask),
-      textOf('platformType', platformType ?? ''),
-    ]),
-  );
+  new Map(platforms.map(({ compatibilityMask, platformType }) => [compatibilityMask, printable(platformType)]));
 
 /** One header: its name and fields on a line, lists on lines of their own. */
-export function recordText(record: DumpRecord, namesByBit: ReadonlyMap<number, string>): string {
+function recordText(record: DumpRecord, namesByBit: ReadonlyMap<number, string>): string {
   const { type = '', ...fields } = record;
   const lists = Object.entries(fields).filter((entry): entry is [string, DumpRecord[]] => isRecordList(entry[1]));
   const nested = lists.flatMap(([, records]) => records.map((each) => line('    ', each, namesByBit)));

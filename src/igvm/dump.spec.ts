@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { bytesSource, EMPTY_SOURCE } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { describeVpContext } from '../vp-context/decode';
-import { type Dump, dump } from './dump';
+import { type Dump, describePageKind, dump, platformTypeName } from './dump';
 import { dumpJson } from './dump-json';
 import { dumpText } from './dump-text';
 import { anyIgvmFile, fileOf, hashes, patternPage, runOf, written } from './igvm-file.fixture';
@@ -49,6 +49,143 @@ describe('dump', () => {
     },
   );
 
+  it('is text for people: what people read in hexadecimal, masks by platform, lists line by line', () => {
+    const contents: Dump = {
+      fixedHeader: { magic: 0x4d564749, formatVersion: 2, totalFileSize: 5000 },
+      platforms: [
+        { compatibilityMask: 1, platformType: 'VSM_ISOLATION', sharedGpaBoundary: 0n },
+        { compatibilityMask: 0x80000000, platformType: 'TDX', sharedGpaBoundary: 1n << 47n },
+      ],
+      initializations: [{ type: 'guestPolicy', policy: 0x30000n, compatibilityMask: 0x80000000 }],
+      directives: [
+        { type: 'pageData', gpa: 0x1000, pages: 12, flags: ['UNMEASURED', 'SHARED'], compatibilityMask: 0x80000001 },
+        { type: 'pageData', gpa: 0x2000, pages: 1, flags: [], compatibilityMask: 9 },
+        { type: 'errorRange', size: 0x3000, compatibilityMask: 0 },
+        {
+          type: 'vpContext',
+          compatibilityMask: 1,
+          registers: [
+            { name: 'rip', value: 16n },
+            { name: 'gdtr', base: 32 },
+          ],
+        },
+        {
+          type: 'snpIdBlock',
+          authorKeyEnabled: true,
+          ld: Uint8Array.of(1, 255),
+          key: { curve: 2, qx: new Uint8Array(2) },
+        },
+      ],
+    };
+    expect(text(contents)).toBe(
+      [
+        'Total file size: 5000 bytes',
+        '',
+        'Fixed header:',
+        '  magic 0x4d564749  formatVersion 2  totalFileSize 5000',
+        '',
+        'Platforms:',
+        '  compatibilityMask 1  platformType VSM_ISOLATION  sharedGpaBoundary 0x0',
+        '  compatibilityMask 2147483648  platformType TDX  sharedGpaBoundary 0x800000000000',
+        '',
+        'Initialization headers:',
+        '  guestPolicy         policy 0x30000  for TDX',
+        '',
+        'Directives:',
+        '  pageData            gpa 0x1000  pages 12  flags UNMEASURED, SHARED  for VSM_ISOLATION, TDX',
+        '  pageData            gpa 0x2000  pages 1  for VSM_ISOLATION, mask 0x8',
+        '  errorRange          size 0x3000  for mask 0x0',
+        '  vpContext           for VSM_ISOLATION',
+        '      rip  value 0x10',
+        '      gdtr  base 0x20',
+        '  snpIdBlock          authorKeyEnabled true  ld 01ff  key { curve 2, qx 0000 }',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('is JSON for programs, a header a line', () => {
+    const contents: Dump = {
+      fixedHeader: { totalFileSize: 1 },
+      platforms: [],
+      initializations: [{ type: 'a', flag: true }],
+      directives: [
+        { type: 'b', bytes: Uint8Array.of(0, 16, 255) },
+        { type: 'c', bits: 31n, list: ['x'] },
+      ],
+    };
+    expect([...dumpJson(contents)].join('')).toBe(
+      [
+        '{',
+        '"fixedHeader": {"totalFileSize":1},',
+        '"platforms": [',
+        '],',
+        '"initializations": [',
+        '{"type":"a","flag":true}',
+        '],',
+        '"directives": [',
+        '{"type":"b","bytes":"0010ff"},',
+        '{"type":"c","bits":"0x1f","list":["x"]}',
+        ']',
+        '}',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('has the fixed header as the file has it, with its architecture, and its page size from version 2 on', async () => {
+    const first = await dumpOf(fileOf([]));
+    expect(first.fixedHeader).toMatchObject({
+      magic: 0x4d564749,
+      formatVersion: 1,
+      variableHeaderOffset: 24,
+      variableHeaderSize: 24,
+      totalFileSize: 48,
+      architecture: 'x64',
+    });
+    expect(first.fixedHeader).not.toHaveProperty('pageSize');
+    const second = await dumpOf(fileOf([], { version: 2, arch: 'aarch64' }));
+    expect(second.fixedHeader).toMatchObject({ formatVersion: 2, architecture: 'aarch64', pageSize: 4096 });
+  });
+
+  it('says with numbers what has no name', () => {
+    expect(platformTypeName(2)).toBe('SEV_SNP');
+    expect(platformTypeName(99)).toBe('99');
+    expect(describePageKind({ dataType: 1, flags: 2 })).toEqual({ dataType: 'SECRETS', flags: ['UNMEASURED'] });
+    expect(describePageKind({ dataType: 9, flags: 8 })).toEqual({ dataType: '9', flags: [] });
+  });
+
+  it('shows nested structures as records and CoRIMs by their size', async () => {
+    const half = { r: new Uint8Array(72), s: new Uint8Array(72) };
+    const key = { curve: 2, qx: new Uint8Array(72), qy: new Uint8Array(72) };
+    const block: Directive = {
+      type: 'snpIdBlock',
+      compatibilityMask: 1,
+      authorKeyEnabled: false,
+      ld: new Uint8Array(48),
+      familyId: new Uint8Array(16),
+      imageId: new Uint8Array(16),
+      version: 1,
+      guestSvn: 2,
+      idKeyAlgorithm: 1,
+      authorKeyAlgorithm: 0,
+      idKeySignature: half,
+      idPublicKey: key,
+      authorKeySignature: half,
+      authorPublicKey: key,
+    };
+    const initializations: IgvmFile['initializations'] = [
+      { type: 'corimDocument', compatibilityMask: 1, content: bytesSource(patternPage(1).subarray(0, 100)) },
+      { type: 'corimSignature', compatibilityMask: 1, content: bytesSource(patternPage(2).subarray(0, 50)) },
+    ];
+    const contents = await dumpOf(fileOf([block], { initializations }));
+    expect([...contents.directives]).toEqual([block]);
+    expect(contents.initializations).toEqual([
+      { type: 'corimDocument', compatibilityMask: 1, size: 100 },
+      { type: 'corimSignature', compatibilityMask: 1, size: 50 },
+    ]);
+  });
+
   it('shows pages that follow each other as one, wherever their data lies', async () => {
     const contents = await dumpOf(
       fileOf([
@@ -56,12 +193,20 @@ describe('dump', () => {
         runOf(3 * PAGE_SIZE, pages(0), { pageCount: 2 }),
         runOf(5 * PAGE_SIZE, pages(1), { flags: 4 }),
         runOf(9 * PAGE_SIZE, pages(1), { flags: 4 }),
+        runOf(10 * PAGE_SIZE, pages(1), { flags: 4, dataType: 1 }),
+        runOf(11 * PAGE_SIZE, pages(1), { flags: 4, dataType: 1, compatibilityMask: 2 }),
+        { type: 'errorRange', gpa: 0, size: 4096, compatibilityMask: 1 },
+        runOf(12 * PAGE_SIZE, pages(1), { flags: 4, dataType: 1, compatibilityMask: 2 }),
       ]),
     );
     expect([...contents.directives]).toEqual([
       expect.objectContaining({ gpa: 0, end: 5 * PAGE_SIZE, pages: 5, emptyPages: 1, flags: [] }),
       expect.objectContaining({ gpa: 5 * PAGE_SIZE, end: 6 * PAGE_SIZE, pages: 1, flags: ['SHARED'] }),
       expect.objectContaining({ gpa: 9 * PAGE_SIZE, end: 10 * PAGE_SIZE, pages: 1, flags: ['SHARED'] }),
+      expect.objectContaining({ gpa: 10 * PAGE_SIZE, dataType: 'SECRETS', compatibilityMask: 1 }),
+      expect.objectContaining({ gpa: 11 * PAGE_SIZE, dataType: 'SECRETS', compatibilityMask: 2 }),
+      { type: 'errorRange', gpa: 0, size: 4096, compatibilityMask: 1 },
+      expect.objectContaining({ gpa: 12 * PAGE_SIZE }),
     ]);
   });
 

@@ -18,10 +18,13 @@ export type DumpValue = string | number | bigint | boolean | Uint8Array | DumpVa
 /** One header, or many equal ones: its fields by the model's names. */
 export type DumpRecord = { [name: string]: DumpValue };
 
+/** A platform header, with its type by name. */
+export type PlatformRecord = DumpRecord & { compatibilityMask: number; platformType: string };
+
 /** The contents of a file, section by section. Directives are made while they are taken. */
 export interface Dump {
-  fixedHeader: DumpRecord;
-  platforms: DumpRecord[];
+  fixedHeader: DumpRecord & { totalFileSize: number };
+  platforms: PlatformRecord[];
   initializations: DumpRecord[];
   directives: Iterable<DumpRecord>;
 }
@@ -48,17 +51,17 @@ export function dump(file: IgvmFile, source: ByteSource, decodeContext: ContextD
   };
 }
 
-function describeFixedHeader({ version, arch }: IgvmFile, source: ByteSource): DumpRecord {
+function describeFixedHeader({ version, arch }: IgvmFile, source: ByteSource): Dump['fixedHeader'] {
   const bytes = new Uint8Array(fixedHeaderSize(version));
   source.read(0, bytes);
   const view = new DataView(bytes.buffer);
-  const record: DumpRecord = { ...FIXED_HEADER.read(view, 0) };
+  const record: Dump['fixedHeader'] = { ...FIXED_HEADER.read(view, 0) };
   if (version === 2) record.pageSize = FIXED_HEADER_V2_PART.read(view, FIXED_HEADER.size).pageSize;
   record.architecture = arch;
   return record;
 }
 
-export const describePlatform = (platform: PlatformHeader): DumpRecord => ({
+export const describePlatform = (platform: PlatformHeader): PlatformRecord => ({
   ...platform,
   platformType: platformTypeName(platform.platformType),
 });

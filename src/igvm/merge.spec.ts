@@ -50,6 +50,16 @@ describe('mergeGuests', () => {
     expect(indices(merged)).toEqual([0, 1, 2].flatMap((index) => [index, index, index]));
   });
 
+  it('keeps what belongs to no guest, and bits of no platform', () => {
+    const labelled = guest(PLATFORM_TYPE.SEV_SNP, [], {
+      initializations: [{ type: 'versionString', value: '1.0' }],
+      directives: [{ type: 'errorRange', gpa: 0, size: 0x1000, compatibilityMask: 0x8000_0001 }],
+    });
+    const merged = mergeGuests([guest(PLATFORM_TYPE.VSM_ISOLATION), labelled]);
+    expect(merged.initializations[1]).toEqual({ type: 'versionString', value: '1.0' });
+    expect(masks(merged.directives)).toEqual([1, 0x8000_0002]);
+  });
+
   it('changes none of the files it is given, and shares no directive', () => {
     const first = guest(PLATFORM_TYPE.VSM_ISOLATION, [0]);
     const second = guest(PLATFORM_TYPE.SEV_SNP, [0]);
@@ -65,6 +75,24 @@ describe('mergeGuests', () => {
       'versions that differ',
       'a native guest must be the only guest',
       [guest(PLATFORM_TYPE.VSM_ISOLATION), guest(PLATFORM_TYPE.NATIVE, [], { version: 2 })],
+    ],
+    [
+      'architectures that differ',
+      'for aarch64 can'"'"'t join one in version 2 for x64',
+      [
+        guest(PLATFORM_TYPE.VSM_ISOLATION, [], { version: 2 }),
+        guest(PLATFORM_TYPE.CCA, [], { version: 2, arch: 'aarch64' }),
+      ],
+    ],
+    [
+      'initialization headers that belong to nobody known',
+      'header type 0x80000108 is not known',
+      [
+        guest(PLATFORM_TYPE.TDX),
+        guest(PLATFORM_TYPE.SEV_SNP, [], {
+          initializations: [{ type: 'unknown', headerType: 0x8000_0108, data: patternPage(1) }],
+        }),
+      ],
     ],
     ['two guests for one platform', 'appears twice', [guest(PLATFORM_TYPE.TDX), guest(PLATFORM_TYPE.TDX)]],
     [
