@@ -78,7 +78,7 @@ describe('mergeGuests', () => {
     ],
     [
       'architectures that differ',
-      'for aarch64 can'"'"'t join one in version 2 for x64',
+      "for aarch64 can't join one in version 2 for x64",
       [
         guest(PLATFORM_TYPE.VSM_ISOLATION, [], { version: 2 }),
         guest(PLATFORM_TYPE.CCA, [], { version: 2, arch: 'aarch64' }),
