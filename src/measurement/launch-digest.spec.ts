@@ -1,0 +1,14 @@
+import { isForPlatform } from './launch-digest';
+
+describe('a directive', () => {
+  it('is part of a platform when its mask has all bits of it', () => {
+    expect(isForPlatform({ compatibilityMask: 0b101 }, 0b100)).toBe(true);
+    expect(isForPlatform({ compatibilityMask: 0b101 }, 0b010)).toBe(false);
+    expect(isForPlatform({ compatibilityMask: 0b101 }, 0b110)).toBe(false);
+  });
+
+  it('is part of all platforms when it has no mask', () => {
+    expect(isForPlatform({}, 1)).toBe(true);
+    expect(isForPlatform({ compatibilityMask: undefined }, 1)).toBe(true);
+  });
+});

@@ -1,0 +1,151 @@
+import { createHash } from 'node:crypto';
+import { PAGE_SIZE } from '../memory/page';
+import { HashThread } from './hash-thread';
+import { pageChainFor } from './page-chain';
+import { PageHashPool, pageHasherFor, THREAD_THRESHOLD } from './page-hash-pool';
+import { inlineHasher, type PageHasher, ZERO_PAGE_DIGEST } from './page-hasher';
+
+const sha = (algorithm: string, ...parts: Uint8Array[]): Buffer =>
+  parts.reduce((hash, part) => hash.update(part), createHash(algorithm)).digest();
+
+/** Pages of which every third is zero and every third only begins with zeros; in memory of its own, or shared. */
+function pagesOf(count: number, memory: ArrayBufferLike = new ArrayBuffer(count * PAGE_SIZE)): Uint8Array {
+  const pages = new Uint8Array(memory, memory.byteLength - count * PAGE_SIZE);
+  for (let page = 0; page < count; page++) {
+    if (page % 3 === 0) continue;
+    pages.fill(page, page * PAGE_SIZE + (page % 3 === 1 ? 0 : 100), (page + 1) * PAGE_SIZE);
+  }
+  return pages;
+}
+const pageAt = (pages: Uint8Array, page: number): Uint8Array =>
+  pages.subarray(page * PAGE_SIZE, (page + 1) * PAGE_SIZE);
+const digestsOf = (pages: Uint8Array): Buffer =>
+  Buffer.concat(Array.from({ length: pages.length / PAGE_SIZE }, (_, page) => sha('sha384', pageAt(pages, page))));
+const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
+
+describe('hashing pages on the calling thread', () => {
+  it('gives the SHA-384 of each, of zeros too', async () => {
+    const pages = pagesOf(10);
+    expect(same(await inlineHasher.hash(pages), digestsOf(pages))).toBe(true);
+    expect(same(ZERO_PAGE_DIGEST, sha('sha384', new Uint8Array(PAGE_SIZE)))).toBe(true);
+  });
+});
+
+describe('a thread that hashes', () => {
+  let thread: HashThread;
+  beforeEach(() => void (thread = new HashThread()));
+  afterEach(() => thread.close());
+
+  it.each<[string, ArrayBufferLike]>([
+    ['memory of its own', new ArrayBuffer(12 * PAGE_SIZE)],
+    ['shared memory', new SharedArrayBuffer(12 * PAGE_SIZE)],
+  ])('gives the digests of pages in %s, which stays as it is', async (_, memory) => {
+    const pages = pagesOf(10, memory);
+    const expected = digestsOf(pages);
+    expect(same(await thread.run({ kind: 'digests', pages }), expected)).toBe(true);
+    expect(same(digestsOf(pages), expected)).toBe(true);
+  });
+
+  it('does its jobs in order and says how many it has not done', async () => {
+    expect(thread.waiting).toBe(0);
+    const order: number[] = [];
+    const jobs = [30, 1, 20].map(async (count, index) => {
+      const digests = await thread.run({ kind: 'digests', pages: pagesOf(count) });
+      order.push(index);
+      expect(digests).toHaveLength(48 * count);
+    });
+    expect(thread.waiting).toBeGreaterThan(0);
+    await Promise.all(jobs);
+    expect(order).toEqual([0, 1, 2]);
+    expect(thread.waiting).toBe(0);
+  });
+
+  it('fails what it has to do, and all that comes later, when it breaks', async () => {
+    const broken = thread.run({ kind: 'nothing' } as never);
+    const behind = thread.run({ kind: 'digests', pages: pagesOf(1) });
+    const failures = await Promise.allSettled([broken, behind]);
+    expect(failures.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    await expect(thread.run({ kind: 'digests', pages: pagesOf(1) })).rejects.toThrow(/not a function/);
+  });
+
+  it('fails what it has not done when it is closed', async () => {
+    const job = thread.run({ kind: 'digests', pages: pagesOf(100) });
+    const outcome = expect(job).rejects.toThrow('the hash thread is closed');
+    await thread.close();
+    await outcome;
+  });
+});
+
+describe('a pool of threads', () => {
+  let pool: PageHashPool;
+  beforeEach(() => void (pool = new PageHashPool(2)));
+  afterEach(() => pool.close());
+
+  it('gives large batches to its threads and hashes small ones at once', async () => {
+    const small = pagesOf(7);
+    expect(pool.hash(small)).toBeInstanceOf(Uint8Array);
+    const large = pagesOf(8);
+    const digests = pool.hash(large);
+    expect(digests).toBeInstanceOf(Promise);
+    expect(same(await digests, digestsOf(large))).toBe(true);
+  });
+
+  it('keeps two batches at hand for each thread and hashes what is beyond itself', async () => {
+    const pages = pagesOf(2000, new SharedArrayBuffer(2000 * PAGE_SIZE));
+    const started = Array.from({ length: 5 }, () => pool.hash(pages));
+    expect(started.map((digests) => digests instanceof Promise)).toEqual([true, true, true, true, false]);
+    const expected = digestsOf(pages);
+    for (const digests of await Promise.all(started)) expect(same(digests, expected)).toBe(true);
+  });
+
+  it('is not worth it for less than 32 MiB', async () => {
+    expect(THREAD_THRESHOLD).toBe(8192);
+    expect(pageHasherFor(THREAD_THRESHOLD - 1)).toBe(inlineHasher);
+    const hasher: PageHasher = pageHasherFor(THREAD_THRESHOLD);
+    await hasher.close();
+  });
+});
+
+describe.each([
+  ['a short chain', 0],
+  ['a long chain, which a thread makes', THREAD_THRESHOLD],
+])('%s', (_, size) => {
+  const head = (first: number): Uint8Array => {
+    const bytes = new Uint8Array(32).fill(7);
+    new DataView(bytes.buffer).setBigUint64(24, BigInt(first), true);
+    return bytes;
+  };
+
+  it('covers with each link the one before, the head with the page number, and the page', async () => {
+    const pages = pagesOf(5);
+    let link: Buffer = Buffer.alloc(32);
+    for (let page = 0; page < 5; page++) link = sha('sha256', link, head(100 + page), pageAt(pages, page));
+    for (let page = 0; page < 3; page++) link = sha('sha256', link, head(2 ** 40 + page), new Uint8Array(PAGE_SIZE));
+    link = sha('sha256', link, head(9), pageAt(pages, 4));
+    const chain = pageChainFor(size);
+    try {
+      void chain.extend(head(100), 5, pages);
+      void chain.extend(head(2 ** 40), 3, undefined);
+      await chain.extend(head(9), 1, pageAt(pages, 4));
+      expect(same(await chain.end(), link)).toBe(true);
+    } finally {
+      await chain.close();
+    }
+  });
+
+  it('ends as it began when nothing is in it', async () => {
+    const chain = pageChainFor(size);
+    expect(await chain.end()).toEqual(new Uint8Array(32));
+    await chain.close();
+  });
+});
+
+describe('a long chain', () => {
+  it('fails at its end when its thread breaks, and nowhere before', async () => {
+    const chain = pageChainFor(THREAD_THRESHOLD);
+    // A head that is too long does not fit in a link.
+    await chain.extend(new Uint8Array(2 * PAGE_SIZE), 1, undefined);
+    await expect(chain.end()).rejects.toThrow();
+    await chain.close();
+  });
+});
