@@ -7,7 +7,7 @@ import { memorySink } from '../igvm/sink';
 import { writeIgvm } from '../igvm/write-igvm';
 import { bytesSource, EMPTY_SOURCE } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
-import { measure } from './measure';
+import { measure, type Measurement } from './measure';
 
 const MASK = { snp: 1, tdx: 2, vbs: 4 } as const;
 
@@ -47,6 +47,25 @@ const vmsa = (gpa: number, cr0 = 0x31): Directive => {
   new DataView(data.buffer).setBigUint64(0x158, BigInt(cr0), true);
   return { type: 'vpContext', format: 'snp', gpa, compatibilityMask: MASK.snp, vpIndex: 0, data };
 };
+
+const half = { r: new Uint8Array(72), s: new Uint8Array(72) };
+const key = { curve: 2, qx: new Uint8Array(72), qy: new Uint8Array(72) };
+const idBlock = (ld: Uint8Array): Directive => ({
+  type: 'snpIdBlock',
+  compatibilityMask: MASK.snp,
+  authorKeyEnabled: false,
+  ld,
+  familyId: new Uint8Array(16),
+  imageId: new Uint8Array(16),
+  version: 1,
+  guestSvn: 0,
+  idKeyAlgorithm: 1,
+  authorKeyAlgorithm: 0,
+  idKeySignature: half,
+  idPublicKey: key,
+  authorKeySignature: half,
+  authorPublicKey: key,
+});
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
@@ -184,7 +203,63 @@ describe('measure', () => {
       expect(await warnings([vmsa(0xfffffffff000)])).toEqual([]);
       expect(await warnings([vmsa(0x1000)])).toEqual([expect.stringContaining('0x1000')]);
       expect(await warnings([vmsa(0xfffffffff000, 0x80000011)])).toEqual([expect.stringContaining('0x80000011')]);
+      expect(await warnings([vmsa(0xfffffffff000), vmsa(0xfffffffff000, 0x30)])).toEqual([
+        expect.stringContaining('one processor only'),
+      ]);
     });
+  });
+
+  it('warns of an ID block that expects another digest, whatever the VMM', async () => {
+    for (const vmm of ['hyperv', 'kvm'] as const) {
+      const options = { platforms: ['snp' as const], vmm };
+      const [plain] = await measure(fileOf([vmsa(0x1000)]), options);
+      const withBlock = async (ld: Uint8Array) => (await measure(fileOf([idBlock(ld), vmsa(0x1000)]), options))[0]!;
+      const right = await withBlock(plain!.digest);
+      expect(right).toEqual(plain);
+      expect((await withBlock(new Uint8Array(48))).warnings).toEqual([
+        ...plain!.warnings,
+        expect.stringContaining('expects another launch digest'),
+      ]);
+    }
+  });
+
+  it('warns of nothing under Hyper-V, which launches the file as it stands', async () => {
+    const [{ warnings }] = (await measure(fileOf([vmsa(0x1000, 1), vmsa(0x2000)]), { platforms: ['snp'] })) as [
+      Measurement,
+    ];
+    expect(warnings).toEqual([]);
+  });
+
+  it('measures the platforms in the order of their headers, or as asked for', async () => {
+    const file = fileOf([run(1)]);
+    const reversed = { ...file, platforms: file.platforms.toReversed() };
+    const names = (measurements: readonly Measurement[]) =>
+      measurements.map((each) => [each.platform, each.compatibilityMask]);
+    expect(names(await measure(file))).toEqual([
+      ['snp', 1],
+      ['tdx', 2],
+      ['vbs', 4],
+    ]);
+    expect(names(await measure(reversed))).toEqual([
+      ['vbs', 4],
+      ['tdx', 2],
+      ['snp', 1],
+    ]);
+    expect(names(await measure(file, { platforms: ['tdx', 'snp'] }))).toEqual([
+      ['tdx', 2],
+      ['snp', 1],
+    ]);
+  });
+
+  it('fails with what its sources and threads throw, and ends', async () => {
+    const broken = new Error('the disk is gone');
+    const content = {
+      size: 40 * 2 ** 20,
+      read() {
+        throw broken;
+      },
+    };
+    await expect(measure(fileOf([run(1, { pageCount: 10240, content })]))).rejects.toBe(broken);
   });
 
   it('refuses a platform that the file does not have', async () => {
@@ -193,12 +268,28 @@ describe('measure', () => {
       code: 'MEASUREMENT_UNAVAILABLE',
       message: expect.stringContaining('tdx'),
     });
+    const native = { ...fileOf([]), platforms: [platform(1, PLATFORM_TYPE.NATIVE), platform(2, PLATFORM_TYPE.TDX)] };
+    await expect(measure(native, { platforms: ['snp'] })).rejects.toThrow(
+      'the file has no snp platform (it has: one without a launch measurement, tdx)',
+    );
+    const none = { ...fileOf([]), platforms: [] };
+    await expect(measure(none, { platforms: ['snp'] })).rejects.toThrow('(it has: none)');
+  });
+
+  it('refuses a file that has nothing to measure', async () => {
     const native = { ...fileOf([]), platforms: [platform(1, PLATFORM_TYPE.NATIVE)] };
-    await expect(measure(native)).rejects.toMatchObject({ code: 'MEASUREMENT_UNAVAILABLE' });
+    await expect(measure(native)).rejects.toMatchObject({
+      code: 'MEASUREMENT_UNAVAILABLE',
+      message: 'no platform of the file has a launch measurement',
+    });
   });
 
   it.each<[string, Partial<IgvmFile>]>([
     ['SEV-SNP without a guest policy', { initializations: [] }],
+    [
+      'SEV-SNP with the guest policy of another platform',
+      { initializations: [{ type: 'guestPolicy', policy: 0x30000n, compatibilityMask: MASK.tdx }] },
+    ],
     ['a page type that VBS does not have', { directives: [run(0, { dataType: PAGE_DATA_TYPE.SECRETS })] }],
     [
       'an insert of an unknown parameter area',
