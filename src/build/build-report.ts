@@ -1,5 +1,6 @@
 import type { WriteReport } from '../igvm/write-igvm';
 import type { MeasuredPlatform } from '../measurement/measured-platform';
+import { printable } from '../errors/printable';
 
 /** What a file of a build is. */
 export type OutputKind = 'image' | 'map' | 'identity' | 'corim' | 'idBlock';
@@ -48,13 +49,14 @@ function pageLines({ pages, emptyPages, uniquePages, dedupedBytes }: WriteReport
  */
 export function reportText(report: BuildReport, display: (path: string) => string = String): string {
   const { image, files, measurements, notes } = report;
+  const shown = (path: string): string => printable(display(path));
   const lines = [
-    `${display(files[0]?.path ?? '')}: ${count(files[0]?.size ?? 0)} bytes`,
+    `${shown(files[0]?.path ?? '')}: ${count(files[0]?.size ?? 0)} bytes`,
     ...(image === undefined ? [] : pageLines(image)),
     ...measurements.map(({ platform, digest }) => `  ${platform} launch digest: ${hex(digest)}`),
     ...notes.map((note) => `  note: ${note}`),
     '  files:',
-    ...files.map(({ path, size }) => `    ${display(path)} (${count(size)} bytes)`),
+    ...files.map(({ path, size }) => `    ${shown(path)} (${count(size)} bytes)`),
   ];
   return `${lines.join('\n')}\n`;
 }

@@ -2,6 +2,7 @@ import { platformTypeName } from '../igvm/dump';
 import type { IgvmFile, PlatformHeader } from '../igvm/model';
 import type { ByteSource } from '../memory/byte-source';
 import { type MeasuredPlatform, measuredPlatformOf, platformHeader } from '../measurement/measured-platform';
+import { printable } from '../errors/printable';
 
 /** Bytes: more than a CoRIM document or signature of any known tool has. */
 export const CORIM_SIZE_LIMIT = 16 * 2 ** 20;
@@ -59,7 +60,7 @@ export function corimText(
   corims: readonly Corim[],
   outputOf?: (corim: Corim) => string,
 ): string {
-  const lines = [`IGVM File: ${path}`, `Total file size: ${size} bytes`, ''];
+  const lines = [`IGVM File: ${printable(path)}`, `Total file size: ${size} bytes`, ''];
   if (file.platforms.length > 0) {
     lines.push('Supported Platforms:');
     for (const { platformType, compatibilityMask } of file.platforms) {
@@ -71,7 +72,7 @@ export function corimText(
     lines.push(`CoRIM ${corim.kind === 'document' ? 'Document' : 'Signature'} (${corim.platform}):`);
     lines.push(`  Compatibility Mask: ${hex(corim.compatibilityMask)} (${corim.platformTypes})`);
     lines.push(`  Size: ${corim.content.size} bytes`);
-    if (outputOf !== undefined) lines.push(`  Output: ${outputOf(corim)}`);
+    if (outputOf !== undefined) lines.push(`  Output: ${printable(outputOf(corim))}`);
     lines.push('');
   }
   const documents = corims.filter(({ kind }) => kind === 'document').length;

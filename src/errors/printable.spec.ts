@@ -1,10 +1,20 @@
 import { IgvmError } from './igvm-error';
-import { printable } from './printable';
+import { printable, printableJson } from './printable';
 
 describe('printable', () => {
   it('shows control characters by their code and leaves other text', () => {
     expect(printable('äöü 漢字 🙂')).toBe('äöü 漢字 🙂');
     expect(printable('\u0000\u007f\u009b\u2028\ud800')).toBe('\\u{0}\\u{7f}\\u{9b}\\u{2028}\\u{d800}');
+  });
+});
+
+describe('printableJson', () => {
+  it('means what it is given, in characters that do nothing', () => {
+    const value = { 'a\u009b': ['line\n\u2028', '\u{e0041}\u202e', 'äöü 漢字 🙂', '\ud800'] };
+    const text = printableJson(value);
+    expect(JSON.parse(text)).toEqual(value);
+    expect(text).toContain('äöü 漢字 🙂');
+    expect(text.replaceAll('\n', '')).not.toMatch(/[\p{C}\u2028]/u);
   });
 });
 

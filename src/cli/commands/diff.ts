@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { CliEnvironment } from '../cli';
 import { ExitCode } from '../exit-code';
+import { printableJson } from '../../errors/printable';
 
 /** `nx-igvm diff A B`; exit code 1 when they differ. */
 export function registerDiff(program: Command, environment: CliEnvironment): void {
@@ -16,7 +17,7 @@ export function registerDiff(program: Command, environment: CliEnvironment): voi
       const { diffFiles } = require('../../diff/diff-files') as typeof import('../../diff/diff-files');
       const { diffText } = require('../../diff/diff-text') as typeof import('../../diff/diff-text');
       const difference = await diffFiles(resolve(environment.cwd, a), resolve(environment.cwd, b));
-      environment.stdout(json === true ? `${JSON.stringify(difference, undefined, 2)}\n` : diffText(difference));
+      environment.stdout(json === true ? `${printableJson(difference)}\n` : diffText(difference));
       if (!difference.isSame) throw new ExitCode(1);
     });
 }

@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import type { MeasuredPlatform } from '../../measurement/measured-platform';
 import type { CliEnvironment } from '../cli';
 import { parsePlatform } from './platform-option';
+import { printableJson } from '../../errors/printable';
 
 interface DumpCorimOptions {
   headerType?: 'document' | 'signature';
@@ -47,5 +48,5 @@ async function dumpCorim(
   });
   const filter = { kind: headerType, platform };
   const { text, corims } = await extractCorims(named(file), filter, output === undefined ? undefined : named(output));
-  environment.stdout(json === true ? `${JSON.stringify({ corims }, undefined, 2)}\n` : text);
+  environment.stdout(json === true ? `${printableJson({ corims })}\n` : text);
 }

@@ -1,6 +1,7 @@
 import { basename, extname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { IgvmError } from '../../errors/igvm-error';
+import { printable } from '../../errors/printable';
 import type { GuestTables } from '../../boot/pvh-export';
 import type { CliEnvironment } from '../cli';
 import { numberOption } from '../number-option';
@@ -48,7 +49,7 @@ export function registerExport(program: Command, environment: CliEnvironment): v
       });
       const whose = tables === 'vmm' ? "the VMM's" : "the image's";
       environment.stdout(
-        `${output}: ${fileSize} bytes, PVH entry at 0x${entry.toString(16)}, with ${whose} tables; needs ${formatMemorySize(memoryNeeded)} of memory\n`,
+        `${printable(output)}: ${fileSize} bytes, PVH entry at 0x${entry.toString(16)}, with ${whose} tables; needs ${formatMemorySize(memoryNeeded)} of memory\n`,
       );
     });
 }

@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { formatPlaced } from '../../errors/igvm-error';
+import { printable } from '../../errors/printable';
 import type { Compression, InitrdOptions } from '../../initrd/initrd-options';
 import type { CliEnvironment } from '../cli';
 
@@ -39,7 +40,7 @@ export function registerInitrd(program: Command, environment: CliEnvironment): v
       const output = resolve(environment.cwd, name);
       const { size, archiveSize, entryCount } = await packInitrd({ ...initrd, compression, output });
       const unpacked = compression === 'none' ? '' : `, ${archiveSize} before ${compression}`;
-      environment.stdout(`${name}: ${size} bytes${unpacked}, ${entryCount} entries\n`);
+      environment.stdout(`${printable(name)}: ${size} bytes${unpacked}, ${entryCount} entries\n`);
     });
 }
 

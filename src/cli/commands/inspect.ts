@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { InspectFormat } from '../../inspect/inspect-file';
 import type { CliEnvironment } from '../cli';
+import { printable } from '../../errors/printable';
 
 interface InspectOptions {
   format: InspectFormat;
@@ -32,6 +33,6 @@ export function registerInspect(program: Command, environment: CliEnvironment): 
         output: target === undefined ? undefined : resolve(environment.cwd, target),
         write: environment.stdout,
       });
-      if (target !== undefined) environment.stdout(`${target}\n`);
+      if (target !== undefined) environment.stdout(`${printable(target)}\n`);
     });
 }

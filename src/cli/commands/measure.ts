@@ -4,6 +4,7 @@ import type { Vmm } from '../../measurement/launch-digest';
 import type { MeasuredPlatform } from '../../measurement/measured-platform';
 import type { CliEnvironment } from '../cli';
 import { parsePlatform } from './platform-option';
+import { printable } from '../../errors/printable';
 
 interface MeasureFlags {
   platform?: MeasuredPlatform;
@@ -42,6 +43,6 @@ export function registerMeasure(program: Command, environment: CliEnvironment): 
       if (lock === undefined) return;
       const { updateLock } = require('../../lock/update-lock') as typeof import('../../lock/update-lock');
       const { isChanged } = await updateLock(resolve(environment.cwd, file), resolve(environment.cwd, lock), file);
-      environment.stderr(isChanged ? `${lock}: written\n` : `${lock}: up to date\n`);
+      environment.stderr(`${printable(lock)}: ${isChanged ? 'written' : 'up to date'}\n`);
     });
 }

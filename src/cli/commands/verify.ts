@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { IgvmError } from '../../errors/igvm-error';
+import { printable } from '../../errors/printable';
 import type { CliEnvironment } from '../cli';
 
 /** `nx-igvm verify FILE --lock LOCK` */
@@ -20,7 +21,7 @@ export function registerVerify(program: Command, environment: CliEnvironment): v
         display: (path) => given.get(path) ?? path,
       });
       const text = verifyText(report);
-      environment.stdout(report.differences.length === 0 ? `${file}: ${text}\n` : `${text}\n`);
+      environment.stdout(report.differences.length === 0 ? `${printable(file)}: ${text}\n` : `${text}\n`);
       if (report.differences.length > 0) {
         throw new IgvmError('LOCK_MISMATCH', `the image measures differently than ${lock} says`, { file });
       }

@@ -1,6 +1,7 @@
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { type ExecutorContext, logger } from '@nx/devkit';
 import { formatPlaced, IgvmError } from '../../errors/igvm-error';
+import { printable } from '../../errors/printable';
 import { shownPath } from '../../files/shown-path';
 import type { InitrdExecutorSchema } from './schema';
 
@@ -19,7 +20,7 @@ export default async function initrdExecutor(
     const report = await packInitrd({ ...initrd, output });
     const display = relative(root, output).split(sep).join('/');
     const packed = initrd.compression === 'none' ? '' : `, ${report.archiveSize} before ${initrd.compression}`;
-    logger.info(`${display}: ${report.size} bytes${packed}, ${report.entryCount} entries`);
+    logger.info(`${printable(display)}: ${report.size} bytes${packed}, ${report.entryCount} entries`);
     return { success: true };
   } catch (error) {
     if (!(error instanceof IgvmError)) throw error;

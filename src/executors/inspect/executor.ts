@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { type ExecutorContext, logger } from '@nx/devkit';
 import { IgvmError } from '../../errors/igvm-error';
+import { printable } from '../../errors/printable';
 import { shownPath } from '../../files/shown-path';
 import { checkTrackedOptions, targetOf } from '../tracked-options';
 import type { InspectExecutorSchema } from './schema';
@@ -24,7 +25,8 @@ export default async function inspectExecutor(
       output: output === undefined ? undefined : resolve(root, output),
       write: (text) => void process.stdout.write(text),
     });
-    if (output !== undefined) logger.info(`${output}: ${format === 'html' ? 'open it in a browser' : format}`);
+    if (output !== undefined)
+      logger.info(`${printable(output)}: ${format === 'html' ? 'open it in a browser' : format}`);
     return { success: true };
   } catch (error) {
     if (!(error instanceof IgvmError)) throw error;

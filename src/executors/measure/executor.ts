@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { type ExecutorContext, logger } from '@nx/devkit';
 import { IgvmError } from '../../errors/igvm-error';
+import { printable } from '../../errors/printable';
 import { shownPath } from '../../files/shown-path';
 import type { MeasureExecutorSchema } from './schema';
 
@@ -34,7 +35,8 @@ async function printDigests(
   const measurements = await measureFile(resolve(root, image), { platforms, vmm });
   for (const warning of measurements.flatMap(({ warnings }) => warnings)) logger.warn(warning);
   if (json) process.stdout.write(measurementJson(measurements, vmm));
-  else if (measurements.length === 0) logger.info(`${image} has no launch digest: no guest of it is isolated`);
+  else if (measurements.length === 0)
+    logger.info(`${printable(image)} has no launch digest: no guest of it is isolated`);
   else logger.info(measurementText(measurements).trimEnd());
 }
 
@@ -42,5 +44,5 @@ async function writeLock({ image, lock }: MeasureExecutorSchema, root: string): 
   const { updateLock } = require('../../lock/update-lock') as typeof import('../../lock/update-lock');
   if (lock === undefined) throw new IgvmError('LOCK_MISSING', 'the option "lock" does not say which file to write');
   const { isChanged } = await updateLock(resolve(root, image), resolve(root, lock), image);
-  logger.info(isChanged ? `${lock}: written` : `${lock}: up to date`);
+  logger.info(`${printable(lock)}: ${isChanged ? 'written' : 'up to date'}`);
 }

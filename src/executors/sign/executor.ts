@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { type ExecutorContext, logger } from '@nx/devkit';
 import { IgvmError } from '../../errors/igvm-error';
+import { printable } from '../../errors/printable';
 import { shownPath } from '../../files/shown-path';
 import type { SignExecutorSchema } from './schema';
 import { corimSource, idBlockSource } from './sources';
@@ -28,7 +29,7 @@ export default async function signExecutor(
     if (idBlock !== undefined && idBlock.kind !== 'outOfBand') {
       logger.warn('the ID block is signed with a temporary key: for development only');
     }
-    logger.info(`${outputPath}: signed`);
+    logger.info(`${printable(outputPath)}: signed`);
     return { success: true };
   } catch (error) {
     if (!(error instanceof IgvmError)) throw error;

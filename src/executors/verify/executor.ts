@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { type ExecutorContext, logger } from '@nx/devkit';
 import { IgvmError } from '../../errors/igvm-error';
+import { printable } from '../../errors/printable';
 import { shownPath } from '../../files/shown-path';
 import { checkTrackedOptions, targetOf } from '../tracked-options';
 import type { VerifyExecutorSchema } from './schema';
@@ -19,7 +20,7 @@ export default async function verifyExecutor(
     const report = await verifyImage({ image: resolve(root, image), lock: resolve(root, lock), display });
     const text = verifyText(report);
     if (report.differences.length === 0) {
-      logger.info(`${image}: ${text}`);
+      logger.info(`${printable(image)}: ${text}`);
       return { success: true };
     }
     logger.error(text);

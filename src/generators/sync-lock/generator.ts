@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { createProjectGraphAsync, type ProjectConfiguration, type Tree } from '@nx/devkit';
 import { IgvmError } from '../../errors/igvm-error';
+import { printable } from '../../errors/printable';
 import { reportingUserErrors } from '../workspace/user-errors';
 import { isCurrent } from './is-current';
 import { lockedImages } from './locked-images';
@@ -44,6 +45,8 @@ export function syncLocks(tree: Tree, projects: Readonly<Record<string, ProjectC
     }
     for (const [lock, text] of changes) tree.write(lock, text);
     if (changes.size === 0) return {};
-    return { outOfSyncMessage: `Images measure differently than their locks say: ${[...changes.keys()].join(', ')}` };
+    return {
+      outOfSyncMessage: `Images measure differently than their locks say: ${[...changes.keys()].map(printable).join(', ')}`,
+    };
   });
 }
