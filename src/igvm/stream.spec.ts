@@ -94,6 +94,51 @@ describe('streamDirectives', () => {
     expect(events).toHaveLength(8);
   });
 
+  it('reads at most three chunks ahead of an observer that is slow', async () => {
+    let read = 0;
+    const content = { size: 10 * CHUNK_PAGES * PAGE_SIZE, read: () => void read++ };
+    let ahead = 0;
+    let seen = 0;
+    const slow: DirectiveObserver = {
+      pagesOverlap: true,
+      async pages() {
+        await setTimeout(2);
+        ahead = Math.max(ahead, read - seen);
+        seen++;
+      },
+    };
+    await streamDirectives({ directives: [runOf(0, content)] }, [slow]);
+    expect([read, seen, ahead]).toEqual([10, 10, 3]);
+  });
+
+  it('waits when more than 64 calls of an observer are pending', async () => {
+    let begun = 0;
+    let waits: () => void = () => undefined;
+    const first = new Promise<void>((resolve) => (waits = resolve));
+    const slow: DirectiveObserver = { directive: () => first };
+    const quick: DirectiveObserver = { directive: () => void begun++ };
+    const streamed = streamDirectives({ directives: Array.from({ length: 200 }, () => required) }, [slow, quick]);
+    await setTimeout(5);
+    expect(begun).toBe(65);
+    waits();
+    await streamed;
+    expect(begun).toBe(200);
+  });
+
+  it('shows bytes that threads may share, where there is such memory', async () => {
+    const memory: unknown[] = [];
+    const observer: DirectiveObserver = { pages: (_, __, ___, bytes) => void memory.push(bytes?.buffer.constructor) };
+    await streamDirectives({ directives: [numbered(0, 1)] }, [observer]);
+    const shared = globalThis.SharedArrayBuffer;
+    try {
+      Object.assign(globalThis, { SharedArrayBuffer: undefined });
+      await streamDirectives({ directives: [numbered(0, 1)] }, [observer]);
+    } finally {
+      Object.assign(globalThis, { SharedArrayBuffer: shared });
+    }
+    expect(memory).toEqual([SharedArrayBuffer, ArrayBuffer]);
+  });
+
   it('makes a content ready when everything before it has been seen', async () => {
     const events: string[] = [];
     const late = { ...bytesSource(patternPage(1)), ready: async () => void events.push('ready') };
