@@ -1,0 +1,92 @@
+// The figures as Markdown: a row for each image and size, and how the largest size compares with 256 MiB.
+const MIB = 1024 * 1024;
+
+/** Below this the differences are those of starting processes. */
+const LEAST_COMPARABLE_MIB = 8;
+
+/** The size that others are compared with. */
+const USUAL_MIB = 256;
+
+const seconds = (value) => value.toFixed(2);
+const inMib = (bytes) => (bytes / MIB).toFixed(0);
+
+/**
+ * What was measured of one image with one size of initrd, from the medians of its runs.
+ * @param {{ image: string, size: number, outputSize: number, start: object, our: object, cp: object, hashing: number, their?: object }} measured
+ * sizes: `size` in MiB, `outputSize` in bytes; `start` is our run with an initrd of a page, `hashing` in seconds
+ */
+export function figures({ size, start, our, cp, hashing, ...rest }) {
+  const perMib = (value) => (value * 1000) / size;
+  return {
+    ...rest,
+    size,
+    our,
+    cp,
+    hashing,
+    net: Math.max(0, our.wall - start.wall),
+    isComparable: size >= LEAST_COMPARABLE_MIB,
+    cpuPerMib: perMib(our.cpu - start.cpu),
+    userPerMib: perMib(our.user - start.user),
+    cpCpuPerMib: perMib(cp.cpu),
+    timesLimit: (our.wall - start.wall) / Math.max(cp.wall, hashing),
+    timesCp: our.wall / cp.wall,
+  };
+}
+
+/** @param {Record<string, unknown>[]} rows all with the same keys, which become the head */
+function table(rows) {
+  const columns = Object.keys(rows[0]);
+  const line = (cells) => `| ${cells.join(' | ')} |`;
+  return [line(columns), line(columns.map(() => '---')), ...rows.map((row) => line(Object.values(row)))].join('\n');
+}
+
+/** A row for each of {@link figures}. */
+export function sizesTable(measured) {
+  return table(
+    measured.map((each) => {
+      const comparable = (value) => (each.isComparable ? value.toFixed(2) : '-');
+      return {
+        image: each.image,
+        'initrd MiB': each.size,
+        'output MiB': inMib(each.outputSize),
+        'wall s': seconds(each.our.wall),
+        'less start-up s': seconds(each.net),
+        'cpu s': seconds(each.our.cpu),
+        'cpu ms/MiB': comparable(each.cpuPerMib),
+        'user ms/MiB': comparable(each.userPerMib),
+        'peak MiB': inMib(each.our.peak),
+        'cp s': seconds(each.cp.wall),
+        'cp cpu ms/MiB': comparable(each.cpCpuPerMib),
+        'hash s': seconds(each.hashing),
+        'x limit': comparable(each.timesLimit),
+        'x cp': comparable(each.timesCp),
+        'igvmfilegen s': each.their ? seconds(each.their.wall) : '-',
+        'igvmfilegen MiB': each.their ? inMib(each.their.peak) : '-',
+        'times faster': each.their ? (each.their.wall / each.our.wall).toFixed(2) : '-',
+      };
+    }),
+  );
+}
+
+/** How many times as much a MiB costs in the largest image as in one of 256 MiB; undefined without either. */
+export function growthTable(measured) {
+  const largest = Math.max(...measured.map(({ size }) => size));
+  const pairs = measured.flatMap((large) => {
+    const usual = measured.find(({ image, size }) => image === large.image && size === USUAL_MIB);
+    return large.size === largest && largest > USUAL_MIB && usual !== undefined ? [{ usual, large }] : [];
+  });
+  if (pairs.length === 0) return undefined;
+  return table(
+    pairs.map(({ usual, large }) => {
+      const growth = (name) =>
+        `${usual[name].toFixed(2)}, ${large[name].toFixed(2)}: x ${(large[name] / usual[name]).toFixed(2)}`;
+      return {
+        [`${USUAL_MIB} MiB, ${largest} MiB`]: usual.image,
+        'cpu ms/MiB': growth('cpuPerMib'),
+        'user ms/MiB': growth('userPerMib'),
+        "cp's cpu ms/MiB": growth('cpCpuPerMib'),
+        'x cp': growth('timesCp'),
+      };
+    }),
+  );
+}
