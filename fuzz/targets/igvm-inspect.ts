@@ -1,5 +1,5 @@
 import { sha256OfSource } from '../../src/files/sha256';
-import { imageDigests } from '../../src/inspect/image-digests';
+import { imageDigests } from '../../src/measurement/image-digests';
 import { inspectPage } from '../../src/inspect/page';
 import { imageOf, igvmTarget } from './igvm-target';
 

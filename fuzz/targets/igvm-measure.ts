@@ -1,5 +1,5 @@
 import { IgvmError } from '../../src/errors/igvm-error';
-import { vmmsOf } from '../../src/inspect/image-digests';
+import { vmmsOf } from '../../src/measurement/image-digests';
 import { measurablePlatforms, measure } from '../../src/measurement/measure';
 import { measurementJson, measurementText } from '../../src/measurement/measurement-report';
 import { imageOf, igvmTarget } from './igvm-target';

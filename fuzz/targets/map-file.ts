@@ -1,6 +1,6 @@
-import { parseMap, tagsIn } from '../../src/diff/map-tags';
+import { parseMap, tagsIn } from '../../src/regions/map-tags';
 import { fileOf, patternPage, runOf } from '../../src/igvm/igvm-file.fixture';
-import { guestRegions } from '../../src/inspect/guest-regions';
+import { guestRegions } from '../../src/regions/guest-regions';
 import { TDX_MAP } from '../../src/lock/lock.fixture';
 import type { Target } from '../engine/target';
 

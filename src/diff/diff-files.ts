@@ -1,6 +1,6 @@
 import { withImage } from '../files/igvm-image';
 import { type ImageDifference, diffImages } from './diff-images';
-import { mapBeside } from './map-beside';
+import { mapBeside } from '../regions/map-beside';
 
 /**
  * Compares two images on disk. The map files beside them (`IMAGE.map`), where they are, name the regions of pages.

@@ -7,8 +7,8 @@ import { measure } from '../measurement/measure';
 import { measuredPlatformOf } from '../measurement/measured-platform';
 import { compareFiles, compareHeaders, compareRegisters, type FactDifference } from './compare-guests';
 import { comparePages, type PageDifference } from './compare-pages';
-import { guestPages } from './guest-pages';
-import { type TaggedRange, tagsIn } from './map-tags';
+import { guestPages } from '../regions/guest-pages';
+import { type TaggedRange, tagsIn } from '../regions/map-tags';
 
 /** An image to compare, with its map where there is one. */
 export interface ComparedImage extends Pick<OpenImage, 'file' | 'source'> {

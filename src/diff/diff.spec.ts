@@ -15,7 +15,7 @@ import { bytesSource, EMPTY_SOURCE } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { type ComparedImage, diffImages } from './diff-images';
 import { diffText } from './diff-text';
-import { parseMap } from './map-tags';
+import { parseMap } from '../regions/map-tags';
 
 const pages = (...seeds: number[]): Uint8Array => Buffer.concat(seeds.map(patternPage));
 

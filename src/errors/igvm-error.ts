@@ -1,4 +1,5 @@
 import type { ErrorCode } from './codes';
+import { hex } from './hex';
 import { printable } from './printable';
 
 /** Where a failure lies. Every field is optional; name all that are known. */
@@ -16,8 +17,6 @@ export interface ErrorWhere {
   /** GPA range in bytes, end exclusive. */
   gpa?: { start: number; end: number };
 }
-
-const hex = (value: number): string => `0x${value.toString(16)}`;
 
 /**
  * The one error type for everything a user or an input file can cause. `message` is one sentence without the place;

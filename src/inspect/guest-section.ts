@@ -1,13 +1,14 @@
+import { hex } from '../errors/hex';
 import type { DumpRecord } from '../igvm/dump';
 import { fieldsText } from '../igvm/dump-text';
 import { PAGE_SIZE } from '../memory/page';
-import { type GuestRegion, REGION_KINDS, type RegionKind, regionName, regionSize } from './guest-regions';
+import { type GuestRegion, REGION_KINDS, type RegionKind, regionName, regionSize } from '../regions/guest-regions';
 import { type GuestView, type ProcessorView, regionAt } from './guest-view';
 import { type Html, html } from './html';
 import { mapPicture, regionId } from './map-picture';
 import { previewOf } from './preview';
 import { registerAddress, registerMeaning } from './register-meaning';
-import { countText, hexText, sizeText } from './size-text';
+import { countText, sizeText } from './size-text';
 
 /** The part of the page about one platform's guest. */
 export function guestSection(view: GuestView): Html {
@@ -16,7 +17,7 @@ export function guestSection(view: GuestView): Html {
   return html`<section id="guest-${index}" aria-labelledby="guest-${index}-title">
 <h2 id="guest-${index}-title">Memory of the ${platform} guest</h2>
 <p class="muted">Platform version ${header.platformVersion}, highest VTL ${header.highestVtl}${
-    header.sharedGpaBoundary > 0n && html`, memory above <code>${hexText(header.sharedGpaBoundary)}</code> is shared`
+    header.sharedGpaBoundary > 0n && html`, memory above <code>${hex(header.sharedGpaBoundary)}</code> is shared`
   }.</p>
 ${shares(regions)}
 ${regions.length > 0 ? memoryMap(view) : html`<p>No page of memory is loaded for this guest.</p>`}
@@ -68,8 +69,8 @@ function regionCard(region: GuestRegion, id: string, pointers: readonly string[]
   return html`<div class="card k-${kind}" id="${id}">
 <h3>${regionName(region)}</h3>
 <p class="kind"><i class="swatch"></i>${REGION_KINDS[kind]}</p>
-<dl><dt>From</dt><dd class="mono">${hexText(gpa)}</dd>
-<dt>To</dt><dd class="mono">${hexText(end)}</dd>
+<dl><dt>From</dt><dd class="mono">${hex(gpa)}</dd>
+<dt>To</dt><dd class="mono">${hex(end)}</dd>
 <dt>Size</dt><dd>${sizeText(end - gpa)}, ${countText(pages)} ${pages === 1 ? 'page' : 'pages'}</dd>
 ${spans.length > 0 && html`<dt>In the file</dt><dd>${countText(pages - emptyPages)} with data, ${countText(emptyPages)} empty</dd>`}
 ${parameters.length > 0 && html`<dt>Holds</dt><dd>${parameters.join(', ')}</dd>`}
@@ -119,5 +120,5 @@ function whereText(register: DumpRecord, regions: readonly GuestRegion[]): strin
   const region = address === undefined ? undefined : regions[regionAt(regions, address)];
   if (address === undefined || region === undefined) return '';
   const offset = address - region.gpa;
-  return `${regionName(region)}${offset === 0 ? '' : ` + ${hexText(offset)}`}`;
+  return `${regionName(region)}${offset === 0 ? '' : ` + ${hex(offset)}`}`;
 }

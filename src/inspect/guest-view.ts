@@ -3,7 +3,7 @@ import { type DumpRecord, platformTypeName } from '../igvm/dump';
 import { fieldsText } from '../igvm/dump-text';
 import type { IgvmFile, PlatformHeader, VpContextDirective } from '../igvm/model';
 import { describeVpContext } from '../vp-context/decode';
-import { type GuestRegion, guestRegions, joinRegions } from './guest-regions';
+import { type GuestRegion, guestRegions, joinRegions } from '../regions/guest-regions';
 import { layOut, type MapLayout } from './map-layout';
 import { registerAddress } from './register-meaning';
 

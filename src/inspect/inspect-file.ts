@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { mapBeside } from '../diff/map-beside';
+import { mapBeside } from '../regions/map-beside';
 import { IgvmError } from '../errors/igvm-error';
 import { createOutputSet } from '../files/atomic-output';
 import { withImage } from '../files/igvm-image';
@@ -9,7 +9,7 @@ import { dump } from '../igvm/dump';
 import { dumpJson } from '../igvm/dump-json';
 import { dumpText } from '../igvm/dump-text';
 import { describeVpContext } from '../vp-context/decode';
-import { imageDigests } from './image-digests';
+import { imageDigests } from '../measurement/image-digests';
 import { inspectPage } from './page';
 
 /** What an inspection is written as: for people, for programs, as a page for a browser. */

@@ -1,5 +1,5 @@
 import { PAGE_SIZE } from '../memory/page';
-import type { GuestRegion } from './guest-regions';
+import type { GuestRegion } from '../regions/guest-regions';
 import { layOut } from './map-layout';
 
 const MIB = 2 ** 20;

@@ -1,4 +1,4 @@
-import type { GuestRegion } from './guest-regions';
+import type { GuestRegion } from '../regions/guest-regions';
 import { PAGE_SIZE } from '../memory/page';
 
 /** A stretch of the picture, in its units from the top. */

@@ -1,8 +1,9 @@
+import { hex } from '../errors/hex';
 import { type Html, html } from './html';
 import type { GuestView, Overlay } from './guest-view';
-import { REGION_KINDS, regionName, regionSize } from './guest-regions';
+import { REGION_KINDS, regionName, regionSize } from '../regions/guest-regions';
 import type { MapLayout, PlacedGap, PlacedRegion, Stretch } from './map-layout';
-import { hexText, sizeText } from './size-text';
+import { sizeText } from './size-text';
 
 /** Columns of the picture, in its units. */
 const SCALE = { left: 92, right: 122 };
@@ -88,7 +89,7 @@ function scaleLabels(layout: MapLayout): Html[] {
   for (const { region, toScale } of layout.regions) add(region.gpa, toScale.top + 6);
   return [...wanted].map(
     ([gpa, y]) =>
-      html`<text class="address" x="${SCALE.left - 8}" y="${round(y + 3)}" text-anchor="end">${hexText(gpa)}</text>`,
+      html`<text class="address" x="${SCALE.left - 8}" y="${round(y + 3)}" text-anchor="end">${hex(gpa)}</text>`,
   );
 }
 
@@ -98,8 +99,8 @@ function overlayBar({ gpa, end, label }: Overlay, column: number, layout: MapLay
   const middle = round((top + bottom) / 2);
   const text = `${label}, ${sizeText(end - gpa)}`;
   const hasRoom = bottom - top > text.length * 6.4;
-  return html`<g class="overlay" tabindex="0" role="img" aria-label="${text}, from ${hexText(gpa)} to ${hexText(end)}">
-<title>${text}: ${hexText(gpa)} to ${hexText(end)}</title>
+  return html`<g class="overlay" tabindex="0" role="img" aria-label="${text}, from ${hex(gpa)} to ${hex(end)}">
+<title>${text}: ${hex(gpa)} to ${hex(end)}</title>
 <path d="M${x} ${top + 1}h5V${bottom - 1}h-5"/>
 <rect class="hit" x="${x - 2}" y="${top}" width="${OVERLAYS.width - 4}" height="${Math.max(2, bottom - top)}"/>
 ${hasRoom && html`<text transform="translate(${x + 17} ${middle}) rotate(-90)" text-anchor="middle">${text}</text>`}</g>`;
@@ -118,15 +119,15 @@ function regionLink({ region, readable }: PlacedRegion, id: string, pointers: re
   const size = sizeText(regionSize(region));
   // Begins with what is to be seen: who speaks to the computer says that.
   const label = [
-    [hexText(gpa), shown, ...shownPointers(pointers), size].join(' '),
+    [hex(gpa), shown, ...shownPointers(pointers), size].join(' '),
     ...(shown === name ? [] : [name]),
-    `${REGION_KINDS[kind]} from ${hexText(gpa)} to ${hexText(end)}`,
+    `${REGION_KINDS[kind]} from ${hex(gpa)} to ${hex(end)}`,
   ].join(', ');
   return html`<a href="#${id}" class="region k-${kind}" aria-label="${label}">
 <rect class="block" x="${BLOCKS.left}" y="${top}" width="${width}" height="${height}" rx="5"/>
 <rect class="stripe" x="${BLOCKS.left}" y="${top}" width="6" height="${height}" rx="3"/>
 ${stored > 0 && html`<rect class="stored" x="${BLOCKS.left + 6}" y="${top + height - 3}" width="${round((width - 9) * stored)}" height="2"/>`}
-<text class="start" x="${BLOCKS.left + 18}" y="${baseline}">${hexText(gpa)}</text>
+<text class="start" x="${BLOCKS.left + 18}" y="${baseline}">${hex(gpa)}</text>
 <text class="name" x="${BLOCKS.left + 138}" y="${baseline}">${shown}</text>
 ${pointerChips(pointers, baseline)}
 <text class="size" x="${BLOCKS.right - 12}" y="${baseline}" text-anchor="end">${size}</text></a>`;

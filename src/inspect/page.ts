@@ -9,7 +9,7 @@ import { describeVpContext } from '../vp-context/decode';
 import { guestSection } from './guest-section';
 import { type GuestView, guestViews } from './guest-view';
 import { type Html, html, trusted } from './html';
-import type { ImageDigest } from './image-digests';
+import type { ImageDigest } from '../measurement/image-digests';
 import { PAGE_SCRIPT } from './page-script';
 import { PAGE_STYLE } from './page-style';
 import { countText, sizeText } from './size-text';

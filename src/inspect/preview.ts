@@ -1,6 +1,6 @@
-import { readPages, storedEnd } from '../diff/guest-pages';
+import { readPages, storedEnd } from '../regions/guest-pages';
 import { hexOf } from '../igvm/dump-json';
-import type { GuestRegion } from './guest-regions';
+import type { GuestRegion } from '../regions/guest-regions';
 
 /** The first bytes of a region. */
 export interface Preview {

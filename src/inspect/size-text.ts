@@ -11,8 +11,5 @@ export function sizeText(bytes: number): string {
   return `${value.toLocaleString('en-US', { maximumFractionDigits: value < 100 ? 1 : 0 })} ${UNITS[unit]}`;
 }
 
-/** An address or exact size in hexadecimal. */
-export const hexText = (value: number | bigint): string => `0x${value.toString(16)}`;
-
 /** A number for people. */
 export const countText = (value: number): string => value.toLocaleString('en-US');

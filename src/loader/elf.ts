@@ -1,9 +1,10 @@
+import { hex } from '../errors/hex';
 import { IgvmError } from '../errors/igvm-error';
 import type { ByteSource } from '../memory/byte-source';
 import { PAGE_SIZE, alignDown, pagesFor } from '../memory/page';
 import type { PageAcceptance } from '../igvm/page-data';
 import { readElfHeader } from './elf-header';
-import { GPA_LIMIT, importFileRegion } from './file-region';
+import { checkZeroFill, GPA_LIMIT, importFileRegion } from './file-region';
 import type { ImageImporter } from './importer';
 
 /** How an ELF file is placed. */
@@ -65,6 +66,9 @@ export function loadStaticElf(importer: ImageImporter, source: ByteSource, place
     if (assumePic) throw new IgvmError('KERNEL_INVALID', `${tag} has no segment to load`);
     importer.note(`${tag} has no segment to load: nothing of it is in the image`);
   }
+
+  const zeros = segments.reduce((sum, { memorySize, fileSize }) => sum + Math.max(0, memorySize - fileSize), 0);
+  checkZeroFill(tag, zeros);
 
   const lowest = segments.reduce((least, segment) => Math.min(least, segment.address), GPA_LIMIT);
   const raise = assumePic && lowest < startAddress ? startAddress - lowest : 0;
@@ -132,8 +136,6 @@ export function loadStaticElf(importer: ImageImporter, source: ByteSource, place
 
 /** File offsets are signed 64-bit numbers on every system, and upstream goes there even for a segment without data. */
 const FILE_OFFSET_LIMIT = 2 ** 63;
-
-const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
 
 /** A u64 of the file as a number that sums of two stay exact of. */
 function address(value: bigint, what: string): number {

@@ -1,11 +1,10 @@
+import { hex } from '../errors/hex';
 import { IgvmError } from '../errors/igvm-error';
 import { PAGE_SIZE } from '../memory/page';
 import type { RelocationRegion } from './importer';
 import type { MapFile } from './map-file';
 
 type Region = MapFile['relocatableRegions'][number];
-
-const hex = (value: number): string => `0x${value.toString(16)}`;
 
 /** The parts of a guest that the host may move. They don't overlap, and there is at most one page table. */
 export class RelocationRegions {

@@ -1,11 +1,11 @@
+import { hex } from '../errors/hex';
 import { createHash, type Hash } from 'node:crypto';
 import { headerFacts, registerFacts } from '../diff/compare-guests';
-import { readPages, storedEnd } from '../diff/guest-pages';
-import type { TaggedRange } from '../diff/map-tags';
+import { readPages, storedEnd } from '../regions/guest-pages';
+import type { TaggedRange } from '../regions/map-tags';
 import type { IgvmFile } from '../igvm/model';
-import { type GuestRegion, guestRegions } from '../inspect/guest-regions';
-import { imageDigests } from '../inspect/image-digests';
-import { hexText } from '../inspect/size-text';
+import { type GuestRegion, guestRegions } from '../regions/guest-regions';
+import { imageDigests } from '../measurement/image-digests';
 import { MEASURED_PLATFORMS, type MeasuredPlatform, measuredPlatformOf } from '../measurement/measured-platform';
 import { PAGE_SIZE } from '../memory/page';
 import type { LockedPlatform, LockedRegion, MeasurementLock } from './model';
@@ -76,8 +76,8 @@ function lockedRegion(region: GuestRegion): LockedRegion {
   const [tag] = region.tags;
   const hasContents = region.spans.length > 0 && MEASURED_KINDS.has(region.kind);
   return {
-    gpa: hexText(region.gpa),
-    size: hexText(region.end - region.gpa),
+    gpa: hex(region.gpa),
+    size: hex(region.end - region.gpa),
     kind: region.kind,
     ...(tag === undefined ? {} : { tag }),
     ...(hasContents ? { sha256: contentsDigest(region) } : {}),

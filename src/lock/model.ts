@@ -1,4 +1,4 @@
-import type { RegionKind } from '../inspect/guest-regions';
+import type { RegionKind } from '../regions/guest-regions';
 import type { MeasuredPlatform } from '../measurement/measured-platform';
 
 /** What launches a guest; `any` where the launch digest doesn't depend on it. */

@@ -1,12 +1,12 @@
 import { existsSync, lstatSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { siblingPath } from '../build/output-names';
-import type { TaggedRange } from '../diff/map-tags';
+import type { TaggedRange } from '../regions/map-tags';
 import { digestOfIdentity } from '../endorsement/identity-document';
 import { parseSnpIdBlock } from '../endorsement/snp-id-block';
 import { IgvmError } from '../errors/igvm-error';
 import type { CorimHeader, IgvmFile } from '../igvm/model';
-import { guestRegions } from '../inspect/guest-regions';
+import { guestRegions } from '../regions/guest-regions';
 import { readAll } from '../memory/byte-source';
 import { type MeasuredPlatform, measuredPlatformOf } from '../measurement/measured-platform';
 import type { MeasurementLock } from './model';

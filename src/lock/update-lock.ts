@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { mapBeside } from '../diff/map-beside';
+import { mapBeside } from '../regions/map-beside';
 import { createOutputSet } from '../files/atomic-output';
 import { withImage } from '../files/igvm-image';
 import { compareLocks } from './compare-locks';

@@ -1,4 +1,4 @@
-import { mapBeside } from '../diff/map-beside';
+import { mapBeside } from '../regions/map-beside';
 import { withImage } from '../files/igvm-image';
 import type { IgvmFile } from '../igvm/model';
 import { printable } from '../errors/printable';

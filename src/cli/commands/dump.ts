@@ -1,6 +1,5 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { textChunks } from '../../files/text-chunks';
 import type { CliEnvironment } from '../cli';
 
 /** `nx-igvm dump FILE` */
@@ -22,14 +21,12 @@ export function registerIgvmfilegenDump(program: Command, environment: CliEnviro
     .action(({ filepath }: { filepath: string }) => dumpFile(environment, filepath, false));
 }
 
-async function dumpFile(environment: CliEnvironment, path: string, asJson: boolean): Promise<void> {
-  const { withImage } = require('../../files/igvm-image') as typeof import('../../files/igvm-image');
-  const { dump } = require('../../igvm/dump') as typeof import('../../igvm/dump');
-  const { dumpJson } = require('../../igvm/dump-json') as typeof import('../../igvm/dump-json');
-  const { dumpText } = require('../../igvm/dump-text') as typeof import('../../igvm/dump-text');
-  const { describeVpContext } = require('../../vp-context/decode') as typeof import('../../vp-context/decode');
-  await withImage(resolve(environment.cwd, path), ({ file, source }) => {
-    const contents = dump(file, source, (context) => describeVpContext(context, file.arch));
-    for (const chunk of textChunks(asJson ? dumpJson(contents) : dumpText(contents))) environment.stdout(chunk);
+async function dumpFile(environment: CliEnvironment, file: string, asJson: boolean): Promise<void> {
+  const { inspectImage } = require('../../inspect/inspect-file') as typeof import('../../inspect/inspect-file');
+  await inspectImage({
+    image: resolve(environment.cwd, file),
+    format: asJson ? 'json' : 'text',
+    name: file,
+    write: environment.stdout,
   });
 }

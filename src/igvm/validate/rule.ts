@@ -1,10 +1,9 @@
+import { hex } from '../../errors/hex';
 import { type ErrorWhere, IgvmError } from '../../errors/igvm-error';
 import { PAGE_SIZE } from '../../memory/page';
 
 /** What a header must satisfy, possibly in view of those before it. Returns the complaint when it does not. */
 export type Rule<H, S> = (header: H, state: S) => string | undefined;
-
-const hex = (value: number): string => `0x${value.toString(16)}`;
 
 /** Applies the rules in order. @throws IgvmError IGVM_INVALID with the first complaint */
 export function applyRules<H, S>(rules: readonly Rule<H, S>[], header: H, state: S, what: string): void {

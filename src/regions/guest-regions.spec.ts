@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import { guestPages } from '../diff/guest-pages';
-import type { TaggedRange } from '../diff/map-tags';
+import { guestPages } from './guest-pages';
+import type { TaggedRange } from './map-tags';
 import { anyIgvmFile, fileOf, patternPage, runOf } from '../igvm/igvm-file.fixture';
 import type { Directive } from '../igvm/model';
 import { PAGE_DATA_TYPE, PAGE_FLAG } from '../igvm/page-data';

@@ -1,8 +1,8 @@
 import { IgvmError } from '../errors/igvm-error';
 import type { IgvmFile } from '../igvm/model';
-import type { Vmm } from '../measurement/launch-digest';
-import { measurablePlatforms, measure } from '../measurement/measure';
-import type { MeasuredPlatform } from '../measurement/measured-platform';
+import type { Vmm } from './launch-digest';
+import { measurablePlatforms, measure } from './measure';
+import type { MeasuredPlatform } from './measured-platform';
 
 /** A launch digest of an image, or why there is none. */
 export interface ImageDigest {

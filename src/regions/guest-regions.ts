@@ -1,5 +1,5 @@
-import { guestPages, type PageSpan, storedEnd } from '../diff/guest-pages';
-import type { TaggedRange } from '../diff/map-tags';
+import { guestPages, type PageSpan, storedEnd } from './guest-pages';
+import type { TaggedRange } from './map-tags';
 import type { Directive, IgvmFile } from '../igvm/model';
 import { PAGE_DATA_TYPE, PAGE_FLAG } from '../igvm/page-data';
 import { PAGE_SIZE } from '../memory/page';
