@@ -86,6 +86,21 @@ describe('values that do not go together', () => {
       at('image.openhcl.product_policy.sivm.custom_uefi_json'),
     ],
     [
+      'a policy that demands the integrity of the BCD without the configuration that it is about',
+      manifest([
+        guest(
+          openhcl({
+            product_policy: policy({
+              require_secure_boot_vars: false,
+              require_bcd_integrity: true,
+              custom_uefi_json: '',
+            }),
+          }),
+        ),
+      ]),
+      at('image.openhcl.product_policy.sivm.custom_uefi_json'),
+    ],
+    [
       'a direct SNP guest beside another',
       manifest([guest(direct(), directSnp()), guest('none', vbs)]),
       at('image.snp_linux_direct'),

@@ -24,8 +24,7 @@ const UEFI_BOUNDARY_BITS = [39, 47] as const;
 /** `[path below the guest, what is wrong]`. */
 type Finding = readonly [path: JsonPath, message: string];
 
-const tagOf = (variant: string | object): string =>
-  typeof variant === 'string' ? variant : (Object.keys(variant)[0] ?? '');
+const tagOf = (variant: string | object): string => (typeof variant === 'string' ? variant : Object.keys(variant)[0]!);
 
 function checkSnp(guest: GuestConfig): Finding[] {
   if (typeof guest.isolation_type === 'string' || !('snp' in guest.isolation_type)) return [];

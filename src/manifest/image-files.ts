@@ -3,6 +3,8 @@
  * Source of the names: openvmm igvmfilegen main.rs.
  */
 
+import { posix } from 'node:path';
+
 /** What is written about a platform, beside the image `NAME.igvm`: `NAME-PLATFORM` with each extension. */
 const PLATFORM_FILES: Record<string, readonly string[]> = {
   vbs: ['.json', '.cbor'],
@@ -16,10 +18,8 @@ const PLATFORM_FILES: Record<string, readonly string[]> = {
  * @param manifestPath relative to the workspace, with `/`
  */
 export function imageNameInWorkspace(manifestPath: string): string {
-  const steps = manifestPath.split('/');
-  const file = steps.pop() ?? '';
-  if (file === 'igvm.json') return steps.pop() ?? 'image';
-  return file.replace(/(?:\.igvm)?\.json$/, '') || 'image';
+  const { dir, base } = posix.parse(manifestPath);
+  return (base === 'igvm.json' ? posix.basename(dir) : base.replace(/(?:\.igvm)?\.json$/, '')) || 'image';
 }
 
 /** Isolation types of a manifest's guests, also of a manifest that isn't validated. */

@@ -29,6 +29,14 @@ describe('a JSON document', () => {
     expect(document.source(['a', 1])).toBe('{"b": null}');
   });
 
+  it('takes an item of an array, and the document, for their own keys', () => {
+    const document = parseJson(' {"a": [1, 2]}', 'a.json');
+    expect(document.whereKey(['a', 1])).toMatchObject({ column: 12, jsonPath: 'a[1]' });
+    expect(document.whereKey([])).toMatchObject({ column: 2, jsonPath: '$' });
+    expect(document.whereKey(['b'])).toMatchObject({ column: 2, jsonPath: 'b' });
+    expect(document.source(['b'])).toBe('');
+  });
+
   it('places what is missing at the object that should have it', () => {
     const document = parseJson('{\n "a": {}\n}', 'a.json');
     expect(document.where(['a', 'b', 'c'])).toMatchObject({ line: 2, column: 7, jsonPath: 'a.b.c' });

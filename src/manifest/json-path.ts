@@ -20,7 +20,7 @@ export function parsePath(text: string): JsonPath {
   for (const [, quoted, index, name] of text.matchAll(/\[("(?:[^"\\]|\\.)*")\]|\[(\d+)\]|([^.[\]]+)/g)) {
     if (quoted !== undefined) path.push(JSON.parse(quoted) as string);
     else if (index !== undefined) path.push(Number(index));
-    else if (name !== undefined) path.push(name);
+    else path.push(name!);
   }
   return path;
 }

@@ -138,6 +138,22 @@ describe('a wrong value', () => {
       'guest_configs[0].image.openhcl.product_policy.sivm.custom_uefi_json',
     ],
     ['a resource that is a number', manifest([guest('none')], { resources: { uefi: 5 } }), 'resources.uefi'],
+    ['an empty path', manifest([guest('none')], { resources: { uefi: { path: '' } } }), 'resources.uefi.path'],
+    [
+      'an output of no project',
+      manifest([guest('none')], { resources: { uefi: { project: '', target: 't', path: 'p' } } }),
+      'resources.uefi.project',
+    ],
+    [
+      'an output of no target',
+      manifest([guest('none')], { resources: { uefi: { project: 'p', target: '', path: 'p' } } }),
+      'resources.uefi.target',
+    ],
+    [
+      'an output without path',
+      manifest([guest('none')], { resources: { uefi: { project: 'p', target: 't', path: '' } } }),
+      'resources.uefi.path',
+    ],
     [
       'a SHA-256 that is none',
       manifest([guest('none')], { resources: { uefi: { path: 'a', sha256: 'ab' } } }),
@@ -152,6 +168,20 @@ describe('a wrong value', () => {
   it('is shown as it was written, with what was expected', () => {
     const text = JSON.stringify(manifest([guest('none')])).replace('"guest_svn":1', '"guest_svn":1.0');
     expect(failure(text).message).toBe('expected a whole number from 0 to 4294967295, found 1.0');
+  });
+
+  it.each<[string, unknown]>([
+    ['an empty object', {}],
+    ['an object with the key a', { a: 1 }],
+    ['an object with the keys a, b, c, d', { a: 1, b: 2, c: 3, d: 4, e: 5 }],
+    ['an empty array', []],
+    ['an array', [1]],
+    [`"${'x'.repeat(39)}…`, 'x'.repeat(50)],
+    ['null', null],
+  ])('is shown as %s', (shown, value) => {
+    expect(failure(manifest([guest('none', 'none', { guest_svn: value })])).message).toBe(
+      `expected a whole number from 0 to 4294967295, found ${shown}`,
+    );
   });
 
   it('is reported together with all others, in the order of the file', () => {

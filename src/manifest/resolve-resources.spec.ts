@@ -85,6 +85,8 @@ describe('a resource', () => {
     ['that is a folder', 'folder', 'FILE_UNREADABLE', 'is not a file'],
     ['by a glob without a match', 'no-*', 'RESOURCE_PATH', 'matches no file'],
     ['by a glob with two matches', 'two-*', 'RESOURCE_PATH', 'matches 2 files (two-a, two-b), expected exactly one'],
+    ['by a glob with many matches', 'many-*', 'RESOURCE_PATH', 'matches 4 files (many-1, many-2, many-3, …)'],
+    ['that leads to itself', 'loop', 'FILE_UNREADABLE', 'cannot be read (ELOOP)'],
     [
       'that another target should have written',
       { project: 'p', target: 't', path: 'dist/k' },
@@ -92,7 +94,9 @@ describe('a resource', () => {
       'dist/k does not exist',
     ],
   ])('%s is refused where it is named', (_, resource, code, message) => {
-    for (const path of ['file', 'folder/x', 'two-a', 'two-b']) write(`images/one/${path}`);
+    const files = ['file', 'folder/x', 'two-a', 'two-b', 'many-1', 'many-2', 'many-3', 'many-4'];
+    for (const path of files) write(`images/one/${path}`);
+    symlinkSync('loop', join(root, 'images/one/loop'));
     const error = failure(() => kernel(resource));
     expect([error.code, error.where]).toEqual([
       code,

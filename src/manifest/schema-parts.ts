@@ -140,9 +140,8 @@ export function variants<
   };
   const tags = options.flatMap((option) => Object.keys(option.shape));
   const plain = words.length === 0 ? '' : `${quoted(words)} or `;
-  const one = tags.length === 1 ? 'the key' : 'exactly one of the keys';
   const schema = z.union([...literals, ...options] as [...typeof literals, ...Options], {
-    error: () => `${plain}an object with ${one} ${quoted(tags)}`,
+    error: () => `${plain}an object with exactly one of the keys ${quoted(tags)}`,
   });
   return z.pipe(z.transform(plainVariant(words)), schema).register(z.globalRegistry, { description });
 }

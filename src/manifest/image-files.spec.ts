@@ -1,0 +1,45 @@
+import { imageFileNames, imageNameInWorkspace, isolationTypes, lockPath } from './image-files';
+
+describe('an image', () => {
+  it.each([
+    ['images/guest/igvm.json', 'guest'],
+    ['igvm.json', 'image'],
+    ['images/cvm.igvm.json', 'cvm'],
+    ['images/cvm.json', 'cvm'],
+    ['images/.igvm.json', 'image'],
+    ['images/cvm.txt', 'cvm.txt'],
+  ])('of the manifest %s is called %s', (manifest, name) => {
+    expect(imageNameInWorkspace(manifest)).toBe(name);
+  });
+
+  it('has files for each of its isolation types, once', () => {
+    const guests = [{ isolation_type: 'none' }, { isolation_type: { vbs: {} } }, { isolation_type: { snp: {} } }];
+    expect(imageFileNames('cvm', { guest_configs: [...guests, ...guests] })).toEqual([
+      'cvm.igvm',
+      'cvm.igvm.map',
+      'cvm-vbs.json',
+      'cvm-vbs.cbor',
+      'cvm-snp.json',
+      'cvm-snp.cbor',
+      'cvm-snp.idblock',
+    ]);
+  });
+
+  it.each<[string, { guest_configs?: unknown }]>([
+    ['without guests', {}],
+    ['whose guests are no list', { guest_configs: 'all' }],
+    ['with guests that are none', { guest_configs: [null, 5, {}, { isolation_type: null }, { isolation_type: 7 }] }],
+  ])('of a manifest %s, which nobody has checked yet, has no isolation types', (_, manifest) => {
+    expect(isolationTypes(manifest)).toEqual([]);
+    expect(imageFileNames('a', manifest)).toEqual(['a.igvm', 'a.igvm.map']);
+  });
+
+  it('takes a type that nothing is written about for no more than that', () => {
+    expect(imageFileNames('a', { guest_configs: [{ isolation_type: 'constructor' }] })).toHaveLength(2);
+  });
+
+  it('has its lock beside its manifest', () => {
+    expect(lockPath('images/cvm.igvm.json')).toBe('images/cvm.igvm.lock.json');
+    expect(lockPath('images/cvm')).toBe('images/cvm.lock.json');
+  });
+});
