@@ -1,0 +1,59 @@
+import { fileOf, patternPage, platformOf, runOf } from '../igvm/igvm-file.fixture';
+import { type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
+import { imageDigests } from './image-digests';
+import { measure } from './measure';
+
+const file = (more: Partial<IgvmFile> = {}): IgvmFile =>
+  fileOf(
+    [runOf(0x1000, patternPage(1), { compatibilityMask: 3 }), runOf(0x2000, new Uint8Array(0), { pageCount: 1 })],
+    {
+      platforms: [
+        platformOf(PLATFORM_TYPE.SEV_SNP, 1),
+        platformOf(PLATFORM_TYPE.TDX, 2),
+        platformOf(PLATFORM_TYPE.NATIVE, 4),
+      ],
+      initializations: [{ type: 'guestPolicy', policy: 0x30000n, compatibilityMask: 1 }],
+      ...more,
+    },
+  );
+const digest = async (image: IgvmFile, platform: 'snp' | 'tdx', vmm?: 'kvm') =>
+  Buffer.from((await measure(image, { platforms: [platform], vmm }))[0]!.digest)
+    .toString('hex')
+    .toUpperCase();
+
+describe('imageDigests', () => {
+  it('are those of each platform, and of each VMM where they depend on it', async () => {
+    const image = file();
+    expect(await imageDigests(image)).toEqual([
+      { platform: 'snp', vmm: 'hyperv', digest: await digest(image, 'snp') },
+      { platform: 'snp', vmm: 'kvm', digest: await digest(image, 'snp', 'kvm') },
+      { platform: 'tdx', digest: await digest(image, 'tdx') },
+    ]);
+    expect(await digest(image, 'snp')).not.toBe(await digest(image, 'snp', 'kvm'));
+  });
+
+  it('say of a platform that can not be measured why', async () => {
+    const image = file({ initializations: [] });
+    const reason = 'the file has no guest policy for its SEV-SNP platform';
+    expect(await imageDigests(image)).toEqual([
+      { platform: 'snp', vmm: 'hyperv', reason },
+      { platform: 'snp', vmm: 'kvm', reason },
+      { platform: 'tdx', digest: await digest(image, 'tdx') },
+    ]);
+  });
+
+  it('are none when no platform has a launch measurement', async () => {
+    expect(await imageDigests(file({ platforms: [platformOf(PLATFORM_TYPE.NATIVE)] }))).toEqual([]);
+  });
+
+  it('fail with what the sources throw', async () => {
+    const broken = new Error('the disk is gone');
+    const content = {
+      size: 4096,
+      read() {
+        throw broken;
+      },
+    };
+    await expect(imageDigests(file({ directives: [runOf(0, content)] }))).rejects.toBe(broken);
+  });
+});
