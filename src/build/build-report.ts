@@ -1,9 +1,10 @@
 import type { WriteReport } from '../igvm/write-igvm';
+import type { SiblingKind } from '../manifest/image-files';
 import type { MeasuredPlatform } from '../measurement/measured-platform';
 import { printable } from '../errors/printable';
 
 /** What a file of a build is. */
-export type OutputKind = 'image' | 'map' | 'identity' | 'corim' | 'idBlock';
+export type OutputKind = 'image' | 'map' | SiblingKind;
 
 export interface BuiltFile {
   kind: OutputKind;

@@ -3,6 +3,8 @@ import type { OutputSet } from '../files/atomic-output';
 import type { IgvmFile } from '../igvm/model';
 import type { DirectiveObserver } from '../igvm/stream';
 import type { GuestIsolation } from '../loader/guest-isolation';
+import { SIBLINGS } from '../manifest/image-files';
+import { isMeasured } from '../manifest/isolation';
 import type { GuestConfig, Manifest } from '../manifest/model';
 import type { LaunchDigest } from '../measurement/launch-digest';
 import type { MeasuredPlatform } from '../measurement/measured-platform';
@@ -10,7 +12,6 @@ import type { ByteSource } from '../memory/byte-source';
 import type { BuiltFile, BuiltMeasurement, OutputKind } from './build-report';
 import { guestSpec, isDebuggable } from './guest-spec';
 import { siblingPath } from './output-names';
-import { SIBLINGS } from './sibling-files';
 
 /** The guest of one platform, being measured. */
 interface EndorsedGuest {
@@ -43,11 +44,11 @@ export class Endorsements {
   ) {
     this.guests = manifest.guest_configs.flatMap((config, index): EndorsedGuest[] => {
       const { isolation } = guestSpec(config, manifest.guest_arch);
-      // A guest without isolation has nobody to prove anything to, although its platform is the one of VBS.
-      if (isolation.type === 'none') return [];
-      const measurement = measure().launchDigest(file, isolation.type);
+      const platform = isolation.type;
+      if (!isMeasured(platform)) return [];
+      const measurement = measure().launchDigest(file, platform);
       const compatibilityMask = file.platforms[index]?.compatibilityMask ?? unreachable('a guest without platform');
-      return [{ platform: isolation.type, config, isolation, compatibilityMask, measurement }];
+      return [{ platform, config, isolation, compatibilityMask, measurement }];
     });
   }
 

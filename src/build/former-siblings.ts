@@ -1,9 +1,9 @@
 import { lstatSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { SIBLINGS } from '../manifest/image-files';
 import type { MeasuredPlatform } from '../measurement/measured-platform';
 import type { OutputKind } from './build-report';
 import { siblingPath } from './output-names';
-import { SIBLINGS } from './sibling-files';
 
 /** Larger than any sibling (bytes); something else then has its name. */
 const SIBLING_LIMIT = 64 * 1024;

@@ -24,7 +24,7 @@ const PLATFORMS: Readonly<Record<PlatformType, Platform>> = {
     contextFormat: 'native',
   },
   [PLATFORM_TYPE.VSM_ISOLATION]: {
-    label: 'VSM isolation',
+    label: 'VBS',
     host: 'Hyper-V or OpenVMM',
     hasSharedBoundary: false,
     contextFormat: 'vbs',

@@ -148,7 +148,7 @@ describe('validateIgvm', () => {
 
   it.each<[name: string, type: PlatformType, arch: GuestArch[], hasSharedBoundary: boolean]>([
     ['native', PLATFORM_TYPE.NATIVE, ['x64'], false],
-    ['VSM isolation', PLATFORM_TYPE.VSM_ISOLATION, ['x64', 'aarch64'], false],
+    ['VBS', PLATFORM_TYPE.VSM_ISOLATION, ['x64', 'aarch64'], false],
     ['SEV-SNP', PLATFORM_TYPE.SEV_SNP, ['x64'], true],
     ['TDX', PLATFORM_TYPE.TDX, ['x64'], true],
     ['SEV', PLATFORM_TYPE.SEV, ['x64'], true],
@@ -178,7 +178,7 @@ describe('validateIgvm', () => {
     ['highest VTL is 1', platform({ highestVtl: 1 })],
     ['type 9 is not a platform', platform({ platformType: 9 })],
     ['version is 2 instead of 1', platform({ platformVersion: 2 })],
-    ['VSM isolation has no shared GPA boundary', platform({ sharedGpaBoundary: 1n })],
+    ['VBS has no shared GPA boundary', platform({ sharedGpaBoundary: 1n })],
     ['native does not exist on aarch64', fileOf([], { ...native, version: 2, arch: 'aarch64' })],
     ['CCA does not exist on x64', fileOf([], { ...cca, arch: 'x64' })],
     ['SEV-SNP appears twice', fileOf([], { platforms: [...snp.platforms, platformOf(PLATFORM_TYPE.SEV_SNP, 2)] })],

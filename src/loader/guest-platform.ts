@@ -2,6 +2,7 @@ import { IgvmError, unreachable } from '../errors/igvm-error';
 import { type GuestArch, PLATFORM_TYPE, type PlatformHeader, type PlatformType } from '../igvm/model';
 import { PLATFORM_VERSION } from '../igvm/platforms';
 import { PAGE_SIZE } from '../memory/page';
+import { existsOn } from '../manifest/isolation';
 import { NativeContext } from '../vp-context/native';
 import { SnpContext } from '../vp-context/snp';
 import { TdxContext } from '../vp-context/tdx';
@@ -49,10 +50,10 @@ export interface GuestPlatform {
  */
 export function guestPlatform(spec: GuestSpec): GuestPlatform {
   const { arch, isolation, maxVtl } = spec;
-  if (arch === 'aarch64' && (isolation.type === 'snp' || isolation.type === 'tdx')) {
+  if (!existsOn(isolation.type, arch)) {
     throw new IgvmError(
       'ISOLATION_UNSUPPORTED',
-      `${isolation.type} isolation exists on x64 only, but guest_arch is aarch64`,
+      `${isolation.type} isolation does not exist on ${arch}, which guest_arch is`,
       { jsonPath: 'isolation_type' },
     );
   }

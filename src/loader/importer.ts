@@ -2,11 +2,12 @@ import type { ByteSource } from '../memory/byte-source';
 import type { GuestArch, ParameterKind } from '../igvm/model';
 import type { PageAcceptance } from '../igvm/page-data';
 import type { DirectiveObserver } from '../igvm/stream';
+import type { IsolationName } from '../manifest/model';
 import type { VpRegister, VpRegisterName } from '../vp-context/vp-register';
 
 /** What the guest is isolated by, as loaders need to know it (importer.rs: IsolationConfig). */
 export interface IsolationConfig {
-  type: 'none' | 'vbs' | 'snp' | 'tdx';
+  type: IsolationName;
   /** Whether a paravisor runs in VTL2. */
   paravisorPresent: boolean;
   /** Address bit of the shared GPA boundary, when there is one. TDX always has 47. */

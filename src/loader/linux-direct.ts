@@ -1,5 +1,6 @@
 import { IgvmError } from '../errors/igvm-error';
 import type { ByteSource } from '../memory/byte-source';
+import { ISOLATIONS } from '../manifest/isolation';
 import type { DirectLinuxImage } from '../manifest/model';
 import type { IsolationConfig } from './importer';
 
@@ -15,7 +16,7 @@ export interface DirectLinux {
  * @throws IgvmError ISOLATION_UNSUPPORTED: what confidential guests need at boot, a `linux` image doesn't have
  */
 export function checkDirectLinuxIsolation(isolation: IsolationConfig['type']): void {
-  if (isolation === 'snp' || isolation === 'tdx') {
+  if (ISOLATIONS[isolation].byProcessor) {
     const other = isolation === 'snp' ? 'snp_linux_direct or openhcl' : 'openhcl (or snp_linux_direct under snp)';
     throw new IgvmError(
       'ISOLATION_UNSUPPORTED',

@@ -1,3 +1,4 @@
+import { ISOLATIONS } from '../manifest/isolation';
 import { EMPTY_SOURCE } from '../memory/byte-source';
 import { PAGE_SIZE, alignUp } from '../memory/page';
 import type { X64ValueRegisterName } from '../vp-context/vp-register';
@@ -49,7 +50,7 @@ const GDT = { codeSelector: 0x10, dataSelector: 0x18, tag: 'underhill-gdt' };
  */
 export function loadOpenhclX64(importer: ImageImporter, guest: OpenhclGuest): void {
   const { isolation } = importer;
-  const isHardwareIsolated = isolation.type === 'snp' || isolation.type === 'tdx';
+  const isHardwareIsolated = ISOLATIONS[isolation.type].byProcessor;
   const vtl0 = loadVtl0Image(importer, guest.vtl0);
   const memory = requireOpenhclMemory(importer, guest);
 
@@ -184,7 +185,7 @@ function loadSidecar(
  */
 function pageTablePages(importer: ImageImporter, memory: MemoryRange): number {
   const { type } = importer.isolation;
-  const localMap = type === 'snp' || type === 'tdx' ? 1 : 0;
+  const localMap = ISOLATIONS[type].byProcessor ? 1 : 0;
   const resetVector = type === 'tdx' ? 3 : 0;
   return 5 + 2 * gibTableCount(memory.gpa, memory.size) + localMap + resetVector;
 }
@@ -193,7 +194,7 @@ function pageTablePages(importer: ImageImporter, memory: MemoryRange): number {
 function mappedRanges(importer: ImageImporter, memory: MemoryRange): MappedRange[] {
   const { type } = importer.isolation;
   const ranges: MappedRange[] = [{ start: memory.gpa, end: memory.gpa + memory.size }];
-  if (type === 'snp' || type === 'tdx') ranges.push(LOCAL_MAP);
+  if (ISOLATIONS[type].byProcessor) ranges.push(LOCAL_MAP);
   if (type === 'tdx') ranges.push(RESET_VECTOR);
   return ranges.sort((a, b) => a.start - b.start);
 }

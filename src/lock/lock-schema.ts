@@ -1,5 +1,6 @@
 /** igvm.lock.json, once: validation and the JSON Schema for editors come from here. */
 import * as z from 'zod/mini';
+import { MEASURED_PLATFORM_NAMES, MEASURED_PLATFORMS } from '../measurement/measured-platform';
 import { closedStruct, count, list, optional, patternText, record, struct, text, word } from '../manifest/schema-parts';
 
 const hex = (description: string) => patternText(/^0x[0-9a-f]{1,14}$/, 'a hexadecimal number like "0x1f"', description);
@@ -39,13 +40,17 @@ const platform = <Digests extends z.ZodMiniType>(algorithm: string, digests: Dig
     ),
   );
 
-const perVmm = closedStruct(
-  {
-    hyperv: digest(96, 'As Hyper-V and OpenVMM launch the guest: in the order of the file.'),
-    kvm: digest(96, 'As QEMU with KVM launches the guest.'),
-  },
-  'Expected launch digests by what launches the guest.',
-);
+/** Hexadecimal digits of a digest. */
+const DIGITS = { 'SHA-256': 64, 'SHA-384': 96 } as const;
+
+const perVmm = (digits: number) =>
+  closedStruct(
+    {
+      hyperv: digest(digits, 'As Hyper-V and OpenVMM launch the guest: in the order of the file.'),
+      kvm: digest(digits, 'As QEMU with KVM launches the guest.'),
+    },
+    'Expected launch digests by what launches the guest.',
+  );
 
 const anyVmm = (digits: number) =>
   closedStruct({ any: digest(digits, 'Whatever launches the guest.') }, 'Expected launch digest.');
@@ -54,11 +59,12 @@ export const lockSchema = struct({
   $schema: optional(text('The JSON Schema of this file, for editors.')),
   lockVersion: count({ min: 1n, max: 1n }, 'Version of this format.'),
   platforms: closedStruct(
-    {
-      snp: platform('SHA-384', perVmm),
-      tdx: platform('SHA-384', anyVmm(96)),
-      vbs: platform('SHA-256', anyVmm(64)),
-    },
+    Object.fromEntries(
+      MEASURED_PLATFORM_NAMES.map((name) => {
+        const { algorithm, dependsOnVmm } = MEASURED_PLATFORMS[name];
+        return [name, platform(algorithm, dependsOnVmm ? perVmm(DIGITS[algorithm]) : anyVmm(DIGITS[algorithm]))];
+      }),
+    ),
     'The platforms of the image.',
   ),
 }).register(z.globalRegistry, {

@@ -3,9 +3,12 @@
  * a kernel or firmware belong to the loaders.
  */
 import { IgvmError } from '../errors/igvm-error';
+import { PLATFORM_TYPE, type PlatformType } from '../igvm/model';
+import { platformOf } from '../igvm/platforms';
+import { existsOn, ISOLATIONS } from './isolation';
 import type { JsonDocument } from './json-document';
 import type { JsonPath } from './json-path';
-import type { DirectLinuxImage, GuestConfig, Manifest, OpenhclImage, ProductPolicy } from './model';
+import type { DirectLinuxImage, GuestConfig, IsolationName, Manifest, OpenhclImage, ProductPolicy } from './model';
 
 const PAGE = 4096n;
 /** OpenHCL's memory is mapped by large pages. */
@@ -25,6 +28,8 @@ const UEFI_BOUNDARY_BITS = [39, 47] as const;
 type Finding = readonly [path: JsonPath, message: string];
 
 const tagOf = (variant: string | object): string => (typeof variant === 'string' ? variant : Object.keys(variant)[0]!);
+
+const isolationOf = (guest: GuestConfig): IsolationName => tagOf(guest.isolation_type) as IsolationName;
 
 function checkSnp(guest: GuestConfig): Finding[] {
   if (typeof guest.isolation_type === 'string' || !('snp' in guest.isolation_type)) return [];
@@ -101,13 +106,13 @@ function checkEmbedded(linux: DirectLinuxImage, manifest: Manifest): Finding[] {
 function checkLinux(guest: GuestConfig, manifest: Manifest): Finding[] {
   if (typeof guest.image === 'string' || !('linux' in guest.image)) return [];
   const findings = checkEmbedded(guest.image.linux, manifest);
-  const isolation = tagOf(guest.isolation_type);
-  if (guest.max_vtl === 0 && (isolation === 'snp' || isolation === 'tdx')) {
+  const isolation = isolationOf(guest);
+  if (guest.max_vtl === 0 && ISOLATIONS[isolation].byProcessor) {
     const instead = isolation === 'snp' ? '"snp_linux_direct" or "openhcl" with "linux"' : '"openhcl" with "linux"';
     findings.push([['image', 'linux'], `"linux" does not run under ${isolation}; use ${instead}`]);
   }
   // Such a guest is written in format V2, and V1 and V2 don't merge.
-  if (platformOf(guest, manifest) === 'NATIVE' && manifest.guest_configs.length > 1) {
+  if (platformTypeOf(guest, manifest) === PLATFORM_TYPE.NATIVE && manifest.guest_configs.length > 1) {
     findings.push([['image', 'linux'], '"linux" without isolation must be the only guest of its manifest']);
   }
   return findings;
@@ -166,33 +171,33 @@ function checkOpenhcl(guest: GuestConfig, manifest: Manifest): Finding[] {
 }
 
 function checkArch(guest: GuestConfig, manifest: Manifest): Finding[] {
-  const isolation = tagOf(guest.isolation_type);
-  return manifest.guest_arch === 'aarch64' && (isolation === 'snp' || isolation === 'tdx')
-    ? [[['isolation_type'], `an aarch64 guest cannot run under ${isolation}`]]
-    : [];
+  const isolation = isolationOf(guest);
+  return existsOn(isolation, manifest.guest_arch)
+    ? []
+    : [[['isolation_type'], `an ${manifest.guest_arch} guest cannot run under ${isolation}`]];
 }
 
 /** The platform that a guest is written for; two guests of a file can't share one. */
-function platformOf(guest: GuestConfig, manifest: Manifest): string {
-  const isolation = tagOf(guest.isolation_type);
-  if (isolation === 'snp') return 'SEV-SNP';
-  if (isolation === 'tdx') return 'TDX';
+function platformTypeOf(guest: GuestConfig, manifest: Manifest): PlatformType {
+  const isolation = isolationOf(guest);
   // Without isolation a guest runs on the platform of VBS, except for a Linux kernel started directly on x64.
   const startsLinux = tagOf(guest.image) === 'linux' && guest.max_vtl === 0;
-  return isolation === 'none' && startsLinux && manifest.guest_arch === 'x64' ? 'NATIVE' : 'VBS';
+  return isolation === 'none' && startsLinux && manifest.guest_arch === 'x64'
+    ? PLATFORM_TYPE.NATIVE
+    : ISOLATIONS[isolation].platformType;
 }
 
 function checkPlatforms(manifest: Manifest): Finding[][] {
-  const first = new Map<string, number>();
+  const first = new Map<PlatformType, number>();
   return manifest.guest_configs.map((guest, index) => {
-    const platform = platformOf(guest, manifest);
+    const platform = platformTypeOf(guest, manifest);
     const other = first.get(platform);
     if (other === undefined) {
       first.set(platform, index);
       return [];
     }
-    const hint = platform === 'VBS' ? ' ("none" and "vbs" are the same platform)' : '';
-    return [[['isolation_type'], `guest ${other} is for the platform ${platform} already${hint}`]];
+    const hint = platform === PLATFORM_TYPE.VSM_ISOLATION ? ' ("none" and "vbs" are the same platform)' : '';
+    return [[['isolation_type'], `guest ${other} is for the platform ${platformOf(platform)?.label} already${hint}`]];
   });
 }
 

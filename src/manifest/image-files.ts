@@ -2,15 +2,18 @@
  * The files that a build writes, told from the manifest alone: inference declares them, the build writes them.
  * Source of the names: openvmm igvmfilegen main.rs.
  */
-
 import { posix } from 'node:path';
+import { isMeasured, ISOLATION_NAMES, type MeasuredIsolation } from './isolation';
 
-/** What is written about a platform, beside the image `NAME.igvm`: `NAME-PLATFORM` with each extension. */
-const PLATFORM_FILES: Record<string, readonly string[]> = {
-  vbs: ['.json', '.cbor'],
-  snp: ['.json', '.cbor', '.idblock'],
-  tdx: ['.json', '.cbor'],
-};
+/** What a file about one platform is. */
+export type SiblingKind = 'identity' | 'corim' | 'idBlock';
+
+/** The files about a platform, `NAME-PLATFORM` with an extension beside the image `NAME.igvm`, in the reference's order. */
+export const SIBLINGS: readonly { kind: SiblingKind; extension: string; platforms: readonly MeasuredIsolation[] }[] = [
+  { kind: 'corim', extension: '.cbor', platforms: ISOLATION_NAMES.filter(isMeasured) },
+  { kind: 'identity', extension: '.json', platforms: ISOLATION_NAMES.filter(isMeasured) },
+  { kind: 'idBlock', extension: '.idblock', platforms: ['snp'] },
+];
 
 /**
  * Name of the image that a manifest describes. `NAME.igvm.json` gives NAME, `igvm.json` the name of its folder; at the
@@ -36,8 +39,8 @@ export function isolationTypes(manifest: { guest_configs?: unknown }): string[] 
 /** Names of all files of an image, the `.igvm` first. */
 export function imageFileNames(name: string, manifest: { guest_configs?: unknown }): string[] {
   const siblings = isolationTypes(manifest).flatMap((type) =>
-    (Object.hasOwn(PLATFORM_FILES, type) ? PLATFORM_FILES[type]! : []).map(
-      (extension) => `${name}-${type}${extension}`,
+    SIBLINGS.filter(({ platforms }) => platforms.some((platform) => platform === type)).map(
+      ({ extension }) => `${name}-${type}${extension}`,
     ),
   );
   return [`${name}.igvm`, `${name}.igvm.map`, ...siblings];

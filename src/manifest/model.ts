@@ -29,6 +29,9 @@ export type IsolationType =
   | { snp: SnpIsolation }
   | { tdx: { enable_debug: boolean; sept_ve_disable: boolean } };
 
+/** The key of each isolation type, or the type itself where it has none. */
+export type IsolationName = IsolationType extends infer Type ? (Type extends string ? Type : keyof Type) : never;
+
 export interface SnpIsolation {
   shared_gpa_boundary_bits?: number | null;
   /** u64. */

@@ -2,7 +2,7 @@ import { IgvmError } from '../errors/igvm-error';
 import type { IgvmFile } from '../igvm/model';
 import type { Vmm } from './launch-digest';
 import { measurablePlatforms, measure } from './measure';
-import type { MeasuredPlatform } from './measured-platform';
+import { MEASURED_PLATFORMS, type MeasuredPlatform } from './measured-platform';
 
 /** A launch digest of an image, or why there is none. */
 export interface ImageDigest {
@@ -16,7 +16,7 @@ export interface ImageDigest {
 
 /** What launches guests, for each platform whose digest depends on it. */
 export const vmmsOf = (platform: MeasuredPlatform): readonly (Vmm | undefined)[] =>
-  platform === 'snp' ? ['hyperv', 'kvm'] : [undefined];
+  MEASURED_PLATFORMS[platform].dependsOnVmm ? ['hyperv', 'kvm'] : [undefined];
 
 /**
  * All launch digests of an image: of each platform, and for SEV-SNP as each VMM launches it.

@@ -23,18 +23,21 @@ export interface MeasureOptions {
   vmm?: Vmm;
 }
 
+/** What a measurement looks at before the guest is streamed. */
+type MeasuredFile = Pick<IgvmFile, 'platforms' | 'initializations' | 'directives'>;
+
+const LAUNCH_DIGESTS: Record<MeasuredPlatform, (file: MeasuredFile, mask: number, vmm: Vmm) => LaunchDigest> = {
+  snp: (file, mask, vmm) => new SnpLaunchDigest(file, mask, vmm),
+  tdx: (_, mask) => new TdxLaunchDigest(mask),
+  vbs: (file, mask) => new VbsLaunchDigest(file, mask),
+};
+
 /**
  * The launch digest of a guest that is about to be streamed (a build measures and writes in the same pass).
  * @throws IgvmError MEASUREMENT_UNAVAILABLE, MEASUREMENT_IMPOSSIBLE
  */
-export function launchDigest(
-  file: Pick<IgvmFile, 'platforms' | 'initializations' | 'directives'>,
-  platform: MeasuredPlatform,
-  vmm: Vmm = 'hyperv',
-): LaunchDigest {
-  const { compatibilityMask } = platformHeader(file, platform);
-  if (platform === 'snp') return new SnpLaunchDigest(file, compatibilityMask, vmm);
-  return platform === 'tdx' ? new TdxLaunchDigest(compatibilityMask) : new VbsLaunchDigest(file, compatibilityMask);
+export function launchDigest(file: MeasuredFile, platform: MeasuredPlatform, vmm: Vmm = 'hyperv'): LaunchDigest {
+  return LAUNCH_DIGESTS[platform](file, platformHeader(file, platform).compatibilityMask, vmm);
 }
 
 /** The platforms of a file that have a launch measurement, in the order of its headers. */

@@ -1,16 +1,34 @@
-import { IgvmError } from '../errors/igvm-error';
-import { type IgvmFile, PLATFORM_TYPE, type PlatformHeader, type PlatformType } from '../igvm/model';
+import { IgvmError, unreachable } from '../errors/igvm-error';
+import type { IgvmFile, PlatformHeader, PlatformType } from '../igvm/model';
+import { platformOf } from '../igvm/platforms';
+import { ISOLATIONS, type MeasuredIsolation } from '../manifest/isolation';
 
-/** The platforms with a launch measurement, by the names of the command line and of sibling files. */
-export const MEASURED_PLATFORMS = {
-  snp: { platformType: PLATFORM_TYPE.SEV_SNP, label: 'SEV-SNP', algorithm: 'SHA-384' },
-  tdx: { platformType: PLATFORM_TYPE.TDX, label: 'TDX', algorithm: 'SHA-384' },
-  vbs: { platformType: PLATFORM_TYPE.VSM_ISOLATION, label: 'VBS', algorithm: 'SHA-256' },
-} as const satisfies Record<string, { platformType: PlatformType; label: string; algorithm: string }>;
+/** A platform with a launch measurement, by the name of its isolation type. */
+export type MeasuredPlatform = MeasuredIsolation;
 
-export type MeasuredPlatform = keyof typeof MEASURED_PLATFORMS;
+/** What a launch measurement is. */
+interface LaunchMeasurement {
+  readonly algorithm: 'SHA-256' | 'SHA-384';
+  /** Whether the digest depends on what launches the guest. */
+  readonly dependsOnVmm: boolean;
+}
 
-export const MEASURED_PLATFORM_NAMES = Object.keys(MEASURED_PLATFORMS) as MeasuredPlatform[];
+const MEASUREMENTS: Readonly<Record<MeasuredPlatform, LaunchMeasurement>> = {
+  snp: { algorithm: 'SHA-384', dependsOnVmm: true },
+  tdx: { algorithm: 'SHA-384', dependsOnVmm: false },
+  vbs: { algorithm: 'SHA-256', dependsOnVmm: false },
+};
+
+export const MEASURED_PLATFORM_NAMES = Object.keys(MEASUREMENTS) as MeasuredPlatform[];
+
+/** What messages call each measured platform, and what its launch measurement is. */
+export const MEASURED_PLATFORMS = Object.fromEntries(
+  MEASURED_PLATFORM_NAMES.map((name) => {
+    const { platformType } = ISOLATIONS[name];
+    const { label } = platformOf(platformType) ?? unreachable(`no platform for ${name}`);
+    return [name, { platformType, label, ...MEASUREMENTS[name] }];
+  }),
+) as Record<MeasuredPlatform, LaunchMeasurement & { platformType: PlatformType; label: string }>;
 
 /** The measured platform of a header; undefined when its type has no launch measurement. */
 export function measuredPlatformOf(header: PlatformHeader): MeasuredPlatform | undefined {

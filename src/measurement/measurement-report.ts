@@ -19,7 +19,7 @@ export const measurementJson = (measurements: readonly Measurement[], vmm: Vmm):
     {
       measurements: measurements.map(({ platform, compatibilityMask, digest, warnings }) => ({
         platform,
-        ...(platform === 'snp' ? { vmm } : {}),
+        ...(MEASURED_PLATFORMS[platform].dependsOnVmm ? { vmm } : {}),
         compatibilityMask,
         algorithm: MEASURED_PLATFORMS[platform].algorithm,
         digest: hexOf(digest),

@@ -97,13 +97,13 @@ describe('a project with one image', () => {
     expect(build!.outputs!.map((output) => output.replace('{options.outputPath}/', ''))).toEqual([
       'one.igvm',
       'one.igvm.map',
-      'one-snp.json',
       'one-snp.cbor',
+      'one-snp.json',
       'one-snp.idblock',
-      'one-tdx.json',
       'one-tdx.cbor',
-      'one-vbs.json',
+      'one-tdx.json',
       'one-vbs.cbor',
+      'one-vbs.json',
     ]);
   });
 });

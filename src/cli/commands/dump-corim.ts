@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { MeasuredPlatform } from '../../measurement/measured-platform';
 import type { CliEnvironment } from '../cli';
-import { parsePlatform } from './platform-option';
+import { parsePlatform, PLATFORM_CHOICES } from './platform-option';
 import { printableJson } from '../../errors/printable';
 
 interface DumpCorimOptions {
@@ -32,7 +32,7 @@ const corimOptions = (command: Command): Command =>
   command
     .description('list the CoRIM documents and signatures of an image, or extract them')
     .addOption(new Option('--header-type <type>', 'only these headers').choices(['document', 'signature']))
-    .option('--platform <platform>', 'only this platform: snp, tdx or vbs', parsePlatform)
+    .option('--platform <platform>', `only this platform: one of ${PLATFORM_CHOICES}`, parsePlatform)
     .option('-o, --output <folder>', 'folder to extract them to');
 
 async function dumpCorim(

@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import type { Vmm } from '../../measurement/launch-digest';
 import type { MeasuredPlatform } from '../../measurement/measured-platform';
 import type { CliEnvironment } from '../cli';
-import { parsePlatform } from './platform-option';
+import { parsePlatform, PLATFORM_CHOICES } from './platform-option';
 import { printable } from '../../errors/printable';
 
 interface MeasureFlags {
@@ -19,7 +19,7 @@ export function registerMeasure(program: Command, environment: CliEnvironment): 
     .command('measure')
     .description('compute the launch digests of an image')
     .argument('<file>', 'the image, or a firmware DLL with one')
-    .option('--platform <platform>', 'only this platform: snp, tdx or vbs', parsePlatform)
+    .option('--platform <platform>', `only this platform: one of ${PLATFORM_CHOICES}`, parsePlatform)
     .addOption(
       new Option('--vmm <vmm>', 'whose launch of SEV-SNP guests: file order, or as QEMU and KVM do it')
         .choices(['hyperv', 'kvm'])

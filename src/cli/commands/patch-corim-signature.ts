@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import { IgvmError } from '../../errors/igvm-error';
 import type { MeasuredPlatform } from '../../measurement/measured-platform';
 import type { CliEnvironment } from '../cli';
-import { parsePlatform } from './platform-option';
+import { parsePlatform, PLATFORM_CHOICES } from './platform-option';
 
 interface PatchOptions {
   input: string;
@@ -24,7 +24,7 @@ export function registerPatchCorimSignature(program: Command, environment: CliEn
       new Option('--corim-bundle <FILE>', 'a COSE_Sign1 with the document inside (PS384)').conflicts('corimSignature'),
     )
     .option('--corim-signature <FILE>', 'a detached COSE_Sign1 (PS384)')
-    .requiredOption('--platform <platform>', 'whose document: snp, tdx or vbs', parsePlatform)
+    .requiredOption('--platform <platform>', `whose document: one of ${PLATFORM_CHOICES}`, parsePlatform)
     .action(async ({ input, output, corimBundle, corimSignature, platform }: PatchOptions) => {
       const at = (path: string): string => resolve(environment.cwd, path);
       const path = corimBundle ?? corimSignature;

@@ -35,7 +35,7 @@ describe('ci-workflow', () => {
     await ciWorkflowGenerator(tree, { ci });
     const workflow = tree.read(path, 'utf8') ?? '';
     const kept = workflow.split('\n').filter((line) => line.includes('dist/'));
-    const names = ['.igvm', '.igvm.map', '-snp.cbor', '-tdx.cbor', '-vbs.cbor', '-snp.json', '-tdx.json', '-vbs.json'];
+    const names = ['.igvm', '.igvm.map', '-vbs.cbor', '-snp.cbor', '-tdx.cbor', '-vbs.json', '-snp.json', '-tdx.json'];
     expect(kept).toEqual([...names, '-snp.idblock'].map((end) => `${indent}dist/**/*${end}`));
     info.mockRestore();
   });

@@ -9,8 +9,8 @@ import {
   readNxJson,
   type Tree,
 } from '@nx/devkit';
-import { SIBLINGS } from '../../build/sibling-files';
 import { IgvmError } from '../../errors/igvm-error';
+import { SIBLINGS } from '../../manifest/image-files';
 import { requireFree } from '../workspace/project-location';
 import { reportingUserErrors } from '../workspace/user-errors';
 import type { CiWorkflowGeneratorSchema } from './schema';

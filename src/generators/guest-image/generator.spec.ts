@@ -1,8 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readJson, readProjectConfiguration, type Tree, updateJson } from '@nx/devkit';
 import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
+import { ISOLATION_NAMES } from '../../manifest/isolation';
 import { parseManifest } from '../../manifest/load-manifest';
 import { guestImageGenerator } from './generator';
 import type { GuestImageGeneratorSchema } from './schema';
@@ -123,6 +124,13 @@ describe('guest-image, a direct Linux image', () => {
 });
 
 describe('guest-image, every type', () => {
+  it('offers every isolation type', () => {
+    const schema = JSON.parse(readFileSync(join(__dirname, 'schema.json'), 'utf8')) as {
+      properties: { isolation: { items: { enum: string[] } } };
+    };
+    expect(schema.properties.isolation.items.enum).toEqual(ISOLATION_NAMES);
+  });
+
   it.each<[Partial<GuestImageGeneratorSchema>, string[]]>([
     [{ type: 'linux-paravisor' }, ['none']],
     [{ type: 'linux-paravisor', isolation: ['snp', 'tdx', 'vbs'] }, ['snp', 'tdx', 'vbs']],

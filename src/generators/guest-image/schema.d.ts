@@ -1,5 +1,6 @@
+import type { IsolationName } from '../../manifest/model';
+
 export type GuestImageType = 'linux-direct' | 'linux-paravisor' | 'uefi' | 'snp-linux-direct';
-export type IsolationName = 'none' | 'vbs' | 'snp' | 'tdx';
 
 export interface GuestImageGeneratorSchema {
   name: string;

@@ -1,6 +1,7 @@
 import { IgvmError } from '../../../errors/igvm-error';
-import type { IsolationType, SnpIsolation } from '../../../manifest/model';
-import type { IsolationName } from '../schema';
+import type { GuestArch } from '../../../igvm/model';
+import { existsOn, ISOLATION_NAMES } from '../../../manifest/isolation';
+import type { IsolationName, IsolationType, SnpIsolation } from '../../../manifest/model';
 
 /** SEV-SNP guest policy bits: SMT allowed, and bit 17, which is reserved and always one (SNP firmware ABI, table 9). */
 export const SNP_POLICY_SMT = 0x30000n;
@@ -26,6 +27,10 @@ export function isolationType(
   }
 }
 
+/** What an image that can be isolated by anything can be, its default first. */
+export const anyIsolation = (arch: GuestArch): IsolationName[] =>
+  arch === 'x64' ? ISOLATION_NAMES.filter((name) => existsOn(name, arch)) : ['none'];
+
 /**
  * The isolations to generate guests for.
  * @param allowed what the type of image can be, its default first
@@ -34,9 +39,9 @@ export function isolationType(
 export function chooseIsolation(
   type: string,
   chosen: IsolationName[] | undefined,
-  allowed: [IsolationName, ...IsolationName[]],
+  allowed: readonly IsolationName[],
 ): IsolationName[] {
-  const names = chosen === undefined || chosen.length === 0 ? [allowed[0]] : [...new Set(chosen)];
+  const names = chosen === undefined || chosen.length === 0 ? allowed.slice(0, 1) : [...new Set(chosen)];
   const wrong = names.find((name) => !allowed.includes(name));
   if (wrong !== undefined) {
     throw new IgvmError(

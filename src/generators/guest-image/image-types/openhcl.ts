@@ -1,7 +1,6 @@
 import type { OpenhclImage, ResourceName } from '../../../manifest/model';
 import { parseMemorySize } from '../memory-size';
-import type { IsolationName } from '../schema';
-import { chooseIsolation, isolationType, SNP_POLICY_PARAVISOR } from './isolation';
+import { anyIsolation, chooseIsolation, isolationType, SNP_POLICY_PARAVISOR } from './isolation';
 import { guest, type ImageOptions, LARGE_PAGE, PAGE, type Scaffold } from './scaffold';
 
 /** First page of the paravisor in isolated guests, whose addresses are measured: 128 MiB. */
@@ -39,9 +38,7 @@ export function uefiParavisor(options: ImageOptions): Scaffold {
 }
 
 function openhcl(options: ImageOptions, vtl0: Vtl0): Scaffold {
-  const allowed: [IsolationName, ...IsolationName[]] =
-    options.arch === 'x64' ? ['none', 'vbs', 'snp', 'tdx'] : ['none'];
-  const isolation = chooseIsolation(vtl0.type, options.isolation, allowed);
+  const isolation = chooseIsolation(vtl0.type, options.isolation, anyIsolation(options.arch));
   const memoryPages = BigInt(parseMemorySize(options.memorySize, LARGE_PAGE) / PAGE);
   return {
     title: `${vtl0.title} (isolation: ${isolation.join(', ')}).`,

@@ -1,5 +1,5 @@
 import type { GuestConfig, Image, IsolationType, Resource, ResourceName } from '../../../manifest/model';
-import type { IsolationName } from '../schema';
+import type { IsolationName } from '../../../manifest/model';
 
 /** What a type of image is generated from: the options, with their defaults filled in. */
 export interface ImageOptions {

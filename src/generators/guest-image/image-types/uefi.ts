@@ -1,5 +1,4 @@
-import type { IsolationName } from '../schema';
-import { chooseIsolation, isolationType, SNP_POLICY_PARAVISOR } from './isolation';
+import { anyIsolation, chooseIsolation, isolationType, SNP_POLICY_PARAVISOR } from './isolation';
 import { uefiParavisor } from './openhcl';
 import { guest, type ImageOptions, type Scaffold } from './scaffold';
 
@@ -9,9 +8,7 @@ export function uefi(options: ImageOptions): Scaffold {
 }
 
 function plainUefi(options: ImageOptions): Scaffold {
-  const allowed: [IsolationName, ...IsolationName[]] =
-    options.arch === 'x64' ? ['none', 'vbs', 'snp', 'tdx'] : ['none'];
-  const isolation = chooseIsolation('uefi', options.isolation, allowed);
+  const isolation = chooseIsolation('uefi', options.isolation, anyIsolation(options.arch));
   return {
     title: `UEFI firmware (isolation: ${isolation.join(', ')}).`,
     guests: isolation.map((name) =>
