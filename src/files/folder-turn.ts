@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { closeSync, futimesSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { unwritable } from './file-failure';
@@ -21,15 +21,17 @@ const POLL = 5;
 
 /**
  * Waits until nobody else with a turn renames files in the folder of `path`, so that what belongs together gets its names
- * together. Tickets are drawn as in a bakery (Lamport, "A new solution of Dijkstra's concurrent programming problem", 1974): each has a file of
- * its own that nobody else writes to, and that of a process that was killed holds nobody up.
+ * together. Tickets are drawn as in a bakery (Lamport, "A new solution of Dijkstra's concurrent programming problem",
+ * 1974): each is a file that nobody else writes to, and that of a process that was killed holds nobody up.
  * @returns ends the turn
  * @throws IgvmError FILE_UNWRITABLE
  */
 export async function takeTurn(path: string): Promise<() => void> {
   const own = claimTempPath(join(dirname(resolve(path)), TICKET));
+  let fd: number | undefined;
   const end = (): void => {
     try {
+      if (fd !== undefined) closeSync(fd);
       rmSync(own, { force: true });
     } catch {
       // The next build in this folder clears it, as it does after one that was killed.
@@ -38,13 +40,13 @@ export async function takeTurn(path: string): Promise<() => void> {
   };
   try {
     // Without a number yet: who sees this waits to see it, for it may be lower than his own.
-    writeFileSync(own, '', { flag: 'wx' });
+    fd = openSync(own, 'wx');
     const number = ticketsBeside(own).reduce((last, ticket) => Math.max(last, numberIn(ticket) ?? 0), 0) + 1;
-    writeFileSync(own, String(number).padStart(10, '0'));
+    writeSync(fd, String(number).padStart(10, '0'));
     for (const other of ticketsBeside(own)) {
       while (isBefore(other, own, number)) {
         await setTimeout(POLL);
-        utimesSync(own, new Date(), new Date());
+        futimesSync(fd, new Date(), new Date());
       }
     }
     return end;

@@ -1,0 +1,59 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { anyIgvmFile, fileOf, platformOf, written } from '../igvm/igvm-file.fixture';
+import type { IgvmFile } from '../igvm/model';
+import { bytesSource } from '../memory/byte-source';
+import { corimFileName, corimsOf } from './corims';
+import { extractCorims } from './extract-corims';
+
+const document = (compatibilityMask: number): IgvmFile['initializations'][number] => ({
+  type: 'corimDocument',
+  compatibilityMask,
+  content: bytesSource(Uint8Array.of(1, 2, 3)),
+});
+
+/** A file whose platform is of a kind that its author made up. */
+const oddFile = (platformType: number): IgvmFile =>
+  fileOf([], { platforms: [{ ...platformOf(2), platformType } as IgvmFile['platforms'][number]] });
+
+describe('the files that CoRIMs are extracted to', () => {
+  let home: string;
+  beforeEach(() => void (home = mkdtempSync(join(tmpdir(), 'nx-igvm-corims-'))));
+  afterEach(() => rmSync(home, { recursive: true, force: true }));
+
+  async function extract(file: IgvmFile): Promise<void> {
+    const path = join(home, 'image.igvm');
+    writeFileSync(path, (await written(file)).bytes);
+    const folder = join(home, 'out');
+    await extractCorims({ path, display: path }, {}, { path: folder, display: folder });
+  }
+
+  it('have harmless names, each its own, whatever the image', () => {
+    const names = (file: IgvmFile): string[] => corimsOf(file).map(corimFileName);
+    fc.assert(
+      fc.property(anyIgvmFile(), (file) => {
+        expect(new Set(names(file)).size).toBe(names(file).length);
+        for (const name of names(file)) expect(name).toMatch(/^corim_(document|signature)_\w+\.(cbor|cose)$/);
+      }),
+    );
+    fc.assert(
+      fc.property(fc.nat(255), fc.nat(0xffff_ffff), (platformType, mask) => {
+        const file = { ...oddFile(platformType), initializations: [document(1), document(mask)] };
+        for (const name of names(file)) expect(name).toMatch(/^corim_document_\w+\.cbor$/);
+      }),
+    );
+  });
+
+  it('are not what a link points to', async () => {
+    const file = fileOf([], { initializations: [document(1)] });
+    mkdirSync(join(home, 'out'));
+    const [name = ''] = corimsOf(file).map(corimFileName);
+    writeFileSync(join(home, 'precious'), 'mine');
+    symlinkSync(join(home, 'precious'), join(home, 'out', name));
+    await expect(extract(file)).rejects.toMatchObject({ code: 'FILE_UNWRITABLE', where: { file: expect.any(String) } });
+    expect(readFileSync(join(home, 'precious'), 'utf8')).toBe('mine');
+    expect(readdirSync(home).sort()).toEqual(['image.igvm', 'out', 'precious']);
+  });
+});
