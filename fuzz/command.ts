@@ -61,7 +61,9 @@ export async function main(args: readonly string[]): Promise<void> {
 }
 
 async function fuzz(targets: readonly Target[], budget: Budget, seed: number, grow: boolean): Promise<FuzzResult[]> {
-  const watched = new WatchedFuzzer(TARGETS_MODULE, (result) => process.stderr.write(resultText(result)));
+  const watched = new WatchedFuzzer(TARGETS_MODULE, {
+    onProgress: (result) => process.stderr.write(resultText(result)),
+  });
   const results: FuzzResult[] = [];
   try {
     for (const target of targets) {

@@ -64,14 +64,13 @@ export class AllocationMeter {
     const makers = Buffer as unknown as Record<string, unknown>;
     for (const name of ['alloc', 'allocUnsafe', 'allocUnsafeSlow', 'from', 'concat']) {
       const make = makers[name] as Callable;
-      const meter = this;
-      this.replace(makers, name, function counted(this: unknown, ...args: unknown[]): unknown {
+      this.replace(makers, name, (...args: unknown[]): unknown => {
         const [first] = args;
-        if (typeof first === 'number') meter.count(first);
-        const made = make.apply(this, args) as Uint8Array;
+        if (typeof first === 'number') this.count(first);
+        const made = make.apply(Buffer, args) as Uint8Array;
         // Over an existing ArrayBuffer it is a view.
         const isView = first instanceof ArrayBuffer || first instanceof SharedArrayBuffer;
-        if (typeof first !== 'number' && !isView) meter.count(made.length);
+        if (typeof first !== 'number' && !isView) this.count(made.length);
         return made;
       });
     }
@@ -99,11 +98,12 @@ export class AllocationMeter {
   }
 
   private countingCopy(copy: Callable): Callable {
-    const meter = this;
-    return function counted(this: unknown, ...args: unknown[]): unknown {
-      const made = copy.apply(this, args) as ArrayBufferView;
-      meter.count(made.byteLength);
+    const count = (made: ArrayBufferView): ArrayBufferView => {
+      this.count(made.byteLength);
       return made;
+    };
+    return function counted(this: unknown, ...args: unknown[]): unknown {
+      return count(copy.apply(this, args) as ArrayBufferView);
     };
   }
 

@@ -1,7 +1,7 @@
 import { getHeapStatistics } from 'node:v8';
 import { IgvmError } from '../../src/errors/igvm-error';
-import { type AllocationMeter, AllocationRefused } from './allocation-meter';
-import { Input, ReadOutside } from './input';
+import type { AllocationMeter } from './allocation-meter';
+import { Input } from './input';
 import type { Target } from './target';
 
 /** How an execution broke the rules. */
@@ -21,17 +21,19 @@ export interface Limits {
   /** Bytes of buffers, and bytes that the heap may grow by, for each byte of input and besides. */
   bytesPerByte: number;
   bytesBesides: number;
+  /** Milliseconds without an end while nothing goes on. Targets wait for no file or network. */
+  stall: number;
 }
 
 /** What a hostile file may cost. */
-export const LIMITS: Limits = { cpu: 1000, bytesPerByte: 4, bytesBesides: 64 * 2 ** 20 };
+export const LIMITS: Limits = { cpu: 1000, bytesPerByte: 4, bytesBesides: 64 * 2 ** 20, stall: 5000 };
 
 /** Runs a target once and says how it broke the rules; undefined when it didn't. */
 export async function execute(
   target: Pick<Target, 'run'>,
   bytes: Uint8Array,
   meter: AllocationMeter,
-  { cpu, bytesPerByte, bytesBesides }: Limits = LIMITS,
+  { cpu, bytesPerByte, bytesBesides, stall }: Limits = LIMITS,
 ): Promise<Finding | undefined> {
   const input = new Input(bytes);
   const allowed = bytesPerByte * bytes.length + bytesBesides;
@@ -40,7 +42,7 @@ export async function execute(
   meter.start(allowed);
   let thrown: unknown;
   try {
-    await orStall(target.run(input));
+    await orStall(target.run(input), stall);
   } catch (error) {
     thrown = error;
   }
@@ -57,19 +59,16 @@ export async function execute(
   return undefined;
 }
 
-/** Milliseconds. Targets wait for no file or network, so nothing else goes on when this passes. */
-const STALL = 5000;
-
 class Stalled extends Error {
   override readonly name = 'Stalled';
 }
 
 /** Fails when `running` waits for something that never comes. */
-async function orStall(running: void | Promise<void>): Promise<void> {
+async function orStall(running: void | Promise<void>, milliseconds: number): Promise<void> {
   if (running === undefined) return;
   let timer: NodeJS.Timeout | undefined;
   const stalled = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Stalled(`nothing goes on for ${STALL} ms`)), STALL);
+    timer = setTimeout(() => reject(new Stalled(`nothing goes on for ${milliseconds} ms`)), milliseconds);
   });
   try {
     await Promise.race([running, stalled]);
@@ -105,5 +104,3 @@ function finding(kind: FindingKind, thrown: unknown): Finding {
 
 /** `function file`, without the folders above src/. */
 const shortPlace = (place: string): string => place.replace(/\(?(?:[^()\s]*[\\/])?((?:src|node_modules)[\\/])/, '$1');
-
-export { AllocationRefused, ReadOutside };

@@ -91,6 +91,12 @@ const changes: Mutation[] = [
     }
     return result;
   },
+  function smallNumber(bytes, { random }) {
+    const result = copyOf(bytes);
+    const found = numberPlace(bytes, random);
+    if (found !== undefined) putNumber(result, found.at, found.width, BigInt(random.small(64)), random.oneIn(4));
+    return result;
+  },
   function addToNumber(bytes, { random }) {
     const result = copyOf(bytes);
     const found = numberPlace(bytes, random);
@@ -168,7 +174,7 @@ const resizes: Mutation[] = [
 export function mutateBytes(bytes: Uint8Array, material: Material): Uint8Array {
   const { random, maxSize } = material;
   let result = bytes;
-  for (let left = 1 << random.below(5); left > 0; left--) {
+  for (let left = 1 << random.small(6); left > 0; left--) {
     const mutations = random.oneIn(4) || result.length === 0 ? resizes : changes;
     result = random.pick(mutations)(result, material).subarray(0, maxSize);
   }

@@ -105,7 +105,7 @@ export function mutateJson(bytes: Uint8Array, material: Material): Uint8Array {
     ...otherContainers.flatMap((container) => Object.keys(container)),
     ...Array.from({ length: 8 }, () => wordOf(dictionary, random)),
   ];
-  for (let left = 1 << random.below(4); left > 0; left--) {
+  for (let left = 1 << random.small(5); left > 0; left--) {
     const containers = containersOf(value);
     if (containers.length === 0) break;
     const container = random.pick(containers);

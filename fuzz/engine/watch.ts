@@ -11,14 +11,19 @@ import {
 } from './job';
 import { reportFinding } from './report-finding';
 
-/** Processor time that one execution may take before its thread is ended, in milliseconds; what ends later is only slow. */
-const HANG = 10_000;
+export interface WatchOptions {
+  /** Processor time that one execution may take before its thread is ended, in milliseconds; what ends earlier is only slow. */
+  hang?: number;
+  /** MiB of heap: far more than any small input may need. */
+  heap?: number;
+  onProgress?(result: FuzzResult): void;
+}
 
 /** Milliseconds between looks at the thread. */
 const LOOK_INTERVAL = 200;
 
-/** MiB of heap: far more than any small input may need. Node's own stack size keeps recursion comparable. */
-const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 768, stackSizeMb: 1 };
+/** MiB, as that of Node's main thread, so that recursion ends where it would for users. */
+const STACK = 1;
 
 type Outcome = { kind: 'message'; message: Message } | { kind: FindingKind; details: string };
 
@@ -33,14 +38,14 @@ export class WatchedFuzzer {
   /** @param targets path of a module that exports `TARGETS` */
   constructor(
     private readonly targets: string,
-    private readonly onProgress: (result: FuzzResult) => void = () => undefined,
+    private readonly options: WatchOptions = {},
   ) {}
 
   async fuzz(job: FuzzJob): Promise<FuzzResult> {
     let last: FuzzResult | undefined;
     const outcome = await this.run(job, (result) => {
       last = result;
-      this.onProgress(result);
+      this.options.onProgress?.(result);
     });
     if (outcome.kind === 'message' && outcome.message.kind === 'fuzzed') return outcome.message.result;
     if (outcome.kind === 'message') throw new Error('bug in the fuzzer: an answer to another question');
@@ -102,13 +107,14 @@ export class WatchedFuzzer {
     return new Worker(`require(${JSON.stringify(hook)}); require(${JSON.stringify(thread)});`, {
       eval: true,
       workerData: { shared: this.shared, targets: this.targets },
-      resourceLimits: RESOURCE_LIMITS,
+      resourceLimits: { maxOldGenerationSizeMb: this.options.heap ?? 768, stackSizeMb: STACK },
     });
   }
 
   /** Processor time is that of the whole process, in which nothing else runs: a busy machine makes no hang. */
   private lookForHang(found: (outcome: Outcome) => void): NodeJS.Timeout {
     const numbers = new Int32Array(this.shared, 0, SHARED.header / 4);
+    const { hang = 10_000 } = this.options;
     let execution = -1;
     let since = process.cpuUsage();
     return setInterval(() => {
@@ -119,7 +125,7 @@ export class WatchedFuzzer {
         return;
       }
       const { user, system } = process.cpuUsage(since);
-      if ((user + system) / 1000 > HANG) found({ kind: 'hang', details: `no end after ${HANG} ms of processor time` });
+      if ((user + system) / 1000 > hang) found({ kind: 'hang', details: `no end after ${hang} ms of processor time` });
     }, LOOK_INTERVAL);
   }
 }

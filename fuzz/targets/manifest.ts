@@ -1,7 +1,6 @@
-import { IgvmError } from '../../src/errors/igvm-error';
+import { formatPlaced, IgvmError } from '../../src/errors/igvm-error';
 import { parseManifest } from '../../src/manifest/load-manifest';
 import { direct, directSnp, guest, linux, manifest, openhcl, policy, snp } from '../../src/manifest/manifest.fixture';
-import { formatPlaced } from '../../src/errors/igvm-error';
 import { jsonTarget } from './json-target';
 import { expectPlainText } from './plain-text';
 
@@ -21,8 +20,9 @@ export const manifestTarget = jsonTarget({
     manifest([guest({ uefi: { config_type: 'igvm' } })], { guest_arch: 'aarch64' }),
   ],
   run({ bytes }) {
-    const { warnings, positionOf } = parseManifest(bytes, 'igvm.json');
-    positionOf('guest_configs[0].image');
+    const loaded = parseManifest(bytes, 'igvm.json');
+    const { warnings } = loaded;
+    loaded.positionOf('guest_configs[0].image');
     for (const { message, where } of warnings) expectPlainText(formatPlaced(message, where));
     try {
       parseManifest(bytes, 'igvm.json', { strict: true });

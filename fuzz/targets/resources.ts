@@ -11,10 +11,10 @@ export const resources = jsonTarget({
     { resources: { uefi: '/MSVM.fd', underhill_kernel: '/a', openhcl_boot: '/b', underhill_initrd: '/c' }, more: 1 },
   ],
   run({ bytes }) {
-    const { warnings, whereOf, whereAll } = parseResourcesFile(bytes, 'resources.json');
-    whereOf('linux_kernel');
-    whereAll();
-    for (const { message, where } of warnings) expectPlainText(formatPlaced(message, where));
+    const file = parseResourcesFile(bytes, 'resources.json');
+    file.whereOf('linux_kernel');
+    file.whereAll();
+    for (const { message, where } of file.warnings) expectPlainText(formatPlaced(message, where));
     parseResourcesFile(bytes, 'resources.json', true);
   },
 });

@@ -69,10 +69,14 @@ export function registerFacts(file: IgvmFile, mask: number): Facts {
 export function headerFacts(file: IgvmFile, platform: PlatformHeader): Facts {
   const facts: Facts = new Map();
   const mask = platform.compatibilityMask;
+  /** How often each has been said so far: a file may say the same a million times. */
+  const counts = new Map<string, number>();
   const add = (what: string, value: string): void => {
-    let name = what;
-    for (let count = 2; facts.has(name); count++) name = `${what} (${count})`;
-    facts.set(name, value);
+    let count = (counts.get(what) ?? 0) + 1;
+    const numbered = (): string => (count === 1 ? what : `${what} (${count})`);
+    while (facts.has(numbered())) count++;
+    counts.set(what, count);
+    facts.set(numbered(), value);
   };
   const { platformType, ...fields } = platform;
   add(`platform ${platformTypeName(platformType)}`, valueText(fields));
@@ -91,10 +95,11 @@ export function headerFacts(file: IgvmFile, platform: PlatformHeader): Facts {
  * areas' indices depend on what else is in the file.
  */
 function* directiveFacts(directives: readonly Directive[], mask: number): Generator<[string, string]> {
+  const areas = areaDirectives(directives);
   for (const directive of directives) {
     if (!isFor(directive, mask) || directive.type === 'pageData' || directive.type === 'vpContext') continue;
     if (directive.type === 'parameterInsert') {
-      yield [`parameters at GPA 0x${directive.gpa.toString(16)}`, areaText(directives, directive.index)];
+      yield [`parameters at GPA 0x${directive.gpa.toString(16)}`, areaText(areas.get(directive.index) ?? [])];
     } else if ('gpa' in directive) {
       const { type, gpa, ...rest } = directive;
       yield [`${type} at GPA 0x${gpa.toString(16)}`, valueText(rest)];
@@ -105,18 +110,29 @@ function* directiveFacts(directives: readonly Directive[], mask: number): Genera
   }
 }
 
-function areaText(directives: readonly Directive[], index: number): string {
-  const parts: string[] = [];
+type AreaDirective = Extract<Directive, { type: 'parameterArea' | 'parameter' }>;
+
+/** What is said of each parameter area, by its index, in the order of the file. */
+function areaDirectives(directives: readonly Directive[]): Map<number, AreaDirective[]> {
+  const areas = new Map<number, AreaDirective[]>();
   for (const directive of directives) {
-    if (directive.type === 'parameterArea' && directive.index === index) {
-      parts.push(`0x${directive.size.toString(16)} bytes`);
-      if (directive.initialData.size > 0) parts.push(`initial data ${contentText(directive.initialData)}`);
-    } else if (directive.type === 'parameter' && directive.index === index) {
-      parts.push(`${directive.kind} at 0x${directive.byteOffset.toString(16)}`);
-    }
+    if (directive.type !== 'parameterArea' && directive.type !== 'parameter') continue;
+    const area = areas.get(directive.index);
+    if (area === undefined) areas.set(directive.index, [directive]);
+    else area.push(directive);
   }
-  return parts.join(', ');
+  return areas;
 }
+
+const areaText = (area: readonly AreaDirective[]): string =>
+  area
+    .flatMap((directive) => {
+      if (directive.type === 'parameter') return [`${directive.kind} at 0x${directive.byteOffset.toString(16)}`];
+      const { size, initialData } = directive;
+      const data = initialData.size > 0 ? [`initial data ${contentText(initialData)}`] : [];
+      return [`0x${size.toString(16)} bytes`, ...data];
+    })
+    .join(', ');
 
 /** The fields but for the mask, which depends on the other guests of the file. */
 function valueText(fields: object): string {

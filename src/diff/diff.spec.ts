@@ -128,6 +128,31 @@ describe('diff of headers', () => {
     ]);
   });
 
+  it('counts what a file says of a guest several times', async () => {
+    const range: Directive = { type: 'errorRange', gpa: 0x5000, size: PAGE_SIZE, compatibilityMask: 1 };
+    const changed = { ...range, size: 0 };
+    const { headers } = await guestDiff([range, range, range], [range, changed, range, range]);
+    expect(headers).toEqual([
+      { what: 'errorRange at GPA 0x5000 (2)', a: 'size 0x1000', b: 'size 0x0' },
+      { what: 'errorRange at GPA 0x5000 (4)', b: 'size 0x1000' },
+    ]);
+  });
+
+  it('takes time in proportion to the headers, be they all the same or all parameters', async () => {
+    const same = Array.from(
+      { length: 20_000 },
+      (): Directive => ({ type: 'errorRange', gpa: 0x5000, size: 0, compatibilityMask: 1 }),
+    );
+    const parameters = Array.from({ length: 10_000 }, (_, index): Directive[] => [
+      { type: 'parameterArea', index, size: 0, initialData: EMPTY_SOURCE },
+      { type: 'parameterInsert', index, gpa: index * PAGE_SIZE, compatibilityMask: 1 },
+    ]).flat();
+    const begun = process.cpuUsage();
+    const difference = await guestDiff([...same, ...parameters], []);
+    expect(difference.headers).toHaveLength(30_000);
+    expect(process.cpuUsage(begun).user).toBeLessThan(10_000_000);
+  });
+
   it('compares guests by platform, whatever their masks', async () => {
     const both = {
       ...fileOf([runOf(0, pages(1), { compatibilityMask: 2 })]),

@@ -204,6 +204,7 @@ describe('loadStaticElf', () => {
       ['more file data than memory', patched(kernel, PHDR.memsz, u64(0x2344n)), '9029 bytes in the file for 9028'],
       ['a giant file size', patched(kernel, PHDR.filesz, u64(2n ** 64n - 1n)), 'bytes in the file for'],
       ['a giant memory size', patched(kernel, PHDR.memsz, u64(2n ** 64n - 1n)), 'beyond the address space'],
+      ['more zeros than any kernel needs', patched(kernel, PHDR.memsz, u64(2n ** 32n + 0x2346n)), '4 GiB is the most'],
       ['a giant address', patched(kernel, PHDR.paddr, u64(2n ** 64n - 0x1000n)), 'beyond the address space'],
       ['a segment that leaves the address space', patched(kernel, PHDR.paddr, u64(2n ** 52n)), 'beyond the guest'],
     ])('%s', async (_name, file, message) => {

@@ -8,6 +8,19 @@ import type { ImageImporter } from './importer';
 /** GPAs end here: x64 and aarch64 page tables address 52 bits, and a PageRun's numbers stay exact. */
 export const GPA_LIMIT = 2 ** 52;
 
+/**
+ * Zeros that a file may ask for besides its own bytes, in all: each page of them takes 32 bytes of the image, and of memory
+ * while it is built, so that without a limit a small hostile kernel could fill both. Kernels ask for some MiB.
+ */
+const ZERO_FILL_LIMIT = 2 ** 32;
+
+/** @throws IgvmError KERNEL_INVALID when `size` bytes of zeros, which a file asks for, are more than any kernel needs */
+export function checkZeroFill(tag: string, size: number): void {
+  if (size > ZERO_FILL_LIMIT) {
+    throw new IgvmError('KERNEL_INVALID', `${tag} asks for ${size} bytes of zeroed memory, and 4 GiB is the most`);
+  }
+}
+
 /** A part of a file and the memory it is loaded into; all in bytes. */
 export interface FileRegion {
   source: ByteSource;

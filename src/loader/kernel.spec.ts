@@ -138,6 +138,12 @@ describe('loadKernelAndInitrdArm64', () => {
     ['for low memory', arm64ImageFile(0x1000, { flags: 0x2n }), 'can not be moved', 24],
     ['larger than its memory', arm64ImageFile(0x2000, { imageSize: 0x1000n }), 'needs only 4096 bytes', 16],
     ['with a giant memory', arm64ImageFile(0x1000, { imageSize: 2n ** 64n - 1n }), 'beyond the address space', 8],
+    [
+      'with more memory than any',
+      arm64ImageFile(0x1000, { imageSize: 2n ** 32n + 0x1001n }),
+      '4 GiB is the most',
+      undefined,
+    ],
     ['with a giant offset', arm64ImageFile(0x1000, { textOffset: 2n ** 63n }), 'beyond the address space', 8],
   ])('rejects a kernel %s', async (_name, kernel, message, offset) => {
     const error = await failure('aarch64', { kernel, start: 0 });

@@ -5,7 +5,7 @@ import { readArm64Image } from './arm64-image';
 import { type BzImageInfo, isBzImage, readBzImage } from './bzimage';
 import { type GpaRange, loadStaticElf } from './elf';
 import { isElf } from './elf-header';
-import { GPA_LIMIT, importFileRegion } from './file-region';
+import { checkZeroFill, GPA_LIMIT, importFileRegion } from './file-region';
 import type { ImageImporter } from './importer';
 import { type InitrdInfo, type InitrdPlacement, LARGE_PAGE_SIZE, importInitrd } from './initrd';
 
@@ -127,6 +127,7 @@ export function loadKernelAndInitrdArm64(
       { offset: 8 },
     );
   }
+  checkZeroFill(KERNEL_TAG, Number(memory) - kernel.size);
   const size = alignUp(Number(memory), PAGE_SIZE);
   const address = startAddress + Number(image.textOffset);
   if (kernel.size > size) {
