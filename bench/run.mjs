@@ -74,8 +74,8 @@ async function measureSize(image, size, resources, start) {
     return { wall, cpu: 0, peak: 0 };
   };
   const upstreamMemory = size * UPSTREAM_MEMORY;
-  // Its output and the initrd are kept there, too, and other things.
-  const withUpstream = upstream && (upstreamMemory + 2 * size) * MIB < process.availableMemory();
+  // Its output is kept there, too.
+  const withUpstream = upstream && (upstreamMemory + size) * MIB < process.availableMemory();
   const [our, cp, hashed, nothing, their] = await paired(
     size < LARGE_MIB ? rounds : largeRounds,
     settled(size, initrd, () => node([cli, 'build', ...args])),
