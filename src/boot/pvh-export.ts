@@ -2,6 +2,7 @@ import { IgvmError } from '../errors/igvm-error';
 import type { IgvmFile } from '../igvm/model';
 import type { IgvmSink } from '../igvm/sink';
 import { bytesSource } from '../memory/byte-source';
+import { HIGH_MEMORY_START, LOW_MEMORY_END } from '../loader/linux-memory-map';
 import { PAGE_SIZE, pagesFor } from '../memory/page';
 import { fillParameters } from './guest-parameters';
 import type { GuestPages, PageRange } from './guest-pages';
@@ -43,10 +44,7 @@ export interface PvhExport {
 }
 
 /** Below it the VMM and its firmware have things of their own until the guest runs: such pages are staged above. */
-const STAGED_BELOW = 0x100000;
-
-/** Video memory, option ROMs and BIOS. */
-const FIRMWARE_START = 0xa0000;
+const STAGED_BELOW = HIGH_MEMORY_START;
 
 const FOUR_GIB = 2 ** 32;
 
@@ -100,7 +98,7 @@ export async function exportPvh(file: IgvmFile, sink: IgvmSink, options: PvhExpo
 }
 
 function checkPlaces(pages: GuestPages): void {
-  const [misplaced] = pages.within(FIRMWARE_START, STAGED_BELOW);
+  const [misplaced] = pages.within(LOW_MEMORY_END, STAGED_BELOW);
   if (misplaced !== undefined) {
     throw new IgvmError('BOOT_LAYOUT', 'the image has pages where VMMs have video memory and firmware', {
       gpa: { start: misplaced.gpa, end: misplaced.gpa + misplaced.size },

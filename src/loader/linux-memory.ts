@@ -2,10 +2,7 @@ import { IgvmError } from '../errors/igvm-error';
 import { PAGE_SIZE } from '../memory/page';
 import { E820, type E820Range } from './e820';
 import type { LinuxLoadInfo } from './kernel';
-
-/** The end of low memory and the start of the kernel's: between them are video memory and the BIOS. */
-export const LOW_MEMORY_END = 0xa0000;
-export const HIGH_MEMORY_START = 0x100000;
+import { HIGH_MEMORY_START, LOW_MEMORY_END } from './linux-memory-map';
 
 /** Of e_entry in an ELF file. */
 const ELF_ENTRY_OFFSET = 24;

@@ -2,6 +2,7 @@ import { IgvmError } from '../errors/igvm-error';
 import { PAGE_SIZE } from '../memory/page';
 import { JUMP, X86Code } from '../vp-context/x86-code';
 import type { ImageImporter } from './importer';
+import { LINUX_MAP } from './linux-memory-map';
 import {
   MP_CHECKSUM_OFFSET,
   MP_FIRST_FLAGS_OFFSET,
@@ -11,10 +12,8 @@ import {
   mpFloatingPointer,
 } from './mp-table';
 
-/** Three pages at the end of low memory, which the e820 map must reserve: the fix-up, VP_COUNT, the table. Bytes. */
-export const PROCESSORS_GPA = 0x9d000;
-const VP_COUNT_GPA = PROCESSORS_GPA + PAGE_SIZE;
-const TABLE_PAGE_GPA = PROCESSORS_GPA + 2 * PAGE_SIZE;
+/** Three pages at the end of low memory, which the e820 map must reserve. */
+const { processorFixUp: FIX_UP, vpCount: VP_COUNT, mpTable: MP_TABLE } = LINUX_MAP;
 
 /**
  * Tells Linux of `processorCount` processors where nobody gives it ACPI: an MP table in low memory, and code that runs
@@ -26,8 +25,8 @@ const TABLE_PAGE_GPA = PROCESSORS_GPA + 2 * PAGE_SIZE;
 export function importProcessors(importer: ImageImporter, processorCount: number, entrypoint: bigint): bigint {
   const table = mpConfigurationTable(processorCount);
   const tableGpa = (MP_FLOATING_POINTER_GPA - table.length) & ~0xf;
-  if (tableGpa < TABLE_PAGE_GPA) {
-    const limit = processorCount - Math.ceil((TABLE_PAGE_GPA - tableGpa) / MP_PROCESSOR_SIZE);
+  if (tableGpa < MP_TABLE.gpa) {
+    const limit = processorCount - Math.ceil((MP_TABLE.gpa - tableGpa) / MP_PROCESSOR_SIZE);
     throw new IgvmError(
       'CONFIG_UNSUPPORTED',
       `processor_count is ${processorCount}, and an MP table has room for ${limit}: use fewer, or a VMM that supplies ACPI tables`,
@@ -35,15 +34,15 @@ export function importProcessors(importer: ImageImporter, processorCount: number
     );
   }
   const page = new Uint8Array(PAGE_SIZE);
-  page.set(table, tableGpa - TABLE_PAGE_GPA);
-  page.set(mpFloatingPointer(tableGpa), MP_FLOATING_POINTER_GPA - TABLE_PAGE_GPA);
+  page.set(table, tableGpa - MP_TABLE.gpa);
+  page.set(mpFloatingPointer(tableGpa), MP_FLOATING_POINTER_GPA - MP_TABLE.gpa);
 
   const fixUp = processorFixUp(processorCount, tableGpa, entrypoint);
-  importer.importPages(PROCESSORS_GPA / PAGE_SIZE, 1, 'linux-vp-count-fix-up', 'exclusive', fixUp);
-  const area = importer.createParameterArea(VP_COUNT_GPA / PAGE_SIZE, 1, 'linux-vp-count');
+  importer.importPages(FIX_UP.page, 1, 'linux-vp-count-fix-up', 'exclusive', fixUp);
+  const area = importer.createParameterArea(VP_COUNT.page, 1, 'linux-vp-count');
   importer.importParameter(area, 0, 'vpCount');
-  importer.importPages(TABLE_PAGE_GPA / PAGE_SIZE, 1, 'linux-mp-table', 'exclusive', page);
-  return BigInt(PROCESSORS_GPA);
+  importer.importPages(MP_TABLE.page, 1, 'linux-mp-table', 'exclusive', page);
+  return BigInt(FIX_UP.gpa);
 }
 
 /**
@@ -53,7 +52,7 @@ export function importProcessors(importer: ImageImporter, processorCount: number
 function processorFixUp(processorCount: number, tableGpa: number, entrypoint: bigint): Uint8Array {
   const page = new Uint8Array(PAGE_SIZE);
   const code = new X86Code(page, 0);
-  code.withImmediate([0xb9], VP_COUNT_GPA); // mov ecx, VP_COUNT
+  code.withImmediate([0xb9], VP_COUNT.gpa); // mov ecx, VP_COUNT
   code.emit(0x8b, 0x01); // mov eax, [rcx]
   code.emit(0x83, 0xf8, 0x01); // cmp eax, 1: carry when 0
   code.emit(0x83, 0xd0, 0x00); // adc eax, 0

@@ -14,36 +14,28 @@ import type { E820Range } from './e820';
 import { linuxDirectZeroPage } from './linux-direct-zero-page';
 import {
   COMMON_MEMORY_LIMIT,
-  HIGH_MEMORY_START,
   checkEntrypoint,
   checkKernelInRam,
   checkMemorySize,
   linuxMemoryMap,
 } from './linux-memory';
-import { PROCESSORS_GPA, importProcessors } from './linux-processors';
+import { HIGH_MEMORY_START, LINUX_MAP } from './linux-memory-map';
+import { importProcessors } from './linux-processors';
 import { buildIdentityMap } from './page-tables-x64';
 
-/** Low memory; page numbers. The parameters lie behind the page tables. */
-const ZERO_PAGE = 0x1;
-const GDT = 0x2;
-const PAGE_TABLES = 0x3;
-const COMMAND_LINE = 0xa;
-
-const COMMAND_LINE_SIZE = PAGE_SIZE;
-
-/** What a VMM supplies besides the command line, in the order of the file. Page numbers and counts. */
-const VMM_PARAMETERS: readonly { kind: ParameterKind; tag: string; page: number; pages: number }[] = [
-  { kind: 'memoryMap', tag: 'linux-memory-map', page: 0xb, pages: 4 },
-  { kind: 'madt', tag: 'linux-madt', page: 0xf, pages: 1 },
-  { kind: 'srat', tag: 'linux-srat', page: 0x10, pages: 2 },
-  { kind: 'slit', tag: 'linux-slit', page: 0x12, pages: 1 },
-  { kind: 'pptt', tag: 'linux-pptt', page: 0x13, pages: 1 },
+/** What a VMM supplies besides the command line, in the order of the file. */
+const VMM_PARAMETERS: readonly { kind: ParameterKind & keyof typeof LINUX_MAP; tag: string }[] = [
+  { kind: 'memoryMap', tag: 'linux-memory-map' },
+  { kind: 'madt', tag: 'linux-madt' },
+  { kind: 'srat', tag: 'linux-srat' },
+  { kind: 'slit', tag: 'linux-slit' },
+  { kind: 'pptt', tag: 'linux-pptt' },
 ];
 
 /** 64-bit mode with paging. */
 const CONTROL_REGISTERS: readonly [X64ValueRegisterName, bigint][] = [
   ['cr0', CR0.PG | CR0.PE],
-  ['cr3', BigInt(PAGE_TABLES * PAGE_SIZE)],
+  ['cr3', BigInt(LINUX_MAP.pageTables.gpa)],
   ['cr4', CR4.PAE],
   ['efer', EFER.NXE | EFER.LMA | EFER.LME | EFER.SCE],
 ];
@@ -74,19 +66,29 @@ export function loadLinuxDirectX64(importer: ImageImporter, linux: DirectLinux):
   checkInitrdAddress(loaded.initrd);
   if (image.memory_size !== undefined) checkMemorySize(image.memory_size, loaded);
   const memoryMap = initialMemoryMap(importer, image);
-  const commandLine = encodeCommandLine(image.command_line, loaded.bzImage?.commandLineSize, COMMAND_LINE_SIZE);
+  const commandLine = encodeCommandLine(
+    image.command_line,
+    loaded.bzImage?.commandLineSize,
+    LINUX_MAP.commandLine.size,
+  );
 
-  importDefaultGdt(importer, GDT);
-  const pageTables = buildIdentityMap({ pageTableGpa: PAGE_TABLES * PAGE_SIZE });
-  importer.importPages(PAGE_TABLES, pageTables.length / PAGE_SIZE, 'linux-pagetables', 'exclusive', pageTables);
+  importDefaultGdt(importer, LINUX_MAP.gdt.page);
+  const pageTables = buildIdentityMap({ pageTableGpa: LINUX_MAP.pageTables.gpa });
+  importer.importPages(
+    LINUX_MAP.pageTables.page,
+    pageTables.length / PAGE_SIZE,
+    'linux-pagetables',
+    'exclusive',
+    pageTables,
+  );
   const zeroPage = linuxDirectZeroPage({
-    commandLine: { gpa: COMMAND_LINE * PAGE_SIZE, size: commandLine.length - 1 },
+    commandLine: { gpa: LINUX_MAP.commandLine.gpa, size: commandLine.length - 1 },
     initrd: loaded.initrd,
     setupData: 0,
     memoryMap,
     bzImage: loaded.bzImage,
   });
-  importer.importPages(ZERO_PAGE, 1, 'linux-zeropage', 'exclusive', zeroPage);
+  importer.importPages(LINUX_MAP.zeroPage.page, 1, 'linux-zeropage', 'exclusive', zeroPage);
   if (image.boot_data === 'embedded') importBootData(importer, commandLine, image.memory_size);
   else createVmmParameters(importer, commandLine);
 
@@ -109,12 +111,18 @@ function initialMemoryMap(
       "the image's own memory map has the first 2 GiB of memory_size only: VMMs differ in where the rest is",
     );
   }
-  return linuxMemoryMap(common, processors === undefined ? undefined : PROCESSORS_GPA);
+  return linuxMemoryMap(common, processors === undefined ? undefined : LINUX_MAP.processorFixUp.gpa);
 }
 
 /** Memory and command line as parts of the image. */
 function importBootData(importer: ImageImporter, commandLine: Uint8Array, memorySize: number | undefined): void {
-  importer.importPages(COMMAND_LINE, COMMAND_LINE_SIZE / PAGE_SIZE, 'linux-cmdline', 'exclusive', commandLine);
+  importer.importPages(
+    LINUX_MAP.commandLine.page,
+    LINUX_MAP.commandLine.pages,
+    'linux-cmdline',
+    'exclusive',
+    commandLine,
+  );
   if (memorySize !== undefined) {
     importer.requireMemory(HIGH_MEMORY_START / PAGE_SIZE, (memorySize - HIGH_MEMORY_START) / PAGE_SIZE, {
       vtl2Protectable: false,
@@ -125,9 +133,15 @@ function importBootData(importer: ImageImporter, commandLine: Uint8Array, memory
 /** Areas that the VMM fills. The command line's holds the manifest's until then, so that it is never lost. */
 function createVmmParameters(importer: ImageImporter, commandLine: Uint8Array): void {
   const initial = commandLine.length > 1 ? commandLine : undefined;
-  const area = importer.createParameterArea(COMMAND_LINE, COMMAND_LINE_SIZE / PAGE_SIZE, 'linux-cmdline', initial);
+  const area = importer.createParameterArea(
+    LINUX_MAP.commandLine.page,
+    LINUX_MAP.commandLine.pages,
+    'linux-cmdline',
+    initial,
+  );
   importer.importParameter(area, 0, 'commandLine');
-  for (const { kind, tag, page, pages } of VMM_PARAMETERS) {
+  for (const { kind, tag } of VMM_PARAMETERS) {
+    const { page, pages } = LINUX_MAP[kind];
     importer.importParameter(importer.createParameterArea(page, pages, tag), 0, kind);
   }
 }
@@ -141,7 +155,7 @@ function setRegisters(importer: ImageImporter, rip: bigint): void {
   for (const [name, value] of CONTROL_REGISTERS) importer.setRegister({ name, value });
   setIfHeld('pat', PAT_AT_RESET);
   importer.setRegister({ name: 'rip', value: rip });
-  importer.setRegister({ name: 'rsi', value: BigInt(ZERO_PAGE * PAGE_SIZE) });
+  importer.setRegister({ name: 'rsi', value: BigInt(LINUX_MAP.zeroPage.gpa) });
   for (const [name, value] of CACHE_REGISTERS) setIfHeld(name, value);
   if (left.length === 0) return;
   importer.note(`the VMM sets ${left.join(', ')}: this kind of VP context has no place for them`);

@@ -10,6 +10,7 @@ import type { ImageImporter } from './importer';
 import { loadKernelAndInitrdX64 } from './kernel';
 import { E820 } from './e820';
 import { linuxDirectZeroPage } from './linux-direct-zero-page';
+import { HIGH_MEMORY_START, SNP_LINUX_MAP } from './linux-memory-map';
 import { buildIdentityMap } from './page-tables-x64';
 import { SNP_BOOT_PAGES, importSnpBootPages } from './snp-boot-pages';
 
@@ -26,24 +27,14 @@ export interface SnpLinuxDirect {
   cBitPosition: number;
 }
 
-/** Memory map below 1 MiB (openvmm vm/loader/src/linux.rs). The page tables' place has room for twenty. Bytes. */
-const GDT = 0x1000;
-const ZERO_PAGE = 0x2000;
-const COMMAND_LINE = 0x3000;
-const PAGE_TABLES = 0x4000;
-const ACPI_TABLES = PAGE_TABLES + 21 * PAGE_SIZE;
-/** Where old kernels look for the RSDP, in the BIOS's last 128 KiB. */
-const RSDP = 0xe0000;
-const KERNEL = 0x100000;
-
 /** 64-bit mode with paging. */
 const REGISTERS: readonly [X64ValueRegisterName, bigint][] = [
   ['cr0', CR0.PG | CR0.PE],
-  ['cr3', BigInt(PAGE_TABLES)],
+  ['cr3', BigInt(SNP_LINUX_MAP.pageTables.gpa)],
   ['cr4', CR4.PAE],
   ['efer', EFER.NXE | EFER.LMA | EFER.LME | EFER.SCE],
   ['pat', PAT_AT_RESET],
-  ['rsi', BigInt(ZERO_PAGE)],
+  ['rsi', BigInt(SNP_LINUX_MAP.zeroPage.gpa)],
 ];
 
 /**
@@ -55,18 +46,18 @@ const REGISTERS: readonly [X64ValueRegisterName, bigint][] = [
 export function loadSnpLinuxDirect(importer: ImageImporter, guest: SnpLinuxDirect): void {
   const { processorCount, commandLine, initrd } = guest;
   const memorySize = guest.memoryPageCount * PAGE_SIZE;
-  if (memorySize < KERNEL) {
+  if (memorySize < HIGH_MEMORY_START) {
     throw new IgvmError(
       'LAYOUT_OUT_OF_RANGE',
-      `snp_linux_direct needs at least ${KERNEL / PAGE_SIZE} pages of memory and has ${guest.memoryPageCount}`,
+      `snp_linux_direct needs at least ${HIGH_MEMORY_START / PAGE_SIZE} pages of memory and has ${guest.memoryPageCount}`,
       { jsonPath: 'image.snp_linux_direct.memory_page_count' },
     );
   }
   const text = new TextEncoder().encode(commandLine);
-  if (text.length + 1 > PAGE_TABLES - COMMAND_LINE) {
+  if (text.length + 1 > SNP_LINUX_MAP.commandLine.size) {
     throw new IgvmError(
       'LAYOUT_OUT_OF_RANGE',
-      `the kernel's command line has ${text.length} bytes, and there is room for ${PAGE_TABLES - COMMAND_LINE - 1}`,
+      `the kernel's command line has ${text.length} bytes, and there is room for ${SNP_LINUX_MAP.commandLine.size - 1}`,
       { jsonPath: 'image.snp_linux_direct.linux.command_line' },
     );
   }
@@ -75,31 +66,34 @@ export function loadSnpLinuxDirect(importer: ImageImporter, guest: SnpLinuxDirec
   const linux = loadKernelAndInitrdX64(
     importer,
     guest.kernel,
-    KERNEL,
+    HIGH_MEMORY_START,
     initrd === undefined ? undefined : { source: initrd },
   );
   if (text.length > 0) {
     const terminated = new Uint8Array(text.length + 1);
     terminated.set(text);
-    importer.importPages(COMMAND_LINE / PAGE_SIZE, 1, 'linux-commandline', 'exclusive', terminated);
+    importer.importPages(SNP_LINUX_MAP.commandLine.page, 1, 'linux-commandline', 'exclusive', terminated);
   }
-  importDefaultGdt(importer, GDT / PAGE_SIZE);
-  const pageTables = buildIdentityMap({ pageTableGpa: PAGE_TABLES, confidentialBit: guest.cBitPosition });
+  importDefaultGdt(importer, SNP_LINUX_MAP.gdt.page);
+  const pageTables = buildIdentityMap({
+    pageTableGpa: SNP_LINUX_MAP.pageTables.gpa,
+    confidentialBit: guest.cBitPosition,
+  });
   importer.importPages(
-    PAGE_TABLES / PAGE_SIZE,
+    SNP_LINUX_MAP.pageTables.page,
     pageTables.length / PAGE_SIZE,
     'linux-pagetables',
     'exclusive',
     pageTables,
   );
 
-  const acpi = linuxDirectAcpiTables(ACPI_TABLES, processorCount, memorySize);
-  const acpiEnd = ACPI_TABLES + alignUp(acpi.tables.length, PAGE_SIZE);
+  const acpi = linuxDirectAcpiTables(SNP_LINUX_MAP.acpiTables.gpa, processorCount, memorySize);
+  const acpiEnd = SNP_LINUX_MAP.acpiTables.gpa + alignUp(acpi.tables.length, PAGE_SIZE);
   const snpEnd = acpiEnd + SNP_BOOT_PAGES * PAGE_SIZE;
-  if (snpEnd > RSDP) throw tooManyProcessors(processorCount);
-  importer.importPages(RSDP / PAGE_SIZE, 1, 'linux-rsdp', 'exclusive', acpi.rsdp);
+  if (snpEnd > SNP_LINUX_MAP.rsdp.gpa) throw tooManyProcessors(processorCount);
+  importer.importPages(SNP_LINUX_MAP.rsdp.page, 1, 'linux-rsdp', 'exclusive', acpi.rsdp);
   importer.importPages(
-    ACPI_TABLES / PAGE_SIZE,
+    SNP_LINUX_MAP.acpiTables.page,
     pagesFor(acpi.tables.length),
     'linux-acpi-tables',
     'exclusive',
@@ -107,20 +101,20 @@ export function loadSnpLinuxDirect(importer: ImageImporter, guest: SnpLinuxDirec
   );
   const setupData = importSnpBootPages(importer, acpiEnd);
   const zeroPage = linuxDirectZeroPage({
-    commandLine: { gpa: COMMAND_LINE, size: text.length },
+    commandLine: { gpa: SNP_LINUX_MAP.commandLine.gpa, size: text.length },
     initrd: linux.initrd,
     setupData,
     bzImage: linux.bzImage,
     memoryMap: [
-      { start: 0, end: ACPI_TABLES, type: E820.RAM },
-      { start: ACPI_TABLES, end: acpiEnd, type: E820.ACPI },
+      { start: 0, end: SNP_LINUX_MAP.acpiTables.gpa, type: E820.RAM },
+      { start: SNP_LINUX_MAP.acpiTables.gpa, end: acpiEnd, type: E820.ACPI },
       { start: acpiEnd, end: snpEnd, type: E820.RESERVED },
-      { start: snpEnd, end: RSDP, type: E820.RAM },
-      { start: RSDP, end: KERNEL, type: E820.RESERVED },
-      { start: KERNEL, end: memorySize, type: E820.RAM },
+      { start: snpEnd, end: SNP_LINUX_MAP.rsdp.gpa, type: E820.RAM },
+      { start: SNP_LINUX_MAP.rsdp.gpa, end: HIGH_MEMORY_START, type: E820.RESERVED },
+      { start: HIGH_MEMORY_START, end: memorySize, type: E820.RAM },
     ],
   });
-  importer.importPages(ZERO_PAGE / PAGE_SIZE, 1, 'linux-zeropage', 'exclusive', zeroPage);
+  importer.importPages(SNP_LINUX_MAP.zeroPage.page, 1, 'linux-zeropage', 'exclusive', zeroPage);
 
   for (const [name, value] of REGISTERS) importer.setRegister({ name, value });
   importer.setRegister({ name: 'rip', value: linux.kernel.entrypoint });
@@ -130,6 +124,9 @@ function tooManyProcessors(count: number): IgvmError {
   return new IgvmError(
     'LAYOUT_OUT_OF_RANGE',
     `the ACPI tables of ${count} processors do not fit into the guest's low memory`,
-    { jsonPath: 'image.snp_linux_direct.processor_count', gpa: { start: ACPI_TABLES, end: RSDP } },
+    {
+      jsonPath: 'image.snp_linux_direct.processor_count',
+      gpa: { start: SNP_LINUX_MAP.acpiTables.gpa, end: SNP_LINUX_MAP.rsdp.gpa },
+    },
   );
 }
