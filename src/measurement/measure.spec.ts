@@ -251,6 +251,14 @@ describe('measure', () => {
     ]);
   });
 
+  it('has nothing to measure in an area or a range of no size', async () => {
+    const nothing: Directive[] = [
+      ...parameters(0),
+      { type: 'errorRange', gpa: 0x40000, size: 0, compatibilityMask: MASK.vbs },
+    ];
+    expect(await digests(fileOf([...nothing, run(1)]))).toEqual(await digests(fileOf([run(1)])));
+  });
+
   it('fails with what its sources and threads throw, and ends', async () => {
     const broken = new Error('the disk is gone');
     const content = {
@@ -305,6 +313,10 @@ describe('measure', () => {
     [
       'a VBS context shorter than its register count says',
       { directives: [{ ...vbsContext(), data: new Uint8Array([255, 255, 255, 255]) } as Directive] },
+    ],
+    [
+      'a VBS context without register count',
+      { directives: [{ ...vbsContext(), data: new Uint8Array(3) } as Directive] },
     ],
   ])('refuses %s', async (_, changes) => {
     await expect(measure({ ...fileOf([]), ...changes })).rejects.toMatchObject({ code: 'MEASUREMENT_IMPOSSIBLE' });

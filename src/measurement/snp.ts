@@ -47,7 +47,7 @@ export class SnpLaunchDigest implements LaunchDigest {
   constructor(
     file: Pick<IgvmFile, 'initializations' | 'directives'>,
     readonly compatibilityMask: number,
-    private readonly vmm: Vmm = 'hyperv',
+    private readonly vmm: Vmm,
     hasher?: PageHasher,
   ) {
     const hasPolicy = file.initializations.some(
