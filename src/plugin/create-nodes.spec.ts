@@ -246,6 +246,18 @@ describe('the options of the plugin', () => {
     const moved = await inferOne('k', { build: { options: { outputPath: 'out/{projectRoot}' } } });
     expect(moved['build']!.outputs![0]).toBe('{options.outputPath}/one.igvm');
   });
+
+  it('name the image in question', async () => {
+    const files = ['images/a.igvm.json', 'images/b.igvm.json'];
+    for (const file of files) workspace.write(file, linuxManifest('k'));
+    const options = {
+      build: { name: 'make', options: { outputPath: 'out/{imageName}' }, inputs: ['{imageName}.txt'] },
+    };
+    const { targets } = (await workspace.infer(files, options))['images']!;
+    expect(targets!['make-a']).toMatchObject({ options: { outputPath: 'out/a' }, inputs: ['a.txt'] });
+    expect(targets!['inspect-b']!.options).toMatchObject({ image: 'out/b/b.igvm' });
+    expect(targets!['make']!.dependsOn).toEqual(['make-a', 'make-b']);
+  });
 });
 
 describe('an image that a VMM at hand can boot', () => {

@@ -7,6 +7,7 @@ import {
   type TargetConfiguration,
 } from '@nx/devkit';
 import { readImageManifest } from './image-manifest';
+import { withImageName } from './image-name-token';
 import { imageTargets, togetherTargets } from './image-targets';
 import { type InferredProject, nameImages, targetName } from './inferred-image';
 import { initrdTarget, readInitrdFile } from './initrd-target';
@@ -42,7 +43,11 @@ function imageContribution(path: string, siblings: readonly string[], project: I
   return {
     name: manifest.name,
     targets: {
-      ...imageTargets({ ...names, project, manifest }),
+      ...imageTargets({
+        ...names,
+        project: { ...project, options: withImageName(project.options, names.name) },
+        manifest,
+      }),
       ...(shared ? togetherTargets(suffixes, project.options) : {}),
     },
   };

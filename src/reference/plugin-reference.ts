@@ -27,6 +27,9 @@ Each kind of inferred target has a key, and its value is
 - an object that extends the target with any key that a target has in project.json, and \`name\`. \`options\`, \`configurations\` and \`metadata\` are
   merged key by key; a list replaces the inferred one, and \`"..."\` in it stands for the inferred entries.
 
+\`{imageName}\` in such an object stands for the image's name, as Nx's own \`{projectName}\` and \`{projectRoot}\` do for theirs:
+\`"options": { "outputPath": "images/{imageName}" }\`.
+
 A project with several images has a target \`KIND-NAME\` for each, and one \`KIND\` that runs them all.
 
 ## Kinds
