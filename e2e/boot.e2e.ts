@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findVmm } from '../src/boot/find-vmm';
 import { PROBE_MESSAGE, writeProbeGuest } from '../src/boot/kvm-probe-guest';
@@ -176,6 +176,20 @@ describe('booting images on stock QEMU', () => {
     expect(status).toBe(1);
     expect(output).toContain(`dist/elf-image/elf-image.igvm: the VM has 256 MiB of memory`);
     expect(output).not.toContain('Linux version');
+  });
+
+  it('boots from folders of any name, and with any command line, which nobody else reads', async () => {
+    const odd = workspace.path("it's, $(touch PWNED) -S; file=x,,id=y");
+    workspace.copy(workspace.path(image('elf-image')), `${basename(odd)}/-kernel,a=b.igvm`);
+    const commandLine = `console=ttyS0 quoted="a, -S,,b=c" $(touch PWNED) 'x' ; touch PWNED`;
+    const args = ['boot', join(odd, '-kernel,a=b.igvm'), '--accel=tcg', '--timeout=120', '--commandLine', commandLine];
+    const { status, output } = await run(workspace.path('node_modules/.bin/nx-igvm'), args, {
+      cwd: odd,
+      env: { ...cleanEnvironment(), TMPDIR: odd },
+    });
+    expect({ status, commandLine: guestOf(output).commandLine }).toEqual({ status: 0, commandLine });
+    expect(readdirSync(odd)).toEqual(['-kernel,a=b.igvm']);
+    expect(readdirSync(workspace.root)).not.toContain('PWNED');
   });
 
   it('hands further arguments to QEMU, from nx and from the command', async () => {
