@@ -56,19 +56,24 @@ export function measure(command, args, { cwd, env = process.env } = {}) {
 /** The middle one of some numbers. */
 export const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
-/** Runs the given functions in turn, `rounds` times after one uncounted round, and returns each one's median figures. */
+/**
+ * Runs the given functions in turn, `rounds` times after one uncounted round, and returns each one's median figures; undefined
+ * for one that gave none.
+ */
 export async function paired(rounds, ...functions) {
   const results = functions.map(() => []);
   for (let round = -1; round < rounds; round++) {
     for (const [index, run] of functions.entries()) {
       const result = await run();
-      if (round >= 0) results[index].push(result);
+      if (round >= 0 && result !== undefined) results[index].push(result);
     }
   }
-  return results.map((runs) => ({
-    wall: median(runs.map((run) => run.wall)),
-    cpu: median(runs.map((run) => run.cpu)),
-    user: median(runs.map((run) => run.user ?? 0)),
-    peak: Math.max(...runs.map((run) => run.peak)),
-  }));
+  return results.map((runs) => (runs.length === 0 ? undefined : medians(runs)));
 }
+
+const medians = (runs) => ({
+  wall: median(runs.map((run) => run.wall)),
+  cpu: median(runs.map((run) => run.cpu)),
+  user: median(runs.map((run) => run.user ?? 0)),
+  peak: Math.max(...runs.map((run) => run.peak)),
+});

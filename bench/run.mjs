@@ -65,6 +65,9 @@ function prepare(image, size, resources) {
   };
 }
 
+/** What another program can't do must not end the run. */
+const report = (error) => void process.stderr.write(`${error.message}\n`);
+
 /** @param start our run with an initrd of a page */
 async function measureSize(image, size, resources, start) {
   const { initrd, output, args, upstreamArgs } = prepare(image, size * MIB, resources);
@@ -82,7 +85,9 @@ async function measureSize(image, size, resources, start) {
     settled(size, output, () => measure('cp', [output, join(out, 'copy')])),
     hashing,
     () => node(['-e', '0']),
-    ...(withUpstream ? [settled(size, initrd, () => measure(upstream, upstreamArgs), upstreamMemory)] : []),
+    ...(withUpstream
+      ? [settled(size, initrd, () => measure(upstream, upstreamArgs).catch(report), upstreamMemory)]
+      : []),
   );
   const outputSize = statSync(output).size;
   for (const path of [initrd, output, join(out, 'copy'), join(out, 'theirs.igvm')]) rmSync(path, { force: true });
