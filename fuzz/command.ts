@@ -11,6 +11,7 @@ const USAGE = `npm run fuzz -- --target NAME [--target NAME ...] | --all
   --seed N         of the random numbers (default 1)
   --grow           also read, and add to, the inputs found on this machine so far (tmp/fuzz)
   --minimize       take what is worth keeping of them into fuzz/corpus, instead of fuzzing
+  --findings DIR   where inputs that break a rule go (default tmp/fuzz/findings)
   --json           say it as JSON, for programs
   --list           show the targets
 `;
@@ -32,6 +33,7 @@ export async function main(args: readonly string[]): Promise<void> {
       seed: { type: 'string', default: '1' },
       grow: { type: 'boolean', default: false },
       minimize: { type: 'boolean', default: false },
+      findings: { type: 'string', default: join(WORKING, 'findings') },
       json: { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -54,13 +56,26 @@ export async function main(args: readonly string[]): Promise<void> {
     values.executions === undefined
       ? { seconds: Number(values.seconds ?? 60) }
       : { executions: Number(values.executions) };
-  const results = await fuzz(targets, budget, Number(values.seed), values.grow);
+  const results = await fuzz(targets, {
+    budget,
+    seed: Number(values.seed),
+    grow: values.grow,
+    findings: values.findings,
+  });
   if (values.json) process.stdout.write(`${JSON.stringify(results)}\n`);
   else process.stdout.write(results.map(resultText).join(''));
   if (results.some(({ findings }) => findings.length > 0)) process.exitCode = 1;
 }
 
-async function fuzz(targets: readonly Target[], budget: Budget, seed: number, grow: boolean): Promise<FuzzResult[]> {
+interface FuzzOptions {
+  budget: Budget;
+  seed: number;
+  grow: boolean;
+  /** Folder. */
+  findings: string;
+}
+
+async function fuzz(targets: readonly Target[], { budget, seed, grow, findings }: FuzzOptions): Promise<FuzzResult[]> {
   const watched = new WatchedFuzzer(TARGETS_MODULE, {
     onProgress: (result) => process.stderr.write(resultText(result)),
   });
@@ -75,7 +90,7 @@ async function fuzz(targets: readonly Target[], budget: Budget, seed: number, gr
         budget,
         corpus: join(CORPUS, folder),
         ...(grow ? { grown: join(WORKING, 'corpus', folder) } : {}),
-        findings: join(WORKING, 'findings', target.name),
+        findings: join(findings, target.name),
       };
       results.push(await fuzzOn(watched, job));
     }

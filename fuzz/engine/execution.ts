@@ -1,4 +1,4 @@
-import { getHeapStatistics } from 'node:v8';
+import { getHeapStatistics, type HeapInfo } from 'node:v8';
 import { IgvmError } from '../../src/errors/igvm-error';
 import type { AllocationMeter } from './allocation-meter';
 import { Input } from './input';
@@ -37,7 +37,7 @@ export async function execute(
 ): Promise<Finding | undefined> {
   const input = new Input(bytes);
   const allowed = bytesPerByte * bytes.length + bytesBesides;
-  const heapBefore = usedMemory();
+  const memoryBefore = getHeapStatistics();
   const cpuBefore = process.cpuUsage();
   meter.start(allowed);
   let thrown: unknown;
@@ -49,7 +49,7 @@ export async function execute(
   meter.stop();
   const { user, system } = process.cpuUsage(cpuBefore);
   const milliseconds = (user + system) / 1000;
-  const grown = usedMemory() - heapBefore;
+  const grown = growth(memoryBefore, meter.bytes);
   if (meter.refused !== undefined) return finding('allocation', meter.refused);
   if (input.outside !== undefined) return finding('outside', input.outside);
   if (thrown instanceof Stalled) return finding('stall', thrown);
@@ -77,9 +77,11 @@ async function orStall(running: void | Promise<void>, milliseconds: number): Pro
   }
 }
 
-function usedMemory(): number {
-  const { used_heap_size: heap, external_memory: external } = getHeapStatistics();
-  return heap + external;
+/** Bytes by which heap and native memory grew; `counted` bytes of buffers are native memory, and have their own limit. */
+function growth(before: HeapInfo, counted: number): number {
+  const after = getHeapStatistics();
+  const heap = after.used_heap_size - before.used_heap_size;
+  return heap + Math.max(0, after.external_memory - before.external_memory - counted);
 }
 
 /** Whether the product refused the input as it should: with an error that prints as lines of plain text. */

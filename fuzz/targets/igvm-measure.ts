@@ -15,7 +15,7 @@ export const igvmMeasure = igvmTarget({
       for (const vmm of vmmsOf(platform)) {
         try {
           const measurements = await measure(file, { platforms: [platform], vmm });
-          JSON.stringify(measurementJson(measurements));
+          JSON.parse(measurementJson(measurements, vmm ?? 'hyperv'));
           expectPlainText(measurementText(measurements));
         } catch (error) {
           if (!(error instanceof IgvmError)) throw error;

@@ -61,9 +61,9 @@ function compareRuns(
   if (a.flags !== b.flags || a.dataType !== b.dataType) {
     differences.add({ gpa: start, end, difference: 'type', a: kindText(a), b: kindText(b) });
   }
-  const bytesA = new Uint8Array(Math.min(CHUNK, end - start));
-  const bytesB = new Uint8Array(bytesA.length);
   const lastStored = Math.min(end, Math.max(storedEnd(a), storedEnd(b)));
+  const bytesA = new Uint8Array(Math.max(0, Math.min(CHUNK, lastStored - start)));
+  const bytesB = new Uint8Array(bytesA.length);
   for (let gpa = start; gpa < lastStored; gpa += CHUNK) {
     const size = Math.min(CHUNK, lastStored - gpa);
     const [chunkA, chunkB] = [bytesA.subarray(0, size), bytesB.subarray(0, size)];

@@ -90,7 +90,6 @@ const CHUNK = 2 ** 20;
 /** What is empty is told from stored zeros, which some platforms measure differently. */
 function contentsDigest({ spans }: GuestRegion): string {
   const hash = createHash('sha256');
-  const chunk = new Uint8Array(CHUNK);
   let empty = 0;
   for (const { gpa, end, run } of spans) {
     const stored = Math.max(gpa, Math.min(end, storedEnd(run)));
@@ -98,6 +97,8 @@ function contentsDigest({ spans }: GuestRegion): string {
       addEmpty(hash, empty);
       empty = 0;
     }
+    // No larger than what is read: a small file may have very many regions.
+    const chunk = new Uint8Array(Math.min(CHUNK, stored - gpa));
     for (let at = gpa; at < stored; at += CHUNK) {
       const part = chunk.subarray(0, Math.min(CHUNK, stored - at));
       readPages(run, at, part);

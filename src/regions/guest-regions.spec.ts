@@ -45,6 +45,38 @@ describe('the regions of a guest', () => {
     ]);
   });
 
+  it('may be more than a call takes arguments, and so may be the parameters of one', () => {
+    const many = 200_000;
+    const parameters = Array.from(
+      { length: many },
+      (): Directive => ({
+        type: 'parameter',
+        kind: 'vpCount',
+        index: 0,
+        byteOffset: 0,
+      }),
+    );
+    const contexts = Array.from(
+      { length: many },
+      (_, index): Directive => ({
+        type: 'vpContext',
+        format: 'snp',
+        gpa: page(index + 1),
+        compatibilityMask: 1,
+        vpIndex: 0,
+        data: new Uint8Array(0),
+      }),
+    );
+    const regions = regionsOf([
+      { type: 'parameterArea', index: 0, size: PAGE_SIZE, initialData: EMPTY_SOURCE },
+      ...parameters,
+      { type: 'parameterInsert', index: 0, gpa: 0, compatibilityMask: 1 },
+      ...contexts,
+    ]);
+    expect(regions).toHaveLength(many + 1);
+    expect(regions[0]?.parameters).toHaveLength(many);
+  });
+
   it('are told apart by what the launch makes of their pages', () => {
     const empty = (number: number, more: object) => runOf(page(number), EMPTY_SOURCE, { pageCount: 1, ...more });
     expect(

@@ -66,8 +66,7 @@ export function guestRegions(
   const names = new TagIndex(tags);
   const regions: GuestRegion[] = [];
   for (const piece of cutAtTags(guestPages(file, compatibilityMask), names)) addPiece(regions, piece);
-  regions.push(...otherRegions(file.directives, compatibilityMask, names));
-  return regions.sort((a, b) => a.gpa - b.gpa);
+  return [...regions, ...otherRegions(file.directives, compatibilityMask, names)].sort((a, b) => a.gpa - b.gpa);
 }
 
 interface TaggedSpan extends PageSpan {
@@ -125,7 +124,9 @@ function otherRegions(directives: readonly Directive[], mask: number, names: Tag
   for (const directive of directives) {
     if (directive.type === 'parameterArea') sizes.set(directive.index, directive.size);
     else if (directive.type === 'parameter') {
-      uses.set(directive.index, [...(uses.get(directive.index) ?? []), directive.kind]);
+      const kinds = uses.get(directive.index);
+      if (kinds === undefined) uses.set(directive.index, [directive.kind]);
+      else kinds.push(directive.kind);
     } else if (directive.type === 'vpContext' && directive.format === 'snp') {
       // The only contexts that lie in the guest's memory; others are registers that the VMM sets.
       if ((directive.compatibilityMask & mask) === 0) continue;
@@ -135,7 +136,8 @@ function otherRegions(directives: readonly Directive[], mask: number, names: Tag
     } else if (directive.type === 'parameterInsert') {
       if ((directive.compatibilityMask & mask) === 0) continue;
       const region = plainRegion(directive.gpa, sizes.get(directive.index) ?? PAGE_SIZE, 'parameters', names);
-      region.parameters.push(...(uses.get(directive.index) ?? []));
+      // One by one: a call takes only so many arguments, and a hostile file has more.
+      for (const kind of uses.get(directive.index) ?? []) region.parameters.push(kind);
       regions.set(directive.gpa, region);
     }
   }

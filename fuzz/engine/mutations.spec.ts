@@ -1,0 +1,94 @@
+import { type Material, mutateBytes } from './mutate-bytes';
+import { mutateJson } from './mutate-json';
+import { Random } from './random';
+
+const MAX = 64;
+const material = (seed: number, more: Partial<Material> = {}): Material => ({
+  random: new Random(seed),
+  maxSize: MAX,
+  dictionary: [Uint8Array.of(0xde, 0xad, 0xbe, 0xef)],
+  other: new Uint8Array(20).fill(9),
+  ...more,
+});
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+const INPUT = Uint8Array.from({ length: 32 }, (_, index) => index);
+
+describe('mutants of bytes', () => {
+  const mutants = Array.from({ length: 3000 }, (_, seed) => mutateBytes(INPUT, material(seed)));
+
+  it('follow from the random numbers, and leave what they come from as it was', () => {
+    expect(mutateBytes(INPUT, material(5))).toEqual(mutateBytes(INPUT, material(5)));
+    expect([...INPUT]).toEqual(Array.from({ length: 32 }, (_, index) => index));
+  });
+
+  it('are never too large', () => {
+    expect(Math.max(...mutants.map(({ length }) => length))).toBeLessThanOrEqual(MAX);
+  });
+
+  it.each<[string, (mutant: Uint8Array) => boolean]>([
+    ['one bit', (mutant) => mutant.length === 32 && bitsChanged(mutant) === 1],
+    ['a limit of 32 bits', (mutant) => hex(mutant).includes('ffffff7f')],
+    ['their own size', (mutant) => mutant.length === 32 && mutant[0] === 32],
+    ['a word of the dictionary', (mutant) => hex(mutant).includes('deadbeef')],
+    ['a part of another input', (mutant) => hex(mutant).includes('090909')],
+    ['a repeated block', (mutant) => hex(mutant).split('04050607').length > 2],
+    ['nothing behind a point', (mutant) => mutant.length < 32 && hex(INPUT).startsWith(hex(mutant))],
+    [
+      'nothing in the middle',
+      (mutant) => mutant.length < 32 && mutant.length > 8 && mutant[0] === 0 && mutant.at(-1) === 31,
+    ],
+  ])('have, some of them, %s', (_, is) => {
+    expect(mutants.some(is)).toBe(true);
+  });
+
+  it('are made of nothing, too', () => {
+    for (let seed = 0; seed < 200; seed++) {
+      const empty = material(seed, { other: new Uint8Array(0), dictionary: [] });
+      expect(mutateBytes(new Uint8Array(0), empty).length).toBeLessThanOrEqual(MAX);
+    }
+  });
+});
+
+function bitsChanged(mutant: Uint8Array): number {
+  let bits = 0;
+  for (const [index, byte] of mutant.entries()) {
+    for (let change = byte ^ (INPUT[index] as number); change !== 0; change &= change - 1) bits++;
+  }
+  return bits;
+}
+
+describe('mutants of JSON', () => {
+  const text = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
+  const input = text({ name: 'a', list: [1, 2, { deep: true }], size: 4096 });
+  const mutants = Array.from({ length: 2000 }, (_, seed) =>
+    new TextDecoder().decode(mutateJson(input, material(seed, { maxSize: 4096, other: text({ alien: [null] }) }))),
+  );
+  const values = mutants.flatMap((mutant): unknown[] => {
+    try {
+      return [JSON.parse(mutant)];
+    } catch {
+      return [];
+    }
+  });
+
+  it('are JSON more often than not', () => {
+    expect(values.length).toBeGreaterThan(1000);
+    expect(values.length).toBeLessThan(2000);
+  });
+
+  it.each<[string, RegExp]>([
+    ['a key less', /^\{"name":"a","size":4096\}$/],
+    ['__proto__ for a key', /"__proto__":/],
+    ['numbers that no double holds', /18446744073709551616/],
+    ['half a character', /\\ud800/],
+    ['parts of another document', /"alien"/],
+    ['deep nesting', /\[{64}/],
+    ['spaces', /\n "list"/],
+  ])('have, some of them, %s', (_, pattern) => {
+    expect(mutants.some((mutant) => pattern.test(mutant))).toBe(true);
+  });
+
+  it('are bytes when they come from what is no JSON', () => {
+    expect(mutateJson(Uint8Array.of(0xff, 0xfe), material(1)).length).toBeLessThanOrEqual(MAX);
+  });
+});
