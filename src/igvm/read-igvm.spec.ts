@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type ByteSource, bytesSource, readAll } from '../memory/byte-source';
+import { type ByteSource, bytesSource, EMPTY_SOURCE, readAll } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { SUPPORTED_PLATFORM } from './headers/initialization';
 import { fileOf, flatten, hashes, patternPage, platformOf, runOf, vbsContext, written } from './igvm-file.fixture';
@@ -148,10 +148,30 @@ describe('readIgvm', () => {
     expect(contexts).toEqual([PAGE_SIZE, PAGE_SIZE, 4, 100]);
   });
 
+  it('finds the data of parameter areas and documents, and none where there is none', async () => {
+    const text = bytesSource(Buffer.from('document'));
+    const file = fileOf(
+      [
+        { type: 'parameterArea', index: 0, size: 2 * PAGE_SIZE, initialData: bytesSource(patternPage(3)) },
+        { type: 'parameterArea', index: 1, size: PAGE_SIZE, initialData: EMPTY_SOURCE },
+      ],
+      {
+        platforms: [platformOf(PLATFORM_TYPE.VSM_ISOLATION), platformOf(PLATFORM_TYPE.TDX, 2)],
+        initializations: [
+          { type: 'corimDocument', compatibilityMask: 1, content: text },
+          { type: 'corimDocument', compatibilityMask: 2, content: EMPTY_SOURCE },
+        ],
+      },
+    );
+    expect(flatten(read((await written(file)).bytes))).toEqual(flatten(file));
+    const noOffset = changed((await written(file)).bytes, [24 + 2 * 24 + 24 + 12, 0]);
+    expect(flatten(read(noOffset))).toEqual(flatten(file));
+  });
+
   it('keeps a version string and optional headers that it does not know', async () => {
     const file = fileOf([{ type: 'unknown', headerType: 0x8000_03ff, data: Uint8Array.of(1, 2, 3) }], {
       initializations: [
-        { type: 'versionString', value: '1.0 – ü' },
+        { type: 'versionString', value: '\ufeff1.0 – ü' },
         { type: 'unknown', headerType: 0x8000_01ff, data: new Uint8Array(0) },
       ],
     });

@@ -182,7 +182,7 @@ describe('measure', () => {
     const expected = [hex(secondSnpDigest(image, MASK.snp, 'hyperv')), hex(secondVbsDigest(image, MASK.vbs))];
     expect(await threaded(whole)).toEqual(expected);
     expect(await threaded(fileOf([...parts, ...last]))).toEqual(expected);
-  }, 30_000);
+  });
 
   describe('for KVM', () => {
     it('imports empty pages with a type of their own and measures the VMSA last', async () => {

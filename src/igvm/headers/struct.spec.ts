@@ -28,6 +28,15 @@ describe('a structure', () => {
   it('has the size of its fields, packed in their order', () => {
     expect(of.size).toBe(16);
     expect(of.offsets).toEqual({ a: 0, b: 4, c: 8 });
+    const inner = struct<{ n: number }>(u16('n'));
+    const others = struct<{ gpa: number; on: boolean; x: boolean; y: boolean; id: Uint8Array; of: { n: number } }>(
+      bytes('id', 3),
+      bool8('on'),
+      flags(1, 'x', 'y'),
+      address('gpa'),
+      nested('of', inner),
+    );
+    expect(others.offsets).toEqual({ id: 0, on: 3, x: 4, y: 4, gpa: 5, of: 13 });
   });
 
   it('is read and written where it is told to', () => {

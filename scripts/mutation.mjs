@@ -1,0 +1,102 @@
+// `npm run mutation [-- folder or file ...]`: changes the source in small ways and counts which changes no test notices.
+// Each file is held to the specs that describe it, not to every test that happens to run it: faster, and a survivor
+// shows what its own description leaves open. Results are kept in tmp/mutation; only what changed is run again.
+import { createRequire } from 'node:module';
+import { Stryker } from '@stryker-mutator/core';
+
+const [unit] = createRequire(import.meta.url)('../jest.config.js').projects;
+
+/** Percent of the mutants that a folder's specs have to notice. */
+const LEAST_SCORE = 80;
+
+/** Which specs describe which files: groups, run one after the other, of paths without their endings. */
+const DESCRIBED_BY = {
+  'src/igvm': [
+    [['headers/!(encode)'], ['headers/*', 'read-igvm']],
+    [['read-igvm', 'header-window', 'run-collector'], ['read-igvm']],
+    [
+      ['write-igvm', 'headers/encode'],
+      ['write-igvm', 'read-write'],
+    ],
+    [['validate', 'validate/*', 'platforms', 'vp-context-format'], ['validate']],
+    [
+      ['file-data', 'sink', 'page-data', 'crc32'],
+      ['file-data', 'sink', 'page-data', 'crc32'],
+    ],
+    [['stream'], ['stream']],
+    [['merge'], ['merge']],
+    [['dump', 'dump-json', 'dump-text'], ['dump']],
+    [['firmware-dll'], ['firmware-dll']],
+    [['page-index'], ['page-index']],
+  ],
+  'src/measurement': [
+    [
+      ['measure', 'measure-file', 'image-digests', 'measured-platform', 'parameter-areas', 'snp', 'tdx', 'vbs'],
+      ['measure', 'measure-file', 'image-digests', 'parameter-areas'],
+    ],
+    [['page-hasher', 'page-hash-pool', 'hash-thread', 'page-chain'], ['page-hashing']],
+    [
+      ['launch-digest', 'measurement-report'],
+      ['launch-digest', 'measurement-report'],
+    ],
+  ],
+};
+
+const asked = process.argv.slice(2).map((path) => path.replace(/\.ts$|\/$/, ''));
+const isAsked = (path) =>
+  asked.length === 0 ||
+  asked.some((each) => path === each || path.startsWith(`${each}/`) || each.startsWith(`${path}/`));
+
+const failures = [];
+for (const [folder, groups] of Object.entries(DESCRIBED_BY)) {
+  const counts = { killed: 0, survived: 0 };
+  for (const [files, specs] of groups) {
+    const paths = files.map((file) => `${folder}/${file}`);
+    if (!paths.some(isAsked)) continue;
+    for (const { status } of await mutate(folder, paths, specs)) {
+      if (status === 'Killed' || status === 'Timeout') counts.killed++;
+      else if (status === 'Survived' || status === 'NoCoverage') counts.survived++;
+    }
+  }
+  const all = counts.killed + counts.survived;
+  if (all === 0) continue;
+  const score = (100 * counts.killed) / all;
+  console.log(`${folder}: ${counts.killed} of ${all} mutants noticed, ${score.toFixed(1)} %`);
+  if (score < LEAST_SCORE) failures.push(folder);
+}
+if (failures.length > 0) {
+  console.error(`Below ${LEAST_SCORE} %: ${failures.join(', ')}`);
+  process.exitCode = 1;
+}
+
+/** Runs one group of files; its results are kept under the name of the first. */
+function mutate(folder, paths, specs) {
+  const kept = `tmp/mutation/${paths[0].replaceAll('/', '-').replace('*', 'all')}`;
+  return new Stryker({
+    mutate: [...paths.map((path) => `${path}.ts`), '!**/*.spec.ts', '!**/*.fixture.ts'],
+    // A text is a message, whose wording the tests leave free, or a name that the compiler knows better.
+    mutator: { excludedMutations: ['StringLiteral'] },
+    testRunner: 'jest',
+    jest: {
+      projectType: 'custom',
+      enableFindRelatedTests: false,
+      config: {
+        ...unit,
+        projects: [],
+        roots: [`<rootDir>/${folder}`],
+        testMatch: specs.map((spec) => `<rootDir>/${folder}/${spec}.spec.ts`),
+      },
+    },
+    coverageAnalysis: 'perTest',
+    // Endless loops are found by counting; what is only slow, on a busy machine, must not pass for noticed.
+    timeoutMS: 20_000,
+    testRunnerNodeArgs: ['--max-old-space-size=768'],
+    incremental: true,
+    incrementalFile: `${kept}.json`,
+    jsonReporter: { fileName: `${kept}-report.json` },
+    reporters: ['json', 'clear-text', 'progress-append-only'],
+    clearTextReporter: { allowColor: false, logTests: false, reportTests: false },
+    tempDirName: 'tmp/stryker',
+    ignorePatterns: ['dist', 'docs', 'bench', 'conformance/cases', 'conformance/inputs'],
+  }).runMutationTest();
+}
