@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -200,6 +200,21 @@ describe('the page of inspect in a browser', () => {
     await region.focus();
     const card = await page.locator('.card.shown pre.text').innerText();
     expect(card).toBe(COMMAND_LINE.replace('\u202E', '\\u{202e}'));
+  });
+
+  inBrowser(['linux'])('of %s shows its name and those in its map as text, whatever is in them', async (name) => {
+    const hostile = `'"><img src=x onerror="document.title=1"><svg onload=alert(2)>&lt;`;
+    copyFileSync(join(folder, `${name}.igvm`), join(folder, `${hostile}.igvm`));
+    const map = readFileSync(join(folder, `${name}.igvm.map`), 'utf8');
+    const tag = `</title></svg></script>${hostile} -->]]>`;
+    writeFileSync(join(folder, `${hostile}.igvm.map`), map.replaceAll('linux-kernel', tag));
+    await nxIgvm('inspect', `${hostile}.igvm`);
+
+    const page = await open(hostile);
+    expect(await page.title()).toBe(`${hostile}.igvm · IGVM image`);
+    expect(await page.locator('img, script + script').count()).toBe(0);
+    expect(await page.locator('[onload], [onerror]').count()).toBe(0);
+    expect(await page.locator('body').innerText()).toContain(tag);
   });
 
   inBrowser(['linux'])('of %s walks the map with the arrow keys', async (name) => {
