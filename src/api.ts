@@ -4,6 +4,7 @@ export { exportImage } from './boot/export-file';
 export { exportPvh, type GuestTables, type PvhExport, type PvhExportOptions } from './boot/pvh-export';
 export { buildImage, type BuildRequest } from './build/build-image';
 export { buildManifest, type ManifestBuild } from './build/build-manifest';
+export { type KernelPack, packKernel } from './build/pack-kernel';
 export {
   type BuildReport,
   type BuiltFile,

@@ -6,6 +6,7 @@ export const NX_IGVM: ProgramDescription = {
   description: 'Build, inspect, measure and sign IGVM guest images',
   commands: {
     build: () => (require('./commands/build') as typeof import('./commands/build')).registerBuild,
+    pack: () => (require('./commands/pack') as typeof import('./commands/pack')).registerPack,
     boot: () => (require('./commands/boot') as typeof import('./commands/boot')).registerBoot,
     export: () => (require('./commands/export') as typeof import('./commands/export')).registerExport,
     initrd: () => (require('./commands/initrd') as typeof import('./commands/initrd')).registerInitrd,

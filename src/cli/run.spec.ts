@@ -1,7 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
+import { bytes, bzImageFile } from '../loader/kernel.fixture';
 import type { CliEnvironment } from './cli';
 import { IGVMFILEGEN } from './igvmfilegen-program';
 import { NX_IGVM } from './nx-igvm-program';
@@ -146,5 +147,47 @@ describe('nx-igvm build', () => {
     const { code, stderr } = await runWith(NX_IGVM, ['build', 'image-vbs.json', '-o', 'image.igvm'], folder);
     expect(code).toBe(1);
     expect(stderr).toContain('[FILE_UNWRITABLE]');
+  });
+});
+
+describe('nx-igvm pack', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-cli-'));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  const write = (name: string, content: Uint8Array | string) => writeFileSync(join(folder, name), content);
+  const image = (name: string) => readFileSync(join(folder, name));
+
+  it('makes the image that a manifest with the same values makes', async () => {
+    write('vmlinuz', bzImageFile(bytes(8192, 1)));
+    write('initrd.cpio', bytes(5000, 2));
+    const linux = { use_initrd: true, command_line: 'quiet', boot_data: 'embedded', memory_size: 2 ** 28 };
+    const guest = { guest_svn: 1, max_vtl: 0, isolation_type: 'none', image: { linux } };
+    const resources = { linux_kernel: 'vmlinuz', linux_initrd: 'initrd.cpio' };
+    write('igvm.json', JSON.stringify({ guest_arch: 'x64', guest_configs: [guest], resources }));
+    expect(await runWith(NX_IGVM, ['build', 'igvm.json', '-o', 'built.igvm'], folder)).toMatchObject({ code: 0 });
+
+    const args = ['pack', 'vmlinuz', '-i', 'initrd.cpio', '-c', 'quiet', '-m', '256M', '-o', 'packed.igvm'];
+    expect(await runWith(NX_IGVM, args, folder)).toMatchObject({ code: 0, stderr: '' });
+    expect(image('packed.igvm').equals(image('built.igvm'))).toBe(true);
+  });
+
+  it('needs a kernel only', async () => {
+    const { code, stdout } = await runWith(NX_IGVM, ['pack', 'vmlinuz'], folder);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^guest\.igvm: [\d,]+ bytes\n/);
+  });
+
+  it.each([
+    [['-m', 'much'], 2, '--memory is "much"'],
+    [['--cpus', 'x'], 2, '--cpus is "x"'],
+    [['-m', '4G'], 2, 'up to 2G'],
+    [['-m', '5000'], 1, 'memory_size'],
+    [['-i', 'missing'], 1, 'missing'],
+    [['-c', 'x'.repeat(3000)], 1, 'command_line has 3000 bytes'],
+  ])('refuses %j without a trace of a manifest that nobody wrote', async (args, exitCode, message) => {
+    const { code, stdout, stderr } = await runWith(NX_IGVM, ['pack', 'vmlinuz', '-o', 'not.igvm', ...args], folder);
+    expect({ code, stdout }).toEqual({ code: exitCode, stdout: '' });
+    expect(stderr).toContain(message);
+    expect(stderr).not.toMatch(/igvm\.json|guest_configs|:\d+:\d+/);
+    expect(existsSync(join(folder, 'not.igvm'))).toBe(false);
   });
 });

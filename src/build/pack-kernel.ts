@@ -1,0 +1,54 @@
+import { IgvmError } from '../errors/igvm-error';
+import { parseManifest } from '../manifest/load-manifest';
+import type { ResourceName } from '../manifest/model';
+import { buildImage } from './build-image';
+import type { BuildReport } from './build-report';
+import type { ResourceFile } from './open-resources';
+
+/** An x64 Linux kernel to make an image of, with all that it needs. */
+export interface KernelPack {
+  kernel: ResourceFile;
+  initrd?: ResourceFile;
+  commandLine: string;
+  /** Bytes of the guest's memory, a multiple of PAGE_SIZE; at most 2 GiB, above which VMMs place memory differently. */
+  memory: number;
+  /** Most processors that the guest will have; without it the VMM has to tell the kernel. */
+  processorCount?: number;
+  /** Path of the image. */
+  output: string;
+}
+
+/**
+ * Builds the NATIVE image of a kernel that boots unchanged wherever such files are loaded, without a manifest: what the manifest
+ * of a `linux` guest with embedded boot data says otherwise.
+ * @throws IgvmError from the checks of a manifest, the loader and the outputs
+ */
+export async function packKernel(pack: KernelPack): Promise<BuildReport> {
+  const { kernel, initrd, commandLine, memory, processorCount, output } = pack;
+  const linux = {
+    use_initrd: initrd !== undefined,
+    command_line: commandLine,
+    boot_data: 'embedded',
+    memory_size: memory,
+    processor_count: processorCount,
+  };
+  const guest = { guest_svn: 1, max_vtl: 0, isolation_type: 'none', image: { linux } };
+  const document = JSON.stringify({ guest_arch: 'x64', guest_configs: [guest] });
+  const files: [ResourceName, ResourceFile][] = [['linux_kernel', kernel]];
+  if (initrd !== undefined) files.push(['linux_initrd', initrd]);
+  return unplaced(async () => {
+    const { manifest } = parseManifest(document, '');
+    return await buildImage({ manifest, resources: new Map(files), output });
+  });
+}
+
+/** Nobody wrote the manifest: messages say what is wrong with a value, not where in it. */
+async function unplaced<T>(action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    if (!(error instanceof IgvmError) || error.where.jsonPath === undefined) throw error;
+    const { gpa, offset } = error.where;
+    throw new IgvmError(error.code, error.message, { gpa, offset }, { cause: error });
+  }
+}

@@ -1,0 +1,58 @@
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { IgvmError } from '../../errors/igvm-error';
+import { shownPath } from '../../files/shown-path';
+import { readMemorySize } from '../../memory/memory-size';
+import type { CliEnvironment } from '../cli';
+
+interface PackOptions {
+  initrd?: string;
+  commandLine: string;
+  memory: string;
+  cpus?: string;
+  output: string;
+}
+
+/** `nx-igvm pack KERNEL` */
+export function registerPack(program: Command, environment: CliEnvironment): void {
+  program
+    .command('pack')
+    .description('make an image of a Linux kernel, without a manifest')
+    .argument('<kernel>', 'an x64 kernel: bzImage or vmlinux')
+    .option('-i, --initrd <file>', 'its initramfs')
+    .option('-c, --command-line <text>', 'its command line', 'console=ttyS0')
+    .option('-m, --memory <size>', "the guest's memory, up to 2G", '512M')
+    .option('--cpus <count>', 'the most processors that the guest will have (default: the VMM tells)')
+    .option('-o, --output <file>', 'the image to write', 'guest.igvm')
+    .action(async (kernel: string, options: PackOptions) => {
+      const { packKernel } = require('../../build/pack-kernel') as typeof import('../../build/pack-kernel');
+      const { reportText } = require('../../build/build-report') as typeof import('../../build/build-report');
+      const file = (path: string): { path: string; display: string } => ({
+        path: resolve(environment.cwd, path),
+        display: path,
+      });
+      const report = await packKernel({
+        kernel: file(kernel),
+        initrd: options.initrd === undefined ? undefined : file(options.initrd),
+        commandLine: options.commandLine,
+        memory: memory(options.memory),
+        processorCount: options.cpus === undefined ? undefined : count(options.cpus),
+        output: resolve(environment.cwd, options.output),
+      });
+      environment.stdout(reportText(report, (path) => shownPath(environment.cwd, path)));
+    });
+}
+
+function memory(text: string): number {
+  const { COMMON_MEMORY_LIMIT } = require('../../loader/linux-memory') as typeof import('../../loader/linux-memory');
+  const bytes = readMemorySize(text);
+  if (bytes === undefined || bytes > COMMON_MEMORY_LIMIT) refuse('--memory', text, 'a size like 512M, up to 2G');
+  return bytes;
+}
+
+const count = (text: string): number =>
+  /^[1-9]\d{0,3}$/.test(text) ? Number(text) : refuse('--cpus', text, 'a number of processors');
+
+function refuse(option: string, value: string, wanted: string): never {
+  throw new IgvmError('USAGE', `${option} is "${value}", not ${wanted}`);
+}
