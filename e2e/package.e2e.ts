@@ -63,6 +63,8 @@ describe('the packed plugin', () => {
     ];
     expect(files.filter((file) => !kinds.some((kind) => kind.test(file)))).toEqual([]);
     expect(files.filter((file) => /\.(?:spec|fixture|e2e)\./.test(file))).toEqual([]);
+    // What programs can't import has no types.
+    expect(files.filter((file) => /^dist\/(?:cli|executors|generators|reference)\/.*\.d\.ts$/.test(file))).toEqual([]);
   });
 
   it('has every page that a message or another page points to', () => {

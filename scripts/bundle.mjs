@@ -13,8 +13,10 @@ const PROGRAMS = ['plugin/hash-files', 'executors/build/build-thread'];
 /** Chunks, each of some files with all that they import and that is in no chunk before. */
 const CHUNKS = {
   errors: ['errors/igvm-error'],
-  // Without Node's built-ins, for browsers: a chunk that nx-igvm/igvm needs may have nothing from beyond src/igvm.
-  write: ['igvm/write-igvm', 'igvm/merge'],
+  // The format's constants, which the plugin needs without the rest.
+  model: ['igvm/platforms'],
+  // Whole, and before others, so that nx-igvm/igvm stays without what others need: Node's built-ins.
+  format: ['igvm/index'],
   // What Nx loads on every command.
   paths: ['manifest/resource-reference', 'manifest/glob', 'manifest/image-files'],
   manifest: ['manifest/json-document', 'manifest/used-resources'],
