@@ -97,7 +97,8 @@ describe('the runtime input', () => {
       env: { ...process.env, NX_WORKSPACE_DATA_DIRECTORY: 'data' },
     };
     expect(execFileSync(command, options)).toBe(`${sha256('content')}\n`);
-    expect(readdirSync(workspace.root).sort()).toEqual([name]);
+    // On a busy machine the file is old enough to be remembered by then.
+    expect(readdirSync(workspace.root).filter((entry) => entry !== 'data')).toEqual([name]);
   });
 });
 
