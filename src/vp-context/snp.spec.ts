@@ -1,10 +1,9 @@
-import { createHash } from 'node:crypto';
+import { sha256Hex } from '../files/checksum';
+import { OPENHCL_REGISTERS, UEFI_REGISTERS } from './boot-registers.fixture';
 import { SnpContext, type SnpContextOptions } from './snp';
 import { decodeVmsa } from './vmsa';
 import type { VpContextPart } from './vp-context-builder';
 import type { VpRegister } from './vp-register';
-
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
 const DATA = { base: 0n, limit: 0xffffffff, attributes: 0xc093 };
 const dataSegments = (selector: number): VpRegister[] =>
@@ -45,30 +44,19 @@ describe('SNP VP context', () => {
       ...dataSegments(0x18),
       code(0x10),
       { name: 'tr', segment: { base: 0n, limit: 0xffff, selector: 0, attributes: 0x8b } },
-      { name: 'gdtr', table: { base: 0x8a44000n, limit: 0x1f } },
-      { name: 'cr0', value: 0x80000021n },
-      { name: 'cr3', value: 0x8bc7000n },
-      { name: 'cr4', value: 0x40060n },
-      { name: 'efer', value: 0xd00n },
-      { name: 'pat', value: 0x0007040600070406n },
-      { name: 'rip', value: 0x8a19234n },
-      { name: 'rsi', value: 0x2d000n },
+      ...OPENHCL_REGISTERS,
     ]);
     expect(parts.map(({ pageBase, acceptance }) => [pageBase, acceptance])).toEqual([[0x1000, 'vpContext']]);
-    expect(sha256(parts[0]!.data)).toBe('5ac5caba34ae79418e3af5ed8d4a0194f691dce6c76cde28c7aafd08bab5fba5');
+    expect(sha256Hex(parts[0]!.data)).toBe('5ac5caba34ae79418e3af5ed8d4a0194f691dce6c76cde28c7aafd08bab5fba5');
   });
 
   it('starts an enlightened UEFI through a stub that accepts low memory', () => {
     const parts = finished(SnpContext.create(UEFI), [
       ...dataSegments(0x10),
       code(0x08),
-      { name: 'gdtr', table: { base: 0x706000n, limit: 0x1f } },
-      { name: 'cr0', value: 0x80000023n },
-      { name: 'cr3', value: 0x700000n },
-      { name: 'cr4', value: 0x660n },
+      ...UEFI_REGISTERS,
       { name: 'efer', value: 0xd00n },
       { name: 'pat', value: 0x0007040600070406n },
-      { name: 'rip', value: 0x6e1b64n },
       { name: 'rbp', value: 0x6e0000n },
       { name: 'r9', value: 0x9e2n },
       { name: 'r12', value: 0x709000n },
@@ -77,8 +65,8 @@ describe('SNP VP context', () => {
       [0, 'exclusive'],
       [0x1000, 'vpContext'],
     ]);
-    expect(sha256(parts[0]!.data)).toBe('c993152120c7141876558a6c41c08d9faaaf5d354b4f0207e111a743ead36a83');
-    expect(sha256(parts[1]!.data)).toBe('c8b50349e9c9828d45aaf05e0c30411700f6c50f249bd5571e76f2d8ab18c9dd');
+    expect(sha256Hex(parts[0]!.data)).toBe('c993152120c7141876558a6c41c08d9faaaf5d354b4f0207e111a743ead36a83');
+    expect(sha256Hex(parts[1]!.data)).toBe('c8b50349e9c9828d45aaf05e0c30411700f6c50f249bd5571e76f2d8ab18c9dd');
   });
 
   it('starts Linux directly in the state of a reset, with the C-bit in CR3', () => {
@@ -95,7 +83,7 @@ describe('SNP VP context', () => {
       { name: 'rip', value: 0x1000000n },
       { name: 'rsi', value: 0x2000n },
     ]);
-    expect(sha256(parts[0]!.data)).toBe('b08bc531254a08e9f68b09906648543a831e04c1c43e99968b8fe8873ec6684f');
+    expect(sha256Hex(parts[0]!.data)).toBe('b08bc531254a08e9f68b09906648543a831e04c1c43e99968b8fe8873ec6684f');
   });
 
   it('has the features of the isolation options', () => {

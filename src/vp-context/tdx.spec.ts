@@ -1,4 +1,5 @@
-import { createHash } from 'node:crypto';
+import { sha256Hex } from '../files/checksum';
+import { OPENHCL_REGISTERS, UEFI_REGISTERS } from './boot-registers.fixture';
 import { TdxContext } from './tdx';
 import type { VpRegister } from './vp-register';
 
@@ -15,7 +16,6 @@ const resetPage = (paravisorPresent: boolean, registers: VpRegister[]): Uint8Arr
   expect(part).toMatchObject({ pageBase: 0xfffff, pageCount: 1, acceptance: 'exclusive' });
   return part.data;
 };
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
 describe('TDX VP context', () => {
   it('is the reset page that igvmfilegen writes for OpenHCL', () => {
@@ -24,31 +24,20 @@ describe('TDX VP context', () => {
       segment('ss', 0x18),
       segment('cs', 0x10),
       segment('tr', 0),
-      { name: 'gdtr', table: { base: 0x8a44000n, limit: 0x1f } },
-      { name: 'cr0', value: 0x80000021n },
-      { name: 'cr3', value: 0x8bc7000n },
-      { name: 'cr4', value: 0x40060n },
-      { name: 'efer', value: 0xd00n },
-      { name: 'pat', value: 0x0007040600070406n },
-      { name: 'rip', value: 0x8a19234n },
-      { name: 'rsi', value: 0x2d000n },
+      ...OPENHCL_REGISTERS,
     ]);
-    expect(sha256(page)).toBe('74e320aa3d9b30dcda85d250f13c65acc0ffdddc4c6995259f648d09ed58ef2c');
+    expect(sha256Hex(page)).toBe('74e320aa3d9b30dcda85d250f13c65acc0ffdddc4c6995259f648d09ed58ef2c');
   });
 
   it('accepts low memory for a UEFI without a paravisor', () => {
     const page = resetPage(false, [
       segment('ds', 0x10),
       segment('cs', 0x08),
-      { name: 'gdtr', table: { base: 0x706000n, limit: 0x1f } },
-      { name: 'cr0', value: 0x80000023n },
-      { name: 'cr3', value: 0x700000n },
-      { name: 'cr4', value: 0x660n },
-      { name: 'rip', value: 0x6e1b64n },
+      ...UEFI_REGISTERS,
       { name: 'rbp', value: 0x6e0000n },
       { name: 'r9', value: 0xbe3n },
     ]);
-    expect(sha256(page)).toBe('21e612ea5ef355deb3e9dbab671da1b08b24d2f662e1bbc394c2adba95019e7b');
+    expect(sha256Hex(page)).toBe('21e612ea5ef355deb3e9dbab671da1b08b24d2f662e1bbc394c2adba95019e7b');
   });
 
   it('starts at the reset vector with a jump to its code', () => {
