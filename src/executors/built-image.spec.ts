@@ -2,21 +2,17 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type ExecutorContext, logger } from '@nx/devkit';
+import { logger } from '@nx/devkit';
 import buildExecutor from './build/executor';
 import inspectExecutor from './inspect/executor';
 import measureExecutor from './measure/executor';
 import signExecutor from './sign/executor';
 import verifyExecutor from './verify/executor';
+import { contextIn, ISOLATIONS } from './executor-context.fixture';
 
 const IMAGE = 'dist/guest.igvm';
 const LOCK = 'guest.igvm.lock.json';
 const MANIFEST = 'guest.igvm.json';
-const isolations = {
-  snp: { snp: { shared_gpa_boundary_bits: 46, policy: 196639, enable_debug: false, injection_type: 'normal' } },
-  tdx: { tdx: { enable_debug: false, sept_ve_disable: true } },
-  none: 'none',
-};
 
 let root: string;
 let logged: string;
@@ -40,21 +36,13 @@ afterEach(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
-const context = (): ExecutorContext => ({
-  root,
-  cwd: '/',
-  isVerbose: false,
-  projectName: 'guest',
-  projectsConfigurations: { version: 2, projects: {} },
-  nxJsonConfiguration: {},
-  projectGraph: { nodes: {}, dependencies: {} },
-});
+const context = () => contextIn(root, 'guest');
 
-async function build(types: (keyof typeof isolations)[] = ['snp', 'tdx'], svn = 1, maxVtl = 2): Promise<void> {
+async function build(types: (keyof typeof ISOLATIONS)[] = ['snp', 'tdx'], svn = 1, maxVtl = 2): Promise<void> {
   const guests = types.map((type) => ({
     guest_svn: svn,
     max_vtl: maxVtl,
-    isolation_type: isolations[type],
+    isolation_type: ISOLATIONS[type],
     image: 'none',
   }));
   mkdirSync(join(root, 'dist'), { recursive: true });

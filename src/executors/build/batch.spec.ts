@@ -1,11 +1,12 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ExecutorContext, Task, TaskGraph } from '@nx/devkit';
+import type { Task, TaskGraph } from '@nx/devkit';
 import buildBatch from './batch';
 import { BatchSchedule } from './batch-schedule';
 import type { BuildExecutorSchema } from './schema';
 import { buildTask, type BatchContext, type BatchTask, type TaskResult } from './task-result';
+import { contextIn } from '../executor-context.fixture';
 
 // Node can't load a thread's TypeScript; the e2e tests have real threads.
 jest.mock('./thread-builder', () => ({
@@ -41,14 +42,7 @@ function graphOf(dependencies: Record<string, string[]>): TaskGraph {
   };
 }
 
-const context = (): ExecutorContext => ({
-  root,
-  cwd: '/',
-  isVerbose: false,
-  projectsConfigurations: { version: 2, projects: {} },
-  nxJsonConfiguration: {},
-  projectGraph: { nodes: {}, dependencies: {} },
-});
+const context = () => contextIn(root);
 
 /** An image without any guest memory; one that can't be built where `vtl` is wrong. */
 function writeImage(name: string, vtl = 2, more: object = {}): void {

@@ -1,9 +1,10 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type ExecutorContext, logger } from '@nx/devkit';
+import { logger } from '@nx/devkit';
 import { imageFileNames } from '../../manifest/image-files';
 import buildExecutor from './executor';
+import { contextIn, ISOLATIONS } from '../executor-context.fixture';
 
 let root: string;
 let logged: { info: string; warn: string; error: string };
@@ -22,31 +23,15 @@ afterEach(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
-const context = (): ExecutorContext => ({
-  root,
-  cwd: '/',
-  isVerbose: false,
-  projectName: 'image',
-  projectsConfigurations: { version: 2, projects: {} },
-  nxJsonConfiguration: {},
-  projectGraph: { nodes: {}, dependencies: {} },
-});
+const context = () => contextIn(root, 'image');
 
-const isolations = {
-  vbs: { vbs: { enable_debug: false } },
-  snp: {
-    snp: { shared_gpa_boundary_bits: 46, policy: 196639, enable_debug: false, injection_type: 'normal' },
-  },
-  tdx: { tdx: { enable_debug: false, sept_ve_disable: true } },
-};
-
-function writeManifest(extra: object = {}, types: (keyof typeof isolations)[] = ['vbs', 'snp', 'tdx']): object {
+function writeManifest(extra: object = {}, types: (keyof typeof ISOLATIONS)[] = ['vbs', 'snp', 'tdx']): object {
   const manifest = {
     guest_arch: 'x64',
     guest_configs: types.map((type) => ({
       guest_svn: 1,
       max_vtl: 2,
-      isolation_type: isolations[type],
+      isolation_type: ISOLATIONS[type],
       image: 'none',
     })),
     ...extra,
