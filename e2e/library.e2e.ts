@@ -145,6 +145,12 @@ describe('nx-igvm/igvm in a browser', () => {
     expect(code).not.toMatch(/^import\b|\brequire\(|\bnode:|\bBuffer\b|\bprocess\.|\b__dirname\b/m);
   });
 
+  it('leaves out what the page does not use', async () => {
+    const code = await bundledPage();
+    expect(code).toContain('function readIgvm(');
+    for (const unused of ['writeIgvm', 'mergeGuests', 'PageIndex']) expect(code).not.toContain(unused);
+  });
+
   const inBrowser = executable === undefined ? it.skip : it;
 
   inBrowser('reads an image as Node does: the same headers, and the same bytes behind them', async () => {

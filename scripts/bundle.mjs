@@ -42,7 +42,7 @@ function entryPoints(source) {
     .map((name) => readFileSync(join(source, '..', name), 'utf8'))
     .flatMap((text) => [...text.matchAll(/"(?:\.\/)?dist\/([^"*]+)"/g)])
     .map(([, path]) => path.replace(/\.js$/, ''))
-    .filter((path) => !/\.(json|d\.ts)$/.test(path));
+    .filter((path) => !/\.(json|d\.ts|mjs)$/.test(path));
   const lazy = readdirSync(source, { recursive: true })
     .filter((path) => path.endsWith('.ts') && !/\.(spec|fixture|d)\.ts$|[\\/]files[\\/]/.test(path))
     .flatMap((path) =>
@@ -149,6 +149,11 @@ export async function bundle(root) {
       chunkFileNames: 'chunks/[name].js',
       codeSplitting: { groups: [...Object.entries(CHUNKS).map(chunk), folders] },
     },
+  );
+  // For bundlers of web pages: an ES module, of which they leave out what a page doesn't use.
+  await write(
+    { input: join(source, 'igvm', 'index.ts'), platform: 'browser', external: [] },
+    { file: join(dist, 'igvm', 'index.browser.mjs'), format: 'esm', codeSplitting: false },
   );
   // Only `npm run generate` uses it: it is not published, and must not make the chunks larger.
   await write(

@@ -15,7 +15,7 @@ function pathsIn(value: Json): string[] {
 function sources(path: string): string[] {
   if (!path.startsWith('./dist/')) return [path];
   const source = path.replace('./dist/', './src/');
-  return [source, source.replace(/(?:\.d\.ts|\.js)?$/, '.ts')];
+  return [source, source.replace(/(?:\.d\.ts|\.js|\.browser\.mjs)?$/, '.ts')];
 }
 
 describe.each(['executors.json', 'generators.json', 'migrations.json', 'package.json'])('%s', (file) => {
