@@ -77,6 +77,8 @@ describe('streamDirectives', () => {
 
   it('lets an observer whose pages overlap go on, but not past a directive that it is busy with', async () => {
     const events: string[] = [];
+    let seeLast: () => void = () => undefined;
+    const lastSeen = new Promise<void>((resolve) => (seeLast = resolve));
     const writer: DirectiveObserver = {
       pagesOverlap: true,
       async directive() {
@@ -86,7 +88,8 @@ describe('streamDirectives', () => {
       },
       pages(run) {
         events.push(`pages ${run.gpa}`);
-        return setTimeout(5).then(() => void events.push('written'));
+        if (run.gpa === 2) seeLast();
+        return lastSeen.then(() => void events.push('written'));
       },
     };
     await streamDirectives({ directives: [numbered(0, 1), numbered(1, 1), required, numbered(2, 1)] }, [writer]);
