@@ -64,8 +64,14 @@ describe('secEntryPointOffset', () => {
     );
   });
 
-  it('rejects an image that ends before the volume', () => {
+  it('rejects an image that ends before the volume, or within a header of it', () => {
     expect(() => secEntryPointOffset(bytesSource(new Uint8Array(0x1000)))).toThrow(/ends before/);
+    expect(() => secEntryPointOffset(bytesSource(new Uint8Array(0x5e0000 + 55)))).toThrow(
+      /the SEC volume header lies behind the image's end/,
+    );
+    const large = patched(firmwareVolume(firmwareFile(FILE_TYPE.RAW), core), 0x48 + 20, 0xffffff);
+    new DataView(large.buffer).setBigUint64(32, 1n << 40n, true);
+    expect(() => secEntryPointOffset(x64Firmware(large))).toThrow(/a file header of the SEC volume lies behind/);
   });
 });
 
