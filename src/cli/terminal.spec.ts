@@ -85,6 +85,8 @@ describe('a terminal is safe from', () => {
       await show(command, `${NAME}.igvm`);
       await show(command, `${NAME}.missing`);
     }
+    await show('pack', `${NAME}.missing`);
+    expect(await show('pack', 'vmlinux-x64.elf', '-c', HOSTILE, '-o', `${NAME}.igvm`)).toContain('\\u{1b}[2J');
     write('igvm.json', manifest(guest(), { resources: { linux_kernel: `${NAME}*` } }));
     expect(await show('build', 'igvm.json')).toContain('[RESOURCE_PATH]');
     expect(await show('dump-corim', `${NAME}.igvm`, '--json', '-o', NAME)).toContain('"corims": []');
