@@ -44,6 +44,55 @@ describe('writeIgvm', () => {
     expect(bytes.subarray(report.headerBytes)).toEqual(stored);
   });
 
+  it('writes a header for every page, with and without data', async () => {
+    const gpa = 0x12_3456_7000;
+    const file = fileOf(
+      [
+        runOf(gpa, concat(patternPage(1), patternPage(2)), {
+          pageCount: 4,
+          flags: 0x0102_0304,
+          dataType: 3,
+          compatibilityMask: 0x8000_0001,
+        }),
+        runOf(0x4000_0000, new Uint8Array(513 * PAGE_SIZE)),
+      ],
+      { platforms: [platformOf(PLATFORM_TYPE.SEV_SNP)] },
+    );
+    const { bytes, report } = await written(file);
+    const data = report.headerBytes;
+    const view = new DataView(bytes.buffer, bytes.byteOffset);
+    const header = (index: number) => Buffer.from(bytes.subarray(48 + 32 * index, 80 + 32 * index)).toString('hex');
+    const u32 = (value: number): string => Buffer.from(Uint32Array.of(value).buffer).toString('hex');
+    const typeAndLength = `${u32(0x302)}${u32(24)}`;
+    const mask = u32(0x8000_0001);
+    for (const [page, offset] of [data, data + PAGE_SIZE, 0, 0].entries()) {
+      expect(header(page)).toBe(
+        [typeAndLength, u32(0x3456_7000 + page * PAGE_SIZE), u32(0x12), mask, u32(offset), '04030201', '03000000'].join(
+          '',
+        ),
+      );
+    }
+    // The run behind comes in two chunks; all its pages are the same zeros.
+    for (const page of [0, 1, 511, 512]) {
+      expect(view.getUint32(48 + 32 * (4 + page) + 8, true)).toBe(0x4000_0000 + page * PAGE_SIZE);
+      expect(view.getUint32(48 + 32 * (4 + page) + 20, true)).toBe(data + 2 * PAGE_SIZE);
+    }
+  });
+
+  it('waits until what it writes is ready', async () => {
+    const content = new Uint8Array(3);
+    const source = { ...bytesSource(content), ready: async () => void content.set([1, 2, 3]) };
+    const { bytes } = await written(
+      fileOf([], { initializations: [{ type: 'corimDocument', compatibilityMask: 1, content: source }] }),
+    );
+    expect(bytes.subarray(-3)).toEqual(Uint8Array.of(1, 2, 3));
+    const late = { ...bytesSource(Uint8Array.of(4)), late: true };
+    const ended = await written(
+      fileOf([], { initializations: [{ type: 'corimDocument', compatibilityMask: 1, content: late }] }),
+    );
+    expect(ended.bytes.at(-1)).toBe(4);
+  });
+
   it('counts pages as stored, and nothing else that has the size of one', async () => {
     const area = {
       type: 'parameterArea' as const,
