@@ -315,6 +315,15 @@ describe('a wrong manifest', () => {
 });
 
 describe('an initrd.json', () => {
+  it.each([{ toString: 1 }, 'constructor', ['zstd'], null])(
+    'has a target even if its compression is %j',
+    async (compression) => {
+      workspace.write('initrd/initrd.json', { folder: 'rootfs', compression });
+      const { initrd } = await workspace.infer(['initrd/initrd.json']);
+      expect(initrd?.targets?.['build']?.outputs).toEqual(['{options.outputPath}/initrd.cpio']);
+    },
+  );
+
   it('becomes a cacheable build target', async () => {
     workspace.write('initrd/initrd.json', { folder: 'rootfs', compression: 'zstd' });
     const { initrd } = await workspace.infer(['initrd/initrd.json']);

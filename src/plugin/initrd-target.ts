@@ -1,5 +1,6 @@
 import { isAbsolute, join, posix, resolve } from 'node:path';
 import type { TargetConfiguration } from '@nx/devkit';
+import type { Compression } from '../initrd/initrd-options';
 import type * as LoadInitrd from '../initrd/load-initrd';
 import { type InferredProject, outputFolder } from './inferred-image';
 import { outputFiles } from './output-files';
@@ -26,12 +27,12 @@ export function readInitrdFile(workspaceRoot: string, path: string): InitrdFile 
   const { name, folder, compression } = readJsonObject(workspaceRoot, path);
   const { INITRD_NAMES } = require('../initrd/load-initrd') as typeof LoadInitrd;
   const packed = typeof folder === 'string' ? folder : 'rootfs';
-  const output = (INITRD_NAMES as Record<string, string>)[String(compression)];
+  const isKnown = typeof compression === 'string' && Object.hasOwn(INITRD_NAMES, compression);
   return {
     path,
     ...(typeof name === 'string' && name !== '' ? { name } : {}),
     folder: isAbsolute(packed) ? packed : posix.join(posix.dirname(path), packed),
-    output: output ?? INITRD_NAMES.none,
+    output: INITRD_NAMES[isKnown ? (compression as Compression) : 'none'],
   };
 }
 
