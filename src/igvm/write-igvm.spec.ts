@@ -81,7 +81,7 @@ describe('writeIgvm', () => {
 
   it('waits until what it writes is ready', async () => {
     const content = new Uint8Array(3);
-    const source = { ...bytesSource(content), ready: async () => void content.set([1, 2, 3]) };
+    const source = { ...bytesSource(content), ready: async () => content.set([1, 2, 3]) };
     const { bytes } = await written(
       fileOf([], { initializations: [{ type: 'corimDocument', compatibilityMask: 1, content: source }] }),
     );
