@@ -200,6 +200,28 @@ describe('streamDirectives', () => {
     expect(calls).toBeLessThan(50);
   });
 
+  it('calls an observer that has failed no more', async () => {
+    let calls = 0;
+    const observer: DirectiveObserver = {
+      directive: async () => {
+        calls++;
+        throw new Error('broken');
+      },
+    };
+    await expect(streamDirectives({ directives: [required, required] }, [observer])).rejects.toThrow('broken');
+    expect(calls).toBe(1);
+  });
+
+  it('takes an observer that wants to see only pages or only directives', async () => {
+    const seen: string[] = [];
+    const partial = runOf(0, patternPage(1), { pageCount: 2 });
+    await streamDirectives({ directives: [required, partial] }, [
+      { directive: ({ type }) => void seen.push(type) },
+      { pages: (_, first) => void seen.push(`page ${first}`) },
+    ]);
+    expect(seen).toEqual(['requiredMemory', 'page 0', 'page 1']);
+  });
+
   it('fails with a source that fails', async () => {
     const broken = {
       size: PAGE_SIZE,
