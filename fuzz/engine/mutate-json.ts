@@ -85,9 +85,24 @@ const nested = (text: string, random: Random): string => {
     : `${'{"a":'.repeat(depth)}${text}${'}'.repeat(depth)}`;
 };
 
+/** Levels of a document that is changed as a tree, which takes recursion; deeper ones are changed as bytes. */
+const DEEPEST_TREE = 200;
+
+/** Brackets that are open at once, at most. */
+function depthOf(text: string): number {
+  let depth = 0;
+  let deepest = 0;
+  for (const character of text) {
+    if (character === '[' || character === '{') deepest = Math.max(deepest, ++depth);
+    else if (character === ']' || character === '}') depth--;
+  }
+  return deepest;
+}
+
 function parsed(bytes: Uint8Array): Json | undefined {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as Json;
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return depthOf(text) > DEEPEST_TREE ? undefined : (JSON.parse(text) as Json);
   } catch {
     return undefined;
   }

@@ -88,7 +88,12 @@ describe('mutants of JSON', () => {
     expect(mutants.some((mutant) => pattern.test(mutant))).toBe(true);
   });
 
-  it('are bytes when they come from what is no JSON', () => {
+  it('are bytes when they come from what is no JSON, or too deep for a tree', () => {
+    const deep = new TextEncoder().encode('['.repeat(5000) + ']'.repeat(5000));
+    for (let seed = 0; seed < 100; seed++) {
+      const mutant = mutateJson(deep, material(seed, { maxSize: 20_000, other: deep }));
+      expect(mutant.length).toBeLessThanOrEqual(20_000);
+    }
     expect(mutateJson(Uint8Array.of(0xff, 0xfe), material(1)).length).toBeLessThanOrEqual(MAX);
   });
 });

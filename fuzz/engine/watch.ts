@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import type { FindingKind } from './execution';
 import {
@@ -89,9 +90,9 @@ export class WatchedFuzzer {
         if (message.kind === 'progress') onProgress(message.result);
         else settle({ kind: 'message', message });
       };
-      const onError = (error: NodeJS.ErrnoException): void => {
-        const isMemory = error.code === 'ERR_WORKER_OUT_OF_MEMORY';
-        settle({ kind: isMemory ? 'out-of-memory' : 'error', details: error.stack ?? error.message });
+      const onError = (error?: NodeJS.ErrnoException): void => {
+        const isMemory = error?.code === 'ERR_WORKER_OUT_OF_MEMORY';
+        settle({ kind: isMemory ? 'out-of-memory' : 'error', details: error?.stack ?? inspect(error) });
       };
       const looking = this.lookForHang(settle);
       thread.on('message', onMessage).on('error', onError);

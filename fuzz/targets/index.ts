@@ -15,11 +15,13 @@ import { igvmLock } from './igvm-lock';
 import { igvmMeasure } from './igvm-measure';
 import { igvmRead } from './igvm-read';
 import { igvmRewrite } from './igvm-rewrite';
+import { inference } from './inference';
 import { initrd } from './initrd';
 import { lock } from './lock';
 import { manifestTarget } from './manifest';
 import { mapFile } from './map-file';
 import { resources } from './resources';
+import { staticExecutable } from './static-executable';
 
 /** Every way into the product for bytes of others. */
 export const TARGETS: readonly Target[] = [
@@ -44,4 +46,6 @@ export const TARGETS: readonly Target[] = [
   der,
   idBlock,
   mapFile,
+  inference,
+  staticExecutable,
 ];

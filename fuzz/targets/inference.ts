@@ -1,0 +1,36 @@
+import { AggregateCreateNodesError } from '@nx/devkit';
+import { IgvmError } from '../../src/errors/igvm-error';
+import { linuxManifest, Workspace } from '../../src/plugin/workspace.fixture';
+import { jsonTarget } from './json-target';
+
+const FILES = ['images/igvm.json', 'images/other.igvm.json', 'images/initrd.json'];
+
+const workspace = new Workspace();
+process.on('exit', () => workspace.remove());
+
+/** What inference failed with, without Nx around it. */
+function causeOf(error: unknown): unknown {
+  if (!(error instanceof AggregateCreateNodesError)) return error;
+  const causes = error.errors.map(([, cause]) => cause as unknown);
+  return causes.find((cause) => !(cause instanceof IgvmError)) ?? causes[0];
+}
+
+export const inference = jsonTarget({
+  name: 'inference',
+  about: 'manifests and initrd.json as Nx reads them on every command, without validation',
+  values: [
+    linuxManifest('boot/vmlinuz'),
+    linuxManifest({ project: 'kernel', target: 'build', path: 'dist/vmlinuz' }, { name: 'named' }),
+    linuxManifest({ path: '/boot/vmlinuz', sha256: 'ab'.repeat(32) }),
+    linuxManifest({ glob: 'boot/vmlinuz-*' }),
+    { name: 'initrd', folder: '../rootfs', compression: 'zstd' },
+  ],
+  async run({ bytes }) {
+    for (const file of FILES) workspace.write(file, new TextDecoder().decode(bytes));
+    try {
+      JSON.stringify(await workspace.infer([...FILES]));
+    } catch (error) {
+      throw causeOf(error);
+    }
+  },
+});

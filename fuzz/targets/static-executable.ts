@@ -1,0 +1,15 @@
+import { isStaticExecutable } from '../../src/generators/initrd/static-executable';
+import { elfFile } from '../../src/loader/elf.fixture';
+import type { Target } from '../engine/target';
+
+export const staticExecutable: Target = {
+  name: 'static-executable',
+  about: 'programs that a new initramfs shall hold, which must need no dynamic linker',
+  format: 'binary',
+  dictionary: ['\x7fELF', Uint8Array.of(3, 0, 0, 0)],
+  seeds: () => {
+    const program = elfFile('x64', 0x1000, [{ address: 0x1000, data: new Uint8Array(16) }]);
+    return [program, program.slice(0, 128)];
+  },
+  run: ({ bytes }) => void isStaticExecutable(bytes),
+};
