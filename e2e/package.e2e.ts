@@ -53,6 +53,8 @@ describe('the packed plugin', () => {
     ]);
     const kinds = [
       /^dist\/.*\.(?:js|d\.ts)$/,
+      // For bundlers of web pages.
+      /^dist\/igvm\/index\.browser\.mjs$/,
       // Of the packages that are bundled.
       /^dist\/chunks\/LICENSES\.txt$/,
       /^dist\/(?:executors|generators)\/[^/]+\/schema\.json$/,
