@@ -3,12 +3,7 @@ import { deferredSource } from './deferred-source';
 import { InitrdChecksum } from './initrd-checksum';
 import { StructWriter } from './struct-writer';
 import type { ImageImporter } from './importer';
-
-/** A range of guest memory in bytes. */
-export interface MemoryRange {
-  gpa: number;
-  size: number;
-}
+import type { MemoryRange } from './upward-layout';
 
 /** What OpenHCL's boot shim is told (openvmm vm/loader/loader_defs/src/shim.rs: ShimParamsRaw). GPAs in bytes. */
 export interface ShimParams {

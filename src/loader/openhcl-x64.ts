@@ -19,11 +19,11 @@ import {
   requireOpenhclMemory,
 } from './openhcl';
 import { CONFIG_REGION_PAGES, importConfigParameters, importMeasuredConfig } from './openhcl-config-region';
-import { type MemoryRange, shimParams } from './openhcl-shim-params';
+import { shimParams } from './openhcl-shim-params';
 import { importVtl0Config, loadVtl0Image } from './openhcl-vtl0';
 import { buildPageTablesX64, gibTableCount, type MappedRange } from './page-tables-x64';
 import { PARAVISOR_CPUID_LEAVES, snpCpuidPage } from './snp-cpuid-page';
-import { UpwardLayout } from './upward-layout';
+import { type MemoryRange, UpwardLayout } from './upward-layout';
 
 /** SNP's own pages, reserved to the kernel, by their offsets in pages. Laid out for every isolation type. */
 const RESERVED = { VMSA: 0, CPUID: 1, SECRETS: 3, PAGES: 4 };

@@ -5,7 +5,7 @@ import { PAGE_SIZE } from '../memory/page';
 import { GPA_LIMIT } from './file-region';
 import type { ImageImporter } from './importer';
 import { LARGE_PAGE_SIZE } from './initrd';
-import type { MemoryRange } from './openhcl-shim-params';
+import type { MemoryRange } from './upward-layout';
 import type { Vtl0Image } from './openhcl-vtl0';
 import { StructWriter } from './struct-writer';
 

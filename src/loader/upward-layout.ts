@@ -1,4 +1,8 @@
-import type { MemoryRange } from './openhcl-shim-params';
+/** A range of guest memory in bytes. */
+export interface MemoryRange {
+  gpa: number;
+  size: number;
+}
 
 /** Hands out guest memory upwards from an address, each range right behind the one before. */
 export class UpwardLayout {
