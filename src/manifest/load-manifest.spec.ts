@@ -1,6 +1,6 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type * as z from 'zod/mini';
 import { loadManifest, parseManifest } from './load-manifest';
 import { failure, guest, type Json, linux, manifest, openhcl, parse, policy, snp } from './manifest.fixture';
@@ -68,6 +68,15 @@ describe('a manifest', () => {
     expect([loaded.path, loaded.positionOf('$').file]).toEqual([path, 'a/igvm.json']);
     rmSync(folder, { recursive: true });
     expect(() => loadManifest(path)).toThrow(expect.objectContaining({ code: 'FILE_UNREADABLE' }));
+  });
+
+  it('is neither a device, which has no end, nor as large as an image', () => {
+    expect(() => loadManifest('/dev/zero')).toThrow(/cannot be read: a device/);
+    const image = join(mkdtempSync(join(tmpdir(), 'igvm-manifest-')), 'guest.igvm');
+    writeFileSync(image, '');
+    truncateSync(image, 2 ** 32);
+    expect(() => loadManifest(image)).toThrow(/4294967296 bytes are too many for JSON/);
+    rmSync(dirname(image), { recursive: true });
   });
 });
 

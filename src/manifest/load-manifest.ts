@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 import { unreadable } from '../files/file-failure';
@@ -29,9 +29,15 @@ export interface LoadedManifest {
   positionOf(jsonPath: string | JsonPath): ErrorWhere;
 }
 
-/** The bytes of a JSON file. @throws IgvmError FILE_UNREADABLE */
+/** Bytes: far more than a manifest, resources file or lock has, and little enough to be held. */
+const JSON_SIZE_LIMIT = 64 * 2 ** 20;
+
+/** The bytes of a JSON file, or of a pipe. @throws IgvmError FILE_UNREADABLE also for a device, or an image given by mistake */
 export function readJsonFile(path: string, display: string): Uint8Array {
   try {
+    const stats = statSync(path);
+    if (stats.isCharacterDevice() || stats.isBlockDevice()) throw new Error('a device');
+    if (stats.size > JSON_SIZE_LIMIT) throw new Error(`${stats.size} bytes are too many for JSON`);
     return readFileSync(path);
   } catch (cause) {
     throw unreadable(display, cause);
