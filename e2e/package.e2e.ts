@@ -1,4 +1,5 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { isBuiltin } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { ERROR_CODES } from '../src/errors/codes';
@@ -113,11 +114,25 @@ describe('the packed plugin', () => {
     expect(files.filter((file) => /binding\.gyp|\.node$/.test(file))).toEqual([]);
   });
 
-  it('depends on what docs/architecture.md gives the reason for', () => {
+  it('depends on, and bundles, what docs/architecture.md gives the reason for', () => {
     const architecture = readFileSync(join(REPOSITORY, 'docs', 'architecture.md'), 'utf8');
-    const table = architecture.slice(architecture.indexOf('## Run-time dependencies'));
-    const named = [...table.matchAll(/^\| `([^`]+)` \| (.+) \|$/gm)].map(([, name = '']) => name);
-    expect(named.sort()).toEqual(Object.keys(manifest.dependencies).sort());
+    const namedBelow = (heading: string): string[] => {
+      const [, section = ''] = architecture.split(`## ${heading}\n`);
+      const [table = ''] = section.split('\n## ');
+      return [...table.matchAll(/^\| `([^`]+)` \| .+ \|$/gm)].map(([, name = '']) => name).sort();
+    };
+    expect(namedBelow('Run-time dependencies')).toEqual(Object.keys(manifest.dependencies).sort());
+    const [, ...licenses] = packedText('dist/chunks/LICENSES.txt').split(/packages\.\n\n|\n---\n\n/);
+    expect(namedBelow('Bundled packages')).toEqual(licenses.map((text) => text.slice(0, text.indexOf('\n'))).sort());
+  });
+
+  it('requires nothing that is neither part of it nor a dependency', () => {
+    const required = files
+      .filter((file) => /\.m?js$/.test(file))
+      .flatMap((file) => [...packedText(file).matchAll(/\b(?:require\(|from )["']([^."'][^"']*)["']/g)])
+      .map(([, name = '']) => name)
+      .filter((name) => !isBuiltin(name));
+    expect([...new Set(required)].filter((name) => !(name in manifest.dependencies))).toEqual([]);
   });
 
   it('brings nothing that is deprecated', () => {

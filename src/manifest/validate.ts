@@ -109,6 +109,7 @@ function toErrors(
 /**
  * Validates a document. Keys that the schema doesn't know become warnings, or errors with `strict`; where the schema
  * is closed they are errors anyway.
+ * @internal as the schema's type is that of a package which users of the library don't have
  * @throws IgvmError MANIFEST_INVALID or MANIFEST_UNKNOWN_KEY: the first wrong place, the others in `also`.
  */
 export function validate<Schema extends z.ZodMiniType>(
