@@ -6,7 +6,7 @@ import { PAGE_SIZE } from '../memory/page';
 import { describeVpContext } from '../vp-context/decode';
 import { type Dump, describePageKind, dump, platformTypeName } from './dump';
 import { dumpJson } from './dump-json';
-import { dumpText } from './dump-text';
+import { dumpText, fieldsText } from './dump-text';
 import { anyIgvmFile, fileOf, hashes, patternPage, runOf, written } from './igvm-file.fixture';
 import type { Directive, IgvmFile } from './model';
 import { readIgvm } from './read-igvm';
@@ -102,6 +102,10 @@ describe('dump', () => {
         '',
       ].join('\n'),
     );
+  });
+
+  it('has a word for an empty list', () => {
+    expect(fieldsText({ flags: [], name: 'x' })).toBe('flags none  x');
   });
 
   it('is JSON for programs, a header a line', () => {

@@ -68,7 +68,7 @@ export const describePlatform = (platform: PlatformHeader): PlatformRecord => ({
 
 /** CoRIMs by their size; their contents are the business of dump-corim. */
 export function describeInitialization(header: InitializationHeader): DumpRecord {
-  if (header.type !== 'corimDocument' && header.type !== 'corimSignature') return structured(header);
+  if (header.type !== 'corimDocument' && header.type !== 'corimSignature') return fieldsOf(header);
   return { type: header.type, compatibilityMask: header.compatibilityMask, size: header.content.size };
 }
 
@@ -100,19 +100,12 @@ export function describeDirective(
       return { type, format, gpa, compatibilityMask, vpIndex, registers: decodeContext(directive) };
     }
     default:
-      return structured(directive);
+      return fieldsOf(directive);
   }
 }
 
-/** The fields of a header, nested structures as records of their own. */
-function structured(header: object): DumpRecord {
-  return Object.fromEntries(
-    Object.entries(header).map(([name, value]: [string, unknown]) => {
-      const isNested = typeof value === 'object' && value !== null && !(value instanceof Uint8Array);
-      return [name, isNested ? structured(value) : (value as DumpValue)];
-    }),
-  );
-}
+/** The fields of a header that is a structure and nothing else; structures within are records of their own. */
+const fieldsOf = (header: object): DumpRecord => ({ ...header }) as DumpRecord;
 
 /** What a run's flags and type mean. */
 export function describePageKind({ flags, dataType }: Pick<PageDataDirective, 'flags' | 'dataType'>): {
