@@ -71,7 +71,7 @@ if (failures.length > 0) {
 
 /** Runs one group of files; its results are kept under the name of the first. */
 function mutate(folder, paths, specs) {
-  const kept = `tmp/mutation/${paths[0].replaceAll('/', '-').replace('*', 'all')}`;
+  const kept = `tmp/mutation/${paths[0].replaceAll(/[^a-z0-9]+/g, '-')}`;
   return new Stryker({
     mutate: [...paths.map((path) => `${path}.ts`), '!**/*.spec.ts', '!**/*.fixture.ts'],
     // A text is a message, whose wording the tests leave free, or a name that the compiler knows better.
