@@ -31,6 +31,18 @@ describe('an execution', () => {
     });
   });
 
+  it('may not refuse with what a terminal obeys', async () => {
+    class Rude extends IgvmError {
+      override format(): string {
+        return '\u001b[2J';
+      }
+    }
+    const refuse = (): never => {
+      throw new Rude('IGVM_MALFORMED', 'no');
+    };
+    expect(await runs(refuse)).toMatchObject({ kind: 'error', details: expect.stringContaining('control character') });
+  });
+
   it('may not take more than its processor time', async () => {
     const spin = (): void => {
       const begun = process.cpuUsage();

@@ -53,7 +53,8 @@ export async function execute(
   if (meter.refused !== undefined) return finding('allocation', meter.refused);
   if (input.outside !== undefined) return finding('outside', input.outside);
   if (thrown instanceof Stalled) return finding('stall', thrown);
-  if (thrown !== undefined && !isRefusal(thrown)) return finding('error', thrown);
+  const wrong = complaint(thrown);
+  if (wrong !== undefined) return finding('error', wrong);
   if (milliseconds > cpu) return { kind: 'slow', details: `${Math.round(milliseconds)} ms`, signature: 'slow' };
   if (grown > allowed) return { kind: 'heap', details: `the heap grew by ${grown} bytes`, signature: 'heap' };
   return undefined;
@@ -84,13 +85,16 @@ function growth(before: HeapInfo, counted: number): number {
   return heap + Math.max(0, after.external_memory - before.external_memory - counted);
 }
 
-/** Whether the product refused the input as it should: with an error that prints as lines of plain text. */
-function isRefusal(error: unknown): boolean {
-  if (!(error instanceof IgvmError)) return false;
-  // oxlint-disable-next-line no-control-regex -- control characters are what must not be there
-  if (/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/.test(error.format()))
-    throw new Error('control characters in a message');
-  return true;
+/** What is wrong with what was thrown: nothing with an error of the product that prints as lines of plain text. */
+function complaint(thrown: unknown): unknown {
+  if (!(thrown instanceof IgvmError)) return thrown;
+  try {
+    // oxlint-disable-next-line no-control-regex -- control characters are what must not be there
+    const [found] = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/.exec(thrown.format()) ?? [];
+    return found === undefined ? undefined : new Error(`the message of ${thrown.code} has a control character`);
+  } catch (error) {
+    return error;
+  }
 }
 
 function finding(kind: FindingKind, thrown: unknown): Finding {

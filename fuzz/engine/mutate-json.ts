@@ -61,12 +61,14 @@ function changeArray(array: Json[], random: Random, other: Json): void {
 function changeObject(object: { [key: string]: Json }, random: Random, other: Json, names: readonly string[]): void {
   const keys = Object.keys(object);
   const key = keys.length === 0 ? random.pick(names) : random.pick(keys);
+  // Not what every object inherits, such as a constructor.
+  const value = Object.hasOwn(object, key) ? (object[key] ?? null) : null;
   const choice = random.below(7);
   if (choice === 0) delete object[key];
-  else if (choice === 1) setOwn(object, random.pick(names), object[key] ?? null);
+  else if (choice === 1) setOwn(object, random.pick(names), value);
   else if (choice === 2) setOwn(object, random.pick(names), someValue(random));
-  else if (choice === 3) setOwn(object, key, [object[key] ?? null]);
-  else if (choice === 4) setOwn(object, key, { [random.pick(names)]: object[key] ?? null });
+  else if (choice === 3) setOwn(object, key, [value]);
+  else if (choice === 4) setOwn(object, key, { [random.pick(names)]: value });
   else if (choice === 5) setOwn(object, key, structuredClone(other));
   else setOwn(object, key, someValue(random));
 }

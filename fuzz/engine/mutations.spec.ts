@@ -88,6 +88,12 @@ describe('mutants of JSON', () => {
     expect(mutants.some((mutant) => pattern.test(mutant))).toBe(true);
   });
 
+  it('are made of empty objects, too', () => {
+    for (let seed = 0; seed < 500; seed++) {
+      expect(() => mutateJson(text({}), material(seed, { maxSize: 4096, other: text([{}]) }))).not.toThrow();
+    }
+  });
+
   it('are bytes when they come from what is no JSON, or too deep for a tree', () => {
     const deep = new TextEncoder().encode('['.repeat(5000) + ']'.repeat(5000));
     for (let seed = 0; seed < 100; seed++) {
