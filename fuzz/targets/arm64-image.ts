@@ -1,8 +1,8 @@
 import { bytesSource } from '../../src/memory/byte-source';
-import { arm64ImageFile } from '../../src/loader/kernel.fixture';
-import { loadKernelAndInitrdArm64 } from '../../src/loader/kernel';
-import { loadOpenhclArm64 } from '../../src/loader/openhcl-arm64';
-import { openhclGuest } from '../../src/loader/openhcl.fixture';
+import { arm64ImageFile } from '../../src/loader/formats/kernel.fixture';
+import { loadKernelAndInitrdArm64 } from '../../src/loader/guest/kernel';
+import { loadOpenhclArm64 } from '../../src/loader/openhcl/openhcl-arm64';
+import { openhclGuest } from '../../src/loader/openhcl/openhcl.fixture';
 import type { Target } from '../engine/target';
 import { buildGuest, buildGuests } from './built-guest';
 

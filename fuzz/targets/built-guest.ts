@@ -1,7 +1,7 @@
 import type { GuestArch } from '../../src/igvm/model';
-import { GuestBuilder } from '../../src/loader/guest-builder';
-import type { ImageImporter } from '../../src/loader/importer';
-import { guestPlatform, type GuestSpec } from '../../src/loader/guest-platform';
+import { GuestBuilder } from '../../src/loader/guest/guest-builder';
+import type { ImageImporter } from '../../src/loader/guest/importer';
+import { guestPlatform, type GuestSpec } from '../../src/loader/guest/guest-platform';
 import { writeAndRead } from './written-image';
 
 type Load = (importer: ImageImporter) => void;

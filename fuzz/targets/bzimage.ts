@@ -1,6 +1,6 @@
 import { bytesSource } from '../../src/memory/byte-source';
-import { bzImageFile } from '../../src/loader/kernel.fixture';
-import { loadLinuxDirectX64 } from '../../src/loader/linux-x64';
+import { bzImageFile } from '../../src/loader/formats/kernel.fixture';
+import { loadLinuxDirectX64 } from '../../src/loader/linux/linux-x64';
 import type { Target } from '../engine/target';
 import { buildGuest, buildGuests } from './built-guest';
 

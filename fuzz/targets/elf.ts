@@ -1,8 +1,8 @@
-import { elfFile } from '../../src/loader/elf.fixture';
-import { loadLinuxDirectX64 } from '../../src/loader/linux-x64';
-import { loadOpenhclArm64 } from '../../src/loader/openhcl-arm64';
-import { loadOpenhclX64 } from '../../src/loader/openhcl-x64';
-import { openhclGuest } from '../../src/loader/openhcl.fixture';
+import { elfFile } from '../../src/loader/formats/elf.fixture';
+import { loadLinuxDirectX64 } from '../../src/loader/linux/linux-x64';
+import { loadOpenhclArm64 } from '../../src/loader/openhcl/openhcl-arm64';
+import { loadOpenhclX64 } from '../../src/loader/openhcl/openhcl-x64';
+import { openhclGuest } from '../../src/loader/openhcl/openhcl.fixture';
 import type { Target } from '../engine/target';
 import { buildGuest, buildGuests } from './built-guest';
 

@@ -1,4 +1,4 @@
-import { SEC_VOLUME_OFFSET, secEntryPointOffset } from '../../src/loader/firmware-volume';
+import { SEC_VOLUME_OFFSET, secEntryPointOffset } from '../../src/loader/formats/firmware-volume';
 import {
   FILE_TYPE,
   firmwareFile,
@@ -7,7 +7,7 @@ import {
   SECTION_TYPE,
   section,
   teImage,
-} from '../../src/loader/firmware.fixture';
+} from '../../src/loader/formats/firmware.fixture';
 import { leadingZerosSource } from '../../src/memory/leading-zeros-source';
 import type { Target } from '../engine/target';
 

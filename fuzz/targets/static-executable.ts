@@ -1,5 +1,5 @@
 import { isStaticExecutable } from '../../src/generators/initrd/static-executable';
-import { elfFile } from '../../src/loader/elf.fixture';
+import { elfFile } from '../../src/loader/formats/elf.fixture';
 import type { Target } from '../engine/target';
 
 export const staticExecutable: Target = {
