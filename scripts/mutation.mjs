@@ -32,7 +32,7 @@ const DESCRIBED_BY = {
   'src/measurement': [
     [
       ['measure', 'measure-file', 'image-digests', 'measured-platform', 'parameter-areas', 'snp', 'tdx', 'vbs'],
-      ['measure', 'measure-file', 'image-digests', 'parameter-areas'],
+      ['measure', 'measure-file', 'image-digests', 'parameter-areas', 'snp'],
     ],
     [['page-hasher', 'page-hash-pool', 'hash-thread', 'page-chain'], ['page-hashing']],
     [
