@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { arm64ImageFile, bzImageFile } from '../../src/loader/kernel.fixture';
+import { arm64ImageFile, bzImageFile } from '../../src/loader/formats/kernel.fixture';
 import { noise, PAGE } from '../inputs/bytes';
 import { elf, MACHINE } from '../inputs/elf';
 

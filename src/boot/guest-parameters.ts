@@ -1,7 +1,7 @@
 import { IgvmError } from '../errors/igvm-error';
 import type { ParameterKind } from '../igvm/model';
-import { linuxMemoryMap } from '../loader/linux-memory';
-import { StructWriter } from '../loader/struct-writer';
+import { linuxMemoryMap } from '../loader/linux/linux-memory';
+import { StructWriter } from '../loader/guest/struct-writer';
 import { PAGE_SIZE } from '../memory/page';
 import type { LinuxZeroPage } from './linux-zero-page';
 import { leaveOutMpTable } from './leave-out-mp-table';

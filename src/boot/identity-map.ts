@@ -1,4 +1,4 @@
-import { ENTRY } from '../loader/page-tables-x64';
+import { ENTRY } from '../loader/cpu/page-tables-x64';
 import type { GuestPages } from './guest-pages';
 
 /** Address bits below the index of each level: PML4, PDPT, PD, PT. */

@@ -6,7 +6,7 @@ import {
   MP_PROCESSOR_SIZE,
   MP_PROCESSOR_TYPE,
   MP_SIGNATURE,
-} from '../loader/mp-table';
+} from '../loader/linux/mp-table';
 import type { GuestPages } from './guest-pages';
 
 /**

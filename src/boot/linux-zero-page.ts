@@ -1,7 +1,7 @@
 import { IgvmError } from '../errors/igvm-error';
-import { BOOT_PARAMS, HEADER_MAGIC } from '../loader/boot-params';
-import { writeE820Map } from '../loader/e820';
-import { linuxMemoryMap } from '../loader/linux-memory';
+import { BOOT_PARAMS, HEADER_MAGIC } from '../loader/formats/boot-params';
+import { writeE820Map } from '../loader/linux/e820';
+import { linuxMemoryMap } from '../loader/linux/linux-memory';
 import { PAGE_SIZE } from '../memory/page';
 import type { NativeGuest } from './native-guest';
 

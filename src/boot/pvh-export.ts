@@ -2,7 +2,7 @@ import { IgvmError } from '../errors/igvm-error';
 import type { IgvmFile } from '../igvm/model';
 import type { IgvmSink } from '../igvm/sink';
 import { bytesSource } from '../memory/byte-source';
-import { HIGH_MEMORY_START, LOW_MEMORY_END } from '../loader/linux-memory-map';
+import { HIGH_MEMORY_START, LOW_MEMORY_END } from '../loader/linux/linux-memory-map';
 import { PAGE_SIZE, pagesFor } from '../memory/page';
 import { fillParameters } from './guest-parameters';
 import type { GuestPages, PageRange } from './guest-pages';

@@ -2,7 +2,7 @@ import { unreachable } from '../errors/igvm-error';
 import type { OutputSet } from '../files/atomic-output';
 import type { IgvmFile } from '../igvm/model';
 import type { DirectiveObserver } from '../igvm/stream';
-import type { GuestIsolation } from '../loader/guest-isolation';
+import type { GuestIsolation } from '../loader/guest/guest-isolation';
 import { SIBLINGS } from '../manifest/image-files';
 import { isMeasured } from '../manifest/isolation';
 import type { GuestConfig, Manifest } from '../manifest/model';

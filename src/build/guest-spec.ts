@@ -4,8 +4,8 @@ import {
   SNP_POLICY_DEBUG,
   TDX_POLICY_DEBUG_ALLOWED,
   TDX_POLICY_SEPT_VE_DISABLE,
-} from '../loader/guest-isolation';
-import type { GuestSpec } from '../loader/guest-platform';
+} from '../loader/guest/guest-isolation';
+import type { GuestSpec } from '../loader/guest/guest-platform';
 import type { GuestConfig, IsolationType, Manifest } from '../manifest/model';
 
 /** What the file says of a guest's isolation. `enable_debug` decides, whatever the policy's own debug bit says. */

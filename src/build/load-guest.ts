@@ -1,8 +1,8 @@
-import { type BuiltGuest, GuestBuilder } from '../loader/guest-builder';
-import { guestPlatform } from '../loader/guest-platform';
-import { loadKernelAndInitrdArm64, loadKernelAndInitrdX64 } from '../loader/kernel';
-import type { OpenhclGuest } from '../loader/openhcl';
-import type { Vtl0Image } from '../loader/openhcl-vtl0';
+import { type BuiltGuest, GuestBuilder } from '../loader/guest/guest-builder';
+import { guestPlatform } from '../loader/guest/guest-platform';
+import { loadKernelAndInitrdArm64, loadKernelAndInitrdX64 } from '../loader/guest/kernel';
+import type { OpenhclGuest } from '../loader/openhcl/openhcl';
+import type { Vtl0Image } from '../loader/openhcl/openhcl-vtl0';
 import type {
   DirectLinuxImage,
   GuestConfig,
@@ -20,19 +20,23 @@ import type { OpenResources } from './open-resources';
 /** Loaders, each loaded when the first image needs it: starting to build takes longer than a small image. */
 const LOADERS = {
   linux: {
-    x64: () => (require('../loader/linux-x64') as typeof import('../loader/linux-x64')).loadLinuxDirectX64,
-    aarch64: () => (require('../loader/linux-arm64') as typeof import('../loader/linux-arm64')).loadLinuxDirectArm64,
+    x64: () => (require('../loader/linux/linux-x64') as typeof import('../loader/linux/linux-x64')).loadLinuxDirectX64,
+    aarch64: () =>
+      (require('../loader/linux/linux-arm64') as typeof import('../loader/linux/linux-arm64')).loadLinuxDirectArm64,
   },
   openhcl: {
-    x64: () => (require('../loader/openhcl-x64') as typeof import('../loader/openhcl-x64')).loadOpenhclX64,
-    aarch64: () => (require('../loader/openhcl-arm64') as typeof import('../loader/openhcl-arm64')).loadOpenhclArm64,
+    x64: () =>
+      (require('../loader/openhcl/openhcl-x64') as typeof import('../loader/openhcl/openhcl-x64')).loadOpenhclX64,
+    aarch64: () =>
+      (require('../loader/openhcl/openhcl-arm64') as typeof import('../loader/openhcl/openhcl-arm64')).loadOpenhclArm64,
   },
   uefi: {
-    x64: () => (require('../loader/uefi-x64') as typeof import('../loader/uefi-x64')).loadUefiX64,
-    aarch64: () => (require('../loader/uefi-arm64') as typeof import('../loader/uefi-arm64')).loadUefiArm64,
+    x64: () => (require('../loader/uefi/uefi-x64') as typeof import('../loader/uefi/uefi-x64')).loadUefiX64,
+    aarch64: () => (require('../loader/uefi/uefi-arm64') as typeof import('../loader/uefi/uefi-arm64')).loadUefiArm64,
   },
   snpLinuxDirect: () =>
-    (require('../loader/snp-linux-direct') as typeof import('../loader/snp-linux-direct')).loadSnpLinuxDirect,
+    (require('../loader/linux/snp-linux-direct') as typeof import('../loader/linux/snp-linux-direct'))
+      .loadSnpLinuxDirect,
 } as const;
 
 /** A kernel and its initrd. */

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
-import { bytes, bzImageFile } from '../loader/kernel.fixture';
+import { bytes, bzImageFile } from '../loader/formats/kernel.fixture';
 import type { CliEnvironment } from './cli';
 import { IGVMFILEGEN } from './igvmfilegen-program';
 import { NX_IGVM } from './nx-igvm-program';

@@ -1,6 +1,6 @@
 import { buildImage } from '../api';
 import type { LOADER_CODES } from '../errors/codes/loader';
-import { elfFile } from '../loader/elf.fixture';
+import { elfFile } from '../loader/formats/elf.fixture';
 import { EMPTY_GUEST, KERNEL, linuxGuest, type Provocation, shownBy } from './scene.fixture';
 
 const OPENHCL = {

@@ -44,7 +44,8 @@ export function registerPack(program: Command, environment: CliEnvironment): voi
 }
 
 function memory(text: string): number {
-  const { COMMON_MEMORY_LIMIT } = require('../../loader/linux-memory') as typeof import('../../loader/linux-memory');
+  const { COMMON_MEMORY_LIMIT } =
+    require('../../loader/linux/linux-memory') as typeof import('../../loader/linux/linux-memory');
   const bytes = readMemorySize(text);
   if (bytes === undefined || bytes > COMMON_MEMORY_LIMIT) refuse('--memory', text, 'a size like 512M, up to 2G');
   return bytes;

@@ -1,0 +1,80 @@
+import { IgvmError, unreachable } from '../../errors/igvm-error';
+import { PAGE_SIZE } from '../../memory/page';
+
+/** Bits of a VMSAv8-64 descriptor, 4 KiB granule (Arm ARM, D8.3). */
+const VALID = 1n << 0n;
+const TABLE = 1n << 1n;
+const INNER_SHAREABLE = 3n << 8n;
+/** Set up front: without it, translation fails where the CPU does not manage the flag itself. */
+const ACCESSED = 1n << 10n;
+const USER_EXECUTE_NEVER = 1n << 54n;
+
+const GIB = 2 ** 30;
+const LARGE_PAGE = 2 ** 21;
+
+/** Output addresses that a descriptor of upstream's builder holds: 35 bits of page number. */
+const ADDRESS_LIMIT = 2 ** 47;
+
+/**
+ * Upstream fills the root table with this byte before use, and so do we: the bytes are part of the image. Bit 0 is clear,
+ * so entries not set are invalid.
+ */
+const ROOT_FILLER = 0xfe;
+
+/** Parameters of {@link buildIdentityMapArm64}. Bytes. */
+export interface IdentityMapArm64 {
+  /** GPA of the first table, a multiple of 4096. */
+  pageTableGpa: number;
+  /** What is mapped; multiples of 2 MiB, `size` above 0. */
+  start: number;
+  size: number;
+  /** Index in MAIR_EL1 of the memory type of all of it, 0 to 7. */
+  attributeIndex: number;
+  /** Bytes for the tables. */
+  capacity: number;
+}
+
+/**
+ * Page tables that map a range to itself in pages of 1 GiB and 2 MiB, executable by the kernel only, tables in the order
+ * of first need (openvmm vm/loader/page_table/src/aarch64.rs: build_identity_page_tables_aarch64).
+ * @throws IgvmError PAGE_TABLES_TOO_LARGE
+ */
+export function buildIdentityMapArm64(map: IdentityMapArm64): Uint8Array {
+  const { pageTableGpa, start, size, capacity } = map;
+  if (start % LARGE_PAGE !== 0 || size % LARGE_PAGE !== 0 || size <= 0) {
+    unreachable(`arm64 identity map of ${size} bytes at ${start}, not multiples of 2 MiB`);
+  }
+  const limit = Math.floor(capacity / PAGE_SIZE);
+  const tooLarge = (): IgvmError =>
+    new IgvmError('PAGE_TABLES_TOO_LARGE', `mapping this memory takes more than ${limit} page tables`, {
+      gpa: { start, end: start + size },
+    });
+  if (start + size > ADDRESS_LIMIT) throw tooLarge();
+  const view = new DataView(new ArrayBuffer(limit * PAGE_SIZE));
+  new Uint8Array(view.buffer, 0, PAGE_SIZE).fill(ROOT_FILLER);
+  let count = 1;
+
+  const block = VALID | (BigInt(map.attributeIndex) << 2n) | INNER_SHAREABLE | ACCESSED | USER_EXECUTE_NEVER;
+  const at = (table: number, index: number): number => table * PAGE_SIZE + index * 8;
+  const nextTable = (table: number, index: number): number => {
+    const entry = view.getBigUint64(at(table, index), true);
+    if ((entry & VALID) !== 0n) return (Number(entry & ~(VALID | TABLE)) - pageTableGpa) / PAGE_SIZE;
+    if (count === limit) throw tooLarge();
+    view.setBigUint64(at(table, index), BigInt(pageTableGpa + count * PAGE_SIZE) | TABLE | VALID, true);
+    return count++;
+  };
+
+  for (let address = start; address < start + size; ) {
+    const gibTable = nextTable(0, Math.floor(address / (512 * GIB)));
+    const gib = Math.floor(address / GIB) % 512;
+    if (address % GIB === 0 && start + size - address >= GIB) {
+      view.setBigUint64(at(gibTable, gib), BigInt(address) | block, true);
+      address += GIB;
+    } else {
+      const largeTable = nextTable(gibTable, gib);
+      view.setBigUint64(at(largeTable, Math.floor(address / LARGE_PAGE) % 512), BigInt(address) | block, true);
+      address += LARGE_PAGE;
+    }
+  }
+  return new Uint8Array(view.buffer, 0, count * PAGE_SIZE);
+}

@@ -1,0 +1,188 @@
+import { IgvmError, unreachable } from '../../errors/igvm-error';
+import { PAGE_SIZE } from '../../memory/page';
+
+/** Bits of a page-table entry (Intel SDM volume 3, 4.5 "4-level paging"). */
+export const ENTRY = {
+  PRESENT: 1n << 0n,
+  READ_WRITE: 1n << 1n,
+  ACCESSED: 1n << 5n,
+  DIRTY: 1n << 6n,
+  /** Of an entry in a PDPT or PD: it maps a page of 1 GiB or 2 MiB. */
+  LARGE: 1n << 7n,
+  ADDRESS: 0x000f_ffff_ffff_f000n,
+} as const;
+
+/** Of a table that points to another one, and the default of what it maps: set up front, so that no CPU has to write it. */
+const TABLE_FLAGS = ENTRY.PRESENT | ENTRY.READ_WRITE | ENTRY.ACCESSED;
+
+const GIB = 2 ** 30;
+const LARGE_PAGE = 2 ** 21;
+
+/** Levels from the root down, with the bytes that one entry maps. */
+const LEVELS = [
+  { shift: 39n, size: 2 ** 39 },
+  { shift: 30n, size: GIB },
+  { shift: 21n, size: LARGE_PAGE },
+  { shift: 12n, size: PAGE_SIZE },
+] as const;
+
+/** Parameters of {@link buildIdentityMap}. Addresses in bytes. */
+export interface IdentityMap {
+  /** GPA of the first table, a multiple of 4096. */
+  pageTableGpa: number;
+  /** GiB of address space from 0 on; default 4. */
+  gib?: 4 | 8;
+  /** Added to each mapped address; then there is no root table, only what its entry `addressBias >> 39` points to. */
+  addressBias?: bigint;
+  /** Has the root's entry for `address` (a multiple of 512 GiB) point to the table at `tableGpa`. */
+  pml4Link?: { tableGpa: number; address: bigint };
+  /** Address bit that marks private memory (SNP's C-bit), set in every entry. */
+  confidentialBit?: number;
+}
+
+/**
+ * 4-level page tables that map the bottom of the address space to itself in 2 MiB pages: root, one table of GiBs, one
+ * table a GiB, in this order (openvmm vm/loader/page_table/src/x64.rs: IdentityMapBuilder).
+ */
+export function buildIdentityMap(map: IdentityMap): Uint8Array {
+  const { gib: size = 4, addressBias: bias = 0n } = map;
+  const confidential = bitMask(map.confidentialBit);
+  const withRoot = bias === 0n;
+  const gibTable = withRoot ? 1 : 0;
+  const tables = new Tables(gibTable + 1 + size);
+  const link = (table: number): bigint => BigInt(map.pageTableGpa + table * PAGE_SIZE) | TABLE_FLAGS | confidential;
+  if (withRoot) {
+    tables.set(0, 0, link(gibTable));
+    if (map.pml4Link !== undefined) {
+      const { tableGpa, address } = map.pml4Link;
+      tables.set(0, Number(address >> 39n), BigInt(tableGpa) | TABLE_FLAGS | confidential);
+    }
+  }
+  for (let gib = 0; gib < size; gib++) {
+    const table = gibTable + 1 + gib;
+    tables.set(gibTable, gib, link(table));
+    for (let index = 0; index < 512; index++) {
+      const address = BigInt(gib * GIB + index * LARGE_PAGE) + bias;
+      tables.set(table, index, address | TABLE_FLAGS | ENTRY.LARGE | ENTRY.DIRTY | confidential);
+    }
+  }
+  return tables.bytes(tables.capacity);
+}
+
+/** A range to map to itself, page-aligned, in bytes, end exclusive. */
+export interface MappedRange {
+  start: number;
+  end: number;
+}
+
+/** Parameters of {@link buildPageTablesX64}. */
+export interface PageTables {
+  /** GPA of the first table, a multiple of 4096. */
+  pageTableGpa: number;
+  /** In ascending order. */
+  ranges: readonly MappedRange[];
+  /** As in {@link IdentityMap}. */
+  confidentialBit?: number;
+  /** Most tables that may be built. */
+  capacity?: number;
+}
+
+/** The most tables upstream's builder makes (x64.rs: PAGE_TABLE_MAX_COUNT). */
+const DEFAULT_CAPACITY = 20;
+
+/**
+ * 4-level page tables that map ranges to themselves with the largest pages that fit, tables in the order of first need
+ * (openvmm vm/loader/page_table/src/x64.rs: PageTableBuilder).
+ * @throws IgvmError PAGE_TABLES_TOO_LARGE, LAYOUT_OVERLAP for overlapping ranges, also modulo the 2^48 that tables map
+ */
+export function buildPageTablesX64(map: PageTables): Uint8Array {
+  checkRanges(map.ranges);
+  const confidential = bitMask(map.confidentialBit);
+  const tables = new Tables(map.capacity ?? DEFAULT_CAPACITY);
+  let count = 1;
+  for (const { start, end } of map.ranges) {
+    let address = start;
+    while (address < end) {
+      let table = 0;
+      for (const [depth, level] of LEVELS.entries()) {
+        const index = Number((BigInt(address) >> level.shift) & 511n);
+        const entry = tables.get(table, index);
+        const isLeaf = depth > 0 && address % level.size === 0 && address + level.size <= end;
+        if ((entry & ENTRY.PRESENT) !== 0n && (isLeaf || (entry & ENTRY.LARGE) !== 0n))
+          throw mappedTwice(address, start, end);
+        if (isLeaf) {
+          const large = depth < LEVELS.length - 1 ? ENTRY.LARGE : 0n;
+          tables.set(table, index, BigInt(address) | TABLE_FLAGS | large | ENTRY.DIRTY | confidential);
+          address += level.size;
+          break;
+        }
+        if ((entry & ENTRY.PRESENT) === 0n) {
+          if (count === tables.capacity) throw tooLarge(start, end, tables.capacity);
+          const gpa = BigInt(map.pageTableGpa + count * PAGE_SIZE);
+          tables.set(table, index, gpa | TABLE_FLAGS | confidential);
+          table = count++;
+        } else {
+          table = (Number(entry & ENTRY.ADDRESS & ~confidential) - map.pageTableGpa) / PAGE_SIZE;
+        }
+      }
+    }
+  }
+  return tables.bytes(count);
+}
+
+/**
+ * Tables of 2 MiB pages that a range needs: one a GiB that it touches. Bytes (x64.rs: calculate_pde_table_count).
+ */
+export function gibTableCount(start: number, size: number): number {
+  const first = Math.floor(start / GIB);
+  const end = Math.ceil((start + size) / GIB);
+  return Math.max(end - first, 1);
+}
+
+function mappedTwice(address: number, start: number, end: number): IgvmError {
+  return new IgvmError(
+    'LAYOUT_OVERLAP',
+    `0x${address.toString(16)} would be mapped like another address: page tables tell only 2^48 bytes apart`,
+    { gpa: { start, end } },
+  );
+}
+
+function tooLarge(start: number, end: number, capacity: number): IgvmError {
+  return new IgvmError('PAGE_TABLES_TOO_LARGE', `mapping this memory takes more than ${capacity} page tables`, {
+    gpa: { start, end },
+  });
+}
+
+function checkRanges(ranges: readonly MappedRange[]): void {
+  for (const [index, { start, end }] of ranges.entries()) {
+    const next = ranges[index + 1];
+    if (end < start || (next !== undefined && next.start < start)) unreachable('page table ranges out of order');
+    if (next !== undefined && end > next.start) {
+      throw new IgvmError('LAYOUT_OVERLAP', 'two ranges that are to be mapped for the guest overlap', { gpa: next });
+    }
+  }
+}
+
+const bitMask = (bit: number | undefined): bigint => (bit === undefined ? 0n : 1n << BigInt(bit));
+
+/** Page tables side by side. */
+class Tables {
+  private readonly view: DataView;
+
+  constructor(readonly capacity: number) {
+    this.view = new DataView(new ArrayBuffer(capacity * PAGE_SIZE));
+  }
+
+  get(table: number, index: number): bigint {
+    return this.view.getBigUint64(table * PAGE_SIZE + index * 8, true);
+  }
+
+  set(table: number, index: number, entry: bigint): void {
+    this.view.setBigUint64(table * PAGE_SIZE + index * 8, entry, true);
+  }
+
+  /** The first `count` tables. */
+  bytes(count: number): Uint8Array {
+    return new Uint8Array(this.view.buffer, 0, count * PAGE_SIZE);
+  }
+}

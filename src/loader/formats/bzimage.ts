@@ -1,0 +1,93 @@
+import { IgvmError } from '../../errors/igvm-error';
+import type { ByteSource } from '../../memory/byte-source';
+import { BOOT_FLAG, BOOT_PARAMS, HEADER_MAGIC, SETUP_HEADER_END, SETUP_HEADER_START } from './boot-params';
+
+/** Offset of the 64-bit entry point in the protected-mode code (boot.rst, "64-bit BOOT PROTOCOL"). */
+const ENTRY_OFFSET = 0x200;
+
+/** 2.12 brought xloadflags, and with it the promise of a 64-bit entry point. */
+const MINIMUM_VERSION = 0x020c;
+const LOADED_HIGH = 1;
+const XLF_KERNEL_64 = 1;
+
+/** What a loader needs of a bzImage. Sizes and offsets in bytes. */
+export interface BzImageInfo {
+  /** The setup header's bytes from SETUP_HEADER_START to SETUP_HEADER_END, for the zero page. */
+  setupHeader: Uint8Array;
+  /** Offset and size in the file of what is loaded: everything behind the real-mode setup. Not checked against the file. */
+  payloadOffset: number;
+  payloadSize: number;
+  /** Of the 64-bit entry point, from the payload's start. */
+  entryOffset: number;
+  /** The kernel decompresses to this address (or its load address, if higher) ... */
+  preferredAddress: bigint;
+  /** ... and needs this much memory there. */
+  initSize: number;
+  /** Longest command line that the kernel takes, without NUL. */
+  commandLineSize: number;
+}
+
+/** Whether a file is a bzImage: long enough for a setup header, with its two marks. */
+export function isBzImage(source: ByteSource): boolean {
+  if (source.size < SETUP_HEADER_END) return false;
+  return hasMarks(readHead(source));
+}
+
+/**
+ * Reads a bzImage's setup header (openvmm vm/loader/src/bzimage.rs: parse_bzimage).
+ * @param label what the file is, for messages
+ * @throws IgvmError KERNEL_INVALID with the byte offset of the offending field
+ */
+export function readBzImage(source: ByteSource, label: string): BzImageInfo {
+  const invalid = (what: string, field: keyof typeof BOOT_PARAMS): IgvmError =>
+    new IgvmError('KERNEL_INVALID', `${label} ${what}`, { offset: BOOT_PARAMS[field] });
+
+  if (source.size < SETUP_HEADER_END) throw invalid('is too short for a bzImage', 'setup_sects');
+  const view = readHead(source);
+  if (!hasMarks(view)) throw invalid('is not a bzImage: it lacks the boot flag or the mark "HdrS"', 'boot_flag');
+  const version = view.getUint16(BOOT_PARAMS.version, true);
+  if (version < MINIMUM_VERSION) {
+    throw invalid(
+      `is too old to be entered in 64-bit mode: it has boot protocol ${version >> 8}.${version & 0xff}, and 2.12 is needed`,
+      'version',
+    );
+  }
+  if ((view.getUint8(BOOT_PARAMS.loadflags) & LOADED_HIGH) === 0) {
+    throw invalid('is a zImage: it can not be loaded at 1 MiB', 'loadflags');
+  }
+  if ((view.getUint16(BOOT_PARAMS.xloadflags, true) & XLF_KERNEL_64) === 0) {
+    throw invalid('has no 64-bit entry point; a kernel built for x86-64 has one', 'xloadflags');
+  }
+  // "For backwards compatibility, if the setup_sects field contains 0, the real value is 4." (boot.rst)
+  const setupSectors = view.getUint8(BOOT_PARAMS.setup_sects) || 4;
+  const payloadOffset = (setupSectors + 1) * 512;
+  const payloadSize = view.getUint32(BOOT_PARAMS.syssize, true) * 16 || Math.max(source.size - payloadOffset, 0);
+  if (payloadSize <= ENTRY_OFFSET) {
+    throw invalid(
+      `is truncated: ${payloadSize} bytes of code do not reach the entry point at ${ENTRY_OFFSET}`,
+      'syssize',
+    );
+  }
+  return {
+    setupHeader: new Uint8Array(view.buffer, SETUP_HEADER_START),
+    payloadOffset,
+    payloadSize,
+    entryOffset: ENTRY_OFFSET,
+    preferredAddress: view.getBigUint64(BOOT_PARAMS.pref_address, true),
+    initSize: view.getUint32(BOOT_PARAMS.init_size, true),
+    commandLineSize: view.getUint32(BOOT_PARAMS.cmdline_size, true),
+  };
+}
+
+function readHead(source: ByteSource): DataView<ArrayBuffer> {
+  const head = new Uint8Array(SETUP_HEADER_END);
+  source.read(0, head);
+  return new DataView(head.buffer);
+}
+
+function hasMarks(view: DataView): boolean {
+  return (
+    view.getUint16(BOOT_PARAMS.boot_flag, true) === BOOT_FLAG &&
+    view.getUint32(BOOT_PARAMS.header, true) === HEADER_MAGIC
+  );
+}

@@ -1,0 +1,111 @@
+import { IgvmError, unreachable } from '../../errors/igvm-error';
+import type { PageAcceptance } from '../../igvm/page-data';
+import { PAGE_SIZE } from '../../memory/page';
+
+/** Guest pages that something was imported into, or that a parameter area reserves. */
+export interface AcceptedRange {
+  /** First page number. */
+  pageBase: number;
+  pageCount: number;
+  /** What the pages hold, as the map file names it. */
+  tag: string;
+  acceptance: PageAcceptance;
+}
+
+/** End of the addresses that an image may use: page tables and VMSAs hold 52 bits of address (AMD64 manual, vol. 2, 5.3). */
+const ADDRESS_LIMIT = 2 ** 52;
+
+const end = (range: AcceptedRange): number => range.pageBase + range.pageCount;
+const hexRange = (pageBase: number, pageCount: number): string =>
+  `0x${(pageBase * PAGE_SIZE).toString(16)}-0x${((pageBase + pageCount) * PAGE_SIZE).toString(16)}`;
+
+/** Which pages of the guest are taken, and by what. No page is ever taken twice. */
+export class AcceptedRanges {
+  /** By ascending page number, disjoint. */
+  private ranges: AcceptedRange[] = [];
+
+  /** The ranges by ascending address. */
+  list(): readonly AcceptedRange[] {
+    return this.ranges;
+  }
+
+  /**
+   * Takes pages.
+   * @throws IgvmError LAYOUT_OVERLAP naming both ranges; LAYOUT_OUT_OF_RANGE for pages beyond 2^52
+   */
+  accept(range: AcceptedRange): void {
+    const { pageBase, pageCount, tag } = range;
+    if (!(Number.isInteger(pageBase) && pageBase >= 0 && Number.isInteger(pageCount) && pageCount > 0)) {
+      unreachable(`import of ${pageCount} pages at page ${pageBase} (${tag})`);
+    }
+    if (end(range) * PAGE_SIZE > ADDRESS_LIMIT) {
+      throw new IgvmError(
+        'LAYOUT_OUT_OF_RANGE',
+        `${tag} at ${hexRange(pageBase, pageCount)} lies beyond the 52 bits of a guest address`,
+      );
+    }
+    const next = this.firstEndingAfter(pageBase);
+    const other = this.ranges[next];
+    if (other !== undefined && other.pageBase < end(range)) {
+      throw new IgvmError(
+        'LAYOUT_OVERLAP',
+        `${tag} at ${hexRange(pageBase, pageCount)} overlaps ${other.tag} at ${hexRange(other.pageBase, other.pageCount)}`,
+        {
+          gpa: {
+            start: Math.max(pageBase, other.pageBase) * PAGE_SIZE,
+            end: Math.min(end(range), end(other)) * PAGE_SIZE,
+          },
+        },
+      );
+    }
+    this.ranges.splice(next, 0, range);
+  }
+
+  /** Joins neighbours with the same tag and acceptance: kernels come in several imports, maps show them as one. */
+  mergeAdjacent(): void {
+    const merged: AcceptedRange[] = [];
+    for (const range of this.ranges) {
+      const last = merged.at(-1);
+      if (
+        last !== undefined &&
+        end(last) === range.pageBase &&
+        last.tag === range.tag &&
+        last.acceptance === range.acceptance
+      ) {
+        merged[merged.length - 1] = { ...last, pageCount: last.pageCount + range.pageCount };
+      } else {
+        merged.push(range);
+      }
+    }
+    this.ranges = merged;
+  }
+
+  /** The free stretches among the first `pageLimit` pages of the guest, by ascending address. */
+  gaps(pageLimit: number): { pageBase: number; pageCount: number }[] {
+    const gaps: { pageBase: number; pageCount: number }[] = [];
+    let free = 0;
+    const close = (until: number): void => {
+      if (until > free) gaps.push({ pageBase: free, pageCount: until - free });
+    };
+    for (const range of this.ranges) {
+      if (range.pageBase >= pageLimit) break;
+      close(range.pageBase);
+      free = end(range);
+    }
+    close(pageLimit);
+    return gaps;
+  }
+
+  /** Index of the first range that ends behind `page`. */
+  private firstEndingAfter(page: number): number {
+    let low = 0;
+    let high = this.ranges.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const range = this.ranges[middle];
+      if (range !== undefined && end(range) <= page) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}

@@ -1,0 +1,70 @@
+import { IgvmError } from '../../errors/igvm-error';
+import { type ByteSource, EMPTY_SOURCE, regionSource } from '../../memory/byte-source';
+import { leadingZerosSource } from '../../memory/leading-zeros-source';
+import { PAGE_SIZE, alignDown, pagesFor } from '../../memory/page';
+import type { PageAcceptance } from '../../igvm/page-data';
+import type { ImageImporter } from './importer';
+
+/** GPAs end here: x64 and aarch64 page tables address 52 bits, and a PageRun's numbers stay exact. */
+export const GPA_LIMIT = 2 ** 52;
+
+/**
+ * Zeros that a file may ask for besides its own bytes, in all: each page of them takes 32 bytes of the image, and of memory
+ * while it is built, so that without a limit a small hostile kernel could fill both. Kernels ask for some MiB.
+ */
+const ZERO_FILL_LIMIT = 2 ** 32;
+
+/** @throws IgvmError KERNEL_INVALID when `size` bytes of zeros, which a file asks for, are more than any kernel needs */
+export function checkZeroFill(tag: string, size: number): void {
+  if (size > ZERO_FILL_LIMIT) {
+    throw new IgvmError('KERNEL_INVALID', `${tag} asks for ${size} bytes of zeroed memory, and 4 GiB is the most`);
+  }
+}
+
+/** A part of a file and the memory it is loaded into; all in bytes. */
+export interface FileRegion {
+  source: ByteSource;
+  /** Offset and length in `source`; checked here. */
+  offset: number;
+  length: number;
+  /** Need not be aligned: the first page then begins with zeros. */
+  gpa: number;
+  /** At least `length`; what lies behind the file's bytes is zero. */
+  memoryLength: number;
+  acceptance: PageAcceptance;
+  /** Name in the map file, and in messages. */
+  tag: string;
+}
+
+/**
+ * Imports a region of a file as one run that refers to it: nothing is read. Pages wholly behind the file's bytes become
+ * empty pages. A region of no memory imports nothing (openvmm vm/loader/src/common.rs: import_file_region).
+ * @throws IgvmError KERNEL_INVALID when the region does not fit its memory, the file or the address space,
+ *   LAYOUT_OVERLAP from the importer
+ */
+export function importFileRegion(importer: ImageImporter, region: FileRegion): void {
+  const { source, offset, length, gpa, memoryLength, tag } = region;
+  if (length > memoryLength) {
+    throw new IgvmError(
+      'KERNEL_INVALID',
+      `${tag} has ${length} bytes in the file for ${memoryLength} bytes of memory at this address`,
+      { gpa: { start: gpa, end: gpa + memoryLength } },
+    );
+  }
+  if (memoryLength === 0) return;
+  const leading = gpa - alignDown(gpa, PAGE_SIZE);
+  if (gpa + memoryLength > GPA_LIMIT) {
+    throw new IgvmError('KERNEL_INVALID', `${tag} reaches beyond the guest's address space of 2^52 bytes`, {
+      gpa: { start: gpa, end: gpa + memoryLength },
+    });
+  }
+  if (length > 0 && (offset > source.size || length > source.size - offset)) {
+    throw new IgvmError(
+      'KERNEL_INVALID',
+      `${tag} is truncated: ${length} bytes are to be loaded from here but the file has ${source.size} in all`,
+      { offset },
+    );
+  }
+  const content = length === 0 ? EMPTY_SOURCE : leadingZerosSource(leading, regionSource(source, offset, length));
+  importer.importPages((gpa - leading) / PAGE_SIZE, pagesFor(leading + memoryLength), tag, region.acceptance, content);
+}

@@ -1,0 +1,345 @@
+import { IgvmError, unreachable } from '../../errors/igvm-error';
+import type {
+  Directive,
+  GuestArch,
+  IgvmFile,
+  InitializationHeader,
+  PageDataDirective,
+  ParameterKind,
+  VpContextDirective,
+} from '../../igvm/model';
+import { ACCEPTANCE_HEADER, type PageAcceptance } from '../../igvm/page-data';
+import type { DirectiveObserver } from '../../igvm/stream';
+import { type ByteSource, bytesSource, EMPTY_SOURCE } from '../../memory/byte-source';
+import { PAGE_SIZE } from '../../memory/page';
+import { VMSA_SIZE } from '../../vp-context/vmsa';
+import type { VpRegister, VpRegisterName } from '../../vp-context/vp-register';
+import { AcceptedRanges } from './accepted-ranges';
+import { EXPECTED_PAGE_HASHES_LIMIT, EXPECTED_PAGE_HASHES_PAGES, expectedPageHashes } from './expected-page-hashes';
+import { type GuestIsolation, TDX_SHARED_GPA_BOUNDARY_BITS } from './guest-isolation';
+import type { FixedRam, GuestPlatform } from './guest-platform';
+import type { ImageImporter, IsolationConfig, NestedImporter, RelocationRegion } from './importer';
+import { importedRegions } from './imported-regions';
+import type { MapFile } from './map-file';
+import { NestedGuest } from './nested-guest';
+import { RelocationRegions } from './relocation-regions';
+import { isSharedData, SharedPageHashes } from './shared-page-hashes';
+
+/** A guest that has been laid out, on its own: its compatibility mask is 1 until guests are merged. */
+export interface BuiltGuest {
+  file: IgvmFile;
+  map: MapFile;
+  /** To be shown this guest's directives while they stream by; contents of the file depend on it. */
+  observers: DirectiveObserver[];
+  /** What the user should know of the image, one sentence each. */
+  notes: string[];
+}
+
+/** Compatibility mask of a guest that is alone in its file. */
+export const SINGLE_GUEST_MASK = 1;
+
+/** End of the sizes that a RequiredMemory directive holds, in bytes. */
+const REQUIRED_MEMORY_LIMIT = 2 ** 32;
+
+/** What says how much RAM a guest with fixed RAM has. */
+const FIXED_RAM = { jsonPath: 'image.snp_linux_direct.memory_page_count' };
+
+/**
+ * Turns what a loader asks for into one guest of an IGVM file, in the reference's order of directives (file_loader.rs):
+ * imports as they are called, the VP context, parameter inserts by address, page data last.
+ */
+export class GuestBuilder implements ImageImporter {
+  readonly arch: GuestArch;
+  readonly isolation: IsolationConfig;
+  private readonly ranges = new AcceptedRanges();
+  private readonly relocations = new RelocationRegions();
+  private readonly initializations: InitializationHeader[];
+  private readonly directives: Directive[] = [];
+  private readonly pageData: PageDataDirective[] = [];
+  private readonly parameterAreas: { pageBase: number; index: number }[] = [];
+  private readonly requiredMemory: { gpa: number; size: number; vtl2Protectable: boolean }[] = [];
+  private readonly observers: DirectiveObserver[] = [];
+  private readonly notes: string[] = [];
+  private importedRegionsPage: number | undefined;
+  private expectedPageHashesPage: number | undefined;
+  private readonly guestIsolation: GuestIsolation;
+  private readonly fixedRam: FixedRam | undefined;
+
+  constructor(private readonly platform: GuestPlatform) {
+    const { arch, isolation, header } = platform;
+    this.arch = arch;
+    this.guestIsolation = isolation;
+    this.fixedRam = platform.fixedRam;
+    this.isolation = {
+      type: isolation.type,
+      paravisorPresent: header.highestVtl === 2,
+      sharedGpaBoundaryBits:
+        isolation.type === 'tdx'
+          ? TDX_SHARED_GPA_BOUNDARY_BITS
+          : isolation.type === 'snp'
+            ? isolation.sharedGpaBoundaryBits
+            : undefined,
+    };
+    this.initializations =
+      platform.policy === undefined
+        ? []
+        : [{ type: 'guestPolicy', policy: platform.policy, compatibilityMask: SINGLE_GUEST_MASK }];
+  }
+
+  importPages(
+    pageBase: number,
+    pageCount: number,
+    tag: string,
+    acceptance: PageAcceptance,
+    content: ByteSource | Uint8Array,
+  ): void {
+    this.ranges.accept({ pageBase, pageCount, tag, acceptance });
+    const source = content instanceof Uint8Array ? bytesSource(content) : content;
+    if (source.size > pageCount * PAGE_SIZE) unreachable(`${tag} has more data than its ${pageCount} pages hold`);
+    if (acceptance === 'vpContext') {
+      this.directives.push(this.vmsaDirective(pageBase, pageCount, source));
+      return;
+    }
+    this.pageData.push({
+      type: 'pageData',
+      gpa: pageBase * PAGE_SIZE,
+      pageCount,
+      ...ACCEPTANCE_HEADER[acceptance],
+      compatibilityMask: SINGLE_GUEST_MASK,
+      content: source.size === 0 ? EMPTY_SOURCE : source,
+    });
+  }
+
+  createParameterArea(pageBase: number, pageCount: number, tag: string, initialData?: Uint8Array): number {
+    this.ranges.accept({ pageBase, pageCount, tag, acceptance: 'exclusiveUnmeasured' });
+    const index = this.parameterAreas.length;
+    this.parameterAreas.push({ pageBase, index });
+    this.directives.push({
+      type: 'parameterArea',
+      size: pageCount * PAGE_SIZE,
+      index,
+      initialData: initialData === undefined ? EMPTY_SOURCE : bytesSource(initialData),
+    });
+    return index;
+  }
+
+  importParameter(areaIndex: number, byteOffset: number, kind: ParameterKind): void {
+    if (this.parameterAreas[areaIndex] === undefined) unreachable(`there is no parameter area ${areaIndex}`);
+    this.directives.push({ type: 'parameter', kind, index: areaIndex, byteOffset });
+  }
+
+  canHoldRegister(name: VpRegisterName): boolean {
+    return this.platform.vpContext.canHold(name);
+  }
+
+  setRegister(register: VpRegister): void {
+    this.platform.vpContext.setRegister(register);
+  }
+
+  requireMemory(pageBase: number, pageCount: number, { vtl2Protectable }: { vtl2Protectable: boolean }): void {
+    const gpa = pageBase * PAGE_SIZE;
+    const size = pageCount * PAGE_SIZE;
+    if (size >= REQUIRED_MEMORY_LIMIT) {
+      throw new IgvmError(
+        'LAYOUT_OUT_OF_RANGE',
+        `the guest requires ${size} bytes of memory, and the format holds less than 4 GiB`,
+        { gpa: { start: gpa, end: gpa + size } },
+      );
+    }
+    this.directives.push({
+      type: 'requiredMemory',
+      gpa,
+      size,
+      vtl2Protectable,
+      compatibilityMask: SINGLE_GUEST_MASK,
+    });
+    this.requiredMemory.push({ gpa, size, vtl2Protectable });
+  }
+
+  setVpContextPage(pageBase: number): void {
+    if (this.fixedRam === undefined) {
+      this.platform.vpContext.setContextPage(pageBase);
+    } else if (pageBase >= this.fixedRam.pageCount) {
+      throw new IgvmError('LAYOUT_OUT_OF_RANGE', "the VP context's page lies outside the guest's memory", FIXED_RAM);
+    }
+  }
+
+  relocationRegion(region: RelocationRegion): void {
+    this.relocateFor(this.vtl, region);
+  }
+
+  pageTableRelocation(pageTableGpa: number, pageCount: number, usedPageCount: number, vpIndex: number): void {
+    this.relocatePageTableFor(this.vtl, pageTableGpa, pageCount, usedPageCount, vpIndex);
+  }
+
+  setImportedRegionsPage(pageBase: number): void {
+    this.importedRegionsPage = pageBase;
+  }
+
+  setExpectedPageHashesPage(pageBase: number): void {
+    this.expectedPageHashesPage = pageBase;
+  }
+
+  observe(observer: DirectiveObserver): void {
+    this.observers.push(observer);
+  }
+
+  note(text: string): void {
+    this.notes.push(text);
+  }
+
+  nested(): NestedImporter {
+    return new NestedGuest(this, this.platform.nestedVpContext(), {
+      relocate: (region) => this.relocateFor(0, region),
+      relocatePageTable: (...parameters) => this.relocatePageTableFor(0, ...parameters),
+    });
+  }
+
+  /**
+   * The finished guest. Called once.
+   * @throws IgvmError LAYOUT_OVERLAP, LAYOUT_OUT_OF_RANGE, KERNEL_INVALID
+   */
+  finish(): BuiltGuest {
+    for (const part of this.platform.vpContext.finish()) {
+      if (part.kind === 'directive') this.directives.push(part.directive);
+      else this.importPages(part.pageBase, part.pageCount, 'vp-context-page', part.acceptance, part.data);
+    }
+    this.ranges.mergeAdjacent();
+    this.importDeferredPages();
+    for (const { pageBase, index } of [...this.parameterAreas].sort((a, b) => a.pageBase - b.pageBase)) {
+      this.directives.push({
+        type: 'parameterInsert',
+        gpa: pageBase * PAGE_SIZE,
+        compatibilityMask: SINGLE_GUEST_MASK,
+        index,
+      });
+    }
+    if (this.fixedRam !== undefined) this.importAllRam(this.fixedRam);
+    return {
+      file: {
+        version: this.platform.version,
+        arch: this.arch,
+        platforms: [this.platform.header],
+        initializations: this.initializations,
+        directives: [...this.directives, ...this.pageData],
+      },
+      map: {
+        isolation: this.guestIsolation,
+        acceptedRanges: this.ranges.list(),
+        requiredMemory: this.requiredMemory,
+        relocatableRegions: this.relocations.list(),
+      },
+      observers: this.observers,
+      notes: this.notes,
+    };
+  }
+
+  private get vtl(): number {
+    return this.platform.header.highestVtl;
+  }
+
+  private relocateFor(vtl: number, region: RelocationRegion): void {
+    this.relocations.addRegion(region);
+    this.initializations.push({
+      type: 'relocatableRegion',
+      compatibilityMask: SINGLE_GUEST_MASK,
+      vtl,
+      isVtl2: vtl === 2,
+      vpIndex: region.vpIndex,
+      applyPc: region.applyPc,
+      applyGdtr: region.applyGdtr,
+      relocationAlignment: region.alignment,
+      gpa: region.gpa,
+      size: region.size,
+      minimumGpa: region.minimumGpa,
+      maximumGpa: region.maximumGpa,
+    });
+  }
+
+  private relocatePageTableFor(
+    vtl: number,
+    gpa: number,
+    pageCount: number,
+    usedPageCount: number,
+    vpIndex: number,
+  ): void {
+    this.relocations.addPageTable(gpa, pageCount, usedPageCount);
+    this.initializations.push({
+      type: 'pageTableRelocation',
+      compatibilityMask: SINGLE_GUEST_MASK,
+      vtl,
+      vpIndex,
+      gpa,
+      size: pageCount * PAGE_SIZE,
+      usedSize: usedPageCount * PAGE_SIZE,
+    });
+  }
+
+  /** A VP context in guest memory is a directive of its own: the processor's VMSA, in one page. */
+  private vmsaDirective(pageBase: number, pageCount: number, source: ByteSource): VpContextDirective {
+    if (this.guestIsolation.type !== 'snp' || pageCount !== 1 || source.size < VMSA_SIZE || source.size > PAGE_SIZE) {
+      unreachable(`a VMSA of ${source.size} bytes in ${pageCount} pages of a ${this.guestIsolation.type} guest`);
+    }
+    const data = new Uint8Array(PAGE_SIZE);
+    source.read(0, data.subarray(0, source.size));
+    return {
+      type: 'vpContext',
+      format: 'snp',
+      gpa: pageBase * PAGE_SIZE,
+      compatibilityMask: SINGLE_GUEST_MASK,
+      vpIndex: 0,
+      data,
+    };
+  }
+
+  /**
+   * OpenHCL's two pages that describe all others. They go behind the sorted page data, the hashes first so that the list
+   * of regions has them, too.
+   */
+  private importDeferredPages(): void {
+    const listPage = this.importedRegionsPage;
+    if (listPage === undefined) return;
+    this.pageData.sort((a, b) => a.gpa - b.gpa);
+    const shared = this.pageData.filter(isSharedData).reduce((count, run) => count + run.pageCount, 0);
+    const hashes = new SharedPageHashes(shared, EXPECTED_PAGE_HASHES_LIMIT);
+    this.observers.push(hashes);
+    if (this.expectedPageHashesPage !== undefined) {
+      this.importPages(
+        this.expectedPageHashesPage,
+        EXPECTED_PAGE_HASHES_PAGES,
+        'loader-expected-page-hashes',
+        'exclusive',
+        expectedPageHashes(hashes),
+      );
+    }
+    const list = { pageBase: listPage, pageCount: 1, acceptance: 'exclusive' as const };
+    this.importPages(
+      list.pageBase,
+      list.pageCount,
+      'loader-imported-regions',
+      list.acceptance,
+      importedRegions(hashes, [...this.ranges.list(), list]),
+    );
+  }
+
+  /** A guest with a fixed memory map gets all of its RAM measured: what nothing was loaded to, as empty pages. */
+  private importAllRam({ pageCount }: FixedRam): void {
+    if (this.requiredMemory.length > 0) unreachable('a guest with fixed RAM required memory of its own');
+    this.requireMemory(0, pageCount, { vtl2Protectable: false });
+    const required = this.directives.pop() ?? unreachable('no RequiredMemory');
+    this.directives.unshift(required);
+    const outside = this.pageData.find((run) => run.gpa + run.pageCount * PAGE_SIZE > pageCount * PAGE_SIZE);
+    if (outside !== undefined) {
+      const end = outside.gpa + outside.pageCount * PAGE_SIZE;
+      throw new IgvmError(
+        'LAYOUT_OUT_OF_RANGE',
+        `the guest's ${pageCount} pages of memory are too few: it is loaded up to GPA 0x${end.toString(16)}`,
+        { ...FIXED_RAM, gpa: { start: outside.gpa, end } },
+      );
+    }
+    for (const gap of this.ranges.gaps(pageCount)) {
+      this.importPages(gap.pageBase, gap.pageCount, 'accepted-zero-ram', 'exclusive', EMPTY_SOURCE);
+    }
+    this.pageData.sort((a, b) => a.gpa - b.gpa);
+  }
+}

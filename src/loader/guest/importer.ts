@@ -1,0 +1,98 @@
+import type { ByteSource } from '../../memory/byte-source';
+import type { GuestArch, ParameterKind } from '../../igvm/model';
+import type { PageAcceptance } from '../../igvm/page-data';
+import type { DirectiveObserver } from '../../igvm/stream';
+import type { IsolationName } from '../../manifest/model';
+import type { VpRegister, VpRegisterName } from '../../vp-context/vp-register';
+
+/** What the guest is isolated by, as loaders need to know it (importer.rs: IsolationConfig). */
+export interface IsolationConfig {
+  type: IsolationName;
+  /** Whether a paravisor runs in VTL2. */
+  paravisorPresent: boolean;
+  /** Address bit of the shared GPA boundary, when there is one. TDX always has 47. */
+  sharedGpaBoundaryBits?: number;
+}
+
+/** A region that the host may move as a whole; addresses and sizes in bytes. */
+export interface RelocationRegion {
+  gpa: number;
+  size: number;
+  alignment: number;
+  minimumGpa: number;
+  maximumGpa: number;
+  applyPc: boolean;
+  applyGdtr: boolean;
+  vpIndex: number;
+}
+
+/**
+ * What a loader may ask of the guest it lays out. GuestBuilder implements it; loaders know nothing else of the file.
+ * All `pageBase` are page numbers (GPA / 4096). Everything that takes memory fails with LAYOUT_OVERLAP when it is taken.
+ * An IgvmError of a loader has a JSON path from the guest's configuration, such as `image.linux.memory_size`.
+ */
+export interface ImageImporter {
+  readonly arch: GuestArch;
+  readonly isolation: IsolationConfig;
+
+  /**
+   * Imports pages. Pages wholly behind `content` are empty.
+   * @param tag name of the range in the map file, upstream's spelling
+   */
+  importPages(
+    pageBase: number,
+    pageCount: number,
+    tag: string,
+    acceptance: PageAcceptance,
+    content: ByteSource | Uint8Array,
+  ): void;
+
+  /** Reserves pages for a parameter area; returns its index. */
+  createParameterArea(pageBase: number, pageCount: number, tag: string, initialData?: Uint8Array): number;
+
+  /** Has the VMM write a parameter at `byteOffset` of an area. */
+  importParameter(areaIndex: number, byteOffset: number, kind: ParameterKind): void;
+
+  /** Whether the VP context of this guest has a place for the register. */
+  canHoldRegister(name: VpRegisterName): boolean;
+
+  /** @throws IgvmError REGISTER_UNSUPPORTED */
+  setRegister(register: VpRegister): void;
+
+  /** Emits a RequiredMemory directive for the range. */
+  requireMemory(pageBase: number, pageCount: number, options: { vtl2Protectable: boolean }): void;
+
+  /** Where the VP context may put its page (SNP VMSA, TDX). */
+  setVpContextPage(pageBase: number): void;
+
+  relocationRegion(region: RelocationRegion): void;
+
+  pageTableRelocation(pageTableGpa: number, pageCount: number, usedPageCount: number, vpIndex: number): void;
+
+  /** OpenHCL: the page that receives the list of imported regions, filled when the guest is finished. */
+  setImportedRegionsPage(pageBase: number): void;
+
+  /** OpenHCL: the region that receives a hash of every shared page. */
+  setExpectedPageHashesPage(pageBase: number): void;
+
+  /**
+   * Shows the observer this guest's directives while the file is written, for contents that depend on pages imported
+   * earlier (an initrd's CRC32). The content's `ready` settles after all earlier runs have been observed.
+   */
+  observe(observer: DirectiveObserver): void;
+
+  /** Tells the user something about the image that is built, in one sentence. */
+  note(text: string): void;
+
+  /**
+   * An importer for an inner image (the VTL0 guest of a paravisor): pages go into the same guest, registers into a VBS
+   * context of their own, which `takeVpContext` returns as the bytes of a page's beginning.
+   */
+  nested(): NestedImporter;
+}
+
+/** See {@link ImageImporter.nested}. */
+export interface NestedImporter extends ImageImporter {
+  /** The VBS context of the registers set so far: header and registers, unpadded. Empty when none were set. */
+  takeVpContext(): Uint8Array;
+}

@@ -1,0 +1,158 @@
+import { IgvmError } from '../../errors/igvm-error';
+import type { GuestArch } from '../../igvm/model';
+import { bytesSource } from '../../memory/byte-source';
+import { elfFile } from '../formats/elf.fixture';
+import { arm64ImageFile, bytes, bzImageFile } from '../formats/kernel.fixture';
+import { type LinuxLoadInfo, loadKernelAndInitrdArm64, loadKernelAndInitrdX64 } from './kernel';
+import { LaidOutGuest } from './laid-out-guest.fixture';
+
+interface Load {
+  kernel: Uint8Array;
+  initrd?: Uint8Array;
+  initrdAddress?: number;
+  start?: number;
+}
+
+async function load(arch: GuestArch, { kernel, initrd, initrdAddress, start = 0x100000 }: Load) {
+  let info: LinuxLoadInfo | undefined;
+  const guest = await LaidOutGuest.of({ arch }, (importer) => {
+    const loader = arch === 'x64' ? loadKernelAndInitrdX64 : loadKernelAndInitrdArm64;
+    const placement = initrd && { source: bytesSource(initrd), address: initrdAddress };
+    info = loader(importer, bytesSource(kernel), start, placement);
+  });
+  return { guest, info: info as LinuxLoadInfo };
+}
+
+const failure = (arch: GuestArch, parameters: Load): Promise<IgvmError> =>
+  load(arch, parameters).then(
+    () => Promise.reject(new Error('no failure')),
+    (error: unknown) => (error instanceof IgvmError ? error : Promise.reject(error as Error)),
+  );
+
+const code = bytes(0x2010, 1);
+const initrd = bytes(0x1801, 9);
+
+describe('loadKernelAndInitrdX64', () => {
+  it('puts a bzImage at the start address and the initrd behind the memory that it unpacks to', async () => {
+    const { guest, info } = await load('x64', { kernel: bzImageFile(code), initrd });
+    expect(info.kernel).toEqual({
+      gpa: 0x100000,
+      size: 0x3000,
+      entrypoint: 0x100200n,
+      segments: [{ start: 0x100000, end: 0x103000 }],
+      end: 0x1300000n,
+    });
+    expect(info.initrd).toEqual({ gpa: 0x1400000, size: 0x1801 });
+    expect(guest.map).toEqual(['linux-kernel 100000-103000', 'linux-initrd 1400000-1402000']);
+    expect(guest.page(0x102000).getUint8(0xf)).toBe(code[0x200f]);
+    expect(guest.page(0x102000).getUint8(0x10)).toBe(0);
+    expect(guest.page(0x1401000).getUint8(0x800)).toBe(initrd[0x1800]);
+  });
+
+  it('leaves room for a bzImage above its preferred address, and for one larger than its init_size', async () => {
+    const low = bzImageFile(code, { pref_address: 0x10000n, init_size: 0x300000 });
+    expect((await load('x64', { kernel: low, initrd })).info.initrd?.gpa).toBe(0x400000);
+    const small = bzImageFile(code, { pref_address: 0n, init_size: 1 });
+    expect((await load('x64', { kernel: small, initrd })).info).toMatchObject({
+      kernel: { end: 0x103000n },
+      initrd: { gpa: 0x200000 },
+    });
+  });
+
+  it('puts the initrd behind an ELF kernel, at 2 MiB, and leaves gaps between segments free', async () => {
+    const kernel = elfFile('x64', 0x1000000, [
+      { address: 0x1000000, data: code },
+      { address: 0x1100000, data: code, memorySize: 0x100001 },
+    ]);
+    const { info } = await load('x64', { kernel, initrd });
+    expect(info).toMatchObject({
+      kernel: { gpa: 0x1000000, size: 0x201000, entrypoint: 0x1000000n, end: 0x1201000n },
+      initrd: { gpa: 0x1400000 },
+    });
+    expect(info.bzImage).toBeUndefined();
+  });
+
+  it('puts the initrd at a given address', async () => {
+    const { info } = await load('x64', { kernel: bzImageFile(code), initrd, initrdAddress: 0x5000000 });
+    expect(info.initrd?.gpa).toBe(0x5000000);
+  });
+
+  it('gives an empty initrd an address but no pages', async () => {
+    const { guest, info } = await load('x64', { kernel: bzImageFile(code), initrd: new Uint8Array(0) });
+    expect(info.initrd).toEqual({ gpa: 0x1400000, size: 0 });
+    expect(guest.map).toEqual(['linux-kernel 100000-103000']);
+  });
+
+  it('rejects a bzImage that says it has more code than the file', async () => {
+    const kernel = bzImageFile(code, { syssize: code.length / 16 + 1 });
+    expect(await failure('x64', { kernel })).toMatchObject({ code: 'KERNEL_INVALID', where: { offset: 1024 } });
+    const giant = bzImageFile(code, { syssize: 0xffffffff });
+    expect((await failure('x64', { kernel: giant })).code).toBe('KERNEL_INVALID');
+  });
+
+  it('rejects a bzImage that leaves no place for an initrd, but loads it without one', async () => {
+    const kernel = bzImageFile(code, { pref_address: 2n ** 64n - 1n });
+    expect((await failure('x64', { kernel, initrd })).message).toContain('leaves no place for the initrd');
+    expect((await load('x64', { kernel })).info.kernel.end).toBe(2n ** 64n - 1n + 0x300000n);
+  });
+
+  it('rejects what is neither bzImage nor ELF, and an initrd that overlaps the kernel', async () => {
+    expect((await failure('x64', { kernel: bytes(5000, 1) })).message).toContain('neither a bzImage');
+    expect((await failure('x64', { kernel: new Uint8Array(0) })).message).toContain('neither a bzImage');
+    const overlap = await failure('x64', { kernel: bzImageFile(code), initrd, initrdAddress: 0x102000 });
+    expect(overlap.code).toBe('LAYOUT_OVERLAP');
+    const unaligned = await failure('x64', { kernel: bzImageFile(code), initrd, initrdAddress: 0x5000001 });
+    expect(unaligned.message).toContain('multiple of 4096');
+  });
+});
+
+describe('loadKernelAndInitrdArm64', () => {
+  it('places the Image at its text offset with the memory that it asks for', async () => {
+    const kernel = arm64ImageFile(0x1800, { textOffset: 0x80000n, imageSize: 0x4001n });
+    const { guest, info } = await load('aarch64', { kernel, initrd, start: 0x200000 });
+    expect(info).toEqual({
+      kernel: {
+        gpa: 0x200000,
+        size: 0x5000,
+        entrypoint: 0x280000n,
+        segments: [{ start: 0x280000, end: 0x285000 }],
+        end: 0x285000n,
+      },
+      initrd: { gpa: 0x400000, size: 0x1801 },
+    });
+    expect(guest.page(0x281000).getUint8(0x7ff)).toBe(kernel[0x17ff]);
+    expect([0x282000, 0x283000, 0x284000].every((gpa) => guest.isEmpty(gpa))).toBe(true);
+  });
+
+  it("takes the file's size where the header has none", async () => {
+    const { info } = await load('aarch64', { kernel: arm64ImageFile(0x1801, { imageSize: 0n }), start: 0 });
+    expect(info.kernel.size).toBe(0x2000);
+  });
+
+  it.each([
+    ['cut off in the header', arm64ImageFile(0x1000).subarray(0, 63), 'too short', 0],
+    ['that is no Image', arm64ImageFile(0x1000, { magic: 0x58585858 }), 'not an arm64 kernel Image', 56],
+    ['that is big-endian', arm64ImageFile(0x1000, { flags: 0xbn }), 'big-endian', 24],
+    ['for 64 KiB pages', arm64ImageFile(0x1000, { flags: 0xen }), 'not built for pages of 4 KiB', 24],
+    ['of unknown page size', arm64ImageFile(0x1000, { flags: 0x8n }), 'not built for pages of 4 KiB', 24],
+    ['for low memory', arm64ImageFile(0x1000, { flags: 0x2n }), 'can not be moved', 24],
+    ['larger than its memory', arm64ImageFile(0x2000, { imageSize: 0x1000n }), 'needs only 4096 bytes', 16],
+    ['with a giant memory', arm64ImageFile(0x1000, { imageSize: 2n ** 64n - 1n }), 'beyond the address space', 8],
+    [
+      'with more memory than any',
+      arm64ImageFile(0x1000, { imageSize: 2n ** 32n + 0x1001n }),
+      '4 GiB is the most',
+      undefined,
+    ],
+    ['with a giant offset', arm64ImageFile(0x1000, { textOffset: 2n ** 63n }), 'beyond the address space', 8],
+  ])('rejects a kernel %s', async (_name, kernel, message, offset) => {
+    const error = await failure('aarch64', { kernel, start: 0 });
+    expect([error.code, error.where.offset]).toEqual(['KERNEL_INVALID', offset]);
+    expect(error.message).toContain(message);
+  });
+
+  it('rejects a kernel whose offset and size together leave the address space', async () => {
+    const kernel = arm64ImageFile(0x1000, { textOffset: 2n ** 52n - 0x1000n, imageSize: 0x2000n });
+    expect((await failure('aarch64', { kernel, start: 0 })).code).toBe('KERNEL_INVALID');
+  });
+});

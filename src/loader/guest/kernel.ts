@@ -1,0 +1,162 @@
+import { IgvmError, unreachable } from '../../errors/igvm-error';
+import type { ByteSource } from '../../memory/byte-source';
+import { PAGE_SIZE, alignDown, alignUp } from '../../memory/page';
+import { readArm64Image } from '../formats/arm64-image';
+import { type BzImageInfo, isBzImage, readBzImage } from '../formats/bzimage';
+import { type GpaRange, loadStaticElf } from './elf';
+import { isElf } from '../formats/elf-header';
+import { checkZeroFill, GPA_LIMIT, importFileRegion } from './file-region';
+import type { ImageImporter } from './importer';
+import { type InitrdInfo, type InitrdPlacement, LARGE_PAGE_SIZE, importInitrd } from './initrd';
+
+const KERNEL_TAG = 'linux-kernel';
+
+/** Where a kernel lies. GPAs and sizes in bytes. */
+export interface KernelInfo {
+  /**
+   * Of the region from the kernel's first page to its last; an arm64 kernel's 2 MiB boundary, without the text offset;
+   * NO_ADDRESS (./elf) when nothing of it is loaded.
+   */
+  gpa: number;
+  size: number;
+  entrypoint: bigint;
+  /** The pages really imported: gaps between an ELF file's segments stay free. */
+  segments: GpaRange[];
+  /** First GPA behind the kernel and the memory that it needs while it starts. */
+  end: bigint;
+}
+
+/** What {@link loadKernelAndInitrdX64} and its arm64 sibling placed. */
+export interface LinuxLoadInfo {
+  kernel: KernelInfo;
+  initrd?: InitrdInfo;
+  /** Present when the kernel is a bzImage: the zero page gets its setup header. */
+  bzImage?: BzImageInfo;
+}
+
+/**
+ * Loads an x64 kernel, bzImage or ELF vmlinux, and an initrd. Sets no registers and no boot data (openvmm
+ * vm/loader/src/linux.rs: load_kernel_and_initrd_x64).
+ * @param startAddress page-aligned GPA in bytes: of a bzImage, or below which an ELF kernel may not reach
+ * @throws IgvmError KERNEL_INVALID, LAYOUT_OVERLAP
+ */
+export function loadKernelAndInitrdX64(
+  importer: ImageImporter,
+  kernel: ByteSource,
+  startAddress: number,
+  initrd?: InitrdPlacement,
+): LinuxLoadInfo {
+  if (isBzImage(kernel)) return loadBzImage(importer, kernel, startAddress, initrd);
+  if (!isElf(kernel)) {
+    throw new IgvmError(
+      'KERNEL_INVALID',
+      `${KERNEL_TAG} is neither a bzImage (vmlinuz) nor an ELF file (vmlinux) for x64; unpack it first if it is compressed`,
+      { offset: 0 },
+    );
+  }
+  const { minimumAddress, nextAddress, entrypoint, segments } = loadStaticElf(importer, kernel, {
+    startAddress,
+    loadOffset: 0,
+    assumePic: false,
+    acceptance: 'exclusive',
+    tag: KERNEL_TAG,
+  });
+  const end = BigInt(nextAddress);
+  return {
+    kernel: { gpa: minimumAddress, size: nextAddress - minimumAddress, entrypoint, segments, end },
+    initrd: importInitrd(importer, initrd, end),
+  };
+}
+
+/** The kernel's own decompressor runs at boot; the initrd keeps clear of the memory that it fills. */
+function loadBzImage(
+  importer: ImageImporter,
+  kernel: ByteSource,
+  startAddress: number,
+  initrd?: InitrdPlacement,
+): LinuxLoadInfo {
+  const bzImage = readBzImage(kernel, KERNEL_TAG);
+  if (startAddress % PAGE_SIZE !== 0) unreachable(`bzImage at unaligned address ${startAddress}`);
+  const size = alignUp(bzImage.payloadSize, PAGE_SIZE);
+  importFileRegion(importer, {
+    source: kernel,
+    offset: bzImage.payloadOffset,
+    length: bzImage.payloadSize,
+    gpa: startAddress,
+    memoryLength: size,
+    acceptance: 'exclusive',
+    tag: KERNEL_TAG,
+  });
+  const loadEnd = BigInt(startAddress + size);
+  const start = BigInt(startAddress);
+  const initStart = bzImage.preferredAddress > start ? bzImage.preferredAddress : start;
+  const initEnd = initStart + BigInt(bzImage.initSize);
+  const end = initEnd > loadEnd ? initEnd : loadEnd;
+  return {
+    kernel: {
+      gpa: startAddress,
+      size,
+      entrypoint: BigInt(startAddress + bzImage.entryOffset),
+      segments: [{ start: startAddress, end: startAddress + size }],
+      end,
+    },
+    initrd: importInitrd(importer, initrd, end),
+    bzImage,
+  };
+}
+
+/**
+ * Loads an arm64 kernel `Image` and an initrd. Sets no registers and no boot data (openvmm vm/loader/src/linux.rs:
+ * load_kernel_and_initrd_arm64).
+ * @param startAddress GPA in bytes, a multiple of 2 MiB; the kernel's text offset is added
+ * @throws IgvmError KERNEL_INVALID, LAYOUT_OVERLAP
+ */
+export function loadKernelAndInitrdArm64(
+  importer: ImageImporter,
+  kernel: ByteSource,
+  startAddress: number,
+  initrd?: InitrdPlacement,
+): LinuxLoadInfo {
+  if (startAddress % LARGE_PAGE_SIZE !== 0) unreachable(`arm64 kernel at ${startAddress}, not a multiple of 2 MiB`);
+  const image = readArm64Image(kernel, KERNEL_TAG);
+  const memory = image.imageSize === 0n ? BigInt(kernel.size) : image.imageSize;
+  if (image.textOffset > BigInt(GPA_LIMIT) || memory > BigInt(GPA_LIMIT)) {
+    throw new IgvmError(
+      'KERNEL_INVALID',
+      `${KERNEL_TAG} asks for ${memory} bytes of memory at text offset ${image.textOffset}, beyond the address space of 2^52 bytes`,
+      { offset: 8 },
+    );
+  }
+  checkZeroFill(KERNEL_TAG, Number(memory) - kernel.size);
+  const size = alignUp(Number(memory), PAGE_SIZE);
+  const address = startAddress + Number(image.textOffset);
+  if (kernel.size > size) {
+    throw new IgvmError(
+      'KERNEL_INVALID',
+      `${KERNEL_TAG} is ${kernel.size} bytes long but says that it needs only ${memory} bytes of memory`,
+      { offset: 16 },
+    );
+  }
+  // Like upstream, at the page that holds the address: real kernels have page-aligned text offsets.
+  const base = alignDown(address, PAGE_SIZE);
+  importFileRegion(importer, {
+    source: kernel,
+    offset: 0,
+    length: kernel.size,
+    gpa: base,
+    memoryLength: size,
+    acceptance: 'exclusive',
+    tag: KERNEL_TAG,
+  });
+  const end = BigInt(address + size);
+  return {
+    kernel: {
+      gpa: startAddress,
+      size,
+      entrypoint: BigInt(address),
+      segments: [{ start: base, end: base + size }],
+      end,
+    },
+    initrd: importInitrd(importer, initrd, end),
+  };
+}

@@ -1,0 +1,30 @@
+import { StructWriter } from '../../guest/struct-writer';
+import { LEGACY_APIC_ID_LIMIT } from './madt';
+import { acpiTable } from './tables';
+
+/** Types of affinity structures (ACPI specification 5.2.16). */
+const TYPE = { PROCESSOR: 0, MEMORY: 1, PROCESSOR_X2APIC: 2 };
+const ENABLED = 1;
+
+/**
+ * The system resource affinity table. Processor `n` is the only one of socket `n` and so of proximity domain `n`; all
+ * memory, one range from GPA 0, belongs to domain 0.
+ * @param memorySize bytes
+ */
+export function srat(processorCount: number, memorySize: number): Uint8Array {
+  const table = new StructWriter().u32(1).u64(0);
+  for (let apicId = 0; apicId < processorCount; apicId++) {
+    const domain = apicId;
+    if (apicId <= LEGACY_APIC_ID_LIMIT) {
+      table
+        .u8(TYPE.PROCESSOR, 16, domain & 0xff, apicId)
+        .u32(ENABLED)
+        .u8(0, domain >> 8, domain >> 16, domain >> 24)
+        .u32(0);
+    } else {
+      table.u8(TYPE.PROCESSOR_X2APIC, 24).u16(0).u32(domain, apicId, ENABLED, 0, 0);
+    }
+  }
+  table.u8(TYPE.MEMORY, 40).u32(0).u16(0).u64(0, memorySize).u32(0, ENABLED).u64(0);
+  return acpiTable({ signature: 'SRAT', revision: 3 }, table.finish());
+}

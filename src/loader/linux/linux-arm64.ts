@@ -1,0 +1,44 @@
+import { IgvmError } from '../../errors/igvm-error';
+import type { Arm64RegisterName } from '../../vp-context/vp-register';
+import type { ImageImporter } from '../guest/importer';
+import { type LinuxLoadInfo, loadKernelAndInitrdArm64 } from '../guest/kernel';
+import { type DirectLinux, checkDirectLinuxIsolation } from './linux-direct';
+
+/**
+ * A processor in EL1 with the MMU off and caches on (Linux, Documentation/arch/arm64/booting.rst; openvmm
+ * vm/loader/src/linux.rs: set_direct_boot_registers_arm64).
+ */
+const REGISTERS: readonly [Arm64RegisterName, bigint][] = [
+  /** D, A, I, F masked; EL1 with a stack pointer of its own. */
+  ['cpsr', 0x3c5n],
+  /** C, I, and the bits that are one where their feature is missing: EOS, TSCXT, EIS, SPAN, nTLSMD, LSMAOE. */
+  ['sctlrEl1', 0x30d0_1804n],
+  /** Walks off; 4 KiB pages, 47-bit addresses, inner shareable write-back tables; 48-bit physical addresses. */
+  ['tcrEl1', 0x5_8080_3591n],
+  ['ttbr0El1', 0n],
+  ['ttbr1El1', 0n],
+  ['vbarEl1', 0n],
+];
+
+/**
+ * Lays out an aarch64 Linux guest: the kernel `Image` at 0, the initrd behind it, and registers. There is no device tree,
+ * and so no place for command line and memory: the VMM has to supply one, and none known does.
+ * @throws IgvmError KERNEL_INVALID, LAYOUT_OVERLAP, CONFIG_UNSUPPORTED, ISOLATION_UNSUPPORTED
+ */
+export function loadLinuxDirectArm64(importer: ImageImporter, linux: DirectLinux): LinuxLoadInfo {
+  const { image, kernel, initrd } = linux;
+  checkDirectLinuxIsolation(importer.isolation.type);
+  if (image.boot_data === 'embedded') {
+    throw new IgvmError(
+      'CONFIG_UNSUPPORTED',
+      'boot_data "embedded" exists on x64 only: an aarch64 image has no device tree',
+      { jsonPath: 'image.linux.boot_data' },
+    );
+  }
+  const loaded = loadKernelAndInitrdArm64(importer, kernel, 0, initrd && { source: initrd });
+  importer.setRegister({ name: 'pc', value: loaded.kernel.entrypoint });
+  for (const [name, value] of REGISTERS) importer.setRegister({ name, value });
+  const lost = image.memory_size === undefined ? 'command_line is' : 'command_line and memory_size are';
+  importer.note(`no VMM known boots the image: it has no device tree, so ${lost} not part of it`);
+  return loaded;
+}

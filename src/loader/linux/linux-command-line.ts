@@ -1,0 +1,36 @@
+import { IgvmError } from '../../errors/igvm-error';
+
+/** x86 kernels have a buffer of 2048 bytes for it, NUL included (Linux, COMMAND_LINE_SIZE). */
+const X64_LIMIT = 2047;
+
+const WHERE = { jsonPath: 'image.linux.command_line' };
+
+/**
+ * A kernel's command line as the kernel reads it: UTF-8 with a NUL behind.
+ * @param kernelLimit bytes without NUL that a bzImage says it takes; an ELF kernel doesn't say
+ * @param room bytes of memory kept for it
+ * @throws IgvmError LAYOUT_OUT_OF_RANGE when it is too long for either: the kernel would cut it off in silence,
+ *   CONFIG_UNSUPPORTED when it contains a NUL
+ */
+export function encodeCommandLine(text: string, kernelLimit: number | undefined, room: number): Uint8Array {
+  const nul = text.indexOf('\0');
+  if (nul >= 0) {
+    throw new IgvmError(
+      'CONFIG_UNSUPPORTED',
+      `command_line has a NUL as character ${nul}, where the kernel would stop`,
+      WHERE,
+    );
+  }
+  const bytes = new TextEncoder().encode(text);
+  const limit = Math.min(kernelLimit || X64_LIMIT, room - 1);
+  if (bytes.length > limit) {
+    throw new IgvmError(
+      'LAYOUT_OUT_OF_RANGE',
+      `command_line has ${bytes.length} bytes, and the kernel takes at most ${limit}: shorten it`,
+      WHERE,
+    );
+  }
+  const terminated = new Uint8Array(bytes.length + 1);
+  terminated.set(bytes);
+  return terminated;
+}

@@ -1,0 +1,199 @@
+import { IgvmError } from '../../errors/igvm-error';
+import type { ParameterKind } from '../../igvm/model';
+import type { DirectLinuxImage } from '../../manifest/model';
+import { PAGE_SIZE } from '../../memory/page';
+import type { X64ValueRegisterName } from '../../vp-context/vp-register';
+import { CR0, CR4, EFER, MTRR_DEFAULT_TYPE, MTRR_WRITE_BACK, PAT_AT_RESET } from '../../vp-context/x86-registers';
+import { isBzImage } from '../formats/bzimage';
+import { importDefaultGdt } from '../cpu/gdt';
+import type { ImageImporter } from '../guest/importer';
+import { type LinuxLoadInfo, loadKernelAndInitrdX64 } from '../guest/kernel';
+import { encodeCommandLine } from './linux-command-line';
+import { type DirectLinux, checkDirectLinuxIsolation } from './linux-direct';
+import type { E820Range } from './e820';
+import { linuxDirectZeroPage } from './linux-direct-zero-page';
+import {
+  COMMON_MEMORY_LIMIT,
+  checkEntrypoint,
+  checkKernelInRam,
+  checkMemorySize,
+  linuxMemoryMap,
+} from './linux-memory';
+import { HIGH_MEMORY_START, LINUX_MAP } from './linux-memory-map';
+import { importProcessors } from './linux-processors';
+import { buildIdentityMap } from '../cpu/page-tables-x64';
+
+/** What a VMM supplies besides the command line, in the order of the file. */
+const VMM_PARAMETERS: readonly { kind: ParameterKind & keyof typeof LINUX_MAP; tag: string }[] = [
+  { kind: 'memoryMap', tag: 'linux-memory-map' },
+  { kind: 'madt', tag: 'linux-madt' },
+  { kind: 'srat', tag: 'linux-srat' },
+  { kind: 'slit', tag: 'linux-slit' },
+  { kind: 'pptt', tag: 'linux-pptt' },
+];
+
+/** 64-bit mode with paging. */
+const CONTROL_REGISTERS: readonly [X64ValueRegisterName, bigint][] = [
+  ['cr0', CR0.PG | CR0.PE],
+  ['cr3', BigInt(LINUX_MAP.pageTables.gpa)],
+  ['cr4', CR4.PAE],
+  ['efer', EFER.NXE | EFER.LMA | EFER.LME | EFER.SCE],
+];
+
+/** As firmware would leave them: page attributes of a reset, MTRRs on, the lowest 640 KiB write-back. */
+const CACHE_REGISTERS: readonly [X64ValueRegisterName, bigint][] = [
+  ['mtrrDefType', MTRR_DEFAULT_TYPE],
+  ['mtrrFix64k00000', MTRR_WRITE_BACK],
+  ['mtrrFix16k80000', MTRR_WRITE_BACK],
+];
+
+/**
+ * Lays out an x64 Linux guest that the VMM starts at the kernel's 64-bit entry point (Linux, Documentation/arch/x86/
+ * boot.rst), under no isolation or VBS. With `boot_data` "vmm" the VMM supplies command line, memory map and ACPI tables
+ * through parameter areas; with "embedded" the image has all that it needs.
+ * @throws IgvmError KERNEL_INVALID, LAYOUT_OVERLAP, LAYOUT_OUT_OF_RANGE, CONFIG_UNSUPPORTED, ISOLATION_UNSUPPORTED
+ */
+export function loadLinuxDirectX64(importer: ImageImporter, linux: DirectLinux): LinuxLoadInfo {
+  const { image, kernel, initrd } = linux;
+  checkDirectLinuxIsolation(importer.isolation.type);
+  checkOptions(linux);
+
+  // An ELF kernel lies where it is linked; a bzImage anywhere, so at the start of high memory.
+  const startAddress = isBzImage(kernel) ? HIGH_MEMORY_START : 0;
+  const loaded = loadKernelAndInitrdX64(importer, kernel, startAddress, initrd && { source: initrd });
+  checkKernelInRam(loaded);
+  checkEntrypoint(loaded);
+  checkInitrdAddress(loaded.initrd);
+  if (image.memory_size !== undefined) checkMemorySize(image.memory_size, loaded);
+  const memoryMap = initialMemoryMap(importer, image);
+  const commandLine = encodeCommandLine(
+    image.command_line,
+    loaded.bzImage?.commandLineSize,
+    LINUX_MAP.commandLine.size,
+  );
+
+  importDefaultGdt(importer, LINUX_MAP.gdt.page);
+  const pageTables = buildIdentityMap({ pageTableGpa: LINUX_MAP.pageTables.gpa });
+  importer.importPages(
+    LINUX_MAP.pageTables.page,
+    pageTables.length / PAGE_SIZE,
+    'linux-pagetables',
+    'exclusive',
+    pageTables,
+  );
+  const zeroPage = linuxDirectZeroPage({
+    commandLine: { gpa: LINUX_MAP.commandLine.gpa, size: commandLine.length - 1 },
+    initrd: loaded.initrd,
+    setupData: 0,
+    memoryMap,
+    bzImage: loaded.bzImage,
+  });
+  importer.importPages(LINUX_MAP.zeroPage.page, 1, 'linux-zeropage', 'exclusive', zeroPage);
+  if (image.boot_data === 'embedded') importBootData(importer, commandLine, image.memory_size);
+  else createVmmParameters(importer, commandLine);
+
+  const { entrypoint } = loaded.kernel;
+  const rip =
+    image.processor_count === undefined ? entrypoint : importProcessors(importer, image.processor_count, entrypoint);
+  setRegisters(importer, rip);
+  return loaded;
+}
+
+/** What the zero page says of memory: nothing, in an image without memory_size. */
+function initialMemoryMap(
+  importer: ImageImporter,
+  { memory_size: size, processor_count: processors }: DirectLinuxImage,
+): E820Range[] {
+  if (size === undefined) return [];
+  const common = Math.min(size, COMMON_MEMORY_LIMIT);
+  if (common < size) {
+    importer.note(
+      "the image's own memory map has the first 2 GiB of memory_size only: VMMs differ in where the rest is",
+    );
+  }
+  return linuxMemoryMap(common, processors === undefined ? undefined : LINUX_MAP.processorFixUp.gpa);
+}
+
+/** Memory and command line as parts of the image. */
+function importBootData(importer: ImageImporter, commandLine: Uint8Array, memorySize: number | undefined): void {
+  importer.importPages(
+    LINUX_MAP.commandLine.page,
+    LINUX_MAP.commandLine.pages,
+    'linux-cmdline',
+    'exclusive',
+    commandLine,
+  );
+  if (memorySize !== undefined) {
+    importer.requireMemory(HIGH_MEMORY_START / PAGE_SIZE, (memorySize - HIGH_MEMORY_START) / PAGE_SIZE, {
+      vtl2Protectable: false,
+    });
+  }
+}
+
+/** Areas that the VMM fills. The command line's holds the manifest's until then, so that it is never lost. */
+function createVmmParameters(importer: ImageImporter, commandLine: Uint8Array): void {
+  const initial = commandLine.length > 1 ? commandLine : undefined;
+  const area = importer.createParameterArea(
+    LINUX_MAP.commandLine.page,
+    LINUX_MAP.commandLine.pages,
+    'linux-cmdline',
+    initial,
+  );
+  importer.importParameter(area, 0, 'commandLine');
+  for (const { kind, tag } of VMM_PARAMETERS) {
+    const { page, pages } = LINUX_MAP[kind];
+    importer.importParameter(importer.createParameterArea(page, pages, tag), 0, kind);
+  }
+}
+
+function setRegisters(importer: ImageImporter, rip: bigint): void {
+  const left: string[] = [];
+  const setIfHeld = (name: X64ValueRegisterName, value: bigint): void => {
+    if (importer.canHoldRegister(name)) importer.setRegister({ name, value });
+    else left.push(name);
+  };
+  for (const [name, value] of CONTROL_REGISTERS) importer.setRegister({ name, value });
+  setIfHeld('pat', PAT_AT_RESET);
+  importer.setRegister({ name: 'rip', value: rip });
+  importer.setRegister({ name: 'rsi', value: BigInt(LINUX_MAP.zeroPage.gpa) });
+  for (const [name, value] of CACHE_REGISTERS) setIfHeld(name, value);
+  if (left.length === 0) return;
+  importer.note(`the VMM sets ${left.join(', ')}: this kind of VP context has no place for them`);
+}
+
+/** Options that only make sense together. */
+function checkOptions({ image }: DirectLinux): void {
+  const embedded = image.boot_data === 'embedded';
+  if (embedded && image.memory_size === undefined) {
+    throw new IgvmError(
+      'CONFIG_UNSUPPORTED',
+      'boot_data "embedded" needs memory_size: the image says how much memory there is',
+      { jsonPath: 'image.linux.boot_data' },
+    );
+  }
+  if (embedded && image.memory_size !== undefined && image.memory_size > COMMON_MEMORY_LIMIT) {
+    throw new IgvmError(
+      'LAYOUT_OUT_OF_RANGE',
+      `memory_size is ${image.memory_size}, but boot_data "embedded" allows at most ${COMMON_MEMORY_LIMIT}: above 2 GiB, VMMs place memory differently`,
+      { jsonPath: 'image.linux.memory_size' },
+    );
+  }
+  if (!embedded && image.processor_count !== undefined) {
+    throw new IgvmError(
+      'CONFIG_UNSUPPORTED',
+      'processor_count needs boot_data "embedded": otherwise the VMM tells the kernel of its processors',
+      { jsonPath: 'image.linux.processor_count' },
+    );
+  }
+}
+
+/** The zero page has 32 bits for it. */
+function checkInitrdAddress(initrd: LinuxLoadInfo['initrd']): void {
+  if (initrd !== undefined && initrd.gpa + initrd.size > 2 ** 32) {
+    throw new IgvmError(
+      'LAYOUT_OUT_OF_RANGE',
+      'the initrd lies above 4 GiB, where the kernel does not find it: use a kernel linked lower, or a smaller initrd',
+      { gpa: { start: initrd.gpa, end: initrd.gpa + initrd.size } },
+    );
+  }
+}

@@ -1,0 +1,112 @@
+import { bytesSource } from '../../memory/byte-source';
+import { elfFile } from '../formats/elf.fixture';
+import { LaidOutGuest } from '../guest/laid-out-guest.fixture';
+import { loadSnpLinuxDirect, type SnpLinuxDirect } from './snp-linux-direct';
+
+const KERNEL = bytesSource(elfFile('x64', 0x100040, [{ address: 0x100000, data: new Uint8Array(0x2100).fill(9) }]));
+const GUEST: SnpLinuxDirect = {
+  kernel: KERNEL,
+  initrd: bytesSource(new Uint8Array(5000).fill(3)),
+  commandLine: 'console=ttyS0',
+  processorCount: 1,
+  memoryPageCount: 1024,
+  cBitPosition: 51,
+};
+
+const layOut = (changes: Partial<SnpLinuxDirect> = {}): Promise<LaidOutGuest> => {
+  const guest = { ...GUEST, ...changes };
+  return LaidOutGuest.of(
+    {
+      isolation: { type: 'snp', policy: 0x30000n, injectionType: 'normal', secureAvic: 'disabled' },
+      snpLinuxDirect: { cBitMask: 1n << BigInt(guest.cBitPosition), ramPageCount: guest.memoryPageCount },
+    },
+    (importer) => loadSnpLinuxDirect(importer, guest),
+  );
+};
+
+describe('loadSnpLinuxDirect', () => {
+  it('builds a guest without a kernel when the file has no segments, and says so', async () => {
+    const guest = await layOut({ kernel: bytesSource(elfFile('x64', 0x100040, [])), initrd: undefined });
+    expect(guest.map).toContain('accepted-zero-ram e1000-400000');
+    expect(guest.notes).toEqual(['linux-kernel has no segment to load: nothing of it is in the image']);
+  });
+
+  it('lays out boot data below 1 MiB, kernel and initrd above, and takes all other memory', async () => {
+    const guest = await layOut();
+    expect(guest.map).toEqual([
+      'accepted-zero-ram 0-1000',
+      'default-gdt 1000-2000',
+      'linux-zeropage 2000-3000',
+      'linux-commandline 3000-4000',
+      'linux-pagetables 4000-a000',
+      'accepted-zero-ram a000-19000',
+      'linux-acpi-tables 19000-1a000',
+      'linux-snp-secrets 1a000-1b000',
+      'linux-snp-cpuid 1b000-1c000',
+      'linux-snp-cc-blob 1c000-1d000',
+      'linux-snp-cc-setup-data 1d000-1e000',
+      'accepted-zero-ram 1e000-e0000',
+      'linux-rsdp e0000-e1000',
+      'accepted-zero-ram e1000-100000',
+      'linux-kernel 100000-103000',
+      'accepted-zero-ram 103000-200000',
+      'linux-initrd 200000-202000',
+      'accepted-zero-ram 202000-400000',
+      'vp-context-page fffffffff000-1000000000000',
+    ]);
+  });
+
+  it('maps memory with the C-bit', async () => {
+    const guest = await layOut({ cBitPosition: 47 });
+    expect(guest.page(0x4000).getBigUint64(0, true)).toBe((1n << 47n) | 0x5023n);
+    expect(guest.page(0x6000).getBigUint64(8, true)).toBe((1n << 47n) | 0x2000e3n);
+  });
+
+  it('leads Linux from the zero page to secrets and CPUID', async () => {
+    const guest = await layOut();
+    const zeroPage = guest.page(0x2000);
+    const setupData = guest.page(Number(zeroPage.getBigUint64(0x250, true)));
+    expect(setupData.getUint32(8, true)).toBe(7);
+    const blob = guest.page(setupData.getUint32(16, true));
+    expect(blob.getUint32(0, true)).toBe(0x45444d41);
+    expect(Number(blob.getBigUint64(8, true))).toBe(guest.gpaOf('linux-snp-secrets'));
+    expect(Number(blob.getBigUint64(24, true))).toBe(guest.gpaOf('linux-snp-cpuid'));
+    expect(guest.run(guest.gpaOf('linux-snp-cpuid')).dataType).toBe(2);
+  });
+
+  it('describes all of its memory in the e820 map', async () => {
+    const zeroPage = (await layOut()).page(0x2000);
+    const map = Array.from({ length: zeroPage.getUint8(0x1e8) }, (_, index) => {
+      const at = 0x2d0 + index * 20;
+      return [
+        Number(zeroPage.getBigUint64(at, true)),
+        Number(zeroPage.getBigUint64(at + 8, true)),
+        zeroPage.getUint32(at + 16, true),
+      ];
+    });
+    expect(map).toEqual([
+      [0, 0x19000, 1],
+      [0x19000, 0x1000, 3],
+      [0x1a000, 0x5000, 2],
+      [0x1f000, 0xc1000, 1],
+      [0xe0000, 0x20000, 2],
+      [0x100000, 0x300000, 1],
+    ]);
+  });
+
+  it('leaves out an empty command line and a missing initrd', async () => {
+    const guest = await layOut({ commandLine: '', initrd: undefined });
+    expect(guest.map.filter((range) => /commandline|initrd/.test(range))).toEqual([]);
+  });
+
+  it.each([
+    ['less than 1 MiB of memory', { memoryPageCount: 255 }, 'LAYOUT_OUT_OF_RANGE'],
+    ['a kernel beyond its memory', { memoryPageCount: 258 }, 'LAYOUT_OUT_OF_RANGE'],
+    ['a command line above one page', { commandLine: 'é'.repeat(2048) }, 'LAYOUT_OUT_OF_RANGE'],
+    ['processors whose tables do not fit', { processorCount: 10999 }, 'LAYOUT_OUT_OF_RANGE'],
+    ['processors that have no name', { processorCount: 2 ** 32 - 1 }, 'LAYOUT_OUT_OF_RANGE'],
+    ['a kernel that is none', { kernel: bytesSource(new Uint8Array(100)) }, 'KERNEL_INVALID'],
+  ] as const)('rejects %s', async (_, changes, code) => {
+    await expect(layOut(changes)).rejects.toMatchObject({ code });
+  });
+});

@@ -1,0 +1,110 @@
+import { IgvmError } from '../../errors/igvm-error';
+import type { ByteSource } from '../../memory/byte-source';
+import { PAGE_SIZE, pagesFor } from '../../memory/page';
+import { isBzImage } from '../formats/bzimage';
+import type { ImageImporter } from '../guest/importer';
+import { loadKernelAndInitrdArm64, loadKernelAndInitrdX64, type LinuxLoadInfo } from '../guest/kernel';
+import { StructWriter } from '../guest/struct-writer';
+import type { UefiLoadInfo } from '../uefi/uefi';
+import { loadUefiArm64 } from '../uefi/uefi-arm64';
+import { loadUefiX64 } from '../uefi/uefi-x64';
+
+/** What OpenHCL starts in VTL0, when it is part of the image. */
+export type Vtl0Image =
+  | { kind: 'none' }
+  | { kind: 'uefi'; firmware: ByteSource }
+  | { kind: 'linux'; kernel: ByteSource; initrd?: ByteSource; commandLine: string };
+
+/** {@link Vtl0Image}, laid out. */
+export type Vtl0LoadInfo =
+  | { kind: 'none' }
+  /** `vpContext` is the firmware's VBS context. */
+  | { kind: 'uefi'; uefi: UefiLoadInfo; vpContext: Uint8Array }
+  | { kind: 'linux'; linux: LinuxLoadInfo; commandLine: string };
+
+/**
+ * Where OpenHCL looks for what it may start (loader_defs/src/paravisor.rs): page 0 exists on every x64 machine; on
+ * aarch64 it is UEFI's, and 16 MiB is above it.
+ */
+export const VTL0_CONFIG_PAGE = { x64: 0, aarch64: 0x1000 } as const;
+
+/** "OHCLVTL0", read as a big-endian number. */
+const MAGIC = 0x4f48434c56544c30n;
+const SUPPORTS = { UEFI: 1, PCAT: 2, LINUX: 4 };
+const NO_REGION = [0, 0] as const;
+
+/**
+ * Lays out the image for VTL0, with registers of its own.
+ * @throws IgvmError from the image's loader; KERNEL_INVALID for a bzImage
+ */
+export function loadVtl0Image(importer: ImageImporter, image: Vtl0Image): Vtl0LoadInfo {
+  const { arch } = importer;
+  const nested = importer.nested();
+  switch (image.kind) {
+    case 'none':
+      return image;
+    case 'uefi': {
+      const uefi = (arch === 'x64' ? loadUefiX64 : loadUefiArm64)(nested, image.firmware, 'none');
+      return { kind: 'uefi', uefi, vpContext: nested.takeVpContext() };
+    }
+    case 'linux': {
+      const { kernel, initrd, commandLine } = image;
+      if (arch === 'x64' && isBzImage(kernel)) {
+        throw new IgvmError(
+          'KERNEL_INVALID',
+          'linux-kernel is a bzImage, which OpenHCL can not start in VTL0: it would lie at GPA 0, where OpenHCL has its configuration; use the uncompressed vmlinux',
+        );
+      }
+      const load = arch === 'x64' ? loadKernelAndInitrdX64 : loadKernelAndInitrdArm64;
+      const linux = load(nested, kernel, 0, initrd === undefined ? undefined : { source: initrd });
+      return { kind: 'linux', linux, commandLine };
+    }
+  }
+}
+
+/**
+ * Imports the measured configuration of VTL0 behind what it refers to: the page behind it holds UEFI's VP context or
+ * the kernel's command line (ParavisorMeasuredVtl0Config). On aarch64 upstream says nothing of Linux, nor do we.
+ * @throws IgvmError LAYOUT_OUT_OF_RANGE for a command line above one page
+ */
+export function importVtl0Config(importer: ImageImporter, vtl0: Vtl0LoadInfo): void {
+  const { arch } = importer;
+  const configPage = VTL0_CONFIG_PAGE[arch];
+  const contentPage = configPage + 1;
+  const config = new StructWriter().u64(MAGIC);
+  if (vtl0.kind === 'uefi') {
+    const { firmwareBase, totalSize } = vtl0.uefi;
+    importer.importPages(contentPage, 1, 'openhcl-uefi-vp-context', 'exclusive', vtl0.vpContext);
+    // The host loads PCAT firmware, so that every x64 image with UEFI can be started with PCAT, too.
+    config.u64(arch === 'x64' ? SUPPORTS.UEFI | SUPPORTS.PCAT : SUPPORTS.UEFI);
+    config.u64(firmwareBase / PAGE_SIZE, totalSize / PAGE_SIZE, contentPage, 1);
+  } else {
+    const isLinux = vtl0.kind === 'linux' && arch === 'x64';
+    config.u64(isLinux ? SUPPORTS.LINUX : 0).u64(...NO_REGION, ...NO_REGION);
+    if (isLinux) linuxConfig(importer, config, contentPage, vtl0);
+  }
+  importer.importPages(configPage, 1, 'underhill-measured-config', 'exclusive', config.finish());
+}
+
+function linuxConfig(
+  importer: ImageImporter,
+  config: StructWriter,
+  commandLinePage: number,
+  { linux, commandLine }: Extract<Vtl0LoadInfo, { kind: 'linux' }>,
+): void {
+  const { kernel, initrd } = linux;
+  const text = new TextEncoder().encode(`${commandLine}\0`);
+  if (text.length > PAGE_SIZE) {
+    throw new IgvmError(
+      'LAYOUT_OUT_OF_RANGE',
+      `the command line of the kernel in VTL0 has ${text.length - 1} bytes, and there is room for ${PAGE_SIZE - 1}`,
+      { jsonPath: 'image.openhcl.linux.command_line' },
+    );
+  }
+  importer.importPages(commandLinePage, 1, 'underhill-vtl0-linux-command-line', 'exclusive', text);
+  const kernelPage = BigInt.asUintN(64, BigInt(kernel.gpa)) / BigInt(PAGE_SIZE);
+  config.u64(kernelPage, pagesFor(kernel.size), kernel.entrypoint);
+  if (initrd === undefined) config.u64(...NO_REGION, 0);
+  else config.u64(initrd.gpa / PAGE_SIZE, pagesFor(initrd.size), initrd.size);
+  config.u64(commandLinePage, 1);
+}

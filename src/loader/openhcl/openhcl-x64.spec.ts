@@ -1,0 +1,206 @@
+import { crc32 } from 'node:zlib';
+import { bytesSource, readAll } from '../../memory/byte-source';
+import { elfFile } from '../formats/elf.fixture';
+import { STARTABLE_FIRMWARE } from '../formats/firmware.fixture';
+import type { GuestIsolation } from '../guest/guest-isolation';
+import { hex, LaidOutGuest } from '../guest/laid-out-guest.fixture';
+import type { OpenhclGuest } from './openhcl';
+import { openhclGuest, X64_KERNEL } from './openhcl.fixture';
+import { loadOpenhclX64 } from './openhcl-x64';
+
+const SNP: GuestIsolation = {
+  type: 'snp',
+  sharedGpaBoundaryBits: 46,
+  policy: 0x3001fn,
+  injectionType: 'normal',
+  secureAvic: 'enabled',
+};
+const TDX: GuestIsolation = { type: 'tdx', policy: 0n };
+
+const layOut = (
+  changes: Partial<OpenhclGuest> = {},
+  isolation: GuestIsolation = { type: 'none' },
+  maxVtl: 0 | 2 = 2,
+): Promise<LaidOutGuest> =>
+  LaidOutGuest.of({ isolation, maxVtl }, (importer) => loadOpenhclX64(importer, openhclGuest('x64', changes)));
+
+describe('loadOpenhclX64', () => {
+  it('lays out the paravisor upwards from 2 MiB behind the start of its memory', async () => {
+    const guest = await layOut();
+    expect(guest.map).toEqual([
+      'underhill-measured-config 0-1000',
+      'underhill-kernel 8200000-8202000',
+      'underhill-boot-shim 8202000-8203000',
+      'underhill-initrd 8203000-8205000',
+      'underhill-gdt 8205000-8206000',
+      'underhill-shim-params 8206000-8207000',
+      'underhill-command-line 8207000-8208000',
+      'underhill-slit 820c000-8220000',
+      'underhill-pptt 8220000-8234000',
+      'underhill-device-tree 8234000-8274000',
+      'loader-imported-regions 8274000-8275000',
+      'underhill-vtl2-measured-config 8275000-8276000',
+      'loader-expected-page-hashes 8276000-8376000',
+      'ohcl-boot-shim-log-buffer 8376000-8378000',
+      'ohcl-boot-shim-heap 8378000-8388000',
+      'underhill-page-tables 8388000-838f000',
+    ]);
+    expect(guest.directives('requiredMemory')).toEqual([
+      expect.objectContaining({ gpa: 0x8000000, size: 0x4000000, vtl2Protectable: true }),
+    ]);
+  });
+
+  it('can be relocated only without isolation and without a base', async () => {
+    const types = async (...parameters: Parameters<typeof layOut>): Promise<string[]> =>
+      (await layOut(...parameters)).built.file.initializations.map(({ type }) => type);
+    expect(await types()).toEqual(['relocatableRegion', 'pageTableRelocation']);
+    expect(await types({ memoryPageBase: 32768n })).toEqual([]);
+    expect(await types({}, { type: 'vbs', enableDebug: false })).toEqual([]);
+    const [region, tables] = (await layOut()).built.file.initializations;
+    expect(region).toMatchObject({ gpa: 0x8000000, size: 0x388000, minimumGpa: 0x8000000, maximumGpa: 2 ** 48 });
+    expect(tables).toMatchObject({ gpa: 0x8388000, size: 0x7000, usedSize: 0x3000 });
+  });
+
+  it('tells the boot shim where everything is, relative to itself', async () => {
+    const params = (await layOut()).page(0x8206000);
+    const offset = (index: number): number => Number(params.getBigInt64(index, true));
+    expect([0, 8, 16, 24].map(offset)).toEqual([-0x1ff0, 0x5000, 0x1000, 5000]);
+    expect(params.getUint32(32, true)).toBe(crc32(new Uint8Array(5000).fill(6)));
+    expect(params.getUint32(36, true)).toBe(1);
+    expect([40, 48].map(offset)).toEqual([-0x202000, 0x4000000]);
+    expect([112, 120, 128, 136].map(offset)).toEqual([-0x202000, 0x18d000, 0, 0]);
+    expect([176, 184].map(offset)).toEqual([-0x202000, 0x200000]);
+  });
+
+  it('tells of a boot shim without segments as upstream does: relative to the last byte of the address space', async () => {
+    const guest = await layOut({ bootShim: bytesSource(elfFile('x64', 0x20, [])) });
+    expect(guest.gpaOf('underhill-initrd')).toBe(0x8202000);
+    expect(guest.page(0x8205000).getBigInt64(8, true)).toBe(0x8206001n);
+    expect(guest.notes).toEqual([expect.stringContaining('underhill-boot-shim has no segment to load')]);
+  });
+
+  it('describes a kernel for VTL0 without segments as upstream does', async () => {
+    const kernel = bytesSource(elfFile('x64', 0x1000, []));
+    const config = (await layOut({ vtl0: { kind: 'linux', kernel, commandLine: '' } })).page(0);
+    expect([48, 56, 64].map((offset) => config.getBigUint64(offset, true))).toEqual([2n ** 52n - 1n, 1n, 0x1000n]);
+  });
+
+  it('loads a sidecar at the next 2 MiB boundary', async () => {
+    const sidecar = bytesSource(elfFile('x64', 0x40, [{ address: 0, data: new Uint8Array(0x1800).fill(8) }]));
+    const guest = await layOut({ sidecar });
+    expect(guest.gpaOf('sidecar-kernel')).toBe(0x8400000);
+    expect(guest.gpaOf('underhill-boot-shim')).toBe(0x8402000);
+    const params = guest.page(guest.gpaOf('underhill-shim-params'));
+    expect([88, 96, 104].map((at) => Number(params.getBigInt64(at, true)))).toEqual([-0x2000, 0x2000, -0x1fc0]);
+  });
+
+  it.each([
+    ['appended to by the host', false, '0100050071756965740000'],
+    ['static', true, '0000050071756965740000'],
+  ])('has a command line that is %s', async (_, staticCommandLine, expected) => {
+    const guest = await layOut({ staticCommandLine });
+    expect(hex(guest.page(0x8207000), 0, 11)).toBe(expected);
+  });
+
+  it('shares kernel and initrd under SNP, and lists the hashes of their pages', async () => {
+    const guest = await layOut({}, SNP);
+    expect(guest.gpaOf('underhill-kernel')).toBe(0x8400000);
+    expect(guest.run(0x8400000).flags).toBe(4);
+    expect(guest.run(guest.gpaOf('underhill-initrd')).flags).toBe(4);
+    expect(guest.run(guest.gpaOf('underhill-boot-shim')).flags).toBe(0);
+    const hashes = guest.page(guest.gpaOf('loader-expected-page-hashes'));
+    expect(hashes.getUint32(8, true)).toBe(4);
+    expect(guest.page(guest.gpaOf('underhill-vtl2-measured-config')).getUint8(8)).toBe(46);
+    expect(guest.page(guest.gpaOf('underhill-page-tables')).getBigUint64(0, true) >> 51n).toBe(1n);
+  });
+
+  it('has SNP’s pages in the reserved region, the VMSA first', async () => {
+    const guest = await layOut({}, SNP);
+    const reserved = guest.gpaOf('underhill-command-line') + 0x1000;
+    expect(guest.directives('vpContext')).toEqual([expect.objectContaining({ gpa: reserved, format: 'snp' })]);
+    expect(guest.gpaOf('underhill-snp-cpuid-page')).toBe(reserved + 0x1000);
+    expect(guest.gpaOf('underhill-snp-cpuid-extended-state-page')).toBe(reserved + 0x2000);
+    expect(guest.gpaOf('underhill-snp-secrets-page')).toBe(reserved + 0x3000);
+  });
+
+  it('maps the reset vector under TDX', async () => {
+    const guest = await layOut({}, TDX);
+    expect(guest.gpaOf('vp-context-page')).toBe(0xfffff000);
+    const tables = guest.gpaOf('underhill-page-tables');
+    expect(guest.run(tables).pageCount).toBe(5 + 2 + 1 + 3);
+    const params = guest.page(guest.gpaOf('underhill-shim-params'));
+    expect(params.getUint32(36, true)).toBe(3);
+    expect(Number(params.getBigInt64(136, true))).toBe(0x200000);
+  });
+
+  it('starts UEFI in VTL0 with a VP context of its own', async () => {
+    const guest = await layOut({ vtl0: { kind: 'uefi', firmware: STARTABLE_FIRMWARE } });
+    const config = guest.page(0);
+    expect(hex(config, 0, 8)).toBe(Buffer.from('0LTVLCHO').toString('hex'));
+    expect([8, 16, 24, 32, 40].map((at) => Number(config.getBigUint64(at, true)))).toEqual([3, 0x100, 0x709, 1, 1]);
+    expect(guest.gpaOf('openhcl-uefi-vp-context')).toBe(0x1000);
+    expect(guest.isEmpty(0x1000)).toBe(false);
+    expect(guest.directives('requiredMemory').map(({ gpa }) => gpa)).toEqual([0, 0x8000000]);
+  });
+
+  it('starts Linux in VTL0', async () => {
+    const initrd = bytesSource(new Uint8Array(4097));
+    const guest = await layOut({ vtl0: { kind: 'linux', kernel: X64_KERNEL, initrd, commandLine: 'root=/dev/sda' } });
+    const config = guest.page(0);
+    expect([8, 48, 56, 64, 72, 80, 88, 96, 104].map((at) => Number(config.getBigUint64(at, true)))).toEqual([
+      4, 0x1000, 2, 0x1000010, 0x1200, 2, 4097, 1, 1,
+    ]);
+    expect(hex(guest.page(0x1000), 0, 15)).toBe(`${Buffer.from('root=/dev/sda').toString('hex')}0000`);
+  });
+
+  it('protects no memory when there is no VTL2', async () => {
+    const guest = await layOut({}, { type: 'none' }, 0);
+    expect(guest.directives('requiredMemory')).toEqual([expect.objectContaining({ vtl2Protectable: false })]);
+  });
+
+  it('puts the product policy behind the measured configuration', async () => {
+    const sivm = {
+      require_ephemeral_vmgs: false,
+      require_secure_boot: true,
+      require_secure_boot_vars: false,
+      require_bcd_integrity: false,
+      custom_uefi_json: '',
+    };
+    const config = (await layOut({ productPolicy: { sivm } })).page(0x8275000);
+    expect(config.getUint32(16, true)).toBe(18);
+    expect(config.getUint8(24)).toBe(8);
+  });
+
+  const bzImage = new Uint8Array(0x1000);
+  bzImage.set([0x55, 0xaa], 0x1fe);
+  bzImage.set(Buffer.from('HdrS'), 0x202);
+  it.each([
+    ['too little memory', { memoryPageCount: 512n }, 'LAYOUT_OUT_OF_RANGE'],
+    ['no memory', { memoryPageCount: 0n }, 'LAYOUT_OUT_OF_RANGE'],
+    ['memory of odd size', { memoryPageCount: 16385n }, 'LAYOUT_OUT_OF_RANGE'],
+    ['memory of 4 GiB', { memoryPageCount: 2n ** 20n }, 'LAYOUT_OUT_OF_RANGE'],
+    ['a base at an odd page', { memoryPageBase: 1n }, 'LAYOUT_OUT_OF_RANGE'],
+    ['a base beyond all addresses', { memoryPageBase: 2n ** 63n }, 'LAYOUT_OUT_OF_RANGE'],
+    ['a long command line', { commandLine: 'x'.repeat(4093) }, 'LAYOUT_OUT_OF_RANGE'],
+    ['a shim that is none', { bootShim: bytesSource(new Uint8Array(64)) }, 'KERNEL_INVALID'],
+    ['a bzImage in VTL0', { vtl0: { kind: 'linux', kernel: bytesSource(bzImage), commandLine: '' } }, 'KERNEL_INVALID'],
+    [
+      'a long command line in VTL0',
+      { vtl0: { kind: 'linux', kernel: X64_KERNEL, commandLine: 'x'.repeat(4096) } },
+      'LAYOUT_OUT_OF_RANGE',
+    ],
+  ] as [string, Partial<OpenhclGuest>, string][])('rejects %s', async (_, changes, code) => {
+    await expect(layOut(changes)).rejects.toMatchObject({ name: 'IgvmError', code });
+  });
+
+  it('rejects memory over what is mapped for isolation', async () => {
+    await expect(layOut({ memoryPageBase: 0x200n }, SNP)).rejects.toMatchObject({ code: 'LAYOUT_OVERLAP' });
+  });
+
+  it('refers to its files instead of reading them', async () => {
+    const guest = await layOut();
+    const [kernel] = guest.directives('pageData').filter(({ gpa }) => gpa === 0x8200000);
+    expect(kernel?.pageCount).toBe(2);
+    expect(readAll(kernel?.content ?? bytesSource(new Uint8Array(0)), 8192)).toEqual(new Uint8Array(0x2000).fill(1));
+  });
+});
