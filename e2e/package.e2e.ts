@@ -135,6 +135,22 @@ describe('the packed plugin', () => {
     expect([...new Set(required)].filter((name) => !(name in manifest.dependencies))).toEqual([]);
   });
 
+  it('loads without a word, whatever is loaded first', async () => {
+    const installed = join(template().workspace, 'node_modules', 'nx-igvm');
+    const code = files.filter((file) => /^dist\/.*\.js$/.test(file) && !packedText(file).startsWith('#!'));
+    // Each alone: a circle of files shows only to whoever enters it on the wrong side.
+    const program = `
+      const { spawnSync } = require('node:child_process');
+      for (const file of process.argv.slice(1)) {
+        const { stderr } = spawnSync(process.execPath, ['-e', 'require(process.argv[1])', file]);
+        if (stderr.length > 0) console.log(file, String(stderr));
+      }`;
+    expect(code.length).toBeGreaterThan(50);
+    expect(await runOk('node', ['-e', program, ...code.map((file) => join(installed, file))], { cwd: folder })).toBe(
+      '',
+    );
+  });
+
   it('brings nothing that is deprecated', () => {
     const lock = JSON.parse(readFileSync(join(REPOSITORY, 'package-lock.json'), 'utf8')) as {
       packages: Record<string, { dev?: boolean; deprecated?: string }>;

@@ -99,6 +99,22 @@ const withoutProgramsOfCommander = {
   load: (id) => (id.endsWith('no-programs.js') ? 'module.exports = {};' : undefined),
 };
 
+/** Functions that the compiler adds to the code, for what it can't say otherwise. Below all others: whoever imports them has no circle. */
+const helpers = { name: 'helpers', test: /^\0@oxc-project/, priority: 1000 };
+
+/** @throws when chunks import each other: the one that is loaded second would see the first without its exports */
+function checkNoCircle(output) {
+  const chunks = new Map(output.flatMap((each) => (each.type === 'chunk' ? [[each.fileName, each.imports]] : [])));
+  const done = new Set();
+  const visit = (fileName, path) => {
+    if (path.includes(fileName)) throw new Error(`chunks in a circle: ${[...path, fileName].join(' > ')}`);
+    if (done.has(fileName)) return;
+    for (const imported of chunks.get(fileName) ?? []) visit(imported, [...path, fileName]);
+    done.add(fileName);
+  };
+  for (const fileName of chunks.keys()) visit(fileName, []);
+}
+
 /** What is in no other chunk is with the rest of its folder, or of its package. */
 function folderOf(source, id) {
   if (id.includes('node_modules')) return id.split('node_modules/').at(-1).split('/')[0];
@@ -147,9 +163,10 @@ export async function bundle(root) {
     {
       dir: dist,
       chunkFileNames: 'chunks/[name].js',
-      codeSplitting: { groups: [...Object.entries(CHUNKS).map(chunk), folders] },
+      codeSplitting: { groups: [helpers, ...Object.entries(CHUNKS).map(chunk), folders] },
     },
   );
+  checkNoCircle(output);
   // For bundlers of web pages: an ES module, of which they leave out what a page doesn't use.
   await write(
     { input: join(source, 'igvm', 'index.ts'), platform: 'browser', external: [] },
