@@ -17,5 +17,6 @@ export interface LaunchDigest extends DirectiveObserver {
 /** Whether a directive is part of the guest that is measured; directives without a mask belong to all guests. */
 export function isForPlatform(directive: object, compatibilityMask: number): boolean {
   if (!('compatibilityMask' in directive) || typeof directive.compatibilityMask !== 'number') return true;
-  return (directive.compatibilityMask & compatibilityMask) === compatibilityMask;
+  // Without sign: what `&` gives is negative when both have bit 31, and then no mask.
+  return (directive.compatibilityMask & compatibilityMask) >>> 0 === compatibilityMask;
 }

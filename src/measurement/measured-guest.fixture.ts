@@ -6,8 +6,10 @@ import { writeIgvm } from '../igvm/write-igvm';
 import { bytesSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 
-/** Compatibility bits of the file's platforms. */
-export const MASK = { snp: 1, tdx: 2, vbs: 4 } as const;
+/** Compatibility bits of the file's platforms, the lowest and the highest among them. */
+export const MASK = { snp: 1, tdx: 0x8000_0000, vbs: 4 } as const;
+
+const ALL_PLATFORMS = MASK.snp + MASK.tdx + MASK.vbs;
 
 /** A platform header. */
 export const platform = (compatibilityMask: number, platformType: IgvmFile['platforms'][number]['platformType']) => ({
@@ -38,7 +40,7 @@ export const run = (page: number, changes: Partial<PageDataDirective> = {}): Pag
   pageCount: 1,
   flags: 0,
   dataType: PAGE_DATA_TYPE.NORMAL,
-  compatibilityMask: 7,
+  compatibilityMask: ALL_PLATFORMS,
   content: bytesSource(new Uint8Array(PAGE_SIZE).fill(0x5a)),
   ...changes,
 });
