@@ -6,11 +6,11 @@ const pages = (bytes) => Math.ceil(bytes / (2 * MIB)) * 512;
 const guest = (isolation_type, image, max_vtl = 0) => ({ guest_svn: 1, max_vtl, isolation_type, image });
 const linux = { use_initrd: true, command_line: 'console=ttyS0' };
 const openhcl = (initrd) => ({
-  openhcl: { command_line: '', memory_page_base: 32768, memory_page_count: pages(initrd + 64 * MIB), uefi: false },
+  openhcl: { command_line: '', memory_page_base: 32768, memory_page_count: pages(initrd + 96 * MIB), uefi: false },
 });
 const snp = { policy: 196639, enable_debug: false, injection_type: 'restricted', secure_avic: 'disabled' };
 
-/** `guests(initrdBytes)` gives the guest configs, `hashes` the measurement forms that no builder can avoid. */
+/** `guests(initrdBytes)` gives the guest configs, `hashes` what measures each of them. */
 export const IMAGES = [
   { name: 'native', hashes: [], maxMib: 3500, guests: () => [guest('none', { linux })] },
   { name: 'openhcl none', hashes: [], maxMib: 3500, guests: (initrd) => [guest('none', openhcl(initrd), 2)] },
@@ -31,7 +31,7 @@ export const IMAGES = [
           snp_linux_direct: {
             linux,
             processor_count: 1,
-            memory_page_count: pages(initrd + 128 * MIB),
+            memory_page_count: pages(initrd + 192 * MIB),
             c_bit_position: 51,
           },
         },

@@ -1,9 +1,6 @@
 // The figures as Markdown: a row for each image and size, and how the largest size compares with 256 MiB.
 const MIB = 1024 * 1024;
 
-/** Below this the differences are those of starting processes. */
-const LEAST_COMPARABLE_MIB = 8;
-
 /** The size that others are compared with. */
 const USUAL_MIB = 256;
 
@@ -12,19 +9,19 @@ const inMib = (bytes) => (bytes / MIB).toFixed(0);
 
 /**
  * What was measured of one image with one size of initrd, from the medians of its runs.
- * @param {{ image: string, size: number, outputSize: number, start: object, our: object, cp: object, hashing: number, their?: object }} measured
- * sizes: `size` in MiB, `outputSize` in bytes; `start` is our run with an initrd of a page, `hashing` in seconds
+ * @param {{ image: string, size: number, outputSize: number, start: object, our: object, cp: object, hashing: number, node: object, their?: object }} measured
+ * sizes: `size` in MiB, `outputSize` in bytes; `start` is our run with a small kernel and an initrd of a page, `node` one of
+ * Node that does nothing, `hashing` in seconds
  */
-export function figures({ size, start, our, cp, hashing, ...rest }) {
-  const perMib = (value) => (value * 1000) / size;
+export function figures({ outputSize, start, our, cp, hashing, ...rest }) {
+  const perMib = (value) => (value * 1000) / (outputSize / MIB);
   return {
     ...rest,
-    size,
+    outputSize,
     our,
     cp,
     hashing,
     net: Math.max(0, our.wall - start.wall),
-    isComparable: size >= LEAST_COMPARABLE_MIB,
     cpuPerMib: perMib(our.cpu - start.cpu),
     userPerMib: perMib(our.user - start.user),
     cpCpuPerMib: perMib(cp.cpu),
@@ -44,7 +41,7 @@ function table(rows) {
 export function sizesTable(measured) {
   return table(
     measured.map((each) => {
-      const comparable = (value) => (each.isComparable ? value.toFixed(2) : '-');
+      const { their, node } = each;
       return {
         image: each.image,
         'initrd MiB': each.size,
@@ -52,17 +49,18 @@ export function sizesTable(measured) {
         'wall s': seconds(each.our.wall),
         'less start-up s': seconds(each.net),
         'cpu s': seconds(each.our.cpu),
-        'cpu ms/MiB': comparable(each.cpuPerMib),
-        'user ms/MiB': comparable(each.userPerMib),
+        'cpu ms/MiB': each.cpuPerMib.toFixed(2),
+        'user ms/MiB': each.userPerMib.toFixed(2),
         'peak MiB': inMib(each.our.peak),
         'cp s': seconds(each.cp.wall),
-        'cp cpu ms/MiB': comparable(each.cpCpuPerMib),
+        'cp cpu ms/MiB': each.cpCpuPerMib.toFixed(2),
         'hash s': seconds(each.hashing),
-        'x limit': comparable(each.timesLimit),
-        'x cp': comparable(each.timesCp),
-        'igvmfilegen s': each.their ? seconds(each.their.wall) : '-',
-        'igvmfilegen MiB': each.their ? inMib(each.their.peak) : '-',
-        'times faster': each.their ? (each.their.wall / each.our.wall).toFixed(2) : '-',
+        'x limit': each.timesLimit.toFixed(2),
+        'x cp': each.timesCp.toFixed(2),
+        'igvmfilegen s': their ? seconds(their.wall) : '-',
+        'igvmfilegen MiB': their ? inMib(their.peak) : '-',
+        'times faster': their ? (their.wall / each.our.wall).toFixed(2) : '-',
+        'x (igvmfilegen + node)': their ? (each.our.wall / (their.wall + node.wall)).toFixed(2) : '-',
       };
     }),
   );

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { writeInputs } from './inputs.mjs';
+import { writeSmallInputs } from './inputs.mjs';
 import { paired } from './measure.mjs';
 import { makeWorkspace } from './scale-workspace.mjs';
 
@@ -34,7 +34,7 @@ const workspace = (options) => {
 };
 let kernel;
 try {
-  kernel = writeInputs(folder).linux_kernel;
+  kernel = writeSmallInputs(folder).linux_kernel;
   const named = (name) => ({ name });
   const inferred = workspace({ count: projects, plugin: 'nx-igvm', projectJson: named });
   const nodeOf = await inferred.projects();

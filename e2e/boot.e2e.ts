@@ -13,10 +13,11 @@ import { openFileSource } from '../src/files/file-source';
 import type { Directive, IgvmFile } from '../src/igvm/model';
 import { readIgvm } from '../src/igvm/read-igvm';
 import { GUEST_READY, makeBootInitrd } from './boot-initrd';
-import { debianKernel, extractVmlinux } from './debian-kernel';
+import { debianKernel } from './debian-kernel';
 import { cleanEnvironment, run, type RunResult } from './harness/run';
 import { NX_ENVIRONMENT } from './harness/template';
 import { Workspace } from './harness/workspace';
+import { extractVmlinux } from './vmlinux';
 
 const MIB = 2 ** 20;
 const MEMORY = 384;

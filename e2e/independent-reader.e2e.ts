@@ -18,9 +18,10 @@ import { PLATFORM_TYPE } from '../src/igvm/model';
 import { memorySink } from '../src/igvm/sink';
 import { writeIgvm } from '../src/igvm/write-igvm';
 import { measurablePlatforms, measure } from '../src/measurement/measure';
-import { debianKernel, extractVmlinux } from './debian-kernel';
+import { debianKernel } from './debian-kernel';
 import { canonical, headerLines } from './igvm-reader/header-lines';
 import { maskOf, secondSnpDigest } from './measurement/second-measurement';
+import { extractVmlinux } from './vmlinux';
 
 /** Random images, with a seed that does not change: a failure can be repeated. */
 const RANDOM = { seed: Number(process.env['NX_IGVM_SEED'] ?? 20_260), numRuns: 100 };
