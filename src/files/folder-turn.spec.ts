@@ -45,6 +45,44 @@ describe('takeTurn', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
+  /** The module as another thread of this process has it. */
+  function onThread(threadId: number): typeof import('./folder-turn') {
+    let loaded: typeof import('./folder-turn') | undefined;
+    jest.isolateModules(() => {
+      jest.doMock('node:worker_threads', () => ({ threadId }));
+      loaded = require('./folder-turn') as typeof import('./folder-turn');
+    });
+    jest.dontMock('node:worker_threads');
+    if (loaded === undefined) throw new Error('the module was not loaded');
+    return loaded;
+  }
+
+  it('lets one at a time of several threads of a process', async () => {
+    let inside = 0;
+    const threads = [1, 2, 3].map(onThread);
+    const taker = async (thread: typeof import('./folder-turn')): Promise<void> => {
+      for (let round = 0; round < 5; round++) {
+        const end = await thread.takeTurn(join(folder, 'image.igvm'));
+        expect(++inside).toBe(1);
+        await setTimeout(1);
+        inside--;
+        end();
+      }
+    };
+    await Promise.all(threads.map(taker));
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('leaves a ticket of the same name to whoever drew it', async () => {
+    const next = basename(ticketOf(process.pid, '')).replace(/\d+(?=\.nx-igvm-tmp)/, (number) =>
+      String(Number(number) + 1),
+    );
+    rmSync(join(folder, readdirSync(folder)[0] ?? ''));
+    writeFileSync(join(folder, next), '0000000001');
+    await expect(turn()).rejects.toMatchObject({ code: 'FILE_UNWRITABLE' });
+    expect(readdirSync(folder)).toEqual([next]);
+  });
+
   it.each([
     ['has a lower number', '0000000001'],
     ['has not drawn its number yet', ''],

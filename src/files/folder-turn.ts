@@ -30,13 +30,15 @@ export async function takeTurn(path: string): Promise<() => void> {
   const own = claimTempPath(join(dirname(resolve(path)), TICKET));
   let fd: number | undefined;
   const end = (): void => {
+    releaseTempPath(own);
+    // Without a descriptor a ticket of this name is someone else's.
+    if (fd === undefined) return;
     try {
-      if (fd !== undefined) closeSync(fd);
+      closeSync(fd);
       rmSync(own, { force: true });
     } catch {
       // The next build in this folder clears it, as it does after one that was killed.
     }
-    releaseTempPath(own);
   };
   try {
     // Without a number yet: who sees this waits to see it, for it may be lower than his own.

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import { threadId } from 'node:worker_threads';
 
 /**
  * Names of the files that an unfinished build writes: `.NAME.HOST-PID-NUMBER.nx-igvm-tmp` beside the output NAME. They
@@ -15,9 +16,11 @@ const ABANDONED_AFTER = 24 * 60 * 60 * 1000;
 /** Process numbers mean nothing on another machine, or in another container, that shares the folder. */
 const HOST = createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
 
-/** The temporary files of this process. */
+/** The temporary files of this thread. */
 const live = new Set<string>();
-let counter = 0;
+
+/** The number of the next name. Threads of a process share its number, and each has an instance of this module. */
+let counter = threadId * 2 ** 32;
 
 /** A new temporary path beside `target`. It counts as in use until {@link releaseTempPath}. */
 export function claimTempPath(target: string): string {
