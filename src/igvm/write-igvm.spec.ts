@@ -171,14 +171,45 @@ describe('writeIgvm', () => {
     expect(sink.write).not.toHaveBeenCalled();
   });
 
-  it('names a value that does not fit its field', async () => {
-    const memory = {
-      type: 'requiredMemory',
-      gpa: 0,
-      compatibilityMask: 1,
-      size: 2 ** 32,
-      vtl2Protectable: false,
-    } as const;
-    await expect(written(fileOf([memory]))).rejects.toThrow('size 4294967296 is not an unsigned number of 32 bits');
+  describe('refuses a value that does not fit its field and names header and place', () => {
+    const required = { type: 'requiredMemory', gpa: 0x1000, compatibilityMask: 1, vtl2Protectable: false } as const;
+    const page = patternPage(1);
+    const cases: [what: string, file: IgvmFile, message: string, gpa: { start: number; end: number } | undefined][] = [
+      [
+        'a size',
+        fileOf([{ ...required, size: 2 ** 32 }]),
+        'required memory: size 4294967296 is not an unsigned number of 32 bits',
+        { start: 0x1000, end: 0x1_0000_1000 },
+      ],
+      [
+        'the flags of a page',
+        fileOf([runOf(0, page), runOf(0x1000, page, { flags: 2 ** 33 + 1 })]),
+        'page data: flags 8589934593 is not an unsigned number of 32 bits',
+        { start: 0x1000, end: 0x2000 },
+      ],
+      [
+        'the mask of an empty page',
+        fileOf([runOf(0, EMPTY_SOURCE, { compatibilityMask: -1 })]),
+        'page data: compatibilityMask -1 is not an unsigned number of 32 bits',
+        { start: 0, end: 0x1000 },
+      ],
+      [
+        'an address',
+        fileOf([runOf(-PAGE_SIZE, page)]),
+        'page data: gpa -4096 is not an unsigned number of 53 bits',
+        undefined,
+      ],
+      [
+        'a boundary',
+        fileOf([], { platforms: [{ ...platformOf(PLATFORM_TYPE.TDX), sharedGpaBoundary: 2n ** 64n }] }),
+        'supported platform: sharedGpaBoundary 18446744073709551616 is not an unsigned number of 64 bits',
+        undefined,
+      ],
+    ];
+    it.each(cases)('%s', async (_what, file, message, gpa) => {
+      const where = gpa === undefined ? {} : { gpa };
+      await expect(written(file)).rejects.toMatchObject({ code: 'IGVM_INVALID', message });
+      await expect(written(file)).rejects.toHaveProperty('where', where);
+    });
   });
 });

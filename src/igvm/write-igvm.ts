@@ -1,4 +1,4 @@
-import { unreachable } from '../errors/igvm-error';
+import { IgvmError, unreachable } from '../errors/igvm-error';
 import type { ByteSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { checkFileSize, FileDataWriter } from './file-data';
@@ -6,13 +6,14 @@ import type { Crc32, Sha256Hex } from './hashes';
 import { PAGE_DATA } from './headers/directive';
 import { encodeHeader, fileDataOf, type SingleHeader } from './headers/encode';
 import { ARCHITECTURE, FIXED_HEADER, FIXED_HEADER_V2_PART, fixedHeaderSize, MAGIC } from './headers/fixed-header';
-import { HEADER_TYPE, headerSizeFor, TYPE_AND_LENGTH_SIZE } from './headers/header-type';
+import { HEADER_LABEL, HEADER_TYPE, headerSizeFor, TYPE_AND_LENGTH_SIZE } from './headers/header-type';
 import { SUPPORTED_PLATFORM } from './headers/initialization';
 import type { IgvmFile, PageDataDirective } from './model';
 import { PageIndex } from './page-index';
 import type { IgvmSink } from './sink';
 import { type DirectiveObserver, streamDirectives } from './stream';
 import { validateIgvm } from './validate';
+import { invalidHeader } from './validate/rule';
 
 /** What the writer can't do by itself, and who else wants to see the pages. */
 export interface WriteOptions {
@@ -38,6 +39,9 @@ export interface WriteReport {
 }
 
 const PAGE_HEADER_SIZE = headerSizeFor(PAGE_DATA.size);
+
+/** Takes the first header of each run, to see that its values fit. */
+const SCRATCH = new DataView(new ArrayBuffer(PAGE_DATA.size));
 
 /**
  * Writes a file in one pass over its memory: headers with the CRC-32 over them come last, when all offsets are known.
@@ -79,7 +83,7 @@ class IgvmWriter implements DirectiveObserver {
     this.report = { fileSize: 0, headerBytes, pages: 0, emptyPages: 0, uniquePages: 0, dedupedBytes: 0 };
     for (const platform of file.platforms) {
       const at = this.begin(HEADER_TYPE.supportedPlatform, SUPPORTED_PLATFORM.size);
-      SUPPORTED_PLATFORM.write(this.headers, at, platform);
+      named('supported platform', platform, () => SUPPORTED_PLATFORM.write(this.headers, at, platform));
     }
   }
 
@@ -91,7 +95,8 @@ class IgvmWriter implements DirectiveObserver {
     const data = fileDataOf(header);
     const offset = data === undefined ? 0 : await this.place(data.source, data.size);
     const encoded = encodeHeader(header);
-    encoded.write(this.headers, this.begin(encoded.headerType, encoded.size), offset);
+    const at = this.begin(encoded.headerType, encoded.size);
+    named(HEADER_LABEL[header.type], header, () => encoded.write(this.headers, at, offset));
     await this.data.settle();
   }
 
@@ -101,6 +106,8 @@ class IgvmWriter implements DirectiveObserver {
     pageCount: number,
     bytes: Uint8Array | undefined,
   ): Promise<void> | undefined {
+    if (firstPage === 0)
+      named(HEADER_LABEL.pageData, run, () => PAGE_DATA.write(SCRATCH, 0, { ...run, fileOffset: 0 }));
     const gpa = run.gpa + firstPage * PAGE_SIZE;
     this.report.pages += pageCount;
     if (bytes === undefined) {
@@ -157,7 +164,7 @@ class IgvmWriter implements DirectiveObserver {
     return at + TYPE_AND_LENGTH_SIZE;
   }
 
-  /** PAGE_DATA.write for a million pages: the same fields at the same places, range checks done once for the run. */
+  /** PAGE_DATA.write for a million pages: the same fields at the same places. `pages` has checked once for the run that the values fit. */
   private pageHeader(run: PageDataDirective, gpa: number, fileOffset: number): void {
     const { headers } = this;
     const at = this.begin(HEADER_TYPE.pageData, PAGE_DATA.size);
@@ -197,6 +204,15 @@ class IgvmWriter implements DirectiveObserver {
     const offset = this.data.append(bytes, 0, size);
     this.otherData.set(key, offset);
     return offset;
+  }
+}
+
+/** Writes a header. @throws IgvmError IGVM_INVALID: a structure names the field that a value doesn't fit, and this the header */
+function named(what: string, header: object, write: () => void): void {
+  try {
+    write();
+  } catch (error) {
+    throw error instanceof IgvmError ? invalidHeader(what, error.message, header) : error;
   }
 }
 

@@ -9,9 +9,13 @@ export type Rule<H, S> = (header: H, state: S) => string | undefined;
 export function applyRules<H, S>(rules: readonly Rule<H, S>[], header: H, state: S, what: string): void {
   for (const rule of rules) {
     const complaint = rule(header, state);
-    if (complaint !== undefined) throw new IgvmError('IGVM_INVALID', `${what}: ${complaint}`, placeOf(header));
+    if (complaint !== undefined) throw invalidHeader(what, complaint, header);
   }
 }
+
+/** A complaint about a header, with its place in the guest. */
+export const invalidHeader = (what: string, complaint: string, header: unknown): IgvmError =>
+  new IgvmError('IGVM_INVALID', `${what}: ${complaint}`, placeOf(header));
 
 /** A field is a whole number of pages. */
 export const pageAligned =
@@ -43,7 +47,7 @@ export function* bitsOf(mask: number): Generator<number> {
 
 function placeOf(header: unknown): ErrorWhere {
   const { gpa, size, pageCount } = header as { gpa?: number; size?: number; pageCount?: number };
-  if (gpa === undefined) return {};
+  if (gpa === undefined || gpa < 0) return {};
   const bytes = pageCount === undefined ? (size ?? PAGE_SIZE) : pageCount * PAGE_SIZE;
   return { gpa: { start: gpa, end: gpa + bytes } };
 }
