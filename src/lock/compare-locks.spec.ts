@@ -50,6 +50,16 @@ describe('a lock and what an image measures', () => {
     expect(compareLocks(none, lock)).toMatchObject([{ platform: 'tdx', missingIn: 'lock' }]);
   });
 
+  it('differ on a platform of which neither knows a digest that the other has', () => {
+    const snp = (digests: LockedPlatform['digests']): MeasurementLock => ({
+      lockVersion: 1,
+      platforms: { snp: { algorithm: 'SHA-384', digests, headers: {}, registers: {}, regions: [] } },
+    });
+    expect(compareLocks(snp({}), snp({}))).toMatchObject([{ platform: 'snp', digests: [{ vmm: 'any' }] }]);
+    expect(compareLocks(snp({ kvm: 'A' }), snp({ hyperv: 'A' }))[0]?.digests).toHaveLength(2);
+    expect(compareLocks(snp({ kvm: 'A' }), snp({ kvm: 'A' }))).toEqual([]);
+  });
+
   it('say what moved, grew, came and went', () => {
     const kernel: LockedRegion = { gpa: '0x1000', size: '0x1000', kind: 'data', tag: 'kernel' };
     expect(changes([kernel], [{ ...kernel, gpa: '0x4000', size: '0x2000' }])).toEqual([

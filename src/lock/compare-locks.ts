@@ -33,12 +33,13 @@ export function compareLocks(expected: MeasurementLock, actual: MeasurementLock)
 
 const VMMS: readonly LockVmm[] = ['hyperv', 'kvm', 'any'];
 
-const compareDigests = (before: LockedPlatform, after: LockedPlatform): DigestDifference[] =>
-  VMMS.filter((vmm) => before.digests[vmm] !== after.digests[vmm]).map((vmm) => ({
-    vmm,
-    expected: before.digests[vmm],
-    actual: after.digests[vmm],
-  }));
+/** Guests of which neither side knows a digest are different: nothing says that they are the same. */
+function compareDigests({ digests: before }: LockedPlatform, { digests: after }: LockedPlatform): DigestDifference[] {
+  const known = VMMS.filter((vmm) => before[vmm] !== undefined || after[vmm] !== undefined);
+  return (known.length === 0 ? (['any'] as const) : known)
+    .filter((vmm) => before[vmm] === undefined || before[vmm] !== after[vmm])
+    .map((vmm) => ({ vmm, expected: before[vmm], actual: after[vmm] }));
+}
 
 /** What changed between two states of a guest, as far as their regions, headers and registers say. */
 export const changesBetween = (before: LockedPlatform, after: LockedPlatform): string[] => [

@@ -53,6 +53,11 @@ describe('a measurement lock', () => {
       '{ "lockVersion": 1, "platforms": { "tdx": {\n "algorithm": "SHA-384", "digests": { "any": "AB" }, "headers": {}, "registers": {}, "regions": [] } } }',
       2,
     ],
+    [
+      'a platform without a digest',
+      '{ "lockVersion": 1, "platforms": { "snp": {\n "algorithm": "SHA-384",\n "digests": {}, "headers": {}, "registers": {}, "regions": [] } } }',
+      3,
+    ],
     ['a platform that it does not know', '{ "lockVersion": 1,\n "platforms": { "cca": {} } }', 2],
     ['an unknown key', '{ "lockVersion": 1, "platforms": {},\n "digest": "AB" }', 2],
     ['two values for one key', '{ "lockVersion": 1, "platforms": {},\n "platforms": {} }', 2],

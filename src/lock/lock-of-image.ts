@@ -1,4 +1,5 @@
 import { hex } from '../errors/hex';
+import { IgvmError } from '../errors/igvm-error';
 import { createHash, type Hash } from 'node:crypto';
 import { headerFacts, registerFacts } from '../diff/compare-guests';
 import { readPages, storedEnd } from '../regions/guest-pages';
@@ -36,7 +37,8 @@ const NOT_MEASURED = /^(?:corimDocument|corimSignature|snpIdBlock)\b/;
 /**
  * What an image measures, on every platform and for every VMM.
  * @param map tagged ranges a guest, in the order of the platform headers
- * @throws IgvmError FILE_CHANGED, FILE_UNREADABLE from the file's sources
+ * @throws IgvmError MEASUREMENT_IMPOSSIBLE for a platform without any digest, as two of those would look alike; FILE_CHANGED,
+ *   FILE_UNREADABLE from the file's sources
  */
 export async function lockOfImage(file: IgvmFile, map: readonly TaggedRange[][] | undefined): Promise<MeasurementLock> {
   const digests = await imageDigests(file);
@@ -45,6 +47,9 @@ export async function lockOfImage(file: IgvmFile, map: readonly TaggedRange[][] 
     const platform = measuredPlatformOf(header);
     if (platform === undefined || platforms[platform] !== undefined) continue;
     const own = digests.filter((digest) => digest.platform === platform);
+    if (own.every(({ digest }) => digest === undefined)) {
+      throw new IgvmError('MEASUREMENT_IMPOSSIBLE', own[0]?.reason ?? 'the platform has no launch digest');
+    }
     platforms[platform] = {
       ...guestOf(file, index, platform, map?.[index] ?? []),
       digests: Object.fromEntries(

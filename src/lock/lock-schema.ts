@@ -43,6 +43,11 @@ const platform = <Digests extends z.ZodMiniType>(algorithm: string, digests: Dig
 /** Hexadecimal digits of a digest. */
 const DIGITS = { 'SHA-256': 64, 'SHA-384': 96 } as const;
 
+/** A platform whose lock has no digest would match whatever the image has. */
+const someDigest = z.refine<object>((digests) => Object.values(digests).some((each) => each !== undefined), {
+  error: () => 'at least one launch digest',
+});
+
 const perVmm = (digits: number) =>
   closedStruct(
     {
@@ -50,10 +55,10 @@ const perVmm = (digits: number) =>
       kvm: digest(digits, 'As QEMU with KVM launches the guest.'),
     },
     'Expected launch digests by what launches the guest.',
-  );
+  ).check(someDigest);
 
 const anyVmm = (digits: number) =>
-  closedStruct({ any: digest(digits, 'Whatever launches the guest.') }, 'Expected launch digest.');
+  closedStruct({ any: digest(digits, 'Whatever launches the guest.') }, 'Expected launch digest.').check(someDigest);
 
 export const lockSchema = struct({
   $schema: optional(text('The JSON Schema of this file, for editors.')),

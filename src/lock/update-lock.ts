@@ -24,7 +24,8 @@ export interface LockUpdate {
  * @param image path
  * @param path of the lock
  * @param display the image's name in messages
- * @throws IgvmError SIBLINGS_STALE; MEASUREMENT_UNAVAILABLE for an image without launch measurement; and as withImage does
+ * @throws IgvmError SIBLINGS_STALE; MEASUREMENT_UNAVAILABLE for an image without launch measurement;
+ *   MEASUREMENT_IMPOSSIBLE; and as withImage does
  */
 async function lockFor(
   image: string,
@@ -88,8 +89,8 @@ export async function changedLock(image: string, path: string, display: string):
  * @param image path
  * @param path of the lock
  * @param display the image's name in messages
- * @throws IgvmError SIBLINGS_STALE; MEASUREMENT_UNAVAILABLE for an image without launch measurement; FILE_UNWRITABLE; and as
- *   withImage does
+ * @throws IgvmError SIBLINGS_STALE; MEASUREMENT_UNAVAILABLE for an image without launch measurement; MEASUREMENT_IMPOSSIBLE;
+ *   FILE_UNWRITABLE; and as withImage does
  */
 export async function updateLock(image: string, path: string, display: string): Promise<LockUpdate> {
   const { lock, text, isChanged } = await lockFor(image, path, display);

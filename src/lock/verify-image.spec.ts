@@ -1,5 +1,5 @@
-import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { identityDocument } from '../endorsement/identity-document';
 import { fileOf, patternPage, platformOf, runOf, written } from '../igvm/igvm-file.fixture';
 import { PLATFORM_TYPE } from '../igvm/model';
@@ -136,6 +136,26 @@ describe('writing a lock', () => {
     rmSync(`${image}.map`);
     await replace(image, fileOf([], { version: 2, platforms: [platformOf(PLATFORM_TYPE.NATIVE)] }));
     await expect(updateLock(image, lock, 'guest')).rejects.toMatchObject({ code: 'MEASUREMENT_UNAVAILABLE' });
+  });
+});
+
+describe('an image that has a platform without a launch digest', () => {
+  const noPolicy = (seed: number) =>
+    fileOf([runOf(0, patternPage(seed))], { platforms: [platformOf(PLATFORM_TYPE.SEV_SNP)] });
+  const reason = { code: 'MEASUREMENT_IMPOSSIBLE', message: expect.stringContaining('guest policy') };
+
+  it('gets no lock, which would fit any such image', async () => {
+    const { image, lock } = await imageFolder(noPolicy(1));
+    folders.push(dirname(image));
+    await expect(updateLock(image, lock, 'guest.igvm')).rejects.toMatchObject(reason);
+    expect(existsSync(lock)).toBe(false);
+  });
+
+  it('is no match for a lock', async () => {
+    const paths = await locked();
+    rmSync(`${paths.image}.map`);
+    await replace(paths.image, noPolicy(2));
+    await expect(verifyImage(paths)).rejects.toMatchObject(reason);
   });
 });
 

@@ -29,7 +29,8 @@ export interface VerifyReport {
 
 /**
  * Checks that an image measures what its lock says, and that the files beside it are of its build.
- * @throws IgvmError SIBLINGS_STALE; LOCK_MISSING unless no guest of the image is isolated; LOCK_INVALID; and as withImage does
+ * @throws IgvmError SIBLINGS_STALE; LOCK_MISSING unless no guest of the image is isolated; LOCK_INVALID;
+ *   MEASUREMENT_IMPOSSIBLE; and as withImage does
  */
 export async function verifyImage({ image, lock, display = String }: VerifyRequest): Promise<VerifyReport> {
   return withImage(image, async ({ file }) => {
