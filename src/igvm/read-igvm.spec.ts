@@ -241,8 +241,8 @@ describe('readIgvm', () => {
       ['padding that is not zero', 'IGVM_MALFORMED', () => changed(bytes, [CONTEXT + 28, 1]), CONTEXT],
       ['a reserved field that is not zero', 'IGVM_MALFORMED', () => changed(bytes, [PAGE + 28, 1 << 16]), PAGE],
       ['a GPA beyond 2^53', 'IGVM_MALFORMED', () => changed(bytes, [PAGE + 12, 1 << 21]), PAGE],
-      ['page data within the headers', 'IGVM_MALFORMED', () => changed(bytes, [PAGE + 20, 8]), DATA],
-      ['page data beyond the file', 'IGVM_MALFORMED', () => changed(bytes, [PAGE + 20, DATA + 40]), DATA],
+      ['page data within the headers', 'IGVM_MALFORMED', () => changed(bytes, [PAGE + 20, 8]), PAGE],
+      ['page data beyond the file', 'IGVM_MALFORMED', () => changed(bytes, [PAGE + 20, DATA + 40]), PAGE],
       ['a context beyond the file', 'IGVM_MALFORMED', () => changed(bytes, [CONTEXT + 20, bytes.length - 3]), CONTEXT],
       ['a context of nobody', 'IGVM_MALFORMED', () => changed(bytes, [CONTEXT + 16, 2]), CONTEXT],
       ['registers without number', 'IGVM_MALFORMED', () => changed(bytes, [DATA, 0xffff_ffff]), CONTEXT],
@@ -250,6 +250,18 @@ describe('readIgvm', () => {
     ];
     it.each(cases)('%s', (_what, code, change, offset) => {
       expect(() => read(change())).toThrow(expect.objectContaining({ code, where: { offset } }));
+    });
+
+    it('a run of pages beyond the file, with the place of its first header', async () => {
+      const three = await written(fileOf([runOf(0, patternPage(1)), runOf(0x8000, EMPTY_SOURCE, { pageCount: 3 })]));
+      const second = 48 + 32;
+      const beyond = [0, 1, 2].map((page): [number, number] => [
+        second + 32 * page + 20,
+        three.bytes.length + page * PAGE_SIZE,
+      ]);
+      expect(() => read(changed(three.bytes, ...beyond))).toThrow(
+        expect.objectContaining({ code: 'IGVM_MALFORMED', where: { offset: second } }),
+      );
     });
 
     it('what contradicts the rules, unless it is only to be looked at', () => {

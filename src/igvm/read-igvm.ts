@@ -116,7 +116,7 @@ function readVariableHeaders(headers: HeaderWindow, file: IgvmFile, data: FileDa
     if (headerType === HEADER_TYPE.pageData) {
       current = SECTIONS.length - 1;
       checkLength(PAGE_DATA, header.length);
-      runs.add(header.view, header.at);
+      runs.add(header.view, header.at, headers.offset);
       continue;
     }
     runs.finish();

@@ -14,6 +14,8 @@ export class RunCollector {
   private compatibilityMask = 0;
   /** Offset of the first page in the file; 0: the pages are empty. */
   private fileOffset = 0;
+  /** Offset of its header in the file. */
+  private headerOffset = 0;
 
   /**
    * @param region file data by offset and size, checked against the file
@@ -24,8 +26,12 @@ export class RunCollector {
     private readonly emit: (run: PageDataDirective) => void,
   ) {}
 
-  /** Adds the IGVM_VHS_PAGE_DATA at `at`. @throws IgvmError IGVM_MALFORMED */
-  add(view: DataView, at: number): void {
+  /**
+   * Adds the IGVM_VHS_PAGE_DATA at `at`.
+   * @param headerOffset byte offset of its header in the file, for messages
+   * @throws IgvmError IGVM_MALFORMED; of an earlier run with the byte offset of that run's first header
+   */
+  add(view: DataView, at: number, headerOffset: number): void {
     const { offsets } = PAGE_DATA;
     const gpa = readAddress(view, at + offsets.gpa, 'gpa');
     const compatibilityMask = view.getUint32(at + offsets.compatibilityMask, true);
@@ -53,14 +59,26 @@ export class RunCollector {
     this.dataType = dataType;
     this.compatibilityMask = compatibilityMask;
     this.fileOffset = fileOffset;
+    this.headerOffset = headerOffset;
   }
 
-  /** Emits the run that is being collected, as another header follows. @throws IgvmError IGVM_MALFORMED */
+  /**
+   * Emits the run that is being collected, as another header follows.
+   * @throws IgvmError IGVM_MALFORMED with the byte offset of the run's first header
+   */
   finish(): void {
     const { gpa, pageCount, flags, dataType, compatibilityMask, fileOffset } = this;
     if (pageCount === 0) return;
     this.pageCount = 0;
-    const content = fileOffset === 0 ? EMPTY_SOURCE : this.region(fileOffset, pageCount * PAGE_SIZE);
+    const content = fileOffset === 0 ? EMPTY_SOURCE : this.contentAt(fileOffset, pageCount * PAGE_SIZE);
     this.emit({ type: 'pageData', gpa, pageCount, flags, dataType, compatibilityMask, content });
+  }
+
+  private contentAt(offset: number, size: number): ByteSource {
+    try {
+      return this.region(offset, size);
+    } catch (error) {
+      throw error instanceof IgvmError ? error.at({ offset: this.headerOffset }) : error;
+    }
   }
 }
