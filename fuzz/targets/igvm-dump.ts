@@ -13,7 +13,9 @@ export const igvmDump = igvmTarget({
     const { file, source } = imageOf(input);
     const contents = () => dump(file, source, (context) => describeVpContext(context, file.arch));
     expectPlainText([...dumpText(contents())].join(''));
-    JSON.parse([...dumpJson(contents())].join(''));
+    const json = [...dumpJson(contents())].join('');
+    JSON.parse(json);
+    expectPlainText(json);
     expectPlainText(corimText(file, { path: 'image.igvm', size: source.size }, corimsOf(file)));
   },
 });

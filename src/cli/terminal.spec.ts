@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeInputs } from '../../conformance/make-inputs';
 import { fakeQemu } from '../boot/fake-vmm.fixture';
+import { rewriteImage } from '../files/igvm-image';
 import { NX_IGVM } from './nx-igvm-program';
 import { run } from './run';
 
@@ -102,9 +103,15 @@ describe('a terminal is safe from', () => {
 
   it('what an image holds', async () => {
     await build(guest(), 'a.igvm');
-    for (const args of [['dump'], ['dump', '--json'], ['measure'], ['inspect', '--format', 'text']]) {
-      await show(...args, 'a.igvm');
-    }
+    await rewriteImage(join(cwd, 'a.igvm'), join(cwd, 'b.igvm'), (file) => ({
+      ...file,
+      initializations: [...file.initializations, { type: 'versionString', value: HOSTILE }],
+    }));
+    expect(await show('dump', 'b.igvm')).toContain('\\u{9b}2J');
+    expect(await show('dump', '--json', 'b.igvm')).toContain('\\u009b2J');
+    expect(await show('inspect', '--format', 'json', 'b.igvm')).toContain('\\u009b2J');
+    expect(await show('diff', 'a.igvm', 'b.igvm')).toContain('\\u{9b}2J');
+    for (const args of [['measure'], ['inspect', '--format', 'text']]) await show(...args, 'b.igvm');
   });
 
   it('the map beside an image, in text and in JSON', async () => {

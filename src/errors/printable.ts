@@ -8,9 +8,12 @@ const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 export const printable = (text: string): string =>
   text.replaceAll(UNPRINTABLE, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`);
 
-/** A value as JSON for programs, in the escapes that JSON has, so that a terminal may be shown it as well. */
-export const printableJson = (value: unknown): string =>
-  JSON.stringify(value, undefined, 2).replaceAll(UNPRINTABLE, (character) =>
+/** A value as JSON for programs that a terminal may be shown as well. */
+export const printableJson = (value: unknown): string => escapeJson(JSON.stringify(value, undefined, 2));
+
+/** JSON that means the same, with JSON's own escapes for all that does something to a terminal, but for line ends. */
+export const escapeJson = (json: string): string =>
+  json.replaceAll(UNPRINTABLE, (character) =>
     character === '\n' ? character : [...utf16(character)].map((unit) => `\\u${unit}`).join(''),
   );
 

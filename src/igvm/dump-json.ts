@@ -1,8 +1,10 @@
+import { escapeJson } from '../errors/printable';
 import type { Dump, DumpRecord } from './dump';
 
 /**
  * A dump as JSON for programs, in pieces: one header a line. Addresses, sizes and masks are numbers; 64-bit fields whose
- * bits have meanings (policies, registers, boundaries) are strings like "0x1f"; bytes are hexadecimal strings.
+ * bits have meanings (policies, registers, boundaries) are strings like "0x1f"; bytes are hexadecimal strings. Nothing
+ * that comes from the file can do anything to a terminal.
  */
 export function* dumpJson({ fixedHeader, platforms, initializations, directives }: Dump): Generator<string> {
   yield `{\n"fixedHeader": ${recordJson(fixedHeader)}`;
@@ -20,10 +22,12 @@ export function* dumpJson({ fixedHeader, platforms, initializations, directives 
 
 /** One record as JSON, on one line. */
 export const recordJson = (record: DumpRecord): string =>
-  JSON.stringify(record, (_, value: unknown) => {
-    if (typeof value === 'bigint') return `0x${value.toString(16)}`;
-    return value instanceof Uint8Array ? hexOf(value) : value;
-  });
+  escapeJson(
+    JSON.stringify(record, (_, value: unknown) => {
+      if (typeof value === 'bigint') return `0x${value.toString(16)}`;
+      return value instanceof Uint8Array ? hexOf(value) : value;
+    }),
+  );
 
 /** Bytes in lower-case hexadecimal. */
 export const hexOf = (bytes: Uint8Array): string =>

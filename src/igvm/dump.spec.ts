@@ -250,12 +250,15 @@ describe('dump', () => {
   });
 
   it('lets no text from a file reach the terminal as it is', async () => {
-    const value = 'v1\u001b[2J\u202eevil\nDirectives:';
+    const value = 'v1\u001b[2J\u009b2J\u202eevil\u2028\nDirectives:';
     const initializations: IgvmFile['initializations'] = [{ type: 'versionString', value }];
-    const shown = text(await dumpOf({ ...fileOf([]), initializations }));
-    expect(shown).not.toContain('\u001b');
-    expect(shown).not.toContain('\u202e');
+    const contents = await dumpOf({ ...fileOf([]), initializations });
+    const shown = text(contents);
     expect(shown.match(/^Directives:/gm)).toHaveLength(1);
+    for (const output of [shown, [...dumpJson(contents)].join('')]) {
+      expect(output).not.toMatch(/(?!\n)[\p{Cc}\p{Cf}\p{Zl}]/u);
+    }
+    expect(json(contents).initializations).toEqual(initializations);
   });
 
   it('takes any file', async () => {
