@@ -150,6 +150,7 @@ describe('exporting an image', () => {
     const [image, elf] = [join(folder, 'a.igvm'), join(folder, 'a.elf')];
     writeFileSync(image, sink.bytes());
     const { entry } = await exportImage(image, elf);
+    await expect(exportImage(image, image)).rejects.toMatchObject({ code: 'FILE_UNWRITABLE' });
     expect(loadElf(readFileSync(elf)).entry).toBe(entry);
     await expect(exportImage(image, join(folder, 'b.elf'), { commandLine: 'x' })).rejects.toMatchObject({
       code: 'BOOT_PARAMETER',

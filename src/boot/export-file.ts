@@ -1,5 +1,6 @@
 import { IgvmError } from '../errors/igvm-error';
 import { createOutputSet } from '../files/atomic-output';
+import { checkNotInputs } from '../files/check-not-inputs';
 import { crc32 } from '../files/checksum';
 import { openFileSource } from '../files/file-source';
 import type { IgvmFile } from '../igvm/model';
@@ -25,13 +26,14 @@ export async function exportPvhFile(image: IgvmFile, path: string, options: PvhE
 /**
  * {@link exportPvhFile} of an image on disk.
  * @param options.label what messages call the image
- * @throws IgvmError what reading the image throws, too
+ * @throws IgvmError what reading the image throws, too; FILE_UNWRITABLE also for the image's own path
  */
 export async function exportImage(
   image: string,
   path: string,
   { label = image, ...options }: PvhExportOptions & { label?: string } = {},
 ): Promise<PvhExport> {
+  checkNotInputs([path], [image]);
   const source = openFileSource(image);
   try {
     return await exportPvhFile(readIgvm(source, { crc32 }), path, options);

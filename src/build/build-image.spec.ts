@@ -1,6 +1,6 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { noise, PAGE } from '../../conformance/inputs/bytes';
 import { makeInputs } from '../../conformance/make-inputs';
 import { crc32 } from '../files/checksum';
@@ -166,6 +166,9 @@ describe('a build that fails', () => {
     const base = request([guest(linux())]);
     const kernel = base.resources.get('linux_kernel')?.path ?? '';
     expect((await failureOf(buildImage({ ...base, output: kernel }))).code).toBe('FILE_UNWRITABLE');
+    symlinkSync(dirname(kernel), join(out, 'linked'));
+    const linked = join(out, 'linked', basename(kernel));
+    expect((await failureOf(buildImage({ ...base, output: linked }))).code).toBe('FILE_UNWRITABLE');
     const manifest = `${base.output}.map`;
     expect((await failureOf(buildImage({ ...base, otherInputs: [manifest] }))).code).toBe('FILE_UNWRITABLE');
   });

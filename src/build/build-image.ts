@@ -1,5 +1,6 @@
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 import { createOutputSet, type OutputSet } from '../files/atomic-output';
+import { checkNotInputs } from '../files/check-not-inputs';
 import { crc32, sha256Hex } from '../files/checksum';
 import { mergeGuests } from '../igvm/merge';
 import type { IgvmFile } from '../igvm/model';
@@ -14,7 +15,7 @@ import { formerSiblings } from './former-siblings';
 import { forGuest, pageCounter } from './guest-observer';
 import { loadGuest } from './load-guest';
 import { OpenResources, type ResourceFile } from './open-resources';
-import { checkNotInputs, mapPath } from './output-names';
+import { mapPath } from './output-names';
 
 /** What to build, with everything found and checked. */
 export interface BuildRequest {
@@ -109,6 +110,7 @@ async function writeOutputs(
     };
   } finally {
     await endorsements.close();
+    await Promise.all(guests.flatMap(({ observers }) => observers.map((observer) => observer.close?.())));
   }
 }
 

@@ -4,13 +4,13 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, extname, join } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { createOutputSet, type OutputSet } from '../files/atomic-output';
+import { checkNotInputs } from '../files/check-not-inputs';
 import { openFileSource } from '../files/file-source';
 import type { ResourceName } from '../manifest/model';
 import type { ManifestOverrides } from '../manifest/overrides';
 import type { BuildReport, BuiltFile, OutputKind } from './build-report';
 import { formerSiblings } from './former-siblings';
 import type { ResourceFile } from './open-resources';
-import { checkNotInputs } from './output-names';
 
 /** A build by another igvmfilegen than ours. */
 export interface ExternalBuild extends ManifestOverrides {

@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../errors/codes';
 import { IgvmError } from '../errors/igvm-error';
+import { checkNotInputs } from '../files/check-not-inputs';
 import { openFileSource } from '../files/file-source';
 import { rewriteImage } from '../files/igvm-image';
 import { loadManifest } from '../manifest/load-manifest';
@@ -7,7 +8,8 @@ import type { MeasuredPlatform } from '../measurement/measured-platform';
 import { readAll } from '../memory/byte-source';
 import { type SnpIdBlockSigner, withSnpIdBlock } from './add-snp-id-block';
 import { type CorimSignature, withCorimSignature } from './corim-signature';
-import { SNP_IDENTITY } from './snp-id-block';
+import { parseEcdsaSignature, parseP384PublicKey } from './ecdsa-p384';
+import { parseSnpIdBlock, SNP_IDENTITY } from './snp-id-block';
 
 /** Keys, signatures and blocks are small; a larger file is something else. */
 const SMALL_FILE_LIMIT = 16 * 2 ** 20;
@@ -41,9 +43,10 @@ export interface SignRequest {
 /**
  * Writes a signed copy of an image: with all that was asked for, or not at all. See {@link withSnpIdBlock} and
  * {@link withCorimSignature}.
- * @throws IgvmError also MANIFEST_… for the manifest, FILE_UNREADABLE, FILE_UNWRITABLE
+ * @throws IgvmError also MANIFEST_… for the manifest, FILE_UNREADABLE, FILE_UNWRITABLE also for a key or signature as output
  */
 export async function signImage({ input, output, idBlock, corim }: SignRequest): Promise<void> {
+  checkNotInputs([output], [...pathsOf(idBlock), ...(corim === undefined ? [] : [corim.signature.path])]);
   const signer = idBlock && signerOf(idBlock);
   const bytes = corim && readSmallFile(corim.signature.path, 'CORIM_SIGNATURE_INVALID');
   await rewriteImage(input, output, async (file) => {
@@ -75,6 +78,17 @@ export const patchCorimSignature = ({
   ...corim
 }: Pick<SignRequest, 'input' | 'output'> & CorimSignatureSource): Promise<void> => signImage({ input, output, corim });
 
+function pathsOf(source: SnpIdBlockSource | undefined): string[] {
+  switch (source?.kind) {
+    case 'outOfBand':
+      return [source.idBlock, source.signature, source.publicKey];
+    case 'manifest':
+      return [source.path];
+    default:
+      return [];
+  }
+}
+
 /** Names the signed file in an error about it; other errors are about the image. */
 async function about<T>(path: string | undefined, code: ErrorCode, step: () => T | Promise<T>): Promise<T> {
   try {
@@ -89,9 +103,9 @@ function signerOf(source: SnpIdBlockSource): SnpIdBlockSigner {
     case 'outOfBand':
       return {
         kind: 'outOfBand',
-        idBlock: readSmallFile(source.idBlock, 'ID_BLOCK_INVALID'),
-        signature: readSmallFile(source.signature, 'ID_BLOCK_INVALID'),
-        publicKey: readSmallFile(source.publicKey, 'ID_BLOCK_INVALID'),
+        idBlock: readIdBlockPart(source.idBlock, parseSnpIdBlock),
+        signature: readIdBlockPart(source.signature, parseEcdsaSignature),
+        publicKey: readIdBlockPart(source.publicKey, parseP384PublicKey),
       };
     case 'guestSvn':
       return { kind: 'temporaryKey', guestSvn: source.guestSvn, identity: SNP_IDENTITY.openhcl };
@@ -116,6 +130,17 @@ function signerOfManifest(path: string): SnpIdBlockSigner {
   const isLinuxDirect = typeof guest.image === 'object' && 'snp_linux_direct' in guest.image;
   const identity = isLinuxDirect ? SNP_IDENTITY.linuxDirect : SNP_IDENTITY.openhcl;
   return { kind: 'temporaryKey', guestSvn: guest.guest_svn, identity };
+}
+
+/** The bytes of a file that `parse` understands: where it doesn't, the error names this file and not another of the three. */
+function readIdBlockPart(path: string, parse: (bytes: Uint8Array) => unknown): Uint8Array {
+  const bytes = readSmallFile(path, 'ID_BLOCK_INVALID');
+  try {
+    parse(bytes);
+  } catch (error) {
+    throw error instanceof IgvmError ? error.at({ file: path }) : error;
+  }
+  return bytes;
 }
 
 function readSmallFile(path: string, code: 'ID_BLOCK_INVALID' | 'CORIM_SIGNATURE_INVALID'): Uint8Array {

@@ -1,7 +1,6 @@
-import { resolve } from 'node:path';
 import { mapBeside } from '../regions/map-beside';
-import { IgvmError } from '../errors/igvm-error';
 import { createOutputSet } from '../files/atomic-output';
+import { checkNotInputs } from '../files/check-not-inputs';
 import { withImage } from '../files/igvm-image';
 import { sha256OfSource } from '../files/sha256';
 import { textChunks } from '../files/text-chunks';
@@ -44,9 +43,7 @@ export async function inspectImage({ image, format, name, output, write }: Inspe
     });
     return;
   }
-  if (resolve(output) === resolve(image)) {
-    throw new IgvmError('FILE_UNWRITABLE', 'the output would replace the image', { file: output });
-  }
+  checkNotInputs([output], [image]);
   const outputs = createOutputSet();
   try {
     const chunks: string[] = [];

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { mapBeside } from '../regions/map-beside';
 import { createOutputSet } from '../files/atomic-output';
+import { checkNotInputs } from '../files/check-not-inputs';
 import { withImage } from '../files/igvm-image';
 import { compareLocks } from './compare-locks';
 import { lockText, readLock } from './lock-file';
@@ -20,18 +21,21 @@ export interface LockUpdate {
 
 /**
  * What the lock of an image has to be. A `$schema` that is in the present lock stays; a new lock names its schema where the
- * manifest beside it names its own. A lock that can't be read is as none: it is about to be replaced.
+ * manifest beside it names its own. A lock that says nothing that can be understood is as none: it is about to be replaced.
  * @param image path
  * @param path of the lock
  * @param display the image's name in messages
- * @throws IgvmError SIBLINGS_STALE; MEASUREMENT_UNAVAILABLE for an image without launch measurement;
- *   MEASUREMENT_IMPOSSIBLE; and as withImage does
+ * @throws IgvmError SIBLINGS_STALE; MEASUREMENT_UNAVAILABLE for an image without launch measurement; MEASUREMENT_IMPOSSIBLE;
+ *   FILE_UNWRITABLE, FILE_UNREADABLE or LOCK_INVALID when `path` is the image or another file that is no lock; and as
+ *   withImage does
  */
 async function lockFor(
   image: string,
   path: string,
   display: string,
 ): Promise<LockUpdate & { previous?: MeasurementLock }> {
+  checkNotInputs([path], [image]);
+  const previous = previousLock(path);
   const measured = await withImage(image, async ({ file }) => {
     const map = mapBeside(image);
     const lock = await lockOfImage(file, map);
@@ -45,7 +49,6 @@ async function lockFor(
       file: display,
     });
   }
-  const previous = previousLock(path);
   const $schema = previous?.$schema ?? schemaBeside(path);
   const lock = $schema === undefined ? measured : { $schema, ...measured };
   const text = lockText(lock);
@@ -56,10 +59,16 @@ function previousLock(path: string): MeasurementLock | undefined {
   try {
     return readLock(path);
   } catch (error) {
-    if (error instanceof IgvmError) return undefined;
-    throw error;
+    if (!(error instanceof IgvmError) || error.code === 'FILE_UNREADABLE') throw error;
+    if (error.code === 'LOCK_MISSING') return undefined;
+    if (isMeantAsLock(path)) return undefined;
+    throw new IgvmError('LOCK_INVALID', 'is no measurement lock, and will not be replaced by one', { file: path });
   }
 }
+
+/** A lock with marks of a merge conflict, or of another version, may be replaced; a manifest or an image may not. */
+const isMeantAsLock = (path: string): boolean =>
+  /\.lock\.json$/i.test(path) || readFileSync(path, 'utf8').includes('"lockVersion"');
 
 /** What a new lock says of its schema. */
 function schemaBeside(lock: string): string | undefined {
@@ -90,7 +99,7 @@ export async function changedLock(image: string, path: string, display: string):
  * @param path of the lock
  * @param display the image's name in messages
  * @throws IgvmError SIBLINGS_STALE; MEASUREMENT_UNAVAILABLE for an image without launch measurement; MEASUREMENT_IMPOSSIBLE;
- *   FILE_UNWRITABLE; and as withImage does
+ *   FILE_UNWRITABLE; LOCK_INVALID or FILE_UNREADABLE for a file in its place that is no lock; and as withImage does
  */
 export async function updateLock(image: string, path: string, display: string): Promise<LockUpdate> {
   const { lock, text, isChanged } = await lockFor(image, path, display);

@@ -126,6 +126,28 @@ describe('writing a lock', () => {
     expect(readFileSync(lock, 'utf8')).toBe(text);
   });
 
+  it('replaces one of another version under any name, but no file that is none', async () => {
+    const { folder, image } = await locked();
+    const other = join(folder, 'expected.json');
+    writeFileSync(other, '{ "lockVersion": 0 }');
+    expect((await updateLock(image, other, 'guest.igvm')).isChanged).toBe(true);
+    const manifest = join(folder, 'igvm.json');
+    writeFileSync(manifest, '{ "guest_arch": "x64" }');
+    await expect(updateLock(image, manifest, 'guest.igvm')).rejects.toMatchObject({
+      code: 'LOCK_INVALID',
+      where: { file: manifest },
+    });
+    expect(readFileSync(manifest, 'utf8')).toContain('guest_arch');
+    await expect(updateLock(image, folder, 'guest.igvm')).rejects.toMatchObject({ code: 'FILE_UNREADABLE' });
+  });
+
+  it('does not replace the image', async () => {
+    const { image } = await locked();
+    const bytes = readFileSync(image);
+    await expect(updateLock(image, image, 'guest.igvm')).rejects.toMatchObject({ code: 'FILE_UNWRITABLE' });
+    expect(readFileSync(image).equals(bytes)).toBe(true);
+  });
+
   it('refuses an image without launch measurement, and one beside files of another build', async () => {
     const { folder, image, lock } = await locked();
     copyFileSync(image, join(folder, 'other.igvm'));

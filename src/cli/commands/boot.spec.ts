@@ -73,6 +73,6 @@ describe('the commands boot and export', () => {
   it('do not write over the image', async () => {
     const { code, stderr } = await nxIgvm('export', 'my.igvm', '-o', './my.igvm');
     expect(code).toBe(1);
-    expect(stderr).toContain('[BOOT_OPTION]');
+    expect(stderr).toContain('[FILE_UNWRITABLE]');
   });
 });

@@ -1,6 +1,5 @@
 import { basename, extname, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
 import type { GuestTables } from '../../boot/pvh-export';
 import type { CliEnvironment } from '../cli';
@@ -39,7 +38,6 @@ export function registerExport(program: Command, environment: CliEnvironment): v
       const output = options.output ?? `${basename(image, extname(image))}.elf`;
       const from = resolve(environment.cwd, image);
       const to = resolve(environment.cwd, output);
-      if (from === to) throw new IgvmError('BOOT_OPTION', 'output and image are the same file', { file: output });
       const { fileSize, entry, memoryNeeded, tables } = await exportImage(from, to, {
         label: image,
         tables: options.tables,

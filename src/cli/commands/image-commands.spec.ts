@@ -1,6 +1,9 @@
+import { createPublicKey, sign } from 'node:crypto';
 import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { EC_KEY } from '../../endorsement/signer.fixture';
+import { SNP_IDENTITY, snpIdBlock } from '../../endorsement/snp-id-block';
 import { rewriteImage } from '../../files/igvm-image';
 import { bytesSource } from '../../memory/byte-source';
 import { IGVMFILEGEN } from '../igvmfilegen-program';
@@ -160,6 +163,31 @@ describe('add-snp-id-block', () => {
     expect(exitCode).toBe(1);
     expect(stderr).toMatch(/^error: .*block: an ID block has 96 bytes, not 5 \[ID_BLOCK_INVALID\]/);
   });
+
+  it.each(['signature', 'key'])('names the %s that is wrong, not the block', async (wrong) => {
+    const block = snpIdBlock({ ld: new Uint8Array(48), policy: 0n, guestSvn: 1, ...SNP_IDENTITY.openhcl });
+    writeFileSync(join(cwd, 'block'), block);
+    writeFileSync(join(cwd, 'signature'), sign('sha384', block, EC_KEY));
+    writeFileSync(join(cwd, 'key'), createPublicKey(EC_KEY).export({ format: 'pem', type: 'spki' }));
+    writeFileSync(join(cwd, wrong), 'junk');
+    const files = ['--id-block', 'block', '--id-signature', 'signature', '--id-public-key', 'key'];
+    const { stderr } = await runIn(NX_IGVM, 'add-snp-id-block', '-i', 'a.igvm', '-o', 'c.igvm', ...files);
+    expect(stderr).toMatch(new RegExp(`^error: ${wrong}: .* \\[ID_BLOCK_INVALID\\]`));
+  });
+
+  it('does not replace what it signs with', async () => {
+    writeFileSync(join(cwd, 'key'), 'key');
+    const files = ['--id-block', 'block', '--id-signature', 'signature', '--id-public-key', 'key'];
+    const signing = [
+      ['-o', 'key', ...files],
+      ['-o', 'm.json', '--manifest', 'm.json'],
+    ];
+    for (const flags of signing) {
+      const { stderr } = await runIn(NX_IGVM, 'add-snp-id-block', '-i', 'a.igvm', ...flags);
+      expect(stderr).toContain('[FILE_UNWRITABLE]');
+    }
+    expect(readFileSync(join(cwd, 'key'), 'utf8')).toBe('key');
+  });
 });
 
 describe('patch-corim-signature', () => {
@@ -188,5 +216,12 @@ describe('patch-corim-signature', () => {
     expect(exitCode).toBe(1);
     expect(stderr).toMatch(/^error: .*signature: .* \[CORIM_SIGNATURE_INVALID\]/);
     expect(existsSync(join(cwd, 'c.igvm'))).toBe(false);
+  });
+
+  it('does not replace the signature', async () => {
+    writeFileSync(join(cwd, 'signature'), 'no CBOR');
+    const flags = ['--platform', 'snp', '--corim-signature', 'signature'];
+    const { stderr } = await runIn(NX_IGVM, 'patch-corim-signature', '-i', 'b.igvm', '-o', 'signature', ...flags);
+    expect(stderr).toContain('[FILE_UNWRITABLE]');
   });
 });
