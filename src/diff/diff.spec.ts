@@ -67,6 +67,11 @@ describe('diff of pages', () => {
     ]);
   });
 
+  it('says which flags differ that have no name', async () => {
+    const { pages: differences } = await guestDiff([runOf(0, pages(1))], [runOf(0, pages(1), { flags: 8 })]);
+    expect(differences).toMatchObject([{ difference: 'type', a: 'NORMAL', b: 'NORMAL 0x8' }]);
+  });
+
   it('agrees with a comparison page by page', async () => {
     const layout = fc.array(fc.constantFrom(undefined, 0, 1, 2), { minLength: 1, maxLength: 30 });
     const directivesOf = (seeds: (number | undefined)[]): Directive[] =>

@@ -156,7 +156,8 @@ describe('dump', () => {
     expect(platformTypeName(2)).toBe('SEV_SNP');
     expect(platformTypeName(99)).toBe('99');
     expect(describePageKind({ dataType: 1, flags: 2 })).toEqual({ dataType: 'SECRETS', flags: ['UNMEASURED'] });
-    expect(describePageKind({ dataType: 9, flags: 8 })).toEqual({ dataType: '9', flags: [] });
+    expect(describePageKind({ dataType: 9, flags: 8 })).toEqual({ dataType: '9', flags: ['0x8'] });
+    expect(describePageKind({ dataType: 0, flags: 0x8000_000c }).flags).toEqual(['SHARED', '0x80000008']);
   });
 
   it('shows nested structures as records and CoRIMs by their size', async () => {

@@ -1,3 +1,4 @@
+import { hex } from '../errors/hex';
 import type { ByteSource } from '../memory/byte-source';
 import { PAGE_SIZE, pagesFor } from '../memory/page';
 import { FIXED_HEADER, FIXED_HEADER_V2_PART, fixedHeaderSize } from './headers/fixed-header';
@@ -107,17 +108,18 @@ export function describeDirective(
 /** The fields of a header that is a structure and nothing else; structures within are records of their own. */
 const fieldsOf = (header: object): DumpRecord => ({ ...header }) as DumpRecord;
 
-/** What a run's flags and type mean. */
+const NAMED_FLAGS = Object.values(PAGE_FLAG).reduce((mask, bit) => mask | bit, 0);
+
+/** What a run's flags and type mean; flags without a name together as a number in hexadecimal. */
 export function describePageKind({ flags, dataType }: Pick<PageDataDirective, 'flags' | 'dataType'>): {
   dataType: string;
   flags: string[];
 } {
-  return {
-    dataType: nameIn(PAGE_DATA_TYPE, dataType),
-    flags: Object.entries(PAGE_FLAG)
-      .filter(([, bit]) => (flags & bit) !== 0)
-      .map(([name]) => name),
-  };
+  const named = Object.entries(PAGE_FLAG)
+    .filter(([, bit]) => (flags & bit) !== 0)
+    .map(([name]) => name);
+  const unnamed = (flags & ~NAMED_FLAGS) >>> 0;
+  return { dataType: nameIn(PAGE_DATA_TYPE, dataType), flags: unnamed === 0 ? named : [...named, hex(unnamed)] };
 }
 
 /** Page data headers that follow each other in the file and in the guest, wherever their data lies. */
