@@ -1,11 +1,10 @@
-import { isAbsolute, join, resolve } from 'node:path';
+import { isAbsolute, resolve } from 'node:path';
 import type { TargetConfiguration } from '@nx/devkit';
-import { imageFileNames } from '../manifest/image-files';
-import { readSeparateResources, usedOf } from './image-manifest';
+import { imageFileNames, imageNameInWorkspace } from '../manifest/image-files';
+import { type ImageManifest, readImageManifest, readSeparateResources, usedOf } from './image-manifest';
 import { type InferredImage, targetName } from './inferred-image';
 import { outputFiles } from './output-files';
-import { type OwnTarget, optionPath, ownTarget } from './own-target';
-import { toSlashes } from './package';
+import { optionFile, type OwnTarget, optionPath, ownTarget } from './own-target';
 import { runtimeInput } from './plugin-inputs';
 import { combineInputs, fileInputs, resourceInputs, type TrackedInputs } from './resource-inputs';
 
@@ -20,47 +19,67 @@ export function buildName({ project, suffix }: InferredImage): string | undefine
 const own = (image: InferredImage): OwnTarget =>
   ownTarget('build', EXECUTOR, buildName(image) ?? 'build', image.project);
 
-/** A file that an option names. */
-function optionFile({ project }: InferredImage, value: string): TrackedInputs {
-  const written = optionPath(value, project);
-  return fileInputs(project.workspaceRoot, resolve(project.workspaceRoot, written), toSlashes(written));
-}
-
 /** A separate resources file, and the absolute paths that it names. */
-function separateResources(image: InferredImage, value: string): TrackedInputs {
-  const { workspaceRoot } = image.project;
-  const path = resolve(workspaceRoot, optionPath(value, image.project));
-  const files = usedOf(image.manifest, readSeparateResources(path)).filter((file) => typeof file === 'string');
+function separateResources({ project, manifest }: InferredImage, value: string): TrackedInputs {
+  const { workspaceRoot } = project;
+  const path = resolve(workspaceRoot, optionPath(value, project));
+  const files = usedOf(manifest, readSeparateResources(path)).filter((file) => typeof file === 'string');
   return combineInputs([
-    optionFile(image, value),
+    optionFile(value, project),
     ...files.filter((file) => isAbsolute(file)).map((file) => fileInputs(workspaceRoot, file, file)),
   ]);
 }
 
+/** The manifest that inference found, and those that options name in its place. */
+function manifestsOf({ project, manifest }: InferredImage, target: OwnTarget): ImageManifest[] {
+  const paths = target.values('manifest').map((value) => optionPath(value, project));
+  const others = [...new Set(paths)].filter((path) => path !== manifest.path);
+  return [manifest, ...others.map((path) => readOtherManifest(project.workspaceRoot, path))];
+}
+
+function readOtherManifest(workspaceRoot: string, path: string): ImageManifest {
+  try {
+    return readImageManifest(workspaceRoot, path);
+  } catch {
+    // The build reports it.
+    return { path, resources: {} };
+  }
+}
+
 /** Everything that the image is made of. */
-function trackedInputs(image: InferredImage, target: OwnTarget): TrackedInputs {
-  const { project, manifest } = image;
+function trackedInputs(image: InferredImage, manifests: readonly ImageManifest[], target: OwnTarget): TrackedInputs {
+  const { project } = image;
   const { workspaceRoot } = project;
   // A separate file is then the only place for resources; with a configuration's, both are.
-  const ownResources = target.option('resources') === undefined ? usedOf(manifest, manifest.resources) : [];
+  const hasOwn = target.always('resources') === undefined;
   return combineInputs([
-    fileInputs(workspaceRoot, join(workspaceRoot, manifest.path), manifest.path),
-    ...ownResources.map((resource) => resourceInputs(workspaceRoot, manifest.path, resource)),
-    ...target.values('resources').map((value) => separateResources(image, value)),
-    ...target.values('loader').map((value) => optionFile(image, value)),
+    ...manifests.flatMap((manifest) => [
+      fileInputs(workspaceRoot, resolve(workspaceRoot, manifest.path), manifest.path),
+      ...(hasOwn ? usedOf(manifest, manifest.resources) : []).map((resource) =>
+        resourceInputs(workspaceRoot, manifest.path, resource),
+      ),
+    ]),
+    ...manifests.flatMap((manifest) =>
+      target.values('resources').map((value) => separateResources({ ...image, manifest }, value)),
+    ),
+    ...target.values('loader').map((value) => optionFile(value, project)),
   ]);
 }
 
 /** Path of the image that the build target writes, relative to the workspace. */
 export function builtImage(image: InferredImage): string {
-  const folder = toSlashes(optionPath(own(image).option('outputPath') ?? image.outputPath, image.project));
+  const folder = optionPath(own(image).option('outputPath') ?? image.outputPath, image.project);
   return `${folder}/${image.name}.igvm`;
 }
 
 export function buildTarget(image: InferredImage): TargetConfiguration {
   const { project, name, path } = image;
   const target = own(image);
-  const { inputs, requests, dependsOn } = trackedInputs(image, target);
+  const manifests = manifestsOf(image, target);
+  const { inputs, requests, dependsOn } = trackedInputs(image, manifests, target);
+  const files = manifests.flatMap((manifest) =>
+    imageFileNames(manifest === image.manifest ? name : imageNameInWorkspace(manifest.path), manifest),
+  );
   return {
     executor: EXECUTOR,
     cache: true,
@@ -71,11 +90,7 @@ export function buildTarget(image: InferredImage): TargetConfiguration {
       ...runtimeInput(project.plugin, [...requests, ...project.plugin.requests]),
       ...project.plugin.inputs,
     ],
-    outputs: outputFiles(
-      target.option('outputPath') ?? image.outputPath,
-      imageFileNames(name, image.manifest),
-      project,
-    ),
+    outputs: outputFiles(target.option('outputPath') ?? image.outputPath, [...new Set(files)], project),
     metadata: {
       technologies: ['igvm'],
       description: `Builds the IGVM image ${name}`,

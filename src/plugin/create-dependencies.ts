@@ -1,18 +1,18 @@
 import { type CreateDependencies, DependencyType, type RawProjectGraphDependency } from '@nx/devkit';
 import { parseResource } from '../manifest/resource-reference';
 import { type ImageManifest, readImageManifest, usedOf } from './image-manifest';
+import { replaceTokens, type TokenProject } from './option-tokens';
 import type { PluginOptions } from './plugin-options';
 
 type Targets = Record<string, { executor?: string; options?: unknown }>;
 
 /** Manifests of a project's images: those of its targets, inferred or not. */
-function manifestsOf(root: string, targets: Targets | undefined): string[] {
+function manifestsOf(project: TokenProject, targets: Targets | undefined): string[] {
   const paths = Object.values(targets ?? {}).flatMap(({ executor, options }) => {
     const manifest = (options as { manifest?: unknown } | undefined)?.manifest;
     return executor === 'nx-igvm:build' && typeof manifest === 'string' ? [manifest] : [];
   });
-  const inWorkspace = paths.map((path) => path.replace(/^\{workspaceRoot\}\//, '').replaceAll('{projectRoot}', root));
-  return [...new Set(inWorkspace)].sort();
+  return [...new Set(paths.map((path) => replaceTokens(path, project)))].sort();
 }
 
 /** Names of the projects whose outputs an image uses. */
@@ -34,7 +34,8 @@ function usedProjects(workspaceRoot: string, path: string): string[] {
 export const createDependencies: CreateDependencies<PluginOptions> = (_, { projects, workspaceRoot }) => {
   const edges = new Map<string, RawProjectGraphDependency>();
   for (const [source, { root, targets }] of Object.entries(projects)) {
-    for (const target of manifestsOf(root, targets).flatMap((manifest) => usedProjects(workspaceRoot, manifest))) {
+    const manifests = manifestsOf({ name: source, root }, targets);
+    for (const target of manifests.flatMap((manifest) => usedProjects(workspaceRoot, manifest))) {
       // A project that doesn't exist is the executor's to report: an edge to it would fail every command.
       if (target === source || !Object.hasOwn(projects, target)) continue;
       edges.set(`${source}\n${target}`, { source, target, type: DependencyType.implicit });

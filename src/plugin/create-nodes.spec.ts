@@ -218,6 +218,15 @@ describe('a project with several images', () => {
     expect(targets!['build-images']!.options).toMatchObject({ outputPath: 'dist/images' });
   });
 
+  it('keeps two images of the same name apart at the root of a workspace', async () => {
+    const atRoot = ['igvm.json', 'image.igvm.json'];
+    for (const file of atRoot) workspace.write(file, linuxManifest('k'));
+    const { targets } = (await workspace.infer(atRoot))['.']!;
+    expect(targets!['build']!.dependsOn).toEqual(['build-igvm', 'build-image']);
+    expect(targets!['build-igvm']!.options).toMatchObject({ manifest: 'igvm.json', outputPath: 'dist/igvm' });
+    expect(targets!['build-image']!.options).toMatchObject({ manifest: 'image.igvm.json', outputPath: 'dist' });
+  });
+
   it('is the same in whatever order the files come', async () => {
     expect(await workspace.infer([...files].reverse())).toEqual(await workspace.infer(files));
   });

@@ -26,22 +26,27 @@ type Targets = Record<string, TargetConfiguration>;
 
 /** What one file adds to the project of its folder. */
 interface Contribution {
-  /** The project's name, as far as the file has one. */
-  name?: string;
+  /** The project's name. */
+  name: string;
   targets: Targets;
 }
+
+/** The project as a file sees it: the file's name for it counts where neither project.json nor package.json is there. */
+const withName = (project: InferredProject, name = project.name): InferredProject =>
+  project.files.name === undefined ? { ...project, name } : project;
 
 const isInitrd = (path: string): boolean => basename(path) === 'initrd.json';
 
 /** @param siblings all manifests of the folder, sorted; the first adds what they share */
-function imageContribution(path: string, siblings: readonly string[], project: InferredProject): Contribution {
-  const manifest = readImageManifest(project.workspaceRoot, path);
+function imageContribution(path: string, siblings: readonly string[], folder: InferredProject): Contribution {
+  const manifest = readImageManifest(folder.workspaceRoot, path);
+  const project = withName(folder, manifest.name);
   const images = nameImages(siblings);
   const names = images.find((image) => image.path === path)!;
   const shared = images.length > 1 && images[0] === names;
   const suffixes = images.map(({ suffix }) => suffix);
   return {
-    name: manifest.name,
+    name: project.name,
     targets: {
       ...imageTargets({
         ...names,
@@ -53,15 +58,16 @@ function imageContribution(path: string, siblings: readonly string[], project: I
   };
 }
 
-function initrdContribution(path: string, siblings: readonly string[], project: InferredProject): Contribution {
-  const initrd = readInitrdFile(project.workspaceRoot, path);
+function initrdContribution(path: string, siblings: readonly string[], folder: InferredProject): Contribution {
+  const initrd = readInitrdFile(folder.workspaceRoot, path);
+  const project = withName(folder, initrd.name);
   // `build` is for the image, where there is one.
   const target = targetName('initrd', project.options, siblings.length === 0 ? 'build' : 'initrd');
   const targets: Targets = {};
   if (target !== undefined) {
     targets[target] = mergeTarget(initrdTarget(project, initrd, target), project.options.initrd);
   }
-  return { name: initrd.name, targets };
+  return { name: project.name, targets };
 }
 
 /** A folder with files that contribute to its project. */
@@ -80,7 +86,15 @@ function createNode(
   { workspaceRoot, nxJsonConfiguration: nxJson }: CreateNodesContext,
 ): CreateNodesResult {
   const root = dirname(path);
-  const project: InferredProject = { workspaceRoot, nxJson, options, plugin, files, root };
+  const project: InferredProject = {
+    workspaceRoot,
+    nxJson,
+    options,
+    plugin,
+    files,
+    root,
+    name: files.name ?? fallbackName,
+  };
   const contribute = isInitrd(path) ? initrdContribution : imageContribution;
   const manifests = paths.filter((other) => !isInitrd(other));
   const { name, targets } = contribute(path, manifests, project);
@@ -90,7 +104,7 @@ function createNode(
     projects: {
       [root]: {
         root,
-        ...(files.named ? {} : { name: name ?? fallbackName }),
+        ...(files.name === undefined ? { name } : {}),
         targets,
         metadata: { ...technologies, targetGroups: { IGVM: Object.keys(targets) } },
       },
@@ -116,7 +130,7 @@ function byFolder(paths: readonly string[], workspaceRoot: string): Map<string, 
 function fallbackNames(folders: ReadonlyMap<string, Folder>): (root: string) => string {
   const counts = new Map<string, number>();
   for (const [root, { files }] of folders) {
-    if (!files.named) counts.set(basename(root), (counts.get(basename(root)) ?? 0) + 1);
+    if (files.name === undefined) counts.set(basename(root), (counts.get(basename(root)) ?? 0) + 1);
   }
   return (root) => {
     if (root === '.') return 'image';

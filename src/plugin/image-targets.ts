@@ -10,8 +10,8 @@ import { signTarget } from './sign-target';
 
 /** A kind of target of images. */
 interface TargetRow {
-  /** Gives nothing for an image that can't have such a target. */
-  create: (image: InferredImage) => TargetConfiguration | undefined;
+  /** Gives nothing for an image that can't have such a target. @param name of the target */
+  create: (image: InferredImage, name: string) => TargetConfiguration | undefined;
   /** What one target that runs those of all images of a project does; none for kinds that aren't run together. */
   together?: string;
 }
@@ -33,7 +33,7 @@ export function imageTargets(image: InferredImage): Record<string, TargetConfigu
     const row = ROWS[kind];
     const name = targetName(kind, options);
     if (row === undefined || name === undefined) continue;
-    const target = row.create(image);
+    const target = row.create(image, `${name}${image.suffix}`);
     if (target !== undefined) targets[`${name}${image.suffix}`] = mergeTarget(target, options[kind]);
   }
   return targets;

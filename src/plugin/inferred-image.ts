@@ -1,4 +1,4 @@
-import { dirname } from 'node:path';
+import { dirname, posix } from 'node:path';
 import type { NxJsonConfiguration } from '@nx/devkit';
 import { imageNameInWorkspace } from '../manifest/image-files';
 import type { ImageManifest } from './image-manifest';
@@ -13,6 +13,8 @@ export interface InferredProject {
   readonly options: PluginOptions;
   readonly plugin: PluginPlace;
   readonly files: ProjectFiles;
+  /** What Nx calls the project. */
+  readonly name: string;
   /** Relative to the workspace; `.` for its root. */
   readonly root: string;
 }
@@ -54,7 +56,7 @@ export function nameImages(paths: readonly string[]): ImageNames[] {
     const folder = outputFolder(dirname(path));
     const suffix = paths.length > 1 ? `-${name}` : '';
     // `a/igvm.json` and `a/a.igvm.json` are both called a: the first steps aside.
-    const taken = path.endsWith('/igvm.json') && names.filter((other) => other === name).length > 1;
+    const taken = posix.basename(path) === 'igvm.json' && names.filter((other) => other === name).length > 1;
     return taken
       ? { path, name, suffix: '-igvm', outputPath: `${folder}/igvm` }
       : { path, name, suffix, outputPath: folder };

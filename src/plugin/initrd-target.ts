@@ -1,13 +1,13 @@
-import { isAbsolute, join, posix, resolve } from 'node:path';
+import { isAbsolute, posix, resolve } from 'node:path';
 import type { TargetConfiguration } from '@nx/devkit';
 import type { Compression } from '../initrd/initrd-options';
 import type * as LoadInitrd from '../initrd/load-initrd';
 import { type InferredProject, outputFolder } from './inferred-image';
 import { outputFiles } from './output-files';
-import { ownTarget } from './own-target';
+import { optionPath, ownTarget } from './own-target';
 import { runtimeInput } from './plugin-inputs';
 import { readJsonObject } from './read-json';
-import { fileInputs } from './resource-inputs';
+import { combineInputs, fileInputs } from './resource-inputs';
 
 const EXECUTOR = 'nx-igvm:initrd';
 
@@ -36,23 +36,43 @@ export function readInitrdFile(workspaceRoot: string, path: string): InitrdFile 
   };
 }
 
+/** What a file says that an option names in place of the one that inference found; a wrong one is the executor's to report. */
+function readOtherFile(workspaceRoot: string, path: string): InitrdFile[] {
+  try {
+    return [readInitrdFile(workspaceRoot, path)];
+  } catch {
+    return [];
+  }
+}
+
 /** The target that packs an initramfs. @param name of the target */
 export function initrdTarget(project: InferredProject, initrd: InitrdFile, name: string): TargetConfiguration {
   const { workspaceRoot, plugin, root } = project;
   const own = ownTarget('initrd', EXECUTOR, name, project);
-  const { path, folder, output } = initrd;
-  const file = fileInputs(workspaceRoot, resolve(join(workspaceRoot, path)), path);
+  const { path, folder } = initrd;
+  const others = own
+    .values('config')
+    .map((value) => optionPath(value, project))
+    .filter((other) => other !== path);
+  const files = combineInputs(
+    [path, ...others].map((each) => fileInputs(workspaceRoot, resolve(workspaceRoot, each), each)),
+  );
+  const all = [initrd, ...others.flatMap((other) => readOtherFile(workspaceRoot, other))];
   return {
     executor: EXECUTOR,
     cache: true,
     options: { config: path, outputPath: outputFolder(root) },
     inputs: [
-      ...file.inputs,
+      ...files.inputs,
       // An initramfs has links, empty folders and permissions, none of which Nx hashes.
-      ...runtimeInput(plugin, [...file.requests, { tree: folder }, ...plugin.requests]),
+      ...runtimeInput(plugin, [...files.requests, ...all.map((each) => ({ tree: each.folder })), ...plugin.requests]),
       ...plugin.inputs,
     ],
-    outputs: outputFiles(own.option('outputPath') ?? outputFolder(root), [output], project),
+    outputs: outputFiles(
+      own.option('outputPath') ?? outputFolder(root),
+      [...new Set(all.map(({ output }) => output))],
+      project,
+    ),
     metadata: {
       technologies: ['igvm'],
       description: `Packs ${folder} into an initramfs`,

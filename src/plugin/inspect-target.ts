@@ -1,19 +1,24 @@
 import type { TargetConfiguration } from '@nx/devkit';
 import { builtImage } from './build-target';
-import { builtFiles, readsImage } from './built-image';
+import { builtFiles, namedImages, readsImage } from './built-image';
 import type { InferredImage } from './inferred-image';
+import { ownTarget } from './own-target';
 import { escapeGlob } from './resource-inputs';
 
-/** The target that writes a page about an image. */
-export function inspectTarget(image: InferredImage): TargetConfiguration {
+const EXECUTOR = 'nx-igvm:inspect';
+
+/** The image and its map, which come first. */
+const READ = 2;
+
+/** The target that writes a page about an image. @param name of the target */
+export function inspectTarget(image: InferredImage, name: string): TargetConfiguration {
   const path = builtImage(image);
-  // The image and its map, which come first.
-  const files = builtFiles(image).slice(0, 2);
+  const own = ownTarget('inspect', EXECUTOR, name, image.project);
   return {
-    executor: 'nx-igvm:inspect',
+    executor: EXECUTOR,
     cache: true,
     options: { image: path, format: 'html' },
-    ...readsImage(image, files),
+    ...readsImage(image, builtFiles(image).slice(0, READ), namedImages(image, own, READ)),
     outputs: ['{options.outputPath}', `{workspaceRoot}/${escapeGlob(path.replace(/\.igvm$/, '.html'))}`],
     metadata: {
       technologies: ['igvm'],

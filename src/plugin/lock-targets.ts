@@ -1,8 +1,11 @@
 import type { TargetConfiguration } from '@nx/devkit';
 import { lockPath } from '../manifest/image-files';
 import { builtImage } from './build-target';
-import { builtFiles, readsImage, sourceFile } from './built-image';
+import { builtFiles, namedImages, readsImage } from './built-image';
 import type { InferredImage } from './inferred-image';
+import { optionFile, ownTarget } from './own-target';
+
+const VERIFY = 'nx-igvm:verify';
 
 /** The target that prints launch digests and writes the lock. Not cached: a hit would not write the lock. */
 export function measureTarget(image: InferredImage): TargetConfiguration {
@@ -20,14 +23,17 @@ export function measureTarget(image: InferredImage): TargetConfiguration {
   };
 }
 
-/** The target that checks an image against its lock. */
-export function verifyTarget(image: InferredImage): TargetConfiguration {
+/** The target that checks an image against its lock. @param name of the target */
+export function verifyTarget(image: InferredImage, name: string): TargetConfiguration {
+  const { project } = image;
   const lock = lockPath(image.path);
+  const own = ownTarget('verify', VERIFY, name, project);
+  const locks = own.values('lock', lock).map((value) => optionFile(value, project));
   return {
-    executor: 'nx-igvm:verify',
+    executor: VERIFY,
     cache: true,
     options: { image: builtImage(image), lock },
-    ...readsImage(image, builtFiles(image), [sourceFile(image, lock)]),
+    ...readsImage(image, builtFiles(image), [...locks, ...namedImages(image, own)]),
     outputs: [],
     metadata: {
       technologies: ['igvm'],

@@ -1,6 +1,5 @@
 import type { InferredProject } from './inferred-image';
 import { optionPath } from './own-target';
-import { toSlashes } from './package';
 import { escapeGlob } from './resource-inputs';
 
 /**
@@ -9,7 +8,7 @@ import { escapeGlob } from './resource-inputs';
  * @param folder the option `outputPath`
  */
 export function outputFiles(folder: string, names: readonly string[], project: InferredProject): string[] {
-  const path = toSlashes(optionPath(folder, project));
+  const path = optionPath(folder, project);
   const start = escapeGlob(path) === path ? '{options.outputPath}' : `{workspaceRoot}/${escapeGlob(path)}`;
   return names.map((name) => `${start}/${escapeGlob(name)}`);
 }

@@ -1,13 +1,13 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { TargetConfiguration } from '@nx/devkit';
 import { parse } from 'jsonc-parser';
 import { asRecord, type Json } from './read-json';
 
 /** project.json and package.json of a folder, as far as they say something of inferred targets. */
 export interface ProjectFiles {
-  /** Whether one of them gives the project its name. */
-  readonly named: boolean;
+  /** The project's name if there is such a file; without a name in it, Nx takes the folder's in lower case. */
+  readonly name: string | undefined;
   /** What they say of a target. */
   targetOf(name: string): Partial<TargetConfiguration>;
 }
@@ -23,11 +23,13 @@ function read(path: string): Json {
 
 /** @param folder absolute path */
 export function readProjectFiles(folder: string): ProjectFiles {
-  const project = join(folder, 'project.json');
-  const manifest = join(folder, 'package.json');
-  const sources = [asRecord(read(manifest)['nx'])['targets'], read(project)['targets']].map(asRecord);
+  const paths = [join(folder, 'project.json'), join(folder, 'package.json')] as const;
+  const [project, manifest] = [read(paths[0]), read(paths[1])];
+  const block = asRecord(manifest['nx']);
+  const sources = [block['targets'], project['targets']].map(asRecord);
+  const names = [project['name'], block['name'], manifest['name']].filter((name) => typeof name === 'string');
   return {
-    named: existsSync(project) || existsSync(manifest),
+    name: paths.some((path) => existsSync(path)) ? (names[0] ?? basename(folder).toLowerCase()) : undefined,
     targetOf: (name) => Object.assign({}, ...sources.map((targets) => asRecord(targets[name]))) as Json,
   };
 }

@@ -104,4 +104,13 @@ describe('the images of a workspace', () => {
     };
     expect(lockedImages({ guest: own })[0]!.lock).toBe('locks/guest.json');
   });
+
+  it('are built as their default configuration says', () => {
+    const own = project();
+    Object.assign(own.targets!['build']!, {
+      defaultConfiguration: 'release',
+      configurations: { release: { outputPath: 'rel/{projectName}', strict: true }, debug: { outputPath: 'dbg' } },
+    });
+    expect(lockedImages({ guest: own })).toMatchObject([{ image: 'rel/guest/guest.igvm', build: { strict: true } }]);
+  });
 });

@@ -1,7 +1,8 @@
 import { join, posix } from 'node:path';
-import type { ProjectConfiguration } from '@nx/devkit';
+import type { ProjectConfiguration, TargetConfiguration } from '@nx/devkit';
 import type { ManifestBuild } from '../../api';
 import { imageNameInWorkspace, lockPath } from '../../manifest/image-files';
+import { replaceTokens, type TokenProject } from '../../plugin/option-tokens';
 
 /** Options of a target that builds an image, tokens replaced. */
 export type BuildOptions = Omit<ManifestBuild, 'output' | 'workspaceRoot'> & { outputPath?: string };
@@ -22,15 +23,16 @@ export function lockedImages(projects: Readonly<Record<string, ProjectConfigurat
     .flatMap((name) => imagesOf(name, projects[name]!));
 }
 
-function imagesOf(project: string, { root, targets = {} }: ProjectConfiguration): LockedImage[] {
-  return Object.entries(targets).flatMap(([target, { executor, options }]): LockedImage[] => {
-    if (executor !== 'nx-igvm:build') return [];
-    const build = replaceTokens(options as Record<string, unknown>, root, project) as unknown as BuildOptions;
+function imagesOf(name: string, { root, targets = {} }: ProjectConfiguration): LockedImage[] {
+  const project = { name, root };
+  return Object.entries(targets).flatMap(([target, each]): LockedImage[] => {
+    if (each.executor !== 'nx-igvm:build') return [];
+    const build = optionsOf(each, project) as unknown as BuildOptions;
     if (typeof build.manifest !== 'string') return [];
     const folder = build.outputPath ?? posix.join('dist', posix.dirname(build.manifest));
     const image = posix.join(folder, `${imageNameInWorkspace(build.manifest)}.igvm`);
-    const lock = lockOption(targets, image, root, project) ?? lockPath(build.manifest);
-    return [{ task: `${project}:${target}`, build, image, lock }];
+    const lock = lockOption(targets, image, project) ?? lockPath(build.manifest);
+    return [{ task: `${name}:${target}`, build, image, lock }];
   });
 }
 
@@ -38,27 +40,23 @@ function imagesOf(project: string, { root, targets = {} }: ProjectConfiguration)
 function lockOption(
   targets: NonNullable<ProjectConfiguration['targets']>,
   image: string,
-  root: string,
-  project: string,
+  project: TokenProject,
 ): string | undefined {
-  for (const { executor, options } of Object.values(targets)) {
-    if (executor !== 'nx-igvm:verify') continue;
-    const own = replaceTokens(options as Record<string, unknown>, root, project);
+  for (const target of Object.values(targets)) {
+    if (target.executor !== 'nx-igvm:verify') continue;
+    const own = optionsOf(target, project);
     if (typeof own.image === 'string' && join(own.image) === join(image) && typeof own.lock === 'string')
       return own.lock;
   }
   return undefined;
 }
 
-const replaceTokens = (options: Record<string, unknown> = {}, root: string, project: string): Record<string, unknown> =>
-  Object.fromEntries(
-    Object.entries(options).map(([name, value]) => [
-      name,
-      typeof value === 'string'
-        ? value
-            .replace(/^\{workspaceRoot\}\//, '')
-            .replaceAll('{projectRoot}', root)
-            .replaceAll('{projectName}', project)
-        : value,
-    ]),
+/** A target's options as a run has them that names no configuration. */
+function optionsOf(target: TargetConfiguration, project: TokenProject): Record<string, unknown> {
+  const { options, configurations, defaultConfiguration } = target;
+  const configured = defaultConfiguration === undefined ? {} : configurations?.[defaultConfiguration];
+  const all = Object.entries({ ...options, ...configured } as Record<string, unknown>);
+  return Object.fromEntries(
+    all.map(([key, value]) => [key, typeof value === 'string' ? replaceTokens(value, project) : value]),
   );
+}

@@ -1,0 +1,166 @@
+import type { NxJsonConfiguration, TargetConfiguration } from '@nx/devkit';
+import { decodeRequests } from './hash-request';
+import type { PluginOptions } from './plugin-options';
+import { linuxManifest, Workspace } from './workspace.fixture';
+
+let workspace: Workspace;
+beforeEach(() => {
+  workspace = new Workspace();
+});
+afterEach(() => workspace.remove());
+
+type Targets = Record<'build' | 'inspect' | 'verify' | 'measure', TargetConfiguration>;
+
+const tracked = (path: string) => ({ fileset: `{workspaceRoot}/${path}`, includeIgnored: true });
+const tdx = { guest_svn: 1, max_vtl: 2, isolation_type: { tdx: {} }, image: 'none' };
+
+async function infer(options: PluginOptions, nxJson: NxJsonConfiguration = {}, more: object = {}): Promise<Targets> {
+  workspace.write('guests/a/igvm.json', linuxManifest('k', more));
+  const projects = await workspace.infer(['guests/a/igvm.json'], options, nxJson);
+  return projects['guests/a']!.targets as Targets;
+}
+
+function requests({ inputs = [] }: TargetConfiguration): object[] {
+  const commands = inputs.flatMap((input) => (typeof input === 'object' && 'runtime' in input ? [input.runtime] : []));
+  return commands.flatMap((command) => decodeRequests(command.split(' ').at(-1)!));
+}
+
+describe('the input is the file that the option names', () => {
+  it('for the lock of verify', async () => {
+    const { verify } = await infer({ verify: { options: { lock: 'locks/{imageName}.json' } } });
+    expect(verify.inputs).toContainEqual(tracked('locks/a.json'));
+    expect(verify.inputs).not.toContainEqual(tracked('guests/a/igvm.lock.json'));
+    const outside = await infer({ verify: { options: { lock: '/srv/locks/a.json' } } });
+    expect(requests(outside.verify)).toContainEqual({ file: '/srv/locks/a.json' });
+  });
+
+  it('for the lock of a configuration of verify, beside the one without', async () => {
+    const { verify } = await infer({ verify: { configurations: { release: { lock: 'release.json' } } } });
+    expect(verify.inputs).toEqual(
+      expect.arrayContaining([tracked('guests/a/igvm.lock.json'), tracked('release.json')]),
+    );
+  });
+
+  it('for the image of inspect, with its map', async () => {
+    const { inspect } = await infer({ inspect: { options: { image: '{workspaceRoot}/signed/{projectName}.igvm' } } });
+    expect(inspect.inputs).toEqual(expect.arrayContaining([tracked('signed/a.igvm'), tracked('signed/a.igvm.map')]));
+  });
+
+  it('for the image of verify, with all files of its build', async () => {
+    const { verify } = await infer({ verify: { options: { image: 'b.igvm' } } }, {}, { guest_configs: [tdx] });
+    for (const file of ['b.igvm', 'b.igvm.map', 'b-tdx.json', 'b-tdx.cbor']) {
+      expect(verify.inputs).toContainEqual(tracked(file));
+    }
+  });
+
+  it('for the manifest of build, with what it names and what it gives', async () => {
+    workspace.write(
+      'guests/other.igvm.json',
+      linuxManifest('other-k', { guest_configs: [{ ...tdx, image: { linux: {} } }] }),
+    );
+    const { build } = await infer({ build: { configurations: { other: { manifest: 'guests/other.igvm.json' } } } });
+    for (const file of ['guests/a/igvm.json', 'guests/a/k', 'guests/other.igvm.json', 'guests/other-k']) {
+      expect(build.inputs).toContainEqual(tracked(file));
+    }
+    for (const name of ['a.igvm', 'other.igvm', 'other-tdx.json']) {
+      expect(build.outputs).toContain(`{options.outputPath}/${name}`);
+    }
+  });
+
+  it('for a manifest of build that is not there', async () => {
+    const { build } = await infer({ build: { options: { manifest: 'missing.json' } } });
+    expect(build.inputs).toContainEqual(tracked('missing.json'));
+  });
+
+  it('for the config of an initramfs, with its folder', async () => {
+    workspace.write('boot/initrd.json', {});
+    workspace.write('other/initrd.json', { folder: 'tree', compression: 'gzip' });
+    const options = {
+      initrd: { configurations: { other: { config: 'other/initrd.json' }, no: { config: 'no.json' } } },
+    };
+    const { build } = (await workspace.infer(['boot/initrd.json'], options))['boot']!.targets as Targets;
+    expect(build.inputs).toEqual(expect.arrayContaining([tracked('boot/initrd.json'), tracked('other/initrd.json')]));
+    expect(requests(build)).toEqual(expect.arrayContaining([{ tree: 'boot/rootfs' }, { tree: 'other/tree' }]));
+    expect(build.outputs).toEqual(['{options.outputPath}/initrd.cpio', '{options.outputPath}/initrd.cpio.gz']);
+  });
+});
+
+describe('a folder of outputs', () => {
+  it('follows the name of the project, whoever gives it', async () => {
+    const options = { build: { options: { outputPath: 'out/{projectName}' } } };
+    const image = async () => (await infer(options)).verify.options.image as string;
+    expect((await infer(options)).build.outputs![0]).toBe('{options.outputPath}/a.igvm');
+    expect(await image()).toBe('out/a/a.igvm');
+    expect((await infer(options, {}, { name: 'own' })).verify.options.image).toBe('out/own/a.igvm');
+    workspace.write('guests/a/package.json', { name: 'of-package' });
+    expect(await image()).toBe('out/of-package/a.igvm');
+    workspace.write('guests/a/package.json', { name: 'of-package', nx: { name: 'of-block' } });
+    expect(await image()).toBe('out/of-block/a.igvm');
+    workspace.write('guests/a/project.json', { name: 'of-project' });
+    expect(await image()).toBe('out/of-project/a.igvm');
+  });
+
+  it('is that of the default configuration, where there is one', async () => {
+    const build = {
+      options: { outputPath: 'base' },
+      defaultConfiguration: 'release',
+      configurations: { release: { outputPath: 'rel' }, debug: { outputPath: 'dbg' } },
+    };
+    expect((await infer({ build })).verify.options.image).toBe('rel/a.igvm');
+    const { defaultConfiguration: _, ...without } = build;
+    expect((await infer({ build: without })).verify.options.image).toBe('base/a.igvm');
+  });
+});
+
+describe('target defaults of nx.json', () => {
+  const resources = 'guests/a/resources.json';
+  const folder = { outputPath: 'moved' };
+
+  it.each<[string, NxJsonConfiguration['targetDefaults']]>([
+    ['an executor', { 'nx-igvm:build': { options: { resources, ...folder } } }],
+    ['a name', { build: { options: { resources, ...folder } } }],
+    ['a pattern', { 'b*': { options: { resources, ...folder } } }],
+    ['a pattern of several names', { '{build,make}': { options: { resources, ...folder } } }],
+    ['a list', { 'nx-igvm:build': [{ options: { resources } }, { options: folder }] }],
+    ['a list with a filter', { build: [{ filter: { executor: 'nx-igvm:build' }, options: { resources, ...folder } }] }],
+  ])('count by %s', async (_, targetDefaults) => {
+    const { build, verify } = await infer({}, { targetDefaults });
+    expect(build.inputs).toContainEqual(tracked(resources));
+    expect(build.inputs).not.toContainEqual(tracked('guests/a/k'));
+    expect(verify.options.image).toBe('moved/a.igvm');
+  });
+
+  it.each<[string, NxJsonConfiguration['targetDefaults']]>([
+    ['a filter by project', { build: [{ filter: { projects: ['tag:x'] }, options: { resources } }] }],
+    ['a filter by plugin', { build: [{ filter: { plugin: 'nx-igvm' }, options: { resources } }] }],
+    ['a pattern of a rare form', { '@(build|make)': { options: { resources } } }],
+    ['a range in a pattern', { '{a..c}uild': { options: { resources } } }],
+  ])('add to the inputs what only Nx can judge: %s', async (_, targetDefaults) => {
+    const { build } = await infer({}, { targetDefaults });
+    expect(build.inputs).toEqual(expect.arrayContaining([tracked(resources), tracked('guests/a/k')]));
+  });
+
+  it.each<[string, NxJsonConfiguration['targetDefaults']]>([
+    ['of another pattern', { 'c*': { options: { resources } } }],
+    ['that a stronger key hides', { 'nx-igvm:build': {}, build: { options: { resources } } }],
+    ['that a longer pattern hides', { 'bu*': {}, 'b*': { options: { resources } } }],
+    ['of another executor', { build: [{ filter: { executor: 'nx:noop' }, options: { resources } }] }],
+    ['of an entry for another executor', { build: { executor: 'nx:noop', options: { resources } } }],
+  ])('leave out those %s', async (_, targetDefaults) => {
+    const { build } = await infer({}, { targetDefaults });
+    expect(build.inputs).not.toContainEqual(tracked(resources));
+  });
+
+  it('of a weaker key count where a stronger one may not apply', async () => {
+    const { build } = await infer(
+      {},
+      {
+        targetDefaults: {
+          'nx-igvm:build': [{ filter: { projects: ['x'] }, options: { resources: 'one.json' } }],
+          build: { options: { resources: 'two.json' } },
+        },
+      },
+    );
+    expect(build.inputs).toEqual(expect.arrayContaining([tracked('one.json'), tracked('two.json')]));
+  });
+});
