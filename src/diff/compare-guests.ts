@@ -1,31 +1,19 @@
 import { createHash } from 'node:crypto';
+import { hex } from '../errors/hex';
 import { describeInitialization, type DumpRecord, type DumpValue, platformTypeName } from '../igvm/dump';
 import { hexOf } from '../igvm/dump-json';
 import { fieldsText } from '../igvm/dump-text';
-import type { Directive, IgvmFile, PlatformHeader } from '../igvm/model';
+import type { Directive, IgvmFile, PlatformHeader, VpContextDirective } from '../igvm/model';
+import { vbsVtls } from '../igvm/vp-context-format';
 import type { ByteSource } from '../memory/byte-source';
 import { describeVpContext } from '../vp-context/decode';
-
-/** A fact about a guest: what it is about, and what the file says of it. */
-export type Facts = Map<string, string>;
-
-/** Something that the files say differently; undefined where a file says nothing. */
-export interface FactDifference {
-  what: string;
-  a?: string;
-  b?: string;
-}
-
-/** What two lists of facts say differently, in the order of the first. */
-function compareFacts(a: Facts, b: Facts): FactDifference[] {
-  return [...new Set([...a.keys(), ...b.keys()])]
-    .filter((what) => a.get(what) !== b.get(what))
-    .map((what) => ({ what, a: a.get(what), b: b.get(what) }));
-}
+import { compareFacts, type FactDifference, FactList, type Facts } from './facts';
 
 /** What both files say of the registers of a guest's processors. */
-export const compareRegisters = (a: IgvmFile, maskA: number, b: IgvmFile, maskB: number): FactDifference[] =>
-  compareFacts(registerFacts(a, maskA), registerFacts(b, maskB));
+export function compareRegisters(a: IgvmFile, maskA: number, b: IgvmFile, maskB: number): FactDifference[] {
+  const severalVtls = new Set([...vpsInSeveralVtls(a, maskA), ...vpsInSeveralVtls(b, maskB)]);
+  return compareFacts(registerFacts(a, maskA, severalVtls), registerFacts(b, maskB, severalVtls));
+}
 
 /** What both files say of a guest apart from pages and registers. */
 export const compareHeaders = (
@@ -37,57 +25,71 @@ export const compareHeaders = (
 export const compareFiles = (a: IgvmFile, b: IgvmFile): FactDifference[] => compareFacts(fileFacts(a), fileFacts(b));
 
 function fileFacts({ version, arch, initializations, directives }: IgvmFile): Facts {
-  const facts: Facts = new Map([
-    ['format version', String(version)],
-    ['architecture', arch],
-  ]);
+  const list = new FactList();
+  list.add('format version', String(version));
+  list.add('architecture', arch);
   for (const header of [...initializations, ...directives]) {
-    if (header.type === 'versionString') facts.set('version string', textOf(header.value));
-    if (header.type === 'unknown') facts.set(`header of type 0x${header.headerType.toString(16)}`, textOf(header.data));
+    if (header.type === 'versionString') list.add('version string', textOf(header.value));
+    if (header.type === 'unknown') list.add(`header of type ${hex(header.headerType)}`, textOf(header.data));
   }
-  return facts;
+  return list.facts;
 }
 
 const isFor = (header: object, mask: number): boolean =>
   'compatibilityMask' in header && ((header.compatibilityMask as number) & mask) !== 0;
 
-/** What a file says of the registers of a guest. */
-export function registerFacts(file: IgvmFile, mask: number): Facts {
-  const facts: Facts = new Map();
-  for (const directive of file.directives) {
-    if (directive.type !== 'vpContext' || !isFor(directive, mask)) continue;
-    const vp = `VP ${directive.vpIndex}`;
-    facts.set(`${vp} context`, `${directive.format} at GPA 0x${directive.gpa.toString(16)}`);
-    for (const { name = '', ...fields } of describeVpContext(directive, file.arch)) {
-      facts.set(`${vp} ${textOf(name)}`, valueText(fields));
+/**
+ * What a file says of the registers of a guest.
+ * @param severalVtls VPs whose facts say of which VTL they are, as one of the guests to compare has them in several
+ */
+export function registerFacts(file: IgvmFile, mask: number, severalVtls = vpsInSeveralVtls(file, mask)): Facts {
+  const list = new FactList();
+  for (const context of contextsOf(file, mask)) {
+    const vtl = vtlOf(context);
+    const vp = `VP ${context.vpIndex}${vtl !== undefined && severalVtls.has(context.vpIndex) ? ` VTL ${vtl}` : ''}`;
+    list.add(`${vp} context`, `${context.format} at GPA ${hex(context.gpa)}`);
+    for (const { name = '', ...fields } of describeVpContext(context, file.arch)) {
+      list.add(`${vp} ${textOf(name)}`, valueText(fields));
     }
   }
-  return facts;
+  return list.facts;
+}
+
+const contextsOf = ({ directives }: IgvmFile, mask: number): VpContextDirective[] =>
+  directives.filter((each): each is VpContextDirective => each.type === 'vpContext' && isFor(each, mask));
+
+/** The VTL whose registers a context has, in the format that says so. */
+const vtlOf = ({ format, data }: VpContextDirective): number | undefined =>
+  format === 'vbs' ? vbsVtls(data)[0] : undefined;
+
+/** VPs that have contexts in more than one VTL. */
+function vpsInSeveralVtls(file: IgvmFile, mask: number): ReadonlySet<number> {
+  const firstVtls = new Map<number, number>();
+  const several = new Set<number>();
+  for (const context of contextsOf(file, mask)) {
+    const { vpIndex } = context;
+    const vtl = vtlOf(context);
+    if (vtl === undefined) continue;
+    if (!firstVtls.has(vpIndex)) firstVtls.set(vpIndex, vtl);
+    else if (firstVtls.get(vpIndex) !== vtl) several.add(vpIndex);
+  }
+  return several;
 }
 
 /** What a file says of a guest apart from pages and registers. */
 export function headerFacts(file: IgvmFile, platform: PlatformHeader): Facts {
-  const facts: Facts = new Map();
+  const list = new FactList();
   const mask = platform.compatibilityMask;
-  /** How often each has been said so far: a file may say the same a million times. */
-  const counts = new Map<string, number>();
-  const add = (what: string, value: string): void => {
-    let count = (counts.get(what) ?? 0) + 1;
-    const numbered = (): string => (count === 1 ? what : `${what} (${count})`);
-    while (facts.has(numbered())) count++;
-    counts.set(what, count);
-    facts.set(numbered(), value);
-  };
   const { platformType, ...fields } = platform;
-  add(`platform ${platformTypeName(platformType)}`, valueText(fields));
+  list.add(`platform ${platformTypeName(platformType)}`, valueText(fields));
   for (const header of file.initializations) {
     if (!isFor(header, mask)) continue;
     const isCorim = header.type === 'corimDocument' || header.type === 'corimSignature';
     const { type: _, ...rest } = describeInitialization(header);
-    add(header.type, isCorim ? contentText(header.content) : valueText(rest));
+    list.add(header.type, isCorim ? contentText(header.content) : valueText(rest));
   }
-  for (const [what, value] of directiveFacts(file.directives, mask)) add(what, value);
-  return facts;
+  for (const [what, value] of directiveFacts(file.directives, mask)) list.add(what, value);
+  return list.facts;
 }
 
 /**

@@ -5,8 +5,9 @@ import type { IgvmFile, PlatformHeader } from '../igvm/model';
 import type { ByteSource } from '../memory/byte-source';
 import { measure } from '../measurement/measure';
 import { measuredPlatformOf } from '../measurement/measured-platform';
-import { compareFiles, compareHeaders, compareRegisters, type FactDifference } from './compare-guests';
+import { compareFiles, compareHeaders, compareRegisters } from './compare-guests';
 import { comparePages, type PageDifference } from './compare-pages';
+import type { FactDifference } from './facts';
 import { guestPages } from '../regions/guest-pages';
 import { type TaggedRange, tagsIn } from '../regions/map-tags';
 

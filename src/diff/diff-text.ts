@@ -1,6 +1,6 @@
 import { PAGE_SIZE } from '../memory/page';
 import { printable } from '../errors/printable';
-import type { FactDifference } from './compare-guests';
+import type { FactDifference } from './facts';
 import type { PageDifference, PageDifferenceKind } from './compare-pages';
 import type { GuestDifference, ImageDifference } from './diff-images';
 

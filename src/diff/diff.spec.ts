@@ -119,6 +119,41 @@ describe('diff of headers', () => {
     expect(diffText(difference)).toContain('VP 0 rip:\n      A 0x0\n      B 0x42');
   });
 
+  it('tells the registers of VTLs apart, where one of the guests has several', async () => {
+    const of = (vtl: number, rip: number): Directive => {
+      const data = vbsContext(vtl);
+      data[20] = rip;
+      return context(data);
+    };
+    expect((await guestDiff([of(0, 1), of(2, 3)], [of(0, 7), of(2, 3)])).registers).toEqual([
+      { what: 'VP 0 VTL 0 rip', a: '0x1', b: '0x7' },
+    ]);
+    expect((await guestDiff([of(0, 1), of(2, 3)], [of(2, 3)])).registers).toEqual([
+      { what: 'VP 0 VTL 0 context', a: 'vbs at GPA 0x0' },
+      { what: 'VP 0 VTL 0 vtl', a: '0' },
+      { what: 'VP 0 VTL 0 rip', a: '0x1' },
+    ]);
+  });
+
+  it('counts contexts of one VP and VTL', async () => {
+    const same = context(vbsContext(0));
+    const changed = vbsContext(0);
+    changed[20] = 7;
+    expect((await guestDiff([same, same], [same, context(changed)])).registers).toEqual([
+      { what: 'VP 0 rip (2)', a: '0x0', b: '0x7' },
+    ]);
+  });
+
+  it('compares all optional headers that it does not know', async () => {
+    const unknown = (...bytes: number[]): IgvmFile['initializations'] =>
+      bytes.map((byte) => ({ type: 'unknown', headerType: 0x8000_0200, data: Uint8Array.of(byte) }));
+    const difference = await diffOf(
+      fileOf([], { initializations: unknown(1, 3) }),
+      fileOf([], { initializations: unknown(2, 3) }),
+    );
+    expect(difference.file).toEqual([{ what: 'header of type 0x80000200', a: '01', b: '02' }]);
+  });
+
   it('compares parameter areas by their address, not by their index', async () => {
     const area = (index: number, gpa: number, size = PAGE_SIZE): Directive[] => [
       { type: 'parameterArea', index, size, initialData: EMPTY_SOURCE },
