@@ -82,7 +82,15 @@ const openhclX64 = fc.record(
     command_line: commandLine,
     static_command_line: fc.boolean(),
     memory_page_base: fc.option(
-      fc.oneof(fc.integer({ min: 64, max: 512 }), fc.nat(2 ** 20)).map((count) => count * 512),
+      fc
+        .oneof(
+          { weight: 4, arbitrary: fc.integer({ min: 64, max: 512 }) },
+          { weight: 4, arbitrary: fc.nat(2 ** 20) },
+          // Where addresses get a bit that means something: canonical halves, the C-bit, the end of all addresses.
+          { weight: 1, arbitrary: fc.constantFrom(46, 47, 48, 51, 52).map((bit) => 2 ** (bit - 21) - 64) },
+          { weight: 1, arbitrary: fc.constantFrom(46, 47, 51).map((bit) => 2 ** (bit - 21)) },
+        )
+        .map((count) => count * 512),
     ),
     memory_page_count: memoryPages,
     uefi: fc.boolean(),

@@ -9,14 +9,11 @@ const OPENHCL = {
   openhcl_boot: 'openhcl_boot-x64.elf',
 };
 
-const openhclGuest = (more: object, isolation: object | 'none' = 'none'): typeof EMPTY_GUEST => ({
+const openhclGuest = (more: object): typeof EMPTY_GUEST => ({
   ...EMPTY_GUEST,
-  isolation_type: isolation,
+  isolation_type: 'none',
   image: { openhcl: { command_line: '', memory_page_count: 16384, ...more } },
 });
-
-/** In pages. */
-const GIB = 2 ** 18;
 
 export const LOADER_ERRORS: Record<keyof typeof LOADER_CODES, Provocation> = {
   LAYOUT_OVERLAP: [
@@ -47,28 +44,6 @@ export const LOADER_ERRORS: Record<keyof typeof LOADER_CODES, Provocation> = {
       const policy = { sivm: { ...none, custom_uefi_json: json } };
       return scene.buildOf(openhclGuest({ product_policy: policy }), OPENHCL);
     },
-  ],
-  PAGE_TABLES_TOO_LARGE: [
-    'puts OpenHCL beyond what page tables of aarch64 reach',
-    (scene) =>
-      scene.buildOf(
-        openhclGuest({ memory_page_base: 2 ** 36, uefi: true }),
-        {
-          uefi: 'MSVM-aarch64.fd',
-          underhill_kernel: 'Image-aarch64',
-          underhill_initrd: 'initrd-small.bin',
-          openhcl_boot: 'openhcl_boot-aarch64.elf',
-        },
-        { guest_arch: 'aarch64' },
-      ),
-  ],
-  REGISTER_UNSUPPORTED: [
-    'puts OpenHCL above 4 GiB under TDX, where a processor starts in 32-bit mode',
-    (scene) =>
-      scene.buildOf(
-        openhclGuest({ memory_page_base: 8 * GIB }, { tdx: { enable_debug: false, sept_ve_disable: false } }),
-        OPENHCL,
-      ),
   ],
   ISOLATION_UNSUPPORTED: [
     'has the library build a manifest that nobody checked',

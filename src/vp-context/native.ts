@@ -115,7 +115,7 @@ export class NativeContext implements VpContextBuilder {
 
   setRegister(register: VpRegister): void {
     const { name } = register;
-    if (!this.canHold(name)) throw unsupported(`a native VP context has no place for ${name}`);
+    if (!this.canHold(name)) unreachable(`a native VP context has no place for ${name}`);
     if (this.set.has(name)) unreachable(`${name} is set twice`);
     this.set.add(name);
     if ('table' in register) {
@@ -151,14 +151,12 @@ export class NativeContext implements VpContextBuilder {
 
   private setSegment(name: SegmentRegisterName, segment: SegmentRegister): void {
     if ((segment.attributes & ATTRIBUTES_MUST_BE_ZERO) !== 0) {
-      throw unsupported(
+      unreachable(
         `a native VP context can not hold ${name}'s attributes 0x${segment.attributes.toString(16)}: bits 8 to 11 must be 0`,
       );
     }
     if (name !== 'gs' && segment.base > 0xffff_ffffn) {
-      throw unsupported(
-        `a native VP context can not hold ${name}'s base 0x${segment.base.toString(16)} in its 32 bits`,
-      );
+      unreachable(`a native VP context can not hold ${name}'s base 0x${segment.base.toString(16)} in its 32 bits`);
     }
     if (name === 'cs') {
       this.writeSegment(SEGMENT_OFFSETS.code, segment);
@@ -167,7 +165,7 @@ export class NativeContext implements VpContextBuilder {
     }
     const { data, dataBase } = this;
     if (data !== undefined && !sameButBase(data.segment, segment)) {
-      throw unsupported(
+      unreachable(
         `a native VP context has one set of fields for all data segments, but ${name} differs from ${data.by}`,
       );
     }
@@ -180,7 +178,7 @@ export class NativeContext implements VpContextBuilder {
       return;
     }
     if (dataBase !== undefined && dataBase.base !== segment.base) {
-      throw unsupported(
+      unreachable(
         `a native VP context has one base for DS, ES, FS and SS, but ${name}'s differs from ${dataBase.by}'s`,
       );
     }
@@ -195,8 +193,6 @@ export class NativeContext implements VpContextBuilder {
     this.view.setUint32(at + 8, segment.limit, true);
   }
 }
-
-const unsupported = (what: string): IgvmError => new IgvmError('REGISTER_UNSUPPORTED', what);
 
 function sameButBase(a: SegmentRegister, b: SegmentRegister): boolean {
   return a.selector === b.selector && a.attributes === b.attributes && a.limit === b.limit;

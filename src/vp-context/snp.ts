@@ -119,9 +119,7 @@ export class SnpContext implements VpContextBuilder {
   }
 
   setRegister(register: VpRegister): void {
-    if (!this.canHold(register.name)) {
-      throw new IgvmError('REGISTER_UNSUPPORTED', `an SNP VP context has no place for ${register.name}`);
-    }
+    if (!this.canHold(register.name)) unreachable(`an SNP VP context has no place for ${register.name}`);
     if ('table' in register) this.vmsa.setTable(register.name, register.table);
     else if ('segment' in register) this.vmsa.setSegment(register.name, register.segment);
     else this.vmsa.set(register.name as VmsaFieldName, register.value | (this.forcedBits[register.name] ?? 0n));

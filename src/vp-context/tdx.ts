@@ -1,4 +1,4 @@
-import { IgvmError, unreachable } from '../errors/igvm-error';
+import { unreachable } from '../errors/igvm-error';
 import { tdxResetPage } from './tdx-reset-page';
 import { type TdxBootState, TDX_BOOT_VALUES, type TdxBootValueName } from './tdx-boot-state';
 import type { VpContextBuilder, VpContextPart } from './vp-context-builder';
@@ -39,21 +39,20 @@ export class TdxContext implements VpContextBuilder {
   }
 
   /**
-   * @throws IgvmError REGISTER_UNSUPPORTED also for data segments that differ, a CR3 above 4 GiB (the reset code
-   * loads it in 32-bit mode), an EFER without LME and a PAT other than the one after reset.
+   * Takes no data segments that differ, no CR3 above 4 GiB (the reset code loads it in 32-bit mode), no EFER without LME
+   * and no PAT other than the one after reset.
    */
   setRegister(register: VpRegister): void {
-    if (!this.canHold(register.name)) throw unsupported(`a TDX VP context has no place for ${register.name}`);
+    if (!this.canHold(register.name)) unreachable(`a TDX VP context has no place for ${register.name}`);
     if ('table' in register) this.state[register.name] = register.table;
     else if ('segment' in register) this.setSelector(register.name, register.segment.selector);
     else if (register.name === 'efer') {
-      if ((register.value & EFER.LME) === 0n) throw unsupported('a TD starts with EFER.LME set, but efer has it clear');
+      if ((register.value & EFER.LME) === 0n) unreachable('a TD starts with EFER.LME set, but efer has it clear');
     } else if (register.name === 'pat') {
       if (register.value !== PAT_AT_RESET)
-        throw unsupported('a TD starts with the PAT of a reset, but pat has another value');
+        unreachable('a TD starts with the PAT of a reset, but pat has another value');
     } else {
-      if (register.name === 'cr3' && register.value > 0xffffffffn)
-        throw unsupported('under TDX cr3 must be below 4 GiB');
+      if (register.name === 'cr3' && register.value > 0xffffffffn) unreachable('under TDX cr3 must be below 4 GiB');
       this.state.values.set(register.name as TdxBootValueName, register.value);
     }
   }
@@ -63,7 +62,7 @@ export class TdxContext implements VpContextBuilder {
     else if (name === 'tr') this.state.taskSelector = selector;
     else if (this.state.dataSelector === 0) this.state.dataSelector = selector;
     else if (this.state.dataSelector !== selector) {
-      throw unsupported(`under TDX all data segments have one selector, but ${name} differs from those set before`);
+      unreachable(`under TDX all data segments have one selector, but ${name} differs from those set before`);
     }
   }
 
@@ -76,5 +75,3 @@ export class TdxContext implements VpContextBuilder {
     return [{ kind: 'pages', pageBase: RESET_PAGE, pageCount: 1, acceptance: 'exclusive', data }];
   }
 }
-
-const unsupported = (message: string): IgvmError => new IgvmError('REGISTER_UNSUPPORTED', message);

@@ -53,7 +53,7 @@ describe('VbsContext', () => {
     expect(new VbsContext('x64', 0).canHold('x0')).toBe(false);
     expect(new VbsContext('aarch64', 0).canHold('x7')).toBe(true);
     const setPc = (): void => new VbsContext('x64', 0).setRegister({ name: 'pc', value: 0n });
-    expect(setPc).toThrow(new IgvmError('REGISTER_UNSUPPORTED', 'a VBS VP context for x64 has no place for pc'));
+    expect(setPc).toThrow('bug in nx-igvm: a VBS VP context for x64 has no place for pc');
   });
 
   it('does not take a register twice, or guest memory', () => {

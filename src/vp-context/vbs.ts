@@ -90,9 +90,7 @@ export class VbsContext implements VpContextBuilder {
 
   setRegister(register: VpRegister): void {
     const { name } = register;
-    if (!this.canHold(name)) {
-      throw new IgvmError('REGISTER_UNSUPPORTED', `a VBS VP context for ${this.arch} has no place for ${name}`);
-    }
+    if (!this.canHold(name)) unreachable(`a VBS VP context for ${this.arch} has no place for ${name}`);
     if (this.registers.has(name)) unreachable(`${name} is set twice`);
     this.registers.set(name, register);
   }

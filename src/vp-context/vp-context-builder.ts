@@ -13,7 +13,7 @@ export interface VpContextBuilder {
   readonly label: string;
   /** Whether the context has a place for the register. A loader asks before it sets what it can do without. */
   canHold(name: VpRegisterName): boolean;
-  /** @throws IgvmError REGISTER_UNSUPPORTED naming the register when the context can't hold it or its value. */
+  /** Only what the context can hold: what a user can ask for, loaders check before they set it. */
   setRegister(register: VpRegister): void;
   /** First page number of the memory that the context may use for itself. */
   setContextPage(pageBase: number): void;

@@ -22,14 +22,6 @@ export const LOADER_CODES = {
     cause: 'The options of the image are each valid, but not together, or not on this architecture or isolation type.',
     cure: 'Change one of the options that the message names.',
   },
-  PAGE_TABLES_TOO_LARGE: {
-    cause: 'The page tables for the memory of the image do not fit into the space that the layout keeps for them.',
-    cure: 'Give the image less memory, or memory that starts and ends at multiples of 1 GiB.',
-  },
-  REGISTER_UNSUPPORTED: {
-    cause: 'The image sets a register that this kind of VP context cannot hold.',
-    cure: 'Use an isolation type whose VP context has the register.',
-  },
   ISOLATION_UNSUPPORTED: {
     cause: 'The image asks for an isolation option that its kind of guest cannot run with.',
     cure: 'Change the isolation option that the message names.',

@@ -36,7 +36,7 @@ export function importDefaultGdt(importer: ImageImporter, pageBase: number): voi
 /**
  * Imports a page with a flat GDT and sets GDTR and the segment registers to it (openvmm vm/loader/src/common.rs:
  * import_default_gdt). The descriptors have the limit 0xffff, as upstream's: 64-bit mode ignores it.
- * @throws IgvmError LAYOUT_OVERLAP, REGISTER_UNSUPPORTED
+ * @throws IgvmError LAYOUT_OVERLAP
  */
 export function importFlatGdt(importer: ImageImporter, pageBase: number, layout: GdtLayout): void {
   const { codeSelector, dataSelector, tag } = layout;

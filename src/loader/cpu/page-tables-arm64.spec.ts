@@ -54,10 +54,19 @@ describe('buildIdentityMapArm64', () => {
     expect(tables).toHaveLength(4 * 4096);
   });
 
-  it('fails when the tables have no room, or the memory no addresses', () => {
-    expect(() => build(128 * MIB, 64 * MIB, 2 * 4096)).toThrow(/more than 2 page tables/);
+  it('fails for memory beyond the addresses that the tables hold', () => {
+    expect(build(2 ** 47 - 4 * MIB, 4 * MIB)).toHaveLength(3 * 4096);
+    expect(() => build(2 ** 47 - 2 * MIB, 4 * MIB)).toThrow(
+      expect.objectContaining({
+        code: 'LAYOUT_OUT_OF_RANGE',
+        message: expect.stringMatching(/^memory is to be mapped up to 0x800000200000, .* of 47 bits/) as string,
+      }),
+    );
+  });
+
+  it('is not asked for more tables than there is room for', () => {
+    expect(() => build(128 * MIB, 64 * MIB, 2 * 4096)).toThrow(/bug .* more than 2 page tables/);
     expect(build(128 * MIB, 64 * MIB, 3 * 4096)).toHaveLength(3 * 4096);
-    expect(() => build(2 ** 47 - 2 * MIB, 4 * MIB)).toThrow(/page tables/);
   });
 
   it('does not take memory that is no multiple of 2 MiB', () => {

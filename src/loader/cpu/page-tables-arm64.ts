@@ -1,3 +1,4 @@
+import { hex } from '../../errors/hex';
 import { IgvmError, unreachable } from '../../errors/igvm-error';
 import { PAGE_SIZE } from '../../memory/page';
 
@@ -13,7 +14,8 @@ const GIB = 2 ** 30;
 const LARGE_PAGE = 2 ** 21;
 
 /** Output addresses that a descriptor of upstream's builder holds: 35 bits of page number. */
-const ADDRESS_LIMIT = 2 ** 47;
+const ADDRESS_BITS = 47;
+const ADDRESS_LIMIT = 2 ** ADDRESS_BITS;
 
 /**
  * Upstream fills the root table with this byte before use, and so do we: the bytes are part of the image. Bit 0 is clear,
@@ -37,7 +39,7 @@ export interface IdentityMapArm64 {
 /**
  * Page tables that map a range to itself in pages of 1 GiB and 2 MiB, executable by the kernel only, tables in the order
  * of first need (openvmm vm/loader/page_table/src/aarch64.rs: build_identity_page_tables_aarch64).
- * @throws IgvmError PAGE_TABLES_TOO_LARGE
+ * @throws IgvmError LAYOUT_OUT_OF_RANGE for memory beyond the addresses that the tables hold
  */
 export function buildIdentityMapArm64(map: IdentityMapArm64): Uint8Array {
   const { pageTableGpa, start, size, capacity } = map;
@@ -45,11 +47,13 @@ export function buildIdentityMapArm64(map: IdentityMapArm64): Uint8Array {
     unreachable(`arm64 identity map of ${size} bytes at ${start}, not multiples of 2 MiB`);
   }
   const limit = Math.floor(capacity / PAGE_SIZE);
-  const tooLarge = (): IgvmError =>
-    new IgvmError('PAGE_TABLES_TOO_LARGE', `mapping this memory takes more than ${limit} page tables`, {
-      gpa: { start, end: start + size },
-    });
-  if (start + size > ADDRESS_LIMIT) throw tooLarge();
+  if (start + size > ADDRESS_LIMIT) {
+    throw new IgvmError(
+      'LAYOUT_OUT_OF_RANGE',
+      `memory is to be mapped up to ${hex(start + size)}, and page tables for aarch64 hold addresses of ${ADDRESS_BITS} bits: choose a lower address`,
+      { gpa: { start, end: start + size } },
+    );
+  }
   const view = new DataView(new ArrayBuffer(limit * PAGE_SIZE));
   new Uint8Array(view.buffer, 0, PAGE_SIZE).fill(ROOT_FILLER);
   let count = 1;
@@ -59,7 +63,7 @@ export function buildIdentityMapArm64(map: IdentityMapArm64): Uint8Array {
   const nextTable = (table: number, index: number): number => {
     const entry = view.getBigUint64(at(table, index), true);
     if ((entry & VALID) !== 0n) return (Number(entry & ~(VALID | TABLE)) - pageTableGpa) / PAGE_SIZE;
-    if (count === limit) throw tooLarge();
+    if (count === limit) unreachable(`mapping ${size} bytes at ${start} takes more than ${limit} page tables`);
     view.setBigUint64(at(table, index), BigInt(pageTableGpa + count * PAGE_SIZE) | TABLE | VALID, true);
     return count++;
   };

@@ -1,10 +1,12 @@
-import { buildIdentityMap, buildPageTablesX64, gibTableCount } from './page-tables-x64';
+import { buildIdentityMap, buildPageTablesX64, gibTableCount, type MappedRange } from './page-tables-x64';
 
 const GIB = 2 ** 30;
 const MIB = 2 ** 20;
 
 const entry = (tables: Uint8Array, table: number, index: number): bigint =>
   new DataView(tables.buffer, tables.byteOffset).getBigUint64(table * 4096 + index * 8, true);
+
+const range = (start: number, end: number, what = 'some memory'): MappedRange => ({ what, start, end });
 
 /** Walks the tables as the processor does: the physical address and the size of the page, undefined when not mapped. */
 function translate(
@@ -75,7 +77,7 @@ describe('buildIdentityMap', () => {
 describe('buildPageTablesX64', () => {
   it('maps with the largest pages that fit', () => {
     const start = GIB - 2 * MIB - 4096;
-    const tables = buildPageTablesX64({ pageTableGpa: 0x5000, ranges: [{ start, end: 2 * GIB + 4096 }] });
+    const tables = buildPageTablesX64({ pageTableGpa: 0x5000, ranges: [range(start, 2 * GIB + 4096)] });
     expect(translate(tables, 0x5000, start)).toEqual({ physical: start, pageSize: 4096 });
     expect(translate(tables, 0x5000, GIB - 1)).toEqual({ physical: GIB - 1, pageSize: 2 * MIB });
     expect(translate(tables, 0x5000, GIB)).toEqual({ physical: GIB, pageSize: GIB });
@@ -89,11 +91,7 @@ describe('buildPageTablesX64', () => {
   it('shares tables between ranges, in the order of first need', () => {
     const tables = buildPageTablesX64({
       pageTableGpa: 0x5000,
-      ranges: [
-        { start: 2 * MIB, end: 4 * MIB },
-        { start: 128 * MIB, end: 130 * MIB },
-        { start: 4 * GIB - 4096, end: 4 * GIB },
-      ],
+      ranges: [range(2 * MIB, 4 * MIB), range(128 * MIB, 130 * MIB), range(4 * GIB - 4096, 4 * GIB)],
       confidentialBit: 51,
     });
     const bit = 1n << 51n;
@@ -106,30 +104,47 @@ describe('buildPageTablesX64', () => {
   });
 
   it('maps more than 512 GiB in GiB pages, for lack of larger ones', () => {
-    const tables = buildPageTablesX64({ pageTableGpa: 0x5000, ranges: [{ start: 0, end: 2 ** 39 }] });
+    const tables = buildPageTablesX64({ pageTableGpa: 0x5000, ranges: [range(0, 2 ** 39)] });
     expect(translate(tables, 0x5000, 2 ** 39 - 1)).toEqual({ physical: 2 ** 39 - 1, pageSize: GIB });
   });
 
-  it('fails when it takes more tables than allowed', () => {
-    const ranges = Array.from({ length: 19 }, (_, gib) => ({ start: gib * GIB, end: gib * GIB + 2 * MIB }));
-    expect(() => buildPageTablesX64({ pageTableGpa: 0, ranges })).toThrow(/more than 20 page tables/);
+  it('is not asked for more tables than allowed', () => {
+    const ranges = Array.from({ length: 19 }, (_, gib) => range(gib * GIB, gib * GIB + 2 * MIB));
+    expect(() => buildPageTablesX64({ pageTableGpa: 0, ranges })).toThrow(/bug .* more than 20 page tables/);
     expect(buildPageTablesX64({ pageTableGpa: 0, ranges: ranges.slice(1) })).toHaveLength(20 * 4096);
   });
 
-  it('fails for overlapping ranges', () => {
-    const ranges = [
-      { start: 0, end: 4 * MIB },
-      { start: 2 * MIB, end: 6 * MIB },
-    ];
-    expect(() => buildPageTablesX64({ pageTableGpa: 0, ranges })).toThrow(/overlap/);
+  it('fails for overlapping ranges, and names both', () => {
+    const ranges = [range(0, 4 * MIB, 'the kernel'), range(2 * MIB, 6 * MIB, 'its window')];
+    expect(() => buildPageTablesX64({ pageTableGpa: 0, ranges })).toThrow(
+      expect.objectContaining({
+        code: 'LAYOUT_OVERLAP',
+        message: 'the kernel at 0x0-0x400000 overlaps its window at 0x200000-0x600000',
+        where: { gpa: { start: 2 * MIB, end: 4 * MIB } },
+      }),
+    );
+  });
+
+  it('fails for tables at addresses that have the confidential bit themselves', () => {
+    const build = (pageTableGpa: number): Uint8Array =>
+      buildPageTablesX64({ pageTableGpa, ranges: [range(0, 2 * MIB)], confidentialBit: 51 });
+    expect(build(2 ** 51 - 3 * 4096)).toHaveLength(3 * 4096);
+    for (const gpa of [2 ** 51 - 2 * 4096, 2 ** 51]) {
+      expect(() => build(gpa)).toThrow(
+        expect.objectContaining({
+          code: 'LAYOUT_OUT_OF_RANGE',
+          message: expect.stringContaining('an address with bit 51, which marks private memory') as string,
+        }),
+      );
+    }
   });
 
   it.each([
-    ['a large page', { start: 2 ** 48 + 2 * MIB, end: 2 ** 48 + 4 * MIB }],
-    ['small pages in place of a large one', { start: 2 ** 48 + 2 * MIB, end: 2 ** 48 + 2 * MIB + 4096 }],
-    ['a larger page', { start: 2 ** 48, end: 2 ** 48 + GIB }],
-  ])('fails for %s that a range 2^48 bytes away has taken', (_, range) => {
-    const ranges = [{ start: 2 * MIB, end: 4 * MIB }, range];
+    ['a large page', range(2 ** 48 + 2 * MIB, 2 ** 48 + 4 * MIB)],
+    ['small pages in place of a large one', range(2 ** 48 + 2 * MIB, 2 ** 48 + 2 * MIB + 4096)],
+    ['a larger page', range(2 ** 48, 2 ** 48 + GIB)],
+  ])('fails for %s that a range 2^48 bytes away has taken', (_, second) => {
+    const ranges = [range(2 * MIB, 4 * MIB), second];
     expect(() => buildPageTablesX64({ pageTableGpa: 0x5000, ranges })).toThrow(/2\^48 bytes apart/);
   });
 });

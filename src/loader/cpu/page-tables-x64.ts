@@ -1,3 +1,4 @@
+import { hex, hexRange } from '../../errors/hex';
 import { IgvmError, unreachable } from '../../errors/igvm-error';
 import { PAGE_SIZE } from '../../memory/page';
 
@@ -71,6 +72,8 @@ export function buildIdentityMap(map: IdentityMap): Uint8Array {
 
 /** A range to map to itself, page-aligned, in bytes, end exclusive. */
 export interface MappedRange {
+  /** For messages: "the memory of openhcl". */
+  what: string;
   start: number;
   end: number;
 }
@@ -93,14 +96,16 @@ const DEFAULT_CAPACITY = 20;
 /**
  * 4-level page tables that map ranges to themselves with the largest pages that fit, tables in the order of first need
  * (openvmm vm/loader/page_table/src/x64.rs: PageTableBuilder).
- * @throws IgvmError PAGE_TABLES_TOO_LARGE, LAYOUT_OVERLAP for overlapping ranges, also modulo the 2^48 that tables map
+ * @throws IgvmError LAYOUT_OVERLAP for overlapping ranges, also modulo the 2^48 that tables map; LAYOUT_OUT_OF_RANGE for
+ *   tables at addresses that have the confidential bit
  */
 export function buildPageTablesX64(map: PageTables): Uint8Array {
   checkRanges(map.ranges);
   const confidential = bitMask(map.confidentialBit);
   const tables = new Tables(map.capacity ?? DEFAULT_CAPACITY);
   let count = 1;
-  for (const { start, end } of map.ranges) {
+  for (const range of map.ranges) {
+    const { start, end } = range;
     let address = start;
     while (address < end) {
       let table = 0;
@@ -109,7 +114,7 @@ export function buildPageTablesX64(map: PageTables): Uint8Array {
         const entry = tables.get(table, index);
         const isLeaf = depth > 0 && address % level.size === 0 && address + level.size <= end;
         if ((entry & ENTRY.PRESENT) !== 0n && (isLeaf || (entry & ENTRY.LARGE) !== 0n))
-          throw mappedTwice(address, start, end);
+          throw mappedTwice(address, range);
         if (isLeaf) {
           const large = depth < LEVELS.length - 1 ? ENTRY.LARGE : 0n;
           tables.set(table, index, BigInt(address) | TABLE_FLAGS | large | ENTRY.DIRTY | confidential);
@@ -117,9 +122,10 @@ export function buildPageTablesX64(map: PageTables): Uint8Array {
           break;
         }
         if ((entry & ENTRY.PRESENT) === 0n) {
-          if (count === tables.capacity) throw tooLarge(start, end, tables.capacity);
-          const gpa = BigInt(map.pageTableGpa + count * PAGE_SIZE);
-          tables.set(table, index, gpa | TABLE_FLAGS | confidential);
+          if (count === tables.capacity) unreachable(`mapping ${range.what} takes more than ${count} page tables`);
+          const gpa = map.pageTableGpa + count * PAGE_SIZE;
+          if ((BigInt(gpa) & confidential) !== 0n) throw marked(gpa, map.confidentialBit);
+          tables.set(table, index, BigInt(gpa) | TABLE_FLAGS | confidential);
           table = count++;
         } else {
           table = (Number(entry & ENTRY.ADDRESS & ~confidential) - map.pageTableGpa) / PAGE_SIZE;
@@ -139,26 +145,34 @@ export function gibTableCount(start: number, size: number): number {
   return Math.max(end - first, 1);
 }
 
-function mappedTwice(address: number, start: number, end: number): IgvmError {
+function mappedTwice(address: number, { what, start, end }: MappedRange): IgvmError {
   return new IgvmError(
     'LAYOUT_OVERLAP',
-    `0x${address.toString(16)} would be mapped like another address: page tables tell only 2^48 bytes apart`,
+    `${hex(address)} of ${what} would be mapped like another address: page tables tell only 2^48 bytes apart`,
     { gpa: { start, end } },
   );
 }
 
-function tooLarge(start: number, end: number, capacity: number): IgvmError {
-  return new IgvmError('PAGE_TABLES_TOO_LARGE', `mapping this memory takes more than ${capacity} page tables`, {
-    gpa: { start, end },
-  });
+/** The processor would take the table to lie at an address without the bit. */
+function marked(gpa: number, bit: number | undefined): IgvmError {
+  return new IgvmError(
+    'LAYOUT_OUT_OF_RANGE',
+    `page tables would lie at ${hex(gpa)}, an address with bit ${bit}, which marks private memory: choose a lower one`,
+    { gpa: { start: gpa, end: gpa + PAGE_SIZE } },
+  );
 }
 
 function checkRanges(ranges: readonly MappedRange[]): void {
-  for (const [index, { start, end }] of ranges.entries()) {
+  for (const [index, range] of ranges.entries()) {
+    const { start, end } = range;
     const next = ranges[index + 1];
     if (end < start || (next !== undefined && next.start < start)) unreachable('page table ranges out of order');
     if (next !== undefined && end > next.start) {
-      throw new IgvmError('LAYOUT_OVERLAP', 'two ranges that are to be mapped for the guest overlap', { gpa: next });
+      throw new IgvmError(
+        'LAYOUT_OVERLAP',
+        `${range.what} at ${hexRange(start, end)} overlaps ${next.what} at ${hexRange(next.start, next.end)}`,
+        { gpa: { start: next.start, end: Math.min(end, next.end) } },
+      );
     }
   }
 }

@@ -56,7 +56,7 @@ export interface ImageImporter {
   /** Whether the VP context of this guest has a place for the register. */
   canHoldRegister(name: VpRegisterName): boolean;
 
-  /** @throws IgvmError REGISTER_UNSUPPORTED */
+  /** Only what {@link canHoldRegister} allows. */
   setRegister(register: VpRegister): void;
 
   /** Emits a RequiredMemory directive for the range. */

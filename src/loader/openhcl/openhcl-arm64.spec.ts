@@ -76,6 +76,16 @@ describe('loadOpenhclArm64', () => {
     expect(root.getBigUint64(8, true)).toBe(0xfefe_fefe_fefe_fefen);
   });
 
+  it('lies below 2^47, where its page tables reach', async () => {
+    const last = 2n ** 35n - 16384n;
+    await expect(layOut({ memoryPageBase: last })).resolves.toBeDefined();
+    await expect(layOut({ memoryPageBase: last + 512n })).rejects.toMatchObject({
+      code: 'LAYOUT_OUT_OF_RANGE',
+      message: expect.stringContaining('47 bits') as string,
+      where: { jsonPath: 'image.openhcl.memory_page_base' },
+    });
+  });
+
   it.each([
     ['nothing to start in VTL0', { vtl0: { kind: 'none' } }, 'CONFIG_UNSUPPORTED'],
     ['an initrd that does not fit', { initrd: bytesSource(new Uint8Array(2 ** 26)) }, 'LAYOUT_OUT_OF_RANGE'],

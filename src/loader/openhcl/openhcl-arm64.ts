@@ -11,6 +11,7 @@ import {
   DEFAULT_MEMORY_BASE,
   importOpenhclCommandLine,
   importShimMemory,
+  mappingMemory,
   type OpenhclGuest,
   PERSISTED_STATE_SIZE,
   RELOCATION_LIMIT,
@@ -85,13 +86,15 @@ export function loadOpenhclArm64(importer: ImageImporter, guest: OpenhclGuest): 
   });
   importer.importPages(params.gpa / PAGE_SIZE, 1, 'underhill-shim-params', 'exclusive', shimParameters);
   importVtl0Config(importer, vtl0);
-  const tableBytes = buildIdentityMapArm64({
-    pageTableGpa: tables.gpa,
-    start: memory.gpa,
-    size: memory.size,
-    attributeIndex: WRITE_BACK_INDEX,
-    capacity: tables.size,
-  });
+  const tableBytes = mappingMemory(guest, () =>
+    buildIdentityMapArm64({
+      pageTableGpa: tables.gpa,
+      start: memory.gpa,
+      size: memory.size,
+      attributeIndex: WRITE_BACK_INDEX,
+      capacity: tables.size,
+    }),
+  );
   if (guest.memoryPageBase === undefined) {
     importer.relocationRegion({
       gpa: memory.gpa,

@@ -171,30 +171,93 @@ describe('loadOpenhclX64', () => {
     expect(config.getUint8(24)).toBe(8);
   });
 
+  it.each([
+    ['too little memory', { memoryPageCount: 512n }, /takes \d+ pages of memory to load/, 'memory_page_count'],
+    ['no memory', { memoryPageCount: 0n }, /takes \d+ pages .* memory_page_count is 0/, 'memory_page_count'],
+    ['memory of odd size', { memoryPageCount: 16385n }, /^memory_page_count .* multiple of 512/, 'memory_page_count'],
+    ['memory of 4 GiB', { memoryPageCount: 2n ** 20n }, /holds less than 4 GiB/, 'memory_page_count'],
+    ['a base at an odd page', { memoryPageBase: 1n }, /^memory_page_base .* multiple of 512/, 'memory_page_base'],
+    ['a base beyond all addresses', { memoryPageBase: 2n ** 63n }, /beyond the 52 bits/, 'memory_page_base'],
+    ['a long command line', { commandLine: 'x'.repeat(4093) }, /has 4093 bytes, .* room for 4092/, 'command_line'],
+    [
+      'a long command line in VTL0',
+      { vtl0: { kind: 'linux', kernel: X64_KERNEL, commandLine: 'x'.repeat(4096) } },
+      /has 4096 bytes, .* room for 4095/,
+      'linux.command_line',
+    ],
+  ] as [string, Partial<OpenhclGuest>, RegExp, string][])('rejects %s', async (_, changes, message, option) => {
+    await expect(layOut(changes)).rejects.toMatchObject({
+      code: 'LAYOUT_OUT_OF_RANGE',
+      message: expect.stringMatching(message) as string,
+      where: { jsonPath: `image.openhcl.${option}` },
+    });
+  });
+
+  it.each([
+    ['memory of almost 4 GiB', { memoryPageCount: 2n ** 20n - 512n }],
+    ['a command line that fills its page', { commandLine: 'x'.repeat(4092) }],
+    [
+      'a command line that fills its page in VTL0',
+      { vtl0: { kind: 'linux', kernel: X64_KERNEL, commandLine: 'x'.repeat(4095) } },
+    ],
+  ] as [string, Partial<OpenhclGuest>][])('takes %s', async (_, changes) => {
+    await expect(layOut(changes)).resolves.toBeDefined();
+  });
+
   const bzImage = new Uint8Array(0x1000);
   bzImage.set([0x55, 0xaa], 0x1fe);
   bzImage.set(Buffer.from('HdrS'), 0x202);
   it.each([
-    ['too little memory', { memoryPageCount: 512n }, 'LAYOUT_OUT_OF_RANGE'],
-    ['no memory', { memoryPageCount: 0n }, 'LAYOUT_OUT_OF_RANGE'],
-    ['memory of odd size', { memoryPageCount: 16385n }, 'LAYOUT_OUT_OF_RANGE'],
-    ['memory of 4 GiB', { memoryPageCount: 2n ** 20n }, 'LAYOUT_OUT_OF_RANGE'],
-    ['a base at an odd page', { memoryPageBase: 1n }, 'LAYOUT_OUT_OF_RANGE'],
-    ['a base beyond all addresses', { memoryPageBase: 2n ** 63n }, 'LAYOUT_OUT_OF_RANGE'],
-    ['a long command line', { commandLine: 'x'.repeat(4093) }, 'LAYOUT_OUT_OF_RANGE'],
-    ['a shim that is none', { bootShim: bytesSource(new Uint8Array(64)) }, 'KERNEL_INVALID'],
-    ['a bzImage in VTL0', { vtl0: { kind: 'linux', kernel: bytesSource(bzImage), commandLine: '' } }, 'KERNEL_INVALID'],
+    ['a shim that is none', { bootShim: bytesSource(new Uint8Array(64)) }, /^underhill-boot-shim is not an ELF file/],
     [
-      'a long command line in VTL0',
-      { vtl0: { kind: 'linux', kernel: X64_KERNEL, commandLine: 'x'.repeat(4096) } },
-      'LAYOUT_OUT_OF_RANGE',
+      'a bzImage in VTL0',
+      { vtl0: { kind: 'linux', kernel: bytesSource(bzImage), commandLine: '' } },
+      /^linux-kernel is a bzImage/,
     ],
-  ] as [string, Partial<OpenhclGuest>, string][])('rejects %s', async (_, changes, code) => {
-    await expect(layOut(changes)).rejects.toMatchObject({ name: 'IgvmError', code });
+  ] as [string, Partial<OpenhclGuest>, RegExp][])('rejects %s', async (_, changes, message) => {
+    await expect(layOut(changes)).rejects.toMatchObject({
+      code: 'KERNEL_INVALID',
+      message: expect.stringMatching(message) as string,
+    });
   });
 
-  it('rejects memory over what is mapped for isolation', async () => {
-    await expect(layOut({ memoryPageBase: 0x200n }, SNP)).rejects.toMatchObject({ code: 'LAYOUT_OVERLAP' });
+  it.each([
+    ['the window of the boot shim', SNP, 0x200n, /^the memory of openhcl .* overlaps the boot shim's window/],
+    ['the reset vector', TDX, 0xfc000n, /^the memory of openhcl .* overlaps the page where processors start/],
+  ])('rejects memory over %s, and names both', async (_, isolation, memoryPageBase, message) => {
+    await expect(layOut({ memoryPageBase }, isolation)).rejects.toMatchObject({
+      code: 'LAYOUT_OVERLAP',
+      message: expect.stringMatching(message) as string,
+      where: { jsonPath: 'image.openhcl.memory_page_base' },
+    });
+  });
+
+  it('says that memory reaches too far where nobody said where it begins', async () => {
+    await expect(layOut({ memoryPageCount: 0xffe00n }, TDX)).rejects.toMatchObject({
+      code: 'LAYOUT_OVERLAP',
+      where: { jsonPath: 'image.openhcl.memory_page_count' },
+    });
+  });
+
+  it.each([
+    ['below the bit that marks private memory, under SNP', SNP, 2n ** 39n, /bit 51, which marks private memory/],
+    ['below 4 GiB under TDX', TDX, 2n ** 20n, /^under TDX openhcl has to lie below 4 GiB/],
+  ])('has its page tables %s', async (_, isolation, memoryPageBase, message) => {
+    await expect(layOut({ memoryPageBase }, isolation)).rejects.toMatchObject({
+      code: 'LAYOUT_OUT_OF_RANGE',
+      message: expect.stringMatching(message) as string,
+      where: { jsonPath: 'image.openhcl.memory_page_base' },
+    });
+  });
+
+  it.each([
+    ['where nothing is mapped to itself', { type: 'none' } as const, 2n ** 35n, 'from 0x800000000000 on page tables'],
+    ['in memory shared with the host', SNP, 2n ** 34n, 'from the shared GPA boundary 0x400000000000 on'],
+  ])('is built, with a note, %s', async (_, isolation, limit, note) => {
+    const notes = async (memoryPageBase: bigint): Promise<string[]> =>
+      (await layOut({ memoryPageBase }, isolation)).notes;
+    expect(await notes(limit - 16384n)).toEqual([]);
+    expect(await notes(limit - 16384n + 512n)).toEqual([expect.stringContaining(note)]);
   });
 
   it('refers to its files instead of reading them', async () => {

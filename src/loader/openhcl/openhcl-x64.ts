@@ -1,6 +1,9 @@
+import { hex } from '../../errors/hex';
+import { IgvmError } from '../../errors/igvm-error';
 import { ISOLATIONS } from '../../manifest/isolation';
 import { EMPTY_SOURCE } from '../../memory/byte-source';
 import { PAGE_SIZE, alignUp } from '../../memory/page';
+import { TDX_RESET_PAGE_GPA } from '../../vp-context/tdx-boot-state';
 import type { X64ValueRegisterName } from '../../vp-context/vp-register';
 import { CR0, CR4, EFER, PAT_AT_RESET, TASK_REGISTER_AT_RESET } from '../../vp-context/x86-registers';
 import { loadStaticElf } from '../guest/elf';
@@ -13,6 +16,7 @@ import {
   DEFAULT_MEMORY_BASE,
   importOpenhclCommandLine,
   importShimMemory,
+  mappingMemory,
   type OpenhclGuest,
   PERSISTED_STATE_SIZE,
   RELOCATION_LIMIT,
@@ -29,9 +33,13 @@ import { type MemoryRange, UpwardLayout } from '../guest/upward-layout';
 const RESERVED = { VMSA: 0, CPUID: 1, SECRETS: 3, PAGES: 4 };
 
 /** Mapped for SNP and TDX: through it the boot shim reaches pages that have no other mapping. */
-const LOCAL_MAP: MappedRange = { start: 0x200000, end: 0x400000 };
+const LOCAL_MAP: MappedRange = { what: "the boot shim's window", start: 0x200000, end: 0x400000 };
 /** Mapped for TDX: the code that it starts with. */
-const RESET_VECTOR: MappedRange = { start: 0xfffff000, end: 0x1_0000_0000 };
+const RESET_VECTOR: MappedRange = {
+  what: 'the page where processors start under TDX',
+  start: TDX_RESET_PAGE_GPA,
+  end: TDX_RESET_PAGE_GPA + PAGE_SIZE,
+};
 
 /** XCR0 that SNP assumes when it reports extended state: x87 only. */
 const CPUID_XFEM = 1;
@@ -100,11 +108,15 @@ export function loadOpenhclX64(importer: ImageImporter, guest: OpenhclGuest): vo
 
   const tables = layout.take(pageTablePages(importer, memory) * PAGE_SIZE);
   checkMemorySuffices(memory, layout.next);
-  const tableBytes = buildPageTablesX64({
-    pageTableGpa: tables.gpa,
-    ranges: mappedRanges(importer, memory),
-    confidentialBit: isolation.type === 'snp' ? SNP_C_BIT : undefined,
-  });
+  noteUnusableMemory(importer, memory);
+  if (isolation.type === 'tdx' && tables.gpa >= 2 ** 32) throw tablesTooHigh(tables);
+  const tableBytes = mappingMemory(guest, () =>
+    buildPageTablesX64({
+      pageTableGpa: tables.gpa,
+      ranges: mappedRanges(importer, memory),
+      confidentialBit: isolation.type === 'snp' ? SNP_C_BIT : undefined,
+    }),
+  );
   if (isolation.type === 'none' && guest.memoryPageBase === undefined) {
     importer.relocationRegion({
       gpa: memory.gpa,
@@ -190,10 +202,39 @@ function pageTablePages(importer: ImageImporter, memory: MemoryRange): number {
   return 5 + 2 * gibTableCount(memory.gpa, memory.size) + localMap + resetVector;
 }
 
+/** End of the lower half of the addresses that 4-level page tables map; above it, none is mapped to itself. */
+const CANONICAL_END = 2 ** 47;
+
+/** Upstream builds OpenHCL anywhere, and so do we. */
+function noteUnusableMemory(importer: ImageImporter, { gpa, size }: MemoryRange): void {
+  const end = gpa + size;
+  const { type, sharedGpaBoundaryBits: bits } = importer.isolation;
+  const reaches = `the memory of openhcl reaches up to ${hex(end)}`;
+  if (end > CANONICAL_END) {
+    importer.note(
+      `${reaches}, and from ${hex(CANONICAL_END)} on page tables map nothing to itself: it can not run there`,
+    );
+  }
+  if (type === 'snp' && bits !== undefined && end > 2 ** (bits % 64)) {
+    importer.note(
+      `${reaches}, and from the shared GPA boundary ${hex(2 ** (bits % 64))} on all memory is shared with the host`,
+    );
+  }
+}
+
+/** Processors load CR3 before they are in 64-bit mode. */
+function tablesTooHigh({ gpa, size }: MemoryRange): IgvmError {
+  return new IgvmError(
+    'LAYOUT_OUT_OF_RANGE',
+    'under TDX openhcl has to lie below 4 GiB, where processors start: choose a lower memory_page_base',
+    { jsonPath: 'image.openhcl.memory_page_base', gpa: { start: gpa, end: gpa + size } },
+  );
+}
+
 /** What the page tables map, by ascending address. */
 function mappedRanges(importer: ImageImporter, memory: MemoryRange): MappedRange[] {
   const { type } = importer.isolation;
-  const ranges: MappedRange[] = [{ start: memory.gpa, end: memory.gpa + memory.size }];
+  const ranges: MappedRange[] = [{ what: 'the memory of openhcl', start: memory.gpa, end: memory.gpa + memory.size }];
   if (ISOLATIONS[type].byProcessor) ranges.push(LOCAL_MAP);
   if (type === 'tdx') ranges.push(RESET_VECTOR);
   return ranges.sort((a, b) => a.start - b.start);

@@ -39,6 +39,25 @@ export const PERSISTED_STATE_SIZE = LARGE_PAGE_SIZE;
 const LOG_SIZE = 2 * PAGE_SIZE;
 const HEAP_SIZE = 16 * PAGE_SIZE;
 
+/** Has errors name the option that they are about. */
+function blaming<T>(jsonPath: string, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    throw error instanceof IgvmError ? error.at({ jsonPath }) : error;
+  }
+}
+
+/** The option that decides where the paravisor's memory ends. */
+const placedBy = ({ memoryPageBase }: OpenhclGuest): string =>
+  `image.openhcl.memory_page_${memoryPageBase === undefined ? 'count' : 'base'}`;
+
+/**
+ * Runs what maps the paravisor's memory: if it can't, then because of where the memory lies, or how far it reaches.
+ * @throws IgvmError from `map`, with the option that says so
+ */
+export const mappingMemory = <T>(guest: OpenhclGuest, map: () => T): T => blaming(placedBy(guest), map);
+
 /**
  * The paravisor's memory, which the host has to protect from VTL0 when there is a VTL2.
  * @throws IgvmError LAYOUT_OUT_OF_RANGE unless it is made of whole 2 MiB pages, less than 4 GiB of them
@@ -60,11 +79,13 @@ export function requireOpenhclMemory(importer: ImageImporter, guest: OpenhclGues
   }
   if ((base + guest.memoryPageCount) * BigInt(PAGE_SIZE) > BigInt(GPA_LIMIT)) {
     throw new IgvmError('LAYOUT_OUT_OF_RANGE', 'the memory of openhcl reaches beyond the 52 bits of a guest address', {
-      jsonPath: 'image.openhcl.memory_page_count',
+      jsonPath: placedBy(guest),
     });
   }
   const pageCount = Number(guest.memoryPageCount);
-  importer.requireMemory(Number(base), pageCount, { vtl2Protectable: importer.isolation.paravisorPresent });
+  blaming('image.openhcl.memory_page_count', () =>
+    importer.requireMemory(Number(base), pageCount, { vtl2Protectable: importer.isolation.paravisorPresent }),
+  );
   return { gpa: Number(base) * PAGE_SIZE, size: pageCount * PAGE_SIZE };
 }
 
