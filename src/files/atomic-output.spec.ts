@@ -99,6 +99,16 @@ describe('createOutputSet', () => {
     expect(content('a')).toBe('old');
   });
 
+  it('fails every write behind one that has failed', async () => {
+    const set = createOutputSet();
+    const file = set.add(path('a'));
+    const failed = [Number.MAX_SAFE_INTEGER, 0, 0].map((offset) => file.write(offset, text('too far')));
+    const ends = await Promise.allSettled([...failed, file.write(0, text('later'))]);
+    expect(ends.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected', 'rejected']);
+    await expect(file.write(0, text('much later'))).rejects.toMatchObject({ code: 'FILE_UNWRITABLE' });
+    await set.abort();
+  });
+
   const inTheWay: [what: string, make: (at: string) => void][] = [
     ['a directory', (at) => fs.mkdirSync(at)],
     ['a symbolic link', (at) => fs.symlinkSync(path('elsewhere'), at)],

@@ -34,6 +34,15 @@ describe('openFileSource', () => {
     expect(() => openFileSource(join(folder, name))).toThrow(reason);
   });
 
+  it('reads nothing of a file that was closed, whose number another file may have by then', () => {
+    const source = openFileSource(path);
+    source.close();
+    const other = fs.openSync(__filename, 'r');
+    expect(() => source.read(0, new Uint8Array(5))).toThrow(/was read after it was closed/);
+    expect(() => source.checkUnchanged()).toThrow(/was read after it was closed/);
+    fs.closeSync(other);
+  });
+
   it('refuses what is not a regular file without waiting for it', () => {
     if (process.platform === 'win32') return;
     expect(() => openFileSource('/dev/null')).toThrow('not a regular file');

@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readSync, type BigIntStats } from 'node:fs';
-import { IgvmError } from '../errors/igvm-error';
+import { IgvmError, unreachable } from '../errors/igvm-error';
 import type { ByteSource } from '../memory/byte-source';
 import { unreadable } from './file-failure';
 
@@ -55,11 +55,12 @@ class OpenFile implements FileSource {
   }
 
   read(offset: number, target: Uint8Array): void {
+    const fd = this.descriptor();
     let done = 0;
     while (done < target.length) {
       let count: number;
       try {
-        count = readSync(this.fd, target, done, target.length - done, offset + done);
+        count = readSync(fd, target, done, target.length - done, offset + done);
       } catch (error) {
         throw unreadable(this.label, error);
       }
@@ -69,9 +70,10 @@ class OpenFile implements FileSource {
   }
 
   checkUnchanged(): void {
+    const fd = this.descriptor();
     let now: BigIntStats;
     try {
-      now = fstatSync(this.fd, { bigint: true });
+      now = fstatSync(fd, { bigint: true });
     } catch (error) {
       throw unreadable(this.label, error);
     }
@@ -83,6 +85,11 @@ class OpenFile implements FileSource {
     if (!this.isOpen) return;
     this.isOpen = false;
     closeSync(this.fd);
+  }
+
+  /** A closed file's number may be that of another file by now. */
+  private descriptor(): number {
+    return this.isOpen ? this.fd : unreachable(`${this.label} was read after it was closed`);
   }
 
   private changed(how: string): IgvmError {

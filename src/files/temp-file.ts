@@ -55,6 +55,7 @@ export class TempFile implements OutputFile {
   }
 
   write(offset: number, bytes: Uint8Array): Promise<void> {
+    if (this.failure !== undefined) return Promise.reject(this.failure);
     return new Promise((resolve, reject) => {
       this.queue.push({ offset, bytes, resolve, reject });
       this.writing ??= this.drain();

@@ -97,8 +97,13 @@ export class FileDataWriter implements StoredBytes {
   async finish(): Promise<void> {
     this.endStretch();
     this.flush();
-    await Promise.all(this.inFlight.map(({ settled }) => settled));
+    await this.settled();
     this.check();
+  }
+
+  /** Waits for writes under way, whether they fail or not. */
+  async settled(): Promise<void> {
+    await Promise.all(this.inFlight.map(({ settled }) => settled));
   }
 
   private endStretch(): void {

@@ -1,10 +1,10 @@
 import { setTimeout } from 'node:timers/promises';
-import { bytesSource, EMPTY_SOURCE, readAll } from '../memory/byte-source';
+import { type ByteSource, bytesSource, EMPTY_SOURCE, readAll } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { fileOf, hashes, patternPage, platformOf, runOf, vbsContext, written } from './igvm-file.fixture';
 import { PLATFORM_TYPE, type IgvmFile } from './model';
 import { readIgvm } from './read-igvm';
-import { memorySink } from './sink';
+import { type IgvmSink, memorySink } from './sink';
 import { writeIgvm } from './write-igvm';
 
 const concat = (...parts: Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts));
@@ -142,6 +142,30 @@ describe('writeIgvm', () => {
     const report = await writeIgvm(file, slow, hashes);
     expect(report.uniquePages).toBe(201);
     expect(Buffer.compare(memory.bytes(), (await written(file)).bytes)).toBe(0);
+  });
+
+  it('has nothing under way when a source fails', async () => {
+    let [begun, underWay] = [0, 0];
+    const slow: IgvmSink = {
+      async write() {
+        begun++;
+        underWay++;
+        await setTimeout(20);
+        underWay--;
+      },
+      read: () => undefined,
+    };
+    const broken: ByteSource = {
+      size: PAGE_SIZE,
+      read() {
+        throw new Error('torn');
+      },
+    };
+    // More pages than are gathered before they are written.
+    const runs = Array.from({ length: 300 }, (_, page) => runOf(page * PAGE_SIZE, Uint8Array.of(1, page, page >> 8)));
+    await expect(writeIgvm(fileOf([...runs, runOf(2 ** 30, broken)]), slow, hashes)).rejects.toThrow('torn');
+    expect(begun).toBeGreaterThan(0);
+    expect(underWay).toBe(0);
   });
 
   it('writes version 2 with its architecture', async () => {

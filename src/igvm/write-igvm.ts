@@ -48,14 +48,19 @@ const SCRATCH = new DataView(new ArrayBuffer(PAGE_DATA.size));
  * Layout as upstream's (igvm/src/lib.rs: serialize): file data right behind the headers, CoRIM documents first, then
  * everything in header order; equal data is stored once. The same model gives the same bytes, always.
  * @throws IgvmError IGVM_INVALID (see validateIgvm), IGVM_TOO_LARGE, and what sources, sink and observers throw; the
- *   sink then holds part of a file
+ *   sink then holds part of a file, and writes nothing any more
  */
 export async function writeIgvm(file: IgvmFile, sink: IgvmSink, options: WriteOptions): Promise<WriteReport> {
   validateIgvm(file);
   const writer = new IgvmWriter(file, sink, options);
-  await writer.initializations();
-  await streamDirectives(file, [writer, ...(options.observers ?? [])]);
-  return writer.finish(options.crc32);
+  try {
+    await writer.initializations();
+    await streamDirectives(file, [writer, ...(options.observers ?? [])]);
+    return await writer.finish(options.crc32);
+  } catch (error) {
+    await writer.abandon();
+    throw error;
+  }
 }
 
 class IgvmWriter implements DirectiveObserver {
@@ -153,6 +158,11 @@ class IgvmWriter implements DirectiveObserver {
     await this.sink.write(0, bytes);
     this.report.fileSize = this.data.end;
     return this.report;
+  }
+
+  /** Waits for what the sink is still writing, so that it can be closed. */
+  async abandon(): Promise<void> {
+    await this.data.settled();
   }
 
   /** Writes type and length of the next header; returns where its structure goes. The buffer's zeros are its padding. */
