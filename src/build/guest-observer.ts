@@ -3,6 +3,8 @@ import type { DirectiveObserver } from '../igvm/stream';
 /** Shows an observer only what belongs to one guest of a merged file: directives without a mask belong to all. */
 export function forGuest(observer: DirectiveObserver, compatibilityMask: number): DirectiveObserver {
   return {
+    pagesOverlap: observer.pagesOverlap,
+    close: () => observer.close?.() ?? Promise.resolve(),
     directive: (directive) =>
       !('compatibilityMask' in directive) || (directive.compatibilityMask & compatibilityMask) !== 0
         ? observer.directive?.(directive)

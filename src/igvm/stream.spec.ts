@@ -88,13 +88,14 @@ describe('streamDirectives', () => {
       },
       pages(run) {
         events.push(`pages ${run.gpa}`);
+        // Behind the directive, too, none waits for another.
         if (run.gpa === 2) seeLast();
         return lastSeen.then(() => void events.push('written'));
       },
     };
-    await streamDirectives({ directives: [numbered(0, 1), numbered(1, 1), required, numbered(2, 1)] }, [writer]);
-    expect(events.slice(0, 5)).toEqual(['pages 0', 'pages 1', 'directive begins', 'directive ends', 'pages 2']);
-    expect(events).toHaveLength(8);
+    await streamDirectives({ directives: [numbered(0, 1), required, numbered(1, 1), numbered(2, 1)] }, [writer]);
+    const begun = ['pages 0', 'directive begins', 'directive ends', 'pages 1', 'pages 2'];
+    expect(events).toEqual([...begun, 'written', 'written', 'written']);
   });
 
   it('reads at most three chunks ahead of an observer that is slow', async () => {

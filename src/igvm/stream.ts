@@ -18,10 +18,12 @@ export interface DirectiveObserver {
     bytes: Uint8Array | undefined,
   ): void | Promise<void>;
   /**
-   * Whether `pages` may be called again while its earlier promises are pending: they then say no more than how long the
-   * bytes are used. For a writer, whose bytes are on their way to the disk, and for what hashes in other threads.
+   * Whether `pages` and `directive` may be called while earlier promises of `pages` are pending: they then say no more than
+   * how long the bytes are used. For a writer, whose bytes are on their way to the disk, and for what hashes in other threads.
    */
   readonly pagesOverlap?: boolean;
+  /** Ends what it does in the background. For whoever made the observer to call, also when the pass has failed. */
+  close?(): Promise<void>;
 }
 
 /** Pages in one chunk: 2 MiB. Each costs 0.1 ms, whatever its size; larger ones measured no faster and cost memory. */
@@ -64,6 +66,7 @@ export async function streamDirectives(
 async function streamRun(run: PageDataDirective, lanes: readonly Lane[], chunks: ChunkPool): Promise<void> {
   const { content } = run;
   if (content.late) unreachable('page data that is known only when all pages have been streamed');
+  for (const lane of lanes) await lane.directivesDone();
   if (content.ready !== undefined) {
     for (const lane of lanes) await lane.idle();
     await content.ready();
@@ -114,9 +117,14 @@ class Lane {
     return settled;
   }
 
-  /** As {@link next}, for a call whose promise the next need not wait for. */
+  /** As {@link next}; if pages overlap, the next call does not wait for this one. */
   pages(call: Call): Promise<void> | undefined {
-    return this.observer.pagesOverlap && this.tail === undefined ? this.begin(call) : this.next(call);
+    return this.observer.pagesOverlap ? this.begin(call) : this.next(call);
+  }
+
+  /** Waits until overlapping pages may be shown: from then on none waits for another. */
+  async directivesDone(): Promise<void> {
+    while (this.observer.pagesOverlap && this.tail !== undefined) await this.tail;
   }
 
   /** @throws what the observer failed with */

@@ -5,6 +5,12 @@ import { PAGE_SIZE } from '../memory/page';
 export type HashJob =
   /** SHA-384 of each page, one digest after the other. */
   | { kind: 'digests'; pages: Uint8Array }
+  /** The same, and the pages are added to the thread's SHA-384 of all. */
+  | { kind: 'digestsAndAll'; pages: Uint8Array }
+  /** Ends the SHA-384 of all pages: the answer. */
+  | { kind: 'all'; pages?: undefined }
+  /** Adds bytes to the thread's CRC-32 and answers with it, as a little-endian number of 32 bits. */
+  | { kind: 'crc32'; pages: Uint8Array }
   /** Extends the thread's chain (page-chain.ts) and answers with its last link. */
   | { kind: 'chain'; head: Uint8Array; count: number; pages: Uint8Array | undefined };
 
@@ -17,13 +23,16 @@ export const CHAIN_HEAD_SIZE = 32;
  */
 const WORKER_SOURCE = `
 const { parentPort, workerData } = require('node:worker_threads');
-const { hash } = require('node:crypto');
+const { createHash, hash } = require('node:crypto');
+const zlib = require('node:zlib');
 const PAGE = ${PAGE_SIZE};
 const HEAD = ${CHAIN_HEAD_SIZE};
 const zero = new Uint8Array(PAGE);
 const zeroDigest = hash('sha384', zero, 'binary');
 const link = Buffer.alloc(32 + HEAD + PAGE);
 const view = new DataView(link.buffer, link.byteOffset + 32, HEAD);
+const all = createHash('sha384');
+let crc = 0;
 const jobs = {
   digests({ pages }) {
     const digests = Buffer.from(new ArrayBuffer((pages.length / PAGE) * 48));
@@ -33,6 +42,17 @@ const jobs = {
       digests.write(isZero ? zeroDigest : hash('sha384', page, 'binary'), out, 48, 'latin1');
     }
     return digests;
+  },
+  digestsAndAll({ pages }) {
+    all.update(pages);
+    return jobs.digests({ pages });
+  },
+  all: () => new Uint8Array(all.digest()),
+  crc32({ pages }) {
+    crc = zlib.crc32(pages, crc);
+    const answer = new Uint8Array(4);
+    new DataView(answer.buffer).setUint32(0, crc, true);
+    return answer;
   },
   chain({ head, count, pages }) {
     link.set(head, 32);
@@ -70,7 +90,14 @@ export class HashThread {
   private failure: { error: unknown } | undefined;
 
   constructor() {
-    this.worker = new Worker(WORKER_SOURCE, { eval: true, workerData: this.done, resourceLimits: HEAP_LIMITS });
+    this.worker = new Worker(WORKER_SOURCE, {
+      eval: true,
+      workerData: this.done,
+      resourceLimits: HEAP_LIMITS,
+      // Of the user's: what they have Node load first (tracing, a compiler) need not fit into so small a heap.
+      execArgv: [],
+      env: {},
+    });
     this.worker.on('message', (answer: Uint8Array) => {
       this.pending.shift()?.resolve(answer);
       if (this.pending.length === 0) this.worker.unref();

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import { PAGE_SIZE } from '../memory/page';
 import { HashThread } from './hash-thread';
 import { pageChainFor } from './page-chain';
+import { pageDigestsFor } from './page-digests';
 import { PageHashPool, pageHasherFor, THREAD_THRESHOLD } from './page-hash-pool';
 import { inlineHasher, type PageHasher, ZERO_PAGE_DIGEST } from './page-hasher';
 
@@ -60,6 +62,26 @@ describe('a thread that hashes', () => {
     expect(thread.waiting).toBe(0);
   });
 
+  it('adds up bytes to one CRC-32', async () => {
+    const [first, second] = [pagesOf(3).subarray(0, 5000), pagesOf(2)];
+    await thread.run({ kind: 'crc32', pages: first });
+    const sum = await thread.run({ kind: 'crc32', pages: second });
+    expect(new DataView(sum.buffer, sum.byteOffset).getUint32(0, true)).toBe(crc32(second, crc32(first)));
+  });
+
+  it('loads nothing that the user has Node load first', async () => {
+    const options = process.env['NODE_OPTIONS'];
+    process.env['NODE_OPTIONS'] = '--require=./there-is-no-such-file.cjs';
+    const other = new HashThread();
+    try {
+      expect(await other.run({ kind: 'digests', pages: pagesOf(1) })).toHaveLength(48);
+    } finally {
+      await other.close();
+      if (options === undefined) delete process.env['NODE_OPTIONS'];
+      else process.env['NODE_OPTIONS'] = options;
+    }
+  });
+
   it('fails what it has to do, and all that comes later, when it breaks', async () => {
     const broken = thread.run({ kind: 'nothing' } as never);
     const behind = thread.run({ kind: 'digests', pages: pagesOf(1) });
@@ -103,6 +125,34 @@ describe('a pool of threads', () => {
     expect(pageHasherFor(THREAD_THRESHOLD - 1)).toBe(inlineHasher);
     const hasher: PageHasher = pageHasherFor(THREAD_THRESHOLD);
     await hasher.close();
+  });
+});
+
+describe.each([
+  ['digests of few pages', 0],
+  ['digests of many pages, which a thread makes', THREAD_THRESHOLD],
+])('%s', (_, size) => {
+  it('are those of each page, and one of all', async () => {
+    const digests = pageDigestsFor(size);
+    try {
+      const parts = [pagesOf(5), pagesOf(1), pagesOf(30)];
+      const each = await Promise.all(parts.map((pages) => digests.add(pages)));
+      expect(each.map((bytes, index) => same(bytes, digestsOf(parts[index] as Uint8Array)))).toEqual([
+        true,
+        true,
+        true,
+      ]);
+      expect(same(await digests.end(), sha('sha384', ...parts))).toBe(true);
+    } finally {
+      await digests.close();
+    }
+  });
+
+  it('need no pages, and can be closed unused', async () => {
+    const digests = pageDigestsFor(size);
+    expect(same(await digests.end(), sha('sha384'))).toBe(true);
+    await digests.close();
+    await pageDigestsFor(size).close();
   });
 });
 

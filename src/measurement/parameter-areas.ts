@@ -1,5 +1,6 @@
 import { IgvmError } from '../errors/igvm-error';
 import type { Directive, ParameterAreaDirective, ParameterInsertDirective } from '../igvm/model';
+import { PAGE_FLAG } from '../igvm/page-data';
 import { PAGE_SIZE, pagesFor } from '../memory/page';
 
 /**
@@ -44,11 +45,15 @@ export class ParameterAreas {
   }
 }
 
-/** Pages of a file that can have contents to hash; decides whether worker threads pay. */
-export function storedPages(directives: readonly Directive[], compatibilityMask: number): number {
+/**
+ * Pages of a file that can have contents to hash; decides whether worker threads pay.
+ * @param withShared whether pages that the guest shares with the host are measured, too
+ */
+export function storedPages(directives: readonly Directive[], compatibilityMask: number, withShared = false): number {
   let pages = 0;
   for (const directive of directives) {
     if (directive.type !== 'pageData' || (directive.compatibilityMask & compatibilityMask) === 0) continue;
+    if (!withShared && (directive.flags & PAGE_FLAG.SHARED) !== 0) continue;
     pages += pagesFor(directive.content.size);
   }
   return pages;

@@ -56,7 +56,7 @@ export class SnpLaunchDigest implements LaunchDigest {
     if (!hasPolicy) {
       throw new IgvmError('MEASUREMENT_IMPOSSIBLE', 'the file has no guest policy for its SEV-SNP platform');
     }
-    this.hasher = hasher ?? pageHasherFor(storedPages(file.directives, compatibilityMask));
+    this.hasher = hasher ?? pageHasherFor(storedPages(file.directives, compatibilityMask, vmm === 'kvm'));
     this.view.setUint16(96, PAGE_INFO_SIZE, true);
   }
 

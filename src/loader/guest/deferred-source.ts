@@ -6,18 +6,19 @@ import type { ByteSource } from '../../memory/byte-source';
  * @param size in bytes
  * @param parts gives the bytes' beginning; zeros follow up to `size`
  */
-export function deferredSource(size: number, parts: () => Uint8Array[]): ByteSource {
+export function deferredSource(size: number, parts: () => Uint8Array[] | Promise<Uint8Array[]>): ByteSource {
   let bytes: Uint8Array | undefined;
   return {
     size,
     async ready() {
       if (bytes !== undefined) return;
-      bytes = new Uint8Array(size);
+      const filled = new Uint8Array(size);
       let at = 0;
-      for (const part of parts()) {
-        bytes.set(part, at);
+      for (const part of await parts()) {
+        filled.set(part, at);
         at += part.length;
       }
+      bytes = filled;
     },
     read(offset, target) {
       if (bytes === undefined) unreachable('deferred bytes were read before they were ready');

@@ -28,7 +28,7 @@ export function importedRegions(
       `the guest has ${regions.length} separate regions of memory, and OpenHCL can list ${DESCRIPTOR_LIMIT}`,
     );
   }
-  return deferredSource(SHA384_SIZE + regions.length * DESCRIPTOR_SIZE, () => {
+  return deferredSource(SHA384_SIZE + regions.length * DESCRIPTOR_SIZE, async () => {
     const list = new Uint8Array(regions.length * DESCRIPTOR_SIZE);
     const view = new DataView(list.buffer);
     const sorted = [...regions].sort((a, b) => a.pageBase - b.pageBase);
@@ -38,6 +38,6 @@ export function importedRegions(
       view.setBigUint64(at + 8, BigInt(pageCount), true);
       view.setUint8(at + 16, acceptance === 'shared' ? 0 : 1);
     }
-    return [hashes.allPages(), list];
+    return [await hashes.allPages(), list];
   });
 }

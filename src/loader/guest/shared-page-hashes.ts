@@ -1,24 +1,29 @@
-import { createHash, hash } from 'node:crypto';
 import { IgvmError, unreachable } from '../../errors/igvm-error';
 import { SHA384_SIZE } from '../../igvm/hashes';
 import type { PageDataDirective } from '../../igvm/model';
 import { PAGE_DATA_TYPE, PAGE_FLAG } from '../../igvm/page-data';
 import type { DirectiveObserver } from '../../igvm/stream';
+import { type PageDigests, pageDigestsFor } from '../../measurement/page-digests';
 import { PAGE_SIZE } from '../../memory/page';
 
 /** Whether OpenHCL's boot shim has to check the run's pages: the host could change them after they were loaded. */
 export const isSharedData = (run: Pick<PageDataDirective, 'dataType' | 'flags'>): boolean =>
   run.dataType === PAGE_DATA_TYPE.NORMAL && (run.flags & PAGE_FLAG.SHARED) !== 0;
 
+/** Pages of zeros that are hashed at once, for empty ones: in memory that a thread shares. */
+const ZERO_PAGES = 64;
+const ZEROS = new Uint8Array(new SharedArrayBuffer(ZERO_PAGES * PAGE_SIZE));
+
 /**
  * SHA-384 of every shared page of a guest and of all of them together, gathered while the pages stream by in ascending
  * GPA order (file_loader.rs: generate_cryptographic_hashes_of_shared_pages).
  */
 export class SharedPageHashes implements DirectiveObserver {
-  private readonly all = createHash('sha384');
+  readonly pagesOverlap = true;
+  private readonly digests: PageDigests;
   private readonly each: Uint8Array;
   private seen = 0;
-  private digest: Uint8Array | undefined;
+  private whole: Promise<Uint8Array> | undefined;
 
   /**
    * @param count number of shared pages that will be seen
@@ -35,31 +40,48 @@ export class SharedPageHashes implements DirectiveObserver {
       );
     }
     this.each = new Uint8Array(count * SHA384_SIZE);
+    this.digests = pageDigestsFor(count);
   }
 
-  pages(run: PageDataDirective, _firstPage: number, pageCount: number, bytes: Uint8Array | undefined): void {
+  pages(
+    run: PageDataDirective,
+    _firstPage: number,
+    pageCount: number,
+    bytes: Uint8Array | undefined,
+  ): void | Promise<void> {
     if (!isSharedData(run)) return;
-    const zero = bytes === undefined ? new Uint8Array(PAGE_SIZE) : undefined;
-    if (bytes !== undefined) this.all.update(bytes);
-    for (let index = 0; index < pageCount; index++) {
-      const page = zero ?? bytes?.subarray(index * PAGE_SIZE, (index + 1) * PAGE_SIZE) ?? unreachable('no page');
-      if (zero !== undefined) this.all.update(zero);
-      this.each.set(hash('sha384', page, 'buffer'), this.seen * SHA384_SIZE);
-      this.seen += 1;
+    if (bytes !== undefined) return this.add(bytes);
+    const pending: (void | Promise<void>)[] = [];
+    for (let left = pageCount; left > 0; left -= ZERO_PAGES) {
+      pending.push(this.add(ZEROS.subarray(0, Math.min(left, ZERO_PAGES) * PAGE_SIZE)));
     }
+    return Promise.all(pending).then(() => undefined);
   }
 
-  /** One digest after the other. @throws when not all pages have been seen: a bug in the order of the pages */
+  /** One digest after the other, when all pages have been seen. */
   eachPage(): Uint8Array {
     this.checkComplete();
     return this.each;
   }
 
-  /** The digest of all shared pages together. */
-  allPages(): Uint8Array {
+  /** The digest of all shared pages together, when all have been seen. */
+  allPages(): Promise<Uint8Array> {
     this.checkComplete();
-    this.digest ??= this.all.digest();
-    return this.digest;
+    this.whole ??= this.digests.end();
+    return this.whole;
+  }
+
+  async close(): Promise<void> {
+    await this.digests.close();
+  }
+
+  private add(pages: Uint8Array): void | Promise<void> {
+    const at = this.seen * SHA384_SIZE;
+    this.seen += pages.length / PAGE_SIZE;
+    if (this.seen > this.count) unreachable(`saw ${this.seen} of ${this.count} shared pages`);
+    const digests = this.digests.add(pages);
+    if (digests instanceof Uint8Array) this.each.set(digests, at);
+    else return digests.then((later) => this.each.set(later, at));
   }
 
   private checkComplete(): void {

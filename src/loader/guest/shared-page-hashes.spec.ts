@@ -1,0 +1,51 @@
+import { createHash } from 'node:crypto';
+import { patternPage, runOf } from '../../igvm/igvm-file.fixture';
+import { PAGE_FLAG } from '../../igvm/page-data';
+import { streamDirectives } from '../../igvm/stream';
+import { PAGE_SIZE } from '../../memory/page';
+import { SharedPageHashes } from './shared-page-hashes';
+
+const sha384 = (bytes: Uint8Array): Buffer => createHash('sha384').update(bytes).digest();
+
+/** Two pages with contents and more empty ones than are hashed at once; a page that is not shared between two others. */
+const EMPTY = 130;
+const RUNS = [
+  runOf(0x1000, patternPage(1), { flags: PAGE_FLAG.SHARED, pageCount: 1 + EMPTY }),
+  runOf(0x100000, patternPage(2)),
+  runOf(0x200000, patternPage(3), { flags: PAGE_FLAG.SHARED }),
+];
+const PAGES = [patternPage(1), ...Array.from({ length: EMPTY }, () => new Uint8Array(PAGE_SIZE)), patternPage(3)];
+
+describe.each([
+  ['few pages', 0],
+  ['many pages, in a thread', 8192],
+])('the hashes of %s', (_, more) => {
+  const empty = runOf(0x1000_0000, new Uint8Array(0), { flags: PAGE_FLAG.SHARED, pageCount: more });
+  const directives = more === 0 ? RUNS : [...RUNS, empty];
+  const pages = [...PAGES, ...Array.from({ length: more }, () => new Uint8Array(PAGE_SIZE))];
+
+  it('are of each shared page, empty ones too, and of all together', async () => {
+    const hashes = new SharedPageHashes(pages.length, pages.length);
+    try {
+      await streamDirectives({ directives }, [hashes]);
+      expect(Buffer.compare(hashes.eachPage(), Buffer.concat(pages.map(sha384)))).toBe(0);
+      expect(Buffer.compare(await hashes.allPages(), sha384(Buffer.concat(pages)))).toBe(0);
+    } finally {
+      await hashes.close();
+    }
+  });
+
+  it('are not there before all pages were seen', async () => {
+    const hashes = new SharedPageHashes(pages.length + 1, pages.length + 1);
+    try {
+      await streamDirectives({ directives }, [hashes]);
+      expect(() => hashes.eachPage()).toThrow(/bug/);
+    } finally {
+      await hashes.close();
+    }
+  });
+});
+
+it('refuses more shared pages than there is room for', () => {
+  expect(() => new SharedPageHashes(3, 2)).toThrow(expect.objectContaining({ code: 'LAYOUT_OUT_OF_RANGE' }));
+});
