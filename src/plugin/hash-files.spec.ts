@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
 import { createHash } from 'node:crypto';
 import {
   appendFileSync,
@@ -22,7 +23,10 @@ beforeEach(() => {
   workspace = new Workspace();
   memory = new HashMemory(join(workspace.root, 'memory'));
 });
-afterEach(() => workspace.remove());
+afterEach(() => {
+  jest.restoreAllMocks();
+  workspace.remove();
+});
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 const hash = (...requests: HashRequest[]) => hashFiles(requests, workspace.root, memory).split('\n').slice(0, -1);
@@ -77,6 +81,40 @@ describe('the runtime input', () => {
     workspace.write('tree/bin/.gitkeep', 'placeholder');
     expect(hash({ tree: 'tree' })).toEqual(after);
     expect(hash({ tree: 'none' })).toEqual(['missing']);
+  });
+
+  it('takes a link in a folder for a link, wherever it leads', () => {
+    workspace.write('outside/file', 'one');
+    workspace.write('tree/init', 'one');
+    workspace.link('tree/run', join(workspace.root, 'outside'));
+    workspace.link('tree/X11', '.');
+    const before = hash({ tree: 'tree' });
+    workspace.write('outside/file', 'two');
+    workspace.write('outside/more', 'two');
+    expect(hash({ tree: 'tree' })).toEqual(before);
+    const lines = [`"X11" link .`, `"init" file ${sha256('one')}`];
+    const run = `"run" link ${encodeURIComponent(join(workspace.root, 'outside'))}`;
+    expect(before).toEqual([sha256([...lines, run, ''].join('\n'))]);
+    workspace.write('tree/init', 'two');
+    expect(hash({ tree: 'tree' })).not.toEqual(before);
+  });
+
+  it('goes on seeing the rest of a folder of which a part may not be read', () => {
+    workspace.write('tree/init', 'one');
+    workspace.write('tree/closed/file', 'one');
+    const opened = hash({ tree: 'tree' });
+    // Nothing is closed to root, who may run the tests.
+    const { readdirSync: read } = fs;
+    jest.spyOn(fs, 'readdirSync').mockImplementation(((path: string, options: { withFileTypes: true }) => {
+      if (path.endsWith('closed')) throw Object.assign(new Error(), { code: 'EACCES' });
+      return read(path, options);
+    }) as typeof read);
+    const before = hash({ tree: 'tree' });
+    const lines = ['"closed" folder', '"closed" unreadable-EACCES', `"init" file ${sha256('one')}`];
+    expect(before).toEqual([sha256([...lines, ''].join('\n'))]);
+    expect(before).not.toEqual(opened);
+    workspace.write('tree/init', 'two');
+    expect(hash({ tree: 'tree' })).not.toEqual(before);
   });
 
   it('is one word of harmless characters, whatever the names', () => {

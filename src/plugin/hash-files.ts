@@ -1,23 +1,27 @@
 /**
  * A `runtime` input of inferred targets: prints the contents' SHA-256 of files that Nx can't track by itself. Nx takes
  * what is printed for a part of a target's hash, also when a command fails, so every state of a file has an answer of
- * its own. Usage: `node hash-files.js ARGUMENT`, run in the workspace's root; see runtime-input.ts.
+ * its own. Usage: `node hash-files.js ARGUMENT`, run in the workspace's root; see plugin-inputs.ts.
  */
 import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, readlinkSync, statSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { matchGlob } from '../manifest/glob';
 import { HashMemory } from './hash-memory';
 import { decodeRequests, type HashRequest } from './hash-request';
-import { toSlashes } from './package';
+
+/** What there is to say of a path that can't be read. */
+function failed(error: unknown): string {
+  const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
+  return code === 'ENOENT' || code === 'ENOTDIR' ? 'missing' : `unreadable-${code}`;
+}
 
 function hashFile(path: string, memory: HashMemory): string {
   try {
     if (!statSync(path).isFile()) return 'not-a-file';
     return memory.hash(path);
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
-    return code === 'ENOENT' || code === 'ENOTDIR' ? 'missing' : `unreadable-${code}`;
+    return failed(error);
   }
 }
 
@@ -28,22 +32,39 @@ const PLACEHOLDER = '.gitkeep';
 function describeEntry(path: string, memory: HashMemory): string {
   const info = lstatSync(path);
   if (info.isSymbolicLink()) return `link ${encodeURIComponent(readlinkSync(path))}`;
-  if (info.isDirectory()) return 'folder';
   if (!info.isFile()) return 'other';
   return `${(info.mode & 0o111) === 0 ? 'file' : 'program'} ${hashFile(path, memory)}`;
+}
+
+/**
+ * A line for each entry below a folder. Links are no folders, as for who packs it (src/initrd/collect-entries.ts), and an entry
+ * that can't be read is one line: the others count still.
+ * @throws the errors of node:fs for the folder itself
+ */
+function* describeTree(folder: string, prefix: string, memory: HashMemory): Generator<[name: string, what: string]> {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const name = prefix + entry.name;
+    const path = join(folder, entry.name);
+    try {
+      if (entry.isDirectory()) {
+        yield [name, 'folder'];
+        yield* describeTree(path, `${name}/`, memory);
+      } else if (entry.name !== PLACEHOLDER) {
+        yield [name, describeEntry(path, memory)];
+      }
+    } catch (error) {
+      yield [name, failed(error)];
+    }
+  }
 }
 
 function hashTree(folder: string, memory: HashMemory): string {
   const hash = createHash('sha256');
   try {
-    const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).map(toSlashes).sort();
-    for (const name of names) {
-      if (basename(name) === PLACEHOLDER) continue;
-      hash.update(`${JSON.stringify(name)} ${describeEntry(join(folder, name), memory)}\n`);
-    }
+    const entries = [...describeTree(folder, '', memory)].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+    for (const [name, what] of entries) hash.update(`${JSON.stringify(name)} ${what}\n`);
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
-    return code === 'ENOENT' || code === 'ENOTDIR' ? 'missing' : `unreadable-${code}`;
+    return failed(error);
   }
   return hash.digest('hex');
 }
