@@ -3,6 +3,7 @@ import { type ExecutorContext, logger } from '@nx/devkit';
 import { formatPlaced, IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
 import { shownPath } from '../../files/shown-path';
+import { checkTrackedOptions, targetOf } from '../tracked-options';
 import type { InitrdExecutorSchema } from './schema';
 
 /** Packs an initramfs. What the user can put right is logged and fails the task; anything else is a bug and throws. */
@@ -14,6 +15,7 @@ export default async function initrdExecutor(
   const { packInitrd } = require('../../initrd/pack-initrd') as typeof import('../../initrd/pack-initrd');
   const { root } = context;
   try {
+    checkTrackedOptions(context, targetOf(context), { config }, ['config']);
     const { warnings, ...initrd } = loadInitrd(resolve(root, config), config);
     for (const { message, where } of warnings) logger.warn(formatPlaced(message, where));
     const output = resolve(root, outputPath ?? defaultFolder(context, config), INITRD_NAMES[initrd.compression]);

@@ -1,0 +1,49 @@
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type ExecutorContext, logger } from '@nx/devkit';
+import { contextIn } from '../executor-context.fixture';
+import initrdExecutor from './executor';
+
+let root: string;
+let logged: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'nx-igvm-initrd-'));
+  logged = '';
+  jest.spyOn(logger, 'info').mockImplementation(() => {});
+  jest.spyOn(logger, 'error').mockImplementation((text: unknown) => void (logged += String(text)));
+  mkdirSync(join(root, 'boot', 'rootfs'), { recursive: true });
+  for (const name of ['initrd.json', 'other.json']) writeFileSync(join(root, 'boot', name), '{ "folder": "rootfs" }');
+});
+afterEach(() => {
+  jest.restoreAllMocks();
+  rmSync(root, { recursive: true });
+});
+
+/** The task of a target as inference makes it. */
+function context(): ExecutorContext {
+  const build = { cache: true, options: { config: 'boot/initrd.json' } };
+  const boot = { type: 'app' as const, name: 'boot', data: { root: 'boot', targets: { build } } };
+  return {
+    ...contextIn(root, 'boot'),
+    targetName: 'build',
+    projectGraph: { nodes: { boot }, dependencies: {} },
+  };
+}
+
+describe('nx-igvm:initrd', () => {
+  it('packs what its target names', async () => {
+    expect(await initrdExecutor({ config: 'boot/initrd.json', outputPath: 'out' }, context())).toEqual({
+      success: true,
+    });
+    expect(existsSync(join(root, 'out', 'initrd.cpio'))).toBe(true);
+  });
+
+  it('refuses a file that only the command line names: Nx would not see it change', async () => {
+    expect(await initrdExecutor({ config: 'boot/other.json', outputPath: 'out' }, context())).toEqual({
+      success: false,
+    });
+    expect(logged).toContain('[NX_OPTION_UNTRACKED]');
+    expect(existsSync(join(root, 'out'))).toBe(false);
+  });
+});
