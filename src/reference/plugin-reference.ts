@@ -28,7 +28,8 @@ Each kind of inferred target has a key, and its value is
   merged key by key; a list replaces the inferred one, and \`"..."\` in it stands for the inferred entries.
 
 \`{imageName}\` in such an object stands for the image's name, as Nx's own \`{projectName}\` and \`{projectRoot}\` do for theirs:
-\`"options": { "outputPath": "images/{imageName}" }\`.
+\`"options": { "outputPath": "images/{imageName}" }\`. What reads an image looks where its build puts it by default: with the target's
+\`defaultConfiguration\`, if it has one. Another configuration should leave \`outputPath\` alone.
 
 A project with several images has a target \`KIND-NAME\` for each, and one \`KIND\` that runs them all.
 
