@@ -14,7 +14,7 @@ export {
 } from './build/build-report';
 export { mapPath, siblingPath } from './build/output-names';
 export { diffFiles } from './diff/diff-files';
-export type { GuestDifference, ImageDifference } from './diff/diff-images';
+export type { DigestDifference, GuestDifference, ImageDifference } from './diff/diff-images';
 export { diffText } from './diff/diff-text';
 export { type CorimListing, extractCorims } from './endorsement/extract-corims';
 export {

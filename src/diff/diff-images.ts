@@ -1,9 +1,9 @@
-import { IgvmError } from '../errors/igvm-error';
 import type { OpenImage } from '../files/igvm-image';
 import { platformTypeName } from '../igvm/dump';
 import type { IgvmFile, PlatformHeader } from '../igvm/model';
 import type { ByteSource } from '../memory/byte-source';
-import { measure } from '../measurement/measure';
+import { type ImageDigest, platformDigests } from '../measurement/image-digests';
+import type { Vmm } from '../measurement/launch-digest';
 import { measuredPlatformOf } from '../measurement/measured-platform';
 import { compareFiles, compareHeaders, compareRegisters } from './compare-guests';
 import { comparePages, type PageDifference } from './compare-pages';
@@ -26,8 +26,15 @@ export interface GuestDifference {
   headers: FactDifference[];
   registers: FactDifference[];
   pages: (PageDifference & { tags: string[] })[];
-  /** Launch digests in upper-case hexadecimal, when they differ; undefined for a file that can't be measured. */
-  digest?: { a?: string; b?: string };
+  digests: DigestDifference[];
+}
+
+/** A launch digest that differs. Each side has the digest in upper-case hexadecimal, or the reason why it has none. */
+export interface DigestDifference {
+  /** Where digests depend on what launches the guest. */
+  vmm?: Vmm;
+  a: Pick<ImageDigest, 'digest' | 'reason'>;
+  b: Pick<ImageDigest, 'digest' | 'reason'>;
 }
 
 /** How two images differ. */
@@ -40,7 +47,7 @@ export interface ImageDifference {
 }
 
 /**
- * Compares two images, platform by platform: headers, registers, pages by address, launch digests.
+ * Compares two images, platform by platform: headers, registers, pages by address, launch digests under every VMM.
  * @throws IgvmError FILE_CHANGED, FILE_UNREADABLE from the sources
  */
 export async function diffImages(a: ComparedImage, b: ComparedImage): Promise<ImageDifference> {
@@ -72,11 +79,10 @@ async function diffGuests(
   a: ComparedGuest | undefined,
   b: ComparedGuest | undefined,
 ): Promise<GuestDifference> {
-  const difference: GuestDifference = { platform, headers: [], registers: [], pages: [] };
+  const difference: GuestDifference = { platform, headers: [], registers: [], pages: [], digests: [] };
   if (a === undefined || b === undefined) return { ...difference, onlyIn: a === undefined ? 'b' : 'a' };
   const [maskA, maskB] = [a.platform.compatibilityMask, b.platform.compatibilityMask];
   const pages = comparePages(guestPages(a.file, maskA), guestPages(b.file, maskB));
-  const [digestA, digestB] = [await digestOf(a), await digestOf(b)];
   return {
     ...difference,
     headers: compareHeaders([a.file, a.platform], [b.file, b.platform]),
@@ -85,21 +91,21 @@ async function diffGuests(
       ...page,
       tags: [...new Set([...tagsIn(a.tags, page.gpa, page.end), ...tagsIn(b.tags, page.gpa, page.end)])],
     })),
-    ...(digestA === digestB ? {} : { digest: { a: digestA, b: digestB } }),
+    digests: await compareDigests(a, b),
   };
 }
 
-/** The launch digest of a guest; undefined when its platform has none or the file can't be launched. */
-async function digestOf({ file, platform }: ComparedGuest): Promise<string | undefined> {
-  const measured = measuredPlatformOf(platform);
-  if (measured === undefined) return undefined;
-  try {
-    const [measurement] = await measure(file, { platforms: [measured] });
-    return measurement && Buffer.from(measurement.digest).toString('hex').toUpperCase();
-  } catch (error) {
-    if (error instanceof IgvmError && error.code === 'MEASUREMENT_IMPOSSIBLE') return undefined;
-    throw error;
-  }
+/** The digests of two guests of one platform, where they differ; none when the platform has no launch measurement. */
+async function compareDigests(a: ComparedGuest, b: ComparedGuest): Promise<DigestDifference[]> {
+  const platform = measuredPlatformOf(a.platform);
+  if (platform === undefined) return [];
+  const [digestsA, digestsB] = [await platformDigests(a.file, platform), await platformDigests(b.file, platform)];
+  return digestsA.flatMap(({ vmm, digest, reason }): DigestDifference[] => {
+    const other = digestsB.find((each) => each.vmm === vmm);
+    if (digest === other?.digest) return [];
+    const base = vmm === undefined ? {} : { vmm };
+    return [{ ...base, a: { digest, reason }, b: { digest: other?.digest, reason: other?.reason } }];
+  });
 }
 
 function isSameBytes(a: ByteSource, b: ByteSource): boolean {

@@ -2,7 +2,7 @@ import { PAGE_SIZE } from '../memory/page';
 import { printable } from '../errors/printable';
 import type { FactDifference } from './facts';
 import type { PageDifference, PageDifferenceKind } from './compare-pages';
-import type { GuestDifference, ImageDifference } from './diff-images';
+import type { DigestDifference, GuestDifference, ImageDifference } from './diff-images';
 
 /** Page ranges shown for a guest; programs get all. */
 const MOST_RANGES = 200;
@@ -25,18 +25,23 @@ export function diffText(difference: ImageDifference): string {
 }
 
 function guestLines(guest: GuestDifference): string[] {
-  const { platform, onlyIn, headers, registers, pages, digest } = guest;
+  const { platform, onlyIn, headers, registers, pages, digests } = guest;
   if (onlyIn !== undefined) return [`${platform}: only in ${onlyIn.toUpperCase()}`];
-  const lines = [...facts('headers', headers), ...facts('registers', registers), ...pageLines(pages)];
-  if (digest !== undefined) {
-    lines.push(
-      'launch digest:',
-      `  A ${digest.a ?? 'can not be measured'}`,
-      `  B ${digest.b ?? 'can not be measured'}`,
-    );
-  }
+  const lines = [
+    ...facts('headers', headers),
+    ...facts('registers', registers),
+    ...pageLines(pages),
+    ...digests.flatMap(({ vmm, a, b }) => [
+      vmm === undefined ? 'launch digest:' : `launch digest, launched by ${vmm}:`,
+      `  A ${digestText(a)}`,
+      `  B ${digestText(b)}`,
+    ]),
+  ];
   return lines.length === 0 ? [] : [`${platform}:`, ...lines.map((line) => `  ${line}`)];
 }
+
+const digestText = ({ digest, reason }: DigestDifference['a']): string =>
+  digest ?? printable(`cannot be measured: ${reason}`);
 
 const facts = (title: string, differences: readonly FactDifference[]): string[] =>
   differences.length === 0

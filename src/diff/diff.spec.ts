@@ -29,7 +29,7 @@ const diffOf = async (a: IgvmFile, b: IgvmFile, map?: string) => diffImages(awai
 /** The only platform's differences; none when the files are the same. */
 async function guestDiff(a: Directive[], b: Directive[], map?: string) {
   const { guests } = await diffOf(fileOf(a), fileOf(b), map);
-  return guests[0] ?? { platform: '', headers: [], registers: [], pages: [] };
+  return guests[0] ?? { platform: '', headers: [], registers: [], pages: [], digests: [] };
 }
 
 const context = (data: Uint8Array): Directive => ({
@@ -200,8 +200,8 @@ describe('diff of headers', () => {
     };
     const { guests } = await diffOf(both, fileOf([runOf(0, pages(1))]));
     expect(guests).toEqual([
-      { platform: 'TDX', onlyIn: 'a', headers: [], registers: [], pages: [] },
-      { platform: 'VSM_ISOLATION', headers: [], registers: [], pages: [] },
+      { platform: 'TDX', onlyIn: 'a', headers: [], registers: [], pages: [], digests: [] },
+      { platform: 'VSM_ISOLATION', headers: [], registers: [], pages: [], digests: [] },
     ]);
   });
 
@@ -210,11 +210,54 @@ describe('diff of headers', () => {
       fileOf([runOf(0, pages(1))]),
       fileOf([runOf(0, pages(2))], { initializations: [{ type: 'versionString', value: 'v2' }] }),
     );
-    expect(difference.guests[0]?.digest).toEqual({
-      a: expect.stringMatching(/^[0-9A-F]{64}$/),
-      b: expect.stringMatching(/^[0-9A-F]{64}$/),
-    });
+    expect(difference.guests[0]?.digests).toEqual([
+      {
+        a: { digest: expect.stringMatching(/^[0-9A-F]{64}$/) },
+        b: { digest: expect.stringMatching(/^[0-9A-F]{64}$/) },
+      },
+    ]);
     expect(difference.file).toEqual([{ what: 'version string', b: 'v2' }]);
+    expect(diffText(difference)).toMatch(/\n {2}launch digest:\n {4}A [0-9A-F]{64}\n {4}B [0-9A-F]{64}\n$/);
+  });
+
+  const snp = (content: Uint8Array, initializations: IgvmFile['initializations'] = [POLICY]): IgvmFile =>
+    fileOf([runOf(0, content, { pageCount: 1 })], {
+      platforms: [platformOf(PLATFORM_TYPE.SEV_SNP)],
+      initializations,
+    });
+  const POLICY = { type: 'guestPolicy', policy: 0x30000n, compatibilityMask: 1 } as const;
+
+  it('shows the digest of each VMM that launches the guests differently', async () => {
+    const difference = await diffOf(snp(pages(0)), snp(new Uint8Array(0)));
+    expect(difference.guests[0]?.digests).toEqual([
+      {
+        vmm: 'kvm',
+        a: { digest: expect.stringMatching(/^[0-9A-F]{96}$/) },
+        b: { digest: expect.stringMatching(/^[0-9A-F]{96}$/) },
+      },
+    ]);
+    expect(diffText(difference)).toMatch(/\n {2}launch digest, launched by kvm:\n {4}A [0-9A-F]{96}\n/);
+    expect((await diffOf(snp(pages(1)), snp(pages(2)))).guests[0]?.digests.map(({ vmm }) => vmm)).toEqual([
+      'hyperv',
+      'kvm',
+    ]);
+  });
+
+  it('says why a guest has no digest', async () => {
+    const difference = await diffOf(snp(pages(1)), snp(pages(1), []));
+    expect(difference.guests[0]?.digests[0]).toEqual({
+      vmm: 'hyperv',
+      a: { digest: expect.any(String) },
+      b: { reason: 'the file has no guest policy for its SEV-SNP platform' },
+    });
+    expect(diffText(difference)).toContain('B cannot be measured: the file has no guest policy');
+  });
+
+  it('says nothing of digests that neither guest has', async () => {
+    const native = (page: number): IgvmFile =>
+      fileOf([runOf(0, pages(page))], { platforms: [platformOf(PLATFORM_TYPE.NATIVE)] });
+    expect((await diffOf(native(1), native(2))).guests[0]?.digests).toEqual([]);
+    expect((await diffOf(snp(pages(1), []), snp(pages(2), []))).guests[0]?.digests).toEqual([]);
   });
 });
 
@@ -232,7 +275,7 @@ describe('diff', () => {
         const difference = await diffOf(labelled(file, 'one'), labelled(file, 'other'));
         expect(difference).toMatchObject({ isSame: false, file: [{ what: 'version string', a: 'one', b: 'other' }] });
         for (const guest of difference.guests) {
-          expect(guest).toEqual({ platform: guest.platform, headers: [], registers: [], pages: [] });
+          expect(guest).toEqual({ platform: guest.platform, headers: [], registers: [], pages: [], digests: [] });
         }
       }),
       { numRuns: 8 },

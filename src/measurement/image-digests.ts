@@ -24,9 +24,17 @@ export const vmmsOf = (platform: MeasuredPlatform): readonly (Vmm | undefined)[]
  */
 export async function imageDigests(file: IgvmFile): Promise<ImageDigest[]> {
   const digests: ImageDigest[] = [];
-  for (const platform of new Set(measurablePlatforms(file))) {
-    for (const vmm of vmmsOf(platform)) digests.push(await digestOf(file, platform, vmm));
-  }
+  for (const platform of new Set(measurablePlatforms(file))) digests.push(...(await platformDigests(file, platform)));
+  return digests;
+}
+
+/**
+ * The launch digests of one platform, of each VMM where they depend on it.
+ * @throws IgvmError MEASUREMENT_UNAVAILABLE when the file doesn't have it; FILE_CHANGED, FILE_UNREADABLE from its sources
+ */
+export async function platformDigests(file: IgvmFile, platform: MeasuredPlatform): Promise<ImageDigest[]> {
+  const digests: ImageDigest[] = [];
+  for (const vmm of vmmsOf(platform)) digests.push(await digestOf(file, platform, vmm));
   return digests;
 }
 
