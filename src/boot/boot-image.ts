@@ -8,7 +8,7 @@ import { readIgvm } from '../igvm/read-igvm';
 import { formatMemorySize } from '../memory/memory-size';
 import { makeBootFolder } from './boot-folder';
 import { findVmm, type InstalledVmm } from './find-vmm';
-import { kvmProblem } from './kvm-probe';
+import { askKvm } from './kvm-probe';
 import { parseVmMemory } from './vm-memory';
 import { nativeGuest } from './native-guest';
 import { exportPvhFile } from './export-file';
@@ -84,7 +84,9 @@ export async function bootImage(request: BootRequest): Promise<BootResult> {
   const folder = makeBootFolder();
   try {
     const vm = await prepareVm(request, installed, folder, { cpus, askedMemory });
-    const accel = await chosenAccelerator(request.accel ?? 'auto', installed, request.stderr);
+    const accel = await chosenAccelerator(request, installed);
+    // Stopped before the guest was started.
+    if (typeof accel !== 'string') return { ...accel, vmm: vmm.name, accel: 'kvm', way: vm.way };
     const { stdout, stderr, signal } = request;
     const args = vmm.commandLine({ ...vm, accel, extraArgs: request.vmmArgs ?? [] });
     const end = await runVm({ program: path, args, folder, until, timeout, stdout, stderr, signal });
@@ -175,22 +177,25 @@ function vmMemory(file: IgvmFile, way: BootWay, { vmm }: InstalledVmm, asked: nu
   return memory;
 }
 
-/** @throws IgvmError KVM_UNUSABLE, VMM_UNSUPPORTED */
+/**
+ * @returns the end of the attempt when it was stopped
+ * @throws IgvmError KVM_UNUSABLE, VMM_UNSUPPORTED
+ */
 async function chosenAccelerator(
-  asked: 'auto' | Accelerator,
+  { accel: asked = 'auto', stderr, signal }: BootRequest,
   installed: InstalledVmm,
-  note: (text: string) => void,
-): Promise<Accelerator> {
+): Promise<Accelerator | VmEnd> {
   const { vmm, capabilities } = installed;
   const hasTcg = capabilities.accelerators.includes('tcg');
   if (asked === 'tcg') {
     if (!hasTcg) throw new IgvmError('VMM_UNSUPPORTED', `this ${vmm.label} has no TCG`);
     return 'tcg';
   }
-  const problem = await kvmProblem(installed);
-  if (problem === undefined) return 'kvm';
-  if (asked === 'kvm' || !hasTcg) throw new IgvmError('KVM_UNUSABLE', problem);
-  note(`nx-igvm: ${problem}; using TCG, which is slower\n`);
+  const answer = await askKvm(installed, { signal });
+  if (answer.is === 'usable') return 'kvm';
+  if (answer.is === 'stopped') return answer.end;
+  if (asked === 'kvm' || !hasTcg) throw new IgvmError('KVM_UNUSABLE', answer.problem);
+  stderr(`nx-igvm: ${answer.problem}; using TCG, which is slower\n`);
   return 'tcg';
 }
 

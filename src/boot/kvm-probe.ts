@@ -1,10 +1,10 @@
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createOutputSet } from '../files/atomic-output';
 import { makeBootFolder } from './boot-folder';
 import type { InstalledVmm } from './find-vmm';
 import { PROBE_MESSAGE, writeProbeGuest } from './kvm-probe-guest';
-import { runVm } from './run-vm';
+import { runVm, type VmEnd } from './run-vm';
 
 const DEVICE = '/dev/kvm';
 
@@ -14,45 +14,73 @@ const PROBE_MEMORY = 2 ** 26;
 /** Milliseconds. With KVM the guest answers within half a second, firmware included. */
 const PROBE_TIME = 3000;
 
+/** Whether KVM runs guests here. */
+export type KvmAnswer =
+  | { is: 'usable' }
+  | { is: 'unusable'; problem: string }
+  /** By a signal to this process, or by the caller's: nobody waits for a guest any more. */
+  | { is: 'stopped'; end: VmEnd };
+
+const unusable = (problem: string): KvmAnswer => ({ is: 'unusable', problem });
+
 /**
  * Runs a tiny 64-bit guest under KVM. There are hosts whose /dev/kvm opens but doesn't run such guests: nested ones, and
  * some that only know guests made for them. A kernel that starts there hangs without a word.
- * @returns why KVM is of no use; undefined when it is
+ * @param options.signal ends the run
+ * @param options.device path of the device
  * @throws IgvmError FILE_UNWRITABLE
  */
-export async function kvmProblem({ vmm, path, capabilities }: InstalledVmm): Promise<string | undefined> {
-  if (process.platform !== 'linux') return 'KVM is a part of Linux';
-  if (!capabilities.accelerators.includes('kvm')) return `this ${vmm.label} was built without KVM`;
+export async function askKvm(
+  { vmm, path, capabilities }: InstalledVmm,
+  { signal, device = DEVICE }: { signal?: AbortSignal; device?: string } = {},
+): Promise<KvmAnswer> {
+  if (process.platform !== 'linux') return unusable('KVM is a part of Linux');
+  if (!capabilities.accelerators.includes('kvm')) return unusable(`this ${vmm.label} was built without KVM`);
   try {
-    accessSync(DEVICE, constants.R_OK | constants.W_OK);
+    accessSync(device, constants.R_OK | constants.W_OK);
   } catch (error) {
     const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    return isMissing ? `there is no ${DEVICE}` : `${DEVICE} may not be opened by this user`;
+    return unusable(isMissing ? `there is no ${device}` : `${device} may not be opened by this user`);
   }
   const folder = makeBootFolder();
-  const file = join(folder, 'probe.elf');
+  try {
+    const file = join(folder, 'probe.elf');
+    await writeProbe(file);
+    const internalError = new AbortController();
+    const end = await runVm({
+      program: path,
+      args: vmm.commandLine({
+        way: 'pvh',
+        file,
+        accel: 'kvm',
+        memory: PROBE_MEMORY,
+        cpus: 1,
+        tables: 'vmm',
+        extraArgs: [],
+      }),
+      folder,
+      until: new RegExp(PROBE_MESSAGE),
+      timeout: PROBE_TIME,
+      stdout: () => undefined,
+      // QEMU stops the guest after such an error and waits.
+      stderr: (text) => void (text.includes('KVM internal error') && internalError.abort()),
+      signal: signal === undefined ? internalError.signal : AbortSignal.any([signal, internalError.signal]),
+    });
+    if (end.signal !== undefined || signal?.aborted === true) return { is: 'stopped', end: { ...end, by: 'stopped' } };
+    return end.by === 'matched'
+      ? { is: 'usable' }
+      : unusable(`${device} is there, but does not run a small 64-bit guest`);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function writeProbe(path: string): Promise<void> {
   const outputs = createOutputSet();
-  await writeProbeGuest(outputs.add(file));
-  await outputs.commit();
-  const stopEarly = new AbortController();
-  const { by } = await runVm({
-    program: path,
-    args: vmm.commandLine({
-      way: 'pvh',
-      file,
-      accel: 'kvm',
-      memory: PROBE_MEMORY,
-      cpus: 1,
-      tables: 'vmm',
-      extraArgs: [],
-    }),
-    folder,
-    until: new RegExp(PROBE_MESSAGE),
-    timeout: PROBE_TIME,
-    stdout: () => undefined,
-    // QEMU stops the guest after such an error and waits.
-    stderr: (text) => void (text.includes('KVM internal error') && stopEarly.abort()),
-    signal: stopEarly.signal,
-  });
-  return by === 'matched' ? undefined : `${DEVICE} is there, but does not run a small 64-bit guest`;
+  try {
+    await writeProbeGuest(outputs.add(path));
+    await outputs.commit();
+  } finally {
+    await outputs.abort();
+  }
 }

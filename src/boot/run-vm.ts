@@ -28,7 +28,7 @@ export interface VmEnd {
   by: 'matched' | 'exited' | 'timeout' | 'stopped';
   /** Of the VMM; undefined when it was killed. */
   exitCode: number | undefined;
-  /** The signal that stopped it. */
+  /** The signal that stopped it, or came while it was ending for another reason. */
   signal?: NodeJS.Signals;
   /** The end of what the VMM wrote to stderr. */
   messages: string;
@@ -62,9 +62,9 @@ export function runVm({ program, args, folder, until, timeout, stdout, stderr, s
   let vmmPid = '';
   let killer: NodeJS.Timeout | undefined;
   const stop = (reason: VmEnd['by'], name?: NodeJS.Signals): void => {
+    stoppedBy ??= name;
     if (by !== 'exited') return;
     by = reason;
-    stoppedBy = name;
     supervisor.stdin.end();
     killer = setTimeout(() => supervisor.kill('SIGKILL'), GRACE);
   };

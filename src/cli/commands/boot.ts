@@ -46,7 +46,7 @@ export function registerBoot(program: Command, environment: CliEnvironment): voi
     .option('--timeout <seconds>', 'end after this time in any case, with exit code 1')
     .action(async (image: string, vmmArgs: string[], { cpus, timeout, ...options }: BootOptions) => {
       const { bootImage } = require('../../boot/boot-image') as typeof import('../../boot/boot-image');
-      const { failure, signal } = await bootImage({
+      const { by, failure, signal } = await bootImage({
         ...options,
         image: resolve(environment.cwd, image),
         label: image,
@@ -58,6 +58,6 @@ export function registerBoot(program: Command, environment: CliEnvironment): voi
       });
       if (failure !== undefined) throw failure;
       // The VM is gone; now the signal does what it would have done without one.
-      if (signal !== undefined) process.kill(process.pid, signal);
+      if (by === 'stopped' && signal !== undefined) process.kill(process.pid, signal);
     });
 }

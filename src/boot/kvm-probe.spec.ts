@@ -1,0 +1,79 @@
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { InstalledVmm } from './find-vmm';
+import { askKvm } from './kvm-probe';
+import { PROBE_MESSAGE } from './kvm-probe-guest';
+import { QEMU } from './qemu';
+
+// Every run starts two processes, which takes a while where other tests run beside.
+jest.setTimeout(30_000);
+
+const HANGS = 'setInterval(() => {}, 1000);';
+
+describe('asking KVM', () => {
+  let folder: string;
+  let device: string;
+  let probe: string | undefined;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'nx-igvm-kvm-'));
+    device = join(folder, 'kvm');
+    writeFileSync(device, '');
+    probe = undefined;
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  /** A QEMU whose guest is a JavaScript. @param started called right after it was started */
+  const qemu = (script: string, started: () => void = () => undefined): InstalledVmm => ({
+    path: process.execPath,
+    capabilities: { ways: ['pvh'], accelerators: ['kvm', 'tcg'] },
+    vmm: {
+      ...QEMU,
+      commandLine: ({ file }) => {
+        probe = file;
+        setImmediate(started);
+        return ['-e', script];
+      },
+    },
+  });
+
+  afterEach(() => expect(probe !== undefined && existsSync(probe)).toBe(false));
+
+  it('says that it is usable when the guest speaks', async () => {
+    const guest = `console.log(${JSON.stringify(PROBE_MESSAGE)}); ${HANGS}`;
+    expect(await askKvm(qemu(guest), { device })).toEqual({ is: 'usable' });
+  });
+
+  it.each([
+    ['hangs', HANGS],
+    ['stops with an internal error, on which QEMU waits', `console.error('KVM internal error. Suberror: 1'); ${HANGS}`],
+    ['ends without a word', ''],
+  ])('says that it is not when the guest %s', async (_, script) => {
+    expect(await askKvm(qemu(script), { device })).toEqual({
+      is: 'unusable',
+      problem: `${device} is there, but does not run a small 64-bit guest`,
+    });
+  });
+
+  it('says what is missing without trying', async () => {
+    const { capabilities, ...rest } = qemu(HANGS);
+    const without = { ...rest, capabilities: { ...capabilities, accelerators: ['tcg'] as const } };
+    expect(await askKvm(without, { device })).toMatchObject({ problem: 'this QEMU was built without KVM' });
+    expect(await askKvm(qemu(HANGS), { device: `${device}2` })).toMatchObject({ problem: `there is no ${device}2` });
+    expect(probe).toBeUndefined();
+  });
+
+  it('is stopped by a signal to this process, and tells which', async () => {
+    const stopped = qemu(HANGS, () => process.emit('SIGTERM', 'SIGTERM'));
+    expect(await askKvm(stopped, { device })).toMatchObject({
+      is: 'stopped',
+      end: { by: 'stopped', signal: 'SIGTERM' },
+    });
+  });
+
+  it('is stopped by its caller', async () => {
+    const caller = new AbortController();
+    const stopped = qemu(HANGS, () => caller.abort());
+    expect(await askKvm(stopped, { device, signal: caller.signal })).toMatchObject({ is: 'stopped' });
+  });
+});
