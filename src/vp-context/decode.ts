@@ -1,24 +1,26 @@
 import { IgvmError } from '../errors/igvm-error';
 import type { DumpRecord } from '../igvm/dump';
 import type { GuestArch, VpContextDirective } from '../igvm/model';
-import { decodeNativeContext } from './native';
-import { decodeVbsContext } from './vbs';
-import { decodeVmsa } from './vmsa';
+import { decodeNativeContext, unnamedInNative } from './native';
+import { unnamedBytes, withoutNamed } from './unnamed-bytes';
+import { decodeVbsContext, unnamedInVbs } from './vbs';
+import { decodeVmsa, unnamedInVmsa } from './vmsa';
 import type { SegmentRegister, TableRegister } from './vp-register';
 
 /** The 64-bit fields of an AArch64 CCA context, in order (igvm_defs: IgvmVpContextAArch64Cca). */
 const CCA_FIELDS = ['x0', 'x1', 'x2', 'x3', 'x4', 'x5', 'x6', 'x7', 'pc', 'flags'] as const;
 
 /**
- * The registers of a stored VP context as records for a dump: those that are set, in the order of the context. A
- * context that can't be decoded gives one record that says why.
+ * A stored VP context as records for a dump: the registers that are set, then the bytes that no register is made of,
+ * where they are not zero. A context that can't be decoded gives one record that says why. Contexts that differ are
+ * described differently.
  */
 export function describeVpContext(context: VpContextDirective, arch: GuestArch): DumpRecord[] {
   try {
     return decoders[context.format](context.data, arch);
   } catch (error) {
     if (!(error instanceof IgvmError)) throw error;
-    return [{ name: 'undecodable', reason: error.message }];
+    return [{ name: 'undecodable', reason: error.message, value: context.data }];
   }
 }
 
@@ -29,18 +31,21 @@ const decoders: Record<VpContextDirective['format'], (data: Uint8Array, arch: Gu
       ...Object.entries(values)
         .filter(([, value]) => value !== 0n)
         .map(([name, value]) => ({ name, value })),
-      ...[table('gdtr', gdtr), table('idtr', idtr), segment('cs', code), segment('ds', dataSegment)].filter(isSet),
+      ...[table('gdtr', gdtr), table('idtr', idtr), segment('cs', code), segment('data segments', dataSegment)].filter(
+        isSet,
+      ),
+      ...unnamedBytes(unnamedInNative(data)),
     ];
   },
   vbs(data, arch) {
-    const { vtl, registers } = decodeVbsContext(data, arch);
-    const described = registers.map((register) => {
+    const fields = decodeVbsContext(data, arch);
+    const described = fields.registers.map((register) => {
       if ('table' in register) return table(register.name, register.table);
       return 'segment' in register
         ? segment(register.name, register.segment)
         : { name: register.name, value: register.value };
     });
-    return [{ name: 'vtl', value: vtl }, ...described];
+    return [{ name: 'vtl', value: fields.vtl }, ...described, ...unnamedBytes(unnamedInVbs(data, fields))];
   },
   snp(data) {
     const { selectors, fields, sevFeatures } = decodeVmsa(data);
@@ -50,13 +55,17 @@ const decoders: Record<VpContextDirective['format'], (data: Uint8Array, arch: Gu
         ({ name, value }): DumpRecord =>
           name === 'sevFeatures' ? { name, value, meaning: sevFeatures } : { name, value },
       ),
+      ...unnamedBytes(unnamedInVmsa(data)),
     ];
   },
   cca(data) {
     const view = new DataView(data.buffer, data.byteOffset, data.length);
-    return CCA_FIELDS.map((name, index) => ({ name, value: view.getBigUint64(8 * index, true) }));
+    return [
+      ...CCA_FIELDS.map((name, index) => ({ name, value: view.getBigUint64(8 * index, true) })),
+      ...unnamedBytes(withoutNamed(data, [[0, 8 * CCA_FIELDS.length]])),
+    ];
   },
-  tdx: () => [],
+  tdx: unnamedBytes,
 };
 
 const table = (name: string, { base, limit }: TableRegister): DumpRecord => ({ name, base, limit });

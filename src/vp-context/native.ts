@@ -1,9 +1,9 @@
 import { IgvmError, unreachable } from '../errors/igvm-error';
+import { PAGE_CONTEXT_SIZE } from '../igvm/vp-context-format';
+import { withoutNamed } from './unnamed-bytes';
 import type { VpContextBuilder, VpContextPart } from './vp-context-builder';
 import type { SegmentRegister, SegmentRegisterName, TableRegister, VpRegister, VpRegisterName } from './vp-register';
-
-/** The context's bytes; the fields end at 232, the rest of the page is zero. */
-const CONTEXT_SIZE = 4096;
+import { RFLAGS_FIXED } from './x86-registers';
 
 /** Offsets of the 64-bit fields (igvm_defs: IgvmNativeVpContextX64). */
 const VALUE_OFFSETS = {
@@ -36,7 +36,7 @@ type NativeValueName = keyof typeof VALUE_OFFSETS;
 
 const TABLE_OFFSETS = { idtr: { base: 144, limit: 152 }, gdtr: { base: 160, limit: 158 } } as const;
 
-/** Selector and attributes (u16), base and limit (u32). */
+/** Of twelve bytes: selector and attributes (u16), base and limit (u32). */
 const SEGMENT_OFFSETS = { code: 168, data: 180 } as const;
 
 /** The registers that share the data segment's fields. */
@@ -44,9 +44,6 @@ const DATA_SEGMENTS: readonly VpRegisterName[] = ['ds', 'es', 'fs', 'gs', 'ss'];
 
 /** Attributes have the segment limit's upper bits here in a descriptor; the context wants zeros. */
 const ATTRIBUTES_MUST_BE_ZERO = 0x0f00;
-
-/** Bit 1 of RFLAGS is always set; a processor does not start without it. */
-const RFLAGS_AT_RESET = 2n;
 
 /** What a native context says of a VP, field by field. */
 export type NativeContextFields = Record<NativeValueName, bigint> & {
@@ -60,13 +57,13 @@ export type NativeContextFields = Record<NativeValueName, bigint> & {
 /**
  * The fields of a native context as stored in a file.
  * @param context 4096 bytes
- * @throws IgvmError IGVM_MALFORMED when there are fewer
+ * @throws IgvmError IGVM_MALFORMED when there are fewer or more
  */
 export function decodeNativeContext(context: Uint8Array): NativeContextFields {
-  if (context.length !== CONTEXT_SIZE) {
+  if (context.length !== PAGE_CONTEXT_SIZE) {
     throw new IgvmError(
       'IGVM_MALFORMED',
-      `a native VP context has ${CONTEXT_SIZE} bytes, but this one has ${context.length}`,
+      `a native VP context has ${PAGE_CONTEXT_SIZE} bytes, but this one has ${context.length}`,
     );
   }
   const view = new DataView(context.buffer, context.byteOffset, context.length);
@@ -92,13 +89,21 @@ export function decodeNativeContext(context: Uint8Array): NativeContextFields {
   };
 }
 
+/** A native context's bytes that are not part of {@link NativeContextFields}; zeros in place of the others. */
+export const unnamedInNative = (context: Uint8Array): Uint8Array =>
+  withoutNamed(context, [
+    ...Object.values(VALUE_OFFSETS).map((offset) => [offset, 8] as const),
+    ...Object.values(TABLE_OFFSETS).flatMap(({ base, limit }) => [[base, 8] as const, [limit, 2] as const]),
+    ...Object.values(SEGMENT_OFFSETS).map((offset) => [offset, 12] as const),
+  ]);
+
 /**
  * The VP context of NATIVE guests: one page of fixed fields that any VMM can load. It has no PAT and no MTRRs, and one
  * set of fields for all data segments.
  */
 export class NativeContext implements VpContextBuilder {
   readonly label = 'native';
-  private readonly bytes = new Uint8Array(CONTEXT_SIZE);
+  private readonly bytes = new Uint8Array(PAGE_CONTEXT_SIZE);
   private readonly view = new DataView(this.bytes.buffer);
   private readonly set = new Set<VpRegisterName>();
   /** The data segment's fields other than the base, and who set them. */
@@ -106,7 +111,7 @@ export class NativeContext implements VpContextBuilder {
   private dataBase: { by: SegmentRegisterName; base: bigint } | undefined;
 
   constructor() {
-    this.view.setBigUint64(VALUE_OFFSETS.rflags, RFLAGS_AT_RESET, true);
+    this.view.setBigUint64(VALUE_OFFSETS.rflags, RFLAGS_FIXED, true);
   }
 
   canHold(name: VpRegisterName): boolean {

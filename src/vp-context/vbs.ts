@@ -1,13 +1,12 @@
 import { IgvmError, unreachable } from '../errors/igvm-error';
 import type { GuestArch } from '../igvm/model';
+import { VBS_HEADER_SIZE, VBS_REGISTER_SIZE } from '../igvm/vp-context-format';
+import { withoutNamed } from './unnamed-bytes';
 import { SEGMENT_REGISTERS, TABLE_REGISTERS, VBS_REGISTER } from './vbs-register';
 import type { VpContextBuilder, VpContextPart } from './vp-context-builder';
 import type { VpRegister, VpRegisterName } from './vp-register';
 
-/** igvm_defs: VbsVpContextHeader (the number of registers, u32), VbsVpContextRegister. Bytes. */
-const HEADER_SIZE = 4;
-const REGISTER_SIZE = 0x20;
-/** In a register: the VTL (u8), its name (u32, unaligned), eleven zeros, its value. */
+/** In a register (igvm_defs: VbsVpContextRegister): the VTL (u8), its name (u32, unaligned), eleven zeros, its value. */
 const NAME_OFFSET = 1;
 const VALUE_OFFSET = 0x10;
 
@@ -26,20 +25,31 @@ export interface VbsContextFields {
  */
 export function decodeVbsContext(context: Uint8Array, arch: GuestArch): VbsContextFields {
   const malformed = (what: string): IgvmError => new IgvmError('IGVM_MALFORMED', `a VBS VP context ${what}`);
-  if (context.length < HEADER_SIZE) throw malformed(`is ${context.length} bytes long, too short for its header`);
+  if (context.length < VBS_HEADER_SIZE) throw malformed(`is ${context.length} bytes long, too short for its header`);
   const view = new DataView(context.buffer, context.byteOffset, context.length);
   const count = view.getUint32(0, true);
   if (count === 0) throw malformed('has no registers');
-  if (count > (context.length - HEADER_SIZE) / REGISTER_SIZE) {
+  if (count > (context.length - VBS_HEADER_SIZE) / VBS_REGISTER_SIZE) {
     throw malformed(`says that it has ${count} registers, but is only ${context.length} bytes long`);
   }
-  const vtl = view.getUint8(HEADER_SIZE);
+  const vtl = view.getUint8(VBS_HEADER_SIZE);
   const registers: VpRegister[] = [];
-  for (let at = HEADER_SIZE; registers.length < count; at += REGISTER_SIZE) {
+  for (let at = VBS_HEADER_SIZE; registers.length < count; at += VBS_REGISTER_SIZE) {
     if (view.getUint8(at) !== vtl) throw malformed('has registers of more than one VTL');
     registers.push(readRegister(view, at, arch));
   }
   return { vtl, registers };
+}
+
+/** A VBS context's bytes that {@link decodeVbsContext} says nothing of; zeros in place of the others. */
+export function unnamedInVbs(context: Uint8Array, { registers }: VbsContextFields): Uint8Array {
+  const named: [offset: number, size: number][] = [[0, VBS_HEADER_SIZE]];
+  for (const [index, register] of registers.entries()) {
+    const at = VBS_HEADER_SIZE + index * VBS_REGISTER_SIZE;
+    const value = at + VALUE_OFFSET;
+    named.push([at, NAME_OFFSET + 4], 'table' in register ? [value + 6, 10] : [value, 'segment' in register ? 16 : 8]);
+  }
+  return withoutNamed(context, named);
 }
 
 function readRegister(view: DataView, at: number, arch: GuestArch): VpRegister {
@@ -120,12 +130,12 @@ export class VbsContext implements VpContextBuilder {
   /** The context as it is stored: header and registers, unpadded. Nothing when no register was set. */
   serialize(): Uint8Array {
     if (this.registers.size === 0) return new Uint8Array(0);
-    const view = new DataView(new ArrayBuffer(HEADER_SIZE + this.registers.size * REGISTER_SIZE));
+    const view = new DataView(new ArrayBuffer(VBS_HEADER_SIZE + this.registers.size * VBS_REGISTER_SIZE));
     view.setUint32(0, this.registers.size, true);
-    let at = HEADER_SIZE;
+    let at = VBS_HEADER_SIZE;
     for (const register of this.registers.values()) {
       this.writeRegister(view, at, register);
-      at += REGISTER_SIZE;
+      at += VBS_REGISTER_SIZE;
     }
     return new Uint8Array(view.buffer);
   }

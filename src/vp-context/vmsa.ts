@@ -1,4 +1,5 @@
 import { PAGE_SIZE } from '../memory/page';
+import { withoutNamed } from './unnamed-bytes';
 import type { SegmentRegister, TableRegister } from './vp-register';
 
 /** Bytes of the save area that the architecture defines (AMD64 manual, volume 2, appendix B); the rest of its page is zero. */
@@ -21,7 +22,7 @@ const SELECTORS = {
   tr: 0x90,
 } as const;
 
-/** Byte offset and width of every other field with a meaning (AMD APM volume 2, table B-4). */
+/** Byte offset and width of the other fields (AMD64 manual, volume 2, table B-4), but for the x87, MMX, XMM and YMM registers. */
 const FIELDS = {
   pl0Ssp: [0xa0, 8],
   pl1Ssp: [0xa8, 8],
@@ -70,6 +71,8 @@ const FIELDS = {
   specCtrl: [0x2e0, 8],
   pkru: [0x2e8, 4],
   tscAux: [0x2ec, 4],
+  guestTscScale: [0x2f0, 8],
+  guestTscOffset: [0x2f8, 8],
   registerProtectionNonce: [0x300, 8],
   rcx: [0x308, 8],
   rdx: [0x310, 8],
@@ -114,7 +117,7 @@ const FIELDS = {
 export type VmsaSelectorName = keyof typeof SELECTORS;
 export type VmsaFieldName = keyof typeof FIELDS;
 
-/** Bits of SEV_FEATURES (AMD APM volume 2, table B-4; openvmm vm/x86/x86defs/src/snp.rs: SevFeatures). */
+/** Bits of SEV_FEATURES (AMD64 manual, volume 2, table B-4; openvmm vm/x86/x86defs/src/snp.rs: SevFeatures). */
 export const SEV_FEATURE = {
   snp: 1n << 0n,
   vtom: 1n << 1n,
@@ -211,6 +214,18 @@ export function decodeVmsa(data: Uint8Array): DecodedVmsa {
     fields: fieldNames.map((name) => ({ name, value: vmsa.get(name) })).filter(({ value }) => value !== 0n),
     sevFeatures: sevFeatureNames(vmsa.get('sevFeatures')),
   };
+}
+
+/** A stored VMSA's bytes that {@link decodeVmsa} says nothing of; zeros in place of the others. */
+export function unnamedInVmsa(data: Uint8Array): Uint8Array {
+  const selectors = Object.values(SELECTORS);
+  const rest = withoutNamed(data, [
+    ...selectors.flatMap((at) => [[at, 3] as const, [at + 4, 12] as const]),
+    ...Object.values(FIELDS),
+  ]);
+  // Of the attributes, the upper four bits have no name.
+  for (const at of selectors) if (at + 3 < rest.length) rest[at + 3] = (rest[at + 3] ?? 0) & 0xf0;
+  return rest;
 }
 
 function sevFeatureNames(features: bigint): string[] {

@@ -26,7 +26,7 @@ export const EFER = {
   LMA: 1n << 10n,
   /** Pages that can't be executed. */
   NXE: 1n << 11n,
-  /** AMD APM, volume 2, 3.1.7: set in every SEV guest. */
+  /** AMD64 manual, volume 2, 3.1.7: set in every SEV guest. */
   SVME: 1n << 12n,
 } as const;
 
