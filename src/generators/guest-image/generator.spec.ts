@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readJson, readProjectConfiguration, type Tree, updateJson } from '@nx/devkit';
+import { logger, readJson, readProjectConfiguration, type Tree, updateJson } from '@nx/devkit';
 import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
 import { ISOLATION_NAMES } from '../../manifest/isolation';
 import { parseManifest } from '../../manifest/load-manifest';
@@ -220,6 +220,41 @@ describe('guest-image, the project', () => {
     expect(tree.read('svc/project.json', 'utf8')).toBe('{ "name": "service" }');
     expect(tree.read('svc/README.md', 'utf8')).toBe('mine');
     expect(tree.exists('svc/igvm.json')).toBe(true);
+  });
+
+  it.each([
+    ['of package.json', { name: 'service' }, 'service'],
+    ['of its nx block', { name: '@acme/service', nx: { name: 'service' } }, 'service'],
+    ['of the folder', {}, 'svc'],
+  ])('keeps a project.json without a name, and takes that %s', async (_, manifest, name) => {
+    tree.write('Svc/project.json', '{}');
+    tree.write('Svc/package.json', JSON.stringify(manifest));
+    await guestImageGenerator(tree, { name, directory: 'Svc' });
+    expect(tree.read('Svc/project.json', 'utf8')).toBe('{}');
+    expect(tree.read('Svc/README.md', 'utf8')).toContain(`nx build ${name} `);
+  });
+
+  it('keeps what is in a package.json that has no name', async () => {
+    updateJson(tree, 'package.json', (json) => ({ ...json, workspaces: ['svc'] }));
+    tree.write('svc/package.json', JSON.stringify({ scripts: { a: 'b' }, nx: { targets: { c: {} } } }));
+    await guestImageGenerator(tree, { name: 'service', directory: 'svc', tags: 'd' });
+    expect(readJson(tree, 'svc/package.json')).toEqual({
+      name: 'service',
+      version: '0.0.1',
+      private: true,
+      scripts: { a: 'b' },
+      nx: { tags: ['d'], targets: { c: {} } },
+    });
+  });
+
+  it('says that an initramfs of the same folder is packed by another target then', async () => {
+    const warn = jest.spyOn(logger, 'warn').mockImplementation(() => {});
+    tree.write('svc/initrd.json', '{}');
+    await guestImageGenerator(tree, { name: 'svc' });
+    expect(warn).toHaveBeenCalledWith(
+      'svc:build is the image from now on; what packs svc/initrd.json is called svc:initrd',
+    );
+    warn.mockRestore();
   });
 
   it('never overwrites an image, nor takes the name of another project', async () => {

@@ -65,6 +65,9 @@ export function guestImageGenerator(tree: Tree, options: GuestImageGeneratorSche
         ? writeProjectFile(tree, location, { useProjectJson: options.useProjectJson, tags: parseTags(options.tags) })
         : undefined;
     const name = existing ?? location.name;
+    if (tree.exists(joinPathFragments(root, 'initrd.json'))) {
+      logger.warn(`${name}:build is the image from now on; what packs ${root}/initrd.json is called ${name}:initrd`);
+    }
     tree.write(manifestPath, image.manifest);
     if (!tree.exists(joinPathFragments(root, 'README.md'))) {
       generateFiles(tree, join(__dirname, 'files'), root, {

@@ -74,6 +74,26 @@ describe('initrd', () => {
     await refused(join(home, 'nothing'));
   });
 
+  it('keeps what is in a folder that is packed from now on', async () => {
+    tree.write('initrd/rootfs/init', '#!/bin/sh\n');
+    tree.write('initrd/README.md', 'ours');
+    await initrdGenerator(tree, { name: 'initrd' });
+    expect(tree.read('initrd/rootfs/init', 'utf8')).toBe('#!/bin/sh\n');
+    expect(tree.read('initrd/README.md', 'utf8')).toBe('ours');
+    tree.write('second/rootfs/bin/busybox', 'ours');
+    await expect(initrdGenerator(tree, { name: 'second', busybox: file(elf(1)) })).rejects.toThrow(
+      'second/rootfs/bin/busybox: this file already exists',
+    );
+  });
+
+  it.each(['igvm.json', 'one.igvm.json'])('leaves the name `build` to an image of its folder: %s', async (image) => {
+    tree.write(`initrd/${image}`, '{}');
+    await initrdGenerator(tree, { name: 'initrd' });
+    const readme = tree.read('initrd/README.md', 'utf8');
+    expect(readme).toContain('nx initrd initrd   # writes');
+    expect(readme).toContain('"project": "initrd", "target": "initrd"');
+  });
+
   it('never overwrites an initramfs', async () => {
     await initrdGenerator(tree, { name: 'initrd' });
     await expect(initrdGenerator(tree, { name: 'initrd' })).rejects.toThrow(

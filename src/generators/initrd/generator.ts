@@ -6,6 +6,7 @@ import {
   type GeneratorCallback,
   joinPathFragments,
   offsetFromRoot,
+  OverwriteStrategy,
   runTasksInSerial,
   type Tree,
   writeJson,
@@ -24,7 +25,9 @@ export function initrdGenerator(tree: Tree, options: InitrdGeneratorSchema): Pro
   return reportingUserErrors(async () => {
     const location = locateProject(tree, options);
     const { root } = location;
+    const program = joinPathFragments(root, 'rootfs/bin/busybox');
     requireFree(tree, joinPathFragments(root, 'initrd.json'));
+    if (options.busybox !== undefined) requireFree(tree, program);
     const busybox = options.busybox === undefined ? undefined : readBusybox(tree, options.busybox);
 
     const install = await initGenerator(tree, { skipFormat: true });
@@ -33,6 +36,7 @@ export function initrdGenerator(tree: Tree, options: InitrdGeneratorSchema): Pro
       existingProjectName(tree, root) === undefined
         ? writeProjectFile(tree, location, { useProjectJson: options.useProjectJson, tags: parseTags(options.tags) })
         : undefined;
+    if (busybox !== undefined) tree.write(program, busybox, { mode: 0o755 });
     const { compression = 'none' } = options;
     writeJson(tree, joinPathFragments(root, 'initrd.json'), {
       $schema: `${offsetFromRoot(root)}node_modules/nx-igvm/schemas/initrd.schema.json`,
@@ -43,16 +47,25 @@ export function initrdGenerator(tree: Tree, options: InitrdGeneratorSchema): Pro
       modes: { '/init': '755', ...(busybox === undefined ? {} : { '/bin/busybox': '755' }) },
     });
     const output = `dist/${root}/${INITRD_NAMES[compression]}`;
-    generateFiles(tree, join(__dirname, 'files'), root, { name, output, busybox: busybox !== undefined });
-    if (busybox !== undefined) {
-      tree.write(joinPathFragments(root, 'rootfs/bin/busybox'), busybox, { mode: 0o755 });
-    }
+    const variables = {
+      name,
+      output,
+      target: hasImage(tree, root) ? 'initrd' : 'build',
+      busybox: tree.exists(program),
+    };
+    // A folder that is packed from now on may have all of it.
+    const keep = { overwriteStrategy: OverwriteStrategy.KeepExisting };
+    generateFiles(tree, join(__dirname, 'files'), root, variables, keep);
     if (!options.skipFormat) {
       await formatFiles(tree);
     }
     return link === undefined ? install : runTasksInSerial(install, link);
   });
 }
+
+/** Whether the folder has an image, whose target is then the one called `build`. */
+const hasImage = (tree: Tree, root: string): boolean =>
+  tree.children(root).some((name) => name === 'igvm.json' || name.endsWith('.igvm.json'));
 
 /** @throws IgvmError GENERATOR_OPTION */
 function readBusybox(tree: Tree, path: string): Buffer {

@@ -3,8 +3,8 @@ import {
   installPackagesTask,
   joinPathFragments,
   type GeneratorCallback,
-  type TargetConfiguration,
   type Tree,
+  updateJson,
   writeJson,
 } from '@nx/devkit';
 import { addPackageFolder, packagePatterns } from './package-workspaces';
@@ -14,7 +14,6 @@ export interface ProjectFileOptions {
   /** project.json or a package.json with an `nx` block; by default whichever the workspace uses. */
   useProjectJson?: boolean;
   tags?: string[];
-  targets?: Record<string, TargetConfiguration>;
 }
 
 /**
@@ -26,19 +25,20 @@ export function writeProjectFile(
   { name, root }: ProjectLocation,
   options: ProjectFileOptions,
 ): GeneratorCallback | undefined {
-  const { tags = [], targets = {} } = options;
+  const { tags = [] } = options;
   const useProjectJson = options.useProjectJson ?? packagePatterns(tree) === undefined;
   if (useProjectJson) {
-    addProjectConfiguration(tree, name, { root, projectType: 'application', tags, targets });
+    addProjectConfiguration(tree, name, { root, projectType: 'application', tags, targets: {} });
     return undefined;
   }
-  const hasTargets = Object.keys(targets).length > 0;
-  writeJson(tree, joinPathFragments(root, 'package.json'), {
-    name,
-    version: '0.0.1',
-    private: true,
-    nx: { tags, ...(hasTargets ? { targets } : {}) },
-  });
+  const path = joinPathFragments(root, 'package.json');
+  const content = { name, version: '0.0.1', private: true, nx: { tags } };
+  // One without a name makes no project, but may hold scripts and dependencies.
+  if (tree.exists(path)) {
+    updateJson(tree, path, (present: { nx?: object }) => ({ ...content, ...present, nx: { tags, ...present.nx } }));
+  } else {
+    writeJson(tree, path, content);
+  }
   addPackageFolder(tree, root);
   return () => {
     installPackagesTask(tree, true);

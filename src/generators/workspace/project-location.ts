@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import { getProjects, joinPathFragments, normalizePath, readJson, type Tree } from '@nx/devkit';
 import { IgvmError } from '../../errors/igvm-error';
 import { defaultParent } from './package-workspaces';
@@ -44,16 +45,18 @@ export function requireFree(tree: Tree, path: string): void {
   }
 }
 
-/** The project that the folder already has, by its project.json or package.json. */
+/**
+ * The project that the folder already has, by its project.json or package.json. A project.json needs no name: Nx then takes that
+ * of package.json, or the folder's in lower case.
+ */
 export function existingProjectName(tree: Tree, root: string): string | undefined {
-  for (const file of ['project.json', 'package.json']) {
+  const read = (file: string): { name?: unknown; nx?: { name?: unknown } } | undefined => {
     const path = joinPathFragments(root, file);
-    if (tree.exists(path)) {
-      const name = readJson<{ name?: unknown }>(tree, path).name;
-      return typeof name === 'string' ? name : undefined;
-    }
-  }
-  return undefined;
+    return tree.exists(path) ? readJson<object>(tree, path) : undefined;
+  };
+  const [project, manifest] = [read('project.json'), read('package.json')];
+  const name = [project?.name, manifest?.nx?.name, manifest?.name].find((each) => typeof each === 'string');
+  return name ?? (project === undefined ? undefined : posix.basename(root).toLowerCase());
 }
 
 function cleanDirectory(directory: string): string {
