@@ -11,7 +11,7 @@ import {
   type PlatformHeader,
   type VpContextDirective,
 } from './model';
-import { PAGE_DATA_TYPE, PAGE_FLAG } from './page-data';
+import { PAGE_FLAG, pageTypeName } from './page-data';
 
 /** A value of a dump. Numbers are exact; bigints are 64-bit fields whose bits have meanings. */
 export type DumpValue = string | number | bigint | boolean | Uint8Array | DumpValue[] | { [name: string]: DumpValue };
@@ -33,11 +33,9 @@ export interface Dump {
 /** Decodes a VP context into records, one a register. Handed in: register layouts are not part of the format. */
 export type ContextDecoder = (context: VpContextDirective) => DumpRecord[];
 
-const nameIn = (table: Record<string, number>, value: number): string =>
-  Object.entries(table).find(([, each]) => each === value)?.[0] ?? String(value);
-
 /** Name of a platform type, as the format's specification has it; a number when it is not known. */
-export const platformTypeName = (type: number): string => nameIn(PLATFORM_TYPE, type);
+export const platformTypeName = (type: number): string =>
+  Object.entries(PLATFORM_TYPE).find(([, each]) => each === type)?.[0] ?? String(type);
 
 /**
  * Describes a file that {@link readIgvm} has accepted, without reading its pages.
@@ -119,7 +117,7 @@ export function describePageKind({ flags, dataType }: Pick<PageDataDirective, 'f
     .filter(([, bit]) => (flags & bit) !== 0)
     .map(([name]) => name);
   const unnamed = (flags & ~NAMED_FLAGS) >>> 0;
-  return { dataType: nameIn(PAGE_DATA_TYPE, dataType), flags: unnamed === 0 ? named : [...named, hex(unnamed)] };
+  return { dataType: pageTypeName(dataType), flags: unnamed === 0 ? named : [...named, hex(unnamed)] };
 }
 
 /** Page data headers that follow each other in the file and in the guest, wherever their data lies. */

@@ -42,6 +42,16 @@ describe('imageDigests', () => {
     ]);
   });
 
+  it('say where the guest has what can not be measured', async () => {
+    const image = fileOf([runOf(0x1000, patternPage(1)), runOf(0x5000, patternPage(1), { dataType: 1 })]);
+    expect(await imageDigests(image)).toEqual([
+      {
+        platform: 'vbs',
+        reason: 'VBS measures NORMAL pages only, and the file has one of type SECRETS (GPA 0x5000-0x6000)',
+      },
+    ]);
+  });
+
   it('are none when no platform has a launch measurement', async () => {
     expect(await imageDigests(file({ platforms: [platformOf(PLATFORM_TYPE.NATIVE)] }))).toEqual([]);
   });

@@ -1,4 +1,4 @@
-import { IgvmError } from '../errors/igvm-error';
+import { formatPlaced, IgvmError } from '../errors/igvm-error';
 import type { IgvmFile } from '../igvm/model';
 import type { Vmm } from './launch-digest';
 import { measurablePlatforms, measure } from './measure';
@@ -11,6 +11,7 @@ export interface ImageDigest {
   vmm?: Vmm;
   /** Upper-case hexadecimal. */
   digest?: string;
+  /** One sentence, with the place in the guest. */
   reason?: string;
 }
 
@@ -50,6 +51,6 @@ async function digestOf(file: IgvmFile, platform: MeasuredPlatform, vmm: Vmm | u
     };
   } catch (error) {
     if (!(error instanceof IgvmError) || error.code !== 'MEASUREMENT_IMPOSSIBLE') throw error;
-    return { ...base, reason: error.message };
+    return { ...base, reason: formatPlaced(error.message, { gpa: error.where.gpa }) };
   }
 }

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { IgvmError } from '../errors/igvm-error';
 import { SHA256_SIZE } from '../igvm/hashes';
 import type { Directive, IgvmFile, PageDataDirective } from '../igvm/model';
-import { PAGE_DATA_TYPE, PAGE_FLAG } from '../igvm/page-data';
+import { PAGE_DATA_TYPE, PAGE_FLAG, pageTypeName } from '../igvm/page-data';
 import { PAGE_SIZE } from '../memory/page';
 import { CHAIN_HEAD_SIZE } from './hash-thread';
 import { isForPlatform, type LaunchDigest } from './launch-digest';
@@ -63,9 +63,8 @@ export class VbsLaunchDigest implements LaunchDigest {
     if (!isForPlatform(run, this.compatibilityMask)) return;
     const gpa = run.gpa + firstPage * PAGE_SIZE;
     if (run.dataType !== PAGE_DATA_TYPE.NORMAL) {
-      throw new IgvmError('MEASUREMENT_IMPOSSIBLE', 'VBS measures normal pages only, and this one has another type', {
-        gpa: { start: gpa, end: gpa + PAGE_SIZE },
-      });
+      const message = `VBS measures NORMAL pages only, and the file has one of type ${pageTypeName(run.dataType)}`;
+      throw new IgvmError('MEASUREMENT_IMPOSSIBLE', message, { gpa: { start: gpa, end: gpa + PAGE_SIZE } });
     }
     if ((run.flags & PAGE_FLAG.SHARED) !== 0) return;
     const isMeasured = (run.flags & PAGE_FLAG.UNMEASURED) === 0;
