@@ -8,11 +8,23 @@ import type { BuildExecutorSchema } from './schema';
 import { buildTask, type BatchContext, type BatchTask, type TaskResult } from './task-result';
 import { contextIn } from '../executor-context.fixture';
 
+/** What the threads of a test do that die on their first image. */
+const mockDying = { started: 0, dead: 0, left: 0 };
+
 // Node can't load a thread's TypeScript; the e2e tests have real threads.
 jest.mock('./thread-builder', () => ({
   ThreadBuilder: class {
-    constructor(private readonly context: BatchContext) {}
-    build = (task: BatchTask) => buildTask(task, this.context);
+    isDead = false;
+    private readonly dies = mockDying.left-- > 0;
+    constructor(private readonly context: BatchContext) {
+      mockDying.started++;
+    }
+    async build(task: BatchTask): Promise<TaskResult> {
+      if (!this.dies) return buildTask(task, this.context);
+      if (!this.isDead) mockDying.dead++;
+      this.isDead = true;
+      return { success: false, terminalOutput: 'the thread has died\n' };
+    }
     async close() {}
   },
 }));
@@ -132,6 +144,33 @@ describe('a batch of nx-igvm:build', () => {
     const results = await run({ bug: [], right: [] }, { bug });
     expect(results.get('bug')).toMatchObject({ success: false, terminalOutput: expect.stringContaining('RangeError') });
     expect(results.get('right')?.success).toBe(true);
+  });
+
+  it('loses one image to a thread that dies, and starts another thread', async () => {
+    const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
+    for (const name of names) writeImage(name);
+    Object.assign(mockDying, { started: 0, dead: 0, left: 1 });
+    jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'queueMicrotask'] });
+    try {
+      const results: [string, boolean][] = [];
+      const options = Object.fromEntries(names.map((name) => [name, { manifest: `${name}/igvm.json` }]));
+      const graph = graphOf(Object.fromEntries(names.map((name) => [name, []])));
+      const batch = buildBatch(graph, options, { manifest: '' }, context());
+      for (;;) {
+        const next = batch.next();
+        // Time for a thread to join in, before each result.
+        jest.advanceTimersByTime(300);
+        const { value, done } = await next;
+        if (done === true) break;
+        results.push([value.task, value.result.success]);
+      }
+      expect(results).toHaveLength(names.length);
+      expect(results.filter(([, success]) => !success)).toHaveLength(1);
+      expect(mockDying.dead).toBe(1);
+      expect(mockDying.started).toBeGreaterThan(1);
+    } finally {
+      jest.useRealTimers();
+    }
   });
 
   it('gives warnings and errors to the task that they are about', async () => {

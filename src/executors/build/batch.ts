@@ -32,19 +32,28 @@ export default async function* buildBatch(
   const results = new Results();
   const threads: ThreadBuilder[] = [];
 
-  const lane = async (build: Build): Promise<void> => {
-    for (let task = await schedule.next(); task !== undefined; task = await schedule.next()) {
+  let living = 0;
+  const lane = async (build: Build, isDead = () => false): Promise<void> => {
+    living++;
+    // A dead thread would fail one image after the other, faster than the others can take them.
+    while (!isDead()) {
+      const task = await schedule.next();
+      if (task === undefined) break;
       const result = await build({ options: options[task]!, target: graph.tasks[task]!.target });
       results.add({ task, result });
       for (const skipped of schedule.finish(task, result.success)) results.add({ task: skipped, result: SKIPPED });
     }
+    living--;
   };
-  const lanes = [lane((task) => buildTask(task, context))];
+  void lane((task) => buildTask(task, context));
   const timer = setInterval(() => {
-    if (!schedule.hasReady() || lanes.length >= Math.min(MOST_AT_ONCE, Math.max(2, availableParallelism()))) return;
+    if (!schedule.hasReady() || living >= Math.min(MOST_AT_ONCE, Math.max(2, availableParallelism()))) return;
     const thread = new ThreadBuilder(context);
     threads.push(thread);
-    lanes.push(lane((task) => thread.build(task)));
+    void lane(
+      (task) => thread.build(task),
+      () => thread.isDead,
+    );
   }, THREAD_AFTER);
   try {
     for (let left = Object.keys(graph.tasks).length; left > 0; left--) yield await results.next();

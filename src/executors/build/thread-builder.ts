@@ -16,7 +16,12 @@ export class ThreadBuilder {
     this.worker.on('exit', () => this.fail('the thread that built this image has ended'));
   }
 
-  /** Never rejects; a thread that has died fails the image that it was building. */
+  /** Whether the thread has died: it builds nothing more. */
+  get isDead(): boolean {
+    return this.failure !== undefined;
+  }
+
+  /** Never rejects; a thread that dies fails the image that it was building. */
   build(task: BatchTask): Promise<TaskResult> {
     return new Promise((resolve) => {
       this.settle = resolve;
