@@ -94,6 +94,11 @@ describe('mergeGuests', () => {
         }),
       ],
     ],
+    [
+      'more guests than a mask has bits',
+      'more platforms than the 32 that a file can have',
+      Array.from({ length: 33 }, () => guest(PLATFORM_TYPE.TDX)),
+    ],
     ['two guests for one platform', 'appears twice', [guest(PLATFORM_TYPE.TDX), guest(PLATFORM_TYPE.TDX)]],
     [
       'headers that belong to nobody known',
@@ -106,6 +111,8 @@ describe('mergeGuests', () => {
       ],
     ],
   ])('refuses %s', (_what, complaint, files) => {
-    expect(() => mergeGuests(files)).toThrow(complaint);
+    expect(() => mergeGuests(files)).toThrow(
+      expect.objectContaining({ name: 'IgvmError', message: expect.stringContaining(complaint) }),
+    );
   });
 });

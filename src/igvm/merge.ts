@@ -9,7 +9,7 @@ import { bitsOf } from './validate/rule';
  * appended, not shared, so that no guest's measurement changes.
  * @param files at least one, each valid by itself; they are not changed
  * @throws IgvmError IGVM_INVALID when they differ in version or architecture or the result is not valid: two guests for
- *   one platform; IGVM_UNSUPPORTED when one has headers that are not known
+ *   one platform, more than 32 platforms; IGVM_UNSUPPORTED when one has headers that are not known
  */
 export function mergeGuests(files: readonly IgvmFile[]): IgvmFile {
   const [first, ...others] = files;
@@ -45,7 +45,8 @@ class FixUp {
   constructor(base: IgvmFile, added: IgvmFile) {
     this.masks = renumber(bitsInUse(base.platforms), bitsInUse(added.platforms), (taken) => {
       const free = [...bitsOf(0xffff_ffff)].find((bit) => !taken.has(bit));
-      return free ?? unreachable('more platforms than there are');
+      if (free !== undefined) return free;
+      throw new IgvmError('IGVM_INVALID', 'the guests are for more platforms than the 32 that a file can have');
     });
     this.areas = renumber(areasIn(base.directives), areasIn(added.directives), (taken) => {
       let free = 0;

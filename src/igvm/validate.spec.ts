@@ -231,6 +231,7 @@ describe('validateIgvm', () => {
     ],
     ['at most one', init({ type: 'versionString', value: 'a' }, { type: 'versionString', value: 'b' })],
     ['not an optional initialization', init({ type: 'unknown', headerType: 0x1f0, data: page })],
+    ['0x80000104 is one that readers know', init({ type: 'unknown', headerType: 0x8000_0104, data: page })],
     ['not an optional initialization', init({ type: 'unknown', headerType: 0x8000_03f0, data: page })],
 
     ['gpa 0x1001 is not a multiple', fileOf([runOf(0x1001, page)])],
@@ -282,6 +283,8 @@ describe('validateIgvm', () => {
     ],
     ['a VBS context is for VP 0, not 1', fileOf([context({ vpIndex: 1 })])],
     ['not an optional directive', fileOf([{ type: 'unknown', headerType: 0x8000_01f0, data: page }])],
+    ['not an optional directive', fileOf([{ type: 'unknown', headerType: 0x1_8000_03f0, data: page }])],
+    ['0x80000305 is one that readers know', fileOf([{ type: 'unknown', headerType: 0x8000_0305, data: page }])],
   ];
   it.each(invalid)('refuses a file: %s', (complaint, file) => {
     expect(() => validateIgvm(file)).toThrow(expect.objectContaining({ code: 'IGVM_INVALID' }));

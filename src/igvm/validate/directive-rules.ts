@@ -1,5 +1,4 @@
 import { PAGE_SIZE } from '../../memory/page';
-import { isOptional, sectionOf } from '../headers/header-type';
 import type { Directive, IgvmFile, VpContextDirective } from '../model';
 import { PAGE_DATA_TYPE } from '../page-data';
 import {
@@ -11,7 +10,7 @@ import {
   vpContextFormat,
 } from '../vp-context-format';
 import type { InitializationState, UsedVp } from './initialization-rules';
-import { MOST_VTL, pageAligned, type Rule } from './rule';
+import { MOST_VTL, opaqueIn, pageAligned, type Rule } from './rule';
 
 /** What the headers so far have fixed. */
 export interface DirectiveState {
@@ -131,12 +130,7 @@ export const DIRECTIVE_RULES: { readonly [T in Directive['type']]: Rules<T> } = 
   errorRange: [pageAligned('gpa')],
   snpIdBlock: [],
   vbsMeasurement: [],
-  unknown: [
-    ({ headerType }) =>
-      isOptional(headerType) && sectionOf(headerType) === 'directive'
-        ? undefined
-        : `type 0x${headerType.toString(16)} is not an optional directive`,
-  ],
+  unknown: [opaqueIn('directive', 'directive')],
 };
 
 /** A VP whose registers relocation changes and that has no context; only VBS contexts can be changed. */

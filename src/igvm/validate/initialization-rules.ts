@@ -1,4 +1,3 @@
-import { isOptional, sectionOf } from '../headers/header-type';
 import {
   type CorimHeader,
   type IgvmFile,
@@ -7,7 +6,7 @@ import {
   PLATFORM_TYPE,
   type RelocatableRegionHeader,
 } from '../model';
-import { MOST_VTL, multipleOf, pageAligned, type Rule } from './rule';
+import { MOST_VTL, multipleOf, opaqueIn, pageAligned, type Rule } from './rule';
 
 /** A VP whose registers a loader must change; it needs a VP context. */
 export interface UsedVp {
@@ -121,12 +120,7 @@ export const INITIALIZATION_RULES: { readonly [T in InitializationHeader['type']
       return twice ? 'a file has at most one' : undefined;
     },
   ],
-  unknown: [
-    ({ headerType }) =>
-      isOptional(headerType) && sectionOf(headerType) === 'initialization'
-        ? undefined
-        : `type 0x${headerType.toString(16)} is not an optional initialization header`,
-  ],
+  unknown: [opaqueIn('initialization', 'initialization header')],
 };
 
 /** A region that begins inside another of the same platform; one sweep, as a hostile file may have a million. */

@@ -1,6 +1,8 @@
 import { hex } from '../../errors/hex';
 import { type ErrorWhere, IgvmError } from '../../errors/igvm-error';
 import { PAGE_SIZE } from '../../memory/page';
+import { isKnown, isOptional, type Section, sectionOf } from '../headers/header-type';
+import type { UnknownHeader } from '../model';
 
 /** What a header must satisfy, possibly in view of those before it. Returns the complaint when it does not. */
 export type Rule<H, S> = (header: H, state: S) => string | undefined;
@@ -30,6 +32,15 @@ export const multipleOf =
     isMultiple(header[field], header[alignment])
       ? undefined
       : `${field} ${hex(header[field])} is not a multiple of ${alignment} ${hex(header[alignment])}`;
+
+/** A header that is kept as it is: of a type of the section that a loader may skip, and that no other header has. */
+export const opaqueIn =
+  (section: Section, what: string): Rule<UnknownHeader, unknown> =>
+  ({ headerType }) => {
+    const isOfSection = isOptional(headerType) && headerType <= 0xffff_ffff && sectionOf(headerType) === section;
+    if (!isOfSection) return `type ${hex(headerType)} is not an optional ${what}`;
+    return isKnown(headerType) ? `type ${hex(headerType)} is one that readers know, and not as optional` : undefined;
+  };
 
 /** Nothing is a multiple of 0: the remainder is NaN. */
 const isMultiple = (value: number, of: number): boolean => value % of === 0;
