@@ -57,13 +57,23 @@ const facts = (title: string, differences: readonly FactDifference[]): string[] 
 
 function pageLines(pages: GuestDifference['pages']): string[] {
   if (pages.length === 0) return [];
-  const count = pages.reduce((sum, { gpa, end }) => sum + (end - gpa) / PAGE_SIZE, 0);
   const lines = pages.slice(0, MOST_RANGES).map((range) => {
     const tags = range.tags.length === 0 ? '' : `  [${range.tags.map(printable).join(', ')}]`;
     return `  0x${range.gpa.toString(16)}-0x${range.end.toString(16)}  ${describe(range)}${tags}`;
   });
   if (pages.length > MOST_RANGES) lines.push(`  … and ${pages.length - MOST_RANGES} more ranges`);
-  return [`pages (${count} differ):`, ...lines];
+  return [`pages (${pageCount(pages)} differ):`, ...lines];
+}
+
+/** Pages in ranges that are in the order of the guest's memory; one may be in two, for its type and for its contents. */
+function pageCount(ranges: readonly PageDifference[]): number {
+  let bytes = 0;
+  let counted = 0;
+  for (const { gpa, end } of ranges) {
+    bytes += Math.max(0, end - Math.max(gpa, counted));
+    counted = Math.max(counted, end);
+  }
+  return bytes / PAGE_SIZE;
 }
 
 const describe = ({ difference, a, b }: PageDifference): string =>

@@ -302,6 +302,22 @@ describe('diff', () => {
     expect(diffText(difference)).toBe('the guests are the same, but the files are laid out differently\n');
   });
 
+  it('counts a page once whose type and contents differ', async () => {
+    const a = [runOf(0, pages(1, 2, 3, 4)), runOf(9 * PAGE_SIZE, pages(1))];
+    const b = [runOf(0, pages(1, 9, 3, 9), { flags: 4 }), runOf(9 * PAGE_SIZE, pages(2))];
+    const text = diffText(await diffOf(fileOf(a), fileOf(b)));
+    expect(text).toContain(
+      [
+        '  pages (5 differ):',
+        '    0x0-0x4000  type NORMAL in A, NORMAL SHARED in B',
+        '    0x1000-0x2000  contents differ',
+        '    0x3000-0x4000  contents differ',
+        '    0x9000-0xa000  contents differ',
+        '',
+      ].join('\n'),
+    );
+  });
+
   it('shows the first of very many ranges', async () => {
     const many = Array.from({ length: 300 }, (_, index) => runOf(2 * index * PAGE_SIZE, pages(1)));
     const text = diffText(await diffOf(fileOf(many), fileOf([])));
