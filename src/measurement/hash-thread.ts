@@ -9,8 +9,8 @@ export type HashJob =
   | { kind: 'digestsAndAll'; pages: Uint8Array }
   /** Ends the SHA-384 of all pages: the answer. */
   | { kind: 'all'; pages?: undefined }
-  /** Adds bytes to the thread's CRC-32 and answers with it, as a little-endian number of 32 bits. */
-  | { kind: 'crc32'; pages: Uint8Array }
+  /** Adds bytes to the thread's CRC-32, or to one that is given, and answers with it: a little-endian number of 32 bits. */
+  | { kind: 'crc32'; start?: number; pages: Uint8Array }
   /** Extends the thread's chain (page-chain.ts) and answers with its last link. */
   | { kind: 'chain'; head: Uint8Array; count: number; pages: Uint8Array | undefined };
 
@@ -48,8 +48,8 @@ const jobs = {
     return jobs.digests({ pages });
   },
   all: () => new Uint8Array(all.digest()),
-  crc32({ pages }) {
-    crc = zlib.crc32(pages, crc);
+  crc32({ start = crc, pages }) {
+    crc = zlib.crc32(pages, start);
     const answer = new Uint8Array(4);
     new DataView(answer.buffer).setUint32(0, crc, true);
     return answer;
@@ -88,6 +88,7 @@ export class HashThread {
   private readonly pending: Pending[] = [];
   private sent = 0;
   private failure: { error: unknown } | undefined;
+  private started = false;
 
   constructor() {
     this.worker = new Worker(WORKER_SOURCE, {
@@ -98,12 +99,18 @@ export class HashThread {
       execArgv: [],
       env: {},
     });
+    this.worker.once('online', () => (this.started = true));
     this.worker.on('message', (answer: Uint8Array) => {
       this.pending.shift()?.resolve(answer);
       if (this.pending.length === 0) this.worker.unref();
     });
     this.worker.on('error', (error) => this.fail(error));
     this.worker.unref();
+  }
+
+  /** Whether the thread runs by now. It takes 40 ms to; jobs wait for it. */
+  get isStarted(): boolean {
+    return this.started;
   }
 
   /** Jobs that the thread has not finished, as of now: answers may be on their way. */

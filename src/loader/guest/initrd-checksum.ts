@@ -13,7 +13,9 @@ const THREAD_THRESHOLD = 128 * 2 ** 20;
 export class InitrdChecksum implements DirectiveObserver {
   readonly pagesOverlap = true;
   private seen = 0;
-  private checksum: number | Promise<number> = 0;
+  /** The sum of what was added up on this thread, and that of all since another one goes on. */
+  private here = 0;
+  private inThread: Promise<number> | undefined;
   private thread: HashThread | undefined;
   private readonly usesThread: boolean;
 
@@ -39,19 +41,22 @@ export class InitrdChecksum implements DirectiveObserver {
     if (bytes === undefined || offset !== this.seen) unreachable('the pages of an initrd out of order');
     const part = bytes.subarray(0, Math.min(bytes.length, this.size - offset));
     this.seen += part.length;
-    if (typeof this.checksum === 'number' && !this.usesThread) {
-      this.checksum = crc32(part, this.checksum);
+    if (this.usesThread) this.thread ??= new HashThread();
+    const { thread } = this;
+    // Nothing waits for the thread to start: until then the bytes are summed up here.
+    if (thread === undefined || (this.inThread === undefined && !thread.isStarted)) {
+      this.here = crc32(part, this.here);
       return;
     }
-    this.thread ??= new HashThread();
-    this.checksum = this.thread.run({ kind: 'crc32', pages: part }).then(toNumber);
-    return this.checksum.then(() => undefined);
+    const start = this.inThread === undefined ? this.here : undefined;
+    this.inThread = thread.run({ kind: 'crc32', start, pages: part }).then(toNumber);
+    return this.inThread.then(() => undefined);
   }
 
   /** The checksum, once all pages have been seen. */
   async value(): Promise<number> {
     if (this.seen !== this.size) unreachable(`the checksum has seen ${this.seen} of the initrd's ${this.size} bytes`);
-    return this.checksum;
+    return this.inThread ?? this.here;
   }
 
   async close(): Promise<void> {
