@@ -1,12 +1,12 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative, sep } from 'node:path';
 import { CASE_FILES, conformanceCases, placeCase } from './cases';
 import { makeInputs } from './make-inputs';
 import { digestsOf } from './run-program';
 
-const DIST = join(__dirname, '..', 'dist', 'cli');
+const DIST = join(__dirname, '..', 'dist');
 const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-process-'));
 const inputs = join(folder, 'inputs');
 
@@ -30,7 +30,7 @@ describe.each(COMMAND_LINES)('the process $script', ({ script, args }) => {
   it.each(sample)('does with $name what the reference does', ({ name, args: flags, sha256 }) => {
     const cwd = mkdtempSync(join(folder, 'case-'));
     placeCase(name, cwd, inputs);
-    const { status, stderr } = spawnSync(process.execPath, [join(DIST, script), ...args, ...flags], {
+    const { status, stderr } = spawnSync(process.execPath, [join(DIST, 'cli', script), ...args, ...flags], {
       cwd,
       encoding: 'utf8',
     });
@@ -41,14 +41,28 @@ describe.each(COMMAND_LINES)('the process $script', ({ script, args }) => {
   });
 
   it('says its version without loading any package', () => {
-    const listModules = `process.on('exit', () => process.stderr.write(Object.keys(require.cache).join('\\n')));`;
-    const { status, stdout, stderr } = spawnSync(
-      process.execPath,
-      ['-e', `${listModules} require(process.argv[1])`, join(DIST, script), '--version'],
-      { encoding: 'utf8' },
-    );
+    const { status, stdout, stderr } = listModules(join(DIST, 'cli', script), '--version');
     expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringMatching(/^(nx-igvm|igvmfilegen) \d+\.\d+/) });
     expect(stderr).toContain(script);
     expect(stderr).not.toContain('node_modules');
   });
 });
+
+// Nx starts it for every target that has such an input, on every command that asks for a hash.
+it('the script of `runtime` inputs loads no package, and little of this one', () => {
+  const { status, stderr } = listModules(join(DIST, 'plugin', 'hash-files.js'));
+  const modules = stderr.split('\n').map((path) => relative(DIST, path).split(sep).join('/'));
+  expect(status).toBe(0);
+  expect(modules.sort()).toEqual([
+    'chunks/hashing.js',
+    'chunks/model.js',
+    'manifest/image-files.js',
+    'plugin/hash-files.js',
+  ]);
+});
+
+/** Loads a script of the build, and writes to stderr which modules that took. */
+function listModules(script: string, ...args: string[]) {
+  const list = `process.on('exit', () => process.stderr.write(Object.keys(require.cache).join('\\n')));`;
+  return spawnSync(process.execPath, ['-e', `${list} require(process.argv[1])`, script, ...args], { encoding: 'utf8' });
+}

@@ -19,6 +19,8 @@ const CHUNKS = {
   format: ['igvm/index'],
   // What Nx loads on every command.
   paths: ['manifest/resource-reference', 'manifest/glob', 'manifest/image-files'],
+  // What a target's `runtime` input runs, a process for each: without Nx.
+  hashing: ['plugin/hash-request', 'plugin/hash-memory'],
   manifest: ['manifest/json-document', 'manifest/used-resources'],
   run: ['cli/run'],
   build: ['build/build-manifest'],
