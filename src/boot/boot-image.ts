@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { crc32 } from '../files/checksum';
 import { openFileSource } from '../files/file-source';
+import { makeProcessFolder } from '../files/process-folder';
 import type { IgvmFile } from '../igvm/model';
 import { readIgvm } from '../igvm/read-igvm';
 import { formatMemorySize } from '../memory/memory-size';
-import { makeBootFolder } from './boot-folder';
 import { findVmm, type InstalledVmm } from './find-vmm';
 import { askKvm } from './kvm-probe';
 import { parseVmMemory } from './vm-memory';
@@ -81,7 +81,7 @@ export async function bootImage(request: BootRequest): Promise<BootResult> {
 
   const installed = findVmm(request);
   const { vmm, path } = installed;
-  const folder = makeBootFolder();
+  const folder = makeProcessFolder('boot');
   try {
     const vm = await prepareVm(request, installed, folder, { cpus, askedMemory });
     const accel = await chosenAccelerator(request, installed);

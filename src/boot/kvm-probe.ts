@@ -1,7 +1,7 @@
 import { accessSync, constants, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createOutputSet } from '../files/atomic-output';
-import { makeBootFolder } from './boot-folder';
+import { makeProcessFolder } from '../files/process-folder';
 import type { InstalledVmm } from './find-vmm';
 import { PROBE_MESSAGE, writeProbeGuest } from './kvm-probe-guest';
 import { runVm, type VmEnd } from './run-vm';
@@ -42,7 +42,7 @@ export async function askKvm(
     const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     return unusable(isMissing ? `there is no ${device}` : `${device} may not be opened by this user`);
   }
-  const folder = makeBootFolder();
+  const folder = makeProcessFolder('boot');
   try {
     const file = join(folder, 'probe.elf');
     await writeProbe(file);

@@ -1,10 +1,21 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { noise, PAGE } from '../../conformance/inputs/bytes';
 import { makeInputs } from '../../conformance/make-inputs';
 import { crc32 } from '../files/checksum';
 import { openFileSource } from '../files/file-source';
+import { sha256OfFile } from '../files/sha256';
 import { readIgvm } from '../igvm/read-igvm';
 import type { GuestConfig, ResourceName } from '../manifest/model';
 import { buildImage, type BuildRequest } from './build-image';
@@ -171,6 +182,19 @@ describe('a build that fails', () => {
     expect((await failureOf(buildImage({ ...base, output: linked }))).code).toBe('FILE_UNWRITABLE');
     const manifest = `${base.output}.map`;
     expect((await failureOf(buildImage({ ...base, otherInputs: [manifest] }))).code).toBe('FILE_UNWRITABLE');
+  });
+
+  it('builds from pinned files alone', async () => {
+    const base = request([guest(linux())]);
+    const path = join(out, 'kernel');
+    copyFileSync(base.resources.get('linux_kernel')?.path ?? '', path);
+    const where = { file: 'igvm.json', line: 3, column: 5 };
+    const kernel = { path, display: 'kernel', sha256: sha256OfFile(path), where };
+    const pinned = { ...base, resources: new Map([...base.resources, ['linux_kernel' as const, kernel]]) };
+    await expect(buildImage(pinned)).resolves.toMatchObject({ measurements: [] });
+    // As when it is replaced after the manifest was read.
+    appendFileSync(path, '!');
+    expect(await failureOf(buildImage(pinned))).toMatchObject({ code: 'RESOURCE_DIGEST', where });
   });
 
   it('says when the output is a folder', async () => {

@@ -38,12 +38,13 @@ export interface BuildRequest {
 /**
  * Builds an image: lays out its guests, then reads, measures and writes them in one pass. All files appear at once, the
  * image last, and siblings that an earlier build made and this one doesn't go; a failed build leaves nothing behind.
- * @throws IgvmError from loaders, resources and outputs
+ * @throws IgvmError RESOURCE_DIGEST, and from loaders, resources and outputs
  */
 export async function buildImage(request: BuildRequest): Promise<BuildReport> {
   const resources = new OpenResources(request.resources);
   const outputs = createOutputSet();
   try {
+    resources.checkPinned();
     const guests = layOutGuests(request, resources);
     const report = await writeOutputs(request, guests, resources, outputs);
     const made = report.files.map(({ path }) => path);

@@ -3,8 +3,8 @@ import type { SiblingKind } from '../manifest/image-files';
 import type { MeasuredPlatform } from '../measurement/measured-platform';
 import { printable } from '../errors/printable';
 
-/** What a file of a build is. */
-export type OutputKind = 'image' | 'map' | SiblingKind;
+/** What a file of a build is; `other` is one of an external loader that has a name of its own. */
+export type OutputKind = 'image' | 'map' | SiblingKind | 'other';
 
 export interface BuiltFile {
   kind: OutputKind;

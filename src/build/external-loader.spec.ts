@@ -1,6 +1,7 @@
+import { createHash } from 'node:crypto';
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { buildManifest } from './build-manifest';
 
@@ -73,8 +74,12 @@ describeOnPosix('a build by an external loader', () => {
   });
 
   it('takes an image that is called as the resources file is', async () => {
-    const loader = program("fs.writeFileSync(args.output, 'image');");
-    await build(loader, { output: join(folder, 'out', 'resources.json') });
+    const loader = program("fs.writeFileSync(args.output, 'image'); fs.writeFileSync(args.output + '.log', 'log');");
+    const { files } = await build(loader, { output: join(folder, 'out', 'resources.json') });
+    expect(files.map(({ kind, path }) => [kind, basename(path)])).toEqual([
+      ['image', 'resources.json'],
+      ['other', 'resources.json.log'],
+    ]);
     expect(readFileSync(join(folder, 'out', 'resources.json'), 'utf8')).toBe('image');
   });
 
@@ -82,11 +87,58 @@ describeOnPosix('a build by an external loader', () => {
     ['fails', 'fs.writeFileSync(args.output, "half"); process.exit(3);', /exit code 3/],
     ['is killed', 'process.kill(process.pid, "SIGKILL"); setTimeout(() => {}, 10000);', /SIGKILL/],
     ['writes nothing', '', /without writing an image/],
+    ['makes a folder', 'fs.writeFileSync(args.output, "image"); fs.mkdirSync(args.output + ".d")', /"a\.igvm\.d"/],
   ])('leaves nothing behind when the program %s', async (_what, body, message) => {
     const error = await failureOf(build(program(body)));
     expect(error.code).toBe('EXTERNAL_LOADER_FAILED');
     expect(error.message).toMatch(message);
     expect(readdirSync(folder).sort()).toEqual(['firmware.fd', 'igvm.json', 'loader']);
+  });
+
+  it('passes every option on', async () => {
+    const loader = program('fs.writeFileSync(args.output, args.flags.join(" "));');
+    await build(loader, { debugValidation: true, disableSecureAvic: true });
+    expect(readFileSync(join(folder, 'out/a.igvm'), 'utf8')).toBe('--debug-validation --disable-secure-avic');
+  });
+
+  it.each([
+    ['ends', ''],
+    ['does not want to end', "process.on('SIGTERM', () => fs.writeFileSync(args.output, 'late')); "],
+  ])(
+    'ends with this process, and leaves nothing behind, when the program %s',
+    async (_, stubborn) => {
+      const pids = join(folder, 'pid');
+      const loader =
+        program(`${stubborn}setInterval(() => {}, 1000); fs.writeFileSync(${JSON.stringify(pids)}, ''+process.pid);
+      console.log('ready');`);
+      const killed: unknown[] = [];
+      const kill = jest.spyOn(process, 'kill').mockImplementation((...args) => {
+        killed.push(args);
+        return true;
+      });
+      const building = build(loader, { message: () => process.emit('SIGTERM', 'SIGTERM') });
+      expect((await failureOf(building)).message).toBe('the loader was stopped by SIGTERM');
+      kill.mockRestore();
+      expect(killed).toContainEqual([process.pid, 'SIGTERM']);
+      expect(() => process.kill(Number(readFileSync(pids, 'utf8')), 0)).toThrow('ESRCH');
+      expect(readdirSync(tmpdir()).filter((name) => name.startsWith(`nx-igvm-loader-${process.pid}-`))).toEqual([]);
+      expect(readdirSync(folder)).not.toContain('out');
+    },
+    30_000,
+  );
+
+  it('builds from pinned files alone, also when one is replaced while the program runs', async () => {
+    const sha256 = createHash('sha256').update('firmware').digest('hex');
+    const text = readFileSync(join(folder, 'igvm.json'), 'utf8');
+    writeFileSync(
+      join(folder, 'igvm.json'),
+      text.replace('"firmware.fd"', JSON.stringify({ path: 'firmware.fd', sha256 })),
+    );
+    const write = "fs.writeFileSync(args.output, 'image');";
+    await build(program(write));
+    const swap = `${write} fs.writeFileSync(${JSON.stringify(join(folder, 'firmware.fd'))}, 'another!');`;
+    expect((await failureOf(build(program(swap)))).code).toBe('RESOURCE_DIGEST');
+    expect((await failureOf(build(program('fs.writeFileSync("never", "");')))).code).toBe('RESOURCE_DIGEST');
   });
 
   it('says so when there is no such program', async () => {

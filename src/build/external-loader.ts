@@ -1,16 +1,16 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { createOutputSet, type OutputSet } from '../files/atomic-output';
 import { checkNotInputs } from '../files/check-not-inputs';
 import { openFileSource } from '../files/file-source';
+import { makeProcessFolder } from '../files/process-folder';
 import type { ResourceName } from '../manifest/model';
 import type { ManifestOverrides } from '../manifest/overrides';
 import type { BuildReport, BuiltFile, OutputKind } from './build-report';
 import { formerSiblings } from './former-siblings';
-import type { ResourceFile } from './open-resources';
+import { OpenResources, type ResourceFile } from './open-resources';
 
 /** A build by another igvmfilegen than ours. */
 export interface ExternalBuild extends ManifestOverrides {
@@ -37,64 +37,115 @@ const KINDS: Readonly<Record<string, OutputKind>> = {
 
 const COPY_SIZE = 1 << 20;
 
+/** Signals that end this process; the program ends first. Nx stops tasks with SIGTERM. */
+const FORWARDED: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+
+/** Milliseconds that the program has to end after such a signal. */
+const GRACE = 2000;
+
 /**
- * Has a program with igvmfilegen's command line build the image, in a folder of its own; what it wrote appears at once.
- * @throws IgvmError EXTERNAL_LOADER_FAILED, FILE_UNWRITABLE
+ * Has a program with igvmfilegen's command line build the image, in a folder of its own; what it wrote appears at once. A signal
+ * ends the program, removes the folder, and then does what it would have done.
+ * @throws IgvmError EXTERNAL_LOADER_FAILED, FILE_UNWRITABLE; RESOURCE_DIGEST, FILE_UNREADABLE for pinned resources
  */
 export async function buildWithExternalLoader(build: ExternalBuild): Promise<BuildReport> {
-  const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-loader-'));
+  const folder = makeProcessFolder('loader');
   const outputs = createOutputSet();
+  let signal: NodeJS.Signals | undefined;
   try {
+    checkPinned(build.resources);
     // Beside the folder that the program writes to: the image may have that name.
     const resources = join(folder, 'resources.json');
     const written = join(folder, 'written');
     mkdirSync(written);
     const paths = Object.fromEntries([...build.resources].map(([name, { path }]) => [name, path]));
     writeFileSync(resources, JSON.stringify({ resources: paths }));
-    await runLoader(build, resources, join(written, basename(build.output)));
-
-    const names = readdirSync(written).sort(
-      (a, b) => Number(b === basename(build.output)) - Number(a === basename(build.output)),
-    );
-    if (names[0] !== basename(build.output)) throw failed(build.loader, 'has ended without writing an image');
-    const targets = names.map((name) => join(dirname(build.output), name));
-    const inputs = [...Object.values(paths), ...(build.otherInputs ?? [])];
-    checkNotInputs(targets, inputs);
-    const files: BuiltFile[] = [];
-    for (const name of names) files.push(await adopt(join(written, name), join(dirname(build.output), name), outputs));
-    await outputs.commit({
-      last: build.output,
-      remove: () => formerSiblings(build.output, [...targets, ...inputs]),
-    });
-    return { files, measurements: [], notes: [] };
+    signal = await runLoader(build, resources, join(written, basename(build.output)));
+    if (signal !== undefined) throw failed(build.loader, `was stopped by ${signal}`);
+    // The program opens them itself: what it read is what was pinned if they still are.
+    checkPinned(build.resources);
+    return await adoptAll(build, written, outputs);
   } finally {
     await outputs.abort();
     rmSync(folder, { recursive: true, force: true });
+    if (signal !== undefined) process.kill(process.pid, signal);
   }
+}
+
+function checkPinned(resources: ExternalBuild['resources']): void {
+  const open = new OpenResources(resources);
+  try {
+    open.checkPinned();
+  } finally {
+    open.close();
+  }
+}
+
+/** Gives what is in the folder `written` its place beside the image. */
+async function adoptAll(
+  { loader, output, resources, otherInputs = [] }: ExternalBuild,
+  written: string,
+  outputs: OutputSet,
+): Promise<BuildReport> {
+  const isImage = (name: string): boolean => name === basename(output);
+  const found = readdirSync(written, { withFileTypes: true });
+  const odd = found.find((entry) => !entry.isFile());
+  if (odd !== undefined) throw failed(loader, `has made "${odd.name}", which is no file`);
+  const names = found.map(({ name }) => name).sort((a, b) => Number(isImage(b)) - Number(isImage(a)));
+  if (names[0] === undefined || !isImage(names[0])) throw failed(loader, 'has ended without writing an image');
+  const targets = names.map((name) => join(dirname(output), name));
+  const inputs = [...[...resources.values()].map(({ path }) => path), ...otherInputs];
+  checkNotInputs(targets, inputs);
+  const files: BuiltFile[] = [];
+  for (const name of names) {
+    const path = join(dirname(output), name);
+    const size = await adopt(join(written, name), path, outputs);
+    files.push({ kind: isImage(name) ? 'image' : (KINDS[extname(name)] ?? 'other'), path, size });
+  }
+  await outputs.commit({ last: output, remove: () => formerSiblings(output, [...targets, ...inputs]) });
+  return { files, measurements: [], notes: [] };
 }
 
 const failed = (loader: string, what: string, cause?: unknown): IgvmError =>
   new IgvmError('EXTERNAL_LOADER_FAILED', `the loader ${what}`, { file: loader }, { cause });
 
-function runLoader(build: ExternalBuild, resources: string, output: string): Promise<void> {
+/** @returns the signal that ended the program together with this process */
+function runLoader(build: ExternalBuild, resources: string, output: string): Promise<NodeJS.Signals | undefined> {
   const args = ['manifest', '--manifest', build.manifest, '--resources', resources, '--output', output];
   if (build.debugValidation === true) args.push('--debug-validation');
   if (build.disableSecureAvic === true) args.push('--disable-secure-avic');
   if (build.confidentialDebug === true) args.push('--confidential-debug');
   return new Promise((done, fail) => {
     const child = spawn(build.loader, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    let stoppedBy: NodeJS.Signals | undefined;
+    let killer: NodeJS.Timeout | undefined;
+    const onSignal = (name: NodeJS.Signals): void => {
+      stoppedBy ??= name;
+      child.kill(name);
+      killer ??= setTimeout(() => child.kill('SIGKILL'), GRACE);
+    };
+    for (const name of FORWARDED) process.on(name, onSignal);
+    const end = (): void => {
+      for (const name of FORWARDED) process.off(name, onSignal);
+      clearTimeout(killer);
+    };
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text: string) => build.message?.(text));
     }
-    child.on('error', (error) => fail(failed(build.loader, `cannot be started: ${error.message}`, error)));
+    child.on('error', (error) => {
+      end();
+      fail(failed(build.loader, `cannot be started: ${error.message}`, error));
+    });
     child.on('close', (code, signal) => {
-      if (code === 0) done();
+      end();
+      if (code === 0 || stoppedBy !== undefined) done(stoppedBy);
       else fail(failed(build.loader, signal === null ? `has failed with exit code ${code}` : `was ended by ${signal}`));
     });
   });
 }
 
-async function adopt(from: string, to: string, outputs: OutputSet): Promise<BuiltFile> {
+/** @returns bytes */
+async function adopt(from: string, to: string, outputs: OutputSet): Promise<number> {
   const source = openFileSource(from);
   try {
     const file = outputs.add(to);
@@ -103,7 +154,7 @@ async function adopt(from: string, to: string, outputs: OutputSet): Promise<Buil
       source.read(offset, bytes);
       await file.write(offset, bytes);
     }
-    return { kind: KINDS[extname(to)] ?? 'image', path: to, size: source.size };
+    return source.size;
   } finally {
     source.close();
   }

@@ -1,6 +1,7 @@
-import { unreachable } from '../errors/igvm-error';
+import { type ErrorWhere, unreachable } from '../errors/igvm-error';
 import { type FileSource, openFileSource } from '../files/file-source';
 import type { ResourceName } from '../manifest/model';
+import { verifyDigest } from '../manifest/pinned-digest';
 
 /** Where a resource is, and how messages name it. */
 export interface ResourceFile {
@@ -8,6 +9,10 @@ export interface ResourceFile {
   path: string;
   /** Default: the path. */
   display?: string;
+  /** SHA-256 in hexadecimal that the file must have. */
+  sha256?: string;
+  /** The place that names it, for messages. */
+  where?: ErrorWhere;
 }
 
 /** The resources of one build: each file is opened when it is first used, and once for all guests. */
@@ -16,14 +21,21 @@ export class OpenResources {
 
   constructor(private readonly files: ReadonlyMap<ResourceName, ResourceFile>) {}
 
-  /** @throws IgvmError FILE_UNREADABLE */
+  /** @throws IgvmError FILE_UNREADABLE, FILE_CHANGED; RESOURCE_DIGEST for a file that isn't the pinned one */
   get(name: ResourceName): FileSource {
     let source = this.open.get(name);
     if (source === undefined) {
-      source = openFileSource((this.files.get(name) ?? unreachable(`no resource ${name}`)).path);
+      const { path, sha256, where } = this.files.get(name) ?? unreachable(`no resource ${name}`);
+      source = openFileSource(path);
       this.open.set(name, source);
+      if (sha256 !== undefined) verifyDigest(source, this.displayOf(name), { sha256, where });
     }
     return source;
+  }
+
+  /** Opens all files that are pinned. @throws IgvmError as {@link get} */
+  checkPinned(): void {
+    for (const [name, { sha256 }] of this.files) if (sha256 !== undefined) this.get(name);
   }
 
   /** A resource that an image can do without. */

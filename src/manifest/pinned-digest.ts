@@ -1,19 +1,24 @@
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
-import { sha256OfFile } from '../files/sha256';
+import { sha256OfSource } from '../files/sha256';
+import type { ByteSource } from '../memory/byte-source';
+
+/** What a manifest says that a file has to be. */
+export interface PinnedDigest {
+  /** SHA-256 in hexadecimal. */
+  readonly sha256: string;
+  /** The place that pins it. */
+  readonly where?: ErrorWhere;
+}
 
 /**
  * Refuses a file that isn't the pinned one.
- * @throws IgvmError RESOURCE_DIGEST or FILE_UNREADABLE at the place that pins it.
+ * @param source the file, open: what is built from must be what was checked
+ * @param display its name in messages
+ * @throws IgvmError RESOURCE_DIGEST at the place that pins it, and what reading the source throws
  */
-export function verifyDigest(path: string, display: string, expected: string, where: ErrorWhere): void {
-  let actual: string;
-  try {
-    actual = sha256OfFile(path);
-  } catch (cause) {
-    const reason = (cause as NodeJS.ErrnoException).code ?? String(cause);
-    throw new IgvmError('FILE_UNREADABLE', `${display} cannot be read (${reason})`, where, { cause });
-  }
-  if (actual !== expected.toLowerCase()) {
-    throw new IgvmError('RESOURCE_DIGEST', `${display} has the SHA-256 ${actual}, not ${expected}`, where);
+export function verifyDigest(source: ByteSource, display: string, { sha256, where }: PinnedDigest): void {
+  const actual = sha256OfSource(source);
+  if (actual !== sha256.toLowerCase()) {
+    throw new IgvmError('RESOURCE_DIGEST', `${display} has the SHA-256 ${actual}, not ${sha256}`, where);
   }
 }

@@ -5,7 +5,6 @@ import { shownPath } from '../files/shown-path';
 import { matchGlob } from './glob';
 import type { LoadedManifest } from './load-manifest';
 import { RESOURCE_NAMES, type ResourceName } from './model';
-import { verifyDigest } from './pinned-digest';
 import { type FileReference, parseResource } from './resource-reference';
 import { loadResourcesFile, type ResourcesFile } from './resources-file';
 import { type ResourceUse, usedResources } from './used-resources';
@@ -19,6 +18,8 @@ export interface ResolvedResource {
   readonly display: string;
   /** Where the manifest or the resources file names it. */
   readonly where: ErrorWhere;
+  /** What it is pinned to: SHA-256 in hexadecimal. The build checks it, on the file that it builds from. */
+  readonly sha256?: string;
 }
 
 export interface ResolveOptions {
@@ -92,8 +93,7 @@ function resolveOne(resource: unknown, folders: Folders, where: ErrorWhere): Res
   }
   const display = folders.display(path);
   checkFile(path, display, where);
-  if (reference.sha256 !== undefined) verifyDigest(path, display, reference.sha256, where);
-  return { path, display, where };
+  return { path, display, where, ...(reference.sha256 === undefined ? {} : { sha256: reference.sha256 }) };
 }
 
 function missingResources(uses: ReadonlyMap<ResourceName, ResourceUse>, given: object): ResourceName[] {
@@ -130,10 +130,8 @@ function resourceTable(loaded: LoadedManifest, options: ResolveOptions) {
 }
 
 /**
- * Finds the files of all resources that the images use, in the order of RESOURCE_NAMES. Each exists, is a regular file
- * and, when pinned, has been read once and has the stated SHA-256.
- * @throws IgvmError RESOURCE_MISSING, RESOURCE_PATH, RESOURCE_DIGEST or FILE_UNREADABLE, with the place that names the
- * resource.
+ * Finds the files of all resources that the images use, in the order of RESOURCE_NAMES. Each exists and is a regular file.
+ * @throws IgvmError RESOURCE_MISSING, RESOURCE_PATH or FILE_UNREADABLE, with the place that names the resource.
  */
 export function resolveResources(
   loaded: LoadedManifest,
