@@ -21,7 +21,7 @@ export const arm64Image: Target = {
   run(input) {
     const kernel = input.source();
     return buildGuests(
-      () => buildGuest('aarch64', (importer) => void loadKernelAndInitrdArm64(importer, kernel, 0, { source: INITRD })),
+      () => buildGuest('aarch64', (importer) => void loadKernelAndInitrdArm64(importer, kernel, 0, INITRD)),
       () =>
         buildGuest('aarch64', (importer) => loadOpenhclArm64(importer, openhclGuest('aarch64', { kernel })), {
           maxVtl: 2,

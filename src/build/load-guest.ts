@@ -3,15 +3,7 @@ import { guestPlatform } from '../loader/guest/guest-platform';
 import { loadKernelAndInitrdArm64, loadKernelAndInitrdX64 } from '../loader/guest/kernel';
 import type { OpenhclGuest } from '../loader/openhcl/openhcl';
 import type { Vtl0Image } from '../loader/openhcl/openhcl-vtl0';
-import type {
-  DirectLinuxImage,
-  GuestConfig,
-  Image,
-  LinuxImage,
-  Manifest,
-  OpenhclImage,
-  ResourceName,
-} from '../manifest/model';
+import type { DirectLinuxImage, GuestConfig, Image, LinuxImage, Manifest, OpenhclImage } from '../manifest/model';
 import { PAGE_NUMBER_BITS } from '../manifest/check-manifest';
 import { guestSpec } from './guest-spec';
 import { namingFile } from './naming-file';
@@ -56,7 +48,7 @@ function loadLinux(guest: GuestBuilder, image: DirectLinuxImage, resources: Open
     return;
   }
   const load = isX64 ? loadKernelAndInitrdX64 : loadKernelAndInitrdArm64;
-  load(guest, files.kernel, 0, files.initrd && { source: files.initrd });
+  load(guest, files.kernel, 0, files.initrd);
   guest.note('a linux image in VTL2 has neither registers nor boot data: nothing that is known starts it');
 }
 
@@ -123,22 +115,15 @@ function noteBoundary(guest: GuestBuilder): void {
   }
 }
 
-/** On aarch64 OpenHCL's own kernel has the tag of a kernel in VTL0. */
-function unclearTags(image: Image, arch: Manifest['guest_arch']): Record<string, ResourceName | undefined> {
-  if (arch !== 'aarch64' || image === 'none' || !('openhcl' in image)) return {};
-  return { 'linux-kernel': image.openhcl.linux ? undefined : 'underhill_kernel' };
-}
-
 /**
  * Lays out one guest of a checked manifest.
  * @throws IgvmError from the loader of its image and from GuestBuilder
  */
 export function loadGuest(config: GuestConfig, arch: Manifest['guest_arch'], resources: OpenResources): BuiltGuest {
-  const load = (): BuiltGuest => {
+  return namingFile(resources, () => {
     const guest = new GuestBuilder(guestPlatform(guestSpec(config, arch)));
     noteBoundary(guest);
     loadImage(guest, config.image, resources);
     return guest.finish();
-  };
-  return namingFile(resources, load, unclearTags(config.image, arch));
+  });
 }

@@ -46,7 +46,6 @@ const LINUX_DIRECT_VALUE_REGISTERS = ['rsp', 'rflags'] as const satisfies readon
 
 /** The VMSA of the boot processor, imported as a page of type "VP context". */
 export class SnpContext implements VpContextBuilder {
-  readonly label = 'SNP';
   private readonly tables: ReadonlySet<VpRegisterName>;
   private readonly values: ReadonlySet<VpRegisterName>;
   private readonly segments: ReadonlySet<VpRegisterName> = new Set(SELECTOR_REGISTERS);
@@ -139,7 +138,7 @@ export class SnpContext implements VpContextBuilder {
     const pageBase = this.contextPage;
     if (pageBase === undefined) return [];
     if (this.kind.linuxDirect && this.vmsa.get('rip') === 0n) {
-      throw new IgvmError('KERNEL_INVALID', "the kernel's entry point is 0");
+      throw new IgvmError('KERNEL_INVALID', 'linux-kernel has its entry point at 0');
     }
     const parts: VpContextPart[] = [];
     if (this.kind.acceptLowMemory) {

@@ -32,8 +32,10 @@ export interface FileRegion {
   /** At least `length`; what lies behind the file's bytes is zero. */
   memoryLength: number;
   acceptance: PageAcceptance;
-  /** Name in the map file, and in messages. */
+  /** Name in the map file. */
   tag: string;
+  /** Name in messages; default: the tag. */
+  label?: string;
 }
 
 /**
@@ -43,25 +45,25 @@ export interface FileRegion {
  *   LAYOUT_OVERLAP from the importer
  */
 export function importFileRegion(importer: ImageImporter, region: FileRegion): void {
-  const { source, offset, length, gpa, memoryLength, tag } = region;
+  const { source, offset, length, gpa, memoryLength, tag, label = tag } = region;
   if (length > memoryLength) {
     throw new IgvmError(
       'KERNEL_INVALID',
-      `${tag} has ${length} bytes in the file for ${memoryLength} bytes of memory at this address`,
+      `${label} has ${length} bytes in the file for ${memoryLength} bytes of memory at this address`,
       { gpa: { start: gpa, end: gpa + memoryLength } },
     );
   }
   if (memoryLength === 0) return;
   const leading = gpa - alignDown(gpa, PAGE_SIZE);
   if (gpa + memoryLength > GPA_LIMIT) {
-    throw new IgvmError('KERNEL_INVALID', `${tag} reaches beyond the guest's address space of 2^52 bytes`, {
+    throw new IgvmError('KERNEL_INVALID', `${label} reaches beyond the guest's address space of 2^52 bytes`, {
       gpa: { start: gpa, end: gpa + memoryLength },
     });
   }
   if (length > 0 && (offset > source.size || length > source.size - offset)) {
     throw new IgvmError(
       'KERNEL_INVALID',
-      `${tag} is truncated: ${length} bytes are to be loaded from here but the file has ${source.size} in all`,
+      `${label} is truncated: ${length} bytes are to be loaded from here but the file has ${source.size} in all`,
       { offset },
     );
   }

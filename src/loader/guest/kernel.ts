@@ -7,7 +7,7 @@ import { type GpaRange, loadStaticElf } from './elf';
 import { isElf } from '../formats/elf-header';
 import { checkZeroFill, GPA_LIMIT, importFileRegion } from './file-region';
 import type { ImageImporter } from './importer';
-import { type InitrdInfo, type InitrdPlacement, LARGE_PAGE_SIZE, importInitrd } from './initrd';
+import { type InitrdInfo, LARGE_PAGE_SIZE, importInitrd } from './initrd';
 
 const KERNEL_TAG = 'linux-kernel';
 
@@ -44,7 +44,7 @@ export function loadKernelAndInitrdX64(
   importer: ImageImporter,
   kernel: ByteSource,
   startAddress: number,
-  initrd?: InitrdPlacement,
+  initrd?: ByteSource,
 ): LinuxLoadInfo {
   if (isBzImage(kernel)) return loadBzImage(importer, kernel, startAddress, initrd);
   if (!isElf(kernel)) {
@@ -64,7 +64,7 @@ export function loadKernelAndInitrdX64(
   const end = BigInt(nextAddress);
   return {
     kernel: { gpa: minimumAddress, size: nextAddress - minimumAddress, entrypoint, segments, end },
-    initrd: importInitrd(importer, initrd, end),
+    initrd: importInitrd(importer, initrd, end, KERNEL_TAG),
   };
 }
 
@@ -73,7 +73,7 @@ function loadBzImage(
   importer: ImageImporter,
   kernel: ByteSource,
   startAddress: number,
-  initrd?: InitrdPlacement,
+  initrd?: ByteSource,
 ): LinuxLoadInfo {
   const bzImage = readBzImage(kernel, KERNEL_TAG);
   if (startAddress % PAGE_SIZE !== 0) unreachable(`bzImage at unaligned address ${startAddress}`);
@@ -100,7 +100,7 @@ function loadBzImage(
       segments: [{ start: startAddress, end: startAddress + size }],
       end,
     },
-    initrd: importInitrd(importer, initrd, end),
+    initrd: importInitrd(importer, initrd, end, KERNEL_TAG),
     bzImage,
   };
 }
@@ -109,31 +109,33 @@ function loadBzImage(
  * Loads an arm64 kernel `Image` and an initrd. Sets no registers and no boot data (openvmm vm/loader/src/linux.rs:
  * load_kernel_and_initrd_arm64).
  * @param startAddress GPA in bytes, a multiple of 2 MiB; the kernel's text offset is added
+ * @param label what the kernel is called in messages: a paravisor's has the same tag in the map file as one in VTL0
  * @throws IgvmError KERNEL_INVALID, LAYOUT_OVERLAP
  */
 export function loadKernelAndInitrdArm64(
   importer: ImageImporter,
   kernel: ByteSource,
   startAddress: number,
-  initrd?: InitrdPlacement,
+  initrd?: ByteSource,
+  label = KERNEL_TAG,
 ): LinuxLoadInfo {
   if (startAddress % LARGE_PAGE_SIZE !== 0) unreachable(`arm64 kernel at ${startAddress}, not a multiple of 2 MiB`);
-  const image = readArm64Image(kernel, KERNEL_TAG);
+  const image = readArm64Image(kernel, label);
   const memory = image.imageSize === 0n ? BigInt(kernel.size) : image.imageSize;
   if (image.textOffset > BigInt(GPA_LIMIT) || memory > BigInt(GPA_LIMIT)) {
     throw new IgvmError(
       'KERNEL_INVALID',
-      `${KERNEL_TAG} asks for ${memory} bytes of memory at text offset ${image.textOffset}, beyond the address space of 2^52 bytes`,
-      { offset: 8 },
+      `${label} asks for ${memory} bytes of memory at text offset ${image.textOffset}, beyond the address space of 2^52 bytes`,
+      { offset: memory > BigInt(GPA_LIMIT) ? 16 : 8 },
     );
   }
-  checkZeroFill(KERNEL_TAG, Number(memory) - kernel.size);
+  checkZeroFill(label, Number(memory) - kernel.size);
   const size = alignUp(Number(memory), PAGE_SIZE);
   const address = startAddress + Number(image.textOffset);
   if (kernel.size > size) {
     throw new IgvmError(
       'KERNEL_INVALID',
-      `${KERNEL_TAG} is ${kernel.size} bytes long but says that it needs only ${memory} bytes of memory`,
+      `${label} is ${kernel.size} bytes long but says that it needs only ${memory} bytes of memory`,
       { offset: 16 },
     );
   }
@@ -147,6 +149,7 @@ export function loadKernelAndInitrdArm64(
     memoryLength: size,
     acceptance: 'exclusive',
     tag: KERNEL_TAG,
+    label,
   });
   const end = BigInt(address + size);
   return {
@@ -157,6 +160,6 @@ export function loadKernelAndInitrdArm64(
       segments: [{ start: base, end: base + size }],
       end,
     },
-    initrd: importInitrd(importer, initrd, end),
+    initrd: importInitrd(importer, initrd, end, label),
   };
 }

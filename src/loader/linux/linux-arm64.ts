@@ -35,7 +35,7 @@ export function loadLinuxDirectArm64(importer: ImageImporter, linux: DirectLinux
       { jsonPath: 'image.linux.boot_data' },
     );
   }
-  const loaded = loadKernelAndInitrdArm64(importer, kernel, 0, initrd && { source: initrd });
+  const loaded = loadKernelAndInitrdArm64(importer, kernel, 0, initrd);
   importer.setRegister({ name: 'pc', value: loaded.kernel.entrypoint });
   for (const [name, value] of REGISTERS) importer.setRegister({ name, value });
   const lost = image.memory_size === undefined ? 'command_line is' : 'command_line and memory_size are';

@@ -60,7 +60,7 @@ export function loadLinuxDirectX64(importer: ImageImporter, linux: DirectLinux):
 
   // An ELF kernel lies where it is linked; a bzImage anywhere, so at the start of high memory.
   const startAddress = isBzImage(kernel) ? HIGH_MEMORY_START : 0;
-  const loaded = loadKernelAndInitrdX64(importer, kernel, startAddress, initrd && { source: initrd });
+  const loaded = loadKernelAndInitrdX64(importer, kernel, startAddress, initrd);
   checkKernelInRam(loaded);
   checkEntrypoint(loaded);
   checkInitrdAddress(loaded.initrd);

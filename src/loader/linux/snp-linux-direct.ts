@@ -63,12 +63,7 @@ export function loadSnpLinuxDirect(importer: ImageImporter, guest: SnpLinuxDirec
   }
   if (processorCount > PROCESSOR_NAME_LIMIT) throw tooManyProcessors(processorCount);
 
-  const linux = loadKernelAndInitrdX64(
-    importer,
-    guest.kernel,
-    HIGH_MEMORY_START,
-    initrd === undefined ? undefined : { source: initrd },
-  );
+  const linux = loadKernelAndInitrdX64(importer, guest.kernel, HIGH_MEMORY_START, initrd);
   if (text.length > 0) {
     const terminated = new Uint8Array(text.length + 1);
     terminated.set(text);

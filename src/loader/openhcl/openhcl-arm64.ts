@@ -1,4 +1,4 @@
-import { IgvmError } from '../../errors/igvm-error';
+import { IgvmError, unreachable } from '../../errors/igvm-error';
 import { PAGE_SIZE, alignUp } from '../../memory/page';
 import { CPSR_EL1H, memoryAttributes, SCTLR_MMU_AND_CACHES } from '../../vp-context/arm64-registers';
 import type { Arm64RegisterName } from '../../vp-context/vp-register';
@@ -53,8 +53,8 @@ export function loadOpenhclArm64(importer: ImageImporter, guest: OpenhclGuest): 
 
   const layout = new UpwardLayout(memory.gpa);
   const persistedState = layout.take(PERSISTED_STATE_SIZE);
-  const linux = loadKernelAndInitrdArm64(importer, guest.kernel, layout.next, { source: guest.initrd });
-  const initrd = linux.initrd ?? { gpa: layout.next + linux.kernel.size, size: 0 };
+  const linux = loadKernelAndInitrdArm64(importer, guest.kernel, layout.next, guest.initrd, 'underhill-kernel');
+  const initrd = linux.initrd ?? unreachable('an initrd that was given is not placed');
   const shim = loadStaticElf(importer, guest.bootShim, {
     startAddress: 0,
     loadOffset: alignUp(initrd.gpa + initrd.size, PAGE_SIZE),

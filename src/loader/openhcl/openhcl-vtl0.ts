@@ -26,7 +26,7 @@ export type Vtl0LoadInfo =
  * Where OpenHCL looks for what it may start (loader_defs/src/paravisor.rs): page 0 exists on every x64 machine; on
  * aarch64 it is UEFI's, and 16 MiB is above it.
  */
-export const VTL0_CONFIG_PAGE = { x64: 0, aarch64: 0x1000 } as const;
+const VTL0_CONFIG_PAGE = { x64: 0, aarch64: 0x1000 } as const;
 
 /** "OHCLVTL0", read as a big-endian number. */
 const MAGIC = 0x4f48434c56544c30n;
@@ -56,7 +56,7 @@ export function loadVtl0Image(importer: ImageImporter, image: Vtl0Image): Vtl0Lo
         );
       }
       const load = arch === 'x64' ? loadKernelAndInitrdX64 : loadKernelAndInitrdArm64;
-      const linux = load(nested, kernel, 0, initrd === undefined ? undefined : { source: initrd });
+      const linux = load(nested, kernel, 0, initrd);
       return { kind: 'linux', linux, commandLine };
     }
   }
