@@ -59,7 +59,9 @@ describe('describeVpContext', () => {
 
   it('shows what no register is made of where it is not zero, and joins what is close', () => {
     const page = snp();
-    expect(describeBytes('snp', page).filter(({ name }) => String(name).startsWith('bytes'))).toEqual([]);
+    expect(
+      describeBytes('snp', page).filter(({ name }) => typeof name === 'string' && name.startsWith('bytes')),
+    ).toEqual([]);
     page.set([1, 2], 0x430);
     page[0x440] = 3;
     page[0x500] = 4;

@@ -102,7 +102,6 @@ export const unnamedInNative = (context: Uint8Array): Uint8Array =>
  * set of fields for all data segments.
  */
 export class NativeContext implements VpContextBuilder {
-  readonly label = 'native';
   private readonly bytes = new Uint8Array(PAGE_CONTEXT_SIZE);
   private readonly view = new DataView(this.bytes.buffer);
   private readonly set = new Set<VpRegisterName>();

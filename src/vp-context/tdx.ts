@@ -1,12 +1,10 @@
 import { unreachable } from '../errors/igvm-error';
+import { PAGE_SIZE } from '../memory/page';
 import { tdxResetPage } from './tdx-reset-page';
-import { type TdxBootState, TDX_BOOT_VALUES, type TdxBootValueName } from './tdx-boot-state';
+import { TDX_RESET_PAGE_GPA, type TdxBootState, TDX_BOOT_VALUES, type TdxBootValueName } from './tdx-boot-state';
 import type { VpContextBuilder, VpContextPart } from './vp-context-builder';
 import type { VpRegister, VpRegisterName } from './vp-register';
 import { EFER, PAT_AT_RESET } from './x86-registers';
-
-/** Page number of the architectural reset vector's page, 0xFFFFF000. */
-const RESET_PAGE = 0xfffff;
 
 /** All loaded from one selector. */
 const DATA_SEGMENTS: ReadonlySet<VpRegisterName> = new Set<VpRegisterName>(['ds', 'es', 'fs', 'gs', 'ss']);
@@ -21,7 +19,6 @@ const OTHERS: ReadonlySet<VpRegisterName> = new Set<VpRegisterName>(['cs', 'tr',
  * code there that loads it. Source: openvmm vp_context_builder/tdx.rs.
  */
 export class TdxContext implements VpContextBuilder {
-  readonly label = 'TDX';
   private readonly state: TdxBootState = {
     dataSelector: 0,
     taskSelector: 0,
@@ -72,6 +69,6 @@ export class TdxContext implements VpContextBuilder {
 
   finish(): VpContextPart[] {
     const data = tdxResetPage(this.state, { acceptLowMemory: !this.options.paravisorPresent });
-    return [{ kind: 'pages', pageBase: RESET_PAGE, pageCount: 1, acceptance: 'exclusive', data }];
+    return [{ kind: 'pages', pageBase: TDX_RESET_PAGE_GPA / PAGE_SIZE, pageCount: 1, acceptance: 'exclusive', data }];
   }
 }

@@ -85,7 +85,6 @@ function isOneOf<Name extends VpRegisterName>(list: readonly Name[], name: VpReg
 
 /** The VP context of Hyper-V guests: a list of registers with Hyper-V's names, in the order in which they are set. */
 export class VbsContext implements VpContextBuilder {
-  readonly label = 'VBS';
   private readonly registers = new Map<VpRegisterName, VpRegister>();
 
   constructor(

@@ -9,8 +9,6 @@ export type VpContextPart =
 
 /** Collects the BSP's registers and turns them into one platform's VP context. One file per platform beside this one. */
 export interface VpContextBuilder {
-  /** Name for messages: "native", "VBS", "SNP", "TDX". */
-  readonly label: string;
   /** Whether the context has a place for the register. A loader asks before it sets what it can do without. */
   canHold(name: VpRegisterName): boolean;
   /** Only what the context can hold: what a user can ask for, loaders check before they set it. */

@@ -1,3 +1,5 @@
+import { unreachable } from '../errors/igvm-error';
+
 /** Where a forward jump's displacement is still to be filled in. */
 export interface PendingJump {
   readonly at: number;
@@ -5,7 +7,7 @@ export interface PendingJump {
 
 /**
  * Lays x86 machine code into a page, front to back, and keeps relative displacements right: those of jumps and of
- * operands in the same page. Offsets are bytes from the page's start. Only what the boot stubs of this folder need.
+ * operands in the same page. Offsets are bytes from the page's start.
  */
 export class X86Code {
   private readonly view: DataView;
@@ -38,10 +40,12 @@ export class X86Code {
     return this.withImmediate(opcode, target - (this.offset + opcode.length + 4));
   }
 
-  /** Appends a two-byte jump back to `target`, an offset at most 126 bytes behind. */
+  /** Appends a two-byte jump back to `target`, an offset at most 126 bytes before the jump. */
   jumpBack(opcode: number, target: number): this {
     this.emit(opcode, 0);
-    this.view.setInt8(this.offset - 1, target - this.offset);
+    const distance = target - this.offset;
+    if (distance < -128 || distance > 0) unreachable(`a short jump of ${distance} bytes back`);
+    this.view.setInt8(this.offset - 1, distance);
     return this;
   }
 
@@ -53,7 +57,9 @@ export class X86Code {
 
   /** Makes the next instruction the target of `jump`. */
   land(jump: PendingJump): this {
-    this.page[jump.at - 1] = this.offset - jump.at;
+    const distance = this.offset - jump.at;
+    if (distance < 0 || distance > 127) unreachable(`a short jump of ${distance} bytes ahead`);
+    this.view.setInt8(jump.at - 1, distance);
     return this;
   }
 }
@@ -62,7 +68,6 @@ export class X86Code {
 export const JUMP = {
   ifBelow: 0x72,
   ifCarry: 0x72,
-  ifEqual: 0x74,
   ifZero: 0x74,
   ifNotEqual: 0x75,
   ifNotZero: 0x75,

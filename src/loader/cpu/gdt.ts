@@ -7,10 +7,6 @@ const CODE_ATTRIBUTES = 0xa09b;
 /** Present, ring 0, read/write, accessed, 32-bit, 4 KiB granularity. */
 const DATA_ATTRIBUTES = 0xc093;
 
-/** Selectors of the default GDT: null, code, data, null. */
-export const CODE_SELECTOR = 0x08;
-export const DATA_SELECTOR = 0x10;
-
 /** Bytes of guest memory that {@link importDefaultGdt} takes. */
 export const GDT_SIZE = PAGE_SIZE;
 
@@ -26,7 +22,8 @@ export interface GdtLayout {
   tag: string;
 }
 
-const DEFAULT_LAYOUT: GdtLayout = { codeSelector: CODE_SELECTOR, dataSelector: DATA_SELECTOR, tag: 'default-gdt' };
+/** Null, code, data, null. */
+const DEFAULT_LAYOUT: GdtLayout = { codeSelector: 0x08, dataSelector: 0x10, tag: 'default-gdt' };
 
 /** Imports the GDT that Linux and UEFI start with: {@link importFlatGdt} with the default selectors. */
 export function importDefaultGdt(importer: ImageImporter, pageBase: number): void {

@@ -11,7 +11,6 @@ export interface BzImageFields {
   cmdline_size: number;
   pref_address: bigint;
   init_size: number;
-  initrd_addr_max: number;
 }
 
 /** A bzImage whose code is `code`, with a header as today's kernels have it. */
@@ -26,7 +25,6 @@ export function bzImageFile(code: Uint8Array, fields: Partial<BzImageFields> = {
   view.setUint32(0x202, fields.header ?? 0x53726448, true);
   view.setUint16(0x206, fields.version ?? 0x020f, true);
   view.setUint8(0x211, fields.loadflags ?? 1);
-  view.setUint32(0x22c, fields.initrd_addr_max ?? 0x7fffffff, true);
   view.setUint16(0x236, fields.xloadflags ?? 1, true);
   view.setUint32(0x238, fields.cmdline_size ?? 2047, true);
   view.setBigUint64(0x258, fields.pref_address ?? 0x1000000n, true);

@@ -17,7 +17,6 @@ function fakeContext(parts: VpContextPart[]): VpContextBuilder & { registers: Vp
   const registers: VpRegister[] = [];
   const pages: number[] = [];
   return {
-    label: 'fake',
     registers,
     pages,
     canHold: (name) => name !== 'pat',

@@ -36,7 +36,7 @@ export interface BuiltGuest {
 }
 
 /** Compatibility mask of a guest that is alone in its file. */
-export const SINGLE_GUEST_MASK = 1;
+const SINGLE_GUEST_MASK = 1;
 
 /** End of the sizes that a RequiredMemory directive holds, in bytes. */
 const REQUIRED_MEMORY_LIMIT = 2 ** 32;

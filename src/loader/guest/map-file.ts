@@ -44,7 +44,7 @@ function isolationText(isolation: GuestIsolation): string {
 }
 
 /** One guest's part of the map file, in the reference's form (file_loader.rs: MapFile). */
-export function mapText(map: MapFile): string {
+function mapText(map: MapFile): string {
   let text = `IGVM file isolation: ${isolationText(map.isolation)}\nIGVM file layout:\n`;
   for (const range of map.acceptedRanges) {
     text += line(range.pageBase * PAGE_SIZE, range.pageCount * PAGE_SIZE, range.tag);

@@ -1,6 +1,7 @@
 import { EMPTY_SOURCE } from '../../memory/byte-source';
 import { PAGE_SIZE, pagesFor } from '../../memory/page';
 import type { ParameterKind } from '../../igvm/model';
+import { TDX_RESET_PAGE_GPA } from '../../vp-context/tdx-boot-state';
 import type { ImageImporter } from '../guest/importer';
 import { snpCpuidPage, UEFI_CPUID_LEAVES } from '../cpu/snp-cpuid-page';
 import { StructWriter } from '../guest/struct-writer';
@@ -8,8 +9,8 @@ import { StructWriter } from '../guest/struct-writer';
 /** Pages of each table that the VMM fills. */
 const TABLE_PAGES = 20;
 
-/** Told to UEFI as the VP context's page where there is none: the page of the TDX reset vector. */
-const NO_VP_CONTEXT_PAGE = 0xfffff;
+/** Told to UEFI as the VP context's page where it is not in this region: under TDX it is there. */
+const OTHER_VP_CONTEXT_PAGE = TDX_RESET_PAGE_GPA / PAGE_SIZE;
 
 /**
  * Lays out the configuration region of UEFI with IGVM parameters: a page that says where the others are, page tables
@@ -34,7 +35,7 @@ export function importUefiParameters(importer: ImageImporter, basePage: number, 
   const srat = allocate(TABLE_PAGES);
   const scratch = allocate(TABLE_PAGES);
   let cpuidPages = 0;
-  let vpContextPage = NO_VP_CONTEXT_PAGE;
+  let vpContextPage = OTHER_VP_CONTEXT_PAGE;
 
   if (importer.isolation.type === 'snp') {
     // UEFI looks for this region before it can parse anything.

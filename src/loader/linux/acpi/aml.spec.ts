@@ -42,6 +42,11 @@ describe('AML', () => {
     const filler = (size: number): Uint8Array => new Uint8Array(size);
     expect(hex(device('A', filler(58)).subarray(0, 4))).toBe('5b823f41');
     expect(hex(device('A', filler(59)).subarray(0, 5))).toBe('5b82410441');
+    // With the name's four bytes and two of length these are 4095, the most that two bytes hold; then one more.
+    expect(hex(device('A', filler(4089)).subarray(0, 5))).toBe('5b824fff41');
+    expect(hex(device('A', filler(4090)).subarray(0, 6))).toBe('5b8281000141');
+    expect(hex(device('A', filler(2 ** 20 - 8)).subarray(0, 6))).toBe('5b828fffff41');
+    expect(hex(device('A', filler(2 ** 20 - 7)).subarray(0, 7))).toBe('5b82c100000141');
     expect(hex(device('A', filler(4096)).subarray(0, 6))).toBe('5b8287000141');
     expect(hex(device('A', filler(2 ** 20)).subarray(0, 7))).toBe('5b82c800000141');
   });

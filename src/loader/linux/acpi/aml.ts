@@ -47,7 +47,7 @@ function nameString(name: string): AmlTerm {
  */
 function packageLength(length: number): number[] {
   if (length < 63) return [length + 1];
-  const further = length < 2 ** 12 ? 1 : length < 2 ** 20 ? 2 : 3;
+  const further = length + 2 < 2 ** 12 ? 1 : length + 3 < 2 ** 20 ? 2 : 3;
   const total = length + 1 + further;
   const bytes = [(further << 6) | (total & 0xf)];
   for (let index = 0; index < further; index++) bytes.push((total >>> (4 + 8 * index)) & 0xff);

@@ -34,7 +34,7 @@ export function madt(processorCount: number, acpiIrq: number): Uint8Array {
     .u8(1);
   for (let apicId = 0; apicId < processorCount; apicId++) {
     const uid = apicId + 1;
-    if (apicId <= LEGACY_APIC_ID_LIMIT && uid <= 0xff) table.u8(TYPE.LOCAL_APIC, 8, uid, apicId).u32(ENABLED);
+    if (apicId <= LEGACY_APIC_ID_LIMIT) table.u8(TYPE.LOCAL_APIC, 8, uid, apicId).u32(ENABLED);
     else table.u8(TYPE.LOCAL_X2APIC, 16).u16(0).u32(apicId, ENABLED, uid);
   }
   return acpiTable({ signature: 'APIC', revision: 5 }, table.finish());

@@ -16,11 +16,7 @@ export function srat(processorCount: number, memorySize: number): Uint8Array {
   for (let apicId = 0; apicId < processorCount; apicId++) {
     const domain = apicId;
     if (apicId <= LEGACY_APIC_ID_LIMIT) {
-      table
-        .u8(TYPE.PROCESSOR, 16, domain & 0xff, apicId)
-        .u32(ENABLED)
-        .u8(0, domain >> 8, domain >> 16, domain >> 24)
-        .u32(0);
+      table.u8(TYPE.PROCESSOR, 16, domain, apicId).u32(ENABLED).u32(0, 0);
     } else {
       table.u8(TYPE.PROCESSOR_X2APIC, 24).u16(0).u32(domain, apicId, ENABLED, 0, 0);
     }

@@ -11,7 +11,7 @@ export interface AcpiOem {
 }
 
 /** What OpenVMM calls itself in the tables that it builds (openvmm vmm_core/src/acpi_builder.rs: OEM_INFO). */
-export const OPENVMM_OEM: AcpiOem = {
+const OPENVMM_OEM: AcpiOem = {
   id: 'HVLITE',
   tableId: 'HVLITETB',
   revision: 0,
