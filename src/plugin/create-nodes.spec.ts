@@ -1,4 +1,4 @@
-import type { TargetConfiguration } from '@nx/devkit';
+import { logger, type TargetConfiguration } from '@nx/devkit';
 import { decodeRequests } from './hash-request';
 import type { PluginOptions } from './plugin-options';
 import { linuxManifest, Workspace } from './workspace.fixture';
@@ -236,6 +236,21 @@ describe('the options of the plugin', () => {
   it('rename a target', async () => {
     expect(Object.keys(await inferOne('k', { build: 'image' }))).toContain('image');
     expect(Object.keys(await inferOne('k', { build: { name: 'image' } }))).toContain('image');
+  });
+
+  it('that say nothing of a target are left out, with a warning', async () => {
+    const warn = jest.spyOn(logger, 'warn').mockImplementation(() => {});
+    const wrong = { build: null, inspect: 7, buildTargetName: 'x', verfy: false, other: 1 } as unknown as PluginOptions;
+    const targets = await inferOne('k', wrong);
+    expect(Object.keys(targets)).toEqual(Object.keys(await inferOne('k')));
+    expect(warn.mock.calls.flat()).toEqual([
+      'the option "build" of the plugin nx-igvm takes a name, false or an object, not null',
+      'the option "inspect" of the plugin nx-igvm takes a name, false or an object, not 7',
+      'the plugin nx-igvm has no option "buildTargetName"; did you mean "build"?',
+      'the plugin nx-igvm has no option "verfy"; did you mean "verify"?',
+      'the plugin nx-igvm has no option "other"',
+    ]);
+    warn.mockRestore();
   });
 
   it('leave a target out', async () => {

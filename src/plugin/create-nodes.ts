@@ -4,8 +4,10 @@ import {
   type CreateNodesContext,
   type CreateNodesResult,
   createNodesFromFiles,
+  logger,
   type TargetConfiguration,
 } from '@nx/devkit';
+import { printable } from '../errors/printable';
 import { readImageManifest } from './image-manifest';
 import { withImageName } from './image-name-token';
 import { imageTargets, togetherTargets } from './image-targets';
@@ -13,7 +15,7 @@ import { type InferredProject, nameImages, targetName } from './inferred-image';
 import { initrdTarget, readInitrdFile } from './initrd-target';
 import { mergeTarget } from './merge-target';
 import { locatePlugin, type PluginPlace } from './plugin-inputs';
-import type { PluginOptions } from './plugin-options';
+import { type PluginOptions, readPluginOptions } from './plugin-options';
 import { type ProjectFiles, readProjectFiles } from './project-files';
 
 /**
@@ -141,16 +143,17 @@ function fallbackNames(folders: ReadonlyMap<string, Folder>): (root: string) => 
 /** Infers the targets of every image and initramfs. Reads their JSON files, and nothing that these name. */
 export const createNodes: CreateNodes<PluginOptions> = [
   FILES_GLOB,
-  (paths, options, context) => {
+  (paths, given, context) => {
+    const options = readPluginOptions(given, (message) => logger.warn(printable(message)));
     // Whatever order they come in, what they make of a project is the same.
     const sorted = [...paths].sort();
     const folders = byFolder(sorted, context.workspaceRoot);
     const nameOf = fallbackNames(folders);
     const plugin = locatePlugin(context.workspaceRoot);
     return createNodesFromFiles(
-      (path, own, pathContext) => {
+      (path, _, pathContext) => {
         const root = dirname(path);
-        return createNode(path, folders.get(root)!, nameOf(root), own ?? {}, plugin, pathContext);
+        return createNode(path, folders.get(root)!, nameOf(root), options, plugin, pathContext);
       },
       sorted,
       options,

@@ -1,4 +1,6 @@
 import type { TargetConfiguration } from '@nx/devkit';
+import { nearest } from '../manifest/nearest';
+import { asRecord } from './read-json';
 
 /**
  * What the options say of one kind of target: another name; `false` for none; or an object that extends it, where
@@ -15,3 +17,30 @@ export type TargetKind = (typeof TARGET_KINDS)[number];
 
 /** Options of the plugin in nx.json. */
 export type PluginOptions = Partial<Record<TargetKind, TargetOption>>;
+
+const isOption = (value: unknown): value is TargetOption =>
+  typeof value === 'string' ||
+  value === false ||
+  (typeof value === 'object' && value !== null && !Array.isArray(value));
+
+/**
+ * The options as nx.json has them, which nobody has checked: what says nothing of a kind of target is left out, and the user told.
+ * An error would fail every command.
+ * @param warn is called with each mistake
+ */
+export function readPluginOptions(given: unknown, warn: (message: string) => void): PluginOptions {
+  const options: PluginOptions = {};
+  for (const [key, value] of Object.entries(asRecord(given))) {
+    const kind = TARGET_KINDS.find((each) => each === key);
+    if (kind === undefined) {
+      // Plugins of Nx call theirs `buildTargetName`.
+      const guess = nearest(key.replace(/Target(?:Name)?$/, ''), TARGET_KINDS);
+      warn(`the plugin nx-igvm has no option "${key}"${guess === undefined ? '' : `; did you mean "${guess}"?`}`);
+    } else if (isOption(value)) {
+      options[kind] = value;
+    } else {
+      warn(`the option "${key}" of the plugin nx-igvm takes a name, false or an object, not ${JSON.stringify(value)}`);
+    }
+  }
+  return options;
+}

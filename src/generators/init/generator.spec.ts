@@ -24,7 +24,7 @@ describe('init', () => {
   });
 
   it('leaves other plugins and an entry with options alone', async () => {
-    const plugins = ['@nx/js', { plugin: 'nx-igvm', options: { buildTarget: 'image' } }];
+    const plugins = ['@nx/js', { plugin: 'nx-igvm', options: { build: 'image' } }];
     updateNxJson(tree, { ...readNxJson(tree), plugins });
     await initGenerator(tree, {});
     expect(readNxJson(tree)?.plugins).toEqual(plugins);
