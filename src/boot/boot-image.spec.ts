@@ -8,7 +8,7 @@ import { writeIgvm } from '../igvm/write-igvm';
 import { bootImage, type BootRequest } from './boot-image';
 import { exportImage } from './export-file';
 import { fakeQemu } from './fake-vmm.fixture';
-import { loadElf, nativeImage, pageData, parameter } from './native-image.fixture';
+import { KERNEL, loadElf, nativeImage, pageData, parameter } from './native-image.fixture';
 
 // Every run starts three processes, which takes a while where other tests run beside.
 jest.setTimeout(30_000);
@@ -88,6 +88,35 @@ describe('booting an image', () => {
     const required = { gpa: 0x100000, compatibilityMask: 1, size: 2 ** 30 - 0x100000, vtl2Protectable: false };
     await boot({ image: await imageFile([{ type: 'requiredMemory', ...required }]) });
     expect(output).toContain('"-m","1024M"');
+  });
+
+  it.each(['image', 'auto'] as const)(
+    'makes the VM as large as the image tells its guest (tables: %s)',
+    async (tables) => {
+      await boot({ image: await imageFile([], 2 ** 31), tables });
+      expect(output).toContain('"-m","2048M"');
+      output = '';
+      await boot({ image: await imageFile([], 2 ** 31), tables: 'vmm' });
+      expect(output).toContain('"-m","512M"');
+      const small = boot({ image: await imageFile([], 2 ** 31), tables, memory: '1G' });
+      await expect(small).rejects.toMatchObject({
+        code: 'BOOT_MEMORY',
+        message: expect.stringContaining('needs 2048 MiB'),
+      });
+      const high = boot({ image: await imageFile([], 2 ** 32), tables });
+      await expect(high).rejects.toMatchObject({
+        code: 'BOOT_MEMORY',
+        message: expect.stringContaining('a memory map'),
+      });
+    },
+  );
+
+  it('makes room for the pages that are staged above the image', async () => {
+    // The only gap below its end is too small for them, and Cloud Hypervisor has no firmware that wants room there anyway.
+    const image = await imageFile([pageData(0x101000, 0xff)]);
+    const vmmPath = fakeQemu(folder, { name: 'cloud-hypervisor' });
+    const exact = boot({ image, memory: KERNEL + 4 * 4096, vmmPath, accel: 'kvm' });
+    await expect(exact).rejects.toMatchObject({ code: 'BOOT_MEMORY' });
   });
 
   it.each([

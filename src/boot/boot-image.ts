@@ -12,7 +12,8 @@ import { askKvm } from './kvm-probe';
 import { parseVmMemory } from './vm-memory';
 import { nativeGuest } from './native-guest';
 import { exportPvhFile } from './export-file';
-import type { GuestTables } from './pvh-export';
+import { LinuxZeroPage } from './linux-zero-page';
+import { chosenTables, type GuestTables } from './pvh-export';
 import { runVm, type VmEnd } from './run-vm';
 import type { Accelerator, BootWay, VmmName, VmSpec } from './vmm';
 
@@ -122,10 +123,12 @@ async function prepareVm(
   try {
     const image = readIgvm(source, { crc32 });
     const way = chosenWay(request, installed, image, cpus);
-    const memory = vmMemory(image, way, installed, askedMemory);
+    const memory = vmMemory(image, way, installed, { asked: askedMemory, tables: request.tables });
     if (way === 'igvm') return { way, file: request.image, memory, cpus, tables: 'image' };
     const file = join(folder, 'guest.elf');
-    const { tables } = await exportPvhFile(image, file, { ...request, memory, cpus });
+    const { tables, memoryNeeded, pagesEnd } = await exportPvhFile(image, file, { ...request, memory, cpus });
+    // Pages that wait in a place of their own need memory, too.
+    checkMemory(memory, Math.max(memoryNeeded, pagesEnd + installed.vmm.firmwareRoom));
     return { way, file, memory, cpus, tables };
   } catch (error) {
     throw error instanceof IgvmError ? error.at({ file: request.label ?? request.image }) : error;
@@ -157,24 +160,38 @@ function chosenWay(
 }
 
 /** @throws IgvmError BOOT_MEMORY when the VM would be too small, or the image lies too high for the VMM */
-function vmMemory(file: IgvmFile, way: BootWay, { vmm }: InstalledVmm, asked: number | undefined): number {
-  const { pages, memoryNeeded } = nativeGuest(file);
-  if (pages.end > vmm.lowMemoryEnd) {
+function vmMemory(
+  file: IgvmFile,
+  way: BootWay,
+  { vmm }: InstalledVmm,
+  { asked, tables }: { asked: number | undefined; tables: GuestTables | undefined },
+): number {
+  const guest = nativeGuest(file);
+  const { pages } = guest;
+  const zeroPage = LinuxZeroPage.of(guest);
+  // A guest that goes by the image's memory map uses all that is in it.
+  const hasOwnTables = way === 'igvm' || chosenTables(tables, zeroPage) === 'image';
+  const ramEnd = hasOwnTables ? (zeroPage?.ramEnd ?? 0) : 0;
+  if (Math.max(pages.end, ramEnd) > vmm.lowMemoryEnd) {
     throw new IgvmError(
       'BOOT_MEMORY',
-      `the image has pages up to ${formatMemorySize(pages.end)}, and ${vmm.label} has memory without a gap only up to ${formatMemorySize(vmm.lowMemoryEnd)}`,
+      `the image has ${pages.end >= ramEnd ? 'pages' : 'a memory map'} up to ${formatMemorySize(Math.max(pages.end, ramEnd))}, and ${vmm.label} has memory without a gap only up to ${formatMemorySize(vmm.lowMemoryEnd)}`,
     );
   }
-  const withFirmware = way === 'pvh' ? pages.end + vmm.firmwareRoom : pages.end;
-  const needed = Math.max(memoryNeeded, withFirmware);
+  const memoryNeeded = Math.max(guest.memoryNeeded, ramEnd);
   const memory = asked ?? Math.ceil(Math.max(DEFAULT_MEMORY, memoryNeeded, pages.end + HEADROOM) / MIB) * MIB;
+  checkMemory(memory, Math.max(memoryNeeded, way === 'pvh' ? pages.end + vmm.firmwareRoom : 0));
+  return memory;
+}
+
+/** @throws IgvmError BOOT_MEMORY */
+function checkMemory(memory: number, needed: number): void {
   if (memory < needed) {
     throw new IgvmError(
       'BOOT_MEMORY',
       `the VM has ${formatMemorySize(memory)} of memory, and the image needs ${formatMemorySize(needed)}`,
     );
   }
-  return memory;
 }
 
 /**

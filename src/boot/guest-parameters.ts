@@ -1,11 +1,11 @@
 import { IgvmError } from '../errors/igvm-error';
 import type { ParameterKind } from '../igvm/model';
-import { linuxMemoryMap } from '../loader/linux/linux-memory';
 import { StructWriter } from '../loader/guest/struct-writer';
 import { PAGE_SIZE } from '../memory/page';
 import type { LinuxZeroPage } from './linux-zero-page';
 import { leaveOutMpTable } from './leave-out-mp-table';
 import type { GuestParameter, NativeGuest } from './native-guest';
+import { vmMemoryMap } from './vm-memory-map';
 
 /** What a VMM knows of its VM. */
 export interface VmFacts {
@@ -82,7 +82,7 @@ const PARAMETER_BYTES: Record<ParameterKind, (facts: KnownFacts) => Uint8Array |
 /** Entries in ascending order, an empty one behind them (igvm_defs: IGVM_VHS_MEMORY_MAP_ENTRY). */
 function memoryMap(memory: number): Uint8Array {
   const writer = new StructWriter();
-  for (const { start, end, type } of linuxMemoryMap(memory)) {
+  for (const { start, end, type } of vmMemoryMap(memory)) {
     if (type !== 1) continue;
     writer
       .u64(start / PAGE_SIZE, (end - start) / PAGE_SIZE)

@@ -1,9 +1,9 @@
 import { IgvmError } from '../errors/igvm-error';
 import { BOOT_PARAMS, HEADER_MAGIC } from '../loader/formats/boot-params';
-import { writeE820Map } from '../loader/linux/e820';
-import { linuxMemoryMap } from '../loader/linux/linux-memory';
+import { E820, readE820Map, writeE820Map } from '../loader/linux/e820';
 import { PAGE_SIZE } from '../memory/page';
 import type { NativeGuest } from './native-guest';
+import { vmMemoryMap } from './vm-memory-map';
 
 /** Bytes of a command line that an x86 kernel keeps, NUL included (Linux, COMMAND_LINE_SIZE). */
 const KERNEL_COMMAND_LINE = 2048;
@@ -31,9 +31,15 @@ export class LinuxZeroPage {
     return this.view.getUint8(BOOT_PARAMS.e820_entries) !== 0;
   }
 
-  /** Gives the kernel RAM from 0 to `memorySize` (bytes), but for the hole below 1 MiB. */
+  /** End of the RAM below 4 GiB that its memory map has, in bytes; 0 without a map. */
+  get ramEnd(): number {
+    const ends = readE820Map(this.view).map(({ start, end, type }) => (type === E820.RAM && start < 2 ** 32 ? end : 0));
+    return Math.max(0, ...ends);
+  }
+
+  /** Gives the kernel a VM's memory; see {@link vmMemoryMap}. @param memorySize bytes */
   setMemoryMap(memorySize: number): void {
-    writeE820Map(this.view, linuxMemoryMap(memorySize));
+    writeE820Map(this.view, vmMemoryMap(memorySize));
     this.guest.pages.write(this.gpa, new Uint8Array(this.view.buffer, this.view.byteOffset, PAGE_SIZE));
   }
 

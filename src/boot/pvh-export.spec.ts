@@ -128,6 +128,21 @@ describe('PVH export', () => {
       expect([last.getBigUint64(0, true), last.getBigUint64(8, true)]).toEqual([0x100000n, 2n ** 28n - 0x100000n]);
     });
 
+    it('made so have no memory above 2 GiB, where VMMs have devices', async () => {
+      const image = nativeImage(parameter(0, 0xb000, 'memoryMap'));
+      const { read } = await exported(image, { tables: 'image', memory: 2 ** 32 });
+      const e820 = new DataView(read(ZERO_PAGE + 0x2d0 + 40, 20).buffer);
+      expect([e820.getBigUint64(0, true), e820.getBigUint64(8, true)]).toEqual([0x100000n, 2n ** 31n - 0x100000n]);
+      const pages = new DataView(read(0xb000 + 24, 24).buffer);
+      expect([pages.getBigUint64(0, true), pages.getBigUint64(8, true)]).toEqual([0x100n, 0x80000n - 0x100n]);
+    });
+
+    it('of the image count what they promise as needed', async () => {
+      const image = () => nativeImage([], { ramEnd: 2 ** 31 });
+      expect((await exported(image(), { tables: 'image' })).memoryNeeded).toBe(2 ** 31);
+      expect((await exported(image())).memoryNeeded).toBeLessThan(2 ** 24);
+    });
+
     it('do not matter to what is no Linux', async () => {
       const image = nativeImage();
       image.directives = image.directives.filter((each) => each.type !== 'pageData' || each.gpa !== ZERO_PAGE);

@@ -60,7 +60,7 @@ export async function exportPvh(file: IgvmFile, sink: IgvmSink, options: PvhExpo
   const { pages, context } = guest;
   checkPlaces(pages);
   const zeroPage = LinuxZeroPage.of(guest);
-  const tables = chosenTables(options.tables ?? 'vmm', zeroPage);
+  const tables = chosenTables(options.tables, zeroPage);
   fillParameters(guest, zeroPage, { ...options, tables });
 
   const low = pages.within(0, STAGED_BELOW);
@@ -94,7 +94,8 @@ export async function exportPvh(file: IgvmFile, sink: IgvmSink, options: PvhExpo
   const entry = base + STUB.CODE;
   const fileSize = await writePvhElf(sink, ranges, entry);
   const pagesEnd = Math.max(pages.end, base + size);
-  return { fileSize, entry, memoryNeeded: Math.max(guest.memoryNeeded, pagesEnd), pagesEnd, tables };
+  const memoryNeeded = Math.max(guest.memoryNeeded, pagesEnd, tables === 'image' ? (zeroPage?.ramEnd ?? 0) : 0);
+  return { fileSize, entry, memoryNeeded, pagesEnd, tables };
 }
 
 function checkPlaces(pages: GuestPages): void {
@@ -106,7 +107,8 @@ function checkPlaces(pages: GuestPages): void {
   }
 }
 
-function chosenTables(asked: GuestTables, zeroPage: LinuxZeroPage | undefined): 'vmm' | 'image' {
+/** Whose tables an exported guest gets. */
+export function chosenTables(asked: GuestTables = 'vmm', zeroPage: LinuxZeroPage | undefined): 'vmm' | 'image' {
   if (zeroPage === undefined) return 'image';
   if (asked !== 'auto') return asked;
   return zeroPage.hasMemoryMap ? 'image' : 'vmm';

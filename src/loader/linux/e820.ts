@@ -32,3 +32,13 @@ export function writeE820Map(zeroPage: DataView, map: readonly E820Range[]): voi
     zeroPage.setUint32(at + 16, type, true);
   }
 }
+
+/** The memory map in a zero page, whoever wrote it: any type, any addresses (to the nearest number), as many entries as it has room for. */
+export function readE820Map(zeroPage: DataView): { start: number; end: number; type: number }[] {
+  const count = Math.min(zeroPage.getUint8(BOOT_PARAMS.e820_entries), ENTRY_LIMIT);
+  return Array.from({ length: count }, (_, index) => {
+    const at = BOOT_PARAMS.e820_table + index * ENTRY_SIZE;
+    const start = Number(zeroPage.getBigUint64(at, true));
+    return { start, end: start + Number(zeroPage.getBigUint64(at + 8, true)), type: zeroPage.getUint32(at + 16, true) };
+  });
+}
