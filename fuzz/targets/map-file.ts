@@ -1,4 +1,5 @@
-import { parseMap, tagsIn } from '../../src/regions/map-tags';
+import { parseMap } from '../../src/regions/map-tags';
+import { TagIndex } from '../../src/regions/tag-index';
 import { fileOf, patternPage, runOf } from '../../src/igvm/igvm-file.fixture';
 import { guestRegions } from '../../src/regions/guest-regions';
 import { TDX_MAP } from '../../src/lock/lock.fixture';
@@ -18,7 +19,7 @@ export const mapFile: Target = {
   seeds: () => [new TextEncoder().encode(TDX_MAP)],
   run({ bytes }) {
     for (const ranges of parseMap(new TextDecoder().decode(bytes))) {
-      tagsIn(ranges, 0, 0x1000);
+      new TagIndex(ranges).within(0, 0x1000);
       guestRegions(FILE, 1, ranges);
     }
   },

@@ -9,11 +9,12 @@ import { compareFiles, compareHeaders, compareRegisters } from './compare-guests
 import { comparePages, type PageDifference } from './compare-pages';
 import type { FactDifference } from './facts';
 import { guestPages } from '../regions/guest-pages';
-import { type TaggedRange, tagsIn } from '../regions/map-tags';
+import type { TaggedRange } from '../regions/map-tags';
+import { TagIndex } from '../regions/tag-index';
 
 /** An image to compare, with its map where there is one. */
 export interface ComparedImage extends Pick<OpenImage, 'file' | 'source'> {
-  /** Tagged ranges a guest, in the order of the platform headers. */
+  /** Tagged ranges a guest, in the order of the platform headers; each guest's by ascending address. */
   map?: TaggedRange[][];
 }
 
@@ -66,12 +67,12 @@ export async function diffImages(a: ComparedImage, b: ComparedImage): Promise<Im
 interface ComparedGuest {
   file: IgvmFile;
   platform: PlatformHeader;
-  tags: TaggedRange[];
+  tags: TagIndex;
 }
 
 function guestOf({ file, map }: ComparedImage, index: number): ComparedGuest | undefined {
   const platform = file.platforms[index];
-  return platform && { file, platform, tags: map?.[index] ?? [] };
+  return platform && { file, platform, tags: new TagIndex(map?.[index] ?? []) };
 }
 
 async function diffGuests(
@@ -89,7 +90,7 @@ async function diffGuests(
     registers: compareRegisters(a.file, maskA, b.file, maskB),
     pages: pages.map((page) => ({
       ...page,
-      tags: [...new Set([...tagsIn(a.tags, page.gpa, page.end), ...tagsIn(b.tags, page.gpa, page.end)])],
+      tags: [...new Set([...a.tags.within(page.gpa, page.end), ...b.tags.within(page.gpa, page.end)])],
     })),
     digests: await compareDigests(a, b),
   };

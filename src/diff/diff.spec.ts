@@ -110,6 +110,23 @@ describe('diff of pages', () => {
   });
 });
 
+describe('diff of pages and a large map', () => {
+  it('takes time in proportion to both', async () => {
+    const count = 20_000;
+    const native = { platforms: [platformOf(PLATFORM_TYPE.NATIVE)] };
+    const many = Array.from({ length: count }, (_, index) => runOf(2 * index * PAGE_SIZE, EMPTY_SOURCE));
+    const tags = Array.from({ length: 2 * count }, (_, index) => {
+      const gpa = index * PAGE_SIZE;
+      return { gpa, end: gpa + PAGE_SIZE, tag: `range ${index}` };
+    });
+    const [a, b] = [await image(fileOf(many, native)), await image(fileOf([], native))];
+    const begun = process.cpuUsage();
+    const { guests } = await diffImages({ ...a, map: [tags] }, b);
+    expect(guests[0]?.pages.map((page) => page.tags)).toEqual(many.map((_, index) => [`range ${2 * index}`]));
+    expect(process.cpuUsage(begun).user).toBeLessThan(5_000_000);
+  });
+});
+
 describe('diff of headers', () => {
   it('says which registers differ', async () => {
     const changed = vbsContext(0);

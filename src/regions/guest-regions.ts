@@ -1,5 +1,6 @@
 import { guestPages, type PageSpan, storedEnd } from './guest-pages';
 import type { TaggedRange } from './map-tags';
+import { TagIndex } from './tag-index';
 import type { Directive, IgvmFile } from '../igvm/model';
 import { PAGE_DATA_TYPE, PAGE_FLAG } from '../igvm/page-data';
 import { PAGE_SIZE } from '../memory/page';
@@ -148,37 +149,6 @@ function plainRegion(gpa: number, size: number, kind: RegionKind, names: TagInde
   const { tag } = names.at(gpa);
   const tags = tag === undefined ? [] : [tag];
   return { gpa, end: gpa + size, kind, tags, emptyPages: 0, spans: [], parameters: [], processors: [] };
-}
-
-/** Names by address. A map file may be anybody's: its ranges may overlap, and the first then counts. */
-class TagIndex {
-  private readonly ranges: TaggedRange[] = [];
-
-  constructor(tags: readonly TaggedRange[]) {
-    let taken = 0;
-    for (const { gpa, end, tag } of tags) {
-      const start = Math.max(gpa, taken);
-      if (start >= end) continue;
-      this.ranges.push({ gpa: start, end, tag });
-      taken = end;
-    }
-  }
-
-  /** The name at an address, and the address up to which the answer is the same. */
-  at(gpa: number): { tag?: string; until: number } {
-    let low = 0;
-    let high = this.ranges.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.ranges[middle]?.end ?? 0) <= gpa) low = middle + 1;
-      else high = middle;
-    }
-    const range = this.ranges[low];
-    if (range === undefined) return { until: Number.POSITIVE_INFINITY };
-    // Pages are whole, and so are the steps: a range that ends inside a page is no reason to split the page.
-    const whole = (address: number): number => Math.ceil(address / PAGE_SIZE) * PAGE_SIZE;
-    return range.gpa <= gpa ? { tag: range.tag, until: whole(range.end) } : { until: whole(range.gpa) };
-  }
 }
 
 /**

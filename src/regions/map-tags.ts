@@ -9,8 +9,8 @@ export interface TaggedRange {
 const RANGE = /^ {2}([0-9a-f]{16}) - ([0-9a-f]{16}) \(0x[0-9a-f]+ bytes\) (.*)$/;
 
 /**
- * Reads what a `.map` file calls the parts of its guests: one list a guest, in the order of the image's platform headers. Lines that
- * are not understood are passed over: a map only names things.
+ * Reads what a `.map` file calls the parts of its guests: one list a guest, in the order of the image's platform headers, each by
+ * ascending address. Lines that are not understood are passed over: a map only names things.
  */
 export function parseMap(text: string): TaggedRange[][] {
   const guests: TaggedRange[][] = [];
@@ -25,10 +25,4 @@ export function parseMap(text: string): TaggedRange[][] {
   }
   for (const ranges of guests) ranges.sort((a, b) => a.gpa - b.gpa);
   return guests;
-}
-
-/** The tags of all ranges that `[gpa, end)` touches, without repetition. */
-export function tagsIn(ranges: readonly TaggedRange[], gpa: number, end: number): string[] {
-  const tags = ranges.filter((range) => range.gpa < end && range.end > gpa).map(({ tag }) => tag);
-  return [...new Set(tags)];
 }
