@@ -112,7 +112,7 @@ describe('diff of pages', () => {
 
 describe('diff of pages and a large map', () => {
   it('takes time in proportion to both', async () => {
-    const count = 20_000;
+    const count = 50_000;
     const native = { platforms: [platformOf(PLATFORM_TYPE.NATIVE)] };
     const many = Array.from({ length: count }, (_, index) => runOf(2 * index * PAGE_SIZE, EMPTY_SOURCE));
     const tags = Array.from({ length: 2 * count }, (_, index) => {
