@@ -6,8 +6,11 @@ export interface ConformanceCase {
   name: string;
   /** Extra flags. */
   args: string[];
+  outcome: 'build' | 'reject';
   /** SHA-256 of each file that a build writes, by name; absent where the manifest is refused. */
   sha256?: Record<string, string>;
+  /** Code of our error (docs/errors.md) where the manifest is refused: the reference's reason in our words. */
+  code?: string;
 }
 
 const CASES = join(__dirname, 'cases');
@@ -18,8 +21,10 @@ export const conformanceCases = (): ConformanceCase[] =>
   readdirSync(CASES)
     .sort()
     .map((name) => {
-      const { args, sha256 } = JSON.parse(readFileSync(join(CASES, name, 'case.json'), 'utf8')) as ConformanceCase;
-      return { name, args, sha256 };
+      const { args, outcome, sha256, code } = JSON.parse(
+        readFileSync(join(CASES, name, 'case.json'), 'utf8'),
+      ) as ConformanceCase;
+      return { name, args, outcome, sha256, code };
     });
 
 /** The files of a case besides its outputs. */

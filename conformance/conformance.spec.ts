@@ -42,8 +42,14 @@ const COMMAND_LINES: { name: string; program: ProgramDescription; args: string[]
 ];
 
 const cases = conformanceCases();
-const built = cases.filter(({ sha256 }) => sha256 !== undefined);
-const refused = cases.filter(({ sha256 }) => sha256 === undefined);
+const built = cases.filter(({ outcome }) => outcome === 'build');
+const refused = cases.filter(({ outcome }) => outcome === 'reject');
+
+it('knows what to expect of each case', () => {
+  const vague = cases.filter(({ outcome, sha256, code }) => (outcome === 'build' ? sha256 : code) === undefined);
+  expect(vague).toEqual([]);
+  expect(built.length + refused.length).toBe(cases.length);
+});
 
 describe.each(COMMAND_LINES)('$name', ({ program, args }) => {
   it.each(built)('builds $name byte for byte', async ({ name, args: flags, sha256 }) => {
@@ -52,11 +58,12 @@ describe.each(COMMAND_LINES)('$name', ({ program, args }) => {
     expect(files).toEqual(sha256);
   });
 
-  it.each(refused)('refuses $name with a clear error, and writes nothing', async ({ name, args: flags }) => {
+  it.each(refused)('refuses $name with a clear error, and writes nothing', async ({ name, args: flags, code }) => {
     const { exitCode, stdout, stderr, files } = await runCase(program, name, [...args, ...flags]);
     expect(files).toEqual({});
     expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' });
-    expect(stderr).toMatch(/^(?:warning: .*\n)*error: .+ \[[A-Z0-9_]+\]\n {2}\S/);
+    const [, found] = /^(?:warning: .*\n)*error: .+ \[([A-Z0-9_]+)\]\n {2}\S/.exec(stderr) ?? [];
+    expect({ code: found, stderr }).toMatchObject({ code });
     expect(stderr).not.toMatch(/\n\s+at |internal error|bug in nx-igvm/);
   });
 });
