@@ -1,6 +1,7 @@
 import { IgvmError } from '../../errors/igvm-error';
 import type { GuestArch } from '../../igvm/model';
 import type { ByteSource } from '../../memory/byte-source';
+import { isBzImage } from './bzimage';
 
 /** Elf64_Ehdr, Elf64_Phdr and Elf64_Shdr sizes in bytes (ELF-64 Object File Format, version 1.5). */
 const EHDR_SIZE = 64;
@@ -63,7 +64,9 @@ export function readElfHeader(source: ByteSource, arch: GuestArch, label: string
   const bytes = new Uint8Array(EHDR_SIZE);
   source.read(0, bytes);
   const view = new DataView(bytes.buffer);
-  if (view.getUint32(0) !== MAGIC) throw invalid('is not an ELF file', 0);
+  if (view.getUint32(0) !== MAGIC) {
+    throw invalid(isBzImage(source) ? 'is a bzImage; unpack it: its vmlinux is wanted here' : 'is not an ELF file', 0);
+  }
   if (bytes[4] !== 2) throw invalid('is not a 64-bit ELF file', 4);
   if (bytes[5] === 2) throw invalid('is a big-endian ELF file; only little-endian ones can be loaded', 5);
   if (bytes[5] !== 1) throw invalid(`has an unknown ELF byte order (${bytes[5]})`, 5);

@@ -217,8 +217,15 @@ describe("GuestBuilder for Linux with all of a guest's RAM", () => {
 
   it('refuses what lies outside the RAM, even in part', () => {
     const guest = direct(8);
-    guest.importPages(7, 2, 'linux-initrd', 'exclusive', new Uint8Array(1));
-    expect(codeOf(() => guest.finish())).toBe('LAYOUT_OUT_OF_RANGE');
+    guest.importPages(20, 2, 'linux-initrd', 'exclusive', new Uint8Array(1));
+    guest.importPages(7, 2, 'linux-kernel', 'exclusive', new Uint8Array(1));
+    expect(() => guest.finish()).toThrow(
+      expect.objectContaining({
+        code: 'LAYOUT_OUT_OF_RANGE',
+        message: "the guest's 8 pages of memory are too few: it takes at least 22 to load",
+        where: expect.objectContaining({ gpa: { start: 8 * PAGE, end: 22 * PAGE } }) as object,
+      }),
+    );
     expect(codeOf(() => direct(8).setVpContextPage(8))).toBe('LAYOUT_OUT_OF_RANGE');
   });
 });
@@ -283,17 +290,26 @@ describe("GuestBuilder for OpenHCL's pages about other pages", () => {
   });
 
   it('refuses more shared pages than the region has hashes for', () => {
-    const guest = new GuestBuilder(platform());
-    guest.importPages(0x10000, 21846, 'kernel', 'shared', bytesSource(new Uint8Array(0)));
-    guest.setImportedRegionsPage(1);
-    expect(codeOf(() => guest.finish())).toBe('LAYOUT_OUT_OF_RANGE');
+    const sharing = (pages: number): string | undefined => {
+      const guest = new GuestBuilder(platform());
+      guest.importPages(0x10000, pages, 'kernel', 'shared', bytesSource(new Uint8Array(0)));
+      guest.setImportedRegionsPage(1);
+      return codeOf(() => guest.finish());
+    };
+    expect(sharing(21845)).toBeUndefined();
+    expect(sharing(21846)).toBe('LAYOUT_OUT_OF_RANGE');
   });
 
-  it('refuses more regions than the list holds', () => {
-    const guest = new GuestBuilder(platform());
-    for (let index = 0; index < 168; index++)
-      guest.importPages(10 + index * 2, 1, 'data', 'exclusive', new Uint8Array());
-    guest.setImportedRegionsPage(1);
-    expect(codeOf(() => guest.finish())).toBe('LAYOUT_OUT_OF_RANGE');
+  it('refuses more regions than the list holds, which is one itself', () => {
+    const withRegions = (count: number): string | undefined => {
+      const guest = new GuestBuilder(platform());
+      for (let index = 0; index < count; index++) {
+        guest.importPages(10 + index * 2, 1, 'data', 'exclusive', new Uint8Array());
+      }
+      guest.setImportedRegionsPage(1);
+      return codeOf(() => guest.finish());
+    };
+    expect(withRegions(167)).toBeUndefined();
+    expect(withRegions(168)).toBe('LAYOUT_OUT_OF_RANGE');
   });
 });

@@ -60,6 +60,7 @@ export class GuestBuilder implements ImageImporter {
   private readonly requiredMemory: { gpa: number; size: number; vtl2Protectable: boolean }[] = [];
   private readonly observers: DirectiveObserver[] = [];
   private readonly notes: string[] = [];
+  private hasRegisters = false;
   private importedRegionsPage: number | undefined;
   private expectedPageHashesPage: number | undefined;
   private readonly guestIsolation: GuestIsolation;
@@ -134,6 +135,7 @@ export class GuestBuilder implements ImageImporter {
 
   setRegister(register: VpRegister): void {
     this.platform.vpContext.setRegister(register);
+    this.hasRegisters = true;
   }
 
   requireMemory(pageBase: number, pageCount: number, { vtl2Protectable }: { vtl2Protectable: boolean }): void {
@@ -200,7 +202,13 @@ export class GuestBuilder implements ImageImporter {
    * @throws IgvmError LAYOUT_OVERLAP, LAYOUT_OUT_OF_RANGE, KERNEL_INVALID
    */
   finish(): BuiltGuest {
-    for (const part of this.platform.vpContext.finish()) {
+    const contextParts = this.platform.vpContext.finish();
+    if (contextParts.length === 0 && this.hasRegisters) {
+      this.note(
+        'the image has no VP context, so that nothing starts it: under SNP, UEFI has one only with config_type "igvm"',
+      );
+    }
+    for (const part of contextParts) {
       if (part.kind === 'directive') this.directives.push(part.directive);
       else this.importPages(part.pageBase, part.pageCount, 'vp-context-page', part.acceptance, part.data);
     }
@@ -328,13 +336,13 @@ export class GuestBuilder implements ImageImporter {
     this.requireMemory(0, pageCount, { vtl2Protectable: false });
     const required = this.directives.pop() ?? unreachable('no RequiredMemory');
     this.directives.unshift(required);
-    const outside = this.pageData.find((run) => run.gpa + run.pageCount * PAGE_SIZE > pageCount * PAGE_SIZE);
-    if (outside !== undefined) {
-      const end = outside.gpa + outside.pageCount * PAGE_SIZE;
+    const size = pageCount * PAGE_SIZE;
+    const end = this.pageData.reduce((last, run) => Math.max(last, run.gpa + run.pageCount * PAGE_SIZE), 0);
+    if (end > size) {
       throw new IgvmError(
         'LAYOUT_OUT_OF_RANGE',
-        `the guest's ${pageCount} pages of memory are too few: it is loaded up to GPA 0x${end.toString(16)}`,
-        { ...FIXED_RAM, gpa: { start: outside.gpa, end } },
+        `the guest's ${pageCount} pages of memory are too few: it takes at least ${end / PAGE_SIZE} to load`,
+        { ...FIXED_RAM, gpa: { start: size, end } },
       );
     }
     for (const gap of this.ranges.gaps(pageCount)) {

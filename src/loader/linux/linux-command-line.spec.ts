@@ -1,4 +1,5 @@
-import { encodeCommandLine } from './linux-command-line';
+import { LaidOutGuest } from '../guest/laid-out-guest.fixture';
+import { encodeCommandLine, noteCutOff } from './linux-command-line';
 
 describe('encodeCommandLine', () => {
   it('is UTF-8 with a NUL', () => {
@@ -24,5 +25,20 @@ describe('encodeCommandLine', () => {
 
   it('has no NUL inside', () => {
     expect(() => encodeCommandLine('quiet\0init=/bin/sh', 2047, 4096)).toThrow(/NUL as character 5/);
+  });
+});
+
+describe('noteCutOff', () => {
+  it.each([
+    ['what the kernel says', 100, 100],
+    ['what x86 kernels take', undefined, 2047],
+  ])('notes what is longer than %s', async (_name, kernelLimit, limit) => {
+    const { notes } = await LaidOutGuest.of({}, (importer) => {
+      noteCutOff(importer, limit, kernelLimit);
+      noteCutOff(importer, limit + 1, kernelLimit);
+    });
+    expect(notes).toEqual([
+      expect.stringContaining(`${limit + 1} bytes, and the kernel reads only the first ${limit}`),
+    ]);
   });
 });

@@ -1,9 +1,26 @@
 import { IgvmError } from '../../errors/igvm-error';
+import type { ImageImporter } from '../guest/importer';
 
 /** x86 kernels have a buffer of 2048 bytes for it, NUL included (Linux, COMMAND_LINE_SIZE). */
 const X64_LIMIT = 2047;
 
 const WHERE = { jsonPath: 'image.linux.command_line' };
+
+/** Bytes without NUL that a kernel reads. @param kernelLimit what a bzImage says; an ELF kernel doesn't */
+const limitOf = (kernelLimit: number | undefined): number => kernelLimit || X64_LIMIT;
+
+/**
+ * Says that the kernel will not read all of its command line, where upstream builds the image all the same.
+ * @param length bytes without NUL
+ * @param kernelLimit as for {@link encodeCommandLine}
+ */
+export function noteCutOff(importer: ImageImporter, length: number, kernelLimit: number | undefined): void {
+  const limit = limitOf(kernelLimit);
+  if (length <= limit) return;
+  importer.note(
+    `command_line has ${length} bytes, and the kernel reads only the first ${limit}: the rest has no effect`,
+  );
+}
 
 /**
  * A kernel's command line as the kernel reads it: UTF-8 with a NUL behind.
@@ -22,7 +39,7 @@ export function encodeCommandLine(text: string, kernelLimit: number | undefined,
     );
   }
   const bytes = new TextEncoder().encode(text);
-  const limit = Math.min(kernelLimit || X64_LIMIT, room - 1);
+  const limit = Math.min(limitOf(kernelLimit), room - 1);
   if (bytes.length > limit) {
     throw new IgvmError(
       'LAYOUT_OUT_OF_RANGE',

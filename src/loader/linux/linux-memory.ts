@@ -1,3 +1,4 @@
+import { hex } from '../../errors/hex';
 import { IgvmError } from '../../errors/igvm-error';
 import { PAGE_SIZE } from '../../memory/page';
 import { E820, type E820Range } from './e820';
@@ -24,9 +25,12 @@ export function checkKernelInRam({ kernel }: LinuxLoadInfo): void {
   }
 }
 
+/** End of what the page tables map that an x64 kernel starts with. */
+const FIRST_MAPPING_END = 2 ** 32;
+
 /**
- * Checks that the kernel starts within itself: an ELF file can say anything.
- * @throws IgvmError KERNEL_INVALID
+ * Checks that the kernel starts within itself, where it is mapped: an ELF file can say anything.
+ * @throws IgvmError KERNEL_INVALID, LAYOUT_OUT_OF_RANGE
  */
 export function checkEntrypoint({ kernel }: LinuxLoadInfo): void {
   const { entrypoint, segments } = kernel;
@@ -34,8 +38,16 @@ export function checkEntrypoint({ kernel }: LinuxLoadInfo): void {
   if (!segments.some(({ start, end }) => entrypoint >= BigInt(start) && entrypoint < BigInt(end))) {
     throw new IgvmError(
       'KERNEL_INVALID',
-      `linux-kernel has its entry point at 0x${entrypoint.toString(16)}, where nothing of it is loaded`,
+      `linux-kernel has its entry point at ${hex(entrypoint)}, where nothing of it is loaded`,
       { offset: ELF_ENTRY_OFFSET },
+    );
+  }
+  const high = segments.find(({ end }) => end > FIRST_MAPPING_END);
+  if (high !== undefined) {
+    throw new IgvmError(
+      'LAYOUT_OUT_OF_RANGE',
+      'linux-kernel reaches above 4 GiB, which the page tables that it starts with do not map: use a kernel that is linked lower',
+      { gpa: high },
     );
   }
 }

@@ -66,7 +66,7 @@ describe('loadLinuxDirectX64', () => {
   });
 
   describe('with boot data from the VMM', () => {
-    it('has the parameter areas of its predecessor', async () => {
+    it('has a parameter area for all that the VMM supplies', async () => {
       const { guest } = await layOut({}, { kernel: vmlinux, initrd });
       expect(guest.map).toEqual([
         'linux-zeropage 1000-2000',
@@ -231,11 +231,26 @@ describe('loadLinuxDirectX64', () => {
     expect(registers).toContainEqual({ name: 'pat', value: 0x0007040600070406n });
   });
 
-  it('refuses SNP and TDX, and says what to use there', async () => {
-    const snp: Partial<GuestSpec> = { maxVtl: 2, isolation: { type: 'tdx', policy: 0n } };
-    await expect(layOut({}, { spec: snp })).rejects.toMatchObject({
+  it.each<[string, Partial<GuestSpec>, RegExp]>([
+    [
+      'SNP',
+      {
+        maxVtl: 2,
+        isolation: {
+          type: 'snp',
+          policy: 0n,
+          injectionType: 'normal',
+          secureAvic: 'disabled',
+          sharedGpaBoundaryBits: 46,
+        },
+      },
+      /under snp: use snp_linux_direct or openhcl/,
+    ],
+    ['TDX', { maxVtl: 2, isolation: { type: 'tdx', policy: 0n } }, /under tdx: use openhcl \(or snp_linux_direct/],
+  ])('refuses %s, and says what to use there', async (_, spec, message) => {
+    await expect(layOut({}, { spec })).rejects.toMatchObject({
       code: 'ISOLATION_UNSUPPORTED',
-      message: expect.stringMatching(/tdx.*openhcl.*snp_linux_direct/) as string,
+      message: expect.stringMatching(message) as string,
     });
   });
 
@@ -261,6 +276,17 @@ describe('loadLinuxDirectX64', () => {
       await expect(layOut({}, { kernel })).rejects.toMatchObject({ code: 'KERNEL_INVALID', where: { offset: 24 } });
     },
   );
+
+  it('rejects a kernel above 4 GiB, which its page tables do not map', async () => {
+    const at = (address: number): Uint8Array => elfFile('x64', address, [{ address, data: code }]);
+    await expect(layOut({}, { kernel: at(2 ** 32 - 0x3000) })).resolves.toBeDefined();
+    for (const address of [2 ** 32 - 0x2000, 0x140000000]) {
+      await expect(layOut({}, { kernel: at(address) })).rejects.toMatchObject({
+        code: 'LAYOUT_OUT_OF_RANGE',
+        message: expect.stringContaining('linux-kernel reaches above 4 GiB') as string,
+      });
+    }
+  });
 
   it('rejects an initrd above 4 GiB', async () => {
     const high = 2 ** 32 - 0x10000;

@@ -1,5 +1,6 @@
 import { bytesSource } from '../../memory/byte-source';
 import { elfFile } from '../formats/elf.fixture';
+import { bzImageFile } from '../formats/kernel.fixture';
 import { LaidOutGuest } from '../guest/laid-out-guest.fixture';
 import { loadSnpLinuxDirect, type SnpLinuxDirect } from './snp-linux-direct';
 
@@ -100,13 +101,50 @@ describe('loadSnpLinuxDirect', () => {
   });
 
   it.each([
-    ['less than 1 MiB of memory', { memoryPageCount: 255 }, 'LAYOUT_OUT_OF_RANGE'],
-    ['a kernel beyond its memory', { memoryPageCount: 258 }, 'LAYOUT_OUT_OF_RANGE'],
-    ['a command line above one page', { commandLine: 'é'.repeat(2048) }, 'LAYOUT_OUT_OF_RANGE'],
-    ['processors whose tables do not fit', { processorCount: 10999 }, 'LAYOUT_OUT_OF_RANGE'],
-    ['processors that have no name', { processorCount: 2 ** 32 - 1 }, 'LAYOUT_OUT_OF_RANGE'],
-    ['a kernel that is none', { kernel: bytesSource(new Uint8Array(100)) }, 'KERNEL_INVALID'],
-  ] as const)('rejects %s', async (_, changes, code) => {
-    await expect(layOut(changes)).rejects.toMatchObject({ code });
+    ['less than 1 MiB of memory', { memoryPageCount: 255 }, 'needs at least 256 pages', 'memory_page_count'],
+    [
+      'a kernel beyond its memory',
+      { memoryPageCount: 258, initrd: undefined },
+      'it takes at least 259 to load',
+      'memory_page_count',
+    ],
+    ['a command line above one page', { commandLine: 'é'.repeat(2048) }, 'room for 4095', 'linux.command_line'],
+    ['processors whose tables do not fit', { processorCount: 10999 }, 'of 10999 processors', 'processor_count'],
+    ['processors that have no name', { processorCount: 2 ** 32 - 1 }, 'of 4294967295 processors', 'processor_count'],
+  ] as const)('rejects %s', async (_, changes, message, option) => {
+    await expect(layOut(changes)).rejects.toMatchObject({
+      code: 'LAYOUT_OUT_OF_RANGE',
+      message: expect.stringContaining(message) as string,
+      where: { jsonPath: `image.snp_linux_direct.${option}` },
+    });
+  });
+
+  it('rejects a kernel that is none', async () => {
+    await expect(layOut({ kernel: bytesSource(new Uint8Array(100)) })).rejects.toMatchObject({
+      code: 'KERNEL_INVALID',
+    });
+  });
+
+  it('builds a guest with just the memory that its kernel takes', async () => {
+    const guest = await layOut({ memoryPageCount: 259, initrd: undefined });
+    expect(guest.gpaOf('linux-kernel')).toBe(0x100000);
+    expect(guest.notes).toEqual([]);
+  });
+
+  it('says how many processors there may be', async () => {
+    const error: unknown = await layOut({ processorCount: 10999 }).catch((reason: unknown) => reason);
+    const limit = Number(/: (\d+) are the most$/.exec((error as Error).message)?.[1]);
+    await expect(layOut({ processorCount: limit })).resolves.toBeDefined();
+    await expect(layOut({ processorCount: limit + 1 })).rejects.toThrow(`: ${limit} are the most`);
+  });
+
+  it('builds, with notes, what the kernel can not start with: a long command line, little memory', async () => {
+    const kernel = bytesSource(bzImageFile(new Uint8Array(0x2800), { cmdline_size: 100, init_size: 0x4000000 }));
+    const initrd = undefined;
+    expect((await layOut({ kernel, initrd, commandLine: 'x'.repeat(101) })).notes).toEqual([
+      expect.stringContaining('the kernel reads only the first 100'),
+      'the kernel needs memory up to 0x5000000 to start, and memory_page_count ends it at 0x400000',
+    ]);
+    expect((await layOut({ kernel, initrd, commandLine: 'x'.repeat(100), memoryPageCount: 0x5000 })).notes).toEqual([]);
   });
 });

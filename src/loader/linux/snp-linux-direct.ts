@@ -1,3 +1,4 @@
+import { hex } from '../../errors/hex';
 import { IgvmError } from '../../errors/igvm-error';
 import type { ByteSource } from '../../memory/byte-source';
 import { PAGE_SIZE, alignUp, pagesFor } from '../../memory/page';
@@ -9,6 +10,7 @@ import { importDefaultGdt } from '../cpu/gdt';
 import type { ImageImporter } from '../guest/importer';
 import { loadKernelAndInitrdX64 } from '../guest/kernel';
 import { E820 } from './e820';
+import { noteCutOff } from './linux-command-line';
 import { linuxDirectZeroPage } from './linux-direct-zero-page';
 import { HIGH_MEMORY_START, SNP_LINUX_MAP } from './linux-memory-map';
 import { buildIdentityMap } from '../cpu/page-tables-x64';
@@ -61,9 +63,15 @@ export function loadSnpLinuxDirect(importer: ImageImporter, guest: SnpLinuxDirec
       { jsonPath: 'image.snp_linux_direct.linux.command_line' },
     );
   }
-  if (processorCount > PROCESSOR_NAME_LIMIT) throw tooManyProcessors(processorCount);
+  if (processorCount > PROCESSOR_NAME_LIMIT) throw tooManyProcessors(processorCount, memorySize);
 
   const linux = loadKernelAndInitrdX64(importer, guest.kernel, HIGH_MEMORY_START, initrd);
+  noteCutOff(importer, text.length, linux.bzImage?.commandLineSize);
+  if (linux.kernel.end > BigInt(memorySize)) {
+    importer.note(
+      `the kernel needs memory up to ${hex(linux.kernel.end)} to start, and memory_page_count ends it at ${hex(memorySize)}`,
+    );
+  }
   if (text.length > 0) {
     const terminated = new Uint8Array(text.length + 1);
     terminated.set(text);
@@ -83,9 +91,9 @@ export function loadSnpLinuxDirect(importer: ImageImporter, guest: SnpLinuxDirec
   );
 
   const acpi = linuxDirectAcpiTables(SNP_LINUX_MAP.acpiTables.gpa, processorCount, memorySize);
-  const acpiEnd = SNP_LINUX_MAP.acpiTables.gpa + alignUp(acpi.tables.length, PAGE_SIZE);
+  const acpiEnd = endOfTables(acpi.tables);
   const snpEnd = acpiEnd + SNP_BOOT_PAGES * PAGE_SIZE;
-  if (snpEnd > SNP_LINUX_MAP.rsdp.gpa) throw tooManyProcessors(processorCount);
+  if (snpEnd > SNP_LINUX_MAP.rsdp.gpa) throw tooManyProcessors(processorCount, memorySize);
   importer.importPages(SNP_LINUX_MAP.rsdp.page, 1, 'linux-rsdp', 'exclusive', acpi.rsdp);
   importer.importPages(
     SNP_LINUX_MAP.acpiTables.page,
@@ -115,10 +123,25 @@ export function loadSnpLinuxDirect(importer: ImageImporter, guest: SnpLinuxDirec
   importer.setRegister({ name: 'rip', value: linux.kernel.entrypoint });
 }
 
-function tooManyProcessors(count: number): IgvmError {
+const endOfTables = (tables: Uint8Array): number => SNP_LINUX_MAP.acpiTables.gpa + alignUp(tables.length, PAGE_SIZE);
+
+/** The most processors whose tables, with SNP's pages behind, end below the RSDP. */
+function processorLimit(memorySize: number): number {
+  let fitting = 1;
+  let tooMany = PROCESSOR_NAME_LIMIT + 1;
+  while (tooMany - fitting > 1) {
+    const count = Math.floor((fitting + tooMany) / 2);
+    const { tables } = linuxDirectAcpiTables(SNP_LINUX_MAP.acpiTables.gpa, count, memorySize);
+    if (endOfTables(tables) + SNP_BOOT_PAGES * PAGE_SIZE <= SNP_LINUX_MAP.rsdp.gpa) fitting = count;
+    else tooMany = count;
+  }
+  return fitting;
+}
+
+function tooManyProcessors(count: number, memorySize: number): IgvmError {
   return new IgvmError(
     'LAYOUT_OUT_OF_RANGE',
-    `the ACPI tables of ${count} processors do not fit into the guest's low memory`,
+    `the ACPI tables of ${count} processors do not fit into the guest's low memory: ${processorLimit(memorySize)} are the most`,
     {
       jsonPath: 'image.snp_linux_direct.processor_count',
       gpa: { start: SNP_LINUX_MAP.acpiTables.gpa, end: SNP_LINUX_MAP.rsdp.gpa },

@@ -5,6 +5,7 @@ import { isBzImage } from '../formats/bzimage';
 import type { ImageImporter } from '../guest/importer';
 import { loadKernelAndInitrdArm64, loadKernelAndInitrdX64, type LinuxLoadInfo } from '../guest/kernel';
 import { StructWriter } from '../guest/struct-writer';
+import { noteCutOff } from '../linux/linux-command-line';
 import type { UefiLoadInfo } from '../uefi/uefi';
 import { loadUefiArm64 } from '../uefi/uefi-arm64';
 import { loadUefiX64 } from '../uefi/uefi-x64';
@@ -101,6 +102,7 @@ function linuxConfig(
       { jsonPath: 'image.openhcl.linux.command_line' },
     );
   }
+  noteCutOff(importer, text.length - 1, undefined);
   importer.importPages(commandLinePage, 1, 'underhill-vtl0-linux-command-line', 'exclusive', text);
   const kernelPage = BigInt.asUintN(64, BigInt(kernel.gpa)) / BigInt(PAGE_SIZE);
   config.u64(kernelPage, pagesFor(kernel.size), kernel.entrypoint);

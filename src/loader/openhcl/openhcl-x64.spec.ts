@@ -260,6 +260,28 @@ describe('loadOpenhclX64', () => {
     expect(await notes(limit - 16384n + 512n)).toEqual([expect.stringContaining(note)]);
   });
 
+  it('needs a VTL2 under SNP: without one, its first page would hold the code that accepts memory', async () => {
+    const isolation = { ...SNP, injectionType: 'restricted' } as const;
+    await expect(layOut({}, isolation, 0)).rejects.toMatchObject({
+      code: 'CONFIG_UNSUPPORTED',
+      where: { jsonPath: 'max_vtl' },
+    });
+  });
+
+  it('says what to do with a bzImage in the place of its kernel', async () => {
+    await expect(layOut({ kernel: bytesSource(bzImage) })).rejects.toMatchObject({
+      code: 'KERNEL_INVALID',
+      message: 'underhill-kernel is a bzImage; unpack it: its vmlinux is wanted here',
+    });
+  });
+
+  it('notes a command line of VTL0 that its kernel cuts off', async () => {
+    const notes = async (length: number): Promise<string[]> =>
+      (await layOut({ vtl0: { kind: 'linux', kernel: X64_KERNEL, commandLine: 'x'.repeat(length) } })).notes;
+    expect(await notes(2047)).toEqual([]);
+    expect(await notes(2048)).toEqual([expect.stringContaining('only the first 2047')]);
+  });
+
   it('refers to its files instead of reading them', async () => {
     const guest = await layOut();
     const [kernel] = guest.directives('pageData').filter(({ gpa }) => gpa === 0x8200000);

@@ -59,6 +59,11 @@ const GDT = { codeSelector: 0x10, dataSelector: 0x18, tag: 'underhill-gdt' };
 export function loadOpenhclX64(importer: ImageImporter, guest: OpenhclGuest): void {
   const { isolation } = importer;
   const isHardwareIsolated = ISOLATIONS[isolation.type].byProcessor;
+  if (isolation.type === 'snp' && !isolation.paravisorPresent) {
+    throw new IgvmError('CONFIG_UNSUPPORTED', 'openhcl needs max_vtl 2 under snp: GPA 0 is taken without a paravisor', {
+      jsonPath: 'max_vtl',
+    });
+  }
   const vtl0 = loadVtl0Image(importer, guest.vtl0);
   const memory = requireOpenhclMemory(importer, guest);
 

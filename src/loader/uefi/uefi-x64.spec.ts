@@ -106,12 +106,13 @@ describe('loadUefiX64', () => {
     expect(vmsa).toBe(0x709000 + info.getUint32(0, true) * 4096);
   });
 
-  it('has no VMSA without IGVM parameters, as upstream', async () => {
+  it('has no VMSA without IGVM parameters, as upstream, and says so', async () => {
     const guest = await LaidOutGuest.of(
       { isolation: SNP },
       (importer) => void loadUefiX64(importer, STARTABLE_FIRMWARE, 'none'),
     );
     expect(guest.directives('vpContext')).toEqual([]);
+    expect(guest.notes).toEqual([expect.stringMatching(/^the image has no VP context.*config_type "igvm"/)]);
   });
 
   it.each([
