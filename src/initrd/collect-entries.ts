@@ -46,16 +46,12 @@ export function collectEntries(folder: string, lists: InitrdLists): InitrdEntry[
 }
 
 function* walk(folder: string, prefix: string): Generator<InitrdEntry> {
-  let names: string[];
-  try {
-    names = readdirSync(folder);
-  } catch (error) {
-    throw unreadable(folder, error);
-  }
-  for (const name of names) {
+  const names = fromSystem(folder, () => readdirSync(folder, { encoding: 'buffer' }));
+  for (const bytes of names) {
+    const name = utf8(bytes) ?? refuse('holds a name that is not UTF-8', folder);
     const file = join(folder, name);
     const path = prefix + name;
-    const stats = lstatSync(file);
+    const stats = fromSystem(file, () => lstatSync(file));
     if (stats.isDirectory()) {
       yield directory(path);
       yield* walk(file, `${path}/`);
@@ -65,15 +61,34 @@ function* walk(folder: string, prefix: string): Generator<InitrdEntry> {
   }
 }
 
+/** @throws IgvmError FILE_UNREADABLE for what the system says of `path` */
+function fromSystem<T>(path: string, ask: () => T): T {
+  try {
+    return ask();
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+}
+
+function utf8(bytes: Uint8Array): string | undefined {
+  const text = Buffer.from(bytes).toString();
+  return Buffer.from(text).equals(bytes) ? text : undefined;
+}
+
+function refuse(what: string, file: string): never {
+  throw new IgvmError('INITRD_ENTRY', what, { file });
+}
+
 function fromDisk(path: string, file: string, stats: Stats): InitrdEntry {
   if (stats.isSymbolicLink()) {
-    return link(path, readlinkSync(file).split(sep).join('/'));
+    const target = utf8(fromSystem(file, () => readlinkSync(file, { encoding: 'buffer' })));
+    return link(path, (target ?? refuse('links to a name that is not UTF-8', file)).split(sep).join('/'));
   }
   if (!stats.isFile()) {
-    throw new IgvmError('INITRD_ENTRY', 'is neither a file, a folder nor a symbolic link', { file });
+    refuse('is neither a file, a folder nor a symbolic link', file);
   }
   if (stats.size > LARGEST_FILE) {
-    throw new IgvmError('INITRD_ENTRY', 'is larger than an initramfs can hold: 4 GiB', { file });
+    refuse('is larger than an initramfs can hold: 4 GiB', file);
   }
   const executable = (stats.mode & 0o111) !== 0;
   return { path, type: 'file', permissions: executable ? 0o755 : 0o644, size: stats.size, source: file };

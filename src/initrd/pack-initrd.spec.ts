@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import {
+import fs, {
   chmodSync,
   existsSync,
   mkdirSync,
@@ -13,8 +13,25 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as zlib from 'node:zlib';
+import type * as FileSources from '../files/file-source';
 import type { InitrdOptions } from './initrd-options';
 import { packInitrd } from './pack-initrd';
+
+jest.mock('node:fs', () => ({ ...jest.requireActual<typeof fs>('node:fs') }));
+
+/** What happens after a piece of a file was read. */
+const mockRead: { done?: (path: string) => unknown } = {};
+jest.mock('../files/file-source', () => ({
+  openFileSource(path: string) {
+    const source = jest.requireActual<typeof FileSources>('../files/file-source').openFileSource(path);
+    const read = source.read.bind(source);
+    source.read = (offset, target) => {
+      read(offset, target);
+      mockRead.done?.(path);
+    };
+    return source;
+  },
+}));
 
 let home: string;
 let folder: string;
@@ -26,7 +43,11 @@ beforeEach(() => {
   chmodSync(join(folder, 'init'), 0o700);
   writeFileSync(join(folder, 'bin', 'tool'), 'x'.repeat(5));
 });
-afterEach(() => rmSync(home, { recursive: true, force: true }));
+afterEach(() => {
+  mockRead.done = undefined;
+  jest.restoreAllMocks();
+  rmSync(home, { recursive: true, force: true });
+});
 
 async function pack(options: Partial<InitrdOptions> = {}): Promise<Buffer> {
   const output = join(home, 'out', 'initrd.cpio');
@@ -117,6 +138,43 @@ describe('packing a folder into an initramfs', () => {
   it('refuses what is neither file, folder nor link', async () => {
     execFileSync('mkfifo', [join(folder, 'pipe')]);
     await expect(pack()).rejects.toMatchObject({ code: 'INITRD_ENTRY', where: { file: join(folder, 'pipe') } });
+  });
+
+  it('refuses names that are no text, also of what a link points to', async () => {
+    const odd = Buffer.concat([Buffer.from(`${folder}/`), Buffer.of(0xe4)]);
+    symlinkSync(Buffer.of(0xe4), join(folder, 'link'));
+    await expect(pack()).rejects.toMatchObject({ code: 'INITRD_ENTRY', where: { file: join(folder, 'link') } });
+    rmSync(join(folder, 'link'));
+    writeFileSync(odd, '');
+    await expect(pack()).rejects.toMatchObject({ code: 'INITRD_ENTRY', where: { file: folder } });
+    rmSync(odd);
+  });
+
+  it('says what of a folder can not be looked at', async () => {
+    const error = Object.assign(new Error('EACCES'), { code: 'EACCES' });
+    jest.spyOn(fs, 'lstatSync').mockImplementationOnce(() => {
+      throw error;
+    });
+    await expect(pack()).rejects.toMatchObject({ code: 'FILE_UNREADABLE', cause: error });
+  });
+
+  it.each([
+    ['another size', 'much more'],
+    ['the same size', 'other'],
+  ])('notices a file that is written to meanwhile, with %s', async (_, content) => {
+    const tool = join(folder, 'bin', 'tool');
+    utimesSync(tool, 1, 1);
+    mockRead.done = (path) => path === tool && writeFileSync(tool, content);
+    await expect(pack()).rejects.toMatchObject({ code: 'FILE_CHANGED' });
+  });
+
+  it.each([
+    ['is the folder', () => join(folder, 'initrd.cpio')],
+    ['is below it', () => join(folder, 'dist', 'new', 'initrd.cpio')],
+    ['is below a link to it', () => join(home, 'linked', 'initrd.cpio')],
+  ])('is not put where the next one would contain it: %s', async (_, output) => {
+    symlinkSync('rootfs', join(home, 'linked'));
+    await expect(pack({ output: output() })).rejects.toMatchObject({ code: 'INITRD_ENTRY', where: { file: output() } });
   });
 
   it('leaves nothing behind when there is no zstd, neither in Node nor as a program', async () => {

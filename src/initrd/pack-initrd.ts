@@ -1,7 +1,9 @@
-import { closeSync, openSync, readSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
+import { isAbsolute, relative, sep } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { createOutputSet } from '../files/atomic-output';
-import { unreadable } from '../files/file-failure';
+import { placeOf } from '../files/check-not-inputs';
+import { openFileSource } from '../files/file-source';
 import { collectEntries, type InitrdEntry } from './collect-entries';
 import { compress } from './compress';
 import { cpioHeader, cpioPadding, cpioTrailer } from './cpio-newc';
@@ -27,6 +29,7 @@ const CHUNK = 1 << 20;
  */
 export async function packInitrd(options: InitrdOptions): Promise<InitrdReport> {
   const entries = collectEntries(options.folder, options);
+  checkOutside(options.folder, options.output);
   const outputs = createOutputSet();
   try {
     const file = outputs.add(options.output);
@@ -65,25 +68,24 @@ function* members(entries: InitrdEntry[]): Generator<Uint8Array> {
 
 /** Exactly `size` bytes, which the header has announced. Each piece is a buffer of its own: it may be queued. */
 function* content(path: string, size: number): Generator<Uint8Array> {
-  let fd: number;
+  const source = openFileSource(path);
   try {
-    fd = openSync(path, 'r');
-  } catch (error) {
-    throw unreadable(path, error);
-  }
-  try {
-    for (let offset = 0; offset < size; ) {
-      const chunk = Buffer.allocUnsafe(Math.min(CHUNK, size - offset));
-      const count = readSync(fd, chunk, 0, chunk.length, offset);
-      if (count === 0) throw changed(path);
-      yield chunk.subarray(0, count);
-      offset += count;
+    if (source.size !== size) throw new IgvmError('FILE_CHANGED', 'changed while it was packed', { file: path });
+    for (let offset = 0; offset < size; offset += CHUNK) {
+      const chunk = new Uint8Array(Math.min(CHUNK, size - offset));
+      source.read(offset, chunk);
+      yield chunk;
     }
-    if (readSync(fd, Buffer.allocUnsafe(1), 0, 1, size) !== 0) throw changed(path);
+    source.checkUnchanged();
   } finally {
-    closeSync(fd);
+    source.close();
   }
 }
 
-const changed = (path: string): IgvmError =>
-  new IgvmError('FILE_CHANGED', 'changed while it was packed', { file: path });
+/** The next initramfs would contain this one, and no two would be the same. @throws IgvmError INITRD_ENTRY */
+function checkOutside(folder: string, output: string): void {
+  const way = relative(realpathSync(folder), placeOf(output));
+  if (!isAbsolute(way) && way.split(sep)[0] !== '..') {
+    throw new IgvmError('INITRD_ENTRY', 'the initramfs would lie in the folder that it is made of', { file: output });
+  }
+}

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
@@ -38,6 +38,20 @@ describe('the command initrd', () => {
       stdout: expect.stringMatching(/^out\.gz: \d+ bytes, \d+ before gzip, 2 entries\n$/) as string,
     });
     expect(gunzipSync(readFileSync(join(folder, 'out.gz'))).toString('latin1')).toContain('dev\0');
+  });
+
+  it('replaces neither the initrd.json, nor the folder’s files with an archive of itself', async () => {
+    writeFileSync(join(folder, 'initrd.json'), JSON.stringify({ folder: 'root' }));
+    expect((await initrd('initrd.json', '-o', 'initrd.json')).stderr).toContain('[FILE_UNWRITABLE]');
+    expect((await initrd('root', '-o', 'root/initrd.cpio')).stderr).toContain('[INITRD_ENTRY]');
+    expect(readdirSync(join(folder, 'root'))).toEqual(['init']);
+  });
+
+  it('says when its source is a link to itself', async () => {
+    symlinkSync('loop', join(folder, 'loop'));
+    const { code, stderr } = await initrd('loop');
+    expect(code).toBe(1);
+    expect(stderr).toContain('[FILE_UNREADABLE]');
   });
 
   it('says what is missing', async () => {

@@ -27,6 +27,8 @@ export function registerInitrd(program: Command, environment: CliEnvironment): v
     .action(async (source: string, options: { output?: string; compression?: Compression }) => {
       const { INITRD_NAMES, loadInitrd } =
         require('../../initrd/load-initrd') as typeof import('../../initrd/load-initrd');
+      const { checkNotInputs } =
+        require('../../files/check-not-inputs') as typeof import('../../files/check-not-inputs');
       const { packInitrd } = require('../../initrd/pack-initrd') as typeof import('../../initrd/pack-initrd');
       const path = resolve(environment.cwd, source);
       let initrd: Omit<InitrdOptions, 'output'> = { folder: path, compression: 'none' };
@@ -38,10 +40,18 @@ export function registerInitrd(program: Command, environment: CliEnvironment): v
       const compression = options.compression ?? initrd.compression;
       const name = options.output ?? INITRD_NAMES[compression];
       const output = resolve(environment.cwd, name);
+      checkNotInputs([output], [path]);
       const { size, archiveSize, entryCount } = await packInitrd({ ...initrd, compression, output });
       const unpacked = compression === 'none' ? '' : `, ${archiveSize} before ${compression}`;
       environment.stdout(`${printable(name)}: ${size} bytes${unpacked}, ${entryCount} entries\n`);
     });
 }
 
-const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+/** What can't be looked at is no folder: reading it as initrd.json says why. */
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
+}
