@@ -21,6 +21,12 @@ const CORPUS = join(__dirname, 'corpus');
 const WORKING = join(ROOT, 'tmp', 'fuzz');
 const TARGETS_MODULE = require.resolve('./targets');
 
+/** Options that are numbers: with any other text fuzzing would never end. */
+const NUMBERS = ['seconds', 'executions', 'seed'] as const;
+
+const isAmount = (name: (typeof NUMBERS)[number], text: string): boolean =>
+  Number(text) > 0 && (name === 'seconds' ? Number.isFinite(Number(text)) : Number.isSafeInteger(Number(text)));
+
 /** The command; its exit code is 1 when anything was found. */
 export async function main(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
@@ -46,7 +52,10 @@ export async function main(args: readonly string[]): Promise<void> {
     return;
   }
   if (unknown !== undefined) process.stderr.write(`there is no target ${unknown}\n`);
-  if (values.help || unknown !== undefined || targets.length === 0) {
+  const wrong = NUMBERS.find((name) => values[name] !== undefined && !isAmount(name, values[name]));
+  if (wrong !== undefined)
+    process.stderr.write(`--${wrong} is a number above 0${wrong === 'seconds' ? '' : ', and whole'}\n`);
+  if (values.help || wrong !== undefined || unknown !== undefined || targets.length === 0) {
     process.stderr.write(USAGE);
     process.exitCode = values.help ? 0 : 2;
     return;

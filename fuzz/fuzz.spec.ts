@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,15 +8,31 @@ import type { FuzzResult } from './engine/job';
 /** Of each target; the whole run takes a third of a minute of processor time. */
 const EXECUTIONS = 400;
 
+const command = (...args: string[]) =>
+  spawnSync(process.execPath, [join(__dirname, 'fuzz.cjs'), ...args], { encoding: 'utf8' });
+
 /** Runs the command in a process of its own, as instrumented code can't run within jest. */
-const fuzz = (findings: string): FuzzResult[] =>
-  JSON.parse(
-    execFileSync(
-      process.execPath,
-      [join(__dirname, 'fuzz.cjs'), '--all', '--executions', String(EXECUTIONS), '--json', '--findings', findings],
-      { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] },
-    ),
-  ) as FuzzResult[];
+function fuzz(findings: string): FuzzResult[] {
+  const { status, signal, stdout, stderr } = command(
+    '--all',
+    '--executions',
+    String(EXECUTIONS),
+    '--json',
+    '--findings',
+    findings,
+  );
+  // Findings are told by the exit code, too; the results come all the same.
+  if (stdout === '') throw new Error(`the fuzzer ended with ${signal ?? status}:\n${stderr}`);
+  return JSON.parse(stdout) as FuzzResult[];
+}
+
+it.each([
+  ['--seconds', 'abc'],
+  ['--seed', '1.5'],
+])('the command refuses %s %s, with which it would never end or do nothing', (option, value) => {
+  const { status, stderr } = command('--target', 'elf', `${option}=${value}`);
+  expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringContaining(`${option} is a number above 0`) });
+});
 
 describe('each way into the product for bytes of others', () => {
   let folder: string;
@@ -24,12 +40,7 @@ describe('each way into the product for bytes of others', () => {
 
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'nx-igvm-fuzz-'));
-    try {
-      results = fuzz(folder);
-    } catch (error) {
-      // Findings are told by the exit code, too; the results come all the same.
-      results = JSON.parse((error as { stdout: string }).stdout) as FuzzResult[];
-    }
+    results = fuzz(folder);
   }, 300_000);
   afterAll(() => rmSync(folder, { recursive: true }));
 
