@@ -16,6 +16,6 @@ export const firmwareDll: Target = {
   },
   run(input) {
     const source = input.source();
-    if (isPortableExecutable(source)) readIgvm(imageInDll(source), { crc32 });
+    if (isPortableExecutable(source)) readIgvm(imageInDll(source).source, { crc32 });
   },
 };

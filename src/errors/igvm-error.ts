@@ -44,6 +44,14 @@ export class IgvmError extends Error {
     return new IgvmError(this.code, this.message, { ...where, ...this.where }, { cause: this.cause, also: this.also });
   }
 
+  /** The same error of something that begins at a byte offset in its file. */
+  within(start: number): IgvmError {
+    const { offset } = this.where;
+    if (offset === undefined) return this;
+    const where = { ...this.where, offset: start + offset };
+    return new IgvmError(this.code, this.message, where, { cause: this.cause, also: this.also });
+  }
+
   /**
    * `file:line:column: message (place) [CODE]` for this and each of `also`, every cure once below its first code.
    * @param show how a file is named; by default as the error has it

@@ -1,10 +1,11 @@
-import { copyFileSync } from 'node:fs';
+import { copyFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CLI_CODES } from '../errors/codes/cli';
 import type { ENDORSEMENT_CODES } from '../errors/codes/endorsement';
 import type { FORMAT_CODES } from '../errors/codes/format';
 import type { LOCK_CODES } from '../errors/codes/lock';
 import { crc32 } from '../files/checksum';
+import { dll } from '../igvm/firmware-dll.fixture';
 import { fileOf, platformOf, runOf, patternPage, written } from '../igvm/igvm-file.fixture';
 import { PLATFORM_TYPE } from '../igvm/model';
 import { tdxFile } from '../lock/lock.fixture';
@@ -43,7 +44,9 @@ async function lockedImage(scene: Scene): Promise<void> {
 const verify = (scene: Scene): Promise<string> => scene.nxIgvm('verify', 'image.igvm', '--lock', 'igvm.lock.json');
 
 /** An image with an SNP guest, as the igvm crate wrote it. */
-const snpImage = (scene: Scene): void => copyFileSync(join(FIXTURES, 'version-1.igvm'), scene.path('image.igvm'));
+const SNP_IMAGE = join(FIXTURES, 'version-1.igvm');
+
+const snpImage = (scene: Scene): void => copyFileSync(SNP_IMAGE, scene.path('image.igvm'));
 
 const sign = (scene: Scene, ...flags: string[]): Promise<string> =>
   scene.nxIgvm('add-snp-id-block', '-i', 'image.igvm', '-o', 'image.igvm', ...flags);
@@ -66,6 +69,13 @@ export const IMAGE_ERRORS: Record<
     },
   ],
   IGVM_UNSUPPORTED: ['measures an image of a later format', (scene) => withHeader(scene, VERSION, 3)],
+  IGVM_IN_DLL: [
+    'signs the image inside a firmware DLL',
+    (scene) => {
+      scene.write('image.igvm', dll({ image: readFileSync(SNP_IMAGE) }));
+      return sign(scene, '--guest-svn', '1');
+    },
+  ],
   IGVM_INVALID: ['measures an image whose platform has no mask', (scene) => withHeader(scene, PLATFORM_MASK, 0)],
   IGVM_TOO_LARGE: [
     'has the library write an image of a TiB, whose headers alone take more than the format addresses',

@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { dll } from '../igvm/firmware-dll.fixture';
 import type { IgvmFile } from '../igvm/model';
 import { readAll } from '../memory/byte-source';
 import { readImage, rewriteImage, withImage, writeImage } from './igvm-image';
@@ -23,6 +24,13 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'nx-igvm-image-'));
 });
 afterEach(() => rmSync(folder, { recursive: true }));
+
+/** Writes a firmware DLL with an image at 0x300. @returns its path */
+function inDll(image: Uint8Array): string {
+  const path = join(folder, 'firmware.dll');
+  writeFileSync(path, dll({ image }));
+  return path;
+}
 
 describe('withImage', () => {
   it('opens an image for as long as it is used', async () => {
@@ -44,6 +52,15 @@ describe('withImage', () => {
     const path = join(folder, 'file');
     writeFileSync(path, content);
     await expect(withImage(path, () => undefined)).rejects.toMatchObject({ code, where: { file: path } });
+  });
+
+  it('says where in a firmware DLL its image is wrong', async () => {
+    const image = readFileSync(FIXTURE);
+    image.writeUInt32LE(0, 20);
+    await expect(withImage(inDll(image), () => undefined)).rejects.toMatchObject({
+      code: 'IGVM_MALFORMED',
+      where: { file: join(folder, 'firmware.dll'), offset: 0x300 + 20 },
+    });
   });
 
   it('notices a file that changes while it is used', async () => {
@@ -147,6 +164,12 @@ describe('rewriteImage', () => {
   it('writes the same bytes when nothing changes', async () => {
     await rewriteImage(FIXTURE, join(folder, 'b.igvm'), (file) => file);
     expect(readFileSync(join(folder, 'b.igvm')).equals(readFileSync(FIXTURE))).toBe(true);
+  });
+
+  it('does not change an image inside a firmware DLL', async () => {
+    const path = inDll(readFileSync(FIXTURE));
+    await expect(rewriteImage(path, path, (file) => file)).rejects.toMatchObject({ code: 'IGVM_IN_DLL' });
+    expect(await withImage(path, ({ isFirmwareDll }) => isFirmwareDll)).toBe(true);
   });
 
   it('leaves everything as it was when the change fails', async () => {

@@ -37,9 +37,13 @@ export async function withImage<T>(path: string, use: (image: OpenImage) => T | 
 }
 
 function imageIn(bytes: ByteSource): OpenImage {
-  const isFirmwareDll = isPortableExecutable(bytes);
-  const source = isFirmwareDll ? imageInDll(bytes) : bytes;
-  return { source, file: readIgvm(source, { crc32 }), isFirmwareDll };
+  if (!isPortableExecutable(bytes)) return { source: bytes, file: readIgvm(bytes, { crc32 }), isFirmwareDll: false };
+  const { source, offset } = imageInDll(bytes);
+  try {
+    return { source, file: readIgvm(source, { crc32 }), isFirmwareDll: true };
+  } catch (error) {
+    throw error instanceof IgvmError ? error.within(offset) : error;
+  }
 }
 
 /** Closes the files behind images that nobody holds any more. */
@@ -82,7 +86,7 @@ export const writeImage = (file: IgvmFile, output: string): Promise<WriteReport>
 /**
  * Writes a changed copy of an image. `output` may be the image itself: it is replaced when the copy is complete.
  * @param change gives the new headers; may measure, which reads the image
- * @throws IgvmError as {@link withImage}, FILE_UNWRITABLE, and what `change` throws
+ * @throws IgvmError as {@link withImage}, IGVM_IN_DLL, FILE_UNWRITABLE, and what `change` throws
  */
 export async function rewriteImage(
   input: string,
@@ -92,7 +96,7 @@ export async function rewriteImage(
   await replacing(output, (begin) =>
     withImage(input, async ({ file, isFirmwareDll }) => {
       if (isFirmwareDll) {
-        throw new IgvmError('IGVM_UNSUPPORTED', 'an image inside a firmware DLL can be read, but not changed');
+        throw new IgvmError('IGVM_IN_DLL', 'an image inside a firmware DLL can be read, but not changed');
       }
       await writeIgvm(await change(file), begin(), { crc32, sha256Hex });
     }),

@@ -4,9 +4,10 @@ import { imageInDll, isPortableExecutable } from './firmware-dll';
 import { dll, IMAGE } from './firmware-dll.fixture';
 
 const extracted = (bytes: Uint8Array): Uint8Array => {
-  const source = imageInDll(bytesSource(bytes));
+  const { source, offset } = imageInDll(bytesSource(bytes));
   const image = new Uint8Array(source.size);
   source.read(0, image);
+  expect(bytes.subarray(offset, offset + image.length)).toEqual(image);
   return image;
 };
 

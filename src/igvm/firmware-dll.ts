@@ -25,11 +25,18 @@ export function isPortableExecutable(source: ByteSource): boolean {
   return start[0] === 0x4d && start[1] === 0x5a;
 }
 
+/** The image in a DLL. */
+export interface DllImage {
+  source: ByteSource;
+  /** Byte offset of the image in the DLL. */
+  offset: number;
+}
+
 /**
  * The image inside a firmware DLL (vmfirmwareigvm.dll): resource type VMFW, its first id and language.
  * @throws IgvmError IGVM_MALFORMED when the file is not a 64-bit DLL with such a resource
  */
-export function imageInDll(dll: ByteSource): ByteSource {
+export function imageInDll(dll: ByteSource): DllImage {
   const pe = new PortableExecutable(dll);
   const types = pe.directory(0);
   const type = types.find(({ name }) => (name & HIGH_BIT) !== 0 && pe.nameAt(name & ~HIGH_BIT) === RESOURCE_TYPE);
@@ -110,14 +117,14 @@ class PortableExecutable {
   }
 
   /** What the data entry at `offset` from the root describes. */
-  dataAt(offset: number): ByteSource {
+  dataAt(offset: number): DllImage {
     const entry = this.view(this.root + offset, SIZE.dataEntry);
     const size = entry.getUint32(4, true);
     const { offset: start, available } = this.fileOffsetOf(entry.getUint32(0, true));
     if (size > available || start + size > this.source.size) {
       throw malformed('the IGVM image goes beyond the end of its section in the DLL');
     }
-    return regionSource(this.source, start, size);
+    return { source: regionSource(this.source, start, size), offset: start };
   }
 
   private fileOffsetOf(address: number): { offset: number; available: number } {

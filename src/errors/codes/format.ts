@@ -10,6 +10,10 @@ export const FORMAT_CODES = {
     cause: 'The file uses a part of the IGVM format that this version does not know.',
     cure: 'Use a newer nx-igvm, or a file without that part.',
   },
+  IGVM_IN_DLL: {
+    cause: 'An image inside a firmware DLL should be changed, which is possible for images in files of their own only.',
+    cure: 'Sign or change the .igvm file that the DLL was made from, and make the DLL again.',
+  },
   IGVM_TOO_LARGE: {
     cause: 'The image needs more than 4 GiB: the format addresses file data with 32 bits.',
     cure: 'Use a smaller initrd or fewer memory pages.',
