@@ -65,6 +65,15 @@ describe('createOutputSet', () => {
     expect(content('a.igvm')).toBe('old');
   });
 
+  it('removes every folder that it made for nothing, though someone has put a file into another', async () => {
+    const set = createOutputSet();
+    for (const name of ['one/deep/a', 'two/deep/b']) await set.add(path(name)).writeAll(text('new'));
+    fs.writeFileSync(path('two/stranger'), '');
+    await set.abort();
+    expect(names()).toEqual(['two']);
+    expect(fs.readdirSync(path('two'))).toEqual(['stranger']);
+  });
+
   it('lets two builds of one image run at once, one of which comes last as a whole', async () => {
     const sets = ['one', 'two'].map((value) => ({ value, set: createOutputSet() }));
     for (const { value, set } of sets) {

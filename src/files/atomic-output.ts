@@ -90,12 +90,11 @@ class TempFileSet implements OutputSet {
     this.isOpen = false;
     await Promise.allSettled(this.files.map((file) => file.settled()));
     for (const file of this.files) file.discard();
-    // Only folders that are still empty go; someone else may have put something there meanwhile.
     for (const folder of this.madeFolders.reverse()) {
       try {
         rmdirSync(folder);
       } catch {
-        return;
+        // Only folders that are still empty go; someone else may have put something there meanwhile.
       }
     }
   }
