@@ -1,6 +1,6 @@
 import { IgvmError } from '../errors/igvm-error';
 import type { ParameterKind } from '../igvm/model';
-import { StructWriter } from '../loader/guest/struct-writer';
+import { StructWriter } from '../memory/struct-writer';
 import { PAGE_SIZE } from '../memory/page';
 import type { LinuxZeroPage } from './linux-zero-page';
 import { leaveOutMpTable } from './leave-out-mp-table';

@@ -1,4 +1,4 @@
-import { StructWriter } from '../guest/struct-writer';
+import { StructWriter } from '../../memory/struct-writer';
 
 /** One CPUID leaf that the guest wants to see: EAX and ECX of the query. */
 export type CpuidLeaf = readonly [eax: number, ecx: number];

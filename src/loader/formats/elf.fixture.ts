@@ -1,4 +1,4 @@
-import { StructWriter } from '../guest/struct-writer';
+import { StructWriter } from '../../memory/struct-writer';
 
 export const MACHINE = { x64: 62, aarch64: 183 } as const;
 

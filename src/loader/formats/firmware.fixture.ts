@@ -1,5 +1,5 @@
 import { type ByteSource, bytesSource } from '../../memory/byte-source';
-import { StructWriter } from '../guest/struct-writer';
+import { StructWriter } from '../../memory/struct-writer';
 
 export const FILE_TYPE = { RAW: 1, SECURITY_CORE: 3, PAD: 0xf0 };
 export const SECTION_TYPE = { PE32: 0x10, RAW: 0x19 };

@@ -1,5 +1,5 @@
 import { IO_APIC_BASE, LOCAL_APIC_BASE } from '../cpu/apic';
-import { StructWriter } from '../guest/struct-writer';
+import { StructWriter } from '../../memory/struct-writer';
 
 /** Fields of MP 1.4 structures (Intel MultiProcessor Specification 1.4, chapter 4). */
 const ENTRY = { processor: 0, bus: 1, ioApic: 2, ioInterrupt: 3, localInterrupt: 4 } as const;

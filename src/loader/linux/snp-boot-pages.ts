@@ -1,7 +1,7 @@
 import { EMPTY_SOURCE } from '../../memory/byte-source';
 import { PAGE_SIZE } from '../../memory/page';
 import type { ImageImporter } from '../guest/importer';
-import { StructWriter } from '../guest/struct-writer';
+import { StructWriter } from '../../memory/struct-writer';
 
 /** Pages that {@link importSnpBootPages} takes. */
 export const SNP_BOOT_PAGES = 5;

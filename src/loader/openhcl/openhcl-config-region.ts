@@ -4,7 +4,7 @@ import { PAGE_SIZE } from '../../memory/page';
 import { EXPECTED_PAGE_HASHES_PAGES } from '../guest/expected-page-hashes';
 import type { ImageImporter } from '../guest/importer';
 import { encodeProductPolicy } from './product-policy';
-import { StructWriter } from '../guest/struct-writer';
+import { StructWriter } from '../../memory/struct-writer';
 
 /** What the VMM fills at the start of the region, in this order and without gaps (loader_defs/src/paravisor.rs). */
 const PARAMETERS: readonly { tag: string; kind: ParameterKind; pages: number }[] = [

@@ -1,7 +1,7 @@
 import type { ByteSource } from '../../memory/byte-source';
 import { deferredSource } from '../guest/deferred-source';
 import { InitrdChecksum } from '../guest/initrd-checksum';
-import { StructWriter } from '../guest/struct-writer';
+import { StructWriter } from '../../memory/struct-writer';
 import type { ImageImporter } from '../guest/importer';
 import type { MemoryRange } from '../guest/upward-layout';
 

@@ -4,7 +4,7 @@ import { PAGE_SIZE, pagesFor } from '../../memory/page';
 import { isBzImage } from '../formats/bzimage';
 import type { ImageImporter } from '../guest/importer';
 import { loadKernelAndInitrdArm64, loadKernelAndInitrdX64, type LinuxLoadInfo } from '../guest/kernel';
-import { StructWriter } from '../guest/struct-writer';
+import { StructWriter } from '../../memory/struct-writer';
 import { noteCutOff } from '../linux/linux-command-line';
 import type { UefiLoadInfo } from '../uefi/uefi';
 import { loadUefiArm64 } from '../uefi/uefi-arm64';

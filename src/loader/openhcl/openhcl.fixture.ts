@@ -1,7 +1,7 @@
 import { type ByteSource, bytesSource } from '../../memory/byte-source';
 import { elfFile } from '../formats/elf.fixture';
 import type { OpenhclGuest } from './openhcl';
-import { StructWriter } from '../guest/struct-writer';
+import { StructWriter } from '../../memory/struct-writer';
 
 const filled = (size: number, value: number): Uint8Array => new Uint8Array(size).fill(value);
 

@@ -7,7 +7,7 @@ import type { ImageImporter } from '../guest/importer';
 import { LARGE_PAGE_SIZE } from '../guest/initrd';
 import type { MemoryRange } from '../guest/upward-layout';
 import type { Vtl0Image } from './openhcl-vtl0';
-import { StructWriter } from '../guest/struct-writer';
+import { StructWriter } from '../../memory/struct-writer';
 
 /** An OpenHCL guest: the paravisor's parts, its memory and what it starts. */
 export interface OpenhclGuest {

@@ -1,6 +1,6 @@
 import { IgvmError } from '../../errors/igvm-error';
 import type { ProductPolicy } from '../../manifest/model';
-import { StructWriter } from '../guest/struct-writer';
+import { StructWriter } from '../../memory/struct-writer';
 
 /** Field numbers of the encoded policy (openvmm openhcl/product_policy/src); they are part of the measured bytes. */
 const ENVELOPE = { magic: 1, policy: 2 };

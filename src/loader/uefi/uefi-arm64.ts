@@ -4,7 +4,7 @@ import { PAGE_SIZE } from '../../memory/page';
 import { CPSR_EL1H, memoryAttributes, SCTLR_MMU_AND_CACHES } from '../../vp-context/arm64-registers';
 import type { Arm64RegisterName } from '../../vp-context/vp-register';
 import type { ImageImporter } from '../guest/importer';
-import { StructWriter } from '../guest/struct-writer';
+import { StructWriter } from '../../memory/struct-writer';
 import { type UefiConfigType, type UefiLoadInfo, checkFirmwareSize } from './uefi';
 
 /**

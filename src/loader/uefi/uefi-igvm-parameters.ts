@@ -4,7 +4,7 @@ import type { ParameterKind } from '../../igvm/model';
 import { TDX_RESET_PAGE_GPA } from '../../vp-context/tdx-boot-state';
 import type { ImageImporter } from '../guest/importer';
 import { snpCpuidPage, UEFI_CPUID_LEAVES } from '../cpu/snp-cpuid-page';
-import { StructWriter } from '../guest/struct-writer';
+import { StructWriter } from '../../memory/struct-writer';
 
 /** Pages of each table that the VMM fills. */
 const TABLE_PAGES = 20;

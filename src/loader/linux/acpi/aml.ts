@@ -1,4 +1,4 @@
-import { StructWriter } from '../../guest/struct-writer';
+import { StructWriter } from '../../../memory/struct-writer';
 
 /**
  * ACPI Machine Language, as much of it as a list of devices needs (ACPI specification 6.5, chapter 20). A term is its

@@ -1,4 +1,4 @@
-import { StructWriter } from '../../guest/struct-writer';
+import { StructWriter } from '../../../memory/struct-writer';
 import { acpiTable } from './tables';
 
 /** Bits of the fixed feature flags (ACPI specification, table 5.10). */

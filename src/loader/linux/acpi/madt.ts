@@ -1,5 +1,5 @@
 import { IO_APIC_BASE, LOCAL_APIC_BASE } from '../../cpu/apic';
-import { StructWriter } from '../../guest/struct-writer';
+import { StructWriter } from '../../../memory/struct-writer';
 import { acpiTable } from './tables';
 
 /** Highest APIC ID of the short structures: 255 means all processors (ACPI 5.2.12.2). */

@@ -1,4 +1,4 @@
-import { StructWriter } from '../../guest/struct-writer';
+import { StructWriter } from '../../../memory/struct-writer';
 import { LEGACY_APIC_ID_LIMIT } from './madt';
 import { acpiTable } from './tables';
 

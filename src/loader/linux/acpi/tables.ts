@@ -1,4 +1,4 @@
-import { StructWriter } from '../../guest/struct-writer';
+import { StructWriter } from '../../../memory/struct-writer';
 
 /** Who made a table (ACPI specification 5.2.6). */
 export interface AcpiOem {

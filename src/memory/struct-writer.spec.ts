@@ -10,6 +10,20 @@ describe('StructWriter', () => {
     expect(Buffer.from(new StructWriter().u64(-2).finish()).toString('hex')).toBe('feffffffffffffff');
   });
 
+  it('writes no number that does not fit its field', () => {
+    expect(
+      new StructWriter()
+        .u8(255)
+        .u16(65535)
+        .u32(2 ** 32 - 1).length,
+    ).toBe(7);
+    expect(() => new StructWriter().u8(256)).toThrow('bug in nx-igvm: 256 in a field of 1 bytes');
+    expect(() => new StructWriter().u16(65536)).toThrow(/bug/);
+    expect(() => new StructWriter().u32(2 ** 32)).toThrow(/bug/);
+    expect(() => new StructWriter().u8(-1)).toThrow(/bug/);
+    expect(() => new StructWriter().u32(0.5)).toThrow(/bug/);
+  });
+
   it('keeps every byte when a single one makes it grow', () => {
     const writer = new StructWriter();
     for (let index = 0; index < 1000; index++) writer.u8(index & 0xff);

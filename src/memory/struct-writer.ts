@@ -1,3 +1,5 @@
+import { unreachable } from '../errors/igvm-error';
+
 /** Writes the fields of a C structure one after the other, little-endian and without padding of its own. */
 export class StructWriter {
   private bytes = new Uint8Array(256);
@@ -11,15 +13,15 @@ export class StructWriter {
 
   u8(...values: number[]): this {
     for (const value of values) {
-      const at = this.grow(1);
-      this.bytes[at] = value;
+      const at = this.growFor(value, 1);
+      this.view.setUint8(at, value);
     }
     return this;
   }
 
   u16(...values: number[]): this {
     for (const value of values) {
-      const at = this.grow(2);
+      const at = this.growFor(value, 2);
       this.view.setUint16(at, value, true);
     }
     return this;
@@ -27,7 +29,7 @@ export class StructWriter {
 
   u32(...values: number[]): this {
     for (const value of values) {
-      const at = this.grow(4);
+      const at = this.growFor(value, 4);
       this.view.setUint32(at, value, true);
     }
     return this;
@@ -62,6 +64,14 @@ export class StructWriter {
   /** The bytes written so far, as a copy. */
   finish(): Uint8Array {
     return this.bytes.slice(0, this.used);
+  }
+
+  /** Makes room for an unsigned field, in a view that may be a new one. @returns its offset */
+  private growFor(value: number, size: 1 | 2 | 4): number {
+    if (!Number.isInteger(value) || value < 0 || value >= 2 ** (8 * size)) {
+      unreachable(`${value} in a field of ${size} bytes`);
+    }
+    return this.grow(size);
   }
 
   private grow(count: number): number {
