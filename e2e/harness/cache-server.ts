@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
  */
 export class CacheServer {
   readonly artifacts = new Map<string, Buffer>();
-  /** What was asked of it: method, hash and status. */
+  /** What was asked of it: method and status. */
   readonly requests: string[] = [];
 
   private constructor(
