@@ -27,7 +27,7 @@ export const NX_CODES = {
   NX_OPTION_UNTRACKED: {
     cause:
       'A cacheable target was run with a file that only the command line names, so Nx would not see the file change.',
-    cure: 'Put the option into the target, or into one of its configurations, in project.json or package.json.',
+    cure: 'Put the option into the target, or into one of its configurations: in project.json, package.json, the options of the plugin in nx.json, or its targetDefaults.',
   },
   NX_VERSION_UNSUPPORTED: {
     cause: 'The workspace has an Nx that cannot track every file an image is made of.',
