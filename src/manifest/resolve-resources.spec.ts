@@ -111,6 +111,15 @@ describe('a resource', () => {
     expect(resolve({ linux_kernel: '{workspaceRoot}/images/one/k' }, { workspaceRoot: root }).size).toBe(1);
   });
 
+  it('begins with no other token of Nx than the workspace', () => {
+    write('images/one/k');
+    const error = failure(() => kernel('{projectRoot}/k'));
+    expect(error.code).toBe('RESOURCE_PATH');
+    expect(error.message).toContain('"{projectRoot}" is not known');
+    write('images/one/{odd}/k');
+    expect(kernel('\\{odd\\}/k')).toBe('images/one/{odd}/k');
+  });
+
   it('says what it is pinned to, for the build to check', () => {
     write('images/one/k', 'content');
     const sha256 = 'AB'.repeat(32);

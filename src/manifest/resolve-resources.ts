@@ -63,6 +63,11 @@ function expandGlob(reference: FileReference, cwd: string, where: ErrorWhere): s
   const matches = matchGlob(reference.path, cwd);
   const [match] = matches;
   if (match !== undefined && matches.length === 1) return match;
+  const [token] = /^\{\w+\}/.exec(reference.path) ?? [];
+  if (matches.length === 0 && token !== undefined) {
+    const message = `a path begins with "{workspaceRoot}/" or is relative to the manifest, and "${token}" is not known`;
+    throw new IgvmError('RESOURCE_PATH', message, where);
+  }
   const names = matches.slice(0, 3).map((name) => basename(name));
   const message =
     matches.length === 0
