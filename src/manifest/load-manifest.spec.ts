@@ -261,12 +261,6 @@ describe('an unknown key', () => {
       'linux_kernel',
     ],
     [
-      'an output without its target',
-      manifest([guest('none')], { resources: { uefi: { project: 'a', path: 'b' } } }),
-      'resources.uefi.project',
-      undefined,
-    ],
-    [
       'a product policy',
       manifest([guest(openhcl({ product_policy: policy({ require_secure_bot: true }) }))]),
       'guest_configs[0].image.openhcl.product_policy.sivm.require_secure_bot',
@@ -275,6 +269,15 @@ describe('an unknown key', () => {
   ])('of %s is always an error', (_, wrong, jsonPath, meant) => {
     const error = failure(wrong);
     expect([error.code, error.where.jsonPath]).toEqual(['MANIFEST_UNKNOWN_KEY', jsonPath]);
-    if (meant !== undefined) expect(error.message).toContain(`did you mean "${meant}"?`);
+    expect(error.message).toContain(`did you mean "${meant}"?`);
+  });
+
+  it.each([
+    ['project', 'target'],
+    ['target', 'project'],
+  ])('is no such key when it says that a form was meant which lacks another: %s without %s', (given, lacking) => {
+    const error = failure(manifest([guest('none')], { resources: { uefi: { [given]: 'a', path: 'b' } } }));
+    expect([error.code, error.where.jsonPath]).toEqual(['MANIFEST_INVALID', `resources.uefi.${given}`]);
+    expect(error.message).toBe(`"${lacking}" is missing, which goes with "${given}"`);
   });
 });

@@ -25,28 +25,36 @@ function unwrap(schema: z.core.$ZodType): z.core.$ZodType {
   return unwrap(defOf(def.in).type === 'transform' ? def.out : def.in);
 }
 
+const requiredKeys = (schema: z.core.$ZodType): string[] =>
+  Object.entries(defOf(schema).shape ?? {})
+    .filter(([, inner]) => inner._zod.optin !== 'optional')
+    .map(([key]) => key);
+
 /** Of a union, the object that a value is meant to be: one that requires only keys it has, the largest first. */
 function meantObject(options: readonly z.core.$ZodType[], value: Record<string, unknown>): z.core.$ZodType | undefined {
-  const required = (schema: z.core.$ZodType) =>
-    Object.entries(defOf(schema).shape ?? {})
-      .filter(([, inner]) => inner._zod.optin !== 'optional')
-      .map(([key]) => key);
   return options
     .map(unwrap)
-    .filter((option) => defOf(option).type === 'object' && required(option).every((key) => Object.hasOwn(value, key)))
-    .sort((a, b) => required(b).length - required(a).length)[0];
+    .filter(
+      (option) => defOf(option).type === 'object' && requiredKeys(option).every((key) => Object.hasOwn(value, key)),
+    )
+    .sort((a, b) => requiredKeys(b).length - requiredKeys(a).length)[0];
 }
 
-/** Paths of the keys that a schema ignores, in the order of the document, and the keys that are known at a path. */
+/**
+ * Paths of the keys that a schema ignores, in the order of the document; the keys that are known at a path; and of the keys that
+ * an object has in another form only, what it lacks of that form.
+ */
 export function unknownKeys(schema: z.core.$ZodType, document: unknown) {
   const unknown: JsonPath[] = [];
   const known = new Map<string, string[]>();
+  const forms = new Map<string, { options: z.core.$ZodType[]; value: Record<string, unknown> }>();
   const visit = (wrapped: z.core.$ZodType, value: unknown, path: JsonPath): void => {
     const inner = unwrap(wrapped);
     const def = defOf(inner);
     if (def.type === 'array' && Array.isArray(value)) {
       for (const [index, item] of value.entries()) visit(def.element!, item, [...path, index]);
     } else if (def.type === 'union' && isObject(value)) {
+      forms.set(formatPath(path), { options: def.options!.map(unwrap), value });
       const meant = meantObject(def.options!, value);
       if (meant !== undefined) visit(meant, value, path);
     } else if (def.type === 'object' && isObject(value)) {
@@ -60,5 +68,13 @@ export function unknownKeys(schema: z.core.$ZodType, document: unknown) {
     }
   };
   visit(schema, document, []);
-  return { unknown, knownAt: (path: JsonPath) => known.get(formatPath(path)) ?? [] };
+  return {
+    unknown,
+    knownAt: (path: JsonPath) => known.get(formatPath(path)) ?? [],
+    neededWith: (path: JsonPath, key: string): string[] => {
+      const { options = [], value = {} } = forms.get(formatPath(path)) ?? {};
+      const form = options.find((option) => Object.hasOwn(defOf(option).shape ?? {}, key));
+      return form === undefined ? [] : requiredKeys(form).filter((needed) => !Object.hasOwn(value, needed));
+    },
+  };
 }

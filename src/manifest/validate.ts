@@ -37,9 +37,7 @@ type Issue = z.core.$ZodIssue;
 /** The branch of a union that the document means: the one all of whose issues lie below the branch's own tag. */
 function meantBranch(document: JsonDocument, path: JsonPath, branches: Issue[][]): Issue[] | undefined {
   return branches.find((branch) =>
-    branch.every(
-      ({ path: [tag] }) => document.has([...path, ...(tag === undefined ? [] : [tag as string])]) && tag !== undefined,
-    ),
+    branch.every(({ path: [tag] }) => tag !== undefined && document.has([...path, tag as string])),
   );
 }
 
@@ -82,15 +80,18 @@ function describe(document: JsonDocument, path: JsonPath, expected: string, unkn
 function toErrors(
   document: JsonDocument,
   issues: readonly Issue[],
-  unknown: readonly JsonPath[],
-  known: (path: JsonPath) => string[],
+  { unknown, knownAt: known, neededWith }: ReturnType<typeof unknownKeys>,
 ): IgvmError[] {
   return flatten(document, issues)
     .flatMap(({ path, issue }) => {
       if (issue.code === 'unrecognized_keys' && issue.message === UNKNOWN_KEY) {
         return issue.keys.map((key) => {
-          const guess = nearest(key, known(path));
           const where = document.whereKey([...path, key]);
+          const [needed] = neededWith(path, key);
+          if (needed !== undefined) {
+            return new IgvmError('MANIFEST_INVALID', `"${needed}" is missing, which goes with "${key}"`, where);
+          }
+          const guess = nearest(key, known(path));
           return new IgvmError(
             'MANIFEST_UNKNOWN_KEY',
             `unknown key "${key}"${guess === undefined ? `, expected one of ${known(path).join(', ')}` : didYouMean(guess)}`,
@@ -117,9 +118,10 @@ export function validate<Schema extends z.ZodMiniType>(
   schema: Schema,
   strict: boolean,
 ): { value: z.output<Schema>; warnings: ManifestWarning[] } {
-  const { unknown, knownAt } = unknownKeys(schema, document.value);
+  const keys = unknownKeys(schema, document.value);
+  const { unknown, knownAt } = keys;
   const result = schema.safeParse(document.value);
-  if (!result.success) throw combined(toErrors(document, result.error.issues, unknown, knownAt));
+  if (!result.success) throw combined(toErrors(document, result.error.issues, keys));
   const warnings = unknown.map((path) => {
     const key = String(path.at(-1));
     const guess = nearest(key, knownAt(path.slice(0, -1)));
