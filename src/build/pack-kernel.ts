@@ -19,8 +19,8 @@ export interface KernelPack {
 }
 
 /**
- * Builds the NATIVE image of a kernel that boots unchanged wherever such files are loaded, without a manifest: what the manifest
- * of a `linux` guest with embedded boot data says otherwise.
+ * Builds the NATIVE image of a kernel that boots unchanged wherever such files are loaded, without a manifest: as from one with a
+ * `linux` guest and embedded boot data.
  * @throws IgvmError from the checks of a manifest, the loader and the outputs
  */
 export async function packKernel(pack: KernelPack): Promise<BuildReport> {
@@ -42,13 +42,16 @@ export async function packKernel(pack: KernelPack): Promise<BuildReport> {
   });
 }
 
-/** Nobody wrote the manifest: messages say what is wrong with a value, not where in it. */
+/** Nobody wrote the manifest: messages say which value is wrong, not where in it. */
 async function unplaced<T>(action: () => Promise<T>): Promise<T> {
   try {
     return await action();
   } catch (error) {
     if (!(error instanceof IgvmError) || error.where.jsonPath === undefined) throw error;
-    const { gpa, offset } = error.where;
-    throw new IgvmError(error.code, error.message, { gpa, offset }, { cause: error });
+    const { gpa, offset, jsonPath } = error.where;
+    const message = error.code === 'MANIFEST_INVALID' ? `${lastStep(jsonPath)}: ${error.message}` : error.message;
+    throw new IgvmError(error.code, message, { gpa, offset }, { cause: error });
   }
 }
+
+const lastStep = (jsonPath: string): string => jsonPath.split('.').at(-1) ?? jsonPath;

@@ -180,14 +180,16 @@ describe('nx-igvm pack', () => {
     [['-m', 'much'], 2, '--memory is "much"'],
     [['--cpus', 'x'], 2, '--cpus is "x"'],
     [['-m', '4G'], 2, 'up to 2G'],
-    [['-m', '5000'], 1, 'memory_size'],
+    [['-m', '5000'], 2, '--memory is "5000"'],
+    [['-m', '4096'], 1, 'memory_size is 4096'],
+    [['--cpus', '255'], 2, '--cpus is "255", not a number of processors from 1 to 254'],
     [['-i', 'missing'], 1, 'missing'],
     [['-c', 'x'.repeat(3000)], 1, 'command_line has 3000 bytes'],
   ])('refuses %j without a trace of a manifest that nobody wrote', async (args, exitCode, message) => {
     const { code, stdout, stderr } = await runWith(NX_IGVM, ['pack', 'vmlinuz', '-o', 'not.igvm', ...args], folder);
     expect({ code, stdout }).toEqual({ code: exitCode, stdout: '' });
     expect(stderr).toContain(message);
-    expect(stderr).not.toMatch(/igvm\.json|guest_configs|:\d+:\d+/);
+    expect(stderr).not.toMatch(/igvm\.json|guest_configs|:\d+:\d+|docs\/manifest/);
     expect(existsSync(join(folder, 'not.igvm'))).toBe(false);
   });
 });

@@ -65,7 +65,7 @@ describe('the commands boot and export', () => {
     const { code, stdout } = await nxIgvm('export', 'my.igvm', '--format=pvh', '--tables=image', '--memory=256M');
     expect(code).toBe(0);
     expect(stdout).toMatch(
-      /^my\.elf: \d+ bytes, PVH entry at 0x100180, with the image's tables; needs 3 MiB of memory\n$/,
+      /^my\.elf: \d+ bytes, PVH entry at 0x100180, with the image's tables; needs 256 MiB of memory\n$/,
     );
     expect(loadElf(readFileSync(join(folder, 'my.elf'))).entry).toBe(0x100180);
   });

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { IgvmError } from '../../errors/igvm-error';
 import { shownPath } from '../../files/shown-path';
 import { readMemorySize } from '../../memory/memory-size';
+import { PAGE_SIZE } from '../../memory/page';
 import type { CliEnvironment } from '../cli';
 
 interface PackOptions {
@@ -47,12 +48,19 @@ function memory(text: string): number {
   const { COMMON_MEMORY_LIMIT } =
     require('../../loader/linux/linux-memory') as typeof import('../../loader/linux/linux-memory');
   const bytes = readMemorySize(text);
-  if (bytes === undefined || bytes > COMMON_MEMORY_LIMIT) refuse('--memory', text, 'a size like 512M, up to 2G');
+  if (bytes === undefined || bytes > COMMON_MEMORY_LIMIT || bytes % PAGE_SIZE !== 0) {
+    refuse('--memory', text, 'a size like 512M, up to 2G');
+  }
   return bytes;
 }
 
+/** As many as an MP table holds: `processor_count` of a manifest. */
+const MOST_PROCESSORS = 254;
+
 const count = (text: string): number =>
-  /^[1-9]\d{0,3}$/.test(text) ? Number(text) : refuse('--cpus', text, 'a number of processors');
+  /^[1-9]\d{0,2}$/.test(text) && Number(text) <= MOST_PROCESSORS
+    ? Number(text)
+    : refuse('--cpus', text, `a number of processors from 1 to ${MOST_PROCESSORS}`);
 
 function refuse(option: string, value: string, wanted: string): never {
   throw new IgvmError('USAGE', `${option} is "${value}", not ${wanted}`);
