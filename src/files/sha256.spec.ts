@@ -1,0 +1,56 @@
+import { createHash } from 'node:crypto';
+import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { bytesSource } from '../memory/byte-source';
+import { sha256OfFile, sha256OfOpenFile, sha256OfSource } from './sha256';
+
+/** Bytes that are hashed at once. */
+const CHUNK = 2 ** 20;
+
+const expectedOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+describe('the SHA-256', () => {
+  let folder: string;
+  beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), 'nx-igvm-sha256-'))));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it.each([
+    ['nothing', 0],
+    ['a byte', 1],
+    ['a chunk', CHUNK],
+    ['a chunk and a byte', CHUNK + 1],
+    ['several chunks', 3 * CHUNK + 100],
+  ])('of %s is the same of a source and of a file', (_, size) => {
+    const bytes = new Uint8Array(size).map((_byte, index) => index % 251);
+    const path = join(folder, 'file');
+    writeFileSync(path, bytes);
+    const expected = expectedOf(bytes);
+    expect(sha256OfSource(bytesSource(bytes))).toBe(expected);
+    expect(sha256OfFile(path)).toBe(expected);
+  });
+
+  it('of an open file begins where it stands', () => {
+    const path = join(folder, 'file');
+    writeFileSync(path, 'skipped, hashed');
+    const file = openSync(path, 'r');
+    try {
+      readSync(file, new Uint8Array(9));
+      expect(sha256OfOpenFile(file)).toBe(expectedOf(Buffer.from('hashed')));
+    } finally {
+      closeSync(file);
+    }
+  });
+
+  it('fails with what reading throws', () => {
+    const broken = new Error('the disk is gone');
+    const source = {
+      size: 1,
+      read() {
+        throw broken;
+      },
+    };
+    expect(() => sha256OfSource(source)).toThrow(broken);
+    expect(() => sha256OfFile(join(folder, 'missing'))).toThrow('ENOENT');
+  });
+});
