@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { logger, readNxJson, type Tree, updateNxJson } from '@nx/devkit';
 import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
 import { ciWorkflowGenerator } from './generator';
@@ -23,6 +24,14 @@ describe('ci-workflow', () => {
     const pipeline = tree.read('.gitlab/ci/vm-images.yml', 'utf8');
     expect(pipeline).toMatch(/^vm-images:\n {2}image: node:22\n/);
     expect(pipeline).toContain('nx affected --head=$CI_COMMIT_SHA -t build verify');
+    const [, command = ''] = /^ {4}- (case .*)$/m.exec(pipeline ?? '') ?? [];
+    const base = (before: string) =>
+      execFileSync('sh', ['-c', `${command}; echo "$NX_BASE"`], {
+        env: { ...process.env, NX_BASE: before },
+        encoding: 'utf8',
+      });
+    expect(base('0'.repeat(40))).toBe('HEAD~1\n');
+    expect(base('00ab'.repeat(10))).toBe(`${'00ab'.repeat(10)}\n`);
     expect(info).toHaveBeenCalledWith(expect.stringContaining('.gitlab/ci/vm-images.yml'));
     info.mockRestore();
   });
