@@ -1,5 +1,6 @@
 import { join, sep } from 'node:path';
 
+/** The package, and what users write in nx.json. */
 export const PACKAGE_NAME = 'nx-igvm';
 
 /** The folder of this package's package.json: two above `dist/plugin`. */

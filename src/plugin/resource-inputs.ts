@@ -16,7 +16,7 @@ export interface TrackedInputs {
   requests: HashRequest[];
 }
 
-/** A path as a pattern that matches nothing but itself. */
+/** A path as a pattern of Nx that matches nothing but itself. */
 export const escapeGlob = (path: string): string => path.replace(/[\\*?[\]{}()!]/g, '\\$&');
 
 /** The path relative to the workspace with `/`, or undefined outside of it. */

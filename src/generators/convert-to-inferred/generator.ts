@@ -11,9 +11,9 @@ import {
 } from '@nx/devkit';
 import { IgvmError } from '../../errors/igvm-error';
 import { createNodes } from '../../plugin/create-nodes';
+import { PACKAGE_NAME } from '../../plugin/package';
 import type { PluginOptions } from '../../plugin/plugin-options';
 import { initGenerator } from '../init/generator';
-import { PLUGIN_NAME } from '../workspace/plugin-registration';
 import { reportingUserErrors } from '../workspace/user-errors';
 import type { ConvertToInferredGeneratorSchema } from './schema';
 import { SUBJECT, subtractTarget } from './subtract-target';
@@ -91,7 +91,7 @@ function reason(explicit: TargetConfiguration, twin: TargetConfiguration | undef
 /** What the plugin infers from the files in a project's folder, with the options that it has in nx.json. */
 async function inferTargets(tree: Tree, root: string): Promise<Targets> {
   const nxJson = readNxJson(tree) ?? {};
-  const entry = nxJson.plugins?.find((plugin) => typeof plugin !== 'string' && plugin.plugin === PLUGIN_NAME);
+  const entry = nxJson.plugins?.find((plugin) => typeof plugin !== 'string' && plugin.plugin === PACKAGE_NAME);
   const options = typeof entry === 'object' ? (entry.options as PluginOptions | undefined) : undefined;
   const files = tree
     .children(root)

@@ -4,7 +4,10 @@ import { IgvmError } from '../../errors/igvm-error';
 import type { Resource } from '../../manifest/model';
 import { toSlashes } from '../../plugin/package';
 
-/** A path whose special characters are meant as they are, in a place where a glob could stand. */
+/**
+ * A path whose special characters are meant as they are, in a place of the manifest where a glob could stand. (Nx's patterns are
+ * another language, which has the same ones: plugin/resource-inputs.ts.)
+ */
 export function escapeGlob(path: string): string {
   return path.replace(/[\\*?[\]{}()!]/g, '\\$&');
 }

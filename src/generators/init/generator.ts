@@ -1,7 +1,8 @@
 import { addDependenciesToPackageJson, formatFiles, type GeneratorCallback, readJson, type Tree } from '@nx/devkit';
+import { PACKAGE_NAME } from '../../plugin/package';
 import { ignoreOutputs } from '../workspace/ignored-outputs';
 import { requireSupportedNx } from '../workspace/nx-version';
-import { PLUGIN_NAME, pluginVersion, registerPlugin } from '../workspace/plugin-registration';
+import { pluginVersion, registerPlugin } from '../workspace/plugin-registration';
 import { reportingUserErrors } from '../workspace/user-errors';
 import type { InitGeneratorSchema } from './schema';
 
@@ -30,11 +31,11 @@ function isListed(tree: Tree): boolean {
     tree,
     'package.json',
   );
-  return PLUGIN_NAME in { ...dependencies, ...devDependencies };
+  return PACKAGE_NAME in { ...dependencies, ...devDependencies };
 }
 
 function addPackage(tree: Tree): GeneratorCallback {
-  return addDependenciesToPackageJson(tree, {}, { [PLUGIN_NAME]: pluginVersion() });
+  return addDependenciesToPackageJson(tree, {}, { [PACKAGE_NAME]: pluginVersion() });
 }
 
 export default initGenerator;

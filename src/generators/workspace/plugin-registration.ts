@@ -1,12 +1,10 @@
 import { join } from 'node:path';
 import { readJsonFile, readNxJson, updateNxJson, type Tree } from '@nx/devkit';
-
-/** The name users write in nx.json. */
-export const PLUGIN_NAME = 'nx-igvm';
+import { PACKAGE_NAME, PACKAGE_ROOT } from '../../plugin/package';
 
 /** Version of this package, to pin in a workspace that doesn't list it yet. */
 export function pluginVersion(): string {
-  return readJsonFile<{ version: string }>(join(__dirname, '..', '..', '..', 'package.json')).version;
+  return readJsonFile<{ version: string }>(join(PACKAGE_ROOT, 'package.json')).version;
 }
 
 /**
@@ -16,8 +14,8 @@ export function pluginVersion(): string {
 export function registerPlugin(tree: Tree): void {
   const nxJson = readNxJson(tree) ?? {};
   const plugins = nxJson.plugins ?? [];
-  const listed = plugins.some((entry) => (typeof entry === 'string' ? entry : entry.plugin) === PLUGIN_NAME);
+  const listed = plugins.some((entry) => (typeof entry === 'string' ? entry : entry.plugin) === PACKAGE_NAME);
   if (!listed) {
-    updateNxJson(tree, { ...nxJson, plugins: [...plugins, PLUGIN_NAME] });
+    updateNxJson(tree, { ...nxJson, plugins: [...plugins, PACKAGE_NAME] });
   }
 }

@@ -1,7 +1,8 @@
 import type { OpenhclImage, ResourceName } from '../../../manifest/model';
+import { PAGE_SIZE } from '../../../memory/page';
 import { parseMemorySize } from '../memory-size';
 import { anyIsolation, chooseIsolation, isolationType, SNP_POLICY_PARAVISOR } from './isolation';
-import { guest, type ImageOptions, LARGE_PAGE, PAGE, type Scaffold } from './scaffold';
+import { guest, type ImageOptions, LARGE_PAGE, type Scaffold } from './scaffold';
 
 /** First page of the paravisor in isolated guests, whose addresses are measured: 128 MiB. */
 const MEASURED_BASE = 32768n;
@@ -39,7 +40,7 @@ export function uefiParavisor(options: ImageOptions): Scaffold {
 
 function openhcl(options: ImageOptions, vtl0: Vtl0): Scaffold {
   const isolation = chooseIsolation(vtl0.type, options.isolation, anyIsolation(options.arch));
-  const memoryPages = BigInt(parseMemorySize(options.memorySize, LARGE_PAGE) / PAGE);
+  const memoryPages = BigInt(parseMemorySize(options.memorySize, LARGE_PAGE) / PAGE_SIZE);
   return {
     title: `${vtl0.title} (isolation: ${isolation.join(', ')}).`,
     guests: isolation.map((name) =>

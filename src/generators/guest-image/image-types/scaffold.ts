@@ -1,5 +1,4 @@
-import type { GuestConfig, Image, IsolationType, Resource, ResourceName } from '../../../manifest/model';
-import type { IsolationName } from '../../../manifest/model';
+import type { GuestConfig, Image, IsolationName, IsolationType, ResourceName } from '../../../manifest/model';
 
 /** What a type of image is generated from: the options, with their defaults filled in. */
 export interface ImageOptions {
@@ -38,14 +37,9 @@ export const DEFAULT_PATHS: Record<ResourceName, string> = {
   linux_initrd: 'boot/initrd.cpio',
 };
 
-/** Pages of 4 KiB. */
-export const PAGE = 4096;
-
-/** OpenHCL's memory is counted in large pages. */
+/** Bytes of a large page, in which OpenHCL's memory is counted. */
 export const LARGE_PAGE = 2 * 2 ** 20;
 
 export function guest(isolation: IsolationType, maxVtl: 0 | 2, image: Image): GuestConfig {
   return { guest_svn: 1, max_vtl: maxVtl, isolation_type: isolation, image };
 }
-
-export type { Resource, ResourceName };

@@ -1,7 +1,8 @@
 import { IgvmError } from '../../../errors/igvm-error';
+import { PAGE_SIZE } from '../../../memory/page';
 import { parseMemorySize } from '../memory-size';
 import { chooseIsolation, isolationType, SNP_POLICY_SMT } from './isolation';
-import { guest, type ImageOptions, PAGE, type Scaffold } from './scaffold';
+import { guest, type ImageOptions, type Scaffold } from './scaffold';
 
 /** Address bit that marks encrypted memory on the processors that have SEV-SNP (CPUID 0x8000001F). */
 const C_BIT = 51;
@@ -28,7 +29,7 @@ export function snpLinuxDirect(options: ImageOptions): Scaffold {
           snp_linux_direct: {
             linux: { use_initrd: useInitrd, command_line: commandLine },
             processor_count: processorCount,
-            memory_page_count: BigInt(parseMemorySize(options.memorySize) / PAGE),
+            memory_page_count: BigInt(parseMemorySize(options.memorySize) / PAGE_SIZE),
             c_bit_position: C_BIT,
           },
         },
