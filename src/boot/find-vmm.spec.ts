@@ -61,5 +61,14 @@ describe('finding a VMM', () => {
     fakeQemu(folder);
     writeFileSync(path, `#!${process.execPath}\nprocess.exit(1)`);
     expect(() => findVmm({}, folder)).toThrow(code('VMM_FAILED'));
+    expect(() => findVmm({}, folder)).toThrow('QEMU failed when asked for "-accel help": exit code 1');
+  });
+
+  it('passes on what a program said that can not answer', () => {
+    const path = join(folder, 'qemu-system-x86_64');
+    fakeQemu(folder);
+    const script = "console.error('loading\\nlibpixman-1.so.0: cannot open shared object file'); process.exit(127);";
+    writeFileSync(path, `#!${process.execPath}\n${script}`);
+    expect(() => findVmm({}, folder)).toThrow(/"-accel help": libpixman-1\.so\.0: cannot open shared object file$/);
   });
 });

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, type SpawnSyncReturns } from 'node:child_process';
 import { accessSync, constants, statSync } from 'node:fs';
 import { basename, delimiter, isAbsolute, join } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
@@ -63,13 +63,23 @@ function installed(vmm: Vmm, path: string): InstalledVmm {
     } catch (error) {
       throw new IgvmError(
         'VMM_FAILED',
-        `${vmm.label} failed when asked for "${args.join(' ')}"`,
+        `${vmm.label} failed when asked for "${args.join(' ')}": ${whyNoAnswer(error)}`,
         { file: path },
         { cause: error },
       );
     }
   };
   return { vmm, path, capabilities: vmm.capabilities(ask) };
+}
+
+/** The last that a program said to its failure, or else how it failed. */
+function whyNoAnswer(error: unknown): string {
+  const { code, stderr, status, signal } = error as Partial<SpawnSyncReturns<string>> & NodeJS.ErrnoException;
+  if (code === 'ETIMEDOUT') return `it did not answer within ${ANSWER_TIME / 1000} s`;
+  const said = stderr?.trim().split('\n').at(-1) ?? '';
+  if (said !== '') return said;
+  if (typeof status === 'number') return `exit code ${status}`;
+  return signal ?? code ?? String(error);
 }
 
 /** The path of a program: as it is when it names a folder, else in the folders of `search`. */
