@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EC_KEY } from '../../endorsement/signer.fixture';
 import { SNP_IDENTITY, snpIdBlock } from '../../endorsement/snp-id-block';
-import { rewriteImage } from '../../files/igvm-image';
+import { rewriteImage, writeImage } from '../../files/igvm-image';
+import type { IgvmFile } from '../../igvm/model';
 import { bytesSource } from '../../memory/byte-source';
 import { IGVMFILEGEN } from '../igvmfilegen-program';
 import { NX_IGVM } from '../nx-igvm-program';
@@ -72,6 +73,23 @@ describe('measure', () => {
 
   it.each([['--platform', 'sev'], ['--vmm', 'xen'], ['--bogus']])('refuses %s %s', async (...flags) => {
     expect(await runIn(NX_IGVM, 'measure', 'a.igvm', ...flags)).toMatchObject({ exitCode: 2, stdout: '' });
+  });
+
+  it('says of an image without isolated guests that it has no digest, and writes no lock for it', async () => {
+    const native: IgvmFile = {
+      version: 2,
+      arch: 'x64',
+      platforms: [{ compatibilityMask: 1, highestVtl: 0, platformType: 0, platformVersion: 1, sharedGpaBoundary: 0n }],
+      initializations: [],
+      directives: [],
+    };
+    await writeImage(native, join(cwd, 'n.igvm'));
+    const stdout = 'n.igvm has no launch digest: no guest of it is isolated\n';
+    expect(await runIn(NX_IGVM, 'measure', 'n.igvm')).toEqual({ exitCode: 0, stdout, stderr: '' });
+    const { stdout: json } = await runIn(NX_IGVM, 'measure', 'n.igvm', '--json');
+    expect(JSON.parse(json)).toEqual({ measurements: [] });
+    expect(await runIn(NX_IGVM, 'measure', 'n.igvm', '--update-lock', 'n.lock.json')).toMatchObject({ exitCode: 1 });
+    expect(existsSync(join(cwd, 'n.lock.json'))).toBe(false);
   });
 
   it('refuses a platform that the image does not have', async () => {

@@ -28,18 +28,18 @@ export function registerMeasure(program: Command, environment: CliEnvironment): 
     .option('--json', 'as JSON, for programs')
     .option('--update-lock <lock>', 'write the measurement lock, igvm.lock.json beside the manifest')
     .action(async (file: string, { platform, vmm, json, updateLock: lock }: MeasureFlags) => {
-      const { withImage } = require('../../files/igvm-image') as typeof import('../../files/igvm-image');
-      const { measure } = require('../../measurement/measure') as typeof import('../../measurement/measure');
+      const { measureFile } =
+        require('../../measurement/measure-file') as typeof import('../../measurement/measure-file');
       const { measurementJson, measurementText } =
         require('../../measurement/measurement-report') as typeof import('../../measurement/measurement-report');
       const platforms = platform === undefined ? undefined : [platform];
-      const measurements = await withImage(resolve(environment.cwd, file), (image) =>
-        measure(image.file, { platforms, vmm }),
-      );
+      const measurements = await measureFile(resolve(environment.cwd, file), { platforms, vmm });
       for (const warning of measurements.flatMap(({ warnings }) => warnings)) {
         environment.stderr(`warning: ${warning}\n`);
       }
-      environment.stdout(json === true ? measurementJson(measurements, vmm) : measurementText(measurements));
+      if (json === true) environment.stdout(measurementJson(measurements, vmm));
+      else if (measurements.length > 0) environment.stdout(measurementText(measurements));
+      else environment.stdout(`${printable(file)} has no launch digest: no guest of it is isolated\n`);
       if (lock === undefined) return;
       const { updateLock } = require('../../lock/update-lock') as typeof import('../../lock/update-lock');
       const { isChanged } = await updateLock(resolve(environment.cwd, file), resolve(environment.cwd, lock), file);
