@@ -70,6 +70,12 @@ describe('buildImage', () => {
     expect(readFileSync(join(out, 'image-vbs.json'), 'utf8')).toContain(`"vbs_boot_digest":"${digest}"`);
   });
 
+  it('builds OpenHCL in VTL0 as the reference does, and says that it is no use', async () => {
+    const { notes } = await buildImage(request([guest(openhcl)]));
+    expect(notes).toEqual([expect.stringContaining('without "max_vtl": 2')]);
+    expect((await buildImage(request([guest(openhcl, { max_vtl: 2 })]))).notes).toEqual([]);
+  });
+
   it('leaves a Linux image in VTL2 to its paravisor, and says so', async () => {
     const report = await buildImage(request([guest(linux(), { max_vtl: 2 })]));
     const file = readBack(join(out, 'image.igvm'));

@@ -94,6 +94,9 @@ function loadImage(guest: GuestBuilder, image: Image, resources: OpenResources):
     return;
   }
   if ('openhcl' in image) {
+    if (!guest.isolation.paravisorPresent) {
+      guest.note('OpenHCL is a paravisor, and without "max_vtl": 2 nothing that is known starts it');
+    }
     LOADERS.openhcl[guest.arch]()(guest, openhclGuest(guest, image.openhcl, resources));
     return;
   }
