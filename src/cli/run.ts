@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { ErrorCode } from '../errors/codes';
 import { IgvmError } from '../errors/igvm-error';
 import { shownPath } from '../files/shown-path';
 import type { CliEnvironment } from './cli';
@@ -6,6 +7,9 @@ import { ExitCode } from './exit-code';
 
 /** What clap, igvmfilegen's argument parser, returns for a command line that it does not understand. */
 const USAGE_EXIT_CODE = 2;
+
+/** Errors that are about the command line alone. */
+const USAGE_CODES: ReadonlySet<ErrorCode> = new Set(['USAGE', 'BOOT_OPTION']);
 
 /** Adds one subcommand to a program. Modules of commands are light: what does the work is required when it is called. */
 export type RegisterCommand = (program: Command, environment: CliEnvironment) => void;
@@ -52,7 +56,7 @@ export async function run(
     if (error instanceof ExitCode) return error.code;
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_EXIT_CODE;
     environment.stderr(`${describe(error, environment.cwd, program.opts<{ verbose?: boolean }>().verbose === true)}\n`);
-    return error instanceof IgvmError && error.code === 'USAGE' ? USAGE_EXIT_CODE : 1;
+    return error instanceof IgvmError && USAGE_CODES.has(error.code) ? USAGE_EXIT_CODE : 1;
   }
 }
 

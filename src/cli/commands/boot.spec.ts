@@ -48,15 +48,16 @@ describe('the commands boot and export', () => {
     expect(stderr).toMatch(/^error: my\.igvm: the guest printed nothing that matches \/Welcome\/ .*\[BOOT_NO_MATCH\]/);
   });
 
-  it('return 1 for values that make no sense, 2 for choices that there are not', async () => {
+  it('return 2 for values that make no sense, and for choices that there are not', async () => {
     expect(await boot('--cpus=two')).toMatchObject({
-      code: 1,
+      code: 2,
       stderr: expect.stringContaining('cpus is "two", which'),
     });
-    expect((await boot('--timeout=soon')).code).toBe(1);
+    expect((await boot('--timeout=soon')).code).toBe(2);
+    expect((await boot('--memory=much')).code).toBe(2);
     const exported = await nxIgvm('export', 'my.igvm', '--cpus', 'x');
     expect(exported.stderr).toMatch(/^error: cpus is "x", which is no number \[BOOT_OPTION\]\n {2}.*\n$/);
-    expect(exported.code).toBe(1);
+    expect(exported.code).toBe(2);
     expect((await boot('--tables=mine')).code).toBe(2);
     expect((await boot('--vmm=bhyve')).code).toBe(2);
   });
