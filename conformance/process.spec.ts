@@ -61,6 +61,15 @@ it('the script of `runtime` inputs loads no package, and little of this one', ()
   ]);
 });
 
+// Nx loads it on every command.
+it('the plugin loads nothing that builds images', () => {
+  const { status, stderr } = listModules(join(DIST, 'index.js'));
+  const modules = stderr.split('\n').map((path) => relative(DIST, path).split(sep).join('/'));
+  expect(status).toBe(0);
+  expect(modules.filter((path) => /^(chunks|igvm)\/(?!(errors|hashing|model|plugin)\.js)/.test(path))).toEqual([]);
+  expect(modules).toContain('chunks/plugin.js');
+});
+
 /** Loads a script of the build, and writes to stderr which modules that took. */
 function listModules(script: string, ...args: string[]) {
   const list = `process.on('exit', () => process.stderr.write(Object.keys(require.cache).join('\\n')));`;
