@@ -20,7 +20,7 @@ export interface PageDifference {
 /** Bytes compared at once. */
 const CHUNK = 2 ** 20;
 
-/** Compares the pages of two guests by address; reads only what is stored in both. */
+/** Compares the pages of two guests by address; reads only what is stored in one of them, and not what one has alone. */
 export function comparePages(a: readonly PageSpan[], b: readonly PageSpan[]): PageDifference[] {
   const differences = new DifferenceList();
   let indexA = 0;

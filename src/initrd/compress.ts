@@ -59,7 +59,7 @@ async function* zstdProgram(archive: AsyncIterable<Uint8Array>): AsyncGenerator<
     complaint += chunk.toString('utf8');
   });
   const ended = new Promise<void>((resolve, reject) => {
-    child.once('error', () => reject(new IgvmError('INITRD_COMPRESSION', 'the program zstd can not be started')));
+    child.once('error', () => reject(new IgvmError('INITRD_COMPRESSION', 'the program zstd cannot be started')));
     child.once('close', (status) =>
       status === 0
         ? resolve()

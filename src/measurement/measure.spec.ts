@@ -190,7 +190,7 @@ describe('measure', () => {
     });
     const native = { ...fileOf([]), platforms: [platform(1, PLATFORM_TYPE.NATIVE), platform(2, PLATFORM_TYPE.TDX)] };
     await expect(measure(native, { platforms: ['snp'] })).rejects.toThrow(
-      'the file has no snp platform (it has: one without a launch measurement, tdx)',
+      'the file has no snp platform (it has: native, tdx)',
     );
     const none = { ...fileOf([]), platforms: [] };
     await expect(measure(none, { platforms: ['snp'] })).rejects.toThrow('(it has: none)');

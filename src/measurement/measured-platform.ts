@@ -43,7 +43,8 @@ export function platformHeader(file: Pick<IgvmFile, 'platforms'>, platform: Meas
   const header = file.platforms.find((candidate) => measuredPlatformOf(candidate) === platform);
   if (header !== undefined) return header;
   const present = file.platforms.map(
-    (candidate) => measuredPlatformOf(candidate) ?? 'one without a launch measurement',
+    (candidate) =>
+      measuredPlatformOf(candidate) ?? platformOf(candidate.platformType)?.label ?? String(candidate.platformType),
   );
   throw new IgvmError(
     'MEASUREMENT_UNAVAILABLE',

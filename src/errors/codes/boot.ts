@@ -11,7 +11,7 @@ export const BOOT_CODES = {
     cure: 'Read what it printed; extra arguments after -- go to it unchanged.',
   },
   VMM_UNSUPPORTED: {
-    cause: 'The chosen virtual machine monitor can not do what an option asks for.',
+    cause: 'The chosen virtual machine monitor cannot do what an option asks for.',
     cure: 'Drop the option, or choose another monitor with --vmm.',
   },
   KVM_UNUSABLE: {
@@ -23,15 +23,15 @@ export const BOOT_CODES = {
     cure: 'Boot it on the platform that the message names, or build a linux image with isolation_type none.',
   },
   BOOT_CONTEXT: {
-    cause: 'The VP context of the image describes a state that a PVH boot can not reach.',
+    cause: 'The VP context of the image describes a state that a PVH boot cannot reach.',
     cure: 'Use 64-bit mode with 4-level page tables below 4 GiB, as linux images do, and one VP context.',
   },
   BOOT_LAYOUT: {
-    cause: 'The pages of the image lie where a PVH boot can not put them.',
+    cause: 'The pages of the image lie where a PVH boot cannot put them.',
     cure: 'Keep pages out of 0xa0000-0xfffff, leave a gap above 1 MiB, and identity-map it.',
   },
   BOOT_PARAMETER: {
-    cause: 'A parameter of the image can not be filled in as asked.',
+    cause: 'A parameter of the image cannot be filled in as asked.',
     cure: 'Check the command line, memory and processor count that were asked for.',
   },
   BOOT_MEMORY: {

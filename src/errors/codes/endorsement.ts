@@ -4,7 +4,7 @@ import type { ErrorInfo } from '../error-info';
 export const ENDORSEMENT_CODES = {
   MEASUREMENT_UNAVAILABLE: {
     cause: 'The image has no guest for the platform that should be measured.',
-    cure: 'Choose a platform that the image supports.',
+    cure: 'Choose a platform that the image has. Only SEV-SNP, TDX and VBS have launch measurements.',
   },
   MEASUREMENT_IMPOSSIBLE: {
     cause: 'The file contains something that the platform cannot launch, so it has no launch digest.',

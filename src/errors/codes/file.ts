@@ -3,12 +3,12 @@ import type { ErrorInfo } from '../error-info';
 /** Reading and writing files (src/files). */
 export const FILE_CODES = {
   FILE_UNREADABLE: {
-    cause: 'A file that the build needs does not exist, is a directory, or may not be read.',
+    cause: 'A file that is needed does not exist, is not a regular file, or may not be read.',
     cure: 'Check the path and its permissions.',
   },
   FILE_CHANGED: {
     cause: 'A file became shorter or longer, or was written to, while it was being read.',
-    cure: 'Build again when nothing writes to the file any more.',
+    cure: 'Run it again when nothing writes to the file any more.',
   },
   FILE_UNWRITABLE: {
     cause:

@@ -35,12 +35,12 @@ export function readArm64Image(source: ByteSource, label: string): Arm64ImageInf
   source.read(0, bytes);
   const view = new DataView(bytes.buffer);
   if (view.getUint32(56, true) !== MAGIC) {
-    throw invalid('is not an arm64 kernel Image (an ELF vmlinux or a compressed Image can not be loaded)', 56);
+    throw invalid('is not an arm64 kernel Image (an ELF vmlinux or a compressed Image cannot be loaded)', 56);
   }
   const flags = view.getBigUint64(24, true);
   if ((flags & FLAG_BIG_ENDIAN) !== 0n)
     throw invalid('is a big-endian kernel; only little-endian ones can be loaded', 24);
   if ((flags & FLAG_PAGE_SIZE) !== PAGE_SIZE_4K) throw invalid('is not built for pages of 4 KiB', 24);
-  if ((flags & FLAG_ANY_ADDRESS) === 0n) throw invalid('must run at the start of memory; it can not be moved', 24);
+  if ((flags & FLAG_ANY_ADDRESS) === 0n) throw invalid('must run at the start of memory; it cannot be moved', 24);
   return { textOffset: view.getBigUint64(8, true), imageSize: view.getBigUint64(16, true) };
 }

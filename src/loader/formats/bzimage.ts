@@ -53,7 +53,7 @@ export function readBzImage(source: ByteSource, label: string): BzImageInfo {
     );
   }
   if ((view.getUint8(BOOT_PARAMS.loadflags) & LOADED_HIGH) === 0) {
-    throw invalid('is a zImage: it can not be loaded at 1 MiB', 'loadflags');
+    throw invalid('is a zImage: it cannot be loaded at 1 MiB', 'loadflags');
   }
   if ((view.getUint16(BOOT_PARAMS.xloadflags, true) & XLF_KERNEL_64) === 0) {
     throw invalid('has no 64-bit entry point; a kernel built for x86-64 has one', 'xloadflags');

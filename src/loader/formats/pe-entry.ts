@@ -31,4 +31,4 @@ export function peEntryPoint(image: DataView): number {
 }
 
 const invalid = (why: string): IgvmError =>
-  new IgvmError('FIRMWARE_INVALID', `the SEC core of the UEFI firmware can not be started: ${why}`);
+  new IgvmError('FIRMWARE_INVALID', `the SEC core of the UEFI firmware cannot be started: ${why}`);

@@ -20,7 +20,7 @@ export function checkDirectLinuxIsolation(isolation: IsolationConfig['type']): v
     const other = isolation === 'snp' ? 'snp_linux_direct or openhcl' : 'openhcl (or snp_linux_direct under snp)';
     throw new IgvmError(
       'ISOLATION_UNSUPPORTED',
-      `a linux image can not start under ${isolation}: use ${other} to run Linux there`,
+      `a linux image cannot start under ${isolation}: use ${other} to run Linux there`,
       { jsonPath: 'isolation_type' },
     );
   }

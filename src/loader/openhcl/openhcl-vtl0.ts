@@ -53,7 +53,7 @@ export function loadVtl0Image(importer: ImageImporter, image: Vtl0Image): Vtl0Lo
       if (arch === 'x64' && isBzImage(kernel)) {
         throw new IgvmError(
           'KERNEL_INVALID',
-          'linux-kernel is a bzImage, which OpenHCL can not start in VTL0: it would lie at GPA 0, where OpenHCL has its configuration; use the uncompressed vmlinux',
+          'linux-kernel is a bzImage, which OpenHCL cannot start in VTL0: it would lie at GPA 0, where OpenHCL has its configuration; use the uncompressed vmlinux',
         );
       }
       const load = arch === 'x64' ? loadKernelAndInitrdX64 : loadKernelAndInitrdArm64;

@@ -217,7 +217,7 @@ function noteUnusableMemory(importer: ImageImporter, { gpa, size }: MemoryRange)
   const reaches = `the memory of openhcl reaches up to ${hex(end)}`;
   if (end > CANONICAL_END) {
     importer.note(
-      `${reaches}, and from ${hex(CANONICAL_END)} on page tables map nothing to itself: it can not run there`,
+      `${reaches}, and from ${hex(CANONICAL_END)} on page tables map nothing to itself: it cannot run there`,
     );
   }
   if (type === 'snp' && bits !== undefined && end > 2 ** (bits % 64)) {

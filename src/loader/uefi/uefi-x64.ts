@@ -31,7 +31,7 @@ export function loadUefiX64(importer: ImageImporter, image: ByteSource, config: 
   checkFirmwareSize(image, IMAGE_SIZE);
   const entryPoint = secEntryPointOffset(image);
   if (entryPoint >= IMAGE_SIZE) {
-    importer.note('the entry point of the UEFI firmware lies outside the firmware: the guest can not start');
+    importer.note('the entry point of the UEFI firmware lies outside the firmware: the guest cannot start');
   }
   const { isolation } = importer;
   const isSnp = isolation.type === 'snp';
