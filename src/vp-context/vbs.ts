@@ -1,3 +1,4 @@
+import { hex } from '../errors/hex';
 import { IgvmError, unreachable } from '../errors/igvm-error';
 import type { GuestArch } from '../igvm/model';
 import { VBS_HEADER_SIZE, VBS_REGISTER_SIZE } from '../igvm/vp-context-format';
@@ -56,7 +57,7 @@ function readRegister(view: DataView, at: number, arch: GuestArch): VpRegister {
   const number = view.getUint32(at + NAME_OFFSET, true);
   const name = NAMES[arch].get(number);
   if (name === undefined) {
-    throw new IgvmError('IGVM_UNSUPPORTED', `a VBS VP context has the unknown register 0x${number.toString(16)}`);
+    throw new IgvmError('IGVM_UNSUPPORTED', `a VBS VP context has the unknown register ${hex(number)}`);
   }
   const value = at + VALUE_OFFSET;
   if (isOneOf(TABLE_REGISTERS, name)) {

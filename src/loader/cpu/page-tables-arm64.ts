@@ -10,6 +10,16 @@ const INNER_SHAREABLE = 3n << 8n;
 const ACCESSED = 1n << 10n;
 const USER_EXECUTE_NEVER = 1n << 54n;
 
+/** A descriptor of the table at `gpa`. */
+export const tableArm64 = (gpa: number): bigint => BigInt(gpa) | TABLE | VALID;
+
+/**
+ * A descriptor that maps a block of memory for the kernel only to execute.
+ * @param attributeIndex index in MAIR_EL1 of its memory type, 0 to 7
+ */
+export const blockArm64 = (gpa: number, attributeIndex: number): bigint =>
+  BigInt(gpa) | VALID | (BigInt(attributeIndex) << 2n) | INNER_SHAREABLE | ACCESSED | USER_EXECUTE_NEVER;
+
 const GIB = 2 ** 30;
 const LARGE_PAGE = 2 ** 21;
 
@@ -58,13 +68,12 @@ export function buildIdentityMapArm64(map: IdentityMapArm64): Uint8Array {
   new Uint8Array(view.buffer, 0, PAGE_SIZE).fill(ROOT_FILLER);
   let count = 1;
 
-  const block = VALID | (BigInt(map.attributeIndex) << 2n) | INNER_SHAREABLE | ACCESSED | USER_EXECUTE_NEVER;
   const at = (table: number, index: number): number => table * PAGE_SIZE + index * 8;
   const nextTable = (table: number, index: number): number => {
     const entry = view.getBigUint64(at(table, index), true);
     if ((entry & VALID) !== 0n) return (Number(entry & ~(VALID | TABLE)) - pageTableGpa) / PAGE_SIZE;
     if (count === limit) unreachable(`mapping ${size} bytes at ${start} takes more than ${limit} page tables`);
-    view.setBigUint64(at(table, index), BigInt(pageTableGpa + count * PAGE_SIZE) | TABLE | VALID, true);
+    view.setBigUint64(at(table, index), tableArm64(pageTableGpa + count * PAGE_SIZE), true);
     return count++;
   };
 
@@ -72,11 +81,15 @@ export function buildIdentityMapArm64(map: IdentityMapArm64): Uint8Array {
     const gibTable = nextTable(0, Math.floor(address / (512 * GIB)));
     const gib = Math.floor(address / GIB) % 512;
     if (address % GIB === 0 && start + size - address >= GIB) {
-      view.setBigUint64(at(gibTable, gib), BigInt(address) | block, true);
+      view.setBigUint64(at(gibTable, gib), blockArm64(address, map.attributeIndex), true);
       address += GIB;
     } else {
       const largeTable = nextTable(gibTable, gib);
-      view.setBigUint64(at(largeTable, Math.floor(address / LARGE_PAGE) % 512), BigInt(address) | block, true);
+      view.setBigUint64(
+        at(largeTable, Math.floor(address / LARGE_PAGE) % 512),
+        blockArm64(address, map.attributeIndex),
+        true,
+      );
       address += LARGE_PAGE;
     }
   }

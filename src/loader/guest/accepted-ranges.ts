@@ -1,6 +1,8 @@
+import { hexRange } from '../../errors/hex';
 import { IgvmError, unreachable } from '../../errors/igvm-error';
 import type { PageAcceptance } from '../../igvm/page-data';
 import { PAGE_SIZE } from '../../memory/page';
+import { GPA_LIMIT } from './gpa-limit';
 
 /** Guest pages that something was imported into, or that a parameter area reserves. */
 export interface AcceptedRange {
@@ -12,12 +14,8 @@ export interface AcceptedRange {
   acceptance: PageAcceptance;
 }
 
-/** End of the addresses that an image may use: page tables and VMSAs hold 52 bits of address (AMD64 manual, vol. 2, 5.3). */
-const ADDRESS_LIMIT = 2 ** 52;
-
 const end = (range: AcceptedRange): number => range.pageBase + range.pageCount;
-const hexRange = (pageBase: number, pageCount: number): string =>
-  `0x${(pageBase * PAGE_SIZE).toString(16)}-0x${((pageBase + pageCount) * PAGE_SIZE).toString(16)}`;
+const place = (range: AcceptedRange): string => hexRange(range.pageBase * PAGE_SIZE, end(range) * PAGE_SIZE);
 
 /** Which pages of the guest are taken, and by what. No page is ever taken twice. */
 export class AcceptedRanges {
@@ -38,25 +36,22 @@ export class AcceptedRanges {
     if (!(Number.isInteger(pageBase) && pageBase >= 0 && Number.isInteger(pageCount) && pageCount > 0)) {
       unreachable(`import of ${pageCount} pages at page ${pageBase} (${tag})`);
     }
-    if (end(range) * PAGE_SIZE > ADDRESS_LIMIT) {
+    if (end(range) * PAGE_SIZE > GPA_LIMIT) {
       throw new IgvmError(
         'LAYOUT_OUT_OF_RANGE',
-        `${tag} at ${hexRange(pageBase, pageCount)} lies beyond the 52 bits of a guest address`,
+        `${tag} at ${place(range)} lies beyond the 52 bits of a guest address`,
+        { gpa: { start: pageBase * PAGE_SIZE, end: end(range) * PAGE_SIZE } },
       );
     }
     const next = this.firstEndingAfter(pageBase);
     const other = this.ranges[next];
     if (other !== undefined && other.pageBase < end(range)) {
-      throw new IgvmError(
-        'LAYOUT_OVERLAP',
-        `${tag} at ${hexRange(pageBase, pageCount)} overlaps ${other.tag} at ${hexRange(other.pageBase, other.pageCount)}`,
-        {
-          gpa: {
-            start: Math.max(pageBase, other.pageBase) * PAGE_SIZE,
-            end: Math.min(end(range), end(other)) * PAGE_SIZE,
-          },
+      throw new IgvmError('LAYOUT_OVERLAP', `${tag} at ${place(range)} overlaps ${other.tag} at ${place(other)}`, {
+        gpa: {
+          start: Math.max(pageBase, other.pageBase) * PAGE_SIZE,
+          end: Math.min(end(range), end(other)) * PAGE_SIZE,
         },
-      );
+      });
     }
     this.ranges.splice(next, 0, range);
   }

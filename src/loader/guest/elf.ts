@@ -4,7 +4,8 @@ import type { ByteSource } from '../../memory/byte-source';
 import { PAGE_SIZE, alignDown, pagesFor } from '../../memory/page';
 import type { PageAcceptance } from '../../igvm/page-data';
 import { readElfHeader } from '../formats/elf-header';
-import { checkZeroFill, GPA_LIMIT, importFileRegion } from './file-region';
+import { checkZeroFill, importFileRegion } from './file-region';
+import { GPA_LIMIT } from './gpa-limit';
 import type { ImageImporter } from './importer';
 
 /** How an ELF file is placed. */
@@ -58,7 +59,7 @@ export function loadStaticElf(importer: ImageImporter, source: ByteSource, place
   const segments = header.segments.map((segment) => ({
     address: address(segment.physicalAddress, `${tag} has a segment at`),
     memorySize: address(segment.memorySize, `${tag} has a segment of size`),
-    // Neither is used unless it fits the file, so clamping loses nothing.
+    // Rounded where they are no exact numbers; nothing is read with them unless they fit the file.
     fileOffset: Number(segment.fileOffset),
     fileSize: Number(segment.fileSize),
   }));

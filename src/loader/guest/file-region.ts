@@ -3,10 +3,8 @@ import { type ByteSource, EMPTY_SOURCE, regionSource } from '../../memory/byte-s
 import { leadingZerosSource } from '../../memory/leading-zeros-source';
 import { PAGE_SIZE, alignDown, pagesFor } from '../../memory/page';
 import type { PageAcceptance } from '../../igvm/page-data';
+import { GPA_LIMIT } from './gpa-limit';
 import type { ImageImporter } from './importer';
-
-/** GPAs end here: x64 and aarch64 page tables address 52 bits, and a PageRun's numbers stay exact. */
-export const GPA_LIMIT = 2 ** 52;
 
 /**
  * Zeros that a file may ask for besides its own bytes, in all: each page of them takes 32 bytes of the image, and of memory

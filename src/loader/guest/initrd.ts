@@ -2,7 +2,8 @@ import { hex } from '../../errors/hex';
 import { IgvmError } from '../../errors/igvm-error';
 import type { ByteSource } from '../../memory/byte-source';
 import { alignUp } from '../../memory/page';
-import { GPA_LIMIT, importFileRegion } from './file-region';
+import { importFileRegion } from './file-region';
+import { GPA_LIMIT } from './gpa-limit';
 import type { ImageImporter } from './importer';
 
 /** Initrds placed behind a kernel start at a multiple of this. */

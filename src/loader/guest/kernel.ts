@@ -5,7 +5,8 @@ import { readArm64Image } from '../formats/arm64-image';
 import { type BzImageInfo, isBzImage, readBzImage } from '../formats/bzimage';
 import { type GpaRange, loadStaticElf } from './elf';
 import { isElf } from '../formats/elf-header';
-import { checkZeroFill, GPA_LIMIT, importFileRegion } from './file-region';
+import { checkZeroFill, importFileRegion } from './file-region';
+import { GPA_LIMIT } from './gpa-limit';
 import type { ImageImporter } from './importer';
 import { type InitrdInfo, LARGE_PAGE_SIZE, importInitrd } from './initrd';
 

@@ -1,6 +1,7 @@
 import type { Directive, PageDataDirective } from '../../igvm/model';
 import { streamDirectives } from '../../igvm/stream';
 import { PAGE_SIZE } from '../../memory/page';
+import { decodeVbsContext } from '../../vp-context/vbs';
 import { type BuiltGuest, GuestBuilder } from './guest-builder';
 import { type GuestSpec, guestPlatform } from './guest-platform';
 import type { ImageImporter } from './importer';
@@ -57,6 +58,19 @@ export class LaidOutGuest {
 
   directives<T extends Directive['type']>(type: T): Extract<Directive, { type: T }>[] {
     return this.built.file.directives.filter((each): each is Extract<Directive, { type: T }> => each.type === type);
+  }
+
+  /** The registers of its VBS context in hexadecimal: values, tables `base limit`, segments `selector attributes limit`. */
+  get registers(): string[] {
+    const context = this.directives('vpContext').find(({ format }) => format === 'vbs');
+    if (context === undefined) throw new Error('no VBS context');
+    const text = (...values: (number | bigint)[]): string => values.map((value) => value.toString(16)).join(' ');
+    return decodeVbsContext(context.data, this.built.file.arch).registers.map((register) => {
+      if ('table' in register) return `${register.name} ${text(register.table.base, register.table.limit)}`;
+      if ('value' in register) return `${register.name} ${text(register.value)}`;
+      const { selector, attributes, limit } = register.segment;
+      return `${register.name} ${text(selector, attributes, limit)}`;
+    });
   }
 
   /** The page data run that holds the GPA. */

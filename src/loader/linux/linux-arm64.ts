@@ -1,4 +1,5 @@
 import { IgvmError } from '../../errors/igvm-error';
+import { SCTLR_CACHES } from '../../vp-context/arm64-registers';
 import type { Arm64RegisterName } from '../../vp-context/vp-register';
 import type { ImageImporter } from '../guest/importer';
 import { type LinuxLoadInfo, loadKernelAndInitrdArm64 } from '../guest/kernel';
@@ -11,8 +12,7 @@ import { type DirectLinux, checkDirectLinuxIsolation } from './linux-direct';
 const REGISTERS: readonly [Arm64RegisterName, bigint][] = [
   /** D, A, I, F masked; EL1 with a stack pointer of its own. */
   ['cpsr', 0x3c5n],
-  /** C, I, and the bits that are one where their feature is missing: EOS, TSCXT, EIS, SPAN, nTLSMD, LSMAOE. */
-  ['sctlrEl1', 0x30d0_1804n],
+  ['sctlrEl1', SCTLR_CACHES],
   /** Walks off; 4 KiB pages, 47-bit addresses, inner shareable write-back tables; 48-bit physical addresses. */
   ['tcrEl1', 0x5_8080_3591n],
   ['ttbr0El1', 0n],

@@ -41,6 +41,19 @@ describe('loadOpenhclArm64', () => {
     ]);
   });
 
+  it('enters the boot shim at EL1 with the MMU on, with X0 at its parameters', async () => {
+    expect((await layOut()).registers).toEqual([
+      'x0 2000',
+      'pc 8402020',
+      'cpsr 5',
+      'sctlrEl1 30d01805',
+      'tcrEl1 580803511',
+      'mairEl1 ffbb4400',
+      'ttbr0El1 8581000',
+      'vbarEl1 0',
+    ]);
+  });
+
   it('tells the boot shim nothing of what aarch64 does not have', async () => {
     const params = (await layOut()).page(0x8404000);
     const at = (offset: number): number => Number(params.getBigInt64(offset, true));

@@ -61,6 +61,27 @@ describe('loadOpenhclX64', () => {
     expect(tables).toMatchObject({ gpa: 0x8388000, size: 0x7000, usedSize: 0x3000 });
   });
 
+  it('enters the boot shim in 64-bit mode, with RSI at its parameters', async () => {
+    const guest = await layOut({}, { type: 'vbs', enableDebug: false });
+    expect(guest.registers).toEqual([
+      'gdtr 8205000 1f',
+      'ds 18 c093 ffffffff',
+      'es 18 c093 ffffffff',
+      'fs 18 c093 ffffffff',
+      'gs 18 c093 ffffffff',
+      'ss 18 c093 ffffffff',
+      'cs 10 a09b ffffffff',
+      'tr 0 8b ffff',
+      'cr0 80000021',
+      'cr3 8388000',
+      'cr4 40060',
+      'efer d00',
+      'pat 7040600070406',
+      'rsi 4000',
+      'rip 8202020',
+    ]);
+  });
+
   it('tells the boot shim where everything is, relative to itself', async () => {
     const params = (await layOut()).page(0x8206000);
     const offset = (index: number): number => Number(params.getBigInt64(index, true));

@@ -30,6 +30,24 @@ describe('loadUefiArm64', () => {
     ]);
   });
 
+  it('enters the firmware at EL1 with the MMU on, with its stack in X1', async () => {
+    const guest = await LaidOutGuest.of(
+      { arch: 'aarch64' },
+      (importer) => void loadUefiArm64(importer, FIRMWARE, 'none'),
+    );
+    expect(guest.registers).toEqual([
+      'cpsr 5',
+      'x0 1000',
+      'pc 1000',
+      'x1 820000',
+      'x2 0',
+      'ttbr0El1 820000',
+      'mairEl1 44aa00ff44aa00ff',
+      'sctlrEl1 30d01805',
+      'tcrEl1 903510',
+    ]);
+  });
+
   it('rejects IGVM parameters and firmware of another size', async () => {
     const load = (image: typeof FIRMWARE, config: 'none' | 'igvm'): Promise<LaidOutGuest> =>
       LaidOutGuest.of({ arch: 'aarch64' }, (importer) => void loadUefiArm64(importer, image, config));

@@ -3,6 +3,7 @@ import { type ByteSource, EMPTY_SOURCE } from '../../memory/byte-source';
 import { PAGE_SIZE } from '../../memory/page';
 import { CPSR_EL1H, memoryAttributes, SCTLR_MMU_AND_CACHES } from '../../vp-context/arm64-registers';
 import type { Arm64RegisterName } from '../../vp-context/vp-register';
+import { blockArm64, tableArm64 } from '../cpu/page-tables-arm64';
 import type { ImageImporter } from '../guest/importer';
 import { StructWriter } from '../../memory/struct-writer';
 import { type UefiConfigType, type UefiLoadInfo, checkFirmwareSize } from './uefi';
@@ -63,11 +64,9 @@ export function loadUefiArm64(importer: ImageImporter, image: ByteSource, config
 }
 
 const ENTRIES = 512;
-/** Descriptor bits (Arm ARM, D8.3): a table, or a block that was accessed, is inner shareable and not executable at EL0. */
-const TABLE = 0b11n;
-const BLOCK = 1n | (3n << 8n) | (1n << 10n) | (1n << 54n);
-/** Index of the attribute in MAIR_EL1: 0 write-back, 1 uncached. */
-const UNCACHED = 1n << 2n;
+/** Indices of MEMORY_TYPES. */
+const WRITE_BACK = 0;
+const UNCACHED = 1;
 
 /**
  * The first 4 GiB, mapped in blocks of 1 GiB. The firmware expects four tables: the two of finer granularity are for
@@ -75,9 +74,9 @@ const UNCACHED = 1n << 2n;
  */
 function identityMap(gpa: number): Uint8Array {
   const tables = new StructWriter();
-  tables.u64(BigInt(gpa + PAGE_SIZE) | TABLE).zeros((ENTRIES - 1) * 8);
+  tables.u64(tableArm64(gpa + PAGE_SIZE)).zeros((ENTRIES - 1) * 8);
   for (let address = 0; address < 2 ** 32; address += 2 ** 30) {
-    tables.u64(BigInt(address) | BLOCK | (address < END_OF_RAM ? 0n : UNCACHED));
+    tables.u64(blockArm64(address, address < END_OF_RAM ? WRITE_BACK : UNCACHED));
   }
   return tables.zeros((ENTRIES - 4) * 8 + 2 * PAGE_SIZE).finish();
 }

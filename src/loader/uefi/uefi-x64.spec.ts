@@ -58,6 +58,33 @@ describe('loadUefiX64', () => {
     expect(guest.notes).toEqual([]);
   });
 
+  it('enters the firmware in 64-bit mode, with RBP at its volume', async () => {
+    const guest = await LaidOutGuest.of({}, (importer) => void loadUefiX64(importer, STARTABLE_FIRMWARE, 'none'));
+    expect(guest.registers).toEqual([
+      'gdtr 706000 1f',
+      'ds 10 c093 ffffffff',
+      'es 10 c093 ffffffff',
+      'fs 10 c093 ffffffff',
+      'gs 10 c093 ffffffff',
+      'ss 10 c093 ffffffff',
+      'cs 8 a09b ffffffff',
+      'cr0 80000023',
+      'cr3 700000',
+      'cr4 660',
+      'efer d00',
+      'pat 7040600070406',
+      'rbp 6e0000',
+      `rip ${(0x100000 + STARTABLE_ENTRY).toString(16)}`,
+      'r8 0',
+      'r9 0',
+      'r10 0',
+      'r11 0',
+      'mtrrDefType c00',
+      'mtrrFix64k00000 606060606060606',
+      'mtrrFix16k80000 606060606060606',
+    ]);
+  });
+
   it('builds firmware that starts outside itself, and says so', async () => {
     const core = firmwareFile(FILE_TYPE.SECURITY_CORE, section(SECTION_TYPE.PE32, peImage(0xfffffff0)));
     const image = x64Firmware(firmwareVolume(core));
