@@ -1,6 +1,6 @@
 import { lstatSync, readdirSync, readlinkSync, type Stats } from 'node:fs';
 import { join, sep } from 'node:path';
-import { IgvmError } from '../errors/igvm-error';
+import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 import { unreadable } from '../files/file-failure';
 import { type CpioMember, LARGEST_FILE } from './cpio-newc';
 import type { InitrdLists } from './initrd-options';
@@ -22,25 +22,27 @@ const PLACEHOLDER = '.gitkeep';
  * @throws IgvmError FILE_UNREADABLE, INITRD_ENTRY
  */
 export function collectEntries(folder: string, lists: InitrdLists): InitrdEntry[] {
+  const { whereOf = () => ({ file: folder }) } = lists;
   const entries = new Map<string, InitrdEntry>();
   for (const entry of walk(folder, '')) {
     entries.set(entry.path, entry);
   }
-  for (const entry of listed(lists)) {
+  for (const { where, ...entry } of listed(lists, whereOf)) {
     const present = entries.get(entry.path);
     if (present?.type === 'directory' && entry.type === 'directory') continue;
     if (present !== undefined) {
-      throw new IgvmError('INITRD_ENTRY', `"${entry.path}" is there already, as a ${present.type}`, { file: folder });
+      throw new IgvmError('INITRD_ENTRY', `"${entry.path}" is there already, as a ${present.type}`, where);
     }
-    addParents(entries, entry.path, folder);
+    addParents(entries, entry.path, where);
     entries.set(entry.path, entry);
   }
   for (const [path, mode] of Object.entries(lists.modes ?? {})) {
-    const entry = entries.get(cleanPath(path));
+    const where = whereOf(['modes', path]);
+    const entry = entries.get(memberPath(path, where));
     if (entry === undefined) {
-      throw new IgvmError('INITRD_ENTRY', `a mode is given for "${path}", which is not there`, { file: folder });
+      throw new IgvmError('INITRD_ENTRY', `a mode is given for "${path}", which is not there`, where);
     }
-    entry.permissions = parseMode(mode);
+    entry.permissions = parseMode(mode, where);
   }
   return [...entries.values()].sort(byPath);
 }
@@ -104,39 +106,49 @@ const link = (path: string, target: string): InitrdEntry => ({
   target,
 });
 
-function* listed({ devices = [], directories = [], symlinks = {} }: InitrdLists): Generator<InitrdEntry> {
-  for (const path of directories) yield directory(cleanPath(path));
-  for (const [path, target] of Object.entries(symlinks)) yield link(cleanPath(path), target);
-  for (const { path, type, major, minor, mode = '600' } of devices) {
-    yield { path: cleanPath(path), type, permissions: parseMode(mode), size: 0, major, minor };
+function* listed(
+  { devices = [], directories = [], symlinks = {} }: InitrdLists,
+  whereOf: NonNullable<InitrdLists['whereOf']>,
+): Generator<InitrdEntry & { where: ErrorWhere }> {
+  for (const [index, path] of directories.entries()) {
+    const where = whereOf(['directories', index]);
+    yield { ...directory(memberPath(path, where)), where };
+  }
+  for (const [path, target] of Object.entries(symlinks)) {
+    const where = whereOf(['symlinks', path]);
+    yield { ...link(memberPath(path, where), target), where };
+  }
+  for (const [index, { path, type, major, minor, mode = '600' }] of devices.entries()) {
+    const where = whereOf(['devices', index]);
+    yield { path: memberPath(path, where), type, permissions: parseMode(mode, where), size: 0, major, minor, where };
   }
 }
 
-function addParents(entries: Map<string, InitrdEntry>, path: string, folder: string): void {
+function addParents(entries: Map<string, InitrdEntry>, path: string, where: ErrorWhere): void {
   for (let slash = path.indexOf('/'); slash !== -1; slash = path.indexOf('/', slash + 1)) {
     const parent = path.slice(0, slash);
     const present = entries.get(parent);
     if (present === undefined) {
       entries.set(parent, directory(parent));
     } else if (present.type !== 'directory') {
-      throw new IgvmError('INITRD_ENTRY', `"${path}" lies below "${parent}", which is no folder`, { file: folder });
+      throw new IgvmError('INITRD_ENTRY', `"${path}" lies below "${parent}", which is no folder`, where);
     }
   }
 }
 
 /** @throws IgvmError INITRD_ENTRY */
-function cleanPath(path: string): string {
+function memberPath(path: string, where: ErrorWhere): string {
   const clean = path.replace(/^\/+|\/+$/g, '');
   if (clean === '' || clean.includes('\0') || clean.split('/').some((part) => ['', '.', '..'].includes(part))) {
-    throw new IgvmError('INITRD_ENTRY', `"${path}" is not a path in an initramfs`);
+    throw new IgvmError('INITRD_ENTRY', `"${path}" is not a path in an initramfs`, where);
   }
   return clean;
 }
 
 /** @throws IgvmError INITRD_ENTRY */
-function parseMode(mode: string): number {
+function parseMode(mode: string, where: ErrorWhere): number {
   if (!/^[0-7]{3,4}$/.test(mode)) {
-    throw new IgvmError('INITRD_ENTRY', `"${mode}" is not a mode of three or four octal digits`);
+    throw new IgvmError('INITRD_ENTRY', `"${mode}" is not a mode of three or four octal digits`, where);
   }
   return Number.parseInt(mode, 8);
 }

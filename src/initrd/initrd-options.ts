@@ -1,3 +1,6 @@
+import type { ErrorWhere } from '../errors/igvm-error';
+import type { JsonPath } from '../manifest/json-path';
+
 /** A device node, which no folder under version control can hold. */
 export interface DeviceNode {
   /** In the initramfs, for example `/dev/console`. */
@@ -11,6 +14,8 @@ export interface DeviceNode {
 
 /** What an initramfs is made of, besides the folder. Paths are those in the initramfs. */
 export interface InitrdLists {
+  /** Where the initrd.json has a place such as `['devices', 0]`, for errors. */
+  whereOf?: (path: JsonPath) => ErrorWhere;
   devices?: DeviceNode[];
   /** Folders that may be empty, which version control drops. */
   directories?: string[];

@@ -1,7 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type InitrdConfig, loadInitrd } from './load-initrd';
+import { packInitrd } from './pack-initrd';
 
 let home: string;
 beforeEach(() => {
@@ -24,6 +25,7 @@ describe('initrd.json', () => {
       devices: [],
       symlinks: {},
       modes: {},
+      whereOf: expect.any(Function),
       warnings: [],
     });
   });
@@ -56,6 +58,24 @@ describe('initrd.json', () => {
         where: expect.objectContaining({ file: 'initrd.json', line: 1, jsonPath }),
       }),
     );
+  });
+
+  it('says where it is of what does not fit the folder', async () => {
+    mkdirSync(join(home, 'rootfs'));
+    writeFileSync(join(home, 'rootfs', 'init'), '');
+    const lists: [object, string][] = [
+      [{ directories: ['etc', '../etc'] }, 'directories[1]'],
+      [{ symlinks: { init: 'busybox' } }, 'symlinks.init'],
+      [{ devices: [{ path: '/init/d', type: 'char', major: 1, minor: 3 }] }, 'devices[0]'],
+      [{ modes: { missing: '755' } }, 'modes.missing'],
+    ];
+    for (const [list, jsonPath] of lists) {
+      const packing = packInitrd({ ...load(JSON.stringify(list)), output: join(home, 'initrd.cpio') });
+      await expect(packing).rejects.toMatchObject({
+        code: 'INITRD_ENTRY',
+        where: { file: 'initrd.json', line: 1, column: expect.any(Number), jsonPath },
+      });
+    }
   });
 
   it('names the nearest key of one it does not know', () => {

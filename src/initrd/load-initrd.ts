@@ -1,6 +1,7 @@
 import { dirname, resolve } from 'node:path';
-import { IgvmError } from '../errors/igvm-error';
+import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 import { parseJson } from '../manifest/json-document';
+import type { JsonPath } from '../manifest/json-path';
 import { readJsonFile } from '../manifest/load-manifest';
 import { type ManifestWarning, validate } from '../manifest/validate';
 import type { Compression, InitrdLists } from './initrd-options';
@@ -33,7 +34,7 @@ export const loadInitrd = (path: string, display: string = path): InitrdConfig =
  * Reads the bytes of an initrd.json.
  * @param path what relative paths in it are relative to
  * @param display the file's name in messages
- * @throws IgvmError MANIFEST_SYNTAX, MANIFEST_DUPLICATE_KEY, MANIFEST_INVALID
+ * @throws IgvmError MANIFEST_SYNTAX, MANIFEST_DUPLICATE_KEY, MANIFEST_INVALID, MANIFEST_UNKNOWN_KEY for a key of a device
  */
 export function parseInitrd(content: Uint8Array, path: string, display: string = path): InitrdConfig {
   const document = parseJson(content, display);
@@ -45,5 +46,7 @@ export function parseInitrd(content: Uint8Array, path: string, display: string =
   const { initrdSchema } = require('./initrd-schema') as typeof InitrdSchema;
   const { value, warnings } = validate(document, initrdSchema, false);
   const { folder, compression, directories, devices, symlinks, modes } = value;
-  return { folder: resolve(dirname(path), folder), compression, directories, devices, symlinks, modes, warnings };
+  const whereOf = (place: JsonPath): ErrorWhere => document.whereKey(place);
+  const lists = { directories, devices, symlinks, modes, whereOf };
+  return { folder: resolve(dirname(path), folder), compression, ...lists, warnings };
 }
