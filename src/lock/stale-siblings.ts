@@ -59,16 +59,17 @@ function staleOfPlatform(
   return Object.entries(checks).flatMap(([extension, isOfImage]) => {
     const sibling = siblingPath(path, platform, extension);
     const bytes = readSibling(sibling);
+    if (bytes === 'other') return [`${basename(sibling)} is no file of a build`];
     return bytes === undefined || isOfImage(bytes) ? [] : [`${basename(sibling)} is about another image`];
   });
 }
 
-/** The bytes of a sibling; undefined for one that doesn't exist. */
-function readSibling(path: string): Uint8Array | undefined {
+/** The bytes of a sibling; undefined for one that doesn't exist, `other` for a link, a folder or something far too large. */
+function readSibling(path: string): Uint8Array | undefined | 'other' {
   if (!existsSync(path)) return undefined;
   try {
     const stats = lstatSync(path);
-    return stats.isFile() && stats.size <= SIBLING_LIMIT ? readFileSync(path) : new Uint8Array();
+    return stats.isFile() && stats.size <= SIBLING_LIMIT ? readFileSync(path) : 'other';
   } catch (cause) {
     throw new IgvmError('FILE_UNREADABLE', 'the file cannot be read', { file: path }, { cause });
   }

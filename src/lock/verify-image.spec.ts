@@ -1,8 +1,10 @@
-import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { identityDocument } from '../endorsement/identity-document';
+import { SNP_IDENTITY, snpIdBlock } from '../endorsement/snp-id-block';
 import { fileOf, patternPage, platformOf, runOf, written } from '../igvm/igvm-file.fixture';
-import { PLATFORM_TYPE } from '../igvm/model';
+import { type CorimHeader, type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
+import { bytesSource } from '../memory/byte-source';
 import { imageFolder, TDX_MAP, tdxFile } from './lock.fixture';
 import { readLock } from './lock-file';
 import { changedLock, updateLock } from './update-lock';
@@ -94,6 +96,67 @@ describe('verifying an image', () => {
     await expect(verifyImage(paths)).rejects.toMatchObject({ code: 'SIBLINGS_STALE' });
     writeFileSync(sibling, 'null');
     await expect(verifyImage(paths)).rejects.toMatchObject({ code: 'SIBLINGS_STALE' });
+  });
+});
+
+describe('files beside an image that are of another build', () => {
+  const policy = 0x30000n;
+  const snp = (seed: number): IgvmFile =>
+    fileOf([runOf(0, patternPage(seed))], {
+      platforms: [platformOf(PLATFORM_TYPE.SEV_SNP)],
+      initializations: [{ type: 'guestPolicy', compatibilityMask: 1, policy }],
+    });
+  const corim = (...bytes: number[]): CorimHeader => ({
+    type: 'corimDocument',
+    compatibilityMask: 1,
+    content: bytesSource(Uint8Array.from(bytes)),
+  });
+
+  it('are an ID block with another digest, or that is none', async () => {
+    const paths = await imageFolder(snp(1));
+    folders.push(paths.folder);
+    await updateLock(paths.image, paths.lock, 'guest.igvm');
+    const ld = Buffer.from(readLock(paths.lock).platforms.snp!.digests.hyperv!, 'hex');
+    const sibling = join(paths.folder, 'guest-snp.idblock');
+    writeFileSync(sibling, snpIdBlock({ ld, policy, guestSvn: 1, ...SNP_IDENTITY.openhcl }));
+    await expect(verifyImage(paths)).resolves.toMatchObject({ differences: [] });
+    ld[0]! ^= 1;
+    for (const bytes of [snpIdBlock({ ld, policy, guestSvn: 1, ...SNP_IDENTITY.openhcl }), 'junk']) {
+      writeFileSync(sibling, bytes);
+      await expect(verifyImage(paths)).rejects.toMatchObject({
+        code: 'SIBLINGS_STALE',
+        message: 'guest-snp.idblock is about another image',
+      });
+    }
+  });
+
+  it('are a CoRIM document that is not the one in the image', async () => {
+    const paths = await locked({ ...tdxFile(), initializations: [corim(1, 2, 3)] });
+    const sibling = join(paths.folder, 'guest-tdx.cbor');
+    writeFileSync(sibling, Uint8Array.of(1, 2, 3));
+    await expect(verifyImage(paths)).resolves.toMatchObject({ differences: [] });
+    writeFileSync(sibling, Uint8Array.of(1, 2, 4));
+    await expect(verifyImage(paths)).rejects.toMatchObject({ code: 'SIBLINGS_STALE' });
+  });
+
+  it('are no links or folders, whatever those hold', async () => {
+    const paths = await locked();
+    mkdirSync(join(paths.folder, 'guest-tdx.json'));
+    await expect(verifyImage(paths)).rejects.toMatchObject({ message: 'guest-tdx.json is no file of a build' });
+  });
+
+  it('do not matter where nobody asks: a VBS image needs a lock only when something endorses it', async () => {
+    const vbs = (initializations: CorimHeader[]): IgvmFile => fileOf([runOf(0, patternPage(1))], { initializations });
+    for (const [file, outcome] of [
+      [vbs([]), 'resolves'],
+      [vbs([corim(1)]), 'rejects'],
+    ] as const) {
+      const paths = await imageFolder(file);
+      folders.push(paths.folder);
+      const verifying = verifyImage(paths);
+      if (outcome === 'resolves') await expect(verifying).resolves.toMatchObject({ platforms: [] });
+      else await expect(verifying).rejects.toMatchObject({ code: 'LOCK_MISSING' });
+    }
   });
 });
 
