@@ -1,5 +1,6 @@
 import type { WriteReport } from '../igvm/write-igvm';
 import type { SiblingKind } from '../manifest/image-files';
+import { digestHex } from '../measurement/digest-hex';
 import type { MeasuredPlatform } from '../measurement/measured-platform';
 import { printable } from '../errors/printable';
 
@@ -34,7 +35,6 @@ export interface BuildReport {
 
 /** With commas. Not by toLocaleString, whose tables take 16 ms and 6 MiB to load. */
 const count = (value: number): string => String(value).replace(/\B(?=(\d{3})+$)/g, ',');
-const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex').toUpperCase();
 
 function pageLines({ pages, emptyPages, uniquePages, dedupedBytes }: WriteReport): string[] {
   const stored = count(pages - emptyPages);
@@ -54,7 +54,7 @@ export function reportText(report: BuildReport, display: (path: string) => strin
   const lines = [
     `${shown(files[0]?.path ?? '')}: ${count(files[0]?.size ?? 0)} bytes`,
     ...(image === undefined ? [] : pageLines(image)),
-    ...measurements.map(({ platform, digest }) => `  ${platform} launch digest: ${hex(digest)}`),
+    ...measurements.map(({ platform, digest }) => `  ${platform} launch digest: ${digestHex(digest)}`),
     ...notes.map((note) => `  note: ${note}`),
     '  files:',
     ...files.map(({ path, size }) => `    ${shown(path)} (${count(size)} bytes)`),

@@ -1,11 +1,11 @@
-import { createHash } from 'node:crypto';
 import { hex } from '../errors/hex';
+import { sha256OfSource } from '../files/sha256';
 import { describeInitialization, type DumpRecord, type DumpValue, platformTypeName } from '../igvm/dump';
 import { hexOf } from '../igvm/dump-json';
 import { fieldsText } from '../igvm/dump-text';
 import type { Directive, IgvmFile, PlatformHeader, VpContextDirective } from '../igvm/model';
 import { vbsVtls } from '../igvm/vp-context-format';
-import type { ByteSource } from '../memory/byte-source';
+import { type ByteSource, readAll } from '../memory/byte-source';
 import { describeVpContext } from '../vp-context/decode';
 import { compareFacts, type FactDifference, FactList, type Facts } from './facts';
 
@@ -148,15 +148,8 @@ const textOf = (value: DumpValue): string => fieldsText({ name: value });
 /** Bytes of a CoRIM or parameter area that are worth showing as they are. */
 const SHOWN_BYTES = 32;
 
-/** Small contents in hexadecimal, larger ones by size and digest. */
-function contentText(content: ByteSource): string {
-  const hash = createHash('sha256');
-  const chunk = new Uint8Array(Math.min(content.size, 2 ** 20));
-  for (let at = 0; at < content.size; at += chunk.length) {
-    const part = chunk.subarray(0, Math.min(chunk.length, content.size - at));
-    content.read(at, part);
-    if (content.size <= SHOWN_BYTES) return hexOf(part);
-    hash.update(part);
-  }
-  return `${content.size} bytes, SHA-256 ${hash.digest('hex')}`;
-}
+/** Small contents in hexadecimal, larger ones and none by size and digest. */
+const contentText = (content: ByteSource): string =>
+  content.size > 0 && content.size <= SHOWN_BYTES
+    ? hexOf(readAll(content, SHOWN_BYTES))
+    : `${content.size} bytes, SHA-256 ${sha256OfSource(content)}`;

@@ -171,6 +171,23 @@ describe('diff of headers', () => {
     expect(difference.file).toEqual([{ what: 'header of type 0x80000200', a: '01', b: '02' }]);
   });
 
+  it('shows small contents, and of others size and digest', async () => {
+    const of = (size: number) => fileOf([], { initializations: [corim(new Uint8Array(size).fill(0xab))] });
+    const corim = (content: Uint8Array) =>
+      ({ type: 'corimDocument', compatibilityMask: 1, content: bytesSource(content) }) as const;
+    const shown = async (a: number, b: number) => (await diffOf(of(a), of(b))).guests[0]?.headers;
+    expect(await shown(32, 33)).toEqual([
+      {
+        what: 'corimDocument',
+        a: 'ab'.repeat(32),
+        b: `33 bytes, SHA-256 ${hashes.sha256Hex(new Uint8Array(33).fill(0xab))}`,
+      },
+    ]);
+    expect(await shown(0, 1)).toEqual([
+      { what: 'corimDocument', a: `0 bytes, SHA-256 ${hashes.sha256Hex(new Uint8Array(0))}`, b: 'ab' },
+    ]);
+  });
+
   it('compares parameter areas by their address, not by their index', async () => {
     const area = (index: number, gpa: number, size = PAGE_SIZE): Directive[] => [
       { type: 'parameterArea', index, size, initialData: EMPTY_SOURCE },

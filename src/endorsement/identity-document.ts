@@ -1,3 +1,4 @@
+import { digestHex } from '../measurement/digest-hex';
 import type { MeasuredPlatform } from '../measurement/measured-platform';
 
 /** Class of the environment, the same in all documents (openvmm igvmfilegen/src/identity_mapping.rs). */
@@ -30,7 +31,7 @@ export function identityDocument({ platform, digest, guestSvn, debugEnabled }: G
     environment: { class_id: CLASS_ID },
     series: [
       {
-        reference: { [keys.digest]: Buffer.from(digest).toString('hex').toUpperCase() },
+        reference: { [keys.digest]: digestHex(digest) },
         endorsement: { [keys.svn]: guestSvn, build_info: { debug_build: debugEnabled } },
       },
     ],

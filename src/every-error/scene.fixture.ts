@@ -4,9 +4,8 @@ import { dirname, join } from 'node:path';
 import { type ExecutorContext, logger, type TargetConfiguration, type Tree } from '@nx/devkit';
 import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
 import { INPUTS } from '../../conformance/make-inputs';
-import { IGVMFILEGEN } from '../cli/igvmfilegen-program';
 import { NX_IGVM } from '../cli/nx-igvm-program';
-import { type ProgramDescription, run } from '../cli/run';
+import { run } from '../cli/run';
 import { IgvmError } from '../errors/igvm-error';
 
 /** What a user does, in words, and the doing of it: gives what the user is shown. */
@@ -78,18 +77,10 @@ export class Scene {
     return this.nxIgvm('build', 'igvm.json', '-o', 'image.igvm');
   }
 
-  nxIgvm(...args: string[]): Promise<string> {
-    return this.run(NX_IGVM, args);
-  }
-
-  igvmfilegen(...args: string[]): Promise<string> {
-    return this.run(IGVMFILEGEN, args);
-  }
-
-  private async run(program: ProgramDescription, args: readonly string[]): Promise<string> {
+  async nxIgvm(...args: string[]): Promise<string> {
     let shown = '';
     const stderr = (text: string): void => void (shown += text);
-    await run(program, args, { cwd: this.folder, stdout: () => undefined, stderr, isInteractive: false });
+    await run(NX_IGVM, args, { cwd: this.folder, stdout: () => undefined, stderr, isInteractive: false });
     return shown;
   }
 

@@ -1,5 +1,6 @@
-import { formatPlaced, IgvmError } from '../errors/igvm-error';
+import { formatPlaced, IgvmError, unreachable } from '../errors/igvm-error';
 import type { IgvmFile } from '../igvm/model';
+import { digestHex } from './digest-hex';
 import type { Vmm } from './launch-digest';
 import { measurablePlatforms, measure } from './measure';
 import { MEASURED_PLATFORMS, type MeasuredPlatform } from './measured-platform';
@@ -43,12 +44,7 @@ async function digestOf(file: IgvmFile, platform: MeasuredPlatform, vmm: Vmm | u
   const base = vmm === undefined ? { platform } : { platform, vmm };
   try {
     const [measurement] = await measure(file, { platforms: [platform], vmm });
-    return {
-      ...base,
-      digest: Buffer.from(measurement?.digest ?? [])
-        .toString('hex')
-        .toUpperCase(),
-    };
+    return { ...base, digest: digestHex((measurement ?? unreachable('a platform without a digest')).digest) };
   } catch (error) {
     if (!(error instanceof IgvmError) || error.code !== 'MEASUREMENT_IMPOSSIBLE') throw error;
     return { ...base, reason: formatPlaced(error.message, { gpa: error.where.gpa }) };

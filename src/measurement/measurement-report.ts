@@ -1,12 +1,11 @@
+import { digestHex } from './digest-hex';
 import type { Vmm } from './launch-digest';
 import { MEASURED_PLATFORMS } from './measured-platform';
 import type { Measurement } from './measure';
 
-const hexOf = (digest: Uint8Array): string => Buffer.from(digest).toString('hex').toUpperCase();
-
 /** Measurements for people: a line each, the digest last. */
 export const measurementText = (measurements: readonly Measurement[]): string =>
-  measurements.map(({ platform, digest }) => `${platform}  ${describe(platform)}: ${hexOf(digest)}\n`).join('');
+  measurements.map(({ platform, digest }) => `${platform}  ${describe(platform)}: ${digestHex(digest)}\n`).join('');
 
 const describe = (platform: Measurement['platform']): string => {
   const { label, algorithm } = MEASURED_PLATFORMS[platform];
@@ -22,7 +21,7 @@ export const measurementJson = (measurements: readonly Measurement[], vmm: Vmm):
         ...(MEASURED_PLATFORMS[platform].dependsOnVmm ? { vmm } : {}),
         compatibilityMask,
         algorithm: MEASURED_PLATFORMS[platform].algorithm,
-        digest: hexOf(digest),
+        digest: digestHex(digest),
         warnings,
       })),
     },
