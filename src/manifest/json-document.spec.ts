@@ -111,6 +111,28 @@ describe('a JSON document', () => {
   });
 });
 
+describe('places in a document', () => {
+  it('are 1-based lines and columns, of the last of equal keys', () => {
+    const document = parseJson('{ "a": 1,\n\n  "b": [\n2], "a": 3 }', 'f');
+    expect(document.where([])).toMatchObject({ line: 1, column: 1 });
+    expect(document.where(['b'])).toMatchObject({ line: 3, column: 8 });
+    expect(document.where(['b', 0])).toMatchObject({ line: 4, column: 1 });
+    expect(document.whereKey(['a'])).toMatchObject({ line: 4, column: 5 });
+    expect(document.where(['c', 'd'])).toMatchObject({ line: 1, column: 1, jsonPath: 'c.d' });
+  });
+
+  it('are found in time that grows as the document does', () => {
+    const keys = Array.from({ length: 50_000 }, (_, index) => `k${index}`);
+    const document = parseJson(`{\n${keys.map((key) => `"${key}": 1`).join(',\n')}\n}`, 'f');
+    const start = performance.now();
+    for (const [index, key] of keys.entries()) {
+      if (document.whereKey([key]).line !== index + 2) throw new Error(key);
+    }
+    // Tens of milliseconds; half a minute where it grows with the square.
+    expect(performance.now() - start).toBeLessThan(5000);
+  });
+});
+
 describe('a JSON path', () => {
   it.each([
     [[], '$'],

@@ -55,15 +55,22 @@ const SYNTAX_ERRORS: Record<string, string> = {
   InvalidCharacter: 'this string has a control character that must be escaped',
 };
 
-/** 1-based line and column (UTF-16 code units) of an offset. */
-function lineAndColumn(text: string, offset: number): { line: number; column: number } {
-  let line = 1;
-  let lineStart = 0;
-  for (let at = text.indexOf('\n'); at !== -1 && at < offset; at = text.indexOf('\n', at + 1)) {
-    line++;
-    lineStart = at + 1;
+/** Where the lines of a text start, ascending. */
+function lineStarts(text: string): number[] {
+  const starts = [0];
+  for (let at = text.indexOf('\n'); at !== -1; at = text.indexOf('\n', at + 1)) starts.push(at + 1);
+  return starts;
+}
+
+/** 1-based line and column (UTF-16 code units) of an offset. @param starts of the text's lines: found once for many offsets */
+function lineAndColumn(starts: readonly number[], offset: number): { line: number; column: number } {
+  let line = 0;
+  for (let end = starts.length; end - line > 1; ) {
+    const middle = (line + end) >> 1;
+    if (starts[middle]! <= offset) line = middle;
+    else end = middle;
   }
-  return { line, column: offset - lineStart + 1 };
+  return { line: line + 1, column: offset - starts[line]! + 1 };
 }
 
 function syntaxError(text: string, file: string, offset: number, message: string): IgvmError {
@@ -72,7 +79,7 @@ function syntaxError(text: string, file: string, offset: number, message: string
   const known = path.at(-1) === '' ? path.slice(0, -1) : path;
   return new IgvmError('MANIFEST_SYNTAX', message, {
     file,
-    ...lineAndColumn(text, offset),
+    ...lineAndColumn(lineStarts(text), offset),
     jsonPath: formatPath(known),
   });
 }
@@ -120,7 +127,7 @@ function checkNesting(text: string, file: string): void {
     if (depth > MAX_NESTING) {
       throw new IgvmError('MANIFEST_SYNTAX', `the document is nested deeper than ${MAX_NESTING} levels`, {
         file,
-        ...lineAndColumn(text, scanner.getTokenOffset()),
+        ...lineAndColumn(lineStarts(text), scanner.getTokenOffset()),
         jsonPath: '$',
       });
     }
@@ -166,9 +173,10 @@ export function parseJson(content: string | Uint8Array, file: string): JsonDocum
   const root = parseChecked(text, file);
   const duplicates: { path: JsonPath; where: ErrorWhere }[] = [];
 
+  const starts = lineStarts(text);
   const at = (offset: number, path: JsonPath): ErrorWhere => ({
     file,
-    ...lineAndColumn(text, offset),
+    ...lineAndColumn(starts, offset),
     jsonPath: formatPath(path),
   });
 
@@ -188,13 +196,24 @@ export function parseJson(content: string | Uint8Array, file: string): JsonDocum
     return Object.fromEntries(entries);
   };
 
+  const members = new Map<Node, Map<unknown, Node | undefined>>();
+  /** The values of an object by key, found once: a file may have very many keys of which something is to be said. */
+  const membersOf = (object: Node): Map<unknown, Node | undefined> => {
+    let known = members.get(object);
+    if (known === undefined) {
+      known = new Map(object.children?.map(({ children }) => [children?.[0]?.value, children?.[1]]));
+      members.set(object, known);
+    }
+    return known;
+  };
+
   /** The last of several equal keys, as in `value`. */
   const find = (path: JsonPath): Node | undefined => {
     let node: Node | undefined = root;
     for (const step of path) {
       if (typeof step === 'number') node = node && findNodeAtLocation(node, [step]);
       else if (node?.type !== 'object') return undefined;
-      else node = node.children?.findLast((property) => property.children?.[0]?.value === step)?.children?.[1];
+      else node = membersOf(node).get(step);
     }
     return node;
   };
