@@ -82,10 +82,15 @@ describe('a terminal is safe from', () => {
   it('the names of files', async () => {
     write(`${NAME}.igvm.json`, manifest(guest()));
     expect(await show('build', `${NAME}.igvm.json`)).toContain('\\u{1b}[2J');
-    for (const command of ['dump', 'measure', 'export', 'inspect', 'verify', 'dump-corim']) {
+    for (const command of ['dump', 'measure', 'export', 'inspect', 'dump-corim']) {
       await show(command, `${NAME}.igvm`);
       await show(command, `${NAME}.missing`);
     }
+    expect(await show('verify', `${NAME}.igvm`, '--lock', `${NAME}.lock.json`)).toContain('\\u{1b}[2J');
+    expect(await show('verify', `${NAME}.missing`, '--lock', 'any.lock.json')).toContain('\\u{1b}[2J');
+    write('v.igvm.json', manifest(TDX));
+    await show('build', 'v.igvm.json', '-o', 'v.igvm');
+    expect(await show('verify', 'v.igvm', '--lock', `${NAME}.lock.json`)).toContain('[LOCK_MISSING]');
     await show('pack', `${NAME}.missing`);
     expect(await show('pack', 'vmlinux-x64.elf', '-c', HOSTILE, '-o', `${NAME}.igvm`)).toContain('\\u{1b}[2J');
     write('igvm.json', manifest(guest(), { resources: { linux_kernel: `${NAME}*` } }));
