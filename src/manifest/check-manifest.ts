@@ -203,7 +203,10 @@ function checkPlatforms(manifest: Manifest): Finding[][] {
 
 const GUEST_CHECKS = [checkArch, checkSnp, checkSnpLinuxDirect, checkLinux, checkUefi, checkOpenhcl] as const;
 
-/** All conflicts of a valid manifest, in the order of its guests. Source of the rules: openvmm igvmfilegen and loader. */
+/**
+ * All conflicts of a valid manifest, in the order of its guests. Source of the rules: openvmm igvmfilegen and loader. The
+ * loaders check what concerns them again, at the same places, for callers of `buildImage`, whose manifest nobody checked.
+ */
 export function checkManifest(manifest: Manifest, document: JsonDocument): IgvmError[] {
   const platforms = checkPlatforms(manifest);
   return manifest.guest_configs.flatMap((guest, index) =>

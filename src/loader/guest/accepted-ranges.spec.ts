@@ -64,7 +64,10 @@ describe('AcceptedRanges', () => {
   it('refuses addresses of more than 52 bits', () => {
     const ranges = new AcceptedRanges();
     accept(ranges, 2 ** 40 - 1, 1);
-    expect(failure(() => accept(ranges, 2 ** 40, 1)).code).toBe('LAYOUT_OUT_OF_RANGE');
+    expect(failure(() => accept(ranges, 2 ** 40, 1))).toMatchObject({
+      code: 'LAYOUT_OUT_OF_RANGE',
+      where: { gpa: { start: 2 ** 52, end: 2 ** 52 + 4096 } },
+    });
   });
 
   it('joins neighbours only when tag and acceptance agree', () => {

@@ -168,7 +168,7 @@ function checkOptions({ image }: DirectLinux): void {
     throw new IgvmError(
       'CONFIG_UNSUPPORTED',
       'boot_data "embedded" needs memory_size: the image says how much memory there is',
-      { jsonPath: 'image.linux.boot_data' },
+      { jsonPath: 'image.linux.memory_size' },
     );
   }
   if (embedded && image.memory_size !== undefined && image.memory_size > COMMON_MEMORY_LIMIT) {

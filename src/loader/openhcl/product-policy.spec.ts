@@ -35,7 +35,10 @@ describe('encodeProductPolicy', () => {
     for (const name of ['require_secure_boot_vars', 'require_bcd_integrity'] as const) {
       const sivm = { ...NOTHING, require_secure_boot: true, [name]: true };
       expect(() => encodeProductPolicy({ sivm }, LIMIT)).toThrow(
-        expect.objectContaining({ code: 'CONFIG_UNSUPPORTED' }) as Error,
+        expect.objectContaining({
+          code: 'CONFIG_UNSUPPORTED',
+          where: { jsonPath: 'image.openhcl.product_policy.sivm.custom_uefi_json' },
+        }) as Error,
       );
       expect(() => encodeProductPolicy({ sivm: { ...sivm, require_secure_boot: false } }, LIMIT)).not.toThrow();
     }

@@ -1,4 +1,4 @@
-import { IgvmError } from '../../errors/igvm-error';
+import { type ErrorWhere, IgvmError } from '../../errors/igvm-error';
 import type { ProductPolicy } from '../../manifest/model';
 import { StructWriter } from '../../memory/struct-writer';
 
@@ -31,12 +31,13 @@ const LENGTH_DELIMITED = 2;
  */
 export function encodeProductPolicy(policy: ProductPolicy, limit: number): Uint8Array {
   const [product, body] = 'sivm' in policy ? (['sivm', policy.sivm] as const) : (['cwcow', policy.cwcow] as const);
-  const json = fromBase64(body.custom_uefi_json);
+  const jsonWhere = { jsonPath: `image.openhcl.product_policy.${product}.custom_uefi_json` };
+  const json = fromBase64(body.custom_uefi_json, jsonWhere);
   if (body.require_secure_boot && (body.require_secure_boot_vars || body.require_bcd_integrity) && json.length === 0) {
     throw new IgvmError(
       'CONFIG_UNSUPPORTED',
       'a product policy that requires secure boot with its variables or BCD integrity needs a custom_uefi_json',
-      { jsonPath: 'image.openhcl.product_policy' },
+      jsonWhere,
     );
   }
   const fields = new StructWriter();
@@ -82,12 +83,10 @@ function varint(writer: StructWriter, value: bigint): void {
 }
 
 /** Strict standard base64: padded, and nothing else in it, as upstream's decoder has it. */
-function fromBase64(text: string): Uint8Array {
+function fromBase64(text: string, where: ErrorWhere): Uint8Array {
   const bytes = Buffer.from(text, 'base64');
   if (bytes.toString('base64') !== text) {
-    throw new IgvmError('MANIFEST_INVALID', 'custom_uefi_json of the product policy is not base64', {
-      jsonPath: 'image.openhcl.product_policy',
-    });
+    throw new IgvmError('MANIFEST_INVALID', 'custom_uefi_json of the product policy is not base64', where);
   }
   return bytes;
 }
