@@ -8,6 +8,7 @@ import { IgvmError } from '../errors/igvm-error';
 import type { CorimHeader, IgvmFile } from '../igvm/model';
 import { guestRegions } from '../regions/guest-regions';
 import { readAll } from '../memory/byte-source';
+import { digestHex } from '../measurement/digest-hex';
 import { type MeasuredPlatform, measuredPlatformOf } from '../measurement/measured-platform';
 import type { MeasurementLock } from './model';
 
@@ -77,7 +78,7 @@ function readSibling(path: string): Uint8Array | undefined | 'other' {
 
 function idBlockDigest(bytes: Uint8Array): string | undefined {
   try {
-    return Buffer.from(parseSnpIdBlock(bytes).ld).toString('hex').toUpperCase();
+    return digestHex(parseSnpIdBlock(bytes).ld);
   } catch (error) {
     if (error instanceof IgvmError) return undefined;
     throw error;

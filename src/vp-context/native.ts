@@ -157,11 +157,11 @@ export class NativeContext implements VpContextBuilder {
   private setSegment(name: SegmentRegisterName, segment: SegmentRegister): void {
     if ((segment.attributes & ATTRIBUTES_MUST_BE_ZERO) !== 0) {
       unreachable(
-        `a native VP context can not hold ${name}'s attributes ${hex(segment.attributes)}: bits 8 to 11 must be 0`,
+        `a native VP context cannot hold ${name}'s attributes ${hex(segment.attributes)}: bits 8 to 11 must be 0`,
       );
     }
     if (name !== 'gs' && segment.base > 0xffff_ffffn) {
-      unreachable(`a native VP context can not hold ${name}'s base ${hex(segment.base)} in its 32 bits`);
+      unreachable(`a native VP context cannot hold ${name}'s base ${hex(segment.base)} in its 32 bits`);
     }
     if (name === 'cs') {
       this.writeSegment(SEGMENT_OFFSETS.code, segment);

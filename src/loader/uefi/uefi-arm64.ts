@@ -51,7 +51,7 @@ const REGISTERS: readonly [Arm64RegisterName, bigint][] = [
 export function loadUefiArm64(importer: ImageImporter, image: ByteSource, config: UefiConfigType): UefiLoadInfo {
   checkFirmwareSize(image, IMAGE_SIZE);
   if (config === 'igvm') {
-    throw new IgvmError('CONFIG_UNSUPPORTED', 'UEFI for aarch64 can not take its configuration from IGVM parameters', {
+    throw new IgvmError('CONFIG_UNSUPPORTED', 'UEFI for aarch64 cannot take its configuration from IGVM parameters', {
       jsonPath: 'image.uefi.config_type',
     });
   }
