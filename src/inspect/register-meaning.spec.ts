@@ -9,6 +9,8 @@ describe('the meaning of a register', () => {
     [{ name: 'cs', base: 0n, limit: 0xffffffff, selector: 8, attributes: 0xa09b }, '64-bit code, ring 0, present'],
     [{ name: 'ds', base: 0n, limit: 0xffffffff, selector: 16, attributes: 0xc093 }, '32-bit data, ring 0, present'],
     [{ name: 'gdtr', base: 0x2000n, limit: 0x1f }, '4 entries'],
+    [{ name: 'idtr', base: 0n, limit: 0xfff }, ''],
+    [{ name: 'tr', base: 0n, limit: 0xffff, selector: 0, attributes: 0 }, ''],
     [{ name: 'sevFeatures', value: 1n, meaning: ['snp', 'debugSwap'] }, 'snp, debugSwap'],
     [{ name: 'r8', value: 5n }, ''],
   ])('%j is %s', (register, meaning) => {

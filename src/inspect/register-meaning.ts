@@ -69,7 +69,8 @@ export function registerMeaning(register: DumpRecord): string {
   const name = nameOf(register);
   if (Array.isArray(meaning)) return fieldsText({ name: meaning });
   if (typeof attributes === 'number' && attributes !== 0) return segmentMeaning(attributes);
-  if (typeof limit === 'number') return `${(limit + 1) / 8} entries`;
+  // Segments without attributes have limits, too, and gates of an IDT another size.
+  if (typeof limit === 'number') return name === 'gdtr' ? `${Math.floor((limit + 1) / 8)} entries` : '';
   if (typeof value !== 'bigint') return '';
   if (name === 'pat') return memoryTypes(value);
   const bits = BITS[name];
