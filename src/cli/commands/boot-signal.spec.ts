@@ -1,0 +1,26 @@
+import type { BootResult } from '../../boot/boot-image';
+import { NX_IGVM } from '../nx-igvm-program';
+import { run } from '../run';
+
+let mockResult: Partial<BootResult>;
+jest.mock('../../boot/boot-image', () => ({ bootImage: () => Promise.resolve(mockResult) }));
+
+describe('a signal while the command boot runs a VM', () => {
+  const boot = async (result: Partial<BootResult>) => {
+    mockResult = result;
+    const kill = jest.spyOn(process, 'kill').mockReturnValue(true);
+    const quiet = { cwd: '/', stdout: () => undefined, stderr: () => undefined, isInteractive: false };
+    const code = await run(NX_IGVM, ['boot', 'a.igvm'], quiet);
+    const killed = kill.mock.calls;
+    kill.mockRestore();
+    return { code, killed };
+  };
+
+  it('ends the command as it would have without one, once the VM is gone', async () => {
+    expect((await boot({ by: 'stopped', signal: 'SIGTERM' })).killed).toEqual([[process.pid, 'SIGTERM']]);
+  });
+
+  it('does nothing to one that was done', async () => {
+    expect(await boot({ by: 'matched', signal: 'SIGINT' })).toEqual({ code: 0, killed: [] });
+  });
+});
