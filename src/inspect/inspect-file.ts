@@ -12,8 +12,7 @@ import { imageDigests } from '../measurement/image-digests';
 import { inspectPage } from './page';
 
 /** What an inspection is written as: for people, for programs, as a page for a browser. */
-export const INSPECT_FORMATS = ['text', 'json', 'html'] as const;
-export type InspectFormat = (typeof INSPECT_FORMATS)[number];
+export type InspectFormat = 'text' | 'json' | 'html';
 
 /** What to show of which image, and where. */
 export interface InspectRequest {

@@ -42,7 +42,7 @@ function compareDigests({ digests: before }: LockedPlatform, { digests: after }:
 }
 
 /** What changed between two states of a guest, as far as their regions, headers and registers say. */
-export const changesBetween = (before: LockedPlatform, after: LockedPlatform): string[] => [
+const changesBetween = (before: LockedPlatform, after: LockedPlatform): string[] => [
   ...regionChanges(before.regions, after.regions),
   ...factChanges('header', before.headers, after.headers),
   ...factChanges('register', before.registers, after.registers),

@@ -64,7 +64,7 @@ function lockOrNone(file: IgvmFile, path: string, display: string): MeasurementL
  * Whether a guest of the image has to prove what it is. SEV-SNP and TDX guests always do; a guest of Hyper-V's platform without
  * isolation differs from an isolated one only in that nothing endorses it.
  */
-export const hasIsolation = ({ platforms, initializations }: IgvmFile): boolean =>
+const hasIsolation = ({ platforms, initializations }: IgvmFile): boolean =>
   platforms.some((header) => {
     const platform = measuredPlatformOf(header);
     if (platform !== 'vbs') return platform !== undefined;

@@ -167,7 +167,7 @@ const guestConfig = struct(
   'One guest.',
 );
 
-export const SHA256_PATTERN = /^[0-9a-fA-F]{64}$/;
+const SHA256_PATTERN = /^[0-9a-fA-F]{64}$/;
 const sha256 = optional(
   patternText(SHA256_PATTERN, '64 hexadecimal digits', 'SHA-256 that the file must have; the build verifies it.'),
 );

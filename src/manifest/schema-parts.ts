@@ -8,7 +8,7 @@ import { UNKNOWN_KEY } from './unknown-key-issue';
 
 export { nullish, optional, _default as withDefault } from 'zod/mini';
 
-export const MAX_U64 = 2n ** 64n - 1n;
+const MAX_U64 = 2n ** 64n - 1n;
 
 interface Limits {
   /** Inclusive. */
