@@ -5,7 +5,7 @@ import type { FuzzJob } from './job';
 import { WatchedFuzzer } from './watch';
 
 const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-fuzz-'));
-const watched = new WatchedFuzzer(require.resolve('./planted.fixture'), { hang: 1000, heap: 64 });
+const watched = new WatchedFuzzer(require.resolve('./planted.fixture'), { hang: 3000, heap: 32 });
 const job = (target: string): FuzzJob => ({
   kind: 'fuzz',
   target,

@@ -83,6 +83,8 @@ export class WatchedFuzzer {
     const outcome = await new Promise<Outcome>((resolve) => {
       const settle = (value: Outcome): void => {
         clearInterval(looking);
+        // A thread that is ended for one reason may still report another.
+        if (value.kind !== 'message') thread.on('error', () => undefined);
         thread.off('message', onMessage).off('error', onError);
         resolve(value);
       };
