@@ -9,8 +9,6 @@ export type HashJob =
   | { kind: 'digestsAndAll'; pages: Uint8Array }
   /** Ends the SHA-384 of all pages: the answer. */
   | { kind: 'all'; pages?: undefined }
-  /** Adds bytes to the thread's CRC-32, or to one that is given, and answers with it: a little-endian number of 32 bits. */
-  | { kind: 'crc32'; start?: number; pages: Uint8Array }
   /** Extends the thread's chain (page-chain.ts) and answers with its last link. */
   | { kind: 'chain'; head: Uint8Array; count: number; pages: Uint8Array | undefined };
 
@@ -24,7 +22,6 @@ export const CHAIN_HEAD_SIZE = 32;
 const WORKER_SOURCE = `
 const { parentPort, workerData } = require('node:worker_threads');
 const { createHash, hash } = require('node:crypto');
-const zlib = require('node:zlib');
 const PAGE = ${PAGE_SIZE};
 const HEAD = ${CHAIN_HEAD_SIZE};
 const zero = new Uint8Array(PAGE);
@@ -32,7 +29,6 @@ const zeroDigest = hash('sha384', zero, 'binary');
 const link = Buffer.alloc(32 + HEAD + PAGE);
 const view = new DataView(link.buffer, link.byteOffset + 32, HEAD);
 const all = createHash('sha384');
-let crc = 0;
 const jobs = {
   digests({ pages }) {
     const digests = Buffer.from(new ArrayBuffer((pages.length / PAGE) * 48));
@@ -48,12 +44,6 @@ const jobs = {
     return jobs.digests({ pages });
   },
   all: () => new Uint8Array(all.digest()),
-  crc32({ start = crc, pages }) {
-    crc = zlib.crc32(pages, start);
-    const answer = new Uint8Array(4);
-    new DataView(answer.buffer).setUint32(0, crc, true);
-    return answer;
-  },
   chain({ head, count, pages }) {
     link.set(head, 32);
     const first = view.getBigUint64(HEAD - 8, true);
@@ -88,7 +78,6 @@ export class HashThread {
   private readonly pending: Pending[] = [];
   private sent = 0;
   private failure: { error: unknown } | undefined;
-  private started = false;
 
   constructor() {
     this.worker = new Worker(WORKER_SOURCE, {
@@ -99,18 +88,12 @@ export class HashThread {
       execArgv: [],
       env: {},
     });
-    this.worker.once('online', () => (this.started = true));
     this.worker.on('message', (answer: Uint8Array) => {
       this.pending.shift()?.resolve(answer);
       if (this.pending.length === 0) this.worker.unref();
     });
     this.worker.on('error', (error) => this.fail(error));
     this.worker.unref();
-  }
-
-  /** Whether the thread runs by now. It takes 40 ms to; jobs wait for it. */
-  get isStarted(): boolean {
-    return this.started;
   }
 
   /** Jobs that the thread has not finished, as of now: answers may be on their way. */

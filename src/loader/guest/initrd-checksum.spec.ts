@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import type { PageDataDirective } from '../../igvm/model';
-import { type DirectiveObserver, streamDirectives } from '../../igvm/stream';
-import { type ByteSource, bytesSource } from '../../memory/byte-source';
+import { streamDirectives } from '../../igvm/stream';
+import { bytesSource } from '../../memory/byte-source';
 import { InitrdChecksum } from './initrd-checksum';
 
 const run = (gpa: number, bytes: Uint8Array): PageDataDirective => ({
@@ -21,31 +21,14 @@ describe('InitrdChecksum', () => {
     const around = new Uint8Array(8192).fill(1);
     const directives = [run(0x100000, around), run(0x200000, INITRD), run(0x800000, around)];
     await streamDirectives({ directives }, [checksum]);
-    expect(await checksum.value()).toBe(crc32(INITRD));
+    expect(checksum.value()).toBe(crc32(INITRD));
   });
 
-  it('is the same of a large initrd, which a thread sums up', async () => {
-    const size = 128 * 2 ** 20 + 5;
-    const content: ByteSource = {
-      size,
-      read: (offset, target) => target.fill(offset / 2 ** 20),
-    };
-    const expected = { sum: 0 };
-    const pages: DirectiveObserver['pages'] = (_run, first, _count, bytes = new Uint8Array()) => {
-      expected.sum = crc32(bytes.subarray(0, size - first * 4096), expected.sum);
-    };
-    const checksum = new InitrdChecksum(0x200000, size);
-    const directives = [{ ...run(0x200000, INITRD), pageCount: Math.ceil(size / 4096), content }];
-    await streamDirectives({ directives }, [checksum, { pages }]);
-    expect(await checksum.value()).toBe(expected.sum);
-    await checksum.close();
+  it('is 0 for an empty initrd', () => {
+    expect(new InitrdChecksum(0x1000, 0).value()).toBe(0);
   });
 
-  it('is 0 for an empty initrd', async () => {
-    expect(await new InitrdChecksum(0x1000, 0).value()).toBe(0);
-  });
-
-  it('is not known before all pages have been seen', async () => {
-    await expect(new InitrdChecksum(0x1000, 1).value()).rejects.toThrow(/bug/);
+  it('is not known before all pages have been seen', () => {
+    expect(() => new InitrdChecksum(0x1000, 1).value()).toThrow(/bug/);
   });
 });

@@ -36,7 +36,7 @@ export function shimParams(importer: ImageImporter, params: ShimParams): ByteSou
   const checksum = new InitrdChecksum(params.initrd.gpa, params.initrd.size);
   importer.observe(checksum);
   const isolation = ISOLATION[importer.isolation.type];
-  return deferredSource(SHIM_PARAMS_SIZE, async () => [encodeShimParams(params, isolation, await checksum.value())]);
+  return deferredSource(SHIM_PARAMS_SIZE, () => [encodeShimParams(params, isolation, checksum.value())]);
 }
 
 function encodeShimParams(params: ShimParams, isolation: number, initrdCrc: number): Uint8Array {
