@@ -2,6 +2,7 @@ import { lstatSync, readdirSync, readlinkSync, type Stats } from 'node:fs';
 import { join, sep } from 'node:path';
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 import { unreadable } from '../files/file-failure';
+import { PLACEHOLDER } from '../files/placeholder';
 import { type CpioMember, LARGEST_FILE } from './cpio-newc';
 import type { InitrdLists } from './initrd-options';
 
@@ -12,9 +13,6 @@ export interface InitrdEntry extends CpioMember {
   /** What a link points to. */
   target?: string;
 }
-
-/** Keeps an empty folder under version control, and is no part of the initramfs. */
-const PLACEHOLDER = '.gitkeep';
 
 /**
  * Everything that goes into an initramfs, in the order of its paths, folders before what is in them. The result depends

@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, readlinkSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { PLACEHOLDER } from '../files/placeholder';
 import { matchGlob } from '../manifest/glob';
 import { HashMemory } from './hash-memory';
 import { decodeRequests, type HashRequest } from './hash-request';
@@ -24,9 +25,6 @@ function hashFile(path: string, memory: HashMemory): string {
     return failed(error);
   }
 }
-
-/** Keeps an empty folder under version control; no initramfs has it. */
-const PLACEHOLDER = '.gitkeep';
 
 /** What an initramfs takes from an entry of a folder: its kind, whether it may be executed, its content or target. */
 function describeEntry(path: string, memory: HashMemory): string {
