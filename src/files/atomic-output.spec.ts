@@ -5,6 +5,16 @@ import { basename, dirname, join } from 'node:path';
 import { createOutputSet } from './atomic-output';
 import { claimTempPath, releaseTempPath } from './temp-name';
 
+/** What the system says when it is asked to put a file on the disk. */
+const mockSync = jest.fn((): Promise<void> => Promise.resolve());
+jest.mock('node:fs', () => {
+  const { promisify } = jest.requireActual<typeof import('node:util')>('node:util');
+  return {
+    ...jest.requireActual<typeof fs>('node:fs'),
+    fdatasync: Object.assign(() => undefined, { [promisify.custom]: () => mockSync() }),
+  };
+});
+
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
 
 describe('createOutputSet', () => {
@@ -106,6 +116,25 @@ describe('createOutputSet', () => {
     await expect(set.commit()).rejects.toMatchObject({ code: 'FILE_UNWRITABLE', where: { file: path('a') } });
     expect(names()).toEqual(['a']);
     expect(content('a')).toBe('old');
+  });
+
+  it('asks the disk early for a file that replaces another, and says what it answers at the commit', async () => {
+    const large = new Uint8Array(16 * 1024 * 1024);
+    const first = createOutputSet();
+    await first.add(path('a')).writeAll(large);
+    await first.commit();
+    expect(mockSync).not.toHaveBeenCalled();
+    mockSync.mockRejectedValueOnce(Object.assign(new Error('no'), { code: 'EIO' }));
+    const second = createOutputSet();
+    await second.add(path('a')).writeAll(new Uint8Array(large.length).fill(1));
+    await expect(second.commit()).rejects.toMatchObject({
+      code: 'FILE_UNWRITABLE',
+      message: expect.stringContaining('input/output error') as string,
+      where: { file: path('a') },
+    });
+    expect(mockSync).toHaveBeenCalledTimes(1);
+    expect(names()).toEqual(['a']);
+    expect(Buffer.compare(fs.readFileSync(path('a')), large)).toBe(0);
   });
 
   it('fails every write behind one that has failed', async () => {

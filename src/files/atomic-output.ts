@@ -1,6 +1,7 @@
 import { lstatSync, mkdirSync, readdirSync, rmdirSync, rmSync, type Stats } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { IgvmError, unreachable } from '../errors/igvm-error';
+import { EarlySync, syncsEarly } from './early-sync';
 import { unwritable } from './file-failure';
 import { takeTurn } from './folder-turn';
 import { TempFile, type OutputFile } from './temp-file';
@@ -47,14 +48,14 @@ class TempFileSet implements OutputSet {
   add(path: string): OutputFile {
     if (!this.isOpen) unreachable(`output ${path} added to a finished set`);
     const target = resolve(path);
-    checkReplaceable(path, target);
+    const isReplacing = checkReplaceable(path, target);
     try {
       this.makeFolder(dirname(target));
     } catch (error) {
       throw unwritable(path, error);
     }
     this.clearLeftovers(dirname(target));
-    const file = new TempFile(path, target);
+    const file = new TempFile(path, target, syncsEarly(isReplacing) ? new EarlySync() : undefined);
     this.files.push(file);
     return file;
   }
@@ -127,15 +128,19 @@ class TempFileSet implements OutputSet {
   }
 }
 
-/** An output replaces a file or nothing; never a directory, what a link points to, or a device. */
-function checkReplaceable(path: string, target: string): void {
+/**
+ * An output replaces a file or nothing; never a directory, what a link points to, or a device.
+ * @returns whether there is a file
+ */
+function checkReplaceable(path: string, target: string): boolean {
   let stats: Stats | undefined;
   try {
     stats = lstatSync(target, { throwIfNoEntry: false });
   } catch (error) {
     throw unwritable(path, error);
   }
-  if (stats === undefined || stats.isFile()) return;
+  if (stats === undefined) return false;
+  if (stats.isFile()) return true;
   const kind = stats.isDirectory() ? 'a directory' : stats.isSymbolicLink() ? 'a symbolic link' : 'not a regular file';
   throw new IgvmError('FILE_UNWRITABLE', `cannot be written: it is ${kind}`, { file: path });
 }

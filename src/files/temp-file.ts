@@ -2,6 +2,7 @@ import { closeSync, openSync, readSync, renameSync, rmSync, writev } from 'node:
 import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { IgvmError, unreachable } from '../errors/igvm-error';
+import type { EarlySync } from './early-sync';
 import { errnoOf, unwritable } from './file-failure';
 import { claimTempPath, releaseTempPath } from './temp-name';
 
@@ -40,10 +41,14 @@ export class TempFile implements OutputFile {
   private writing: Promise<void> | undefined;
   private failure: IgvmError | undefined;
 
-  /** @throws IgvmError FILE_UNWRITABLE */
+  /**
+   * @param early has the disk begin on it
+   * @throws IgvmError FILE_UNWRITABLE
+   */
   constructor(
     readonly path: string,
     readonly target: string,
+    private readonly early?: EarlySync,
   ) {
     this.temp = claimTempPath(target);
     try {
@@ -80,9 +85,14 @@ export class TempFile implements OutputFile {
     }
   }
 
-  /** Waits for writes under way; throws the first failure, even when nobody awaited that write. */
+  /** Waits for writes and a sync under way; throws the first failure, even when nobody awaited that write. */
   async settled(): Promise<void> {
     await this.writing;
+    try {
+      await this.early?.settled();
+    } catch (error) {
+      this.failure ??= unwritable(this.path, error);
+    }
     if (this.failure !== undefined) throw this.failure;
   }
 
@@ -165,6 +175,7 @@ export class TempFile implements OutputFile {
     while (parts.length > 0) {
       let { bytesWritten: done } = await writeParts(this.descriptor(), parts, at);
       at += done;
+      this.early?.wrote(this.descriptor(), done);
       while (parts[0] !== undefined && done >= parts[0].length) {
         done -= parts[0].length;
         parts = parts.slice(1);
