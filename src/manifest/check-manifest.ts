@@ -5,24 +5,26 @@
 import { IgvmError } from '../errors/igvm-error';
 import { PLATFORM_TYPE, type PlatformType } from '../igvm/model';
 import { platformOf } from '../igvm/platforms';
+import {
+  COMMON_MEMORY_LIMIT,
+  GPA_LIMIT,
+  isUefiBoundary,
+  REQUIRED_MEMORY_LIMIT,
+  UEFI_BOUNDARY_BITS,
+} from '../memory/guest-limits';
+import { PAGE_SIZE } from '../memory/page';
 import { existsOn, ISOLATIONS } from './isolation';
 import type { JsonDocument } from './json-document';
 import type { JsonPath } from './json-path';
 import type { DirectLinuxImage, GuestConfig, IsolationName, Manifest, OpenhclImage, ProductPolicy } from './model';
 
-const PAGE = 4096n;
+const PAGE = BigInt(PAGE_SIZE);
 /** OpenHCL's memory is mapped by large pages. */
 const LARGE_PAGE_COUNT = 512n;
 /** Bits of a page number whose address is a u64: upstream's release builds lose the others, and so do we. */
 export const PAGE_NUMBER_BITS = 52;
-const FOUR_GIB = 1n << 32n;
-/** Above it VMMs place RAM differently. */
-const MAX_EMBEDDED_MEMORY = 2 ** 31;
 /** Below it the fixed parts of a directly booted SNP guest don't fit. */
 const MIN_DIRECT_PAGES = 256n;
-
-/** Firmware maps the memory at the boundary, which must have a page table of its own within 48 bits. */
-const UEFI_BOUNDARY_BITS = [39, 47] as const;
 
 /** `[path below the guest, what is wrong]`. */
 type Finding = readonly [path: JsonPath, message: string];
@@ -39,10 +41,10 @@ function checkSnp(guest: GuestConfig): Finding[] {
   const { shared_gpa_boundary_bits: bits, injection_type: injection } = guest.isolation_type.snp;
   const at = (key: string): JsonPath => ['isolation_type', 'snp', key];
   const findings: Finding[] = [];
-  const [lowest, highest] = UEFI_BOUNDARY_BITS;
+  const { lowest, highest } = UEFI_BOUNDARY_BITS;
   if (typeof bits !== 'number') {
     findings.push([at('shared_gpa_boundary_bits'), `"${image}" under SNP needs a shared GPA boundary`]);
-  } else if (image === 'uefi' && guest.max_vtl === 0 && (bits % 64 < lowest || bits % 64 > highest)) {
+  } else if (image === 'uefi' && guest.max_vtl === 0 && !isUefiBoundary(bits)) {
     findings.push([
       at('shared_gpa_boundary_bits'),
       `"${image}" under SNP needs a shared GPA boundary from ${lowest} to ${highest}, and ${bits} is not`,
@@ -88,7 +90,7 @@ function checkEmbedded(linux: DirectLinuxImage, manifest: Manifest): Finding[] {
   const at = (key: string): JsonPath => ['image', 'linux', key];
   const { boot_data: bootData, memory_size: memory, processor_count: processors } = linux;
   const findings: Finding[] = [];
-  if (memory !== undefined && memory % Number(PAGE) !== 0) {
+  if (memory !== undefined && memory % PAGE_SIZE !== 0) {
     findings.push([at('memory_size'), `memory_size must be a multiple of 4096, and ${memory} is not`]);
   }
   if (bootData === 'vmm') {
@@ -97,8 +99,8 @@ function checkEmbedded(linux: DirectLinuxImage, manifest: Manifest): Finding[] {
   }
   if (manifest.guest_arch !== 'x64') findings.push([at('boot_data'), 'boot_data "embedded" is there for x64 only']);
   if (memory === undefined) findings.push([at('memory_size'), 'boot_data "embedded" needs memory_size']);
-  else if (memory > MAX_EMBEDDED_MEMORY) {
-    findings.push([at('memory_size'), `boot_data "embedded" allows at most ${MAX_EMBEDDED_MEMORY} bytes (2 GiB)`]);
+  else if (memory > COMMON_MEMORY_LIMIT) {
+    findings.push([at('memory_size'), `boot_data "embedded" allows at most ${COMMON_MEMORY_LIMIT} bytes (2 GiB)`]);
   }
   return findings;
 }
@@ -145,10 +147,10 @@ function checkOpenhclMemory(openhcl: OpenhclImage): Finding[] {
     }
   };
   aligned('memory_page_count', pages);
-  if (pages * PAGE >= FOUR_GIB) findings.push([['memory_page_count'], `${pages} pages are 4 GiB or more`]);
+  if (pages * PAGE >= REQUIRED_MEMORY_LIMIT) findings.push([['memory_page_count'], `${pages} pages are 4 GiB or more`]);
   if (base !== undefined) {
     aligned('memory_page_base', base);
-    if ((base + pages) * PAGE > 1n << 52n) {
+    if ((base + pages) * PAGE > GPA_LIMIT) {
       findings.push([['memory_page_base'], `page ${base} is beyond the 52 bits of a physical address`]);
     }
   }

@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { IgvmError } from '../../errors/igvm-error';
 import { shownPath } from '../../files/shown-path';
+import { COMMON_MEMORY_LIMIT } from '../../memory/guest-limits';
 import { readMemorySize } from '../../memory/memory-size';
 import { PAGE_SIZE } from '../../memory/page';
 import type { CliEnvironment } from '../cli';
@@ -45,8 +46,6 @@ export function registerPack(program: Command, environment: CliEnvironment): voi
 }
 
 function memory(text: string): number {
-  const { COMMON_MEMORY_LIMIT } =
-    require('../../loader/linux/linux-memory') as typeof import('../../loader/linux/linux-memory');
   const bytes = readMemorySize(text);
   if (bytes === undefined || bytes > COMMON_MEMORY_LIMIT || bytes % PAGE_SIZE !== 0) {
     refuse('--memory', text, 'a size like 512M, up to 2G');

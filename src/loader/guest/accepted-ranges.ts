@@ -2,7 +2,7 @@ import { hexRange } from '../../errors/hex';
 import { IgvmError, unreachable } from '../../errors/igvm-error';
 import type { PageAcceptance } from '../../igvm/page-data';
 import { PAGE_SIZE } from '../../memory/page';
-import { GPA_LIMIT } from './gpa-limit';
+import { GPA_LIMIT } from '../../memory/guest-limits';
 
 /** Guest pages that something was imported into, or that a parameter area reserves. */
 export interface AcceptedRange {

@@ -5,7 +5,7 @@ import { PAGE_SIZE, alignDown, pagesFor } from '../../memory/page';
 import type { PageAcceptance } from '../../igvm/page-data';
 import { readElfHeader } from '../formats/elf-header';
 import { checkZeroFill, importFileRegion } from './file-region';
-import { GPA_LIMIT } from './gpa-limit';
+import { GPA_LIMIT } from '../../memory/guest-limits';
 import type { ImageImporter } from './importer';
 
 /** How an ELF file is placed. */

@@ -3,7 +3,7 @@ import { type ByteSource, EMPTY_SOURCE, regionSource } from '../../memory/byte-s
 import { leadingZerosSource } from '../../memory/leading-zeros-source';
 import { PAGE_SIZE, alignDown, pagesFor } from '../../memory/page';
 import type { PageAcceptance } from '../../igvm/page-data';
-import { GPA_LIMIT } from './gpa-limit';
+import { GPA_LIMIT } from '../../memory/guest-limits';
 import type { ImageImporter } from './importer';
 
 /**

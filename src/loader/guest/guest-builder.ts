@@ -11,6 +11,7 @@ import type {
 import { ACCEPTANCE_HEADER, type PageAcceptance } from '../../igvm/page-data';
 import type { DirectiveObserver } from '../../igvm/stream';
 import { type ByteSource, bytesSource, EMPTY_SOURCE } from '../../memory/byte-source';
+import { REQUIRED_MEMORY_LIMIT } from '../../memory/guest-limits';
 import { PAGE_SIZE } from '../../memory/page';
 import { VMSA_SIZE } from '../../vp-context/vmsa';
 import type { VpRegister, VpRegisterName } from '../../vp-context/vp-register';
@@ -37,9 +38,6 @@ export interface BuiltGuest {
 
 /** Compatibility mask of a guest that is alone in its file. */
 const SINGLE_GUEST_MASK = 1;
-
-/** End of the sizes that a RequiredMemory directive holds, in bytes. */
-const REQUIRED_MEMORY_LIMIT = 2 ** 32;
 
 /** What says how much RAM a guest with fixed RAM has. */
 const FIXED_RAM = { jsonPath: 'image.snp_linux_direct.memory_page_count' };

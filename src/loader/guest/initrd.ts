@@ -3,7 +3,7 @@ import { IgvmError } from '../../errors/igvm-error';
 import type { ByteSource } from '../../memory/byte-source';
 import { alignUp } from '../../memory/page';
 import { importFileRegion } from './file-region';
-import { GPA_LIMIT } from './gpa-limit';
+import { GPA_LIMIT } from '../../memory/guest-limits';
 import type { ImageImporter } from './importer';
 
 /** Initrds placed behind a kernel start at a multiple of this. */

@@ -6,7 +6,7 @@ import { type BzImageInfo, isBzImage, readBzImage } from '../formats/bzimage';
 import { type GpaRange, loadStaticElf } from './elf';
 import { isElf } from '../formats/elf-header';
 import { checkZeroFill, importFileRegion } from './file-region';
-import { GPA_LIMIT } from './gpa-limit';
+import { GPA_LIMIT } from '../../memory/guest-limits';
 import type { ImageImporter } from './importer';
 import { type InitrdInfo, LARGE_PAGE_SIZE, importInitrd } from './initrd';
 

@@ -8,9 +8,6 @@ import { HIGH_MEMORY_START, LOW_MEMORY_END } from './linux-memory-map';
 /** Of e_entry in an ELF file. */
 const ELF_ENTRY_OFFSET = 24;
 
-/** Up to here all VMMs have RAM from 0 on without a gap; above, they differ in where they place the rest. */
-export const COMMON_MEMORY_LIMIT = 2 ** 31;
-
 /**
  * @throws IgvmError LAYOUT_OVERLAP when the kernel covers the video memory and the BIOS, where VMMs have no RAM for it
  */

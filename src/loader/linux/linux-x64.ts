@@ -1,6 +1,7 @@
 import { IgvmError } from '../../errors/igvm-error';
 import type { ParameterKind } from '../../igvm/model';
 import type { DirectLinuxImage } from '../../manifest/model';
+import { COMMON_MEMORY_LIMIT } from '../../memory/guest-limits';
 import { PAGE_SIZE } from '../../memory/page';
 import type { X64ValueRegisterName } from '../../vp-context/vp-register';
 import { CR0, CR4, EFER, MTRR_DEFAULT_TYPE, MTRR_WRITE_BACK, PAT_AT_RESET } from '../../vp-context/x86-registers';
@@ -12,13 +13,7 @@ import { encodeCommandLine } from './linux-command-line';
 import { type DirectLinux, checkDirectLinuxIsolation } from './linux-direct';
 import type { E820Range } from './e820';
 import { linuxDirectZeroPage } from './linux-direct-zero-page';
-import {
-  COMMON_MEMORY_LIMIT,
-  checkEntrypoint,
-  checkKernelInRam,
-  checkMemorySize,
-  linuxMemoryMap,
-} from './linux-memory';
+import { checkEntrypoint, checkKernelInRam, checkMemorySize, linuxMemoryMap } from './linux-memory';
 import { HIGH_MEMORY_START, LINUX_MAP } from './linux-memory-map';
 import { importProcessors } from './linux-processors';
 import { buildIdentityMap } from '../cpu/page-tables-x64';

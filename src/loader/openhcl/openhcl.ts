@@ -2,7 +2,7 @@ import { IgvmError } from '../../errors/igvm-error';
 import type { ProductPolicy } from '../../manifest/model';
 import { type ByteSource, EMPTY_SOURCE } from '../../memory/byte-source';
 import { PAGE_SIZE } from '../../memory/page';
-import { GPA_LIMIT } from '../guest/gpa-limit';
+import { GPA_LIMIT } from '../../memory/guest-limits';
 import type { ImageImporter } from '../guest/importer';
 import { LARGE_PAGE_SIZE } from '../guest/initrd';
 import type { MemoryRange } from '../guest/upward-layout';

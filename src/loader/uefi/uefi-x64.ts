@@ -1,5 +1,6 @@
 import { IgvmError } from '../../errors/igvm-error';
 import { type ByteSource, EMPTY_SOURCE } from '../../memory/byte-source';
+import { isUefiBoundary, UEFI_BOUNDARY_BITS } from '../../memory/guest-limits';
 import { PAGE_SIZE } from '../../memory/page';
 import type { X64ValueRegisterName } from '../../vp-context/vp-register';
 import { CR0, CR4, EFER, MTRR_DEFAULT_TYPE, MTRR_WRITE_BACK, PAT_AT_RESET } from '../../vp-context/x86-registers';
@@ -87,13 +88,13 @@ export function loadUefiX64(importer: ImageImporter, image: ByteSource, config: 
   return { firmwareBase: IMAGE_BASE, totalSize: end };
 }
 
-/** The boundary becomes an entry of the top page table, of which there are 512, of 512 GiB each. */
 function sharedGpaBoundary(importer: ImageImporter): bigint {
   const bits = importer.isolation.sharedGpaBoundaryBits;
-  if (bits === undefined || bits % 64 < 39 || bits % 64 > 47) {
+  if (bits === undefined || !isUefiBoundary(bits)) {
+    const { lowest, highest } = UEFI_BOUNDARY_BITS;
     throw new IgvmError(
       'CONFIG_UNSUPPORTED',
-      `UEFI under SNP without a paravisor needs shared_gpa_boundary_bits from 39 to 47 and has ${bits ?? 'none'}`,
+      `UEFI under SNP without a paravisor needs shared_gpa_boundary_bits from ${lowest} to ${highest} and has ${bits ?? 'none'}`,
       { jsonPath: 'isolation_type.snp.shared_gpa_boundary_bits' },
     );
   }

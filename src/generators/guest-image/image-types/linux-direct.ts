@@ -1,11 +1,9 @@
 import { IgvmError } from '../../../errors/igvm-error';
 import type { DirectLinuxImage } from '../../../manifest/model';
+import { COMMON_MEMORY_LIMIT } from '../../../memory/guest-limits';
 import { parseMemorySize } from '../memory-size';
 import { chooseIsolation, isolationType, SNP_POLICY_SMT } from './isolation';
 import { guest, type ImageOptions, type Scaffold } from './scaffold';
-
-/** Above it, VMMs place memory differently. */
-const LARGEST_EMBEDDED = 2 * 2 ** 30;
 
 /** A Linux kernel at VTL0: a NATIVE image without isolation, VBS with it. */
 export function linuxDirect(options: ImageOptions): Scaffold {
@@ -41,7 +39,7 @@ function x64Image({ bootData, memorySize, processorCount }: ImageOptions): Parti
     throw new IgvmError('GENERATOR_OPTION', 'processorCount needs the boot data in the image: --bootData=embedded');
   }
   const memory = parseMemorySize(memorySize);
-  if (bootData === 'embedded' && memory > LARGEST_EMBEDDED) {
+  if (bootData === 'embedded' && memory > COMMON_MEMORY_LIMIT) {
     throw new IgvmError(
       'GENERATOR_OPTION',
       'embedded boot data describe up to 2 GiB of memory; more needs --bootData=vmm',
