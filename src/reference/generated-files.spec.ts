@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ERROR_CODES } from '../errors/codes';
+import { parseInitrd } from '../initrd/load-initrd';
 import { AREAS } from './errors-reference';
 import { generatedFiles } from './generated-files';
 import type { JsonSchema } from './json-schema';
@@ -26,6 +27,17 @@ describe('the generated files', () => {
 describe('the reference', () => {
   it('has every error code', () => {
     expect(AREAS.flatMap(([, codes]) => Object.keys(codes)).sort()).toEqual(Object.keys(ERROR_CODES).sort());
+  });
+
+  it('shows an initrd.json that is right, and that the shortest is, too', () => {
+    const [, example] = /```json\n([^`]*)```/.exec(files['docs/initrd.md']!)!;
+    expect(parseInitrd(Buffer.from(example!), '/a/initrd.json')).toMatchObject({
+      folder: '/a/rootfs',
+      compression: 'zstd',
+      symlinks: { 'bin/sh': 'busybox' },
+      warnings: [],
+    });
+    expect(parseInitrd(Buffer.from('{}'), '/a/initrd.json')).toMatchObject({ folder: '/a/rootfs', warnings: [] });
   });
 
   it('describes every key of the manifest, and says its limits', () => {

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type CollectionEntry, executorReference, generatorReference } from './collection-reference';
 import { errorsReference } from './errors-reference';
+import { initrdReference } from './initrd-reference';
 import type { JsonSchema } from './json-schema';
 import { manifestReference } from './manifest-reference';
 import { pluginReference } from './plugin-reference';
@@ -29,6 +30,7 @@ export function generatedFiles(root: string): Record<string, string> {
   const schemas = jsonSchemas();
   const pages = {
     'docs/manifest.md': manifestReference(schemas['schemas/igvm.schema.json']!),
+    'docs/initrd.md': initrdReference(schemas['schemas/initrd.schema.json']!),
     'docs/plugin-options.md': pluginReference(schemas['schemas/plugin-options.schema.json']!),
     'docs/errors.md': errorsReference(),
     ...Object.fromEntries(

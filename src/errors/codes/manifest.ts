@@ -3,7 +3,8 @@ import type { ErrorInfo } from '../error-info';
 /** The manifest and its resources (src/manifest). */
 export const MANIFEST_CODES = {
   MANIFEST_SYNTAX: {
-    cause: 'The manifest or the resources file is not strict JSON: not UTF-8, a comment, a comma or quote amiss.',
+    cause:
+      'The manifest, the resources file or an initrd.json is not strict JSON: not UTF-8, a comment, a comma or quote amiss.',
     cure: 'Correct the JSON at the place that the message names.',
   },
   MANIFEST_DUPLICATE_KEY: {
@@ -11,13 +12,13 @@ export const MANIFEST_CODES = {
     cure: 'Remove one of the two.',
   },
   MANIFEST_INVALID: {
-    cause: 'The manifest has a value that is missing, of the wrong type or out of range.',
-    cure: 'Correct the value; docs/manifest.md lists every key.',
+    cause: 'The manifest or an initrd.json has a value that is missing, of the wrong type or out of range.',
+    cure: 'Correct the value; docs/manifest.md lists every key, and docs/initrd.md those of an initrd.json.',
   },
   MANIFEST_UNKNOWN_KEY: {
     cause:
       'The manifest has a key that means nothing there, and such keys are not allowed in that place or in strict mode.',
-    cure: 'Correct the spelling or remove the key; docs/manifest.md lists every key.',
+    cure: 'Correct the spelling or remove the key; docs/manifest.md lists every key, and docs/initrd.md those of an initrd.json.',
   },
   MANIFEST_CONFLICT: {
     cause:

@@ -1,0 +1,44 @@
+import { descriptionOf, keyTable, sections } from './describe-schema';
+import type { JsonSchema } from './json-schema';
+
+const INTRODUCTION = `# initrd.json
+
+A folder with a file \`initrd.json\` is a project whose \`build\` packs an initramfs: \`nx g nx-igvm:initrd\` makes one
+([generators/initrd.md](generators/initrd.md)). The file may be as short as \`{}\`; then \`rootfs\`, the folder beside it, is what is packed.
+
+\`\`\`json
+{
+  "$schema": "../node_modules/nx-igvm/schemas/initrd.schema.json",
+  "folder": "rootfs",
+  "compression": "zstd",
+  "directories": ["proc", "sys", "dev"],
+  "devices": [{ "path": "dev/console", "type": "char", "major": 5, "minor": 1 }],
+  "symlinks": { "bin/sh": "busybox" },
+  "modes": { "root": "700" }
+}
+\`\`\`
+
+## What makes it the same on every machine
+
+- Everything belongs to root, every time is zero, and paths are in the order of their bytes.
+- Permissions are those of the table below, not those of the disk: of a file only counts whether anyone may execute it.
+- A symbolic link of the folder stays one; what it leads to is not packed with it.
+- A \`.gitkeep\`, which keeps an empty folder in version control, is left out.
+- An uncompressed archive is the same everywhere, a compressed one wherever the compressor has the same version: gzip is Node's own; zstd is,
+  too, from Node 22.15 on, and before that the program \`zstd\`.
+
+The kernel takes an initramfs of files below 4 GiB, folders, symbolic links and devices. Anything else in the folder (a socket, a pipe, a device node) is an
+error that names it. So is a path that comes twice, from the folder and from one of the lists, unless it is a folder both times.
+
+The format of the file itself is that of a manifest ([manifest.md](manifest.md#how-it-is-read)).
+`;
+
+/** docs/initrd.md. @param schema the JSON Schema of initrd.json */
+export function initrdReference(schema: JsonSchema): string {
+  const parts = sections(schema).map(({ path, schema: part }) => {
+    const title = path === '' ? 'Keys' : `\`${path}\``;
+    const description = path === '' ? '' : `${descriptionOf(part)}\n\n`;
+    return `## ${title}\n\n${description}${keyTable(part, schema)}\n`;
+  });
+  return [INTRODUCTION, ...parts].join('\n');
+}
