@@ -5,9 +5,6 @@ import { jsonTarget } from './json-target';
 
 const FILES = ['images/igvm.json', 'images/other.igvm.json', 'images/initrd.json'];
 
-const workspace = new Workspace();
-process.on('exit', () => workspace.remove());
-
 /** What inference failed with, without Nx around it. */
 function causeOf(error: unknown): unknown {
   if (!(error instanceof AggregateCreateNodesError)) return error;
@@ -26,11 +23,14 @@ export const inference = jsonTarget({
     { name: 'initrd', folder: '../rootfs', compression: 'zstd' },
   ],
   async run({ bytes }) {
+    const workspace = new Workspace();
     for (const file of FILES) workspace.write(file, new TextDecoder().decode(bytes));
     try {
       JSON.stringify(await workspace.infer([...FILES]));
     } catch (error) {
       throw causeOf(error);
+    } finally {
+      workspace.remove();
     }
   },
 });
