@@ -150,7 +150,7 @@ function checkOpenhclMemory(openhcl: OpenhclImage): Finding[] {
   if (pages * PAGE >= REQUIRED_MEMORY_LIMIT) findings.push([['memory_page_count'], `${pages} pages are 4 GiB or more`]);
   if (base !== undefined) {
     aligned('memory_page_base', base);
-    if ((base + pages) * PAGE > GPA_LIMIT) {
+    if (base * PAGE >= GPA_LIMIT) {
       findings.push([['memory_page_base'], `page ${base} is beyond the 52 bits of a physical address`]);
     }
   }

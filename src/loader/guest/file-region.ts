@@ -39,8 +39,8 @@ export interface FileRegion {
 /**
  * Imports a region of a file as one run that refers to it: nothing is read. Pages wholly behind the file's bytes become
  * empty pages. A region of no memory imports nothing (openvmm vm/loader/src/common.rs: import_file_region).
- * @throws IgvmError KERNEL_INVALID when the region does not fit its memory, the file or the address space,
- *   LAYOUT_OVERLAP from the importer
+ * @throws IgvmError KERNEL_INVALID when the region does not fit its memory or the file, LAYOUT_OUT_OF_RANGE when it does
+ *   not fit the address space, LAYOUT_OVERLAP from the importer
  */
 export function importFileRegion(importer: ImageImporter, region: FileRegion): void {
   const { source, offset, length, gpa, memoryLength, tag, label = tag } = region;
@@ -54,7 +54,7 @@ export function importFileRegion(importer: ImageImporter, region: FileRegion): v
   if (memoryLength === 0) return;
   const leading = gpa - alignDown(gpa, PAGE_SIZE);
   if (gpa + memoryLength > GPA_LIMIT) {
-    throw new IgvmError('KERNEL_INVALID', `${label} reaches beyond the guest's address space of 2^52 bytes`, {
+    throw new IgvmError('LAYOUT_OUT_OF_RANGE', `${label} reaches beyond the guest's address space of 2^52 bytes`, {
       gpa: { start: gpa, end: gpa + memoryLength },
     });
   }

@@ -157,6 +157,6 @@ describe('loadKernelAndInitrdArm64', () => {
 
   it('rejects a kernel whose offset and size together leave the address space', async () => {
     const kernel = arm64ImageFile(0x1000, { textOffset: 2n ** 52n - 0x1000n, imageSize: 0x2000n });
-    expect((await failure('aarch64', { kernel, start: 0 })).code).toBe('KERNEL_INVALID');
+    expect((await failure('aarch64', { kernel, start: 0 })).code).toBe('LAYOUT_OUT_OF_RANGE');
   });
 });

@@ -296,6 +296,16 @@ describe('loadOpenhclX64', () => {
     });
   });
 
+  it('is built where its memory ends beyond all addresses, as long as what is loaded lies below', async () => {
+    const [end, loaded] = [2n ** 40n, 16384n];
+    const { notes } = await layOut({ memoryPageBase: end - loaded, memoryPageCount: 2n * loaded });
+    expect(notes).toEqual([expect.stringContaining('it cannot run there')]);
+    await expect(layOut({ memoryPageBase: end - 512n, memoryPageCount: 2n * loaded })).rejects.toMatchObject({
+      code: 'LAYOUT_OUT_OF_RANGE',
+      message: expect.stringContaining('reaches beyond') as string,
+    });
+  });
+
   it('notes a command line of VTL0 that its kernel cuts off', async () => {
     const notes = async (length: number): Promise<string[]> =>
       (await layOut({ vtl0: { kind: 'linux', kernel: X64_KERNEL, commandLine: 'x'.repeat(length) } })).notes;

@@ -77,8 +77,8 @@ export function requireOpenhclMemory(importer: ImageImporter, guest: OpenhclGues
       );
     }
   }
-  if ((base + guest.memoryPageCount) * BigInt(PAGE_SIZE) > BigInt(GPA_LIMIT)) {
-    throw new IgvmError('LAYOUT_OUT_OF_RANGE', 'the memory of openhcl reaches beyond the 52 bits of a guest address', {
+  if (base * BigInt(PAGE_SIZE) >= GPA_LIMIT) {
+    throw new IgvmError('LAYOUT_OUT_OF_RANGE', 'the memory of openhcl lies beyond the 52 bits of a guest address', {
       jsonPath: placedBy(guest),
     });
   }

@@ -1,0 +1,99 @@
+/** Random images through igvmfilegen and through ours: whatever it builds has to come out the same, to the byte. */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import fc from 'fast-check';
+import { IGVMFILEGEN } from '../../src/cli/igvmfilegen-program';
+import { digestsOf, runProgram } from '../run-program';
+import { placeImage, type RandomImage, randomImage } from './random-manifest';
+
+const HELP = `IGVMFILEGEN=path npm run compare -- [--images 200] [--seed 1]
+
+Builds random images with the igvmfilegen at that path and with ours, and compares all files.
+Images that differ stay in tmp/compare; the exit code is then 1.`;
+
+const ARGUMENTS = ['manifest', '-m', '../igvm.json', '-r', '../resources.json', '-o', 'out.igvm'];
+
+/** Where our own kind of image begins: upstream builds something else of it (docs/migration-from-igvmfilegen.md). */
+const isOurOwn = ({ manifest }: RandomImage): boolean =>
+  (manifest as { guest_configs: { max_vtl: number; image: object | string }[] }).guest_configs.some(
+    ({ max_vtl, image }) => max_vtl === 0 && typeof image === 'object' && 'linux' in image,
+  );
+
+/** What came of an image: the digests of its files, or why there are none. */
+interface Result {
+  files: Record<string, string> | undefined;
+  message: string;
+}
+
+function byReference(program: string, folder: string): Result {
+  const cwd = join(folder, 'reference');
+  mkdirSync(cwd);
+  const { error, status, stderr } = spawnSync(program, ARGUMENTS, { cwd, encoding: 'utf8' });
+  if (error !== undefined) throw error;
+  return { files: status === 0 ? digestsOf(cwd) : undefined, message: stderr };
+}
+
+async function byOurs(folder: string): Promise<Result> {
+  const cwd = join(folder, 'ours');
+  mkdirSync(cwd);
+  const { exitCode, stderr } = await runProgram(IGVMFILEGEN, ARGUMENTS, cwd);
+  return { files: exitCode === 0 ? digestsOf(cwd) : undefined, message: stderr };
+}
+
+/** How two results differ; undefined when they don't. */
+function difference(reference: Result, ours: Result): string | undefined {
+  if (reference.files === undefined && ours.files === undefined) return undefined;
+  if (reference.files === undefined) return `only ours builds it; igvmfilegen: ${reference.message.slice(-300)}`;
+  if (ours.files === undefined) return `only igvmfilegen builds it; ours: ${ours.message}`;
+  const { files } = ours;
+  const names = [...new Set([...Object.keys(reference.files), ...Object.keys(files)])];
+  const unlike = names.filter((name) => reference.files?.[name] !== files[name]);
+  return unlike.length === 0 ? undefined : `files differ: ${unlike.join(', ')}`;
+}
+
+/** Ends with exit code 1 where an image differs. */
+export async function main(args: string[]): Promise<void> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      images: { type: 'string', default: '200' },
+      seed: { type: 'string', default: '1' },
+      help: { type: 'boolean' },
+    },
+  });
+  const program = process.env['IGVMFILEGEN'];
+  if (values.help || program === undefined) {
+    console.log(HELP);
+    process.exitCode = values.help ? 0 : 2;
+    return;
+  }
+  const count = { same: 0, refused: 0, differs: 0 };
+  const images = fc.sample(
+    randomImage.filter((image) => !isOurOwn(image)),
+    { numRuns: Number(values.images), seed: Number(values.seed) },
+  );
+  const kept = join(__dirname, '..', '..', 'tmp', 'compare');
+  rmSync(kept, { recursive: true, force: true });
+  for (const [index, image] of images.entries()) {
+    const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-compare-'));
+    placeImage(image, folder);
+    const reference = byReference(program, folder);
+    const found = difference(reference, await byOurs(folder));
+    if (found === undefined) {
+      count[reference.files === undefined ? 'refused' : 'same']++;
+      rmSync(folder, { recursive: true });
+      continue;
+    }
+    count.differs++;
+    mkdirSync(kept, { recursive: true });
+    renameSync(folder, join(kept, String(index)));
+    console.log(`image ${index}: ${found}`);
+  }
+  console.log(
+    `${images.length} images of seed ${values.seed}: ${count.same} the same, ${count.refused} refused by both, ${count.differs} different`,
+  );
+  if (count.differs > 0) process.exitCode = 1;
+}
