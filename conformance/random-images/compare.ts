@@ -1,6 +1,6 @@
 /** Random images through igvmfilegen and through ours: whatever it builds has to come out the same, to the byte. */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -9,9 +9,10 @@ import { IGVMFILEGEN } from '../../src/cli/igvmfilegen-program';
 import { digestsOf, runProgram } from '../run-program';
 import { placeImage, type RandomImage, randomImage } from './random-manifest';
 
-const HELP = `IGVMFILEGEN=path npm run compare -- [--images 200] [--seed 1]
+const HELP = `IGVMFILEGEN=path npm run compare -- [--images 200] [--seed 1] [--damage]
 
 Builds random images with the igvmfilegen at that path and with ours, and compares all files.
+With --damage one of the files of each image has been changed or cut off first.
 Images that differ stay in tmp/compare; the exit code is then 1.`;
 
 const ARGUMENTS = ['manifest', '-m', '../igvm.json', '-r', '../resources.json', '-o', 'out.igvm'];
@@ -22,6 +23,36 @@ const isOurOwn = ({ manifest }: RandomImage): boolean =>
     ({ max_vtl, image }) => max_vtl === 0 && typeof image === 'object' && 'linux' in image,
   );
 
+interface Damage {
+  /** Which of the image's files, modulo their number. */
+  file: number;
+  bytes: { at: number; value: number }[];
+  /** The share of it that stays; null: all. */
+  kept: number | null;
+}
+
+/** Bytes of headers, most of which lie in a file's first 4 KiB, or its end. */
+const damage: fc.Arbitrary<Damage> = fc.record({
+  file: fc.nat(),
+  bytes: fc.array(
+    fc.record({
+      at: fc.oneof(fc.nat(128), fc.nat(640), fc.nat(4095)),
+      value: fc.oneof(fc.constantFrom(0, 1, 0x7f, 0x80, 0xff), fc.nat(255)),
+    }),
+    { minLength: 1, maxLength: 4 },
+  ),
+  kept: fc.option(fc.double({ min: 0, max: 1, noNaN: true }), { freq: 5 }),
+});
+
+function damageOne(image: RandomImage, folder: string, { file, bytes, kept }: Damage): void {
+  const names = Object.keys(image.resources);
+  if (names.length === 0) return;
+  const path = join(folder, names[file % names.length]!);
+  const content = readFileSync(path);
+  for (const { at, value } of bytes) if (at < content.length) content[at] = value;
+  writeFileSync(path, kept === null ? content : content.subarray(0, Math.floor(content.length * kept)));
+}
+
 /** What came of an image: the digests of its files, or why there are none. */
 interface Result {
   files: Record<string, string> | undefined;
@@ -31,7 +62,11 @@ interface Result {
 function byReference(program: string, folder: string): Result {
   const cwd = join(folder, 'reference');
   mkdirSync(cwd);
-  const { error, status, stderr } = spawnSync(program, ARGUMENTS, { cwd, encoding: 'utf8' });
+  const { error, status, stderr } = spawnSync(program, ARGUMENTS, {
+    cwd,
+    encoding: 'utf8',
+    env: { ...process.env, RUST_BACKTRACE: '0' },
+  });
   if (error !== undefined) throw error;
   return { files: status === 0 ? digestsOf(cwd) : undefined, message: stderr };
 }
@@ -46,7 +81,8 @@ async function byOurs(folder: string): Promise<Result> {
 /** How two results differ; undefined when they don't. */
 function difference(reference: Result, ours: Result): string | undefined {
   if (reference.files === undefined && ours.files === undefined) return undefined;
-  if (reference.files === undefined) return `only ours builds it; igvmfilegen: ${reference.message.slice(-300)}`;
+  if (reference.files === undefined)
+    return `only ours builds it; igvmfilegen: ${reference.message.replace(/^.* INFO .*$/m, '').trim()}`;
   if (ours.files === undefined) return `only igvmfilegen builds it; ours: ${ours.message}`;
   const { files } = ours;
   const names = [...new Set([...Object.keys(reference.files), ...Object.keys(files)])];
@@ -61,6 +97,7 @@ export async function main(args: string[]): Promise<void> {
     options: {
       images: { type: 'string', default: '200' },
       seed: { type: 'string', default: '1' },
+      damage: { type: 'boolean' },
       help: { type: 'boolean' },
     },
   });
@@ -72,14 +109,21 @@ export async function main(args: string[]): Promise<void> {
   }
   const count = { same: 0, refused: 0, differs: 0 };
   const images = fc.sample(
-    randomImage.filter((image) => !isOurOwn(image)),
-    { numRuns: Number(values.images), seed: Number(values.seed) },
+    fc.tuple(
+      randomImage.filter((image) => !isOurOwn(image)),
+      damage,
+    ),
+    {
+      numRuns: Number(values.images),
+      seed: Number(values.seed),
+    },
   );
   const kept = join(__dirname, '..', '..', 'tmp', 'compare');
   rmSync(kept, { recursive: true, force: true });
-  for (const [index, image] of images.entries()) {
+  for (const [index, [image, change]] of images.entries()) {
     const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-compare-'));
     placeImage(image, folder);
+    if (values.damage) damageOne(image, folder, change);
     const reference = byReference(program, folder);
     const found = difference(reference, await byOurs(folder));
     if (found === undefined) {
