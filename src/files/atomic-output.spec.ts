@@ -2,17 +2,16 @@ import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { createOutputSet } from './atomic-output';
 import { claimTempPath, releaseTempPath } from './temp-name';
 
-/** What the system says when it is asked to put a file on the disk. */
-const mockSync = jest.fn((): Promise<void> => Promise.resolve());
+/** Puts a file on the disk, unless a test has it fail. */
+const mockSync = jest.fn(promisify(jest.requireActual<typeof fs>('node:fs').fdatasync));
 jest.mock('node:fs', () => {
-  const { promisify } = jest.requireActual<typeof import('node:util')>('node:util');
-  return {
-    ...jest.requireActual<typeof fs>('node:fs'),
-    fdatasync: Object.assign(() => undefined, { [promisify.custom]: () => mockSync() }),
-  };
+  const { custom } = jest.requireActual<typeof import('node:util')>('node:util').promisify;
+  const fdatasync = Object.assign(() => undefined, { [custom]: (fd: number) => mockSync(fd) });
+  return { ...jest.requireActual<typeof fs>('node:fs'), fdatasync };
 });
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
@@ -124,6 +123,13 @@ describe('createOutputSet', () => {
     await first.add(path('a')).writeAll(large);
     await first.commit();
     expect(mockSync).not.toHaveBeenCalled();
+    const again = createOutputSet();
+    const file = again.add(path('a'));
+    const parts = Array.from({ length: 18 }, (_, index) => new Uint8Array(2 ** 20).fill(index));
+    for (const [index, part] of parts.entries()) await file.write(index * part.length, part);
+    await again.commit();
+    expect(mockSync).toHaveBeenCalledTimes(1);
+    expect(Buffer.compare(fs.readFileSync(path('a')), Buffer.concat(parts))).toBe(0);
     mockSync.mockRejectedValueOnce(Object.assign(new Error('no'), { code: 'EIO' }));
     const second = createOutputSet();
     await second.add(path('a')).writeAll(new Uint8Array(large.length).fill(1));
@@ -132,9 +138,9 @@ describe('createOutputSet', () => {
       message: expect.stringContaining('input/output error') as string,
       where: { file: path('a') },
     });
-    expect(mockSync).toHaveBeenCalledTimes(1);
+    expect(mockSync).toHaveBeenCalledTimes(2);
     expect(names()).toEqual(['a']);
-    expect(Buffer.compare(fs.readFileSync(path('a')), large)).toBe(0);
+    expect(Buffer.compare(fs.readFileSync(path('a')), Buffer.concat(parts))).toBe(0);
   });
 
   it('fails every write behind one that has failed', async () => {
