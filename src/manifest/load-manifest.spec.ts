@@ -168,6 +168,16 @@ describe('a wrong value', () => {
       manifest([guest('none')], { resources: { uefi: { path: 'a', sha256: 'ab' } } }),
       'resources.uefi.sha256',
     ],
+    [
+      'an object with a length, which is not even a number, in the place of a list',
+      manifest([], { guest_configs: { length: [[{ toString: 1 }]] } }),
+      'guest_configs',
+    ],
+    [
+      'such an object in the place of a text',
+      manifest([guest('none')], { name: { length: [[{ toString: 1 }]] } }),
+      'name',
+    ],
   ])('%s is refused where it stands', (_, document, jsonPath) => {
     const error = failure(document);
     expect([error.code, error.where.jsonPath]).toEqual(['MANIFEST_INVALID', jsonPath]);

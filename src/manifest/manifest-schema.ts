@@ -11,7 +11,7 @@ import {
   count,
   exact,
   flag,
-  list,
+  someOf,
   nullish,
   oneOfNumbers,
   optional,
@@ -226,10 +226,11 @@ export const manifestSchema = struct({
     ),
   ),
   guest_arch: word(['x64', 'aarch64'], 'Architecture of all guests.'),
-  guest_configs: list(
+  guest_configs: someOf(
     guestConfig,
+    'at least one guest',
     'The guests, at least one. Several guests share a file, one for each platform.',
-  ).check(z.minLength(1, { error: () => 'at least one guest' })),
+  ),
   resources: optional(resources),
 }).register(z.globalRegistry, {
   title: 'IGVM image',

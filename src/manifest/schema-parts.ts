@@ -68,14 +68,18 @@ export function cString(description: string) {
   return textThat((value) => !value.includes('\0'), 'a string without NUL characters', description);
 }
 
-/** Text with at least one character; `phrase` says what it is. */
-export function someText(phrase: string, description: string) {
-  return text(description).check(z.minLength(1, { error: () => phrase }));
-}
-
 /** Text that passes a test; `phrase` says which. */
 export function textThat(passes: (value: string) => boolean, phrase: string, description: string) {
   return text(description).check(z.refine(passes, { error: () => phrase }));
+}
+
+/**
+ * Text with at least one character; `phrase` says what it is. Not by zod's `minLength`: it looks at whatever has a `length`, also at
+ * an object of the wrong type, and fails with an error of its own if that can't be compared with a number.
+ */
+export function someText(phrase: string, description: string) {
+  const isSome = textThat((value) => value !== '', phrase, description);
+  return isSome.register(z.globalRegistry, { minLength: 1, description });
 }
 
 /** Text with a fixed form; `phrase` says which. */
@@ -103,6 +107,12 @@ export function closedStruct<Shape extends z.core.$ZodLooseShape>(shape: Shape, 
 
 export function list<Item extends z.core.SomeType>(item: Item, description: string) {
   return z.array(item, { error: () => 'an array' }).register(z.globalRegistry, { description });
+}
+
+/** An array with at least one item; `phrase` says what it has. Not by zod's `minLength`: see {@link someText}. */
+export function someOf<Item extends z.core.SomeType>(item: Item, phrase: string, description: string) {
+  const isSome = list(item, description).check(z.refine((items) => items.length > 0, { error: () => phrase }));
+  return isSome.register(z.globalRegistry, { minItems: 1, description });
 }
 
 /** An object with any keys. */
