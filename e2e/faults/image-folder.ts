@@ -23,7 +23,8 @@ export type Version = keyof typeof VERSIONS;
 export type Files = ReadonlyMap<string, Buffer>;
 
 export const PROGRAM = join(REPOSITORY, 'dist', 'cli', 'nx-igvm.js');
-const INITRD_BYTES = 4 << 20;
+/** So much that the disk is asked to begin before the end (src/files/early-sync.ts). */
+const INITRD_BYTES = 17 << 20;
 
 /** An image that is built over and over in one folder, by processes that may not live to the end of it. */
 export class ImageFolder {
