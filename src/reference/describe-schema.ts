@@ -60,7 +60,7 @@ export function describeType(schema: JsonSchema, root: JsonSchema = schema): str
 }
 
 /** A table of an object's keys. */
-export function keyTable(schema: JsonSchema, root: JsonSchema): string {
+function keyTable(schema: JsonSchema, root: JsonSchema): string {
   const rows = Object.entries(schema.properties ?? {}).map(([name, property]) => {
     const resolved = resolveRef(property, root);
     const fallback = resolved.default === undefined ? '' : code(resolved.default);
@@ -71,14 +71,14 @@ export function keyTable(schema: JsonSchema, root: JsonSchema): string {
 }
 
 /** A part of a schema that has keys of its own. */
-export interface SchemaSection {
+interface SchemaSection {
   /** Path from the root, as messages write it. */
   path: string;
   schema: JsonSchema;
 }
 
 /** All objects with keys, outermost first. Equal definitions come once, under their own name. */
-export function sections(root: JsonSchema): SchemaSection[] {
+function sections(root: JsonSchema): SchemaSection[] {
   const found: SchemaSection[] = [];
   const visit = (schema: JsonSchema, path: string): void => {
     if (definitionOf(schema) !== undefined) return;
@@ -92,4 +92,14 @@ export function sections(root: JsonSchema): SchemaSection[] {
   };
   visit(root, '');
   return found;
+}
+
+/** A section with a table of keys for each part of a schema that has some. @param title of the outermost */
+export function keySections(root: JsonSchema, title: string): string {
+  const parts = sections(root).map(({ path, schema }) =>
+    path === ''
+      ? `## ${title}\n\n${keyTable(schema, root)}\n`
+      : `## \`${path}\`\n\n${descriptionOf(schema)}\n\n${keyTable(schema, root)}\n`,
+  );
+  return parts.join('\n');
 }

@@ -1,4 +1,4 @@
-import { descriptionOf, keyTable, sections } from './describe-schema';
+import { keySections } from './describe-schema';
 import type { JsonSchema } from './json-schema';
 
 const INTRODUCTION = `# initrd.json
@@ -34,11 +34,4 @@ The format of the file itself is that of a manifest ([manifest.md](manifest.md#h
 `;
 
 /** docs/initrd.md. @param schema the JSON Schema of initrd.json */
-export function initrdReference(schema: JsonSchema): string {
-  const parts = sections(schema).map(({ path, schema: part }) => {
-    const title = path === '' ? 'Keys' : `\`${path}\``;
-    const description = path === '' ? '' : `${descriptionOf(part)}\n\n`;
-    return `## ${title}\n\n${description}${keyTable(part, schema)}\n`;
-  });
-  return [INTRODUCTION, ...parts].join('\n');
-}
+export const initrdReference = (schema: JsonSchema): string => `${INTRODUCTION}\n${keySections(schema, 'Keys')}`;

@@ -1,4 +1,4 @@
-import { descriptionOf, keyTable, sections } from './describe-schema';
+import { keySections } from './describe-schema';
 import type { JsonSchema } from './json-schema';
 
 const INTRODUCTION = `# The manifest
@@ -67,11 +67,5 @@ rule: \`{ "resources": { "linux_kernel": "/absolute/path" } }\`, where a path is
 `;
 
 /** docs/manifest.md. @param schema the manifest's JSON Schema */
-export function manifestReference(schema: JsonSchema): string {
-  const parts = sections(schema).map(({ path, schema: part }) => {
-    const title = path === '' ? 'Keys of the manifest' : `\`${path}\``;
-    const description = path === '' ? '' : `${descriptionOf(part)}\n\n`;
-    return `## ${title}\n\n${description}${keyTable(part, schema)}\n`;
-  });
-  return [INTRODUCTION, ...parts].join('\n');
-}
+export const manifestReference = (schema: JsonSchema): string =>
+  `${INTRODUCTION}\n${keySections(schema, 'Keys of the manifest')}`;
