@@ -1,7 +1,6 @@
 /** Random images through igvmfilegen and through ours: whatever it builds has to come out the same, to the byte. */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import fc from 'fast-check';
@@ -121,7 +120,8 @@ export async function main(args: string[]): Promise<void> {
   const kept = join(__dirname, '..', '..', 'tmp', 'compare');
   rmSync(kept, { recursive: true, force: true });
   for (const [index, [image, change]] of images.entries()) {
-    const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-compare-'));
+    const folder = join(kept, String(index));
+    mkdirSync(folder, { recursive: true });
     placeImage(image, folder);
     if (values.damage) damageOne(image, folder, change);
     const reference = byReference(program, folder);
@@ -132,8 +132,6 @@ export async function main(args: string[]): Promise<void> {
       continue;
     }
     count.differs++;
-    mkdirSync(kept, { recursive: true });
-    renameSync(folder, join(kept, String(index)));
     console.log(`image ${index}: ${found}`);
   }
   console.log(

@@ -88,7 +88,7 @@ describe('an execution', () => {
     collectGarbage();
     let held: unknown;
     const hoard = (): void => {
-      held = Array.from({ length: 4 * MIB }, (_, index) => [index]);
+      held = Array.from({ length: 2 * MIB }, (_, index) => [index]);
     };
     expect(await runs(hoard)).toMatchObject({ kind: 'heap' });
     expect(held).toBeDefined();
