@@ -70,6 +70,23 @@ describe('buildImage', () => {
     expect(readFileSync(join(out, 'image-vbs.json'), 'utf8')).toContain(`"vbs_boot_digest":"${digest}"`);
   });
 
+  it('leaves the CoRIM out of the image on request, and nothing else', async () => {
+    const vbs = guest(linux(), { isolation_type: { vbs: { enable_debug: true } } });
+    const build = request([vbs]);
+    const withCorim = await buildImage(build);
+    const whole = readBack(join(out, 'image.igvm'));
+    const corim = readFileSync(join(out, 'image-vbs.cbor'));
+    const manifest = { ...build.manifest, embed_corim: false };
+    const without = await buildImage({ ...build, manifest, debugValidation: true });
+    const bare = readBack(join(out, 'image.igvm'));
+    expect(whole.initializations.map(({ type }) => type)).toContain('corimDocument');
+    expect(bare.initializations).toEqual(whole.initializations.filter(({ type }) => type !== 'corimDocument'));
+    expect(bare.directives.length).toBe(whole.directives.length);
+    expect(without.measurements).toEqual(withCorim.measurements);
+    expect(without.files.map(({ kind }) => kind)).toEqual(['image', 'map', 'corim', 'identity']);
+    expect(readFileSync(join(out, 'image-vbs.cbor')).equals(corim)).toBe(true);
+  });
+
   it('builds OpenHCL in VTL0 as the reference does, and says that it is no use', async () => {
     const { notes } = await buildImage(request([guest(openhcl)]));
     expect(notes).toEqual([expect.stringContaining('without "max_vtl": 2')]);

@@ -43,6 +43,7 @@ export async function buildManifest(build: ManifestBuild): Promise<BuildReport> 
     display: display(build.manifest),
     disableSecureAvic: build.disableSecureAvic,
     confidentialDebug: build.confidentialDebug,
+    embedCorim: build.embedCorim,
   });
   for (const warning of loaded.warnings) warn(warning);
   const resources = resolveResources(loaded, {
@@ -56,7 +57,14 @@ export async function buildManifest(build: ManifestBuild): Promise<BuildReport> 
   const otherInputs = [loaded.path, ...(build.resources === undefined ? [] : [resolve(build.resources)])];
   if (build.loader !== undefined) {
     const { buildWithExternalLoader } = require('./external-loader') as typeof import('./external-loader');
-    return buildWithExternalLoader({ ...build, loader: build.loader, manifest: loaded.path, resources, otherInputs });
+    return buildWithExternalLoader({
+      ...build,
+      loader: build.loader,
+      manifest: loaded.path,
+      embedCorim: loaded.manifest.embed_corim,
+      resources,
+      otherInputs,
+    });
   }
   return buildImage({
     manifest: loaded.manifest,

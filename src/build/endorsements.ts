@@ -39,7 +39,7 @@ export class Endorsements {
    * @throws IgvmError MEASUREMENT_IMPOSSIBLE
    */
   constructor(
-    manifest: Manifest,
+    private readonly manifest: Manifest,
     private readonly file: IgvmFile,
   ) {
     this.guests = manifest.guest_configs.flatMap((config, index): EndorsedGuest[] => {
@@ -52,8 +52,12 @@ export class Endorsements {
     });
   }
 
-  /** The file with a CoRIM for each endorsed guest behind its other initialization headers; known when all is measured. */
+  /**
+   * The file with a CoRIM for each endorsed guest behind its other initialization headers; known when all is measured. Without
+   * them where the manifest says so: no digest depends on them.
+   */
   addTo(file: IgvmFile): IgvmFile {
+    if (this.manifest.embed_corim === false) return file;
     const documents = this.guests.map((guest) => ({
       type: 'corimDocument' as const,
       compatibilityMask: guest.compatibilityMask,

@@ -1,8 +1,11 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
+import { readImage, writeImage } from '../files/igvm-image';
+import { fileOf } from '../igvm/igvm-file.fixture';
+import { bytesSource } from '../memory/byte-source';
 import { buildManifest } from './build-manifest';
 
 let folder: string;
@@ -71,6 +74,30 @@ describeOnPosix('a build by an external loader', () => {
     expect(readFileSync(join(folder, 'out/a.igvm'), 'utf8')).toBe('firmware');
     expect(readFileSync(join(folder, 'out/a.igvm.map'), 'utf8')).toBe('--confidential-debug');
     expect(readFileSync(join(folder, 'out/a-vbs.json'))).toEqual(readFileSync(join(folder, 'igvm.json')));
+  });
+
+  it('leaves the CoRIM out of what the program wrote on request, by the manifest or by an option', async () => {
+    const given = join(folder, 'given.igvm');
+    const header = { type: 'corimDocument', compatibilityMask: 1, content: bytesSource(Uint8Array.of(1, 2)) } as const;
+    const file = fileOf([], { initializations: [header] });
+    await writeImage(file, given);
+    const loader = program(`fs.copyFileSync(${JSON.stringify(given)}, args.output);`);
+    const types = () => readImage(join(folder, 'out/a.igvm')).initializations.map(({ type }) => type);
+    await build(loader);
+    expect(types()).toEqual(['corimDocument']);
+    await build(loader, { embedCorim: false });
+    expect(types()).toEqual([]);
+    const manifest = join(folder, 'igvm.json');
+    writeFileSync(manifest, readFileSync(manifest, 'utf8').replace('{', '{"embed_corim":false,'));
+    const { files } = await build(loader);
+    expect(types()).toEqual([]);
+    expect(files).toEqual([
+      { kind: 'image', path: join(folder, 'out/a.igvm'), size: statSync(join(folder, 'out/a.igvm')).size },
+    ]);
+
+    const error = await failureOf(build(program("fs.writeFileSync(args.output, 'image');")));
+    expect(error).toMatchObject({ code: 'EXTERNAL_LOADER_FAILED', where: { file: loader } });
+    expect(error.message).toContain("the CoRIM can't be left out of");
   });
 
   it('takes an image that is called as the resources file is', async () => {

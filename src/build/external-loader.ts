@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { createOutputSet, type OutputSet } from '../files/atomic-output';
@@ -62,6 +62,8 @@ export async function buildWithExternalLoader(build: ExternalBuild): Promise<Bui
     writeFileSync(resources, JSON.stringify({ resources: paths }));
     signal = await runLoader(build, resources, join(written, basename(build.output)));
     if (signal !== undefined) throw failed(build.loader, `was stopped by ${signal}`);
+    // The program knows no such key.
+    if (build.embedCorim === false) await leaveOutCorims(build.loader, join(written, basename(build.output)));
     // The program opens them itself: what it read is what was pinned if they still are.
     checkPinned(build.resources);
     return await adoptAll(build, written, outputs);
@@ -69,6 +71,21 @@ export async function buildWithExternalLoader(build: ExternalBuild): Promise<Bui
     await outputs.abort();
     rmSync(folder, { recursive: true, force: true });
     if (signal !== undefined) process.kill(process.pid, signal);
+  }
+}
+
+async function leaveOutCorims(loader: string, image: string): Promise<void> {
+  if (!existsSync(image)) return;
+  const { rewriteImage } = require('../files/igvm-image') as typeof import('../files/igvm-image');
+  try {
+    await rewriteImage(image, image, (file) => ({
+      ...file,
+      initializations: file.initializations.filter(({ type }) => type !== 'corimDocument' && type !== 'corimSignature'),
+    }));
+  } catch (cause) {
+    throw cause instanceof IgvmError
+      ? failed(loader, `has written an image that the CoRIM can't be left out of: ${cause.message}`, cause)
+      : cause;
   }
 }
 

@@ -140,6 +140,23 @@ describe('nx-igvm build', () => {
     expect((await runWith(NX_IGVM, ['build', 'empty.igvm.json', '--strict'], folder)).code).toBe(1);
   });
 
+  it.each([
+    [{}, [], true],
+    [{ embed_corim: true }, ['--no-embed-corim'], false],
+    [{ embed_corim: false }, [], false],
+    [{ embed_corim: false }, ['--embed-corim'], true],
+  ])('has the CoRIM in the image or not: the manifest with %j, the options %j', async (keys, options, isInside) => {
+    const guest = { guest_svn: 1, max_vtl: 2, isolation_type: { vbs: { enable_debug: true } }, image: 'none' };
+    writeFileSync(
+      join(folder, 'corim.igvm.json'),
+      JSON.stringify({ guest_arch: 'x64', guest_configs: [guest], ...keys }),
+    );
+    const { code, stderr } = await runWith(NX_IGVM, ['build', 'corim.igvm.json', ...options], folder);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const document = readFileSync(join(folder, 'corim-vbs.cbor'));
+    expect(readFileSync(join(folder, 'corim.igvm')).includes(document)).toBe(isInside);
+  });
+
   it('refuses to replace what it reads', async () => {
     const guest = { guest_svn: 1, max_vtl: 2, isolation_type: { vbs: { enable_debug: true } }, image: 'none' };
     const manifest = JSON.stringify({ guest_arch: 'x64', guest_configs: [guest] });

@@ -68,6 +68,14 @@ describe('verifying an image', () => {
     }
   });
 
+  it('wants a lock for an image of VBS whose CoRIM lies only beside it', async () => {
+    const file = fileOf([runOf(0, patternPage(1))], { platforms: [platformOf(PLATFORM_TYPE.VSM_ISOLATION)] });
+    const paths = await imageFolder(file);
+    folders.push(paths.folder);
+    writeFileSync(join(paths.folder, 'guest-vbs.cbor'), 'a document');
+    await expect(verifyImage(paths)).rejects.toMatchObject({ code: 'LOCK_MISSING' });
+  });
+
   it('fails when an image that has a lock is isolated no more', async () => {
     const paths = await locked();
     rmSync(`${paths.image}.map`);

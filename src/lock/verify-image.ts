@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { siblingPath } from '../build/output-names';
 import { mapBeside } from '../regions/map-beside';
 import { withImage } from '../files/igvm-image';
 import type { IgvmFile } from '../igvm/model';
@@ -34,7 +36,7 @@ export interface VerifyReport {
  */
 export async function verifyImage({ image, lock, display = String }: VerifyRequest): Promise<VerifyReport> {
   return withImage(image, async ({ file }) => {
-    const expected = lockOrNone(file, lock, display(lock));
+    const expected = lockOrNone(hasIsolation(file, image), lock, display(lock));
     const map = mapBeside(image);
     const actual = await lockOfImage(file, map ?? tagsOfLock(expected, file));
     const stale = staleSiblings(image, file, actual, map);
@@ -44,16 +46,16 @@ export async function verifyImage({ image, lock, display = String }: VerifyReque
     const platforms = Object.keys(expected.platforms) as MeasuredPlatform[];
     return {
       platforms,
-      differences: platforms.length === 0 && !hasIsolation(file) ? [] : compareLocks(expected, actual),
+      differences: platforms.length === 0 && !hasIsolation(file, image) ? [] : compareLocks(expected, actual),
     };
   });
 }
 
-function lockOrNone(file: IgvmFile, path: string, display: string): MeasurementLock {
+function lockOrNone(isIsolated: boolean, path: string, display: string): MeasurementLock {
   try {
     return readLock(path, display);
   } catch (error) {
-    if (error instanceof IgvmError && error.code === 'LOCK_MISSING' && !hasIsolation(file)) {
+    if (error instanceof IgvmError && error.code === 'LOCK_MISSING' && !isIsolated) {
       return { lockVersion: 1, platforms: {} };
     }
     throw error;
@@ -62,15 +64,17 @@ function lockOrNone(file: IgvmFile, path: string, display: string): MeasurementL
 
 /**
  * Whether a guest of the image has to prove what it is. SEV-SNP and TDX guests always do; a guest of Hyper-V's platform without
- * isolation differs from an isolated one only in that nothing endorses it.
+ * isolation differs from an isolated one only in that nothing endorses it: neither a CoRIM in the image nor, where that was left
+ * out, one beside it.
  */
-const hasIsolation = ({ platforms, initializations }: IgvmFile): boolean =>
+const hasIsolation = ({ platforms, initializations }: IgvmFile, image: string): boolean =>
   platforms.some((header) => {
     const platform = measuredPlatformOf(header);
     if (platform !== 'vbs') return platform !== undefined;
-    return initializations.some(
+    const isEndorsed = initializations.some(
       (each) => each.type === 'corimDocument' && (each.compatibilityMask & header.compatibilityMask) !== 0,
     );
+    return isEndorsed || existsSync(siblingPath(image, platform, '.cbor'));
   });
 
 /** Changes that a report lists of a platform. */

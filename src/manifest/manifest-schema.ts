@@ -231,6 +231,12 @@ export const manifestSchema = struct({
     'at least one guest',
     'The guests, at least one. Several guests share a file, one for each platform.',
   ),
+  embed_corim: optional(
+    flag(
+      'Whether the image holds its CoRIM documents. The files beside it have them either way, and launch digests stay the same. ' +
+        "QEMU and Cloud Hypervisor can't read an image with them. Default: true. Ignored by igvmfilegen.",
+    ),
+  ),
   resources: optional(resources),
 }).register(z.globalRegistry, {
   title: 'IGVM image',

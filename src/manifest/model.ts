@@ -1,8 +1,8 @@
 /**
  * The manifest after validation: what loaders get. The zod schemas in this folder infer exactly these types (a type
  * test beside them holds the two together); this file has no imports so that everything may use it.
- * Source of the shape: openvmm vm/loader/igvmfilegen_config/src/lib.rs; `name`, `resources`, `$schema` and the last
- * three keys of a linux image are ours (docs/manifest.md).
+ * Source of the shape: openvmm vm/loader/igvmfilegen_config/src/lib.rs; `name`, `resources`, `embed_corim`, `$schema` and
+ * the last three keys of a linux image are ours (docs/manifest.md).
  */
 export interface Manifest {
   /** For editors; means nothing to the build. */
@@ -11,6 +11,8 @@ export interface Manifest {
   name?: string;
   guest_arch: 'x64' | 'aarch64';
   guest_configs: GuestConfig[];
+  /** Whether the image holds its CoRIM documents, which lie beside it either way. Default: true. */
+  embed_corim?: boolean;
   resources?: Partial<Record<ResourceName, Resource>>;
 }
 

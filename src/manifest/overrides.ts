@@ -1,11 +1,13 @@
 import type { GuestConfig, Manifest } from './model';
 
-/** Changes that a build makes to the manifest, as igvmfilegen's flags of the same names do. */
+/** Changes that a build makes to the manifest. The first two are flags of igvmfilegen, too. */
 export interface ManifestOverrides {
   /** Secure AVIC off in every SNP guest. */
   disableSecureAvic?: boolean;
   /** `OPENHCL_CONFIDENTIAL_DEBUG=1` at the end of every OpenHCL command line. */
   confidentialDebug?: boolean;
+  /** In the place of the manifest's `embed_corim`. */
+  embedCorim?: boolean;
 }
 
 const CONFIDENTIAL_DEBUG = 'OPENHCL_CONFIDENTIAL_DEBUG=1';
@@ -29,5 +31,9 @@ function overrideGuest(guest: GuestConfig, overrides: ManifestOverrides): GuestC
 
 /** The manifest with a build's overrides applied. Source: openvmm igvmfilegen main.rs, command `manifest`. */
 export function applyOverrides(manifest: Manifest, overrides: ManifestOverrides): Manifest {
-  return { ...manifest, guest_configs: manifest.guest_configs.map((guest) => overrideGuest(guest, overrides)) };
+  return {
+    ...manifest,
+    embed_corim: overrides.embedCorim ?? manifest.embed_corim,
+    guest_configs: manifest.guest_configs.map((guest) => overrideGuest(guest, overrides)),
+  };
 }

@@ -11,6 +11,7 @@ interface BuildOptions {
   debugValidation?: boolean;
   disableSecureAvic?: boolean;
   confidentialDebug?: boolean;
+  embedCorim?: boolean;
   loader?: string;
 }
 
@@ -26,6 +27,11 @@ export function registerBuild(program: Command, environment: CliEnvironment): vo
     .option('--debug-validation', 'read the image back and compare')
     .option('--disable-secure-avic', 'build SNP guests without secure AVIC')
     .option('--confidential-debug', 'have OpenHCL trust diagnostics by the host; measured; for development only')
+    .option('--embed-corim', 'have the image hold its CoRIM documents, whatever the manifest says')
+    .option(
+      '--no-embed-corim',
+      'leave them out of the image, not out of its folder: QEMU and Cloud Hypervisor refuse them',
+    )
     .option('--loader <program>', 'have this igvmfilegen program build the image')
     .action(async (manifest: string, options: BuildOptions) => {
       const { cwd } = environment;

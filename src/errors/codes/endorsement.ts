@@ -21,7 +21,7 @@ export const ENDORSEMENT_CODES = {
   },
   CORIM_MISSING: {
     cause: 'The image has no CoRIM document for the platform whose signature should be added.',
-    cure: 'Choose a platform that the image has a document for (dump-corim lists them), or build the image again.',
+    cure: 'Choose a platform that the image has a document for (dump-corim lists them), or build the image again, without "embed_corim": false.',
   },
   CORIM_SIGNATURE_INVALID: {
     cause: 'The CoRIM signature is damaged, of a kind that is not supported, or was made over another document.',
