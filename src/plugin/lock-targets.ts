@@ -23,7 +23,11 @@ export function measureTarget(image: InferredImage): TargetConfiguration {
   };
 }
 
-/** The target that checks an image against its lock. @param name of the target */
+/**
+ * The target that checks an image against its lock. Not cached: its success would be worth no more than the cache, which may be
+ * writable for those whom the lock protects from.
+ * @param name of the target
+ */
 export function verifyTarget(image: InferredImage, name: string): TargetConfiguration {
   const { project } = image;
   const lock = lockPath(image.path);
@@ -31,7 +35,7 @@ export function verifyTarget(image: InferredImage, name: string): TargetConfigur
   const locks = own.values('lock', lock).map((value) => optionFile(value, project));
   return {
     executor: VERIFY,
-    cache: true,
+    cache: false,
     options: { image: builtImage(image), lock },
     ...readsImage(image, builtFiles(image), [...locks, ...namedImages(image, own)]),
     outputs: [],
