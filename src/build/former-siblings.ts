@@ -1,5 +1,6 @@
-import { lstatSync, readFileSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { readRegularFile } from '../files/regular-file';
 import { SIBLINGS } from '../manifest/image-files';
 import type { MeasuredPlatform } from '../measurement/measured-platform';
 import type { OutputKind } from './build-report';
@@ -28,8 +29,8 @@ function isOwn(path: string, kind: OutputKind, platform: MeasuredPlatform): bool
   let bytes: Uint8Array;
   try {
     const stats = lstatSync(path, { throwIfNoEntry: false });
-    if (stats === undefined || !stats.isFile() || stats.size > SIBLING_LIMIT) return false;
-    bytes = readFileSync(path);
+    if (stats === undefined || !stats.isFile()) return false;
+    bytes = readRegularFile(path, { limit: SIBLING_LIMIT });
   } catch {
     // What can't be read can't be told from someone else's file.
     return false;

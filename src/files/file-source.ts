@@ -1,7 +1,8 @@
-import { closeSync, constants, fstatSync, openSync, readSync, type BigIntStats } from 'node:fs';
+import { type BigIntStats, closeSync, fstatSync, readSync } from 'node:fs';
 import { IgvmError, unreachable } from '../errors/igvm-error';
 import type { ByteSource } from '../memory/byte-source';
 import { unreadable } from './file-failure';
+import { openRegularFile } from './regular-file';
 
 /** A file opened for reading; its size is that at the time of opening. */
 export interface FileSource extends ByteSource {
@@ -22,23 +23,11 @@ export interface FileSource extends ByteSource {
  * @throws IgvmError FILE_UNREADABLE when it does not exist, may not be read or is not a regular file
  */
 export function openFileSource(path: string): FileSource {
-  let fd: number;
   try {
-    // O_NONBLOCK (not on Windows): opening a FIFO must fail below, not wait for a writer.
-    fd = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
-  } catch (error) {
-    throw unreadable(path, error);
-  }
-  try {
-    const stats = fstatSync(fd, { bigint: true });
-    if (!stats.isFile()) {
-      const kind = stats.isDirectory() ? 'a directory' : 'not a regular file';
-      throw new IgvmError('FILE_UNREADABLE', `cannot be read: it is ${kind}`, { file: path });
-    }
+    const { fd, stats } = openRegularFile(path);
     return new OpenFile(path, fd, stats);
   } catch (error) {
-    closeSync(fd);
-    throw error instanceof IgvmError ? error : unreadable(path, error);
+    throw unreadable(path, error);
   }
 }
 

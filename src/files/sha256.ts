@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, readSync } from 'node:fs';
 import type { ByteSource } from '../memory/byte-source';
+import { openRegularFile } from './regular-file';
 
 /** Bytes hashed at once. */
 const CHUNK = 2 ** 20;
@@ -17,20 +18,28 @@ export function sha256OfSource(source: ByteSource): string {
   return hash.digest('hex');
 }
 
-/** SHA-256 in hexadecimal of an open file from where it stands to its end. @throws the errors of node:fs */
-export function sha256OfOpenFile(file: number): string {
+/**
+ * SHA-256 in hexadecimal of an open file from where it stands, up to `size` bytes or its end.
+ * @throws the errors of node:fs
+ */
+export function sha256OfOpenFile(file: number, size: number): string {
   const hash = createHash('sha256');
-  const chunk = Buffer.allocUnsafe(CHUNK);
-  for (let read = readSync(file, chunk); read > 0; read = readSync(file, chunk)) hash.update(chunk.subarray(0, read));
+  const chunk = Buffer.allocUnsafe(Math.max(1, Math.min(CHUNK, size)));
+  for (let left = size; left > 0; ) {
+    const read = readSync(file, chunk, 0, Math.min(chunk.length, left), null);
+    if (read === 0) break;
+    hash.update(chunk.subarray(0, read));
+    left -= read;
+  }
   return hash.digest('hex');
 }
 
-/** SHA-256 of a file in hexadecimal. @throws the errors of node:fs */
+/** SHA-256 of a regular file in hexadecimal. @throws NotRegularError, and the errors of node:fs */
 export function sha256OfFile(path: string): string {
-  const file = openSync(path, 'r');
+  const { fd, stats } = openRegularFile(path);
   try {
-    return sha256OfOpenFile(file);
+    return sha256OfOpenFile(fd, Number(stats.size));
   } finally {
-    closeSync(file);
+    closeSync(fd);
   }
 }

@@ -1,8 +1,7 @@
 import { dirname, resolve } from 'node:path';
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
-import { parseJson } from '../manifest/json-document';
+import { parseJson, readJsonFile } from '../manifest/json-document';
 import type { JsonPath } from '../manifest/json-path';
-import { readJsonFile } from '../manifest/load-manifest';
 import { type ManifestWarning, validate } from '../manifest/validate';
 import type { Compression, InitrdLists } from './initrd-options';
 import type * as InitrdSchema from './initrd-schema';

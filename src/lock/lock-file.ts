@@ -1,11 +1,13 @@
 import { existsSync } from 'node:fs';
 import { IgvmError } from '../errors/igvm-error';
-import { parseJson } from '../manifest/json-document';
-import { readJsonFile } from '../manifest/load-manifest';
+import { parseJson, readJsonFile } from '../manifest/json-document';
 import { validate } from '../manifest/validate';
 import { MEASURED_PLATFORM_NAMES } from '../measurement/measured-platform';
 import type * as LockSchema from './lock-schema';
 import type { LockedPlatform, LockedRegion, MeasurementLock } from './model';
+
+/** Bytes: a lock of an image with tens of thousands of regions. */
+const LOCK_SIZE_LIMIT = 4 * 2 ** 20;
 
 /**
  * Reads a lock.
@@ -14,7 +16,7 @@ import type { LockedPlatform, LockedRegion, MeasurementLock } from './model';
  */
 export function readLock(path: string, display: string = path): MeasurementLock {
   if (!existsSync(path)) throw new IgvmError('LOCK_MISSING', 'there is no measurement lock', { file: display });
-  return parseLock(readJsonFile(path, display), display);
+  return parseLock(readJsonFile(path, display, LOCK_SIZE_LIMIT), display);
 }
 
 /**

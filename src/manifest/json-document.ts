@@ -8,6 +8,8 @@ import {
   printParseErrorCode,
 } from 'jsonc-parser';
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
+import { unreadable } from '../files/file-failure';
+import { JSON_SIZE_LIMIT, readRegularFile } from '../files/regular-file';
 import { formatPath, type JsonPath } from './json-path';
 
 /**
@@ -162,6 +164,20 @@ function parseChecked(text: string, file: string): Node {
 
 function numberValue(source: string): bigint | number {
   return /^(?:0|-?[1-9]\d*)$/.test(source) ? BigInt(source) : Number(source);
+}
+
+/**
+ * The bytes of a JSON file.
+ * @param display its name in messages
+ * @param limit bytes; a lock may be larger than a manifest
+ * @throws IgvmError FILE_UNREADABLE also for what is no regular file, or far too large
+ */
+export function readJsonFile(path: string, display: string, limit = JSON_SIZE_LIMIT): Uint8Array {
+  try {
+    return readRegularFile(path, { limit });
+  } catch (cause) {
+    throw unreadable(display, cause);
+  }
 }
 
 /**

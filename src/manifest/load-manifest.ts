@@ -1,9 +1,7 @@
-import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
-import { unreadable } from '../files/file-failure';
 import { checkManifest } from './check-manifest';
-import { type JsonDocument, parseJson } from './json-document';
+import { type JsonDocument, parseJson, readJsonFile } from './json-document';
 import { type JsonPath, parsePath } from './json-path';
 import type * as ManifestSchema from './manifest-schema';
 import type { Manifest } from './model';
@@ -27,21 +25,6 @@ export interface LoadedManifest {
   readonly warnings: readonly ManifestWarning[];
   /** File, line and column of a JSON path such as `guest_configs[0].image`, for errors that are found later. */
   positionOf(jsonPath: string | JsonPath): ErrorWhere;
-}
-
-/** Bytes: far more than a manifest, resources file or lock has, and little enough to be held. */
-const JSON_SIZE_LIMIT = 64 * 2 ** 20;
-
-/** The bytes of a JSON file, or of a pipe. @throws IgvmError FILE_UNREADABLE also for a device, or an image given by mistake */
-export function readJsonFile(path: string, display: string): Uint8Array {
-  try {
-    const stats = statSync(path);
-    if (stats.isCharacterDevice() || stats.isBlockDevice()) throw new Error('a device');
-    if (stats.size > JSON_SIZE_LIMIT) throw new Error(`${stats.size} bytes are too many for JSON`);
-    return readFileSync(path);
-  } catch (cause) {
-    throw unreadable(display, cause);
-  }
 }
 
 /**

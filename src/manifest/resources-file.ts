@@ -1,6 +1,5 @@
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
-import { parseJson } from './json-document';
-import { readJsonFile } from './load-manifest';
+import { parseJson, readJsonFile } from './json-document';
 import type { ResourceName } from './model';
 import type * as ResourcesSchema from './resources-schema';
 import { type ManifestWarning, validate } from './validate';

@@ -5,9 +5,12 @@ import {
   appendFileSync,
   chmodSync,
   existsSync,
+  lstatSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -46,6 +49,9 @@ describe('the runtime input', () => {
   it('has an answer of its own for what is missing, and for what is no file', () => {
     workspace.write('file');
     workspace.link('dangling', 'nowhere');
+    for (const endless of ['/dev/zero', '/proc/self/pagemap']) {
+      if (existsSync(endless)) expect(hash({ file: endless })).toEqual(['not-a-file']);
+    }
     const answers = hash({ file: 'no' }, { file: 'file/no' }, { file: 'dangling' }, { file: '.' });
     expect(answers).toEqual(['missing', 'missing', 'missing', 'not-a-file']);
   });
@@ -182,6 +188,21 @@ describe('the memory of hashes', () => {
       writeFileSync(entry(), text);
       expect(hash({ file: 'a' })).toEqual([sha256('one')]);
     }
+  });
+
+  it('writes to new files alone: a link that lies there already leads nowhere', () => {
+    workspace.write('a', 'one');
+    workspace.write('precious', 'keep');
+    settled(() => hash({ file: 'a' }));
+    const name = entry();
+    for (const link of [name, `${name}.${process.pid}`]) {
+      rmSync(link, { force: true });
+      symlinkSync(join(workspace.root, 'precious'), link);
+    }
+    settled(() => hash({ file: 'a' }));
+    expect(readFileSync(join(workspace.root, 'precious'), 'utf8')).toBe('keep');
+    expect(lstatSync(name).isFile()).toBe(true);
+    expect(readdirSync(join(workspace.root, 'memory'))).toHaveLength(2);
   });
 
   it('hashes a file of more than one piece', () => {

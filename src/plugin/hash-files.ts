@@ -4,22 +4,23 @@
  * its own. Usage: `node hash-files.js ARGUMENT`, run in the workspace's root; see plugin-inputs.ts.
  */
 import { createHash } from 'node:crypto';
-import { lstatSync, readdirSync, readlinkSync, statSync } from 'node:fs';
+import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { PLACEHOLDER } from '../files/placeholder';
+import { NotRegularError } from '../files/regular-file';
 import { matchGlob } from '../manifest/glob';
 import { HashMemory } from './hash-memory';
 import { decodeRequests, type HashRequest } from './hash-request';
 
 /** What there is to say of a path that can't be read. */
 function failed(error: unknown): string {
+  if (error instanceof NotRegularError) return 'not-a-file';
   const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
   return code === 'ENOENT' || code === 'ENOTDIR' ? 'missing' : `unreadable-${code}`;
 }
 
 function hashFile(path: string, memory: HashMemory): string {
   try {
-    if (!statSync(path).isFile()) return 'not-a-file';
     return memory.hash(path);
   } catch (error) {
     return failed(error);

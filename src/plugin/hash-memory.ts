@@ -1,19 +1,14 @@
-import { createHash } from 'node:crypto';
-import {
-  type BigIntStats,
-  closeSync,
-  fstatSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  writeFileSync,
-} from 'node:fs';
+import { createHash, randomBytes } from 'node:crypto';
+import { type BigIntStats, closeSync, fstatSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { openRegularFile, readRegularFile } from '../files/regular-file';
 import { sha256OfOpenFile } from '../files/sha256';
 
 /** A file that changed this recently may change again within the same time stamp. */
 const SETTLED_MS = 2000n;
+
+/** Bytes: far more than an entry has. */
+const ENTRY_LIMIT = 64 * 1024;
 
 /** What a file's content can't change without changing: everything that a stat tells. */
 function fingerprint({ size, mtimeNs, ctimeNs, ino, dev }: BigIntStats): string {
@@ -25,14 +20,13 @@ export class HashMemory {
   /** @param folder is made when something is to be remembered; it may be lost at any time */
   constructor(private readonly folder: string) {}
 
-  /** Lower-case hex. @throws the errors of node:fs */
+  /** Lower-case hex. @throws NotRegularError for what is no regular file, and the errors of node:fs */
   hash(path: string): string {
-    const file = openSync(path, 'r');
+    const { fd: file, stats: before } = openRegularFile(path);
     try {
-      const before = fstatSync(file, { bigint: true });
       const known = this.recall(path);
       if (known !== undefined && known.fingerprint === fingerprint(before)) return known.sha256;
-      const sha256 = sha256OfOpenFile(file);
+      const sha256 = sha256OfOpenFile(file, Number(before.size));
       const after = fstatSync(file, { bigint: true });
       const settled = BigInt(Date.now()) - after.ctimeMs > SETTLED_MS;
       if (settled && fingerprint(before) === fingerprint(after)) this.remember(path, fingerprint(after), sha256);
@@ -49,7 +43,10 @@ export class HashMemory {
 
   private recall(path: string): { fingerprint: string; sha256: string } | undefined {
     try {
-      const entry = JSON.parse(readFileSync(this.entry(path), 'utf8')) as Record<string, unknown>;
+      const entry = JSON.parse(readRegularFile(this.entry(path), { limit: ENTRY_LIMIT }).toString()) as Record<
+        string,
+        unknown
+      >;
       return entry['path'] === path && /^[0-9a-f]{64}$/.test(String(entry['sha256']))
         ? { fingerprint: String(entry['fingerprint']), sha256: String(entry['sha256']) }
         : undefined;
@@ -62,9 +59,14 @@ export class HashMemory {
     try {
       mkdirSync(this.folder, { recursive: true });
       const entry = this.entry(path);
-      const temporary = `${entry}.${process.pid}`;
-      writeFileSync(temporary, JSON.stringify({ path, fingerprint: print, sha256 }));
-      renameSync(temporary, entry);
+      // A name that nobody can know beforehand, and only a file that wasn't there: a link could lead to any file of the user.
+      const temporary = `${entry}.${randomBytes(8).toString('hex')}`;
+      writeFileSync(temporary, JSON.stringify({ path, fingerprint: print, sha256 }), { flag: 'wx' });
+      try {
+        renameSync(temporary, entry);
+      } catch {
+        rmSync(temporary, { force: true });
+      }
     } catch {
       // Remembering only saves time.
     }

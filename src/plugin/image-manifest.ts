@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { JSON_SIZE_LIMIT, readRegularFile } from '../files/regular-file';
 import { RESOURCE_NAMES, type ResourceName } from '../manifest/model';
 import { usedResources } from '../manifest/used-resources';
 import { asRecord, readJsonObject } from './read-json';
@@ -31,7 +31,7 @@ export function readImageManifest(workspaceRoot: string, path: string): ImageMan
 /** The resources of a separate resources file; none when it can't be read, which the build reports. */
 export function readSeparateResources(path: string): Partial<Record<ResourceName, unknown>> {
   try {
-    return asRecord(asRecord(JSON.parse(readFileSync(path, 'utf8')))['resources']);
+    return asRecord(asRecord(JSON.parse(readRegularFile(path, { limit: JSON_SIZE_LIMIT }).toString()))['resources']);
   } catch {
     return {};
   }

@@ -1,8 +1,9 @@
-import { existsSync, readFileSync, realpathSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import type { TargetConfiguration } from '@nx/devkit';
 import { encodeRequests, type HashRequest } from './hash-request';
 import { PACKAGE_NAME, PACKAGE_ROOT, toSlashes } from './package';
+import { readForInference } from './read-json';
 import { escapeGlob, inWorkspace } from './resource-inputs';
 
 type Inputs = NonNullable<TargetConfiguration['inputs']>;
@@ -18,11 +19,23 @@ export interface PluginPlace {
 
 const LOCKFILES = ['package-lock.json', 'pnpm-lock.yaml', 'yarn.lock', 'bun.lock', 'bun.lockb'];
 
+/** Bytes. The lockfile of a very large workspace has some ten MB. */
+const LOCKFILE_LIMIT = 2 ** 28;
+
+function mentionsPackage(workspaceRoot: string, path: string): boolean {
+  try {
+    return readForInference(workspaceRoot, path, LOCKFILE_LIMIT).includes(PACKAGE_NAME);
+  } catch {
+    // Nx reads it, too, and says so.
+    return false;
+  }
+}
+
 /** Whether Nx knows the plugin as a package: it reads packages from the lockfile. */
 function isLocked(workspaceRoot: string): boolean {
   return LOCKFILES.some((name) => {
     const path = join(workspaceRoot, name);
-    return existsSync(path) && readFileSync(path).includes(PACKAGE_NAME);
+    return existsSync(path) && mentionsPackage(workspaceRoot, path);
   });
 }
 

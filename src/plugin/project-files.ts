@@ -1,7 +1,8 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { TargetConfiguration } from '@nx/devkit';
 import { parse } from 'jsonc-parser';
+import { readRegularFile } from '../files/regular-file';
 import { asRecord, type Json } from './read-json';
 
 /** project.json and package.json of a folder, as far as they say something of inferred targets. */
@@ -12,10 +13,13 @@ export interface ProjectFiles {
   targetOf(name: string): Partial<TargetConfiguration>;
 }
 
+/** Bytes. Nx reads these files, too, and follows links: what it makes of them and what we make of them must not differ. */
+const NX_FILE_LIMIT = 2 ** 24;
+
 function read(path: string): Json {
   try {
     // As Nx does: comments are allowed, and a mistake is for Nx to report.
-    return asRecord(parse(readFileSync(path, 'utf8')));
+    return asRecord(parse(readRegularFile(path, { limit: NX_FILE_LIMIT }).toString()));
   } catch {
     return {};
   }

@@ -1,4 +1,5 @@
-import { lstatSync, readFileSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
+import { readRegularFile } from '../files/regular-file';
 import { parseMap, type TaggedRange } from './map-tags';
 
 /** Far more than a map file has: a line a region. */
@@ -8,8 +9,8 @@ const MAP_SIZE_LIMIT = 16 * 2 ** 20;
 export function mapBeside(image: string): TaggedRange[][] | undefined {
   const path = `${image}.map`;
   try {
-    const stats = lstatSync(path);
-    return stats.isFile() && stats.size <= MAP_SIZE_LIMIT ? parseMap(readFileSync(path, 'utf8')) : undefined;
+    if (!lstatSync(path).isFile()) return undefined;
+    return parseMap(readRegularFile(path, { limit: MAP_SIZE_LIMIT }).toString());
   } catch {
     return undefined;
   }

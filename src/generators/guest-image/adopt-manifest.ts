@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { dirname, isAbsolute, relative, resolve } from 'node:path';
 import { normalizePath, type Tree } from '@nx/devkit';
 import { parse, type ParseError } from 'jsonc-parser';
 import { IgvmError } from '../../errors/igvm-error';
+import { JSON_SIZE_LIMIT, readRegularFile } from '../../files/regular-file';
 import { RESOURCE_NAMES, type Resource, type ResourceName } from '../../manifest/model';
 import { withProperty } from './json-text';
 import { escapeGlob, inWorkspace } from './resource-option';
@@ -75,7 +75,7 @@ function readText(tree: Tree, path: string, option: string): string {
     return inside;
   }
   try {
-    return readFileSync(resolve(tree.root, path), 'utf8');
+    return readRegularFile(resolve(tree.root, path), { limit: JSON_SIZE_LIMIT }).toString();
   } catch {
     throw new IgvmError('GENERATOR_OPTION', `${option}: there is no file that can be read`, { file: path });
   }

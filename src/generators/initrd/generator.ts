@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import {
   formatFiles,
@@ -12,6 +11,7 @@ import {
   writeJson,
 } from '@nx/devkit';
 import { IgvmError } from '../../errors/igvm-error';
+import { readRegularFile } from '../../files/regular-file';
 import { INITRD_NAMES } from '../../initrd/load-initrd';
 import { initGenerator } from '../init/generator';
 import { parseTags, writeProjectFile } from '../workspace/project-file';
@@ -67,11 +67,14 @@ export function initrdGenerator(tree: Tree, options: InitrdGeneratorSchema): Pro
 const hasImage = (tree: Tree, root: string): boolean =>
   tree.children(root).some((name) => name === 'igvm.json' || name.endsWith('.igvm.json'));
 
+/** Bytes: hundreds of times as much as a busybox has. */
+const PROGRAM_LIMIT = 2 ** 28;
+
 /** @throws IgvmError GENERATOR_OPTION */
 function readBusybox(tree: Tree, path: string): Buffer {
   let content: Buffer;
   try {
-    content = readFileSync(resolve(tree.root, path));
+    content = readRegularFile(resolve(tree.root, path), { limit: PROGRAM_LIMIT });
   } catch {
     throw new IgvmError('GENERATOR_OPTION', '--busybox: there is no file that can be read', { file: path });
   }
