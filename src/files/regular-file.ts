@@ -40,13 +40,15 @@ function checkRegular(stats: BigIntStats): void {
   );
 }
 
-/** Whether there is a byte at `position`. A file that has none now but might have one later counts as having one. */
-function hasByteAt(fd: number, position: number): boolean {
+/**
+ * Whether there is something behind the end of a file. Where nothing is, an ordinary file answers with "nothing"; those of
+ * `/proc` answer with bytes, or that this is no way to read them.
+ */
+function continuesAt(fd: number, end: number): boolean {
   try {
-    return readSync(fd, new Uint8Array(1), 0, 1, position) > 0;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return true;
-    throw error;
+    return readSync(fd, new Uint8Array(1), 0, 1, end) > 0;
+  } catch {
+    return true;
   }
 }
 
@@ -63,7 +65,7 @@ export function openRegularFile(path: string): RegularFile {
     const stats = fstatSync(fd, { bigint: true });
     checkRegular(stats);
     if (stats.size > SIZE_LIMIT) throw new NotRegularError(`${stats.size} bytes are more than any image can hold`);
-    if (stats.size === 0n && hasByteAt(fd, 0)) {
+    if (stats.size === 0n && continuesAt(fd, 0)) {
       throw new NotRegularError('it is made up by the system (it claims to be empty, but has contents)');
     }
     return { fd, stats };
@@ -98,7 +100,7 @@ export function readRegularFile(path: string, { limit, within }: ReadLimits): Bu
       if (count === 0) break;
       done += count;
     }
-    if (done < bytes.length || hasByteAt(fd, bytes.length)) throw new NotRegularError('its size changed meanwhile');
+    if (done < bytes.length || continuesAt(fd, bytes.length)) throw new NotRegularError('its size changed meanwhile');
     return bytes;
   } finally {
     closeSync(fd);
