@@ -1,4 +1,6 @@
 import { prepareTemplate } from './template';
 
-/** Packs and installs the plugin once for all e2e suites. */
-export default prepareTemplate;
+/** Packs the plugin once for all e2e suites, and adds it to a workspace of the repository's Nx. */
+export default async function setup(): Promise<void> {
+  await prepareTemplate();
+}

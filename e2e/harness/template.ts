@@ -11,16 +11,19 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { cleanEnvironment, runOk } from './run';
 
 /** The repository. */
 export const REPOSITORY = resolve(__dirname, '..', '..');
 
-/** The Nx that the tests use: the one of the repository. */
+/** The Nx of the repository, which the tests use unless they ask for another. */
 export const NX_VERSION = (
   JSON.parse(readFileSync(join(REPOSITORY, 'node_modules', 'nx', 'package.json'), 'utf8')) as { version: string }
 ).version;
+
+/** The newest Nx of each major version that the plugin supports. docs/compatibility.md says what was run on which. */
+export const NX_VERSIONS = { 21: '21.6.11', 22: '22.7.12', 23: '23.3.2', 24: NX_VERSION } as const;
 
 /** The packed plugin, and a workspace that it was added to as a user adds it. */
 export interface Template {
@@ -33,52 +36,79 @@ export interface Template {
 const HOME = join(tmpdir(), `nx-igvm-e2e-${userInfo().username}`);
 const PACKED = ['package.json', 'executors.json', 'generators.json', 'migrations.json', 'dist', 'schemas'];
 
-/** The template of the plugin as it is built now. Made once for all suites, by the global setup. */
-export function template(): Template {
-  const home = join(HOME, contentKey());
-  const workspace = join(home, 'workspace');
-  const tarball = existsSync(home) ? readdirSync(home).find((file) => file.endsWith('.tgz')) : undefined;
-  if (tarball === undefined) {
-    throw new Error('the plugin has changed since the e2e tests began');
+/** Where the plugin that is built now is packed, and below it a workspace for each Nx. */
+const homeOfBuild = (): string => join(HOME, contentKey());
+
+/**
+ * The template of the plugin as it is built now.
+ * @param nx one that was prepared; the global setup does that for the repository's own
+ */
+export function template(nx: string = NX_VERSION): Template {
+  const home = join(homeOfBuild(), nx);
+  if (!existsSync(home)) {
+    throw new Error(`the plugin has changed since the e2e tests began, or there is no template for Nx ${nx}`);
   }
-  return { tarball: join(home, tarball), workspace, log: readFileSync(join(home, 'add.log'), 'utf8') };
+  const log = readFileSync(join(home, 'add.log'), 'utf8');
+  return { tarball: tarballIn(homeOfBuild()) as string, workspace: join(home, 'workspace'), log };
 }
 
-/** Packs the plugin and adds it to a new workspace, unless that was done for exactly this plugin. */
-export async function prepareTemplate(): Promise<void> {
+const tarballIn = (folder: string): string | undefined => {
+  const file = readdirSync(folder).find((each) => each.endsWith('.tgz'));
+  return file === undefined ? undefined : join(folder, file);
+};
+
+/** Packs the plugin and adds it to a new workspace of an Nx, unless that was done for exactly this plugin and this Nx. */
+export async function prepareTemplate(nx: string = NX_VERSION): Promise<Template> {
+  const home = await packPlugin();
+  if (!existsSync(join(home, nx))) {
+    await addToWorkspace(home, nx);
+  }
+  return template(nx);
+}
+
+const INSTALL_ENVIRONMENT = { npm_config_audit: 'false', npm_config_fund: 'false' };
+
+/** The folder with the plugin's tarball. */
+async function packPlugin(): Promise<string> {
   if (!existsSync(join(REPOSITORY, 'dist', 'index.js'))) {
     throw new Error('the e2e tests run the built plugin: npm run build');
   }
-  const home = join(HOME, contentKey());
-  if (existsSync(home)) {
-    return;
-  }
+  const home = homeOfBuild();
+  if (existsSync(home)) return home;
   mkdirSync(HOME, { recursive: true });
   removeOld();
   const draft = `${home}.${process.pid}`;
+  mkdirSync(draft);
+  const env = { ...cleanEnvironment(), ...INSTALL_ENVIRONMENT };
+  await runOk('npm', ['pack', '--ignore-scripts', '--pack-destination', draft], { cwd: REPOSITORY, env });
+  moveInPlace(draft, home);
+  return home;
+}
+
+async function addToWorkspace(home: string, nx: string): Promise<void> {
+  const draft = join(home, `${nx}.${process.pid}`);
   const workspace = join(draft, 'workspace');
   mkdirSync(workspace, { recursive: true });
-  const env = { ...cleanEnvironment(), ...NX_ENVIRONMENT, npm_config_audit: 'false', npm_config_fund: 'false' };
-  await runOk('npm', ['pack', '--ignore-scripts', '--pack-destination', draft], { cwd: REPOSITORY, env });
-  const tarball = readdirSync(draft).find((file) => file.endsWith('.tgz')) as string;
-
+  const env = { ...cleanEnvironment(), ...NX_ENVIRONMENT, ...INSTALL_ENVIRONMENT };
   writeJson(workspace, 'package.json', {
     name: 'e2e',
     version: '0.0.0',
     private: true,
-    devDependencies: { nx: NX_VERSION },
+    devDependencies: { nx },
   });
   writeJson(workspace, 'nx.json', { neverConnectToCloud: true });
   writeFileSync(join(workspace, '.gitignore'), 'node_modules\n.nx\n');
   await runOk('npm', ['install', '--prefer-offline'], { cwd: workspace, env });
-  const added = await runOk(join(workspace, 'node_modules', '.bin', 'nx'), ['add', `nx-igvm@file:../${tarball}`], {
-    cwd: workspace,
-    env,
-  });
+  const tarball = `nx-igvm@file:../../${basename(tarballIn(home) as string)}`;
+  const added = await runOk(join(workspace, 'node_modules', '.bin', 'nx'), ['add', tarball], { cwd: workspace, env });
   writeFileSync(join(draft, 'add.log'), added);
-  // Someone else may have been faster.
-  if (existsSync(home)) rmSync(draft, { recursive: true, force: true });
-  else renameSync(draft, home);
+  moveInPlace(draft, join(home, nx));
+}
+
+/** Someone else may have been faster. */
+function moveInPlace(draft: string, path: string): void {
+  if (existsSync(path)) rmSync(draft, { recursive: true, force: true });
+  else renameSync(draft, path);
 }
 
 /** Earlier templates; not those that other test runs may be using. */
@@ -103,9 +133,9 @@ function writeJson(folder: string, file: string, value: unknown): void {
   writeFileSync(join(folder, file), `${JSON.stringify(value, null, 2)}\n`);
 }
 
-/** Names what goes into the tarball, and the Nx beside it. */
+/** Names what goes into the tarball. */
 function contentKey(): string {
-  const hash = createHash('sha256').update(NX_VERSION);
+  const hash = createHash('sha256');
   const visit = (path: string, name: string): void => {
     if (!existsSync(path)) {
       return;

@@ -2,7 +2,7 @@ import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, uti
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { cleanEnvironment, run, type RunResult, runOk } from './run';
-import { copyFolder, NX_ENVIRONMENT, template } from './template';
+import { copyFolder, NX_ENVIRONMENT, prepareTemplate } from './template';
 
 /** How a task ended. One is skipped when a task that it depends on failed. */
 export type TaskState = 'built' | 'hit' | 'failed' | 'skipped';
@@ -14,6 +14,8 @@ export interface WorkspaceOptions {
   cache?: string;
   /** Nothing in it yet, not even Nx. */
   empty?: boolean;
+  /** A version of Nx, of {@link NX_VERSIONS} or another; that of the repository by default. */
+  nx?: string;
 }
 
 /** A real Nx workspace in a temporary folder, with the packed plugin added to it as a user adds it. */
@@ -31,7 +33,7 @@ export class Workspace {
     const home = mkdtempSync(join(tmpdir(), 'nx-igvm-workspace-'));
     const root = join(home, 'workspace');
     const outside = join(home, 'outside');
-    const from = template().workspace;
+    const { workspace: from } = await prepareTemplate(options.nx);
     mkdirSync(root);
     mkdirSync(outside);
     if (options.empty !== true) {

@@ -6,7 +6,7 @@ import signExecutor from '../executors/sign/executor';
 import { ciWorkflowGenerator } from '../generators/ci-workflow/generator';
 import { guestImageGenerator } from '../generators/guest-image/generator';
 import { syncLocks } from '../generators/sync-lock/generator';
-import { requireSupportedNx } from '../generators/workspace/nx-version';
+import { requireSupportedNx } from '../plugin/nx-versions';
 import { EMPTY_GUEST, linuxGuest, type Provocation, shownBy } from './scene.fixture';
 
 export const NX_ERRORS: Record<keyof typeof NX_CODES, Provocation> = {
@@ -56,7 +56,7 @@ export const NX_ERRORS: Record<keyof typeof NX_CODES, Provocation> = {
       return scene.execute(buildExecutor, { manifest: 'igvm.json', resources: 'other.json' }, { build: target });
     },
   ],
-  NX_VERSION_UNSUPPORTED: ['has an old Nx', () => shownBy(() => requireSupportedNx('23.9.0'))],
+  NX_VERSION_UNSUPPORTED: ['has an old Nx', () => shownBy(() => requireSupportedNx('20.8.4'))],
   GENERATOR_OPTION: [
     'gives a workflow a name that is none',
     (scene) => scene.generate((tree) => ciWorkflowGenerator(tree, { name: '../evil' })),

@@ -14,6 +14,7 @@ import { imageTargets, togetherTargets } from './image-targets';
 import { type InferredProject, nameImages, targetName } from './inferred-image';
 import { initrdTarget, readInitrdFile } from './initrd-target';
 import { mergeTarget } from './merge-target';
+import { nxVersion, requireSupportedNx } from './nx-versions';
 import { locatePlugin, type PluginPlace } from './plugin-inputs';
 import { type PluginOptions, readPluginOptions } from './plugin-options';
 import { type ProjectFiles, readProjectFiles } from './project-files';
@@ -144,6 +145,7 @@ function fallbackNames(folders: ReadonlyMap<string, Folder>): (root: string) => 
 export const createNodes: CreateNodes<PluginOptions> = [
   FILES_GLOB,
   (paths, given, context) => {
+    requireSupportedNx(nxVersion(context.workspaceRoot));
     const options = readPluginOptions(given, (message) => logger.warn(printable(message)));
     // Whatever order they come in, what they make of a project is the same.
     const sorted = [...paths].sort();
@@ -161,3 +163,6 @@ export const createNodes: CreateNodes<PluginOptions> = [
     );
   },
 ];
+
+/** The name that Nx 21 asks for. Later ones take either. */
+export const createNodesV2 = createNodes;

@@ -30,7 +30,7 @@ export const NX_CODES = {
     cure: 'Put the option into the target, or into one of its configurations: in project.json, package.json, the options of the plugin in nx.json, or its targetDefaults.',
   },
   NX_VERSION_UNSUPPORTED: {
-    cause: 'The workspace has an Nx that cannot track every file an image is made of.',
+    cause: 'The workspace has an Nx that is older than the plugin supports, or none.',
     cure: 'Update the workspace with "nx migrate latest".',
   },
   GENERATOR_OPTION: {

@@ -1,7 +1,7 @@
 import { addDependenciesToPackageJson, formatFiles, type GeneratorCallback, readJson, type Tree } from '@nx/devkit';
+import { nxVersion, requireSupportedNx } from '../../plugin/nx-versions';
 import { PACKAGE_NAME } from '../../plugin/package';
 import { ignoreOutputs } from '../workspace/ignored-outputs';
-import { requireSupportedNx } from '../workspace/nx-version';
 import { pluginVersion, registerPlugin } from '../workspace/plugin-registration';
 import { reportingUserErrors } from '../workspace/user-errors';
 import type { InitGeneratorSchema } from './schema';
@@ -9,7 +9,7 @@ import type { InitGeneratorSchema } from './schema';
 /** Prepares a workspace: the plugin in nx.json and package.json, its outputs in .gitignore. Idempotent. */
 export function initGenerator(tree: Tree, options: InitGeneratorSchema): Promise<GeneratorCallback> {
   return reportingUserErrors(async () => {
-    requireSupportedNx();
+    requireSupportedNx(nxVersion(tree.root));
     registerPlugin(tree);
     ignoreOutputs(tree);
     const install = options.skipPackageJson || isListed(tree) ? nothing : addPackage(tree);

@@ -1,0 +1,89 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { IgvmError } from '../errors/igvm-error';
+
+/** The oldest Nx that the plugin works with: the first that has continuous tasks, which `boot` is. */
+export const OLDEST_NX = '21.0.0';
+
+/** What not every supported Nx has. Everything else is the same in all of them. */
+export interface NxFeatures {
+  /** The version of the workspace's Nx. */
+  readonly version: string;
+  /**
+   * Whether `{ "fileset": …, "includeIgnored": true }` sees files that git ignores. An older Nx takes the key without a word and
+   * doesn't see them. Nx 23.3.
+   */
+  readonly includeIgnored: boolean;
+  /** Whether `"..."` in a list stands for the inferred values. To an older Nx it is an invalid fileset. Nx 23. */
+  readonly spread: boolean;
+}
+
+/** The version that each feature came with. */
+const SINCE = { includeIgnored: '23.3.0', spread: '23.0.0' } as const satisfies Record<
+  Exclude<keyof NxFeatures, 'version'>,
+  string
+>;
+
+/** Major and minor. One before a release, like 23.3.0-beta.1, may not have yet what the release has: it counts as the minor before. */
+function numbersOf(version: string): [major: number, minor: number] {
+  const [, major, minor, patch, before] = /^(\d+)\.(\d+)\.(\d+)(-)?/.exec(version) ?? [];
+  if (major === undefined) return [Number.NaN, Number.NaN];
+  const early = before !== undefined && patch === '0' ? 1 : 0;
+  return [Number(major), Number(minor) - early];
+}
+
+/** Whether a version is at least another. False for what is no version. */
+export function isAtLeast(version: string, least: string): boolean {
+  const [major, minor] = numbersOf(version);
+  const [leastMajor, leastMinor] = numbersOf(least);
+  return major > leastMajor || (major === leastMajor && minor >= leastMinor);
+}
+
+/** What an Nx of a version has. */
+export function featuresOf(version: string): NxFeatures {
+  return {
+    version,
+    includeIgnored: isAtLeast(version, SINCE.includeIgnored),
+    spread: isAtLeast(version, SINCE.spread),
+  };
+}
+
+const known = new Map<string, string>();
+
+/**
+ * The version of the Nx that a workspace runs: its own. Nx is installed in the workspace, or by its wrapper below `.nx`; where neither is
+ * (a test's folder), it is the one that this package finds.
+ * @throws IgvmError NX_VERSION_UNSUPPORTED when there is none
+ */
+export function nxVersion(workspaceRoot: string): string {
+  const found = known.get(workspaceRoot) ?? findVersion(workspaceRoot);
+  known.set(workspaceRoot, found);
+  return found;
+}
+
+function findVersion(workspaceRoot: string): string {
+  const places = [workspaceRoot, join(workspaceRoot, '.nx', 'installation')].map((folder) =>
+    join(folder, 'package.json'),
+  );
+  for (const place of [...places, __filename]) {
+    try {
+      const path = createRequire(place).resolve('nx/package.json');
+      return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version;
+    } catch {
+      // Not here.
+    }
+  }
+  throw new IgvmError('NX_VERSION_UNSUPPORTED', 'nx-igvm finds no Nx in this workspace');
+}
+
+/** What the Nx of a workspace has. */
+export const nxFeatures = (workspaceRoot: string): NxFeatures => featuresOf(nxVersion(workspaceRoot));
+
+/** @throws IgvmError NX_VERSION_UNSUPPORTED for an Nx that is older than the plugin supports */
+export function requireSupportedNx(version: string): void {
+  if (!isAtLeast(version, OLDEST_NX)) {
+    const [oldest] = OLDEST_NX.split('.');
+    throw new IgvmError('NX_VERSION_UNSUPPORTED', `nx-igvm needs Nx ${oldest} or newer, this workspace has ${version}`);
+  }
+}
