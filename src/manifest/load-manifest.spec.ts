@@ -50,6 +50,17 @@ describe('a manifest', () => {
     expect(parse(document).manifest).toEqual(manifest([guest('none')]));
   });
 
+  it('may say what a boot test waits for, if that can be waited for', () => {
+    const tested = (test: object): Json => manifest([guest('none')], { boot_test: test });
+    expect(parse(tested({ until: '^ready$', timeout: 60 })).manifest.boot_test).toEqual({
+      until: '^ready$',
+      timeout: 60,
+    });
+    expect(failure(tested({ until: '(' })).where.jsonPath).toBe('boot_test.until');
+    expect(failure(tested({ timeout: 0 })).where.jsonPath).toBe('boot_test.timeout');
+    expect(failure(tested({ untill: 'x' })).message).toContain('until');
+  });
+
   it('says where every value stands', () => {
     const loaded = parseManifest(JSON.stringify(manifest([guest('none')]), undefined, 2), 'x/igvm.json');
     expect(loaded.positionOf('guest_configs[0].image')).toEqual({

@@ -20,6 +20,7 @@ import {
   struct,
   tagged,
   text,
+  textThat,
   u32,
   u64,
   u8,
@@ -217,6 +218,28 @@ const resources = closedStruct(
   'The files that images are made of. Ignored by igvmfilegen, which has a file of its own for them.',
 );
 
+function isRegularExpression(value: string): boolean {
+  try {
+    return new RegExp(value, 'm') instanceof RegExp;
+  } catch {
+    return false;
+  }
+}
+
+const bootTest = closedStruct(
+  {
+    until: optional(
+      textThat(
+        isRegularExpression,
+        'a regular expression',
+        "What the guest's serial output must match, a regular expression; without it the guest must end by itself.",
+      ),
+    ),
+    timeout: optional(count({ min: 1n, max: 2_000_000n }, 'Seconds that the test may take. Default: 120.')),
+  },
+  'What a boot of the image must show: with this key the target `boot-test` is inferred. Not part of the image, and ignored by igvmfilegen.',
+);
+
 export const manifestSchema = struct({
   $schema: optional(text('The JSON Schema of this file, for editors. Ignored by igvmfilegen.')),
   name: optional(
@@ -237,6 +260,7 @@ export const manifestSchema = struct({
         "QEMU and Cloud Hypervisor can't read an image with them. Default: true. Ignored by igvmfilegen.",
     ),
   ),
+  boot_test: optional(bootTest),
   resources: optional(resources),
 }).register(z.globalRegistry, {
   title: 'IGVM image',

@@ -1,7 +1,7 @@
 /**
  * The manifest after validation: what loaders get. The zod schemas in this folder infer exactly these types (a type
  * test beside them holds the two together); this file has no imports so that everything may use it.
- * Source of the shape: openvmm vm/loader/igvmfilegen_config/src/lib.rs; `name`, `resources`, `embed_corim`, `$schema` and
+ * Source of the shape: openvmm vm/loader/igvmfilegen_config/src/lib.rs; `name`, `resources`, `embed_corim`, `boot_test`, `$schema` and
  * the last three keys of a linux image are ours (docs/manifest.md).
  */
 export interface Manifest {
@@ -13,6 +13,8 @@ export interface Manifest {
   guest_configs: GuestConfig[];
   /** Whether the image holds its CoRIM documents, which lie beside it either way. Default: true. */
   embed_corim?: boolean;
+  /** What `nx boot-test` checks; means nothing to the build. */
+  boot_test?: { until?: string; timeout?: number };
   resources?: Partial<Record<ResourceName, Resource>>;
 }
 

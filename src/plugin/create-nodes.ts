@@ -10,6 +10,7 @@ import {
 import { printable } from '../errors/printable';
 import { readImageManifest } from './image-manifest';
 import { withImageName } from './image-name-token';
+import { hasBootTest } from './boot-target';
 import { imageTargets, togetherTargets } from './image-targets';
 import { type InferredProject, nameImages, targetName } from './inferred-image';
 import { initrdTarget, readInitrdFile } from './initrd-target';
@@ -48,6 +49,7 @@ function imageContribution(path: string, siblings: readonly string[], folder: In
   const names = images.find((image) => image.path === path)!;
   const shared = images.length > 1 && images[0] === names;
   const suffixes = images.map(({ suffix }) => suffix);
+  const tested = shared ? images.filter((image) => isTested(image.path, project)).map(({ suffix }) => suffix) : [];
   return {
     name: project.name,
     targets: {
@@ -56,9 +58,18 @@ function imageContribution(path: string, siblings: readonly string[], folder: In
         project: { ...project, options: withImageName(project.options, names.name) },
         manifest,
       }),
-      ...(shared ? togetherTargets(suffixes, project.options) : {}),
+      ...(shared ? togetherTargets(suffixes, tested, project.options) : {}),
     },
   };
+}
+
+/** Whether an image has a boot test; one whose manifest can't be read has none. */
+function isTested(path: string, { workspaceRoot, options }: InferredProject): boolean {
+  try {
+    return hasBootTest(readImageManifest(workspaceRoot, path), options['boot-test']);
+  } catch {
+    return false;
+  }
 }
 
 function initrdContribution(path: string, siblings: readonly string[], folder: InferredProject): Contribution {

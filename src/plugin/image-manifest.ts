@@ -10,6 +10,8 @@ export interface ImageManifest {
   readonly name?: string;
   readonly guest_arch?: unknown;
   readonly guest_configs?: unknown;
+  /** What its boot test waits for, and for how long. */
+  readonly boot_test?: unknown;
   readonly resources: Partial<Record<ResourceName, unknown>>;
 }
 
@@ -18,12 +20,14 @@ export interface ImageManifest {
  * @throws IgvmError FILE_UNREADABLE or MANIFEST_SYNTAX
  */
 export function readImageManifest(workspaceRoot: string, path: string): ImageManifest {
-  const { name, guest_arch: arch, guest_configs: guests, resources } = readJsonObject(workspaceRoot, path);
+  const json = readJsonObject(workspaceRoot, path);
+  const { name, guest_arch: arch, guest_configs: guests, boot_test: bootTest, resources } = json;
   return {
     path,
     ...(typeof name === 'string' && name !== '' ? { name } : {}),
     guest_arch: arch,
     guest_configs: guests,
+    boot_test: bootTest,
     resources: asRecord(resources),
   };
 }

@@ -1,5 +1,5 @@
 import type { TargetConfiguration } from '@nx/devkit';
-import { bootTarget } from './boot-target';
+import { bootTarget, bootTestTarget } from './boot-target';
 import { buildTarget } from './build-target';
 import { type InferredImage, targetName } from './inferred-image';
 import { inspectTarget } from './inspect-target';
@@ -23,6 +23,7 @@ const ROWS: Partial<Record<TargetKind, TargetRow>> = {
   verify: { create: verifyTarget, together: 'Checks all IGVM images of the project against their measurement locks' },
   sign: { create: signTarget },
   boot: { create: bootTarget },
+  'boot-test': { create: bootTestTarget, together: 'Boots all IGVM images of the project that have a boot test' },
 };
 
 /** The targets of one image by their names. */
@@ -39,19 +40,24 @@ export function imageTargets(image: InferredImage): Record<string, TargetConfigu
   return targets;
 }
 
-/** For a project with several images: the targets that run those of all images. */
+/**
+ * For a project with several images: the targets that run those of all images.
+ * @param tested the suffixes of the images with a boot test
+ */
 export function togetherTargets(
   suffixes: readonly string[],
+  tested: readonly string[],
   options: PluginOptions,
 ): Record<string, TargetConfiguration> {
   const targets: Record<string, TargetConfiguration> = {};
   for (const kind of TARGET_KINDS) {
     const name = targetName(kind, options);
     const description = ROWS[kind]?.together;
-    if (name === undefined || description === undefined) continue;
+    const members = kind === 'boot-test' ? tested : suffixes;
+    if (name === undefined || description === undefined || members.length === 0) continue;
     targets[name] = {
       executor: 'nx:noop',
-      dependsOn: suffixes.map((suffix) => `${name}${suffix}`),
+      dependsOn: members.map((suffix) => `${name}${suffix}`),
       metadata: { technologies: ['igvm'], description, help: { command: `npx nx-igvm ${kind} --help`, example: {} } },
     };
   }

@@ -9,6 +9,8 @@ const KINDS: Record<TargetKind, string> = {
   verify: 'Checks the launch digests of a built image against `igvm.lock.json`.',
   sign: 'Signs a built image.',
   boot: 'Boots a built image on this machine.',
+  'boot-test':
+    'Boots a built image and checks what it prints, as `boot_test` in its manifest says. With a name or an object here, every image that boots here has one.',
   initrd: 'Packs an initramfs as an `initrd.json` says. Its name is `build` where the project has no image.',
 };
 
