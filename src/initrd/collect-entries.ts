@@ -4,12 +4,15 @@ import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 import { unreadable } from '../files/file-failure';
 import { PLACEHOLDER } from '../files/placeholder';
 import { type CpioMember, LARGEST_FILE } from './cpio-newc';
+import { GUEST_INIT } from './guest-init';
 import type { InitrdLists } from './initrd-options';
 
 /** A member of the archive and where its data comes from. */
 export interface InitrdEntry extends CpioMember {
   /** The file on disk that holds the content. */
   source?: string;
+  /** The content itself, of what is in no file. */
+  content?: Uint8Array;
   /** What a link points to. */
   target?: string;
 }
@@ -105,9 +108,13 @@ const link = (path: string, target: string): InitrdEntry => ({
 });
 
 function* listed(
-  { devices = [], directories = [], symlinks = {} }: InitrdLists,
+  { init, devices = [], directories = [], symlinks = {} }: InitrdLists,
   whereOf: NonNullable<InitrdLists['whereOf']>,
 ): Generator<InitrdEntry & { where: ErrorWhere }> {
+  if (init !== undefined) {
+    const content = GUEST_INIT[init];
+    yield { path: 'init', type: 'file', permissions: 0o755, size: content.length, content, where: whereOf(['init']) };
+  }
   for (const [index, path] of directories.entries()) {
     const where = whereOf(['directories', index]);
     yield { ...directory(memberPath(path, where)), where };

@@ -14,6 +14,7 @@ import {
   withDefault,
   word,
 } from '../manifest/schema-parts';
+import { INIT_ARCHITECTURES } from './guest-init';
 
 const path = (description: string) => someText('a path', description);
 const mode = (description: string) => patternText(/^[0-7]{3,4}$/, 'three or four octal digits', description);
@@ -41,6 +42,12 @@ export const initrdSchema = struct({
   compression: withDefault(
     word(['none', 'gzip', 'zstd'], 'How the archive is compressed. The kernel has to know it.'),
     'none',
+  ),
+  init: optional(
+    word(
+      INIT_ARCHITECTURES,
+      'Puts a small program for this architecture at `/init`: it mounts /dev, /proc and /sys, says what the guest runs on, runs the program that the command line names, and powers off. Without this key the folder brings its own.',
+    ),
   ),
   directories: withDefault(
     list(path('A folder in the initramfs.'), 'Folders that may be empty, which version control drops.'),

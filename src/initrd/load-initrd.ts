@@ -7,7 +7,7 @@ import type { Compression, InitrdLists } from './initrd-options';
 import type * as InitrdSchema from './initrd-schema';
 
 /** initrd.json after validation. */
-export interface InitrdConfig extends Required<InitrdLists> {
+export interface InitrdConfig extends Required<Omit<InitrdLists, 'init'>>, Pick<InitrdLists, 'init'> {
   /** Absolute path. */
   folder: string;
   compression: Compression;
@@ -44,8 +44,8 @@ export function parseInitrd(content: Uint8Array, path: string, display: string =
   }
   const { initrdSchema } = require('./initrd-schema') as typeof InitrdSchema;
   const { value, warnings } = validate(document, initrdSchema, false);
-  const { folder, compression, directories, devices, symlinks, modes } = value;
+  const { folder, compression, init, directories, devices, symlinks, modes } = value;
   const whereOf = (place: JsonPath): ErrorWhere => document.whereKey(place);
-  const lists = { directories, devices, symlinks, modes, whereOf };
+  const lists = { ...(init === undefined ? {} : { init }), directories, devices, symlinks, modes, whereOf };
   return { folder: resolve(dirname(path), folder), compression, ...lists, warnings };
 }

@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as zlib from 'node:zlib';
 import type * as FileSources from '../files/file-source';
+import { GUEST_INIT } from './guest-init';
 import type { InitrdOptions } from './initrd-options';
 import { packInitrd } from './pack-initrd';
 
@@ -88,6 +89,13 @@ describe('packing a folder into an initramfs', () => {
       'drwxr-xr-x 2 0 0 0 var/lib',
     ]);
     expect(archive.length % 512).toBe(0);
+  });
+
+  it('adds a first program, which anyone may execute', async () => {
+    rmSync(join(folder, 'init'));
+    const archive = await pack({ init: 'x64' });
+    expect(list(archive).at(-1)).toBe(`-rwxr-xr-x 1 0 0 ${GUEST_INIT.x64.length} init`);
+    expect(archive.includes(Buffer.from(GUEST_INIT.x64))).toBe(true);
   });
 
   it('extracts to the same content', async () => {

@@ -61,6 +61,7 @@ function* members(entries: InitrdEntry[]): Generator<Uint8Array> {
   for (const [index, entry] of entries.entries()) {
     yield cpioHeader(entry, index + 1);
     if (entry.target !== undefined) yield Buffer.from(entry.target);
+    if (entry.content !== undefined) yield entry.content;
     if (entry.source !== undefined) yield* content(entry.source, entry.size);
     yield cpioPadding(entry.size);
   }

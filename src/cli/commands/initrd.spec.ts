@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync,
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { GUEST_INIT } from '../../initrd/guest-init';
 import { NX_IGVM } from '../nx-igvm-program';
 import { run } from '../run';
 
@@ -38,6 +39,15 @@ describe('the command initrd', () => {
       stdout: expect.stringMatching(/^out\.gz: \d+ bytes, \d+ before gzip, 2 entries\n$/) as string,
     });
     expect(gunzipSync(readFileSync(join(folder, 'out.gz'))).toString('latin1')).toContain('dev\0');
+  });
+
+  it('brings a first program on request, whatever the source', async () => {
+    rmSync(join(folder, 'root', 'init'));
+    expect((await initrd('root', '--init=x64')).code).toBe(0);
+    expect(readFileSync(join(folder, 'initrd.cpio')).includes(Buffer.from(GUEST_INIT.x64))).toBe(true);
+    writeFileSync(join(folder, 'initrd.json'), JSON.stringify({ folder: 'root', init: 'x64' }));
+    expect((await initrd('initrd.json', '--init=aarch64')).code).toBe(0);
+    expect(readFileSync(join(folder, 'initrd.cpio')).includes(Buffer.from(GUEST_INIT.aarch64))).toBe(true);
   });
 
   it('replaces neither the initrd.json, nor the folder’s files with an archive of itself', async () => {

@@ -3,12 +3,14 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { formatPlaced } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
+import type { InitArchitecture } from '../../initrd/guest-init';
 import type { Compression, InitrdOptions } from '../../initrd/initrd-options';
 import type { CliEnvironment } from '../cli';
 
 /** `nx-igvm initrd FOLDER` */
 export function registerInitrd(program: Command, environment: CliEnvironment): void {
   const { Option } = require('commander') as typeof import('commander');
+  const { INIT_ARCHITECTURES } = require('../../initrd/guest-init') as typeof import('../../initrd/guest-init');
   program
     .command('initrd')
     .description('pack a folder into a reproducible initramfs (cpio newc)')
@@ -24,27 +26,39 @@ export function registerInitrd(program: Command, environment: CliEnvironment): v
         'zstd',
       ]),
     )
-    .action(async (source: string, options: { output?: string; compression?: Compression }) => {
-      const { INITRD_NAMES, loadInitrd } =
-        require('../../initrd/load-initrd') as typeof import('../../initrd/load-initrd');
-      const { checkNotInputs } =
-        require('../../files/check-not-inputs') as typeof import('../../files/check-not-inputs');
-      const { packInitrd } = require('../../initrd/pack-initrd') as typeof import('../../initrd/pack-initrd');
-      const path = resolve(environment.cwd, source);
-      let initrd: Omit<InitrdOptions, 'output'> = { folder: path, compression: 'none' };
-      if (!isFolder(path)) {
-        const { warnings, ...config } = loadInitrd(path, source);
-        for (const { message, where } of warnings) environment.stderr(`warning: ${formatPlaced(message, where)}\n`);
-        initrd = config;
-      }
-      const compression = options.compression ?? initrd.compression;
-      const name = options.output ?? INITRD_NAMES[compression];
-      const output = resolve(environment.cwd, name);
-      checkNotInputs([output], [path]);
-      const { size, archiveSize, entryCount } = await packInitrd({ ...initrd, compression, output });
-      const unpacked = compression === 'none' ? '' : `, ${archiveSize} before ${compression}`;
-      environment.stdout(`${printable(name)}: ${size} bytes${unpacked}, ${entryCount} entries\n`);
-    });
+    .addOption(
+      new Option('--init <arch>', 'put a small program of ours at /init (default: what initrd.json says)').choices(
+        INIT_ARCHITECTURES,
+      ),
+    )
+    .action(
+      async (source: string, options: { output?: string; compression?: Compression; init?: InitArchitecture }) => {
+        const { INITRD_NAMES, loadInitrd } =
+          require('../../initrd/load-initrd') as typeof import('../../initrd/load-initrd');
+        const { checkNotInputs } =
+          require('../../files/check-not-inputs') as typeof import('../../files/check-not-inputs');
+        const { packInitrd } = require('../../initrd/pack-initrd') as typeof import('../../initrd/pack-initrd');
+        const path = resolve(environment.cwd, source);
+        let initrd: Omit<InitrdOptions, 'output'> = { folder: path, compression: 'none' };
+        if (!isFolder(path)) {
+          const { warnings, ...config } = loadInitrd(path, source);
+          for (const { message, where } of warnings) environment.stderr(`warning: ${formatPlaced(message, where)}\n`);
+          initrd = config;
+        }
+        const { compression = initrd.compression, init = initrd.init } = options;
+        const name = options.output ?? INITRD_NAMES[compression];
+        const output = resolve(environment.cwd, name);
+        checkNotInputs([output], [path]);
+        const { size, archiveSize, entryCount } = await packInitrd({
+          ...initrd,
+          ...(init === undefined ? {} : { init }),
+          compression,
+          output,
+        });
+        const unpacked = compression === 'none' ? '' : `, ${archiveSize} before ${compression}`;
+        environment.stdout(`${printable(name)}: ${size} bytes${unpacked}, ${entryCount} entries\n`);
+      },
+    );
 }
 
 /** What can't be looked at is no folder: reading it as initrd.json says why. */

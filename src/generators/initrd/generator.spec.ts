@@ -41,13 +41,19 @@ describe('initrd', () => {
       $schema: '../../node_modules/nx-igvm/schemas/initrd.schema.json',
       folder: 'rootfs',
       compression: 'gzip',
-      modes: { '/init': '755' },
     });
-    expect(tree.read('boot/initrd/rootfs/init', 'utf8')).toMatch(/^#!\/bin\/busybox sh\n/);
-    const readme = tree.read('boot/initrd/README.md', 'utf8');
-    expect(readme).toContain('"path": "dist/boot/initrd/initrd.cpio.gz"');
-    expect(readme).toContain('wants a statically linked busybox');
+    expect(tree.read('boot/initrd/README.md', 'utf8')).toContain('"path": "dist/boot/initrd/initrd.cpio.gz"');
   });
+
+  it.each(['x64', 'aarch64'] as const)(
+    'brings a first program for %s, and no binary into the workspace',
+    async (arch) => {
+      await initrdGenerator(tree, { name: 'initrd', arch });
+      expect(readJson(tree, 'initrd/initrd.json')).toMatchObject({ init: arch, modes: {} });
+      expect(tree.children('initrd/rootfs')).toEqual(['.gitkeep']);
+      expect(tree.read('initrd/README.md', 'utf8')).toContain(`"init": "${arch}"`);
+    },
+  );
 
   it('passes the check of initrd.json', async () => {
     await initrdGenerator(tree, { name: 'initrd' });
@@ -62,8 +68,11 @@ describe('initrd', () => {
     await initrdGenerator(tree, { name: 'initrd', busybox: file(busybox) });
     expect(tree.read('initrd/rootfs/bin/busybox')?.equals(busybox)).toBe(true);
     expect(tree.listChanges().find(({ path }) => path.endsWith('busybox'))?.options).toEqual({ mode: 0o755 });
-    expect(readJson(tree, 'initrd/initrd.json').modes).toEqual({ '/init': '755', '/bin/busybox': '755' });
-    expect(tree.read('initrd/README.md', 'utf8')).not.toContain('wants a statically linked busybox');
+    expect(tree.read('initrd/rootfs/init', 'utf8')).toMatch(/^#!\/bin\/busybox sh\n/);
+    const config = readJson(tree, 'initrd/initrd.json');
+    expect(config.modes).toEqual({ '/init': '755', '/bin/busybox': '755' });
+    expect(config).not.toHaveProperty('init');
+    expect(tree.read('initrd/README.md', 'utf8')).not.toContain('"init"');
   });
 
   it('refuses a busybox that needs a dynamic linker, is no program, or is not there', async () => {
@@ -80,6 +89,8 @@ describe('initrd', () => {
     await initrdGenerator(tree, { name: 'initrd' });
     expect(tree.read('initrd/rootfs/init', 'utf8')).toBe('#!/bin/sh\n');
     expect(tree.read('initrd/README.md', 'utf8')).toBe('ours');
+    expect(readJson(tree, 'initrd/initrd.json')).toMatchObject({ modes: { '/init': '755' } });
+    expect(readJson(tree, 'initrd/initrd.json')).not.toHaveProperty('init');
     tree.write('second/rootfs/bin/busybox', 'ours');
     await expect(initrdGenerator(tree, { name: 'second', busybox: file(elf(1)) })).rejects.toThrow(
       'second/rootfs/bin/busybox: this file already exists',

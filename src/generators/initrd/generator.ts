@@ -12,6 +12,7 @@ import {
 } from '@nx/devkit';
 import { IgvmError } from '../../errors/igvm-error';
 import { readRegularFile } from '../../files/regular-file';
+import { PLACEHOLDER } from '../../files/placeholder';
 import { INITRD_NAMES } from '../../initrd/load-initrd';
 import { initGenerator } from '../init/generator';
 import { parseTags, writeProjectFile } from '../workspace/project-file';
@@ -20,7 +21,7 @@ import { reportingUserErrors } from '../workspace/user-errors';
 import type { InitrdGeneratorSchema } from './schema';
 import { isStaticExecutable } from './static-executable';
 
-/** Creates a project that packs a folder into an initramfs. */
+/** Creates a project that packs a folder into an initramfs: with a busybox and a script around it, or with a first program of ours. */
 export function initrdGenerator(tree: Tree, options: InitrdGeneratorSchema): Promise<GeneratorCallback> {
   return reportingUserErrors(async () => {
     const location = locateProject(tree, options);
@@ -37,25 +38,36 @@ export function initrdGenerator(tree: Tree, options: InitrdGeneratorSchema): Pro
         ? writeProjectFile(tree, location, { useProjectJson: options.useProjectJson, tags: parseTags(options.tags) })
         : undefined;
     if (busybox !== undefined) tree.write(program, busybox, { mode: 0o755 });
-    const { compression = 'none' } = options;
+    const { compression = 'none', arch = 'x64' } = options;
+    const folder = joinPathFragments(root, 'rootfs');
+    // A folder that is packed from now on may have all of it.
+    const hasBusybox = tree.exists(program);
+    const bringsInit = !hasBusybox && !tree.exists(joinPathFragments(folder, 'init'));
     writeJson(tree, joinPathFragments(root, 'initrd.json'), {
       $schema: `${offsetFromRoot(root)}node_modules/nx-igvm/schemas/initrd.schema.json`,
       folder: 'rootfs',
       compression,
+      ...(bringsInit ? { init: arch } : {}),
       directories: ['/dev', '/proc', '/sys', '/tmp'],
       devices: [{ path: '/dev/console', type: 'char', major: 5, minor: 1 }],
-      modes: { '/init': '755', ...(busybox === undefined ? {} : { '/bin/busybox': '755' }) },
+      modes: {
+        ...(bringsInit ? {} : { '/init': '755' }),
+        ...(busybox === undefined ? {} : { '/bin/busybox': '755' }),
+      },
     });
     const output = `dist/${root}/${INITRD_NAMES[compression]}`;
     const variables = {
       name,
       output,
       target: hasImage(tree, root) ? 'initrd' : 'build',
-      busybox: tree.exists(program),
+      bringsInit,
+      arch,
     };
-    // A folder that is packed from now on may have all of it.
     const keep = { overwriteStrategy: OverwriteStrategy.KeepExisting };
-    generateFiles(tree, join(__dirname, 'files'), root, variables, keep);
+    generateFiles(tree, join(__dirname, 'files', 'project'), root, variables, keep);
+    if (hasBusybox) generateFiles(tree, join(__dirname, 'files', 'rootfs'), folder, variables, keep);
+    // Version control keeps no empty folders.
+    else if (tree.children(folder).length === 0) tree.write(joinPathFragments(folder, PLACEHOLDER), '');
     if (!options.skipFormat) {
       await formatFiles(tree);
     }

@@ -2,6 +2,7 @@ export interface InitrdGeneratorSchema {
   name: string;
   directory?: string;
   busybox?: string;
+  arch?: 'x64' | 'aarch64';
   compression?: 'none' | 'gzip' | 'zstd';
   useProjectJson?: boolean;
   tags?: string;

@@ -11,7 +11,7 @@ describe('preset', () => {
       linux_kernel: '/boot/vmlinuz',
       linux_initrd: { project: 'initrd', target: 'build', path: 'dist/initrd/initrd.cpio' },
     });
-    expect(tree.exists('initrd/rootfs/init')).toBe(true);
+    expect(readJson(tree, 'initrd/initrd.json').init).toBe('x64');
   });
 
   it('follows the folders of a workspace of packages', async () => {

@@ -1,0 +1,457 @@
+// The first program of a guest: guest-init-x64.S for 64-bit Arm. What it does, and how its bytes are used, stands there.
+//
+// To assemble: aarch64-linux-gnu-as -o init.o guest-init-aarch64.S && aarch64-linux-gnu-objcopy -O binary -j .text init.o init
+
+	.set	BASE, 0x400000			// where the program is loaded
+	.set	ALIGNMENT, 0x10000		// pages have up to 64 KiB
+
+// System calls (Linux include/uapi/asm-generic/unistd.h): number in x8, arguments in x0 to x5; the result in x0, a negative error
+// number when it failed. Nothing else changes.
+	.set	DUP, 23
+	.set	FCNTL, 25
+	.set	IOCTL, 29
+	.set	MKDIRAT, 34
+	.set	MOUNT, 40
+	.set	OPENAT, 56
+	.set	CLOSE, 57
+	.set	READ, 63
+	.set	WRITE, 64
+	.set	SYNC, 81
+	.set	EXIT, 93
+	.set	SCHED_GETAFFINITY, 123
+	.set	REBOOT, 142
+	.set	SETSID, 157
+	.set	UNAME, 160
+	.set	GETPID, 172
+	.set	SYSINFO, 179
+	.set	CLONE, 220
+	.set	EXECVE, 221
+	.set	WAIT4, 260
+
+	.set	AT_FDCWD, -100
+	.set	O_RDONLY, 0
+	.set	O_WRONLY, 1
+	.set	O_RDWR, 2
+	.set	F_GETFD, 1
+	.set	TCSBRK, 0x5409
+	.set	SIGCHLD, 17
+	.set	EINTR, 4
+	.set	EBUSY, 16
+	.set	REBOOT_MAGIC1, 0xfee1dead
+	.set	REBOOT_MAGIC2, 672274793
+	.set	POWER_OFF, 0x4321fedc
+	.set	RESTART, 0x01234567
+	.set	HALT, 0xcdef0123
+
+// What the kernel fills (include/uapi/linux/utsname.h, sysinfo.h).
+	.set	UTS_RELEASE, 130
+	.set	UTS_VERSION, 195
+	.set	UTS_MACHINE, 260
+	.set	TOTAL_RAM, 32			// 8 bytes, in units of
+	.set	MEM_UNIT, 104			// 4 bytes
+
+// The stack: one buffer for what the kernel fills, and the line that is being put together, so that it is written at once.
+	.set	SCRATCH_SIZE, 0x1000
+	.set	LINE_SIZE, 0x2000
+	.set	FRAME, SCRATCH_SIZE + LINE_SIZE
+
+	.text
+program:
+	.byte	0x7f, 'E', 'L', 'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0
+	.short	2, 183				// an executable for AArch64
+	.long	1
+	.quad	BASE + start - program
+	.quad	segments - program, 0
+	.long	0
+	.short	64, 56, 2, 0, 0, 0
+segments:
+	.long	1, 5				// PT_LOAD, readable and executable
+	.quad	0, BASE, BASE, end - program, end - program, ALIGNMENT
+	.long	0x6474e551, 6			// PT_GNU_STACK, readable and writable
+	.quad	0, 0, 0, 0, 0, 16
+
+	.macro	system number
+	mov	x8, #\number
+	svc	#0
+	.endm
+
+	.macro	long register, value
+	movz	\register, #((\value) & 0xffff)
+	movk	\register, #((\value) >> 16), lsl #16
+	.endm
+
+	.macro	text string
+	adr	x0, \string
+	bl	put
+	.endm
+
+	.macro	mounted type, directory, what
+	adr	x0, \type
+	adr	x1, \directory
+	bl	mount
+	adr	x1, \what
+	tbz	x0, #63, 1f
+	bl	fail
+1:
+	.endm
+
+// x19: argc, arguments, 0, environment, 0 as the kernel left them; sp: scratch buffer; x20: start of the line; x21: its end so
+// far; x22: where it has to end, with room for one newline.
+start:	mov	x19, sp
+	sub	sp, sp, #FRAME
+	add	x20, sp, #SCRATCH_SIZE
+	mov	x21, x20
+	add	x22, x20, #LINE_SIZE
+	sub	x22, x22, #1
+	mov	x29, #0
+	system	GETPID
+	cmp	x0, #1				// anywhere else it would power off somebody's machine
+	b.eq	first
+	text	not_first
+	bl	end_line
+	mov	x0, #1
+	system	EXIT
+
+// The device nodes come first: without a console nobody reads what went wrong.
+first:	adr	x0, devtmpfs
+	adr	x1, dev
+	bl	mount
+	mov	x23, x0
+	mov	x0, #1
+	mov	x1, #F_GETFD
+	system	FCNTL
+	tbz	x0, #63, 2f
+	adr	x1, console			// the initramfs had no /dev/console: open what has appeared since
+	mov	x2, #O_RDWR
+	bl	open
+	tbz	x0, #63, 1f
+	adr	x1, kmsg
+	mov	x2, #O_WRONLY
+	bl	open
+1:	mov	x0, #0				// it is stdin, being the first; make it stdout and stderr, too
+	system	DUP
+	mov	x0, #0
+	system	DUP
+2:	mov	x0, x23
+	tbz	x0, #63, 3f
+	adr	x1, mount_dev
+	bl	fail
+3:	mounted	proc_type, proc, mount_proc
+	mounted	sysfs, sys, mount_sys
+
+// guest is up: Linux 6.1.0 on aarch64, 2 CPUs, 477 MiB of memory
+	mov	x0, sp
+	system	UNAME
+	text	is_up
+	mov	x0, sp
+	bl	put
+	text	space
+	add	x0, sp, #UTS_RELEASE
+	bl	put
+	text	on
+	add	x0, sp, #UTS_MACHINE
+	bl	put
+	mov	x0, #0
+	mov	x1, #SCRATCH_SIZE/2
+	add	x2, sp, #SCRATCH_SIZE/2		// uname's answer is needed once more
+	system	SCHED_GETAFFINITY
+	cmp	x0, #0
+	b.le	3f
+	mov	x23, #0				// CPUs that it may run on: a bit for each
+	add	x1, sp, #SCRATCH_SIZE/2
+	add	x2, x1, x0
+1:	ldrb	w3, [x1], #1
+2:	cbz	w3, 4f
+	sub	w4, w3, #1
+	and	w3, w3, w4
+	add	x23, x23, #1
+	b	2b
+4:	cmp	x1, x2
+	b.lo	1b
+	text	comma
+	mov	x0, x23
+	bl	put_number
+	text	cpu
+	cmp	x23, #1
+	b.eq	3f
+	text	plural
+3:	add	x0, sp, #SCRATCH_SIZE/2
+	system	SYSINFO
+	tbnz	x0, #63, 5f
+	text	comma
+	ldr	w0, [sp, #SCRATCH_SIZE/2 + MEM_UNIT]
+	ldr	x1, [sp, #SCRATCH_SIZE/2 + TOTAL_RAM]
+	mul	x0, x0, x1
+	lsr	x0, x0, #20
+	bl	put_number
+	text	mib
+5:	bl	end_line
+	text	version
+	add	x0, sp, #UTS_VERSION
+	bl	put
+	bl	end_line
+
+// command line: what /proc/cmdline says, whose newline ends the line
+	adr	x1, proc_cmdline
+	mov	x2, #O_RDONLY
+	bl	open
+	tbz	x0, #63, 1f
+	adr	x1, read_cmdline
+	bl	fail
+	b	program_to_run
+1:	mov	x23, x0
+	text	command_line
+2:	mov	x0, x23
+	mov	x1, x21
+	subs	x2, x22, x21
+	b.eq	3f
+	system	READ
+	cmp	x0, #0
+	b.le	3f
+	add	x21, x21, x0
+	b	2b
+3:	ldrb	w0, [x21, #-1]
+	cmp	w0, #'\n'
+	b.ne	4f
+	sub	x21, x21, #1
+4:	bl	end_line
+	mov	x0, x23
+	system	CLOSE
+
+// The kernel hands on what stands behind " -- ", and before that words that it doesn't know. A program is named by its path.
+program_to_run:
+	ldr	x0, [x19]
+	cbz	x0, power_off
+	add	x24, x19, #8
+1:	ldr	x0, [x24, #8]!
+	cbz	x0, power_off
+	ldrb	w1, [x0]
+	cmp	w1, #'/'
+	b.ne	1b
+	text	running
+	ldr	x0, [x24]
+	bl	put
+	bl	end_line
+	mov	x0, #SIGCHLD
+	mov	x1, #0
+	mov	x2, #0
+	mov	x3, #0
+	mov	x4, #0
+	system	CLONE
+	cbz	x0, child
+	tbz	x0, #63, 1f
+	adr	x1, start_process
+	bl	fail
+	b	power_off
+1:	mov	x23, x0
+2:	mov	x0, #-1				// any child: orphans become this program's, too
+	mov	x1, sp
+	mov	x2, #0
+	mov	x3, #0
+	system	WAIT4
+	cmp	x0, x23
+	b.eq	3f
+	tbz	x0, #63, 2b
+	cmn	x0, #EINTR
+	b.eq	2b
+	adr	x1, wait_for_it
+	bl	fail
+	b	power_off
+3:	ldr	x0, [x24]
+	bl	put
+	ldr	w23, [sp]
+	ands	w25, w23, #0x7f
+	b.ne	4f
+	text	exited
+	ubfx	w0, w23, #8, #8
+	b	5f
+4:	text	killed
+	mov	w0, w25
+5:	bl	put_number
+	bl	end_line
+
+// The console's output has to be out before the machine is. A kernel that can't power off gets further chances.
+power_off:
+	mov	x0, #1
+	mov	x1, #TCSBRK
+	mov	x2, #1
+	system	IOCTL
+	system	SYNC
+	long	w2, POWER_OFF
+	bl	reboot
+	long	w2, RESTART
+	bl	reboot
+	long	w2, HALT
+	bl	reboot
+	mov	x0, #1
+	system	EXIT
+
+child:	system	SETSID
+	ldr	x0, [x24]
+	mov	x1, x24
+	ldr	x2, [x19]
+	add	x2, x19, x2, lsl #3
+	add	x2, x2, #16
+	system	EXECVE
+	mov	x23, x0
+	text	cannot_run
+	ldr	x0, [x24]
+	bl	put
+	mov	x0, x23
+	bl	error
+	mov	x0, #127
+	system	EXIT
+
+// Restarts or stops the machine as w2 says; returns when the kernel won't.
+reboot:	long	w0, REBOOT_MAGIC1
+	long	w1, REBOOT_MAGIC2
+	mov	x3, #0
+	system	REBOOT
+	adr	x1, stop_machine
+	b	fail
+
+// Opens the file at x1 as x2 says; x0: its number or an error.
+open:	mov	x0, #AT_FDCWD
+	mov	x3, #0
+	system	OPENAT
+	ret
+
+// Mounts a file system of type x0 on x1, which it makes; x0: negative when it failed. What is mounted already is fine.
+mount:	mov	x5, x0
+	mov	x0, #AT_FDCWD
+	mov	x2, #0755
+	system	MKDIRAT
+	mov	x0, x5
+	mov	x2, x5
+	mov	x3, #0
+	mov	x4, #0
+	system	MOUNT
+	cmn	x0, #EBUSY
+	csel	x0, xzr, x0, eq
+	ret
+
+// Prints that what x1 says could not be done, with the error in x0.
+fail:	stp	x29, x30, [sp, #-16]!
+	mov	x27, x0
+	mov	x26, x1
+	text	cannot
+	mov	x0, x26
+	bl	put
+	mov	x0, x27
+	ldp	x29, x30, [sp], #16
+
+// Ends the line with the error in x0, a negative number, and what it means if that is known.
+error:	stp	x29, x30, [sp, #-16]!
+	neg	x27, x0
+	text	error_number
+	mov	x0, x27
+	bl	put_number
+	ldp	x29, x30, [sp], #16
+	adr	x0, errors
+1:	ldrb	w1, [x0], #1
+	cbz	w1, end_line
+	cmp	w1, w27
+	b.eq	3f
+2:	ldrb	w1, [x0], #1
+	cbnz	w1, 2b
+	b	1b
+3:	stp	x29, x30, [sp, #-16]!
+	bl	put
+	ldp	x29, x30, [sp], #16
+
+// Writes the line and begins a new one.
+end_line:
+	mov	w0, #'\n'
+	strb	w0, [x21], #1
+	mov	x9, x20
+1:	mov	x1, x9
+	subs	x2, x21, x9
+	b.eq	2f
+	mov	x0, #1
+	system	WRITE
+	cmn	x0, #EINTR
+	b.eq	1b
+	cmp	x0, #0
+	b.le	2f
+	add	x9, x9, x0
+	b	1b
+2:	mov	x21, x20
+	ret
+
+// Adds the text at x0 to the line, as far as there is room.
+put:	cmp	x21, x22
+	b.hs	1f
+	ldrb	w9, [x0], #1
+	cbz	w9, 1f
+	strb	w9, [x21], #1
+	b	put
+1:	ret
+
+// Adds the number in x0 to the line, in decimal.
+put_number:
+	sub	sp, sp, #32			// room for the 20 digits that there may be
+	add	x10, sp, #32
+	mov	x9, #10
+1:	udiv	x12, x0, x9
+	msub	x13, x12, x9, x0
+	add	w13, w13, #'0'
+	strb	w13, [x10, #-1]!
+	mov	x0, x12
+	cbnz	x0, 1b
+	add	x11, sp, #32
+2:	cmp	x21, x22
+	b.hs	3f
+	ldrb	w13, [x10], #1
+	strb	w13, [x21], #1
+	cmp	x10, x11
+	b.lo	2b
+3:	add	sp, sp, #32
+	ret
+
+devtmpfs:	.asciz	"devtmpfs"
+dev:		.asciz	"/dev"
+proc_type:	.asciz	"proc"
+proc:		.asciz	"/proc"
+sysfs:		.asciz	"sysfs"
+sys:		.asciz	"/sys"
+console:	.asciz	"/dev/console"
+kmsg:		.asciz	"/dev/kmsg"
+proc_cmdline:	.asciz	"/proc/cmdline"
+
+not_first:	.asciz	"init: this is the first program of a guest and does nothing as any other"
+is_up:		.asciz	"guest is up: "
+space:		.asciz	" "
+on:		.asciz	" on "
+comma:		.asciz	", "
+cpu:		.asciz	" CPU"
+plural:		.asciz	"s"
+mib:		.asciz	" MiB of memory"
+version:	.asciz	"kernel version: "
+command_line:	.asciz	"command line: "
+running:	.asciz	"running "
+exited:		.asciz	" exited with code "
+killed:		.asciz	" was ended by signal "
+
+cannot:		.asciz	"init: cannot "
+mount_dev:	.asciz	"mount /dev"
+mount_proc:	.asciz	"mount /proc"
+mount_sys:	.asciz	"mount /sys"
+read_cmdline:	.asciz	"read /proc/cmdline"
+start_process:	.asciz	"start a process"
+wait_for_it:	.asciz	"wait for it"
+stop_machine:	.asciz	"stop the machine"
+cannot_run:	.asciz	"init: cannot run "
+error_number:	.asciz	": error "
+errors:
+	.byte	1
+	.asciz	" (not permitted)"
+	.byte	2
+	.asciz	" (no such file)"
+	.byte	8
+	.asciz	" (not a program for this processor)"
+	.byte	13
+	.asciz	" (permission denied)"
+	.byte	19
+	.asciz	" (this kernel has no such device or file system)"
+	.byte	0
+end:

@@ -1,0 +1,70 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { isStaticExecutable } from '../generators/initrd/static-executable';
+import { GUEST_INIT, INIT_ARCHITECTURES, type InitArchitecture } from './guest-init';
+
+const BINUTILS: Record<InitArchitecture, { prefix: string; flags: string[] }> = {
+  x64: { prefix: process.arch === 'x64' ? '' : 'x86_64-linux-gnu-', flags: ['--64'] },
+  aarch64: { prefix: process.arch === 'arm64' ? '' : 'aarch64-linux-gnu-', flags: [] },
+};
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'nx-igvm-init-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+describe.each(INIT_ARCHITECTURES)('the first program of a guest for %s', (arch) => {
+  const { prefix, flags } = BINUTILS[arch];
+  const bytes = Buffer.from(GUEST_INIT[arch]);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+
+  it('is what its source assembles to', () => {
+    const [object, binary] = [join(folder, 'o'), join(folder, 'bin')];
+    execFileSync(`${prefix}as`, [...flags, '-o', object, join(__dirname, `guest-init-${arch}.S`)], { stdio: 'pipe' });
+    execFileSync(`${prefix}objcopy`, ['-O', 'binary', '-j', '.text', object, binary], { stdio: 'pipe' });
+    expect(bytes.toString('hex')).toBe(readFileSync(binary, 'hex'));
+  });
+
+  it('is an ELF program of one segment that is never writable, and has no executable stack', () => {
+    expect(isStaticExecutable(bytes)).toBe(true);
+    expect(view.getUint16(16, true)).toBe(2);
+    expect(view.getUint16(18, true)).toBe(arch === 'x64' ? 62 : 183);
+    const header = (index: number) => {
+      const at = Number(view.getBigUint64(32, true)) + index * view.getUint16(54, true);
+      return {
+        type: view.getUint32(at, true),
+        flags: view.getUint32(at + 4, true),
+        numbers: [8, 16, 24, 32, 40, 48].map((offset) => Number(view.getBigUint64(at + offset, true))),
+      };
+    };
+    expect(view.getUint16(56, true)).toBe(2);
+    const alignment = arch === 'x64' ? 0x1000 : 0x10000;
+    expect(header(0)).toEqual({
+      type: 1,
+      flags: 5,
+      numbers: [0, 0x400000, 0x400000, bytes.length, bytes.length, alignment],
+    });
+    expect(header(1)).toMatchObject({ type: 0x6474e551, flags: 6 });
+    const entry = Number(view.getBigUint64(24, true)) - 0x400000;
+    expect(entry).toBe(64 + 2 * 56);
+  });
+
+  it('says that the guest is up in the words that boots wait for', () => {
+    // What follows is the system's name, which the kernel says is Linux: "is up: Linux".
+    expect(bytes.includes(Buffer.from('guest is up: \0'))).toBe(true);
+  });
+});
+
+const canRun = process.platform === 'linux' && process.arch === 'x64';
+(canRun ? it : it.skip)('it does nothing unless it is the first program of its machine', () => {
+  const program = join(folder, 'init');
+  writeFileSync(program, GUEST_INIT.x64, { mode: 0o755 });
+  const { status, stdout } = spawnSync(program, ['/bin/true'], { encoding: 'utf8' });
+  expect({ status, stdout }).toEqual({
+    status: 1,
+    stdout: 'init: this is the first program of a guest and does nothing as any other\n',
+  });
+});
