@@ -1,5 +1,5 @@
 import { logger, type TargetConfiguration } from '@nx/devkit';
-import { decodeRequests } from './hash-request';
+import { requestsOf } from './plugin-inputs';
 import type { PluginOptions } from './plugin-options';
 import { linuxManifest, Workspace } from './workspace.fixture';
 
@@ -17,7 +17,7 @@ function requests(target: TargetConfiguration | undefined): object[] {
     typeof input === 'object' && 'runtime' in input ? [input.runtime] : [],
   );
   return found
-    .flatMap((command) => decodeRequests(command.split(' ').at(-1)!))
+    .flatMap((command) => requestsOf(command))
     .filter((request) => !('tree' in request && request.tree.endsWith('dist')));
 }
 

@@ -1,22 +1,28 @@
 /**
  * A `runtime` input of inferred targets: prints the contents' SHA-256 of files that Nx can't track by itself. Nx takes
- * what is printed for a part of a target's hash, also when a command fails, so every state of a file has an answer of
- * its own. Usage: `node hash-files.js ARGUMENT`, run in the workspace's root; see plugin-inputs.ts.
+ * what is printed for a part of a target's hash, also when the command fails, so a state that is not understood gets an
+ * answer that was never given before. Usage: `node hash-files.js ARGUMENT`, run in the workspace's root; see plugin-inputs.ts.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { PLACEHOLDER } from '../files/placeholder';
-import { NotRegularError } from '../files/regular-file';
 import { matchGlob } from '../manifest/glob';
 import { HashMemory } from './hash-memory';
 import { decodeRequests, type HashRequest } from './hash-request';
 
-/** What there is to say of a path that can't be read. */
+/** An answer that no other run gives: a target whose hash it is part of is never taken from the cache. */
+const never = (): string => `never-${randomUUID()}`;
+
+/**
+ * What there is to say of a path that can't be read. Whatever keeps it from being read (permissions, a failing disk, a file that
+ * changes meanwhile) may be over when the target runs: only a missing file is a state to remember.
+ * @throws what no file can cause, such as a Node that is too old for this program
+ */
 function failed(error: unknown): string {
-  if (error instanceof NotRegularError) return 'not-a-file';
-  const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
-  return code === 'ENOENT' || code === 'ENOTDIR' ? 'missing' : `unreadable-${code}`;
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === undefined) throw error;
+  return code === 'ENOENT' || code === 'ENOTDIR' ? 'missing' : never();
 }
 
 function hashFile(path: string, memory: HashMemory): string {
@@ -68,7 +74,27 @@ function hashTree(folder: string, memory: HashMemory): string {
   return hash.digest('hex');
 }
 
+/** Whether a path of the workspace is a link or lies behind one. A missing file is neither. */
+function passesLink(root: string, path: string): boolean {
+  const steps = path.split('/');
+  return steps.some(
+    (_, index) =>
+      lstatSync(join(root, ...steps.slice(0, index + 1)), { throwIfNoEntry: false })?.isSymbolicLink() ?? false,
+  );
+}
+
+/** What a file holds if it is reached by way of a link; Nx sees the others by itself. */
+function hashLinked(path: string, root: string, memory: HashMemory): string {
+  try {
+    return passesLink(root, path) ? hashFile(resolve(root, path), memory) : 'no-link';
+  } catch (error) {
+    return failed(error);
+  }
+}
+
 function answer(request: HashRequest, root: string, memory: HashMemory): string {
+  if ('never' in request) return never();
+  if ('linked' in request) return hashLinked(request.linked, root, memory);
   if ('file' in request) return hashFile(resolve(root, request.file), memory);
   if ('tree' in request) return hashTree(resolve(root, request.tree), memory);
   // The name of the match is left out: an image depends on the content alone.
@@ -76,7 +102,7 @@ function answer(request: HashRequest, root: string, memory: HashMemory): string 
   return [`matches-${matches.length}`, ...matches.map((path) => hashFile(path, memory))].join(' ');
 }
 
-/** One line for each request. */
+/** One line for each request. @throws what no file can cause: the command fails then, and its other half answers */
 export function hashFiles(requests: readonly HashRequest[], root: string, memory: HashMemory): string {
   return requests.map((request) => `${answer(request, root, memory)}\n`).join('');
 }

@@ -4,7 +4,11 @@ export type HashRequest =
   /** A pattern, and the folder it starts from. */
   | { glob: string; base: string }
   /** Everything below a folder. */
-  | { tree: string };
+  | { tree: string }
+  /** A file of the workspace, as far as links lead to it. */
+  | { linked: string }
+  /** Nothing: the answer is another one each time. */
+  | { never: true };
 
 /** Requests as one word that no shell takes for anything else. */
 export const encodeRequests = (requests: readonly HashRequest[]): string =>

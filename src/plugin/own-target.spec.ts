@@ -1,5 +1,5 @@
 import type { NxJsonConfiguration, TargetConfiguration } from '@nx/devkit';
-import { decodeRequests } from './hash-request';
+import { requestsOf } from './plugin-inputs';
 import type { PluginOptions } from './plugin-options';
 import { linuxManifest, Workspace } from './workspace.fixture';
 
@@ -22,7 +22,7 @@ async function infer(options: PluginOptions, nxJson: NxJsonConfiguration = {}, m
 
 function requests({ inputs = [] }: TargetConfiguration): object[] {
   const commands = inputs.flatMap((input) => (typeof input === 'object' && 'runtime' in input ? [input.runtime] : []));
-  return commands.flatMap((command) => decodeRequests(command.split(' ').at(-1)!));
+  return commands.flatMap((command) => requestsOf(command));
 }
 
 describe('the input is the file that the option names', () => {

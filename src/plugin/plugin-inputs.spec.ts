@@ -1,8 +1,8 @@
-import { execSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { execFileSync, execSync } from 'node:child_process';
+import { chmodSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeRequests, encodeRequests } from './hash-request';
-import { locatePlugin, runtimeInput } from './plugin-inputs';
+import { locatePlugin, requestsOf, runtimeInput } from './plugin-inputs';
 import { Workspace } from './workspace.fixture';
 
 let workspace: Workspace;
@@ -57,8 +57,10 @@ describe('the plugin as an input', () => {
     const place = { inputs: [], requests: [], script: 'node_modules/nx-igvm/dist/plugin/hash-files.js' };
     expect(runtimeInput(place, [])).toEqual([]);
     const [input] = runtimeInput(place, [{ file: 'a b' }]) as { runtime: string }[];
-    const [, program, script, argument] = /^(\S+) (\S+) (\S+)$/.exec(input!.runtime)!;
+    const [, program, script, argument] = /^(\S+) (\S+) (\S+) \|\| /.exec(input!.runtime)!;
     expect([program, script, decodeRequests(argument!)]).toEqual(['node', place.script, [{ file: 'a b' }]]);
+    expect(requestsOf(input!.runtime)).toEqual([{ file: 'a b' }]);
+    expect(requestsOf('node other.js abc')).toEqual([]);
   });
 
   it('runs it from a folder of any name, too, and nothing besides', () => {
@@ -69,5 +71,41 @@ describe('the plugin as an input', () => {
     const output = execSync(input!.runtime, { cwd: workspace.root, encoding: 'utf8' });
     expect(output).toBe(`true ${encodeRequests(requests)}\n`);
     expect(existsSync(join(workspace.root, 'PWNED'))).toBe(false);
+  });
+
+  describe('never gives the same answer twice', () => {
+    const REQUESTS = [{ file: 'package.json' }];
+    const answers = (script: string, shell: string, path: string): string[] => {
+      const [input] = runtimeInput({ inputs: [], requests: [], script }, REQUESTS) as { runtime: string }[];
+      return [1, 2].map(() =>
+        execFileSync(shell, ['-c', input!.runtime], {
+          cwd: workspace.root,
+          env: { PATH: path },
+          encoding: 'utf8',
+          stdio: ['ignore', 'pipe', 'ignore'],
+        }),
+      );
+    };
+    const SHELLS = ['/bin/sh', '/bin/bash', '/bin/dash', '/bin/ash'].filter((shell) => existsSync(shell));
+
+    it.each(SHELLS)('where there is no node: %s', (shell) => {
+      const [one, two] = answers('hash-files.js', shell, '/nonexistent');
+      expect(one).toMatch(/^never \d+ /);
+      expect(two).not.toBe(one);
+    });
+
+    it('where the plugin has moved', () => {
+      const [one, two] = answers('moved/hash-files.js', '/bin/sh', process.env['PATH']!);
+      expect(one).toMatch(/^never \d+ /);
+      expect(two).not.toBe(one);
+    });
+
+    it('where node is too old to read the script', () => {
+      workspace.write('bin/node', '#!/bin/sh\necho "SyntaxError: Unexpected token" >&2\nexit 1\n');
+      chmodSync(join(workspace.root, 'bin/node'), 0o755);
+      const [one, two] = answers('hash-files.js', '/bin/sh', join(workspace.root, 'bin'));
+      expect(one).toMatch(/^never \d+ /);
+      expect(two).not.toBe(one);
+    });
   });
 });

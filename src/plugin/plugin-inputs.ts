@@ -1,7 +1,7 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import type { TargetConfiguration } from '@nx/devkit';
-import { encodeRequests, type HashRequest } from './hash-request';
+import { decodeRequests, encodeRequests, type HashRequest } from './hash-request';
 import { PACKAGE_NAME, PACKAGE_ROOT, toSlashes } from './package';
 import { readForInference } from './read-json';
 import { escapeGlob, inWorkspace } from './resource-inputs';
@@ -67,9 +67,30 @@ export function locatePlugin(workspaceRoot: string, packageRoot = PACKAGE_ROOT):
   return { inputs: [none, { fileset: files, includeIgnored: true }], requests: [], script };
 }
 
+/**
+ * What a shell prints in place of the hashing script when that can't run: there is no `node` in PATH, as for an IDE or a service, or
+ * one that is too old, or the plugin has moved. Nx would take the same failure for the same files, so each time it has to be something
+ * new, without any program: for sh its process, a number of the kernel (Linux), a random number (bash, zsh, busybox) and the time
+ * (where /bin/date is); for cmd.exe, which reads the same words, a random number and the time. The words are the same on every
+ * system, as they are part of the hash.
+ */
+const OTHERWISE =
+  'echo "never $$ $RANDOM $(read u < /proc/sys/kernel/random/uuid; echo $u) $(/bin/date) %RANDOM% %DATE% %TIME%"';
+
 /** The `runtime` input that hashes what Nx can't track. File names never come near a shell. */
 export function runtimeInput(place: PluginPlace, requests: readonly HashRequest[]): Inputs {
-  return requests.length === 0 ? [] : [{ runtime: `node ${programWord(place.script)} ${encodeRequests(requests)}` }];
+  if (requests.length === 0) return [];
+  return [{ runtime: `node ${programWord(place.script)} ${encodeRequests(requests)} || ${OTHERWISE}` }];
+}
+
+/** The requests of such an input; none for a command of others. */
+export function requestsOf(command: string): HashRequest[] {
+  const [, argument] = /^node .* ([\w-]+) \|\| echo "never /.exec(command) ?? [];
+  try {
+    return argument === undefined ? [] : decodeRequests(argument);
+  } catch {
+    return [];
+  }
 }
 
 /** What has Node run a script. One with a path that a shell could take for more than a word is named in base64. */
