@@ -37,6 +37,7 @@ export function fillParameters(guest: NativeGuest, zeroPage: LinuxZeroPage | und
   // The MP table is for VMMs without ACPI; a guest that gets the VMM's tables counts processors there.
   const inTable = tables === 'vmm' ? leaveOutMpTable(guest.pages) : undefined;
   const cpus = inTable ?? facts.cpus ?? 1;
+  if (facts.commandLine !== undefined) zeroPage?.fitCommandLine(terminated(facts.commandLine).length - 1);
   for (const parameter of guest.parameters) {
     const bytes = PARAMETER_BYTES[parameter.kind]({ ...facts, cpus });
     if (bytes === undefined) continue;

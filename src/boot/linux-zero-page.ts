@@ -40,17 +40,36 @@ export class LinuxZeroPage {
   /** Gives the kernel a VM's memory; see {@link vmMemoryMap}. @param memorySize bytes */
   setMemoryMap(memorySize: number): void {
     writeE820Map(this.view, vmMemoryMap(memorySize));
-    this.guest.pages.write(this.gpa, new Uint8Array(this.view.buffer, this.view.byteOffset, PAGE_SIZE));
+    this.writeBack();
   }
 
   /**
-   * Replaces the command line where the kernel looks for it.
+   * Refuses a command line that the kernel would cut off: `cmdline_size` says how long a one it takes, and stays what it is. In the
+   * images of some tools the field holds the length of the image's own command line; then it grows with the command line, as a
+   * kernel that goes by it would miss the end.
+   * @param length bytes without NUL
+   * @throws IgvmError BOOT_PARAMETER
+   */
+  fitCommandLine(length: number): void {
+    const limit = this.view.getUint32(BOOT_PARAMS.cmdline_size, true);
+    if (limit === 0 || length <= limit) return;
+    if (limit !== this.commandLineLength()) {
+      throw new IgvmError(
+        'BOOT_PARAMETER',
+        `the command line has ${length} bytes, and the image's kernel takes at most ${limit}`,
+      );
+    }
+    this.view.setUint32(BOOT_PARAMS.cmdline_size, length, true);
+    this.writeBack();
+  }
+
+  /**
+   * Replaces the command line where the kernel looks for it; see {@link fitCommandLine}.
    * @param text with a NUL behind it
    * @throws IgvmError BOOT_PARAMETER when the image has no page for it, or too little room
    */
   setCommandLine(text: Uint8Array): void {
-    const gpa = this.view.getUint32(BOOT_PARAMS.cmd_line_ptr, true);
-    const room = Math.min(PAGE_SIZE - (gpa % PAGE_SIZE), KERNEL_COMMAND_LINE);
+    const { gpa, room } = this.commandLinePlace();
     if (gpa === 0 || !this.guest.pages.has(gpa, room)) {
       throw new IgvmError('BOOT_PARAMETER', 'the image has no place for a command line');
     }
@@ -63,5 +82,22 @@ export class LinuxZeroPage {
     const bytes = new Uint8Array(room);
     bytes.set(text);
     this.guest.pages.write(gpa, bytes);
+  }
+
+  /** Where the kernel looks for its command line, and how many bytes it keeps. GPA. */
+  private commandLinePlace(): { gpa: number; room: number } {
+    const gpa = this.view.getUint32(BOOT_PARAMS.cmd_line_ptr, true);
+    return { gpa, room: Math.min(PAGE_SIZE - (gpa % PAGE_SIZE), KERNEL_COMMAND_LINE) };
+  }
+
+  /** Of the image's own command line, in bytes without NUL; undefined without one. */
+  private commandLineLength(): number | undefined {
+    const { gpa, room } = this.commandLinePlace();
+    const end = this.guest.pages.read(gpa, room)?.indexOf(0);
+    return end === -1 ? undefined : end;
+  }
+
+  private writeBack(): void {
+    this.guest.pages.write(this.gpa, new Uint8Array(this.view.buffer, this.view.byteOffset, PAGE_SIZE));
   }
 }

@@ -13,6 +13,7 @@ import {
   PML4,
   quads,
   ZERO_PAGE,
+  zeroPage,
 } from './native-image.fixture';
 import { exportPvh, type PvhExportOptions } from './pvh-export';
 import { STUB } from './pvh-stub';
@@ -99,6 +100,43 @@ describe('PVH export', () => {
     const { memoryNeeded, pagesEnd } = await exported(nativeImage([{ type: 'requiredMemory', ...required }]));
     expect(memoryNeeded).toBe(0x20000000);
     expect(pagesEnd).toBeLessThan(memoryNeeded);
+  });
+
+  describe("the zero page's length of command lines", () => {
+    const CMDLINE_SIZE = 0x238;
+    const withLimit = (limit: number, commandLine: string): IgvmFile => {
+      const page = zeroPage();
+      new DataView(page.buffer).setUint32(CMDLINE_SIZE, limit, true);
+      const image = nativeImage([pageData(COMMAND_LINE, 1, new TextEncoder().encode(commandLine))]);
+      image.directives = image.directives.map((directive) =>
+        directive.type === 'pageData' && directive.gpa === ZERO_PAGE ? pageData(ZERO_PAGE, 1, page) : directive,
+      );
+      return image;
+    };
+    const limitIn = async (image: IgvmFile, commandLine: string): Promise<number> => {
+      const { read } = await exported(image, { commandLine });
+      return new DataView(read(ZERO_PAGE + CMDLINE_SIZE, 4).buffer).getUint32(0, true);
+    };
+
+    it("stays the kernel's, and is kept to", async () => {
+      expect(await limitIn(withLimit(255, 'a line'), 'short')).toBe(255);
+      expect(await limitIn(withLimit(255, 'a line'), 'x'.repeat(255))).toBe(255);
+      expect(await limitIn(withLimit(0, 'a line'), 'x'.repeat(255))).toBe(0);
+      await expect(exported(withLimit(255, 'a line'), { commandLine: 'x'.repeat(256) })).rejects.toThrow(
+        failure('BOOT_PARAMETER', "256 bytes, and the image's kernel takes at most 255"),
+      );
+      const parameters = parameter(0, 0x9000, 'commandLine');
+      const byParameter = { ...withLimit(255, 'a line') };
+      byParameter.directives = [...byParameter.directives, ...parameters];
+      await expect(exported(byParameter, { commandLine: 'x'.repeat(256) })).rejects.toThrow(
+        failure('BOOT_PARAMETER', 'takes at most 255'),
+      );
+    });
+
+    it("grows with the command line where a tool has put the length of the image's own there", async () => {
+      expect(await limitIn(withLimit(6, 'a line'), 'a longer line')).toBe(13);
+      expect(await limitIn(withLimit(6, 'a line'), 'short')).toBe(6);
+    });
   });
 
   describe('tables', () => {

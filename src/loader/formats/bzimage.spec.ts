@@ -55,6 +55,12 @@ describe('readBzImage', () => {
     expect(read(bzImageFile(code, { syssize: 0xffffffff })).payloadSize).toBe(0xffffffff * 16);
   });
 
+  it('needs no more of the last 16 bytes than the file has, but all of those before', () => {
+    for (const missing of [1, 15])
+      expect(read(bzImageFile(code.subarray(missing), { syssize: 0x200 })).payloadSize).toBe(0x2000 - missing);
+    expect(read(bzImageFile(code.subarray(16), { syssize: 0x200 })).payloadSize).toBe(0x2000);
+  });
+
   it.each<[string, Partial<BzImageFields>, string, number]>([
     ['without boot flag', { boot_flag: 0 }, 'not a bzImage', 0x1fe],
     ['without "HdrS"', { header: 0 }, 'not a bzImage', 0x1fe],

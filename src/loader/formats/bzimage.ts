@@ -7,6 +7,7 @@ const ENTRY_OFFSET = 0x200;
 
 /** 2.12 brought xloadflags, and with it the promise of a 64-bit entry point. */
 const MINIMUM_VERSION = 0x020c;
+const PARAGRAPH = 16;
 const LOADED_HIGH = 1;
 const XLF_KERNEL_64 = 1;
 
@@ -61,7 +62,8 @@ export function readBzImage(source: ByteSource, label: string): BzImageInfo {
   // "For backwards compatibility, if the setup_sects field contains 0, the real value is 4." (boot.rst)
   const setupSectors = view.getUint8(BOOT_PARAMS.setup_sects) || 4;
   const payloadOffset = (setupSectors + 1) * 512;
-  const payloadSize = view.getUint32(BOOT_PARAMS.syssize, true) * 16 || Math.max(source.size - payloadOffset, 0);
+  const rest = Math.max(source.size - payloadOffset, 0);
+  const payloadSize = readPayloadSize(view, rest);
   if (payloadSize <= ENTRY_OFFSET) {
     throw invalid(
       `is truncated: ${payloadSize} bytes of code do not reach the entry point at ${ENTRY_OFFSET}`,
@@ -77,6 +79,16 @@ export function readBzImage(source: ByteSource, label: string): BzImageInfo {
     initSize: view.getUint32(BOOT_PARAMS.init_size, true),
     commandLineSize: view.getUint32(BOOT_PARAMS.cmdline_size, true),
   };
+}
+
+/**
+ * Bytes behind the setup. The header counts them in paragraphs of 16, the last of which needn't be whole: Debian's memtest86+ ends
+ * in the middle of one, and boot loaders take it.
+ * @param rest bytes that the file has there
+ */
+function readPayloadSize(view: DataView, rest: number): number {
+  const size = view.getUint32(BOOT_PARAMS.syssize, true) * PARAGRAPH;
+  return size === 0 || (size > rest && size - rest < PARAGRAPH) ? rest : size;
 }
 
 function readHead(source: ByteSource): DataView<ArrayBuffer> {

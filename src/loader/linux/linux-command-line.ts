@@ -7,7 +7,7 @@ const X64_LIMIT = 2047;
 const WHERE = { jsonPath: 'image.linux.command_line' };
 
 /** Bytes without NUL that a kernel reads. @param kernelLimit what a bzImage says; an ELF kernel doesn't */
-const limitOf = (kernelLimit: number | undefined): number => kernelLimit || X64_LIMIT;
+export const commandLineLimit = (kernelLimit: number | undefined): number => kernelLimit || X64_LIMIT;
 
 /**
  * Says that the kernel will not read all of its command line, where upstream builds the image all the same.
@@ -15,7 +15,7 @@ const limitOf = (kernelLimit: number | undefined): number => kernelLimit || X64_
  * @param kernelLimit as for {@link encodeCommandLine}
  */
 export function noteCutOff(importer: ImageImporter, length: number, kernelLimit: number | undefined): void {
-  const limit = limitOf(kernelLimit);
+  const limit = commandLineLimit(kernelLimit);
   if (length <= limit) return;
   importer.note(
     `command_line has ${length} bytes, and the kernel reads only the first ${limit}: the rest has no effect`,
@@ -39,7 +39,7 @@ export function encodeCommandLine(text: string, kernelLimit: number | undefined,
     );
   }
   const bytes = new TextEncoder().encode(text);
-  const limit = Math.min(limitOf(kernelLimit), room - 1);
+  const limit = Math.min(commandLineLimit(kernelLimit), room - 1);
   if (bytes.length > limit) {
     throw new IgvmError(
       'LAYOUT_OUT_OF_RANGE',

@@ -5,8 +5,14 @@ import { type E820Range, writeE820Map } from './e820';
 
 /** What the zero page tells the kernel. Addresses and sizes in bytes. */
 export interface ZeroPageContent {
-  /** Without NUL. */
-  commandLine: { gpa: number; size: number };
+  commandLine: {
+    gpa: number;
+    /**
+     * What `cmdline_size` says: the longest command line that the kernel takes, in bytes without NUL (boot.rst has it as a field
+     * that loaders only read). igvmfilegen writes the length of this command line there.
+     */
+    size: number;
+  };
   initrd?: { gpa: number; size: number };
   /** Head of the setup_data list. */
   setupData: number;

@@ -195,6 +195,20 @@ describe('loadLinuxDirectX64', () => {
     expect(decodeNativeContext(contextOf(guest)).rip).toBe(0x100200n);
   });
 
+  it.each(['vmm', 'embedded'] as const)(
+    "leaves the length of the command line that the kernel takes what the kernel's header says: %s",
+    async (bootData) => {
+      const options = bootData === 'embedded' ? EMBEDDED : {};
+      const limited = bzImageFile(code, { cmdline_size: 255 });
+      for (const command_line of ['', 'quiet']) {
+        const { guest } = await layOut({ ...options, command_line }, { kernel: limited });
+        expect(guest.page(0x1000).getUint32(0x238, true)).toBe(255);
+        const elf = await layOut({ ...options, command_line }, { kernel: vmlinux });
+        expect(elf.guest.page(0x1000).getUint32(0x238, true)).toBe(2047);
+      }
+    },
+  );
+
   it('enters an ELF kernel where it says, with a header in its stead and no initrd', async () => {
     const { guest } = await layOut({}, { kernel: vmlinux });
     const zeroPage = guest.page(0x1000);

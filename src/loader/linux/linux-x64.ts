@@ -9,7 +9,7 @@ import { isBzImage } from '../formats/bzimage';
 import { importDefaultGdt } from '../cpu/gdt';
 import type { ImageImporter } from '../guest/importer';
 import { type LinuxLoadInfo, loadKernelAndInitrdX64 } from '../guest/kernel';
-import { encodeCommandLine } from './linux-command-line';
+import { commandLineLimit, encodeCommandLine } from './linux-command-line';
 import { type DirectLinux, checkDirectLinuxIsolation } from './linux-direct';
 import type { E820Range } from './e820';
 import { linuxDirectZeroPage } from './linux-direct-zero-page';
@@ -77,7 +77,10 @@ export function loadLinuxDirectX64(importer: ImageImporter, linux: DirectLinux):
     pageTables,
   );
   const zeroPage = linuxDirectZeroPage({
-    commandLine: { gpa: LINUX_MAP.commandLine.gpa, size: commandLine.length - 1 },
+    commandLine: {
+      gpa: LINUX_MAP.commandLine.gpa,
+      size: commandLineLimit(loaded.bzImage?.commandLineSize),
+    },
     initrd: loaded.initrd,
     setupData: 0,
     memoryMap,
