@@ -176,7 +176,7 @@ const sha256 = optional(
 const path = someText(
   'a path',
   'A path relative to the manifest, from the workspace with `{workspaceRoot}/`, or absolute; or a glob that matches ' +
-    'exactly one file. A backslash takes the meaning from a special character.',
+    'exactly one file. Escape special characters with a backslash.',
 );
 
 const resource = z

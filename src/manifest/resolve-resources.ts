@@ -58,9 +58,17 @@ function baseFolder(reference: FileReference, folders: Folders, where: ErrorWher
   return reference.base === 'workspace' ? needWorkspace(folders, where) : folders.manifest;
 }
 
+function matchesOf(pattern: string, cwd: string, where: ErrorWhere): string[] {
+  try {
+    return matchGlob(pattern, cwd);
+  } catch (error) {
+    throw error instanceof IgvmError ? new IgvmError(error.code, error.message, where) : error;
+  }
+}
+
 /** The one file that a pattern matches. */
 function expandGlob(reference: FileReference, cwd: string, where: ErrorWhere): string {
-  const matches = matchGlob(reference.path, cwd);
+  const matches = matchesOf(reference.path, cwd, where);
   const [match] = matches;
   if (match !== undefined && matches.length === 1) return match;
   const [token] = /^\{\w+\}/.exec(reference.path) ?? [];

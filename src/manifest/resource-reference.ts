@@ -5,7 +5,7 @@ export interface FileReference {
   kind: 'file';
   /** What `path` is relative to. */
   base: 'manifest' | 'workspace' | 'absolute';
-  /** A path with `/`, or when `glob` a pattern in fast-glob's syntax. */
+  /** A path with `/`, or when `glob` a pattern (glob.ts). */
   path: string;
   glob: boolean;
   sha256?: string;

@@ -6,6 +6,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { IgvmError } from '../errors/igvm-error';
 import { PLACEHOLDER } from '../files/placeholder';
 import { matchGlob } from '../manifest/glob';
 import { HashMemory } from './hash-memory';
@@ -92,13 +93,24 @@ function hashLinked(path: string, root: string, memory: HashMemory): string {
   }
 }
 
+/** The files that a pattern matches, or an answer for a pattern that the build will refuse or a folder that can't be searched. */
+function globMatches(pattern: string, base: string): string[] | string {
+  try {
+    return matchGlob(pattern, base);
+  } catch (error) {
+    if (error instanceof IgvmError) return never();
+    throw error;
+  }
+}
+
 function answer(request: HashRequest, root: string, memory: HashMemory): string {
   if ('never' in request) return never();
   if ('linked' in request) return hashLinked(request.linked, root, memory);
   if ('file' in request) return hashFile(resolve(root, request.file), memory);
   if ('tree' in request) return hashTree(resolve(root, request.tree), memory);
   // The name of the match is left out: an image depends on the content alone.
-  const matches = matchGlob(request.glob, resolve(root, request.base));
+  const matches = globMatches(request.glob, resolve(root, request.base));
+  if (typeof matches === 'string') return matches;
   return [`matches-${matches.length}`, ...matches.map((path) => hashFile(path, memory))].join(' ');
 }
 

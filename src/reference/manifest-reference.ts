@@ -47,7 +47,7 @@ which \`igvmfilegen\` ignores: the same file works in both tools.
 | \`"boot/vmlinuz"\` | a path relative to the manifest |
 | \`"{workspaceRoot}/boot/vmlinuz"\` | a path from the root of the Nx workspace |
 | \`"/opt/boot/vmlinuz"\` | an absolute path |
-| \`"boot/vmlinuz-*"\` | a glob that matches exactly one file; a backslash takes the meaning from a special character |
+| \`"boot/vmlinuz-*"\` | a pattern that matches exactly one file: \`*\`, \`?\`, \`[a-z]\`, \`[!a-z]\`, \`{a,b}\`, and \`**\` for folders of any depth (not through links). It begins with a folder other than the file system's root, and looks at 200,000 names at most. Escape special characters with a backslash |
 | \`{ "path": "boot/vmlinuz", "sha256": "…" }\` | a file that is pinned: the build refuses any other content |
 | \`{ "project": "initrd", "target": "build", "path": "dist/initrd/initrd.cpio" }\` | what another target writes, with \`path\` from the root of the workspace; that target runs first |
 

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ProjectGraph, TargetConfiguration } from '@nx/devkit';
@@ -54,8 +54,6 @@ describe('the output of another target', () => {
   });
 
   it('is accepted when a pattern matches it', () => {
-    mkdirSync(join(root, 'dist'));
-    writeFileSync(join(root, 'dist', 'k-6.1'), '');
     expect(check(kernel('dist/k-6.1'), { kernel: { build: build('{workspaceRoot}/dist/k-*') } })).toBeUndefined();
     expect(check(kernel('dist/x-6.1'), { kernel: { build: build('{workspaceRoot}/dist/k-*') } })?.code).toBe(
       'NX_OUTPUT_UNDECLARED',
@@ -68,6 +66,15 @@ describe('the output of another target', () => {
       build: { executor: 'nx:noop', dependsOn: ['build-a', 'build'] },
     };
     expect(check(kernel('dist/a'), { kernel: targets })).toBeUndefined();
+  });
+
+  it.each(['constructor', '__proto__', 'toString'])('is refused for a project or target called %s', (name) => {
+    expect(check({ project: name, target: 'build', path: 'k' }, { kernel: { build: build() } })?.code).toBe(
+      'NX_TARGET_UNKNOWN',
+    );
+    expect(check(kernel('k', name), { kernel: { build: build() } })?.code).toBe('NX_TARGET_UNKNOWN');
+    const runs = { executor: 'nx:noop', dependsOn: [{ projects: [name], target: 'build' }, name] };
+    expect(check(kernel('k'), { kernel: { build: runs } })?.code).toBe('NX_OUTPUT_UNDECLARED');
   });
 
   it.each([

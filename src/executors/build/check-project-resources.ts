@@ -1,7 +1,7 @@
 import { relative, resolve } from 'node:path';
 import { type ExecutorContext, getOutputsForTargetAndConfiguration, type ProjectGraph } from '@nx/devkit';
-import type FastGlob from 'fast-glob';
 import { type ErrorWhere, IgvmError } from '../../errors/igvm-error';
+import { globCovers } from '../../manifest/glob';
 import { type LoadOptions, loadManifest } from '../../manifest/load-manifest';
 import { nearest } from '../../manifest/nearest';
 import { type OutputReference, parseResource } from '../../manifest/resource-reference';
@@ -12,10 +12,16 @@ const didYouMean = (name: string, candidates: Iterable<string>): string => {
   return guess === undefined ? '' : `; did you mean "${guess}"?`;
 };
 
+/** What is said under a name that comes from a file: `constructor` is no more than any other. */
+const own = <Value>(table: Record<string, Value>, name: string): Value | undefined =>
+  Object.hasOwn(table, name) ? table[name] : undefined;
+
+const nodeOf = (graph: ProjectGraph, project: string) => own(graph.nodes, project);
+
 /** What a target writes, of a target without files of its own (`nx:noop`) what those write that it runs. */
 function outputsOf(graph: ProjectGraph, project: string, target: string, seen = new Set<string>()): string[] {
-  const node = graph.nodes[project];
-  const configuration = node?.data.targets?.[target];
+  const node = nodeOf(graph, project);
+  const configuration = own(node?.data.targets ?? {}, target);
   if (node === undefined || configuration === undefined || seen.has(`${project}:${target}`)) return [];
   seen.add(`${project}:${target}`);
   if (configuration.executor !== 'nx:noop') return getOutputsForTargetAndConfiguration({ project, target }, {}, node);
@@ -33,14 +39,17 @@ function covers(root: string, output: string, path: string): boolean {
     return rest === '' || !(rest === '..' || rest.startsWith('../') || rest.startsWith('..\\'));
   };
   if (inside(output) || inside(output.replace(/\\([\\*?[\]{}()!])/g, '$1'))) return true;
-  const fastGlob = require('fast-glob') as typeof FastGlob;
-  if (!fastGlob.isDynamicPattern(output)) return false;
-  return fastGlob.sync(output, { cwd: root, dot: true, onlyFiles: false }).some(inside);
+  try {
+    return globCovers(output, path);
+  } catch {
+    // Nx's own patterns can do more. What we can't judge is not refused.
+    return true;
+  }
 }
 
 function check({ root, projectGraph: graph }: Context, reference: OutputReference, where: ErrorWhere): void {
   const { project, target, path } = reference;
-  const targets = graph.nodes[project]?.data.targets;
+  const targets = nodeOf(graph, project)?.data.targets;
   if (targets === undefined) {
     const hint = didYouMean(project, Object.keys(graph.nodes));
     throw new IgvmError('NX_TARGET_UNKNOWN', `the workspace has no project "${project}"${hint}`, where);

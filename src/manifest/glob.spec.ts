@@ -1,0 +1,179 @@
+import fs, { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, relative } from 'node:path';
+import fc from 'fast-check';
+import { globCovers, matchGlob } from './glob';
+
+let root: string;
+beforeEach(() => {
+  root = realpathSync(mkdtempSync(join(tmpdir(), 'igvm-glob-')));
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+const write = (...paths: string[]) => {
+  for (const path of paths) {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), '');
+  }
+};
+const match = (pattern: string) => matchGlob(pattern, root).map((path) => relative(root, path).replaceAll('\\', '/'));
+const timed = <Result>(action: () => Result): Result => {
+  const start = performance.now();
+  const result = action();
+  expect(performance.now() - start).toBeLessThan(2000);
+  return result;
+};
+
+describe('a pattern', () => {
+  it.each<[pattern: string, matched: string[]]>([
+    ['boot/k-*', ['boot/k-', 'boot/k-1', 'boot/k-10', 'boot/k-[1]', 'boot/k-x', 'boot/k-ä']],
+    ['boot/k-?', ['boot/k-1', 'boot/k-x', 'boot/k-ä']],
+    ['boot/k-[0-9]', ['boot/k-1']],
+    ['boot/k-[!0-9]', ['boot/k-x', 'boot/k-ä']],
+    ['boot/k-[^0-9x]', ['boot/k-ä']],
+    ['boot/k-{1,10,no}', ['boot/k-1', 'boot/k-10']],
+    ['boot/{k,x}-{1{,0},y}', ['boot/k-1', 'boot/k-10']],
+    ['boot/k-\\[1\\]', ['boot/k-[1]']],
+    ['boot/k-[\\]\\[]1?', ['boot/k-[1]']],
+    ['boot/k-[]', []],
+    ['*/k-1', ['boot/k-1']],
+    ['**/k-1', ['boot/deep/k-1', 'boot/k-1']],
+    ['boot/**/k-1', ['boot/deep/k-1', 'boot/k-1']],
+    ['**/**/deep/**', ['boot/deep/.hidden', 'boot/deep/k-1']],
+    ['boot/deep/*', ['boot/deep/.hidden', 'boot/deep/k-1']],
+    ['./boot//dee?/k-1', ['boot/deep/k-1']],
+    ['boot/../boot/k-1*', ['boot/k-1', 'boot/k-10']],
+    ['boot', []],
+    ['b*', []],
+    ['nowhere/*', []],
+    ['boot/k-1/*', []],
+    ['boot/k-{1', []],
+    ['odd{1}', ['odd{1}']],
+    ['{odd{1},boot}', ['odd{1}']],
+  ])('%s matches %j', (pattern, matched) => {
+    write(
+      'boot/k-',
+      'boot/k-1',
+      'boot/k-10',
+      'boot/k-x',
+      'boot/k-ä',
+      'boot/k-[1]',
+      'boot/deep/k-1',
+      'boot/deep/.hidden',
+    );
+    write('odd{1}');
+    expect(match(pattern)).toEqual(matched);
+  });
+
+  it('goes through a link that it names, but not through just any', () => {
+    write('real/k-1');
+    symlinkSync('real', join(root, 'link'));
+    symlinkSync('.', join(root, 'a'));
+    symlinkSync('.', join(root, 'b'));
+    symlinkSync('nowhere', join(root, 'k-dangling'));
+    symlinkSync('real/k-1', join(root, 'k-2'));
+    expect(match('lin?/k-*')).toEqual(['link/k-1']);
+    expect(timed(() => match('**/k-?'))).toEqual(['k-2', 'real/k-1']);
+    expect(match('k-*')).toEqual(['k-2']);
+  });
+
+  it('begins above its folder, or anywhere else, but not at the root of the file system', () => {
+    write('sub/x', 'k5');
+    expect(matchGlob('../k[0-9]', join(root, 'sub'))).toEqual([join(root, 'k5')]);
+    expect(matchGlob(`${root}/k?`, '/nowhere')).toEqual([join(root, 'k5')]);
+    for (const pattern of ['/**/k5', '/*/k5', '/*', '/./**', '/a/../*/x', `${'../'.repeat(40)}*`]) {
+      expect(() => match(pattern)).toThrow(/cannot search the whole file system/);
+    }
+  });
+
+  it.each([
+    ['a range', 'k{1..999}{1..999}{1..999}', /range \{1\.\.999\}/],
+    ['another kind of pattern', 'k@(a|b)', /"@\(" in a pattern is not supported/],
+    ['another kind of pattern behind a star', 'k*(a|b)', /"\*\(" in a pattern/],
+    ['a class of characters by name', 'k[[:digit:]]', /"\[\[:digit:\]" in a pattern is not supported/],
+    ['alternatives of several steps', '{a/b,c}', /a slash in the braces/],
+    ['braces in braces in braces', `${'{a,'.repeat(9)}b${'}'.repeat(9)}`, /nested deeper than 8 levels/],
+    ['a text of any length', 'k*'.repeat(3000), /at most 4096 characters/],
+  ])('is not %s', (_, pattern, reason) => {
+    expect(() => timed(() => match(pattern))).toThrow(expect.objectContaining({ code: 'RESOURCE_PATH' }));
+    expect(() => match(pattern)).toThrow(reason);
+  });
+
+  it.each([
+    ['stars', '*a'.repeat(60) + 'b'],
+    ['question marks and stars', '*?'.repeat(1000)],
+    ['alternatives', '{a,aa,aaa}'.repeat(300) + 'b'],
+    ['alternatives with stars', '{*a,*aa,*}'.repeat(300) + 'b'],
+    ['classes', '[a-zA-Z0-9]*'.repeat(300) + 'b'],
+    ['long texts', '*' + 'a'.repeat(4000) + '*'],
+    ['open brackets', '*' + '['.repeat(4000)],
+    ['open braces', '*' + '{'.repeat(4000)],
+    ['braces with nothing', '*' + '{}'.repeat(2000)],
+    ['folders of any depth', '**/*/'.repeat(400) + 'b'],
+  ])('of many %s takes no long time', (_, pattern) => {
+    write('a'.repeat(250), `${'a/'.repeat(50)}a`);
+    for (let index = 0; index < 20; index++) write(`${'a'.repeat(200)}${index}`);
+    expect(timed(() => match(pattern))).toEqual([]);
+    timed(() => globCovers(pattern, 'a/'.repeat(2000)));
+    timed(() => globCovers(pattern, 'a'.repeat(4000)));
+  });
+
+  it('does not pass over a folder that may not be searched', () => {
+    write('open/x', 'closed/x');
+    const { readdirSync } = fs;
+    jest.spyOn(fs, 'readdirSync').mockImplementation(((path: string, options: { withFileTypes: true }) => {
+      if (path.endsWith('closed')) throw Object.assign(new Error(), { code: 'EACCES' });
+      return readdirSync(path, options);
+    }) as typeof readdirSync);
+    expect(() => match('**/x')).toThrow(/closed cannot be searched \(EACCES\)/);
+    jest.restoreAllMocks();
+  });
+
+  it('looks at a limited number of names', () => {
+    for (let folder = 0; folder < 450; folder++) mkdirSync(join(root, 'many', String(folder)), { recursive: true });
+    // Each of 450 times 450 ways to a folder is looked through.
+    for (let folder = 0; folder < 450; folder++) symlinkSync('.', join(root, 'many', `link${folder}`));
+    expect(() => timed(() => match('many/*/*/*/*/x'))).toThrow(/more than 200000 names/);
+  });
+
+  it('matches what a regular expression made of it matches', () => {
+    const piece = fc.constantFrom('a', 'b', '?', '*', '[ab]', '[!a]', '{a,b}', '{a,bb}', '\\*');
+    const asRegExp: Record<string, string> = {
+      '?': '.',
+      '*': '.*',
+      '[ab]': '[ab]',
+      '[!a]': '[^a]',
+      '{a,b}': '(?:a|b)',
+      '{a,bb}': '(?:a|bb)',
+      '\\*': '\\*',
+    };
+    fc.assert(
+      fc.property(
+        fc.array(piece, { minLength: 1, maxLength: 8 }),
+        fc.string({ unit: fc.constantFrom('a', 'b', '*'), minLength: 1, maxLength: 8 }),
+        (pieces, name) => {
+          if (pieces.join('') === '**') return;
+          const expected = new RegExp(`^${pieces.map((each) => asRegExp[each] ?? each).join('')}$`).test(name);
+          expect(globCovers(pieces.join(''), name)).toBe(expected);
+        },
+      ),
+    );
+  });
+});
+
+describe('a pattern covers', () => {
+  it.each([
+    ['dist/k-*', 'dist/k-6.1', true],
+    ['dist/k-*', 'dist/x-6.1', false],
+    ['dist/*', 'dist/folder/file', true],
+    ['dist/**/k', 'dist/k', true],
+    ['dist/**/k', 'dist/a/b/k/file', true],
+    ['dist/**/k', 'build/k', false],
+    ['{dist,out}/k', 'out/k', true],
+    ['./dist/*', 'dist//k', true],
+    ['dist/*/k', 'dist', false],
+    ['**', 'anything/at/all', true],
+  ])('%s: %s is %s', (pattern, path, covered) => {
+    expect(globCovers(pattern, path)).toBe(covered);
+  });
+});
