@@ -167,7 +167,7 @@ function advance(part: Part, name: readonly string[], places: Uint8Array, work: 
   work.done += places.length;
   switch (part.kind) {
     case 'text': {
-      const text = [...part.text];
+      const text = Array.from(part.text);
       for (let at = 0; at + text.length <= name.length; at++) {
         if (places[at] !== 1) continue;
         work.done += text.length;
@@ -205,7 +205,7 @@ function advanceAll(parts: readonly Part[], name: readonly string[], places: Uin
 }
 
 function matchesName(parts: readonly Part[], name: string, work: { done: number }): boolean {
-  const characters = [...name];
+  const characters = Array.from(name);
   const start = new Uint8Array(characters.length + 1);
   start[0] = 1;
   return advanceAll(parts, characters, start, work)[characters.length] === 1;
