@@ -164,14 +164,14 @@ describe('the packed plugin', () => {
 /** Uses each entry of the package in a way that only its real types allow. */
 const USER = `
 import { createNodes, type PluginOptions } from 'nx-igvm';
-import { IgvmError, measure, readIgvm, writeIgvm, type Measurement } from 'nx-igvm/api';
+import { IgvmError, launchesOf, measure, readIgvm, writeIgvm, type Measurement } from 'nx-igvm/api';
 const options: PluginOptions = {};
 export const glob: string = createNodes[0];
-export const measurements: Promise<Measurement[]> = measure(readIgvm('image.igvm'), { vmm: 'kvm' });
+export const measurements: Promise<Measurement[]> = measure(readIgvm('image.igvm'), { launches: launchesOf({ vmm: 'qemu-kvm' }) });
 export const size: Promise<number> = writeIgvm(readIgvm(new Uint8Array()), 'copy.igvm').then((report) => report.fileSize);
 export const code: string = new IgvmError('IGVM_MALFORMED', 'broken').code;
 // @ts-expect-error there is no such VMM
-void measure(readIgvm('image.igvm'), { vmm: 'xen' });
+void measure(readIgvm('image.igvm'), { launches: [{ vmm: 'xen' }] });
 export default options;
 `;
 

@@ -50,6 +50,14 @@ export { changedLock, type LockUpdate, updateLock } from './lock/update-lock';
 export { verifyImage, type VerifyReport, type VerifyRequest, verifyText } from './lock/verify-image';
 export { type LoadedManifest, type LoadOptions, loadManifest } from './manifest/load-manifest';
 export { type ResolvedResource, type ResolveOptions, resolveResources } from './manifest/resolve-resources';
-export { measure, type Measurement, type MeasureOptions } from './measurement/measure';
-export { measureFile } from './measurement/measure-file';
+export { type Launch, type LaunchRequest, launchesOf } from './measurement/launches';
+export {
+  measure,
+  measureLaunches,
+  type Measurement,
+  type MeasurementRefusal,
+  type MeasurementReport,
+  type MeasureOptions,
+} from './measurement/measure';
+export { measureFile, measureFileLaunches } from './measurement/measure-file';
 export { measurementJson, measurementText } from './measurement/measurement-report';

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 /**
  * A second implementation of the launch measurements, for tests only: it shares no code with src, reads the file's bytes
  * itself and follows the specifications as directly as possible, one page at a time. The SEV-SNP part follows svsm's
- * tools/igvmmeasure, with `kvm` as its `--check-kvm --native-zero`.
+ * tools/igvmmeasure, with `vanadium` as its `--native-zero`.
  */
 
 interface RawPage {
@@ -84,7 +84,7 @@ function insertedPages(sizes: Map<number, bigint>, insert: { gpa: bigint; index:
   return Array.from({ length: Number(size / 4096n) }, (_, page) => insert.gpa + BigInt(page) * 4096n);
 }
 
-export function secondSnpDigest(file: Buffer, mask: number, vmm: 'hyperv' | 'kvm'): Buffer {
+export function secondSnpDigest(file: Buffer, mask: number, vmm: 'hyperv' | 'vanadium'): Buffer {
   let digest: Buffer = Buffer.alloc(48);
   const extend = (type: number, gpa: bigint, data?: Uint8Array): void => {
     const contents = data === undefined ? Buffer.alloc(48) : sha('sha384', data);
@@ -92,25 +92,22 @@ export function secondSnpDigest(file: Buffer, mask: number, vmm: 'hyperv' | 'kvm
     digest = sha('sha384', ...info);
   };
   const sizes = new Map<number, bigint>();
-  const vmsas: { gpa: bigint; data: Buffer }[] = [];
   for (const directive of directives(file, mask)) {
     if (directive.kind === 'area') sizes.set(directive.index, directive.size);
     else if (directive.kind === 'insert') insertedPages(sizes, directive).forEach((gpa) => extend(4, gpa));
     else if (directive.kind === 'context') {
       const data = file.subarray(directive.fileOffset, directive.fileOffset + 4096);
-      if (vmm === 'kvm') vmsas.push({ gpa: directive.gpa, data });
-      else extend(2, directive.gpa, data);
+      extend(2, directive.gpa, data);
     } else if (directive.kind === 'page') {
       const { gpa, flags, dataType, data } = directive;
       if (vmm === 'hyperv' && (flags & 4) !== 0) continue;
       if (dataType === 1) extend(5, gpa);
       else if (dataType === 2 || dataType === 3) extend(6, gpa);
       else if ((flags & 2) !== 0) extend(4, gpa);
-      else if (data === undefined && vmm === 'kvm') extend(3, gpa);
+      else if (data === undefined && vmm === 'vanadium') extend(3, gpa);
       else extend(1, gpa, data ?? Buffer.alloc(4096));
     }
   }
-  for (const { gpa, data } of vmsas) extend(2, gpa, data);
   return digest;
 }
 

@@ -1,26 +1,32 @@
 import { IgvmError } from '../../src/errors/igvm-error';
-import { vmmsOf } from '../../src/measurement/image-digests';
-import { measurablePlatforms, measure } from '../../src/measurement/measure';
+import { launchesOf } from '../../src/measurement/launches';
+import { measurablePlatforms, measureLaunches } from '../../src/measurement/measure';
 import { measurementJson, measurementText } from '../../src/measurement/measurement-report';
 import { imageOf, igvmTarget } from './igvm-target';
 import { expectPlainText } from './plain-text';
 
+const LAUNCHES = [
+  { vmm: 'hyperv' },
+  { vmm: 'vanadium' },
+  { vmm: 'qemu-kvm', vcpus: [1, 3], cpu: ['EPYC', 'EPYC-Milan'] },
+  { vmm: 'cloud-hypervisor-kvm', vcpus: [2] },
+].flatMap(launchesOf);
+
 export const igvmMeasure = igvmTarget({
   name: 'igvm-measure',
-  about: 'launch digests: SNP as Hyper-V and as KVM launch, TDX, VBS',
+  about: 'launch digests: SNP as every VMM launches it, TDX, VBS',
   async run(input) {
     const { file } = imageOf(input);
     let refusal: IgvmError | undefined;
     for (const platform of measurablePlatforms(file)) {
-      for (const vmm of vmmsOf(platform)) {
-        try {
-          const measurements = await measure(file, { platforms: [platform], vmm });
-          JSON.parse(measurementJson(measurements, vmm ?? 'hyperv'));
-          expectPlainText(measurementText(measurements));
-        } catch (error) {
-          if (!(error instanceof IgvmError)) throw error;
-          refusal = error;
-        }
+      try {
+        const report = await measureLaunches(file, { platforms: [platform], launches: LAUNCHES });
+        JSON.parse(measurementJson(report));
+        expectPlainText(measurementText(report.measurements));
+        for (const { reason } of report.refusals) expectPlainText(reason);
+      } catch (error) {
+        if (!(error instanceof IgvmError)) throw error;
+        refusal = error;
       }
     }
     if (refusal !== undefined) throw refusal;

@@ -18,7 +18,7 @@ const LOCK = {
     },
     snp: {
       algorithm: 'SHA-384',
-      digests: { hyperv: DIGEST, kvm: DIGEST },
+      digests: { hyperv: DIGEST },
       headers: {},
       registers: {},
       regions: [{ gpa: '0x1000', size: '0x2000', kind: 'empty' }],

@@ -6,7 +6,7 @@ import type { GuestIsolation } from '../loader/guest/guest-isolation';
 import { SIBLINGS } from '../manifest/image-files';
 import { isMeasured } from '../manifest/isolation';
 import type { GuestConfig, Manifest } from '../manifest/model';
-import type { LaunchDigest } from '../measurement/launch-digest';
+import type { LaunchDigests } from '../measurement/launch-digest';
 import type { MeasuredPlatform } from '../measurement/measured-platform';
 import type { ByteSource } from '../memory/byte-source';
 import type { BuiltFile, BuiltMeasurement, OutputKind } from './build-report';
@@ -19,7 +19,7 @@ interface EndorsedGuest {
   config: GuestConfig;
   isolation: GuestIsolation;
   compatibilityMask: number;
-  measurement: LaunchDigest;
+  measurement: LaunchDigests;
   /** Set when all pages have been measured. */
   digest?: Uint8Array;
 }
@@ -46,7 +46,7 @@ export class Endorsements {
       const { isolation } = guestSpec(config, manifest.guest_arch);
       const platform = isolation.type;
       if (!isMeasured(platform)) return [];
-      const measurement = measure().launchDigest(file, platform);
+      const measurement = measure().launchDigests(file, platform);
       const compatibilityMask = file.platforms[index]?.compatibilityMask ?? unreachable('a guest without platform');
       return [{ platform, config, isolation, compatibilityMask, measurement }];
     });
@@ -140,7 +140,7 @@ export class Endorsements {
   }
 
   private async digestOf(guest: EndorsedGuest): Promise<Uint8Array> {
-    guest.digest ??= await guest.measurement.digest();
+    guest.digest ??= await measure().endorsedDigest(guest.measurement);
     return guest.digest;
   }
 }

@@ -3,7 +3,7 @@ import { platformTypeName } from '../igvm/dump';
 import type { IgvmFile, PlatformHeader } from '../igvm/model';
 import type { ByteSource } from '../memory/byte-source';
 import { type ImageDigest, platformDigests } from '../measurement/image-digests';
-import type { Vmm } from '../measurement/launch-digest';
+import type { Vmm } from '../measurement/vmm-profiles';
 import { measuredPlatformOf } from '../measurement/measured-platform';
 import { compareFiles, compareHeaders, compareRegisters } from './compare-guests';
 import { comparePages, type PageDifference } from './compare-pages';

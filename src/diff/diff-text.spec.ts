@@ -70,10 +70,10 @@ describe('a diff as text', () => {
   });
 
   it('shows digests, or why there is none', () => {
-    const digests = [{ vmm: 'kvm' as const, a: { digest: 'AB' }, b: { reason: 'it has no policy' } }];
+    const digests = [{ vmm: 'hyperv' as const, a: { digest: 'AB' }, b: { reason: 'it has no policy' } }];
     expect(textOf({ guests: [guest({ digests })] })).toEqual([
       'TDX:',
-      '  launch digest, launched by kvm:',
+      '  launch digest, launched by hyperv:',
       '    A AB',
       '    B cannot be measured: it has no policy',
       '',

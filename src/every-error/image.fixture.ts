@@ -96,6 +96,20 @@ export const IMAGE_ERRORS: Record<
       return scene.nxIgvm('measure', 'image.igvm');
     },
   ],
+  MEASUREMENT_REFUSED: [
+    'wants the digest on a VMM that does not load the image',
+    (scene) => {
+      snpImage(scene);
+      return scene.nxIgvm('measure', 'image.igvm', '--vmm', 'openvmm-kvm');
+    },
+  ],
+  LAUNCH_INVALID: [
+    'names a processor that is none',
+    (scene) => {
+      snpImage(scene);
+      return scene.nxIgvm('measure', 'image.igvm', '--vmm', 'qemu-kvm', '--cpu', 'Pentium');
+    },
+  ],
   ID_BLOCK_PRESENT: [
     'signs an image twice',
     async (scene) => {

@@ -89,8 +89,11 @@ describe('nx-igvm:measure', () => {
     await build();
     expect(await measureExecutor({ image: IMAGE }, context())).toEqual(succeeds);
     expect(logged).toMatch(/snp {2}SEV-SNP launch digest \(SHA-384\): [0-9A-F]{96}\ntdx {2}TDX launch digest/);
-    await measureExecutor({ image: IMAGE, platform: 'snp', vmm: 'kvm', json: true }, context());
-    expect(JSON.parse(printed)).toMatchObject({ measurements: [{ platform: 'snp', vmm: 'kvm' }] });
+    await measureExecutor({ image: IMAGE, platform: 'snp', vmm: 'openvmm-kvm', json: true }, context());
+    expect(JSON.parse(printed)).toMatchObject({
+      measurements: [],
+      refusals: [{ platform: 'snp', vmm: 'openvmm-kvm', reason: expect.any(String) }],
+    });
   });
 
   it('writes the lock only when it is asked to, for all platforms and VMMs', async () => {
@@ -102,7 +105,7 @@ describe('nx-igvm:measure', () => {
     expect(logged).toContain(`info: ${LOCK}: written`);
     const { platforms } = JSON.parse(readFileSync(join(root, LOCK), 'utf8')) as { platforms: object };
     expect(platforms).toMatchObject({
-      snp: { digests: { hyperv: expect.any(String), kvm: expect.any(String) } },
+      snp: { digests: { hyperv: expect.any(String) } },
       tdx: { digests: { any: expect.any(String) } },
     });
     await measureExecutor(options, context());

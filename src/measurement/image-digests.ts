@@ -1,7 +1,8 @@
 import { formatPlaced, IgvmError, unreachable } from '../errors/igvm-error';
 import type { IgvmFile } from '../igvm/model';
 import { digestHex } from './digest-hex';
-import type { Vmm } from './launch-digest';
+import { DEFAULT_LAUNCH } from './launches';
+import type { Vmm } from './vmm-profiles';
 import { measurablePlatforms, measure } from './measure';
 import { MEASURED_PLATFORMS, type MeasuredPlatform } from './measured-platform';
 
@@ -16,12 +17,12 @@ export interface ImageDigest {
   reason?: string;
 }
 
-/** What launches guests, for each platform whose digest depends on it. */
+/** The VMM whose digest an image's own documents endorse, for each platform whose digest depends on it. */
 export const vmmsOf = (platform: MeasuredPlatform): readonly (Vmm | undefined)[] =>
-  MEASURED_PLATFORMS[platform].dependsOnVmm ? ['hyperv', 'kvm'] : [undefined];
+  MEASURED_PLATFORMS[platform].dependsOnVmm ? [DEFAULT_LAUNCH.vmm] : [undefined];
 
 /**
- * All launch digests of an image: of each platform, and for SEV-SNP as each VMM launches it.
+ * All launch digests of an image: of each platform, and for SEV-SNP as the VMM launches it that its documents endorse.
  * @throws IgvmError FILE_CHANGED, FILE_UNREADABLE from its sources
  */
 export async function imageDigests(file: IgvmFile): Promise<ImageDigest[]> {
@@ -43,7 +44,7 @@ export async function platformDigests(file: IgvmFile, platform: MeasuredPlatform
 async function digestOf(file: IgvmFile, platform: MeasuredPlatform, vmm: Vmm | undefined): Promise<ImageDigest> {
   const base = vmm === undefined ? { platform } : { platform, vmm };
   try {
-    const [measurement] = await measure(file, { platforms: [platform], vmm });
+    const [measurement] = await measure(file, { platforms: [platform] });
     return { ...base, digest: digestHex((measurement ?? unreachable('a platform without a digest')).digest) };
   } catch (error) {
     if (!(error instanceof IgvmError) || error.code !== 'MEASUREMENT_IMPOSSIBLE') throw error;

@@ -1,16 +1,25 @@
 import type { DirectiveObserver } from '../igvm/stream';
+import type { Launch } from './launches';
+import type { LoadRefusal } from './load-refusals';
 
-/** What launches the guest; only SEV-SNP digests depend on it. */
-export type Vmm = 'hyperv' | 'kvm';
-
-/** A launch measurement of one platform, computed while the guest's directives stream by in file order. */
-export interface LaunchDigest extends DirectiveObserver {
-  readonly compatibilityMask: number;
-  /** What the VMM would do otherwise than the digest assumes; complete when the digest is there. */
+/** What one launch of a guest measures. */
+export interface LaunchResult {
+  /** Undefined where the digest doesn't depend on what launches the guest. */
+  readonly launch?: Launch;
+  /** Undefined when the VMM refuses the file. */
+  readonly digest?: Uint8Array;
+  /** Why there is no digest. */
+  readonly refusals: readonly LoadRefusal[];
+  /** What the VMM does otherwise than the file says. */
   readonly warnings: readonly string[];
-  /** The launch digest. Called once, after the last directive. */
-  digest(): Promise<Uint8Array>;
-  /** Ends worker threads. Needed only when `digest` is never called, because the pass over the guest failed. */
+}
+
+/** The launch measurements of one platform, computed while the guest's directives stream by in file order. */
+export interface LaunchDigests extends DirectiveObserver {
+  readonly compatibilityMask: number;
+  /** One for each launch that was asked for, in that order. Called once, after the last directive. */
+  results(): Promise<LaunchResult[]>;
+  /** Ends worker threads. Needed only when `results` is never called, because the pass over the guest failed. */
   close(): Promise<void>;
 }
 

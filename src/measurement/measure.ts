@@ -1,43 +1,76 @@
-import { IgvmError, unreachable } from '../errors/igvm-error';
+import { formatPlaced, IgvmError, unreachable } from '../errors/igvm-error';
 import type { IgvmFile } from '../igvm/model';
-import { streamDirectives } from '../igvm/stream';
-import type { LaunchDigest, Vmm } from './launch-digest';
-import { type MeasuredPlatform, measuredPlatformOf, platformHeader } from './measured-platform';
-import { SnpLaunchDigest } from './snp';
+import { type DirectiveObserver, streamDirectives } from '../igvm/stream';
+import type { LaunchDigests, LaunchResult } from './launch-digest';
+import { DEFAULT_LAUNCH, type Launch } from './launches';
+import { type MeasuredPlatform, measuredPlatformOf, MEASURED_PLATFORMS, platformHeader } from './measured-platform';
+import { SnpLaunchDigests } from './snp';
 import { TdxLaunchDigest } from './tdx';
 import { VbsLaunchDigest } from './vbs';
+import { UNSETTLED_VMMS, type Vmm, vmmProfile } from './vmm-profiles';
 
-/** The launch measurement of one platform of a file. */
+/** The launch measurement of one platform of a file, as one VMM launches it. */
 export interface Measurement {
   platform: MeasuredPlatform;
+  /** What launches the guest; undefined where the digest doesn't depend on it. */
+  launch?: Launch;
   compatibilityMask: number;
   digest: Uint8Array;
-  /** What the VMM would do otherwise than the digest assumes. */
+  /** What the VMM does otherwise than the file says. */
   warnings: readonly string[];
+}
+
+/** A launch that has no digest, as the VMM doesn't load the file. */
+export interface MeasurementRefusal {
+  platform: MeasuredPlatform;
+  launch: Launch;
+  /** One line, with the place in the guest and what to change. */
+  reason: string;
 }
 
 export interface MeasureOptions {
   /** Default: every platform of the file that has a launch measurement. */
-  platforms?: MeasuredPlatform[];
-  /** Default: hyperv. */
-  vmm?: Vmm;
+  platforms?: readonly MeasuredPlatform[];
+  /** Launches of the platforms whose digest depends on them. Default: Hyper-V's, which a file's documents endorse. */
+  launches?: readonly Launch[];
+  /** Who else wants to see the guest in the same pass. */
+  observers?: readonly DirectiveObserver[];
+}
+
+/** All that was asked for: every launch of every platform is in one of the lists. */
+export interface MeasurementReport {
+  measurements: Measurement[];
+  refusals: MeasurementRefusal[];
 }
 
 /** What a measurement looks at before the guest is streamed. */
 type MeasuredFile = Pick<IgvmFile, 'platforms' | 'initializations' | 'directives'>;
 
-const LAUNCH_DIGESTS: Record<MeasuredPlatform, (file: MeasuredFile, mask: number, vmm: Vmm) => LaunchDigest> = {
-  snp: (file, mask, vmm) => new SnpLaunchDigest(file, mask, vmm),
+const LAUNCH_DIGESTS: Record<
+  MeasuredPlatform,
+  (file: MeasuredFile, mask: number, launches: readonly Launch[]) => LaunchDigests
+> = {
+  snp: (file, mask, launches) => new SnpLaunchDigests(file, mask, launches),
   tdx: (_, mask) => new TdxLaunchDigest(mask),
   vbs: (file, mask) => new VbsLaunchDigest(file, mask),
 };
 
 /**
- * The launch digest of a guest that is about to be streamed (a build measures and writes in the same pass).
- * @throws IgvmError MEASUREMENT_UNAVAILABLE, MEASUREMENT_IMPOSSIBLE
+ * The launch digests of a guest that is about to be streamed (a build measures and writes in the same pass).
+ * @throws IgvmError MEASUREMENT_UNAVAILABLE, MEASUREMENT_IMPOSSIBLE, LAUNCH_INVALID
  */
-export function launchDigest(file: MeasuredFile, platform: MeasuredPlatform, vmm: Vmm = 'hyperv'): LaunchDigest {
-  return LAUNCH_DIGESTS[platform](file, platformHeader(file, platform).compatibilityMask, vmm);
+export function launchDigests(
+  file: MeasuredFile,
+  platform: MeasuredPlatform,
+  launches: readonly Launch[] = [DEFAULT_LAUNCH],
+): LaunchDigests {
+  return LAUNCH_DIGESTS[platform](file, platformHeader(file, platform).compatibilityMask, launches);
+}
+
+/** The digest of a build's own launch, which nothing refuses. */
+export async function endorsedDigest(digests: LaunchDigests): Promise<Uint8Array> {
+  const [result] = await digests.results();
+  return result?.digest ?? unreachable('a guest without the digest that its documents endorse');
 }
 
 /** The platforms of a file that have a launch measurement, in the order of its headers. */
@@ -46,32 +79,78 @@ export function measurablePlatforms(file: Pick<IgvmFile, 'platforms'>): Measured
 }
 
 /**
- * The launch measurements of a file, in one pass over its pages and in the order of its platform headers.
- * @throws IgvmError MEASUREMENT_UNAVAILABLE for a platform that the file does not have, or when it has none at all;
- *   MEASUREMENT_IMPOSSIBLE; FILE_CHANGED, FILE_UNREADABLE from its sources.
+ * The launch measurements of a file, in the order of its platform headers; none when no guest of it is isolated.
+ * @throws IgvmError MEASUREMENT_REFUSED when a VMM does not load the file, so that nothing that was asked for is left out in
+ *   silence; otherwise as {@link measureLaunches}
  */
 export async function measure(file: IgvmFile, options: MeasureOptions = {}): Promise<Measurement[]> {
-  const platforms = options.platforms ?? measurablePlatforms(file);
-  if (platforms.length === 0) {
-    throw new IgvmError('MEASUREMENT_UNAVAILABLE', 'no platform of the file has a launch measurement');
-  }
-  const digests: LaunchDigest[] = [];
+  const { measurements, refusals } = await measureLaunches(file, options);
+  throwRefusals(refusals);
+  return measurements;
+}
+
+/** @throws IgvmError MEASUREMENT_REFUSED that has them all, when there is one */
+export function throwRefusals(refusals: readonly MeasurementRefusal[]): void {
+  const [first, ...others] = refusals.map(({ reason }) => new IgvmError('MEASUREMENT_REFUSED', reason));
+  if (first !== undefined) throw new IgvmError(first.code, first.message, {}, { also: others });
+}
+
+/**
+ * The launch measurements of a file and the launches that have none, in one pass over its pages whatever the number of
+ * platforms and launches.
+ * @throws IgvmError MEASUREMENT_UNAVAILABLE for a platform that the file does not have; MEASUREMENT_IMPOSSIBLE; LAUNCH_INVALID;
+ *   FILE_CHANGED, FILE_UNREADABLE from its sources.
+ */
+export async function measureLaunches(file: IgvmFile, options: MeasureOptions = {}): Promise<MeasurementReport> {
+  const { launches = [DEFAULT_LAUNCH], observers = [] } = options;
+  const platforms = [...new Set(options.platforms ?? measurablePlatforms(file))];
+  const report: MeasurementReport = { measurements: [], refusals: [] };
+  const measured: { platform: MeasuredPlatform; digests: LaunchDigests }[] = [];
   try {
-    for (const platform of platforms) digests.push(launchDigest(file, platform, options.vmm));
-    await streamDirectives(file, digests);
-    const measurements: Measurement[] = [];
-    for (const [index, platform] of platforms.entries()) {
-      const observer = digests[index] ?? unreachable('a platform without a digest');
-      const digest = await observer.digest();
-      measurements.push({
-        platform,
-        compatibilityMask: observer.compatibilityMask,
-        digest,
-        warnings: observer.warnings,
-      });
+    for (const platform of platforms) {
+      const wanted = launchesFor(platform, launches, report);
+      if (wanted.length > 0) measured.push({ platform, digests: launchDigests(file, platform, wanted) });
     }
-    return measurements;
+    const watching = [...measured.map(({ digests }) => digests), ...observers];
+    if (watching.length > 0) await streamDirectives(file, watching);
+    for (const { platform, digests } of measured) {
+      for (const result of await digests.results()) addResult(report, platform, digests.compatibilityMask, result);
+    }
+    return report;
   } finally {
-    await Promise.all(digests.map((digest) => digest.close()));
+    await Promise.all(measured.map(({ digests }) => digests.close()));
+  }
+}
+
+/** The launches that a platform has a digest for; others become refusals. */
+function launchesFor(platform: MeasuredPlatform, launches: readonly Launch[], report: MeasurementReport): Launch[] {
+  if (MEASURED_PLATFORMS[platform].dependsOnVmm) return [...launches];
+  const { label } = MEASURED_PLATFORMS[platform];
+  // One digest for all VMMs that launch such guests.
+  const [endorsed] = launches.filter(({ vmm }) => vmm === DEFAULT_LAUNCH.vmm);
+  for (const launch of launches) {
+    if (launch.vmm === DEFAULT_LAUNCH.vmm) continue;
+    const reason = `${programOf(launch)} launches no ${label} guests from IGVM files`;
+    report.refusals.push({ platform, launch, reason });
+  }
+  return endorsed === undefined ? [] : [endorsed];
+}
+
+const programOf = ({ vmm }: Launch): string => (vmm in UNSETTLED_VMMS ? vmm : vmmProfile(vmm as Vmm).program);
+
+function addResult(
+  { measurements, refusals }: MeasurementReport,
+  platform: MeasuredPlatform,
+  compatibilityMask: number,
+  { launch, digest, refusals: reasons, warnings }: LaunchResult,
+): void {
+  if (digest !== undefined) {
+    measurements.push({ platform, ...(launch === undefined ? {} : { launch }), compatibilityMask, digest, warnings });
+    return;
+  }
+  for (const { reason, gpa } of reasons) {
+    const of = launch ?? unreachable('a refusal of no launch');
+    const refuses = of.vmm in UNSETTLED_VMMS ? `no digest for ${of.vmm}` : `${programOf(of)} refuses this file`;
+    refusals.push({ platform, launch: of, reason: formatPlaced(`${refuses}: ${reason}`, { gpa }) });
   }
 }

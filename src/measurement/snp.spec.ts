@@ -2,7 +2,7 @@ import { type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
 import { fileOf, platformOf, runOf } from '../igvm/igvm-file.fixture';
 import { streamDirectives } from '../igvm/stream';
 import { inlineHasher, type PageHasher } from './page-hasher';
-import { SnpLaunchDigest } from './snp';
+import { SnpLaunchDigests } from './snp';
 
 /** Hashes as told, and counts how often it is closed. */
 const hasherOf = (hash: PageHasher['hash']) => {
@@ -11,7 +11,7 @@ const hasherOf = (hash: PageHasher['hash']) => {
 };
 const later = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-describe('SnpLaunchDigest', () => {
+describe('SnpLaunchDigests', () => {
   const file: IgvmFile = fileOf(
     [1, 2, 3, 4].map((first) => runOf(0x10000 * first, new Uint8Array(4096).fill(first))),
     {
@@ -19,10 +19,12 @@ describe('SnpLaunchDigest', () => {
       initializations: [{ type: 'guestPolicy', policy: 0x30000n, compatibilityMask: 1 }],
     },
   );
-  const digestWith = async (hasher: PageHasher): Promise<Uint8Array> => {
-    const digest = new SnpLaunchDigest(file, 1, 'hyperv', hasher);
-    await streamDirectives(file, [digest]);
-    return digest.digest();
+  const digestWith = async (hasher: PageHasher): Promise<Uint8Array | undefined> => {
+    const digests = new SnpLaunchDigests(file, 1, [{ vmm: 'hyperv' }], hasher);
+    await streamDirectives(file, [digests]);
+    const [result] = await digests.results();
+    expect(result?.digest).toHaveLength(48);
+    return result?.digest;
   };
 
   it('chains pages in file order, in whatever order their hashes are there', async () => {

@@ -1,14 +1,19 @@
 import { hash } from 'node:crypto';
-import { IgvmError } from '../errors/igvm-error';
+import { IgvmError, unreachable } from '../errors/igvm-error';
 import { SHA384_SIZE } from '../igvm/hashes';
-import type { Directive, IgvmFile, PageDataDirective, VpContextDirective } from '../igvm/model';
+import type { Directive, IgvmFile, PageDataDirective, ParameterInsertDirective } from '../igvm/model';
 import { PAGE_DATA_TYPE, PAGE_FLAG } from '../igvm/page-data';
 import { PAGE_SIZE } from '../memory/page';
-import { KVM_VMSA_GPA, Vmsa } from '../vp-context/vmsa';
-import { isForPlatform, type LaunchDigest, type Vmm } from './launch-digest';
+import { Vmsa } from '../vp-context/vmsa';
+import { dependsOnModel } from './cpu-models';
+import { kvmVmsa } from './kvm-vmsa';
+import { isForPlatform, type LaunchDigests, type LaunchResult } from './launch-digest';
+import { type Launch, launchLabel } from './launches';
+import { type LoadRefusal, loadRefusals } from './load-refusals';
 import { pageHasherFor } from './page-hash-pool';
 import { type PageHasher, ZERO_PAGE_DIGEST } from './page-hasher';
 import { ParameterAreas, storedPages } from './parameter-areas';
+import { type LaunchRules, UNSETTLED_VMMS, type Vmm, vmmProfile } from './vmm-profiles';
 
 /** PAGE_TYPE of SNP_LAUNCH_UPDATE (SEV-SNP firmware ABI, 8.17). */
 const PAGE_TYPE = { normal: 1, vmsa: 2, zero: 3, unmeasured: 4, secrets: 5, cpuid: 6 } as const;
@@ -18,57 +23,238 @@ const PAGE_INFO_SIZE = 0x70;
 
 const NO_CONTENTS = new Uint8Array(SHA384_SIZE);
 
-/** What svsm's igvmmeasure takes for KVM's values of CR0: real and protected mode. */
-const KVM_CR0: readonly bigint[] = [0x30n, 0x31n];
+/** GPA that KVM gives every VMSA. */
+const VMSA_GPA = 0xffff_ffff_f000;
 
 /**
- * SEV-SNP launch digest: for every page, in the order of the launch, SHA-384 over the digest so far and the page's
- * SHA-384, type and GPA (SEV-SNP firmware ABI, 8.17.2; the igvm crate, measurement/snp.rs).
- *
- * Hyper-V launches in file order; shared pages are not part of the launch. KVM, as QEMU drives it (backends/igvm.c; svsm's
- * igvmmeasure), measures the VMSA last, imports empty pages with a type of their own, and takes shared pages like others.
- * All pages of a parameter area are imported; igvmmeasure counts the first alone, so it is right for areas of one page.
+ * SHA-384 over the digest so far and a page's SHA-384, type and GPA, for every page in the order of a launch (SEV-SNP
+ * firmware ABI, 8.17.2).
  */
-export class SnpLaunchDigest implements LaunchDigest {
-  readonly warnings: string[] = [];
+class DigestChain {
+  private readonly pageInfo = Buffer.from(new ArrayBuffer(PAGE_INFO_SIZE));
+  private readonly view = new DataView(this.pageInfo.buffer);
+
+  constructor(start: Uint8Array = NO_CONTENTS) {
+    this.pageInfo.set(start);
+    this.view.setUint16(96, PAGE_INFO_SIZE, true);
+  }
+
+  get digest(): Uint8Array {
+    return new Uint8Array(this.pageInfo.subarray(0, SHA384_SIZE));
+  }
+
+  extend(type: number, gpa: number, contents: Uint8Array): void {
+    this.pageInfo.set(contents, SHA384_SIZE);
+    this.view.setUint8(98, type);
+    this.view.setBigUint64(104, BigInt(gpa), true);
+    // A string of one byte a character is made faster than a buffer, by a quarter of the hash's own time.
+    this.pageInfo.write(hash('sha384', this.pageInfo, 'binary'), 0, SHA384_SIZE, 'latin1');
+  }
+}
+
+/** The pages of a guest as the VMMs of one set of rules add them. */
+class PagesOfLaunch {
+  readonly chain = new DigestChain();
+  private readonly early: EarlyInserts | undefined;
+
+  constructor(
+    readonly rules: LaunchRules,
+    directives: readonly Directive[],
+    mask: number,
+    private readonly areas: InsertedAreas,
+  ) {
+    this.early = rules.inserts === 'in file order' ? undefined : new EarlyInserts(directives, mask);
+  }
+
+  leavesOut(run: PageDataDirective): boolean {
+    return this.rules.sharedPages === 'left out' && (run.flags & PAGE_FLAG.SHARED) !== 0;
+  }
+
+  /** What comes before a part of a run that begins at a page of it. */
+  before(run: PageDataDirective, firstPage: number): void {
+    for (const insert of this.early?.before(run, firstPage) ?? []) this.extendByArea(insert);
+  }
+
+  insert(directive: ParameterInsertDirective): void {
+    if (!this.early?.has(directive)) this.extendByArea(directive);
+  }
+
+  /** Pages whose contents don't count, or that have none. */
+  extend(type: number, gpa: number, pageCount: number, isLarge: boolean): void {
+    const isZeroType = type === PAGE_TYPE.normal && this.rules.emptyPages === 'zero';
+    const contents = type === PAGE_TYPE.normal && !isZeroType ? ZERO_PAGE_DIGEST : NO_CONTENTS;
+    const each = isLarge ? this.rules.largePage : 1;
+    for (let page = 0; page < pageCount * each; page++) {
+      const at = gpa + (Math.floor(page / each) + (page % each)) * PAGE_SIZE;
+      this.chain.extend(isZeroType ? PAGE_TYPE.zero : type, at, contents);
+    }
+  }
+
+  extendByContents(gpa: number, digests: Uint8Array, isLarge: boolean): void {
+    for (let page = 0; page * SHA384_SIZE < digests.length; page++) {
+      const contents = digests.subarray(page * SHA384_SIZE, (page + 1) * SHA384_SIZE);
+      const at = gpa + page * PAGE_SIZE;
+      this.chain.extend(PAGE_TYPE.normal, at, contents);
+      // What lies behind the data of a large page is zeros.
+      if (isLarge) {
+        for (let rest = 1; rest < this.rules.largePage; rest++)
+          this.extend(PAGE_TYPE.normal, at + rest * PAGE_SIZE, 1, false);
+      }
+    }
+  }
+
+  private extendByArea(insert: ParameterInsertDirective): void {
+    for (const gpa of this.areas.of(insert)) this.chain.extend(PAGE_TYPE.unmeasured, gpa, NO_CONTENTS);
+  }
+}
+
+/** Where each inserted parameter area lies. Known before the pages stream by, as QEMU adds some of them earlier. */
+class InsertedAreas {
+  private readonly pages = new Map<ParameterInsertDirective, number[]>();
+
+  /** @throws IgvmError MEASUREMENT_IMPOSSIBLE for an area that is undefined, defined twice, or too large */
+  constructor(directives: readonly Directive[], mask: number) {
+    const areas = new ParameterAreas();
+    for (const directive of directives) {
+      if (directive.type === 'parameterArea') areas.add(directive);
+      else if (directive.type === 'parameterInsert' && isForPlatform(directive, mask)) {
+        this.pages.set(directive, [...areas.pagesOf(directive)]);
+      }
+    }
+  }
+
+  of(insert: ParameterInsertDirective): readonly number[] {
+    return this.pages.get(insert) ?? unreachable('an insert that the file does not have');
+  }
+}
+
+/**
+ * Parameter areas that QEMU adds before the run of pages that it is gathering. It adds such a run when a page comes that
+ * does not continue it, and an area at once, which leaves the run open (QEMU backends/igvm.c: qigvm_process_mem_page,
+ * qigvm_directive_parameter_insert).
+ */
+class EarlyInserts {
+  private readonly byRun = new Map<PageDataDirective, Map<number, ParameterInsertDirective[]>>();
+  private readonly early = new Set<ParameterInsertDirective>();
+
+  constructor(directives: readonly Directive[], mask: number) {
+    let open: { run: PageDataDirective; page: number; last: PageDataDirective; lastIndex: number } | undefined;
+    for (const [index, directive] of directives.entries()) {
+      if (!isForPlatform(directive, mask)) continue;
+      if (directive.type === 'parameterInsert' && open !== undefined) this.add(open.run, open.page, directive);
+      if (directive.type !== 'pageData') continue;
+      const start = openStart(directive);
+      const continues: boolean =
+        open !== undefined && open.lastIndex === index - 1 && continuesRun(open.last, directive);
+      if (open === undefined || !continues || start > 0)
+        open = { run: directive, page: start, last: directive, lastIndex: index };
+      else open = { ...open, last: directive, lastIndex: index };
+    }
+  }
+
+  before(run: PageDataDirective, page: number): readonly ParameterInsertDirective[] {
+    return this.byRun.get(run)?.get(page) ?? [];
+  }
+
+  has(insert: ParameterInsertDirective): boolean {
+    return this.early.has(insert);
+  }
+
+  private add(run: PageDataDirective, page: number, insert: ParameterInsertDirective): void {
+    const pages = this.byRun.get(run) ?? new Map<number, ParameterInsertDirective[]>();
+    pages.set(page, [...(pages.get(page) ?? []), insert]);
+    this.byRun.set(run, pages);
+    this.early.add(insert);
+  }
+}
+
+const filledPages = (run: PageDataDirective): number => Math.ceil(run.content.size / PAGE_SIZE);
+
+/** The page at which the last part of a run begins: those without data are a part of their own. */
+function openStart(run: PageDataDirective): number {
+  const filled = filledPages(run);
+  return filled > 0 && filled < run.pageCount ? filled : 0;
+}
+
+function continuesRun(last: PageDataDirective, next: PageDataDirective): boolean {
+  const lastHasData = filledPages(last) === last.pageCount;
+  const step = (last.flags & PAGE_FLAG.IS_2MB_PAGE) === 0 ? PAGE_SIZE : 512 * PAGE_SIZE;
+  return (
+    last.flags === next.flags &&
+    last.dataType === next.dataType &&
+    last.compatibilityMask === next.compatibilityMask &&
+    lastHasData === filledPages(next) > 0 &&
+    next.gpa === last.gpa + (last.pageCount - 1) * PAGE_SIZE + step
+  );
+}
+
+/**
+ * SEV-SNP launch digests, of as many launches as wanted in one pass: the SHA-384 of each page is computed once, each set
+ * of rules has a chain of its own, and launches that differ in their vCPUs alone differ in the end of one chain.
+ */
+export class SnpLaunchDigests implements LaunchDigests {
   /** Links wait for the digests of their pages, not for the end of an earlier call. */
   readonly pagesOverlap = true;
   private readonly hasher: PageHasher;
-  private readonly areas = new ParameterAreas();
-  private readonly vmsas: VpContextDirective[] = [];
+  private readonly chains = new Map<Vmm, PagesOfLaunch>();
+  private readonly refusals: readonly (readonly LoadRefusal[])[];
+  private readonly contexts = new Map<number, Vmsa>();
   /** The launch digest that the file's ID block expects. */
   private expected: Uint8Array | undefined;
-  private readonly pageInfo = Buffer.from(new ArrayBuffer(PAGE_INFO_SIZE));
-  private readonly view = new DataView(this.pageInfo.buffer);
   /** The last link that waits for worker threads; undefined while nothing does. */
   private tail: Promise<void> | undefined;
 
-  /** @throws IgvmError MEASUREMENT_IMPOSSIBLE when the file has no guest policy for the platform. */
+  /**
+   * @throws IgvmError MEASUREMENT_IMPOSSIBLE when the file has no guest policy for the platform; LAUNCH_INVALID when a digest
+   *   depends on the model of the processor and none is named
+   */
   constructor(
-    file: Pick<IgvmFile, 'initializations' | 'directives'>,
+    file: Pick<IgvmFile, 'platforms' | 'initializations' | 'directives'>,
     readonly compatibilityMask: number,
-    private readonly vmm: Vmm,
+    private readonly launches: readonly Launch[],
     hasher?: PageHasher,
   ) {
+    const mask = compatibilityMask;
     const hasPolicy = file.initializations.some(
-      (header) => header.type === 'guestPolicy' && isForPlatform(header, compatibilityMask),
+      (header) => header.type === 'guestPolicy' && isForPlatform(header, mask),
     );
     if (!hasPolicy) {
       throw new IgvmError('MEASUREMENT_IMPOSSIBLE', 'the file has no guest policy for its SEV-SNP platform');
     }
-    this.hasher = hasher ?? pageHasherFor(storedPages(file.directives, compatibilityMask, vmm === 'kvm'));
-    this.view.setUint16(96, PAGE_INFO_SIZE, true);
+    for (const directive of file.directives) {
+      if (directive.type === 'vpContext' && directive.format === 'snp' && isForPlatform(directive, mask)) {
+        // The last of several for one vCPU counts, as each sets all its registers.
+        this.contexts.set(directive.vpIndex, new Vmsa(directive.data));
+      }
+    }
+    const areas = new InsertedAreas(file.directives, mask);
+    this.refusals = launches.map((launch) => {
+      if (launch.vmm in UNSETTLED_VMMS) return [{ reason: UNSETTLED_VMMS[launch.vmm as keyof typeof UNSETTLED_VMMS] }];
+      const vmm = launch.vmm as Vmm;
+      const refusals = loadRefusals(file, mask, vmmProfile(vmm), launch);
+      if (refusals.length > 0) return refusals;
+      this.checkProcessor(launch, vmm);
+      if (!this.chains.has(vmm)) {
+        this.chains.set(vmm, new PagesOfLaunch(vmmProfile(vmm).launch, file.directives, mask, areas));
+      }
+      return [];
+    });
+    const withShared = [...this.chains.values()].some(({ rules }) => rules.sharedPages === 'measured');
+    const pages = this.chains.size === 0 ? 0 : storedPages(file.directives, mask, withShared);
+    this.hasher = hasher ?? pageHasherFor(pages);
   }
 
   directive(directive: Exclude<Directive, PageDataDirective>): void {
     if (!isForPlatform(directive, this.compatibilityMask)) return;
-    if (directive.type === 'parameterArea') this.areas.add(directive);
-    else if (directive.type === 'parameterInsert') {
-      const pages = [...this.areas.pagesOf(directive)];
-      this.link(() => pages.forEach((gpa) => this.extend(PAGE_TYPE.unmeasured, gpa, NO_CONTENTS)));
+    if (directive.type === 'parameterInsert') {
+      this.link(() => this.eachChain((pages) => pages.insert(directive)));
     } else if (directive.type === 'vpContext' && directive.format === 'snp') {
-      if (this.vmm === 'kvm') this.vmsas.push(directive);
-      else this.link(() => this.extendByVmsa(directive));
+      this.link(() =>
+        this.eachChain(({ rules, chain }) => {
+          if (rules.vmsas !== 'as in the file') return;
+          chain.extend(PAGE_TYPE.vmsa, directive.gpa, vmsaDigest(new Vmsa(directive.data)));
+        }),
+      );
     } else if (directive.type === 'snpIdBlock') this.expected = directive.ld;
   }
 
@@ -79,31 +265,36 @@ export class SnpLaunchDigest implements LaunchDigest {
     bytes: Uint8Array | undefined,
   ): void | Promise<void> {
     if (!isForPlatform(run, this.compatibilityMask)) return;
-    if (this.vmm === 'hyperv' && (run.flags & PAGE_FLAG.SHARED) !== 0) return;
+    const wanted = [...this.chains.values()].filter((pages) => !pages.leavesOut(run));
+    if (wanted.length === 0) return;
     const gpa = run.gpa + firstPage * PAGE_SIZE;
     const type = pageType(run);
-    if (type === PAGE_TYPE.normal && bytes !== undefined) return this.extendByData(gpa, bytes);
-    const isZeroType = type === PAGE_TYPE.normal && this.vmm === 'kvm';
-    const contents = type === PAGE_TYPE.normal && !isZeroType ? ZERO_PAGE_DIGEST : NO_CONTENTS;
-    return this.link(() => {
-      for (let page = 0; page < pageCount; page++) {
-        this.extend(isZeroType ? PAGE_TYPE.zero : type, gpa + page * PAGE_SIZE, contents);
+    const isLarge = (run.flags & PAGE_FLAG.IS_2MB_PAGE) !== 0;
+    const extend = (step: (pages: PagesOfLaunch) => void): void => {
+      for (const pages of wanted) {
+        pages.before(run, firstPage);
+        step(pages);
       }
-    });
+    };
+    if (type !== PAGE_TYPE.normal || bytes === undefined) {
+      return this.link(() => extend((pages) => pages.extend(type, gpa, pageCount, isLarge)));
+    }
+    const hashed = this.hasher.hash(bytes);
+    const extendBy = (digests: Uint8Array): void => extend((pages) => pages.extendByContents(gpa, digests, isLarge));
+    if (hashed instanceof Uint8Array) return this.link(() => extendBy(hashed));
+    this.queue(async () => extendBy(await hashed));
+    // The caller may reuse its buffer as soon as it is hashed; a failure is reported by the chain.
+    return hashed.then(
+      () => undefined,
+      () => undefined,
+    );
   }
 
-  async digest(): Promise<Uint8Array> {
+  async results(): Promise<LaunchResult[]> {
     try {
       await this.tail;
-      for (const vmsa of this.vmsas) this.extendByVmsa(vmsa);
-      if (this.vmm === 'kvm') this.checkVmsas();
-      const digest = new Uint8Array(this.pageInfo.subarray(0, SHA384_SIZE));
-      if (this.expected !== undefined && Buffer.compare(this.expected, digest) !== 0) {
-        this.warnings.push(
-          'the SNP ID block of the file expects another launch digest, so the launch would be refused',
-        );
-      }
-      return digest;
+      const vcpus = new Map<string, VcpuChain>();
+      return this.launches.map((launch, index) => this.resultOf(launch, this.refusals[index] ?? [], vcpus));
     } finally {
       await this.hasher.close();
     }
@@ -113,70 +304,112 @@ export class SnpLaunchDigest implements LaunchDigest {
     await this.hasher.close();
   }
 
-  private extendByData(gpa: number, bytes: Uint8Array): void | Promise<void> {
-    const hashed = this.hasher.hash(bytes);
-    const extend = (digests: Uint8Array): void => {
-      for (let page = 0; page * SHA384_SIZE < digests.length; page++) {
-        const contents = digests.subarray(page * SHA384_SIZE, (page + 1) * SHA384_SIZE);
-        this.extend(PAGE_TYPE.normal, gpa + page * PAGE_SIZE, contents);
+  private resultOf(launch: Launch, refusals: readonly LoadRefusal[], vcpus: Map<string, VcpuChain>): LaunchResult {
+    const pages = this.chains.get(launch.vmm as Vmm);
+    if (refusals.length > 0 || pages === undefined) return { launch, refusals, warnings: [] };
+    const digest = this.digestOf(launch, pages, vcpus);
+    const warnings = this.warningsOf(launch, pages.rules);
+    if (this.expected !== undefined && Buffer.compare(this.expected, digest) !== 0) {
+      warnings.push('the SNP ID block of the file expects another launch digest, so the launch would be refused');
+    }
+    return { launch, digest, refusals, warnings };
+  }
+
+  private digestOf(launch: Launch, { rules, chain }: PagesOfLaunch, vcpus: Map<string, VcpuChain>): Uint8Array {
+    const { vmsas: state } = rules;
+    if (state === 'as in the file') return chain.digest;
+    const key = `${launch.vmm} ${launch.cpu?.signature} ${launch.cpu?.drops}`;
+    const shared = vcpus.get(key) ?? new VcpuChain(chain.digest, (index) => this.vmsaOf(launch, rules, index));
+    vcpus.set(key, shared);
+    return shared.after(launch.kvmMode === 'bsp-only' ? 1 : (launch.vcpus ?? 1));
+  }
+
+  private vmsaOf({ cpu }: Launch, { vmsas: state }: LaunchRules, index: number): Vmsa {
+    if (state === 'as in the file') return unreachable('a VMSA that KVM does not make');
+    const features = this.contexts.get(0)?.get('sevFeatures') ?? 1n;
+    return kvmVmsa({ state, context: this.contexts.get(index), features, cpu });
+  }
+
+  /** What the digest depends on and the file can't say. */
+  private checkProcessor(launch: Launch, vmm: Vmm): void {
+    const { takes } = vmmProfile(vmm);
+    if (!takes.cpu || launch.cpu !== undefined) return;
+    const count = launch.kvmMode === 'bsp-only' ? 1 : (launch.vcpus ?? 1);
+    for (let index = 0; index < count; index++) {
+      const context = this.contexts.get(index);
+      if (context !== undefined && !dependsOnModel(context.get('cr4'))) continue;
+      throw new IgvmError(
+        'LAUNCH_INVALID',
+        `the launch digest on ${launchLabel(launch)} depends on the model of the processor, and none is named`,
+      );
+    }
+  }
+
+  private warningsOf({ vmm, vcpus = 1 }: Launch, { vmsas: state }: LaunchRules): string[] {
+    if (state === 'as in the file') return [];
+    const warnings: string[] = [];
+    for (const [index, context] of this.contexts) {
+      const tr = context.getSegment('tr').base;
+      if (state.trBase === 'ldtr' && tr !== context.getSegment('ldtr').base) {
+        warnings.push(`QEMU gives TR of vCPU ${index} the base of LDTR; a QEMU that mends this has another digest`);
       }
-    };
-    if (hashed instanceof Uint8Array) return this.link(() => extend(hashed));
-    this.chain(async () => extend(await hashed));
-    // The caller may reuse its buffer as soon as it is hashed; a failure is reported by the chain.
-    return hashed.then(
-      () => undefined,
-      () => undefined,
-    );
+      if (index >= vcpus) warnings.push(`${vmmProfile(vmm as Vmm).program} leaves out the context of vCPU ${index}`);
+    }
+    return warnings;
+  }
+
+  private eachChain(step: (pages: PagesOfLaunch) => void): void {
+    for (const pages of this.chains.values()) step(pages);
   }
 
   /** Does `step` after everything before it: at once, or when the pages that worker threads still hash are there. */
   private link(step: () => void): void {
     if (this.tail === undefined) step();
-    else this.chain(async () => step());
+    else this.queue(async () => step());
   }
 
-  private chain(step: () => Promise<void>): void {
+  private queue(step: () => Promise<void>): void {
     const tail = (this.tail ?? Promise.resolve()).then(step);
     this.tail = tail;
     const isDone = (): void => {
       if (this.tail === tail) this.tail = undefined;
     };
-    // A failure stays, for `digest` to report.
+    // A failure stays, for `results` to report.
     tail.then(isDone, () => undefined);
   }
+}
 
-  private extendByVmsa(directive: VpContextDirective): void {
-    const page = new Uint8Array(PAGE_SIZE);
-    page.set(directive.data.subarray(0, PAGE_SIZE));
-    this.extend(PAGE_TYPE.vmsa, directive.gpa, hash('sha384', page, 'buffer'));
+/** The end of a chain: the VMSAs of vCPU 0, 1 and so on. The digest of each count is a step of it. */
+class VcpuChain {
+  private readonly digests: Uint8Array[] = [];
+  private readonly chain: DigestChain;
+  /** Digests of VMSAs that are equal, as those of all vCPUs after a reset are. */
+  private readonly hashed = new Map<string, Uint8Array>();
+
+  constructor(
+    pages: Uint8Array,
+    private readonly vmsaOf: (index: number) => Vmsa,
+  ) {
+    this.chain = new DigestChain(pages);
   }
 
-  private extend(type: number, gpa: number, contents: Uint8Array): void {
-    this.pageInfo.set(contents, SHA384_SIZE);
-    this.view.setUint8(98, type);
-    this.view.setBigUint64(104, BigInt(gpa), true);
-    // A string of one byte a character is made faster than a buffer, by a quarter of the hash's own time.
-    this.pageInfo.write(hash('sha384', this.pageInfo, 'binary'), 0, SHA384_SIZE, 'latin1');
-  }
-
-  private checkVmsas(): void {
-    if (this.vmsas.length > 1) this.warnings.push('KVM takes the VMSA of one processor only, and the file has several');
-    for (const { gpa, data } of this.vmsas) {
-      if (gpa !== KVM_VMSA_GPA) {
-        this.warnings.push(
-          `KVM measures the VMSA at GPA 0x${KVM_VMSA_GPA.toString(16)}, and the file has it at 0x${gpa.toString(16)}`,
-        );
-      }
-      const cr0 = new Vmsa(data).get('cr0');
-      if (!KVM_CR0.includes(cr0)) {
-        this.warnings.push(
-          `KVM may replace the CR0 of the VMSA, 0x${cr0.toString(16)}, by 0x30 or 0x31 (igvmmeasure --check-kvm)`,
-        );
-      }
+  after(count: number): Uint8Array {
+    while (this.digests.length < count) {
+      this.chain.extend(PAGE_TYPE.vmsa, VMSA_GPA, this.digestOf(this.vmsaOf(this.digests.length)));
+      this.digests.push(this.chain.digest);
     }
+    return this.digests[count - 1] ?? unreachable('a launch without vCPUs');
+  }
+
+  private digestOf(vmsa: Vmsa): Uint8Array {
+    const key = Buffer.from(vmsa.page.buffer).toString('latin1');
+    const digest = this.hashed.get(key) ?? vmsaDigest(vmsa);
+    this.hashed.set(key, digest);
+    return digest;
   }
 }
+
+const vmsaDigest = (vmsa: Vmsa): Uint8Array => hash('sha384', vmsa.page, 'buffer');
 
 function pageType(run: PageDataDirective): number {
   switch (run.dataType) {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Directive, PageDataDirective } from '../igvm/model';
 import { PAGE_FLAG } from '../igvm/page-data';
 import { PAGE_SIZE } from '../memory/page';
-import { isForPlatform, type LaunchDigest } from './launch-digest';
+import { isForPlatform, type LaunchDigests, type LaunchResult } from './launch-digest';
 import { ParameterAreas } from './parameter-areas';
 
 /** Bytes of a record's head: operation (16), GPA (8), zeros (104). */
@@ -21,9 +21,8 @@ const BATCH = 16;
  * MRTD: one SHA-384 over a record for every page added and one for every 256 bytes of its contents (Intel TDX module
  * base specification, "MRTD: Build-Time Measurement Register"; the igvm crate, measurement/tdx.rs).
  */
-export class TdxLaunchDigest implements LaunchDigest {
+export class TdxLaunchDigest implements LaunchDigests {
   private readonly hash = createHash('sha384');
-  readonly warnings: readonly string[] = [];
   private readonly areas = new ParameterAreas();
   /** Records of BATCH pages: the operations' names are in place, GPAs and contents are filled in. */
   private readonly records = new Uint8Array(BATCH * RECORD_SIZE);
@@ -64,8 +63,8 @@ export class TdxLaunchDigest implements LaunchDigest {
     }
   }
 
-  async digest(): Promise<Uint8Array> {
-    return this.hash.digest();
+  async results(): Promise<LaunchResult[]> {
+    return [{ digest: this.hash.digest(), refusals: [], warnings: [] }];
   }
 
   async close(): Promise<void> {}

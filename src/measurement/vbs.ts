@@ -5,7 +5,7 @@ import type { Directive, IgvmFile, PageDataDirective } from '../igvm/model';
 import { PAGE_DATA_TYPE, PAGE_FLAG, pageTypeName } from '../igvm/page-data';
 import { PAGE_SIZE } from '../memory/page';
 import { CHAIN_HEAD_SIZE } from './hash-thread';
-import { isForPlatform, type LaunchDigest } from './launch-digest';
+import { isForPlatform, type LaunchDigests, type LaunchResult } from './launch-digest';
 import { type PageChain, pageChainFor } from './page-chain';
 import { ParameterAreas, storedPages } from './parameter-areas';
 
@@ -25,8 +25,7 @@ const STORED_REGISTER_SIZE = 32;
  * VBS boot digest: a chain of SHA-256, each over the digest so far and one chunk, for every page in file order and for
  * the registers of all VPs behind them (the igvm crate, measurement/vbs.rs).
  */
-export class VbsLaunchDigest implements LaunchDigest {
-  readonly warnings: readonly string[] = [];
+export class VbsLaunchDigest implements LaunchDigests {
   private readonly areas = new ParameterAreas();
   private readonly contexts: Uint8Array[] = [];
   private readonly chain: PageChain;
@@ -71,11 +70,11 @@ export class VbsLaunchDigest implements LaunchDigest {
     return this.extend(gpa, pageCount, isMeasured ? 0n : PAGE_METADATA.unmeasured, isMeasured ? bytes : undefined);
   }
 
-  async digest(): Promise<Uint8Array> {
+  async results(): Promise<LaunchResult[]> {
     try {
       let digest = await this.chain.end();
       for (const context of this.contexts) digest = extendByContext(digest, context);
-      return digest;
+      return [{ digest, refusals: [], warnings: [] }];
     } finally {
       await this.chain.close();
     }

@@ -68,6 +68,7 @@ describe('measure', () => {
       measurements: [
         { platform: 'snp', vmm: 'hyperv', compatibilityMask: 4, algorithm: 'SHA-384', digest, warnings: [] },
       ],
+      refusals: [],
     });
   });
 
@@ -84,10 +85,10 @@ describe('measure', () => {
       directives: [],
     };
     await writeImage(native, join(cwd, 'n.igvm'));
-    const stdout = 'n.igvm has no launch digest: no guest of it is isolated\n';
+    const stdout = 'n.igvm has no launch digest: it has no isolated guests\n';
     expect(await runIn(NX_IGVM, 'measure', 'n.igvm')).toEqual({ exitCode: 0, stdout, stderr: '' });
     const { stdout: json } = await runIn(NX_IGVM, 'measure', 'n.igvm', '--json');
-    expect(JSON.parse(json)).toEqual({ measurements: [] });
+    expect(JSON.parse(json)).toEqual({ measurements: [], refusals: [] });
     expect(await runIn(NX_IGVM, 'measure', 'n.igvm', '--update-lock', 'n.lock.json')).toMatchObject({ exitCode: 1 });
     expect(existsSync(join(cwd, 'n.lock.json'))).toBe(false);
   });

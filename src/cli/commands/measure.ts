@@ -1,45 +1,51 @@
 import { resolve } from 'node:path';
-import { type Command, Option } from 'commander';
-import type { Vmm } from '../../measurement/launch-digest';
+import type { Command } from 'commander';
+import { printable } from '../../errors/printable';
 import type { MeasuredPlatform } from '../../measurement/measured-platform';
 import type { CliEnvironment } from '../cli';
+import { type LaunchFlags, withLaunchOptions } from './launch-options';
 import { parsePlatform, PLATFORM_CHOICES } from './platform-option';
-import { printable } from '../../errors/printable';
 
-interface MeasureFlags {
+interface MeasureFlags extends LaunchFlags {
   platform?: MeasuredPlatform;
-  vmm: Vmm;
   json?: boolean;
   updateLock?: string;
 }
 
 /** `nx-igvm measure FILE` */
 export function registerMeasure(program: Command, environment: CliEnvironment): void {
-  program
+  const command = program
     .command('measure')
     .description('compute the launch digests of an image')
     .argument('<file>', 'the image, or a firmware DLL with one')
-    .option('--platform <platform>', `only this platform: one of ${PLATFORM_CHOICES}`, parsePlatform)
-    .addOption(
-      new Option('--vmm <vmm>', 'whose launch of SEV-SNP guests: file order, or as QEMU and KVM do it')
-        .choices(['hyperv', 'kvm'])
-        .default('hyperv'),
-    )
+    .option('--platform <platform>', `only this platform: one of ${PLATFORM_CHOICES}`, parsePlatform);
+  withLaunchOptions(command, 'whose launch of SEV-SNP guests (default: hyperv, which the documents endorse)')
     .option('--json', 'as JSON, for programs')
     .option('--update-lock <lock>', 'write the measurement lock, igvm.lock.json beside the manifest')
-    .action(async (file: string, { platform, vmm, json, updateLock: lock }: MeasureFlags) => {
-      const { measureFile } =
+    .action(async (file: string, { platform, json, updateLock: lock, ...launch }: MeasureFlags) => {
+      const { measureFileLaunches } =
         require('../../measurement/measure-file') as typeof import('../../measurement/measure-file');
+      const { throwRefusals } = require('../../measurement/measure') as typeof import('../../measurement/measure');
       const { measurementJson, measurementText } =
         require('../../measurement/measurement-report') as typeof import('../../measurement/measurement-report');
-      const platforms = platform === undefined ? undefined : [platform];
-      const measurements = await measureFile(resolve(environment.cwd, file), { platforms, vmm });
-      for (const warning of measurements.flatMap(({ warnings }) => warnings)) {
+      const { launchesOfOptions } =
+        require('../../measurement/launches') as typeof import('../../measurement/launches');
+      const report = await measureFileLaunches(resolve(environment.cwd, file), {
+        platforms: platform === undefined ? undefined : [platform],
+        launches: launchesOfOptions(launch),
+      });
+      const { measurements, refusals } = report;
+      for (const warning of new Set(measurements.flatMap(({ warnings }) => warnings))) {
         environment.stderr(`warning: ${warning}\n`);
       }
-      if (json === true) environment.stdout(measurementJson(measurements, vmm));
-      else if (measurements.length > 0) environment.stdout(measurementText(measurements));
-      else environment.stdout(`${printable(file)} has no launch digest: no guest of it is isolated\n`);
+      if (json === true) environment.stdout(measurementJson(report));
+      else if (measurements.length + refusals.length === 0) {
+        environment.stdout(`${printable(file)} has no launch digest: it has no isolated guests\n`);
+      } else {
+        environment.stdout(measurementText(measurements));
+        // In JSON a refusal is an answer; people and scripts that read lines must not take it for success.
+        throwRefusals(refusals);
+      }
       if (lock === undefined) return;
       const { updateLock } = require('../../lock/update-lock') as typeof import('../../lock/update-lock');
       const { isChanged } = await updateLock(resolve(environment.cwd, file), resolve(environment.cwd, lock), file);

@@ -6,6 +6,15 @@ export const ENDORSEMENT_CODES = {
     cause: 'The image has no guest for the platform that should be measured.',
     cure: 'Choose a platform that the image has. Only SEV-SNP, TDX and VBS have launch measurements.',
   },
+  MEASUREMENT_REFUSED: {
+    cause: 'The VMM does not launch the guest, so there is no launch digest that it would report.',
+    cure: 'Change what the message names, or ask for another VMM. nx-igvm lint lists everything that VMMs refuse.',
+  },
+  LAUNCH_INVALID: {
+    cause:
+      'A launch names an unknown VMM, a count of vCPUs or a processor that is none, or lacks one that the digest depends on.',
+    cure: 'See docs/attestation.md for the VMMs and for what the digest of each depends on.',
+  },
   MEASUREMENT_IMPOSSIBLE: {
     cause: 'The file contains something that the platform cannot launch, so it has no launch digest.',
     cure: 'Check the part of the file that the message names; igvmfilegen and nx-igvm never write such a file.',

@@ -25,19 +25,27 @@ export default async function measureExecutor(
 }
 
 async function printDigests(
-  { image, platform, vmm = 'hyperv', json = false }: MeasureExecutorSchema,
+  { image, platform, vmm, vcpus, cpu, kvmMode, json = false }: MeasureExecutorSchema,
   root: string,
 ): Promise<void> {
-  const { measureFile } = require('../../measurement/measure-file') as typeof import('../../measurement/measure-file');
+  const { launchesOfOptions } = require('../../measurement/launches') as typeof import('../../measurement/launches');
+  const { throwRefusals } = require('../../measurement/measure') as typeof import('../../measurement/measure');
+  const { measureFileLaunches } =
+    require('../../measurement/measure-file') as typeof import('../../measurement/measure-file');
   const { measurementJson, measurementText } =
     require('../../measurement/measurement-report') as typeof import('../../measurement/measurement-report');
   const platforms = platform === undefined ? undefined : [platform];
-  const measurements = await measureFile(resolve(root, image), { platforms, vmm });
-  for (const warning of measurements.flatMap(({ warnings }) => warnings)) logger.warn(warning);
-  if (json) process.stdout.write(measurementJson(measurements, vmm));
-  else if (measurements.length === 0)
-    logger.info(`${printable(image)} has no launch digest: no guest of it is isolated`);
-  else logger.info(measurementText(measurements).trimEnd());
+  const launches = launchesOfOptions({ vmm, vcpus, cpu, kvmMode });
+  const report = await measureFileLaunches(resolve(root, image), { platforms, launches });
+  const { measurements, refusals } = report;
+  for (const warning of new Set(measurements.flatMap(({ warnings }) => warnings))) logger.warn(warning);
+  if (json) process.stdout.write(measurementJson(report));
+  else if (measurements.length + refusals.length === 0) {
+    logger.info(`${printable(image)} has no launch digest: it has no isolated guests`);
+  } else {
+    if (measurements.length > 0) logger.info(measurementText(measurements).trimEnd());
+    throwRefusals(refusals);
+  }
 }
 
 async function writeLock({ image, lock }: MeasureExecutorSchema, root: string): Promise<void> {

@@ -5,7 +5,10 @@ export interface MeasureExecutorSchema {
   image: string;
   lock?: string;
   platform?: MeasuredPlatform;
-  vmm?: 'hyperv' | 'kvm';
+  vmm?: string;
+  vcpus?: string | number | number[];
+  cpu?: string | string[];
+  kvmMode?: 'all-vcpus' | 'bsp-only';
   json?: boolean;
   updateLock?: boolean;
 }
