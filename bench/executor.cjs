@@ -1,7 +1,7 @@
 // Runs the build executor as Nx does, in a process that has loaded Nx's devkit already, and reports what it adds to that.
 // node bench/executor.cjs MANIFEST RESOURCES OUTPUT_FOLDER
 const path = require('node:path');
-require('@nx/devkit');
+require('nx/src/devkit-exports');
 
 const [manifest, resources, outputPath] = process.argv.slice(2);
 const root = path.dirname(outputPath);

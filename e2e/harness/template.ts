@@ -17,13 +17,15 @@ import { cleanEnvironment, runOk } from './run';
 /** The repository. */
 export const REPOSITORY = resolve(__dirname, '..', '..');
 
-/** The Nx of the repository, which the tests use unless they ask for another. */
-export const NX_VERSION = (
+const OWN_NX = (
   JSON.parse(readFileSync(join(REPOSITORY, 'node_modules', 'nx', 'package.json'), 'utf8')) as { version: string }
 ).version;
 
 /** The newest Nx of each major version that the plugin supports. docs/compatibility.md says what was run on which. */
-export const NX_VERSIONS = { 21: '21.6.11', 22: '22.7.12', 23: '23.3.2', 24: NX_VERSION } as const;
+export const NX_VERSIONS = { 21: '21.6.11', 22: '22.7.12', 23: '23.3.2', 24: OWN_NX } as const;
+
+/** The Nx that tests use unless they ask for another: the one of the repository, or what NX_IGVM_NX says. */
+export const NX_VERSION = process.env['NX_IGVM_NX'] ?? OWN_NX;
 
 /** The packed plugin, and a workspace that it was added to as a user adds it. */
 export interface Template {

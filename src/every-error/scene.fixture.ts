@@ -1,7 +1,8 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { type ExecutorContext, logger, type TargetConfiguration, type Tree } from '@nx/devkit';
+import { type ExecutorContext, type TargetConfiguration, type Tree } from '@nx/devkit';
+import { logger } from '../plugin/logger';
 import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
 import { INPUTS } from '../../conformance/make-inputs';
 import { NX_IGVM } from '../cli/nx-igvm-program';

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { ExecutorContext } from '@nx/devkit';
+import type { ExecutorContext } from 'nx/src/devkit-exports';
 import { IgvmError } from '../errors/igvm-error';
 
 /** Which task runs. */

@@ -1,4 +1,4 @@
-import type { TargetConfiguration } from '@nx/devkit';
+import type { TargetConfiguration } from 'nx/src/devkit-exports';
 import { isolationTypes } from '../manifest/image-files';
 import { buildName, builtImage } from './build-target';
 import type { ImageManifest } from './image-manifest';

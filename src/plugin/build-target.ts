@@ -1,5 +1,5 @@
 import { isAbsolute, resolve } from 'node:path';
-import type { TargetConfiguration } from '@nx/devkit';
+import type { TargetConfiguration } from 'nx/src/devkit-exports';
 import { imageFileNames, imageNameInWorkspace } from '../manifest/image-files';
 import { type ImageManifest, readImageManifest, readSeparateResources, usedOf } from './image-manifest';
 import { type InferredImage, targetName } from './inferred-image';

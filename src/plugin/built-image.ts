@@ -1,5 +1,5 @@
 import { join, posix } from 'node:path';
-import type { TargetConfiguration } from '@nx/devkit';
+import type { TargetConfiguration } from 'nx/src/devkit-exports';
 import { imageFileNames } from '../manifest/image-files';
 import { buildName, builtImage } from './build-target';
 import type { InferredImage } from './inferred-image';

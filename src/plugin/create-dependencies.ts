@@ -1,8 +1,11 @@
-import { type CreateDependencies, DependencyType, type RawProjectGraphDependency } from '@nx/devkit';
+import type { CreateDependencies, DependencyType, RawProjectGraphDependency } from 'nx/src/devkit-exports';
 import { parseResource } from '../manifest/resource-reference';
 import { type ImageManifest, readImageManifest, usedOf } from './image-manifest';
 import { replaceTokens, type TokenProject } from './option-tokens';
 import type { PluginOptions } from './plugin-options';
+
+/** A value of nx that isn't worth loading nx for. */
+const IMPLICIT = 'implicit' as DependencyType.implicit;
 
 type Targets = Record<string, { executor?: string; options?: unknown }>;
 
@@ -38,7 +41,7 @@ export const createDependencies: CreateDependencies<PluginOptions> = (_, { proje
     for (const target of manifests.flatMap((manifest) => usedProjects(workspaceRoot, manifest))) {
       // A project that doesn't exist is the executor's to report: an edge to it would fail every command.
       if (target === source || !Object.hasOwn(projects, target)) continue;
-      edges.set(`${source}\n${target}`, { source, target, type: DependencyType.implicit });
+      edges.set(`${source}\n${target}`, { source, target, type: IMPLICIT });
     }
   }
   return [...edges.values()];

@@ -1,4 +1,5 @@
-import { logger, type TargetConfiguration } from '@nx/devkit';
+import { type TargetConfiguration } from '@nx/devkit';
+import { logger } from './logger';
 import { requestsOf } from './plugin-inputs';
 import type { PluginOptions } from './plugin-options';
 import { linuxManifest, Workspace } from './workspace.fixture';

@@ -1,12 +1,6 @@
 import { basename, dirname, join } from 'node:path';
-import {
-  type CreateNodes,
-  type CreateNodesContext,
-  type CreateNodesResult,
-  createNodesFromFiles,
-  logger,
-  type TargetConfiguration,
-} from '@nx/devkit';
+import type { CreateNodes, CreateNodesContext, CreateNodesResult, TargetConfiguration } from 'nx/src/devkit-exports';
+import { logger } from './logger';
 import { printable } from '../errors/printable';
 import { readImageManifest } from './image-manifest';
 import { withImageName } from './image-name-token';
@@ -19,6 +13,7 @@ import { nxVersion, requireSupportedNx } from './nx-versions';
 import { locatePlugin, type PluginPlace } from './plugin-inputs';
 import { type PluginOptions, readPluginOptions } from './plugin-options';
 import { type ProjectFiles, readProjectFiles } from './project-files';
+import { workspaceNx } from './workspace-nx';
 
 /**
  * An image's manifest is `igvm.json`, or `NAME.igvm.json` where a project has several. `initrd.json` says what an
@@ -152,6 +147,26 @@ function fallbackNames(folders: ReadonlyMap<string, Folder>): (root: string) => 
   };
 }
 
+/** What each file gives. One that is faulty doesn't take the others along, although Nx fails in the end. */
+function nodesOf(
+  paths: readonly string[],
+  { workspaceRoot }: CreateNodesContext,
+  create: (path: string) => CreateNodesResult,
+): [string, CreateNodesResult][] {
+  const nodes: [string, CreateNodesResult][] = [];
+  const failures: [string, Error][] = [];
+  for (const path of paths) {
+    try {
+      nodes.push([path, create(path)]);
+    } catch (error) {
+      failures.push([path, error as Error]);
+    }
+  }
+  if (failures.length === 0) return nodes;
+  const { AggregateCreateNodesError } = workspaceNx(workspaceRoot);
+  throw new AggregateCreateNodesError(failures, nodes);
+}
+
 /** Infers the targets of every image and initramfs. Reads their JSON files, and nothing that these name. */
 export const createNodes: CreateNodes<PluginOptions> = [
   FILES_GLOB,
@@ -163,15 +178,10 @@ export const createNodes: CreateNodes<PluginOptions> = [
     const folders = byFolder(sorted, context.workspaceRoot);
     const nameOf = fallbackNames(folders);
     const plugin = locatePlugin(context.workspaceRoot);
-    return createNodesFromFiles(
-      (path, _, pathContext) => {
-        const root = dirname(path);
-        return createNode(path, folders.get(root)!, nameOf(root), options, plugin, pathContext);
-      },
-      sorted,
-      options,
-      context,
-    );
+    return nodesOf(sorted, context, (path) => {
+      const root = dirname(path);
+      return createNode(path, folders.get(root)!, nameOf(root), options, plugin, context);
+    });
   },
 ];
 

@@ -1,4 +1,4 @@
-import type { TargetConfiguration } from '@nx/devkit';
+import type { TargetConfiguration } from 'nx/src/devkit-exports';
 import { bootTarget, bootTestTarget } from './boot-target';
 import { buildTarget } from './build-target';
 import { type InferredImage, targetName } from './inferred-image';

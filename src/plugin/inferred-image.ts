@@ -1,5 +1,5 @@
 import { dirname, posix } from 'node:path';
-import type { NxJsonConfiguration } from '@nx/devkit';
+import type { NxJsonConfiguration } from 'nx/src/devkit-exports';
 import { imageNameInWorkspace } from '../manifest/image-files';
 import type { ImageManifest } from './image-manifest';
 import type { PluginPlace } from './plugin-inputs';

@@ -1,5 +1,5 @@
 import { isAbsolute, posix, resolve } from 'node:path';
-import type { TargetConfiguration } from '@nx/devkit';
+import type { TargetConfiguration } from 'nx/src/devkit-exports';
 import type { Compression } from '../initrd/initrd-options';
 import type * as LoadInitrd from '../initrd/load-initrd';
 import { type InferredProject, outputFolder } from './inferred-image';

@@ -1,4 +1,4 @@
-import type { TargetConfiguration } from '@nx/devkit';
+import type { TargetConfiguration } from 'nx/src/devkit-exports';
 import { builtImage } from './build-target';
 import { builtFiles, namedImages, readsImage } from './built-image';
 import type { InferredImage } from './inferred-image';

@@ -1,4 +1,4 @@
-import type { TargetConfiguration } from '@nx/devkit';
+import type { TargetConfiguration } from 'nx/src/devkit-exports';
 import type { TargetOption } from './plugin-options';
 
 const LISTS = ['inputs', 'outputs', 'dependsOn'] as const;

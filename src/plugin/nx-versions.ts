@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { join } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
+import { resolveNx } from './workspace-nx';
 
 /** The oldest Nx that the plugin works with: the first that has continuous tasks, which `boot` is. */
 export const OLDEST_NX = '21.0.0';
@@ -52,29 +51,22 @@ export function featuresOf(version: string): NxFeatures {
 const known = new Map<string, string>();
 
 /**
- * The version of the Nx that a workspace runs: its own. Nx is installed in the workspace, or by its wrapper below `.nx`; where neither is
- * (a test's folder), it is the one that this package finds.
+ * The version of the Nx that a workspace runs.
  * @throws IgvmError NX_VERSION_UNSUPPORTED when there is none
  */
 export function nxVersion(workspaceRoot: string): string {
-  const found = known.get(workspaceRoot) ?? findVersion(workspaceRoot);
+  const found = known.get(workspaceRoot) ?? readVersion(workspaceRoot);
   known.set(workspaceRoot, found);
   return found;
 }
 
-function findVersion(workspaceRoot: string): string {
-  const places = [workspaceRoot, join(workspaceRoot, '.nx', 'installation')].map((folder) =>
-    join(folder, 'package.json'),
-  );
-  for (const place of [...places, __filename]) {
-    try {
-      const path = createRequire(place).resolve('nx/package.json');
-      return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version;
-    } catch {
-      // Not here.
-    }
+function readVersion(workspaceRoot: string): string {
+  try {
+    const path = resolveNx(workspaceRoot, 'nx/package.json');
+    return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version;
+  } catch {
+    throw new IgvmError('NX_VERSION_UNSUPPORTED', 'nx-igvm finds no Nx in this workspace');
   }
-  throw new IgvmError('NX_VERSION_UNSUPPORTED', 'nx-igvm finds no Nx in this workspace');
 }
 
 /** What the Nx of a workspace has. */

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { TargetConfiguration } from '@nx/devkit';
+import type { TargetConfiguration } from 'nx/src/devkit-exports';
 import type { InferredProject } from './inferred-image';
 import { replaceTokens } from './option-tokens';
 import { toSlashes } from './package';

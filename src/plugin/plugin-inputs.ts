@@ -1,6 +1,6 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import type { TargetConfiguration } from '@nx/devkit';
+import type { TargetConfiguration } from 'nx/src/devkit-exports';
 import { decodeRequests, encodeRequests, type HashRequest } from './hash-request';
 import { PACKAGE_NAME, PACKAGE_ROOT, toSlashes } from './package';
 import { readForInference } from './read-json';

@@ -1,4 +1,4 @@
-import type { TargetConfiguration } from '@nx/devkit';
+import type { TargetConfiguration } from 'nx/src/devkit-exports';
 import { nearest } from '../manifest/nearest';
 import { asRecord } from './read-json';
 

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import type { TargetConfiguration } from '@nx/devkit';
+import type { TargetConfiguration } from 'nx/src/devkit-exports';
 import { parse } from 'jsonc-parser';
 import { readRegularFile } from '../files/regular-file';
 import { asRecord, type Json } from './read-json';

@@ -1,6 +1,6 @@
 import { lstatSync } from 'node:fs';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
-import type { TargetConfiguration } from '@nx/devkit';
+import type { TargetConfiguration } from 'nx/src/devkit-exports';
 import { parseResource, type ResourceReference } from '../manifest/resource-reference';
 import type { HashRequest } from './hash-request';
 import { toSlashes } from './package';

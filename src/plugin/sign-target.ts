@@ -1,4 +1,4 @@
-import type { TargetConfiguration } from '@nx/devkit';
+import type { TargetConfiguration } from 'nx/src/devkit-exports';
 import { isolationTypes } from '../manifest/image-files';
 import { builtImage } from './build-target';
 import { builtFiles, readsImage, sourceFile } from './built-image';

@@ -1,4 +1,4 @@
-import type { NxJsonConfiguration } from '@nx/devkit';
+import type { NxJsonConfiguration } from 'nx/src/devkit-exports';
 import { asRecord, type Json } from './read-json';
 
 /** What `targetDefaults` of nx.json say of a target, the strongest last. */

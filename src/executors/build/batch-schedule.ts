@@ -1,4 +1,4 @@
-import type { TaskGraph } from '@nx/devkit';
+import type { TaskGraph } from 'nx/src/devkit-exports';
 
 /** Hands out the tasks of a batch, each when all that it depends on is done. */
 export class BatchSchedule {

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import type { ExecutorContext, TaskGraph } from '@nx/devkit';
+import type { ExecutorContext, TaskGraph } from 'nx/src/devkit-exports';
 import { BatchSchedule } from './batch-schedule';
 import type { BuildExecutorSchema } from './schema';
 import { type BatchTask, buildTask, SKIPPED, type TaskResult } from './task-result';

@@ -1,11 +1,12 @@
 import { relative, resolve } from 'node:path';
-import { type ExecutorContext, getOutputsForTargetAndConfiguration, type ProjectGraph } from '@nx/devkit';
+import type { ExecutorContext, ProjectGraph } from 'nx/src/devkit-exports';
 import { type ErrorWhere, IgvmError } from '../../errors/igvm-error';
 import { globCovers } from '../../manifest/glob';
 import { type LoadOptions, loadManifest } from '../../manifest/load-manifest';
 import { nearest } from '../../manifest/nearest';
 import { type OutputReference, parseResource } from '../../manifest/resource-reference';
 import { usedResources } from '../../manifest/used-resources';
+import { workspaceNx } from '../../plugin/workspace-nx';
 
 const didYouMean = (name: string, candidates: Iterable<string>): string => {
   const guess = nearest(name, candidates);
@@ -19,16 +20,19 @@ const own = <Value>(table: Record<string, Value>, name: string): Value | undefin
 const nodeOf = (graph: ProjectGraph, project: string) => own(graph.nodes, project);
 
 /** What a target writes, of a target without files of its own (`nx:noop`) what those write that it runs. */
-function outputsOf(graph: ProjectGraph, project: string, target: string, seen = new Set<string>()): string[] {
+function outputsOf(context: Context, project: string, target: string, seen = new Set<string>()): string[] {
+  const { root, projectGraph: graph } = context;
   const node = nodeOf(graph, project);
   const configuration = own(node?.data.targets ?? {}, target);
   if (node === undefined || configuration === undefined || seen.has(`${project}:${target}`)) return [];
   seen.add(`${project}:${target}`);
-  if (configuration.executor !== 'nx:noop') return getOutputsForTargetAndConfiguration({ project, target }, {}, node);
+  if (configuration.executor !== 'nx:noop') {
+    return workspaceNx(root).getOutputsForTargetAndConfiguration({ project, target }, {}, node);
+  }
   return (configuration.dependsOn ?? []).flatMap((dependency) => {
-    if (typeof dependency === 'string') return outputsOf(graph, project, dependency.replace(/^.*:/, ''), seen);
+    if (typeof dependency === 'string') return outputsOf(context, project, dependency.replace(/^.*:/, ''), seen);
     const { projects = [project], target: name } = dependency;
-    return [projects].flat().flatMap((other) => outputsOf(graph, other === 'self' ? project : other, name, seen));
+    return [projects].flat().flatMap((other) => outputsOf(context, other === 'self' ? project : other, name, seen));
   });
 }
 
@@ -47,7 +51,8 @@ function covers(root: string, output: string, path: string): boolean {
   }
 }
 
-function check({ root, projectGraph: graph }: Context, reference: OutputReference, where: ErrorWhere): void {
+function check(context: Context, reference: OutputReference, where: ErrorWhere): void {
+  const { root, projectGraph: graph } = context;
   const { project, target, path } = reference;
   const targets = nodeOf(graph, project)?.data.targets;
   if (targets === undefined) {
@@ -58,7 +63,7 @@ function check({ root, projectGraph: graph }: Context, reference: OutputReferenc
     const hint = didYouMean(target, Object.keys(targets));
     throw new IgvmError('NX_TARGET_UNKNOWN', `the project "${project}" has no target "${target}"${hint}`, where);
   }
-  const outputs = outputsOf(graph, project, target);
+  const outputs = outputsOf(context, project, target);
   if (outputs.filter((output) => !output.startsWith('!')).some((output) => covers(root, output, path))) return;
   const declared = outputs.length === 0 ? 'it declares none' : `it declares ${outputs.slice(0, 4).join(', ')}`;
   throw new IgvmError('NX_OUTPUT_UNDECLARED', `"${path}" is no output of ${project}:${target}; ${declared}`, where);

@@ -1,4 +1,5 @@
-import { type ExecutorContext, logger } from '@nx/devkit';
+import type { ExecutorContext } from 'nx/src/devkit-exports';
+import { logger } from '../../plugin/logger';
 import { targetOf } from '../tracked-options';
 import { runBuild } from './run-build';
 import type { BuildExecutorSchema } from './schema';

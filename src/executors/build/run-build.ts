@@ -1,5 +1,5 @@
 import { dirname, join, resolve } from 'node:path';
-import type { ExecutorContext } from '@nx/devkit';
+import type { ExecutorContext } from 'nx/src/devkit-exports';
 import { formatPlaced, IgvmError } from '../../errors/igvm-error';
 import { shownPath } from '../../files/shown-path';
 import { checkOptions, type OptionsSchema } from '../check-options';

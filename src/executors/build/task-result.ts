@@ -1,4 +1,4 @@
-import type { ExecutorContext } from '@nx/devkit';
+import type { ExecutorContext } from 'nx/src/devkit-exports';
 import type { TaskTarget } from '../tracked-options';
 import { runBuild } from './run-build';
 import type { BuildExecutorSchema } from './schema';

@@ -1,7 +1,8 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type ExecutorContext, logger } from '@nx/devkit';
+import { type ExecutorContext } from '@nx/devkit';
+import { logger } from '../../plugin/logger';
 import { contextIn } from '../executor-context.fixture';
 import initrdExecutor from './executor';
 

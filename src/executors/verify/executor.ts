@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
-import { type ExecutorContext, logger } from '@nx/devkit';
+import type { ExecutorContext } from 'nx/src/devkit-exports';
+import { logger } from '../../plugin/logger';
 import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
 import { shownPath } from '../../files/shown-path';

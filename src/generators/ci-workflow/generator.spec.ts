@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { logger, readNxJson, type Tree, updateNxJson } from '@nx/devkit';
+import { readNxJson, type Tree, updateNxJson } from '@nx/devkit';
+import { logger } from '../../plugin/logger';
 import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
 import { ciWorkflowGenerator } from './generator';
 

@@ -1,14 +1,14 @@
 import { join } from 'node:path';
 import {
   detectPackageManager,
-  formatFiles,
-  generateFiles,
   getPackageManagerCommand,
   joinPathFragments,
-  logger,
   readNxJson,
   type Tree,
-} from '@nx/devkit';
+} from 'nx/src/devkit-exports';
+import { formatFiles } from '../workspace/format-files';
+import { generateFiles } from '../workspace/generate-files';
+import { logger } from '../../plugin/logger';
 import { IgvmError } from '../../errors/igvm-error';
 import { SIBLINGS } from '../../manifest/image-files';
 import { requireFree } from '../workspace/project-location';

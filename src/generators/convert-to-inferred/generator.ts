@@ -1,14 +1,14 @@
 import {
-  formatFiles,
   getProjects,
   joinPathFragments,
-  logger,
   readJson,
   readNxJson,
   type TargetConfiguration,
   type Tree,
   writeJson,
-} from '@nx/devkit';
+} from 'nx/src/devkit-exports';
+import { formatFiles } from '../workspace/format-files';
+import { logger } from '../../plugin/logger';
 import { IgvmError } from '../../errors/igvm-error';
 import { createNodes } from '../../plugin/create-nodes';
 import { PACKAGE_NAME } from '../../plugin/package';

@@ -1,4 +1,4 @@
-import type { TargetConfiguration } from '@nx/devkit';
+import type { TargetConfiguration } from 'nx/src/devkit-exports';
 
 /** What an executor's target is about: the option that names it. */
 export const SUBJECT: Record<string, string> = {

@@ -1,5 +1,5 @@
 import { dirname, isAbsolute, relative, resolve } from 'node:path';
-import { normalizePath, type Tree } from '@nx/devkit';
+import { normalizePath, type Tree } from 'nx/src/devkit-exports';
 import { parse, type ParseError } from 'jsonc-parser';
 import { IgvmError } from '../../errors/igvm-error';
 import { JSON_SIZE_LIMIT, readRegularFile } from '../../files/regular-file';

@@ -1,14 +1,10 @@
 import { join } from 'node:path';
-import {
-  formatFiles,
-  generateFiles,
-  type GeneratorCallback,
-  joinPathFragments,
-  logger,
-  offsetFromRoot,
-  runTasksInSerial,
-  type Tree,
-} from '@nx/devkit';
+import { type GeneratorCallback, joinPathFragments, type Tree } from 'nx/src/devkit-exports';
+import { formatFiles } from '../workspace/format-files';
+import { generateFiles } from '../workspace/generate-files';
+import { logger } from '../../plugin/logger';
+import { offsetFromRoot } from '../workspace/project-location';
+import { runTasksInSerial } from '../workspace/install-packages';
 import { IgvmError } from '../../errors/igvm-error';
 import { imageNameInWorkspace } from '../../manifest/image-files';
 import { parseManifest } from '../../manifest/load-manifest';

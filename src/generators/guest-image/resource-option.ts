@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { joinPathFragments, type Tree } from '@nx/devkit';
+import { joinPathFragments, type Tree } from 'nx/src/devkit-exports';
 import { IgvmError } from '../../errors/igvm-error';
 import type { Resource } from '../../manifest/model';
 import { toSlashes } from '../../plugin/package';

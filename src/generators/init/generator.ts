@@ -1,4 +1,6 @@
-import { addDependenciesToPackageJson, formatFiles, type GeneratorCallback, readJson, type Tree } from '@nx/devkit';
+import { type GeneratorCallback, readJson, type Tree } from 'nx/src/devkit-exports';
+import { addDevDependency } from '../workspace/install-packages';
+import { formatFiles } from '../workspace/format-files';
 import { nxVersion, requireSupportedNx } from '../../plugin/nx-versions';
 import { PACKAGE_NAME } from '../../plugin/package';
 import { ignoreOutputs } from '../workspace/ignored-outputs';
@@ -35,7 +37,7 @@ function isListed(tree: Tree): boolean {
 }
 
 function addPackage(tree: Tree): GeneratorCallback {
-  return addDependenciesToPackageJson(tree, {}, { [PACKAGE_NAME]: pluginVersion() });
+  return addDevDependency(tree, PACKAGE_NAME, pluginVersion());
 }
 
 export default initGenerator;

@@ -1,15 +1,9 @@
 import { join, resolve } from 'node:path';
-import {
-  formatFiles,
-  generateFiles,
-  type GeneratorCallback,
-  joinPathFragments,
-  offsetFromRoot,
-  OverwriteStrategy,
-  runTasksInSerial,
-  type Tree,
-  writeJson,
-} from '@nx/devkit';
+import { type GeneratorCallback, joinPathFragments, type Tree, writeJson } from 'nx/src/devkit-exports';
+import { formatFiles } from '../workspace/format-files';
+import { generateFiles } from '../workspace/generate-files';
+import { offsetFromRoot } from '../workspace/project-location';
+import { runTasksInSerial } from '../workspace/install-packages';
 import { IgvmError } from '../../errors/igvm-error';
 import { readRegularFile } from '../../files/regular-file';
 import { PLACEHOLDER } from '../../files/placeholder';
@@ -63,7 +57,8 @@ export function initrdGenerator(tree: Tree, options: InitrdGeneratorSchema): Pro
       bringsInit,
       arch,
     };
-    const keep = { overwriteStrategy: OverwriteStrategy.KeepExisting };
+    // A folder that is packed from now on may have all of it.
+    const keep = { keep: true };
     generateFiles(tree, join(__dirname, 'files', 'project'), root, variables, keep);
     if (hasBusybox) generateFiles(tree, join(__dirname, 'files', 'rootfs'), folder, variables, keep);
     // Version control keeps no empty folders.

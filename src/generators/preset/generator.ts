@@ -1,4 +1,6 @@
-import { formatFiles, type GeneratorCallback, readProjectConfiguration, runTasksInSerial, type Tree } from '@nx/devkit';
+import { type GeneratorCallback, readProjectConfiguration, type Tree } from 'nx/src/devkit-exports';
+import { formatFiles } from '../workspace/format-files';
+import { runTasksInSerial } from '../workspace/install-packages';
 import { guestImageGenerator } from '../guest-image/generator';
 import { initrdGenerator } from '../initrd/generator';
 import type { PresetGeneratorSchema } from './schema';

@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
-import { createProjectGraphAsync, type ProjectConfiguration, type Tree } from '@nx/devkit';
+import type { ProjectConfiguration, Tree } from 'nx/src/devkit-exports';
 import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
+import { workspaceNx } from '../../plugin/workspace-nx';
 import { reportingUserErrors } from '../workspace/user-errors';
 import { isCurrent } from './is-current';
 import { lockedImages } from './locked-images';
@@ -13,7 +14,7 @@ export interface SyncResult {
 
 /** Brings the locks of the workspace up to date with their images. */
 export default async function syncLockGenerator(tree: Tree): Promise<SyncResult> {
-  const { nodes } = await createProjectGraphAsync();
+  const { nodes } = await workspaceNx(tree.root).createProjectGraphAsync();
   const projects = Object.fromEntries(Object.entries(nodes).map(([name, { data }]) => [name, data]));
   return syncLocks(tree, projects);
 }

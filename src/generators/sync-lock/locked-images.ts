@@ -1,5 +1,5 @@
 import { join, posix } from 'node:path';
-import type { ProjectConfiguration, TargetConfiguration } from '@nx/devkit';
+import type { ProjectConfiguration, TargetConfiguration } from 'nx/src/devkit-exports';
 import type { ManifestBuild } from '../../api';
 import { imageNameInWorkspace, lockPath } from '../../manifest/image-files';
 import { replaceTokens, type TokenProject } from '../../plugin/option-tokens';

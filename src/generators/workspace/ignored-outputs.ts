@@ -1,4 +1,4 @@
-import type { Tree } from '@nx/devkit';
+import type { Tree } from 'nx/src/devkit-exports';
 
 const IGNORES_DIST = /^\/?dist\/?$/m;
 

@@ -1,4 +1,4 @@
-import { readJson, updateJson, type Tree } from '@nx/devkit';
+import { readJson, updateJson, type Tree } from 'nx/src/devkit-exports';
 
 interface RootPackage {
   workspaces?: string[] | { packages?: string[] };

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { readJsonFile, readNxJson, updateNxJson, type Tree } from '@nx/devkit';
+import { readJsonFile, readNxJson, updateNxJson, type Tree } from 'nx/src/devkit-exports';
 import { PACKAGE_NAME, PACKAGE_ROOT } from '../../plugin/package';
 
 /** Version of this package, to pin in a workspace that doesn't list it yet. */

@@ -1,12 +1,12 @@
 import {
   addProjectConfiguration,
-  installPackagesTask,
   joinPathFragments,
   type GeneratorCallback,
   type Tree,
   updateJson,
   writeJson,
-} from '@nx/devkit';
+} from 'nx/src/devkit-exports';
+import { installPackages } from './install-packages';
 import { addPackageFolder, packagePatterns } from './package-workspaces';
 import type { ProjectLocation } from './project-location';
 
@@ -41,7 +41,7 @@ export function writeProjectFile(
   }
   addPackageFolder(tree, root);
   return () => {
-    installPackagesTask(tree, true);
+    installPackages(tree);
   };
 }
 

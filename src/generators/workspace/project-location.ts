@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { getProjects, joinPathFragments, normalizePath, readJson, type Tree } from '@nx/devkit';
+import { getProjects, joinPathFragments, normalizePath, readJson, type Tree } from 'nx/src/devkit-exports';
 import { IgvmError } from '../../errors/igvm-error';
 import { defaultParent } from './package-workspaces';
 
@@ -37,6 +37,13 @@ export function locateProject(tree: Tree, options: { name: string; directory?: s
   }
   return { name, root };
 }
+
+/** The way from a folder up to the workspace's root, with a `/` at its end. */
+export const offsetFromRoot = (root: string): string =>
+  root
+    .split('/')
+    .map(() => '../')
+    .join('');
 
 /** @throws IgvmError GENERATOR_CONFLICT */
 export function requireFree(tree: Tree, path: string): void {
