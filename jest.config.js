@@ -4,8 +4,16 @@ const transform = {
     '@swc/jest',
     { jsc: { parser: { syntax: 'typescript' }, target: 'es2022' }, module: { type: 'commonjs' } },
   ],
+  // A package that is an ES module alone.
+  'node_modules/@hpcc-js/.+\\.js$': ['@swc/jest', { jsc: { target: 'es2022' }, module: { type: 'commonjs' } }],
 };
-const shared = { transform, testEnvironment: 'node', modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/tmp/'] };
+const transformIgnorePatterns = ['/node_modules/(?!@hpcc-js/)'];
+const shared = {
+  transform,
+  transformIgnorePatterns,
+  testEnvironment: 'node',
+  modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/tmp/'],
+};
 
 /** The folders whose every line and branch is a fact about formats or guests, and what tests have to reach of them. */
 const COVERED = ['igvm', 'loader', 'manifest', 'measurement'];

@@ -1,25 +1,26 @@
-import { spawn } from 'node:child_process';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import * as zlib from 'node:zlib';
-import { IgvmError } from '../errors/igvm-error';
+/**
+ * Compression of an archive. The compressors are part of this package and run as JavaScript and WebAssembly: what Node or
+ * a machine has makes other bytes with each version, build and processor.
+ */
+import { unreachable } from '../errors/igvm-error';
 import type { Compression } from './initrd-options';
 
-/** Where zlib writes the operating system it runs on, into gzip's header (RFC 1952, 2.3). */
+/** Bytes that a compressor gets at once. */
+const BLOCK = 2 ** 20;
+
+/** The levels of the programs gzip (`-9`) and zstd (the default). Part of what the bytes depend on. */
+const GZIP_LEVEL = 9;
+const ZSTD_LEVEL = 3;
+
+/** Where a gzip header names the operating system (RFC 1952, 2.3). */
 const GZIP_OS_OFFSET = 9;
 const GZIP_OS_UNKNOWN = 255;
 
-/** Node has zstd from 22.15 on. */
-type WithZstd = { createZstdCompress?: () => NodeJS.ReadWriteStream };
-
-/**
- * Compresses an archive so that the same bytes come out on every machine that has the same version of the compressor.
- * @throws IgvmError INITRD_COMPRESSION
- */
-export function compress(archive: AsyncIterable<Uint8Array>, compression: Compression): AsyncIterable<Uint8Array> {
+/** Compresses an archive: the same bytes for the same archive, on every machine and with every Node. */
+export function compress(archive: Iterable<Uint8Array>, compression: Compression): AsyncIterable<Uint8Array> {
   switch (compression) {
     case 'none':
-      return archive;
+      return plain(archive);
     case 'gzip':
       return gzip(archive);
     case 'zstd':
@@ -27,58 +28,67 @@ export function compress(archive: AsyncIterable<Uint8Array>, compression: Compre
   }
 }
 
-async function* gzip(archive: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  let offset = 0;
-  for await (const chunk of through(archive, zlib.createGzip({ level: 9 }))) {
-    if (offset <= GZIP_OS_OFFSET && offset + chunk.length > GZIP_OS_OFFSET) {
-      chunk[GZIP_OS_OFFSET - offset] = GZIP_OS_UNKNOWN;
-    }
-    offset += chunk.length;
-    yield chunk;
+async function* plain(archive: Iterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  yield* archive;
+}
+
+/** One member, as Linux reads no second one. Its header names neither a time nor a system. */
+async function* gzip(archive: Iterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const { Deflate } = await import('pako');
+  const deflate = new Deflate({ level: GZIP_LEVEL, gzip: true });
+  let ready: Uint8Array[] = [];
+  let isFirst = true;
+  deflate.onData = (chunk) => {
+    if (isFirst) chunk[GZIP_OS_OFFSET] = GZIP_OS_UNKNOWN;
+    isFirst = false;
+    ready.push(chunk);
+  };
+  for (const block of blocks(archive)) {
+    deflate.push(block, false);
+    yield* ready;
+    ready = [];
   }
+  deflate.push(new Uint8Array(0), true);
+  if (deflate.err !== 0) unreachable(`pako failed: ${deflate.msg}`);
+  yield* ready;
 }
 
-function zstd(archive: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-  const createZstdCompress = (zlib as WithZstd).createZstdCompress;
-  return createZstdCompress === undefined ? zstdProgram(archive) : through(archive, createZstdCompress());
-}
+/** The package has one compressor for all: whoever uses it has it to himself. */
+let zstdIsFree: Promise<void> = Promise.resolve();
 
-/** The stream's output; an error of the source surfaces here as well. */
-async function* through(source: AsyncIterable<Uint8Array>, stream: NodeJS.ReadWriteStream): AsyncGenerator<Uint8Array> {
-  const feeding = pipeline(Readable.from(source, { objectMode: false }), stream);
-  // The reader below sees the failure too; this one must not count as unhandled meanwhile.
-  feeding.catch(() => undefined);
-  for await (const chunk of stream as AsyncIterable<Uint8Array>) yield chunk;
-  await feeding;
-}
-
-async function* zstdProgram(archive: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  const child = spawn('zstd', ['-q', '-c', '-T1', '-'], { env: process.env, stdio: ['pipe', 'pipe', 'pipe'] });
-  let complaint = '';
-  child.stderr.on('data', (chunk: Buffer) => {
-    complaint += chunk.toString('utf8');
-  });
-  const ended = new Promise<void>((resolve, reject) => {
-    child.once('error', () => reject(new IgvmError('INITRD_COMPRESSION', 'the program zstd cannot be started')));
-    child.once('close', (status) =>
-      status === 0
-        ? resolve()
-        : reject(new IgvmError('INITRD_COMPRESSION', `zstd failed: ${complaint.trim() || `exit code ${status}`}`)),
-    );
-  });
-  ended.catch(() => undefined);
-  let failure: unknown;
-  const feeding = pipeline(Readable.from(archive, { objectMode: false }), child.stdin).catch((error: unknown) => {
-    failure = error;
-  });
+/** One frame, as Linux reads no second one, without a checksum: what an image measures covers all of it. */
+async function* zstd(archive: Iterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const { Zstd } = await import('@hpcc-js/wasm-zstd');
+  const compressor = await Zstd.load();
+  const before = zstdIsFree;
+  let release = (): void => undefined;
+  zstdIsFree = new Promise((resolve) => (release = resolve));
+  await before;
   try {
-    for await (const chunk of child.stdout) yield chunk as Uint8Array;
-    await feeding;
-    // A failing archive also ends zstd; its own error says more than the broken pipe.
-    if (failure instanceof IgvmError) throw failure;
-    await ended;
-    if (failure !== undefined) throw failure;
+    compressor.reset();
+    compressor.setCompressionLevel(ZSTD_LEVEL);
+    for (const block of blocks(archive)) yield compressor.compressChunk(block);
+    yield compressor.compressEnd();
   } finally {
-    child.kill();
+    release();
   }
+}
+
+/** The same bytes in blocks of one size but for the last one: an archive has many small pieces. */
+function* blocks(pieces: Iterable<Uint8Array>): Generator<Uint8Array> {
+  let block = new Uint8Array(BLOCK);
+  let filled = 0;
+  for (const piece of pieces) {
+    for (let done = 0; done < piece.length; ) {
+      const part = piece.subarray(done, done + BLOCK - filled);
+      block.set(part, filled);
+      filled += part.length;
+      done += part.length;
+      if (filled < BLOCK) continue;
+      yield block;
+      block = new Uint8Array(BLOCK);
+      filled = 0;
+    }
+  }
+  if (filled > 0) yield block.subarray(0, filled);
 }
