@@ -1,5 +1,4 @@
 import { appendFileSync } from 'node:fs';
-import * as zlib from 'node:zlib';
 import { buildManifest } from '../api';
 import type { FILE_CODES } from '../errors/codes/file';
 import type { INITRD_CODES } from '../errors/codes/initrd';
@@ -38,25 +37,4 @@ export const FILE_ERRORS: Record<keyof typeof FILE_CODES | keyof typeof INITRD_C
       return scene.nxIgvm('initrd', 'initrd.json');
     },
   ],
-  INITRD_COMPRESSION: [
-    'wants zstd where neither Node nor a program has it',
-    async (scene) => {
-      scene.write('rootfs/init', '');
-      const { PATH } = process.env;
-      process.env['PATH'] = scene.folder;
-      const hidden = 'createZstdCompress' in zlib ? hideZstd() : undefined;
-      try {
-        return await scene.nxIgvm('initrd', 'rootfs', '--compression', 'zstd');
-      } finally {
-        process.env['PATH'] = PATH;
-        hidden?.restore();
-      }
-    },
-  ],
 };
-
-/** Makes this Node one without zstd, which came with 22.15. */
-function hideZstd(): { restore(): void } {
-  const real = require('node:zlib') as { createZstdCompress?: unknown };
-  return jest.replaceProperty(real, 'createZstdCompress', undefined);
-}

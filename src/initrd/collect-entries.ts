@@ -3,52 +3,89 @@ import { join, sep } from 'node:path';
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 import { unreadable } from '../files/file-failure';
 import { PLACEHOLDER } from '../files/placeholder';
-import { type CpioMember, LARGEST_FILE } from './cpio-newc';
+import type { CpioMember } from './cpio-newc';
 import { GUEST_INIT } from './guest-init';
+import { faultOf, MOST_ENTRIES } from './initramfs-rules';
 import type { InitrdLists } from './initrd-options';
 
 /** A member of the archive and where its data comes from. */
-export interface InitrdEntry extends CpioMember {
+export interface InitrdEntry extends Omit<CpioMember, 'permissions'> {
+  /** Permission bits. Those of a file from disk follow from its content when there are none. */
+  permissions?: number;
   /** The file on disk that holds the content. */
   source?: string;
   /** The content itself, of what is in no file. */
   content?: Uint8Array;
+  /** `st_mode` of that file: 0 where the system has no permission bits. */
+  sourceMode?: number;
+  /** Its group's number. */
+  sourceGroup?: number;
   /** What a link points to. */
   target?: string;
 }
 
 /**
  * Everything that goes into an initramfs, in the order of its paths, folders before what is in them. The result depends
- * on names, contents, executable bits and link targets alone.
+ * on names, contents and link targets alone.
  * @throws IgvmError FILE_UNREADABLE, INITRD_ENTRY
  */
 export function collectEntries(folder: string, lists: InitrdLists): InitrdEntry[] {
   const { whereOf = () => ({ file: folder }) } = lists;
   const entries = new Map<string, InitrdEntry>();
-  for (const entry of walk(folder, '')) {
+  const add = (entry: InitrdEntry, where: ErrorWhere): void => {
+    checkRules(entry, where);
+    if (entries.size === MOST_ENTRIES) {
+      throw new IgvmError('INITRD_ENTRY', `there are more than ${MOST_ENTRIES} files and folders`, where);
+    }
     entries.set(entry.path, entry);
-  }
+  };
+  for (const [entry, file] of walk(folder, '')) add(entry, { file });
   for (const { where, ...entry } of listed(lists, whereOf)) {
+    // Before the folders above it: of a path that is too long there may be a million.
+    checkRules(entry, where);
     const present = entries.get(entry.path);
     if (present?.type === 'directory' && entry.type === 'directory') continue;
     if (present !== undefined) {
       throw new IgvmError('INITRD_ENTRY', `"${entry.path}" is there already, as a ${present.type}`, where);
     }
-    addParents(entries, entry.path, where);
-    entries.set(entry.path, entry);
+    for (const parent of missingParents(entries, entry.path, where)) add(parent, where);
+    add(entry, where);
   }
-  for (const [path, mode] of Object.entries(lists.modes ?? {})) {
+  applyModes(entries, lists.modes ?? {}, whereOf);
+  return inOrder([...entries.values()]);
+}
+
+/** @throws IgvmError INITRD_ENTRY for what Linux would drop or change */
+function checkRules(entry: InitrdEntry, where: ErrorWhere): void {
+  const fault = faultOf(entry);
+  if (fault !== undefined) throw new IgvmError('INITRD_ENTRY', `"${shortened(entry.path)}" ${fault}`, where);
+}
+
+function applyModes(
+  entries: ReadonlyMap<string, InitrdEntry>,
+  modes: Record<string, string>,
+  whereOf: NonNullable<InitrdLists['whereOf']>,
+): void {
+  const changed = new Set<InitrdEntry>();
+  for (const [path, mode] of Object.entries(modes)) {
     const where = whereOf(['modes', path]);
     const entry = entries.get(memberPath(path, where));
     if (entry === undefined) {
       throw new IgvmError('INITRD_ENTRY', `a mode is given for "${path}", which is not there`, where);
     }
+    if (entry.type === 'link') {
+      throw new IgvmError('INITRD_ENTRY', `a mode is given for "${path}", a link: Linux has no modes for links`, where);
+    }
+    if (changed.has(entry)) {
+      throw new IgvmError('INITRD_ENTRY', `a mode is given for "${path}" a second time`, where);
+    }
+    changed.add(entry);
     entry.permissions = parseMode(mode, where);
   }
-  return [...entries.values()].sort(byPath);
 }
 
-function* walk(folder: string, prefix: string): Generator<InitrdEntry> {
+/** Each entry with the path of what is on disk. */
+function* walk(folder: string, prefix: string): Generator<[entry: InitrdEntry, file: string]> {
   const names = fromSystem(folder, () => readdirSync(folder, { encoding: 'buffer' }));
   for (const bytes of names) {
     const name = utf8(bytes) ?? refuse('holds a name that is not UTF-8', folder);
@@ -56,10 +93,10 @@ function* walk(folder: string, prefix: string): Generator<InitrdEntry> {
     const path = prefix + name;
     const stats = fromSystem(file, () => lstatSync(file));
     if (stats.isDirectory()) {
-      yield directory(path);
+      yield [directory(path), file];
       yield* walk(file, `${path}/`);
     } else if (name !== PLACEHOLDER) {
-      yield fromDisk(path, file, stats);
+      yield [fromDisk(path, file, stats), file];
     }
   }
 }
@@ -85,16 +122,28 @@ function refuse(what: string, file: string): never {
 function fromDisk(path: string, file: string, stats: Stats): InitrdEntry {
   if (stats.isSymbolicLink()) {
     const target = utf8(fromSystem(file, () => readlinkSync(file, { encoding: 'buffer' })));
-    return link(path, (target ?? refuse('links to a name that is not UTF-8', file)).split(sep).join('/'));
+    return link(path, linkTarget(target ?? refuse('links to a name that is not UTF-8', file), file));
   }
   if (!stats.isFile()) {
     refuse('is neither a file, a folder nor a symbolic link', file);
   }
-  if (stats.size > LARGEST_FILE) {
-    refuse('is larger than an initramfs can hold: 4 GiB', file);
+  return { path, type: 'file', size: stats.size, source: file, sourceMode: stats.mode, sourceGroup: stats.gid };
+}
+
+/**
+ * A link's target as Linux reads it.
+ * @param separator what the system at hand has between the parts of a path
+ * @throws IgvmError INITRD_ENTRY for a drive or share of Windows, which no guest has
+ */
+export function linkTarget(target: string, file: string, separator: string = sep): string {
+  if (separator === '/') return target;
+  if (/^([a-z]:|[\\/]{2})/i.test(target)) {
+    refuse(
+      'links to a path of this machine; list it under "symlinks" in initrd.json, with its path in the guest',
+      file,
+    );
   }
-  const executable = (stats.mode & 0o111) !== 0;
-  return { path, type: 'file', permissions: executable ? 0o755 : 0o644, size: stats.size, source: file };
+  return target.split(separator).join('/');
 }
 
 const directory = (path: string): InitrdEntry => ({ path, type: 'directory', permissions: 0o755, size: 0 });
@@ -129,37 +178,47 @@ function* listed(
   }
 }
 
-function addParents(entries: Map<string, InitrdEntry>, path: string, where: ErrorWhere): void {
+/** The folders above `path` that no entry is for yet. @throws IgvmError INITRD_ENTRY */
+function* missingParents(
+  entries: ReadonlyMap<string, InitrdEntry>,
+  path: string,
+  where: ErrorWhere,
+): Generator<InitrdEntry> {
   for (let slash = path.indexOf('/'); slash !== -1; slash = path.indexOf('/', slash + 1)) {
     const parent = path.slice(0, slash);
     const present = entries.get(parent);
     if (present === undefined) {
-      entries.set(parent, directory(parent));
+      yield directory(parent);
     } else if (present.type !== 'directory') {
       throw new IgvmError('INITRD_ENTRY', `"${path}" lies below "${parent}", which is no folder`, where);
     }
   }
 }
 
-/** @throws IgvmError INITRD_ENTRY */
+/** A path of a list without slashes at its ends. @throws IgvmError INITRD_ENTRY */
 function memberPath(path: string, where: ErrorWhere): string {
-  const clean = path.replace(/^\/+|\/+$/g, '');
-  if (clean === '' || clean.includes('\0') || clean.split('/').some((part) => ['', '.', '..'].includes(part))) {
-    throw new IgvmError('INITRD_ENTRY', `"${path}" is not a path in an initramfs`, where);
+  const parts = path.split('/');
+  const first = parts.findIndex((part) => part !== '');
+  const clean = parts.slice(first, parts.findLastIndex((part) => part !== '') + 1);
+  if (first === -1 || path.includes('\0') || clean.some((part) => ['', '.', '..'].includes(part))) {
+    throw new IgvmError('INITRD_ENTRY', `"${shortened(path)}" is not a path in an initramfs`, where);
   }
-  return clean;
+  return clean.join('/');
 }
 
 /** @throws IgvmError INITRD_ENTRY */
 function parseMode(mode: string, where: ErrorWhere): number {
   if (!/^[0-7]{3,4}$/.test(mode)) {
-    throw new IgvmError('INITRD_ENTRY', `"${mode}" is not a mode of three or four octal digits`, where);
+    throw new IgvmError('INITRD_ENTRY', `"${shortened(mode)}" is not a mode of three or four octal digits`, where);
   }
   return Number.parseInt(mode, 8);
 }
 
+/** For messages. A path that is too long for Linux is too long for a terminal, too. */
+const shortened = (text: string): string => (text.length <= 100 ? text : `${text.slice(0, 60)}…${text.slice(-30)}`);
+
 /** By bytes, part by part, so that a folder comes right before its content. */
-function byPath(a: InitrdEntry, b: InitrdEntry): number {
-  const key = (entry: InitrdEntry): Buffer => Buffer.from(entry.path.replaceAll('/', '\0'));
-  return Buffer.compare(key(a), key(b));
+function inOrder(entries: readonly InitrdEntry[]): InitrdEntry[] {
+  const keyed = entries.map((entry) => ({ entry, key: Buffer.from(entry.path.replaceAll('/', '\0')) }));
+  return keyed.sort((a, b) => Buffer.compare(a.key, b.key)).map(({ entry }) => entry);
 }

@@ -19,15 +19,12 @@ export interface CpioMember {
   type: keyof typeof FILE_TYPE;
   /** Permission bits, with set-user-ID and the like. */
   permissions: number;
-  /** Bytes of data that follow: a file's content, or a link's target. At most {@link LARGEST_FILE}. */
+  /** Bytes of data that follow: a file's content, or a link's target. Less than 4 GiB. */
   size: number;
   /** Of a device. */
   major?: number;
   minor?: number;
 }
-
-/** Sizes are 8 hexadecimal digits. */
-export const LARGEST_FILE = 0xffff_ffff;
 
 const MAGIC = '070701';
 const TRAILER = 'TRAILER!!!';

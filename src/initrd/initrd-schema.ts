@@ -10,11 +10,11 @@ import {
   someText,
   struct,
   text,
-  u32,
   withDefault,
   word,
 } from '../manifest/schema-parts';
 import { INIT_ARCHITECTURES } from './guest-init';
+import { LARGEST_MAJOR, LARGEST_MINOR } from './initramfs-rules';
 
 const path = (description: string) => someText('a path', description);
 const mode = (description: string) => patternText(/^[0-7]{3,4}$/, 'three or four octal digits', description);
@@ -23,8 +23,8 @@ const device = closedStruct(
   {
     path: path('Where it is in the initramfs, for example `/dev/console`.'),
     type: word(['char', 'block'], 'Whether it is a character or a block device.'),
-    major: count({ max: 4095n }, 'Major number.'),
-    minor: u32('Minor number.'),
+    major: count({ max: BigInt(LARGEST_MAJOR) }, 'Major number.'),
+    minor: count({ max: BigInt(LARGEST_MINOR) }, 'Minor number.'),
     mode: optional(mode('Octal permissions; by default 600.')),
   },
   'A device node.',
@@ -61,7 +61,7 @@ export const initrdSchema = struct({
   modes: withDefault(
     record(
       mode('Octal permissions.'),
-      'Octal permissions by path, in place of 755 for folders and for files that anyone may execute, and 644 for others.',
+      'Octal permissions by path, in place of 755 for folders, ELF programs and scripts that begin with `#!`, and 644 for other files.',
     ),
     {},
   ),

@@ -14,9 +14,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as zlib from 'node:zlib';
 import type * as FileSources from '../files/file-source';
+import { linkTarget } from './collect-entries';
 import { GUEST_INIT } from './guest-init';
 import type { InitrdOptions } from './initrd-options';
-import { packInitrd } from './pack-initrd';
+import { notExecutableWarning, packInitrd } from './pack-initrd';
 
 jest.mock('node:fs', () => ({ ...jest.requireActual<typeof fs>('node:fs') }));
 
@@ -109,15 +110,61 @@ describe('packing a folder into an initramfs', () => {
     expect(readFileSync(join(target, 'init'), 'utf8')).toBe('#!/bin/sh\n');
   });
 
-  it('depends on names, contents and the executable bit, on nothing else of the machine', async () => {
+  it('depends on names and contents, on nothing else of the machine', async () => {
     const before = await pack();
     utimesSync(join(folder, 'init'), 1, 1);
-    chmodSync(join(folder, 'init'), 0o555);
-    chmodSync(join(folder, 'bin', 'tool'), 0o600);
     writeFileSync(join(folder, 'bin', '.gitkeep'), '');
-    expect((await pack()).equals(before)).toBe(true);
-    chmodSync(join(folder, 'bin', 'tool'), 0o700);
+    for (const mode of [0o600, 0o644, 0o755]) {
+      chmodSync(join(folder, 'init'), mode);
+      chmodSync(join(folder, 'bin', 'tool'), mode);
+      expect((await pack()).equals(before)).toBe(true);
+    }
+    writeFileSync(join(folder, 'bin', 'tool'), 'other');
     expect((await pack()).equals(before)).toBe(false);
+  });
+
+  it('gives programs 755 and other files 644, whatever permissions they have here', async () => {
+    const elf = (type: number, dataEncoding: 1 | 2 = 1): Buffer => {
+      const bytes = Buffer.alloc(64);
+      bytes.set([0x7f, 0x45, 0x4c, 0x46, 2, dataEncoding, 1]);
+      if (dataEncoding === 1) bytes.writeUInt16LE(type, 16);
+      else bytes.writeUInt16BE(type, 16);
+      return bytes;
+    };
+    rmSync(folder, { recursive: true });
+    mkdirSync(folder);
+    const files: [name: string, content: string | Buffer, permissions: string][] = [
+      ['core', elf(4), '-rw-r--r--'],
+      ['elf', elf(2), '-rwxr-xr-x'],
+      ['elf-big-endian', elf(3, 2), '-rwxr-xr-x'],
+      ['empty', '', '-rw-r--r--'],
+      ['given', 'text', '-rwx------'],
+      ['interpreter-second', ' #!/bin/sh\n', '-rw-r--r--'],
+      ['library.so', elf(3), '-rwxr-xr-x'],
+      ['module.ko', elf(1), '-rw-r--r--'],
+      ['object-big-endian', elf(1, 2), '-rw-r--r--'],
+      ['script', '#!/bin/sh\n', '-rwxr-xr-x'],
+      ['short-elf', '\x7fELF', '-rwxr-xr-x'],
+      ['text', 'text', '-rw-r--r--'],
+    ];
+    for (const mode of [0o755, 0o644]) {
+      for (const [name, content] of files) {
+        writeFileSync(join(folder, name), content);
+        chmodSync(join(folder, name), mode);
+      }
+      const shown = list(await pack({ modes: { given: '700' } })).map((line) => line.split(' '));
+      expect(shown.map((words) => [words.at(-1), words[0]])).toEqual(files.map(([name, , mode]) => [name, mode]));
+    }
+  });
+
+  it('says which files lose a permission that they have here', async () => {
+    const report = () => packInitrd({ folder, output: join(home, 'out', 'initrd.cpio'), compression: 'none' });
+    expect((await report()).notExecutable).toEqual([]);
+    chmodSync(join(folder, 'bin', 'tool'), 0o755);
+    expect((await report()).notExecutable).toEqual(['bin/tool']);
+    expect(notExecutableWarning([])).toBeUndefined();
+    expect(notExecutableWarning(['bin/tool'])).toMatch(/^"bin\/tool" is executable here, but is neither/);
+    expect(notExecutableWarning(['a', 'b', 'c', 'd'])).toMatch(/^"a", "b", "c" and 1 more are executable here, but/);
   });
 
   it('compresses to the same archive, without a trace of the machine', async () => {
@@ -128,6 +175,71 @@ describe('packing a folder into an initramfs', () => {
     const zstd = await pack({ compression: 'zstd' });
     const unpacked = execFileSync('zstd', ['-dcq'], { input: zstd });
     expect(unpacked.equals(plain)).toBe(true);
+  });
+
+  it('tells a drive or a share of Windows from a path that a guest has', () => {
+    expect(linkTarget('..\\lib\\x', 'f', '\\')).toBe('../lib/x');
+    expect(linkTarget('\\proc\\mounts', 'f', '\\')).toBe('/proc/mounts');
+    expect(linkTarget('a\\b', 'f', '/')).toBe('a\\b');
+    for (const target of ['C:\\root\\lib', 'c:/x', '\\\\?\\C:\\x', '//server/share']) {
+      expect(() => linkTarget(target, 'f', '\\')).toThrow(expect.objectContaining({ code: 'INITRD_ENTRY' }));
+    }
+  });
+
+  const longest = ['d'.repeat(255), ...Array.from({ length: 14 }, () => 'e'.repeat(255)), 'f'.repeat(255)].join('/');
+  it('takes the longest names, paths and links and the largest numbers that Linux takes', async () => {
+    expect(longest).toHaveLength(4095);
+    const archive = await pack({
+      directories: [longest, 'ü'.repeat(127), 'dev', 'below/TRAILER!!!'],
+      symlinks: { link: 'x'.repeat(4095), 'dev/console': 'null', root: 'home' },
+      devices: [{ path: 'large', type: 'char', major: 4095, minor: 1048575 }],
+    });
+    expect(list(archive)).toContain(`drwxr-xr-x 2 0 0 0 ${longest}`);
+    expect(list(archive)).toContain('crw------- 1 0 0 4095, 1048575 large');
+  });
+
+  const device = { path: 'dev/x', type: 'char' as const, major: 1, minor: 1 };
+  it.each<[what: string, lists: Partial<InitrdOptions>, sentence: string]>([
+    ['the name that ends an archive, as a folder', { directories: ['TRAILER!!!/x'] }, 'marks the end of an archive'],
+    ['the name that ends an archive, as a link', { symlinks: { '/TRAILER!!!': 'x' } }, 'marks the end of an archive'],
+    ['a name of 256 bytes', { directories: ['ü'.repeat(128)] }, 'a name of more than 255 bytes'],
+    ['a path of 4096 bytes', { directories: [`${longest}/`.slice(1) + 'ab'] }, 'Linux takes paths of up to 4095'],
+    ['a path of a million folders', { directories: ['a/'.repeat(1e6)] }, 'Linux takes paths of up to 4095'],
+    ['a million slashes', { directories: [`a${'/'.repeat(1e6)}b`] }, 'is not a path in an initramfs'],
+    ['a link to 4096 bytes', { symlinks: { l: 'ü'.repeat(2048) } }, 'links to a path of 4096 bytes'],
+    ['a link to nothing', { symlinks: { l: '' } }, 'is a link to nothing'],
+    ['a link that Linux would cut', { symlinks: { l: 'a\0b' } }, 'NUL'],
+    ['a link to half a character', { symlinks: { l: '\ud800' } }, 'Unicode'],
+    ['half a character', { symlinks: { '\udc00': 'x' } }, 'Unicode'],
+    ['a path with NUL', { symlinks: { 'a\0b': 'x' } }, 'is not a path in an initramfs'],
+    ['a part that is empty', { directories: ['a//b'] }, 'is not a path in an initramfs'],
+    ['a part that is a dot', { directories: ['a/./b'] }, 'is not a path in an initramfs'],
+    ['a minor number of 21 bits', { devices: [{ ...device, minor: 1048576 }] }, 'minor number'],
+    ['a major number of 13 bits', { devices: [{ ...device, major: 4096 }] }, 'major number'],
+    ['a number that is none', { devices: [{ ...device, major: Number.NaN }] }, 'major number'],
+    ['a negative number', { devices: [{ ...device, minor: -1 }] }, 'minor number'],
+    ['a link in the place of /dev', { symlinks: { dev: 'devices' } }, 'must be a folder'],
+    ['a device in the place of /dev', { devices: [{ ...device, path: 'dev' }] }, 'must be a folder'],
+    ['another /dev/console', { devices: [{ ...device, path: 'dev/console' }] }, 'must have the numbers 5 and 1'],
+    ['a mode of a link', { symlinks: { l: 'x' }, modes: { l: '700' } }, 'Linux has no modes for links'],
+    ['two modes of a file', { modes: { init: '700', '/init': '755' } }, 'a second time'],
+    ['a device twice', { devices: [device, { ...device, path: '/dev/x' }] }, 'is there already'],
+    ['a file below a link', { symlinks: { l: 'x', 'l/m': 'y' } }, 'which is no folder'],
+  ])('refuses what Linux would drop or change: %s', async (_, lists, sentence) => {
+    await expect(pack(lists)).rejects.toMatchObject({
+      code: 'INITRD_ENTRY',
+      message: expect.stringContaining(sentence) as string,
+    });
+    expect(existsSync(join(home, 'out'))).toBe(false);
+  });
+
+  it.each([
+    ['TRAILER!!!', (path: string) => writeFileSync(path, '')],
+    ['dev', (path: string) => writeFileSync(path, '')],
+    ['dev', (path: string) => symlinkSync('x', path)],
+  ])('refuses the same of the folder, by the name of the file: %s', async (name, make) => {
+    make(join(folder, name));
+    await expect(pack()).rejects.toMatchObject({ code: 'INITRD_ENTRY', where: { file: join(folder, name) } });
   });
 
   it.each<[Partial<InitrdOptions>, string, string]>([
@@ -183,21 +295,5 @@ describe('packing a folder into an initramfs', () => {
   ])('is not put where the next one would contain it: %s', async (_, output) => {
     symlinkSync('rootfs', join(home, 'linked'));
     await expect(pack({ output: output() })).rejects.toMatchObject({ code: 'INITRD_ENTRY', where: { file: output() } });
-  });
-
-  it('leaves nothing behind when there is no zstd, neither in Node nor as a program', async () => {
-    const path = process.env['PATH'];
-    process.env['PATH'] = home;
-    try {
-      const packing = pack({ compression: 'zstd' });
-      if ('createZstdCompress' in zlib) {
-        await expect(packing).resolves.toBeInstanceOf(Buffer);
-      } else {
-        await expect(packing).rejects.toMatchObject({ code: 'INITRD_COMPRESSION' });
-        expect(existsSync(join(home, 'out'))).toBe(false);
-      }
-    } finally {
-      process.env['PATH'] = path;
-    }
   });
 });

@@ -17,6 +17,8 @@ export interface InitrdReport {
   /** Bytes before compression. */
   archiveSize: number;
   entryCount: number;
+  /** Paths of files that may be executed on this machine, but not in the guest: they are no programs. */
+  notExecutable: string[];
 }
 
 /** Files are read in pieces of this size, in bytes. */
@@ -25,7 +27,7 @@ const CHUNK = 1 << 20;
 /**
  * Packs a folder into an initramfs: cpio newc, everything owned by root, times zero, order by name. The same folder gives
  * the same file on every machine. The file appears when it is complete.
- * @throws IgvmError FILE_UNREADABLE, FILE_CHANGED, FILE_UNWRITABLE, INITRD_ENTRY, INITRD_COMPRESSION
+ * @throws IgvmError FILE_UNREADABLE, FILE_CHANGED, FILE_UNWRITABLE, INITRD_ENTRY
  */
 export async function packInitrd(options: InitrdOptions): Promise<InitrdReport> {
   const entries = collectEntries(options.folder, options);
@@ -33,47 +35,68 @@ export async function packInitrd(options: InitrdOptions): Promise<InitrdReport> 
   const outputs = createOutputSet();
   try {
     const file = outputs.add(options.output);
-    let size = 0;
-    const counted = { archiveSize: 0 };
-    for await (const chunk of compress(archive(entries, counted), options.compression)) {
-      await file.write(size, chunk);
-      size += chunk.length;
+    const report: InitrdReport = {
+      output: options.output,
+      size: 0,
+      archiveSize: 0,
+      entryCount: entries.length,
+      notExecutable: [],
+    };
+    for await (const chunk of compress(archive(entries, report), options.compression)) {
+      await file.write(report.size, chunk);
+      report.size += chunk.length;
     }
     await outputs.commit();
-    return { output: options.output, size, archiveSize: counted.archiveSize, entryCount: entries.length };
+    return report;
   } catch (error) {
     await outputs.abort();
     throw error;
   }
 }
 
-async function* archive(entries: InitrdEntry[], counted: { archiveSize: number }): AsyncGenerator<Uint8Array> {
-  for (const chunk of members(entries)) {
-    counted.archiveSize += chunk.length;
+function* archive(entries: readonly InitrdEntry[], report: InitrdReport): Generator<Uint8Array> {
+  for (const chunk of members(entries, report)) {
+    report.archiveSize += chunk.length;
     yield chunk;
   }
-  const trailer = cpioTrailer(counted.archiveSize);
-  counted.archiveSize += trailer.length;
+  const trailer = cpioTrailer(report.archiveSize);
+  report.archiveSize += trailer.length;
   yield trailer;
 }
 
-function* members(entries: InitrdEntry[]): Generator<Uint8Array> {
+function* members(entries: readonly InitrdEntry[], report: InitrdReport): Generator<Uint8Array> {
   for (const [index, entry] of entries.entries()) {
-    yield cpioHeader(entry, index + 1);
-    if (entry.target !== undefined) yield Buffer.from(entry.target);
-    if (entry.content !== undefined) yield entry.content;
-    if (entry.source !== undefined) yield* content(entry.source, entry.size);
-    yield cpioPadding(entry.size);
+    const { permissions = 0, source, content, target, size } = entry;
+    if (source !== undefined) {
+      yield* file(entry, source, index + 1, report);
+    } else {
+      yield cpioHeader({ ...entry, permissions }, index + 1);
+      if (content !== undefined) yield content;
+      if (target !== undefined) yield Buffer.from(target);
+    }
+    yield cpioPadding(size);
   }
 }
 
-/** Exactly `size` bytes, which the header has announced. Each piece is a buffer of its own: it may be queued. */
-function* content(path: string, size: number): Generator<Uint8Array> {
+/**
+ * A file's header and exactly the bytes that it announces. What may be executed is told by the first ones: Windows has no bits for it,
+ * and the same folder is the same archive everywhere. Each piece is a buffer of its own: it may be queued.
+ */
+function* file(entry: InitrdEntry, path: string, serial: number, report: InitrdReport): Generator<Uint8Array> {
+  const { size, sourceMode = 0 } = entry;
   const source = openFileSource(path);
   try {
     if (source.size !== size) throw new IgvmError('FILE_CHANGED', 'changed while it was packed', { file: path });
-    for (let offset = 0; offset < size; offset += CHUNK) {
-      const chunk = new Uint8Array(Math.min(CHUNK, size - offset));
+    let chunk = new Uint8Array(Math.min(CHUNK, size));
+    source.read(0, chunk);
+    const isExecutable = isProgram(chunk);
+    if (entry.permissions === undefined && !isExecutable && (sourceMode & 0o111) !== 0) {
+      report.notExecutable.push(entry.path);
+    }
+    yield cpioHeader({ ...entry, permissions: entry.permissions ?? (isExecutable ? 0o755 : 0o644) }, serial);
+    yield chunk;
+    for (let offset = CHUNK; offset < size; offset += CHUNK) {
+      chunk = new Uint8Array(Math.min(CHUNK, size - offset));
       source.read(offset, chunk);
       yield chunk;
     }
@@ -81,6 +104,37 @@ function* content(path: string, size: number): Generator<Uint8Array> {
   } finally {
     source.close();
   }
+}
+
+/** `e_type` of an ELF file that is no program or shared library: an object or kernel module, and a core dump. */
+const ELF_NO_PROGRAM = [1, 4];
+
+/**
+ * Whether Linux would run a file as a program: an ELF file, but for objects and kernel modules, or a script that names its
+ * interpreter (fs/binfmt_elf.c, fs/binfmt_script.c).
+ */
+function isProgram(start: Uint8Array): boolean {
+  const bytes = Buffer.from(start.buffer, start.byteOffset, start.length);
+  if (bytes.toString('latin1', 0, 2) === '#!') return true;
+  if (bytes.toString('latin1', 0, 4) !== '\x7fELF') return false;
+  const isBigEndian = bytes[5] === 2;
+  const type = bytes.length < 18 ? 0 : isBigEndian ? bytes.readUInt16BE(16) : bytes.readUInt16LE(16);
+  return !ELF_NO_PROGRAM.includes(type);
+}
+
+/** Files that a warning names. */
+const MOST_NAMED = 3;
+
+/**
+ * What to tell of files that have permission to be executed on the machine at hand and don't get it in the guest.
+ * @param paths of {@link InitrdReport.notExecutable}
+ */
+export function notExecutableWarning(paths: readonly string[]): string | undefined {
+  if (paths.length === 0) return undefined;
+  const named = paths.slice(0, MOST_NAMED).map((path) => `"${path}"`);
+  const more = paths.length > MOST_NAMED ? ` and ${paths.length - MOST_NAMED} more` : '';
+  const what = paths.length === 1 ? 'is executable here, but is' : 'are executable here, but are';
+  return `${named.join(', ')}${more} ${what} neither an ELF program nor a script that begins with "#!", and not executable in the initramfs: "modes" in initrd.json can say otherwise`;
 }
 
 /** The next initramfs would contain this one, and no two would be the same. @throws IgvmError INITRD_ENTRY */

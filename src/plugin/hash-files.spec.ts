@@ -99,7 +99,6 @@ describe('the runtime input', () => {
     const before = hash({ tree: 'tree' });
     const changes: Record<string, () => void> = {
       content: () => workspace.write('tree/bin/run', 'y'),
-      program: () => chmodSync(join(workspace.root, 'tree/bin/run'), 0o755),
       link: () => workspace.link('tree/bin/sh', 'run'),
       file: () => workspace.write('tree/empty/folder/file', ''),
     };
@@ -108,9 +107,11 @@ describe('the runtime input', () => {
       change();
       seen.add(String(hash({ tree: 'tree' })));
     }
-    expect(seen.size).toBe(5);
+    expect(seen.size).toBe(4);
     const after = hash({ tree: 'tree' });
     utimesSync(join(workspace.root, 'tree/bin/run'), 1, 1);
+    // What may be executed follows from the content.
+    chmodSync(join(workspace.root, 'tree/bin/run'), 0o755);
     workspace.write('tree/bin/.gitkeep', 'placeholder');
     expect(hash({ tree: 'tree' })).toEqual(after);
     expect(hash({ tree: 'none' })).toEqual(['missing']);

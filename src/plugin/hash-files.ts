@@ -34,12 +34,12 @@ function hashFile(path: string, memory: HashMemory): string {
   }
 }
 
-/** What an initramfs takes from an entry of a folder: its kind, whether it may be executed, its content or target. */
+/** What an initramfs takes from an entry of a folder: its kind, its content or target. Who may execute it follows from its content. */
 function describeEntry(path: string, memory: HashMemory): string {
   const info = lstatSync(path);
   if (info.isSymbolicLink()) return `link ${encodeURIComponent(readlinkSync(path))}`;
   if (!info.isFile()) return 'other';
-  return `${(info.mode & 0o111) === 0 ? 'file' : 'program'} ${hashFile(path, memory)}`;
+  return `file ${hashFile(path, memory)}`;
 }
 
 /**

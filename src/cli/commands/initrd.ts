@@ -37,7 +37,8 @@ export function registerInitrd(program: Command, environment: CliEnvironment): v
           require('../../initrd/load-initrd') as typeof import('../../initrd/load-initrd');
         const { checkNotInputs } =
           require('../../files/check-not-inputs') as typeof import('../../files/check-not-inputs');
-        const { packInitrd } = require('../../initrd/pack-initrd') as typeof import('../../initrd/pack-initrd');
+        const { notExecutableWarning, packInitrd } =
+          require('../../initrd/pack-initrd') as typeof import('../../initrd/pack-initrd');
         const path = resolve(environment.cwd, source);
         let initrd: Omit<InitrdOptions, 'output'> = { folder: path, compression: 'none' };
         if (!isFolder(path)) {
@@ -49,12 +50,14 @@ export function registerInitrd(program: Command, environment: CliEnvironment): v
         const name = options.output ?? INITRD_NAMES[compression];
         const output = resolve(environment.cwd, name);
         checkNotInputs([output], [path]);
-        const { size, archiveSize, entryCount } = await packInitrd({
+        const { size, archiveSize, entryCount, notExecutable } = await packInitrd({
           ...initrd,
           ...(init === undefined ? {} : { init }),
           compression,
           output,
         });
+        const warning = notExecutableWarning(notExecutable);
+        if (warning !== undefined) environment.stderr(`warning: ${printable(warning)}\n`);
         const unpacked = compression === 'none' ? '' : `, ${archiveSize} before ${compression}`;
         environment.stdout(`${printable(name)}: ${size} bytes${unpacked}, ${entryCount} entries\n`);
       },

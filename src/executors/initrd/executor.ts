@@ -13,7 +13,8 @@ export default async function initrdExecutor(
   context: ExecutorContext,
 ): Promise<{ success: boolean }> {
   const { INITRD_NAMES, loadInitrd } = require('../../initrd/load-initrd') as typeof import('../../initrd/load-initrd');
-  const { packInitrd } = require('../../initrd/pack-initrd') as typeof import('../../initrd/pack-initrd');
+  const { notExecutableWarning, packInitrd } =
+    require('../../initrd/pack-initrd') as typeof import('../../initrd/pack-initrd');
   const { root } = context;
   try {
     checkTrackedOptions(context, targetOf(context), { config }, ['config']);
@@ -21,6 +22,8 @@ export default async function initrdExecutor(
     for (const { message, where } of warnings) logger.warn(formatPlaced(message, where));
     const output = resolve(root, outputPath ?? defaultFolder(context, config), INITRD_NAMES[initrd.compression]);
     const report = await packInitrd({ ...initrd, output });
+    const warning = notExecutableWarning(report.notExecutable);
+    if (warning !== undefined) logger.warn(printable(warning));
     const display = relative(root, output).split(sep).join('/');
     const packed = initrd.compression === 'none' ? '' : `, ${report.archiveSize} before ${initrd.compression}`;
     logger.info(`${printable(display)}: ${report.size} bytes${packed}, ${report.entryCount} entries`);
