@@ -6,9 +6,9 @@ import type { LoadRefusal } from './load-refusals';
 export interface LaunchResult {
   /** Undefined where the digest doesn't depend on what launches the guest. */
   readonly launch?: Launch;
-  /** Undefined when the VMM refuses the file. */
+  /** Undefined when the VMM refuses the file. With refusals that are late, what would have been measured. */
   readonly digest?: Uint8Array;
-  /** Why there is no digest. */
+  /** Why there is no such guest. */
   readonly refusals: readonly LoadRefusal[];
   /** What the VMM does otherwise than the file says. */
   readonly warnings: readonly string[];

@@ -5,7 +5,7 @@ import { PAGE_SIZE } from '../memory/page';
 import { Vmsa, type VmsaFieldName } from '../vp-context/vmsa';
 import { parseCpu } from './cpu-models';
 import { launchesOf, launchesOfOptions, launchLabel, type LaunchRequest } from './launches';
-import { measureLaunches } from './measure';
+import { measure, measureLaunches } from './measure';
 import { fileOf, hex, MASK, platform, run } from './measured-guest.fixture';
 
 const KVM_GPA = 0xfffffffff000;
@@ -206,7 +206,6 @@ describe('a file that a VMM does not load', () => {
     ],
     ['long mode without PAE', snp([context({ cr0: 0x80000001n, efer: 0x1500n })]), QEMU, 'needs EFER.LMA and CR4.PAE'],
     ['LMA without paging', snp([context({ efer: 0x1400n })]), CLOUD_HYPERVISOR, 'need EFER.LME and paging'],
-    ['a page twice', snp([context(), page, run(0x10)]), CLOUD_HYPERVISOR, 'it adds a page twice (GPA 0x10000-0x11000)'],
     [
       'a page of the extended state',
       snp([context(), run(1, { dataType: PAGE_DATA_TYPE.CPUID_XF })]),
@@ -217,6 +216,16 @@ describe('a file that a VMM does not load', () => {
     ['anything, on a VMM that is not settled', snp([context()]), { vmm: 'openvmm-kvm' }, 'no digest for openvmm-kvm: '],
   ])('because of %s has a reason in place of a digest', async (_, file, request, reason) => {
     expect(await outcomes(file, request)).toEqual([expect.stringContaining(reason)]);
+  });
+
+  it('adds a page twice, which KVM refuses: the digest is told for comparing, and the refusal with it', async () => {
+    const twice = snp([context(), page, run(0x10)]);
+    const report = await measureLaunches(twice, { launches: launchesOf(CLOUD_HYPERVISOR) });
+    expect(report.refusals[0]?.reason).toContain('it adds a page twice (GPA 0x10000-0x11000)');
+    expect(report.measurements[0]?.warnings).toEqual(['KVM refuses this launch, so no guest reports this digest']);
+    await expect(measure(twice, { launches: launchesOf(CLOUD_HYPERVISOR) })).rejects.toMatchObject({
+      code: 'MEASUREMENT_REFUSED',
+    });
   });
 
   it('is refused for every reason at once', async () => {

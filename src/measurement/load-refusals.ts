@@ -18,6 +18,11 @@ type LaunchedFile = Pick<IgvmFile, 'platforms' | 'initializations' | 'directives
 export interface LoadRefusal {
   /** One sentence without the VMM's name, and the cure behind a semicolon where there is one. */
   readonly reason: string;
+  /**
+   * Set when the VMM hands all pages to KVM and KVM refuses one of them: what the launch would have measured is known then,
+   * for comparing, though no guest ever reports it.
+   */
+  readonly isLate?: true;
   readonly gpa?: { start: number; end: number };
 }
 
@@ -207,7 +212,7 @@ function pageRefusals(directives: readonly Directive[], mask: number, largePage:
   for (const range of ranges) {
     if (range.start < end) {
       const until = Math.min(end, range.end);
-      refusals.push({ reason: 'it adds a page twice', gpa: { start: range.start, end: until } });
+      refusals.push({ reason: 'it adds a page twice', isLate: true, gpa: { start: range.start, end: until } });
     }
     end = Math.max(end, range.end);
   }

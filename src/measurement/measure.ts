@@ -20,7 +20,7 @@ export interface Measurement {
   warnings: readonly string[];
 }
 
-/** A launch that has no digest, as the VMM doesn't load the file. */
+/** A launch that fails, as the VMM doesn't load the file. */
 export interface MeasurementRefusal {
   platform: MeasuredPlatform;
   launch: Launch;
@@ -37,7 +37,10 @@ export interface MeasureOptions {
   observers?: readonly DirectiveObserver[];
 }
 
-/** All that was asked for: every launch of every platform is in one of the lists. */
+/**
+ * All that was asked for: every launch of every platform is in one of the lists. It is in both when the VMM hands over all
+ * pages and KVM refuses one: its digest is then what would have been measured.
+ */
 export interface MeasurementReport {
   measurements: Measurement[];
   refusals: MeasurementRefusal[];
@@ -146,7 +149,6 @@ function addResult(
 ): void {
   if (digest !== undefined) {
     measurements.push({ platform, ...(launch === undefined ? {} : { launch }), compatibilityMask, digest, warnings });
-    return;
   }
   for (const { reason, gpa } of reasons) {
     const of = launch ?? unreachable('a refusal of no launch');

@@ -232,12 +232,12 @@ export class SnpLaunchDigests implements LaunchDigests {
       if (launch.vmm in UNSETTLED_VMMS) return [{ reason: UNSETTLED_VMMS[launch.vmm as keyof typeof UNSETTLED_VMMS] }];
       const vmm = launch.vmm as Vmm;
       const refusals = loadRefusals(file, mask, vmmProfile(vmm), launch);
-      if (refusals.length > 0) return refusals;
+      if (refusals.some(({ isLate }) => !isLate)) return refusals;
       this.checkProcessor(launch, vmm);
       if (!this.chains.has(vmm)) {
         this.chains.set(vmm, new PagesOfLaunch(vmmProfile(vmm).launch, file.directives, mask, areas));
       }
-      return [];
+      return refusals;
     });
     const withShared = [...this.chains.values()].some(({ rules }) => rules.sharedPages === 'measured');
     const pages = this.chains.size === 0 ? 0 : storedPages(file.directives, mask, withShared);
@@ -306,9 +306,10 @@ export class SnpLaunchDigests implements LaunchDigests {
 
   private resultOf(launch: Launch, refusals: readonly LoadRefusal[], vcpus: Map<string, VcpuChain>): LaunchResult {
     const pages = this.chains.get(launch.vmm as Vmm);
-    if (refusals.length > 0 || pages === undefined) return { launch, refusals, warnings: [] };
+    if (pages === undefined || refusals.some(({ isLate }) => !isLate)) return { launch, refusals, warnings: [] };
     const digest = this.digestOf(launch, pages, vcpus);
     const warnings = this.warningsOf(launch, pages.rules);
+    if (refusals.length > 0) warnings.push('KVM refuses this launch, so no guest reports this digest');
     if (this.expected !== undefined && Buffer.compare(this.expected, digest) !== 0) {
       warnings.push('the SNP ID block of the file expects another launch digest, so the launch would be refused');
     }
