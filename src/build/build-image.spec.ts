@@ -19,6 +19,7 @@ import { sha256OfFile } from '../files/sha256';
 import { readIgvm } from '../igvm/read-igvm';
 import type { GuestConfig, ResourceName } from '../manifest/model';
 import { buildImage, type BuildRequest } from './build-image';
+import { reportText } from './build-report';
 import { failureOf, guest, linux, openhcl, REQUEST_INPUTS, requestIn } from './build-request.fixture';
 
 const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-build-'));
@@ -53,7 +54,10 @@ describe('buildImage', () => {
       { format: 'native', vpIndex: 0 },
     ]);
     expect(readdirSync(out).sort()).toEqual(['image.igvm', 'image.igvm.map']);
-    expect(report.notes).toEqual([expect.stringContaining('the VMM sets pat')]);
+    expect(report.notes).toEqual([]);
+    expect(report.details).toEqual([expect.stringContaining('the VMM sets pat')]);
+    expect(reportText(report)).not.toContain('note:');
+    expect(reportText(report, String, { verbose: true })).toContain('note: the VMM sets pat');
     expect(report.measurements).toEqual([]);
   });
 

@@ -108,6 +108,7 @@ async function writeOutputs(
       image: written,
       measurements: endorsements.measurements(),
       notes: [...new Set(guests.flatMap(({ notes }) => notes))],
+      details: [...new Set(guests.flatMap(({ details }) => details))],
     };
   } finally {
     await endorsements.close();

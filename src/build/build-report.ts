@@ -31,6 +31,8 @@ export interface BuildReport {
   measurements: BuiltMeasurement[];
   /** What the image leaves to others, one sentence each. */
   notes: string[];
+  /** What is as it should be, and only matters to those who look closely. */
+  details: string[];
 }
 
 /** With commas. Not by toLocaleString, whose tables take 16 ms and 6 MiB to load. */
@@ -47,15 +49,20 @@ function pageLines({ pages, emptyPages, uniquePages, dedupedBytes }: WriteReport
 /**
  * The report for people: no timings, and paths only as `display` gives them, so that it can be replayed from a cache.
  * @param display how the report names a path. Default: as it is
+ * @param verbose whether the report has the details, too
  */
-export function reportText(report: BuildReport, display: (path: string) => string = String): string {
-  const { image, files, measurements, notes } = report;
+export function reportText(
+  report: BuildReport,
+  display: (path: string) => string = String,
+  { verbose = false }: { verbose?: boolean } = {},
+): string {
+  const { image, files, measurements, notes, details } = report;
   const shown = (path: string): string => printable(display(path));
   const lines = [
     `${shown(files[0]?.path ?? '')}: ${count(files[0]?.size ?? 0)} bytes`,
     ...(image === undefined ? [] : pageLines(image)),
     ...measurements.map(({ platform, digest }) => `  ${platform} launch digest: ${digestHex(digest)}`),
-    ...notes.map((note) => `  note: ${note}`),
+    ...[...notes, ...(verbose ? details : [])].map((note) => `  note: ${note}`),
     '  files:',
     ...files.map(({ path, size }) => `    ${shown(path)} (${count(size)} bytes)`),
   ];

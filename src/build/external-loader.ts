@@ -120,7 +120,7 @@ async function adoptAll(
     files.push({ kind: isImage(name) ? 'image' : (KINDS[extname(name)] ?? 'other'), path, size });
   }
   await outputs.commit({ last: output, remove: () => formerSiblings(output, [...targets, ...inputs]) });
-  return { files, measurements: [], notes: [] };
+  return { files, measurements: [], notes: [], details: [] };
 }
 
 const failed = (loader: string, what: string, cause?: unknown): IgvmError =>

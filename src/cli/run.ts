@@ -42,7 +42,7 @@ export async function run(
   const program = new Command(name)
     .description(description)
     .version(`${name} ${packageVersion()}`)
-    .option('--verbose', 'show stack traces')
+    .option('--verbose', 'show details of builds, and stack traces')
     .showSuggestionAfterError()
     .exitOverride()
     .configureOutput({ writeOut: environment.stdout, writeErr: environment.stderr });

@@ -105,7 +105,8 @@ function processorTable({ index, format, registers }: ProcessorView, { platform,
     const meaning = [registerMeaning(register), whereText(register, regions)].filter((text) => text !== '');
     return html`<tr><th scope="row" class="mono">${valueText({ name })}</th><td class="mono">${valueText(fields)}</td>
 <td>${meaning.join('; ')}</td></tr>`;
-  })}</tbody></table></div>`;
+  })}</tbody></table></div>
+${format === 'native' && html`<p class="muted">PAT and the MTRRs are set by the VMM: a native context has no place for them.</p>`}`;
 }
 
 /** A value alone, without its field's name. */

@@ -17,6 +17,7 @@ import { readIgvm } from '../igvm/read-igvm';
 import { bytesSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { imageDigests } from '../measurement/image-digests';
+import { nativeImage } from '../boot/native-image.fixture';
 import { inspectPage } from './page';
 
 async function pageOf(file: IgvmFile, map?: string, name = 'image.igvm'): Promise<string> {
@@ -47,6 +48,11 @@ describe('the page about an image', () => {
     const page = await pageOf(fileOf([runOf(0, patternPage(1))]));
     expect(page).not.toMatch(/(?:src|href)="(?!#|data:,")/);
     expect(page).not.toMatch(/url\(|@import|https?:/);
+  });
+
+  it('says which registers a native context leaves to the VMM', async () => {
+    expect(await pageOf(nativeImage())).toContain('PAT and the MTRRs are set by the VMM');
+    expect(await pageOf(fileOf([runOf(0, patternPage(1))]))).not.toContain('set by the VMM');
   });
 
   it('lets nothing run and nothing be styled but what is in it', async () => {

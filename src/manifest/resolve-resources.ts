@@ -87,7 +87,8 @@ function expandGlob(reference: FileReference, cwd: string, where: ErrorWhere): s
 function checkFile(path: string, display: string, where: ErrorWhere): void {
   let problem: string | undefined;
   try {
-    if (!statSync(path).isFile()) problem = 'is not a file';
+    const stats = statSync(path);
+    if (!stats.isFile()) problem = stats.isDirectory() ? 'is a folder, and a file is wanted' : 'is not a file';
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
     problem = code === 'ENOENT' || code === 'ENOTDIR' ? 'does not exist' : `cannot be read (${code})`;

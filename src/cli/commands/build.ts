@@ -48,7 +48,7 @@ export function registerBuild(program: Command, environment: CliEnvironment): vo
         message: environment.stderr,
         display,
       });
-      environment.stdout(reportText(report, display));
+      environment.stdout(reportText(report, display, { verbose: program.opts<{ verbose?: boolean }>().verbose }));
     });
 }
 

@@ -41,7 +41,8 @@ export function registerPack(program: Command, environment: CliEnvironment): voi
         processorCount: options.cpus === undefined ? undefined : count(options.cpus),
         output: resolve(environment.cwd, options.output),
       });
-      environment.stdout(reportText(report, (path) => shownPath(environment.cwd, path)));
+      const { verbose } = program.opts<{ verbose?: boolean }>();
+      environment.stdout(reportText(report, (path) => shownPath(environment.cwd, path), { verbose }));
     });
 }
 

@@ -4,7 +4,7 @@ import type { ErrorInfo } from '../error-info';
 export const FILE_CODES = {
   FILE_UNREADABLE: {
     cause: 'A file that is needed does not exist, is not a regular file, or may not be read.',
-    cure: 'Check the path and its permissions.',
+    cure: 'Give the path of a file that exists and may be read.',
   },
   FILE_CHANGED: {
     cause: 'A file became shorter or longer, or was written to, while it was being read.',

@@ -76,5 +76,5 @@ async function buildReport(
     display,
     warn: ({ message, where }) => log.warn(formatPlaced(message, where)),
   });
-  return reportText(report, display).trimEnd();
+  return reportText(report, display, { verbose: process.env['NX_VERBOSE_LOGGING'] === 'true' }).trimEnd();
 }

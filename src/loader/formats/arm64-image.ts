@@ -1,5 +1,7 @@
 import { IgvmError } from '../../errors/igvm-error';
 import type { ByteSource } from '../../memory/byte-source';
+import { isBzImage } from './bzimage';
+import { fileKind } from './file-kind';
 
 const HEADER_SIZE = 64;
 /** "ARM\x64", little-endian. */
@@ -35,7 +37,8 @@ export function readArm64Image(source: ByteSource, label: string): Arm64ImageInf
   source.read(0, bytes);
   const view = new DataView(bytes.buffer);
   if (view.getUint32(56, true) !== MAGIC) {
-    throw invalid('is not an arm64 kernel Image (an ELF vmlinux or a compressed Image cannot be loaded)', 56);
+    const kind = isBzImage(source) ? 'is a bzImage, a kernel for x64' : fileKind(source, 'aarch64');
+    throw invalid(kind ?? 'is not an arm64 kernel Image (an ELF vmlinux cannot be loaded)', 56);
   }
   const flags = view.getBigUint64(24, true);
   if ((flags & FLAG_BIG_ENDIAN) !== 0n)

@@ -2,6 +2,7 @@ import { IgvmError } from '../../errors/igvm-error';
 import type { GuestArch } from '../../igvm/model';
 import type { ByteSource } from '../../memory/byte-source';
 import { isBzImage } from './bzimage';
+import { fileKind } from './file-kind';
 
 /** Elf64_Ehdr, Elf64_Phdr and Elf64_Shdr sizes in bytes (ELF-64 Object File Format, version 1.5). */
 const EHDR_SIZE = 64;
@@ -19,6 +20,8 @@ const SEGMENT_LIMIT = 0x10000;
 const HEADERS_AT_ONCE = 1024;
 
 const PT_LOAD = 1;
+const PT_INTERP = 3;
+const PT_GNU_STACK = 0x6474e551;
 
 /** e_machine of the architectures we load. */
 const MACHINE: Record<GuestArch, number> = { x64: 62, aarch64: 183 };
@@ -52,6 +55,37 @@ export function isElf(source: ByteSource): boolean {
   return new DataView(magic.buffer).getUint32(0) === MAGIC;
 }
 
+/** Program headers that are looked at to tell a program: they have about ten. */
+const PROGRAM_HEADERS = 64;
+
+/**
+ * What an ELF file is when it is a program that a kernel has to start: a dynamic one names its interpreter; a static one says what
+ * stack it wants, and has its own ELF header in memory, where its C library looks for it. Kernels do neither.
+ * @returns what it is, with an article; undefined for a kernel, and for a file that isn't whole
+ */
+export function programKind(source: ByteSource): string | undefined {
+  if (source.size < EHDR_SIZE) return undefined;
+  const header = new DataView(new ArrayBuffer(EHDR_SIZE));
+  source.read(0, new Uint8Array(header.buffer));
+  const count = Math.min(header.getUint16(56, true), PROGRAM_HEADERS);
+  const at = header.getBigUint64(32, true);
+  if (header.getUint16(54, true) !== PHDR_SIZE || at + BigInt(count * PHDR_SIZE) > BigInt(source.size))
+    return undefined;
+  const table = new DataView(new ArrayBuffer(count * PHDR_SIZE));
+  source.read(Number(at), new Uint8Array(table.buffer));
+  const headers = Array.from({ length: count }, (_, index) => ({
+    type: table.getUint32(index * PHDR_SIZE, true),
+    offset: table.getBigUint64(index * PHDR_SIZE + 8, true),
+    fileSize: table.getBigUint64(index * PHDR_SIZE + 32, true),
+  }));
+  if (headers.some(({ type }) => type === PT_INTERP)) return 'a program for user space, or a shared library';
+  const isInMemory = headers.some(
+    ({ type, offset, fileSize }) => type === PT_LOAD && offset === 0n && fileSize >= BigInt(EHDR_SIZE),
+  );
+  const isProgram = isInMemory && headers.some(({ type }) => type === PT_GNU_STACK);
+  return isProgram ? 'a program for user space' : undefined;
+}
+
 /**
  * Reads an ELF64 little-endian file's header and program headers; of section headers only what counts program headers.
  * @param label what the file is, for messages
@@ -65,7 +99,8 @@ export function readElfHeader(source: ByteSource, arch: GuestArch, label: string
   source.read(0, bytes);
   const view = new DataView(bytes.buffer);
   if (view.getUint32(0) !== MAGIC) {
-    throw invalid(isBzImage(source) ? 'is a bzImage; unpack it: its vmlinux is wanted here' : 'is not an ELF file', 0);
+    const kind = isBzImage(source) ? 'is a bzImage; unpack it: its vmlinux is wanted here' : fileKind(source, arch);
+    throw invalid(kind ?? 'is not an ELF file', 0);
   }
   if (bytes[4] !== 2) throw invalid('is not a 64-bit ELF file', 4);
   if (bytes[5] === 2) throw invalid('is a big-endian ELF file; only little-endian ones can be loaded', 5);

@@ -34,6 +34,8 @@ export interface BuiltGuest {
   observers: DirectiveObserver[];
   /** What the user should know of the image, one sentence each. */
   notes: string[];
+  /** What only matters to those who look closely. */
+  details: string[];
 }
 
 /** Compatibility mask of a guest that is alone in its file. */
@@ -58,6 +60,7 @@ export class GuestBuilder implements ImageImporter {
   private readonly requiredMemory: { gpa: number; size: number; vtl2Protectable: boolean }[] = [];
   private readonly observers: DirectiveObserver[] = [];
   private readonly notes: string[] = [];
+  private readonly details: string[] = [];
   private hasRegisters = false;
   private importedRegionsPage: number | undefined;
   private expectedPageHashesPage: number | undefined;
@@ -188,6 +191,10 @@ export class GuestBuilder implements ImageImporter {
     this.notes.push(text);
   }
 
+  detail(text: string): void {
+    this.details.push(text);
+  }
+
   nested(): NestedImporter {
     return new NestedGuest(this, this.platform.nestedVpContext(), {
       relocate: (region) => this.relocateFor(0, region),
@@ -237,6 +244,7 @@ export class GuestBuilder implements ImageImporter {
       },
       observers: this.observers,
       notes: this.notes,
+      details: this.details,
     };
   }
 

@@ -84,6 +84,9 @@ export interface ImageImporter {
   /** Tells the user something about the image that is built, in one sentence. */
   note(text: string): void;
 
+  /** Like {@link note}, of what is as it should be and only matters to those who look closely. */
+  detail(text: string): void;
+
   /**
    * An importer for an inner image (the VTL0 guest of a paravisor): pages go into the same guest, registers into a VBS
    * context of their own, which `takeVpContext` returns as the bytes of a page's beginning.

@@ -95,7 +95,8 @@ describe('loadKernelAndInitrdX64', () => {
 
   it('rejects what is neither bzImage nor ELF', async () => {
     expect((await failure('x64', { kernel: bytes(5000, 1) })).message).toContain('neither a bzImage');
-    expect((await failure('x64', { kernel: new Uint8Array(0) })).message).toContain('neither a bzImage');
+    expect((await failure('x64', { kernel: new Uint8Array(0) })).message).toContain('is an empty file');
+    expect((await failure('x64', { kernel: bytes(3, 1) })).message).toContain('neither a bzImage');
   });
 });
 

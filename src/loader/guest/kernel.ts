@@ -4,7 +4,8 @@ import { PAGE_SIZE, alignDown, alignUp } from '../../memory/page';
 import { readArm64Image } from '../formats/arm64-image';
 import { type BzImageInfo, isBzImage, readBzImage } from '../formats/bzimage';
 import { type GpaRange, loadStaticElf } from './elf';
-import { isElf } from '../formats/elf-header';
+import { fileKind } from '../formats/file-kind';
+import { isElf, programKind } from '../formats/elf-header';
 import { checkZeroFill, importFileRegion } from './file-region';
 import { GPA_LIMIT } from '../../memory/guest-limits';
 import type { ImageImporter } from './importer';
@@ -51,10 +52,12 @@ export function loadKernelAndInitrdX64(
   if (!isElf(kernel)) {
     throw new IgvmError(
       'KERNEL_INVALID',
-      `${KERNEL_TAG} is neither a bzImage (vmlinuz) nor an ELF file (vmlinux) for x64; unpack it first if it is compressed`,
+      `${KERNEL_TAG} ${fileKind(kernel, 'x64') ?? 'is neither a bzImage (vmlinuz) nor an ELF file (vmlinux) for x64'}`,
       { offset: 0 },
     );
   }
+  const program = programKind(kernel);
+  if (program !== undefined) importer.note(`${KERNEL_TAG} is ${program}, which no processor can start by itself`);
   const { minimumAddress, nextAddress, entrypoint, segments } = loadStaticElf(importer, kernel, {
     startAddress,
     loadOffset: 0,

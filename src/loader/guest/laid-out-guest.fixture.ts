@@ -38,6 +38,10 @@ export class LaidOutGuest {
     return this.built.notes;
   }
 
+  get details(): string[] {
+    return this.built.details;
+  }
+
   /** First GPA of the range with the tag. */
   gpaOf(tag: string): number {
     const range = this.built.map.acceptedRanges.find((each) => each.tag === tag);

@@ -95,6 +95,10 @@ export class NestedGuest implements NestedImporter {
     this.outer.note(text);
   }
 
+  detail(text: string): void {
+    this.outer.detail(text);
+  }
+
   /** A guest inside the inner one has registers of its own again, and relocates at VTL0 as well. */
   nested(): NestedImporter {
     return this.outer.nested();

@@ -112,7 +112,7 @@ describe('loadLinuxDirectX64', () => {
       expect(e820((await layOut({})).guest.page(0x1000))).toEqual([]);
       const known = await layOut({ memory_size: 512 * MIB });
       expect(e820(known.guest.page(0x1000))).toEqual(['0-a0000 1', 'a0000-100000 2', '100000-20000000 1']);
-      expect(known.guest.notes).toHaveLength(1);
+      expect(known.guest.notes).toEqual([]);
       const large = await layOut({ memory_size: 8192 * MIB });
       expect(e820(large.guest.page(0x1000)).at(-1)).toBe('100000-80000000 1');
       expect(large.guest.notes[0]).toContain('first 2 GiB');
@@ -229,14 +229,15 @@ describe('loadLinuxDirectX64', () => {
   });
 
   it('says in one line what a native context leaves to the VMM', async () => {
-    const { notes } = (await layOut({})).guest;
-    expect(notes).toHaveLength(1);
-    expect(notes[0]).toContain('pat, mtrrDefType, mtrrFix64k00000, mtrrFix16k80000');
+    const { notes, details } = (await layOut({})).guest;
+    expect(notes).toEqual([]);
+    expect(details).toHaveLength(1);
+    expect(details[0]).toContain('pat, mtrrDefType, mtrrFix64k00000, mtrrFix16k80000');
   });
 
   it('sets PAT and MTRRs too in a VBS context, in format V1', async () => {
     const { guest } = await layOut({}, { spec: VBS });
-    expect(guest.notes).toEqual([]);
+    expect([...guest.notes, ...guest.details]).toEqual([]);
     expect(guest.built.file.version).toBe(1);
     const { vtl, registers } = decodeVbsContext(contextOf(guest), 'x64');
     expect(vtl).toBe(0);
@@ -266,6 +267,19 @@ describe('loadLinuxDirectX64', () => {
     await expect(layOut({}, { spec })).rejects.toMatchObject({
       code: 'ISOLATION_UNSUPPORTED',
       message: expect.stringMatching(message) as string,
+    });
+  });
+
+  it('rejects a program that is given as a kernel', async () => {
+    const program = elfFile('x64', 0x1000010, [
+      { address: 0x1000000, data: code },
+      { address: 0x1100000, data: code },
+    ]);
+    await expect(layOut({}, { kernel: program })).resolves.toBeDefined();
+    new DataView(program.buffer).setUint32(64 + 56, 3, true); // PT_INTERP
+    await expect(layOut({}, { kernel: program })).rejects.toMatchObject({
+      code: 'KERNEL_INVALID',
+      message: expect.stringContaining('is a program for user space, or a shared library, and no kernel') as string,
     });
   });
 

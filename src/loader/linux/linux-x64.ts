@@ -1,11 +1,13 @@
 import { IgvmError } from '../../errors/igvm-error';
 import type { ParameterKind } from '../../igvm/model';
 import type { DirectLinuxImage } from '../../manifest/model';
+import type { ByteSource } from '../../memory/byte-source';
 import { COMMON_MEMORY_LIMIT } from '../../memory/guest-limits';
 import { PAGE_SIZE } from '../../memory/page';
 import type { X64ValueRegisterName } from '../../vp-context/vp-register';
 import { CR0, CR4, EFER, MTRR_DEFAULT_TYPE, MTRR_WRITE_BACK, PAT_AT_RESET } from '../../vp-context/x86-registers';
 import { isBzImage } from '../formats/bzimage';
+import { isElf, programKind } from '../formats/elf-header';
 import { importDefaultGdt } from '../cpu/gdt';
 import type { ImageImporter } from '../guest/importer';
 import { type LinuxLoadInfo, loadKernelAndInitrdX64 } from '../guest/kernel';
@@ -52,6 +54,7 @@ export function loadLinuxDirectX64(importer: ImageImporter, linux: DirectLinux):
   const { image, kernel, initrd } = linux;
   checkDirectLinuxIsolation(importer.isolation.type);
   checkOptions(linux);
+  checkNoProgram(kernel);
 
   // An ELF kernel lies where it is linked; a bzImage anywhere, so at the start of high memory.
   const startAddress = isBzImage(kernel) ? HIGH_MEMORY_START : 0;
@@ -156,7 +159,7 @@ function setRegisters(importer: ImageImporter, rip: bigint): void {
   importer.setRegister({ name: 'rsi', value: BigInt(LINUX_MAP.zeroPage.gpa) });
   for (const [name, value] of CACHE_REGISTERS) setIfHeld(name, value);
   if (left.length === 0) return;
-  importer.note(`the VMM sets ${left.join(', ')}: this kind of VP context has no place for them`);
+  importer.detail(`the VMM sets ${left.join(', ')}: this kind of VP context has no place for them`);
 }
 
 /** Options that only make sense together. */
@@ -181,6 +184,18 @@ function checkOptions({ image }: DirectLinux): void {
       'CONFIG_UNSUPPORTED',
       'processor_count needs boot_data "embedded": otherwise the VMM tells the kernel of its processors',
       { jsonPath: 'image.linux.processor_count' },
+    );
+  }
+}
+
+/** @throws IgvmError KERNEL_INVALID */
+function checkNoProgram(kernel: ByteSource): void {
+  const program = isElf(kernel) ? programKind(kernel) : undefined;
+  if (program !== undefined) {
+    throw new IgvmError(
+      'KERNEL_INVALID',
+      `linux-kernel is ${program}, and no kernel: use a bzImage (vmlinuz) or its vmlinux, and give programs in an initramfs`,
+      { offset: 0 },
     );
   }
 }

@@ -1,0 +1,173 @@
+import type { GuestArch } from '../../igvm/model';
+import type { ByteSource } from '../../memory/byte-source';
+
+/**
+ * What a file is that was given as a kernel and isn't one that can be loaded, told by its first bytes: for messages that say what to
+ * do. Nothing here is needed to load a file.
+ */
+
+/** Enough for every mark here, and for the headers of most EFI programs. Bytes. */
+const HEAD_SIZE = 4096;
+
+/** A file's first bytes, and zeros where it has fewer. */
+class Head {
+  readonly view = new DataView(new ArrayBuffer(HEAD_SIZE));
+
+  constructor(readonly source: ByteSource) {
+    source.read(0, new Uint8Array(this.view.buffer, 0, Math.min(source.size, HEAD_SIZE)));
+  }
+
+  /** Bytes as characters. */
+  text(offset: number, length: number): string {
+    return String.fromCharCode(...new Uint8Array(this.view.buffer, offset, length));
+  }
+
+  has(offset: number, mark: string): boolean {
+    return offset + mark.length <= Math.min(this.source.size, HEAD_SIZE) && this.text(offset, mark.length) === mark;
+  }
+}
+
+/** Compressed files and archives: what they begin with, what they are, and how to unpack them. */
+const MARKS: readonly (readonly [mark: string, what: string])[] = [
+  ['\x1f\x8b', 'is compressed with gzip: unpack it first (gzip -dc)'],
+  ['\x28\xb5\x2f\xfd', 'is compressed with zstd: unpack it first (zstd -dc)'],
+  ['\xfd7zXZ\0', 'is compressed with xz: unpack it first (xz -dc)'],
+  ['BZh', 'is compressed with bzip2: unpack it first (bzip2 -dc)'],
+  ['\x02\x21\x4c\x18', 'is compressed with lz4: unpack it first (lz4 -dc)'],
+  ['\x04\x22\x4d\x18', 'is compressed with lz4: unpack it first (lz4 -dc)'],
+  ['\x5d\0\0', 'is compressed with lzma: unpack it first (xz -dc --format=lzma)'],
+  ['\x89LZO\0\r\n', 'is compressed with lzo: unpack it first (lzop -dc)'],
+  ['070701', 'is a cpio archive, as an initramfs is, and no kernel: give it as linux_initrd'],
+  ['070702', 'is a cpio archive, as an initramfs is, and no kernel: give it as linux_initrd'],
+  ['070707', 'is a cpio archive and no kernel'],
+  ['!<arch>\n', 'is an archive (ar, or a Debian package) and no kernel: unpack it first'],
+  ['\xed\xab\xee\xdb', 'is an RPM package and no kernel: unpack it first'],
+  ['PK\x03\x04', 'is a zip archive and no kernel: unpack it first'],
+  ['\x27\x05\x19\x56', 'is an image for U-Boot and no kernel by itself: unpack it first (dumpimage)'],
+  ['\xd0\x0d\xfe\xed', 'is a device tree, or a FIT image with a kernel inside: unpack it first (dumpimage)'],
+  ['IGVM', 'is an IGVM image, and no kernel'],
+  ['QFI\xfb', 'is a disk image, and no kernel'],
+  ['#!', 'is a script, and no kernel'],
+];
+
+const ELF_MARK = '\x7fELF';
+
+/** The kernels that can be loaded. */
+const WANTED: Readonly<Record<GuestArch, string>> = {
+  x64: 'use a bzImage (vmlinuz) or its vmlinux',
+  aarch64: "use the kernel's Image",
+};
+
+/** How kernels for two architectures are marked, in headers of the same form. */
+const IMAGE_MARKS: readonly (readonly [mark: string, arch: string])[] = [
+  ['ARM\x64', 'arm64'],
+  ['RSC\x05', 'RISC-V'],
+];
+
+/** Offset of that mark, and of the fields of an EFI zboot kernel (Linux, drivers/firmware/efi/libstub/zboot-header.S). */
+const IMAGE_MARK_OFFSET = 56;
+const ZBOOT = { mark: 4, payloadOffset: 8, payloadSize: 12, compression: 24 };
+
+/** How to unpack what a zboot kernel has inside, by the name that it gives. */
+const ZBOOT_TOOLS: Readonly<Record<string, string>> = {
+  gzip: 'gzip -dc',
+  zstd: 'zstd -dc',
+  xzkern: 'xz -dc',
+  lzma: 'xz -dc',
+  lz4: 'lz4 -dc',
+};
+
+/** PE files (PE format specification): the offsets of what is read here. */
+const PE = {
+  headerOffset: 0x3c,
+  machine: 4,
+  sectionCount: 6,
+  optionalHeaderSize: 20,
+  headerSize: 24,
+  /** In the optional header, 32- and 64-bit alike. */
+  subsystem: 68,
+  sectionSize: 40,
+};
+
+/** Subsystems 10 to 13: applications, drivers and ROMs of EFI. */
+const EFI_SUBSYSTEMS = [10, 11, 12, 13];
+
+const MACHINES: Readonly<Record<number, string>> = {
+  0x8664: 'x64',
+  0xaa64: 'arm64',
+  0x14c: '32-bit x86',
+  0x5064: 'RISC-V',
+};
+
+/**
+ * What a file is and what to do with it, as the rest of a sentence that begins with the file's name; undefined for what isn't known,
+ * and for ELF files, whose reader says what is wrong.
+ * @param arch of the guest that it was given to
+ */
+export function fileKind(source: ByteSource, arch: GuestArch): string | undefined {
+  if (source.size === 0) return 'is an empty file';
+  const head = new Head(source);
+  if (head.has(0, ELF_MARK)) return undefined;
+  return (
+    MARKS.find(([mark]) => head.has(0, mark))?.[1] ??
+    zbootKernel(head) ??
+    bareImage(head, arch) ??
+    (head.has(0, 'MZ') ? portableExecutable(head, arch) : undefined)
+  );
+}
+
+/** An EFI program with a compressed kernel inside, which unpacks itself with the help of firmware. */
+function zbootKernel(head: Head): string | undefined {
+  if (!head.has(0, 'MZ') || !head.has(ZBOOT.mark, 'zimg')) return undefined;
+  const [compression = ''] = head.text(ZBOOT.compression, 32).split('\0');
+  const known = Object.hasOwn(ZBOOT_TOOLS, compression);
+  const offset = head.view.getUint32(ZBOOT.payloadOffset, true);
+  const size = head.view.getUint32(ZBOOT.payloadSize, true);
+  const way =
+    known && offset > 0 && size > 0 && offset + size <= head.source.size
+      ? ` (tail -c +${offset + 1} FILE | head -c ${size} | ${ZBOOT_TOOLS[compression]})`
+      : '';
+  const packed = known ? `, which is compressed with ${compression.replace('kern', '')}` : '';
+  return `is an EFI zboot kernel, which only firmware can start: unpack the kernel inside it${packed}${way}`;
+}
+
+/** A kernel as it lies in memory, with the header that arm64 and RISC-V have in common. */
+function bareImage(head: Head, guest: GuestArch): string | undefined {
+  const [, arch] = IMAGE_MARKS.find(([mark]) => head.has(IMAGE_MARK_OFFSET, mark)) ?? [];
+  if (arch === undefined) return undefined;
+  const instead = arch === 'arm64' ? `${WANTED[guest]}, or "guest_arch": "aarch64"` : WANTED[guest];
+  return `is a kernel Image for ${arch}, and the guest is ${guest}: ${instead}`;
+}
+
+function portableExecutable({ view, source }: Head, guest: GuestArch): string {
+  const at = view.getUint32(PE.headerOffset, true);
+  const isPe = at <= HEAD_SIZE - PE.headerSize - PE.subsystem - 2 && view.getUint32(at) === 0x50450000;
+  if (!isPe) return `is a program for DOS, Windows or EFI, and no kernel that can be loaded: ${WANTED[guest]}`;
+  if (sectionNames(source, view, at).includes('.linux')) {
+    return (
+      'is a unified kernel image (UKI), an EFI program: take the kernel out of its section .linux ' +
+      '(objcopy -O binary --only-section=.linux --set-section-flags .linux=alloc FILE vmlinuz), its initramfs out of .initrd'
+    );
+  }
+  const machine = MACHINES[view.getUint16(at + PE.machine, true)];
+  const size = view.getUint16(at + PE.optionalHeaderSize, true);
+  const subsystem = size >= PE.subsystem + 2 ? view.getUint16(at + PE.headerSize + PE.subsystem, true) : undefined;
+  const isEfi = subsystem === undefined || EFI_SUBSYSTEMS.includes(subsystem);
+  const what = isEfi ? 'an EFI program' : 'a program for Windows';
+  const forMachine = machine === undefined ? '' : ` for ${machine}`;
+  return isEfi
+    ? `is ${what}${forMachine}, which only firmware can start, and no kernel that can be loaded: ${WANTED[guest]}; a unified kernel image has one in its section .linux`
+    : `is ${what}${forMachine}, and no kernel: ${WANTED[guest]}`;
+}
+
+/** Names of the sections of a PE file that are listed within the file. */
+function sectionNames(source: ByteSource, head: DataView, at: number): string[] {
+  const count = Math.min(head.getUint16(at + PE.sectionCount, true), 96);
+  const start = at + PE.headerSize + head.getUint16(at + PE.optionalHeaderSize, true);
+  const table = new Uint8Array(Math.max(0, Math.min(count * PE.sectionSize, source.size - start)));
+  if (table.length > 0) source.read(start, table);
+  return Array.from({ length: Math.floor(table.length / PE.sectionSize) }, (_, index) => {
+    const name = table.subarray(index * PE.sectionSize, index * PE.sectionSize + 8);
+    return String.fromCharCode(...name).replace(/\0.*$/s, '');
+  });
+}
