@@ -12,7 +12,8 @@ export const MANIFEST_ERRORS: Record<keyof typeof MANIFEST_CODES, Provocation> =
   MANIFEST_DUPLICATE_KEY: [
     'has a key twice',
     (scene) => {
-      scene.write('igvm.json', '{ "guest_arch": "x64", "guest_arch": "aarch64", "guest_configs": [] }');
+      const guest = '{ "guest_svn": 1, "max_vtl": 0, "isolation_type": "none", "image": "none" }';
+      scene.write('igvm.json', `{ "guest_arch": "x64", "guest_arch": "x64", "guest_configs": [${guest}] }`);
       return scene.nxIgvm('build', 'igvm.json');
     },
   ],

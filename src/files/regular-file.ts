@@ -17,7 +17,7 @@ export interface RegularFile {
 const SIZE_LIMIT = 2n ** 36n;
 
 /** Bytes: far more than a manifest, an initrd.json or a resources file has, and little enough to be parsed at once. */
-export const JSON_SIZE_LIMIT = 2 ** 20;
+export const JSON_SIZE_LIMIT = 2 ** 18;
 
 /** Thrown for what isn't a regular file, in place of an error of node:fs. */
 export class NotRegularError extends Error {

@@ -40,7 +40,7 @@ export function parseInitrd(content: Uint8Array, path: string, display: string =
   const [duplicate] = document.duplicates;
   if (duplicate !== undefined) {
     const key = String(duplicate.path.at(-1));
-    throw new IgvmError('MANIFEST_DUPLICATE_KEY', `the key "${key}" is here a second time`, duplicate.where);
+    throw new IgvmError('MANIFEST_DUPLICATE_KEY', `duplicate key "${key}"`, duplicate.where);
   }
   const { initrdSchema } = require('./initrd-schema') as typeof InitrdSchema;
   const { value, warnings } = validate(document, initrdSchema, false);

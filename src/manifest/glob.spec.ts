@@ -93,7 +93,7 @@ describe('a pattern', () => {
     ['a class of characters by name', 'k[[:digit:]]', /"\[\[:digit:\]" in a pattern is not supported/],
     ['alternatives of several steps', '{a/b,c}', /a slash in the braces/],
     ['braces in braces in braces', `${'{a,'.repeat(9)}b${'}'.repeat(9)}`, /nested deeper than 8 levels/],
-    ['a text of any length', 'k*'.repeat(3000), /at most 4096 characters/],
+    ['a text of any length', 'k*'.repeat(3000), /at most 1024 characters/],
   ])('is not %s', (_, pattern, reason) => {
     expect(() => timed(() => match(pattern))).toThrow(expect.objectContaining({ code: 'RESOURCE_PATH' }));
     expect(() => match(pattern)).toThrow(reason);
@@ -101,21 +101,22 @@ describe('a pattern', () => {
 
   it.each([
     ['stars', '*a'.repeat(60) + 'b'],
-    ['question marks and stars', '*?'.repeat(1000)],
-    ['alternatives', '{a,aa,aaa}'.repeat(300) + 'b'],
-    ['alternatives with stars', '{*a,*aa,*}'.repeat(300) + 'b'],
-    ['classes', '[a-zA-Z0-9]*'.repeat(300) + 'b'],
-    ['long texts', '*' + 'a'.repeat(4000) + '*'],
-    ['open brackets', '*' + '['.repeat(4000)],
-    ['open braces', '*' + '{'.repeat(4000)],
-    ['braces with nothing', '*' + '{}'.repeat(2000)],
-    ['folders of any depth', '**/*/'.repeat(400) + 'b'],
+    ['question marks and stars', '*?'.repeat(500)],
+    ['alternatives', '{a,aa,aaa}'.repeat(100) + 'b'],
+    ['alternatives with stars', '{*a,*aa,*}'.repeat(100) + 'b'],
+    ['classes', '[a-zA-Z0-9]*'.repeat(78) + 'b'],
+    ['long texts', '*' + 'a'.repeat(1000) + '*'],
+    ['open brackets', '*' + '['.repeat(1000)],
+    ['open braces', '*' + '{'.repeat(1000)],
+    ['braces with nothing', '*' + '{}'.repeat(500)],
+    ['folders of any depth', '**/*/'.repeat(200) + 'b'],
   ])('of many %s takes no long time', (_, pattern) => {
     write('a'.repeat(250), `${'a/'.repeat(50)}a`);
     for (let index = 0; index < 20; index++) write(`${'a'.repeat(200)}${index}`);
     expect(timed(() => match(pattern))).toEqual([]);
-    timed(() => globCovers(pattern, 'a/'.repeat(2000)));
-    timed(() => globCovers(pattern, 'a'.repeat(4000)));
+    timed(() => globCovers(pattern, 'a/'.repeat(256)));
+    timed(() => globCovers(pattern, 'a'.repeat(1000)));
+    expect(globCovers(pattern, 'a/'.repeat(100_000))).toBe(false);
   });
 
   it('does not pass over a folder that may not be searched', () => {

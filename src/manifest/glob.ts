@@ -20,8 +20,10 @@ type Part =
 
 type Step = Part[] | '**';
 
-/** Characters of a pattern. A path of any system is shorter. */
-const LENGTH_LIMIT = 4096;
+/** Characters of a pattern. */
+const LENGTH_LIMIT = 1024;
+/** Folders that a path of an output goes through. */
+const PATH_DEPTH_LIMIT = 256;
 /** Braces in braces. */
 const DEPTH_LIMIT = 8;
 /** Names that a walk looks at: about a second. */
@@ -309,8 +311,8 @@ export function globCovers(pattern: string, path: string): boolean {
     .split('/')
     .filter((name) => name !== '' && name !== '.')
     .map((text) => [{ kind: 'text', text }]);
-  if (path.length > LENGTH_LIMIT) return false;
   const names = path.split('/').filter((name) => name !== '' && name !== '.');
+  if (names.length > PATH_DEPTH_LIMIT || names.some((name) => name.length > LENGTH_LIMIT)) return false;
   const work = { done: 0 };
   // Which numbers of names the steps so far can stand for.
   let reached = new Set([0]);

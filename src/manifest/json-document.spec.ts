@@ -80,6 +80,46 @@ describe('a JSON document', () => {
     expect(error.where).toEqual({ file: 'a.json', line, column, jsonPath });
   });
 
+  it.each([
+    ['{"a": 0x20000000}', 'JSON has no hexadecimal numbers: write 536870912'],
+    ['{"a": [1, 0X10]}', 'JSON has no hexadecimal numbers: write 16'],
+    [`{"a": 0x${'f'.repeat(17)}}`, 'this is no JSON value'],
+    [`{"a": 'x64'}`, 'this is no JSON value: a string needs double quotes'],
+    [`{'a': 1}`, 'expected a key in double quotes'],
+    ['{a: 1}', 'expected a key in double quotes'],
+    ['{"a": True}', 'this is no JSON value: a string needs double quotes, other words are true, false and null'],
+    ['{"a": 1,}', 'remove the comma before this "}"'],
+    ['{"a": [1,\n]}', 'remove the comma before this "]"'],
+    ['{"a": }', 'expected a JSON value'],
+    ['{"a": 1 "b": 2}', 'expected a comma'],
+    ['{"a" 1}', 'expected a colon after the key'],
+    ['{"a": 1', 'expected a closing brace'],
+    ['', 'the document ends where a JSON value is expected'],
+  ])('%s: %s', (text, message) => {
+    expect(failure(text).message).toBe(message);
+  });
+
+  it.each([
+    'SECRET',
+    '"SECRET',
+    '{"a": SECRET}',
+    '{"a": "x" SECRET}',
+    '{SECRET: 1}',
+    '{"a": 1} SECRET',
+    '{"a" SECRET}',
+    '[0xSECRET]',
+    'SECRET=1\nSECRET=2\n',
+    '// SECRET',
+    '-----BEGIN SECRET-----\nSECRET',
+  ])('repeats nothing of a file that is no JSON: %s', (text) => {
+    expect(failure(text).format()).not.toContain('SECRET');
+  });
+
+  it('finds the place in a text that is wrong and nested very deep', () => {
+    const bytes = Buffer.concat([Buffer.from('['.repeat(200_000)), Buffer.from([0xff])]);
+    expect(failure(bytes)).toMatchObject({ code: 'MANIFEST_SYNTAX', where: { column: 200_001, jsonPath: '$' } });
+  });
+
   it('refuses bytes that are no UTF-8 and says where', () => {
     const bytes = Buffer.concat([Buffer.from('{\n "ä": "'), Buffer.from([0xff]), Buffer.from('"}')]);
     expect(failure(bytes)).toMatchObject({ code: 'MANIFEST_SYNTAX', where: { line: 2, column: 8, jsonPath: '["ä"]' } });

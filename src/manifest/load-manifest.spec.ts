@@ -86,7 +86,7 @@ describe('a manifest', () => {
     const image = join(mkdtempSync(join(tmpdir(), 'igvm-manifest-')), 'guest.igvm');
     writeFileSync(image, '');
     truncateSync(image, 2 ** 32);
-    expect(() => loadManifest(image)).toThrow(/4294967296 bytes are too many, the limit is 1048576/);
+    expect(() => loadManifest(image)).toThrow(/4294967296 bytes are too many, the limit is 262144/);
     rmSync(dirname(image), { recursive: true });
   });
 });
@@ -212,6 +212,30 @@ describe('a wrong value', () => {
     expect(failure(manifest([guest('none', 'none', { guest_svn: value })])).message).toBe(
       `expected a whole number from 0 to 4294967295, found ${shown}`,
     );
+  });
+
+  it('is not shown when it is the whole document, which then is no manifest', () => {
+    for (const text of ['"ghp_0123456789"', '271828182845904', 'true', 'null']) {
+      expect(failure(text).message).toMatch(/^expected an object, found (a string|a number|true or false|null)$/);
+    }
+  });
+
+  it('comes with the keys that look misspelt, and with keys that come twice', () => {
+    const linuxImage = { linux: { useInitrd: true, command_line: '', boot_data: 'embedded', memorySize: 536870912 } };
+    const text =
+      JSON.stringify(manifest([guest(linuxImage)], { name: 'a', comment: '' })).slice(0, -1) + ',"name":"b"}';
+    const error = failure(text);
+    expect([error, ...error.also].map(({ message }) => message)).toEqual([
+      'duplicate key "name"',
+      '"use_initrd" is missing, expected true or false; is "useInitrd" a misspelling of it?',
+      'unknown key "useInitrd"; did you mean "use_initrd"?',
+      'unknown key "memorySize"; did you mean "memory_size"?',
+    ]);
+    const conflict = failure(text.replace('useInitrd', 'use_initrd').replace(',"name":"b"', ''));
+    expect([conflict, ...conflict.also].map(({ message }) => message)).toEqual([
+      'boot_data "embedded" needs memory_size',
+      'unknown key "memorySize"; did you mean "memory_size"?',
+    ]);
   });
 
   it('is reported together with all others, in the order of the file', () => {

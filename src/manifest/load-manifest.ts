@@ -7,7 +7,7 @@ import type * as ManifestSchema from './manifest-schema';
 import type { Manifest } from './model';
 import { applyOverrides, type ManifestOverrides } from './overrides';
 import { unknownKeys } from './unknown-keys';
-import { combined, type ManifestWarning, validate } from './validate';
+import { combined, examine, type ManifestWarning } from './validate';
 
 export interface LoadOptions extends ManifestOverrides {
   /** Unknown keys are errors. */
@@ -46,11 +46,13 @@ export function parseManifest(content: string | Uint8Array, file: string, option
   const document = parseJson(content, file);
   // The schema brings zod, which is slow to load: only where something is validated.
   const { manifestSchema } = require('./manifest-schema') as typeof ManifestSchema;
-  refuseDuplicates(document, unknownKeys(manifestSchema, document.value).unknown);
-  const { value, warnings } = validate(document, manifestSchema, options.strict ?? false);
+  const keys = unknownKeys(manifestSchema, document.value);
+  const { value, errors, warnings, misspelt } = examine(document, manifestSchema, options.strict ?? false, keys);
+  const duplicates = duplicateErrors(document, keys.unknown);
+  if (value === undefined) throw combined([...duplicates, ...errors, ...misspelt]);
   const manifest = applyOverrides(value, options);
   const conflicts = checkManifest(manifest, document);
-  if (conflicts.length > 0) throw combined(conflicts);
+  if (duplicates.length + conflicts.length > 0) throw combined([...duplicates, ...conflicts, ...misspelt]);
   return {
     path: resolve(file),
     manifest,
@@ -60,10 +62,9 @@ export function parseManifest(content: string | Uint8Array, file: string, option
 }
 
 /** What is ignored may come twice, as in upstream: a warning names it anyway. */
-function refuseDuplicates(document: JsonDocument, ignored: readonly JsonPath[]): void {
-  const isIgnored = (path: JsonPath) => ignored.some((start) => start.every((step, index) => path[index] === step));
-  const duplicate = document.duplicates.find(({ path }) => !isIgnored(path));
-  if (duplicate === undefined) return;
-  const key = String(duplicate.path.at(-1));
-  throw new IgvmError('MANIFEST_DUPLICATE_KEY', `the key "${key}" is here a second time`, duplicate.where);
+function duplicateErrors(document: JsonDocument, ignored: readonly JsonPath[]): IgvmError[] {
+  const duplicate = document.duplicateOutside(ignored);
+  if (duplicate === undefined) return [];
+  const message = `duplicate key "${String(duplicate.path.at(-1))}"`;
+  return [new IgvmError('MANIFEST_DUPLICATE_KEY', message, duplicate.where)];
 }

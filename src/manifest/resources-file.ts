@@ -13,6 +13,9 @@ export interface ResourcesFile {
   whereAll(): ErrorWhere;
 }
 
+/** So many keys that come twice are named. */
+const REPEATED_SHOWN = 20;
+
 /**
  * Reads a separate resources file, see {@link parseResourcesFile}.
  * @throws IgvmError FILE_UNREADABLE, and everything that parseResourcesFile throws
@@ -34,9 +37,10 @@ export function parseResourcesFile(content: Uint8Array, display: string, strict 
   for (const { path: place, where } of document.duplicates) {
     const key = String(place.at(-1));
     const isTable = place.length === 1 && key === 'resources';
-    if (isTable || strict)
-      throw new IgvmError('MANIFEST_DUPLICATE_KEY', `the key "${key}" is here a second time`, where);
-    repeated.push({ message: `"${key}" is here a second time; the last one counts`, where });
+    if (isTable || strict) throw new IgvmError('MANIFEST_DUPLICATE_KEY', `duplicate key "${key}"`, where);
+    if (repeated.length < REPEATED_SHOWN) {
+      repeated.push({ message: `"${key}" is here a second time; the last one counts`, where });
+    }
   }
   const { resourcesSchema } = require('./resources-schema') as typeof ResourcesSchema;
   const { value, warnings } = validate(document, resourcesSchema, strict);

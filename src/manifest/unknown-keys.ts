@@ -40,18 +40,31 @@ function meantObject(options: readonly z.core.$ZodType[], value: Record<string, 
     .sort((a, b) => requiredKeys(b).length - requiredKeys(a).length)[0];
 }
 
+/** Entries of a list or table. A manifest has a few guests; an initrd.json perhaps some hundred links. */
+export const ENTRIES_LIMIT = 4096;
+
+/** How many entries a list or table of the schema has in a document; 0 for everything else. */
+function entriesOf({ type }: SchemaDef, value: unknown): number {
+  if (type === 'array' && Array.isArray(value)) return value.length;
+  return type === 'record' && isObject(value) ? Object.keys(value).length : 0;
+}
+
 /**
- * Paths of the keys that a schema ignores, in the order of the document; the keys that are known at a path; and of the keys that
- * an object has in another form only, what it lacks of that form.
+ * Of a document: paths of the keys that its schema ignores, in order, and the names of those of an object; paths of the lists
+ * and tables with more entries than a validation should see; the keys that are known at a path; and of the keys that an object
+ * has in another form only, what it lacks of that form.
  */
 export function unknownKeys(schema: z.core.$ZodType, document: unknown) {
   const unknown: JsonPath[] = [];
+  const overfull: JsonPath[] = [];
   const known = new Map<string, string[]>();
   const forms = new Map<string, { options: z.core.$ZodType[]; value: Record<string, unknown> }>();
   const visit = (wrapped: z.core.$ZodType, value: unknown, path: JsonPath): void => {
     const inner = unwrap(wrapped);
     const def = defOf(inner);
-    if (def.type === 'array' && Array.isArray(value)) {
+    if (entriesOf(def, value) > ENTRIES_LIMIT) {
+      overfull.push(path);
+    } else if (def.type === 'array' && Array.isArray(value)) {
       for (const [index, item] of value.entries()) visit(def.element!, item, [...path, index]);
     } else if (def.type === 'union' && isObject(value)) {
       forms.set(formatPath(path), { options: def.options!.map(unwrap), value });
@@ -68,8 +81,24 @@ export function unknownKeys(schema: z.core.$ZodType, document: unknown) {
     }
   };
   visit(schema, document, []);
+  /** The unknown keys of an object, made once: there may be as many objects as keys. */
+  let byObject: Map<string, string[]> | undefined;
+  const unknownAt = (path: JsonPath): string[] => {
+    if (byObject === undefined) {
+      byObject = new Map();
+      for (const place of unknown) {
+        const object = formatPath(place.slice(0, -1));
+        const keys = byObject.get(object);
+        if (keys === undefined) byObject.set(object, [String(place.at(-1))]);
+        else keys.push(String(place.at(-1)));
+      }
+    }
+    return byObject.get(formatPath(path)) ?? [];
+  };
   return {
     unknown,
+    unknownAt,
+    overfull,
     knownAt: (path: JsonPath) => known.get(formatPath(path)) ?? [],
     neededWith: (path: JsonPath, key: string): string[] => {
       const { options = [], value = {} } = forms.get(formatPath(path)) ?? {};

@@ -4,7 +4,7 @@ import type { JsonDocument } from './json-document';
 import { formatPath, type JsonPath } from './json-path';
 import { nearest } from './nearest';
 import { UNKNOWN_KEY } from './unknown-key-issue';
-import { unknownKeys } from './unknown-keys';
+import { ENTRIES_LIMIT, unknownKeys } from './unknown-keys';
 
 /** Something doubtful that doesn't keep an image from being built. */
 export interface ManifestWarning {
@@ -14,9 +14,16 @@ export interface ManifestWarning {
 
 const didYouMean = (guess: string | undefined) => (guess === undefined ? '' : `; did you mean "${guess}"?`);
 
+/** So many mistakes or warnings of one file are shown: nobody reads more, and a file may have a hundred thousand. */
+const SHOWN = 50;
+/** So many keys of an object are compared with known ones. */
+const COMPARED = 20;
+
 /** What stands at a path, in a few words. */
 function found(document: JsonDocument, path: JsonPath): string {
   const source = document.source(path);
+  // A file that is a single text is no manifest, but perhaps someone's password.
+  if (path.length === 0 && !/^[[{]/.test(source)) return `${kindOf(document.value)}`;
   if (source.startsWith('{')) {
     const keys = Object.keys(valueAt(document.value, path) as object).slice(0, 4);
     return keys.length === 0
@@ -26,6 +33,12 @@ function found(document: JsonDocument, path: JsonPath): string {
   if (source.startsWith('['))
     return (valueAt(document.value, path) as unknown[]).length === 0 ? 'an empty array' : 'an array';
   return source.length > 40 ? `${source.slice(0, 40)}…` : source;
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return 'null';
+  if (typeof value === 'string') return 'a string';
+  return typeof value === 'boolean' ? 'true or false' : 'a number';
 }
 
 function valueAt(value: unknown, path: JsonPath): unknown {
@@ -54,21 +67,21 @@ function flatten(
   });
 }
 
-/** `unknown` are the paths of keys without a meaning: one of them may be the misspelling of a missing key. */
-function describe(document: JsonDocument, path: JsonPath, expected: string, unknown: readonly JsonPath[]): string {
+/** One of the keys that have no meaning there may be the misspelling of a missing key. */
+function describe(document: JsonDocument, path: JsonPath, expected: string, { unknownAt }: Keys): string {
   if (!document.has(path)) {
     const key = String(path.at(-1));
-    const parent = formatPath(path.slice(0, -1));
-    const guess = nearest(
-      key,
-      unknown.filter((other) => formatPath(other.slice(0, -1)) === parent).map((other) => String(other.at(-1))),
-    );
+    const guess = nearest(key, unknownAt(path.slice(0, -1)).slice(0, COMPARED));
     const hint = guess === undefined ? '' : `; is "${guess}" a misspelling of it?`;
     return `"${key}" is missing, expected ${expected}${hint}`;
   }
   const value = valueAt(document.value, path);
   const given =
-    typeof value === 'string' ? [value] : typeof value === 'object' && value !== null ? Object.keys(value) : [];
+    typeof value === 'string'
+      ? [value]
+      : typeof value === 'object' && value !== null
+        ? Object.keys(value).slice(0, COMPARED)
+        : [];
   const alternatives = [...expected.matchAll(/"([^"]+)"/g)].map(([, name]) => name!);
   const guess = given
     .map((name) => nearest(name, alternatives))
@@ -76,70 +89,116 @@ function describe(document: JsonDocument, path: JsonPath, expected: string, unkn
   return `expected ${expected}, found ${found(document, path)}${didYouMean(guess)}`;
 }
 
+type Keys = ReturnType<typeof unknownKeys>;
+
+function unknownKeyError(document: JsonDocument, path: JsonPath, key: string, keys: Keys): IgvmError {
+  const where = document.whereKey([...path, key]);
+  const [needed] = keys.neededWith(path, key);
+  if (needed !== undefined) {
+    return new IgvmError('MANIFEST_INVALID', `"${needed}" is missing, which goes with "${key}"`, where);
+  }
+  const known = keys.knownAt(path);
+  const guess = nearest(key, known);
+  return new IgvmError(
+    'MANIFEST_UNKNOWN_KEY',
+    `unknown key "${key}"${guess === undefined ? `, expected one of ${known.join(', ')}` : didYouMean(guess)}`,
+    where,
+  );
+}
+
 /** An error for each wrong place, in the order of the file. */
-function toErrors(
-  document: JsonDocument,
-  issues: readonly Issue[],
-  { unknown, knownAt: known, neededWith }: ReturnType<typeof unknownKeys>,
-): IgvmError[] {
-  return flatten(document, issues)
+function toErrors(document: JsonDocument, issues: readonly Issue[], keys: Keys): IgvmError[] {
+  return flatten(document, issues.slice(0, SHOWN))
     .flatMap(({ path, issue }) => {
       if (issue.code === 'unrecognized_keys' && issue.message === UNKNOWN_KEY) {
-        return issue.keys.map((key) => {
-          const where = document.whereKey([...path, key]);
-          const [needed] = neededWith(path, key);
-          if (needed !== undefined) {
-            return new IgvmError('MANIFEST_INVALID', `"${needed}" is missing, which goes with "${key}"`, where);
-          }
-          const guess = nearest(key, known(path));
-          return new IgvmError(
-            'MANIFEST_UNKNOWN_KEY',
-            `unknown key "${key}"${guess === undefined ? `, expected one of ${known(path).join(', ')}` : didYouMean(guess)}`,
-            where,
-          );
-        });
+        return issue.keys.slice(0, SHOWN).map((key) => unknownKeyError(document, path, key, keys));
       }
       const where = document.has(path)
         ? document.where(path)
         : { ...document.where(path.slice(0, -1)), jsonPath: formatPath(path) };
-      return new IgvmError('MANIFEST_INVALID', describe(document, path, issue.message, unknown), where);
+      return new IgvmError('MANIFEST_INVALID', describe(document, path, issue.message, keys), where);
     })
     .sort((a, b) => a.where.line! - b.where.line! || a.where.column! - b.where.column!);
+}
+
+/** What a document is by a schema: its value, or what is wrong with it; and in any case the keys without a meaning. */
+export interface Validation<Value> {
+  /** Undefined when there are errors. */
+  value: Value | undefined;
+  errors: IgvmError[];
+  /** Keys that are ignored, or errors with `strict`. */
+  warnings: ManifestWarning[];
+  /** Those of them that look like known keys. A mistake elsewhere may come from one. */
+  misspelt: IgvmError[];
 }
 
 /**
  * Validates a document. Keys that the schema doesn't know become warnings, or errors with `strict`; where the schema
  * is closed they are errors anyway.
  * @internal as the schema's type is that of a package which users of the library don't have
- * @throws IgvmError MANIFEST_INVALID or MANIFEST_UNKNOWN_KEY: the first wrong place, the others in `also`.
+ */
+export function examine<Schema extends z.ZodMiniType>(
+  document: JsonDocument,
+  schema: Schema,
+  strict: boolean,
+  keys: Keys = unknownKeys(schema, document.value),
+): Validation<z.output<Schema>> {
+  const { unknown, knownAt, overfull } = keys;
+  if (overfull.length > 0) {
+    const errors = overfull
+      .slice(0, SHOWN)
+      .map((path) => new IgvmError('MANIFEST_INVALID', `has more than ${ENTRIES_LIMIT} entries`, document.where(path)));
+    return { value: undefined, errors, warnings: [], misspelt: [] };
+  }
+  const result = schema.safeParse(document.value);
+  const errors = result.success ? [] : toErrors(document, result.error.issues, keys);
+  const found = unknown.slice(0, SHOWN).map((path) => {
+    const key = String(path.at(-1));
+    const guess = nearest(key, knownAt(path.slice(0, -1)));
+    return { key, guess, where: document.whereKey(path) };
+  });
+  const asError = ({ key, guess, where }: (typeof found)[number]) =>
+    new IgvmError('MANIFEST_UNKNOWN_KEY', `unknown key "${key}"${didYouMean(guess)}`, where);
+  if (strict) errors.push(...found.map(asError));
+  const warnings = found.map(({ key, guess, where }) => ({
+    message: `unknown key "${key}" is ignored${didYouMean(guess)}`,
+    where,
+  }));
+  if (unknown.length > SHOWN) {
+    const message = `${unknown.length - SHOWN} more unknown keys are ignored`;
+    warnings.push({ message, where: document.whereKey(unknown[SHOWN]!) });
+  }
+  return {
+    value: result.success && errors.length === 0 ? result.data : undefined,
+    errors,
+    warnings,
+    misspelt: strict ? [] : found.filter(({ guess }) => guess !== undefined).map(asError),
+  };
+}
+
+/**
+ * Validates a document as {@link examine} does.
+ * @throws IgvmError MANIFEST_INVALID or MANIFEST_UNKNOWN_KEY: the first wrong place, the others in `also`, keys that may be
+ * misspelt among them
  */
 export function validate<Schema extends z.ZodMiniType>(
   document: JsonDocument,
   schema: Schema,
   strict: boolean,
 ): { value: z.output<Schema>; warnings: ManifestWarning[] } {
-  const keys = unknownKeys(schema, document.value);
-  const { unknown, knownAt } = keys;
-  const result = schema.safeParse(document.value);
-  if (!result.success) throw combined(toErrors(document, result.error.issues, keys));
-  const warnings = unknown.map((path) => {
-    const key = String(path.at(-1));
-    const guess = nearest(key, knownAt(path.slice(0, -1)));
-    return { message: `unknown key "${key}" is ignored${didYouMean(guess)}`, where: document.whereKey(path) };
-  });
-  if (strict && warnings.length > 0) {
-    throw combined(
-      warnings.map(
-        ({ message, where }) => new IgvmError('MANIFEST_UNKNOWN_KEY', message.replace(' is ignored', ''), where),
-      ),
-    );
-  }
-  return { value: result.data, warnings };
+  const { value, errors, warnings, misspelt } = examine(document, schema, strict);
+  if (errors.length > 0) throw combined([...errors, ...misspelt]);
+  return { value: value!, warnings };
 }
 
 /** The first of several errors, with the others attached. */
 export function combined(errors: readonly IgvmError[]): IgvmError {
-  const [first, ...also] = errors;
+  const [first, ...also] = errors.length > SHOWN ? [...errors.slice(0, SHOWN), furtherErrors(errors)] : errors;
   if (first === undefined) throw new Error('bug in nx-igvm: no error to report');
   return also.length === 0 ? first : new IgvmError(first.code, first.message, first.where, { also });
+}
+
+function furtherErrors(errors: readonly IgvmError[]): IgvmError {
+  const { code, where } = errors[SHOWN]!;
+  return new IgvmError(code, `and ${errors.length - SHOWN} more mistakes, of which this is the first`, where);
 }
