@@ -23,7 +23,7 @@ export type Version = keyof typeof VERSIONS;
 export type Files = ReadonlyMap<string, Buffer>;
 
 export const PROGRAM = join(REPOSITORY, 'dist', 'cli', 'nx-igvm.js');
-/** So much that the disk is asked to begin before the end (src/files/early-sync.ts). */
+/** So much that writing takes a while. */
 const INITRD_BYTES = 17 << 20;
 
 /** An image that is built over and over in one folder, by processes that may not live to the end of it. */

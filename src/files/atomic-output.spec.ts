@@ -2,17 +2,9 @@ import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { promisify } from 'node:util';
 import { createOutputSet } from './atomic-output';
+import { processMark } from './process-mark';
 import { claimTempPath, releaseTempPath } from './temp-name';
-
-/** Puts a file on the disk, unless a test has it fail. */
-const mockSync = jest.fn(promisify(jest.requireActual<typeof fs>('node:fs').fdatasync));
-jest.mock('node:fs', () => {
-  const { custom } = jest.requireActual<typeof import('node:util')>('node:util').promisify;
-  const fdatasync = Object.assign(() => undefined, { [custom]: (fd: number) => mockSync(fd) });
-  return { ...jest.requireActual<typeof fs>('node:fs'), fdatasync };
-});
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
 
@@ -117,32 +109,6 @@ describe('createOutputSet', () => {
     expect(content('a')).toBe('old');
   });
 
-  it('asks the disk early for a file that replaces another, and says what it answers at the commit', async () => {
-    const large = new Uint8Array(16 * 1024 * 1024);
-    const first = createOutputSet();
-    await first.add(path('a')).writeAll(large);
-    await first.commit();
-    expect(mockSync).not.toHaveBeenCalled();
-    const again = createOutputSet();
-    const file = again.add(path('a'));
-    const parts = Array.from({ length: 18 }, (_, index) => new Uint8Array(2 ** 20).fill(index));
-    for (const [index, part] of parts.entries()) await file.write(index * part.length, part);
-    await again.commit();
-    expect(mockSync).toHaveBeenCalledTimes(1);
-    expect(Buffer.compare(fs.readFileSync(path('a')), Buffer.concat(parts))).toBe(0);
-    mockSync.mockRejectedValueOnce(Object.assign(new Error('no'), { code: 'EIO' }));
-    const second = createOutputSet();
-    await second.add(path('a')).writeAll(new Uint8Array(large.length).fill(1));
-    await expect(second.commit()).rejects.toMatchObject({
-      code: 'FILE_UNWRITABLE',
-      message: expect.stringContaining('input/output error') as string,
-      where: { file: path('a') },
-    });
-    expect(mockSync).toHaveBeenCalledTimes(2);
-    expect(names()).toEqual(['a']);
-    expect(Buffer.compare(fs.readFileSync(path('a')), Buffer.concat(parts))).toBe(0);
-  });
-
   it('fails every write behind one that has failed', async () => {
     const set = createOutputSet();
     const file = set.add(path('a'));
@@ -178,23 +144,52 @@ describe('createOutputSet', () => {
   it("clears a killed build's files but not those of a running one", async () => {
     const killedPid = Number(execFileSync(process.execPath, ['-p', 'process.pid'], { encoding: 'utf8' }));
     const own = claimTempPath(path('x.igvm'));
-    const nameOf = (pid: number): string => basename(own).replace(`-${process.pid}-`, `-${pid}-`);
     releaseTempPath(own);
-    for (const pid of [killedPid, process.ppid, process.pid]) fs.writeFileSync(path(nameOf(pid)), '');
-    const beforeThisProcess = Date.now() / 1000 - process.uptime() - 60;
-    fs.utimesSync(own, beforeThisProcess, beforeThisProcess);
-    const old = path('.y.igvm.00000000-1-0.nx-igvm-tmp');
-    const recent = path('.z.igvm.00000000-1-0.nx-igvm-tmp');
-    for (const each of [old, recent]) fs.writeFileSync(each, '');
-    fs.utimesSync(old, 0, 0);
-    fs.writeFileSync(path('.unrelated.nx-igvm-tmp'), '');
+    const [place = '', , start = ''] = processMark().split('-');
+    const nameOf = (...mark: (string | number)[]): string => basename(own).replace(processMark(), mark.join('-'));
+    const killed = nameOf(place, killedPid, 1);
+    // A process that had this one's number, as in a container that is started again.
+    const earlier = nameOf(place, process.pid, 1);
+    const running = nameOf(place, process.pid, start);
+    const [recent, old] = [1, 2].map((pid) => nameOf('0123456789abcdef', pid, 1)) as [string, string];
+    for (const name of [killed, earlier, running, recent, old, '.unrelated.nx-igvm-tmp']) {
+      fs.writeFileSync(path(name), '');
+    }
+    fs.utimesSync(path(old), 0, 0);
 
-    const running = createOutputSet();
-    running.add(path('x.igvm'));
+    const atWork = createOutputSet();
+    atWork.add(path('x.igvm'));
     const set = createOutputSet();
     await set.add(path('x.igvm')).writeAll(text('new'));
     await set.commit();
-    await running.commit();
-    expect(names()).toEqual(['.unrelated.nx-igvm-tmp', nameOf(process.ppid), basename(recent), 'x.igvm'].sort());
+    await atWork.commit();
+    const left = process.platform === 'linux' ? [running] : [running, earlier];
+    expect(names()).toEqual(['.unrelated.nx-igvm-tmp', ...left, recent, 'x.igvm'].sort());
+  });
+
+  it.each([
+    ['letters', 'n'.repeat(250) + '.igvm'],
+    ['letters of two bytes', 'ü'.repeat(125) + '.igvm'],
+    ['characters of four bytes', '😀'.repeat(62) + '.igvm'],
+  ])('takes names as long as a file system does, of %s', async (_, name) => {
+    for (const content of ['first', 'again']) {
+      const set = createOutputSet();
+      await set.add(path(name)).writeAll(text(content));
+      await set.commit({ last: path(name) });
+    }
+    expect(names()).toEqual([name]);
+    expect(content(name)).toBe('again');
+  });
+
+  it('says which name is too long, and leaves nothing', async () => {
+    const set = createOutputSet();
+    await set.add(path('n'.repeat(255))).writeAll(text('new'));
+    const sibling = path(`${'n'.repeat(255)}.map`);
+    expect(() => set.add(sibling)).toThrow(
+      expect.objectContaining({ code: 'FILE_UNWRITABLE', where: { file: sibling } }),
+    );
+    expect(() => set.add(sibling)).toThrow('the name is too long');
+    await set.abort();
+    expect(names()).toEqual([]);
   });
 });

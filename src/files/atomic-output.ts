@@ -1,9 +1,9 @@
 import { lstatSync, mkdirSync, readdirSync, rmdirSync, rmSync, type Stats } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { IgvmError, unreachable } from '../errors/igvm-error';
-import { EarlySync, syncsEarly } from './early-sync';
+import { type Access, EVERYONE, modeOfOutput } from './access';
 import { unwritable } from './file-failure';
-import { takeTurn } from './folder-turn';
+import { type FolderLock, lockFolder } from './folder-lock';
 import { TempFile, type OutputFile } from './temp-file';
 import { isLeftover, isTempName } from './temp-name';
 
@@ -19,11 +19,13 @@ interface CommitOptions {
  */
 export interface OutputSet {
   /**
-   * Starts a file; makes its folder when it is missing. Clears what killed builds left in that folder.
+   * Starts a file; makes its folder when it is missing. Clears what killed builds left in that folder. A file that is replaced
+   * keeps its permission bits.
+   * @param access who may have access to it at most; by default what the umask leaves
    * @throws IgvmError FILE_UNWRITABLE: also when `path` is a directory, a symbolic link (it could lead anywhere; an
    *   output replaces files, not what they point to) or a device
    */
-  add(path: string): OutputFile;
+  add(path: string, access?: Access): OutputFile;
   /**
    * Gives every file its name; `last` comes last. Nothing can be added afterwards.
    * @param options.last the path whose presence implies all others; no other process's set with such a path gets its
@@ -45,17 +47,17 @@ class TempFileSet implements OutputSet {
   private readonly madeFolders: string[] = [];
   private isOpen = true;
 
-  add(path: string): OutputFile {
+  add(path: string, access: Access = EVERYONE): OutputFile {
     if (!this.isOpen) unreachable(`output ${path} added to a finished set`);
     const target = resolve(path);
-    const isReplacing = checkReplaceable(path, target);
+    const replaced = checkReplaceable(path, target);
     try {
       this.makeFolder(dirname(target));
     } catch (error) {
       throw unwritable(path, error);
     }
     this.clearLeftovers(dirname(target));
-    const file = new TempFile(path, target, syncsEarly(isReplacing) ? new EarlySync() : undefined);
+    const file = new TempFile(path, target, modeOfOutput(access, replaced), access);
     this.files.push(file);
     return file;
   }
@@ -63,26 +65,30 @@ class TempFileSet implements OutputSet {
   async commit({ last, remove = () => [] }: CommitOptions = {}): Promise<void> {
     if (!this.isOpen) unreachable('commit of a finished set of outputs');
     const lastTarget = last === undefined ? undefined : resolve(last);
-    let endTurn: (() => void) | undefined;
+    let lock: FolderLock | undefined;
     try {
       await Promise.all(this.files.map((file) => file.settled()));
       for (const file of this.files) file.close();
-      if (last !== undefined) endTurn = await takeTurn(last);
+      if (last !== undefined) lock = await lockFolder(last);
       for (const file of this.files) {
         // Checked again: better now than between two renames.
         checkReplaceable(file.path, file.target);
       }
       const targets = new Set(this.files.map((file) => file.target));
       const isLast = (file: TempFile): boolean => file.target === lastTarget;
-      for (const file of this.files.filter((each) => !isLast(each))) await file.rename();
+      const rename = async (file: TempFile): Promise<void> => {
+        lock?.refresh();
+        await file.rename();
+      };
+      for (const file of this.files.filter((each) => !isLast(each))) await rename(file);
       for (const path of remove()) if (!targets.has(resolve(path))) removeFile(path);
-      for (const file of this.files.filter(isLast)) await file.rename();
+      for (const file of this.files.filter(isLast)) await rename(file);
     } catch (error) {
-      endTurn?.();
+      lock?.release();
       await this.abort();
       throw error;
     }
-    endTurn?.();
+    lock?.release();
     this.isOpen = false;
   }
 
@@ -130,17 +136,16 @@ class TempFileSet implements OutputSet {
 
 /**
  * An output replaces a file or nothing; never a directory, what a link points to, or a device.
- * @returns whether there is a file
+ * @returns the file that is there
  */
-function checkReplaceable(path: string, target: string): boolean {
+function checkReplaceable(path: string, target: string): Stats | undefined {
   let stats: Stats | undefined;
   try {
     stats = lstatSync(target, { throwIfNoEntry: false });
   } catch (error) {
     throw unwritable(path, error);
   }
-  if (stats === undefined) return false;
-  if (stats.isFile()) return true;
+  if (stats === undefined || stats.isFile()) return stats;
   const kind = stats.isDirectory() ? 'a directory' : stats.isSymbolicLink() ? 'a symbolic link' : 'not a regular file';
   throw new IgvmError('FILE_UNWRITABLE', `cannot be written: it is ${kind}`, { file: path });
 }

@@ -1,42 +1,114 @@
-import { spawnSync } from 'node:child_process';
-import fs from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { makeProcessFolder } from './process-folder';
+import { processMark } from './process-mark';
 
-jest.mock('node:fs', () => ({ ...jest.requireActual<typeof fs>('node:fs') }));
+const isRoot = process.getuid?.() === 0;
 
 describe('a folder of this process', () => {
   let parent: string;
-  beforeEach(() => (parent = fs.mkdtempSync(join(tmpdir(), 'nx-igvm-folders-'))));
-  afterEach(() => {
-    jest.restoreAllMocks();
-    fs.rmSync(parent, { recursive: true });
+  beforeEach(() => (parent = mkdtempSync(join(tmpdir(), 'nx-igvm-folders-'))));
+  afterEach(() => rmSync(parent, { recursive: true }));
+
+  const [place = '', , start = ''] = processMark().split('-');
+  const goneProcess = (): number => spawnSync(process.execPath, ['-e', '']).pid;
+
+  /** A folder with a file, as a process of the mark has left it. */
+  function folderOf(purpose: string, mark: string): string {
+    const path = join(parent, `nx-igvm-${purpose}-${mark}-abcdef`);
+    mkdirSync(path, { mode: 0o700 });
+    writeFileSync(join(path, 'image.elf'), '');
+    return path;
+  }
+
+  it('is made beside those of others, and removes those of processes that are gone', () => {
+    const pid = goneProcess();
+    const gone = [folderOf('boot', `${place}-${pid}-1`), folderOf('loader', `${place}-${pid}-${start}`)];
+    const kept = [
+      folderOf('other', `${place}-${pid}-1`),
+      folderOf('boot', `${place}-${process.pid}-${start}`),
+      // Another machine, container, sandbox or start of this machine.
+      folderOf('boot', `0123456789abcdef-${pid}-1`),
+      // As an earlier version named them, without saying where.
+      folderOf('boot', String(pid)),
+    ];
+    const made = makeProcessFolder('loader', parent);
+    expect(basename(made).startsWith(`nx-igvm-loader-${processMark()}-`)).toBe(true);
+    expect(gone.filter(existsSync)).toEqual([]);
+    expect(readdirSync(parent).sort()).toEqual([...kept, made].map((path) => basename(path)).sort());
   });
 
-  it('is made beside those of others, and clears those of processes that are gone', () => {
-    const { pid } = spawnSync(process.execPath, ['-e', '']);
-    for (const name of [
-      `boot-${pid}-a`,
-      `boot-${pid}-b`,
-      `loader-${pid}-c`,
-      `other-${pid}-d`,
-      `boot-${process.ppid}-e`,
-    ]) {
-      fs.mkdirSync(join(parent, `nx-igvm-${name}`));
+  it('tells a process from an earlier one with its number', () => {
+    if (process.platform !== 'linux') return;
+    const child = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 60000)']);
+    try {
+      const [, , childStart] = markOf(child.pid ?? 0).split('-');
+      const running = folderOf('boot', `${place}-${child.pid}-${childStart}`);
+      const earlier = folderOf('loader', `${place}-${child.pid}-1`);
+      makeProcessFolder('boot', parent);
+      expect([running, earlier].map(existsSync)).toEqual([true, false]);
+    } finally {
+      child.kill('SIGKILL');
     }
-    // One is of another user.
-    const { rmSync } = jest.requireActual<typeof fs>('node:fs');
-    jest.spyOn(fs, 'rmSync').mockImplementation((path, options) => {
-      if (String(path).endsWith('-a')) throw Object.assign(new Error('not yours'), { code: 'EACCES' });
-      rmSync(path, options);
-    });
-    const made = makeProcessFolder('loader', parent);
-    expect(made.startsWith(join(parent, `nx-igvm-loader-${process.pid}-`))).toBe(true);
-    const others = fs.readdirSync(parent).filter((name) => join(parent, name) !== made);
-    expect(others.sort()).toEqual(
-      [`nx-igvm-boot-${pid}-a`, `nx-igvm-boot-${process.ppid}-e`, `nx-igvm-other-${pid}-d`].sort(),
-    );
+  });
+
+  /** The mark of a process as another one sees it. */
+  function markOf(pid: number): string {
+    const script = `const s=require('fs').readFileSync('/proc/${pid}/stat','latin1');
+      process.stdout.write(s.slice(s.lastIndexOf(')')+2).split(' ')[19])`;
+    return `${place}-${pid}-${spawnSync(process.execPath, ['-e', script], { encoding: 'utf8' }).stdout}`;
+  }
+
+  it('removes nothing that others can write to, and follows no link', () => {
+    const mark = `${place}-${goneProcess()}-1`;
+    const open = folderOf('boot', mark);
+    chmodSync(open, 0o777);
+    const elsewhere = join(parent, 'elsewhere');
+    mkdirSync(elsewhere);
+    symlinkSync(elsewhere, join(parent, `nx-igvm-loader-${mark}-abcdef`));
+    makeProcessFolder('boot', parent);
+    expect([open, elsewhere].map(existsSync)).toEqual([true, true]);
+  });
+
+  (isRoot ? it : it.skip)('removes nothing of another user', () => {
+    const other = folderOf('boot', `${place}-${goneProcess()}-1`);
+    chownSync(other, 4242, 4242);
+    makeProcessFolder('boot', parent);
+    expect(existsSync(other)).toBe(true);
+  });
+
+  (isRoot && process.platform === 'linux' ? it : it.skip)('is kept by processes of another PID namespace', () => {
+    const mine = makeProcessFolder('boot', parent);
+    // Inside, no process has the number of this one.
+    const args = ['-pf', process.execPath, '-p', 'require("fs").readlinkSync("/proc/self/ns/pid")'];
+    const inside = spawnSync('unshare', args, { encoding: 'utf8' });
+    if (inside.status !== 0) return;
+    const script = `
+      const { transformSync } = require(${JSON.stringify(require.resolve('@swc/core'))});
+      const { readFileSync } = require('fs');
+      require.extensions['.ts'] = (module, path) => module._compile(transformSync(readFileSync(path, 'utf8'), {
+        jsc: { parser: { syntax: 'typescript' }, target: 'es2022' }, module: { type: 'commonjs' } }).code, path);
+      const { makeProcessFolder } = require(${JSON.stringify(require.resolve('./process-folder'))});
+      process.stdout.write(makeProcessFolder('boot', ${JSON.stringify(parent)}));`;
+    const run = spawnSync('unshare', ['-pf', process.execPath, '-e', script], { encoding: 'utf8' });
+    expect(run.stderr).toBe('');
+    expect(existsSync(run.stdout)).toBe(true);
+    expect(existsSync(mine)).toBe(true);
+    // And the other way round.
+    makeProcessFolder('boot', parent);
+    expect(existsSync(run.stdout)).toBe(true);
   });
 
   it('says where it can not be made', () => {

@@ -1,8 +1,8 @@
-import { closeSync, openSync, readSync, renameSync, rmSync, writev } from 'node:fs';
+import { closeSync, fchmodSync, fstatSync, openSync, readSync, renameSync, rmSync, writev } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { IgvmError, unreachable } from '../errors/igvm-error';
-import type { EarlySync } from './early-sync';
+import { type Access, type NewMode, withoutForeignGroup } from './access';
 import { errnoOf, unwritable } from './file-failure';
 import { claimTempPath, releaseTempPath } from './temp-name';
 
@@ -33,28 +33,50 @@ const MOST_PARTS = 256;
 /** Bytes after which a system call takes no more parts: its buffers should soon be free for the next ones. */
 const MOST_BYTES = 512 * 1024;
 
+/** What file systems without permission bits say. */
+const NO_MODES = ['EPERM', 'EINVAL', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP'];
+
+/** @throws the errors of node:fs */
+function setMode(fd: number, mode: number): void {
+  if (process.platform === 'win32') return;
+  try {
+    fchmodSync(fd, mode);
+  } catch (error) {
+    if (!NO_MODES.includes(errnoOf(error) ?? '')) throw error;
+  }
+}
+
 /** A file that is written under a temporary name and then takes its own, or is removed. */
 export class TempFile implements OutputFile {
   private readonly temp: string;
   private fd: number | undefined;
+  /** Otherwise a file of this name is someone else's. */
+  private isMade = false;
   private queue: QueuedWrite[] = [];
   private writing: Promise<void> | undefined;
   private failure: IgvmError | undefined;
 
   /**
-   * @param early has the disk begin on it
+   * @param mode its permission bits, from the start: nobody opens it who may not read it later
+   * @param access what `mode` was made of
    * @throws IgvmError FILE_UNWRITABLE
    */
   constructor(
     readonly path: string,
     readonly target: string,
-    private readonly early?: EarlySync,
+    mode: NewMode,
+    access: Access,
   ) {
     this.temp = claimTempPath(target);
     try {
-      this.fd = openSync(this.temp, 'wx+');
+      this.fd = openSync(this.temp, 'wx+', mode.make);
+      this.isMade = true;
+      const made = fstatSync(this.fd);
+      const present = made.mode & 0o777;
+      const wanted = withoutForeignGroup(mode.exact ?? present, made.gid, access);
+      if (wanted !== present) setMode(this.fd, wanted);
     } catch (error) {
-      releaseTempPath(this.temp);
+      this.discard();
       throw unwritable(path, error);
     }
   }
@@ -85,14 +107,9 @@ export class TempFile implements OutputFile {
     }
   }
 
-  /** Waits for writes and a sync under way; throws the first failure, even when nobody awaited that write. */
+  /** Waits for writes under way; throws the first failure, even when nobody awaited that write. */
   async settled(): Promise<void> {
     await this.writing;
-    try {
-      await this.early?.settled();
-    } catch (error) {
-      this.failure ??= unwritable(this.path, error);
-    }
     if (this.failure !== undefined) throw this.failure;
   }
 
@@ -132,7 +149,7 @@ export class TempFile implements OutputFile {
       // The file goes anyway.
     }
     try {
-      rmSync(this.temp, { force: true });
+      if (this.isMade) rmSync(this.temp, { force: true });
     } catch {
       // Then the next build clears it.
     }
@@ -175,7 +192,6 @@ export class TempFile implements OutputFile {
     while (parts.length > 0) {
       let { bytesWritten: done } = await writeParts(this.descriptor(), parts, at);
       at += done;
-      this.early?.wrote(this.descriptor(), done);
       while (parts[0] !== undefined && done >= parts[0].length) {
         done -= parts[0].length;
         parts = parts.slice(1);
