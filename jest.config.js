@@ -13,6 +13,7 @@ const shared = {
   transformIgnorePatterns,
   testEnvironment: 'node',
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/tmp/'],
+  moduleNameMapper: { '^\\./supervisor-program$': '<rootDir>/src/boot/supervisor-program.fixture.ts' },
 };
 
 /** The folders whose every line and branch is a fact about formats or guests, and what tests have to reach of them. */

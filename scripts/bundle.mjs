@@ -7,8 +7,8 @@ import { rolldown } from 'rolldown';
 /** Packages that are not part of the bundle: Nx's is the workspace's own, and the others are rarely called for. */
 const EXTERNAL = [/^nx\//, '@levischuck/tiny-cbor', 'cli-progress'];
 
-/** Programs that others than package.json and Nx's collections name: what a target and a thread run. */
-const PROGRAMS = ['plugin/hash-files', 'executors/build/build-thread'];
+/** Programs that others than package.json and Nx's collections name: what a target, a thread and a boot run. */
+const PROGRAMS = ['plugin/hash-files', 'executors/build/build-thread', 'boot/supervisor'];
 
 /** Chunks, each of some files with all that they import and that is in no chunk before. */
 const CHUNKS = {

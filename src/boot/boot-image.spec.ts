@@ -1,14 +1,30 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32, sha256Hex } from '../files/checksum';
-import type { Directive } from '../igvm/model';
+import { dll } from '../igvm/firmware-dll.fixture';
+import { type Directive, type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
 import { memorySink } from '../igvm/sink';
+import { bytesSource } from '../memory/byte-source';
 import { writeIgvm } from '../igvm/write-igvm';
 import { bootImage, type BootRequest } from './boot-image';
 import { exportImage } from './export-file';
-import { fakeQemu } from './fake-vmm.fixture';
+import { collecting, fakeQemu } from './fake-vmm.fixture';
 import { KERNEL, loadElf, nativeImage, pageData, parameter } from './native-image.fixture';
+
+/** What happens to an image once it is open. */
+let mockAfterOpening = (): void => undefined;
+jest.mock('../files/file-source', () => {
+  const actual = jest.requireActual<typeof import('../files/file-source')>('../files/file-source');
+  return {
+    ...actual,
+    openFileSource: (path: string) => {
+      const opened = actual.openFileSource(path);
+      mockAfterOpening();
+      return opened;
+    },
+  };
+});
 
 // Every run starts three processes, which takes a while where other tests run beside.
 jest.setTimeout(30_000);
@@ -16,15 +32,19 @@ jest.setTimeout(30_000);
 describe('booting an image', () => {
   let folder: string;
   let output: string;
+  let messages: string;
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'nx-igvm-boot-test-'));
     output = '';
+    messages = '';
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-  async function imageFile(more: Directive[] = [], ramEnd = 0): Promise<string> {
+  const imageFile = (more: Directive[] = [], ramEnd = 0): Promise<string> =>
+    writtenImage(nativeImage(more, { ramEnd }));
+  async function writtenImage(file: IgvmFile): Promise<string> {
     const sink = memorySink();
-    await writeIgvm(nativeImage(more, { ramEnd }), sink, { crc32, sha256Hex });
+    await writeIgvm(file, sink, { crc32, sha256Hex });
     const path = join(folder, 'my.igvm');
     writeFileSync(path, sink.bytes());
     return path;
@@ -33,11 +53,10 @@ describe('booting an image', () => {
   const boot = async (request: Partial<BootRequest> = {}) =>
     bootImage({
       image: request.image ?? (await imageFile()),
-      label: 'my.igvm',
       vmmPath: request.vmmPath ?? fakeQemu(folder, { output: 'hello guest' }),
       accel: 'tcg',
-      stdout: (text) => void (output += text),
-      stderr: () => undefined,
+      stdout: collecting((text) => (output += text)),
+      stderr: (text) => void (messages += text),
       ...request,
     });
 
@@ -53,19 +72,129 @@ describe('booting an image', () => {
     expect(readdirSync(tmpdir()).filter((name) => name.startsWith(`nx-igvm-boot-${process.pid}-`))).toEqual([]);
   });
 
-  it('lets a VMM that can load it do so, with the image’s tables', async () => {
-    const vmmPath = fakeQemu(folder, { igvm: true });
-    const image = await imageFile(parameter(0, 0x9000, 'vpCount'), 0x10000000);
-    expect(await boot({ vmmPath, image, cpus: 2 })).toMatchObject({ way: 'igvm' });
-    expect(output).toContain(`file=${image}`);
-    for (const change of [{ tables: 'vmm' }, { commandLine: 'a' }] as const) {
-      const line = [...parameter(0, 0x9000, 'vpCount'), pageData(0xa000)];
-      expect(await boot({ vmmPath, image: await imageFile(line), ...change })).toMatchObject({ way: 'pvh' });
-    }
-    // Without ACPI and an MP table it would have one processor, whatever is asked for.
-    expect(await boot({ vmmPath, cpus: 2, image: await imageFile() })).toMatchObject({ way: 'pvh' });
-    const forVmm = await imageFile(parameter(0, 0xa000, 'commandLine', { initial: 'quiet\0' }));
-    expect(await boot({ vmmPath, image: forVmm })).toMatchObject({ way: 'pvh' });
+  it('says what runs, and which way', async () => {
+    await boot();
+    expect(messages).toBe('nx-igvm: QEMU 7.2.22 with TCG boots the image as a PVH kernel (way pvh)\n');
+    messages = '';
+    await boot({ vmmPath: fakeQemu(folder, { igvm: true, version: '11.0.0' }), way: 'igvm' });
+    expect(messages).toBe('nx-igvm: QEMU 11.0.0 with TCG loads the image itself (way igvm)\n');
+  });
+
+  describe('that the VMM can load itself', () => {
+    let vmmPath: string;
+    beforeEach(() => (vmmPath = fakeQemu(folder, { igvm: true, version: '10.2.0' })));
+
+    it('makes a kernel of it all the same, unless it is told to let the VMM do so', async () => {
+      const image = await imageFile(parameter(0, 0x9000, 'vpCount'), 0x10000000);
+      expect(await boot({ vmmPath, image })).toMatchObject({ way: 'pvh' });
+      expect(output).toContain('"-kernel"');
+      output = '';
+      expect(await boot({ vmmPath, image, cpus: 2, way: 'igvm' })).toMatchObject({ way: 'igvm' });
+      expect(output).toContain(`file=${image}`);
+      expect(output).not.toContain('"-kernel"');
+    });
+
+    it.each([
+      [{ tables: 'vmm' }, 'BOOT_WAY', "the image's tables"],
+      [{ commandLine: 'a' }, 'BOOT_WAY', 'command line in the image'],
+    ] as const)('does not do something else than it is asked for: %j', async (change, code, text) => {
+      const refused = boot({ vmmPath, way: 'igvm', ...change });
+      await expect(refused).rejects.toMatchObject({ code, message: expect.stringContaining(text) as string });
+      expect(output).toBe('');
+    });
+
+    it('refuses what the VMM would refuse or lose', async () => {
+      const image = await imageFile(parameter(0, 0xa000, 'commandLine', { initial: 'quiet\0' }));
+      await expect(boot({ vmmPath, image, way: 'igvm' })).rejects.toMatchObject({
+        code: 'BOOT_WAY',
+        where: { file: image },
+      });
+      const madt = await imageFile(parameter(0, 0xa000, 'madt'));
+      await expect(boot({ vmmPath, image: madt, way: 'igvm' })).rejects.toMatchObject({ code: 'BOOT_WAY' });
+      const newer = fakeQemu(folder, { igvm: true, version: '11.0.50' });
+      expect(await boot({ vmmPath: newer, image: madt, way: 'igvm' })).toMatchObject({ way: 'igvm' });
+    });
+
+    it('names the cure for an image with CoRIM documents, whatever platform it is for', async () => {
+      const file = nativeImage();
+      const [native] = file.platforms;
+      const snp = { ...native!, compatibilityMask: 2, platformType: PLATFORM_TYPE.SEV_SNP };
+      const corim: IgvmFile['initializations'] = [
+        { type: 'corimDocument', compatibilityMask: 2, content: bytesSource(new Uint8Array(8)) },
+      ];
+      const both = { ...file, platforms: [native!, snp], initializations: corim };
+      for (const each of [both, { ...both, platforms: [snp], directives: [] }]) {
+        const image = await writtenImage(each);
+        for (const igvm of [true, false]) {
+          const vmm = fakeQemu(folder, { igvm });
+          await expect(boot({ vmmPath: vmm, image, way: 'igvm' })).rejects.toMatchObject({
+            code: 'BOOT_WAY',
+            message: expect.stringContaining('--no-embed-corim') as string,
+          });
+        }
+      }
+    });
+
+    it('ends with a guest that has halted, as it can not power off', async () => {
+      const script = "console.log('[    3.14] reboot: System halted'); setInterval(() => {}, 1000);";
+      const halting = fakeQemu(folder, { igvm: true, script });
+      expect(await boot({ vmmPath: halting, way: 'igvm' })).toMatchObject({ by: 'halted', failure: undefined });
+      expect(await boot({ vmmPath: halting, tables: 'image', image: await imageFile([], 2 ** 28) })).toMatchObject({
+        by: 'halted',
+      });
+      const { failure } = await boot({ vmmPath: halting, way: 'igvm', until: 'ready' });
+      expect(failure).toMatchObject({ code: 'BOOT_NO_MATCH' });
+      // One with ACPI ends the VM.
+      const { by } = await boot({ vmmPath: halting, timeout: 2 });
+      expect(by).toBe('timeout');
+    });
+
+    it('gets the image inside a firmware DLL as a file', async () => {
+      const sink = memorySink();
+      await writeIgvm(nativeImage([], { ramEnd: 2 ** 28 }), sink, { crc32, sha256Hex });
+      const image = join(folder, 'vmfirmwareigvm.dll');
+      writeFileSync(image, dll({ image: sink.bytes() }));
+      expect(await boot({ vmmPath, image })).toMatchObject({ way: 'pvh', by: 'exited' });
+      const script = `console.log(require('node:fs').readFileSync(/file=(.*)/.exec(args.join(' '))[1].split(' ')[0]).subarray(0, 4).toString());`;
+      const reading = fakeQemu(folder, { igvm: true, script });
+      expect(await boot({ vmmPath: reading, image, way: 'igvm' })).toMatchObject({ way: 'igvm' });
+      expect(output).toContain('IGVM');
+    });
+  });
+
+  it('is not asked of a VMM that can not load it', async () => {
+    await expect(boot({ way: 'igvm' })).rejects.toMatchObject({
+      code: 'VMM_UNSUPPORTED',
+      message: expect.stringContaining('libigvm') as string,
+    });
+    const vmmPath = fakeQemu(folder, { name: 'cloud-hypervisor' });
+    await expect(boot({ vmmPath, way: 'igvm', accel: 'kvm' })).rejects.toMatchObject({ code: 'VMM_UNSUPPORTED' });
+    await expect(boot({ way: 'efi' as 'pvh' })).rejects.toMatchObject({ code: 'BOOT_OPTION' });
+  });
+
+  it('is not one that changes while it is read', async () => {
+    const image = await imageFile();
+    mockAfterOpening = () => utimesSync(image, 1, 1);
+    await expect(boot({ image })).rejects.toMatchObject({ code: 'FILE_CHANGED' });
+    mockAfterOpening = () => undefined;
+    expect(output).toBe('');
+  });
+
+  it('has not passed its test when it is stopped from outside', async () => {
+    const hangs = fakeQemu(folder, { hangs: true });
+    const stop = new AbortController();
+    const stdout = collecting(() => stop.abort());
+    const { by, failure } = await boot({ vmmPath: hangs, until: 'ready', stdout, signal: stop.signal });
+    expect(by).toBe('stopped');
+    expect(failure).toMatchObject({ code: 'BOOT_STOPPED', where: { file: join(folder, 'my.igvm') } });
+    const plain = await boot({ vmmPath: hangs, signal: AbortSignal.timeout(2000) });
+    expect(plain).toMatchObject({ by: 'stopped', failure: undefined });
+  });
+
+  it('says so when the last line would have matched, had it ended', async () => {
+    const script = "process.stdout.write('failed: 1'); setInterval(() => {}, 1000);";
+    const { failure } = await boot({ vmmPath: fakeQemu(folder, { script }), until: '^failed: 1$', timeout: 2 });
+    expect(failure).toMatchObject({ code: 'BOOT_NO_MATCH', message: expect.stringContaining('"failed: 1"') as string });
   });
 
   it('succeeds when the output matches', async () => {
@@ -74,7 +203,7 @@ describe('booting an image', () => {
 
   it('fails when it does not', async () => {
     const { failure } = await boot({ until: '^good night$' });
-    expect(failure).toMatchObject({ code: 'BOOT_NO_MATCH', where: { file: 'my.igvm' } });
+    expect(failure).toMatchObject({ code: 'BOOT_NO_MATCH', where: { file: join(folder, 'my.igvm') } });
   });
 
   it('fails when the VMM does, with what it said', async () => {
@@ -131,13 +260,13 @@ describe('booting an image', () => {
   ] as [string, string, Directive[]][])('does not start a VM that is too small: %s', async (_, memory, more) => {
     await expect(boot({ memory, image: await imageFile(more) })).rejects.toMatchObject({
       code: 'BOOT_MEMORY',
-      where: { file: 'my.igvm' },
+      where: { file: join(folder, 'my.igvm') },
     });
     expect(output).toBe('');
   });
 
   it.each([
-    [{ until: '(' }, 'regular expression'],
+    [{ until: '(' }, 'valid regular expression'],
     [{ timeout: 0 }, 'timeout is 0'],
     [{ timeout: Number.NaN }, 'timeout is NaN'],
     [{ cpus: 0 }, 'cpus is 0'],
@@ -164,7 +293,10 @@ describe('booting an image', () => {
   it('names the image in what is wrong with it', async () => {
     const image = join(folder, 'broken.igvm');
     writeFileSync(image, 'no image');
-    await expect(boot({ image })).rejects.toMatchObject({ code: 'IGVM_MALFORMED', where: { file: 'my.igvm' } });
+    await expect(boot({ image })).rejects.toMatchObject({
+      code: 'IGVM_MALFORMED',
+      where: { file: image },
+    });
   });
 });
 

@@ -1,32 +1,38 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Writable } from 'node:stream';
+import type { ReadStream } from 'node:tty';
 import { IgvmError } from '../errors/igvm-error';
-import { crc32 } from '../files/checksum';
-import { openFileSource } from '../files/file-source';
+import { withImage, type OpenImage } from '../files/igvm-image';
 import { makeProcessFolder } from '../files/process-folder';
 import type { IgvmFile } from '../igvm/model';
-import { readIgvm } from '../igvm/read-igvm';
+import type { IgvmSink } from '../igvm/sink';
+import type { ByteSource } from '../memory/byte-source';
 import { formatMemorySize } from '../memory/memory-size';
+import { usableTerminal } from './console-input';
+import { exportGuest, type GuestTables, chosenTables } from './pvh-export';
 import { findVmm, type InstalledVmm } from './find-vmm';
 import { askKvm } from './kvm-probe';
-import { parseVmMemory } from './vm-memory';
-import { nativeGuest } from './native-guest';
-import { exportPvhFile } from './export-file';
-import { LinuxZeroPage } from './linux-zero-page';
-import { chosenTables, type GuestTables } from './pvh-export';
+import { nativeGuest, type NativeGuest } from './native-guest';
 import { runVm, type VmEnd } from './run-vm';
+import { stopOnSignals } from './stop-signals';
+import { parseVmMemory } from './vm-memory';
 import type { Accelerator, BootWay, VmmName, VmSpec } from './vmm';
+import { writingFile } from './export-file';
 
 /** How to run an image. */
 export interface BootRequest {
-  /** Path of the .igvm file. */
+  /** Path of the .igvm file, or of a firmware DLL with an image in it. */
   image: string;
-  /** What messages call it. */
-  label?: string;
   /** Default: the first that is installed. */
   vmm?: VmmName;
   /** Its program; default: from PATH. */
   vmmPath?: string;
+  /**
+   * How the image gets into the VM. `pvh`, the default: as a PVH kernel that is made of it. `igvm`: the VMM loads the file itself; such a
+   * guest can't power off.
+   */
+  way?: BootWay;
   /** Default `auto`: KVM where it works, else TCG. */
   accel?: 'auto' | Accelerator;
   /** A size like 512M; default: what the image needs and at least 512 MiB. */
@@ -37,28 +43,35 @@ export interface BootRequest {
   tables?: GuestTables;
   /** Replaces the image's. */
   commandLine?: string;
-  /** Regular expression; the run ends when the guest's serial output matches. */
+  /**
+   * Regular expression; the run ends when the guest's serial output matches. With `$`, `\b` or a lookahead it sees whole lines only, as it
+   * must not match a line that is still growing.
+   */
   until?: string;
   /** Seconds until the run ends in any case. */
   timeout?: number;
   /** Further arguments for the VMM. */
   vmmArgs?: readonly string[];
-  /** The guest's serial output. */
-  stdout: (text: string) => void;
+  /** Gets the guest's serial output, byte for byte; it isn't closed. */
+  stdout: Writable;
   /** The VMM's messages, and ours. */
   stderr: (text: string) => void;
-  /** Ends the run. */
+  /** What is typed there goes to the guest, if it is a terminal that this process may read. Ctrl-a x ends the run. */
+  stdin?: ReadStream;
+  /** Ends the run. SIGINT, SIGTERM and SIGHUP do so in any case. */
   signal?: AbortSignal;
 }
 
-/** How a run ended, and what ran. */
-export interface BootResult extends VmEnd {
-  vmm: VmmName;
-  accel: Accelerator;
-  way: BootWay;
+/** How a run ended, and what ran: nothing, when it was stopped before the VM was started. */
+export interface BootResult extends Pick<VmEnd, 'by' | 'exitCode' | 'messages'> {
+  vmm?: VmmName;
+  accel?: Accelerator;
+  way?: BootWay;
+  /** The signal to this process that stopped it. */
+  signal?: NodeJS.Signals;
   /**
-   * Why this is not what was asked for. Success is a match of `until`, or without it that the guest ended by itself; a run
-   * that is stopped from outside is neither.
+   * Why this is not what was asked for. With `until`, success is a match; with `timeout` alone, that the guest ended by itself in time.
+   * A run that was stopped before it came to that has shown neither.
    */
   failure?: IgvmError;
 }
@@ -70,6 +83,12 @@ const HEADROOM = 2 ** 27;
 
 const MIB = 2 ** 20;
 
+/** The last line of a Linux that was to power off and has no ACPI to do it with (kernel/reboot.c), with the times that it may print. */
+const SYSTEM_HALTED = /^(?:\[[ .\dCT]+\] ?)*reboot: System halted$/m;
+
+/** Bytes copied at a time. */
+const CHUNK = 1 << 20;
+
 /**
  * Boots an image in a VM of this machine and shows its serial output until the run ends.
  * @throws IgvmError BOOT_*, VMM_*, KVM_UNUSABLE, and what reading the image throws
@@ -77,101 +96,161 @@ const MIB = 2 ** 20;
 export async function bootImage(request: BootRequest): Promise<BootResult> {
   const until = request.until === undefined ? undefined : parseUntil(request.until);
   const timeout = parseTimeout(request.timeout);
-  const cpus = parseCpus(request.cpus);
-  const askedMemory = request.memory === undefined ? undefined : parseVmMemory(request.memory);
-
-  const installed = findVmm(request);
-  const { vmm, path } = installed;
-  const folder = makeProcessFolder('boot');
+  const size = {
+    cpus: parseCpus(request.cpus),
+    askedMemory: request.memory === undefined ? undefined : parseVmMemory(request.memory),
+  };
+  const stop = stopOnSignals(request.signal);
+  let folder: string | undefined;
+  const ran: Pick<BootResult, 'vmm' | 'accel' | 'way'> = {};
   try {
-    const vm = await prepareVm(request, installed, folder, { cpus, askedMemory });
-    const accel = await chosenAccelerator(request, installed);
-    // Stopped before the guest was started.
-    if (typeof accel !== 'string') return { ...accel, vmm: vmm.name, accel: 'kvm', way: vm.way };
-    const { stdout, stderr, signal } = request;
-    const args = vmm.commandLine({ ...vm, accel, extraArgs: request.vmmArgs ?? [] });
-    const end = await runVm({ program: path, args, folder, until, timeout, stdout, stderr, signal });
+    const installed = await findVmm(request, { signal: stop.signal });
+    const { vmm, path } = installed;
+    ran.vmm = vmm.name;
+    folder = makeProcessFolder('boot');
+    const vm = await prepareVm(request, installed, folder, size);
+    ran.way = vm.way;
+    const accel = await chosenAccelerator(request, installed, stop.signal);
+    ran.accel = accel;
+    stop.signal.throwIfAborted();
+    request.stderr(`nx-igvm: ${describe(installed, vm.way, accel)}\n`);
+    const end = await runVm({
+      program: path,
+      args: vmm.commandLine({ ...vm, accel, extraArgs: request.vmmArgs ?? [] }),
+      folder,
+      until,
+      halted: vm.tables === 'image' ? SYSTEM_HALTED : undefined,
+      timeout,
+      stdout: request.stdout,
+      stderr: request.stderr,
+      terminal: usableTerminal(request.stdin),
+      signal: stop.signal,
+    });
     if (end.by === 'exited' && end.exitCode !== 0) {
       const reason = end.messages.trim().split('\n').at(-1) ?? '';
       throw new IgvmError('VMM_FAILED', `${vmm.label} ended with exit code ${end.exitCode ?? '?'}: ${reason}`);
     }
-    return { ...end, vmm: vmm.name, accel, way: vm.way, failure: failureOf(end, request) };
+    const { unfinished: _, ...result } = end;
+    return { ...result, ...ran, signal: stop.name(), failure: failureOf(end, request) };
+  } catch (error) {
+    if (!stop.signal.aborted || error !== stop.signal.reason) throw error;
+    const end: VmEnd = { by: 'stopped', exitCode: undefined, messages: '' };
+    return { ...end, ...ran, signal: stop.name(), failure: failureOf(end, request) };
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    stop.release();
+    if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
   }
 }
 
-function failureOf({ by }: VmEnd, { until, timeout, label, image }: BootRequest): IgvmError | undefined {
-  const where = { file: label ?? image };
-  const time = by === 'timeout' ? ` within ${timeout} s` : ' before it ended';
-  if (until !== undefined && (by === 'exited' || by === 'timeout')) {
-    return new IgvmError('BOOT_NO_MATCH', `the guest printed nothing that matches /${until}/${time}`, where);
+const WAYS: Record<BootWay, string> = {
+  pvh: 'boots the image as a PVH kernel (way pvh)',
+  igvm: 'loads the image itself (way igvm)',
+};
+
+function describe({ vmm, capabilities: { version } }: InstalledVmm, way: BootWay, accel: Accelerator): string {
+  return `${vmm.label}${version === undefined ? '' : ` ${version}`} with ${accel.toUpperCase()} ${WAYS[way]}`;
+}
+
+function failureOf(end: VmEnd, { until, timeout, image }: BootRequest): IgvmError | undefined {
+  const { by, unfinished } = end;
+  const where = { file: image };
+  if (by === 'matched') return undefined;
+  if (by === 'stopped') {
+    if (until === undefined && timeout === undefined) return undefined;
+    const what = until === undefined ? 'the guest ended' : `the guest printed anything that matches /${until}/`;
+    return new IgvmError('BOOT_STOPPED', `the run was stopped before ${what}`, where);
   }
-  return by === 'timeout'
-    ? new IgvmError('BOOT_TIMEOUT', `the guest was still running after ${timeout} s`, where)
-    : undefined;
+  if (until !== undefined) {
+    const time = by === 'timeout' ? ` within ${timeout} s` : ' before it ended';
+    const hint =
+      unfinished === undefined ? '' : `; its last line, ${JSON.stringify(unfinished)}, would match, but has no end`;
+    return new IgvmError('BOOT_NO_MATCH', `the guest printed nothing that matches /${until}/${time}${hint}`, where);
+  }
+  if (by !== 'timeout') return undefined;
+  return new IgvmError('BOOT_TIMEOUT', `the guest was still running after ${timeout} s`, where);
 }
 
 /** Everything about the VM that the image decides; the file that it boots from is in `folder`, or the image itself. */
-async function prepareVm(
+const prepareVm = (
   request: BootRequest,
   installed: InstalledVmm,
   folder: string,
   { cpus, askedMemory }: { cpus: number; askedMemory: number | undefined },
-): Promise<Omit<VmSpec, 'accel' | 'extraArgs'>> {
-  const source = openFileSource(request.image);
-  try {
-    const image = readIgvm(source, { crc32 });
-    const way = chosenWay(request, installed, image, cpus);
-    const memory = vmMemory(image, way, installed, { asked: askedMemory, tables: request.tables });
-    if (way === 'igvm') return { way, file: request.image, memory, cpus, tables: 'image' };
+): Promise<Omit<VmSpec, 'accel' | 'extraArgs'>> =>
+  withImage(request.image, async (image) => {
+    const { way = 'pvh', commandLine } = request;
+    if (way === 'igvm') checkLoadable(image.file, request, installed);
+    else if (way !== 'pvh') throw new IgvmError('BOOT_OPTION', `way is "${String(way)}", but must be pvh or igvm`);
+    const guest = nativeGuest(image.file);
+    const tables = way === 'igvm' ? 'image' : chosenTables(request.tables, guest);
+    const memory = vmMemory(guest, { way, tables }, installed, askedMemory);
+    if (way === 'igvm') return { way, file: await loadableFile(image, request.image, folder), memory, cpus, tables };
     const file = join(folder, 'guest.elf');
-    const { tables, memoryNeeded, pagesEnd } = await exportPvhFile(image, file, { ...request, memory, cpus });
+    const options = { tables, commandLine, memory, cpus };
+    const { memoryNeeded, pagesEnd } = await writingFile(file, (begin) => exportGuest(guest, begin(), options));
     // Pages that wait in a place of their own need memory, too.
     checkMemory(memory, Math.max(memoryNeeded, pagesEnd + installed.vmm.firmwareRoom));
     return { way, file, memory, cpus, tables };
-  } catch (error) {
-    throw error instanceof IgvmError ? error.at({ file: request.label ?? request.image }) : error;
-  } finally {
-    source.close();
-  }
-}
+  });
 
 /**
- * The first way that the VMM has and that does what is asked for. A VMM that loads the file itself gives the guest no
- * ACPI, and takes the command line that is in it.
+ * Checks that the VMM loads the file itself as it is.
+ * @throws IgvmError BOOT_WAY, VMM_UNSUPPORTED
  */
-function chosenWay(
+function checkLoadable(
+  file: IgvmFile,
   { tables, commandLine }: BootRequest,
   { vmm, capabilities }: InstalledVmm,
-  file: IgvmFile,
-  cpus: number,
-): BootWay {
-  const countsProcessors = file.directives.some(
-    (directive) => directive.type === 'parameter' && directive.kind === 'vpCount',
-  );
-  const canLoad =
-    capabilities.ways.includes('igvm') &&
-    (tables === undefined || tables === 'image') &&
-    commandLine === undefined &&
-    (cpus === 1 || countsProcessors) &&
-    vmm.igvmRefusal(file) === undefined;
-  return canLoad ? 'igvm' : 'pvh';
+): void {
+  const refuse = (reason: string): never => {
+    throw new IgvmError('BOOT_WAY', reason);
+  };
+  if (file.initializations.some(({ type }) => type === 'corimDocument' || type === 'corimSignature')) {
+    refuse(
+      `${vmm.label} can't read an image that holds CoRIM documents: build it with --no-embed-corim, or with "embed_corim": false in its manifest`,
+    );
+  }
+  if (!capabilities.ways.includes('igvm')) {
+    throw new IgvmError(
+      'VMM_UNSUPPORTED',
+      vmm.name === 'qemu'
+        ? "this QEMU can't load IGVM files: it was built without libigvm, and has no object igvm-cfg"
+        : `${vmm.label} does not load NATIVE guests from IGVM files`,
+    );
+  }
+  if (tables === 'vmm') refuse("a guest that its VMM loads from the image gets the image's tables, not the VMM's");
+  if (commandLine !== undefined) refuse('a guest that its VMM loads from the image gets the command line in the image');
+  const refusal = vmm.igvmRefusal(file, capabilities);
+  if (refusal !== undefined) refuse(refusal);
+}
+
+/** The file with the image alone, for a VMM to read. */
+async function loadableFile({ source, isFirmwareDll }: OpenImage, path: string, folder: string): Promise<string> {
+  if (!isFirmwareDll) return path;
+  const copy = join(folder, 'guest.igvm');
+  await writingFile(copy, (begin) => copySource(source, begin()));
+  return copy;
+}
+
+async function copySource(source: ByteSource, sink: IgvmSink): Promise<void> {
+  const buffer = new Uint8Array(Math.min(CHUNK, source.size));
+  for (let done = 0; done < source.size; done += CHUNK) {
+    const chunk = buffer.subarray(0, Math.min(CHUNK, source.size - done));
+    source.read(done, chunk);
+    await sink.write(done, chunk);
+  }
 }
 
 /** @throws IgvmError BOOT_MEMORY when the VM would be too small, or the image lies too high for the VMM */
 function vmMemory(
-  file: IgvmFile,
-  way: BootWay,
+  guest: NativeGuest,
+  { way, tables }: Pick<VmSpec, 'way' | 'tables'>,
   { vmm }: InstalledVmm,
-  { asked, tables }: { asked: number | undefined; tables: GuestTables | undefined },
+  asked: number | undefined,
 ): number {
-  const guest = nativeGuest(file);
-  const { pages } = guest;
-  const zeroPage = LinuxZeroPage.of(guest);
+  const { pages, zeroPage } = guest;
   // A guest that goes by the image's memory map uses all that is in it.
-  const hasOwnTables = way === 'igvm' || chosenTables(tables, zeroPage) === 'image';
-  const ramEnd = hasOwnTables ? (zeroPage?.ramEnd ?? 0) : 0;
+  const ramEnd = tables === 'image' ? (zeroPage?.ramEnd ?? 0) : 0;
   if (Math.max(pages.end, ramEnd) > vmm.lowMemoryEnd) {
     throw new IgvmError(
       'BOOT_MEMORY',
@@ -194,14 +273,12 @@ function checkMemory(memory: number, needed: number): void {
   }
 }
 
-/**
- * @returns the end of the attempt when it was stopped
- * @throws IgvmError KVM_UNUSABLE, VMM_UNSUPPORTED
- */
+/** @throws IgvmError KVM_UNUSABLE, VMM_UNSUPPORTED; the signal's reason */
 async function chosenAccelerator(
-  { accel: asked = 'auto', stderr, signal }: BootRequest,
+  { accel: asked = 'auto', stderr }: BootRequest,
   installed: InstalledVmm,
-): Promise<Accelerator | VmEnd> {
+  signal: AbortSignal,
+): Promise<Accelerator> {
   const { vmm, capabilities } = installed;
   const hasTcg = capabilities.accelerators.includes('tcg');
   if (asked === 'tcg') {
@@ -210,7 +287,6 @@ async function chosenAccelerator(
   }
   const answer = await askKvm(installed, { signal });
   if (answer.is === 'usable') return 'kvm';
-  if (answer.is === 'stopped') return answer.end;
   if (asked === 'kvm' || !hasTcg) throw new IgvmError('KVM_UNUSABLE', answer.problem);
   stderr(`nx-igvm: ${answer.problem}; using TCG, which is slower\n`);
   return 'tcg';
@@ -221,7 +297,7 @@ function parseUntil(text: string): RegExp {
   try {
     return new RegExp(text, 'm');
   } catch (error) {
-    throw new IgvmError('BOOT_OPTION', `until is no regular expression: ${(error as Error).message}`);
+    throw new IgvmError('BOOT_OPTION', `until is not a valid regular expression: ${(error as Error).message}`);
   }
 }
 

@@ -13,9 +13,10 @@ export const CLOUD_HYPERVISOR: Vmm = {
   // No firmware runs before a PVH kernel.
   firmwareRoom: 0,
 
+  questions: [],
   capabilities: () => ({ ways: ['pvh'], accelerators: ['kvm'] }),
 
-  igvmRefusal: () => 'Cloud Hypervisor does not load native guests from IGVM files',
+  igvmRefusal: () => 'Cloud Hypervisor does not load NATIVE guests from IGVM files',
 
   commandLine: ({ file, memory, cpus, extraArgs }) =>
     [

@@ -1,5 +1,20 @@
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Writable } from 'node:stream';
+
+export interface FakeQemu {
+  name?: string;
+  /** What the guest prints, with a newline behind it. */
+  output?: string;
+  exitCode?: number;
+  /** Whether it loads IGVM files itself. */
+  igvm?: boolean;
+  version?: string;
+  /** Whether it stays until it is killed. */
+  hangs?: boolean;
+  /** What the guest does, as JavaScript, in place of printing `output`. */
+  script?: string;
+}
 
 /**
  * A program that answers QEMU's questions and prints its command line and then `output` in place of a guest. It looks at
@@ -7,23 +22,41 @@ import { join } from 'node:path';
  */
 export function fakeQemu(
   folder: string,
-  { name = 'qemu-system-x86_64', output = '', exitCode = 0, igvm = false, hangs = false } = {},
+  {
+    name = 'qemu-system-x86_64',
+    output = '',
+    exitCode = 0,
+    igvm = false,
+    version = '7.2.22',
+    hangs = false,
+    script = `console.log(${JSON.stringify(output)});`,
+  }: FakeQemu = {},
 ): string {
   const path = join(folder, name);
-  const script = `#!${process.execPath}
+  const program = `#!${process.execPath}
 const args = process.argv.slice(2);
 if (args[0] === '-accel') console.log('Accelerators supported in QEMU binary:\\ntcg');
 else if (args[0] === '-object' && args[1] === 'help') console.log(${JSON.stringify(igvm ? '  igvm-cfg\n' : '  can-bus\n')});
+else if (args[0] === '-version') console.log('QEMU emulator version ${version} (Debian 1:${version})\\nCopyright');
 else {
   const kernel = args[args.indexOf('-kernel') + 1];
   console.log('args', JSON.stringify(args), args.includes('-kernel') ? require('node:fs').statSync(kernel).size : '');
-  console.log(${JSON.stringify(output)});
+  ${script}
   if (${exitCode} !== 0) console.error('fake: does not want to');
   process.exitCode = ${exitCode};
   if (${hangs}) setInterval(() => {}, 1000);
 }
 `;
-  writeFileSync(path, script);
+  writeFileSync(path, program);
   chmodSync(path, 0o755);
   return path;
 }
+
+/** Takes what a guest prints. */
+export const collecting = (take: (text: string) => unknown): Writable =>
+  new Writable({
+    write: (bytes: Buffer, _, done) => {
+      take(bytes.toString());
+      done();
+    },
+  });

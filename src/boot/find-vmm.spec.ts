@@ -1,8 +1,12 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fakeQemu } from './fake-vmm.fixture';
 import { findVmm } from './find-vmm';
+
+// Every question is a process, and a supervisor.
+jest.setTimeout(30_000);
 
 describe('finding a VMM', () => {
   let folder: string;
@@ -15,60 +19,110 @@ describe('finding a VMM', () => {
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
   const code = (expected: string) => expect.objectContaining({ code: expected }) as Error;
+  const find = (asked: Parameters<typeof findVmm>[0], ...folders: string[]) =>
+    findVmm(asked, { search: folders.join(delimiter) });
 
-  it('looks through PATH, for QEMU first', () => {
+  it('looks through PATH, for QEMU first', async () => {
     const path = fakeQemu(folder);
     fakeQemu(folder, { name: 'cloud-hypervisor' });
-    const found = findVmm({}, [empty, folder].join(delimiter));
+    const found = await find({}, empty, folder);
     expect([found.vmm.name, found.path]).toEqual(['qemu', path]);
-    expect(found.capabilities).toEqual({ ways: ['pvh'], accelerators: ['tcg'] });
+    expect(found.capabilities).toEqual({ ways: ['pvh'], accelerators: ['tcg'], version: '7.2.22' });
   });
 
-  it('takes the one that is there, or asked for', () => {
+  it('takes the one that is there, or asked for', async () => {
     fakeQemu(folder, { name: 'cloud-hypervisor' });
-    expect(findVmm({}, folder).vmm.name).toBe('cloud-hypervisor');
+    expect((await find({}, folder)).vmm.name).toBe('cloud-hypervisor');
     fakeQemu(folder);
-    expect(findVmm({ vmm: 'cloud-hypervisor' }, folder).vmm.name).toBe('cloud-hypervisor');
+    expect((await find({ vmm: 'cloud-hypervisor' }, folder)).vmm.name).toBe('cloud-hypervisor');
   });
 
-  it('takes a program by its path, and knows which it is by its name', () => {
+  it('takes a program by its path, and knows which it is by its name', async () => {
     const path = fakeQemu(folder, { name: 'cloud-hypervisor-static' });
-    expect(findVmm({ vmmPath: path }, '').vmm.name).toBe('cloud-hypervisor');
+    expect((await find({ vmmPath: path })).vmm.name).toBe('cloud-hypervisor');
     const built = fakeQemu(folder, { name: 'my-own-build', igvm: true });
-    expect(findVmm({ vmmPath: built }, '')).toMatchObject({
+    expect(await find({ vmmPath: built })).toMatchObject({
       vmm: { name: 'qemu' },
-      capabilities: { ways: ['igvm', 'pvh'] },
+      capabilities: { ways: ['pvh', 'igvm'] },
     });
-    expect(findVmm({ vmmPath: built, vmm: 'cloud-hypervisor' }, '').vmm.name).toBe('cloud-hypervisor');
-    expect(findVmm({ vmmPath: 'my-own-build' }, folder).path).toBe(built);
+    expect((await find({ vmmPath: built, vmm: 'cloud-hypervisor' })).vmm.name).toBe('cloud-hypervisor');
+    expect((await find({ vmmPath: 'my-own-build' }, folder)).path).toBe(built);
   });
 
-  it('says what is missing', () => {
-    expect(() => findVmm({}, empty)).toThrow('QEMU or Cloud Hypervisor is not installed');
-    expect(() => findVmm({ vmm: 'cloud-hypervisor' }, empty)).toThrow(code('VMM_MISSING'));
-    expect(() => findVmm({ vmmPath: join(empty, 'qemu') }, folder)).toThrow(code('VMM_MISSING'));
-    expect(() => findVmm({ vmm: 'bhyve' as 'qemu' }, folder)).toThrow('qemu or cloud-hypervisor');
+  it('says what is missing', async () => {
+    await expect(find({}, empty)).rejects.toThrow('QEMU or Cloud Hypervisor is not installed');
+    await expect(find({ vmm: 'cloud-hypervisor' }, empty)).rejects.toThrow(code('VMM_MISSING'));
+    await expect(find({ vmmPath: join(empty, 'qemu') }, folder)).rejects.toThrow(code('VMM_MISSING'));
+    await expect(find({ vmm: 'bhyve' as 'qemu' }, folder)).rejects.toThrow('qemu or cloud-hypervisor');
   });
 
-  it('does not take a folder or a plain file for a program', () => {
+  it('does not take a folder or a plain file for a program', async () => {
     mkdirSync(join(folder, 'qemu-system-x86_64'));
     writeFileSync(join(empty, 'qemu-system-x86_64'), '');
-    expect(() => findVmm({ vmm: 'qemu' }, [folder, empty].join(delimiter))).toThrow(code('VMM_MISSING'));
+    await expect(find({ vmm: 'qemu' }, folder, empty)).rejects.toThrow(code('VMM_MISSING'));
   });
 
-  it('fails for a program that is no QEMU', () => {
+  it('fails for a program that is no QEMU', async () => {
     const path = join(folder, 'qemu-system-x86_64');
     fakeQemu(folder);
     writeFileSync(path, `#!${process.execPath}\nprocess.exit(1)`);
-    expect(() => findVmm({}, folder)).toThrow(code('VMM_FAILED'));
-    expect(() => findVmm({}, folder)).toThrow('QEMU failed when asked for "-accel help": exit code 1');
+    await expect(find({}, folder)).rejects.toThrow(code('VMM_FAILED'));
+    await expect(find({}, folder)).rejects.toThrow('QEMU failed when asked for "-accel help": exit code 1');
   });
 
-  it('passes on what a program said that can not answer', () => {
+  it('passes on what a program said that can not answer', async () => {
     const path = join(folder, 'qemu-system-x86_64');
     fakeQemu(folder);
     const script = "console.error('loading\\nlibpixman-1.so.0: cannot open shared object file'); process.exit(127);";
     writeFileSync(path, `#!${process.execPath}\n${script}`);
-    expect(() => findVmm({}, folder)).toThrow(/"-accel help": libpixman-1\.so\.0: cannot open shared object file$/);
+    await expect(find({}, folder)).rejects.toThrow(
+      /"-accel help": libpixman-1\.so\.0: cannot open shared object file$/,
+    );
+  });
+
+  describe('that does not answer', () => {
+    /** A program that ignores requests to end, and leaves its process number. */
+    function hanging(): () => number[] {
+      const path = join(folder, 'qemu-system-x86_64');
+      fakeQemu(folder);
+      const script = `require('node:fs').appendFileSync(${JSON.stringify(join(folder, 'pids'))}, process.pid + '\\n');
+        process.on('SIGTERM', () => {}); setInterval(() => {}, 1000);`;
+      writeFileSync(path, `#!${process.execPath}\n${script}`);
+      const read = () => (existsSync(join(folder, 'pids')) ? readFileSync(join(folder, 'pids'), 'utf8') : '');
+      return () => read().split('\n').filter(Boolean).map(Number);
+    }
+    const isAlive = (pid: number): boolean => {
+      try {
+        return process.kill(pid, 0);
+      } catch {
+        return false;
+      }
+    };
+
+    async function allEnded(pids: number[]): Promise<void> {
+      expect(pids.length).toBeGreaterThan(0);
+      for (let tries = 0; tries < 100 && pids.some(isAlive); tries++) await sleep(50);
+      expect(pids.filter(isAlive)).toEqual([]);
+    }
+
+    it('ends it after ten seconds, whatever it does, and blocks nobody meanwhile', async () => {
+      const pids = hanging();
+      let ticks = 0;
+      const timer = setInterval(() => ticks++, 100);
+      await expect(find({}, folder)).rejects.toThrow('it did not answer within 10 s');
+      clearInterval(timer);
+      expect(ticks).toBeGreaterThan(50);
+      await allEnded(pids());
+    });
+
+    it('ends it when the search is stopped', async () => {
+      const pids = hanging();
+      const stop = new AbortController();
+      const found = findVmm({}, { search: folder, signal: stop.signal });
+      while (pids().length < 1) await sleep(20);
+      stop.abort(new Error('enough'));
+      await expect(found).rejects.toThrow('enough');
+      await allEnded(pids());
+    });
   });
 });

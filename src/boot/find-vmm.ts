@@ -1,4 +1,4 @@
-import { execFileSync, type SpawnSyncReturns } from 'node:child_process';
+import { execFile, type ExecFileException } from 'node:child_process';
 import { accessSync, constants, statSync } from 'node:fs';
 import { basename, delimiter, isAbsolute, join } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
@@ -32,25 +32,43 @@ export interface InstalledVmm {
 /** A VMM that doesn't answer such a question at once hangs. Milliseconds. */
 const ANSWER_TIME = 10_000;
 
+/** Where a VMM is looked for. */
+export interface VmmSearch {
+  /** Folders, as in the environment variable PATH, which is the default. */
+  search?: string;
+  /** Ends the search: it rejects with the signal's reason. */
+  signal?: AbortSignal;
+}
+
 /**
- * The VMM that is asked for, or the first that is installed.
- * @param search folders, as in the environment variable PATH
+ * The VMM that is asked for, or the first that is installed, after asking its program what it can do. One that doesn't answer is ended.
  * @throws IgvmError VMM_MISSING, VMM_FAILED when it doesn't say what it can do
  */
-export function findVmm(
+export async function findVmm(
+  asked: { vmm?: VmmName; vmmPath?: string },
+  { search = process.env.PATH ?? '', signal }: VmmSearch = {},
+): Promise<InstalledVmm> {
+  const { vmm, path } = findProgramOf(asked, search);
+  const answers: string[] = [];
+  for (const args of vmm.questions) answers.push(await ask(vmm, path, args, signal));
+  return { vmm, path, capabilities: vmm.capabilities(answers) };
+}
+
+/** @throws IgvmError VMM_MISSING, BOOT_OPTION */
+function findProgramOf(
   { vmm: name, vmmPath }: { vmm?: VmmName; vmmPath?: string },
-  search: string = process.env.PATH ?? '',
-): InstalledVmm {
+  search: string,
+): { vmm: Vmm; path: string } {
   if (vmmPath !== undefined) {
     const vmm = name === undefined ? vmmOfProgram(vmmPath) : vmmNamed(name);
     const path = findProgram(vmmPath, search);
     if (path === undefined) throw new IgvmError('VMM_MISSING', 'there is no such program', { file: vmmPath });
-    return installed(vmm, path);
+    return { vmm, path };
   }
   const wanted = name === undefined ? VMMS : [vmmNamed(name)];
   for (const vmm of wanted) {
     const path = vmm.programs.map((program) => findProgram(program, search)).find((found) => found !== undefined);
-    if (path !== undefined) return installed(vmm, path);
+    if (path !== undefined) return { vmm, path };
   }
   const labels = wanted.map(({ label }) => label).join(' or ');
   const howTo = howToInstall(
@@ -73,30 +91,31 @@ function vmmNamed(name: string): Vmm {
 const vmmOfProgram = (path: string): Vmm =>
   basename(path).startsWith(CLOUD_HYPERVISOR.name) ? CLOUD_HYPERVISOR : QEMU;
 
-function installed(vmm: Vmm, path: string): InstalledVmm {
-  const ask = (args: readonly string[]): string => {
-    try {
-      return execFileSync(path, args, { encoding: 'utf8', timeout: ANSWER_TIME, stdio: ['ignore', 'pipe', 'pipe'] });
-    } catch (error) {
-      throw new IgvmError(
-        'VMM_FAILED',
-        `${vmm.label} failed when asked for "${args.join(' ')}": ${whyNoAnswer(error)}`,
-        { file: path },
-        { cause: error },
-      );
-    }
-  };
-  return { vmm, path, capabilities: vmm.capabilities(ask) };
+/** What a VMM's program prints to a question. @throws IgvmError VMM_FAILED, the signal's reason */
+function ask(vmm: Vmm, path: string, args: readonly string[], signal?: AbortSignal): Promise<string> {
+  // One that hangs may ignore a request to end, and Node's own `signal` would send one.
+  const options = { encoding: 'utf8', timeout: ANSWER_TIME, killSignal: 'SIGKILL' } as const;
+  return new Promise((resolve, reject) => {
+    const child = execFile(path, args, options, (error, stdout, stderr) => {
+      signal?.removeEventListener('abort', onAbort);
+      if (error === null) return resolve(stdout);
+      if (signal?.aborted === true) return reject(signal.reason as Error);
+      const question = `${vmm.label} failed when asked for "${args.join(' ')}"`;
+      const message = `${question}: ${whyNoAnswer(error, stderr)}`;
+      reject(new IgvmError('VMM_FAILED', message, { file: path }, { cause: error }));
+    });
+    const onAbort = (): void => void child.kill('SIGKILL');
+    signal?.addEventListener('abort', onAbort);
+    if (signal?.aborted === true) onAbort();
+  });
 }
 
 /** The last that a program said to its failure, or else how it failed. */
-function whyNoAnswer(error: unknown): string {
-  const { code, stderr, status, signal } = error as Partial<SpawnSyncReturns<string>> & NodeJS.ErrnoException;
-  if (code === 'ETIMEDOUT') return `it did not answer within ${ANSWER_TIME / 1000} s`;
-  const said = stderr?.trim().split('\n').at(-1) ?? '';
+function whyNoAnswer({ killed, code, signal, message }: ExecFileException, stderr: string): string {
+  if (killed === true) return `it did not answer within ${ANSWER_TIME / 1000} s`;
+  const said = stderr.trim().split('\n').at(-1) ?? '';
   if (said !== '') return said;
-  if (typeof status === 'number') return `exit code ${status}`;
-  return signal ?? code ?? String(error);
+  return typeof code === 'number' ? `exit code ${code}` : (signal ?? code ?? message);
 }
 
 /** The path of a program: as it is when it names a folder, else in the folders of `search`. */

@@ -2,7 +2,6 @@ import { IgvmError } from '../errors/igvm-error';
 import type { ParameterKind } from '../igvm/model';
 import { StructWriter } from '../memory/struct-writer';
 import { PAGE_SIZE } from '../memory/page';
-import type { LinuxZeroPage } from './linux-zero-page';
 import { leaveOutMpTable } from './leave-out-mp-table';
 import type { GuestParameter, NativeGuest } from './native-guest';
 import { vmMemoryMap } from './vm-memory-map';
@@ -31,8 +30,9 @@ const MMIO = { start: 0xc0000000, end: 2 ** 32 };
  * guest finds the VMM's own where `tables` is `vmm`.
  * @throws IgvmError BOOT_PARAMETER when something doesn't fit its area or isn't known, BOOT_OPTION for impossible facts
  */
-export function fillParameters(guest: NativeGuest, zeroPage: LinuxZeroPage | undefined, facts: VmFacts): void {
+export function fillParameters(guest: NativeGuest, facts: VmFacts): void {
   const { tables, memory } = facts;
+  const { zeroPage } = guest;
   checkFacts(facts);
   // The MP table is for VMMs without ACPI; a guest that gets the VMM's tables counts processors there.
   const inTable = tables === 'vmm' ? leaveOutMpTable(guest.pages) : undefined;

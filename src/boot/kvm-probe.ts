@@ -1,10 +1,11 @@
 import { accessSync, constants, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { Writable } from 'node:stream';
 import { createOutputSet } from '../files/atomic-output';
 import { makeProcessFolder } from '../files/process-folder';
 import type { InstalledVmm } from './find-vmm';
 import { PROBE_MESSAGE, writeProbeGuest } from './kvm-probe-guest';
-import { runVm, type VmEnd } from './run-vm';
+import { runVm } from './run-vm';
 
 const DEVICE = '/dev/kvm';
 
@@ -15,18 +16,14 @@ const PROBE_MEMORY = 2 ** 26;
 const PROBE_TIME = 3000;
 
 /** Whether KVM runs guests here. */
-export type KvmAnswer =
-  | { is: 'usable' }
-  | { is: 'unusable'; problem: string }
-  /** By a signal to this process, or by the caller's: nobody waits for a guest any more. */
-  | { is: 'stopped'; end: VmEnd };
+export type KvmAnswer = { is: 'usable' } | { is: 'unusable'; problem: string };
 
 const unusable = (problem: string): KvmAnswer => ({ is: 'unusable', problem });
 
 /**
  * Runs a tiny 64-bit guest under KVM. There are hosts whose /dev/kvm opens but doesn't run such guests: nested ones, and
  * some that only know guests made for them. A kernel that starts there hangs without a word.
- * @param options.signal ends the run
+ * @param options.signal ends the run: this rejects with its reason
  * @param options.device path of the device
  * @throws IgvmError FILE_UNWRITABLE
  */
@@ -61,12 +58,12 @@ export async function askKvm(
       folder,
       until: new RegExp(PROBE_MESSAGE),
       timeout: PROBE_TIME,
-      stdout: () => undefined,
+      stdout: new Writable({ write: (_, __, done) => done() }),
       // QEMU stops the guest after such an error and waits.
       stderr: (text) => void (text.includes('KVM internal error') && internalError.abort()),
       signal: signal === undefined ? internalError.signal : AbortSignal.any([signal, internalError.signal]),
     });
-    if (end.signal !== undefined || signal?.aborted === true) return { is: 'stopped', end: { ...end, by: 'stopped' } };
+    signal?.throwIfAborted();
     return end.by === 'matched'
       ? { is: 'usable' }
       : unusable(`${device} is there, but does not run a small 64-bit guest`);

@@ -2,7 +2,8 @@ import { IgvmError } from '../errors/igvm-error';
 import { BOOT_PARAMS, HEADER_MAGIC } from '../loader/formats/boot-params';
 import { E820, readE820Map, writeE820Map } from '../loader/linux/e820';
 import { PAGE_SIZE } from '../memory/page';
-import type { NativeGuest } from './native-guest';
+import type { NativeContextFields } from '../vp-context/native';
+import type { GuestPages } from './guest-pages';
 import { vmMemoryMap } from './vm-memory-map';
 
 /** Bytes of a command line that an x86 kernel keeps, NUL included (Linux, COMMAND_LINE_SIZE). */
@@ -11,20 +12,20 @@ const KERNEL_COMMAND_LINE = 2048;
 /** Linux' boot_params in an image; RSI points to it in the 64-bit boot protocol. */
 export class LinuxZeroPage {
   private constructor(
-    private readonly guest: NativeGuest,
+    private readonly pages: GuestPages,
     /** Bytes. */
     readonly gpa: number,
     private readonly view: DataView,
   ) {}
 
   /** The zero page, when the guest has one: a page at RSI with the magic of a Linux setup header. */
-  static of(guest: NativeGuest): LinuxZeroPage | undefined {
-    if (guest.context.rsi % BigInt(PAGE_SIZE) !== 0n || guest.context.rsi >> 32n !== 0n) return undefined;
-    const gpa = Number(guest.context.rsi);
-    const page = guest.pages.page(gpa);
+  static of(pages: GuestPages, { rsi }: Pick<NativeContextFields, 'rsi'>): LinuxZeroPage | undefined {
+    if (rsi % BigInt(PAGE_SIZE) !== 0n || rsi >> 32n !== 0n) return undefined;
+    const gpa = Number(rsi);
+    const page = pages.page(gpa);
     if (page === undefined) return undefined;
     const view = new DataView(page.buffer, page.byteOffset, page.length);
-    return view.getUint32(BOOT_PARAMS.header, true) === HEADER_MAGIC ? new LinuxZeroPage(guest, gpa, view) : undefined;
+    return view.getUint32(BOOT_PARAMS.header, true) === HEADER_MAGIC ? new LinuxZeroPage(pages, gpa, view) : undefined;
   }
 
   get hasMemoryMap(): boolean {
@@ -70,7 +71,7 @@ export class LinuxZeroPage {
    */
   setCommandLine(text: Uint8Array): void {
     const { gpa, room } = this.commandLinePlace();
-    if (gpa === 0 || !this.guest.pages.has(gpa, room)) {
+    if (gpa === 0 || !this.pages.has(gpa, room)) {
       throw new IgvmError('BOOT_PARAMETER', 'the image has no place for a command line');
     }
     if (text.length > room) {
@@ -81,7 +82,7 @@ export class LinuxZeroPage {
     }
     const bytes = new Uint8Array(room);
     bytes.set(text);
-    this.guest.pages.write(gpa, bytes);
+    this.pages.write(gpa, bytes);
   }
 
   /** Where the kernel looks for its command line, and how many bytes it keeps. GPA. */
@@ -93,11 +94,11 @@ export class LinuxZeroPage {
   /** Of the image's own command line, in bytes without NUL; undefined without one. */
   private commandLineLength(): number | undefined {
     const { gpa, room } = this.commandLinePlace();
-    const end = this.guest.pages.read(gpa, room)?.indexOf(0);
+    const end = this.pages.read(gpa, room)?.indexOf(0);
     return end === -1 ? undefined : end;
   }
 
   private writeBack(): void {
-    this.guest.pages.write(this.gpa, new Uint8Array(this.view.buffer, this.view.byteOffset, PAGE_SIZE));
+    this.pages.write(this.gpa, new Uint8Array(this.view.buffer, this.view.byteOffset, PAGE_SIZE));
   }
 }

@@ -5,6 +5,7 @@ import { platformOf } from '../igvm/platforms';
 import { PAGE_SIZE } from '../memory/page';
 import { decodeNativeContext, type NativeContextFields } from '../vp-context/native';
 import { GuestPages, type PageRange } from './guest-pages';
+import { LinuxZeroPage } from './linux-zero-page';
 
 /** A place in guest memory that the VMM fills before the guest starts. */
 export interface GuestParameter {
@@ -20,12 +21,15 @@ export interface NativeGuest {
   /** Parameter areas included, holding their initial data. */
   pages: GuestPages;
   context: NativeContextFields;
+  /** Undefined for what is no Linux. */
+  zeroPage: LinuxZeroPage | undefined;
   parameters: readonly GuestParameter[];
   /** Bytes of memory from GPA 0 that the guest can't do without: the end of its pages and of required memory. */
   memoryNeeded: number;
 }
 
 /**
+ * Reads the guest of an image, once for all that a boot does with it.
  * @throws IgvmError BOOT_PLATFORM without a NATIVE x64 guest, BOOT_CONTEXT without exactly a context of VP 0,
  *   BOOT_LAYOUT for pages that only confidential guests have
  */
@@ -82,7 +86,8 @@ export function nativeGuest(file: IgvmFile): NativeGuest {
     return [{ kind: directive.kind, gpa: area.gpa + directive.byteOffset, room: area.size - directive.byteOffset }];
   });
   const pages = new GuestPages(ranges);
-  return { pages, context, parameters, memoryNeeded: Math.max(memoryNeeded, pages.end) };
+  const zeroPage = LinuxZeroPage.of(pages, context);
+  return { pages, context, zeroPage, parameters, memoryNeeded: Math.max(memoryNeeded, pages.end) };
 }
 
 function nativeMask(file: IgvmFile): number {

@@ -8,12 +8,14 @@ export interface Patch {
 
 /**
  * `source` with some bytes replaced, later patches over earlier ones. A patch behind the source's end makes it longer;
- * what lies between is zero.
+ * what lies between is zero. There may be as many patches as an image has parameters: hundreds of thousands.
  */
 export function patchedSource(source: ByteSource, patches: readonly Patch[]): ByteSource {
   if (patches.length === 0) return source;
+  let size = source.size;
+  for (const { offset, bytes } of patches) size = Math.max(size, offset + bytes.length);
   return {
-    size: Math.max(source.size, ...patches.map(({ offset, bytes }) => offset + bytes.length)),
+    size,
     read(offset, target) {
       const available = Math.min(target.length, Math.max(0, source.size - offset));
       if (available > 0) source.read(offset, target.subarray(0, available));

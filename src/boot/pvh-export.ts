@@ -7,7 +7,6 @@ import { PAGE_SIZE, pagesFor } from '../memory/page';
 import { fillParameters } from './guest-parameters';
 import type { GuestPages, PageRange } from './guest-pages';
 import { isIdentityMapped } from './identity-map';
-import { LinuxZeroPage } from './linux-zero-page';
 import { nativeGuest, type NativeGuest } from './native-guest';
 import { writePvhElf } from './pvh-elf';
 import { STUB, stubBlock, type StagedCopy } from './pvh-stub';
@@ -55,13 +54,22 @@ const FOUR_GIB = 2 ** 32;
  * @param sink gets the file; incomplete when this fails
  * @throws IgvmError BOOT_PLATFORM, BOOT_CONTEXT, BOOT_LAYOUT, BOOT_PARAMETER, BOOT_OPTION
  */
-export async function exportPvh(file: IgvmFile, sink: IgvmSink, options: PvhExportOptions = {}): Promise<PvhExport> {
-  const guest = nativeGuest(file);
-  const { pages, context } = guest;
+export const exportPvh = (file: IgvmFile, sink: IgvmSink, options: PvhExportOptions = {}): Promise<PvhExport> =>
+  exportGuest(nativeGuest(file), sink, options);
+
+/**
+ * {@link exportPvh} of a guest that was read already. Its parameters are filled in, so it is exported once.
+ * @throws IgvmError BOOT_CONTEXT, BOOT_LAYOUT, BOOT_PARAMETER, BOOT_OPTION
+ */
+export async function exportGuest(
+  guest: NativeGuest,
+  sink: IgvmSink,
+  { tables: asked, commandLine, memory, cpus }: PvhExportOptions,
+): Promise<PvhExport> {
+  const { pages, context, zeroPage } = guest;
   checkPlaces(pages);
-  const zeroPage = LinuxZeroPage.of(guest);
-  const tables = chosenTables(options.tables, zeroPage);
-  fillParameters(guest, zeroPage, { ...options, tables });
+  const tables = chosenTables(asked, guest);
+  fillParameters(guest, { tables, commandLine, memory, cpus });
 
   const low = pages.within(0, STAGED_BELOW);
   const size = PAGE_SIZE + low.reduce((sum, range) => sum + range.size, 0);
@@ -108,7 +116,7 @@ function checkPlaces(pages: GuestPages): void {
 }
 
 /** Whose tables an exported guest gets. */
-export function chosenTables(asked: GuestTables = 'vmm', zeroPage: LinuxZeroPage | undefined): 'vmm' | 'image' {
+export function chosenTables(asked: GuestTables = 'vmm', { zeroPage }: NativeGuest): 'vmm' | 'image' {
   if (zeroPage === undefined) return 'image';
   if (asked !== 'auto') return asked;
   return zeroPage.hasMemoryMap ? 'image' : 'vmm';

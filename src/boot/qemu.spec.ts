@@ -23,9 +23,18 @@ const line = (change: Partial<VmSpec> = {}): string =>
 
 describe('QEMU', () => {
   it('is asked what it can do', () => {
-    const ask = ([option]: readonly string[]): string => (option === '-accel' ? HELP.accel : HELP.object);
-    expect(QEMU.capabilities(ask)).toEqual({ ways: ['igvm', 'pvh'], accelerators: ['kvm', 'tcg'] });
-    expect(QEMU.capabilities(() => 'tcg\nigvm-cfg-of-another-kind')).toEqual({ ways: ['pvh'], accelerators: ['tcg'] });
+    expect(QEMU.questions.map(([option]) => option)).toEqual(['-accel', '-object', '-version']);
+    const version = 'QEMU emulator version 10.2.0 (v10.2.0)\nCopyright (c) 2003-2025';
+    expect(QEMU.capabilities([HELP.accel, HELP.object, version])).toEqual({
+      ways: ['pvh', 'igvm'],
+      accelerators: ['kvm', 'tcg'],
+      version: '10.2.0',
+    });
+    expect(QEMU.capabilities(['tcg', 'igvm-cfg-of-another-kind', 'my own'])).toEqual({
+      ways: ['pvh'],
+      accelerators: ['tcg'],
+      version: undefined,
+    });
   });
 
   it('boots an exported image as a kernel of a q35 machine', () => {
@@ -55,7 +64,8 @@ describe('QEMU', () => {
   });
 
   describe('loading an image itself', () => {
-    const refusal = (...more: Directive[]): string | undefined => QEMU.igvmRefusal(nativeImage(more));
+    const by = (version?: string) => ({ ways: ['pvh', 'igvm'], accelerators: ['tcg'], version }) as const;
+    const refusal = (...more: Directive[]): string | undefined => QEMU.igvmRefusal(nativeImage(more), by('10.2.0'));
 
     it('takes pages, required memory, a context for VP 0, and three parameters', () => {
       const required = { gpa: 0x100000, compatibilityMask: 1, size: 0x1000, vtl2Protectable: false };
@@ -73,6 +83,16 @@ describe('QEMU', () => {
       'refuses the parameter %s',
       (kind) => expect(refusal(...parameter(0, 0x9000, kind))).toContain(kind),
     );
+
+    it('takes a MADT from version 11 on, and where the version is not known as little as any', () => {
+      const image = nativeImage(parameter(0, 0x9000, 'madt'));
+      expect(QEMU.igvmRefusal(image, by('11.0.50'))).toBeUndefined();
+      for (const version of ['10.2.9', '9.0', undefined]) {
+        expect(QEMU.igvmRefusal(image, by(version))).toContain('madt');
+      }
+      expect(QEMU.igvmRefusal(nativeImage(parameter(0, 0x9000, 'srat')), by('11.0.50'))).toContain('srat');
+      expect(QEMU.igvmRefusal(nativeImage(parameter(0, 0x9000, 'vpCount')), by())).toBeUndefined();
+    });
 
     it('refuses what would be lost: initial data', () => {
       expect(refusal(...parameter(0, 0x9000, 'vpCount', { initial: '\0' }))).toContain('initial data');
@@ -92,7 +112,7 @@ describe('QEMU', () => {
       expect(refusal({ type: 'errorRange', gpa: 0, compatibilityMask: 2, size: 4096 })).toBeUndefined();
       const image = nativeImage();
       image.platforms = [];
-      expect(QEMU.igvmRefusal(image)).toContain('no NATIVE guest');
+      expect(QEMU.igvmRefusal(image, by('11.0.0'))).toContain('no NATIVE guest');
     });
   });
 });

@@ -1,8 +1,16 @@
 import { type IgvmFile, type ParameterKind, PLATFORM_TYPE } from '../igvm/model';
 import type { Vmm, VmSpec } from './vmm';
 
-/** What the loader knows of parameters (QEMU 10.2, backends/igvm.c); it refuses a file with any other. */
-const IGVM_PARAMETERS: readonly ParameterKind[] = ['vpCount', 'memoryMap', 'environmentInfo'];
+/**
+ * What the loader knows of parameters, and since which major version of QEMU (backends/igvm.c); it refuses a file with any other. It is
+ * there since 10.1.
+ */
+const IGVM_PARAMETERS: Partial<Record<ParameterKind, number>> = {
+  vpCount: 10,
+  memoryMap: 10,
+  environmentInfo: 10,
+  madt: 11,
+};
 
 /** Video memory, option ROMs and BIOS: nothing of an image may lie there. */
 const HOLE = { start: 0xa0000, end: 0xe0000 };
@@ -20,21 +28,23 @@ export const QEMU: Vmm = {
   // SeaBIOS keeps its tables and works at the end of memory, after QEMU has put the image there.
   firmwareRoom: 2 ** 24,
 
-  capabilities(ask) {
-    const accelerators = ask(['-accel', 'help']).split(/\s+/);
-    const hasIgvm = ask(['-object', 'help']).split(/\s+/).includes('igvm-cfg');
+  questions: [['-accel', 'help'], ['-object', 'help'], ['-version']],
+  capabilities([accelerators = '', objects = '', version = '']) {
+    const known = accelerators.split(/\s+/);
     return {
-      ways: hasIgvm ? ['igvm', 'pvh'] : ['pvh'],
-      accelerators: (['kvm', 'tcg'] as const).filter((name) => accelerators.includes(name)),
+      ways: objects.split(/\s+/).includes('igvm-cfg') ? ['pvh', 'igvm'] : ['pvh'],
+      accelerators: (['kvm', 'tcg'] as const).filter((name) => known.includes(name)),
+      version: /version (\d+(?:\.\d+)*)/.exec(version)?.[1],
     };
   },
 
-  igvmRefusal(file) {
+  igvmRefusal(file, { version }) {
+    const major = Number(version?.split('.')[0] ?? 10);
     const native = file.platforms.find(({ platformType }) => platformType === PLATFORM_TYPE.NATIVE);
     if (native === undefined) return 'the image has no NATIVE guest';
     for (const directive of file.directives) {
       if ('compatibilityMask' in directive && (directive.compatibilityMask & native.compatibilityMask) === 0) continue;
-      const refusal = directiveRefusal(directive);
+      const refusal = directiveRefusal(directive, major);
       if (refusal !== undefined) return `QEMU does not take ${refusal}`;
     }
     return undefined;
@@ -60,14 +70,14 @@ export const QEMU: Vmm = {
 /** QEMU's option syntax: a comma in a value is doubled. */
 const escapeCommas = (text: string): string => text.replaceAll(',', ',,');
 
-function directiveRefusal(directive: IgvmFile['directives'][number]): string | undefined {
+function directiveRefusal(directive: IgvmFile['directives'][number], major: number): string | undefined {
   switch (directive.type) {
     case 'pageData': {
       const end = directive.gpa + directive.pageCount * 4096;
       return directive.gpa < HOLE.end && end > HOLE.start ? 'pages in 0xa0000-0xdffff' : undefined;
     }
     case 'parameter':
-      return IGVM_PARAMETERS.includes(directive.kind) ? undefined : `parameter ${directive.kind}`;
+      return major >= (IGVM_PARAMETERS[directive.kind] ?? Infinity) ? undefined : `parameter ${directive.kind}`;
     case 'parameterArea':
       return directive.initialData.size === 0 ? undefined : 'initial data of a parameter area (it would be lost)';
     case 'vpContext':

@@ -1,10 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { transformSync } from '@swc/core';
+import { Writable } from 'node:stream';
+import { collecting } from './fake-vmm.fixture';
 import { runVm, type VmRun } from './run-vm';
+import { compiled } from './supervisor-program.fixture';
 
 /** A VMM whose "guest" is a JavaScript. It prints its own process number and its parent's, the supervisor's, first. */
 const guest = (script: string): { program: string; args: string[] } => ({
@@ -44,11 +46,11 @@ describe('running a VMM', () => {
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
   const run = (script: string, options: Partial<VmRun> = {}) =>
-    runVm({ ...guest(script), stdout: (text) => void (output += text), stderr: () => undefined, ...options });
+    runVm({ ...guest(script), stdout: collecting((text) => (output += text)), stderr: () => undefined, ...options });
 
   it('shows what it prints and how it ends, and removes its folder', async () => {
     const end = await run('console.log("hello"); console.error("oops\\n"); process.exitCode = 3', { folder });
-    expect(end).toEqual({ by: 'exited', exitCode: 3, signal: undefined, messages: 'oops\n\n' });
+    expect(end).toEqual({ by: 'exited', exitCode: 3, messages: 'oops\n\n' });
     expect(output).toContain('hello');
     expect(existsSync(folder)).toBe(false);
   });
@@ -66,11 +68,88 @@ describe('running a VMM', () => {
     expect(existsSync(folder)).toBe(false);
   });
 
-  it('decodes characters that come in pieces', async () => {
-    const script =
-      'process.stdout.write(Buffer.of(0xc3)); setTimeout(() => process.stdout.write(Buffer.of(0xa4)), 100)';
-    await run(script);
-    expect(output).toMatch(/ä$/);
+  it('takes a last line without an end as one that has ended once the VMM has, unless that failed', async () => {
+    expect((await run('process.stdout.write("failed: 0")', { until: /^failed: 0$/m })).by).toBe('matched');
+    const crash = 'process.stdout.write("failed: 0"); process.exitCode = 1';
+    expect(await run(crash, { until: /^failed: 0$/m })).toMatchObject({ by: 'exited', exitCode: 1 });
+    const hang = `process.stdout.write("failed: 1"); ${FOREVER}`;
+    const end = await run(hang, { until: /^failed: 1$/m, timeout: 1500 });
+    expect(end).toMatchObject({ by: 'timeout', unfinished: 'failed: 1' });
+  });
+
+  it('ends it when the guest has come to its end', async () => {
+    const end = await run(`console.log('System halted'); ${FOREVER}`, { halted: /^System halted$/m, until: /never/ });
+    expect(end.by).toBe('halted');
+    expect(await ended(pids(output).vmm)).toBe(true);
+  });
+
+  describe('whose guest prints byte by byte, as a UART does', () => {
+    /** Writes bytes one at a time; one that isn't taken within 10 ms is lost, as Linux has it. All 256 values, again and again. */
+    const UART = (count: number): { program: string; args: string[] } => ({
+      program: 'python3',
+      args: [
+        '-c',
+        `import os, time
+os.set_blocking(1, False)
+lost = 0
+for i in range(${count}):
+    start = time.monotonic()
+    while True:
+        try:
+            os.write(1, bytes([i & 255])); break
+        except BlockingIOError:
+            if time.monotonic() - start > 0.01: lost += 1; break
+            time.sleep(0.001)
+import sys; sys.stderr.write(f"lost {lost}\\n")`,
+      ],
+    });
+    const hasPython = spawnSync('python3', ['--version']).status === 0;
+    const bytesOf = async (count: number, target: (bytes: Buffer, done: () => void) => void) => {
+      const taken: Buffer[] = [];
+      const slow = new Writable({
+        highWaterMark: 1,
+        write: (bytes: Buffer, _, done) => {
+          taken.push(bytes);
+          target(bytes, done);
+        },
+      });
+      const { messages } = await run('', { ...UART(count), stdout: slow });
+      return { bytes: Buffer.concat(taken), messages };
+    };
+
+    (hasPython ? it : it.skip)('loses and changes none, though whoever reads is busy', async () => {
+      // What a pipe of Node's takes while nobody reads are 278 bytes.
+      const { bytes, messages } = await bytesOf(60_000, (_, done) => {
+        const until = Date.now() + 100;
+        while (Date.now() < until);
+        done();
+      });
+      expect(messages).toContain('lost 0');
+      expect(bytes.equals(Buffer.from(Array.from({ length: 60_000 }, (_, index) => index & 255)))).toBe(true);
+    });
+  });
+
+  it('halts a VMM that prints more than is taken, and loses nothing of it', async () => {
+    const size = 40 << 20;
+    const script = `require('node:fs').writeSync(2, 'x'); let left = ${size};
+      const more = () => { for (; left > 0; left -= 65536) if (!process.stdout.write(Buffer.alloc(65536, 7))) { left -= 65536; process.stdout.once('drain', more); return; } process.stderr.write('done'); }; more();`;
+    let count = 0;
+    let free = (): void => undefined;
+    const blocked = new Promise<void>((resolve) => (free = resolve));
+    const slow = new Writable({
+      write: (bytes: Buffer, _, done) => {
+        count += bytes.length;
+        void blocked.then(() => done());
+      },
+    });
+    let said = '';
+    const ending = run(script, { stdout: slow, stderr: (text) => (said += text) });
+    while (!said.includes('x')) await sleep(20);
+    await sleep(2000);
+    expect(said).not.toContain('done');
+    free();
+    expect(await ending).toMatchObject({ by: 'exited', exitCode: 0 });
+    expect(count).toBeGreaterThanOrEqual(size);
   });
 
   it('ends it when the time is over', async () => {
@@ -90,7 +169,7 @@ describe('running a VMM', () => {
     const controller = new AbortController();
     const ending = run(FOREVER, {
       signal: controller.signal,
-      stdout: (text) => (output += text) && controller.abort(),
+      stdout: collecting((text) => (output += text) && controller.abort()),
     });
     expect((await ending).by).toBe('stopped');
     expect((await run(FOREVER, { signal: AbortSignal.abort() })).by).toBe('stopped');
@@ -109,20 +188,27 @@ describe('running a VMM', () => {
   describe('from a process that is ended', () => {
     /** Another process that runs a VMM, and prints how that ended. */
     async function other(script: string): Promise<{ runner: ChildProcess; output: () => string; vmm: number }> {
-      for (const name of ['run-vm', 'supervisor']) {
-        const typescript = readFileSync(join(__dirname, `${name}.ts`), 'utf8');
-        const { code } = transformSync(typescript, {
-          jsc: { parser: { syntax: 'typescript' }, target: 'es2022' },
-          module: { type: 'commonjs' },
-        });
-        writeFileSync(join(folder, `${name}.js`), code);
+      for (const name of [
+        'run-vm',
+        'supervisor',
+        'supervisor-program',
+        'output-pattern',
+        'console-input',
+        'stop-signals',
+      ]) {
+        writeFileSync(join(folder, `${name}.js`), compiled(name));
       }
       mkdirSync(join(folder, 'vm'));
       const main = `
         const { runVm } = require(${JSON.stringify(join(folder, 'run-vm.js'))});
-        const write = (text) => process.stdout.write(text);
+        const { stopOnSignals } = require(${JSON.stringify(join(folder, 'stop-signals.js'))});
+        const stdout = process.stdout;
+        const { signal, name, release } = stopOnSignals();
         const [program, args, folder] = ${JSON.stringify([process.execPath, guest(script).args, join(folder, 'vm')])};
-        runVm({ program, args, folder, stdout: write, stderr: write }).then((end) => write(JSON.stringify(end)));`;
+        runVm({ program, args, folder, stdout, stderr: (text) => stdout.write(text), signal }).then((end) => {
+          release();
+          stdout.write(JSON.stringify({ ...end, signal: name() }));
+        });`;
       let text = '';
       const runner = spawn(process.execPath, ['-e', main], { stdio: ['ignore', 'pipe', 'inherit'] });
       runner.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));

@@ -1,8 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
-import type { Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
-import { supervise } from './supervisor';
+import { connectTerminal, type Terminal, terminalState } from './console-input';
+import { OutputPattern } from './output-pattern';
+import type { SupervisorOptions } from './supervisor';
+import { SUPERVISOR } from './supervisor-program';
 
 /** A VMM to run until it ends or has printed something. */
 export interface VmRun {
@@ -10,59 +13,58 @@ export interface VmRun {
   args: readonly string[];
   /** Removed when the VMM has ended, whatever ends it. */
   folder?: string;
-  /** Ends the run once the guest's serial output matches; carriage returns are not part of it. */
+  /** Ends the run once the guest's serial output matches; see {@link OutputPattern}. */
   until?: RegExp;
+  /** What a guest prints that has come to its end but can't end the VMM. */
+  halted?: RegExp;
   /** Milliseconds. */
   timeout?: number;
-  /** Takes the guest's serial output. */
-  stdout: (text: string) => void;
+  /** Takes the guest's serial output, byte for byte. Stays open. */
+  stdout: Writable;
   /** Takes the VMM's messages. */
   stderr: (text: string) => void;
-  /** Ends the run, as a signal would. */
+  /** Its input goes to the guest while that runs. */
+  terminal?: Terminal;
+  /** Ends the run. */
   signal?: AbortSignal;
 }
 
 /** How a run ended. */
 export interface VmEnd {
-  /** `exited`: by itself. `stopped`: by a signal to this process. */
-  by: 'matched' | 'exited' | 'timeout' | 'stopped';
+  /** `exited`: by itself. `halted`: the guest has come to its end. `stopped`: from outside, by a signal or by hand. */
+  by: 'matched' | 'exited' | 'halted' | 'timeout' | 'stopped';
   /** Of the VMM; undefined when it was killed. */
   exitCode: number | undefined;
-  /** The signal that stopped it, or came while it was ending for another reason. */
-  signal?: NodeJS.Signals;
   /** The end of what the VMM wrote to stderr. */
   messages: string;
+  /** The guest's last line, which has no end but would match `until` if it had. */
+  unfinished?: string;
 }
 
-const FORWARDED: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
-
-/** Characters of output in which `until` is looked for, and of messages that are kept. */
+/** Characters of messages that are kept. */
 const REMEMBERED = 1 << 16;
 
 /** Milliseconds from asking the supervisor to end until it is killed together with the VMM. */
 const GRACE = 5000;
 
-/**
- * Runs a VMM under a supervisor (see supervisor.ts), so that neither the VMM nor its files survive this process. While it
- * runs, SIGINT, SIGTERM and SIGHUP end the VMM rather than this process.
- */
-export function runVm({ program, args, folder, until, timeout, stdout, stderr, signal }: VmRun): Promise<VmEnd> {
-  const supervisor = spawn(
-    process.execPath,
-    ['-e', `(${supervise.toString()})()`, '--', folder ?? '', program, ...args],
-    {
-      stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
-      windowsHide: true,
-      // Options for this process (an inspector, most often) are not for that one.
-      env: { ...process.env, NODE_OPTIONS: '' },
-    },
-  );
+/** Runs a VMM under a supervisor (see supervisor.ts), so that neither the VMM nor its files survive this process. */
+export function runVm(run: VmRun): Promise<VmEnd> {
+  const { program, args, folder, stdout, stderr, terminal, signal } = run;
+  const options: SupervisorOptions = {
+    folder,
+    hasInput: terminal !== undefined,
+    terminal: terminal === undefined ? undefined : terminalState(terminal),
+  };
+  const supervisor = spawn(process.execPath, [SUPERVISOR, JSON.stringify(options), program, ...args], {
+    stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
+    windowsHide: true,
+    // Options for this process (an inspector, most often) are not for that one.
+    env: { ...process.env, NODE_OPTIONS: '' },
+  });
   let by: VmEnd['by'] = 'exited';
-  let stoppedBy: NodeJS.Signals | undefined;
   let vmmPid = '';
   let killer: NodeJS.Timeout | undefined;
-  const stop = (reason: VmEnd['by'], name?: NodeJS.Signals): void => {
-    stoppedBy ??= name;
+  const stop = (reason: VmEnd['by']): void => {
     if (by !== 'exited') return;
     by = reason;
     supervisor.stdin.end();
@@ -71,12 +73,20 @@ export function runVm({ program, args, folder, until, timeout, stdout, stderr, s
   // Writing fails when it has ended first; its exit tells.
   supervisor.stdin.on('error', () => undefined);
 
-  let tail = '';
-  readText(supervisor.stdout, (text) => {
-    stdout(text);
-    if (until === undefined) return;
-    tail = (tail + text.replaceAll('\r', '')).slice(-REMEMBERED);
-    if (until.test(tail)) stop('matched');
+  const until = run.until === undefined ? undefined : new OutputPattern(run.until);
+  const halted = run.halted === undefined ? undefined : new OutputPattern(run.halted);
+  supervisor.stdout.on('data', (bytes: Buffer) => {
+    if (!stdout.write(bytes)) {
+      // Whoever reads it is slow. The supervisor holds what comes meanwhile.
+      supervisor.stdout.pause();
+      const goOn = (): void => {
+        for (const event of ['drain', 'close']) stdout.off(event, goOn);
+        supervisor.stdout.resume();
+      };
+      for (const event of ['drain', 'close']) stdout.on(event, goOn);
+    }
+    if (until?.take(bytes) === true) stop('matched');
+    else if (halted?.take(bytes) === true) stop('halted');
   });
   let messages = '';
   readText(supervisor.stderr, (text) => {
@@ -86,15 +96,24 @@ export function runVm({ program, args, folder, until, timeout, stdout, stderr, s
   });
   readText(supervisor.stdio[3] as Readable, (text) => (vmmPid += text));
 
-  const timer = timeout === undefined ? undefined : setTimeout(() => stop('timeout'), timeout);
+  const timer = run.timeout === undefined ? undefined : setTimeout(() => stop('timeout'), run.timeout);
   const onAbort = (): void => stop('stopped');
   signal?.addEventListener('abort', onAbort);
   if (signal?.aborted === true) onAbort();
-  const onSignal = (name: NodeJS.Signals): void => stop('stopped', name);
-  for (const name of FORWARDED) process.on(name, onSignal);
+  const disconnect =
+    terminal === undefined
+      ? undefined
+      : connectTerminal(terminal, {
+          send: (bytes) => void (by === 'exited' && supervisor.stdin.write(bytes)),
+          quit: () => stop('stopped'),
+          tell: stderr,
+        });
 
   return new Promise((resolve, reject) => {
-    supervisor.on('error', reject);
+    supervisor.on('error', (error) => {
+      disconnect?.();
+      reject(error);
+    });
     // Only killed it has no code. Then the VMM still runs, and holds the pipes whose end `close` waits for.
     supervisor.on('exit', (code) => {
       if (code === null) cleanUp(vmmPid, folder);
@@ -103,8 +122,11 @@ export function runVm({ program, args, folder, until, timeout, stdout, stderr, s
       clearTimeout(timer);
       clearTimeout(killer);
       signal?.removeEventListener('abort', onAbort);
-      for (const name of FORWARDED) process.off(name, onSignal);
-      resolve({ by, exitCode: code ?? undefined, signal: stoppedBy, messages });
+      disconnect?.();
+      // Of a VMM that has failed, nobody knows what it would have said.
+      if (by === 'exited' && code === 0 && until?.end() === true) by = 'matched';
+      const unfinished = by === 'timeout' || by === 'stopped' ? until?.matchingRest() : undefined;
+      resolve({ by, exitCode: code ?? undefined, messages, ...(unfinished === undefined ? {} : { unfinished }) });
     });
   });
 }
@@ -119,7 +141,7 @@ function cleanUp(vmmPid: string, folder: string | undefined): void {
   if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
 }
 
-function readText(stream: Readable | ChildProcess['stdout'], take: (text: string) => void): void {
+function readText(stream: Readable, take: (text: string) => void): void {
   const decoder = new StringDecoder('utf8');
-  stream?.on('data', (chunk: Buffer) => take(decoder.write(chunk)));
+  stream.on('data', (chunk: Buffer) => take(decoder.write(chunk)));
 }

@@ -4,13 +4,21 @@ import { join } from 'node:path';
 import { crc32, sha256Hex } from '../files/checksum';
 import { memorySink } from '../igvm/sink';
 import { writeIgvm } from '../igvm/write-igvm';
-import { bootImage } from './boot-image';
-import { fakeQemu } from './fake-vmm.fixture';
+import { bootImage, type BootRequest } from './boot-image';
+import { collecting, fakeQemu } from './fake-vmm.fixture';
 import type { KvmAnswer } from './kvm-probe';
 import { nativeImage } from './native-image.fixture';
 
 let answer: KvmAnswer;
-jest.mock('./kvm-probe', () => ({ askKvm: () => Promise.resolve(answer) }));
+/** What happens while KVM is tried. */
+let meanwhile: () => void;
+jest.mock('./kvm-probe', () => ({
+  askKvm: (_: unknown, { signal }: { signal: AbortSignal }) => {
+    meanwhile();
+    signal.throwIfAborted();
+    return Promise.resolve(answer);
+  },
+}));
 
 describe('a boot whose accelerator is looked for', () => {
   let folder: string;
@@ -18,34 +26,47 @@ describe('a boot whose accelerator is looked for', () => {
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'nx-igvm-stopped-'));
     output = '';
+    meanwhile = () => undefined;
     const sink = memorySink();
     await writeIgvm(nativeImage(), sink, { crc32, sha256Hex });
     writeFileSync(join(folder, 'my.igvm'), sink.bytes());
   });
   afterEach(() => rmSync(folder, { recursive: true }));
 
-  const boot = (accel?: 'kvm') =>
+  const boot = (accel?: 'kvm', more: Partial<BootRequest> = {}) =>
     bootImage({
       image: join(folder, 'my.igvm'),
       vmmPath: fakeQemu(folder, { output: 'hello' }),
       accel,
-      stdout: (text) => void (output += text),
+      stdout: collecting((text) => (output += text)),
       stderr: (text) => void (output += text),
+      ...more,
     });
 
   it.each([undefined, 'kvm' as const])(
     'ends with a signal that comes then, and starts no guest (accel %s)',
     async (accel) => {
-      answer = { is: 'stopped', end: { by: 'stopped', signal: 'SIGINT', exitCode: 1, messages: '' } };
-      expect(await boot(accel)).toMatchObject({ by: 'stopped', signal: 'SIGINT' });
+      meanwhile = () => void process.emit('SIGINT', 'SIGINT');
+      expect(await boot(accel)).toMatchObject({ by: 'stopped', signal: 'SIGINT', failure: undefined });
       expect(output).toBe('');
     },
   );
 
+  it('has not shown what was waited for when it is stopped', async () => {
+    meanwhile = () => void process.emit('SIGTERM', 'SIGTERM');
+    for (const waits of [{ until: 'hello' }, { timeout: 9 }]) {
+      expect((await boot(undefined, waits)).failure).toMatchObject({ code: 'BOOT_STOPPED' });
+    }
+    const gone = new AbortController();
+    meanwhile = () => gone.abort();
+    const { failure } = await boot(undefined, { until: 'hello', signal: gone.signal });
+    expect(failure).toMatchObject({ code: 'BOOT_STOPPED' });
+  });
+
   it('goes on without KVM where that is of no use, unless KVM is asked for', async () => {
     answer = { is: 'unusable', problem: 'there is no /dev/kvm' };
     expect(await boot()).toMatchObject({ by: 'exited', accel: 'tcg' });
-    expect(output).toMatch(/^nx-igvm: there is no \/dev\/kvm; using TCG, which is slower\n[^]*hello/);
+    expect(output).toMatch(/^nx-igvm: there is no \/dev\/kvm; using TCG, which is slower\nnx-igvm: QEMU 7[^]*hello/);
     await expect(boot('kvm')).rejects.toMatchObject({ code: 'KVM_UNUSABLE', message: 'there is no /dev/kvm' });
   });
 });

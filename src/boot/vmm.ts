@@ -26,6 +26,8 @@ export interface VmSpec {
 export interface VmmCapabilities {
   ways: readonly BootWay[];
   accelerators: readonly Accelerator[];
+  /** As it calls its version; undefined when that isn't known. */
+  version?: string;
 }
 
 /** One virtual machine monitor. */
@@ -39,13 +41,12 @@ export interface Vmm {
   readonly lowMemoryEnd: number;
   /** Bytes at the end of memory that its firmware uses before the guest starts. */
   readonly firmwareRoom: number;
-  /**
-   * Asks the program at `path`.
-   * @param ask runs it with arguments and returns what it prints
-   */
-  capabilities(ask: (args: readonly string[]) => string): VmmCapabilities;
-  /** Why it would refuse to load the file itself; undefined when it wouldn't. */
-  igvmRefusal(file: IgvmFile): string | undefined;
+  /** Arguments with which its program says what it can do. */
+  readonly questions: readonly (readonly string[])[];
+  /** @param answers what it prints to each of its questions */
+  capabilities(answers: readonly string[]): VmmCapabilities;
+  /** Why it would refuse to load the file itself, as a sentence; undefined when it wouldn't. */
+  igvmRefusal(file: IgvmFile, capabilities: VmmCapabilities): string | undefined;
   /** Arguments that start the VM with its first serial port on stdout. */
   commandLine(spec: VmSpec): string[];
 }

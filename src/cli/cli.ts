@@ -1,9 +1,14 @@
+import type { Writable } from 'node:stream';
+import type { ReadStream } from 'node:tty';
+
 /** What a command may use of the process around it. Tests hand in their own. */
 export interface CliEnvironment {
   /** Folder that relative paths start from. */
   cwd: string;
   stdout: (text: string) => void;
   stderr: (text: string) => void;
+  /** The process's own streams, for the console of a guest; without them it has no input, and `stdout` gets its output as text. */
+  console?: { stdin: ReadStream; stdout: Writable };
   /** Whether a person watches: then long work shows its progress on stderr. */
   isInteractive: boolean;
 }
@@ -25,6 +30,10 @@ export function processEnvironment(): CliEnvironment {
     cwd: process.cwd(),
     stdout: (text) => void process.stdout.write(text),
     stderr: (text) => void process.stderr.write(text),
+    // Loading stdin takes a while, and only a guest wants it.
+    get console() {
+      return { stdin: process.stdin, stdout: process.stdout };
+    },
     isInteractive: process.stderr.isTTY === true,
   };
 }

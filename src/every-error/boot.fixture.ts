@@ -69,5 +69,22 @@ export const BOOT_ERRORS: Record<keyof typeof BOOT_CODES, Provocation> = {
     'has no patience',
     (scene) => bootIn(fakeQemu(scene.folder, { hangs: true }), scene, '--timeout', '0.3'),
   ],
+  BOOT_STOPPED: [
+    'is stopped by hand before the guest has said what was waited for',
+    async (scene) => {
+      const timer = setInterval(() => void process.emit('SIGTERM', 'SIGTERM'), 200);
+      const said = await bootIn(fakeQemu(scene.folder, { hangs: true }), scene, '--until', 'ready');
+      clearInterval(timer);
+      return said;
+    },
+  ],
+  BOOT_WAY: [
+    'has QEMU load an image itself that wants a device tree',
+    async (scene) => {
+      scene.write('image.igvm', (await written(nativeImage(parameter(0, 0x800000, 'deviceTree')))).bytes);
+      const qemu = fakeQemu(scene.folder, { igvm: true, version: '11.0.0' });
+      return scene.nxIgvm('boot', 'image.igvm', '--vmm-path', qemu, '--way', 'igvm', '--accel', 'tcg');
+    },
+  ],
   BOOT_OPTION: ['wants no processor', (scene) => boot(scene, '--cpus', '0')],
 };

@@ -9,6 +9,9 @@ import { writeIgvm } from '../../igvm/write-igvm';
 import { NX_IGVM } from '../nx-igvm-program';
 import { run } from '../run';
 
+/** What the command says before the guest does. */
+const WAY = 'nx-igvm: QEMU 7.2.22 with TCG boots the image as a PVH kernel (way pvh)\n';
+
 describe('the commands boot and export', () => {
   let folder: string;
   beforeEach(async () => {
@@ -35,7 +38,7 @@ describe('the commands boot and export', () => {
 
   it('show the guest’s output, and hand on what is behind --', async () => {
     const { code, stdout, stderr } = await boot('--cpus', '2', '--memory=1G', '--', '-device', 'virtio-rng-pci');
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: WAY });
     expect(stdout).toContain('login: ');
     expect(stdout).toContain('"-smp","2","-m","1024M"');
     expect(stdout).toContain('"-device","virtio-rng-pci"]');
@@ -45,7 +48,9 @@ describe('the commands boot and export', () => {
     expect(await boot('--until', '^login: $')).toMatchObject({ code: 0 });
     const { code, stderr } = await boot('--until', 'Welcome');
     expect(code).toBe(1);
-    expect(stderr).toMatch(/^error: my\.igvm: the guest printed nothing that matches \/Welcome\/ .*\[BOOT_NO_MATCH\]/);
+    expect(stderr.replace(WAY, '')).toMatch(
+      /^error: my\.igvm: the guest printed nothing that matches \/Welcome\/ .*\[BOOT_NO_MATCH\]/,
+    );
   });
 
   it('return 2 for values that make no sense, and for choices that there are not', async () => {
@@ -66,9 +71,31 @@ describe('the commands boot and export', () => {
     const { code, stdout } = await nxIgvm('export', 'my.igvm', '--format=pvh', '--tables=image', '--memory=256M');
     expect(code).toBe(0);
     expect(stdout).toMatch(
-      /^my\.elf: \d+ bytes, PVH entry at 0x100180, with the image's tables; needs 256 MiB of memory\n$/,
+      /^my\.elf: 1 MiB, PVH entry at 0x100180, with the image's tables; needs 256 MiB of memory\n$/,
     );
     expect(loadElf(readFileSync(join(folder, 'my.elf'))).entry).toBe(0x100180);
+  });
+
+  it('take their options in both spellings, and name one in messages and help', async () => {
+    for (const option of ['--vmm-path', '--vmmPath']) {
+      const { code } = await nxIgvm('boot', 'my.igvm', '--accel=tcg', option, join(folder, 'qemu'));
+      expect(code).toBe(0);
+    }
+    const { stdout } = await nxIgvm('boot', '--help');
+    expect(stdout).toContain('--vmm-path <program>');
+    expect(stdout).toContain('--command-line <text>');
+    expect(stdout).not.toMatch(/vmmPath|commandLine/);
+    const missing = await nxIgvm('boot', 'my.igvm', '--vmm-path=./nowhere');
+    expect(missing.stderr).not.toContain('vmmPath');
+  });
+
+  it('say where arguments of the VMM go, and let none through that is a misspelt option', async () => {
+    const device = await boot('-device', 'virtio-rng-pci');
+    expect(device).toMatchObject({ code: 2, stdout: '' });
+    expect(device.stderr).toContain('go after --, as in: nx-igvm boot IMAGE -- -device virtio-rng-pci');
+    const misspelt = await boot('--comand-line=x');
+    expect(misspelt).toMatchObject({ code: 2, stdout: '' });
+    expect(misspelt.stderr).toContain('Did you mean --command-line?');
   });
 
   it('do not write over the image', async () => {

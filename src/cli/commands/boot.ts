@@ -1,14 +1,16 @@
 import { resolve } from 'node:path';
+import { Writable } from 'node:stream';
 import type { Command } from 'commander';
 import type { GuestTables } from '../../boot/pvh-export';
-import type { Accelerator, VmmName } from '../../boot/vmm';
+import type { Accelerator, BootWay, VmmName } from '../../boot/vmm';
 import type { CliEnvironment } from '../cli';
 import { numberOption } from '../number-option';
-import { addTablesOption } from './tables-option';
+import { addCommandLineOption, addTablesOption } from './guest-options';
 
 interface BootOptions {
   vmm?: VmmName;
   vmmPath?: string;
+  way?: BootWay;
   accel?: 'auto' | Accelerator;
   memory?: string;
   cpus?: string;
@@ -23,16 +25,23 @@ export function registerBoot(program: Command, environment: CliEnvironment): voi
   const { Option } = require('commander') as typeof import('commander');
   const command = program
     .command('boot')
-    .description("run an image in a VM, with the guest's serial console on stdout")
+    .description("run an image in a VM, with the guest's serial console on stdin and stdout; Ctrl-a x ends it")
     .argument('<image>', 'the .igvm file')
-    .argument('[vmm-args...]', 'behind --: further arguments for the VMM')
+    .argument('[vmm-args...]', 'after --: further arguments for the VMM')
+    .showHelpAfterError('Arguments for the VMM go after --, as in: nx-igvm boot IMAGE -- -device virtio-rng-pci')
     .addOption(
       new Option('--vmm <name>', 'virtual machine monitor (default: the first that is installed)').choices([
         'qemu',
         'cloud-hypervisor',
       ]),
     )
-    .option('--vmm-path, --vmmPath <program>', 'its program, when it is not in PATH')
+    .option('--vmm-path <program>', 'its program, when it is not in PATH')
+    .addOption(new Option('--vmmPath <program>').hideHelp())
+    .addOption(
+      new Option('--way <name>', 'pvh: as a kernel that is made of the image; igvm: the VMM loads the file itself')
+        .choices(['pvh', 'igvm'])
+        .default('pvh'),
+    )
     .addOption(
       new Option('--accel <name>', 'what runs the guest; auto is KVM where it works')
         .choices(['auto', 'kvm', 'tcg'])
@@ -40,8 +49,7 @@ export function registerBoot(program: Command, environment: CliEnvironment): voi
     )
     .option('--memory <size>', 'memory of the VM, as 512M or 1G (default: what the image needs, at least 512M)')
     .option('--cpus <number>', 'processors of the VM', '1');
-  addTablesOption(command)
-    .option('--command-line, --commandLine <text>', "replaces the image's kernel command line")
+  addCommandLineOption(addTablesOption(command))
     .option('--until <regex>', 'end when the serial output matches; exit code 1 when it never does')
     .option('--timeout <seconds>', 'end after this time in any case, with exit code 1')
     .action(async (image: string, vmmArgs: string[], { cpus, timeout, ...options }: BootOptions) => {
@@ -49,11 +57,11 @@ export function registerBoot(program: Command, environment: CliEnvironment): voi
       const { by, failure, signal } = await bootImage({
         ...options,
         image: resolve(environment.cwd, image),
-        label: image,
         cpus: numberOption('cpus', cpus),
         timeout: numberOption('timeout', timeout),
         vmmArgs,
-        stdout: environment.stdout,
+        stdin: environment.console?.stdin,
+        stdout: environment.console?.stdout ?? asText(environment.stdout),
         stderr: environment.stderr,
       });
       if (failure !== undefined) throw failure;
@@ -61,3 +69,11 @@ export function registerBoot(program: Command, environment: CliEnvironment): voi
       if (by === 'stopped' && signal !== undefined) process.kill(process.pid, signal);
     });
 }
+
+const asText = (write: (text: string) => void): Writable =>
+  new Writable({
+    write: (bytes: Buffer, _, done) => {
+      write(bytes.toString());
+      done();
+    },
+  });

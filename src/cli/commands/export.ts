@@ -4,7 +4,7 @@ import { printable } from '../../errors/printable';
 import type { GuestTables } from '../../boot/pvh-export';
 import type { CliEnvironment } from '../cli';
 import { numberOption } from '../number-option';
-import { addTablesOption } from './tables-option';
+import { addCommandLineOption, addTablesOption } from './guest-options';
 
 interface ExportOptions {
   output?: string;
@@ -27,8 +27,7 @@ export function registerExport(program: Command, environment: CliEnvironment): v
         .default('pvh'),
     )
     .option('-o, --output <file>', 'the file to write (default: NAME.elf in the current folder)');
-  addTablesOption(command)
-    .option('--command-line, --commandLine <text>', "replaces the image's kernel command line")
+  addCommandLineOption(addTablesOption(command))
     .option('--memory <size>', 'memory that the VM will have, for images that leave the memory map to the VMM')
     .option('--cpus <number>', "processors that the VM will have, for the image's own tables (default: 1)")
     .action(async (image: string, options: ExportOptions) => {
@@ -39,7 +38,6 @@ export function registerExport(program: Command, environment: CliEnvironment): v
       const from = resolve(environment.cwd, image);
       const to = resolve(environment.cwd, output);
       const { fileSize, entry, memoryNeeded, tables } = await exportImage(from, to, {
-        label: image,
         tables: options.tables,
         commandLine: options.commandLine,
         memory: options.memory === undefined ? undefined : parseVmMemory(options.memory),
@@ -47,7 +45,7 @@ export function registerExport(program: Command, environment: CliEnvironment): v
       });
       const whose = tables === 'vmm' ? "the VMM's" : "the image's";
       environment.stdout(
-        `${printable(output)}: ${fileSize} bytes, PVH entry at 0x${entry.toString(16)}, with ${whose} tables; needs ${formatMemorySize(memoryNeeded)} of memory\n`,
+        `${printable(output)}: ${formatMemorySize(fileSize)}, PVH entry at 0x${entry.toString(16)}, with ${whose} tables; needs ${formatMemorySize(memoryNeeded)} of memory\n`,
       );
     });
 }

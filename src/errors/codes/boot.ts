@@ -4,7 +4,7 @@ import type { ErrorInfo } from '../error-info';
 export const BOOT_CODES = {
   VMM_MISSING: {
     cause: 'No virtual machine monitor that can boot the image was found.',
-    cure: 'Install QEMU or Cloud Hypervisor, or name one with --vmmPath.',
+    cure: 'Install QEMU or Cloud Hypervisor, or name one with --vmm-path.',
   },
   VMM_FAILED: {
     cause: 'The virtual machine monitor could not be started, or gave up.',
@@ -45,6 +45,14 @@ export const BOOT_CODES = {
   BOOT_TIMEOUT: {
     cause: 'The guest was still running when the time was over.',
     cure: 'Give it more time with --timeout, or say with --until what it prints when it is done.',
+  },
+  BOOT_STOPPED: {
+    cause: 'The run was stopped from outside before the guest had shown what was waited for.',
+    cure: 'Run it again; if a time limit of something else stopped it, give that more time than --timeout.',
+  },
+  BOOT_WAY: {
+    cause: 'The virtual machine monitor cannot load the image itself, as --way igvm asks for.',
+    cure: 'Boot it as a PVH kernel, which is the default (--way pvh), or build it for that monitor.',
   },
   BOOT_OPTION: {
     cause: 'An option of boot or export has a value that makes no sense.',

@@ -1,4 +1,6 @@
-import { isAbsolute, resolve } from 'node:path';
+import { basename, isAbsolute, resolve } from 'node:path';
+import type { Writable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import type { ExecutorContext } from 'nx/src/devkit-exports';
 import { logger } from '../../plugin/logger';
 import { IgvmError } from '../../errors/igvm-error';
@@ -13,25 +15,24 @@ import { WholeLines } from './whole-lines';
  * is a bug and throws.
  */
 export default async function bootExecutor(
-  { image, vmmPath, vmmArgs = [], __unparsed__ = [], ...options }: BootExecutorSchema,
+  options: BootExecutorSchema,
   { root }: Pick<ExecutorContext, 'root'>,
 ): Promise<{ success: boolean }> {
   const { bootImage } = require('../../boot/boot-image') as typeof import('../../boot/boot-image');
-  const { properties } = require('./schema.json') as { properties: object };
-  const { accel, commandLine, cpus, memory, tables, timeout, until, vmm } = options;
-  const write = (text: string): void => void process.stdout.write(text);
-  const lines = new WholeLines(write);
+  const { accel, commandLine, cpus, image, memory, tables, timeout, until, vmm, vmmPath, way } = options;
+  const output = process.stdout.isTTY ? undefined : new WholeLines(process.stdout);
   // Nx runs this in a process of its own; the channel between them closes when Nx is gone.
   const gone = new AbortController();
   const onDisconnect = (): void => gone.abort();
   process.once('disconnect', onDisconnect);
   try {
+    const vmmArgs = argumentsOf(options);
     const { failure } = await bootImage({
       image: resolve(root, image),
-      label: image,
       vmm,
       vmmPath: vmmPath === undefined ? undefined : programPath(root, vmmPath),
-      vmmArgs: [...vmmArgs, ...vmmArguments(__unparsed__, new Set(Object.keys(properties)))],
+      vmmArgs,
+      way,
       accel,
       memory,
       cpus,
@@ -39,21 +40,40 @@ export default async function bootExecutor(
       commandLine,
       until,
       timeout,
-      stdout: process.stdout.isTTY ? write : (text) => lines.take(text),
+      stdin: process.stdin,
+      stdout: output ?? process.stdout,
       stderr: (text) => void process.stderr.write(text),
       signal: gone.signal,
     });
-    lines.end();
+    await end(output);
     if (failure !== undefined) throw failure;
     return { success: true };
   } catch (error) {
+    await end(output);
     if (!(error instanceof IgvmError)) throw error;
     logger.error(error.format((file) => shownPath(root, file)));
     return { success: false };
   } finally {
     process.off('disconnect', onDisconnect);
+    // Nx ends this process at once, with what a pipe has not taken yet.
+    await Promise.all([process.stdout, process.stderr].map(written));
   }
 }
+
+function argumentsOf({ vmm, vmmPath, vmmArgs = [], __unparsed__ = [] }: BootExecutorSchema): string[] {
+  const { properties } = require('./schema.json') as { properties: object };
+  const takesLongOptions = (vmm ?? basename(vmmPath ?? '')).startsWith('cloud-hypervisor');
+  return [...vmmArgs, ...vmmArguments(__unparsed__, Object.keys(properties), { takesLongOptions })];
+}
+
+/** Shows what is left: the last line of a guest that has crashed, most often, has no end. */
+async function end(output: Writable | undefined): Promise<void> {
+  if (output === undefined || output.writableEnded) return;
+  output.end();
+  await finished(output);
+}
+
+const written = (stream: Writable): Promise<void> => new Promise((resolve) => stream.write('', () => resolve()));
 
 /** A bare name is looked for in PATH. */
 const programPath = (root: string, path: string): string =>

@@ -6,6 +6,7 @@ export interface BootExecutorSchema {
   accel?: 'auto' | 'kvm' | 'tcg';
   memory?: string | number;
   cpus?: number;
+  way?: 'pvh' | 'igvm';
   tables?: 'vmm' | 'auto' | 'image';
   commandLine?: string;
   until?: string;

@@ -1,29 +1,41 @@
+import { Writable } from 'node:stream';
+
 /** Milliseconds after which a line without an end is a prompt, and worth showing. */
 const PROMPT_AFTER = 500;
 
+const NEWLINE = 0x0a;
+
 /**
- * Hands text on in whole lines. Nx, where it has no terminal, ends a line wherever a piece of output ends, and a serial
- * console comes in pieces of any length.
+ * Hands bytes on in whole lines. Nx, where it has no terminal, ends a line wherever a piece of output ends, and a serial
+ * console comes in pieces of any length. What is left at the end is handed on, too.
  */
-export class WholeLines {
-  private pending = '';
+export class WholeLines extends Writable {
+  private readonly pending: Buffer[] = [];
   private timer: NodeJS.Timeout | undefined;
 
-  constructor(private readonly write: (text: string) => void) {}
-
-  take(text: string): void {
-    clearTimeout(this.timer);
-    const all = this.pending + text;
-    const end = all.lastIndexOf('\n') + 1;
-    this.pending = all.slice(end);
-    if (end > 0) this.write(all.slice(0, end));
-    if (this.pending !== '') this.timer = setTimeout(() => this.end(), PROMPT_AFTER);
+  /** @param target stays open */
+  constructor(private readonly target: Writable) {
+    super();
   }
 
-  /** Hands on what is left. */
-  end(): void {
+  override _write(bytes: Buffer, _: BufferEncoding, done: () => void): void {
     clearTimeout(this.timer);
-    if (this.pending !== '') this.write(this.pending);
-    this.pending = '';
+    const end = bytes.lastIndexOf(NEWLINE) + 1;
+    const lines = end === 0 ? [] : [...this.pending.splice(0), bytes.subarray(0, end)];
+    if (end < bytes.length) {
+      this.pending.push(bytes.subarray(end));
+      this.timer = setTimeout(() => this.handOn(this.pending.splice(0)), PROMPT_AFTER);
+    }
+    this.handOn(lines, done);
+  }
+
+  override _final(done: () => void): void {
+    clearTimeout(this.timer);
+    this.handOn(this.pending.splice(0), done);
+  }
+
+  private handOn(pieces: readonly Buffer[], done: () => void = () => undefined): void {
+    if (pieces.length === 0 || this.target.write(Buffer.concat(pieces))) done();
+    else this.target.once('drain', done);
   }
 }

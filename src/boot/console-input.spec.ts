@@ -1,0 +1,78 @@
+import { EventEmitter } from 'node:events';
+import type { ReadStream } from 'node:tty';
+import { connectTerminal, type Terminal, usableTerminal } from './console-input';
+
+class FakeTerminal extends EventEmitter {
+  isTTY = true;
+  isRaw = false;
+  isReading = false;
+  setRawMode = (on: boolean) => {
+    this.isRaw = on;
+    return this;
+  };
+  resume = () => {
+    this.isReading = true;
+    return this;
+  };
+  pause = () => {
+    this.isReading = false;
+    return this;
+  };
+}
+
+function connected() {
+  const terminal = new FakeTerminal();
+  const seen = { sent: '', told: '', quit: false };
+  const restore = connectTerminal(terminal as unknown as Terminal, {
+    send: (bytes) => void (seen.sent += Buffer.from(bytes).toString('latin1')),
+    tell: (text) => void (seen.told += text),
+    quit: () => void (seen.quit = true),
+  });
+  const type = (text: string) => terminal.emit('data', Buffer.from(text, 'latin1'));
+  return { terminal, seen, restore, type };
+}
+
+describe('a terminal on the console of a guest', () => {
+  it('hands on every key as it is, Ctrl-C and half characters too', () => {
+    const { seen, type } = connected();
+    for (const piece of ['ls\r', '\x03', '\x1b[A', '\xc3', '\xa4', '\x00\xff']) type(piece);
+    expect(seen.sent).toBe('ls\r\x03\x1b[A\xc3\xa4\x00\xff');
+  });
+
+  it('says how to leave, and is left with Ctrl-a x, in one piece or two', () => {
+    const { seen, type } = connected();
+    expect(seen.told).toMatch(/^nx-igvm: .*Ctrl-a x ends the run.*\n$/);
+    type('a\x01xb');
+    expect(seen).toMatchObject({ sent: 'a', quit: true });
+    const other = connected();
+    other.type('\x01');
+    expect(other.seen.quit).toBe(false);
+    other.type('X');
+    expect(other.seen).toMatchObject({ sent: '', quit: true });
+  });
+
+  it('sends Ctrl-a on when it is not for us', () => {
+    const { seen, type } = connected();
+    type('\x01\x01k\x01b');
+    expect(seen).toMatchObject({ sent: '\x01k\x01b', quit: false });
+    const before = seen.told;
+    type('\x01?');
+    expect(seen.told).toBe(before + before);
+    expect(seen.sent).toBe('\x01k\x01b');
+  });
+
+  it('is as it was before, afterwards', () => {
+    const { terminal, restore, seen, type } = connected();
+    expect(terminal).toMatchObject({ isRaw: true, isReading: true });
+    restore();
+    restore();
+    expect(terminal).toMatchObject({ isRaw: false, isReading: false });
+    type('late');
+    expect(seen.sent).toBe('');
+  });
+
+  it('has to be one', () => {
+    expect(usableTerminal(undefined)).toBeUndefined();
+    expect(usableTerminal({ isTTY: false } as ReadStream)).toBeUndefined();
+  });
+});

@@ -1,0 +1,103 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import type { ReadStream } from 'node:tty';
+
+/** The terminal that a guest's console is on: `process.stdin` of a program that somebody watches. */
+export type Terminal = Pick<ReadStream, 'setRawMode' | 'on' | 'off' | 'resume' | 'pause'> & { fd?: number };
+
+/** What is done with what is typed. */
+export interface ConsoleActions {
+  send: (bytes: Uint8Array) => void;
+  /** Ends the run. */
+  quit: () => void;
+  /** Tells the user something, in whole lines. */
+  tell: (text: string) => void;
+}
+
+const CTRL_A = 0x01;
+
+const HELP = `nx-igvm: what you type goes to the guest; Ctrl-a x ends the run, Ctrl-a Ctrl-a sends Ctrl-a\n`;
+
+/**
+ * Hands what is typed to a guest, key by key and unchanged, Ctrl-C included. As in QEMU, Ctrl-a is the key for us.
+ * @returns sets the terminal back; may be called twice
+ */
+export function connectTerminal(terminal: Terminal, actions: ConsoleActions): () => void {
+  const keys = new EscapeKey(actions);
+  const onData = (bytes: Buffer): void => keys.take(bytes);
+  terminal.setRawMode(true);
+  terminal.on('data', onData);
+  terminal.resume();
+  actions.tell(HELP);
+  let isConnected = true;
+  return () => {
+    if (!isConnected) return;
+    isConnected = false;
+    terminal.off('data', onData);
+    terminal.pause();
+    terminal.setRawMode(false);
+  };
+}
+
+/** Finds our key in what is typed; everything else is for the guest. */
+class EscapeKey {
+  private isPending = false;
+
+  constructor(private readonly actions: ConsoleActions) {}
+
+  take(bytes: Uint8Array): void {
+    const forGuest: number[] = [];
+    for (const byte of bytes) {
+      if (!this.isPending) {
+        this.isPending = byte === CTRL_A;
+        if (!this.isPending) forGuest.push(byte);
+        continue;
+      }
+      this.isPending = false;
+      const key = String.fromCharCode(byte).toLowerCase();
+      if (key === 'x') {
+        this.actions.send(Uint8Array.from(forGuest));
+        return this.actions.quit();
+      }
+      if (key === 'h' || key === '?') this.actions.tell(HELP);
+      // A line editor's Ctrl-a, followed by another key, works without being typed twice.
+      else if (byte === CTRL_A) forGuest.push(CTRL_A);
+      else forGuest.push(CTRL_A, byte);
+    }
+    if (forGuest.length > 0) this.actions.send(Uint8Array.from(forGuest));
+  }
+}
+
+/**
+ * A stream's terminal, when this process may use it: one in the background is stopped by the system when it reads, or changes the mode.
+ * @param stdin undefined, or no terminal: nothing is typed
+ */
+export function usableTerminal(stdin: ReadStream | undefined): Terminal | undefined {
+  return stdin?.isTTY === true && isInForeground() ? stdin : undefined;
+}
+
+function isInForeground(): boolean {
+  if (process.platform === 'win32') return true;
+  try {
+    if (process.platform === 'linux') {
+      // Behind the name, which may hold anything: state, parent, group, session, terminal, the terminal's group (proc(5)).
+      const [, , group, , , foreground] = readFileSync('/proc/self/stat', 'latin1')
+        .replace(/^.*\) /s, '')
+        .split(' ');
+      return group === foreground;
+    }
+    return execFileSync('ps', ['-o', 'stat=', '-p', String(process.pid)], { encoding: 'utf8' }).includes('+');
+  } catch {
+    return false;
+  }
+}
+
+/** The state of a terminal, for the program `stty`; undefined where that is not to be had. */
+export function terminalState({ fd }: Terminal): string | undefined {
+  if (process.platform === 'win32') return undefined;
+  try {
+    return execFileSync('stty', ['-g'], { encoding: 'utf8', stdio: [fd ?? 'inherit', 'pipe', 'ignore'] }).trim();
+  } catch {
+    return undefined;
+  }
+}
