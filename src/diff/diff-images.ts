@@ -2,12 +2,13 @@ import type { OpenImage } from '../files/igvm-image';
 import { platformTypeName } from '../igvm/dump';
 import type { IgvmFile, PlatformHeader } from '../igvm/model';
 import type { ByteSource } from '../memory/byte-source';
-import { type ImageDigest, platformDigests } from '../measurement/image-digests';
+import { type ImageDigest, imageDigests } from '../measurement/image-digests';
 import type { Vmm } from '../measurement/vmm-profiles';
 import { measuredPlatformOf } from '../measurement/measured-platform';
-import { compareFiles, compareHeaders, compareRegisters } from './compare-guests';
 import { comparePages, type PageDifference } from './compare-pages';
-import type { FactDifference } from './facts';
+import { compareFacts, type FactDifference } from '../image/facts';
+import { fileFacts, headerFacts, registerFacts, vpsInSeveralVtls } from '../image/guest-facts';
+import { type PageOverlap, pageOverlaps } from '../igvm/page-overlaps';
 import { guestPages } from '../regions/guest-pages';
 import type { TaggedRange } from '../regions/map-tags';
 import { TagIndex } from '../regions/tag-index';
@@ -28,6 +29,8 @@ export interface GuestDifference {
   registers: FactDifference[];
   pages: (PageDifference & { tags: string[] })[];
   digests: DigestDifference[];
+  /** Memory that a file fills more than once, if any: `pages` compares the first page of each address, `headers` has all layers. */
+  overlaps?: { a: PageOverlap[]; b: PageOverlap[] };
 }
 
 /** A launch digest that differs. Each side has the digest in upper-case hexadecimal, or the reason why it has none. */
@@ -61,7 +64,7 @@ export async function diffImages(a: ComparedImage, b: ComparedImage): Promise<Im
     const indexB = b.file.platforms.findIndex(({ platformType }) => platformType === type);
     guests.push(await diffGuests(platformTypeName(type), guestOf(a, indexA), guestOf(b, indexB)));
   }
-  return { isSame, file: compareFiles(a.file, b.file), guests };
+  return { isSame, file: compareFacts(fileFacts(a.file), fileFacts(b.file)), guests };
 }
 
 interface ComparedGuest {
@@ -80,14 +83,22 @@ async function diffGuests(
   a: ComparedGuest | undefined,
   b: ComparedGuest | undefined,
 ): Promise<GuestDifference> {
-  const difference: GuestDifference = { platform, headers: [], registers: [], pages: [], digests: [] };
+  const overlaps = { a: overlapsIn(a), b: overlapsIn(b) };
+  const difference: GuestDifference = {
+    platform,
+    headers: [],
+    registers: [],
+    pages: [],
+    digests: [],
+    ...(overlaps.a.length + overlaps.b.length === 0 ? {} : { overlaps }),
+  };
   if (a === undefined || b === undefined) return { ...difference, onlyIn: a === undefined ? 'b' : 'a' };
   const [maskA, maskB] = [a.platform.compatibilityMask, b.platform.compatibilityMask];
   const pages = comparePages(guestPages(a.file, maskA), guestPages(b.file, maskB));
   return {
     ...difference,
-    headers: compareHeaders([a.file, a.platform], [b.file, b.platform]),
-    registers: compareRegisters(a.file, maskA, b.file, maskB),
+    headers: compareFacts(headerFacts(a.file, a.platform), headerFacts(b.file, b.platform)),
+    registers: compareRegisters(a, b),
     pages: pages.map((page) => ({
       ...page,
       tags: [...new Set([...a.tags.within(page.gpa, page.end), ...b.tags.within(page.gpa, page.end)])],
@@ -96,11 +107,20 @@ async function diffGuests(
   };
 }
 
+const overlapsIn = (guest: ComparedGuest | undefined): PageOverlap[] =>
+  guest === undefined ? [] : pageOverlaps(guest.file, guest.platform.compatibilityMask);
+
+function compareRegisters(a: ComparedGuest, b: ComparedGuest): FactDifference[] {
+  const [maskA, maskB] = [a.platform.compatibilityMask, b.platform.compatibilityMask];
+  const severalVtls = new Set([...vpsInSeveralVtls(a.file, maskA), ...vpsInSeveralVtls(b.file, maskB)]);
+  return compareFacts(registerFacts(a.file, maskA, severalVtls), registerFacts(b.file, maskB, severalVtls));
+}
+
 /** The digests of two guests of one platform, where they differ; none when the platform has no launch measurement. */
 async function compareDigests(a: ComparedGuest, b: ComparedGuest): Promise<DigestDifference[]> {
   const platform = measuredPlatformOf(a.platform);
   if (platform === undefined) return [];
-  const [digestsA, digestsB] = [await platformDigests(a.file, platform), await platformDigests(b.file, platform)];
+  const [digestsA, digestsB] = [await imageDigests(a.file, [platform]), await imageDigests(b.file, [platform])];
   return digestsA.flatMap(({ vmm, digest, reason }): DigestDifference[] => {
     const other = digestsB.find((each) => each.vmm === vmm);
     if (digest === other?.digest) return [];

@@ -1,6 +1,8 @@
 import { PAGE_SIZE } from '../memory/page';
 import { printable } from '../errors/printable';
-import type { FactDifference } from './facts';
+import type { FactDifference } from '../image/facts';
+import type { PageOverlap } from '../igvm/page-overlaps';
+import { hexRange } from '../errors/hex';
 import type { PageDifference, PageDifferenceKind } from './compare-pages';
 import type { DigestDifference, GuestDifference, ImageDifference } from './diff-images';
 
@@ -25,9 +27,11 @@ export function diffText(difference: ImageDifference): string {
 }
 
 function guestLines(guest: GuestDifference): string[] {
-  const { platform, onlyIn, headers, registers, pages, digests } = guest;
+  const { platform, onlyIn, headers, registers, pages, digests, overlaps } = guest;
   if (onlyIn !== undefined) return [`${platform}: only in ${onlyIn.toUpperCase()}`];
   const lines = [
+    ...overlapLines('A', overlaps?.a ?? []),
+    ...overlapLines('B', overlaps?.b ?? []),
     ...facts('headers', headers),
     ...facts('registers', registers),
     ...pageLines(pages),
@@ -38,6 +42,15 @@ function guestLines(guest: GuestDifference): string[] {
     ]),
   ];
   return lines.length === 0 ? [] : [`${platform}:`, ...lines.map((line) => `  ${line}`)];
+}
+
+/** Never "the same": which of two pages at one address a guest gets depends on the loader. */
+function overlapLines(name: string, overlaps: readonly PageOverlap[]): string[] {
+  if (overlaps.length === 0) return [];
+  const lines = overlaps.slice(0, MOST_RANGES).map(({ gpa, end }) => `  ${hexRange(gpa, end)}`);
+  const hidden = overlaps.length - MOST_RANGES;
+  if (hidden > 0) lines.push(`  … and ${hidden} more ranges`);
+  return [`pages over pages in ${name}, of which loaders differ in which they take:`, ...lines];
 }
 
 const digestText = ({ digest, reason }: DigestDifference['a']): string =>

@@ -6,9 +6,14 @@ import type { Dump, DumpRecord } from './dump';
  * bits have meanings (policies, registers, boundaries) are strings like "0x1f"; bytes are hexadecimal strings. Nothing
  * that comes from the file can do anything to a terminal.
  */
-export function* dumpJson({ fixedHeader, platforms, initializations, directives }: Dump): Generator<string> {
+export function* dumpJson({ fixedHeader, platforms, initializations, directives, overlaps }: Dump): Generator<string> {
   yield `{\n"fixedHeader": ${recordJson(fixedHeader)}`;
-  for (const [section, records] of Object.entries({ platforms, initializations, directives })) {
+  for (const [section, records] of Object.entries({
+    platforms,
+    initializations,
+    directives,
+    ...(overlaps === undefined ? {} : { overlaps }),
+  })) {
     yield `,\n"${section}": [`;
     let separator = '\n';
     for (const record of records) {

@@ -38,6 +38,9 @@ export function* dumpText(dump: Dump): Generator<string> {
   for (const header of dump.initializations) yield recordText(header, names);
   yield '\nDirectives:\n';
   for (const directive of dump.directives) yield recordText(directive, names);
+  if (dump.overlaps === undefined) return;
+  yield '\nPages over pages, of which loaders differ in which they take:\n';
+  for (const overlap of dump.overlaps) yield recordText(overlap, names);
 }
 
 /** The name of each platform by its bit, for {@link fieldsText}. */

@@ -12,6 +12,7 @@ import {
   type VpContextDirective,
 } from './model';
 import { PAGE_FLAG, pageTypeName } from './page-data';
+import { pageOverlaps } from './page-overlaps';
 
 /** A value of a dump. Numbers are exact; bigints are 64-bit fields whose bits have meanings. */
 export type DumpValue = string | number | bigint | boolean | Uint8Array | DumpValue[] | { [name: string]: DumpValue };
@@ -28,6 +29,8 @@ export interface Dump {
   platforms: PlatformRecord[];
   initializations: DumpRecord[];
   directives: Iterable<DumpRecord>;
+  /** Memory that the file fills more than once, platform by platform; absent where there is none. */
+  overlaps?: DumpRecord[];
 }
 
 /** Decodes a VP context into records, one a register. Handed in: register layouts are not part of the format. */
@@ -47,7 +50,15 @@ export function dump(file: IgvmFile, source: ByteSource, decodeContext: ContextD
     platforms: file.platforms.map(describePlatform),
     initializations: file.initializations.map(describeInitialization),
     directives: describeDirectives(file.directives, decodeContext),
+    ...describeOverlaps(file),
   };
+}
+
+function describeOverlaps(file: IgvmFile): Pick<Dump, 'overlaps'> {
+  const overlaps = file.platforms.flatMap(({ compatibilityMask }) =>
+    pageOverlaps(file, compatibilityMask).map(({ gpa, end }) => ({ type: 'overlap', gpa, end, compatibilityMask })),
+  );
+  return overlaps.length === 0 ? {} : { overlaps };
 }
 
 function describeFixedHeader({ version, arch }: IgvmFile, source: ByteSource): Dump['fixedHeader'] {

@@ -2,6 +2,8 @@ import { type GuestArch, PLATFORM_TYPE, type PlatformType, type VpContextFormat 
 
 /** What the format says of a platform. */
 export interface Platform {
+  /** Short name: the key of locks, and of files and options where the platform has a launch measurement. */
+  readonly name: string;
   /** Name for messages. */
   readonly label: string;
   /** What starts its guests. */
@@ -17,6 +19,7 @@ export interface Platform {
 /** Every platform (igvm_defs: IgvmPlatformType; igvm/src/lib.rs: IgvmPlatformHeader::validate, new_from_binary_split). */
 const PLATFORMS: Readonly<Record<PlatformType, Platform>> = {
   [PLATFORM_TYPE.NATIVE]: {
+    name: 'native',
     label: 'native',
     host: 'any VMM',
     arch: 'x64',
@@ -24,12 +27,14 @@ const PLATFORMS: Readonly<Record<PlatformType, Platform>> = {
     contextFormat: 'native',
   },
   [PLATFORM_TYPE.VSM_ISOLATION]: {
+    name: 'vbs',
     label: 'VBS',
     host: 'Hyper-V or OpenVMM',
     hasSharedBoundary: false,
     contextFormat: 'vbs',
   },
   [PLATFORM_TYPE.SEV_SNP]: {
+    name: 'snp',
     label: 'SEV-SNP',
     host: 'an SEV-SNP host',
     arch: 'x64',
@@ -37,6 +42,7 @@ const PLATFORMS: Readonly<Record<PlatformType, Platform>> = {
     contextFormat: 'snp',
   },
   [PLATFORM_TYPE.TDX]: {
+    name: 'tdx',
     label: 'TDX',
     host: 'a TDX host',
     arch: 'x64',
@@ -44,6 +50,7 @@ const PLATFORMS: Readonly<Record<PlatformType, Platform>> = {
     contextFormat: 'tdx',
   },
   [PLATFORM_TYPE.SEV]: {
+    name: 'sev',
     label: 'SEV',
     host: 'an SEV host',
     arch: 'x64',
@@ -51,6 +58,7 @@ const PLATFORMS: Readonly<Record<PlatformType, Platform>> = {
     contextFormat: 'native',
   },
   [PLATFORM_TYPE.SEV_ES]: {
+    name: 'sev-es',
     label: 'SEV-ES',
     host: 'an SEV-ES host',
     arch: 'x64',
@@ -58,6 +66,7 @@ const PLATFORMS: Readonly<Record<PlatformType, Platform>> = {
     contextFormat: 'snp',
   },
   [PLATFORM_TYPE.CCA]: {
+    name: 'cca',
     label: 'CCA',
     host: 'an Arm CCA host',
     arch: 'aarch64',
@@ -65,6 +74,9 @@ const PLATFORMS: Readonly<Record<PlatformType, Platform>> = {
     contextFormat: 'cca',
   },
 };
+
+/** The short names of all platforms, in the order of their numbers. */
+export const PLATFORM_NAMES: readonly string[] = Object.values(PLATFORMS).map(({ name }) => name);
 
 /** The only version of every platform (igvm_defs: IGVM_*_PLATFORM_VERSION). */
 export const PLATFORM_VERSION = 1;

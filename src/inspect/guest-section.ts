@@ -1,4 +1,5 @@
-import { hex } from '../errors/hex';
+import { hex, hexRange } from '../errors/hex';
+import type { PageOverlap } from '../igvm/page-overlaps';
 import type { DumpRecord } from '../igvm/dump';
 import { fieldsText } from '../igvm/dump-text';
 import { PAGE_SIZE } from '../memory/page';
@@ -12,18 +13,30 @@ import { countText, sizeText } from './size-text';
 
 /** The part of the page about one platform's guest. */
 export function guestSection(view: GuestView): Html {
-  const { index, platform, header, regions, regionCount, processors } = view;
+  const { index, platform, header, regions, regionCount, processors, doubled } = view;
   const joined = regionCount > regions.length;
   return html`<section id="guest-${index}" aria-labelledby="guest-${index}-title">
 <h2 id="guest-${index}-title">Memory of the ${platform} guest</h2>
 <p class="muted">Platform version ${header.platformVersion}, highest VTL ${header.highestVtl}${
     header.sharedGpaBoundary > 0n && html`, memory above <code>${hex(header.sharedGpaBoundary)}</code> is shared`
   }.</p>
+${doubled.length > 0 && doubledNote(doubled)}
 ${shares(regions)}
 ${regions.length > 0 ? memoryMap(view) : html`<p>No page of memory is loaded for this guest.</p>`}
 ${joined && html`<p class="muted">${countText(regionCount)} regions, of which close neighbours are drawn as one.</p>`}
 ${processors.length > 0 && processorTables(view)}
 </section>`;
+}
+
+/** Places that a note names. */
+const MOST_DOUBLED = 8;
+
+function doubledNote(doubled: readonly PageOverlap[]): Html {
+  const places = doubled.slice(0, MOST_DOUBLED).map(({ gpa, end }) => hexRange(gpa, end));
+  const hidden = doubled.length - places.length;
+  return html`<p role="note"><strong>Pages over pages</strong> at <code>${places.join(', ')}</code>${
+    hidden > 0 && ` and in ${countText(hidden)} more places`
+  }: loaders differ in which of them the guest gets. Regions show the first.</p>`;
 }
 
 function memoryMap(view: GuestView): Html {

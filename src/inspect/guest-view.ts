@@ -1,6 +1,7 @@
 import type { ComparedImage } from '../diff/diff-images';
 import { type DumpRecord, platformTypeName } from '../igvm/dump';
 import { fieldsText } from '../igvm/dump-text';
+import { type PageOverlap, pageOverlaps } from '../igvm/page-overlaps';
 import type { IgvmFile, PlatformHeader, VpContextDirective } from '../igvm/model';
 import { describeVpContext } from '../vp-context/decode';
 import { type GuestRegion, guestRegions, joinRegions } from '../regions/guest-regions';
@@ -33,6 +34,8 @@ export interface GuestView {
   regionCount: number;
   layout: MapLayout;
   overlays: Overlay[];
+  /** Memory that the file fills more than once; a region shows the first layer. */
+  doubled: PageOverlap[];
   processors: ProcessorView[];
   /** How many there are; only so many are shown. */
   processorCount: number;
@@ -65,6 +68,7 @@ export const guestViews = ({ file, map }: ComparedImage): GuestView[] =>
       regionCount: all.length,
       layout,
       overlays,
+      doubled: pageOverlaps(file, header.compatibilityMask),
       processors,
       processorCount: contexts.length,
       pointers: pointersInto(regions, processors[0]?.registers ?? []),

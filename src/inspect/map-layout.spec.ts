@@ -7,6 +7,7 @@ const region = (gpa: number, size: number): GuestRegion => ({
   gpa,
   end: gpa + size,
   kind: 'data',
+  marks: [],
   tags: [],
   emptyPages: 0,
   spans: [],

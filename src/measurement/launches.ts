@@ -121,3 +121,21 @@ export function launchLabel({ vmm, vcpus, cpu, kvmMode }: Launch): string {
     ...(kvmMode === 'bsp-only' ? ['first vCPU alone measured'] : []),
   ].join(', ');
 }
+
+/** A launch in the words of options, on one line, the same for the same launch: `qemu-kvm vcpus 2 cpu EPYC-Milan`. */
+export function launchName({ vmm, vcpus, cpu, kvmMode }: Launch): string {
+  return [
+    vmm,
+    ...(vcpus === undefined ? [] : [`vcpus ${vcpus}`]),
+    ...(cpu === undefined ? [] : [`cpu ${cpu.name}`]),
+    ...(kvmMode === undefined ? [] : [kvmMode]),
+  ].join(' ');
+}
+
+/** A launch as manifests and locks state it. */
+export const launchRequest = ({ vmm, vcpus, cpu, kvmMode }: Launch): LaunchRequest => ({
+  vmm,
+  ...(vcpus === undefined ? {} : { vcpus: [vcpus] }),
+  ...(cpu === undefined ? {} : { cpu: [cpu.name] }),
+  ...(kvmMode === undefined ? {} : { kvmMode }),
+});

@@ -3,6 +3,7 @@ import type { TaggedRange } from './map-tags';
 import { TagIndex } from './tag-index';
 import type { Directive, IgvmFile } from '../igvm/model';
 import { PAGE_DATA_TYPE, PAGE_FLAG } from '../igvm/page-data';
+import { describePageKind } from '../igvm/dump';
 import { PAGE_SIZE } from '../memory/page';
 
 /** What a region of a guest's memory is, as far as launching it goes. */
@@ -25,6 +26,8 @@ export interface GuestRegion {
   gpa: number;
   end: number;
   kind: RegionKind;
+  /** What the headers of its first pages say besides the kind: flags, and a type that the kind alone doesn't tell. */
+  marks: string[];
   /** What the map file calls it; several names where regions were joined, none without a map. */
   tags: string[];
   /** Pages without file data. Parameters and processor state have neither. */
@@ -58,15 +61,17 @@ export const regionSize = ({ gpa, end }: Pick<GuestRegion, 'gpa' | 'end'>): numb
  * The memory of one platform's guest by ascending address: pages, cut where the map file names something else or the kind of
  * page changes, areas that the VMM fills in, and pages of processor state.
  * @param tags named ranges by ascending address, of the same guest
+ * @param options `apart`: pages whose headers differ are never in one region. Default: only those of different kinds are told apart
  */
 export function guestRegions(
   file: Pick<IgvmFile, 'directives'>,
   compatibilityMask: number,
   tags: readonly TaggedRange[],
+  { apart = false }: { apart?: boolean } = {},
 ): GuestRegion[] {
   const names = new TagIndex(tags);
   const regions: GuestRegion[] = [];
-  for (const piece of cutAtTags(guestPages(file, compatibilityMask), names)) addPiece(regions, piece);
+  for (const piece of cutAtTags(guestPages(file, compatibilityMask), names)) addPiece(regions, piece, apart);
   return [...regions, ...otherRegions(file.directives, compatibilityMask, names)].sort((a, b) => a.gpa - b.gpa);
 }
 
@@ -88,12 +93,18 @@ function* cutAtTags(spans: readonly PageSpan[], names: TagIndex): Generator<Tagg
   }
 }
 
-function addPiece(regions: GuestRegion[], { gpa, end, run, tag }: TaggedSpan): void {
+function addPiece(regions: GuestRegion[], { gpa, end, run, tag }: TaggedSpan, apart: boolean): void {
   const emptyPages = Math.max(0, end - Math.max(gpa, storedEnd(run))) / PAGE_SIZE;
   const isEmpty = emptyPages === (end - gpa) / PAGE_SIZE;
   const kind = kindOf(run.flags, run.dataType, isEmpty);
+  const marks = marksOf(run, kind);
   const last = regions.at(-1);
-  if (last?.end === gpa && last.tags[0] === tag && continues(last, kind, tag)) {
+  if (
+    last?.end === gpa &&
+    last.tags[0] === tag &&
+    continues(last, kind, tag) &&
+    (!apart || last.marks.join() === marks.join())
+  ) {
     if (last.kind === 'empty') last.kind = kind;
     last.end = end;
     last.emptyPages += emptyPages;
@@ -101,7 +112,7 @@ function addPiece(regions: GuestRegion[], { gpa, end, run, tag }: TaggedSpan): v
     return;
   }
   const tags = tag === undefined ? [] : [tag];
-  regions.push({ gpa, end, kind, tags, emptyPages, spans: [{ gpa, end, run }], parameters: [], processors: [] });
+  regions.push({ gpa, end, kind, marks, tags, emptyPages, spans: [{ gpa, end, run }], parameters: [], processors: [] });
 }
 
 /** What has a name is one region although some of its pages are empty. */
@@ -116,6 +127,19 @@ function kindOf(flags: number, dataType: number, isEmpty: boolean): RegionKind {
   if ((flags & PAGE_FLAG.SHARED) !== 0) return 'shared';
   if ((flags & PAGE_FLAG.UNMEASURED) !== 0) return 'unmeasured';
   return isEmpty ? 'empty' : 'data';
+}
+
+/** What each kind says already. */
+const IMPLIED: Partial<Record<RegionKind, string>> = {
+  unmeasured: 'UNMEASURED',
+  shared: 'SHARED',
+  secrets: 'SECRETS',
+  cpuid: 'CPUID_DATA',
+};
+
+function marksOf(run: PageSpan['run'], kind: RegionKind): string[] {
+  const { dataType, flags } = describePageKind(run);
+  return [dataType, ...flags].filter((mark) => mark !== 'NORMAL' && mark !== IMPLIED[kind]);
 }
 
 function otherRegions(directives: readonly Directive[], mask: number, names: TagIndex): GuestRegion[] {
@@ -148,7 +172,7 @@ function otherRegions(directives: readonly Directive[], mask: number, names: Tag
 function plainRegion(gpa: number, size: number, kind: RegionKind, names: TagIndex): GuestRegion {
   const { tag } = names.at(gpa);
   const tags = tag === undefined ? [] : [tag];
-  return { gpa, end: gpa + size, kind, tags, emptyPages: 0, spans: [], parameters: [], processors: [] };
+  return { gpa, end: gpa + size, kind, marks: [], tags, emptyPages: 0, spans: [], parameters: [], processors: [] };
 }
 
 /**
@@ -186,4 +210,30 @@ function joinWithin(regions: readonly GuestRegion[], distance: number): GuestReg
     for (const processor of region.processors) last.processors.push(processor);
   }
   return joined;
+}
+
+/** Whether a map names exactly the memory that the guests of a file have. */
+export function fitsMap(
+  file: Pick<IgvmFile, 'platforms' | 'directives'>,
+  map: readonly (readonly TaggedRange[])[],
+): boolean {
+  if (map.length !== file.platforms.length) return false;
+  return file.platforms.every(({ compatibilityMask }, index) => {
+    const named = covered(map[index] ?? []);
+    const used = covered(guestRegions(file, compatibilityMask, []));
+    return (
+      named.length === used.length && named.every(({ gpa, end }, at) => used[at]?.gpa === gpa && used[at].end === end)
+    );
+  });
+}
+
+/** Ranges by ascending address, adjacent ones as one. */
+function covered(ranges: readonly { gpa: number; end: number }[]): { gpa: number; end: number }[] {
+  const result: { gpa: number; end: number }[] = [];
+  for (const { gpa, end } of ranges) {
+    const last = result.at(-1);
+    if (last !== undefined && gpa <= last.end) last.end = Math.max(last.end, end);
+    else result.push({ gpa, end });
+  }
+  return result;
 }

@@ -67,6 +67,8 @@ const knownVtl: Rule<Movable, InitializationState> = ({ vtl, vpIndex, compatibil
 };
 
 const oneCorimForEach: Rule<CorimHeader, InitializationState> = ({ type, compatibilityMask }, { corimMasks }) => {
+  // A mask of no platform is in nobody's way, so that there could be any number of them.
+  if (compatibilityMask === 0) return 'it is for no platform';
   const twice = (corimMasks[type] & compatibilityMask) !== 0;
   corimMasks[type] |= compatibilityMask;
   return twice ? 'a platform has more than one' : undefined;

@@ -1,30 +1,27 @@
-import { hex } from '../errors/hex';
+import { hex, hexRange } from '../errors/hex';
 import { sha256OfSource } from '../files/sha256';
-import { describeInitialization, type DumpRecord, type DumpValue, platformTypeName } from '../igvm/dump';
+import {
+  describeInitialization,
+  describePageKind,
+  type DumpRecord,
+  type DumpValue,
+  platformTypeName,
+} from '../igvm/dump';
 import { hexOf } from '../igvm/dump-json';
 import { fieldsText } from '../igvm/dump-text';
 import type { Directive, IgvmFile, PlatformHeader, VpContextDirective } from '../igvm/model';
+import { overlappingRuns } from '../igvm/page-overlaps';
 import { vbsVtls } from '../igvm/vp-context-format';
 import { type ByteSource, readAll } from '../memory/byte-source';
+import { PAGE_SIZE } from '../memory/page';
 import { describeVpContext } from '../vp-context/decode';
-import { compareFacts, type FactDifference, FactList, type Facts } from './facts';
+import { FactList, type Facts } from './facts';
 
-/** What both files say of the registers of a guest's processors. */
-export function compareRegisters(a: IgvmFile, maskA: number, b: IgvmFile, maskB: number): FactDifference[] {
-  const severalVtls = new Set([...vpsInSeveralVtls(a, maskA), ...vpsInSeveralVtls(b, maskB)]);
-  return compareFacts(registerFacts(a, maskA, severalVtls), registerFacts(b, maskB, severalVtls));
-}
-
-/** What both files say of a guest apart from pages and registers. */
-export const compareHeaders = (
-  [a, platformA]: [IgvmFile, PlatformHeader],
-  [b, platformB]: [IgvmFile, PlatformHeader],
-): FactDifference[] => compareFacts(headerFacts(a, platformA), headerFacts(b, platformB));
-
-/** What both files say of themselves and to no guest in particular. */
-export const compareFiles = (a: IgvmFile, b: IgvmFile): FactDifference[] => compareFacts(fileFacts(a), fileFacts(b));
-
-function fileFacts({ version, arch, initializations, directives }: IgvmFile): Facts {
+/**
+ * What a file says of itself and to no guest in particular. Headers for platforms that the file doesn't have, and parameter areas
+ * that no guest gets, are here, too: nothing of the file is left unsaid.
+ */
+export function fileFacts({ version, arch, platforms, initializations, directives }: IgvmFile): Facts {
   const list = new FactList();
   list.add('format version', String(version));
   list.add('architecture', arch);
@@ -32,7 +29,25 @@ function fileFacts({ version, arch, initializations, directives }: IgvmFile): Fa
     if (header.type === 'versionString') list.add('version string', textOf(header.value));
     if (header.type === 'unknown') list.add(`header of type ${hex(header.headerType)}`, textOf(header.data));
   }
+  const known = platforms.reduce((mask, { compatibilityMask }) => mask | compatibilityMask, 0);
+  for (const [what, value] of strayFacts([...initializations, ...directives], known)) list.add(what, value);
+  const inserted = new Set(directives.flatMap((each) => (each.type === 'parameterInsert' ? [each.index] : [])));
+  for (const [index, area] of areaDirectives(directives)) {
+    if (!inserted.has(index)) list.add('parameters that no guest gets', areaText(area));
+  }
   return list.facts;
+}
+
+/** Headers whose masks name platforms that the file doesn't have, or no platform at all. */
+function* strayFacts(headers: readonly object[], known: number): Generator<[string, string]> {
+  for (const header of headers) {
+    if (!('compatibilityMask' in header) || !('type' in header)) continue;
+    const mask = header.compatibilityMask as number;
+    const strays = (mask & ~known) >>> 0;
+    if (strays === 0 && mask !== 0) continue;
+    const place = 'gpa' in header ? ` at GPA ${hex(header.gpa as number)}` : '';
+    yield [`${String(header.type)}${place} for platforms that the file does not have`, `mask ${hex(strays)}`];
+  }
 }
 
 const isFor = (header: object, mask: number): boolean =>
@@ -63,7 +78,7 @@ const vtlOf = ({ format, data }: VpContextDirective): number | undefined =>
   format === 'vbs' ? vbsVtls(data)[0] : undefined;
 
 /** VPs that have contexts in more than one VTL. */
-function vpsInSeveralVtls(file: IgvmFile, mask: number): ReadonlySet<number> {
+export function vpsInSeveralVtls(file: IgvmFile, mask: number): ReadonlySet<number> {
   const firstVtls = new Map<number, number>();
   const several = new Set<number>();
   for (const context of contextsOf(file, mask)) {
@@ -76,7 +91,7 @@ function vpsInSeveralVtls(file: IgvmFile, mask: number): ReadonlySet<number> {
   return several;
 }
 
-/** What a file says of a guest apart from pages and registers. */
+/** What a file says of a guest apart from pages and registers; page data that other memory overlaps is among it. */
 export function headerFacts(file: IgvmFile, platform: PlatformHeader): Facts {
   const list = new FactList();
   const mask = platform.compatibilityMask;
@@ -89,7 +104,18 @@ export function headerFacts(file: IgvmFile, platform: PlatformHeader): Facts {
     list.add(header.type, isCorim ? contentText(header.content) : valueText(rest));
   }
   for (const [what, value] of directiveFacts(file.directives, mask)) list.add(what, value);
+  for (const [what, value] of overlapFacts(file, mask)) list.add(what, value);
   return list.facts;
+}
+
+/** The layers of memory that is filled more than once: comparing what lies at an address shows the first of them alone. */
+function* overlapFacts(file: IgvmFile, mask: number): Generator<[string, string]> {
+  for (const run of overlappingRuns(file, mask)) {
+    const { dataType, flags } = describePageKind(run);
+    const kind = [dataType, ...flags].join(' ');
+    const range = hexRange(run.gpa, run.gpa + run.pageCount * PAGE_SIZE);
+    yield [`pages over or under others at GPA ${range}`, `${kind}, ${contentText(run.content)}`];
+  }
 }
 
 /**
