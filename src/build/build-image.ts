@@ -15,7 +15,7 @@ import { formerSiblings } from './former-siblings';
 import { forGuest, pageCounter } from './guest-observer';
 import { loadGuest } from './load-guest';
 import { OpenResources, type ResourceFile } from './open-resources';
-import { mapPath } from './output-names';
+import { mapPath } from '../manifest/image-files';
 
 /** What to build, with everything found and checked. */
 export interface BuildRequest {

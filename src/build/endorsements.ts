@@ -3,7 +3,7 @@ import type { OutputSet } from '../files/atomic-output';
 import type { IgvmFile } from '../igvm/model';
 import type { DirectiveObserver } from '../igvm/stream';
 import type { GuestIsolation } from '../loader/guest/guest-isolation';
-import { SIBLINGS } from '../manifest/image-files';
+import { SIBLINGS, siblingPath } from '../manifest/image-files';
 import { isMeasured } from '../manifest/isolation';
 import type { GuestConfig, Manifest } from '../manifest/model';
 import type { LaunchDigests } from '../measurement/launch-digest';
@@ -11,7 +11,6 @@ import type { MeasuredPlatform } from '../measurement/measured-platform';
 import type { ByteSource } from '../memory/byte-source';
 import type { BuiltFile, BuiltMeasurement, OutputKind } from './build-report';
 import { guestSpec, isDebuggable } from './guest-spec';
-import { siblingPath } from './output-names';
 
 /** The guest of one platform, being measured. */
 interface EndorsedGuest {

@@ -1,10 +1,9 @@
 import { lstatSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { readRegularFile } from '../files/regular-file';
-import { SIBLINGS } from '../manifest/image-files';
+import { SIBLINGS, siblingPath } from '../manifest/image-files';
 import type { MeasuredPlatform } from '../measurement/measured-platform';
 import type { OutputKind } from './build-report';
-import { siblingPath } from './output-names';
 
 /** Larger than any sibling (bytes); something else then has its name. */
 const SIBLING_LIMIT = 64 * 1024;

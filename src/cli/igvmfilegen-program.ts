@@ -10,9 +10,10 @@ export const IGVMFILEGEN: ProgramDescription = {
       (require('./commands/dump-corim') as typeof import('./commands/dump-corim')).registerIgvmfilegenDumpCorim,
     manifest: () => (require('./commands/manifest') as typeof import('./commands/manifest')).registerManifest,
     'add-snp-id-block': () =>
-      (require('./commands/add-snp-id-block') as typeof import('./commands/add-snp-id-block')).registerAddSnpIdBlock,
+      (require('./commands/add-snp-id-block') as typeof import('./commands/add-snp-id-block'))
+        .registerIgvmfilegenAddSnpIdBlock,
     'patch-corim-signature': () =>
       (require('./commands/patch-corim-signature') as typeof import('./commands/patch-corim-signature'))
-        .registerPatchCorimSignature,
+        .registerIgvmfilegenPatchCorimSignature,
   },
 };

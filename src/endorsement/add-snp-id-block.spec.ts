@@ -4,8 +4,9 @@ import { type IgvmFile, PLATFORM_TYPE, type SnpIdBlockDirective } from '../igvm/
 import { bytesSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { measure } from '../measurement/measure';
-import { type SnpIdBlockSigner, withSnpIdBlock } from './add-snp-id-block';
+import { checkSignedIdBlock, type KnownGuest, type SnpIdBlockSigner, withSnpIdBlock } from './add-snp-id-block';
 import { parseEcdsaSignature, parseP384PublicKey } from './ecdsa-p384';
+import { corimDocument } from './corim';
 import { certificateOf, EC_KEY, RSA_KEY } from './signer.fixture';
 import { SNP_IDENTITY, snpIdBlock } from './snp-id-block';
 
@@ -47,10 +48,13 @@ async function idBlock(changes: { policy?: bigint; guestSvn?: number } = {}): Pr
 async function outOfBand(changes: Partial<Extract<SnpIdBlockSigner, { kind: 'outOfBand' }>> = {}) {
   const block = changes.idBlock ?? (await idBlock());
   const signature = sign('sha384', block, EC_KEY);
-  return withSnpIdBlock(file(), { kind: 'outOfBand', idBlock: block, signature, publicKey: spki, ...changes });
+  return signed({ kind: 'outOfBand', idBlock: block, signature, publicKey: spki, ...changes });
 }
 
-const added = (signed: IgvmFile): SnpIdBlockDirective => signed.directives.at(-1) as SnpIdBlockDirective;
+const signed = async (signer: SnpIdBlockSigner, of = file(), known?: KnownGuest): Promise<IgvmFile> =>
+  (await withSnpIdBlock(of, signer, known)).file;
+
+const added = ({ directives }: IgvmFile): SnpIdBlockDirective => directives.at(-1) as SnpIdBlockDirective;
 
 const invalid = (message: RegExp) => ({ code: 'ID_BLOCK_INVALID', message: expect.stringMatching(message) });
 
@@ -66,21 +70,21 @@ describe('SNP ID block', () => {
       ),
     ],
   ])('is added with the signature of %s', async (_, publicKey) => {
-    const signed = await outOfBand({ publicKey });
-    expect(signed.directives).toHaveLength(2);
+    const image = await outOfBand({ publicKey });
+    expect(image.directives).toHaveLength(2);
     const { x = '', y = '' } = createPublicKey(EC_KEY).export({ format: 'jwk' });
     const reversed = (text: string): string =>
       Buffer.concat([Buffer.from(text, 'base64url').reverse(), Buffer.alloc(24)]).toString('hex');
-    expect(added(signed)).toMatchObject({
+    expect(added(image)).toMatchObject({
       type: 'snpIdBlock',
       guestSvn: 5,
       version: 1,
       idKeyAlgorithm: 1,
       authorKeyEnabled: false,
     });
-    expect(Buffer.from(added(signed).idPublicKey.qx).toString('hex')).toBe(reversed(x));
-    expect(Buffer.from(added(signed).idPublicKey.qy).toString('hex')).toBe(reversed(y));
-    expect(Buffer.from(added(signed).imageId).toString()).toContain('linux-direct');
+    expect(Buffer.from(added(image).idPublicKey.qx).toString('hex')).toBe(reversed(x));
+    expect(Buffer.from(added(image).idPublicKey.qy).toString('hex')).toBe(reversed(y));
+    expect(Buffer.from(added(image).imageId).toString()).toContain('linux-direct');
   });
 
   it('does not change the launch digest', async () => {
@@ -91,7 +95,7 @@ describe('SNP ID block', () => {
 
   it('can be signed with a temporary key', async () => {
     const signer: SnpIdBlockSigner = { kind: 'temporaryKey', guestSvn: 9, identity: SNP_IDENTITY.openhcl };
-    const [one, other] = [added(await withSnpIdBlock(file(), signer)), added(await withSnpIdBlock(file(), signer))];
+    const [one, other] = [added(await signed(signer)), added(await signed(signer))];
     expect(one.guestSvn).toBe(9);
     expect(one.idPublicKey.qx).not.toEqual(other.idPublicKey.qx);
   });
@@ -116,6 +120,47 @@ describe('SNP ID block', () => {
     await expect(outOfBand({ idBlock: block })).rejects.toMatchObject(invalid(/another launch digest/));
     await expect(outOfBand({ idBlock: await idBlock({ policy: 0n }) })).rejects.toMatchObject(invalid(/policy 0x0/));
     await expect(outOfBand({ idBlock: new Uint8Array(95) })).rejects.toMatchObject(invalid(/96 bytes/));
+  });
+
+  it("is refused with a version, security version or identity that is not the guest's", async () => {
+    const version = await idBlock();
+    version[80] = 7;
+    await expect(outOfBand({ idBlock: version })).rejects.toMatchObject(invalid(/version 7/));
+    const block = await idBlock();
+    const foreign = Buffer.from(block).fill(0xee, 48, 64);
+    await expect(outOfBand({ idBlock: foreign })).rejects.toMatchObject(invalid(/another family/));
+    const signer: SnpIdBlockSigner = { kind: 'temporaryKey', guestSvn: 5, identity: SNP_IDENTITY.linuxDirect };
+    await expect(signed(signer, file(), { guestSvn: 6 })).rejects.toMatchObject(invalid(/version 5, and the guest 6/));
+    await expect(signed(signer, file(), { identity: SNP_IDENTITY.openhcl })).rejects.toMatchObject(
+      invalid(/another family/),
+    );
+    const [measurement] = await measure(file());
+    const content = bytesSource(corimDocument('snp', measurement!.digest, 4));
+    const endorsed = { ...file(), initializations: [...file().initializations] };
+    endorsed.initializations.push({ type: 'corimDocument', compatibilityMask: 1, content });
+    await expect(signed(signer, endorsed)).rejects.toMatchObject(invalid(/version 5, and the guest 4/));
+    expect(added(await signed({ ...signer, guestSvn: 4 }, endorsed)).guestSvn).toBe(4);
+  });
+
+  it('is checked again where it is in an image, and says whose key it was', async () => {
+    const block = await idBlock();
+    const directive = added(await outOfBand());
+    expect(checkSignedIdBlock(directive, block)).toMatch(/^the key with ID_KEY_DIGEST [0-9a-f]{96}$/);
+    const { idKeySignature, authorKeySignature } = directive;
+    const zeros = new Uint8Array(72);
+    for (const change of [
+      { idKeySignature: { ...idKeySignature, s: zeros } },
+      { idPublicKey: { curve: 2, qx: zeros, qy: zeros } },
+      { idKeyAlgorithm: 2 },
+      { authorKeyEnabled: true },
+      { authorKeyAlgorithm: 1 },
+      { authorKeySignature: { ...authorKeySignature, r: new Uint8Array(72).fill(1) } },
+    ]) {
+      expect(() => checkSignedIdBlock({ ...directive, ...change }, block)).toThrow(
+        expect.objectContaining({ code: 'ID_BLOCK_INVALID' }),
+      );
+    }
+    expect(() => checkSignedIdBlock(directive, Buffer.from(block).fill(9, 84, 85))).toThrow(/does not verify/);
   });
 
   it('is refused with a signature over something else', async () => {

@@ -1,17 +1,29 @@
-import type { KeyObject } from 'node:crypto';
+import { createHash, type KeyObject } from 'node:crypto';
 import { IgvmError } from '../errors/igvm-error';
 import type { IgvmFile, SnpIdBlockDirective, SnpPublicKey, SnpSignature } from '../igvm/model';
 import { measure } from '../measurement/measure';
 import { platformHeader } from '../measurement/measured-platform';
+import { corimSvn } from './corim';
+import { CORIM_SIZE_LIMIT } from './corims';
+import { readAll } from '../memory/byte-source';
 import {
+  P384_SIZE,
   type P384Signature,
+  p384KeyOf,
   p384Point,
   parseEcdsaSignature,
   parseP384PublicKey,
   signWithTemporaryKey,
   verifyP384,
 } from './ecdsa-p384';
-import { guestPolicy, parseSnpIdBlock, type SnpIdentity, snpIdBlock } from './snp-id-block';
+import {
+  guestPolicy,
+  ID_BLOCK_VERSION,
+  parseSnpIdBlock,
+  SNP_IDENTITY,
+  type SnpIdentity,
+  snpIdBlock,
+} from './snp-id-block';
 
 /** ID_KEY_ALGO and the curve of an SNP ID block (SEV-SNP firmware ABI, chapter 10). */
 const ECDSA_P384_SHA384 = 1;
@@ -27,13 +39,30 @@ export type SnpIdBlockSigner =
   /** A key made on the spot, for development. */
   | { kind: 'temporaryKey'; guestSvn: number; identity: SnpIdentity };
 
+/** What is known of the guest besides its file, from its manifest or the documents beside the image. */
+export interface KnownGuest {
+  guestSvn?: number;
+  identity?: SnpIdentity;
+}
+
+/** A file with an ID block, and the key that signed it. */
+export interface SignedIdBlock {
+  file: IgvmFile;
+  signer: string;
+}
+
 /**
  * The file with a signed ID block behind its other directives (openvmm igvmfilegen/src/snp_id_block.rs). It is not measured, so
  * the digest inside stays right. Measures the file, so it reads all of it.
+ * @param known what the block is to say; what isn't known is taken from the image's CoRIM, or has to be an identity that builds give
  * @throws IgvmError MEASUREMENT_UNAVAILABLE, MEASUREMENT_IMPOSSIBLE, ID_BLOCK_PRESENT; ID_BLOCK_INVALID also when block and
  *   image, or block, signature and key don't belong together
  */
-export async function withSnpIdBlock(file: IgvmFile, signer: SnpIdBlockSigner): Promise<IgvmFile> {
+export async function withSnpIdBlock(
+  file: IgvmFile,
+  signer: SnpIdBlockSigner,
+  known: KnownGuest = {},
+): Promise<SignedIdBlock> {
   const { compatibilityMask } = platformHeader(file, 'snp');
   const present = file.directives.some(
     (directive) => directive.type === 'snpIdBlock' && directive.compatibilityMask === compatibilityMask,
@@ -45,7 +74,9 @@ export async function withSnpIdBlock(file: IgvmFile, signer: SnpIdBlockSigner): 
     throw new IgvmError('MEASUREMENT_IMPOSSIBLE', 'the file has no guest policy for its SEV-SNP platform');
   }
   const { bytes, signature, key } = sign(signer, measurement.digest, policy);
-  return { ...file, directives: [...file.directives, directiveOf(bytes, compatibilityMask, signature, key)] };
+  checkBlock(bytes, file, compatibilityMask, known);
+  const directive = directiveOf(bytes, compatibilityMask, signature, key);
+  return { file: { ...file, directives: [...file.directives, directive] }, signer: keyText(directive.idPublicKey) };
 }
 
 interface SignedBlock {
@@ -75,6 +106,88 @@ function sign(signer: SnpIdBlockSigner, ld: Uint8Array, policy: bigint): SignedB
     throw invalid('the signature does not verify: ID block, signature and public key do not belong together');
   }
   return { bytes: idBlock, signature, key };
+}
+
+/** What no digest says: version, security version and identity have to be those of the guest. */
+function checkBlock(bytes: Uint8Array, file: IgvmFile, compatibilityMask: number, known: KnownGuest): void {
+  const { version, guestSvn, familyId, imageId } = parseSnpIdBlock(bytes);
+  if (version !== ID_BLOCK_VERSION) {
+    throw invalid(`the ID block is of version ${version}, and firmware takes version ${ID_BLOCK_VERSION} alone`);
+  }
+  for (const svn of [known.guestSvn, svnOfCorim(file, compatibilityMask)]) {
+    if (svn !== undefined && svn !== guestSvn) {
+      throw invalid(`the ID block has security version ${guestSvn}, and the guest ${svn}`);
+    }
+  }
+  const identities: readonly SnpIdentity[] =
+    known.identity === undefined ? Object.values(SNP_IDENTITY) : [known.identity];
+  const isKnown = identities.some(
+    (each) => Buffer.compare(each.familyId, familyId) === 0 && Buffer.compare(each.imageId, imageId) === 0,
+  );
+  if (!isKnown) throw invalid('the ID block names another family or image than the guest has');
+}
+
+/** The security version that the CoRIM in a file gives a guest. */
+function svnOfCorim({ initializations }: IgvmFile, compatibilityMask: number): number | undefined {
+  for (const header of initializations) {
+    if (header.type !== 'corimDocument' || header.compatibilityMask !== compatibilityMask) continue;
+    if (header.content.size <= CORIM_SIZE_LIMIT) return corimSvn(readAll(header.content, CORIM_SIZE_LIMIT));
+  }
+  return undefined;
+}
+
+/**
+ * Checks the signature of an ID block that is in an image.
+ * @param bytes the block as it was signed
+ * @returns whose key it is, for people
+ * @throws IgvmError ID_BLOCK_INVALID
+ */
+export function checkSignedIdBlock(block: SnpIdBlockDirective, bytes: Uint8Array): string {
+  const { idKeyAlgorithm, idPublicKey, idKeySignature, authorKeyEnabled, authorKeyAlgorithm } = block;
+  if (authorKeyEnabled) throw invalid('has an author key, which is not supported');
+  const author = [
+    block.authorKeySignature.r,
+    block.authorKeySignature.s,
+    block.authorPublicKey.qx,
+    block.authorPublicKey.qy,
+  ];
+  if (
+    authorKeyAlgorithm !== 0 ||
+    block.authorPublicKey.curve !== 0 ||
+    author.some((part) => part.some((byte) => byte !== 0))
+  ) {
+    throw invalid('has parts of an author key, and says that it has none');
+  }
+  const numbers = [idPublicKey.qx, idPublicKey.qy, idKeySignature.r, idKeySignature.s].map(bigEndian);
+  const [x, y, r, s] = numbers;
+  const key = x === undefined || y === undefined ? undefined : p384KeyOf({ x, y });
+  const isRight =
+    idKeyAlgorithm === ECDSA_P384_SHA384 &&
+    idPublicKey.curve === CURVE_P384 &&
+    key !== undefined &&
+    r !== undefined &&
+    s !== undefined &&
+    verifyP384(bytes, key, { r, s });
+  if (!isRight) throw invalid('has a signature that does not verify');
+  return keyText(idPublicKey);
+}
+
+/** Bytes of a public key as the firmware hashes it (SEV-SNP firmware ABI, chapter 10). */
+const KEY_SIZE = 0x404;
+
+/** A key by the digest that attestation reports have as ID_KEY_DIGEST. */
+function keyText({ curve, qx, qy }: SnpPublicKey): string {
+  const bytes = new Uint8Array(KEY_SIZE);
+  new DataView(bytes.buffer).setUint32(0, curve, true);
+  bytes.set(qx, 4);
+  bytes.set(qy, 4 + COMPONENT_SIZE);
+  return `the key with ID_KEY_DIGEST ${createHash('sha384').update(bytes).digest('hex')}`;
+}
+
+/** A number of the ID block; undefined when it is too large for P-384. */
+function bigEndian(littleEndianBytes: Uint8Array): Uint8Array | undefined {
+  const isSmall = littleEndianBytes.subarray(P384_SIZE).every((byte) => byte === 0);
+  return isSmall ? Uint8Array.from(littleEndianBytes.subarray(0, P384_SIZE)).reverse() : undefined;
 }
 
 function directiveOf(

@@ -1,12 +1,28 @@
+import { generateKeyPairSync } from 'node:crypto';
 import fc from 'fast-check';
 import { type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
 import { bytesSource } from '../memory/byte-source';
 import { type CborValue, cborMap, cborTag, decodeCbor, encodeCbor } from './cbor';
 import { corimDocument } from './corim';
+import { measure } from '../measurement/measure';
 import { verifyCorimSignature, withCorimSignature } from './corim-signature';
 import { certificateOf, EC_KEY, RSA_KEY, type SignedCorimOptions, signedCorim } from './signer.fixture';
 
 const DOCUMENT = corimDocument('snp', new Uint8Array(48).fill(7), 1);
+const RSA_2048 = { allowRsa2048: true };
+
+/** The image with its own document, which follows from its digest. */
+async function endorsed(guestSvn = 1): Promise<{ image: IgvmFile; document: Uint8Array }> {
+  const [measurement] = await measure(file(), { platforms: ['snp'] });
+  const document = corimDocument('snp', measurement!.digest, guestSvn);
+  const [, ...others] = file().initializations;
+  const content = bytesSource(document);
+  return {
+    document,
+    image: { ...file(), initializations: [{ type: 'corimDocument', compatibilityMask: 1, content }, ...others] },
+  };
+}
+
 const CERTIFICATE = Uint8Array.from(certificateOf(RSA_KEY));
 
 const file = (): IgvmFile => ({
@@ -29,6 +45,8 @@ const file = (): IgvmFile => ({
   directives: [],
 });
 
+const SHORT_KEY = generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey;
+
 const invalid = (message?: string | RegExp) =>
   expect.objectContaining({
     code: 'CORIM_SIGNATURE_INVALID',
@@ -36,22 +54,32 @@ const invalid = (message?: string | RegExp) =>
   });
 
 describe('CoRIM signature', () => {
-  it('goes behind all other headers, the document in front of it', () => {
-    const patched = withCorimSignature(file(), 'snp', { kind: 'detached', bytes: signedCorim(DOCUMENT) });
+  it('goes behind all other headers, the document in front of it', async () => {
+    const { image, document } = await endorsed();
+    const bytes = signedCorim(document);
+    const { file: patched, signer } = await withCorimSignature(image, 'snp', { kind: 'detached', bytes }, RSA_2048);
+    expect(signer).toMatch(
+      /^CN=test \(RSA 2048, SHA-256 [0-9A-F]{64}, valid .* to .*, neither validity nor chain checked\)$/,
+    );
     expect(patched.initializations.map(({ type }) => type)).toEqual(['guestPolicy', 'corimDocument', 'corimSignature']);
   });
 
-  it('replaces the one that is there', () => {
-    const first = withCorimSignature(file(), 'snp', { kind: 'detached', bytes: signedCorim(DOCUMENT) });
-    const second = signedCorim(DOCUMENT, { header: { 4: new Uint8Array(3) } });
-    const { initializations } = withCorimSignature(first, 'snp', { kind: 'detached', bytes: second });
+  it('replaces the one that is there', async () => {
+    const { image, document } = await endorsed();
+    const bytes = signedCorim(document);
+    const { file: first } = await withCorimSignature(image, 'snp', { kind: 'detached', bytes }, RSA_2048);
+    const second = signedCorim(document, { header: { 4: new Uint8Array(3) } });
+    const replaced = await withCorimSignature(first, 'snp', { kind: 'detached', bytes: second }, RSA_2048);
+    const { initializations } = replaced.file;
     expect(initializations).toHaveLength(3);
     expect(initializations[2]).toMatchObject({ content: { size: second.length } });
   });
 
-  it('is taken out of a bundle, with its unprotected header in canonical order', () => {
-    const bundle = signedCorim(DOCUMENT, { attached: true, unprotected: cborMap([300, 'b'], [4, 'a']) });
-    const { initializations } = withCorimSignature(file(), 'snp', { kind: 'bundle', bytes: bundle });
+  it('is taken out of a bundle, with its unprotected header in canonical order', async () => {
+    const { image, document } = await endorsed();
+    const bundle = signedCorim(document, { attached: true, unprotected: cborMap([300, 'b'], [4, 'a']) });
+    const signed = await withCorimSignature(image, 'snp', { kind: 'bundle', bytes: bundle }, RSA_2048);
+    const { initializations } = signed.file;
     const signature = initializations.find(({ type }) => type === 'corimSignature');
     if (signature?.type !== 'corimSignature') throw new Error('no signature');
     const bytes = new Uint8Array(signature.content.size);
@@ -71,12 +99,12 @@ describe('CoRIM signature', () => {
     ],
     ['an unprotected header that is no map', { unprotected: 'x' }],
   ])('may have %s', (_, options) => {
-    expect(() => verifyCorimSignature(signedCorim(DOCUMENT, options), DOCUMENT)).not.toThrow();
+    expect(() => verifyCorimSignature(signedCorim(DOCUMENT, options), DOCUMENT, RSA_2048)).not.toThrow();
   });
 
   it('may be wrapped in the tags of older tools', () => {
     const parts = decodeCbor(signedCorim(DOCUMENT), 'it');
-    expect(() => verifyCorimSignature(encodeCbor(cborTag(500, cborTag(502, parts))), DOCUMENT)).not.toThrow();
+    expect(() => verifyCorimSignature(encodeCbor(cborTag(500, cborTag(502, parts))), DOCUMENT, RSA_2048)).not.toThrow();
   });
 
   it.each<[string, SignedCorimOptions, RegExp]>([
@@ -93,32 +121,64 @@ describe('CoRIM signature', () => {
     ['a salt of another length', { saltLength: 32 }, /does not verify/],
     ['a malformed thumbprint', { header: { 34: 'x' } }, /x5t/],
     ['its document inside', { attached: true }, /is a bundle/],
+    ['critical parameters', { header: { 2: [99], 99: 'x' } }, /critical/],
+    ['critical parameters that are known', { header: { 2: [1] } }, /critical/],
+    ['the algorithm of a payload hash', { header: { 258: -43 } }, /label 258/],
+    ['the content type of a hashed payload', { header: { 259: 'text/plain' } }, /label 259/],
+    ['the place of a hashed payload', { header: { 260: 'https://example.invalid' } }, /label 260/],
+    ['a key that is too short', { key: SHORT_KEY }, /1024 bits, and at least 2048/],
     ['another tag', { tag: 17 }, /not a COSE_Sign1/],
   ])('is refused with %s', (_, options, message) => {
-    expect(() => verifyCorimSignature(signedCorim(DOCUMENT, options), DOCUMENT)).toThrow(invalid(message));
+    expect(() => verifyCorimSignature(signedCorim(DOCUMENT, options), DOCUMENT, RSA_2048)).toThrow(invalid(message));
   });
 
-  it('is refused over another document', () => {
-    expect(() => verifyCorimSignature(signedCorim(DOCUMENT), DOCUMENT.subarray(1))).toThrow(invalid(/does not verify/));
+  it('needs an RSA key of 3072 bits, or 2048 if that is allowed', () => {
+    const bytes = signedCorim(DOCUMENT);
+    expect(() => verifyCorimSignature(bytes, DOCUMENT)).toThrow(invalid(/2048 bits, and at least 3072/));
+    const key = generateKeyPairSync('rsa', { modulusLength: 3072 }).privateKey;
+    expect(verifyCorimSignature(signedCorim(DOCUMENT, { key }), DOCUMENT)).toContain('RSA 3072');
+  });
+
+  it('is refused over a document that endorses something else than the image', async () => {
+    const bytes = signedCorim(DOCUMENT);
+    await expect(withCorimSignature(file(), 'snp', { kind: 'detached', bytes }, RSA_2048)).rejects.toMatchObject({
+      code: 'CORIM_INVALID',
+      message: expect.stringContaining('something else'),
+    });
+    const { image, document } = await endorsed(99);
+    const own = { kind: 'detached', bytes: signedCorim(document) } as const;
+    await expect(withCorimSignature(image, 'snp', own, { ...RSA_2048, guestSvn: 7 })).rejects.toMatchObject({
+      code: 'CORIM_INVALID',
+      message: 'the CoRIM document in the image has security version 99, and the guest 7',
+    });
+    await expect(withCorimSignature(image, 'snp', own, { ...RSA_2048, guestSvn: 99 })).resolves.toBeDefined();
+  });
+
+  it('is refused over another document', async () => {
+    expect(() => verifyCorimSignature(signedCorim(DOCUMENT), DOCUMENT.subarray(1), RSA_2048)).toThrow(
+      invalid(/does not verify/),
+    );
     const bundle = signedCorim(DOCUMENT.subarray(1), { attached: true });
-    expect(() => withCorimSignature(file(), 'snp', { kind: 'bundle', bytes: bundle })).toThrow(
+    await expect(withCorimSignature(file(), 'snp', { kind: 'bundle', bytes: bundle }, RSA_2048)).rejects.toEqual(
       invalid(/another document/),
     );
   });
 
-  it('is refused as a bundle when it is detached', () => {
+  it('is refused as a bundle when it is detached', async () => {
     const bytes = signedCorim(DOCUMENT);
-    expect(() => withCorimSignature(file(), 'snp', { kind: 'bundle', bytes })).toThrow(invalid(/no document inside/));
+    await expect(withCorimSignature(file(), 'snp', { kind: 'bundle', bytes })).rejects.toEqual(
+      invalid(/no document inside/),
+    );
   });
 
-  it('needs a document for the platform, and the platform', () => {
+  it('needs a document for the platform, and the platform', async () => {
     const bytes = signedCorim(DOCUMENT);
-    expect(() => withCorimSignature(file(), 'tdx', { kind: 'detached', bytes })).toThrow(
-      expect.objectContaining({ code: 'CORIM_MISSING' }),
-    );
-    expect(() => withCorimSignature(file(), 'vbs', { kind: 'detached', bytes })).toThrow(
-      expect.objectContaining({ code: 'MEASUREMENT_UNAVAILABLE' }),
-    );
+    await expect(withCorimSignature(file(), 'tdx', { kind: 'detached', bytes })).rejects.toMatchObject({
+      code: 'CORIM_MISSING',
+    });
+    await expect(withCorimSignature(file(), 'vbs', { kind: 'detached', bytes })).rejects.toMatchObject({
+      code: 'MEASUREMENT_UNAVAILABLE',
+    });
   });
 
   it('survives any damage', () => {

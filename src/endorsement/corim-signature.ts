@@ -1,8 +1,11 @@
 import { constants, type KeyObject, verify, X509Certificate } from 'node:crypto';
 import { IgvmError } from '../errors/igvm-error';
 import type { CorimHeader, IgvmFile } from '../igvm/model';
+import { printable } from '../errors/printable';
+import { measure } from '../measurement/measure';
 import { bytesSource, readAll } from '../memory/byte-source';
 import { MEASURED_PLATFORMS, type MeasuredPlatform, platformHeader } from '../measurement/measured-platform';
+import { corimDocument, corimSvn } from './corim';
 import { CORIM_SIZE_LIMIT } from './corims';
 import { decodeCoseSign1, encodeDetached, signedBytes } from './cose-sign1';
 
@@ -19,13 +22,35 @@ export type CorimSignature =
   /** A COSE_Sign1 without payload; it goes into the file as it is. */
   | { kind: 'detached'; bytes: Uint8Array };
 
+/** How strict the check of a signature is. */
+export interface SignatureOptions {
+  /** Takes RSA keys of 2048 bits, too. Default: 3072 at least, as SHA-384 deserves (NIST SP 800-57, part 1, 5.6.1). */
+  allowRsa2048?: boolean;
+}
+
+/** Bits of the shortest RSA key. */
+const LEAST_RSA_BITS = { usual: 3072, allowed: 2048 } as const;
+
+/** A file with a CoRIM signature, and who made it. */
+export interface SignedCorim {
+  file: IgvmFile;
+  signer: string;
+}
+
 /**
  * The file with a signature for a platform's CoRIM document. Document and signature go behind all other initialization
  * headers, where a previous signature for the platform is replaced (openvmm igvmfilegen/src/corim_signature/mod.rs).
- * The signature is checked, the certificate's chain is not.
- * @throws IgvmError MEASUREMENT_UNAVAILABLE, CORIM_MISSING, CORIM_SIGNATURE_INVALID
+ * The signature is checked, and that the document is the one that a build writes for the image's launch digest; the certificate's
+ * chain and validity are not. Measures the file, so it reads all of it.
+ * @param options `guestSvn`: the security version that the document has to have, where something besides it says so
+ * @throws IgvmError MEASUREMENT_UNAVAILABLE, MEASUREMENT_IMPOSSIBLE, CORIM_MISSING, CORIM_INVALID, CORIM_SIGNATURE_INVALID
  */
-export function withCorimSignature(file: IgvmFile, platform: MeasuredPlatform, signature: CorimSignature): IgvmFile {
+export async function withCorimSignature(
+  file: IgvmFile,
+  platform: MeasuredPlatform,
+  signature: CorimSignature,
+  options: SignatureOptions & { guestSvn?: number } = {},
+): Promise<SignedCorim> {
   const { compatibilityMask } = platformHeader(file, platform);
   const document = file.initializations.find(
     (header): header is CorimHeader =>
@@ -39,11 +64,12 @@ export function withCorimSignature(file: IgvmFile, platform: MeasuredPlatform, s
   }
   const content = readAll(document.content, CORIM_SIZE_LIMIT);
   const bytes = signature.kind === 'bundle' ? detachBundle(signature.bytes, content) : signature.bytes;
-  verifyCorimSignature(bytes, content);
+  const signer = verifyCorimSignature(bytes, content, options);
+  await checkDocument(file, platform, content, options.guestSvn);
   const isReplaced = (header: { type: string; compatibilityMask?: number }): boolean =>
     (header.type === 'corimDocument' || header.type === 'corimSignature') &&
     header.compatibilityMask === compatibilityMask;
-  return {
+  const signed: IgvmFile = {
     ...file,
     initializations: [
       ...file.initializations.filter((header) => !isReplaced(header)),
@@ -51,13 +77,46 @@ export function withCorimSignature(file: IgvmFile, platform: MeasuredPlatform, s
       { type: 'corimSignature', compatibilityMask, content: bytesSource(bytes) },
     ],
   };
+  return { file: signed, signer };
+}
+
+/** A document is a function of launch digest and security version; one that isn't endorses something else than the image. */
+async function checkDocument(
+  file: IgvmFile,
+  platform: MeasuredPlatform,
+  document: Uint8Array,
+  known: number | undefined,
+): Promise<void> {
+  const [measurement] = await measure(file, { platforms: [platform] });
+  const guestSvn = corimSvn(document);
+  const isOfImage =
+    measurement !== undefined &&
+    guestSvn !== undefined &&
+    Buffer.compare(corimDocument(platform, measurement.digest, guestSvn), document) === 0;
+  if (isOfImage && known !== undefined && known !== guestSvn) {
+    throw new IgvmError(
+      'CORIM_INVALID',
+      `the CoRIM document in the image has security version ${guestSvn}, and the guest ${known}`,
+    );
+  }
+  if (isOfImage) return;
+  throw new IgvmError(
+    'CORIM_INVALID',
+    `the CoRIM document in the image endorses something else than the image's ${MEASURED_PLATFORMS[platform].label} guest`,
+  );
 }
 
 /**
- * Checks a detached signature over a document with the certificate in its own header.
+ * Checks a detached signature over a document with the certificate in its own header. Neither the certificate's chain nor its
+ * validity is checked: whom to trust, and when, is for the verifier to say.
+ * @returns who signed, for people
  * @throws IgvmError CORIM_SIGNATURE_INVALID
  */
-export function verifyCorimSignature(signature: Uint8Array, document: Uint8Array): void {
+export function verifyCorimSignature(
+  signature: Uint8Array,
+  document: Uint8Array,
+  { allowRsa2048 = false }: SignatureOptions = {},
+): string {
   const sign1 = decodeCoseSign1(signature);
   if (sign1.payload !== undefined) throw invalid('the signature has its document inside: it is a bundle, not detached');
   if (sign1.signature.length === 0) throw invalid('the signature is empty');
@@ -69,14 +128,21 @@ export function verifyCorimSignature(signature: Uint8Array, document: Uint8Array
   if (sign1.algorithm !== PS384) {
     throw invalid(`the signature's COSE algorithm is ${sign1.algorithm}, and only PS384 (${PS384}) is supported`);
   }
-  const key = rsaKeyOf(sign1.certificate);
+  const { certificate, key, bits } = rsaKeyOf(sign1.certificate);
+  const least = allowRsa2048 ? LEAST_RSA_BITS.allowed : LEAST_RSA_BITS.usual;
+  if (bits < least) throw invalid(`the signer's RSA key has ${bits} bits, and at least ${least} are wanted`);
   const options = { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: PS384_SALT_SIZE };
   if (!verify('sha384', signedBytes(sign1, document), options, sign1.signature)) {
     throw invalid(
       "the signature does not verify: it was made with another key than the certificate's, or over another document",
     );
   }
+  return signerText(certificate, bits);
 }
+
+const signerText = ({ subject, fingerprint256, validFrom, validTo }: X509Certificate, bits: number): string =>
+  `${printable(subject.replaceAll('\n', ', '))} (RSA ${bits}, SHA-256 ${fingerprint256.replaceAll(':', '')}, ` +
+  `valid ${validFrom} to ${validTo}, neither validity nor chain checked)`;
 
 function detachBundle(bundle: Uint8Array, document: Uint8Array): Uint8Array {
   const sign1 = decodeCoseSign1(bundle);
@@ -89,12 +155,14 @@ function detachBundle(bundle: Uint8Array, document: Uint8Array): Uint8Array {
   return encodeDetached(sign1);
 }
 
-function rsaKeyOf(certificate: Uint8Array): KeyObject {
+function rsaKeyOf(der: Uint8Array): { certificate: X509Certificate; key: KeyObject; bits: number } {
+  let certificate: X509Certificate;
   let key: KeyObject;
   try {
     // X509Certificate takes PEM as well, which a COSE header must not have.
-    if (certificate[0] !== 0x30) throw new Error('not DER');
-    key = new X509Certificate(certificate).publicKey;
+    if (der[0] !== 0x30) throw new Error('not DER');
+    certificate = new X509Certificate(der);
+    key = certificate.publicKey;
   } catch (cause) {
     throw new IgvmError(
       'CORIM_SIGNATURE_INVALID',
@@ -103,8 +171,11 @@ function rsaKeyOf(certificate: Uint8Array): KeyObject {
       { cause },
     );
   }
-  if (key.asymmetricKeyType !== 'rsa') throw invalid("the key of the signer's certificate is not an RSA key");
-  return key;
+  const { modulusLength: bits } = key.asymmetricKeyDetails ?? {};
+  if (key.asymmetricKeyType !== 'rsa' || bits === undefined) {
+    throw invalid("the key of the signer's certificate is not an RSA key");
+  }
+  return { certificate, key, bits };
 }
 
 const invalid = (message: string): IgvmError => new IgvmError('CORIM_SIGNATURE_INVALID', message);

@@ -99,3 +99,28 @@ export function isCorimDocument(bytes: Uint8Array, platform: MeasuredPlatform): 
     throw error;
   }
 }
+
+/**
+ * The security version that a CoRIM of this kind endorses, without any promise that the rest of it is right: whoever trusts it makes
+ * the document again and compares. Undefined for anything else.
+ */
+export function corimSvn(bytes: Uint8Array): number | undefined {
+  try {
+    const comid = untagged(memberOf(untagged(decodeCbor(bytes, 'the CoRIM')), 1, 0));
+    if (!(comid instanceof Uint8Array)) return undefined;
+    const svn = untagged(memberOf(decodeCbor(comid, 'the CoMID'), 4, 8, 0, 1, 0, 1, 0, 1, 1));
+    return typeof svn === 'number' && svn >= 0 && svn < 2 ** 32 ? svn : undefined;
+  } catch (error) {
+    if (error instanceof IgvmError) return undefined;
+    throw error;
+  }
+}
+
+const untagged = (value: CborValue): CborValue => (isCborTag(value) ? value.value : value);
+
+/** What is found by going down keys of maps and places in arrays. */
+const memberOf = (value: CborValue, ...path: number[]): CborValue =>
+  path.reduce<CborValue>((outer, step) => {
+    if (outer instanceof Map) return outer.get(step);
+    return Array.isArray(outer) ? outer[step] : undefined;
+  }, value);

@@ -8,16 +8,24 @@ const SIGN1_TAG = 18;
 const LEGACY_TAGS: readonly (number | bigint)[] = [500, 502];
 
 /** Labels of the protected header (RFC 9052, 9360, 9597; draft-ietf-rats-corim, 4.2). */
-const LABEL = { algorithm: 1, contentType: 3, corimMeta: 8, cwtClaims: 15, x5bag: 32, x5chain: 33 } as const;
+const LABEL = {
+  algorithm: 1,
+  critical: 2,
+  contentType: 3,
+  corimMeta: 8,
+  cwtClaims: 15,
+  x5bag: 32,
+  x5chain: 33,
+} as const;
 
 /** What else a signed CoRIM's header may have, and must be if it does. */
 const OPTIONAL_LABELS: readonly (readonly [number, string, (value: CborValue) => boolean])[] = [
   [34, 'x5t', (value) => Array.isArray(value) && value.length === 2 && value[1] instanceof Uint8Array],
   [35, 'x5u', (value) => typeof value === 'string'],
-  [258, 'payload hash algorithm', (value) => typeof value === 'number'],
-  [259, 'payload preimage content type', (value) => typeof value === 'string'],
-  [260, 'payload location', (value) => typeof value === 'string'],
 ];
+
+/** Labels of a signature over the hash of a document (draft-ietf-cose-hash-envelope), where we check one over the document. */
+const HASH_ENVELOPE = [258, 259, 260] as const;
 
 const CONTENT_TYPE = 'application/rim+cbor';
 
@@ -80,6 +88,16 @@ function protectedHeader(bytes: Uint8Array): Pick<CoseSign1, 'algorithm' | 'cert
     if (header.has(label) && !isValid(header.get(label))) {
       throw invalid(`the protected header has a malformed ${name} (label ${label})`);
     }
+  }
+  if (header.has(LABEL.critical)) {
+    // RFC 9052, 3.1: who doesn't know all that is listed there must refuse the message, and we know of nothing that would be.
+    throw invalid('the protected header lists critical parameters (label 2), of which none is known');
+  }
+  const envelope = HASH_ENVELOPE.find((label) => header.has(label));
+  if (envelope !== undefined) {
+    throw invalid(
+      `the protected header has label ${envelope}: a signature over the hash of a document, not over the document`,
+    );
   }
   checkSigner(header);
   const x5chain = certificateOf(header.get(LABEL.x5chain));

@@ -10,7 +10,7 @@ import {
 import { IgvmError } from '../errors/igvm-error';
 
 /** Bytes of a coordinate or scalar of P-384. */
-const P384_SIZE = 48;
+export const P384_SIZE = 48;
 
 /** A signature's two numbers, 48 bytes each, big-endian. */
 export interface P384Signature {
@@ -60,6 +60,16 @@ export function verifyP384(bytes: Uint8Array, key: KeyObject, { r, s }: P384Sign
 export function p384Point(key: KeyObject): P384Point {
   const { x = '', y = '' }: JsonWebKey = key.export({ format: 'jwk' });
   return { x: padded(Buffer.from(x, 'base64url')), y: padded(Buffer.from(y, 'base64url')) };
+}
+
+/** The key with a point; undefined for numbers that are no point of the curve. */
+export function p384KeyOf({ x, y }: P384Point): KeyObject | undefined {
+  const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64url');
+  try {
+    return createPublicKey({ key: { kty: 'EC', crv: 'P-384', x: text(x), y: text(y) }, format: 'jwk' });
+  } catch {
+    return undefined;
+  }
 }
 
 /** Signs `bytes` with a key that is made for this one signature and then forgotten. */

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { IgvmError } from '../errors/igvm-error';
 import { createOutputSet } from '../files/atomic-output';
 import { withImage } from '../files/igvm-image';
 import { readAll } from '../memory/byte-source';
@@ -26,6 +27,7 @@ export async function extractCorims(
       const corims = corimsOf(file, filter);
       const display = (corim: Corim): string => join(folder?.display ?? '', corimFileName(corim));
       if (folder !== undefined) {
+        checkExtractable(corims, source.size);
         for (const corim of corims) {
           const output = outputs.add(join(folder.path, corimFileName(corim)));
           await output.writeAll(readAll(corim.content, CORIM_SIZE_LIMIT));
@@ -44,5 +46,24 @@ export async function extractCorims(
     return listing;
   } finally {
     await outputs.abort();
+  }
+}
+
+/**
+ * Headers may share contents, so that a small file could fill a disk; and two of one name would be one file.
+ * @param fileSize bytes
+ * @throws IgvmError IGVM_INVALID
+ */
+function checkExtractable(corims: readonly Corim[], fileSize: number): void {
+  const names = new Set<string>();
+  let size = 0;
+  for (const corim of corims) {
+    const { kind, compatibilityMask, content } = corim;
+    if (compatibilityMask === 0) throw new IgvmError('IGVM_INVALID', `a CoRIM ${kind} is for no platform`);
+    const name = corimFileName(corim);
+    if (names.has(name)) throw new IgvmError('IGVM_INVALID', `two CoRIMs would be extracted to ${name}`);
+    names.add(name);
+    size += content.size;
+    if (size > fileSize) throw new IgvmError('IGVM_INVALID', `its CoRIMs have more bytes than the file (${fileSize})`);
   }
 }

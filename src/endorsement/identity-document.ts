@@ -39,29 +39,44 @@ export function identityDocument({ platform, digest, guestSvn, debugEnabled }: G
   return Buffer.from(`${JSON.stringify(document)}\n`);
 }
 
-/** The launch digest of an identity document, in upper-case hexadecimal; undefined for what is none. */
-export function digestOfIdentity(document: Uint8Array, platform: MeasuredPlatform): string | undefined {
+/** What an identity document says, without any promise that it is one: whoever trusts it makes it again and compares. */
+export interface IdentityClaims {
+  /** Upper-case hexadecimal. */
+  digest?: string;
+  guestSvn?: number;
+  debugEnabled?: boolean;
+}
+
+/** What a file that should be an identity document says; nothing for one that says nothing. */
+export function identityClaims(document: Uint8Array, platform: MeasuredPlatform): IdentityClaims {
   try {
     const { series } = JSON.parse(Buffer.from(document).toString('utf8')) as {
-      series?: { reference?: Record<string, unknown> }[];
+      series?: {
+        reference?: Record<string, unknown>;
+        endorsement?: Record<string, unknown> & { build_info?: { debug_build?: unknown } };
+      }[];
     };
-    const digest = series?.[0]?.reference?.[KEYS[platform].digest];
-    return typeof digest === 'string' ? digest.toUpperCase() : undefined;
+    const { reference, endorsement } = series?.[0] ?? {};
+    const [digest, guestSvn] = [reference?.[KEYS[platform].digest], endorsement?.[KEYS[platform].svn]];
+    const debugEnabled = endorsement?.build_info?.debug_build;
+    return {
+      ...(typeof digest === 'string' ? { digest: digest.toUpperCase() } : {}),
+      ...(isSvn(guestSvn) ? { guestSvn } : {}),
+      ...(typeof debugEnabled === 'boolean' ? { debugEnabled } : {}),
+    };
   } catch {
-    return undefined;
+    return {};
   }
 }
 
+const isSvn = (value: unknown): value is number =>
+  Number.isInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 32;
+
 /** Whether a file is an identity document for the platform, byte for byte as {@link identityDocument} writes it. */
 export function isIdentityDocument(bytes: Uint8Array, platform: MeasuredPlatform): boolean {
-  const digest = digestOfIdentity(bytes, platform);
+  const { digest, guestSvn, debugEnabled } = identityClaims(bytes, platform);
   if (digest === undefined || !/^(?:[0-9A-F]{2}){32,48}$/.test(digest)) return false;
-  const { series } = JSON.parse(Buffer.from(bytes).toString('utf8')) as {
-    series: { endorsement?: Record<string, unknown> & { build_info?: { debug_build?: unknown } } }[];
-  };
-  const guestSvn = series[0]?.endorsement?.[KEYS[platform].svn];
-  const debugEnabled = series[0]?.endorsement?.build_info?.debug_build;
-  if (typeof guestSvn !== 'number' || typeof debugEnabled !== 'boolean') return false;
+  if (guestSvn === undefined || debugEnabled === undefined) return false;
   const document = identityDocument({ platform, digest: Buffer.from(digest, 'hex'), guestSvn, debugEnabled });
   return Buffer.compare(document, bytes) === 0;
 }

@@ -4,12 +4,14 @@ import { checkNotInputs } from '../files/check-not-inputs';
 import { openFileSource } from '../files/file-source';
 import { rewriteImage } from '../files/igvm-image';
 import { loadManifest } from '../manifest/load-manifest';
+import type { GuestConfig } from '../manifest/model';
 import type { MeasuredPlatform } from '../measurement/measured-platform';
 import { readAll } from '../memory/byte-source';
-import { type SnpIdBlockSigner, withSnpIdBlock } from './add-snp-id-block';
-import { type CorimSignature, withCorimSignature } from './corim-signature';
+import { type KnownGuest, type SnpIdBlockSigner, withSnpIdBlock } from './add-snp-id-block';
+import { type CorimSignature, type SignatureOptions, withCorimSignature } from './corim-signature';
 import { parseEcdsaSignature, parseP384PublicKey } from './ecdsa-p384';
-import { parseSnpIdBlock, SNP_IDENTITY } from './snp-id-block';
+import { claimsBeside } from './image-documents';
+import { parseSnpIdBlock, SNP_IDENTITY, type SnpIdentity } from './snp-id-block';
 
 /** Keys, signatures and blocks are small; a larger file is something else. */
 const SMALL_FILE_LIMIT = 16 * 2 ** 20;
@@ -37,46 +39,79 @@ export interface SignRequest {
   /** May be the input. */
   output: string;
   idBlock?: SnpIdBlockSource;
-  corim?: CorimSignatureSource;
+  corim?: CorimSignatureSource & SignatureOptions;
+  /** Path of the image's manifest: what is signed has to have its security version and identity. */
+  manifest?: string;
+}
+
+/** What signing came to. */
+export interface SignReport {
+  /** Who signed what, one sentence a signature. */
+  signers: string[];
 }
 
 /**
- * Writes a signed copy of an image: with all that was asked for, or not at all. See {@link withSnpIdBlock} and
- * {@link withCorimSignature}.
+ * Writes a signed copy of an image: with all that was asked for, or not at all. Nothing is signed that contradicts the image, its
+ * manifest or the documents beside it. See {@link withSnpIdBlock} and {@link withCorimSignature}.
  * @throws IgvmError also MANIFEST_… for the manifest, FILE_UNREADABLE, FILE_UNWRITABLE also for a key or signature as output
  */
-export async function signImage({ input, output, idBlock, corim }: SignRequest): Promise<void> {
-  checkNotInputs([output], [...pathsOf(idBlock), ...(corim === undefined ? [] : [corim.signature.path])]);
+export async function signImage({ input, output, idBlock, corim, manifest }: SignRequest): Promise<SignReport> {
+  const sources = [...pathsOf(idBlock), ...(corim === undefined ? [] : [corim.signature.path])];
+  checkNotInputs([output], [...sources, ...(manifest === undefined ? [] : [manifest])]);
   const signer = idBlock && signerOf(idBlock);
   const bytes = corim && readSmallFile(corim.signature.path, 'CORIM_SIGNATURE_INVALID');
+  const guests = manifest === undefined ? [] : loadManifest(manifest).manifest.guest_configs;
+  const knownOf = (platform: MeasuredPlatform): KnownGuest => ({
+    ...claimsBeside(input, platform),
+    ...(guests.length === 0 ? {} : knownOfManifest(guests, platform)),
+  });
+  const signers: string[] = [];
   await rewriteImage(input, output, async (file) => {
     let signed = file;
     if (corim !== undefined && bytes !== undefined) {
-      const { platform, signature } = corim;
-      signed = await about(signature.path, 'CORIM_SIGNATURE_INVALID', () =>
-        withCorimSignature(file, platform, { kind: signature.kind, bytes }),
+      const { platform, signature, allowRsa2048 } = corim;
+      const added = await about(signature.path, 'CORIM_SIGNATURE_INVALID', () =>
+        withCorimSignature(file, platform, { kind: signature.kind, bytes }, { allowRsa2048, ...knownOf(platform) }),
       );
+      signed = added.file;
+      signers.push(`CoRIM of ${platform} signed by ${added.signer}`);
     }
     if (idBlock === undefined || signer === undefined) return signed;
-    return about(idBlock.kind === 'outOfBand' ? idBlock.idBlock : undefined, 'ID_BLOCK_INVALID', () =>
-      withSnpIdBlock(signed, signer),
+    const added = await about(idBlock.kind === 'outOfBand' ? idBlock.idBlock : undefined, 'ID_BLOCK_INVALID', () =>
+      withSnpIdBlock(signed, signer, knownOf('snp')),
     );
+    signers.push(`ID block signed by ${added.signer}`);
+    return added.file;
   });
+  return { signers };
 }
+
+/** What a manifest says of its guest for a platform; nothing without one, or with several. */
+function knownOfManifest(guests: readonly GuestConfig[], platform: MeasuredPlatform): KnownGuest {
+  const own = guests.filter(({ isolation_type: type }) => typeof type === 'object' && platform in type);
+  const [guest] = own;
+  if (guest === undefined || own.length > 1) return {};
+  return { guestSvn: guest.guest_svn, ...(platform === 'snp' ? { identity: identityOf(guest) } : {}) };
+}
+
+const identityOf = ({ image }: GuestConfig): SnpIdentity =>
+  typeof image === 'object' && 'snp_linux_direct' in image ? SNP_IDENTITY.linuxDirect : SNP_IDENTITY.openhcl;
 
 /** Adds a signed SNP ID block to an image. */
 export const addSnpIdBlock = ({
   source,
   ...request
-}: Pick<SignRequest, 'input' | 'output'> & { source: SnpIdBlockSource }): Promise<void> =>
+}: Pick<SignRequest, 'input' | 'output' | 'manifest'> & { source: SnpIdBlockSource }): Promise<SignReport> =>
   signImage({ ...request, idBlock: source });
 
 /** Adds a signature for a platform's CoRIM document to an image. */
 export const patchCorimSignature = ({
   input,
   output,
+  manifest,
   ...corim
-}: Pick<SignRequest, 'input' | 'output'> & CorimSignatureSource): Promise<void> => signImage({ input, output, corim });
+}: Pick<SignRequest, 'input' | 'output' | 'manifest'> & CorimSignatureSource & SignatureOptions): Promise<SignReport> =>
+  signImage({ input, output, manifest, corim });
 
 function pathsOf(source: SnpIdBlockSource | undefined): string[] {
   switch (source?.kind) {
@@ -127,9 +162,7 @@ function signerOfManifest(path: string): SnpIdBlockSigner {
       },
     );
   }
-  const isLinuxDirect = typeof guest.image === 'object' && 'snp_linux_direct' in guest.image;
-  const identity = isLinuxDirect ? SNP_IDENTITY.linuxDirect : SNP_IDENTITY.openhcl;
-  return { kind: 'temporaryKey', guestSvn: guest.guest_svn, identity };
+  return { kind: 'temporaryKey', guestSvn: guest.guest_svn, identity: identityOf(guest) };
 }
 
 /** The bytes of a file that `parse` understands: where it doesn't, the error names this file and not another of the three. */

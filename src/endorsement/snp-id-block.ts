@@ -23,7 +23,8 @@ export const SNP_IDENTITY = {
 /** Bytes of an ID block. */
 const ID_BLOCK_SIZE = 96;
 
-const ID_BLOCK_VERSION = 1;
+/** The only version that firmware takes. */
+export const ID_BLOCK_VERSION = 1;
 
 /** The SNP ID block (SEV-SNP firmware ABI, table 75): what the firmware compares a launch with, and what is signed. */
 export interface SnpIdBlock extends SnpIdentity {

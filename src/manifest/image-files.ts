@@ -2,7 +2,7 @@
  * The files that a build writes, told from the manifest alone: inference declares them, the build writes them.
  * Source of the names: openvmm igvmfilegen main.rs.
  */
-import { posix } from 'node:path';
+import { basename, dirname, extname, join, posix } from 'node:path';
 import { isMeasured, ISOLATION_NAMES, type MeasuredIsolation } from './isolation';
 
 /** What a file about one platform is. */
@@ -48,3 +48,12 @@ export function imageFileNames(name: string, manifest: { guest_configs?: unknown
 
 /** Path of the measurement lock that belongs to a manifest: `NAME.igvm.lock.json` beside `NAME.igvm.json`. */
 export const lockPath = (manifestPath: string): string => manifestPath.replace(/(?:\.json)?$/, '.lock.json');
+
+/** Path of an image's map file. */
+export const mapPath = (output: string): string => `${output}.map`;
+
+/** Path of a file about one platform, beside the image. @param extension with its dot */
+export function siblingPath(output: string, platform: MeasuredIsolation, extension: string): string {
+  const name = basename(output);
+  return join(dirname(output), `${name.slice(0, name.length - extname(name).length)}-${platform}${extension}`);
+}

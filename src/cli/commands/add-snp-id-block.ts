@@ -16,8 +16,15 @@ interface AddOptions {
 
 const OUT_OF_BAND = ['idBlock', 'idSignature', 'idPublicKey'];
 
-/** `add-snp-id-block`, the same in both programs. */
-export function registerAddSnpIdBlock(program: Command, environment: CliEnvironment): void {
+/** `nx-igvm add-snp-id-block`, which says who signed. */
+export const registerAddSnpIdBlock = (program: Command, environment: CliEnvironment): void =>
+  register(program, environment, environment.stdout);
+
+/** `igvmfilegen add-snp-id-block`, which prints nothing, as the reference does. */
+export const registerIgvmfilegenAddSnpIdBlock = (program: Command, environment: CliEnvironment): void =>
+  register(program, environment, () => undefined);
+
+function register(program: Command, environment: CliEnvironment, print: (text: string) => void): void {
   program
     .command('add-snp-id-block')
     .description('add a signed SEV-SNP ID block to an image')
@@ -38,7 +45,8 @@ export function registerAddSnpIdBlock(program: Command, environment: CliEnvironm
       const at = (path: string): string => resolve(environment.cwd, path);
       const { addSnpIdBlock } =
         require('../../endorsement/sign-image') as typeof import('../../endorsement/sign-image');
-      await addSnpIdBlock({ input: at(input), output: at(output), source: sourceOf(options, at) });
+      const { signers } = await addSnpIdBlock({ input: at(input), output: at(output), source: sourceOf(options, at) });
+      for (const signer of signers) print(`${signer}\n`);
     });
 }
 

@@ -26,11 +26,12 @@ export default async function signExecutor(
     if (output === image) {
       throw new IgvmError('SIGN_OPTION', 'the signed image would replace the image', { file: outputPath });
     }
-    await signImage({ input: image, output, idBlock, corim });
+    const manifest = options.manifest === undefined ? undefined : at(options.manifest);
+    const { signers } = await signImage({ input: image, output, idBlock, corim, manifest });
     if (idBlock !== undefined && idBlock.kind !== 'outOfBand') {
       logger.warn('the ID block is signed with a temporary key: for development only');
     }
-    logger.info(`${printable(outputPath)}: signed`);
+    logger.info([`${printable(outputPath)}: signed`, ...signers.map((each) => `  ${each}`)].join('\n'));
     return { success: true };
   } catch (error) {
     if (!(error instanceof IgvmError)) throw error;

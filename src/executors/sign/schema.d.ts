@@ -13,4 +13,5 @@ export interface SignExecutorSchema {
   corimBundle?: string;
   corimSignature?: string;
   platform?: MeasuredPlatform;
+  allowRsa2048?: boolean;
 }

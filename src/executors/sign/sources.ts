@@ -1,4 +1,5 @@
 import { IgvmError } from '../../errors/igvm-error';
+import type { SignatureOptions } from '../../endorsement/corim-signature';
 import type { CorimSignatureSource, SnpIdBlockSource } from '../../endorsement/sign-image';
 import type { SignExecutorSchema } from './schema';
 
@@ -28,14 +29,15 @@ export function idBlockSource(options: SignExecutorSchema, at: (path: string) =>
 
 /** The signature for a CoRIM document; undefined when none is given. @throws IgvmError SIGN_OPTION */
 export function corimSource(
-  { corimBundle, corimSignature, platform }: SignExecutorSchema,
+  { corimBundle, corimSignature, platform, allowRsa2048 }: SignExecutorSchema,
   at: (path: string) => string,
-): CorimSignatureSource | undefined {
+): (CorimSignatureSource & SignatureOptions) | undefined {
   const path = corimBundle ?? corimSignature;
   if (path === undefined) return undefined;
   if (corimBundle !== undefined && corimSignature !== undefined) {
     throw usage('corimBundle and corimSignature exclude each other');
   }
   if (platform === undefined) throw usage('a CoRIM signature needs platform');
-  return { platform, signature: { kind: corimBundle === undefined ? 'detached' : 'bundle', path: at(path) } };
+  const kind = corimBundle === undefined ? 'detached' : 'bundle';
+  return { platform, allowRsa2048, signature: { kind, path: at(path) } };
 }

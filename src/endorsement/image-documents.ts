@@ -1,0 +1,336 @@
+import { lstatSync } from 'node:fs';
+import { basename } from 'node:path';
+import { IgvmError, unreachable } from '../errors/igvm-error';
+import { unreadable } from '../files/file-failure';
+import { NotRegularError, readRegularFile } from '../files/regular-file';
+import type { CorimHeader, IgvmFile, SnpIdBlockDirective } from '../igvm/model';
+import { siblingPath } from '../manifest/image-files';
+import type { MeasuredPlatform } from '../measurement/measured-platform';
+import { readAll } from '../memory/byte-source';
+import { checkSignedIdBlock } from './add-snp-id-block';
+import { corimDocument, corimSvn } from './corim';
+import { verifyCorimSignature } from './corim-signature';
+import { CORIM_SIZE_LIMIT } from './corims';
+import { identityClaims, identityDocument } from './identity-document';
+import { ID_BLOCK_VERSION, parseSnpIdBlock, type SnpIdBlock, type SnpIdentity, snpIdBlock } from './snp-id-block';
+
+/** The guest that documents are about. */
+export interface DocumentedGuest {
+  /** Path of the image: the documents beside it are named after it. Undefined: there are none. */
+  image: string | undefined;
+  file: IgvmFile;
+  platform: MeasuredPlatform;
+  compatibilityMask: number;
+  /** The launch digest as Hyper-V launches the guest, upper-case hexadecimal; undefined where it can't. */
+  digest: string | undefined;
+  /** The guest policy of SEV-SNP; undefined where the file has none. */
+  policy: bigint | undefined;
+  /** Whether the guest may be debugged; undefined for VBS, whose files don't say it. */
+  debugEnabled: boolean | undefined;
+}
+
+/** What documents say that doesn't follow from the image. */
+export interface DocumentClaims {
+  guestSvn?: number;
+  /** For a guest whose file doesn't say it. */
+  debugEnabled?: boolean;
+  /** Of an ID block. */
+  identity?: SnpIdentity;
+}
+
+/** The documents about a guest, byte for byte as a build writes them. */
+export interface GuestDocuments {
+  corim: Uint8Array;
+  identity: Uint8Array;
+  idBlock?: Uint8Array;
+}
+
+/** The documents about a guest; undefined when it has no digest, or nothing says which security version it has. */
+export function guestDocuments(guest: DocumentedGuest, claims: DocumentClaims): GuestDocuments | undefined {
+  const { platform, policy } = guest;
+  const { guestSvn, identity } = claims;
+  if (guestSvn === undefined || guest.digest === undefined) return undefined;
+  const digest = Buffer.from(guest.digest, 'hex');
+  const debugEnabled = guest.debugEnabled ?? claims.debugEnabled ?? false;
+  const hasIdBlock = platform === 'snp' && policy !== undefined && identity !== undefined;
+  return {
+    corim: corimDocument(platform, digest, guestSvn),
+    identity: identityDocument({ platform, digest, guestSvn, debugEnabled }),
+    ...(hasIdBlock ? { idBlock: snpIdBlock({ ...identity, ld: digest, guestSvn, policy }) } : {}),
+  };
+}
+
+/** Larger than any document that a build writes, bytes; something else then has its name. */
+const DOCUMENT_LIMIT = 64 * 1024;
+
+/** The documents that are there, in the image and beside it. `other` for what can't be one: a link, a folder, something large. */
+interface FoundDocuments {
+  corimInImage?: CorimHeader;
+  signatureInImage?: CorimHeader;
+  idBlocksInImage: SnpIdBlockDirective[];
+  corim?: Uint8Array | 'other';
+  identity?: Uint8Array | 'other';
+  idBlock?: Uint8Array | 'other';
+}
+
+function findDocuments({ image, file, platform, compatibilityMask }: DocumentedGuest): FoundDocuments {
+  const isOwn = (each: { compatibilityMask: number }): boolean => (each.compatibilityMask & compatibilityMask) !== 0;
+  const corims = file.initializations.filter(
+    (each): each is CorimHeader => (each.type === 'corimDocument' || each.type === 'corimSignature') && isOwn(each),
+  );
+  return {
+    corimInImage: corims.find(({ type }) => type === 'corimDocument'),
+    signatureInImage: corims.find(({ type }) => type === 'corimSignature'),
+    idBlocksInImage: file.directives.filter(
+      (each): each is SnpIdBlockDirective => each.type === 'snpIdBlock' && isOwn(each),
+    ),
+    ...(image === undefined ? {} : documentsBeside(image, platform)),
+  };
+}
+
+const documentsBeside = (
+  image: string,
+  platform: MeasuredPlatform,
+): Pick<FoundDocuments, 'corim' | 'identity' | 'idBlock'> => ({
+  corim: readSibling(siblingPath(image, platform, '.cbor')),
+  identity: readSibling(siblingPath(image, platform, '.json')),
+  idBlock: readSibling(siblingPath(image, platform, '.idblock')),
+});
+
+function readSibling(path: string): Uint8Array | undefined | 'other' {
+  try {
+    const stats = lstatSync(path, { throwIfNoEntry: false });
+    if (stats === undefined) return undefined;
+    return stats.isFile() ? readRegularFile(path, { limit: DOCUMENT_LIMIT }) : 'other';
+  } catch (error) {
+    if (error instanceof NotRegularError) return 'other';
+    throw unreadable(path, error);
+  }
+}
+
+/**
+ * What the documents of an image say of a guest. Nothing of it is to be trusted before {@link checkDocuments} has compared every
+ * document with what follows from it.
+ * @param expected what they should say: it counts where one of them says it, or none says anything, and else the first that does
+ */
+export function claimsOfDocuments(guest: DocumentedGuest, expected: DocumentClaims = {}): DocumentClaims {
+  const found = findDocuments(guest);
+  const identity = identityClaims(bytesOf(found.identity), guest.platform);
+  const blocks = [blockOf(bytesOf(found.idBlock)), ...found.idBlocksInImage].filter((block) => block !== undefined);
+  const svns = [corimSvn(embeddedCorim(found)), corimSvn(bytesOf(found.corim)), identity.guestSvn];
+  return {
+    guestSvn: chosen([...svns, ...blocks.map(({ guestSvn }) => guestSvn)], expected.guestSvn, Object.is),
+    debugEnabled: identity.debugEnabled ?? expected.debugEnabled,
+    identity: chosen(
+      blocks.map(({ familyId, imageId }) => ({ familyId, imageId })),
+      expected.identity,
+      isSameIdentity,
+    ),
+  };
+}
+
+function chosen<T>(
+  said: readonly (T | undefined)[],
+  expected: T | undefined,
+  isSame: (a: T, b: T) => boolean,
+): T | undefined {
+  const known = said.filter((each) => each !== undefined);
+  const isConfirmed = expected !== undefined && known.some((each) => isSame(each, expected));
+  return isConfirmed ? expected : (known[0] ?? expected);
+}
+
+const isSameIdentity = (a: SnpIdentity, b: SnpIdentity): boolean =>
+  Buffer.compare(a.familyId, b.familyId) === 0 && Buffer.compare(a.imageId, b.imageId) === 0;
+
+const bytesOf = (document: Uint8Array | 'other' | undefined): Uint8Array =>
+  document instanceof Uint8Array ? document : NOTHING;
+
+const embeddedCorim = ({ corimInImage }: FoundDocuments): Uint8Array =>
+  corimInImage === undefined || corimInImage.content.size > DOCUMENT_LIMIT
+    ? NOTHING
+    : readAll(corimInImage.content, DOCUMENT_LIMIT);
+
+const NOTHING = new Uint8Array(0);
+
+/** What the documents beside an image say of a guest, whether the image holds more or not; as little to be trusted. */
+export function claimsBeside(image: string, platform: MeasuredPlatform): DocumentClaims {
+  const { corim, identity, idBlock } = documentsBeside(image, platform);
+  const block = platform === 'snp' ? blockOf(bytesOf(idBlock)) : undefined;
+  const { guestSvn = corimSvn(bytesOf(corim)) ?? block?.guestSvn } = identityClaims(bytesOf(identity), platform);
+  return {
+    ...(guestSvn === undefined ? {} : { guestSvn }),
+    ...(block === undefined ? {} : { identity: { familyId: block.familyId, imageId: block.imageId } }),
+  };
+}
+
+function blockOf(bytes: Uint8Array): SnpIdBlock | undefined {
+  try {
+    return parseSnpIdBlock(bytes);
+  } catch (error) {
+    if (error instanceof IgvmError) return undefined;
+    throw error;
+  }
+}
+
+/** How the documents of a guest came out. */
+export interface DocumentCheck {
+  /** What is wrong, one sentence a document; empty when all that are there are the guest's. */
+  complaints: string[];
+  /** Who signed what, one sentence a signature that is in the image. */
+  signers: string[];
+}
+
+/**
+ * Compares every document about a guest, in the image and beside it, with what follows from the image and the claims, byte for byte;
+ * and checks signatures in the image. Documents that aren't there are not missed.
+ */
+export function checkDocuments(guest: DocumentedGuest, claims: DocumentClaims): DocumentCheck {
+  const found = findDocuments(guest);
+  const expected = guestDocuments(guest, claims);
+  const check: DocumentCheck = { complaints: [], signers: [] };
+  const complain = (name: string, why: string | undefined): void => {
+    if (why !== undefined) check.complaints.push(`${name} ${why}`);
+  };
+  const { image, platform } = guest;
+  const beside = (extension: string): string => basename(siblingPath(image ?? '', platform, extension));
+  const subject = { guest, claims };
+  complain(
+    beside('.json'),
+    complaint(found.identity, expected?.identity, (bytes) => identityComplaint(bytes, subject)),
+  );
+  complain(
+    beside('.cbor'),
+    complaint(found.corim, expected?.corim, (bytes) => corimComplaint(bytes, subject)),
+  );
+  complain(
+    beside('.idblock'),
+    complaint(found.idBlock, expected?.idBlock, (bytes) => idBlockComplaint(bytes, subject)),
+  );
+  checkCorimInImage(found, expected, subject, check);
+  checkIdBlocksInImage(found, expected, subject, check);
+  return check;
+}
+
+interface Subject {
+  guest: DocumentedGuest;
+  claims: DocumentClaims;
+}
+
+/** Why a document isn't the expected one; undefined when it is, or isn't there. */
+function complaint(
+  found: Uint8Array | 'other' | undefined,
+  expected: Uint8Array | undefined,
+  describe: (bytes: Uint8Array) => string | undefined,
+): string | undefined {
+  if (found === undefined) return undefined;
+  if (found === 'other') return 'is no file of a build';
+  if (expected !== undefined && Buffer.compare(found, expected) === 0) return undefined;
+  return describe(found) ?? 'is not, byte for byte, what a build writes about this image';
+}
+
+const ABOUT_ANOTHER = 'is about another image';
+
+const svnComplaint = (found: number, { claims: { guestSvn } }: Subject): string | undefined => {
+  if (guestSvn === undefined) return `has security version ${found}, and none is expected`;
+  return found === guestSvn ? undefined : `has security version ${found} instead of ${guestSvn}`;
+};
+
+function identityComplaint(bytes: Uint8Array, subject: Subject): string | undefined {
+  const { guest, claims } = subject;
+  const { digest, guestSvn, debugEnabled } = identityClaims(bytes, guest.platform);
+  if (digest === undefined || guestSvn === undefined || debugEnabled === undefined) return undefined;
+  if (digest !== guest.digest) return ABOUT_ANOTHER;
+  const svn = svnComplaint(guestSvn, subject);
+  if (svn !== undefined) return svn;
+  const expected = guest.debugEnabled ?? claims.debugEnabled ?? false;
+  if (debugEnabled === expected) return undefined;
+  return debugEnabled ? 'says that the guest may be debugged' : 'says that the guest may not be debugged';
+}
+
+function corimComplaint(bytes: Uint8Array, subject: Subject): string | undefined {
+  const { platform, digest } = subject.guest;
+  const guestSvn = corimSvn(bytes);
+  if (guestSvn === undefined || digest === undefined) return undefined;
+  const ours = corimDocument(platform, Buffer.from(digest, 'hex'), guestSvn);
+  return Buffer.compare(ours, bytes) === 0
+    ? svnComplaint(guestSvn, subject)
+    : 'endorses something else than this image';
+}
+
+function idBlockComplaint(bytes: Uint8Array, subject: Subject): string | undefined {
+  const block = blockOf(bytes);
+  return block && blockComplaint(block, subject);
+}
+
+/** What an ID block says otherwise than the image. The policy is not part of the directive in an image. */
+function blockComplaint(
+  { ld, version, guestSvn, policy, familyId, imageId }: Omit<SnpIdBlock, 'policy'> & { policy?: bigint },
+  subject: Subject,
+): string | undefined {
+  const { guest, claims } = subject;
+  if (Buffer.from(ld).toString('hex').toUpperCase() !== guest.digest) return ABOUT_ANOTHER;
+  if (version !== ID_BLOCK_VERSION)
+    return `is of version ${version}, and firmware takes version ${ID_BLOCK_VERSION} alone`;
+  if (policy !== undefined && policy !== guest.policy) {
+    return `has the guest policy 0x${policy.toString(16)}, and the image ${guest.policy === undefined ? 'none' : `0x${guest.policy.toString(16)}`}`;
+  }
+  const svn = svnComplaint(guestSvn, subject);
+  if (svn !== undefined) return svn;
+  const { identity } = claims;
+  if (identity === undefined) return 'is there, and none is expected';
+  return isSameIdentity({ familyId, imageId }, identity) ? undefined : 'names another family or image than expected';
+}
+
+function checkCorimInImage(
+  { corimInImage, signatureInImage }: FoundDocuments,
+  expected: GuestDocuments | undefined,
+  subject: Subject,
+  { complaints, signers }: DocumentCheck,
+): void {
+  if (corimInImage === undefined) return;
+  const { content } = corimInImage;
+  const document = content.size > CORIM_SIZE_LIMIT ? 'other' : readAll(content, CORIM_SIZE_LIMIT);
+  const why = complaint(document, expected?.corim, (bytes) => corimComplaint(bytes, subject));
+  const name = `the ${subject.guest.platform} CoRIM in the image`;
+  if (why !== undefined || document === 'other') {
+    complaints.push(`${name} ${why ?? 'is too large'}`);
+    return;
+  }
+  if (signatureInImage === undefined) return;
+  try {
+    const signature = readAll(signatureInImage.content, CORIM_SIZE_LIMIT);
+    signers.push(
+      `CoRIM of ${subject.guest.platform} signed by ${verifyCorimSignature(signature, document, { allowRsa2048: true })}`,
+    );
+  } catch (error) {
+    if (!(error instanceof IgvmError)) throw error;
+    complaints.push(`${name} has a bad signature: ${error.message}`);
+  }
+}
+
+function checkIdBlocksInImage(
+  { idBlocksInImage }: FoundDocuments,
+  expected: GuestDocuments | undefined,
+  subject: Subject,
+  { complaints, signers }: DocumentCheck,
+): void {
+  const [block, ...more] = idBlocksInImage;
+  if (block === undefined) return;
+  const name = 'the SNP ID block in the image';
+  if (more.length > 0) {
+    complaints.push(`${name} is not the only one`);
+    return;
+  }
+  const why = blockComplaint(block, subject);
+  if (why !== undefined) {
+    complaints.push(`${name} ${why}`);
+    return;
+  }
+  try {
+    const bytes = expected?.idBlock ?? unreachable('an ID block that is right, and none expected');
+    signers.push(`ID block signed by ${checkSignedIdBlock(block, bytes)}`);
+  } catch (error) {
+    if (!(error instanceof IgvmError)) throw error;
+    complaints.push(`${name} ${error.message}`);
+  }
+}
