@@ -12,7 +12,6 @@ export {
   type OutputKind,
   reportText,
 } from './build/build-report';
-export { mapPath, siblingPath } from './build/output-names';
 export { diffFiles } from './diff/diff-files';
 export type { DigestDifference, GuestDifference, ImageDifference } from './diff/diff-images';
 export { diffText } from './diff/diff-text';
@@ -27,7 +26,7 @@ export {
   type SnpIdBlockSource,
 } from './endorsement/sign-image';
 export { type ErrorWhere, IgvmError } from './errors/igvm-error';
-export { imageFileNames, imageNameInWorkspace, lockPath } from './manifest/image-files';
+export { imageFileNames, imageNameInWorkspace, lockPath, mapPath, siblingPath } from './manifest/image-files';
 export { createOutputSet, type OutputSet } from './files/atomic-output';
 export { crc32, sha256Hex } from './files/checksum';
 export { type FileSource, openFileSource } from './files/file-source';
@@ -45,7 +44,7 @@ export type { WriteReport } from './igvm/write-igvm';
 export { inspectImage, type InspectFormat, type InspectRequest, pagePath } from './inspect/inspect-file';
 export { lockText, readLock } from './lock/lock-file';
 export { lockOfImage } from './lock/lock-of-image';
-export type { LockedPlatform, LockedRegion, LockVmm, MeasurementLock } from './lock/model';
+export type { LockedDigest, LockedLaunch, LockedPlatform, LockedRegion, MeasurementLock } from './lock/model';
 export { changedLock, type LockUpdate, updateLock } from './lock/update-lock';
 export { verifyImage, type VerifyReport, type VerifyRequest, verifyText } from './lock/verify-image';
 export { type LoadedManifest, type LoadOptions, loadManifest } from './manifest/load-manifest';

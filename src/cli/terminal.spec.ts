@@ -137,17 +137,24 @@ describe('a terminal is safe from', () => {
       platforms: { tdx: { headers: object; registers: object; digests: object; regions: object[] } };
     };
     const { tdx } = lock.platforms;
-    const region = { gpa: '0x5000', size: '0x1000', kind: 'data', tag: HOSTILE, sha256: '0'.repeat(64) };
+    const region = {
+      gpa: '0x5000',
+      size: '0x1000',
+      kind: 'data',
+      measured: true,
+      tag: HOSTILE,
+      sha256: '0'.repeat(64),
+    };
     const wrong = {
       ...tdx,
-      digests: { any: '0'.repeat(96) },
+      digests: [{ digest: '0'.repeat(96) }],
       headers: { [HOSTILE]: HOSTILE },
       registers: { [HOSTILE]: HOSTILE },
       regions: [region, ...tdx.regions],
     };
     write('igvm.lock.json', { ...lock, platforms: { tdx: wrong } });
     expect(await show('verify', 'a.igvm', '--lock', 'igvm.lock.json')).toContain('[LOCK_MISMATCH]');
-    write('igvm.lock.json', { ...lock, platforms: { tdx: { ...wrong, digests: { any: HOSTILE } } } });
+    write('igvm.lock.json', { ...lock, platforms: { tdx: { ...wrong, digests: [{ digest: HOSTILE }] } } });
     expect(await show('verify', 'a.igvm', '--lock', 'igvm.lock.json')).toContain('[LOCK_INVALID]');
     copyFileSync(join(cwd, 'igvm.lock.json'), join(cwd, NAME));
     expect(await show('verify', 'a.igvm', '--lock', NAME)).toContain('\\u{1b}[2J');

@@ -9,7 +9,8 @@ import { dll } from '../igvm/firmware-dll.fixture';
 import { fileOf, platformOf, runOf, patternPage, written } from '../igvm/igvm-file.fixture';
 import { PLATFORM_TYPE } from '../igvm/model';
 import { tdxFile } from '../lock/lock.fixture';
-import { EMPTY_SOURCE } from '../memory/byte-source';
+import { signedCorim } from '../endorsement/signer.fixture';
+import { bytesSource, EMPTY_SOURCE } from '../memory/byte-source';
 import { KERNEL, linuxGuest, type Provocation, type Scene, shownBy } from './scene.fixture';
 
 const FIXTURES = join(__dirname, '..', 'igvm', 'fixtures');
@@ -133,6 +134,18 @@ export const IMAGE_ERRORS: Record<
       return addCorimSignature(scene, 'snp');
     },
   ],
+  CORIM_INVALID: [
+    'signs a document that endorses something else than the image',
+    async (scene) => {
+      const content = bytesSource(Uint8Array.of(1, 2, 3));
+      const file = tdxFile(1);
+      const forged = { ...file, initializations: [{ type: 'corimDocument', compatibilityMask: 1, content } as const] };
+      scene.write('image.igvm', (await written(forged)).bytes);
+      scene.write('signature.cose', signedCorim(Uint8Array.of(1, 2, 3)));
+      const flags = ['--platform', 'tdx', '--corim-signature', 'signature.cose', '--allow-rsa-2048'];
+      return scene.nxIgvm('patch-corim-signature', '-i', 'image.igvm', '-o', 'signed.igvm', ...flags);
+    },
+  ],
   CORIM_SIGNATURE_INVALID: [
     'adds something else than a signature',
     async (scene) => {
@@ -151,7 +164,7 @@ export const IMAGE_ERRORS: Record<
     'verifies an image with a lock of a later version',
     async (scene) => {
       await scene.image();
-      scene.write('igvm.lock.json', { version: 1000, platforms: {} });
+      scene.write('igvm.lock.json', { lockVersion: 1000, platforms: {} });
       return verify(scene);
     },
   ],
@@ -161,6 +174,21 @@ export const IMAGE_ERRORS: Record<
       await lockedImage(scene);
       await tdxImage(scene, 2);
       return verify(scene);
+    },
+  ],
+  DEBUG_NOT_ALLOWED: [
+    'locks an image whose guest the host may debug',
+    async (scene) => {
+      const policy = { type: 'guestPolicy', policy: 1n, compatibilityMask: 1 } as const;
+      scene.write('image.igvm', (await written({ ...tdxFile(1), initializations: [policy] })).bytes);
+      return scene.nxIgvm('measure', 'image.igvm', '--update-lock', 'igvm.lock.json');
+    },
+  ],
+  PAGES_OVERLAP: [
+    'locks an image that has two pages for one address',
+    async (scene) => {
+      scene.write('image.igvm', (await written(tdxFile(1, 2, [runOf(0, patternPage(3))]))).bytes);
+      return scene.nxIgvm('measure', 'image.igvm', '--update-lock', 'igvm.lock.json');
     },
   ],
   SIBLINGS_STALE: [

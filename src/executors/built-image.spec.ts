@@ -105,8 +105,8 @@ describe('nx-igvm:measure', () => {
     expect(logged).toContain(`info: ${LOCK}: written`);
     const { platforms } = JSON.parse(readFileSync(join(root, LOCK), 'utf8')) as { platforms: object };
     expect(platforms).toMatchObject({
-      snp: { digests: { hyperv: expect.any(String) } },
-      tdx: { digests: { any: expect.any(String) } },
+      snp: { digests: [{ digest: expect.any(String), launches: [{ vmm: 'hyperv' }] }], svn: 1, debug: false },
+      tdx: { digests: [{ digest: expect.any(String) }], attributes: { debug: false } },
     });
     await measureExecutor(options, context());
     expect(logged).toContain(`info: ${LOCK}: up to date`);

@@ -1,7 +1,7 @@
 import type { Directive } from '../igvm/model';
 import { compareLocks } from './compare-locks';
 import { lockOf, tdxFile } from './lock.fixture';
-import type { LockedPlatform, LockedRegion, MeasurementLock } from './model';
+import type { LockedDigest, LockedPlatform, LockedRegion, MeasurementLock } from './model';
 
 const memory = (size: number): Directive => ({
   type: 'requiredMemory',
@@ -12,9 +12,20 @@ const memory = (size: number): Directive => ({
 });
 
 const lockWith = (regions: LockedRegion[], digest = '0'): MeasurementLock => {
-  const tdx: LockedPlatform = { algorithm: 'SHA-384', digests: { any: digest }, headers: {}, registers: {}, regions };
-  return { lockVersion: 1, platforms: { tdx } };
+  return { lockVersion: 2, file: {}, platforms: { tdx: tdxWith({ digests: [{ digest }], regions }) } };
 };
+
+const tdxWith = (more: Partial<LockedPlatform>): LockedPlatform => ({
+  debug: false,
+  highestVtl: 0,
+  sharedGpaBoundary: '0x0',
+  algorithm: 'SHA-384',
+  digests: [{ digest: '0' }],
+  headers: {},
+  registers: {},
+  regions: [],
+  ...more,
+});
 const changes = (before: LockedRegion[], after: LockedRegion[]): string[] | undefined =>
   compareLocks(lockWith(before, '1'), lockWith(after, '2'))[0]?.changes;
 
@@ -25,7 +36,7 @@ describe('a lock and what an image measures', () => {
 
   it('differ in the region that changed, by its tag', async () => {
     const [difference] = compareLocks(await lockOf(tdxFile(1, 2)), await lockOf(tdxFile(1, 3)));
-    expect(difference).toMatchObject({ platform: 'tdx', digests: [{ vmm: 'any' }] });
+    expect(difference).toMatchObject({ platform: 'tdx', digests: [{ launch: '' }] });
     expect(difference!.changes).toEqual(['linux-initrd 0x1000-0x2000: other contents']);
   });
 
@@ -39,33 +50,88 @@ describe('a lock and what an image measures', () => {
     );
   });
 
-  it('agree as long as the digest does, however the lock describes the guest', () => {
-    expect(compareLocks(lockWith([]), lockWith([{ gpa: '0x0', size: '0x1000', kind: 'data' }]))).toEqual([]);
+  it('differ when the lock describes the guest otherwise, though the digest is right', () => {
+    const region: LockedRegion = { gpa: '0x0', size: '0x1000', kind: 'data', measured: true };
+    expect(compareLocks(lockWith([]), lockWith([region]))).toEqual([
+      { platform: 'tdx', digests: [], changes: ['data 0x0-0x1000: new'] },
+    ]);
+  });
+
+  it.each<[string, Partial<LockedPlatform>, string]>([
+    ['debug', { debug: true }, 'debug: false before, now true'],
+    ['svn', { svn: 7 }, 'svn: none before, now 7'],
+    ['highestVtl', { highestVtl: 2 }, 'highestVtl: 0 before, now 2'],
+    ['sharedGpaBoundary', { sharedGpaBoundary: '0x800' }, 'sharedGpaBoundary: 0x0 before, now 0x800'],
+    ['a field of the policy', { policy: { smt: true } }, 'policy smt: none before, now true'],
+    ['a field of the attributes', { attributes: { debug: true } }, 'attributes debug: none before, now true'],
+    ['an identity', { familyId: '00' }, 'familyId: none before, now 00'],
+    ['the place of the CoRIM', { corimInImage: false }, 'corimInImage: none before, now false'],
+    ['a register', { registers: { rip: '0x1' } }, 'register rip: none before, now 0x1'],
+    ['a document', { documents: { corim: 'a', identity: 'b' } }, 'SHA-256 of the document corim: none before, now a'],
+  ])('differ in %s', (_, more, change) => {
+    const [before, after] = [tdxWith({}), tdxWith(more)].map((tdx) => ({
+      lockVersion: 2,
+      file: {},
+      platforms: { tdx },
+    }));
+    const [difference] = compareLocks(before!, after!);
+    expect(difference).toMatchObject({ digests: [], changes: expect.arrayContaining([change]) });
+  });
+
+  it('differ in what the file says of no guest', () => {
+    const lock = lockWith([]);
+    expect(compareLocks(lock, { ...lock, file: { architecture: 'x64' } })).toEqual([
+      { digests: [], changes: ['architecture: none before, now x64'] },
+    ]);
   });
 
   it('differ when one of them lacks a platform', async () => {
     const lock = await lockOf(tdxFile());
-    const none = { lockVersion: 1, platforms: {} };
+    const none = { ...lock, platforms: {} };
     expect(compareLocks(lock, none)).toMatchObject([{ platform: 'tdx', missingIn: 'image' }]);
     expect(compareLocks(none, lock)).toMatchObject([{ platform: 'tdx', missingIn: 'lock' }]);
   });
 
-  it('differ on a platform of which neither knows a digest that the other has', () => {
-    const snp = (digests: LockedPlatform['digests']): MeasurementLock => ({
-      lockVersion: 1,
-      platforms: { snp: { algorithm: 'SHA-384', digests, headers: {}, registers: {}, regions: [] } },
+  it('differ in launches, and agree however these are listed', () => {
+    const snp = (...digests: LockedDigest[]): MeasurementLock => ({
+      lockVersion: 2,
+      file: {},
+      platforms: { snp: tdxWith({ digests }) },
     });
-    expect(compareLocks(snp({}), snp({}))).toMatchObject([{ platform: 'snp', digests: [{ vmm: 'any' }] }]);
-    expect(compareLocks(snp({ kvm: 'A' }), snp({ hyperv: 'A' }))[0]?.digests).toHaveLength(2);
-    expect(compareLocks(snp({ kvm: 'A' }), snp({ kvm: 'A' }))).toEqual([]);
+    const [hyperv, qemu] = [{ vmm: 'hyperv' }, { vmm: 'qemu-kvm', vcpus: [1, 2] }];
+    expect(
+      compareLocks(snp({ digest: 'A', launches: [qemu] }), snp({ digest: 'A', launches: [hyperv] })),
+    ).toMatchObject([
+      {
+        platform: 'snp',
+        digests: [
+          { launch: 'qemu-kvm vcpus 1', expected: 'A' },
+          { launch: 'qemu-kvm vcpus 2', expected: 'A' },
+          { launch: 'hyperv', actual: 'A' },
+        ],
+      },
+    ]);
+    const twice = snp({ digest: 'A', launches: [hyperv] }, { digest: 'B', launches: [hyperv] });
+    expect(compareLocks(twice, snp({ digest: 'A', launches: [hyperv] }))[0]?.digests).toHaveLength(1);
+    expect(compareLocks(twice, twice)).toEqual([]);
+    const apart = snp(
+      { digest: 'A', launches: [hyperv, { ...qemu, vcpus: [2] }] },
+      { digest: 'A', launches: [{ ...qemu, vcpus: [1] }] },
+    );
+    expect(compareLocks(snp({ digest: 'A', launches: [qemu, hyperv] }), apart)).toEqual([]);
   });
 
   it('say what moved, grew, came and went', () => {
-    const kernel: LockedRegion = { gpa: '0x1000', size: '0x1000', kind: 'data', tag: 'kernel' };
+    const kernel: LockedRegion = { gpa: '0x1000', size: '0x1000', kind: 'data', measured: true, tag: 'kernel' };
     expect(changes([kernel], [{ ...kernel, gpa: '0x4000', size: '0x2000' }])).toEqual([
       'kernel 0x4000-0x6000: moved from 0x1000, 0x1000 bytes before',
     ]);
-    expect(changes([kernel], [{ ...kernel, kind: 'shared' }])).toEqual(['kernel 0x1000-0x2000: data before']);
+    expect(changes([kernel], [{ ...kernel, kind: 'shared', measured: false }])).toEqual([
+      'kernel 0x1000-0x2000 (not measured): data before, measured before',
+    ]);
+    expect(changes([kernel], [{ ...kernel, marks: ['IS_2MB_PAGE'] }])).toEqual([
+      'kernel 0x1000-0x2000: marked IS_2MB_PAGE, nothing before',
+    ]);
     expect(changes([kernel], [])).toEqual(['kernel 0x1000-0x2000: gone']);
     expect(changes([], [{ ...kernel, tag: undefined }])).toEqual(['data 0x1000-0x2000: new']);
   });
@@ -75,6 +141,7 @@ describe('a lock and what an image measures', () => {
       gpa,
       size: '0x1000',
       kind: 'data',
+      measured: true,
       tag: 'kernel',
       sha256,
     });

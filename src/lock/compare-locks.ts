@@ -1,52 +1,88 @@
-import { MEASURED_PLATFORM_NAMES, type MeasuredPlatform } from '../measurement/measured-platform';
-import type { LockedPlatform, LockedRegion, LockVmm, MeasurementLock } from './model';
+import { PLATFORM_NAMES } from '../igvm/platforms';
+import { compareFacts, type Facts } from '../image/facts';
+import { launchesOf, launchName } from '../measurement/launches';
+import type { LockedDigest, LockedPlatform, LockedRegion, MeasurementLock } from './model';
 
 /** A launch digest that is not the expected one; undefined where there is none. */
 export interface DigestDifference {
-  vmm: LockVmm;
+  /** What launches the guest; empty where the digest doesn't depend on it. */
+  launch: string;
   expected?: string;
   actual?: string;
 }
 
-/** How the guest of a platform differs from its lock. */
-export interface PlatformDifference {
-  platform: MeasuredPlatform;
+/** How the guest of a platform differs from its lock, or the file from what the lock says of it. */
+export interface LockDifference {
+  /** Short name of the platform; undefined for what is of no guest in particular. */
+  platform?: string;
   /** The side that lacks the platform; then there is nothing to compare. */
   missingIn?: 'image' | 'lock';
   digests: DigestDifference[];
-  /** What changed, a sentence each: regions by their tags, headers, registers. */
+  /** What is different besides, a sentence each: how it may be launched, documents, regions by their tags, headers, registers. */
   changes: string[];
 }
 
-/** How an image differs from its lock: empty when it measures as expected. Only digests decide. */
-export function compareLocks(expected: MeasurementLock, actual: MeasurementLock): PlatformDifference[] {
-  return MEASURED_PLATFORM_NAMES.flatMap((platform): PlatformDifference[] => {
-    const [before, after] = [expected.platforms[platform], actual.platforms[platform]];
-    if (before === undefined && after === undefined) return [];
-    if (before === undefined || after === undefined) {
-      return [{ platform, missingIn: after === undefined ? 'image' : 'lock', digests: [], changes: [] }];
+/** How an image differs from its lock: empty when it is what the lock says, in everything that the lock says. */
+export function compareLocks(expected: MeasurementLock, actual: MeasurementLock): LockDifference[] {
+  const file = factChanges('', factsOf(expected.file), factsOf(actual.file));
+  return [
+    ...(file.length === 0 ? [] : [{ digests: [], changes: file }]),
+    ...PLATFORM_NAMES.flatMap((platform): LockDifference[] => {
+      const [before, after] = [expected.platforms[platform], actual.platforms[platform]];
+      if (before === undefined && after === undefined) return [];
+      if (before === undefined || after === undefined) {
+        return [{ platform, missingIn: after === undefined ? 'image' : 'lock', digests: [], changes: [] }];
+      }
+      const digests = compareDigests(before, after);
+      const changes = changesBetween(before, after);
+      return digests.length + changes.length === 0 ? [] : [{ platform, digests, changes }];
+    }),
+  ];
+}
+
+const factsOf = (record: Readonly<Record<string, unknown>>): Facts =>
+  new Map(Object.entries(record).map(([name, value]) => [name, String(value)]));
+
+function compareDigests(before: LockedPlatform, after: LockedPlatform): DigestDifference[] {
+  const [expected, actual] = [byLaunch(before.digests), byLaunch(after.digests)];
+  return [...new Set([...expected.keys(), ...actual.keys()])]
+    .filter((launch) => expected.get(launch) !== actual.get(launch))
+    .map((launch) => ({ launch, expected: expected.get(launch), actual: actual.get(launch) }));
+}
+
+/** A launch that a lock has with two digests has both: neither is then the image's. */
+function byLaunch(digests: readonly LockedDigest[] = []): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const { digest, launches } of digests) {
+    for (const launch of launches?.flatMap(launchesOf).map(launchName) ?? ['']) {
+      const present = found.get(launch);
+      found.set(launch, present === undefined ? digest : `${present} and ${digest}`);
     }
-    const digests = compareDigests(before, after);
-    return digests.length === 0 ? [] : [{ platform, digests, changes: changesBetween(before, after) }];
-  });
+  }
+  return found;
 }
 
-const VMMS: readonly LockVmm[] = ['hyperv', 'kvm', 'any'];
-
-/** Guests of which neither side knows a digest are different: nothing says that they are the same. */
-function compareDigests({ digests: before }: LockedPlatform, { digests: after }: LockedPlatform): DigestDifference[] {
-  const known = VMMS.filter((vmm) => before[vmm] !== undefined || after[vmm] !== undefined);
-  return (known.length === 0 ? (['any'] as const) : known)
-    .filter((vmm) => before[vmm] === undefined || before[vmm] !== after[vmm])
-    .map((vmm) => ({ vmm, expected: before[vmm], actual: after[vmm] }));
-}
-
-/** What changed between two states of a guest, as far as their regions, headers and registers say. */
+/** What changed between two states of a guest. */
 const changesBetween = (before: LockedPlatform, after: LockedPlatform): string[] => [
+  ...factChanges('', launchFacts(before), launchFacts(after)),
   ...regionChanges(before.regions, after.regions),
-  ...factChanges('header', before.headers, after.headers),
-  ...factChanges('register', before.registers, after.registers),
+  ...factChanges('header ', factsOf(before.headers), factsOf(after.headers)),
+  ...factChanges('register ', factsOf(before.registers), factsOf(after.registers)),
+  ...factChanges('SHA-256 of the document ', factsOf({ ...before.documents }), factsOf({ ...after.documents })),
 ];
+
+/** How a guest may be launched, by the names of the lock's fields. */
+function launchFacts(platform: LockedPlatform): Facts {
+  const { debug, svn, familyId, imageId, policy, attributes, highestVtl, sharedGpaBoundary, algorithm } = platform;
+  const own = { debug, svn, familyId, imageId, highestVtl, sharedGpaBoundary, algorithm };
+  const facts = Object.entries({ ...own, corimInImage: platform.corimInImage }).filter(
+    ([, value]) => value !== undefined,
+  );
+  const nested = Object.entries({ policy, attributes }).flatMap(([name, fields]) =>
+    Object.entries(fields ?? {}).map(([field, value]) => [`${name} ${field}`, value] as const),
+  );
+  return factsOf(Object.fromEntries([...facts, ...nested]));
+}
 
 function regionChanges(before: readonly LockedRegion[], after: readonly LockedRegion[]): string[] {
   const [old, now] = [byName(before), byName(after)];
@@ -59,15 +95,15 @@ function regionChanges(before: readonly LockedRegion[], after: readonly LockedRe
   });
 }
 
-/** Regions by tag, and which of that tag; by their address where nothing names them. */
+/** Regions by tag, and which of that tag; by their address, and which there, where nothing names them. */
 function byName(regions: readonly LockedRegion[]): Map<string, LockedRegion> {
   const counts = new Map<string, number>();
   return new Map(
     regions.map((region) => {
-      if (region.tag === undefined) return [region.gpa, region];
-      const count = counts.get(region.tag) ?? 0;
-      counts.set(region.tag, count + 1);
-      return [`${region.tag}\n${count}`, region];
+      const name = region.tag === undefined ? `at ${region.gpa}` : `tag ${region.tag}`;
+      const count = counts.get(name) ?? 0;
+      counts.set(name, count + 1);
+      return [`${name}\n${count}`, region];
     }),
   );
 }
@@ -77,17 +113,17 @@ function changesOfRegion(was: LockedRegion, is: LockedRegion): string[] {
   if (was.gpa !== is.gpa) changes.push(`moved from ${was.gpa}`);
   if (was.size !== is.size) changes.push(`${was.size} bytes before`);
   if (was.kind !== is.kind) changes.push(`${was.kind} before`);
+  const [marksBefore, marks] = [was.marks ?? [], is.marks ?? []].map((each) => each.join(' ') || 'nothing');
+  if (marksBefore !== marks) changes.push(`marked ${marks}, ${marksBefore} before`);
+  if (was.measured !== is.measured) changes.push(was.measured ? 'measured before' : 'not measured before');
   if (was.sha256 !== is.sha256) changes.push('other contents');
   return changes;
 }
 
-function regionText({ tag, kind, gpa, size }: LockedRegion): string {
-  const end = Number.parseInt(gpa, 16) + Number.parseInt(size, 16);
-  return `${tag ?? kind} ${gpa}-0x${end.toString(16)}`;
+function regionText({ tag, kind, gpa, size, measured }: LockedRegion): string {
+  const end = BigInt(gpa) + BigInt(size);
+  return `${tag ?? kind} ${gpa}-0x${end.toString(16)}${measured ? '' : ' (not measured)'}`;
 }
 
-function factChanges(kind: string, before: Record<string, string>, after: Record<string, string>): string[] {
-  return [...new Set([...Object.keys(before), ...Object.keys(after)])]
-    .filter((what) => before[what] !== after[what])
-    .map((what) => `${kind} ${what}: ${before[what] ?? 'none'} before, now ${after[what] ?? 'none'}`);
-}
+const factChanges = (kind: string, before: Facts, after: Facts): string[] =>
+  compareFacts(before, after).map(({ what, a, b }) => `${kind}${what}: ${a ?? 'none'} before, now ${b ?? 'none'}`);

@@ -3,7 +3,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { lockOf, tdxFile } from './lock.fixture';
 import { lockText, readLock } from './lock-file';
+import { IgvmError } from '../errors/igvm-error';
 import type { MeasurementLock } from './model';
+
+function failureOf(run: () => unknown): IgvmError {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof IgvmError) return error;
+  }
+  throw new Error('nothing was thrown');
+}
 
 let folder: string;
 let path: string;
@@ -18,6 +28,13 @@ const read = (text: string): MeasurementLock => {
   return readLock(path, 'igvm.lock.json');
 };
 
+/** A lock of a TDX guest; its digests are on the third line. */
+const tdxText = (digests: string): string =>
+  `{ "lockVersion": 2, "file": {}, "platforms": { "tdx": {
+ "debug": false, "highestVtl": 0, "sharedGpaBoundary": "0x0", "algorithm": "SHA-384",
+ ${digests},
+ "headers": {}, "registers": {}, "regions": [] } } }`;
+
 describe('a measurement lock', () => {
   it('is read as it was written', async () => {
     const lock = { $schema: '../igvm.lock.schema.json', ...(await lockOf(tdxFile())) };
@@ -25,19 +42,19 @@ describe('a measurement lock', () => {
   });
 
   it('has the same text in whatever order it was put together', async () => {
-    const { lockVersion, platforms } = await lockOf(tdxFile());
-    const { tdx } = platforms;
-    const shuffled = Object.fromEntries(Object.entries(tdx!).reverse()) as unknown as typeof tdx;
-    expect(lockText({ platforms: { tdx: shuffled }, lockVersion })).toBe(lockText({ lockVersion, platforms }));
+    const lock = await lockOf(tdxFile());
+    const tdx = lock.platforms['tdx']!;
+    const shuffled = Object.fromEntries(Object.entries(tdx).reverse()) as unknown as typeof tdx;
+    expect(lockText({ platforms: { tdx: shuffled }, file: lock.file, lockVersion: 2 })).toBe(lockText(lock));
   });
 
   it('has a line for each region, so that a diff names what changed', async () => {
     const [before, after] = [lockText(await lockOf(tdxFile(1, 2))), lockText(await lockOf(tdxFile(1, 3)))];
     const changed = after.split('\n').filter((line) => !before.split('\n').includes(line));
     expect(changed).toEqual([
-      expect.stringMatching(/^ +"any": "[0-9A-F]{96}"$/),
+      expect.stringMatching(/^ +\{ "digest": "[0-9A-F]{96}" \}$/),
       expect.stringMatching(
-        /^ +\{ "gpa": "0x1000", "size": "0x1000", "kind": "data", "tag": "linux-initrd", "sha256": "[0-9a-f]{64}" \}$/,
+        /^ +\{ "gpa": "0x1000", "size": "0x1000", "kind": "data", "measured": true, "tag": "linux-initrd", "sha256": "[0-9a-f]{64}" \}$/,
       ),
     ]);
   });
@@ -47,20 +64,19 @@ describe('a measurement lock', () => {
   });
 
   it.each([
-    ['another version', '{ "lockVersion": 2, "platforms": {} }', 1],
+    ['an older version', '{ "lockVersion": 1, "platforms": {} }', 1],
+    ['a newer version', '{\n"lockVersion": 3, "platforms": {} }', 2],
+    ['no file', '{ "lockVersion": 2, "platforms": {} }', 1],
+    ['a digest that is too short', tdxText('"digests": [{ "digest": "AB" }]'), 3],
+    ['a platform without a digest', tdxText('"digests": []'), 3],
+    ['a platform that it does not know', '{ "lockVersion": 2, "file": {},\n "platforms": { "cva": {} } }', 2],
     [
-      'a digest that is too short',
-      '{ "lockVersion": 1, "platforms": { "tdx": {\n "algorithm": "SHA-384", "digests": { "any": "AB" }, "headers": {}, "registers": {}, "regions": [] } } }',
-      2,
-    ],
-    [
-      'a platform without a digest',
-      '{ "lockVersion": 1, "platforms": { "snp": {\n "algorithm": "SHA-384",\n "digests": {}, "headers": {}, "registers": {}, "regions": [] } } }',
+      'launches of a guest that does not depend on them',
+      tdxText(`"digests": [{ "digest": "${'A'.repeat(96)}", "launches": [] }]`),
       3,
     ],
-    ['a platform that it does not know', '{ "lockVersion": 1,\n "platforms": { "cca": {} } }', 2],
-    ['an unknown key', '{ "lockVersion": 1, "platforms": {},\n "digest": "AB" }', 2],
-    ['two values for one key', '{ "lockVersion": 1, "platforms": {},\n "platforms": {} }', 2],
+    ['an unknown key', '{ "lockVersion": 2, "file": {}, "platforms": {},\n "digest": "AB" }', 2],
+    ['two values for one key', '{ "lockVersion": 2, "file": {}, "platforms": {},\n "platforms": {} }', 2],
   ])('is refused with %s, at its place', (_, text, line) => {
     expect(() => read(text)).toThrow(
       expect.objectContaining({
@@ -68,6 +84,19 @@ describe('a measurement lock', () => {
         where: expect.objectContaining({ file: 'igvm.lock.json', line }),
       }),
     );
+  });
+
+  it('of an older version says how to renew it', () => {
+    const error = failureOf(() => read('{ "lockVersion": 1, "platforms": {} }'));
+    expect(error.format()).toMatch(/^igvm\.lock\.json:1:18: it is of version 1, which says nothing of debugging/);
+    expect(error.format()).toContain('measure --update-lock');
+  });
+
+  it('has no characters that reorder text, whatever the names of its regions', async () => {
+    const lock = await lockOf(tdxFile());
+    lock.platforms['tdx']!.regions[0]!.tag = 'linux\u202ekernel';
+    expect(lockText(lock)).toContain('linux\\u202ekernel');
+    expect(read(lockText(lock))).toEqual(lock);
   });
 
   it('is refused when it is no JSON', () => {

@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs';
 import { IgvmError } from '../errors/igvm-error';
-import { parseJson, readJsonFile } from '../manifest/json-document';
+import { escapeJson } from '../errors/printable';
+import { PLATFORM_NAMES } from '../igvm/platforms';
+import { type JsonDocument, parseJson, readJsonFile } from '../manifest/json-document';
 import { validate } from '../manifest/validate';
-import { MEASURED_PLATFORM_NAMES } from '../measurement/measured-platform';
 import type * as LockSchema from './lock-schema';
-import type { LockedPlatform, LockedRegion, MeasurementLock } from './model';
+import type { LockedDigest, LockedPlatform, LockedRegion, MeasurementLock } from './model';
 
 /** Bytes: a lock of an image with some thousand regions; those of real ones have a hundred. */
 const LOCK_SIZE_LIMIT = 2 ** 19;
@@ -31,7 +32,8 @@ export function parseLock(content: Uint8Array, display: string): MeasurementLock
     // Two values for one digest: people would read one, and the check use the other.
     throw new IgvmError('LOCK_INVALID', 'a key is here a second time', duplicate.where);
   }
-  const { lockSchema } = require('./lock-schema') as typeof LockSchema;
+  const { LOCK_VERSION, lockSchema } = require('./lock-schema') as typeof LockSchema;
+  checkVersion(document, display, LOCK_VERSION);
   try {
     return validate(document, lockSchema, true).value as MeasurementLock;
   } catch (error) {
@@ -40,44 +42,86 @@ export function parseLock(content: Uint8Array, display: string): MeasurementLock
   }
 }
 
-/** A lock as text: always the same for the same lock, and a line a region, so that a diff shows what changed. */
-export function lockText({ $schema, lockVersion, platforms }: MeasurementLock): string {
-  const entries = MEASURED_PLATFORM_NAMES.flatMap((name) => {
+/** A lock of another version is named as one, and not by what it lacks. */
+function checkVersion(document: JsonDocument, display: string, known: number): void {
+  const { value } = document;
+  const found = typeof value === 'object' && value !== null && 'lockVersion' in value ? value.lockVersion : undefined;
+  if ((typeof found !== 'number' && typeof found !== 'bigint') || Number(found) === known) return;
+  const why =
+    Number(found) < known
+      ? `it is of version ${found}, which says nothing of debugging, security version and other platforms`
+      : `it is of version ${found}, and this nx-igvm reads version ${known}`;
+  throw new IgvmError('LOCK_INVALID', why, document.where(['lockVersion']) ?? { file: display });
+}
+
+/** A lock as text: always the same for the same lock, and a line a fact, so that a diff shows what changed. */
+export function lockText({ $schema, lockVersion, file, platforms }: MeasurementLock): string {
+  const entries = PLATFORM_NAMES.flatMap((name) => {
     const platform = platforms[name];
     return platform === undefined ? [] : [`    ${JSON.stringify(name)}: ${platformText(platform)}`];
   });
-  const head = $schema === undefined ? '' : `  "$schema": ${JSON.stringify($schema)},\n`;
-  const body = entries.length === 0 ? '{}' : `{\n${entries.join(',\n')}\n  }`;
-  return `{\n${head}  "lockVersion": ${lockVersion},\n  "platforms": ${body}\n}\n`;
+  const members = [
+    ...($schema === undefined ? [] : [`"$schema": ${JSON.stringify($schema)}`]),
+    `"lockVersion": ${lockVersion}`,
+    `"file": ${recordText(file, '  ')}`,
+    `"platforms": ${entries.length === 0 ? '{}' : `{\n${entries.join(',\n')}\n  }`}`,
+  ];
+  return escapeJson(`{\n${members.map((member) => `  ${member}`).join(',\n')}\n}\n`);
 }
 
 const INDENT = '      ';
 
-function platformText({ algorithm, digests, headers, registers, regions }: LockedPlatform): string {
-  const { hyperv, kvm, any } = digests;
-  const members = [
-    `"algorithm": ${JSON.stringify(algorithm)}`,
-    `"digests": ${recordText({ hyperv, kvm, any })}`,
-    `"headers": ${recordText(headers)}`,
-    `"registers": ${recordText(registers)}`,
-    `"regions": ${listText(regions.map(regionText))}`,
-  ];
-  return `{\n${members.map((member) => INDENT + member).join(',\n')}\n    }`;
+/** The members of a platform in the order in which they are reviewed: how it may be launched, what it measures, what it is. */
+const MEMBERS: Record<keyof LockedPlatform, (platform: LockedPlatform) => string | undefined> = {
+  debug: ({ debug }) => JSON.stringify(debug),
+  svn: ({ svn }) => JSON.stringify(svn),
+  familyId: ({ familyId }) => JSON.stringify(familyId),
+  imageId: ({ imageId }) => JSON.stringify(imageId),
+  policy: ({ policy }) => policy && recordText(policy, INDENT),
+  attributes: ({ attributes }) => attributes && recordText(attributes, INDENT),
+  highestVtl: ({ highestVtl }) => JSON.stringify(highestVtl),
+  sharedGpaBoundary: ({ sharedGpaBoundary }) => JSON.stringify(sharedGpaBoundary),
+  algorithm: ({ algorithm }) => JSON.stringify(algorithm),
+  digests: ({ digests }) => digests && listText(digests.map(digestText)),
+  documents: ({ documents }) =>
+    documents &&
+    recordText({ corim: documents.corim, identity: documents.identity, idBlock: documents.idBlock }, INDENT),
+  corimInImage: ({ corimInImage }) => JSON.stringify(corimInImage),
+  headers: ({ headers }) => recordText(headers, INDENT),
+  registers: ({ registers }) => recordText(registers, INDENT),
+  regions: ({ regions }) => listText(regions.map(regionText)),
+};
+
+function platformText(platform: LockedPlatform): string {
+  const members = Object.entries(MEMBERS).flatMap(([name, textOf]) => {
+    const text = textOf(platform);
+    return text === undefined ? [] : [`${INDENT}${JSON.stringify(name)}: ${text}`];
+  });
+  return `{\n${members.join(',\n')}\n    }`;
 }
 
-function recordText(record: Record<string, string | undefined>): string {
-  const members = Object.entries(record).flatMap(([name, value]) =>
-    value === undefined ? [] : [`${INDENT}  ${JSON.stringify(name)}: ${JSON.stringify(value)}`],
+function recordText(values: Readonly<Record<string, unknown>>, indent: string): string {
+  const members = Object.entries(values).flatMap(([name, value]) =>
+    value === undefined ? [] : [`${indent}  ${JSON.stringify(name)}: ${JSON.stringify(value)}`],
   );
-  return members.length === 0 ? '{}' : `{\n${members.join(',\n')}\n${INDENT}}`;
+  return members.length === 0 ? '{}' : `{\n${members.join(',\n')}\n${indent}}`;
 }
 
 const listText = (items: readonly string[]): string =>
   items.length === 0 ? '[]' : `[\n${items.map((item) => `${INDENT}  ${item}`).join(',\n')}\n${INDENT}]`;
 
-function regionText({ gpa, size, kind, tag, sha256 }: LockedRegion): string {
-  const members = Object.entries({ gpa, size, kind, tag, sha256 }).flatMap(([name, value]) =>
-    value === undefined ? [] : [`${JSON.stringify(name)}: ${JSON.stringify(value)}`],
+const digestText = ({ digest, launches }: LockedDigest): string =>
+  lineText({ digest, launches: launches?.map(({ vmm, vcpus, cpu, kvmMode }) => ({ vmm, vcpus, cpu, kvmMode })) });
+
+const regionText = ({ gpa, size, kind, marks, measured, tag, sha256 }: LockedRegion): string =>
+  lineText({ gpa, size, kind, marks, measured, tag, sha256 });
+
+/** An object on one line. */
+function lineText(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(lineText).join(', ')}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  const members = Object.entries(value).flatMap(([name, member]) =>
+    member === undefined ? [] : [`${JSON.stringify(name)}: ${lineText(member)}`],
   );
   return `{ ${members.join(', ')} }`;
 }

@@ -1,118 +1,227 @@
+import { createHash } from 'node:crypto';
+import {
+  checkDocuments,
+  claimsOfDocuments,
+  type DocumentClaims,
+  type DocumentedGuest,
+  type GuestDocuments,
+  guestDocuments,
+} from '../endorsement/image-documents';
+import { guestPolicy } from '../endorsement/snp-id-block';
 import { hex } from '../errors/hex';
 import { IgvmError } from '../errors/igvm-error';
-import { createHash, type Hash } from 'node:crypto';
-import { headerFacts, registerFacts } from '../diff/compare-guests';
-import { readPages, storedEnd } from '../regions/guest-pages';
-import type { TaggedRange } from '../regions/map-tags';
 import type { IgvmFile } from '../igvm/model';
-import { type GuestRegion, guestRegions } from '../regions/guest-regions';
-import { imageDigests } from '../measurement/image-digests';
-import { MEASURED_PLATFORMS, type MeasuredPlatform, measuredPlatformOf } from '../measurement/measured-platform';
-import { PAGE_SIZE } from '../memory/page';
-import type { LockedPlatform, LockedRegion, MeasurementLock } from './model';
+import { platformOf } from '../igvm/platforms';
+import {
+  type DescribedGuest,
+  type DescribedRegion,
+  describeImage,
+  type LaunchedDigest,
+} from '../image/described-image';
+import type { Facts } from '../image/facts';
+import { DEFAULT_LAUNCH, type Launch, launchesOf, launchName, launchRequest } from '../measurement/launches';
+import { MEASURED_PLATFORMS } from '../measurement/measured-platform';
+import type { TaggedRange } from '../regions/map-tags';
+import type { LockedDigest, LockedDocuments, LockedPlatform, LockedRegion, MeasurementLock } from './model';
 
 /** The names that a lock has for the guests of a file: for an image without a map. */
 export const tagsOfLock = ({ platforms }: MeasurementLock, file: Pick<IgvmFile, 'platforms'>): TaggedRange[][] =>
-  file.platforms.map((header) => {
-    const platform = measuredPlatformOf(header);
-    const regions = (platform && platforms[platform]?.regions) ?? [];
+  file.platforms.map(({ platformType }) => {
+    const regions = platforms[platformOf(platformType)?.name ?? '']?.regions ?? [];
     return regions.flatMap(({ gpa, size, tag }) => {
       const start = Number.parseInt(gpa, 16);
       return tag === undefined ? [] : [{ gpa: start, end: start + Number.parseInt(size, 16), tag }];
     });
   });
 
-/** Version of the format that is written. */
-const LOCK_VERSION = 1;
+/** Version of the format that is written; the schema, which is loaded where a lock is read, has it, too. */
+const LOCK_VERSION = 2;
 
-/**
- * Kinds whose contents matter: those that the launch measures, and pages that the host shares, whose digests OpenHCL's images
- * carry in a page that is measured.
- */
-const MEASURED_KINDS: ReadonlySet<GuestRegion['kind']> = new Set(['data', 'empty', 'cpuid', 'shared']);
-
-/** Facts of an image that its signers add after the measurement. */
-const NOT_MEASURED = /^(?:corimDocument|corimSignature|snpIdBlock)\b/;
-
-/**
- * What an image measures, on every platform and for every VMM.
- * @param map tagged ranges a guest, in the order of the platform headers
- * @throws IgvmError MEASUREMENT_IMPOSSIBLE for a platform without any digest, as two of those would look alike; FILE_CHANGED,
- *   FILE_UNREADABLE from the file's sources
- */
-export async function lockOfImage(file: IgvmFile, map: readonly TaggedRange[][] | undefined): Promise<MeasurementLock> {
-  const digests = await imageDigests(file);
-  const platforms: MeasurementLock['platforms'] = {};
-  for (const [index, header] of file.platforms.entries()) {
-    const platform = measuredPlatformOf(header);
-    if (platform === undefined || platforms[platform] !== undefined) continue;
-    const own = digests.filter((digest) => digest.platform === platform);
-    if (own.every(({ digest }) => digest === undefined)) {
-      throw new IgvmError('MEASUREMENT_IMPOSSIBLE', own[0]?.reason ?? 'the platform has no launch digest');
-    }
-    platforms[platform] = {
-      ...guestOf(file, index, platform, map?.[index] ?? []),
-      digests: Object.fromEntries(
-        own.flatMap(({ vmm = 'any', digest }) => (digest === undefined ? [] : [[vmm, digest]])),
-      ),
-    };
-  }
-  return { lockVersion: LOCK_VERSION, platforms };
+/** The lock that an image has to have, and what is wrong with the documents about it. */
+export interface ImageLock {
+  lock: MeasurementLock;
+  /** One sentence a document that is not the image's. */
+  complaints: string[];
+  /** Who signed what, one sentence a signature in the image. */
+  signers: string[];
+  /** Why launches whose digests count have none, one line each. */
+  refusals: string[];
 }
 
-function guestOf(
+/** What is known of an image besides its file. */
+export interface LockSources {
+  /** Tagged ranges a guest, in the order of the platform headers. */
+  map?: readonly (readonly TaggedRange[])[];
+  /** Path of the image, for the documents beside it. Default: there are none. */
+  image?: string;
+  /** The lock that says what documents should say. */
+  expected?: MeasurementLock;
+  /** The launches of an SEV-SNP guest whose digests count. Default: those of `expected`, or else the one that documents endorse. */
+  launches?: readonly Launch[];
+}
+
+/** The launches whose digests a lock has. @throws IgvmError LAUNCH_INVALID */
+export function launchesInLock({ platforms }: MeasurementLock): Launch[] {
+  const requests = Object.values(platforms).flatMap(({ digests = [] }) =>
+    digests.flatMap(({ launches = [] }) => launches),
+  );
+  return [...new Map(requests.flatMap(launchesOf).map((launch) => [launchName(launch), launch])).values()];
+}
+
+/**
+ * What an image is and measures, on every platform and for every VMM; reads its pages once.
+ * @throws IgvmError MEASUREMENT_IMPOSSIBLE for a measured platform without any digest, as two of those would look alike; PAGES_OVERLAP
+ *   when a guest has pages over pages, as nothing says which of them it gets; FILE_CHANGED, FILE_UNREADABLE from the file's sources
+ */
+export async function lockImage(file: IgvmFile, sources: LockSources): Promise<ImageLock> {
+  const { map, image, expected } = sources;
+  const known = expected === undefined ? [] : launchesInLock(expected);
+  const launches = sources.launches ?? (known.length === 0 ? [DEFAULT_LAUNCH] : known);
+  const described = await describeImage(file, map, launches);
+  const result: ImageLock = {
+    lock: { lockVersion: LOCK_VERSION, file: Object.fromEntries(described.file), platforms: {} },
+    complaints: [],
+    signers: [],
+    refusals: [],
+  };
+  for (const guest of described.guests) {
+    checkOverlaps(guest);
+    const documented = documentedGuest(guest, file, image);
+    let claims: DocumentClaims = {};
+    if (documented !== undefined) {
+      claims = claimsOfDocuments(documented, claimsOfLock(expected?.platforms[guest.name]));
+      const { complaints, signers } = checkDocuments(documented, claims);
+      for (const each of complaints) result.complaints.push(each);
+      for (const each of signers) result.signers.push(each);
+    }
+    result.lock.platforms[guest.name] = lockedPlatform(guest, file, documented, claims, launches);
+    for (const reason of guest.refusals) result.refusals.push(reason);
+  }
+  return result;
+}
+
+/** The lock of an image alone, without the documents beside it. See {@link lockImage}. */
+export const lockOfImage = async (
   file: IgvmFile,
-  index: number,
-  platform: MeasuredPlatform,
-  tags: readonly TaggedRange[],
-): Omit<LockedPlatform, 'digests'> {
-  const header = file.platforms[index]!;
-  const mask = header.compatibilityMask;
-  const headers = [...headerFacts(file, header)].filter(([what]) => !NOT_MEASURED.test(what));
+  map: readonly (readonly TaggedRange[])[] | undefined,
+): Promise<MeasurementLock> => (await lockImage(file, { map })).lock;
+
+function checkOverlaps({ label, overlaps: [first, ...more] }: DescribedGuest): void {
+  if (first === undefined) return;
+  const others = more.length === 0 ? '' : ` and in ${more.length} more ${more.length === 1 ? 'place' : 'places'}`;
+  throw new IgvmError('PAGES_OVERLAP', `the ${label} guest has pages over pages here${others}`, {
+    gpa: { start: first.gpa, end: first.end },
+  });
+}
+
+function documentedGuest(
+  { platform, header, digests, policy }: DescribedGuest,
+  file: IgvmFile,
+  image: string | undefined,
+): DocumentedGuest | undefined {
+  if (platform === undefined) return undefined;
+  const { compatibilityMask } = header;
   return {
-    algorithm: MEASURED_PLATFORMS[platform].algorithm,
-    headers: Object.fromEntries(headers),
-    registers: Object.fromEntries(registerFacts(file, mask)),
-    regions: guestRegions(file, mask, tags).map(lockedRegion),
+    image,
+    file,
+    platform,
+    compatibilityMask,
+    // Documents are about the launch in the order of the file.
+    digest: digests.find(({ launch }) => launch === undefined || launch.vmm === DEFAULT_LAUNCH.vmm)?.digest,
+    policy: platform === 'snp' ? guestPolicy(file, compatibilityMask) : undefined,
+    debugEnabled: platform === 'vbs' ? undefined : (policy?.debug ?? false),
   };
 }
 
-function lockedRegion(region: GuestRegion): LockedRegion {
-  const [tag] = region.tags;
-  const hasContents = region.spans.length > 0 && MEASURED_KINDS.has(region.kind);
+function claimsOfLock(platform: LockedPlatform | undefined): DocumentClaims {
+  if (platform === undefined) return {};
+  const { svn, debug, familyId, imageId } = platform;
+  const bytes = (text: string): Uint8Array => Buffer.from(text, 'hex');
+  const hasIdentity = familyId !== undefined && imageId !== undefined;
   return {
-    gpa: hex(region.gpa),
-    size: hex(region.end - region.gpa),
-    kind: region.kind,
-    ...(tag === undefined ? {} : { tag }),
-    ...(hasContents ? { sha256: contentsDigest(region) } : {}),
+    guestSvn: svn,
+    debugEnabled: debug,
+    identity: hasIdentity ? { familyId: bytes(familyId), imageId: bytes(imageId) } : undefined,
   };
 }
 
-/** Bytes hashed at once. */
-const CHUNK = 2 ** 20;
+function lockedPlatform(
+  guest: DescribedGuest,
+  { initializations }: IgvmFile,
+  documented: DocumentedGuest | undefined,
+  claims: DocumentClaims,
+  launches: readonly Launch[],
+): LockedPlatform {
+  const { platform, header, policy, digests } = guest;
+  const documents = documented && guestDocuments(documented, claims);
+  const { identity } = claims;
+  const hasIdentity = platform === 'snp' && identity !== undefined;
+  const isCorim = (each: (typeof initializations)[number]): boolean =>
+    each.type === 'corimDocument' && (each.compatibilityMask & header.compatibilityMask) !== 0;
+  return {
+    debug: documented?.debugEnabled ?? (platform === 'vbs' && (claims.debugEnabled ?? false)),
+    ...(documents === undefined ? {} : { svn: claims.guestSvn }),
+    ...(hasIdentity ? { familyId: hexOf(identity.familyId), imageId: hexOf(identity.imageId) } : {}),
+    ...(policy === undefined ? {} : { [policy.name]: policy.fields }),
+    highestVtl: header.highestVtl,
+    sharedGpaBoundary: hex(header.sharedGpaBoundary),
+    ...(platform === undefined
+      ? {}
+      : { algorithm: MEASURED_PLATFORMS[platform].algorithm, digests: lockedDigests(digests, launches) }),
+    ...(documents === undefined
+      ? {}
+      : { documents: lockedDocuments(documents), corimInImage: initializations.some(isCorim) }),
+    headers: Object.fromEntries(otherHeaders(guest)),
+    registers: Object.fromEntries(guest.registers),
+    regions: guest.regions.map(lockedRegion),
+  };
+}
 
-/** What is empty is told from stored zeros, which some platforms measure differently. */
-function contentsDigest({ spans }: GuestRegion): string {
-  const hash = createHash('sha256');
-  let empty = 0;
-  for (const { gpa, end, run } of spans) {
-    const stored = Math.max(gpa, Math.min(end, storedEnd(run)));
-    if (stored > gpa && empty > 0) {
-      addEmpty(hash, empty);
-      empty = 0;
-    }
-    // No larger than what is read: a small file may have very many regions.
-    const chunk = new Uint8Array(Math.min(CHUNK, stored - gpa));
-    for (let at = gpa; at < stored; at += CHUNK) {
-      const part = chunk.subarray(0, Math.min(CHUNK, stored - at));
-      readPages(run, at, part);
-      hash.update(part);
-    }
-    empty += (end - stored) / PAGE_SIZE;
+const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+
+/** Each digest once, with all launches that give it and that count. */
+function lockedDigests(digests: readonly LaunchedDigest[], launches: readonly Launch[]): LockedDigest[] {
+  const counting = new Set(launches.map(launchName));
+  const locked = new Map<string, LockedDigest>();
+  for (const { digest, launch } of digests) {
+    if (launch !== undefined && !counting.has(launchName(launch))) continue;
+    const entry = locked.get(digest) ?? { digest };
+    locked.set(digest, entry);
+    if (launch !== undefined) (entry.launches ??= []).push(launchRequest(launch));
   }
-  if (empty > 0) addEmpty(hash, empty);
-  return hash.digest('hex');
+  return [...locked.values()];
 }
 
-const addEmpty = (hash: Hash, pages: number): void => void hash.update(`${pages} empty pages`);
+const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+const lockedDocuments = ({ corim, identity, idBlock }: GuestDocuments): LockedDocuments => ({
+  corim: sha256(corim),
+  identity: sha256(identity),
+  ...(idBlock === undefined ? {} : { idBlock: sha256(idBlock) }),
+});
+
+/** Documents of a measured platform, which signers add to; checkDocuments compares them. */
+const DOCUMENTS = /^(?:corimDocument|corimSignature|snpIdBlock)( |$)/;
+
+/** The headers but for what has fields of its own. A second policy stays: it would be lost otherwise. */
+const otherHeaders = ({ platform, policy, headers }: DescribedGuest): Facts =>
+  new Map(
+    [...headers].filter(([what], index) => {
+      if (index === 0) return false;
+      if (what === 'guestPolicy') return policy === undefined;
+      return platform === undefined || !DOCUMENTS.test(what);
+    }),
+  );
+
+function lockedRegion({ gpa, end, kind, marks, tags, sha256: contents, isMeasured }: DescribedRegion): LockedRegion {
+  const [tag] = tags;
+  return {
+    gpa: hex(gpa),
+    size: hex(end - gpa),
+    kind,
+    ...(marks.length === 0 ? {} : { marks }),
+    measured: isMeasured,
+    ...(tag === undefined ? {} : { tag }),
+    ...(contents === undefined ? {} : { sha256: contents }),
+  };
+}

@@ -1,13 +1,33 @@
 /** igvm.lock.json, once: validation and the JSON Schema for editors come from here. */
 import * as z from 'zod/mini';
+import { platformOf } from '../igvm/platforms';
+import { PLATFORM_TYPE, type PlatformType } from '../igvm/model';
+import { policyNames } from '../image/policy';
+import { KVM_MODES } from '../measurement/launches';
+import { VMM_NAMES } from '../measurement/vmm-profiles';
 import { MEASURED_PLATFORM_NAMES, MEASURED_PLATFORMS } from '../measurement/measured-platform';
-import { closedStruct, count, list, optional, patternText, record, struct, text, word } from '../manifest/schema-parts';
+import {
+  closedStruct,
+  count,
+  flag,
+  list,
+  oneOfNumbers,
+  optional,
+  patternText,
+  record,
+  someOf,
+  struct,
+  text,
+  u32,
+  word,
+} from '../manifest/schema-parts';
 
-const hex = (description: string) => patternText(/^0x[0-9a-f]{1,14}$/, 'a hexadecimal number like "0x1f"', description);
+/** Version of the format that is written and read. */
+export const LOCK_VERSION = 2;
+
+const hex = (description: string) => patternText(/^0x[0-9a-f]{1,16}$/, 'a hexadecimal number like "0x1f"', description);
 const sha256 = (description: string) => patternText(/^[0-9a-f]{64}$/, '64 lower-case hexadecimal digits', description);
-
-const digest = (digits: number, description: string) =>
-  optional(patternText(new RegExp(`^[0-9A-F]{${digits}}$`), `${digits} upper-case hexadecimal digits`, description));
+const id = (description: string) => patternText(/^[0-9a-f]{32}$/, '32 lower-case hexadecimal digits', description);
 
 const KINDS = ['data', 'empty', 'unmeasured', 'shared', 'secrets', 'cpuid', 'parameters', 'vpContext'] as const;
 
@@ -16,64 +36,128 @@ const region = closedStruct(
     gpa: hex('Address of the first byte in the guest.'),
     size: hex('Bytes.'),
     kind: word(KINDS, 'What the pages are to the launch.'),
+    marks: optional(
+      list(text('A flag or type by its name in the format.'), 'What its page headers say besides the kind.'),
+    ),
+    measured: flag('Whether the launch digest covers its contents.'),
     tag: optional(text("The map file's name for it.")),
-    sha256: optional(sha256('Of its contents, where they count.')),
+    sha256: optional(sha256('Of its contents.')),
   },
-  'Adjacent pages that belong together, for people and for saying what changed. The launch digest is what counts.',
+  'Adjacent pages that belong together.',
 );
 
 const facts = (description: string) => record(text('As nx-igvm diff prints it.'), description);
 
-const platform = <Digests extends z.ZodMiniType>(algorithm: string, digests: Digests) =>
-  optional(
-    closedStruct(
-      {
-        algorithm: z
-          .literal(algorithm, { error: () => `"${algorithm}"` })
-          .register(z.globalRegistry, { description: 'Of the launch digest.' }),
-        digests,
-        headers: facts("What the guest's headers say: policy, memory, parameters."),
-        registers: facts('What its processors start with.'),
-        regions: list(region, 'Its memory, by ascending address.'),
-      },
-      'What the guest of a platform is expected to be.',
-    ),
-  );
-
 /** Hexadecimal digits of a digest. */
 const DIGITS = { 'SHA-256': 64, 'SHA-384': 96 } as const;
 
-/** A platform whose lock has no digest would match whatever the image has. */
-const someDigest = z.refine<object>((digests) => Object.values(digests).some((each) => each !== undefined), {
-  error: () => 'at least one launch digest',
-});
+const launch = closedStruct(
+  {
+    vmm: word(VMM_NAMES as [string, ...string[]], 'What launches the guest.'),
+    vcpus: optional(
+      someOf(
+        count({ min: 1n, max: 4096n }, 'A count.'),
+        'at least one count',
+        'Counts of vCPUs that give this digest.',
+      ),
+    ),
+    cpu: optional(someOf(text('A model or signature.'), 'at least one processor', 'Processors that give this digest.')),
+    kvmMode: optional(word(KVM_MODES, 'Whose VMSAs KVM measures. Without: those of all vCPUs.')),
+  },
+  'How the guest is launched.',
+);
 
-const perVmm = (digits: number) =>
-  closedStruct(
+const digest = (digits: number, dependsOnVmm: boolean) => {
+  const launches = someOf(launch, 'at least one launch', 'The launches that give this digest.');
+  return closedStruct(
     {
-      hyperv: digest(digits, 'As Hyper-V and OpenVMM launch the guest: in the order of the file.'),
-      kvm: digest(digits, 'As QEMU with KVM launches the guest.'),
+      digest: patternText(
+        new RegExp(`^[0-9A-F]{${digits}}$`),
+        `${digits} upper-case hexadecimal digits`,
+        'The expected launch digest.',
+      ),
+      ...(dependsOnVmm ? { launches } : {}),
     },
-    'Expected launch digests by what launches the guest.',
-  ).check(someDigest);
+    'A launch digest.',
+  );
+};
 
-const anyVmm = (digits: number) =>
-  closedStruct({ any: digest(digits, 'Whatever launches the guest.') }, 'Expected launch digest.').check(someDigest);
+/** What a measured platform has besides. A platform whose lock has no digest would match whatever the image has. */
+function measured(name: (typeof MEASURED_PLATFORM_NAMES)[number]) {
+  const { algorithm, dependsOnVmm } = MEASURED_PLATFORMS[name];
+  return {
+    svn: optional(u32('Security version, as the documents about the guest have it.')),
+    ...(name === 'snp'
+      ? {
+          familyId: optional(id("The guest's family in its ID block.")),
+          imageId: optional(id("The guest's image in its ID block.")),
+        }
+      : {}),
+    algorithm: z
+      .literal(algorithm, { error: () => `"${algorithm}"` })
+      .register(z.globalRegistry, { description: 'Of the launch digests.' }),
+    digests: someOf(
+      digest(DIGITS[algorithm], dependsOnVmm),
+      'at least one launch digest',
+      'Expected launch digests, each once.',
+    ),
+    documents: optional(
+      closedStruct(
+        {
+          corim: sha256('SHA-256 of the CoRIM document.'),
+          identity: sha256('SHA-256 of the identity document.'),
+          ...(name === 'snp' ? { idBlock: optional(sha256('SHA-256 of the ID block that is to be signed.')) } : {}),
+        },
+        'The documents about the guest. They follow from digest, security version and the fields above.',
+      ),
+    ),
+    corimInImage: optional(flag('Whether the image holds its CoRIM document.')),
+  };
+}
+
+function policyOf(type: PlatformType) {
+  const format = policyNames(type);
+  if (format === undefined) return {};
+  const fields = format.fields.map((name) => {
+    if (name === 'value') return [name, hex('All of it.')] as const;
+    if (name === 'abi') return [name, text("The lowest version of the firmware's ABI.")] as const;
+    return [name, flag('This bit.')] as const;
+  });
+  return {
+    [format.name]: optional(closedStruct(Object.fromEntries(fields), 'What the launch may do, field by field.')),
+  };
+}
+
+function platform(type: PlatformType) {
+  const { name = '' } = platformOf(type) ?? {};
+  const own = MEASURED_PLATFORM_NAMES.find((each) => each === name);
+  return closedStruct(
+    {
+      debug: flag('Whether the host may debug the guest, and so read its memory.'),
+      ...policyOf(type),
+      highestVtl: oneOfNumbers([0n, 2n], 'The highest VTL that the guest uses.'),
+      sharedGpaBoundary: hex('Address above which memory is visible to the host; 0x0: none.'),
+      ...(own === undefined ? {} : measured(own)),
+      headers: facts('What else the headers say: memory, parameters.'),
+      registers: facts('What its processors start with.'),
+      regions: list(region, 'Its memory, by ascending address.'),
+    },
+    'What the guest of a platform is expected to be. Everything here decides.',
+  );
+}
 
 export const lockSchema = struct({
   $schema: optional(text('The JSON Schema of this file, for editors.')),
-  lockVersion: count({ min: 1n, max: 1n }, 'Version of this format.'),
+  lockVersion: count({ min: BigInt(LOCK_VERSION), max: BigInt(LOCK_VERSION) }, 'Version of this format.'),
+  file: facts('What the file says of itself and to no guest in particular.'),
   platforms: closedStruct(
     Object.fromEntries(
-      MEASURED_PLATFORM_NAMES.map((name) => {
-        const { algorithm, dependsOnVmm } = MEASURED_PLATFORMS[name];
-        return [name, platform(algorithm, dependsOnVmm ? perVmm(DIGITS[algorithm]) : anyVmm(DIGITS[algorithm]))];
-      }),
+      Object.values(PLATFORM_TYPE).map((type) => [platformOf(type)?.name ?? '', optional(platform(type))]),
     ),
-    'The platforms of the image.',
+    'All platforms of the image.',
   ),
 }).register(z.globalRegistry, {
   title: 'Measurement lock',
   description:
-    'What an IGVM image is expected to measure. Written by "nx run PROJECT:measure --update-lock", checked by its target verify, reviewed by people.',
+    'What an IGVM image is expected to be and to measure. Written by "nx run PROJECT:measure --update-lock", checked by its target verify, reviewed by people.',
 });

@@ -1,13 +1,15 @@
 import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { fitsMap } from '../regions/guest-regions';
 import { mapBeside } from '../regions/map-beside';
 import { createOutputSet } from '../files/atomic-output';
 import { checkNotInputs } from '../files/check-not-inputs';
 import { withImage } from '../files/igvm-image';
 import { compareLocks } from './compare-locks';
 import { lockText, readLock } from './lock-file';
-import { lockOfImage } from './lock-of-image';
+import type { Launch } from '../measurement/launches';
+import { launchesInLock, lockImage } from './lock-of-image';
 import type { MeasurementLock } from './model';
-import { staleSiblings } from './stale-siblings';
 import { IgvmError } from '../errors/igvm-error';
 
 /** What writing a lock came to. */
@@ -19,35 +21,62 @@ export interface LockUpdate {
   text: string;
 }
 
+/** How a lock is written. */
+export interface UpdateOptions {
+  /** Writes `"debug": true` for guests that the host may debug. Default: only where the present lock says it already. */
+  allowDebug?: boolean;
+  /** The launches of SEV-SNP guests whose digests count. Default: those of the present lock, or else the one that documents endorse. */
+  launches?: readonly Launch[];
+}
+
 /**
  * What the lock of an image has to be. A `$schema` that is in the present lock stays; a new lock names its schema where the
  * manifest beside it names its own. A lock that says nothing that can be understood is as none: it is about to be replaced.
  * @param image path
  * @param path of the lock
  * @param display the image's name in messages
- * @throws IgvmError SIBLINGS_STALE; MEASUREMENT_UNAVAILABLE for an image without launch measurement; MEASUREMENT_IMPOSSIBLE;
- *   FILE_UNWRITABLE, FILE_UNREADABLE or LOCK_INVALID when `path` is the image or another file that is no lock; and as
- *   withImage does
+ * @throws IgvmError SIBLINGS_STALE; DEBUG_NOT_ALLOWED; PAGES_OVERLAP; MEASUREMENT_UNAVAILABLE for an image without launch measurement;
+ *   MEASUREMENT_IMPOSSIBLE; FILE_UNWRITABLE, FILE_UNREADABLE or LOCK_INVALID when `path` is the image or another file that is no
+ *   lock; and as withImage does
  */
 async function lockFor(
   image: string,
   path: string,
   display: string,
+  { allowDebug = false, launches = [] }: UpdateOptions,
 ): Promise<LockUpdate & { previous?: MeasurementLock }> {
   checkNotInputs([path], [image]);
   const previous = previousLock(path);
   const measured = await withImage(image, async ({ file }) => {
     const map = mapBeside(image);
-    const lock = await lockOfImage(file, map);
-    const stale = staleSiblings(image, file, lock, map);
-    // Their tags would go into the lock.
-    if (stale.length > 0) throw new IgvmError('SIBLINGS_STALE', stale.join('; '), { file: display });
+    const wanted = launches.length > 0 ? launches : previous && launchesInLock(previous);
+    const counting = wanted === undefined || wanted.length === 0 ? undefined : wanted;
+    const { lock, complaints, refusals } = await lockImage(file, { map, image, launches: counting });
+    const [refusal] = refusals;
+    if (refusal !== undefined) throw new IgvmError('MEASUREMENT_REFUSED', refusal, { file: display });
+    if (map !== undefined && !fitsMap(file, map)) {
+      // Its tags would go into the lock.
+      complaints.unshift(`${basename(image)}.map describes another layout than the image has`);
+    }
+    if (complaints.length > 0) throw new IgvmError('SIBLINGS_STALE', complaints.join('; '), { file: display });
     return lock;
   });
-  if (Object.keys(measured.platforms).length === 0) {
+  const platforms = Object.entries(measured.platforms);
+  if (platforms.every(([, { digests }]) => digests === undefined)) {
     throw new IgvmError('MEASUREMENT_UNAVAILABLE', 'no platform of the file has a launch measurement', {
       file: display,
     });
+  }
+  const debuggable = platforms.filter(([name, { debug }]) => debug && previous?.platforms[name]?.debug !== true);
+  if (debuggable.length > 0 && !allowDebug) {
+    const names = debuggable.map(([name]) => name).join(', ');
+    throw new IgvmError(
+      'DEBUG_NOT_ALLOWED',
+      `the host may debug this image's guests (${names}), and the lock doesn't allow it`,
+      {
+        file: display,
+      },
+    );
   }
   const $schema = previous?.$schema ?? schemaBeside(path);
   const lock = $schema === undefined ? measured : { $schema, ...measured };
@@ -84,12 +113,11 @@ function schemaBeside(lock: string): string | undefined {
 }
 
 /**
- * The text of a lock that the image measures differently from; undefined when it measures as expected, even if the lock would
- * describe it in other words.
+ * The text that the lock of an image should have; undefined when the image is what the lock says already.
  * @throws IgvmError as {@link updateLock}, but FILE_UNWRITABLE
  */
 export async function changedLock(image: string, path: string, display: string): Promise<string | undefined> {
-  const { previous, lock, text } = await lockFor(image, path, display);
+  const { previous, lock, text } = await lockFor(image, path, display, {});
   return previous !== undefined && compareLocks(previous, lock).length === 0 ? undefined : text;
 }
 
@@ -98,11 +126,17 @@ export async function changedLock(image: string, path: string, display: string):
  * @param image path
  * @param path of the lock
  * @param display the image's name in messages
- * @throws IgvmError SIBLINGS_STALE; MEASUREMENT_UNAVAILABLE for an image without launch measurement; MEASUREMENT_IMPOSSIBLE;
+ * @throws IgvmError SIBLINGS_STALE; DEBUG_NOT_ALLOWED for a guest that the host may debug, unless that is allowed or the present lock
+ *   says `"debug": true`; PAGES_OVERLAP; MEASUREMENT_UNAVAILABLE for an image without launch measurement; MEASUREMENT_IMPOSSIBLE;
  *   FILE_UNWRITABLE; LOCK_INVALID or FILE_UNREADABLE for a file in its place that is no lock; and as withImage does
  */
-export async function updateLock(image: string, path: string, display: string): Promise<LockUpdate> {
-  const { lock, text, isChanged } = await lockFor(image, path, display);
+export async function updateLock(
+  image: string,
+  path: string,
+  display: string,
+  options: UpdateOptions = {},
+): Promise<LockUpdate> {
+  const { lock, text, isChanged } = await lockFor(image, path, display, options);
   if (!isChanged) return { lock, text, isChanged };
   const outputs = createOutputSet();
   try {

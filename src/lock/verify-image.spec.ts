@@ -1,11 +1,12 @@
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { corimDocument } from '../endorsement/corim';
 import { identityDocument } from '../endorsement/identity-document';
 import { SNP_IDENTITY, snpIdBlock } from '../endorsement/snp-id-block';
 import { fileOf, patternPage, platformOf, runOf, written } from '../igvm/igvm-file.fixture';
 import { type CorimHeader, type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
 import { bytesSource } from '../memory/byte-source';
-import { imageFolder, TDX_MAP, tdxFile } from './lock.fixture';
+import { imageFolder, lockOf, TDX_MAP, tdxFile } from './lock.fixture';
 import { readLock } from './lock-file';
 import { changedLock, updateLock } from './update-lock';
 import { verifyImage, verifyText } from './verify-image';
@@ -28,7 +29,7 @@ const replace = async (image: string, file = tdxFile(1, 9)): Promise<void> =>
 describe('verifying an image', () => {
   it('accepts what the lock was written from', async () => {
     const report = await verifyImage(await locked());
-    expect(report).toEqual({ platforms: ['tdx'], differences: [] });
+    expect(report).toEqual({ platforms: ['tdx'], differences: [], complaints: [], signers: [] });
     expect(verifyText(report)).toBe('measures as its lock says: TDX');
   });
 
@@ -80,7 +81,9 @@ describe('verifying an image', () => {
     const paths = await locked();
     rmSync(`${paths.image}.map`);
     await replace(paths.image, fileOf([], { version: 2, platforms: [platformOf(PLATFORM_TYPE.NATIVE)] }));
-    expect(verifyText(await verifyImage(paths))).toBe('TDX: in the lock, but not in the image');
+    expect(verifyText(await verifyImage(paths))).toMatch(
+      /native: in the image, but not in the lock\nTDX: in the lock, but not in the image$/,
+    );
   });
 
   it('notices a map of another layout', async () => {
@@ -93,14 +96,16 @@ describe('verifying an image', () => {
   });
 
   it('notices an old image beside the identity document of a new one', async () => {
-    const paths = await locked();
-    const digest = readLock(paths.lock).platforms.tdx!.digests.any!;
+    const paths = await imageFolder(tdxFile(), TDX_MAP);
+    folders.push(paths.folder);
+    const digest = (await lockOf(tdxFile())).platforms['tdx']!.digests![0]!.digest;
     const identity = (hex: string) =>
       identityDocument({ platform: 'tdx', digest: Buffer.from(hex, 'hex'), guestSvn: 1, debugEnabled: false });
     const sibling = join(paths.folder, 'guest-tdx.json');
     writeFileSync(sibling, identity(digest));
+    await updateLock(paths.image, paths.lock, 'guest.igvm');
     await expect(verifyImage(paths)).resolves.toMatchObject({ differences: [] });
-    writeFileSync(sibling, identity(digest.replaceAll(/^./g, (digit) => (digit === '0' ? '1' : '0'))));
+    writeFileSync(sibling, identity(digest.replaceAll(/^./g, (digit: string) => (digit === '0' ? '1' : '0'))));
     await expect(verifyImage(paths)).rejects.toMatchObject({ code: 'SIBLINGS_STALE' });
     writeFileSync(sibling, 'null');
     await expect(verifyImage(paths)).rejects.toMatchObject({ code: 'SIBLINGS_STALE' });
@@ -123,28 +128,40 @@ describe('files beside an image that are of another build', () => {
   it('are an ID block with another digest, or that is none', async () => {
     const paths = await imageFolder(snp(1));
     folders.push(paths.folder);
-    await updateLock(paths.image, paths.lock, 'guest.igvm');
-    const ld = Buffer.from(readLock(paths.lock).platforms.snp!.digests.hyperv!, 'hex');
+    const ld = Buffer.from((await lockOf(snp(1))).platforms['snp']!.digests![0]!.digest, 'hex');
     const sibling = join(paths.folder, 'guest-snp.idblock');
     writeFileSync(sibling, snpIdBlock({ ld, policy, guestSvn: 1, ...SNP_IDENTITY.openhcl }));
+    await updateLock(paths.image, paths.lock, 'guest.igvm');
     await expect(verifyImage(paths)).resolves.toMatchObject({ differences: [] });
     ld[0]! ^= 1;
-    for (const bytes of [snpIdBlock({ ld, policy, guestSvn: 1, ...SNP_IDENTITY.openhcl }), 'junk']) {
+    for (const [bytes, why] of [
+      [snpIdBlock({ ld, policy, guestSvn: 1, ...SNP_IDENTITY.openhcl }), 'is about another image'],
+      ['junk', 'is not, byte for byte, what a build writes about this image'],
+    ] as const) {
       writeFileSync(sibling, bytes);
       await expect(verifyImage(paths)).rejects.toMatchObject({
         code: 'SIBLINGS_STALE',
-        message: 'guest-snp.idblock is about another image',
+        message: `guest-snp.idblock ${why}`,
       });
     }
   });
 
   it('are a CoRIM document that is not the one in the image', async () => {
-    const paths = await locked({ ...tdxFile(), initializations: [corim(1, 2, 3)] });
+    const digest = Buffer.from((await lockOf(tdxFile())).platforms['tdx']!.digests![0]!.digest, 'hex');
+    const [right, wrong] = [corimDocument('tdx', digest, 3), corimDocument('tdx', digest, 4)];
+    const paths = await locked({ ...tdxFile(), initializations: [corim(...right)] });
     const sibling = join(paths.folder, 'guest-tdx.cbor');
-    writeFileSync(sibling, Uint8Array.of(1, 2, 3));
+    writeFileSync(sibling, right);
     await expect(verifyImage(paths)).resolves.toMatchObject({ differences: [] });
-    writeFileSync(sibling, Uint8Array.of(1, 2, 4));
-    await expect(verifyImage(paths)).rejects.toMatchObject({ code: 'SIBLINGS_STALE' });
+    writeFileSync(sibling, wrong);
+    await expect(verifyImage(paths)).rejects.toMatchObject({
+      code: 'SIBLINGS_STALE',
+      message: 'guest-tdx.cbor has security version 4 instead of 3',
+    });
+    rmSync(sibling);
+    rmSync(`${paths.image}.map`);
+    await replace(paths.image, { ...tdxFile(), initializations: [corim(...wrong)] });
+    expect(verifyText(await verifyImage(paths))).toContain('svn: 3 before, now 4');
   });
 
   it('are no links or folders, whatever those hold', async () => {
@@ -253,10 +270,13 @@ describe('an image that has a platform without a launch digest', () => {
 });
 
 describe('the text of a changed lock', () => {
-  it('is there only when the image measures differently', async () => {
+  it('is there only when the image is something else, or measures differently', async () => {
     const { image, lock } = await locked();
-    writeFileSync(lock, readFileSync(lock, 'utf8').replace('linux-kernel', 'renamed'));
+    const text = readFileSync(lock, 'utf8');
+    writeFileSync(lock, JSON.stringify(JSON.parse(text)));
     expect(await changedLock(image, lock, 'guest')).toBeUndefined();
+    writeFileSync(lock, text.replace('linux-kernel', 'renamed'));
+    expect(await changedLock(image, lock, 'guest')).toBe(text);
     await replace(image);
     expect(await changedLock(image, lock, 'guest')).toContain('linux-kernel');
   });

@@ -1,16 +1,18 @@
 import { existsSync } from 'node:fs';
-import { siblingPath } from '../build/output-names';
-import { mapBeside } from '../regions/map-beside';
-import { withImage } from '../files/igvm-image';
-import type { IgvmFile } from '../igvm/model';
-import { printable } from '../errors/printable';
-import { MEASURED_PLATFORMS, type MeasuredPlatform, measuredPlatformOf } from '../measurement/measured-platform';
+import { basename } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
-import { compareLocks, type PlatformDifference } from './compare-locks';
+import { printable } from '../errors/printable';
+import { withImage } from '../files/igvm-image';
+import { type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
+import { PLATFORM_NAMES, platformOf } from '../igvm/platforms';
+import { siblingPath } from '../manifest/image-files';
+import { measuredPlatformOf } from '../measurement/measured-platform';
+import { fitsMap } from '../regions/guest-regions';
+import { mapBeside } from '../regions/map-beside';
+import { compareLocks, type LockDifference } from './compare-locks';
 import { readLock } from './lock-file';
-import { lockOfImage, tagsOfLock } from './lock-of-image';
+import { lockImage, tagsOfLock } from './lock-of-image';
 import type { MeasurementLock } from './model';
-import { staleSiblings } from './stale-siblings';
 
 /** What to check against what. */
 export interface VerifyRequest {
@@ -24,40 +26,47 @@ export interface VerifyRequest {
 
 /** How a check came out. */
 export interface VerifyReport {
-  /** What was checked; empty for an image that nobody has to prove anything to. */
-  platforms: MeasuredPlatform[];
-  differences: PlatformDifference[];
+  /** The platforms that were checked, by their short names; empty for an image that nobody has to prove anything to. */
+  platforms: string[];
+  differences: LockDifference[];
+  /** Documents that are not the image's, one sentence each, of an image that isn't the lock's either. */
+  complaints: string[];
+  /** Who signed what, one sentence a signature in the image. Signatures are checked; whose they have to be, the lock doesn't say. */
+  signers: string[];
 }
 
 /**
- * Checks that an image measures what its lock says, and that the files beside it are of its build.
- * @throws IgvmError SIBLINGS_STALE; LOCK_MISSING unless no guest of the image is isolated; LOCK_INVALID;
- *   MEASUREMENT_IMPOSSIBLE; and as withImage does
+ * Checks that an image is what its lock says, in everything that the lock says: digests, all platforms, how guests may be launched,
+ * headers, registers, regions; and that the documents in the image and beside it are, byte for byte, those that follow from it.
+ * @throws IgvmError SIBLINGS_STALE when nothing but a document is wrong; PAGES_OVERLAP; LOCK_MISSING unless no guest of the image is
+ *   isolated; LOCK_INVALID; MEASUREMENT_IMPOSSIBLE; and as withImage does
  */
 export async function verifyImage({ image, lock, display = String }: VerifyRequest): Promise<VerifyReport> {
   return withImage(image, async ({ file }) => {
     const expected = lockOrNone(hasIsolation(file, image), lock, display(lock));
     const map = mapBeside(image);
-    const actual = await lockOfImage(file, map ?? tagsOfLock(expected, file));
-    const stale = staleSiblings(image, file, actual, map);
-    if (stale.length > 0) {
-      throw new IgvmError('SIBLINGS_STALE', stale.join('; '), { file: display(image) });
+    const fits = map !== undefined && fitsMap(file, map);
+    const tags = fits ? map : expected && tagsOfLock(expected, file);
+    const { lock: actual, signers, refusals, ...found } = await lockImage(file, { map: tags, image, expected });
+    const complaints = expected === undefined ? [] : [...found.complaints, ...refusals];
+    if (map !== undefined && !fits) {
+      complaints.unshift(`${basename(image)}.map describes another layout than the image has`);
     }
-    const platforms = Object.keys(expected.platforms) as MeasuredPlatform[];
-    return {
-      platforms,
-      differences: platforms.length === 0 && !hasIsolation(file, image) ? [] : compareLocks(expected, actual),
-    };
+    const differences = expected === undefined ? [] : compareLocks(expected, actual);
+    if (complaints.length > 0 && differences.length === 0) {
+      throw new IgvmError('SIBLINGS_STALE', complaints.join('; '), { file: display(image) });
+    }
+    const platforms = PLATFORM_NAMES.filter((name) => expected?.platforms[name] !== undefined);
+    return { platforms, differences, complaints, signers: expected === undefined ? [] : signers };
   });
 }
 
-function lockOrNone(isIsolated: boolean, path: string, display: string): MeasurementLock {
+/** Undefined when there is no lock, and no guest that needs one. */
+function lockOrNone(isIsolated: boolean, path: string, display: string): MeasurementLock | undefined {
   try {
     return readLock(path, display);
   } catch (error) {
-    if (error instanceof IgvmError && error.code === 'LOCK_MISSING' && !isIsolated) {
-      return { lockVersion: 1, platforms: {} };
-    }
+    if (error instanceof IgvmError && error.code === 'LOCK_MISSING' && !isIsolated) return undefined;
     throw error;
   }
 }
@@ -77,29 +86,45 @@ const hasIsolation = ({ platforms, initializations }: IgvmFile, image: string): 
     return isEndorsed || existsSync(siblingPath(image, platform, '.cbor'));
   });
 
+/** Why an image that differs from its lock fails, in one sentence. @param lock as messages name it */
+export const mismatchText = ({ differences }: VerifyReport, lock: string): string =>
+  differences.some(({ digests, missingIn }) => digests.length > 0 || missingIn !== undefined)
+    ? `the image measures differently than ${lock} says`
+    : `the image measures as ${lock} says, but is not what it describes`;
+
 /** Changes that a report lists of a platform. */
 const MOST_CHANGES = 30;
 
 /** The report for people. */
-export function verifyText({ platforms, differences }: VerifyReport): string {
-  if (differences.length === 0) {
-    return platforms.length === 0
-      ? 'nothing to verify: no guest of the image is isolated'
-      : `measures as its lock says: ${platforms.map((platform) => MEASURED_PLATFORMS[platform].label).join(', ')}`;
+export function verifyText({ platforms, differences, complaints, signers }: VerifyReport): string {
+  if (differences.length > 0) {
+    const documents =
+      complaints.length === 0 ? [] : ['documents:', ...complaints.map((each) => `  ${printable(each)}`)];
+    return [...differences.flatMap(differenceLines), ...documents].join('\n');
   }
-  return differences.flatMap(differenceLines).join('\n');
+  if (platforms.length === 0) return 'nothing to verify: no guest of the image is isolated';
+  const head = `measures as its lock says: ${platforms.map(labelOf).join(', ')}`;
+  return [head, ...signers.map((each) => `  ${printable(each)}`)].join('\n');
 }
 
-function differenceLines({ platform, missingIn, digests, changes }: PlatformDifference): string[] {
-  const { label } = MEASURED_PLATFORMS[platform];
+const labelOf = (name: string): string => {
+  const type = Object.values(PLATFORM_TYPE).find((each) => platformOf(each)?.name === name);
+  return (type === undefined ? undefined : platformOf(type)?.label) ?? name;
+};
+
+function differenceLines({ platform, missingIn, digests, changes }: LockDifference): string[] {
+  const label = platform === undefined ? 'the file' : labelOf(platform);
   if (missingIn === 'image') return [`${label}: in the lock, but not in the image`];
   if (missingIn === 'lock') return [`${label}: in the image, but not in the lock`];
   const hidden = changes.length - MOST_CHANGES;
+  const isMeasured = platform !== undefined && digests.length === 0;
   return [
-    `${label}: the launch digest is not the expected one`,
-    ...digests.flatMap(({ vmm, expected, actual }) => [
-      `  ${vmm === 'any' ? '' : `${vmm} `}expected ${expected ?? 'none'}`,
-      `  ${vmm === 'any' ? '' : `${vmm} `}actual   ${actual ?? 'none'}`,
+    digests.length > 0
+      ? `${label}: the launch digest is not the expected one`
+      : `${label}: ${isMeasured ? 'no launch digest says otherwise, but it ' : ''}is not what the lock describes`,
+    ...digests.flatMap(({ launch, expected, actual }) => [
+      `  ${launch === '' ? '' : `${launch} `}expected ${expected ?? 'none'}`,
+      `  ${launch === '' ? '' : `${launch} `}actual   ${actual ?? 'none'}`,
     ]),
     changes.length === 0 ? '  nothing that the lock lists has changed: its order may have' : '  changed:',
     ...changes.slice(0, MOST_CHANGES).map((change) => `    ${printable(change)}`),

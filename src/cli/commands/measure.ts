@@ -10,6 +10,7 @@ interface MeasureFlags extends LaunchFlags {
   platform?: MeasuredPlatform;
   json?: boolean;
   updateLock?: string;
+  allowDebug?: boolean;
 }
 
 /** `nx-igvm measure FILE` */
@@ -22,7 +23,8 @@ export function registerMeasure(program: Command, environment: CliEnvironment): 
   withLaunchOptions(command, 'whose launch of SEV-SNP guests (default: hyperv, which the documents endorse)')
     .option('--json', 'as JSON, for programs')
     .option('--update-lock <lock>', 'write the measurement lock, igvm.lock.json beside the manifest')
-    .action(async (file: string, { platform, json, updateLock: lock, ...launch }: MeasureFlags) => {
+    .option('--allow-debug', 'with --update-lock: also for guests that the host may debug, and say so in the lock')
+    .action(async (file: string, { platform, json, updateLock: lock, allowDebug, ...launch }: MeasureFlags) => {
       const { measureFileLaunches } =
         require('../../measurement/measure-file') as typeof import('../../measurement/measure-file');
       const { throwRefusals } = require('../../measurement/measure') as typeof import('../../measurement/measure');
@@ -48,7 +50,9 @@ export function registerMeasure(program: Command, environment: CliEnvironment): 
       }
       if (lock === undefined) return;
       const { updateLock } = require('../../lock/update-lock') as typeof import('../../lock/update-lock');
-      const { isChanged } = await updateLock(resolve(environment.cwd, file), resolve(environment.cwd, lock), file);
+      const { isChanged } = await updateLock(resolve(environment.cwd, file), resolve(environment.cwd, lock), file, {
+        allowDebug,
+      });
       environment.stderr(`${printable(lock)}: ${isChanged ? 'written' : 'up to date'}\n`);
     });
 }

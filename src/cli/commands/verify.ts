@@ -8,11 +8,11 @@ import type { CliEnvironment } from '../cli';
 export function registerVerify(program: Command, environment: CliEnvironment): void {
   program
     .command('verify')
-    .description('check that an image measures as its lock says, and that the files beside it are of its build')
+    .description('check that an image is and measures what its lock says, and that the documents about it are its own')
     .argument('<file>', 'the image')
     .requiredOption('--lock <lock>', 'the measurement lock, igvm.lock.json beside the manifest')
     .action(async (file: string, { lock }: { lock: string }) => {
-      const { verifyImage, verifyText } =
+      const { mismatchText, verifyImage, verifyText } =
         require('../../lock/verify-image') as typeof import('../../lock/verify-image');
       const given = new Map([file, lock].map((path) => [resolve(environment.cwd, path), path]));
       const report = await verifyImage({
@@ -23,7 +23,7 @@ export function registerVerify(program: Command, environment: CliEnvironment): v
       const text = verifyText(report);
       environment.stdout(report.differences.length === 0 ? `${printable(file)}: ${text}\n` : `${text}\n`);
       if (report.differences.length > 0) {
-        throw new IgvmError('LOCK_MISMATCH', `the image measures differently than ${lock} says`, { file });
+        throw new IgvmError('LOCK_MISMATCH', mismatchText(report, lock), { file });
       }
     });
 }

@@ -32,6 +32,10 @@ export const ENDORSEMENT_CODES = {
     cause: 'The image has no CoRIM document for the platform whose signature should be added.',
     cure: 'Choose a platform that the image has a document for (dump-corim lists them), or build the image again, without "embed_corim": false.',
   },
+  CORIM_INVALID: {
+    cause: 'The CoRIM document in the image is not the one that its launch digest and security version give.',
+    cure: 'Build the image again, and find out what changed the document: a signature would endorse something else than the image.',
+  },
   CORIM_SIGNATURE_INVALID: {
     cause: 'The CoRIM signature is damaged, of a kind that is not supported, or was made over another document.',
     cure: "Sign the image's own CoRIM document with PS384, as a COSE_Sign1 that carries the signer's certificate.",

@@ -49,9 +49,9 @@ async function printDigests(
   }
 }
 
-async function writeLock({ image, lock }: MeasureExecutorSchema, root: string): Promise<void> {
+async function writeLock({ image, lock, allowDebug }: MeasureExecutorSchema, root: string): Promise<void> {
   const { updateLock } = require('../../lock/update-lock') as typeof import('../../lock/update-lock');
   if (lock === undefined) throw new IgvmError('LOCK_MISSING', 'the option "lock" does not say which file to write');
-  const { isChanged } = await updateLock(resolve(root, image), resolve(root, lock), image);
+  const { isChanged } = await updateLock(resolve(root, image), resolve(root, lock), image, { allowDebug });
   logger.info(`${printable(lock)}: ${isChanged ? 'written' : 'up to date'}`);
 }

@@ -11,4 +11,5 @@ export interface MeasureExecutorSchema {
   kvmMode?: 'all-vcpus' | 'bsp-only';
   json?: boolean;
   updateLock?: boolean;
+  allowDebug?: boolean;
 }

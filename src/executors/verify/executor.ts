@@ -14,7 +14,8 @@ export default async function verifyExecutor(
 ): Promise<{ success: boolean }> {
   const { image, lock } = options;
   const { root } = context;
-  const { verifyImage, verifyText } = require('../../lock/verify-image') as typeof import('../../lock/verify-image');
+  const { mismatchText, verifyImage, verifyText } =
+    require('../../lock/verify-image') as typeof import('../../lock/verify-image');
   const display = (path: string): string => shownPath(root, resolve(root, path));
   try {
     checkTrackedOptions(context, targetOf(context), options, ['image', 'lock']);
@@ -25,7 +26,7 @@ export default async function verifyExecutor(
       return { success: true };
     }
     logger.error(text);
-    throw new IgvmError('LOCK_MISMATCH', `the image measures differently than ${lock} says`, { file: image });
+    throw new IgvmError('LOCK_MISMATCH', mismatchText(report, lock), { file: image });
   } catch (error) {
     if (!(error instanceof IgvmError)) throw error;
     logger.error(error.format((file) => shownPath(root, file)));

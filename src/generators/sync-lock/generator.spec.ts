@@ -34,8 +34,8 @@ const project = (more: object = {}): ProjectConfiguration => ({
 });
 const sync = (more?: object) => syncLocks(tree(), { guest: project(more) });
 
-function writeManifest(septVeDisable: boolean): void {
-  const tdx = { tdx: { enable_debug: false, sept_ve_disable: septVeDisable } };
+function writeManifest(septVeDisable: boolean, debug = false): void {
+  const tdx = { tdx: { enable_debug: debug, sept_ve_disable: septVeDisable } };
   const guest = { guest_svn: 1, max_vtl: 2, isolation_type: tdx, image: 'none' };
   writeFileSync(join(root, 'guest/igvm.json'), JSON.stringify({ guest_arch: 'x64', guest_configs: [guest] }));
 }
@@ -62,7 +62,7 @@ describe('the sync generator of locks', () => {
   });
 
   it('brings a lock up to date with its image, and says so', async () => {
-    const wrong = readFileSync(join(root, LOCK), 'utf8').replace(/("any": ")[0-9A-F]{4}/, '$10000');
+    const wrong = readFileSync(join(root, LOCK), 'utf8').replace(/("digest": ")[0-9A-F]{4}/, '$10000');
     const right = readFileSync(join(root, LOCK), 'utf8');
     writeFileSync(join(root, LOCK), wrong);
     expect(await sync()).toEqual({ outOfSyncMessage: expect.stringContaining(LOCK) });
@@ -80,7 +80,19 @@ describe('the sync generator of locks', () => {
     await expect(sync()).rejects.toThrow(/build first/);
     expect(changes).toEqual({});
     await build();
-    expect(await sync()).toEqual({});
+    expect(await sync()).toEqual({ outOfSyncMessage: expect.stringContaining(LOCK) });
+    expect(changes[LOCK]).toContain('"septVeDisable": true');
+  });
+
+  it('never lets a guest that the host may debug into a lock that does not say so', async () => {
+    writeManifest(false, true);
+    await build();
+    await expect(sync()).rejects.toThrow(/DEBUG_NOT_ALLOWED/);
+    expect(changes).toEqual({});
+    const text = readFileSync(join(root, LOCK), 'utf8');
+    writeFileSync(join(root, LOCK), text.replace('"debug": false', '"debug": true'));
+    expect(await sync()).toEqual({ outOfSyncMessage: expect.stringContaining(LOCK) });
+    expect(changes[LOCK]).toContain('"debug": true');
   });
 
   it('says "build first" when a file beside the image is of another build', async () => {
