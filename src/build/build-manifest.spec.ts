@@ -1,7 +1,17 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeInputs } from '../../conformance/make-inputs';
+import { shownPath } from '../files/shown-path';
 import { buildManifest } from './build-manifest';
 import { failureOf } from './build-request.fixture';
 
@@ -31,6 +41,59 @@ const direct = (more: object): object => ({
     c_bit_position: 51,
     ...more,
   },
+});
+
+describe('a build from a manifest', () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = realpathSync(mkdtempSync(join(tmpdir(), 'nx-igvm-manifest-')));
+    mkdirSync(join(folder, 'workspace'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+  const workspaceRoot = () => join(folder, 'workspace');
+  const manifestOf = (config: object, resources: object) => {
+    const manifest = join(workspaceRoot(), 'igvm.json');
+    writeFileSync(manifest, JSON.stringify({ guest_arch: 'x64', guest_configs: [config], resources }));
+    return manifest;
+  };
+  const build = (manifest: string) =>
+    buildManifest({
+      manifest,
+      workspaceRoot: workspaceRoot(),
+      output: join(folder, 'image.igvm'),
+      display: (path) => shownPath(workspaceRoot(), path),
+    });
+
+  it('names values that do not go together and files that are not there at once', async () => {
+    const config = guest(linux({ boot_data: 'embedded', use_initrd: true, memorySize: 4096 }), 0);
+    const { code, also } = await failureOf(build(manifestOf(config, { linux_kernel: 'nowhere/k' })));
+    expect([code, ...also.map((error) => error.code)]).toEqual([
+      'MANIFEST_CONFLICT',
+      'MANIFEST_UNKNOWN_KEY',
+      'RESOURCE_MISSING',
+      'FILE_UNREADABLE',
+    ]);
+  });
+
+  it('says which of its files are not of the workspace', async () => {
+    makeInputs(folder, ['vmlinux-x64.elf', 'initrd-small.bin']);
+    renameSync(join(folder, 'vmlinux-x64.elf'), join(folder, 'kernel'));
+    symlinkSync(folder, join(workspaceRoot(), 'link'));
+    const config = guest(linux({ use_initrd: true }), 0);
+    const resources = { linux_kernel: join(folder, 'kernel'), linux_initrd: 'link/initrd-small.bin' };
+    const { notes } = await build(manifestOf(config, resources));
+    expect(notes.filter((note) => note.includes('workspace'))).toEqual([
+      `linux_kernel is a file outside the workspace: ${join(folder, 'kernel')}`,
+      'linux_initrd is behind a link that leads out of the workspace: link/initrd-small.bin',
+    ]);
+  });
+
+  it('reads no manifest through a link that leads out of the workspace', async () => {
+    const manifest = manifestOf(guest(linux({}), 0), {});
+    renameSync(manifest, join(folder, 'igvm.json'));
+    symlinkSync('../igvm.json', manifest);
+    expect(await failureOf(build(manifest))).toMatchObject({ code: 'FILE_UNREADABLE', where: { file: 'igvm.json' } });
+  });
 });
 
 describe('a value that only the loader can tell to be wrong', () => {

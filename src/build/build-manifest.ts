@@ -1,8 +1,11 @@
 import { resolve } from 'node:path';
+import { IgvmError } from '../errors/igvm-error';
+import { printable } from '../errors/printable';
 import { loadManifest } from '../manifest/load-manifest';
 import type { ManifestOverrides } from '../manifest/overrides';
-import { resolveResources } from '../manifest/resolve-resources';
-import type { ManifestWarning } from '../manifest/validate';
+import type { ResourceName } from '../manifest/model';
+import { type ResolvedResource, resolveResources } from '../manifest/resolve-resources';
+import { combined, type ManifestWarning } from '../manifest/validate';
 import { buildImage } from './build-image';
 import type { BuildReport } from './build-report';
 
@@ -38,26 +41,37 @@ export interface ManifestBuild extends ManifestOverrides {
  */
 export async function buildManifest(build: ManifestBuild): Promise<BuildReport> {
   const { warn = () => undefined, display = (path: string) => path } = build;
+  const mistakes: IgvmError[] = [];
   const loaded = loadManifest(build.manifest, {
+    within: build.workspaceRoot,
+    conflicts: mistakes,
     strict: build.strict,
     display: display(build.manifest),
     disableSecureAvic: build.disableSecureAvic,
     confidentialDebug: build.confidentialDebug,
     embedCorim: build.embedCorim,
   });
-  for (const warning of loaded.warnings) warn(warning);
-  const resources = resolveResources(loaded, {
-    workspaceRoot: build.workspaceRoot,
-    resourcesFile: build.resources,
-    display: build.display,
-    resourcesDisplay: build.resources === undefined ? undefined : display(build.resources),
-    strict: build.strict,
-    warn,
-  });
+  for (const warning of mistakes.length === 0 ? loaded.warnings : []) warn(warning);
+  let resources = new Map<ResourceName, ResolvedResource>();
+  try {
+    resources = resolveResources(loaded, {
+      workspaceRoot: build.workspaceRoot,
+      resourcesFile: build.resources,
+      display: build.display,
+      resourcesDisplay: build.resources === undefined ? undefined : display(build.resources),
+      strict: build.strict,
+      warn,
+    });
+  } catch (error) {
+    if (!(error instanceof IgvmError)) throw error;
+    mistakes.push(error, ...error.also);
+  }
+  if (mistakes.length > 0) throw combined(mistakes);
+  const outside = notesOfOutside(resources);
   const otherInputs = [loaded.path, ...(build.resources === undefined ? [] : [resolve(build.resources)])];
   if (build.loader !== undefined) {
     const { buildWithExternalLoader } = require('./external-loader') as typeof import('./external-loader');
-    return buildWithExternalLoader({
+    const report = await buildWithExternalLoader({
       ...build,
       loader: build.loader,
       manifest: loaded.path,
@@ -65,8 +79,9 @@ export async function buildManifest(build: ManifestBuild): Promise<BuildReport> 
       resources,
       otherInputs,
     });
+    return { ...report, notes: [...report.notes, ...outside] };
   }
-  return buildImage({
+  const report = await buildImage({
     manifest: loaded.manifest,
     positionOf: (jsonPath) => loaded.positionOf(jsonPath),
     resources,
@@ -75,4 +90,14 @@ export async function buildManifest(build: ManifestBuild): Promise<BuildReport> 
     debugValidation: build.debugValidation,
     progress: build.progress,
   });
+  return { ...report, notes: [...report.notes, ...outside] };
 }
+
+/** What a reader of the manifest should know of where the image's parts come from. */
+const notesOfOutside = (resources: ReadonlyMap<ResourceName, ResolvedResource>): string[] =>
+  [...resources].flatMap(([name, { outside, display }]) => {
+    if (outside === undefined) return [];
+    const how =
+      outside === 'written' ? 'is a file outside the workspace' : 'is behind a link that leads out of the workspace';
+    return [printable(`${name} ${how}: ${display}`)];
+  });

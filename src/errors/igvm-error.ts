@@ -30,18 +30,22 @@ export class IgvmError extends Error {
     readonly code: ErrorCode,
     message: string,
     readonly where: ErrorWhere = {},
-    options?: { cause?: unknown; also?: readonly IgvmError[] },
+    options?: { cause?: unknown; also?: readonly IgvmError[]; saysAll?: boolean },
   ) {
     super(message, options);
     this.also = options?.also ?? [];
+    this.saysAll = options?.saysAll ?? false;
   }
+
+  /** Whether the message says what to do, so that the general cure of its code would only repeat it. */
+  readonly saysAll: boolean;
 
   /** Further failures of the same kind that were found at once, such as all mistakes of a manifest. */
   readonly also: readonly IgvmError[];
 
   /** The same error with more of its place known; what was already known stays. */
   at(where: ErrorWhere): IgvmError {
-    return new IgvmError(this.code, this.message, { ...where, ...this.where }, { cause: this.cause, also: this.also });
+    return this.withWhere({ ...where, ...this.where });
   }
 
   /** The same error of something that begins at a byte offset in its file. */
@@ -49,11 +53,17 @@ export class IgvmError extends Error {
     const { offset } = this.where;
     if (offset === undefined) return this;
     const where = { ...this.where, offset: start + offset };
-    return new IgvmError(this.code, this.message, where, { cause: this.cause, also: this.also });
+    return this.withWhere(where);
+  }
+
+  private withWhere(where: ErrorWhere): IgvmError {
+    const { cause, also, saysAll } = this;
+    return new IgvmError(this.code, this.message, where, { cause, also, saysAll });
   }
 
   /**
-   * `file:line:column: message (place) [CODE]` for this and each of `also`, every cure once below its first code.
+   * `file:line:column: message (place) [CODE]` for this and each of `also`, every cure once below its first code, unless the message
+   * says it all.
    * @param show how a file is named; by default as the error has it
    */
   format(show: (file: string) => string = (file) => file): string {
@@ -61,10 +71,11 @@ export class IgvmError extends Error {
     const { ERROR_CODES } = require('./codes') as typeof import('./codes');
     const lines: string[] = [];
     const cures = new Set<ErrorCode>();
-    for (const { code, message, where } of [this, ...this.also]) {
+    for (const { code, message, where, saysAll } of [this, ...this.also]) {
       const shown = where.file === undefined ? where : { ...where, file: show(where.file) };
       lines.push(`${formatPlaced(message, shown)} [${code}]`);
-      if (!cures.has(code)) lines.push(`  ${ERROR_CODES[code].cure}`);
+      if (saysAll || cures.has(code)) continue;
+      lines.push(`  ${ERROR_CODES[code].cure}`);
       cures.add(code);
     }
     return lines.join('\n');

@@ -79,7 +79,7 @@ export interface ReadLimits {
   /** Bytes: a larger file is refused. */
   limit: number;
   /** An absolute folder. A path inside it that leads out of it by way of links is refused. */
-  within?: string;
+  within?: string | undefined;
 }
 
 /**
@@ -107,7 +107,8 @@ export function readRegularFile(path: string, { limit, within }: ReadLimits): Bu
   }
 }
 
-function isInside(folder: string, path: string): boolean {
+/** Whether a path lies in a folder, or is it, as both are written. */
+export function isInside(folder: string, path: string): boolean {
   const way = relative(folder, path);
   return way.split(sep)[0] !== '..' && !isAbsolute(way);
 }

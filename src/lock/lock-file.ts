@@ -17,7 +17,7 @@ const LOCK_SIZE_LIMIT = 2 ** 19;
  */
 export function readLock(path: string, display: string = path): MeasurementLock {
   if (!existsSync(path)) throw new IgvmError('LOCK_MISSING', 'there is no measurement lock', { file: display });
-  return parseLock(readJsonFile(path, display, LOCK_SIZE_LIMIT), display);
+  return parseLock(readJsonFile(path, display, { limit: LOCK_SIZE_LIMIT }), display);
 }
 
 /**

@@ -302,12 +302,17 @@ function numberValue(source: string): bigint | number {
 /**
  * The bytes of a JSON file.
  * @param display its name in messages
- * @param limit bytes; a lock may be larger than a manifest
+ * @param options.limit bytes; a lock may be larger than a manifest
+ * @param options.within an absolute folder: a file inside it that leads out of it by way of links is refused
  * @throws IgvmError FILE_UNREADABLE also for what is no regular file, or far too large
  */
-export function readJsonFile(path: string, display: string, limit = JSON_SIZE_LIMIT): Uint8Array {
+export function readJsonFile(
+  path: string,
+  display: string,
+  { limit = JSON_SIZE_LIMIT, within }: { limit?: number; within?: string | undefined } = {},
+): Uint8Array {
   try {
-    return readRegularFile(path, { limit });
+    return readRegularFile(path, { limit, within });
   } catch (cause) {
     throw unreadable(display, cause);
   }

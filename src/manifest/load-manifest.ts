@@ -14,6 +14,10 @@ export interface LoadOptions extends ManifestOverrides {
   strict?: boolean;
   /** The file's name in messages; by default the path as given. */
   display?: string;
+  /** An absolute folder: a manifest inside it that leads out of it by way of links is refused. */
+  within?: string;
+  /** Takes values that don't go together, for a caller that has more to find fault with. By default they are thrown. */
+  conflicts?: IgvmError[];
 }
 
 /** A valid manifest, and where everything in it stands. */
@@ -33,7 +37,10 @@ export interface LoadedManifest {
  */
 export function loadManifest(path: string, options: LoadOptions = {}): LoadedManifest {
   const display = options.display ?? path;
-  return { ...parseManifest(readJsonFile(path, display), display, options), path: resolve(path) };
+  return {
+    ...parseManifest(readJsonFile(path, display, { within: options.within }), display, options),
+    path: resolve(path),
+  };
 }
 
 /**
@@ -52,7 +59,9 @@ export function parseManifest(content: string | Uint8Array, file: string, option
   if (value === undefined) throw combined([...duplicates, ...errors, ...misspelt]);
   const manifest = applyOverrides(value, options);
   const conflicts = checkManifest(manifest, document);
-  if (duplicates.length + conflicts.length > 0) throw combined([...duplicates, ...conflicts, ...misspelt]);
+  const mistakes = duplicates.length + conflicts.length === 0 ? [] : [...duplicates, ...conflicts, ...misspelt];
+  if (options.conflicts !== undefined) options.conflicts.push(...mistakes);
+  else if (mistakes.length > 0) throw combined(mistakes);
   return {
     path: resolve(file),
     manifest,

@@ -104,6 +104,22 @@ describe('a resource', () => {
     expect(error.message).toContain(message);
   });
 
+  it.each([
+    ['boot/vmlinuz-6.1.0-44', 'images/one/boot/vmlinuz-6.1.0-44 does not exist; that folder has "vmlinuz-6.1.0-50"'],
+    ['boot/vmlinuz-7*', 'matches no file; that folder has "vmlinuz-6.1.0-50"'],
+    ['boot/initrf', 'does not exist; that folder has "initrd"'],
+    ['~/vmlinuz', 'does not exist: "~" is not expanded: write the whole path'],
+    ['$HOME/vmlinuz', 'does not exist: "$HOME" is not expanded: write the whole path'],
+    ['/boot/vmlinuz-$(uname -r)', '"$(" is not expanded: write the whole path'],
+    [{ project: 'p', target: 't', path: 'dist/k' }, 'does not exist; it is an output of p:t: run that target'],
+  ])('that is not there says what may help: %j', (resource, message) => {
+    write('images/one/boot/vmlinuz-6.1.0-50');
+    write('images/one/boot/initrd');
+    const error = failure(() => kernel(resource));
+    expect(error.message).toContain(message);
+    expect(error.format()).not.toContain('Check the path and its permissions');
+  });
+
   it('needs a workspace for a path from the workspace', () => {
     write('images/one/k');
     rmSync(join(root, 'nx.json'));
@@ -133,6 +149,22 @@ describe('the resources of an image', () => {
     write('images/one/k');
     expect([...resolve({ linux_kernel: 'k', linux_initrd: 'missing', uefi: 'missing' }).keys()]).toEqual([
       'linux_kernel',
+    ]);
+  });
+
+  it('are all named at once that are not there, and those that nobody names', () => {
+    const error = failure(() =>
+      resolve(
+        { underhill_kernel: 'a', openhcl_boot: 'b', uefi: 'c-*' },
+        {},
+        { openhcl: { memory_page_count: 512, uefi: true } },
+      ),
+    );
+    expect([error, ...error.also].map(({ code, where }) => [code, where.jsonPath])).toEqual([
+      ['RESOURCE_MISSING', 'resources'],
+      ['RESOURCE_PATH', 'resources.uefi'],
+      ['FILE_UNREADABLE', 'resources.underhill_kernel'],
+      ['FILE_UNREADABLE', 'resources.openhcl_boot'],
     ]);
   });
 

@@ -1,14 +1,17 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
+import { errnoOf } from '../files/file-failure';
+import { isInside, leadsOut } from '../files/regular-file';
 import { shownPath } from '../files/shown-path';
 import { matchGlob } from './glob';
 import type { LoadedManifest } from './load-manifest';
 import { RESOURCE_NAMES, type ResourceName } from './model';
+import { nearest } from './nearest';
 import { type FileReference, parseResource } from './resource-reference';
 import { loadResourcesFile, type ResourcesFile } from './resources-file';
 import { type ResourceUse, usedResources } from './used-resources';
-import type { ManifestWarning } from './validate';
+import { combined, type ManifestWarning } from './validate';
 
 /** A file that the build reads. */
 export interface ResolvedResource {
@@ -18,6 +21,11 @@ export interface ResolvedResource {
   readonly display: string;
   /** Where the manifest or the resources file names it. */
   readonly where: ErrorWhere;
+  /**
+   * That the file isn't one of the workspace: the manifest says so, or only a link on the way to it does, which a reader of
+   * the manifest may overlook.
+   */
+  readonly outside?: 'written' | 'linked';
   /** What it is pinned to: SHA-256 in hexadecimal. The build checks it, on the file that it builds from. */
   readonly sha256?: string;
 }
@@ -62,7 +70,7 @@ function matchesOf(pattern: string, cwd: string, where: ErrorWhere): string[] {
   try {
     return matchGlob(pattern, cwd);
   } catch (error) {
-    throw error instanceof IgvmError ? new IgvmError(error.code, error.message, where) : error;
+    throw error instanceof IgvmError ? new IgvmError(error.code, error.message, where, { saysAll: true }) : error;
   }
 }
 
@@ -74,26 +82,71 @@ function expandGlob(reference: FileReference, cwd: string, where: ErrorWhere): s
   const [token] = /^\{\w+\}/.exec(reference.path) ?? [];
   if (matches.length === 0 && token !== undefined) {
     const message = `a path begins with "{workspaceRoot}/" or is relative to the manifest, and "${token}" is not known`;
-    throw new IgvmError('RESOURCE_PATH', message, where);
+    throw new IgvmError('RESOURCE_PATH', message, where, { saysAll: true });
   }
   const names = matches.slice(0, 3).map((name) => basename(name));
+  const near = matches.length === 0 ? nearOf(resolve(cwd, reference.path)) : undefined;
   const message =
     matches.length === 0
-      ? 'matches no file (a backslash takes the meaning from a special character)'
+      ? `matches no file${near ?? ' (escape special characters with a backslash)'}`
       : `matches ${matches.length} files (${names.join(', ')}${matches.length > names.length ? ', …' : ''}), expected exactly one`;
-  throw new IgvmError('RESOURCE_PATH', `the pattern "${reference.path}" ${message}`, where);
+  throw new IgvmError('RESOURCE_PATH', `the pattern "${reference.path}" ${message}`, where, {
+    saysAll: near !== undefined,
+  });
 }
 
-function checkFile(path: string, display: string, where: ErrorWhere): void {
+/** So many names of a folder are compared with one that isn't there. */
+const COMPARED = 2000;
+
+/**
+ * Names that may have been meant by one that isn't in its folder: those that begin alike, or are a letter or two away. Of a
+ * pattern, the text before its first special character counts.
+ */
+function nearOf(path: string): string | undefined {
+  const [start = ''] = /^[^*?[{\\]*/.exec(basename(path)) ?? [];
+  let names: string[];
+  try {
+    names = readdirSync(dirname(path)).slice(0, COMPARED).sort();
+  } catch {
+    return undefined;
+  }
+  // `vmlinuz-6.1.0-44-amd64` is like `vmlinuz-6.1.0-50-amd64` in its first word.
+  const [word = ''] = /^[\p{L}\p{M}_]{4,}/u.exec(start) ?? [];
+  const guess = nearest(basename(path), names);
+  const alike = word === '' ? [] : names.filter((name) => name.startsWith(word));
+  const near = [...new Set([...(guess === undefined ? [] : [guess]), ...alike])];
+  if (near.length === 0) return undefined;
+  const shown = near.slice(0, 3).map((name) => `"${name}"`);
+  return `; that folder has ${shown.join(', ')}${near.length > shown.length ? ', …' : ''}`;
+}
+
+/** What a shell would have made of a path, and nobody does here. */
+function unexpanded(written: string): string | undefined {
+  if (/^~(?:[/\\]|\w)/.test(written)) return '"~" is not expanded: write the whole path';
+  const [variable] = /\$(?:\{\w+\}|\w+|\()/.exec(written) ?? [];
+  return variable === undefined ? undefined : `"${variable}" is not expanded: write the whole path`;
+}
+
+/** @param written as the manifest has it @param made by a target, which then has to run */
+function checkFile(path: string, display: string, where: ErrorWhere, written: string, made?: string): void {
   let problem: string | undefined;
   try {
     const stats = statSync(path);
     if (!stats.isFile()) problem = stats.isDirectory() ? 'is a folder, and a file is wanted' : 'is not a file';
   } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code;
-    problem = code === 'ENOENT' || code === 'ENOTDIR' ? 'does not exist' : `cannot be read (${code})`;
+    const code = errnoOf(cause);
+    if (code !== 'ENOENT' && code !== 'ENOTDIR') {
+      throw new IgvmError('FILE_UNREADABLE', `${display} cannot be read (${code})`, where);
+    }
+    const hint = unexpanded(written);
+    const cure =
+      made === undefined ? nearOf(path) : `; it is an output of ${made}: run that target, or correct the path`;
+    problem = `does not exist${hint === undefined ? (cure ?? '') : `: ${hint}`}`;
+    if (hint === undefined && cure === undefined) {
+      throw new IgvmError('FILE_UNREADABLE', `${display} does not exist`, where);
+    }
   }
-  if (problem !== undefined) throw new IgvmError('FILE_UNREADABLE', `${display} ${problem}`, where);
+  if (problem !== undefined) throw new IgvmError('FILE_UNREADABLE', `${display} ${problem}`, where, { saysAll: true });
 }
 
 function resolveOne(resource: unknown, folders: Folders, where: ErrorWhere): ResolvedResource {
@@ -106,8 +159,21 @@ function resolveOne(resource: unknown, folders: Folders, where: ErrorWhere): Res
     path = reference.glob ? expandGlob(reference, base, where) : resolve(base, reference.path);
   }
   const display = folders.display(path);
-  checkFile(path, display, where);
-  return { path, display, where, ...(reference.sha256 === undefined ? {} : { sha256: reference.sha256 }) };
+  const made = reference.kind === 'output' ? `${reference.project}:${reference.target}` : undefined;
+  checkFile(path, display, where, reference.path, made);
+  return {
+    path,
+    display,
+    where,
+    ...outside(path, folders),
+    ...(reference.sha256 === undefined ? {} : { sha256: reference.sha256 }),
+  };
+}
+
+function outside(path: string, { workspace }: Folders): Pick<ResolvedResource, 'outside'> {
+  if (workspace === undefined) return {};
+  if (!isInside(workspace, path)) return { outside: 'written' };
+  return leadsOut(workspace, path) ? { outside: 'linked' } : {};
 }
 
 function missingResources(uses: ReadonlyMap<ResourceName, ResourceUse>, given: object): ResourceName[] {
@@ -145,7 +211,8 @@ function resourceTable(loaded: LoadedManifest, options: ResolveOptions) {
 
 /**
  * Finds the files of all resources that the images use, in the order of RESOURCE_NAMES. Each exists and is a regular file.
- * @throws IgvmError RESOURCE_MISSING, RESOURCE_PATH or FILE_UNREADABLE, with the place that names the resource.
+ * @throws IgvmError RESOURCE_MISSING, RESOURCE_PATH or FILE_UNREADABLE, with the place that names the resource; all mistakes
+ * are in it and its `also`.
  */
 export function resolveResources(
   loaded: LoadedManifest,
@@ -161,12 +228,16 @@ export function resolveResources(
   const table = resourceTable(loaded, options);
   const uses = usedResources(loaded.manifest);
   const missing = missingResources(uses, table.given);
+  const errors: IgvmError[] = [];
   if (missing.length > 0) {
     const names = missing.map((name) => `"${name}"`).join(', ');
-    throw new IgvmError(
-      'RESOURCE_MISSING',
-      `the images need ${names}, which the resources do not name`,
-      table.whereAll(),
+    const withoutInitrd = missing.includes('linux_initrd') ? '; or set use_initrd to false' : '';
+    errors.push(
+      new IgvmError(
+        'RESOURCE_MISSING',
+        `the images need ${names}, which the resources do not name${withoutInitrd}`,
+        table.whereAll(),
+      ),
     );
   }
   const resolved = new Map<ResourceName, ResolvedResource>();
@@ -174,16 +245,22 @@ export function resolveResources(
     const resource = (table.given as Record<string, unknown>)[name];
     if (resource === undefined) continue;
     const where = table.whereOf(name);
-    resolved.set(
-      name,
-      table.literal ? literalFile(resource as string, folders, where) : resolveOne(resource, folders, where),
-    );
+    try {
+      resolved.set(
+        name,
+        table.literal ? literalFile(resource as string, folders, where) : resolveOne(resource, folders, where),
+      );
+    } catch (error) {
+      if (!(error instanceof IgvmError)) throw error;
+      errors.push(error);
+    }
   }
+  if (errors.length > 0) throw combined(errors);
   return resolved;
 }
 
 function literalFile(path: string, folders: Folders, where: ErrorWhere): ResolvedResource {
   const display = folders.display(path);
-  checkFile(path, display, where);
-  return { path, display, where };
+  checkFile(path, display, where, path);
+  return { path, display, where, ...outside(path, folders) };
 }

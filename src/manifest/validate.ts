@@ -195,7 +195,8 @@ export function validate<Schema extends z.ZodMiniType>(
 export function combined(errors: readonly IgvmError[]): IgvmError {
   const [first, ...also] = errors.length > SHOWN ? [...errors.slice(0, SHOWN), furtherErrors(errors)] : errors;
   if (first === undefined) throw new Error('bug in nx-igvm: no error to report');
-  return also.length === 0 ? first : new IgvmError(first.code, first.message, first.where, { also });
+  const { cause, saysAll } = first;
+  return also.length === 0 ? first : new IgvmError(first.code, first.message, first.where, { also, cause, saysAll });
 }
 
 function furtherErrors(errors: readonly IgvmError[]): IgvmError {

@@ -6,6 +6,7 @@ import { type LoadOptions, loadManifest } from '../../manifest/load-manifest';
 import { nearest } from '../../manifest/nearest';
 import { type OutputReference, parseResource } from '../../manifest/resource-reference';
 import { usedResources } from '../../manifest/used-resources';
+import { combined } from '../../manifest/validate';
 import { workspaceNx } from '../../plugin/workspace-nx';
 
 const didYouMean = (name: string, candidates: Iterable<string>): string => {
@@ -79,9 +80,20 @@ type Context = Pick<ExecutorContext, 'root' | 'projectGraph'>;
  * `loadManifest` throws
  */
 export function checkProjectResources(context: Context, manifest: string, options: LoadOptions = {}): void {
-  const loaded = loadManifest(resolve(context.root, manifest), options);
+  // Other mistakes of the manifest are the build's to report, unless there is one here.
+  const conflicts: IgvmError[] = [];
+  const path = resolve(context.root, manifest);
+  const loaded = loadManifest(path, { ...options, within: context.root, conflicts });
+  const errors: IgvmError[] = [];
   for (const name of usedResources(loaded.manifest).keys()) {
     const reference = parseResource(loaded.manifest.resources?.[name]);
-    if (reference?.kind === 'output') check(context, reference, loaded.positionOf(['resources', name]));
+    if (reference?.kind !== 'output') continue;
+    try {
+      check(context, reference, loaded.positionOf(['resources', name]));
+    } catch (error) {
+      if (!(error instanceof IgvmError)) throw error;
+      errors.push(error);
+    }
   }
+  if (errors.length > 0) throw combined([...conflicts, ...errors]);
 }
