@@ -23,6 +23,7 @@ const LEAST_COVERED = { lines: 95, branches: 95 };
 /** @type {import('jest').Config} */
 module.exports = {
   maxWorkers: 2,
+  reporters: ['default', '<rootDir>/scripts/skipped-tests.cjs'],
   collectCoverageFrom: [`src/{${COVERED.join(',')}}/**/*.ts`, '!**/*.{spec,fixture}.ts'],
   coverageDirectory: 'tmp/coverage',
   coverageReporters: ['text-summary', 'html'],

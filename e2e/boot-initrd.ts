@@ -1,6 +1,7 @@
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { findInPath } from '../src/boot/system-packages';
 import { packInitrd } from '../src/initrd/pack-initrd';
 
 /** What the guest prints once it runs in userspace. */
@@ -24,7 +25,7 @@ if /bin/busybox grep -qw stay /proc/cmdline; then while :; do /bin/busybox sleep
 
 /** An initramfs of busybox and {@link INIT}. */
 export async function makeBootInitrd(output: string): Promise<void> {
-  const busybox = ['/bin/busybox', '/usr/bin/busybox'].find((path) => existsSync(path));
+  const busybox = findInPath('busybox', process.env['PATH'] ?? '');
   if (busybox === undefined) throw new Error('these tests need a static busybox (Debian: busybox-static)');
   const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-initrd-'));
   try {

@@ -14,7 +14,7 @@ import { openFileSource } from '../src/files/file-source';
 import type { Directive, IgvmFile } from '../src/igvm/model';
 import { readIgvm } from '../src/igvm/read-igvm';
 import { GUEST_READY, makeBootInitrd } from './boot-initrd';
-import { debianKernel } from './debian-kernel';
+import { debianKernel, needingKernel } from './debian-kernel';
 import { cleanEnvironment, run, type RunResult } from './harness/run';
 import { NX_ENVIRONMENT } from './harness/template';
 import { Workspace } from './harness/workspace';
@@ -56,7 +56,9 @@ function guestOf(output: string): { commandLine?: string; memoryMiB: number; pro
   };
 }
 
-describe('booting images on stock QEMU', () => {
+const { describe: booting } = needingKernel('amd64', 'qemu-system-x86_64', 'busybox', 'xz');
+
+booting('booting images on stock QEMU', () => {
   let workspace: Workspace;
   const image = (project: string): string => `dist/${project}/${project}.igvm`;
   const cli = (...args: string[]): Promise<RunResult> =>

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { skippedFor } from '../src/boot/needing.fixture';
 import { ImageFolder, PROGRAM, type Version } from './faults/image-folder';
 import { run, type RunResult } from './harness/run';
 
@@ -141,32 +142,28 @@ describe('builds of one image at once', () => {
   );
 });
 
-describe('a file system of its own', () => {
-  /** Runs a build with a file system mounted for it alone; undefined where that isn't allowed. */
-  async function buildOn(mount: string, version: Version): Promise<string | undefined> {
-    const namespace = ['unshare', '--map-root-user', '--mount', 'sh', '-c'];
+/** Runs a script that may mount. */
+const IN_NAMESPACE = ['unshare', '--map-root-user', '--mount', 'sh', '-c'];
+const canMount = spawnSync(IN_NAMESPACE[0]!, [...IN_NAMESPACE.slice(1), 'mount -t tmpfs tmpfs /tmp']).status === 0;
+const { describe: mounting } = skippedFor(canMount ? undefined : 'a user namespace that may mount');
+
+mounting('a file system of its own', () => {
+  /** Runs a build with a file system mounted for it alone. */
+  async function buildOn(mount: string, version: Version): Promise<string> {
     const point = join(folder.home, 'mounted');
     rmSync(point, { recursive: true, force: true });
     mkdirSync(point);
     const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
     const build = [process.execPath, ...folder.arguments(version, point)].map(quoted).join(' ');
     const prepare = `mount -t tmpfs ${mount} tmpfs ${quoted(point)}`;
-    const allowed = await run(namespace[0]!, [...namespace.slice(1), prepare], { cwd: folder.home }).catch(
-      () => undefined,
-    );
-    if (allowed?.status !== 0) {
-      console.warn(`skipped: no file system can be mounted here: ${allowed?.output ?? 'there is no unshare'}`);
-      return undefined;
-    }
     const script = `${prepare} && ${build}; echo "status $?"; ls -A ${quoted(point)}`;
-    const { output } = await run(namespace[0]!, [...namespace.slice(1), script], { cwd: folder.home });
+    const { output } = await run(IN_NAMESPACE[0]!, [...IN_NAMESPACE.slice(1), script], { cwd: folder.home });
     expect(readdirSync(point)).toEqual([]);
     return output;
   }
 
   it('that is full ends a build with one error and without leftovers', async () => {
     const output = await buildOn('-o size=2m', 'a');
-    if (output === undefined) return;
     expect(output).toMatch(
       /mounted\/image\.igvm: cannot be written: the disk is full \[FILE_UNWRITABLE\]\n.+\nstatus 1\n$/,
     );
@@ -174,7 +171,6 @@ describe('a file system of its own', () => {
 
   it('that is read-only does the same', async () => {
     const output = await buildOn('-o ro', 'a');
-    if (output === undefined) return;
     expect(output).toMatch(
       /mounted\/image\.igvm: cannot be written: the file system is read-only \[FILE_UNWRITABLE\]\n.+\nstatus 1\n$/,
     );
@@ -184,9 +180,9 @@ describe('a file system of its own', () => {
 /** Root may do anything, so a build of root's is run as nobody. */
 const NOBODY = process.getuid?.() === 0 ? 65534 : undefined;
 const isReachable = spawnSync(process.execPath, [PROGRAM, '--version'], { uid: NOBODY }).status === 0;
-if (!isReachable) console.warn('Permissions are not tested: users other than root can not run the program from here.');
+const { describe: asOthers } = skippedFor(isReachable ? undefined : 'a folder that users other than root can reach');
 
-(isReachable ? describe : describe.skip)('permissions', () => {
+asOthers('permissions', () => {
   let out: string;
   beforeEach(() => {
     chmodSync(folder.home, 0o755);

@@ -4,14 +4,11 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { makeInputs } from '../conformance/make-inputs';
-import { findChromium } from './harness/browser';
+import { findChromium, needingBrowser } from './harness/browser';
 import { runOk } from './harness/run';
 import { REPOSITORY } from './harness/template';
 
 const executable = findChromium();
-if (executable === undefined) {
-  console.log('no Chromium here: the page of inspect is not opened in a browser (set CHROMIUM or install chromium)');
-}
 
 /** A range of a map file. */
 interface MapLine {
@@ -90,7 +87,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const inBrowser = executable === undefined ? it.skip.each : it.each;
+const inBrowser = needingBrowser().it.each;
 
 /** The guests of a map file, their named ranges by ascending address. */
 function mapOf(name: string): MapLine[][] {

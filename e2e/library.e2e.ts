@@ -18,14 +18,11 @@ import { makeInputs } from '../conformance/make-inputs';
 import { readImage } from '../src/files/igvm-image';
 import { measureFile } from '../src/measurement/measure-file';
 import { readAll } from '../src/memory/byte-source';
-import { findChromium } from './harness/browser';
+import { findChromium, needingBrowser } from './harness/browser';
 import { runOk } from './harness/run';
 import { REPOSITORY, template } from './harness/template';
 
 const executable = findChromium();
-if (executable === undefined) {
-  console.log('no Chromium here: the format library is not run in a browser (set CHROMIUM or install chromium)');
-}
 
 /** The JavaScript of a page of documentation, by the file name in its first line. */
 function examplesOf(page: string): Map<string, string> {
@@ -151,7 +148,7 @@ describe('nx-igvm/igvm in a browser', () => {
     for (const unused of ['writeIgvm', 'mergeGuests', 'PageIndex']) expect(code).not.toContain(unused);
   });
 
-  const inBrowser = executable === undefined ? it.skip : it;
+  const { it: inBrowser } = needingBrowser();
 
   inBrowser('reads an image as Node does: the same headers, and the same bytes behind them', async () => {
     const code = await bundledPage();

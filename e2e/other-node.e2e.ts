@@ -1,13 +1,12 @@
 import { dirname } from 'node:path';
 import { GUEST_READY, makeBootInitrd } from './boot-initrd';
-import { debianKernel } from './debian-kernel';
+import { skippedFor } from '../src/boot/needing.fixture';
+import { debianKernel, needingKernel } from './debian-kernel';
 import { input } from './harness/inputs';
 import { runOk } from './harness/run';
 import { taskState, Workspace } from './harness/workspace';
 
 const OTHER = process.env['NX_IGVM_OTHER_NODE'];
-if (OTHER === undefined)
-  console.log('set NX_IGVM_OTHER_NODE to the path of another node to run the plugin with it, too');
 
 const snp = { shared_gpa_boundary_bits: 46, policy: 196608, enable_debug: true, injection_type: 'normal' };
 const openhcl = {
@@ -49,7 +48,10 @@ const DIRECT = {
   resources: { linux_kernel: '{workspaceRoot}/boot/vmlinuz', linux_initrd: '{workspaceRoot}/boot/initrd.cpio.gz' },
 };
 
-(OTHER === undefined ? describe.skip : describe)(`with ${OTHER ?? 'another Node'}`, () => {
+const { describe: withOther } =
+  OTHER === undefined ? skippedFor('another Node in NX_IGVM_OTHER_NODE') : needingKernel('amd64', 'busybox');
+
+withOther(`with ${OTHER ?? 'another Node'}`, () => {
   let workspace: Workspace;
   const other = (program: string, ...args: string[]): Promise<string> =>
     runOk(OTHER ?? '', [workspace.path(`node_modules/${program}`), ...args], { cwd: workspace.root });

@@ -1,63 +1,91 @@
-// A stock Debian kernel to boot images with: the newest installed one, or the one that Debian's linux-image-amd64 depends
-// on, downloaded and unpacked without installing it. As a program it prints the result as JSON:
-//   node scripts/debian-kernel.mjs [CACHE_DIRECTORY]
+// A Linux kernel to boot images with: the newest in /boot, or the one that Debian's linux-image-amd64 depends on, downloaded with
+// apt and unpacked without installing it, which needs no root. As a program it prints the result as JSON:
+//   node scripts/debian-kernel.mjs [amd64|arm64]
+// NX_IGVM_KERNEL names another one for amd64.
 import { execFileSync } from 'node:child_process';
-import { accessSync, constants, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** Where unpacked kernels are kept between runs. */
-export const KERNEL_CACHE = join(root, 'tmp', 'debian-kernel');
+/** Where downloaded kernels are kept between runs. */
+const CACHE = join(root, 'tmp', 'debian-kernel');
+
+/** A kernel for those who have no apt: one file, and no package around it. */
+const ELSEWHERE =
+  'https://deb.debian.org/debian/dists/stable/main/installer-amd64/current/images/netboot/debian-installer/amd64/linux';
 
 /**
- * @typedef {object} DebianKernel
- * @property {string} vmlinuz absolute path of the bzImage
- * @property {string} version as `uname -r` prints it
+ * @typedef {object} Kernel
+ * @property {string} vmlinuz absolute path of the bzImage, or for arm64 the Image
+ * @property {string} version as `uname -r` prints it, or the file's name where that says nothing
  */
 
 /**
- * @param {string} [cache] folder that keeps a downloaded kernel
  * @param {(line: string) => void} [log] told what takes long
- * @returns {DebianKernel}
- * @throws an Error whose message says what to install
+ * @param {'amd64' | 'arm64'} [architecture]
+ * @returns {Kernel}
+ * @throws an Error whose message says what to do
  */
-export function debianKernel(cache = KERNEL_CACHE, log = () => {}) {
-  return newestKernel('/boot') ?? newestKernel(join(cache, 'boot')) ?? download(cache, log);
+export function debianKernel(log = () => {}, architecture = 'amd64') {
+  const cache = join(CACHE, architecture, 'boot');
+  if (architecture !== 'amd64') return newestKernel(cache) ?? download(architecture, log);
+  const named = process.env.NX_IGVM_KERNEL;
+  if (named !== undefined) {
+    if (!isBzImage(named)) throw new Error(`${named} is not a Linux kernel for x86-64 that can be read (a bzImage)`);
+    return { vmlinuz: resolve(named), version: basename(named) };
+  }
+  return newestKernel('/boot') ?? newestKernel(cache) ?? download(architecture, log);
 }
 
-/** @returns {DebianKernel | undefined} */
+/** @returns {Kernel | undefined} */
 function newestKernel(folder) {
-  const names = existsSync(folder) ? readdirSync(folder).filter((name) => /^vmlinuz-.*amd64$/.test(name)) : [];
-  const readable = names.filter((name) => {
-    try {
-      accessSync(join(folder, name), constants.R_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-  const newest = readable.sort((a, b) => a.localeCompare(b, 'en', { numeric: true })).at(-1);
+  const names = existsSync(folder) ? readdirSync(folder).filter((name) => name.startsWith('vmlinuz-')) : [];
+  const isArm = basename(dirname(folder)) === 'arm64';
+  const usable = names.filter((name) => isArm || isBzImage(join(folder, name)));
+  const newest = usable.sort((a, b) => a.localeCompare(b, 'en', { numeric: true })).at(-1);
   return newest && { vmlinuz: join(folder, newest), version: newest.slice('vmlinuz-'.length) };
 }
 
-/** @returns {DebianKernel} */
-function download(cache, log) {
-  const depends = run('apt-cache', ['depends', 'linux-image-amd64'], '/');
-  const name = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
-  if (name === undefined) {
-    throw new Error(
-      'apt knows no package linux-image-amd64: run "apt-get update" on an amd64 Debian, or install a kernel',
-    );
+/** Whether it can be read and has the header of a bzImage (Linux, Documentation/arch/x86/boot.rst). Some systems keep theirs to root. */
+function isBzImage(path) {
+  const header = Buffer.alloc(0x206);
+  try {
+    accessSync(path, constants.R_OK);
+    const file = openSync(path, 'r');
+    try {
+      readSync(file, header, 0, header.length, 0);
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    return false;
   }
-  log(`downloading Debian's ${name}`);
-  mkdirSync(dirname(cache), { recursive: true });
+  return header.toString('latin1', 0x202, 0x206) === 'HdrS';
+}
+
+/** @returns {Kernel} */
+function download(architecture, log) {
+  const cache = join(CACHE, architecture);
+  mkdirSync(CACHE, { recursive: true });
   const work = `${cache}.${process.pid}`;
   rmSync(work, { recursive: true, force: true });
   mkdirSync(work);
   try {
-    run('apt-get', ['download', name], work);
+    unpackPackage(work, architecture, log);
     const archive = readdirSync(work).find((file) => file.endsWith('.deb'));
     run('dpkg-deb', ['-x', archive, 'unpacked'], work);
     rmSync(cache, { recursive: true, force: true });
@@ -69,22 +97,63 @@ function download(cache, log) {
   return newestKernel(join(cache, 'boot'));
 }
 
-function run(command, args, cwd) {
+/** Downloads with the system's lists of packages, or else with lists of our own: only root may update the system's. */
+function unpackPackage(work, architecture, log) {
   try {
-    return execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+    if (architecture === 'amd64') return downloadPackage(work, architecture, {}, log);
+  } catch {
+    // The lists may be missing or too old.
+  }
+  for (const folder of ['state/lists/partial', 'cache/archives/partial']) {
+    mkdirSync(join(work, 'apt', folder), { recursive: true });
+  }
+  const config = join(work, 'apt', 'apt.conf');
+  const status = join(work, 'apt', 'state', 'status');
+  writeFileSync(status, '');
+  writeFileSync(
+    config,
+    `APT::Architecture "${architecture}";
+APT::Architectures { "${architecture}"; };
+APT::Sandbox::User "";
+Acquire::Languages "none";
+Dir::State "${join(work, 'apt', 'state')}";
+Dir::State::status "${status}";
+Dir::Cache "${join(work, 'apt', 'cache')}";
+`,
+  );
+  const env = { APT_CONFIG: config };
+  log("fetching Debian's lists of packages");
+  run('apt-get', ['update', '-qq'], work, env);
+  downloadPackage(work, architecture, env, log);
+}
+
+function downloadPackage(work, architecture, env, log) {
+  const depends = run('apt-cache', ['depends', `linux-image-${architecture}`], work, env);
+  const name = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
+  if (name === undefined) throw new Error(missing(`apt knows no package linux-image-${architecture}`));
+  log(`downloading Debian's ${name}`);
+  run('apt-get', ['download', '-qq', name], work, env);
+}
+
+function run(command, args, cwd, env = {}) {
+  try {
+    const options = { cwd, encoding: 'utf8', env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] };
+    return execFileSync(command, args, options);
   } catch (error) {
     const reason = error.code === 'ENOENT' ? 'there is no such program' : String(error.stderr).trim();
-    throw new Error(
-      `no Debian kernel: ${command} ${args.join(' ')}: ${reason}\nInstall a kernel (Debian: apt-get install linux-image-amd64), or run "apt-get update" so that one can be downloaded.`,
-    );
+    throw new Error(missing(`${command} ${args.join(' ')}: ${reason}`));
   }
 }
 
+const missing = (why) =>
+  `There is no Linux kernel in /boot that can be read, and none can be downloaded (${why}).
+Name a bzImage for x86-64 with --kernel FILE (npm run demo -- --kernel FILE) or in NX_IGVM_KERNEL. Debian's is at
+${ELSEWHERE}`;
+
 if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
   try {
-    console.log(
-      JSON.stringify(debianKernel(process.argv[2], (line) => console.error(`${basename(process.argv[1])}: ${line}`))),
-    );
+    const log = (line) => console.error(`${basename(process.argv[1])}: ${line}`);
+    console.log(JSON.stringify(debianKernel(log, process.argv[2])));
   } catch (error) {
     console.error(error.message);
     process.exitCode = 1;

@@ -1,14 +1,19 @@
-// `npm run demo`: what a user does with the plugin, from an empty folder to a booted guest, on real input: a Debian kernel
-// and an initramfs around busybox. Says every step before it takes it. Leaves the workspace to be looked at with --keep.
+// `npm run demo`: what a user does with the plugin, from an empty folder to a booted guest, on real input: a Linux kernel, and an
+// initramfs with the first program that the plugin brings. Says every step before it takes it.
+//   npm run demo -- --keep           leaves the workspace to be looked at
+//   npm run demo -- --kernel FILE    takes this kernel (a bzImage)
+//   npm run demo -- --no-install     installs no system packages
+// Without a VMM it goes as far as it gets: the image is built, measured and inspected.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { debianKernel } from './debian-kernel.mjs';
+import { systemPackages } from './system-packages.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const keep = process.argv.includes('--keep');
 const home = mkdtempSync(join(tmpdir(), 'nx-igvm-demo-'));
 const workspace = join(home, 'my-images');
 /** Nx without its background process, so that nothing outlives the demo. */
@@ -21,15 +26,19 @@ const env = {
   npm_config_fund: 'false',
 };
 
-/** Something that the demo needs isn't there; the message says what to install. */
-class Missing extends Error {}
+/** The demo can't go on; the message says what to do. */
+class Stopped extends Error {}
 
 let step = 0;
+let keep = false;
+const started = Date.now();
 
 try {
-  demo();
+  const { values } = readOptions();
+  keep = values.keep;
+  demo(values);
 } catch (error) {
-  if (!(error instanceof Missing)) throw error;
+  if (!(error instanceof Stopped)) throw error;
   console.error(`\n${error.message}`);
   process.exitCode = 1;
 } finally {
@@ -37,13 +46,28 @@ try {
   else rmSync(home, { recursive: true, force: true });
 }
 
-function demo() {
-  const busybox = find('busybox', 'a statically linked busybox (Debian: apt-get install busybox-static)');
-  find('qemu-system-x86_64', 'QEMU (Debian: apt-get install qemu-system-x86)', 'cloud-hypervisor');
+function readOptions() {
+  try {
+    return parseArgs({
+      options: {
+        keep: { type: 'boolean', default: false },
+        kernel: { type: 'string' },
+        'no-install': { type: 'boolean', default: false },
+      },
+    });
+  } catch (error) {
+    throw new Stopped(`${error.message}\nThe demo takes --keep, --kernel FILE and --no-install.`);
+  }
+}
 
-  say('Finding a Debian kernel');
-  const kernel = tryOrMiss(() => debianKernel(undefined, note));
-  note(`${kernel.vmlinuz}, ${megabytes(kernel.vmlinuz)}`);
+function demo(options) {
+  say('Looking for the programs of the system that this wants');
+  const { missing, line } = systemPackages('demo', { install: !options['no-install'], note });
+
+  say('Finding a Linux kernel');
+  if (options.kernel !== undefined) process.env.NX_IGVM_KERNEL = resolve(options.kernel);
+  const kernel = orStop(() => debianKernel(note));
+  note(`${kernel.vmlinuz}, ${(statSync(kernel.vmlinuz).size / 1e6).toFixed(1)} MB`);
 
   say('Packing the plugin, as it would be published');
   run('npm', ['pack', '--silent', '--ignore-scripts', '--pack-destination', home], root);
@@ -61,8 +85,8 @@ function demo() {
   say('Adding the plugin to it');
   nx('add', `nx-igvm@file:../${tarball}`);
 
-  say('Generating an initramfs, with busybox and an /init that says what it runs on');
-  nx('g', 'nx-igvm:initrd', 'initrd', `--busybox=${busybox}`);
+  say('Generating an initramfs, whose /init says what it runs on');
+  nx('g', 'nx-igvm:initrd', 'initrd');
 
   say('Generating a guest image from the kernel and that initramfs');
   nx(
@@ -81,17 +105,28 @@ function demo() {
   say('Building it again: nothing changed, so it comes from the cache');
   nx('build', 'guest-image');
 
-  say('Booting it until the guest says that it is up');
-  nx('boot', 'guest-image', '--until=is up: Linux', '--timeout=180');
-
-  say('Done: the guest is up');
+  if (missing.length > 0) {
+    say('Measuring and inspecting the image, in place of booting it');
+    const image = join('dist', 'guest-image', 'guest-image.igvm');
+    nxIgvm('measure', image);
+    nxIgvm('inspect', image, '--format', 'text');
+    say(
+      `Done, but for the boot: ${missing.join(' and ')} is missing, so the image was built, measured and inspected, and no guest was started`,
+    );
+    note(line === undefined ? 'https://www.qemu.org/download/' : `to install it: ${line}`);
+  } else {
+    say('Booting it until the guest says that it is up');
+    nx('boot', 'guest-image', '--until=is up: Linux', '--timeout=180');
+    say('Done: the guest is up');
+  }
+  note(`${Math.round((Date.now() - started) / 1000)} s`);
 }
 
-function tryOrMiss(action) {
+function orStop(action) {
   try {
     return action();
   } catch (error) {
-    throw new Missing(error.message);
+    throw new Stopped(error.message);
   }
 }
 
@@ -104,32 +139,31 @@ function note(text) {
   console.log(`   ${text}`);
 }
 
-/** The first of the programs that is in PATH. */
-function find(program, what, ...others) {
-  const folders = (process.env.PATH ?? '').split(delimiter);
-  for (const name of [program, ...others]) {
-    const found = folders.map((folder) => join(folder, name)).find((path) => existsSync(path));
-    if (found !== undefined) return found;
-  }
-  throw new Missing(`The demo needs ${what}.`);
-}
-
 function nx(...args) {
   note(`$ nx ${args.map((arg) => (/[\s"]/.test(arg) ? `"${arg}"` : arg)).join(' ')}`);
   run(join(workspace, 'node_modules', '.bin', 'nx'), args);
 }
 
+function nxIgvm(...args) {
+  note(`$ npx nx-igvm ${args.join(' ')}`);
+  run(join(workspace, 'node_modules', '.bin', 'nx-igvm'), args);
+}
+
 function run(command, args, cwd = workspace) {
-  const { status, error } = spawnSync(command, args, { cwd, env, stdio: ['ignore', 'inherit', 'inherit'] });
+  // npm and the programs of packages are scripts on Windows.
+  const shell = process.platform === 'win32';
+  const quote = (text) => (shell ? `"${text}"` : text);
+  const { status, error } = spawnSync(quote(command), args.map(quote), {
+    cwd,
+    env,
+    shell,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
   if (error !== undefined || status !== 0) {
-    throw new Missing(`${command} ${args.join(' ')} failed${error === undefined ? '' : `: ${error.message}`}`);
+    throw new Stopped(`${command} ${args.join(' ')} failed${error === undefined ? '' : `: ${error.message}`}`);
   }
 }
 
 function writeJson(file, value) {
   writeFileSync(join(workspace, file), `${JSON.stringify(value, null, 2)}\n`);
-}
-
-function megabytes(path) {
-  return `${(readFileSync(path).length / 1e6).toFixed(1)} MB`;
 }

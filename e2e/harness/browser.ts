@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { type Blocks, needing, skippedFor } from '../../src/boot/needing.fixture';
 
 /** Names that Chromium is installed under. */
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome'];
@@ -11,3 +12,7 @@ export function findChromium(): string | undefined {
   const folders = (process.env['PATH'] ?? '').split(':');
   return folders.flatMap((folder) => NAMES.map((name) => join(folder, name))).find((path) => existsSync(path));
 }
+
+/** Blocks of tests that open a page in {@link findChromium}. */
+export const needingBrowser = (): Blocks =>
+  findChromium() === undefined ? needing('chromium') : skippedFor(undefined);

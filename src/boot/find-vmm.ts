@@ -4,10 +4,22 @@ import { basename, delimiter, isAbsolute, join } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { CLOUD_HYPERVISOR } from './cloud-hypervisor';
 import { QEMU } from './qemu';
+import {
+  CLOUD_HYPERVISOR_PACKAGE,
+  howToInstall,
+  QEMU_PACKAGE,
+  type SystemPackage,
+  thisSystem,
+} from './system-packages';
 import type { Vmm, VmmCapabilities, VmmName } from './vmm';
 
 /** In the order in which they are looked for. */
 export const VMMS: readonly Vmm[] = [QEMU, CLOUD_HYPERVISOR];
+
+const VMM_PACKAGES: Readonly<Record<VmmName, SystemPackage>> = {
+  qemu: QEMU_PACKAGE,
+  'cloud-hypervisor': CLOUD_HYPERVISOR_PACKAGE,
+};
 
 /** A VMM on this machine. */
 export interface InstalledVmm {
@@ -58,7 +70,12 @@ function findProgramOf(
     const path = vmm.programs.map((program) => findProgram(program, search)).find((found) => found !== undefined);
     if (path !== undefined) return { vmm, path };
   }
-  throw new IgvmError('VMM_MISSING', `${wanted.map(({ label }) => label).join(' or ')} is not installed`);
+  const labels = wanted.map(({ label }) => label).join(' or ');
+  const howTo = howToInstall(
+    wanted.map((vmm) => VMM_PACKAGES[vmm.name]),
+    { ...thisSystem(), search },
+  );
+  throw new IgvmError('VMM_MISSING', `${labels} is not installed; ${howTo}`);
 }
 
 function vmmNamed(name: string): Vmm {

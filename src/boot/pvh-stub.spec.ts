@@ -1,37 +1,20 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeNativeContext } from '../vp-context/native';
+import { assemble, needingAssembler } from './assemble.fixture';
 import { PROBE_CODE } from './kvm-probe-guest';
 import { nativeContext } from './native-image.fixture';
 import { STUB, STUB_CODE, STUB_LONG_MODE, stubBlock } from './pvh-stub';
 
+const { it: assembled } = needingAssembler('x64');
+
 const source = (name: string): string => readFileSync(join(__dirname, `${name}.S`), 'utf8');
 
-/** The code of a source file, or undefined where binutils for x86-64 is missing. */
-function assemble(name: string): { code: Buffer; symbols: string } | undefined {
-  const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-as-'));
-  const [object, binary] = [join(folder, 'o'), join(folder, 'bin')];
-  try {
-    execFileSync('as', ['--64', '-o', object, join(__dirname, `${name}.S`)], { stdio: 'pipe' });
-    execFileSync('objcopy', ['-O', 'binary', '-j', '.text', object, binary], { stdio: 'pipe' });
-    return { code: readFileSync(binary), symbols: execFileSync('nm', [object], { encoding: 'utf8' }) };
-  } catch (error) {
-    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT' || process.arch !== 'x64';
-    if (isMissing) return undefined;
-    throw error;
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
 describe('the PVH stub', () => {
-  it('is what its source assembles to', () => {
-    const assembled = assemble('pvh-stub');
-    if (assembled === undefined) return;
-    expect(STUB_CODE.toString('hex')).toBe(assembled.code.toString('hex'));
-    expect(assembled.symbols).toContain(`${STUB_LONG_MODE.toString(16).padStart(16, '0')} T long_mode`);
+  assembled('is what its source assembles to', () => {
+    const { code, symbols } = assemble('x64', join(__dirname, 'pvh-stub.S'));
+    expect(STUB_CODE.toString('hex')).toBe(code.toString('hex'));
+    expect(symbols).toContain(`${STUB_LONG_MODE.toString(16).padStart(16, '0')} T long_mode`);
   });
 
   it('has its parameters where its source has them', () => {
@@ -94,9 +77,8 @@ describe('the PVH stub', () => {
 });
 
 describe('the KVM probe', () => {
-  it('is what its source assembles to', () => {
-    const assembled = assemble('kvm-probe');
-    if (assembled === undefined) return;
-    expect(PROBE_CODE.toString('hex')).toBe(assembled.code.toString('hex'));
+  assembled('is what its source assembles to', () => {
+    const { code } = assemble('x64', join(__dirname, 'kvm-probe.S'));
+    expect(PROBE_CODE.toString('hex')).toBe(code.toString('hex'));
   });
 });

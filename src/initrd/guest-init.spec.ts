@@ -1,14 +1,11 @@
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { assemble, needingAssembler } from '../boot/assemble.fixture';
+import { skippedFor } from '../boot/needing.fixture';
 import { isStaticExecutable } from '../generators/initrd/static-executable';
-import { GUEST_INIT, INIT_ARCHITECTURES, type InitArchitecture } from './guest-init';
-
-const BINUTILS: Record<InitArchitecture, { prefix: string; flags: string[] }> = {
-  x64: { prefix: process.arch === 'x64' ? '' : 'x86_64-linux-gnu-', flags: ['--64'] },
-  aarch64: { prefix: process.arch === 'arm64' ? '' : 'aarch64-linux-gnu-', flags: [] },
-};
+import { GUEST_INIT, INIT_ARCHITECTURES } from './guest-init';
 
 let folder: string;
 beforeEach(() => {
@@ -17,15 +14,13 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 describe.each(INIT_ARCHITECTURES)('the first program of a guest for %s', (arch) => {
-  const { prefix, flags } = BINUTILS[arch];
+  const { it: assembled } = needingAssembler(arch);
   const bytes = Buffer.from(GUEST_INIT[arch]);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 
-  it('is what its source assembles to', () => {
-    const [object, binary] = [join(folder, 'o'), join(folder, 'bin')];
-    execFileSync(`${prefix}as`, [...flags, '-o', object, join(__dirname, `guest-init-${arch}.S`)], { stdio: 'pipe' });
-    execFileSync(`${prefix}objcopy`, ['-O', 'binary', '-j', '.text', object, binary], { stdio: 'pipe' });
-    expect(bytes.toString('hex')).toBe(readFileSync(binary, 'hex'));
+  assembled('is what its source assembles to', () => {
+    const { code } = assemble(arch, join(__dirname, `guest-init-${arch}.S`));
+    expect(bytes.toString('hex')).toBe(code.toString('hex'));
   });
 
   it('is an ELF program of one segment that is never writable, and has no executable stack', () => {
@@ -58,13 +53,16 @@ describe.each(INIT_ARCHITECTURES)('the first program of a guest for %s', (arch) 
   });
 });
 
-const canRun = process.platform === 'linux' && process.arch === 'x64';
-(canRun ? it : it.skip)('it does nothing unless it is the first program of its machine', () => {
-  const program = join(folder, 'init');
-  writeFileSync(program, GUEST_INIT.x64, { mode: 0o755 });
-  const { status, stdout } = spawnSync(program, ['/bin/true'], { encoding: 'utf8' });
-  expect({ status, stdout }).toEqual({
-    status: 1,
-    stdout: 'init: this is the first program of a guest and does nothing as any other\n',
-  });
-});
+const isItsMachine = process.platform === 'linux' && process.arch === 'x64';
+skippedFor(isItsMachine ? undefined : 'Linux on x86-64').it(
+  'it does nothing unless it is the first program of its machine',
+  () => {
+    const program = join(folder, 'init');
+    writeFileSync(program, GUEST_INIT.x64, { mode: 0o755 });
+    const { status, stdout } = spawnSync(program, ['/bin/true'], { encoding: 'utf8' });
+    expect({ status, stdout }).toEqual({
+      status: 1,
+      stdout: 'init: this is the first program of a guest and does nothing as any other\n',
+    });
+  },
+);

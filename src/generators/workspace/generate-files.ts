@@ -20,10 +20,10 @@ export function generateFiles(
   { keep = false } = {},
 ): void {
   const ejs = require('ejs') as typeof Ejs;
-  for (const entry of readdirSync(templates, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue;
-    const source = join(entry.parentPath, entry.name);
-    const path = join(target, source.slice(templates.length))
+  for (const file of readdirSync(templates, { recursive: true }) as string[]) {
+    if (!file.endsWith('.template')) continue;
+    const source = join(templates, file);
+    const path = join(target, file)
       .replace(/\.template$/, '')
       .replaceAll('__name__', variables.name);
     if (keep && tree.exists(path)) continue;

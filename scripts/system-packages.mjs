@@ -1,0 +1,214 @@
+// Which programs of the system the demo and the tests want, and how they get onto this machine:
+//   node scripts/system-packages.mjs demo|test [--no-install]
+// names what is wanted and missing, and installs it: as root, or with sudo on a terminal, where it can ask. Where it may not, it
+// prints the line that does. Ends with 1 when something is missing in the end. The package managers are those of
+// src/boot/system-packages.ts, which `nx boot` uses, too.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire, Module } from 'node:module';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const require = createRequire(import.meta.url);
+const { CLOUD_HYPERVISOR_PACKAGE, findInPath, installCommands, installLine, packageManager, QEMU_PACKAGE, thisSystem } =
+  loadTypeScript(join(root, 'src', 'boot', 'system-packages.ts'));
+
+/** A package with what it is for. `for` names who wants it. */
+const WANTED = [
+  {
+    ...QEMU_PACKAGE,
+    programs: [...QEMU_PACKAGE.programs, ...CLOUD_HYPERVISOR_PACKAGE.programs],
+    for: ['demo'],
+    why: 'boots the image',
+  },
+  { ...QEMU_PACKAGE, for: ['test'], why: 'boots images' },
+  {
+    label: 'git',
+    programs: ['git'],
+    packages: { apt: 'git', dnf: 'git', pacman: 'git', brew: 'git', winget: 'Git.Git' },
+    for: ['test'],
+    why: 'workspaces of the e2e tests are repositories',
+  },
+  {
+    label: 'busybox, statically linked',
+    programs: ['busybox'],
+    packages: { apt: 'busybox-static', dnf: 'busybox', pacman: 'busybox' },
+    for: ['test'],
+    why: 'guests that say what they see',
+  },
+  {
+    label: 'cpio',
+    programs: ['cpio'],
+    packages: { apt: 'cpio', dnf: 'cpio', pacman: 'cpio', brew: 'cpio' },
+    for: ['test'],
+    why: 'reads what we pack',
+  },
+  {
+    label: 'zstd',
+    programs: ['zstd'],
+    packages: { apt: 'zstd', dnf: 'zstd', pacman: 'zstd', brew: 'zstd' },
+    for: ['test'],
+    why: 'unpacks what we compress',
+  },
+  {
+    label: 'xz',
+    programs: ['xz'],
+    packages: { apt: 'xz-utils', dnf: 'xz', pacman: 'xz', brew: 'xz' },
+    for: ['test'],
+    why: "takes a kernel's vmlinux out of it",
+  },
+  {
+    label: 'binutils',
+    programs: ['objcopy'],
+    packages: { apt: 'binutils', dnf: 'binutils', pacman: 'binutils' },
+    for: ['test'],
+    why: 'assembles what is kept as bytes',
+  },
+  {
+    label: 'binutils for arm64',
+    programs: process.arch === 'arm64' ? ['objcopy'] : ['aarch64-linux-gnu-objcopy'],
+    packages: {
+      apt: 'binutils-aarch64-linux-gnu',
+      dnf: 'binutils-aarch64-linux-gnu',
+      pacman: 'aarch64-linux-gnu-binutils',
+    },
+    for: ['test'],
+    why: 'the same for the other architecture',
+  },
+  {
+    label: 'QEMU for arm64',
+    programs: ['qemu-system-aarch64'],
+    packages: { apt: 'qemu-system-arm', dnf: 'qemu-system-aarch64', pacman: 'qemu-system-aarch64', brew: 'qemu' },
+    for: ['test'],
+    why: "boots arm64 guests' first program",
+  },
+  {
+    label: 'Chromium',
+    programs: ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome'],
+    packages: { apt: 'chromium', dnf: 'chromium', pacman: 'chromium', winget: 'Hibbiki.Chromium' },
+    for: ['test'],
+    why: 'opens the page of inspect',
+  },
+];
+
+/** Managers that install without questions; the others' line is only printed. */
+const ASKS_NOTHING = ['apt', 'dnf', 'pacman', 'brew'];
+
+/**
+ * Installs what `purpose` wants and isn't there, if that is allowed and possible, and says so.
+ * @param {'demo' | 'test'} purpose
+ * @param {{ install?: boolean, note?: (line: string) => void }} options
+ * @returns {{ missing: string[], line: string | undefined }} what is missing now, and the line that would install it
+ */
+export function systemPackages(purpose, { install = true, note = (line) => console.log(`   ${line}`) } = {}) {
+  const wanted = WANTED.filter((each) => each.for.includes(purpose));
+  note(`wanted: ${wanted.map(({ label, why }) => `${label} (${why})`).join(', ')}`);
+  const system = thisSystem();
+  let missing = wanted.filter(isMissing);
+  if (missing.length === 0) {
+    note('all of it is there');
+    return { missing: [], line: undefined };
+  }
+  note(`missing: ${missing.map(({ label }) => label).join(', ')}`);
+  const manager = packageManager(system);
+  const why = whyNot(manager, system, install);
+  if (why === undefined) {
+    installAll(manager, system, missing, note);
+    missing = missing.filter(isMissing);
+    if (missing.length === 0) return { missing: [], line: undefined };
+    note(`still missing: ${missing.map(({ label }) => label).join(', ')}`);
+  } else {
+    note(`nothing is installed: ${why}`);
+  }
+  const line = installLine(missing, system);
+  const elsewhere = missing.filter(({ packages }) => packages[manager?.name] === undefined);
+  if (line !== undefined) note(`to install it: ${line}`);
+  if (elsewhere.length > 0) {
+    const from = elsewhere.map(({ label, site }) => (site === undefined ? label : `${label} (${site})`)).join(', ');
+    note(
+      `${manager === undefined ? 'no package manager is known here' : `${manager.name} has no package`} for ${from}`,
+    );
+  }
+  return { missing: missing.map(({ label }) => label), line };
+}
+
+const isMissing = ({ programs }) =>
+  programs.every((program) => findInPath(program, process.env.PATH ?? '') === undefined);
+
+/** Why nothing can be installed by this process; undefined when it can. */
+function whyNot(manager, { isRoot, search }, install) {
+  if (!install) return '--no-install forbids it';
+  if (manager === undefined) return 'there is no package manager that is known here';
+  if (!ASKS_NOTHING.includes(manager.name)) return `${manager.name} asks questions`;
+  if (!manager.needsRoot || isRoot) return undefined;
+  if (findInPath('sudo', search) === undefined) return 'this is not root, and there is no sudo';
+  if (!process.stdin.isTTY || !process.stderr.isTTY) return 'this is not root, and sudo has no terminal to ask on';
+  return undefined;
+}
+
+function installAll(manager, { isRoot }, missing, note) {
+  const names = missing.flatMap(({ packages }) => packages[manager.name] ?? []);
+  if (names.length === 0) return;
+  const sudo = manager.needsRoot && !isRoot ? ['sudo'] : [];
+  const started = Date.now();
+  const run = (command) => {
+    const args = [...sudo, ...(manager.name === 'apt' ? ['env', 'DEBIAN_FRONTEND=noninteractive'] : []), ...command];
+    note(`$ ${[...sudo, ...command].join(' ')}`);
+    return spawnLogged(args);
+  };
+  const commands = installCommands(manager, names);
+  const last = commands.pop();
+  // Lists that can't be updated may still do.
+  for (const command of commands)
+    if (!run(command)) note('the package lists could not be updated, going on with those at hand');
+  if (run(last)) {
+    note(`installed in ${Math.round((Date.now() - started) / 1000)} s`);
+    return;
+  }
+  // One package that isn't there stops all: the others are worth having.
+  if (names.length > 1) for (const name of names) run(installCommands(manager, [name]).at(-1));
+}
+
+/** Runs a command whose output matters only when it fails. */
+function spawnLogged([program, ...args]) {
+  const log = join(root, 'tmp', 'system-packages.log');
+  mkdirSync(dirname(log), { recursive: true });
+  // sudo asks on the terminal itself.
+  const { status, error, stdout, stderr } = spawnSync(program, args, {
+    encoding: 'utf8',
+    stdio: ['inherit', 'pipe', 'pipe'],
+    maxBuffer: 2 ** 28,
+  });
+  writeFileSync(log, `$ ${program} ${args.join(' ')}\n${stdout}${stderr}`, { flag: 'a' });
+  if (status === 0) return true;
+  const said = error?.message ?? stderr.trim().split('\n').slice(-5).join('\n');
+  console.error(`${program} ${args.join(' ')} failed: ${said}\nIts output is in ${log}`);
+  return false;
+}
+
+/** A module of src that imports Node's own only, before anything is built. */
+function loadTypeScript(file) {
+  const { transformSync } = require('@swc/core');
+  const { code } = transformSync(readFileSync(file, 'utf8'), {
+    filename: file,
+    swcrc: false,
+    jsc: { parser: { syntax: 'typescript' }, target: 'es2022' },
+    module: { type: 'commonjs' },
+  });
+  const module = new Module(file);
+  module._compile(code, file);
+  return module.exports;
+}
+
+if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  const [purpose, ...options] = process.argv.slice(2);
+  const isKnown = ['demo', 'test'].includes(purpose) && options.every((option) => option === '--no-install');
+  if (!isKnown) {
+    console.error('usage: node scripts/system-packages.mjs demo|test [--no-install]');
+    process.exitCode = 2;
+  } else {
+    const { missing } = systemPackages(purpose, { install: options.length === 0, note: console.log });
+    if (missing.length > 0) process.exitCode = 1;
+  }
+}

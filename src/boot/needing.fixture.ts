@@ -1,0 +1,48 @@
+import { findInPath } from './system-packages';
+
+/** Jest's blocks, or the same that are skipped. */
+export interface Blocks {
+  describe: jest.Describe;
+  it: jest.It;
+}
+
+/** Set where every program is to be there, such as in CI: nothing is left out unnoticed. */
+const FORBIDS_SKIPPING = 'NX_IGVM_SKIP_NOTHING';
+
+/**
+ * Blocks of tests that want something of the machine. What is missing is part of their names, which `npm test` lists at its end.
+ * @param missing what isn't there; undefined when all is
+ */
+export function skippedFor(missing: string | undefined): Blocks {
+  if (missing === undefined) return { describe, it };
+  return { describe: skipped(describe, missing), it: skipped(it, missing) };
+}
+
+/**
+ * Blocks of tests that run programs of the system.
+ * @throws an Error when one is missing on a machine that has to have them all
+ */
+export function needing(...programs: string[]): Blocks {
+  const missing = programs.filter((program) => findInPath(program, process.env['PATH'] ?? '') === undefined);
+  if (missing.length === 0) return { describe, it };
+  if (process.env[FORBIDS_SKIPPING] !== undefined) {
+    throw new Error(`these tests need ${missing.join(', ')}: node scripts/system-packages.mjs test`);
+  }
+  return skippedFor(missing.join(', '));
+}
+
+function skipped<T extends jest.Describe | jest.It>(block: T, missing: string): T {
+  const named = (name: unknown): string => `${String(name)} [needs ${missing}]`;
+  const skip = block.skip as unknown as (name: string, ...rest: unknown[]) => void;
+  const each = block.skip.each as unknown as (...table: unknown[]) => (name: string, ...rest: unknown[]) => void;
+  const one = (name: unknown, ...rest: unknown[]): void => skip(named(name), ...rest);
+  const many =
+    (...table: unknown[]) =>
+    (name: unknown, ...rest: unknown[]): void =>
+      each(...table)(named(name), ...rest);
+  return Object.assign(one, {
+    each: many,
+    only: one,
+    skip: Object.assign(one.bind(undefined), { each: many }),
+  }) as unknown as T;
+}
