@@ -1,7 +1,11 @@
 import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { readNxJson, type Tree, updateNxJson } from '@nx/devkit';
 import { logger } from '../../plugin/logger';
 import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
+import { parse } from 'yaml';
 import { ciWorkflowGenerator } from './generator';
 
 describe('ci-workflow', () => {
@@ -17,6 +21,44 @@ describe('ci-workflow', () => {
     expect(workflow).toContain("branches: ['trunk']");
     expect(workflow).toMatch(/- run: (npx|pnpm exec|yarn) nx affected -t build verify\n/);
     expect(workflow).not.toContain('<%');
+  });
+
+  it.each(['npm', 'pnpm', 'bun'])(
+    'uses nothing that can change, and hands out nothing, with %s on GitHub',
+    async (manager) => {
+      const root = mkdtempSync(join(tmpdir(), 'igvm-workflow-'));
+      const lockfiles: Record<string, string> = { npm: 'package-lock.json', pnpm: 'pnpm-lock.yaml', bun: 'bun.lock' };
+      writeFileSync(join(root, lockfiles[manager]!), '');
+      Object.assign(tree, { root });
+      await ciWorkflowGenerator(tree, {});
+      rmSync(root, { recursive: true });
+      const { jobs, permissions } = parse(tree.read('.github/workflows/images.yml', 'utf8')!) as {
+        permissions: object;
+        jobs: { images: { steps: { uses?: string; if?: string; with?: Record<string, unknown> }[] } };
+      };
+      const { steps } = jobs.images;
+      const used = steps.flatMap(({ uses }) => (uses === undefined ? [] : [uses]));
+      expect(used).toHaveLength(manager === 'npm' ? 4 : 5);
+      for (const uses of used) expect(uses).toMatch(/^[\w-]+\/[\w-]+@[0-9a-f]{40}$/);
+      expect(Object.values(permissions).every((permission) => permission === 'read')).toBe(true);
+      expect(steps[0]).toMatchObject({
+        uses: expect.stringContaining('checkout'),
+        with: { 'persist-credentials': false },
+      });
+      const uploads = steps.filter(({ uses }) => uses?.includes('upload') === true);
+      expect(uploads).toEqual([expect.objectContaining({ if: "github.event_name == 'push'" })]);
+    },
+  );
+
+  it('keeps images of the main branch alone on GitLab', async () => {
+    const info = jest.spyOn(logger, 'info').mockImplementation();
+    await ciWorkflowGenerator(tree, { ci: 'gitlab' });
+    const jobs = parse(tree.read('.gitlab/ci/images.yml', 'utf8')!) as Record<string, Record<string, unknown>>;
+    expect(Object.keys(jobs)).toEqual(['images', 'images-merge-request']);
+    expect(JSON.stringify(jobs['images']!['rules'])).not.toContain('merge_request');
+    expect(jobs['images']!['artifacts']).toHaveProperty('paths');
+    expect(jobs['images-merge-request']).toMatchObject({ extends: 'images', artifacts: null });
+    info.mockRestore();
   });
 
   it('does the same on GitLab, and says where to include it', async () => {

@@ -18,6 +18,19 @@ import type { CiWorkflowGeneratorSchema } from './schema';
 /** Where each service looks for workflows. */
 const FOLDERS = { github: '.github/workflows', gitlab: '.gitlab/ci' } as const;
 
+/**
+ * The actions that the workflow uses, each by the commit of a release: a tag can be moved to other code later on. The releases
+ * stand behind them as comments, which update services (Dependabot, Renovate) read and keep up to date.
+ */
+const ACTIONS = {
+  checkout: 'actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683 # v4.2.2',
+  setupPnpm: 'pnpm/action-setup@a7487c7e89a18df4991f7f222e4898a00d66ddda # v4.1.0',
+  setupBun: 'oven-sh/setup-bun@735343b667d3e6f658f44d0eca948eb6282f2b76 # v2.0.2',
+  setupNode: 'actions/setup-node@49933ea5288caeca8642d1e84afbd3f7d6820020 # v4.4.0',
+  setShas: 'nrwl/nx-set-shas@3e9ad7370203c1e93d109be57f3b72eb0eb511b1 # v4.4.0',
+  uploadArtifact: 'actions/upload-artifact@ea165f8d65b6e75b540449e92b4886f43607fa02 # v4.6.2',
+} as const;
+
 /** What builds of images leave, as patterns of both services: an image, its map, and files about its platforms. */
 const IMAGE_FILES = [
   'dist/**/*.igvm',
@@ -55,6 +68,7 @@ export function ciWorkflowGenerator(tree: Tree, options: CiWorkflowGeneratorSche
       exec: commands.exec,
       mainBranch,
       imageFiles: IMAGE_FILES,
+      actions: ACTIONS,
     });
     if (ci === 'gitlab') {
       logger.info(`Add "include: ${file}" to .gitlab-ci.yml.`);
