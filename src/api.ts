@@ -42,6 +42,7 @@ export { mergeGuests } from './igvm/merge';
 export type { IgvmFile } from './igvm/model';
 export type { WriteReport } from './igvm/write-igvm';
 export { inspectImage, type InspectFormat, type InspectRequest, pagePath } from './inspect/inspect-file';
+export { lintImage, type LintFinding, type LintRequest, type LintRule, lintText } from './lint/lint-image';
 export { lockText, readLock } from './lock/lock-file';
 export { lockOfImage } from './lock/lock-of-image';
 export type { LockedDigest, LockedLaunch, LockedPlatform, LockedRegion, MeasurementLock } from './lock/model';

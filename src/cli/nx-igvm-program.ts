@@ -13,6 +13,7 @@ export const NX_IGVM: ProgramDescription = {
     inspect: () => (require('./commands/inspect') as typeof import('./commands/inspect')).registerInspect,
     dump: () => (require('./commands/dump') as typeof import('./commands/dump')).registerDump,
     measure: () => (require('./commands/measure') as typeof import('./commands/measure')).registerMeasure,
+    lint: () => (require('./commands/lint') as typeof import('./commands/lint')).registerLint,
     verify: () => (require('./commands/verify') as typeof import('./commands/verify')).registerVerify,
     diff: () => (require('./commands/diff') as typeof import('./commands/diff')).registerDiff,
     'dump-corim': () => (require('./commands/dump-corim') as typeof import('./commands/dump-corim')).registerDumpCorim,

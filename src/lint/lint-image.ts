@@ -1,0 +1,160 @@
+import { formatPlaced } from '../errors/igvm-error';
+import { withImage } from '../files/igvm-image';
+import { launchPolicy } from '../image/policy';
+import type { IgvmFile, PlatformHeader, SnpIdBlockDirective } from '../igvm/model';
+import { pageOverlaps } from '../igvm/page-overlaps';
+import { platformOf } from '../igvm/platforms';
+import { CPU_MODEL_NAMES } from '../measurement/cpu-models';
+import { isForPlatform } from '../measurement/launch-digest';
+import { DEFAULT_LAUNCH, type Launch, launchesOf } from '../measurement/launches';
+import { loadRefusals } from '../measurement/load-refusals';
+import { measuredPlatformOf, MEASURED_PLATFORMS } from '../measurement/measured-platform';
+import { measureLaunches } from '../measurement/measure';
+import { UNSETTLED_VMMS, type Vmm, VMM_NAMES, vmmProfile } from '../measurement/vmm-profiles';
+
+/** What a finding is about. */
+export type LintRule = 'refused' | 'policy' | 'id-blocks' | 'id-block-digest' | 'page-overlap';
+
+/** Something that keeps an image from being launched, or that an image for production should not have. */
+export interface LintFinding {
+  rule: LintRule;
+  /** What messages call the platform. */
+  platform: string;
+  /** The VMM that refuses the file; undefined for what is wrong with every VMM. */
+  vmm?: string;
+  /** One line: what, where, and what to change. */
+  message: string;
+}
+
+/** What to look for. */
+export interface LintRequest {
+  /** Path of the image. */
+  image: string;
+  /** Launches whose VMMs have to load the image. Default: all VMMs, with as many vCPUs as the image has contexts. */
+  launches?: readonly Launch[];
+}
+
+/** Bits of a launch policy that an image for production should not have, by the names of its fields. */
+const UNWANTED_POLICY: Readonly<Record<string, string>> = {
+  debug: 'it allows the host to debug the guest, and so to read its memory; set enable_debug to false',
+  migrationAgent: 'it allows a migration agent to take the guest elsewhere; clear bit 18 of the policy',
+};
+
+/** vCPUs up to which an ID block's digest is looked for. */
+const MOST_VCPUS = 64;
+
+/**
+ * Everything that VMMs refuse in an image, and what an image for production should not have. Reads headers only, but for an
+ * image with an ID block, whose digest is compared with those that VMMs on KVM report.
+ * @throws IgvmError MEASUREMENT_IMPOSSIBLE; and as withImage does
+ */
+export const lintImage = ({ image, launches }: LintRequest): Promise<LintFinding[]> =>
+  withImage(image, async ({ file }) => {
+    const findings: LintFinding[] = [];
+    for (const header of file.platforms) {
+      const wanted = launches ?? launchesOfAll(file, header);
+      findings.push(
+        ...refusalsOf(file, header, wanted),
+        ...policyFindings(file, header),
+        ...(await idBlockFindings(file, header)),
+        ...overlapFindings(file, header),
+      );
+    }
+    return findings;
+  });
+
+const labelOf = ({ platformType }: PlatformHeader): string => platformOf(platformType)?.label ?? String(platformType);
+
+const programOf = (vmm: Launch['vmm']): string => (vmm in UNSETTLED_VMMS ? vmm : vmmProfile(vmm as Vmm).program);
+
+/** One launch for each VMM, with a vCPU for every context. */
+function launchesOfAll(file: IgvmFile, { compatibilityMask }: PlatformHeader): Launch[] {
+  const contexts = file.directives.flatMap((each) =>
+    each.type === 'vpContext' && isForPlatform(each, compatibilityMask) ? [each.vpIndex + 1] : [],
+  );
+  const vcpus = contexts.reduce((most, count) => Math.max(most, count), 1);
+  return VMM_NAMES.map((vmm) => (vmmProfile(vmm).takes.vcpus ? { vmm, vcpus } : { vmm }));
+}
+
+function refusalsOf(file: IgvmFile, header: PlatformHeader, launches: readonly Launch[]): LintFinding[] {
+  const platform = measuredPlatformOf(header);
+  if (platform === undefined) return [];
+  const base = { rule: 'refused' as const, platform: labelOf(header) };
+  const messages = new Map<string, LintFinding>();
+  for (const launch of launches) {
+    const { vmm } = launch;
+    const add = (message: string): void => void messages.set(`${vmm} ${message}`, { ...base, vmm, message });
+    if (vmm in UNSETTLED_VMMS) add(`no digest for ${vmm}: ${UNSETTLED_VMMS[vmm as keyof typeof UNSETTLED_VMMS]}`);
+    else if (MEASURED_PLATFORMS[platform].dependsOnVmm) {
+      for (const { reason, gpa } of loadRefusals(file, header.compatibilityMask, vmmProfile(vmm as Vmm), launch)) {
+        add(formatPlaced(`${programOf(vmm)} refuses this file: ${reason}`, { gpa }));
+      }
+    } else if (vmm !== DEFAULT_LAUNCH.vmm) {
+      add(`${programOf(vmm)} launches no ${labelOf(header)} guests from IGVM files`);
+    }
+  }
+  return [...messages.values()];
+}
+
+function policyFindings(file: IgvmFile, header: PlatformHeader): LintFinding[] {
+  const policy = launchPolicy(file, header);
+  if (policy === undefined) return [];
+  const fields = { ...policy.fields, debug: policy.debug };
+  return Object.entries(fields).flatMap(([field, value]) => {
+    const message = UNWANTED_POLICY[field];
+    if (message === undefined || value !== true) return [];
+    return [{ rule: 'policy' as const, platform: labelOf(header), message: `the ${policy.name}: ${message}` }];
+  });
+}
+
+async function idBlockFindings(file: IgvmFile, header: PlatformHeader): Promise<LintFinding[]> {
+  const blocks = file.directives.filter(
+    (each): each is SnpIdBlockDirective => each.type === 'snpIdBlock' && isForPlatform(each, header.compatibilityMask),
+  );
+  const [block] = blocks;
+  if (block === undefined) return [];
+  const base = { platform: labelOf(header) };
+  const several: LintFinding[] =
+    blocks.length === 1
+      ? []
+      : [{ ...base, rule: 'id-blocks', message: `it has ${blocks.length} ID blocks; a launch takes one` }];
+  return [...several, ...(await digestFindings(file, header, block)).map((each) => ({ ...base, ...each }))];
+}
+
+/** An ID block for a launch that no VMM makes: the firmware refuses the guest. */
+async function digestFindings(
+  file: IgvmFile,
+  header: PlatformHeader,
+  { ld }: SnpIdBlockDirective,
+): Promise<Pick<LintFinding, 'rule' | 'message'>[]> {
+  const platform = measuredPlatformOf(header);
+  if (platform === undefined) return [];
+  const vcpus = Array.from({ length: MOST_VCPUS }, (_, index) => index + 1);
+  const launches = [
+    DEFAULT_LAUNCH,
+    ...launchesOf({ vmm: 'qemu-kvm', vcpus, cpu: CPU_MODEL_NAMES }),
+    ...launchesOf({ vmm: 'cloud-hypervisor-kvm', vcpus }),
+  ];
+  const { measurements } = await measureLaunches(file, { platforms: [platform], launches });
+  const matching = measurements.filter(({ digest }) => Buffer.compare(digest, ld) === 0);
+  if (matching.some(({ launch }) => launch?.vmm !== DEFAULT_LAUNCH.vmm)) return [];
+  const whose =
+    matching.length > 0
+      ? 'the digest that Hyper-V reports'
+      : 'a digest that neither Hyper-V nor a VMM on KVM reports for this image';
+  const message = `the ID block expects ${whose}, so QEMU and Cloud Hypervisor on KVM can't launch the guest with it`;
+  return [{ rule: 'id-block-digest', message }];
+}
+
+const overlapFindings = (file: IgvmFile, header: PlatformHeader): LintFinding[] =>
+  pageOverlaps(file, header.compatibilityMask).map(({ gpa, end }) => ({
+    rule: 'page-overlap',
+    platform: labelOf(header),
+    message: formatPlaced('the file fills this memory twice, and loaders differ in what they take', {
+      gpa: { start: gpa, end },
+    }),
+  }));
+
+/** Findings for people, a line each. */
+export const lintText = (findings: readonly LintFinding[]): string =>
+  findings.map(({ platform, message }) => `${platform}: ${message}\n`).join('');
