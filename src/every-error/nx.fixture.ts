@@ -56,6 +56,19 @@ export const NX_ERRORS: Record<keyof typeof NX_CODES, Provocation> = {
       return scene.execute(buildExecutor, { manifest: 'igvm.json', resources: 'other.json' }, { build: target });
     },
   ],
+  NX_KEY_REPLACED: [
+    'replaces the inputs of an image',
+    (scene) => {
+      scene.manifest(EMPTY_GUEST);
+      const target = {
+        executor: 'nx-igvm:build',
+        cache: true,
+        options: { manifest: 'igvm.json' },
+        inputs: ['production'],
+      };
+      return scene.execute(buildExecutor, { manifest: 'igvm.json' }, { build: target });
+    },
+  ],
   NX_VERSION_UNSUPPORTED: ['has an old Nx', () => shownBy(() => requireSupportedNx('20.8.4'))],
   GENERATOR_OPTION: [
     'gives a workflow a name that is none',

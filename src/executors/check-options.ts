@@ -27,8 +27,11 @@ export function checkOptions(
       const guess = nearest(name, Object.keys(properties));
       throw invalid(`${executor} has no option "${name}"${guess === undefined ? '' : `; did you mean "${guess}"?`}`);
     }
-    if (value !== undefined && typeof value !== known.type) {
-      throw invalid(`${executor} takes a ${known.type} for the option "${name}", not ${JSON.stringify(value)}`);
+    const type = Array.isArray(value) ? 'array' : typeof value;
+    if (value !== undefined && type !== known.type) {
+      throw invalid(
+        `${executor} takes ${known.type === 'array' ? 'an' : 'a'} ${known.type} for the option "${name}", not ${JSON.stringify(value)}`,
+      );
     }
   }
 }

@@ -9,8 +9,11 @@ export interface TaskTarget {
   configuration?: string;
 }
 
+/** What Nx says of a task. */
+export type TaskContext = Partial<Pick<ExecutorContext, 'projectName' | 'targetName' | 'configurationName'>>;
+
 /** The task of an executor, as far as Nx says. */
-export function targetOf(context: ExecutorContext): TaskTarget | undefined {
+export function targetOf(context: TaskContext): TaskTarget | undefined {
   const { projectName: project, targetName: target, configurationName: configuration } = context;
   return project === undefined || target === undefined ? undefined : { project, target, configuration };
 }
@@ -22,12 +25,12 @@ export function targetOf(context: ExecutorContext): TaskTarget | undefined {
  * @throws IgvmError NX_OPTION_UNTRACKED
  */
 export function checkTrackedOptions(
-  { root, projectGraph }: Pick<ExecutorContext, 'root' | 'projectGraph'>,
+  { root, projectGraph }: Pick<ExecutorContext, 'root'> & Partial<Pick<ExecutorContext, 'projectGraph'>>,
   task: TaskTarget | undefined,
   options: object,
   names: readonly string[],
 ): void {
-  const target = task === undefined ? undefined : projectGraph.nodes[task.project]?.data.targets?.[task.target];
+  const target = task === undefined ? undefined : projectGraph?.nodes[task.project]?.data.targets?.[task.target];
   if (target?.cache !== true) return;
   const configured: Record<string, unknown> = {
     ...target.options,

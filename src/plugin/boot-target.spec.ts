@@ -60,7 +60,7 @@ describe('the target boot-test', () => {
     workspace.write(files[1]!, linuxManifest('k', { boot_test: TEST }));
     workspace.write(files[2]!, linuxManifest('k', { boot_test: {} }));
     expect((await infer())['boot-test']).toMatchObject({
-      executor: 'nx:noop',
+      executor: 'nx-igvm:group',
       dependsOn: ['boot-test-b', 'boot-test-c'],
     });
   });

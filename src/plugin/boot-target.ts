@@ -1,8 +1,6 @@
 import type { TargetConfiguration } from 'nx/src/devkit-exports';
 import { isolationTypes } from '../manifest/image-files';
-import { buildName, builtImage } from './build-target';
-import type { ImageManifest } from './image-manifest';
-import type { InferredImage } from './inferred-image';
+import type { ImageManifest, InferredImage } from './inferred-image';
 import type { TargetOption } from './plugin-options';
 import { asRecord } from './read-json';
 
@@ -19,10 +17,8 @@ function isBootable(manifest: ImageManifest): boolean {
   );
 }
 
-const runsAfterBuild = (image: InferredImage): Pick<TargetConfiguration, 'dependsOn'> => {
-  const build = buildName(image);
-  return build === undefined ? {} : { dependsOn: [build] };
-};
+const runsAfterBuild = ({ build }: InferredImage): Pick<TargetConfiguration, 'dependsOn'> =>
+  build === undefined ? {} : { dependsOn: [build] };
 
 /** The target that boots an image; none for an image that needs hardware which few machines have. */
 export function bootTarget(image: InferredImage): TargetConfiguration | undefined {
@@ -30,7 +26,7 @@ export function bootTarget(image: InferredImage): TargetConfiguration | undefine
   return {
     executor: 'nx-igvm:boot',
     continuous: true,
-    options: { image: builtImage(image) },
+    options: { image: image.file },
     ...runsAfterBuild(image),
     metadata: {
       technologies: ['igvm'],
@@ -61,7 +57,7 @@ export function bootTestTarget(image: InferredImage): TargetConfiguration | unde
     executor: 'nx-igvm:boot',
     continuous: false,
     cache: false,
-    options: { image: builtImage(image), ...(until === undefined ? {} : { until }), timeout },
+    options: { image: image.file, ...(until === undefined ? {} : { until }), timeout },
     ...runsAfterBuild(image),
     metadata: {
       technologies: ['igvm'],

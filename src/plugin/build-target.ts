@@ -1,38 +1,45 @@
-import { isAbsolute, resolve } from 'node:path';
+import { isAbsolute, posix, resolve } from 'node:path';
 import type { TargetConfiguration } from 'nx/src/devkit-exports';
 import { imageFileNames, imageNameInWorkspace } from '../manifest/image-files';
-import { type ImageManifest, readImageManifest, readSeparateResources, usedOf } from './image-manifest';
-import { type InferredImage, targetName } from './inferred-image';
-import { outputFiles } from './output-files';
-import { optionFile, type OwnTarget, optionPath, ownTarget } from './own-target';
-import { runtimeInput } from './plugin-inputs';
-import { combineInputs, fileInputs, resourceInputs, type TrackedInputs } from './resource-inputs';
+import {
+  type ImageManifest,
+  type ImageNames,
+  type InferredImage,
+  type InferredProject,
+  readImageManifest,
+  readSeparateResources,
+  targetName,
+  usedOf,
+} from './inferred-image';
+import { optionFile, optionPath, type OwnTarget, ownTarget } from './own-target';
+import { allInputs, combineInputs, escapeGlob, fileInputs, resourceInputs, type TrackedInputs } from './tracked-inputs';
 
-const EXECUTOR = 'nx-igvm:build';
+export const BUILD_EXECUTOR = 'nx-igvm:build';
 
-/** Name of the target that builds the image, or undefined when the options leave it out. */
-export function buildName({ project, suffix }: InferredImage): string | undefined {
-  const name = targetName('build', project.options);
-  return name === undefined ? undefined : `${name}${suffix}`;
+/**
+ * A target's outputs, each file by its name: the folder may have files of others, which a cache hit would remove. The
+ * folder is an option, so that outputs follow it; one with special characters can't be, as Nx would take it for a pattern.
+ * @param folder the option `outputPath`
+ */
+export function outputFiles(folder: string, names: readonly string[], project: InferredProject): string[] {
+  const path = optionPath(folder, project);
+  const start = escapeGlob(path) === path ? '{options.outputPath}' : `{workspaceRoot}/${escapeGlob(path)}`;
+  return names.map((name) => `${start}/${escapeGlob(name)}`);
 }
 
-const own = (image: InferredImage): OwnTarget =>
-  ownTarget('build', EXECUTOR, buildName(image) ?? 'build', image.project);
-
 /** A separate resources file, and the absolute paths that it names. */
-function separateResources({ project, manifest }: InferredImage, value: string): TrackedInputs {
-  const { workspaceRoot } = project;
-  const path = resolve(workspaceRoot, optionPath(value, project));
+function separateResources(project: InferredProject, manifest: ImageManifest, value: string): TrackedInputs {
+  const path = resolve(project.workspaceRoot, optionPath(value, project));
   const files = usedOf(manifest, readSeparateResources(path)).filter((file) => typeof file === 'string');
   return combineInputs([
     optionFile(value, project),
-    ...files.filter((file) => isAbsolute(file)).map((file) => fileInputs(workspaceRoot, file, file)),
+    ...files.filter((file) => isAbsolute(file)).map((file) => fileInputs(project, file, file)),
   ]);
 }
 
 /** The manifest that inference found, and those that options name in its place. */
-function manifestsOf({ project, manifest }: InferredImage, target: OwnTarget): ImageManifest[] {
-  const paths = target.values('manifest').map((value) => optionPath(value, project));
+function manifestsOf(project: InferredProject, manifest: ImageManifest, own: OwnTarget): ImageManifest[] {
+  const paths = own.values('manifest').map((value) => optionPath(value, project));
   const others = [...new Set(paths)].filter((path) => path !== manifest.path);
   return [manifest, ...others.map((path) => readOtherManifest(project.workspaceRoot, path))];
 }
@@ -47,54 +54,99 @@ function readOtherManifest(workspaceRoot: string, path: string): ImageManifest {
 }
 
 /** Everything that the image is made of. */
-function trackedInputs(image: InferredImage, manifests: readonly ImageManifest[], target: OwnTarget): TrackedInputs {
-  const { project } = image;
+function trackedInputs(project: InferredProject, manifests: readonly ImageManifest[], own: OwnTarget): TrackedInputs {
   const { workspaceRoot } = project;
   // A separate file is then the only place for resources; with a configuration's, both are.
-  const hasOwn = target.always('resources') === undefined;
+  const hasOwn = own.always('resources') === undefined;
   return combineInputs([
     ...manifests.flatMap((manifest) => [
-      fileInputs(workspaceRoot, resolve(workspaceRoot, manifest.path), manifest.path),
+      fileInputs(project, resolve(workspaceRoot, manifest.path), manifest.path),
       ...(hasOwn ? usedOf(manifest, manifest.resources) : []).map((resource) =>
-        resourceInputs(workspaceRoot, manifest.path, resource),
+        resourceInputs(project, manifest.path, resource),
       ),
     ]),
     ...manifests.flatMap((manifest) =>
-      target.values('resources').map((value) => separateResources({ ...image, manifest }, value)),
+      own.values('resources').map((value) => separateResources(project, manifest, value)),
     ),
-    ...target.values('loader').map((value) => optionFile(value, project)),
+    ...own.values('loader').map((value) => optionFile(value, project)),
   ]);
 }
 
-/** Path of the image that the build target writes, relative to the workspace. */
-export function builtImage(image: InferredImage): string {
-  const folder = optionPath(own(image).option('outputPath') ?? image.outputPath, image.project);
-  return `${folder}/${image.name}.igvm`;
+/** An image with what other targets have to know of the one that builds it. */
+export function inferImage(names: ImageNames, project: InferredProject, manifest: ImageManifest): InferredImage {
+  const kind = targetName('build', project.options);
+  const build = kind === undefined ? undefined : `${kind}${names.suffix}`;
+  const own = ownTarget('build', BUILD_EXECUTOR, build ?? 'build', project);
+  const folder = optionPath(own.option('outputPath') ?? names.outputPath, project);
+  return { ...names, project, manifest, build, file: `${folder}/${names.name}.igvm` };
 }
 
-export function buildTarget(image: InferredImage): TargetConfiguration {
-  const { project, name, path } = image;
-  const target = own(image);
-  const manifests = manifestsOf(image, target);
-  const { inputs, requests, dependsOn } = trackedInputs(image, manifests, target);
-  const files = manifests.flatMap((manifest) =>
-    imageFileNames(manifest === image.manifest ? name : imageNameInWorkspace(manifest.path), manifest),
+export function buildTarget(image: InferredImage, own: OwnTarget): TargetConfiguration {
+  const { project, name, path, manifest, outputPath } = image;
+  const manifests = manifestsOf(project, manifest, own);
+  const tracked = trackedInputs(project, manifests, own);
+  const files = manifests.flatMap((each) =>
+    imageFileNames(each === manifest ? name : imageNameInWorkspace(each.path), each),
   );
   return {
-    executor: EXECUTOR,
+    executor: BUILD_EXECUTOR,
     cache: true,
-    options: { manifest: path, outputPath: image.outputPath },
-    ...(dependsOn.length === 0 ? {} : { dependsOn }),
-    inputs: [
-      ...inputs,
-      ...runtimeInput(project.plugin, [...requests, ...project.plugin.requests]),
-      ...project.plugin.inputs,
-    ],
-    outputs: outputFiles(target.option('outputPath') ?? image.outputPath, [...new Set(files)], project),
+    options: { manifest: path, outputPath },
+    ...(tracked.dependsOn.length === 0 ? {} : { dependsOn: tracked.dependsOn }),
+    inputs: allInputs(project.plugin, tracked),
+    outputs: outputFiles(own.option('outputPath') ?? outputPath, [...new Set(files)], project),
     metadata: {
       technologies: ['igvm'],
       description: `Builds the IGVM image ${name}`,
       help: { command: 'npx nx-igvm build --help', example: { options: { strict: true } } },
     },
+  };
+}
+
+/** The files of a build, the image first; paths relative to the workspace. */
+export function builtFiles({ file, manifest }: InferredImage): string[] {
+  const folder = file.slice(0, file.lastIndexOf('/') + 1);
+  return imageFileNames(posix.basename(file, '.igvm'), manifest).map((name) => folder + name);
+}
+
+/**
+ * The files of images that a target's options name in place of the built one.
+ * @param most of each, the image first and its map next
+ */
+export function namedImages(image: InferredImage, own: OwnTarget, most = Number.POSITIVE_INFINITY): TrackedInputs[] {
+  const { project, manifest } = image;
+  const paths = own.values('image').map((value) => optionPath(value, project));
+  return paths
+    .filter((path) => path !== image.file)
+    .flatMap((path) => {
+      const siblings = imageFileNames(posix.basename(path, '.igvm'), manifest).slice(2);
+      const all = [path, `${path}.map`, ...siblings.map((name) => posix.join(posix.dirname(path), name))];
+      return all.slice(0, most).map((file) => optionFile(file, project));
+    });
+}
+
+/** A file of the workspace that is no output of a target. @param path relative to the workspace, or absolute */
+export const sourceFile = ({ project }: InferredImage, path: string): TrackedInputs =>
+  fileInputs(project, resolve(project.workspaceRoot, path), path);
+
+/**
+ * What a target declares that reads the image: it runs behind the build, and again when a file of the build changes. Without
+ * a build target the files are taken as they are.
+ * @param files those of {@link builtFiles} that it reads
+ * @param others further files that it reads
+ */
+export function readsImage(
+  image: InferredImage,
+  files: readonly string[],
+  others: readonly TrackedInputs[] = [],
+): Pick<TargetConfiguration, 'dependsOn' | 'inputs'> {
+  const { build, project } = image;
+  const sources = build === undefined ? files.map((file) => sourceFile(image, file)) : [];
+  return {
+    ...(build === undefined ? {} : { dependsOn: [build] }),
+    inputs: [
+      ...(build === undefined ? [] : files.map((file) => ({ dependentTasksOutputFiles: escapeGlob(file) }))),
+      ...allInputs(project.plugin, combineInputs([...sources, ...others])),
+    ],
   };
 }

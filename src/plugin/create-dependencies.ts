@@ -1,7 +1,7 @@
 import type { CreateDependencies, DependencyType, RawProjectGraphDependency } from 'nx/src/devkit-exports';
 import { parseResource } from '../manifest/resource-reference';
-import { type ImageManifest, readImageManifest, usedOf } from './image-manifest';
-import { replaceTokens, type TokenProject } from './option-tokens';
+import { type ImageManifest, readImageManifest, usedOf } from './inferred-image';
+import { replaceTokens, type TokenProject } from './own-target';
 import type { PluginOptions } from './plugin-options';
 
 /** A value of nx that isn't worth loading nx for. */

@@ -1,6 +1,8 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { type TargetConfiguration } from '@nx/devkit';
 import { logger } from './logger';
-import { requestsOf } from './plugin-inputs';
+import { requestsOf } from './tracked-inputs';
 import type { PluginOptions } from './plugin-options';
 import { linuxManifest, Workspace } from './workspace.fixture';
 
@@ -12,20 +14,25 @@ afterEach(() => workspace.remove());
 
 const tracked = (path: string) => ({ fileset: `{workspaceRoot}/${path}`, includeIgnored: true });
 
-/** What a target's `runtime` input hashes, without the plugin's own files. */
+/** A file that Nx tracks, and that another target may write. */
+const input = (path: string) => [tracked(path), written(path)];
+const written = (path: string) => ({ dependentTasksOutputFiles: path, transitive: true });
+const changing = (pattern: string) => [{ fileset: `{workspaceRoot}/${pattern}` }, written(pattern)];
+
+/** What a target's `runtime` input hashes, without the plugin's own files and what only counts when links lead to it. */
 function requests(target: TargetConfiguration | undefined): object[] {
   const found = (target?.inputs ?? []).flatMap((input) =>
     typeof input === 'object' && 'runtime' in input ? [input.runtime] : [],
   );
   return found
     .flatMap((command) => requestsOf(command))
-    .filter((request) => !('tree' in request && request.tree.endsWith('dist')));
+    .filter((request) => !('linked' in request || ('tree' in request && request.tree.endsWith('dist'))));
 }
 
 /** The inputs that are neither the manifest, nor the `runtime` input, nor the plugin itself. */
 function resourceInputs(target: TargetConfiguration | undefined): unknown[] {
   return (target?.inputs ?? [])
-    .slice(1)
+    .slice(2)
     .filter((input) => typeof input !== 'object' || !('runtime' in input || 'externalDependencies' in input));
 }
 
@@ -49,7 +56,7 @@ describe('a project with one image', () => {
         help: { command: expect.any(String) },
       },
     });
-    expect(build!.inputs!.slice(0, 2)).toEqual([tracked('images/one/igvm.json'), tracked('images/one/vmlinuz')]);
+    expect(build!.inputs!.slice(0, 4)).toEqual([...input('images/one/igvm.json'), ...input('images/one/vmlinuz')]);
     expect(build!.dependsOn).toBeUndefined();
   });
 
@@ -110,46 +117,85 @@ describe('a project with one image', () => {
 });
 
 describe('the inputs of an image', () => {
-  it.each<[string, unknown, unknown]>([
-    ['beside the manifest', 'vmlinuz', tracked('images/one/vmlinuz')],
-    ['above the manifest', '../vmlinuz', tracked('images/vmlinuz')],
-    ['from the workspace', '{workspaceRoot}/boot/vmlinuz', tracked('boot/vmlinuz')],
+  it.each<[string, unknown, string]>([
+    ['beside the manifest', 'vmlinuz', 'images/one/vmlinuz'],
+    ['above the manifest', '../vmlinuz', 'images/vmlinuz'],
+    ['from the workspace', '{workspaceRoot}/boot/vmlinuz', 'boot/vmlinuz'],
     [
       'with special characters',
       'a \\[b\\] \\{c\\} (d)! $(e); "f" é',
-      tracked('images/one/a \\[b\\] \\{c\\} \\(d\\)\\! $(e); "f" é'.replace('$(e)', '$\\(e\\)')),
+      'images/one/a \\[b\\] \\{c\\} \\(d\\)\\! $\\(e\\); "f" é',
     ],
-    ['that is pinned', { path: 'vmlinuz', sha256: 'a'.repeat(64) }, tracked('images/one/vmlinuz')],
+    ['that is pinned', { path: 'vmlinuz', sha256: 'a'.repeat(64) }, 'images/one/vmlinuz'],
   ])('include a file %s', async (_, resource, expected) => {
     const { build } = await inferOne(resource);
-    expect(resourceInputs(build)).toEqual([expected]);
+    expect(resourceInputs(build)).toEqual(input(expected));
     expect(requests(build)).toEqual([]);
   });
 
-  it.each<[string, unknown, object[]]>([
-    ['outside the workspace', '/opt/boot/vmlinuz', [{ file: '/opt/boot/vmlinuz' }]],
-    ['outside by a relative path', '../../../other/vmlinuz', [{ file: '../other/vmlinuz' }]],
-    ['outside and pinned', { path: '/opt/boot/vmlinuz', sha256: 'a'.repeat(64) }, []],
-    ['by a glob', 'boot/vmlinuz-*', [{ glob: 'boot/vmlinuz-*', base: 'images/one' }]],
-    ['by a glob from the workspace', '{workspaceRoot}/boot/k-*', [{ glob: 'boot/k-*', base: '.' }]],
-    ['by a glob outside', '/boot/vmlinuz-*', [{ glob: '/boot/vmlinuz-*', base: '.' }]],
-  ])('hash a file %s', async (_, resource, expected) => {
+  it.each<[string, unknown, object[], pattern: string]>([
+    ['outside the workspace', '/opt/boot/vmlinuz', [{ file: '/opt/boot/vmlinuz' }], ''],
+    ['outside by a relative path', '../../../other/vmlinuz', [{ file: '../other/vmlinuz' }], ''],
+    ['outside and pinned', { path: '/opt/boot/vmlinuz', sha256: 'a'.repeat(64) }, [], ''],
+    ['by a glob', 'boot/vmlinuz-*', [{ glob: 'boot/vmlinuz-*', base: 'images/one' }], 'images/one/boot/vmlinuz-*'],
+    ['by a glob above', '../k/{a,b}*', [{ glob: '../k/{a,b}*', base: 'images/one' }], 'images/k/{a,b}*'],
+    ['by a glob of a rare form', 'k-[0-9]+(a)*', [{ glob: 'k-[0-9]+(a)*', base: 'images/one' }], 'images/one/k-*'],
+    ['by a glob of a rarer form', 'a/{b/c,d}/*', [{ glob: 'a/{b/c,d}/*', base: 'images/one' }], 'images/one/a/**/*'],
+    ['by a glob from the workspace', '{workspaceRoot}/boot/k-*', [{ glob: 'boot/k-*', base: '.' }], 'boot/k-*'],
+    ['by a glob outside', '/boot/vmlinuz-*', [{ glob: '/boot/vmlinuz-*', base: '.' }], ''],
+  ])('hash a file %s', async (_, resource, expected, pattern) => {
     const { build } = await inferOne(resource);
-    expect(resourceInputs(build)).toEqual([]);
+    expect(resourceInputs(build)).toEqual(pattern === '' ? [] : changing(pattern));
     expect(requests(build)).toEqual(expected);
   });
 
-  it('hash what is behind a link, of the file itself or of a folder above it', async () => {
+  it('are the same before and after a file becomes a link: Nx’s daemon keeps them', async () => {
+    const runtime = (target: TargetConfiguration | undefined) =>
+      target!.inputs!.filter((each) => typeof each === 'object' && ('runtime' in each || 'includeIgnored' in each));
+    workspace.write('images/one/k');
+    const before = runtime((await inferOne('k'))['build']);
+    expect(JSON.stringify(before)).toContain('runtime');
     workspace.write('real/k');
+    rmSync(join(workspace.root, 'images/one/k'));
     workspace.link('images/one/k', '../../real/k');
+    expect(runtime((await inferOne('k'))['build'])).toEqual(before);
+  });
+
+  it('name what links lead to, for nx affected and for targets that write it', async () => {
+    workspace.write('real/k');
+    workspace.link('links/next', '../real/k');
+    workspace.link('images/one/k', '../../links/next');
     workspace.link('linked', 'real');
-    expect(requests((await inferOne('k'))['build'])).toEqual([{ file: 'images/one/k' }]);
-    expect(requests((await inferOne('{workspaceRoot}/linked/k'))['build'])).toEqual([{ file: 'linked/k' }]);
+    workspace.link('outside', '/opt');
+    expect(resourceInputs((await inferOne('k'))['build'])).toEqual([
+      ...input('images/one/k'),
+      ...['images/one/k', 'links/next', 'real/k'].flatMap(changing).slice(0, 1),
+      ...['links/next', 'real/k'].flatMap(changing),
+    ]);
+    for (const pattern of ['linked/k', 'real/k']) {
+      expect((await inferOne('{workspaceRoot}/linked/k'))['build']!.inputs).toContainEqual(written(pattern));
+    }
+    for (const pattern of ['linked/k*', 'real/k*']) {
+      expect((await inferOne('{workspaceRoot}/linked/k*'))['build']!.inputs).toContainEqual(written(pattern));
+    }
+    // A link that a pattern matches, and one that leads out.
+    expect((await inferOne('{workspaceRoot}/links/n*'))['build']!.inputs).toContainEqual(written('real/k'));
+    expect(resourceInputs((await inferOne('{workspaceRoot}/outside/k'))['build'])).toEqual([
+      ...input('outside/k'),
+      ...changing('outside'),
+    ]);
+  });
+
+  it('hash what git ignores where Nx can’t', async () => {
+    workspace.write('node_modules/nx/package.json', { version: '23.2.1', main: 'x' });
+    const { build } = await inferOne('k');
+    expect(requests(build)).toEqual([{ file: 'images/one/igvm.json' }, { file: 'images/one/k' }]);
+    expect(resourceInputs(build)).toEqual(changing('images/one/k'));
   });
 
   it('follow an absolute path back into the workspace', async () => {
     const { build } = await inferOne(`${workspace.root}/boot/k`);
-    expect(resourceInputs(build)).toEqual([tracked('boot/k')]);
+    expect(resourceInputs(build)).toEqual(input('boot/k'));
   });
 
   it('include the output of another target, which is built before', async () => {
@@ -161,14 +207,14 @@ describe('the inputs of an image', () => {
   it('leave out what no image uses', async () => {
     const resources = { linux_kernel: 'k', linux_initrd: 'i', uefi: { project: 'p', target: 't', path: 'x' } };
     const { build } = await inferOne('k', {}, { resources });
-    expect(resourceInputs(build)).toEqual([tracked('images/one/k')]);
+    expect(resourceInputs(build)).toEqual(input('images/one/k'));
     expect(build!.dependsOn).toBeUndefined();
   });
 
   it('include a separate resources file and what it names, wherever the option comes from', async () => {
     workspace.write('images/one/resources.json', { resources: { linux_kernel: '/opt/k', uefi: '/opt/unused' } });
     const resources = '{projectRoot}/resources.json';
-    const expected = [tracked('images/one/resources.json')];
+    const expected = input('images/one/resources.json');
     const fromPlugin = await inferOne('unused', { build: { options: { resources } } });
     expect(resourceInputs(fromPlugin['build'])).toEqual(expected);
     expect(requests(fromPlugin['build'])).toEqual([{ file: '/opt/k' }]);
@@ -180,7 +226,7 @@ describe('the inputs of an image', () => {
     workspace.write('images/one/project.json', {
       targets: { build: { configurations: { ci: { options: 0, resources } } } },
     });
-    expect(resourceInputs((await inferOne('used'))['build'])).toEqual([tracked('images/one/used'), ...expected]);
+    expect(resourceInputs((await inferOne('used'))['build'])).toEqual([...input('images/one/used'), ...expected]);
   });
 
   it('include an external loader', async () => {
@@ -206,7 +252,10 @@ describe('a project with several images', () => {
     const each = (kind: string) => ['a', 'b', 'images'].map((image) => `${kind}-${image}`);
     const kinds = ['build', 'inspect', 'measure', 'verify'];
     expect(Object.keys(targets!).sort()).toEqual([...kinds, ...[...kinds, 'boot'].flatMap(each)].sort());
-    expect(targets!['build']).toMatchObject({ executor: 'nx:noop', dependsOn: ['build-a', 'build-b', 'build-images'] });
+    expect(targets!['build']).toMatchObject({
+      executor: 'nx-igvm:group',
+      dependsOn: ['build-a', 'build-b', 'build-images'],
+    });
     expect(targets!['build-a']!.outputs).toEqual(['{options.outputPath}/a.igvm', '{options.outputPath}/a.igvm.map']);
     expect(metadata!.targetGroups).toBeDefined();
   });

@@ -1,18 +1,19 @@
 import { basename, dirname, join } from 'node:path';
 import type { CreateNodes, CreateNodesContext, CreateNodesResult, TargetConfiguration } from 'nx/src/devkit-exports';
-import { logger } from './logger';
 import { printable } from '../errors/printable';
-import { readImageManifest } from './image-manifest';
-import { withImageName } from './image-name-token';
 import { hasBootTest } from './boot-target';
-import { imageTargets, togetherTargets } from './image-targets';
-import { type InferredProject, nameImages, targetName } from './inferred-image';
-import { initrdTarget, readInitrdFile } from './initrd-target';
-import { mergeTarget } from './merge-target';
-import { nxVersion, requireSupportedNx } from './nx-versions';
-import { locatePlugin, type PluginPlace } from './plugin-inputs';
-import { type PluginOptions, readPluginOptions } from './plugin-options';
-import { type ProjectFiles, readProjectFiles } from './project-files';
+import { inferImage } from './build-target';
+import { healTarget } from './effective-target';
+import { GROUP_EXECUTOR, IMAGE_TARGETS, togetherTargets } from './image-targets';
+import { type InferredProject, nameImages, readImageManifest, targetName, withImageName } from './inferred-image';
+import { INITRD_EXECUTOR, initrdTarget, readInitrdFile } from './initrd-target';
+import { logger } from './logger';
+import { featuresOf, nxVersion, requireSupportedNx } from './nx-versions';
+import { type OwnTarget, ownTarget, type ProjectFiles, readProjectFiles } from './own-target';
+import { mergeTarget, type PluginOptions, readPluginOptions, TARGET_KINDS, type TargetOption } from './plugin-options';
+import { locatePlugin } from './plugin-place';
+import type { Json } from './read-json';
+import type { Inputs } from './tracked-inputs';
 import { workspaceNx } from './workspace-nx';
 
 /**
@@ -28,6 +29,9 @@ interface Contribution {
   /** The project's name. */
   name: string;
   targets: Targets;
+  /** Named inputs of the project, see {@link healTarget}. */
+  named: { name: string; inputs: Inputs }[];
+  warnings: string[];
 }
 
 /** The project as a file sees it: the file's name for it counts where neither project.json nor package.json is there. */
@@ -35,6 +39,29 @@ const withName = (project: InferredProject, name = project.name): InferredProjec
   project.files.name === undefined ? { ...project, name } : project;
 
 const isInitrd = (path: string): boolean => basename(path) === 'initrd.json';
+
+/** Adds a target, with what the user says of it. */
+function addTarget(
+  to: Contribution,
+  name: string,
+  target: TargetConfiguration,
+  own: OwnTarget,
+  option: TargetOption | undefined,
+  project: InferredProject,
+  ownFolder: boolean,
+): void {
+  const healed = healTarget(target, mergeTarget(target, option), own, project, name, ownFolder);
+  to.targets[name] = healed.target;
+  if (healed.named !== undefined) to.named.push(healed.named);
+  const file = `${project.root === '.' ? '' : `${project.root}/`}package.json`;
+  const replacing = own.sayings.some(({ says }) => says.executor !== undefined);
+  if (project.files.hasScript(name) && !replacing) {
+    to.warnings.push(
+      `the script "${name}" of ${file} runs in place of the inferred target ${project.name}:${name}: rename one of them, ` +
+        `or leave the script out of "nx.includedScripts" there`,
+    );
+  } else to.warnings.push(...healed.warnings);
+}
 
 /** @param siblings all manifests of the folder, sorted; the first adds what they share */
 function imageContribution(path: string, siblings: readonly string[], folder: InferredProject): Contribution {
@@ -45,17 +72,25 @@ function imageContribution(path: string, siblings: readonly string[], folder: In
   const shared = images.length > 1 && images[0] === names;
   const suffixes = images.map(({ suffix }) => suffix);
   const tested = shared ? images.filter((image) => isTested(image.path, project)).map(({ suffix }) => suffix) : [];
-  return {
-    name: project.name,
-    targets: {
-      ...imageTargets({
-        ...names,
-        project: { ...project, options: withImageName(project.options, names.name) },
-        manifest,
-      }),
-      ...(shared ? togetherTargets(suffixes, tested, project.options) : {}),
-    },
-  };
+  const options = withImageName(project.options, names.name);
+  const image = inferImage(names, { ...project, options }, manifest);
+  const result: Contribution = { name: project.name, targets: {}, named: [], warnings: [] };
+  for (const kind of TARGET_KINDS) {
+    const name = targetName(kind, options);
+    if (kind === 'initrd' || name === undefined) continue;
+    const { executor, create } = IMAGE_TARGETS[kind];
+    const target = `${name}${names.suffix}`;
+    const own = ownTarget(kind, executor, target, image.project);
+    const configuration = create(image, own);
+    if (configuration === undefined) continue;
+    addTarget(result, target, configuration, own, options[kind], image.project, images.length === 1);
+  }
+  if (!shared) return result;
+  for (const [name, target] of Object.entries(togetherTargets(suffixes, tested, project.options))) {
+    const own = ownTarget(undefined, GROUP_EXECUTOR, name, project);
+    addTarget(result, name, target, own, undefined, project, true);
+  }
+  return result;
 }
 
 /** Whether an image has a boot test; one whose manifest can't be read has none. */
@@ -70,13 +105,32 @@ function isTested(path: string, { workspaceRoot, options }: InferredProject): bo
 function initrdContribution(path: string, siblings: readonly string[], folder: InferredProject): Contribution {
   const initrd = readInitrdFile(folder.workspaceRoot, path);
   const project = withName(folder, initrd.name);
+  const result: Contribution = { name: project.name, targets: {}, named: [], warnings: [] };
   // `build` is for the image, where there is one.
-  const target = targetName('initrd', project.options, siblings.length === 0 ? 'build' : 'initrd');
-  const targets: Targets = {};
-  if (target !== undefined) {
-    targets[target] = mergeTarget(initrdTarget(project, initrd, target), project.options.initrd);
+  const name = targetName('initrd', project.options, siblings.length === 0 ? 'build' : 'initrd');
+  if (name === undefined) return result;
+  const own = ownTarget('initrd', INITRD_EXECUTOR, name, project);
+  const target = initrdTarget(project, initrd, own);
+  addTarget(result, name, target, own, project.options.initrd, project, siblings.length === 0);
+  return result;
+}
+
+const contributionOf = (path: string, manifests: readonly string[], project: InferredProject): Contribution =>
+  (isInitrd(path) ? initrdContribution : imageContribution)(path, manifests, project);
+
+/** The named inputs that the files of a folder need, each with what all of them need: Nx keeps one meaning of a name. */
+function namedInputsOf(paths: readonly string[], manifests: readonly string[], project: InferredProject): Json {
+  const named: Record<string, Inputs> = {};
+  for (const path of paths) {
+    try {
+      for (const { name, inputs } of contributionOf(path, manifests, project).named) {
+        named[name] = [...(named[name] ?? []), ...inputs];
+      }
+    } catch {
+      // The file itself says so.
+    }
   }
-  return { name: project.name, targets };
+  return Object.keys(named).length === 0 ? {} : { namedInputs: named };
 }
 
 /** A folder with files that contribute to its project. */
@@ -90,30 +144,23 @@ function createNode(
   path: string,
   { paths, files }: Folder,
   fallbackName: string,
-  options: PluginOptions,
-  plugin: PluginPlace,
-  { workspaceRoot, nxJsonConfiguration: nxJson }: CreateNodesContext,
+  workspace: Omit<InferredProject, 'files' | 'root' | 'name'>,
+  warn: (text: string) => void,
 ): CreateNodesResult {
   const root = dirname(path);
-  const project: InferredProject = {
-    workspaceRoot,
-    nxJson,
-    options,
-    plugin,
-    files,
-    root,
-    name: files.name ?? fallbackName,
-  };
-  const contribute = isInitrd(path) ? initrdContribution : imageContribution;
+  const project: InferredProject = { ...workspace, files, root, name: files.name ?? fallbackName };
   const manifests = paths.filter((other) => !isInitrd(other));
-  const { name, targets } = contribute(path, manifests, project);
+  const { name, targets, warnings } = contributionOf(path, manifests, project);
+  for (const warning of warnings) warn(warning);
+  const isFirst = paths[0] === path;
   // Nx joins the lists of several contributions: what is the same in all comes from one.
-  const technologies = paths[0] === path ? { technologies: ['igvm'] } : {};
+  const technologies = isFirst ? { technologies: ['igvm'] } : {};
   return {
     projects: {
       [root]: {
         root,
         ...(files.name === undefined ? { name } : {}),
+        ...(isFirst ? namedInputsOf(paths, manifests, project) : {}),
         targets,
         metadata: { ...technologies, targetGroups: { IGVM: Object.keys(targets) } },
       },
@@ -121,13 +168,24 @@ function createNode(
   };
 }
 
+const warned = new Set<string>();
+
+/** Nx infers again and again, in its daemon for days. */
+function warnOnce(text: string): void {
+  if (warned.has(text)) return;
+  warned.add(text);
+  logger.warn(printable(text));
+}
+
 function byFolder(paths: readonly string[], workspaceRoot: string): Map<string, Folder> {
   const folders = new Map<string, Folder>();
   for (const path of paths) {
     const root = dirname(path);
     const folder = folders.get(root);
-    if (folder === undefined) folders.set(root, { paths: [path], files: readProjectFiles(join(workspaceRoot, root)) });
-    else folder.paths.push(path);
+    if (folder === undefined) {
+      const files = readProjectFiles(join(workspaceRoot, root), root === '.' ? '' : `${root}/`);
+      folders.set(root, { paths: [path], files });
+    } else folder.paths.push(path);
   }
   return folders;
 }
@@ -167,22 +225,35 @@ function nodesOf(
   throw new AggregateCreateNodesError(failures, nodes);
 }
 
-/** Infers the targets of every image and initramfs. Reads their JSON files, and nothing that these name. */
+/**
+ * Infers the targets of every image and initramfs. Reads their JSON files, and of what these name only where links lead.
+ * @param warn takes what the user should know
+ */
+export function inferTargets(
+  paths: readonly string[],
+  given: PluginOptions | undefined,
+  context: CreateNodesContext,
+  warn: (text: string) => void,
+): [string, CreateNodesResult][] {
+  const { workspaceRoot, nxJsonConfiguration: nxJson } = context;
+  const version = nxVersion(workspaceRoot);
+  requireSupportedNx(version);
+  const options = readPluginOptions(given, warn);
+  // Whatever order they come in, what they make of a project is the same.
+  const sorted = [...paths].sort();
+  const folders = byFolder(sorted, workspaceRoot);
+  const nameOf = fallbackNames(folders);
+  const place = { workspaceRoot, features: featuresOf(version), followsLinks: true };
+  const workspace = { ...place, nxJson, options, plugin: locatePlugin(place) };
+  return nodesOf(sorted, context, (path) => {
+    const root = dirname(path);
+    return createNode(path, folders.get(root)!, nameOf(root), workspace, warn);
+  });
+}
+
 export const createNodes: CreateNodes<PluginOptions> = [
   FILES_GLOB,
-  (paths, given, context) => {
-    requireSupportedNx(nxVersion(context.workspaceRoot));
-    const options = readPluginOptions(given, (message) => logger.warn(printable(message)));
-    // Whatever order they come in, what they make of a project is the same.
-    const sorted = [...paths].sort();
-    const folders = byFolder(sorted, context.workspaceRoot);
-    const nameOf = fallbackNames(folders);
-    const plugin = locatePlugin(context.workspaceRoot);
-    return nodesOf(sorted, context, (path) => {
-      const root = dirname(path);
-      return createNode(path, folders.get(root)!, nameOf(root), options, plugin, context);
-    });
-  },
+  (paths, given, context) => inferTargets(paths, given, context, warnOnce),
 ];
 
 /** The name that Nx 21 asks for. Later ones take either. */

@@ -1,44 +1,129 @@
 import type { TargetConfiguration } from 'nx/src/devkit-exports';
+import { isolationTypes, lockPath } from '../manifest/image-files';
 import { bootTarget, bootTestTarget } from './boot-target';
-import { buildTarget } from './build-target';
+import { BUILD_EXECUTOR, buildTarget, builtFiles, namedImages, readsImage, sourceFile } from './build-target';
 import { type InferredImage, targetName } from './inferred-image';
-import { inspectTarget } from './inspect-target';
-import { measureTarget, verifyTarget } from './lock-targets';
-import { mergeTarget } from './merge-target';
+import { optionFile, type OwnTarget } from './own-target';
 import { type PluginOptions, TARGET_KINDS, type TargetKind } from './plugin-options';
-import { signTarget } from './sign-target';
+import { escapeGlob } from './tracked-inputs';
 
 /** A kind of target of images. */
-interface TargetRow {
-  /** Gives nothing for an image that can't have such a target. @param name of the target */
-  create: (image: InferredImage, name: string) => TargetConfiguration | undefined;
+export interface TargetRow {
+  executor: string;
+  /** Gives nothing for an image that can't have such a target. @param own what the user says of it */
+  create: (image: InferredImage, own: OwnTarget) => TargetConfiguration | undefined;
   /** What one target that runs those of all images of a project does; none for kinds that aren't run together. */
   together?: string;
 }
 
-const ROWS: Partial<Record<TargetKind, TargetRow>> = {
-  build: { create: buildTarget, together: 'Builds all IGVM images of the project' },
-  inspect: { create: inspectTarget, together: 'Shows what is in all IGVM images of the project' },
-  measure: { create: measureTarget, together: 'Computes the launch digests of all IGVM images of the project' },
-  verify: { create: verifyTarget, together: 'Checks all IGVM images of the project against their measurement locks' },
-  sign: { create: signTarget },
-  boot: { create: bootTarget },
-  'boot-test': { create: bootTestTarget, together: 'Boots all IGVM images of the project that have a boot test' },
+export const IMAGE_TARGETS: Record<Exclude<TargetKind, 'initrd'>, TargetRow> = {
+  build: { executor: BUILD_EXECUTOR, create: buildTarget, together: 'Builds all IGVM images of the project' },
+  inspect: {
+    executor: 'nx-igvm:inspect',
+    create: inspectTarget,
+    together: 'Shows what is in all IGVM images of the project',
+  },
+  measure: {
+    executor: 'nx-igvm:measure',
+    create: measureTarget,
+    together: 'Computes the launch digests of all IGVM images of the project',
+  },
+  verify: {
+    executor: 'nx-igvm:verify',
+    create: verifyTarget,
+    together: 'Checks all IGVM images of the project against their measurement locks',
+  },
+  sign: { executor: 'nx-igvm:sign', create: signTarget },
+  boot: { executor: 'nx-igvm:boot', create: bootTarget },
+  'boot-test': {
+    executor: 'nx-igvm:boot',
+    create: bootTestTarget,
+    together: 'Boots all IGVM images of the project that have a boot test',
+  },
 };
 
-/** The targets of one image by their names. */
-export function imageTargets(image: InferredImage): Record<string, TargetConfiguration> {
-  const { options } = image.project;
-  const targets: Record<string, TargetConfiguration> = {};
-  for (const kind of TARGET_KINDS) {
-    const row = ROWS[kind];
-    const name = targetName(kind, options);
-    if (row === undefined || name === undefined) continue;
-    const target = row.create(image, `${name}${image.suffix}`);
-    if (target !== undefined) targets[`${name}${image.suffix}`] = mergeTarget(target, options[kind]);
-  }
-  return targets;
+/** The image and its map, which come first, are what `inspect` reads. */
+const INSPECTED = 2;
+
+/** The target that writes a page about an image. */
+function inspectTarget(image: InferredImage, own: OwnTarget): TargetConfiguration {
+  const { file } = image;
+  return {
+    executor: 'nx-igvm:inspect',
+    cache: true,
+    options: { image: file, format: 'html' },
+    ...readsImage(image, builtFiles(image).slice(0, INSPECTED), namedImages(image, own, INSPECTED)),
+    outputs: ['{options.outputPath}', `{workspaceRoot}/${escapeGlob(file.replace(/\.igvm$/, '.html'))}`],
+    metadata: {
+      technologies: ['igvm'],
+      description: `Shows what is in the IGVM image ${image.name}`,
+      help: { command: 'npx nx-igvm inspect --help', example: { options: { format: 'text' } } },
+    },
+  };
 }
+
+/** The target that prints launch digests and writes the lock. Not cached: a hit would not write the lock. */
+function measureTarget(image: InferredImage): TargetConfiguration {
+  return {
+    executor: 'nx-igvm:measure',
+    cache: false,
+    options: { image: image.file, lock: lockPath(image.path) },
+    ...readsImage(image, builtFiles(image)),
+    outputs: [],
+    metadata: {
+      technologies: ['igvm'],
+      description: `Computes the launch digests of the IGVM image ${image.name}`,
+      help: { command: 'npx nx-igvm measure --help', example: { options: { updateLock: true } } },
+    },
+  };
+}
+
+/**
+ * The target that checks an image against its lock. Not cached: its success would be worth no more than the cache, which may be
+ * writable for those whom the lock protects from.
+ */
+function verifyTarget(image: InferredImage, own: OwnTarget): TargetConfiguration {
+  const { project } = image;
+  const lock = lockPath(image.path);
+  const locks = own.values('lock', lock).map((value) => optionFile(value, project));
+  return {
+    executor: 'nx-igvm:verify',
+    cache: false,
+    options: { image: image.file, lock },
+    ...readsImage(image, builtFiles(image), [...locks, ...namedImages(image, own)]),
+    outputs: [],
+    metadata: {
+      technologies: ['igvm'],
+      description: `Checks the IGVM image ${image.name} against its measurement lock`,
+      help: { command: 'npx nx-igvm verify --help', example: {} },
+    },
+  };
+}
+
+/**
+ * The target that signs an image; none for an image that proves nothing to anybody. Not cached, as a temporary key gives another
+ * image each time.
+ */
+function signTarget(image: InferredImage): TargetConfiguration | undefined {
+  const isolations = isolationTypes(image.manifest).filter((type) => type !== 'none');
+  if (isolations.length === 0) return undefined;
+  return {
+    executor: 'nx-igvm:sign',
+    cache: false,
+    options: { image: image.file, manifest: image.path },
+    ...(isolations.includes('snp') ? { configurations: { development: { temporaryKey: true } } } : {}),
+    ...readsImage(image, builtFiles(image), [sourceFile(image, image.path)]),
+    outputs: ['{options.outputPath}', `{workspaceRoot}/${escapeGlob(image.file.replace(/\.igvm$/, '-signed.igvm'))}`],
+    metadata: {
+      technologies: ['igvm'],
+      description: `Signs the IGVM image ${image.name}`,
+      help: { command: 'npx nx-igvm add-snp-id-block --help', example: { options: { temporaryKey: true } } },
+    },
+  };
+}
+
+/** The executor of the targets that run those of all images of a project. */
+export const GROUP_EXECUTOR = 'nx-igvm:group';
 
 /**
  * For a project with several images: the targets that run those of all images.
@@ -52,12 +137,13 @@ export function togetherTargets(
   const targets: Record<string, TargetConfiguration> = {};
   for (const kind of TARGET_KINDS) {
     const name = targetName(kind, options);
-    const description = ROWS[kind]?.together;
-    const members = kind === 'boot-test' ? tested : suffixes;
+    const description = kind === 'initrd' ? undefined : IMAGE_TARGETS[kind].together;
+    const members = (kind === 'boot-test' ? tested : suffixes).map((suffix) => `${name}${suffix}`);
     if (name === undefined || description === undefined || members.length === 0) continue;
     targets[name] = {
-      executor: 'nx:noop',
-      dependsOn: members.map((suffix) => `${name}${suffix}`),
+      executor: GROUP_EXECUTOR,
+      options: { targets: members },
+      dependsOn: members,
       metadata: { technologies: ['igvm'], description, help: { command: `npx nx-igvm ${kind} --help`, example: {} } },
     };
   }

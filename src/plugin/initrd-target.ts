@@ -2,14 +2,13 @@ import { isAbsolute, posix, resolve } from 'node:path';
 import type { TargetConfiguration } from 'nx/src/devkit-exports';
 import type { Compression } from '../initrd/initrd-options';
 import type * as LoadInitrd from '../initrd/load-initrd';
+import { outputFiles } from './build-target';
 import { type InferredProject, outputFolder } from './inferred-image';
-import { outputFiles } from './output-files';
-import { optionPath, ownTarget } from './own-target';
-import { runtimeInput } from './plugin-inputs';
+import { optionPath, type OwnTarget } from './own-target';
 import { readJsonObject } from './read-json';
-import { combineInputs, fileInputs } from './resource-inputs';
+import { allInputs, combineInputs, fileInputs, folderInputs } from './tracked-inputs';
 
-const EXECUTOR = 'nx-igvm:initrd';
+export const INITRD_EXECUTOR = 'nx-igvm:initrd';
 
 /** An initrd.json as inference reads it: not validated, as a wrong one shall still have its target. */
 export interface InitrdFile {
@@ -45,29 +44,24 @@ function readOtherFile(workspaceRoot: string, path: string): InitrdFile[] {
   }
 }
 
-/** The target that packs an initramfs. @param name of the target */
-export function initrdTarget(project: InferredProject, initrd: InitrdFile, name: string): TargetConfiguration {
+/** The target that packs an initramfs. */
+export function initrdTarget(project: InferredProject, initrd: InitrdFile, own: OwnTarget): TargetConfiguration {
   const { workspaceRoot, plugin, root } = project;
-  const own = ownTarget('initrd', EXECUTOR, name, project);
   const { path, folder } = initrd;
   const others = own
     .values('config')
     .map((value) => optionPath(value, project))
     .filter((other) => other !== path);
-  const files = combineInputs(
-    [path, ...others].map((each) => fileInputs(workspaceRoot, resolve(workspaceRoot, each), each)),
-  );
   const all = [initrd, ...others.flatMap((other) => readOtherFile(workspaceRoot, other))];
+  const tracked = combineInputs([
+    ...[path, ...others].map((each) => fileInputs(project, resolve(workspaceRoot, each), each)),
+    ...all.map((each) => folderInputs(project, each.folder)),
+  ]);
   return {
-    executor: EXECUTOR,
+    executor: INITRD_EXECUTOR,
     cache: true,
     options: { config: path, outputPath: outputFolder(root) },
-    inputs: [
-      ...files.inputs,
-      // An initramfs has links, empty folders and permissions, none of which Nx hashes.
-      ...runtimeInput(plugin, [...files.requests, ...all.map((each) => ({ tree: each.folder })), ...plugin.requests]),
-      ...plugin.inputs,
-    ],
+    inputs: allInputs(plugin, tracked),
     outputs: outputFiles(
       own.option('outputPath') ?? outputFolder(root),
       [...new Set(all.map(({ output }) => output))],

@@ -1,5 +1,5 @@
 import type { NxJsonConfiguration, TargetConfiguration } from '@nx/devkit';
-import { requestsOf } from './plugin-inputs';
+import { requestsOf } from './tracked-inputs';
 import type { PluginOptions } from './plugin-options';
 import { linuxManifest, Workspace } from './workspace.fixture';
 

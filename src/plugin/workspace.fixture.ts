@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { CreateNodesContext, NxJsonConfiguration, ProjectConfiguration } from '@nx/devkit';
+import type { CreateNodesContext, NxJsonConfiguration, ProjectConfiguration } from 'nx/src/devkit-exports';
 import { createNodes } from './create-nodes';
 import type { PluginOptions } from './plugin-options';
 

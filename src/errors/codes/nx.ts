@@ -29,6 +29,11 @@ export const NX_CODES = {
       'A cacheable target was run with a file that only the command line names, so Nx would not see the file change.',
     cure: 'Put the option into the target, or into one of its configurations: in project.json, package.json, the options of the plugin in nx.json, or its targetDefaults.',
   },
+  NX_KEY_REPLACED: {
+    cause:
+      'A list of an inferred target ("inputs", "outputs" or "dependsOn") is replaced in nx.json, project.json or package.json, or its "cache" is, so that an old image could be reported as a new one.',
+    cure: 'Run "nx g nx-igvm:init", which keeps targetDefaults from replacing inferred lists, or put "..." into the list (Nx 23 and later; in the options of the plugin in nx.json it is known to all). If you mean it, name the key in the option "ownKeys" of the target.',
+  },
   NX_VERSION_UNSUPPORTED: {
     cause: 'The workspace has an Nx that is older than the plugin supports, or none.',
     cure: 'Update the workspace with "nx migrate latest".',

@@ -1,10 +1,11 @@
 import { basename, isAbsolute, resolve } from 'node:path';
 import type { Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
-import type { ExecutorContext } from 'nx/src/devkit-exports';
 import { logger } from '../../plugin/logger';
 import { IgvmError } from '../../errors/igvm-error';
 import { shownPath } from '../../files/shown-path';
+import { checkTarget, type TargetContext } from '../check-target';
+import { type TaskContext, targetOf } from '../tracked-options';
 import type { BootExecutorSchema } from './schema';
 import { vmmArguments } from './vmm-arguments';
 import { WholeLines } from './whole-lines';
@@ -16,8 +17,9 @@ import { WholeLines } from './whole-lines';
  */
 export default async function bootExecutor(
   options: BootExecutorSchema,
-  { root }: Pick<ExecutorContext, 'root'>,
+  context: TargetContext & TaskContext,
 ): Promise<{ success: boolean }> {
+  const { root } = context;
   const { bootImage } = require('../../boot/boot-image') as typeof import('../../boot/boot-image');
   const { accel, commandLine, cpus, image, memory, tables, timeout, until, vmm, vmmPath, way } = options;
   const output = process.stdout.isTTY ? undefined : new WholeLines(process.stdout);
@@ -26,6 +28,7 @@ export default async function bootExecutor(
   const onDisconnect = (): void => gone.abort();
   process.once('disconnect', onDisconnect);
   try {
+    checkTarget(context, targetOf(context), options);
     const vmmArgs = argumentsOf(options);
     const { failure } = await bootImage({
       image: resolve(root, image),

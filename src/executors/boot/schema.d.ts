@@ -13,4 +13,5 @@ export interface BootExecutorSchema {
   timeout?: number;
   vmmArgs?: string[];
   __unparsed__?: string[];
+  ownKeys?: ('inputs' | 'outputs' | 'dependsOn' | 'cache')[];
 }

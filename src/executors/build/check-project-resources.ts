@@ -7,6 +7,7 @@ import { nearest } from '../../manifest/nearest';
 import { type OutputReference, parseResource } from '../../manifest/resource-reference';
 import { usedResources } from '../../manifest/used-resources';
 import { combined } from '../../manifest/validate';
+import { GROUP_EXECUTOR } from '../../plugin/image-targets';
 import { workspaceNx } from '../../plugin/workspace-nx';
 
 const didYouMean = (name: string, candidates: Iterable<string>): string => {
@@ -20,14 +21,14 @@ const own = <Value>(table: Record<string, Value>, name: string): Value | undefin
 
 const nodeOf = (graph: ProjectGraph, project: string) => own(graph.nodes, project);
 
-/** What a target writes, of a target without files of its own (`nx:noop`) what those write that it runs. */
+/** What a target writes, of a target without files of its own (`nx:noop`, `nx-igvm:group`) what those write that it runs. */
 function outputsOf(context: Context, project: string, target: string, seen = new Set<string>()): string[] {
   const { root, projectGraph: graph } = context;
   const node = nodeOf(graph, project);
   const configuration = own(node?.data.targets ?? {}, target);
   if (node === undefined || configuration === undefined || seen.has(`${project}:${target}`)) return [];
   seen.add(`${project}:${target}`);
-  if (configuration.executor !== 'nx:noop') {
+  if (configuration.executor !== 'nx:noop' && configuration.executor !== GROUP_EXECUTOR) {
     return workspaceNx(root).getOutputsForTargetAndConfiguration({ project, target }, {}, node);
   }
   return (configuration.dependsOn ?? []).flatMap((dependency) => {

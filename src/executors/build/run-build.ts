@@ -1,12 +1,13 @@
-import { dirname, join, resolve } from 'node:path';
 import type { ExecutorContext } from 'nx/src/devkit-exports';
+import { dirname, join, resolve } from 'node:path';
 import { formatPlaced, IgvmError } from '../../errors/igvm-error';
 import { shownPath } from '../../files/shown-path';
 import { checkOptions, type OptionsSchema } from '../check-options';
+import { checkTarget, type TargetContext } from '../check-target';
 import { checkTrackedOptions, type TaskTarget } from '../tracked-options';
 import type { BuildExecutorSchema } from './schema';
 
-type BuildContext = Pick<ExecutorContext, 'root' | 'projectGraph'>;
+type BuildContext = TargetContext & Pick<ExecutorContext, 'projectGraph'>;
 
 /** Takes what a build says. */
 export interface BuildLog {
@@ -43,7 +44,7 @@ export async function runBuild(
 }
 
 async function buildReport(
-  { outputPath, manifest, resources, loader, ...options }: BuildExecutorSchema,
+  { outputPath, manifest, resources, loader, ownKeys, ...options }: BuildExecutorSchema,
   context: BuildContext,
   task: TaskTarget | undefined,
   log: BuildLog,
@@ -61,6 +62,7 @@ async function buildReport(
       require('./check-project-resources') as typeof import('./check-project-resources');
     checkProjectResources(context, manifest, { ...options, display: manifestPath });
   }
+  checkTarget(context, task, { manifest, resources, loader, outputPath, ownKeys });
   const report = await buildManifest({
     ...options,
     manifest: resolve(root, manifest),

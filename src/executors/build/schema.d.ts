@@ -9,4 +9,5 @@ export interface BuildExecutorSchema {
   embedCorim?: boolean;
   strict?: boolean;
   loader?: string;
+  ownKeys?: ('inputs' | 'outputs' | 'dependsOn' | 'cache')[];
 }

@@ -1,4 +1,5 @@
 import type { ExecutorContext } from 'nx/src/devkit-exports';
+import type { TargetContext } from '../check-target';
 import type { TaskTarget } from '../tracked-options';
 import { runBuild } from './run-build';
 import type { BuildExecutorSchema } from './schema';
@@ -18,7 +19,7 @@ export interface TaskResult {
 export const SKIPPED: TaskResult = { success: false, status: 'skipped', terminalOutput: '' };
 
 /** What builds need of the executor's context; it can be sent to a thread. */
-export type BatchContext = Pick<ExecutorContext, 'root' | 'projectGraph'>;
+export type BatchContext = TargetContext & Pick<ExecutorContext, 'projectGraph'>;
 
 /** One image of a batch; it can be sent to a thread. */
 export interface BatchTask {

@@ -9,8 +9,10 @@ export class ThreadBuilder {
   private failure: string | undefined;
 
   constructor(context: BatchContext) {
-    const { root, projectGraph } = context;
-    this.worker = new Worker(join(__dirname, 'build-thread.js'), { workerData: { root, projectGraph } });
+    const { root, projectGraph, nxJsonConfiguration, taskGraph } = context;
+    this.worker = new Worker(join(__dirname, 'build-thread.js'), {
+      workerData: { root, projectGraph, nxJsonConfiguration, taskGraph },
+    });
     this.worker.on('message', (result: TaskResult) => this.answer(result));
     this.worker.on('error', (error: Error) => this.fail(error.stack ?? error.message));
     this.worker.on('exit', () => this.fail('the thread that built this image has ended'));

@@ -4,12 +4,13 @@ import { logger } from '../../plugin/logger';
 import { formatPlaced, IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
 import { shownPath } from '../../files/shown-path';
+import { checkTarget } from '../check-target';
 import { checkTrackedOptions, targetOf } from '../tracked-options';
 import type { InitrdExecutorSchema } from './schema';
 
 /** Packs an initramfs. What the user can put right is logged and fails the task; anything else is a bug and throws. */
 export default async function initrdExecutor(
-  { config, outputPath }: InitrdExecutorSchema,
+  { config, outputPath, ownKeys }: InitrdExecutorSchema,
   context: ExecutorContext,
 ): Promise<{ success: boolean }> {
   const { INITRD_NAMES, loadInitrd } = require('../../initrd/load-initrd') as typeof import('../../initrd/load-initrd');
@@ -18,6 +19,7 @@ export default async function initrdExecutor(
   const { root } = context;
   try {
     checkTrackedOptions(context, targetOf(context), { config }, ['config']);
+    checkTarget(context, targetOf(context), { config, outputPath, ownKeys });
     const { warnings, ...initrd } = loadInitrd(resolve(root, config), config);
     for (const { message, where } of warnings) logger.warn(formatPlaced(message, where));
     const output = resolve(root, outputPath ?? defaultFolder(context, config), INITRD_NAMES[initrd.compression]);

@@ -2,4 +2,5 @@
 export interface InitrdExecutorSchema {
   config: string;
   outputPath?: string;
+  ownKeys?: ('inputs' | 'outputs' | 'dependsOn' | 'cache')[];
 }

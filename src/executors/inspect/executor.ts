@@ -4,6 +4,7 @@ import { logger } from '../../plugin/logger';
 import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
 import { shownPath } from '../../files/shown-path';
+import { checkTarget } from '../check-target';
 import { checkTrackedOptions, targetOf } from '../tracked-options';
 import type { InspectExecutorSchema } from './schema';
 
@@ -19,6 +20,7 @@ export default async function inspectExecutor(
   const output = outputPath ?? (format === 'html' ? pagePath(image) : undefined);
   try {
     checkTrackedOptions(context, targetOf(context), options, ['image']);
+    checkTarget(context, targetOf(context), options);
     await inspectImage({
       image: resolve(root, image),
       format,

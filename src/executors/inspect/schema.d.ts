@@ -5,4 +5,5 @@ export interface InspectExecutorSchema {
   image: string;
   format?: InspectFormat;
   outputPath?: string;
+  ownKeys?: ('inputs' | 'outputs' | 'dependsOn' | 'cache')[];
 }

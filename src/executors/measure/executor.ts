@@ -1,9 +1,10 @@
 import { resolve } from 'node:path';
-import type { ExecutorContext } from 'nx/src/devkit-exports';
 import { logger } from '../../plugin/logger';
 import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
 import { shownPath } from '../../files/shown-path';
+import { checkTarget, type TargetContext } from '../check-target';
+import { type TaskContext, targetOf } from '../tracked-options';
 import type { MeasureExecutorSchema } from './schema';
 
 /**
@@ -12,9 +13,11 @@ import type { MeasureExecutorSchema } from './schema';
  */
 export default async function measureExecutor(
   options: MeasureExecutorSchema,
-  { root }: Pick<ExecutorContext, 'root'>,
+  context: TargetContext & TaskContext,
 ): Promise<{ success: boolean }> {
+  const { root } = context;
   try {
+    checkTarget(context, targetOf(context), options);
     await printDigests(options, root);
     if (options.updateLock === true) await writeLock(options, root);
     return { success: true };

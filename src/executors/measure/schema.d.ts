@@ -12,4 +12,5 @@ export interface MeasureExecutorSchema {
   json?: boolean;
   updateLock?: boolean;
   allowDebug?: boolean;
+  ownKeys?: ('inputs' | 'outputs' | 'dependsOn' | 'cache')[];
 }

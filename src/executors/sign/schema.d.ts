@@ -14,4 +14,5 @@ export interface SignExecutorSchema {
   corimSignature?: string;
   platform?: MeasuredPlatform;
   allowRsa2048?: boolean;
+  ownKeys?: ('inputs' | 'outputs' | 'dependsOn' | 'cache')[];
 }

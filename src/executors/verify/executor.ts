@@ -4,6 +4,7 @@ import { logger } from '../../plugin/logger';
 import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
 import { shownPath } from '../../files/shown-path';
+import { checkTarget } from '../check-target';
 import { checkTrackedOptions, targetOf } from '../tracked-options';
 import type { VerifyExecutorSchema } from './schema';
 
@@ -19,6 +20,7 @@ export default async function verifyExecutor(
   const display = (path: string): string => shownPath(root, resolve(root, path));
   try {
     checkTrackedOptions(context, targetOf(context), options, ['image', 'lock']);
+    checkTarget(context, targetOf(context), options);
     const report = await verifyImage({ image: resolve(root, image), lock: resolve(root, lock), display });
     const text = verifyText(report);
     if (report.differences.length === 0) {

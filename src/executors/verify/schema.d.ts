@@ -2,4 +2,5 @@
 export interface VerifyExecutorSchema {
   image: string;
   lock: string;
+  ownKeys?: ('inputs' | 'outputs' | 'dependsOn' | 'cache')[];
 }

@@ -10,8 +10,8 @@ import {
 import { formatFiles } from '../workspace/format-files';
 import { logger } from '../../plugin/logger';
 import { IgvmError } from '../../errors/igvm-error';
-import { createNodes } from '../../plugin/create-nodes';
-import { PACKAGE_NAME } from '../../plugin/package';
+import { inferTargets } from '../../plugin/create-nodes';
+import { PACKAGE_NAME } from '../../plugin/plugin-place';
 import type { PluginOptions } from '../../plugin/plugin-options';
 import { initGenerator } from '../init/generator';
 import { reportingUserErrors } from '../workspace/user-errors';
@@ -49,7 +49,7 @@ interface ProjectFile {
 }
 
 async function convertProject(tree: Tree, name: string, root: string): Promise<void> {
-  const inferred = await inferTargets(tree, root);
+  const inferred = inferredTargets(tree, root);
   for (const { file, targetsOf } of FILES) {
     const path = joinPathFragments(root, file);
     if (!tree.exists(path)) continue;
@@ -89,7 +89,7 @@ function reason(explicit: TargetConfiguration, twin: TargetConfiguration | undef
 }
 
 /** What the plugin infers from the files in a project's folder, with the options that it has in nx.json. */
-async function inferTargets(tree: Tree, root: string): Promise<Targets> {
+function inferredTargets(tree: Tree, root: string): Targets {
   const nxJson = readNxJson(tree) ?? {};
   const entry = nxJson.plugins?.find((plugin) => typeof plugin !== 'string' && plugin.plugin === PACKAGE_NAME);
   const options = typeof entry === 'object' ? (entry.options as PluginOptions | undefined) : undefined;
@@ -98,8 +98,9 @@ async function inferTargets(tree: Tree, root: string): Promise<Targets> {
     .filter((file) => /^(?:(?:.*\.)?igvm|initrd)\.json$/.test(file))
     .map((file) => joinPathFragments(root, file));
   if (files.length === 0) return {};
-  const [, infer] = createNodes;
-  const results = await infer(files, options, { workspaceRoot: tree.root, nxJsonConfiguration: nxJson });
+  const context = { workspaceRoot: tree.root, nxJsonConfiguration: nxJson };
+  // What it would warn of, such as lists that replace inferred ones, is about to change.
+  const results = inferTargets(files, options, context, () => undefined);
   const targets = results.flatMap(([, result]) =>
     Object.values(result.projects ?? {}).map((project) => project.targets),
   );

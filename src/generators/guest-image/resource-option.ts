@@ -2,7 +2,7 @@ import { posix } from 'node:path';
 import { joinPathFragments, type Tree } from 'nx/src/devkit-exports';
 import { IgvmError } from '../../errors/igvm-error';
 import type { Resource } from '../../manifest/model';
-import { toSlashes } from '../../plugin/package';
+import { toSlashes } from '../../plugin/tracked-inputs';
 
 /**
  * A path whose special characters are meant as they are, in a place of the manifest where a glob could stand. (Nx's patterns are

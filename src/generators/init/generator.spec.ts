@@ -1,4 +1,5 @@
-import { readJson, readNxJson, type Tree, updateJson, updateNxJson } from '@nx/devkit';
+import { join } from 'node:path';
+import { readJson, readJsonFile, readNxJson, type Tree, updateJson, updateNxJson } from '@nx/devkit';
 import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
 import { initGenerator } from './generator';
 
@@ -30,10 +31,16 @@ describe('init', () => {
     expect(readNxJson(tree)?.plugins).toEqual(plugins);
   });
 
-  it('writes no target defaults, which would replace the inferred inputs', async () => {
-    const before = readNxJson(tree)?.targetDefaults;
+  it('keeps target defaults of nx.json from replacing what is inferred, and leaves those that are there', async () => {
+    const own = {
+      build: { cache: true, inputs: ['production'] },
+      'nx-igvm:initrd': { options: { outputPath: 'out' } },
+    };
+    updateNxJson(tree, { ...readNxJson(tree), targetDefaults: own });
     await initGenerator(tree, {});
-    expect(readNxJson(tree)?.targetDefaults).toEqual(before);
+    const { executors } = readJsonFile<{ executors: object }>(join(__dirname, '../../../executors.json'));
+    const empty = Object.fromEntries(Object.keys(executors).map((name) => [`nx-igvm:${name}`, {}]));
+    expect(readNxJson(tree)?.targetDefaults).toEqual({ ...empty, ...own });
   });
 
   it('lists the package unless it is listed in any form', async () => {

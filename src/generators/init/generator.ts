@@ -2,7 +2,7 @@ import { type GeneratorCallback, readJson, type Tree } from 'nx/src/devkit-expor
 import { addDevDependency } from '../workspace/install-packages';
 import { formatFiles } from '../workspace/format-files';
 import { nxVersion, requireSupportedNx } from '../../plugin/nx-versions';
-import { PACKAGE_NAME } from '../../plugin/package';
+import { PACKAGE_NAME } from '../../plugin/plugin-place';
 import { ignoreOutputs } from '../workspace/ignored-outputs';
 import { pluginVersion, registerPlugin } from '../workspace/plugin-registration';
 import { reportingUserErrors } from '../workspace/user-errors';

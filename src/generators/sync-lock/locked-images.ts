@@ -2,7 +2,7 @@ import { join, posix } from 'node:path';
 import type { ProjectConfiguration, TargetConfiguration } from 'nx/src/devkit-exports';
 import type { ManifestBuild } from '../../api';
 import { imageNameInWorkspace, lockPath } from '../../manifest/image-files';
-import { replaceTokens, type TokenProject } from '../../plugin/option-tokens';
+import { replaceTokens, type TokenProject } from '../../plugin/own-target';
 
 /** Options of a target that builds an image, tokens replaced. */
 export type BuildOptions = Omit<ManifestBuild, 'output' | 'workspaceRoot'> & { outputPath?: string };

@@ -2,10 +2,14 @@ import { execFileSync, execSync } from 'node:child_process';
 import { chmodSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeRequests, encodeRequests } from './hash-request';
-import { locatePlugin, requestsOf, runtimeInput } from './plugin-inputs';
+import { featuresOf } from './nx-versions';
+import { locatePlugin as locate } from './plugin-place';
+import { requestsOf, runtimeInput } from './tracked-inputs';
 import { Workspace } from './workspace.fixture';
 
 let workspace: Workspace;
+const locatePlugin = (workspaceRoot: string, folder?: string) =>
+  locate({ workspaceRoot, features: featuresOf('24.0.6'), followsLinks: false }, folder);
 beforeEach(() => {
   workspace = new Workspace();
 });
@@ -67,7 +71,7 @@ describe('the plugin as an input', () => {
     const script = `it's "1" $(touch PWNED) ; touch PWNED & %PATH%/print.js`;
     workspace.write(script, 'console.log(require.main === module, process.argv[2]);');
     const requests = [{ file: '$(touch PWNED)' }];
-    const [input] = runtimeInput({ inputs: [], requests: [], script }, requests) as { runtime: string }[];
+    const [input] = runtimeInput({ script }, requests) as { runtime: string }[];
     const output = execSync(input!.runtime, { cwd: workspace.root, encoding: 'utf8' });
     expect(output).toBe(`true ${encodeRequests(requests)}\n`);
     expect(existsSync(join(workspace.root, 'PWNED'))).toBe(false);
@@ -76,7 +80,7 @@ describe('the plugin as an input', () => {
   describe('never gives the same answer twice', () => {
     const REQUESTS = [{ file: 'package.json' }];
     const answers = (script: string, shell: string, path: string): string[] => {
-      const [input] = runtimeInput({ inputs: [], requests: [], script }, REQUESTS) as { runtime: string }[];
+      const [input] = runtimeInput({ script }, REQUESTS) as { runtime: string }[];
       return [1, 2].map(() =>
         execFileSync(shell, ['-c', input!.runtime], {
           cwd: workspace.root,

@@ -1,0 +1,172 @@
+import { posix } from 'node:path';
+import type { ExecutorContext, NxJsonConfiguration, TargetConfiguration, TaskGraph } from 'nx/src/devkit-exports';
+import { IgvmError } from '../errors/igvm-error';
+import { imageNameInWorkspace } from '../manifest/image-files';
+import { BUILD_EXECUTOR, buildTarget } from '../plugin/build-target';
+import { cureFor, lacksOf, mergedValue, ownKeysOf } from '../plugin/effective-target';
+import { GROUP_EXECUTOR, IMAGE_TARGETS } from '../plugin/image-targets';
+import {
+  type ImageManifest,
+  type InferredImage,
+  type InferredProject,
+  nameImages,
+  outputFolder,
+  readImageManifest,
+} from '../plugin/inferred-image';
+import { INITRD_EXECUTOR, initrdTarget, readInitrdFile } from '../plugin/initrd-target';
+import { nxFeatures } from '../plugin/nx-versions';
+import { optionPath, ownTarget, ownTargetOf, readProjectFiles } from '../plugin/own-target';
+import { readPluginOptions, TARGET_KINDS } from '../plugin/plugin-options';
+import { locatePlugin, PACKAGE_NAME } from '../plugin/plugin-place';
+import { asRecord } from '../plugin/read-json';
+import { toSlashes } from '../plugin/tracked-inputs';
+import type { TaskTarget } from './tracked-options';
+
+/** What an executor's context has to have for the check; a thread gets no more. */
+export type TargetContext = Pick<ExecutorContext, 'root'> &
+  Partial<Pick<ExecutorContext, 'projectGraph' | 'nxJsonConfiguration' | 'taskGraph'>>;
+
+type Project = ExecutorContext['projectGraph']['nodes'][string];
+
+/** The project as inference sees it, without what depends on the files of the moment. */
+function projectOf(context: TargetContext, node: Project): InferredProject {
+  const { root: workspaceRoot, nxJsonConfiguration: nxJson = {} } = context;
+  const { root } = node.data;
+  const place = { workspaceRoot, features: nxFeatures(workspaceRoot), followsLinks: false };
+  const files = readProjectFiles(posix.join(workspaceRoot, root), root === '.' ? '' : `${root}/`);
+  return {
+    ...place,
+    nxJson,
+    options: pluginOptions(nxJson),
+    plugin: locatePlugin(place),
+    files,
+    name: node.name,
+    root,
+  };
+}
+
+function pluginOptions({ plugins = [] }: NxJsonConfiguration): InferredProject['options'] {
+  const entry = plugins.find((plugin) => typeof plugin === 'object' && plugin.plugin === PACKAGE_NAME);
+  return readPluginOptions(asRecord(entry)['options'], () => undefined);
+}
+
+/** Something that inference reports where it can't be read, or the executor itself. */
+function tryRead<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}
+
+/** The target that writes an image, with its manifest. */
+function builderOf(image: string, node: Project, project: InferredProject): Pick<InferredImage, 'build' | 'manifest'> {
+  const path = posix.normalize(toSlashes(image));
+  for (const [build, { executor, options }] of Object.entries(node.data.targets ?? {})) {
+    const { manifest, outputPath } = asRecord(options);
+    if (executor !== BUILD_EXECUTOR || typeof manifest !== 'string') continue;
+    const where = optionPath(manifest, project);
+    const folder =
+      typeof outputPath === 'string' ? optionPath(outputPath, project) : outputFolder(posix.dirname(where));
+    if (posix.join(folder, `${imageNameInWorkspace(where)}.igvm`) !== path) continue;
+    return { build, manifest: tryRead(() => readImageManifest(project.workspaceRoot, where)) ?? noManifest(where) };
+  }
+  return { build: undefined, manifest: noManifest('') };
+}
+
+const noManifest = (path: string): ImageManifest => ({ path, resources: {} });
+
+/** The target as it would be inferred with the options that it has. Undefined where its file can't be read, which is reported elsewhere. */
+function expectedTarget(
+  target: TargetConfiguration,
+  options: Record<string, unknown>,
+  node: Project,
+  project: InferredProject,
+): TargetConfiguration | undefined {
+  const { executor, configurations } = target;
+  const own = ownTargetOf([{ from: '', says: { options, configurations }, certain: true }]);
+  if (executor === GROUP_EXECUTOR) return { executor, dependsOn: options['targets'] as string[] };
+  if (executor === INITRD_EXECUTOR) {
+    const config = optionPath(String(options['config']), project);
+    const file = tryRead(() => readInitrdFile(project.workspaceRoot, config));
+    return file && initrdTarget(project, file, own);
+  }
+  if (executor === BUILD_EXECUTOR) {
+    const path = optionPath(String(options['manifest']), project);
+    const manifest = tryRead(() => readImageManifest(project.workspaceRoot, path));
+    const [names] = nameImages([path]);
+    return manifest && names && buildTarget({ ...names, project, manifest, build: undefined, file: '' }, own);
+  }
+  const file = posix.normalize(optionPath(String(options['image']), project));
+  const builder = builderOf(file, node, project);
+  const name = posix.basename(file, '.igvm');
+  const image = { path: builder.manifest.path, name, suffix: '', outputPath: '', project, file, ...builder };
+  const kind = TARGET_KINDS.find((each) => each !== 'initrd' && IMAGE_TARGETS[each].executor === executor);
+  const inferred = kind === undefined || kind === 'initrd' ? undefined : IMAGE_TARGETS[kind].create(image, own);
+  // Where none would be inferred, as for an image that can't be signed, at least the image is the one of the build.
+  const least = { executor, cache: false, ...(builder.build === undefined ? {} : { dependsOn: [builder.build] }) };
+  return inferred === undefined || executor === IMAGE_TARGETS.boot.executor ? least : inferred;
+}
+
+/** Whether a task waits for another one, directly or by way of others. */
+function runsBefore(graph: TaskGraph | undefined, { project, target, configuration }: TaskTarget) {
+  const suffix = configuration === undefined ? '' : `:${configuration}`;
+  const start = `${project}:${target}${suffix}`;
+  return (otherProject: string, otherTarget: string): boolean => {
+    const seen = new Set<string>();
+    const open: (string | { id: string })[] = [...(graph?.dependencies[start] ?? [])];
+    for (let task = open.pop(); task !== undefined; task = open.pop()) {
+      // Nx 21 and 22 name the tasks, later ones have objects with more.
+      const name = typeof task === 'string' ? task : task.id;
+      if (seen.has(name)) continue;
+      seen.add(name);
+      if (name === `${otherProject}:${otherTarget}` || name.startsWith(`${otherProject}:${otherTarget}:`)) return true;
+      open.push(...(graph?.dependencies[name] ?? []));
+    }
+    return false;
+  };
+}
+
+/** Whether no other target writes to the folder of this one. */
+const isAlone = (node: Project): boolean =>
+  Object.values(node.data.targets ?? {}).filter(
+    ({ executor }) => executor === BUILD_EXECUTOR || executor === INITRD_EXECUTOR,
+  ).length < 2;
+
+/**
+ * Refuses a target whose lists are replaced so that its image could be an old one: what fails is never cached. Inference knows of most
+ * of these lists, too, but here is what Nx made of all of them.
+ * @param options those that the executor got
+ * @throws IgvmError NX_KEY_REPLACED
+ */
+export function checkTarget(context: TargetContext, task: TaskTarget | undefined, options: object): void {
+  const node = task === undefined ? undefined : context.projectGraph?.nodes[task.project];
+  const effective = task === undefined ? undefined : node?.data.targets?.[task.target];
+  if (task === undefined || node === undefined || effective?.executor?.startsWith(`${PACKAGE_NAME}:`) !== true) return;
+  const project = projectOf(context, node);
+  const given = { ...asRecord(effective.options), ...(options as Record<string, unknown>) };
+  const expected = expectedTarget(effective, given, node, project);
+  if (expected === undefined) return;
+  const { namedInputs } = node.data;
+  const standard = { default: ['{projectRoot}/**/*'], ...project.nxJson.namedInputs, ...namedInputs };
+  const own = ownKeysOf(given);
+  const [lack] = lacksOf({
+    expected: { ...expected, options: given },
+    effective: { ...effective, options: given },
+    project,
+    namedInput: (name) => (Object.hasOwn(standard, name) ? standard[name as 'default'] : undefined),
+    ownFolder: isAlone(node),
+    runsBefore: runsBefore(context.taskGraph, task),
+  }).filter(({ key }) => !own.includes(key));
+  if (lack === undefined) return;
+  const executor = effective.executor ?? '';
+  const kind = TARGET_KINDS.find((each) => kindExecutor(each) === executor);
+  const { from } = mergedValue(ownTarget(kind, executor, task.target, project).sayings, lack.key);
+  const place =
+    from === undefined ? `"${lack.key}" is not what is inferred` : `"${lack.key}" of ${from} replaces what is inferred`;
+  const cure = cureFor(from, executor, project.features.spread);
+  throw new IgvmError('NX_KEY_REPLACED', `${task.project}:${task.target}: ${place}, and ${lack.effect}; ${cure}`);
+}
+
+const kindExecutor = (kind: (typeof TARGET_KINDS)[number]): string =>
+  kind === 'initrd' ? INITRD_EXECUTOR : IMAGE_TARGETS[kind].executor;

@@ -1,0 +1,24 @@
+import { IgvmError } from '../../errors/igvm-error';
+import { shownPath } from '../../files/shown-path';
+import { logger } from '../../plugin/logger';
+import { checkTarget, type TargetContext } from '../check-target';
+import { type TaskContext, targetOf } from '../tracked-options';
+import type { GroupExecutorSchema } from './schema';
+
+/**
+ * Stands for the targets of all images of a project, which it depends on: when it runs, they have run. `nx:noop` would report a success
+ * also where a user's `dependsOn` has taken the place of the inferred one, and nothing ran.
+ */
+export default function groupExecutor(
+  options: GroupExecutorSchema,
+  context: TargetContext & TaskContext,
+): Promise<{ success: boolean }> {
+  try {
+    checkTarget(context, targetOf(context), options);
+    return Promise.resolve({ success: true });
+  } catch (error) {
+    if (!(error instanceof IgvmError)) throw error;
+    logger.error(error.format((file) => shownPath(context.root, file)));
+    return Promise.resolve({ success: false });
+  }
+}

@@ -1,0 +1,337 @@
+import { posix } from 'node:path';
+import type { TargetConfiguration } from 'nx/src/devkit-exports';
+import type { InferredProject } from './inferred-image';
+import {
+  type OwnTarget,
+  patternMatches,
+  PLUGIN_OPTIONS,
+  replaceTokens,
+  type Saying,
+  type TokenProject,
+} from './own-target';
+import type { PluginPlace } from './plugin-place';
+import { asRecord } from './read-json';
+import { type DependsOn, type Inputs, requestsOf, runtimeInput } from './tracked-inputs';
+
+/**
+ * Users' configuration replaces whole lists of an inferred target: `inputs`, `outputs` and `dependsOn` of `targetDefaults`, of
+ * project.json and of package.json. An image would then be a hit though its kernel has changed, a hit would restore nothing, or the
+ * kernel would not be built before. Here is what a target needs to be right, whatever its lists are.
+ */
+
+/** The keys of a target that may be replaced, and what the option `ownKeys` of the executors takes. */
+export const GUARDED_KEYS = ['inputs', 'outputs', 'dependsOn', 'cache'] as const;
+export type GuardedKey = (typeof GUARDED_KEYS)[number];
+
+/** Something that a target lacks. */
+export interface Lack {
+  key: GuardedKey;
+  /** What comes of it: a sentence without its end. */
+  effect: string;
+}
+
+/** What a target is compared by. */
+export interface Comparison {
+  /** As inferred, with the options that it has. */
+  expected: TargetConfiguration;
+  /** As it is. */
+  effective: TargetConfiguration;
+  project: TokenProject;
+  /** The definition of a named input, in the project or in nx.json. */
+  namedInput: (name: string) => Inputs | undefined;
+  /** Whether no other target writes to the folders of this one: then an output may be a folder. */
+  ownFolder: boolean;
+  /** Whether a target runs before, for a reason that the lists don't show. */
+  runsBefore?: (project: string, target: string) => boolean;
+}
+
+type Definition = Exclude<Inputs[number], string>;
+
+/** An input in its plain form, with the named ones replaced by what they mean. `^…` is about other projects. */
+function flatten(inputs: Inputs, namedInput: Comparison['namedInput'], depth = 0): Definition[] {
+  return inputs.flatMap((input): Definition[] => {
+    const isText = typeof input === 'string';
+    if (isText && input.startsWith('^')) return [];
+    const { input: name, dependencies, projects } = isText ? { input } : (input as Record<string, unknown>);
+    if (typeof name !== 'string') return isText ? [] : [input as Definition];
+    if (dependencies === true || (projects !== undefined && projects !== 'self')) return [];
+    const definition = depth < 20 ? namedInput(name) : undefined;
+    return definition === undefined ? [{ fileset: name }] : flatten(definition, namedInput, depth + 1);
+  });
+}
+
+/** The same text for the same input, whatever the order of its keys. */
+const canonical = (value: object): string => JSON.stringify(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
+
+const filesetPath = (fileset: string): string =>
+  fileset.replace(/^\{workspaceRoot\}\//, '').replace(/\\([\\*?[\]{}()!])/g, '$1');
+
+/** What is not tracked by the inputs that a target has. */
+function missingInput({ expected, effective, namedInput }: Comparison): string | undefined {
+  const has = flatten(effective.inputs ?? ['default'], namedInput);
+  const definitions = new Set(has.map(canonical));
+  const requests = new Set(
+    has.flatMap((input) => ('runtime' in input ? requestsOf(input.runtime).map((each) => JSON.stringify(each)) : [])),
+  );
+  const watches = (file: string): boolean => requests.has(JSON.stringify({ file }));
+  // Nx puts the filesets of a target together, and what is left out is left out of all.
+  const isCut = has.some((input) => 'fileset' in input && input.fileset.startsWith('!{workspaceRoot}'));
+  const packages = has.filter((input) => 'externalDependencies' in input);
+  for (const input of (expected.inputs ?? []) as Definition[]) {
+    if ('runtime' in input) {
+      const missing = requestsOf(input.runtime).find(
+        (each) => !requests.has(JSON.stringify(each)) && !('linked' in each && watches(each.linked)),
+      );
+      if (missing !== undefined) return Object.values(missing).map(String)[0];
+    } else if ('fileset' in input) {
+      // Plain filesets only help `nx affected`: what they mean is hashed by other inputs.
+      if (!('includeIgnored' in input) || watches(filesetPath(input.fileset))) continue;
+      if (isCut || !definitions.has(canonical(input))) return filesetPath(input.fileset);
+    } else if ('dependentTasksOutputFiles' in input) {
+      if (!definitions.has(canonical(input))) return input.dependentTasksOutputFiles;
+    } else if ('externalDependencies' in input && packages.length > 0) {
+      // Without any list, all packages count.
+      const listed = packages.flatMap((each) => (each as { externalDependencies: string[] }).externalDependencies);
+      const missing = input.externalDependencies.find((name) => !listed.includes(name));
+      if (missing !== undefined) return `the package ${missing}`;
+    }
+  }
+  return undefined;
+}
+
+/** Outputs as paths and patterns from the workspace's root; those whose option isn't set are none. */
+function resolveOutputs(outputs: readonly string[], options: unknown, project: TokenProject): string[] {
+  return outputs.flatMap((output) => {
+    const text = output.replace(/\{options\.([^}]+)\}/g, (token, name: string) => {
+      const value = asRecord(options)[name];
+      return typeof value === 'string' ? value : token;
+    });
+    if (text.includes('{options.')) return [];
+    const path = replaceTokens(text.replace(/^!/, ''), project).replaceAll('{workspaceRoot}', '.');
+    return [`${text.startsWith('!') ? '!' : ''}${posix.normalize(path).replace(/\/$/, '')}`];
+  });
+}
+
+const unescapeGlob = (pattern: string): string => pattern.replace(/\\([\\*?[\]{}()!])/g, '$1');
+
+/** Whether a pattern of Nx matches a path for certain. */
+function matchesPath(pattern: string, path: string): boolean {
+  const [patterns, steps] = [pattern.split('/'), path.split('/')];
+  const from = (p: number, s: number): boolean => {
+    const step = patterns[p];
+    if (step === undefined) return s === steps.length;
+    if (step === '**') return from(p + 1, s) || (s < steps.length && from(p, s + 1));
+    return s < steps.length && (step === steps[s] || patternMatches(step, steps[s]!) === 'yes') && from(p + 1, s + 1);
+  };
+  return from(0, 0);
+}
+
+/** A file that a hit would not restore. */
+function missingOutput({ expected, effective, project, ownFolder }: Comparison): string | undefined {
+  const options = { ...asRecord(expected.options), ...asRecord(effective.options) };
+  const has = resolveOutputs(effective.outputs ?? [], options, project);
+  const [left, taken] = [
+    has.filter((output) => output.startsWith('!')),
+    has.filter((output) => !output.startsWith('!')),
+  ];
+  const covers = (output: string, file: string): boolean =>
+    unescapeGlob(output) === file ||
+    (ownFolder && (file.startsWith(`${unescapeGlob(output)}/`) || matchesPath(output, file)));
+  return resolveOutputs(expected.outputs ?? [], options, project)
+    .map(unescapeGlob)
+    .find(
+      (file) =>
+        !taken.some((output) => covers(output, file)) || left.some((output) => matchesPath(output.slice(1), file)),
+    );
+}
+
+/** Whether an entry of `dependsOn` runs a target of a project for certain. @param self name of the target's own project */
+function covers(entry: DependsOn[number] | string, project: string, target: string, self: string): boolean {
+  if (typeof entry === 'string') {
+    if (entry.startsWith('^')) return project !== self && patternMatches(entry.slice(1), target) === 'yes';
+    if (entry === `${project}:${target}`) return true;
+    return project === self && (entry === target || patternMatches(entry, target) === 'yes');
+  }
+  if (entry.target !== target && patternMatches(entry.target, target) !== 'yes') return false;
+  if (entry.dependencies === true) return project !== self;
+  const projects = entry.projects === undefined || entry.projects === 'self' ? [self] : [entry.projects].flat();
+  return projects.some((name) => name === '*' || name === project || (name === 'dependencies' && project !== self));
+}
+
+/** A target that has to run before and doesn't. */
+function missingDependency({
+  expected,
+  effective,
+  project: { name: self },
+  runsBefore,
+}: Comparison): string | undefined {
+  const has = (effective.dependsOn ?? []) as (DependsOn[number] | string)[];
+  for (const entry of (expected.dependsOn ?? []) as (DependsOn[number] | string)[]) {
+    const target = typeof entry === 'string' ? entry : entry.target;
+    const projects = typeof entry === 'string' || entry.projects === undefined ? [self] : [entry.projects].flat();
+    for (const project of projects) {
+      if (has.some((each) => covers(each, project, target, self)) || runsBefore?.(project, target) === true) continue;
+      return project === self ? target : `${project}:${target}`;
+    }
+  }
+  return undefined;
+}
+
+/** Whether nothing that the target makes is ever taken from the cache. */
+function isNeverHit({ effective, namedInput }: Comparison): boolean {
+  return flatten(effective.inputs ?? [], namedInput).some(
+    (input) => 'runtime' in input && requestsOf(input.runtime).some((request) => 'never' in request),
+  );
+}
+
+/** What a target lacks to be right: one entry for each key at most. */
+export function lacksOf(comparison: Comparison): Lack[] {
+  const { expected, effective } = comparison;
+  const lacks: Lack[] = [];
+  const add = (key: GuardedKey, effect: string | undefined): void => {
+    if (effect !== undefined) lacks.push({ key, effect });
+  };
+  const after = (text: string | undefined, effect: (text: string) => string) => text && effect(text);
+  add(
+    'dependsOn',
+    after(missingDependency(comparison), (target) => `${target} would not run before`),
+  );
+  if (effective.cache !== true) return lacks;
+  if (expected.cache === false) add('cache', 'it has to run each time, and would be taken from the cache');
+  else if (!isNeverHit(comparison)) {
+    add(
+      'inputs',
+      after(missingInput(comparison), (input) => `Nx would not see a change of ${input}`),
+    );
+    add(
+      'outputs',
+      after(missingOutput(comparison), (file) => `a cache hit would not restore ${file}`),
+    );
+  }
+  return lacks;
+}
+
+/** The keys that a user replaces on purpose. */
+export function ownKeysOf(options: unknown): GuardedKey[] {
+  const keys: unknown = asRecord(options)['ownKeys'];
+  return GUARDED_KEYS.filter((key) => Array.isArray(keys) && keys.includes(key));
+}
+
+/** The value of a key as Nx merges it, and the place that replaced the inferred one, if any did. */
+export function mergedValue(
+  sayings: readonly Saying[],
+  key: GuardedKey,
+  inferred?: unknown,
+): { value: unknown; from: string | undefined } {
+  let value = inferred;
+  let from: string | undefined;
+  for (const { says, from: place } of sayings) {
+    const said: unknown = says[key];
+    if (said === undefined) continue;
+    const isSpread = Array.isArray(said) && said.includes('...');
+    if (!isSpread) from = place;
+    value = isSpread ? said.flatMap((item: unknown) => (item === '...' ? ((value ?? []) as unknown[]) : [item])) : said;
+  }
+  return { value, from };
+}
+
+/** What a user can do about a list that replaces an inferred one. @param spread whether the workspace's Nx knows `"..."` */
+export function cureFor(from: string | undefined, executor: string, spread: boolean): string {
+  if (from?.startsWith('nx.json (targetDefaults') === true && !from.includes(executor)) {
+    return '"nx g nx-igvm:init" adds an entry for the executor to targetDefaults, which keeps the inferred lists';
+  }
+  if (spread || from === PLUGIN_OPTIONS) {
+    return 'put "..." into the list, which stands for what is inferred, or take the key out';
+  }
+  return 'take the key out, and put what it adds into the options of the plugin nx-igvm in nx.json, with "..." in the list';
+}
+
+/** An inferred target that works with what users say of it, or at least is never wrong. */
+export interface Healed {
+  target: TargetConfiguration;
+  /** A named input that the project gets, because the user's list has its name in place of the inferred inputs. */
+  named?: { name: string; inputs: Inputs };
+  /** What the user is told. */
+  warnings: string[];
+}
+
+/** The first named input of a list that the project can give another meaning. */
+function nameToExtend(inputs: unknown, project: InferredProject): string | undefined {
+  const names = (Array.isArray(inputs) ? inputs : []).flatMap((input: unknown) => {
+    if (typeof input === 'string') return [input];
+    const { input: name, dependencies, projects } = asRecord(input);
+    return typeof name === 'string' && dependencies !== true && projects === undefined ? [name] : [];
+  });
+  return names.find(
+    (name) => namedInputOf(name, project) !== undefined && !Object.hasOwn(project.files.namedInputs, name),
+  );
+}
+
+/** What a named input means in a project, before anything is inferred. */
+function namedInputOf(name: string, { files, nxJson }: InferredProject): Inputs | undefined {
+  const standard = name === 'default' ? ['{projectRoot}/**/*'] : undefined;
+  const own = files.namedInputs[name] ?? asRecord(nxJson.namedInputs)[name] ?? standard;
+  return Array.isArray(own) ? (own as Inputs) : undefined;
+}
+
+/** Inputs that count whatever else a list has in it: Nx takes what one input leaves out from the filesets of all. */
+function robust(inputs: Inputs, plugin: PluginPlace): Inputs {
+  const requests = inputs.flatMap((input) =>
+    typeof input === 'object' && 'runtime' in input ? requestsOf(input.runtime) : [],
+  );
+  const others = inputs.filter((input) => typeof input === 'string' || !('runtime' in input));
+  const files = requests.map((request) => ('linked' in request ? { file: request.linked } : request));
+  return [...others, ...runtimeInput(plugin, files)];
+}
+
+/**
+ * Adapts an inferred target to the lists by which users replace its own. Inputs are put behind a name that the user's list has
+ * in it; where that can't be, or a hit would not restore the outputs, the target is not cached; what is left the executor refuses.
+ */
+export function healTarget(
+  expected: TargetConfiguration,
+  merged: TargetConfiguration,
+  own: OwnTarget,
+  project: InferredProject,
+  name: string,
+  ownFolder: boolean,
+): Healed {
+  const effectiveWith = (sayings: readonly Saying[]): TargetConfiguration => ({
+    ...merged,
+    options: Object.assign({}, expected.options, ...sayings.map(({ says }) => asRecord(says.options))) as object,
+    ...Object.fromEntries(GUARDED_KEYS.map((key) => [key, mergedValue(sayings, key, expected[key]).value])),
+  });
+  const certain = own.sayings.filter((saying) => saying.certain);
+  const lacking = (effective: TargetConfiguration): Lack[] =>
+    lacksOf({ expected, effective, project, namedInput: (each) => namedInputOf(each, project), ownFolder }).filter(
+      ({ key }) => !ownKeysOf(effective.options).includes(key),
+    );
+  const effective = effectiveWith(certain);
+  const possible = effectiveWith(own.sayings);
+  const lacks = lacking(effective);
+  const healed: Healed = { target: merged, warnings: [] };
+  const inputs = [lacks, lacking(possible)].some((all) => all.some(({ key }) => key === 'inputs'))
+    ? nameToExtend(possible.inputs, project)
+    : undefined;
+  let extra: Inputs = robust(expected.inputs ?? [], project.plugin);
+  const left = lacks.filter(({ key }) => key !== 'inputs' || inputs === undefined);
+  const uncached = left.filter(({ key }) => key === 'inputs' || key === 'outputs');
+  const saysCache = certain.some(({ says }) => says.cache !== undefined);
+  // Inputs that count: the inferred ones, or a name for them.
+  const counts = inputs !== undefined || !lacks.some(({ key }) => key === 'inputs');
+  if (uncached.length > 0 && !saysCache) healed.target = { ...merged, cache: false };
+  else if (uncached.length > 0 && counts) {
+    const never = runtimeInput(project.plugin, [{ never: true }]);
+    extra = [...extra, ...never];
+    healed.target = { ...merged, inputs: [...(merged.inputs ?? []), ...never] };
+  }
+  const isRefused = (key: GuardedKey): boolean => !uncached.some((each) => each.key === key) || (saysCache && !counts);
+  healed.warnings = left.map(({ key, effect }) => {
+    const { from } = mergedValue(certain, key);
+    const result = isRefused(key) ? 'will be refused' : 'is never taken from the cache';
+    const cure = cureFor(from, expected.executor ?? '', project.features.spread);
+    return `${project.name}:${name} ${result}: "${key}" of ${from} replaces what is inferred, and ${effect}; ${cure}`;
+  });
+  if (inputs === undefined) return healed;
+  return { ...healed, named: { name: inputs, inputs: [...(namedInputOf(inputs, project) ?? []), ...extra] } };
+}

@@ -1,0 +1,123 @@
+import { existsSync, realpathSync, statSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { parse } from 'jsonc-parser';
+import type { HashRequest } from './hash-request';
+import { asRecord, readForInference } from './read-json';
+import { escapeGlob, type Inputs, inWorkspace, type TrackingPlace, toSlashes } from './tracked-inputs';
+
+/** The package, and what users write in nx.json. */
+export const PACKAGE_NAME = 'nx-igvm';
+
+/** The folder of this package's package.json: two above `dist/plugin`. */
+export const PACKAGE_ROOT = join(__dirname, '..', '..');
+
+/** Where the plugin is, seen from a workspace. The same for all targets. */
+export interface PluginPlace {
+  /** Inputs that change when the plugin does. */
+  inputs: Inputs;
+  requests: HashRequest[];
+  /** Path of the hashing script, relative to the workspace so that clones share their hits. */
+  script: string;
+}
+
+/** Bytes. The lockfile of a very large workspace has some ten MB. */
+const LOCKFILE_LIMIT = 2 ** 28;
+
+/** npm: a record of folders. What is linked is a project of the workspace to Nx. */
+function isInNpmLock(text: string): boolean {
+  // Most lockfiles are large, and most of these don't have it.
+  if (!text.includes(`"${PACKAGE_NAME}"`) && !text.includes(`/${PACKAGE_NAME}"`)) return false;
+  const { packages, dependencies } = asRecord(JSON.parse(text));
+  const entry = asRecord(packages)[`node_modules/${PACKAGE_NAME}`] ?? asRecord(dependencies)[PACKAGE_NAME];
+  return entry !== undefined && asRecord(entry)['link'] !== true;
+}
+
+/** The lines below a key of YAML that begins a line, up to the next such key. */
+function yamlBlock(text: string, key: string): string[] {
+  const [, block = ''] = new RegExp(`^${key}:[^\\n]*\\n((?:[ \\r\\n][^\\n]*(?:\\n|$)|\\n)*)`, 'm').exec(text) ?? [];
+  return block.split(/\r?\n/);
+}
+
+/** pnpm: `packages` has `nx-igvm@VERSION`, in older versions of the format `/nx-igvm@VERSION` and `/nx-igvm/VERSION`. */
+const isInPnpmLock = (text: string): boolean =>
+  yamlBlock(text, 'packages').some((line) => /^ {2}['"]?\/?nx-igvm[@/][^:]/.test(line));
+
+/** yarn: each entry begins with the ranges that it stands for. `workspace:` is a project of the workspace. */
+const isInYarnLock = (text: string): boolean =>
+  text
+    .split('\n')
+    .filter((line) => /^\S.*:\s*$/.test(line) && !line.startsWith('#'))
+    .some((line) => line.split(',').some((range) => /^\s*"?nx-igvm@(?!workspace:)/.test(range)));
+
+/** bun: `packages` has the name with a list that begins with `nx-igvm@VERSION`. */
+function isInBunLock(text: string): boolean {
+  const entry = asRecord(asRecord(parse(text) as unknown)['packages'])[PACKAGE_NAME];
+  return Array.isArray(entry) && /^nx-igvm@(?!workspace:)/.test(String(entry[0]));
+}
+
+/**
+ * The lockfiles of the package managers, in the order in which Nx looks for them: the first that is there counts. That of old
+ * versions of bun is for bun's eyes only; the plugin's files count then.
+ */
+const LOCKFILES: readonly (readonly [file: string, has: (text: string) => boolean])[] = [
+  ['bun.lockb', () => false],
+  ['bun.lock', isInBunLock],
+  ['yarn.lock', isInYarnLock],
+  ['pnpm-lock.yaml', isInPnpmLock],
+  ['package-lock.json', isInNpmLock],
+];
+
+/** What the lockfiles said, by what can't stay the same when they change: Nx's daemon asks again and again. */
+const known = new Map<string, boolean>();
+
+/** Whether Nx knows the plugin as a package: it reads packages from the lockfile of the package manager that is in use. */
+function isLocked(workspaceRoot: string): boolean {
+  for (const [file, has] of LOCKFILES) {
+    const path = join(workspaceRoot, file);
+    const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
+    if (stats === undefined) continue;
+    const state = [path, stats.size, stats.mtimeNs, stats.ctimeNs, stats.ino].join(':');
+    const answer = known.get(state) ?? readLock(workspaceRoot, path, has);
+    known.clear();
+    known.set(state, answer);
+    return answer;
+  }
+  return false;
+}
+
+function readLock(workspaceRoot: string, path: string, has: (text: string) => boolean): boolean {
+  try {
+    return has(readForInference(workspaceRoot, path, LOCKFILE_LIMIT).toString());
+  } catch {
+    // Nx, which reads it too, says what is wrong with it.
+    return false;
+  }
+}
+
+function scriptPath(workspaceRoot: string, packageRoot: string): string {
+  const installed = join(workspaceRoot, 'node_modules', PACKAGE_NAME);
+  const root = existsSync(join(installed, 'package.json')) ? installed : packageRoot;
+  return toSlashes(relative(workspaceRoot, join(root, 'dist', 'plugin', 'hash-files.js')));
+}
+
+/**
+ * How a change of the plugin itself is seen. An installed package is an external dependency; Nx refuses to run with one
+ * that it doesn't know, so a linked package is a set of files.
+ * @param packageRoot folder of this package
+ */
+export function locatePlugin({ workspaceRoot, features }: TrackingPlace, packageRoot = PACKAGE_ROOT): PluginPlace {
+  const script = scriptPath(workspaceRoot, packageRoot);
+  const real = realpathSync(packageRoot);
+  if (/[\\/]node_modules[\\/]nx-igvm$/.test(real) && isLocked(workspaceRoot)) {
+    return { inputs: [{ externalDependencies: [PACKAGE_NAME] }], requests: [], script };
+  }
+  // Without this list every installed package would be an input.
+  const none = { externalDependencies: [] };
+  const inside = inWorkspace(realpathSync(workspaceRoot), real);
+  if (inside === undefined || !features.includeIgnored) {
+    const tree = toSlashes(relative(workspaceRoot, join(packageRoot, 'dist')));
+    return { inputs: [none], requests: [{ tree }], script };
+  }
+  const files = `{workspaceRoot}/${inside === '' ? '' : `${escapeGlob(inside)}/`}dist/**/*.js`;
+  return { inputs: [none, { fileset: files, includeIgnored: true }], requests: [], script };
+}
