@@ -1,0 +1,169 @@
+import { spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { skippedFor } from '../src/boot/needing.fixture';
+import { cleanEnvironment } from './harness/run';
+import { REPOSITORY } from './harness/template';
+
+const isRoot = process.getuid?.() === 0;
+const NOBODY = 65534;
+
+/** What the demo wants on Linux, as apt installs it. */
+const UPDATE = 'apt-get update';
+const INSTALL = 'apt-get install --yes --no-install-recommends qemu-system-x86';
+
+let folder: string;
+let bin: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'nx-igvm-set-up-'));
+  chmodSync(folder, 0o755);
+  bin = join(folder, 'bin');
+  mkdirSync(bin);
+  symlinkSync(process.execPath, join(bin, 'node'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A program in the only folder of PATH. */
+function program(name: string, script = 'exit 0'): void {
+  writeFileSync(join(bin, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+}
+
+/** An apt-get that keeps what it was asked for, and installs QEMU unless it fails. */
+const aptGet = (before = ''): void =>
+  program(
+    'apt-get',
+    `echo "apt-get $*" >>${folder}/asked\n${before}\n[ "$1" = install ] && /bin/cp /bin/true ${bin}/qemu-system-x86_64`,
+  );
+const asked = (): string[] =>
+  existsSync(join(folder, 'asked')) ? readFileSync(join(folder, 'asked'), 'utf8').trimEnd().split('\n') : [];
+
+function systemPackages(args: string[] = [], uid?: number): { status: number | null; lines: string[] } {
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [join(REPOSITORY, 'scripts', 'system-packages.mjs'), 'demo', ...args],
+    { encoding: 'utf8', env: { PATH: bin }, uid, gid: uid, stdio: ['ignore', 'pipe', 'pipe'] },
+  );
+  return { status, lines: (stdout + stderr).trimEnd().split('\n') };
+}
+
+const { it: asRoot } = skippedFor(isRoot ? undefined : 'root');
+const canBeNobody =
+  !isRoot ||
+  spawnSync(process.execPath, [join(REPOSITORY, 'scripts', 'system-packages.mjs')], { uid: NOBODY }).status === 2;
+const { it: asUser } = skippedFor(canBeNobody ? undefined : 'a folder that users other than root can reach');
+const user = isRoot ? NOBODY : undefined;
+
+describe('the system’s packages', () => {
+  it('are left alone when all of them are there', () => {
+    program('qemu-system-x86_64');
+    aptGet();
+    expect(systemPackages()).toEqual({ status: 0, lines: ['wanted: QEMU (boots the image)', 'all of it is there'] });
+    expect(asked()).toEqual([]);
+  });
+
+  asRoot('are installed by root, who is told what', () => {
+    program('env', 'shift; exec "$@"');
+    aptGet();
+    const { status, lines } = systemPackages();
+    expect({ status, lines: lines.slice(1, 4) }).toEqual({
+      status: 0,
+      lines: ['missing: QEMU', `$ ${UPDATE}`, `$ ${INSTALL}`],
+    });
+    expect(asked()).toEqual([UPDATE, INSTALL]);
+  });
+
+  asRoot('are installed with old lists where new ones can not be had, and what fails is said', () => {
+    program('env', 'shift; exec "$@"');
+    aptGet('[ "$1" = update ] && exit 100');
+    expect(systemPackages().status).toBe(0);
+    rmSync(join(bin, 'qemu-system-x86_64'));
+    aptGet('echo "E: Unable to locate package" >&2; exit 100');
+    const { status, lines } = systemPackages();
+    expect(status).toBe(1);
+    expect(lines.join('\n')).toContain('E: Unable to locate package');
+    expect(lines).toContain('still missing: QEMU');
+  });
+
+  it('are left alone with --no-install, and the line that installs them is printed', () => {
+    aptGet();
+    program('sudo');
+    const { status, lines } = systemPackages(['--no-install']);
+    const line = isRoot ? `${UPDATE} && ${INSTALL}` : `sudo ${UPDATE} && sudo ${INSTALL}`;
+    expect({ status, lines: lines.slice(1) }).toEqual({
+      status: 1,
+      lines: ['missing: QEMU', 'nothing is installed: --no-install forbids it', `to install it: ${line}`],
+    });
+    expect(asked()).toEqual([]);
+  });
+
+  asUser('are not installed by a user who has no sudo, or whom it could not ask', () => {
+    aptGet();
+    expect(systemPackages([], user)).toMatchObject({
+      status: 1,
+      lines: expect.arrayContaining([
+        'nothing is installed: this is not root, and there is no sudo',
+        `to install it: su -c '${UPDATE} && ${INSTALL}'`,
+      ]) as string[],
+    });
+    program('sudo', 'exec "$@"');
+    expect(systemPackages([], user)).toMatchObject({
+      status: 1,
+      lines: expect.arrayContaining([
+        'nothing is installed: this is not root, and sudo has no terminal to ask on',
+        `to install it: sudo ${UPDATE} && sudo ${INSTALL}`,
+      ]) as string[],
+    });
+    expect(asked()).toEqual([]);
+  });
+
+  it('are said to be nowhere where no package manager is known', () => {
+    const { status, lines } = systemPackages();
+    expect(status).toBe(1);
+    expect(lines.at(-1)).toBe('no package manager is known here for QEMU (https://www.qemu.org/download/)');
+  });
+});
+
+describe('tests that want what is missing', () => {
+  /** Runs the tests of the PVH stub, which assemble it, with nothing in PATH but Node. */
+  function jest(env: NodeJS.ProcessEnv): { status: number | null; output: string } {
+    const args = [join(REPOSITORY, 'node_modules/jest/bin/jest.js'), '--selectProjects', 'unit', 'src/boot/pvh-stub'];
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, {
+      cwd: REPOSITORY,
+      encoding: 'utf8',
+      env: {
+        ...cleanEnvironment(),
+        PATH: bin,
+        NX_IGVM_SKIP_NOTHING: undefined,
+        NX_IGVM_SKIPPED_TESTS: undefined,
+        ...env,
+      },
+    });
+    return { status, output: stdout + stderr };
+  }
+
+  it('are skipped and named, with what they need', () => {
+    const { status, output } = jest({});
+    expect(status).toBe(0);
+    expect(output).toContain(`Skipped: 2 tests
+  needs as, objcopy, nm
+    src/boot/pvh-stub.spec.ts: the PVH stub is what its source assembles to
+    src/boot/pvh-stub.spec.ts: the KVM probe is what its source assembles to
+`);
+  });
+
+  it('fail where nothing may be skipped', () => {
+    const { status, output } = jest({ NX_IGVM_SKIP_NOTHING: '1' });
+    expect(status).toBe(1);
+    expect(output).toContain('these tests need as, objcopy, nm: node scripts/system-packages.mjs test');
+  });
+});
