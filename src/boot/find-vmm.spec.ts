@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fakeQemu } from './fake-vmm.fixture';
+import { skippedFor } from './needing.fixture';
 import { findVmm } from './find-vmm';
 
 // Every question is a process, and a supervisor.
@@ -54,6 +55,18 @@ describe('finding a VMM', () => {
     await expect(find({ vmm: 'cloud-hypervisor' }, empty)).rejects.toThrow(code('VMM_MISSING'));
     await expect(find({ vmmPath: join(empty, 'qemu') }, folder)).rejects.toThrow(code('VMM_MISSING'));
     await expect(find({ vmm: 'bhyve' as 'qemu' }, folder)).rejects.toThrow('qemu or cloud-hypervisor');
+  });
+
+  const onLinux = skippedFor(process.platform === 'linux' ? undefined : 'Linux').it;
+  onLinux('says how to get one on this system', async () => {
+    await expect(find({}, empty)).rejects.toThrow(
+      '; QEMU is at https://www.qemu.org/download/, Cloud Hypervisor is at',
+    );
+    writeFileSync(join(empty, 'dnf'), '', { mode: 0o755 });
+    await expect(find({}, empty)).rejects.toThrow(
+      /dnf install --assumeyes qemu-system-x86.* installs QEMU on this system$/,
+    );
+    await expect(find({ vmm: 'cloud-hypervisor' }, empty)).rejects.toThrow(/; Cloud Hypervisor is at https:\S+$/);
   });
 
   it('does not take a folder or a plain file for a program', async () => {
