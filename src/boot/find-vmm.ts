@@ -1,7 +1,7 @@
 import { execFile, type ExecFileException } from 'node:child_process';
-import { accessSync, constants, statSync } from 'node:fs';
-import { basename, delimiter, isAbsolute, join } from 'node:path';
+import { basename } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
+import { findProgram } from '../files/find-program';
 import { CLOUD_HYPERVISOR } from './cloud-hypervisor';
 import { QEMU } from './qemu';
 import {
@@ -116,27 +116,4 @@ function whyNoAnswer({ killed, code, signal, message }: ExecFileException, stder
   const said = stderr.trim().split('\n').at(-1) ?? '';
   if (said !== '') return said;
   return typeof code === 'number' ? `exit code ${code}` : (signal ?? code ?? message);
-}
-
-/** The path of a program: as it is when it names a folder, else in the folders of `search`. */
-function findProgram(program: string, search: string): string | undefined {
-  const suffixes = process.platform === 'win32' ? ['', '.exe'] : [''];
-  const hasFolder = isAbsolute(program) || program.includes('/') || program.includes('\\');
-  const folders = hasFolder ? [''] : search.split(delimiter).filter((folder) => folder !== '');
-  for (const folder of folders) {
-    for (const suffix of suffixes) {
-      const path = folder === '' ? program + suffix : join(folder, program + suffix);
-      if (isProgram(path)) return path;
-    }
-  }
-  return undefined;
-}
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
-  }
 }

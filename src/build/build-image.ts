@@ -111,8 +111,8 @@ async function writeOutputs(
       details: [...new Set(guests.flatMap(({ details }) => details))],
     };
   } finally {
-    await endorsements.close();
-    await Promise.all(guests.flatMap(({ observers }) => observers.map((observer) => observer.close?.())));
+    const observers = guests.flatMap((guest) => guest.observers);
+    await Promise.allSettled([endorsements.close(), ...observers.map(async (observer) => observer.close?.())]);
   }
 }
 

@@ -4,6 +4,7 @@ import { basename, dirname, extname, join } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { createOutputSet, type OutputSet } from '../files/atomic-output';
 import { checkNotInputs } from '../files/check-not-inputs';
+import { errnoOf } from '../files/file-failure';
 import { openFileSource } from '../files/file-source';
 import { makeProcessFolder } from '../files/process-folder';
 import type { ResourceName } from '../manifest/model';
@@ -151,7 +152,7 @@ function runLoader(build: ExternalBuild, resources: string, output: string): Pro
     }
     child.on('error', (error) => {
       end();
-      fail(failed(build.loader, `cannot be started: ${error.message}`, error));
+      fail(failed(build.loader, `cannot be started: ${whyNotStarted(error)}`, error));
     });
     child.on('close', (code, signal) => {
       end();
@@ -160,6 +161,9 @@ function runLoader(build: ExternalBuild, resources: string, output: string): Pro
     });
   });
 }
+
+const whyNotStarted = (error: Error): string =>
+  errnoOf(error) === 'ENOENT' ? 'there is no such program, and none of this name in PATH' : error.message;
 
 /** @returns bytes */
 async function adopt(from: string, to: string, outputs: OutputSet): Promise<number> {

@@ -45,9 +45,15 @@ export async function inspectImage({ image, format, name, output, write }: Inspe
   checkNotInputs([output], [image]);
   const outputs = createOutputSet();
   try {
-    const chunks: string[] = [];
-    await inspectFile(image, { format, name }, (pieces) => chunks.push(...textChunks(pieces)));
-    await outputs.add(output).writeAll(Buffer.from(chunks.join('')));
+    const file = outputs.add(output);
+    let size = 0;
+    await inspectFile(image, { format, name }, async (pieces) => {
+      for (const chunk of textChunks(pieces)) {
+        const bytes = Buffer.from(chunk);
+        await file.write(size, bytes);
+        size += bytes.length;
+      }
+    });
     await outputs.commit();
   } finally {
     await outputs.abort();
@@ -57,15 +63,15 @@ export async function inspectImage({ image, format, name, output, write }: Inspe
 async function inspectFile(
   path: string,
   { format, name }: Pick<InspectRequest, 'format' | 'name'>,
-  write: (pieces: Iterable<string>) => void,
+  write: (pieces: Iterable<string>) => void | Promise<void>,
 ): Promise<void> {
   await withImage(path, async ({ file, source }) => {
     if (format === 'html') {
       const digests = await imageDigests(file);
-      write([inspectPage({ file, source, name, digests, map: mapBeside(path), sha256: sha256OfSource(source) })]);
+      await write([inspectPage({ file, source, name, digests, map: mapBeside(path), sha256: sha256OfSource(source) })]);
       return;
     }
     const contents = dump(file, source, (context) => describeVpContext(context, file.arch));
-    write(format === 'json' ? dumpJson(contents) : dumpText(contents));
+    await write(format === 'json' ? dumpJson(contents) : dumpText(contents));
   });
 }

@@ -1,6 +1,6 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { lockOf, tdxFile } from './lock.fixture';
 import { lockText, readLock } from './lock-file';
 import { IgvmError } from '../errors/igvm-error';
@@ -61,6 +61,13 @@ describe('a measurement lock', () => {
 
   it('is missed', () => {
     expect(() => readLock(path)).toThrow(expect.objectContaining({ code: 'LOCK_MISSING' }));
+  });
+
+  it('is not missed where nobody can look: the reason is said', () => {
+    // What a folder without permission is to others than root.
+    symlinkSync(basename(path), path);
+    expect(() => readLock(path)).toThrow(expect.objectContaining({ code: 'FILE_UNREADABLE' }));
+    expect(() => readLock(path)).toThrow('form a loop');
   });
 
   it.each([

@@ -1,5 +1,6 @@
-import { existsSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { IgvmError } from '../errors/igvm-error';
+import { errnoOf } from '../files/file-failure';
 import { escapeJson } from '../errors/printable';
 import { PLATFORM_NAMES } from '../igvm/platforms';
 import { type JsonDocument, parseJson, readJsonFile } from '../manifest/json-document';
@@ -16,8 +17,18 @@ const LOCK_SIZE_LIMIT = 2 ** 19;
  * @throws IgvmError LOCK_MISSING, FILE_UNREADABLE, MANIFEST_SYNTAX, LOCK_INVALID with file, line and column
  */
 export function readLock(path: string, display: string = path): MeasurementLock {
-  if (!existsSync(path)) throw new IgvmError('LOCK_MISSING', 'there is no measurement lock', { file: display });
+  if (isMissing(path)) throw new IgvmError('LOCK_MISSING', 'there is no measurement lock', { file: display });
   return parseLock(readJsonFile(path, display, { limit: LOCK_SIZE_LIMIT }), display);
+}
+
+/** What can't be looked at is not missing: reading it says why. */
+function isMissing(path: string): boolean {
+  try {
+    statSync(path);
+    return false;
+  } catch (error) {
+    return errnoOf(error) === 'ENOENT';
+  }
 }
 
 /**

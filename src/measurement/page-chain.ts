@@ -42,12 +42,13 @@ class InlineChain implements PageChain {
   async close(): Promise<void> {}
 }
 
-/** In a thread, beside the reading and writing. */
+/** In a thread, beside the reading and writing. It is started with the first pages: what fails before leaves none behind. */
 class ThreadChain implements PageChain {
-  private readonly thread = new HashThread();
+  private thread: HashThread | undefined;
   private last: Promise<Uint8Array> = Promise.resolve(new Uint8Array(SHA256_SIZE));
 
   extend(head: Uint8Array, count: number, pages: Uint8Array | undefined): Promise<void> {
+    this.thread ??= new HashThread();
     this.last = this.thread.run({ kind: 'chain', head, count, pages });
     // A failure fails all that follows, so that `end` reports it.
     return this.last.then(
@@ -61,7 +62,7 @@ class ThreadChain implements PageChain {
   }
 
   async close(): Promise<void> {
-    await this.thread.close();
+    await this.thread?.close();
   }
 }
 

@@ -15,13 +15,14 @@ const MOST_THREADS = 3;
 /** Batches that a thread has at hand: it should find the next one when it is done with one. */
 const MOST_WAITING = 2;
 
-/** Spreads pages over worker threads; when all have enough to do the calling thread hashes, too. */
+/**
+ * Spreads pages over worker threads; when all have enough to do the calling thread hashes, too. They are started with the first
+ * pages: what fails before leaves none behind.
+ */
 export class PageHashPool implements PageHasher {
-  private readonly threads: HashThread[];
+  private readonly threads: HashThread[] = [];
 
-  constructor(threads: number) {
-    this.threads = Array.from({ length: threads }, () => new HashThread());
-  }
+  constructor(private readonly size: number) {}
 
   hash(pages: Uint8Array): Uint8Array | Promise<Uint8Array> {
     const thread = pages.length < SMALLEST_BATCH ? undefined : this.leastBusy();
@@ -33,6 +34,7 @@ export class PageHashPool implements PageHasher {
   }
 
   private leastBusy(): HashThread | undefined {
+    while (this.threads.length < this.size) this.threads.push(new HashThread());
     let least: HashThread | undefined;
     let waiting = MOST_WAITING;
     for (const thread of this.threads) {

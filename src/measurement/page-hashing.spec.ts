@@ -1,10 +1,24 @@
 import { createHash } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import type * as HashThreads from './hash-thread';
 import { PAGE_SIZE } from '../memory/page';
 import { HashThread } from './hash-thread';
 import { pageChainFor } from './page-chain';
 import { pageDigestsFor } from './page-digests';
 import { PageHashPool, pageHasherFor, THREAD_THRESHOLD } from './page-hash-pool';
 import { inlineHasher, type PageHasher, ZERO_PAGE_DIGEST } from './page-hasher';
+
+const mockThreads = { started: 0 };
+jest.mock('./hash-thread', () => {
+  const real = jest.requireActual<typeof HashThreads>('./hash-thread');
+  class CountedThread extends real.HashThread {
+    constructor() {
+      super();
+      mockThreads.started++;
+    }
+  }
+  return { ...real, HashThread: CountedThread };
+});
 
 const sha = (algorithm: string, ...parts: Uint8Array[]): Buffer =>
   parts.reduce((hash, part) => hash.update(part), createHash(algorithm)).digest();
@@ -190,4 +204,30 @@ describe('a long chain', () => {
     await expect(chain.end()).rejects.toThrow();
     await chain.close();
   });
+});
+
+describe('threads that hash', () => {
+  it.each([
+    ['pages', () => pageHasherFor(THREAD_THRESHOLD), (it: PageHasher) => it.hash(pagesOf(8))],
+    [
+      'a chain',
+      () => pageChainFor(THREAD_THRESHOLD),
+      (it: ReturnType<typeof pageChainFor>) => it.extend(new Uint8Array(48), 1, pagesOf(1)),
+    ],
+    [
+      'all pages together',
+      () => pageDigestsFor(THREAD_THRESHOLD),
+      (it: ReturnType<typeof pageDigestsFor>) => it.add(pagesOf(1)),
+    ],
+  ] as [string, () => { close(): Promise<void> }, (it: never) => unknown][])(
+    'are started with the first of %s: what fails before leaves none behind',
+    async (_, make, use) => {
+      mockThreads.started = 0;
+      const hasher = make();
+      expect(mockThreads.started).toBe(0);
+      await use(hasher as never);
+      expect(mockThreads.started > 0).toBe(availableParallelism() > 1);
+      await hasher.close();
+    },
+  );
 });

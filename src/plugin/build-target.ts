@@ -11,7 +11,7 @@ import {
   targetName,
   usedOf,
 } from './inferred-image';
-import { optionFile, optionPath, type OwnTarget, ownTarget } from './own-target';
+import { optionFile, optionPath, optionProgram, type OwnTarget, ownTarget } from './own-target';
 import { allInputs, combineInputs, escapeGlob, fileInputs, resourceInputs, type TrackedInputs } from './tracked-inputs';
 
 export const BUILD_EXECUTOR = 'nx-igvm:build';
@@ -68,7 +68,7 @@ function trackedInputs(project: InferredProject, manifests: readonly ImageManife
     ...manifests.flatMap((manifest) =>
       own.values('resources').map((value) => separateResources(project, manifest, value)),
     ),
-    ...own.values('loader').map((value) => optionFile(value, project)),
+    ...own.values('loader').map((value) => optionProgram(value, project)),
   ]);
 }
 

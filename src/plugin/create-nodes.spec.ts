@@ -234,6 +234,11 @@ describe('the inputs of an image', () => {
     expect(requests(build)).toEqual([{ file: '/opt/igvmfilegen' }]);
   });
 
+  it('include an external loader that PATH has', async () => {
+    const { build } = await inferOne('k', { build: { options: { loader: 'igvmfilegen' } } });
+    expect(requests(build)).toContainEqual({ program: 'igvmfilegen' });
+  });
+
   it('include the plugin, and no other package', async () => {
     const { build } = await inferOne('k');
     expect(build!.inputs).toContainEqual({ externalDependencies: [] });

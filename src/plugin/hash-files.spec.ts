@@ -47,6 +47,19 @@ describe('the runtime input', () => {
     ]);
   });
 
+  it('finds a program where PATH has it', () => {
+    const { PATH } = process.env;
+    workspace.write('tools/loader', 'one');
+    chmodSync(join(workspace.root, 'tools/loader'), 0o755);
+    process.env['PATH'] = join(workspace.root, 'tools');
+    try {
+      expect(hash({ program: 'loader' })).toEqual([sha256('one')]);
+      expect(hash({ program: 'other' })).toEqual(['missing']);
+    } finally {
+      process.env['PATH'] = PATH;
+    }
+  });
+
   it('has an answer of its own for what is missing, and for what is no file', () => {
     workspace.write('file');
     workspace.link('dangling', 'nowhere');

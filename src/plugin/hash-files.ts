@@ -7,6 +7,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
+import { programPath } from '../files/find-program';
 import { PLACEHOLDER } from '../files/placeholder';
 import { matchGlob } from '../manifest/glob';
 import { HashMemory } from './hash-memory';
@@ -107,6 +108,7 @@ function answer(request: HashRequest, root: string, memory: HashMemory): string 
   if ('never' in request) return never();
   if ('linked' in request) return hashLinked(request.linked, root, memory);
   if ('file' in request) return hashFile(resolve(root, request.file), memory);
+  if ('program' in request) return hashFile(programPath(request.program, root), memory);
   if ('tree' in request) return hashTree(resolve(root, request.tree), memory);
   // The name of the match is left out: an image depends on the content alone.
   const matches = globMatches(request.glob, resolve(root, request.base));

@@ -3,6 +3,8 @@ export type HashRequest =
   | { file: string }
   /** A pattern, and the folder it starts from. */
   | { glob: string; base: string }
+  /** A program that is named without a folder, where PATH has it. */
+  | { program: string }
   /** Everything below a folder. */
   | { tree: string }
   /** A file of the workspace, as far as links lead to it. */

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import type { NxJsonConfiguration, TargetConfiguration } from 'nx/src/devkit-exports';
 import { parse } from 'jsonc-parser';
+import { isProgramName } from '../files/find-program';
 import { readRegularFile } from '../files/regular-file';
 import type { InferredProject } from './inferred-image';
 import type { TargetKind } from './plugin-options';
@@ -210,4 +211,10 @@ export const optionPath = (value: string, project: TokenProject): string => toSl
 export function optionFile(value: string, project: InferredProject): TrackedInputs {
   const path = optionPath(value, project);
   return fileInputs(project, resolve(project.workspaceRoot, path), path);
+}
+
+/** A program that an option names. Where PATH has it is looked up when its hash is asked for. */
+export function optionProgram(value: string, project: InferredProject): TrackedInputs {
+  const file = optionFile(value, project);
+  return isProgramName(value) ? { ...file, requests: [...file.requests, { program: value }] } : file;
 }

@@ -1,6 +1,7 @@
 import { resolve, sep } from 'node:path';
 import type { Command } from 'commander';
 import { buildWithProgress } from '../build-with-progress';
+import { programPath } from '../../files/find-program';
 import { shownPath } from '../../files/shown-path';
 import type { CliEnvironment } from '../cli';
 
@@ -32,7 +33,7 @@ export function registerBuild(program: Command, environment: CliEnvironment): vo
       '--no-embed-corim',
       'leave them out of the image, not out of its folder: QEMU and Cloud Hypervisor refuse them',
     )
-    .option('--loader <program>', 'have this igvmfilegen program build the image')
+    .option('--loader <program>', 'have this igvmfilegen program build the image: a path, or a name in PATH')
     .action(async (manifest: string, options: BuildOptions) => {
       const { cwd } = environment;
       const { imageNameInWorkspace } =
@@ -44,7 +45,7 @@ export function registerBuild(program: Command, environment: CliEnvironment): vo
         manifest: resolve(cwd, manifest),
         resources: options.resources === undefined ? undefined : resolve(cwd, options.resources),
         output: resolve(cwd, options.output ?? `${imageNameInWorkspace(slashes(resolve(cwd, manifest)))}.igvm`),
-        loader: options.loader === undefined ? undefined : resolve(cwd, options.loader),
+        loader: options.loader === undefined ? undefined : programPath(options.loader, cwd),
         message: environment.stderr,
         display,
       });

@@ -1,6 +1,7 @@
 import type { ExecutorContext } from 'nx/src/devkit-exports';
 import { dirname, join, resolve } from 'node:path';
 import { formatPlaced, IgvmError } from '../../errors/igvm-error';
+import { programPath } from '../../files/find-program';
 import { shownPath } from '../../files/shown-path';
 import { checkOptions, type OptionsSchema } from '../check-options';
 import { checkTarget, type TargetContext } from '../check-target';
@@ -73,7 +74,7 @@ async function buildReport(
       `${imageNameInWorkspace(manifestPath)}.igvm`,
     ),
     workspaceRoot: root,
-    loader: loader === undefined ? undefined : resolve(root, loader),
+    loader: loader === undefined ? undefined : programPath(loader, root),
     message: (text) => log.message(text),
     display,
     warn: ({ message, where }) => log.warn(formatPlaced(message, where)),

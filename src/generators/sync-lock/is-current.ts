@@ -1,6 +1,7 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
+import { programPath } from '../../files/find-program';
 import type { LockedImage } from './locked-images';
 
 /**
@@ -20,7 +21,7 @@ export async function isCurrent({ build, image }: LockedImage, root: string): Pr
       ...options,
       manifest: resolve(root, manifest),
       resources: resources === undefined ? undefined : resolve(root, resources),
-      loader: loader === undefined ? undefined : resolve(root, loader),
+      loader: loader === undefined ? undefined : programPath(loader, root),
       output,
       workspaceRoot: root,
       display: (each) => (each === resolve(root, manifest) ? manifest : each),
