@@ -50,7 +50,8 @@ export { changedLock, type LockUpdate, updateLock } from './lock/update-lock';
 export { verifyImage, type VerifyReport, type VerifyRequest, verifyText } from './lock/verify-image';
 export { type LoadedManifest, type LoadOptions, loadManifest } from './manifest/load-manifest';
 export { type ResolvedResource, type ResolveOptions, resolveResources } from './manifest/resolve-resources';
-export { type Launch, type LaunchRequest, launchesOf } from './measurement/launches';
+export type { LaunchRequest } from './manifest/launch-request';
+export { type Launch, launchesOf } from './measurement/launches';
 export {
   measure,
   measureLaunches,

@@ -3,7 +3,7 @@ import { platformTypeName } from '../igvm/dump';
 import type { IgvmFile, PlatformHeader } from '../igvm/model';
 import type { ByteSource } from '../memory/byte-source';
 import { type ImageDigest, imageDigests } from '../measurement/image-digests';
-import type { Vmm } from '../measurement/vmm-profiles';
+import type { Vmm } from '../manifest/launch-request';
 import { measuredPlatformOf } from '../measurement/measured-platform';
 import { comparePages, type PageDifference } from './compare-pages';
 import { compareFacts, type FactDifference } from '../image/facts';

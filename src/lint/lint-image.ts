@@ -10,7 +10,8 @@ import { DEFAULT_LAUNCH, type Launch, launchesOf } from '../measurement/launches
 import { loadRefusals } from '../measurement/load-refusals';
 import { measuredPlatformOf, MEASURED_PLATFORMS } from '../measurement/measured-platform';
 import { measureLaunches } from '../measurement/measure';
-import { UNSETTLED_VMMS, type Vmm, VMM_NAMES, vmmProfile } from '../measurement/vmm-profiles';
+import { UNSETTLED_VMMS, vmmProfile } from '../measurement/vmm-profiles';
+import { type Vmm, VMM_NAMES } from '../manifest/launch-request';
 
 /** What a finding is about. */
 export type LintRule = 'refused' | 'policy' | 'id-blocks' | 'id-block-digest' | 'page-overlap';

@@ -3,8 +3,8 @@ import * as z from 'zod/mini';
 import { platformOf } from '../igvm/platforms';
 import { PLATFORM_TYPE, type PlatformType } from '../igvm/model';
 import { policyNames } from '../image/policy';
-import { KVM_MODES } from '../measurement/launches';
-import { VMM_NAMES } from '../measurement/vmm-profiles';
+import { KVM_MODES } from '../manifest/launch-request';
+import { VMM_NAMES } from '../manifest/launch-request';
 import { MEASURED_PLATFORM_NAMES, MEASURED_PLATFORMS } from '../measurement/measured-platform';
 import {
   closedStruct,
@@ -53,7 +53,7 @@ const DIGITS = { 'SHA-256': 64, 'SHA-384': 96 } as const;
 
 const launch = closedStruct(
   {
-    vmm: word(VMM_NAMES as [string, ...string[]], 'What launches the guest.'),
+    vmm: word(VMM_NAMES, 'What launches the guest.'),
     vcpus: optional(
       someOf(
         count({ min: 1n, max: 4096n }, 'A count.'),

@@ -9,6 +9,7 @@ import { compareLocks } from './compare-locks';
 import { lockText, readLock } from './lock-file';
 import type { Launch } from '../measurement/launches';
 import { launchesInLock, lockImage } from './lock-of-image';
+import { manifestLaunches } from './manifest-launches';
 import type { MeasurementLock } from './model';
 import { IgvmError } from '../errors/igvm-error';
 
@@ -25,7 +26,10 @@ export interface LockUpdate {
 export interface UpdateOptions {
   /** Writes `"debug": true` for guests that the host may debug. Default: only where the present lock says it already. */
   allowDebug?: boolean;
-  /** The launches of SEV-SNP guests whose digests count. Default: those of the present lock, or else the one that documents endorse. */
+  /**
+   * The launches of SEV-SNP guests whose digests count. Default: those that the manifest beside the lock names, or else those of the
+   * present lock, or else the one that documents endorse.
+   */
   launches?: readonly Launch[];
 }
 
@@ -49,7 +53,7 @@ async function lockFor(
   const previous = previousLock(path);
   const measured = await withImage(image, async ({ file }) => {
     const map = mapBeside(image);
-    const wanted = launches.length > 0 ? launches : previous && launchesInLock(previous);
+    const wanted = launches.length > 0 ? launches : (manifestLaunches(path) ?? (previous && launchesInLock(previous)));
     const counting = wanted === undefined || wanted.length === 0 ? undefined : wanted;
     const { lock, complaints, refusals } = await lockImage(file, { map, image, launches: counting });
     const [refusal] = refusals;

@@ -196,7 +196,12 @@ describe('writing a lock', () => {
 
   it('keeps its $schema, and takes that of a new one from the manifest', async () => {
     const { folder, image, lock } = await locked();
-    writeFileSync(join(folder, 'igvm.json'), '{ "$schema": "../node_modules/nx-igvm/schemas/igvm.schema.json" }');
+    const manifest = {
+      $schema: '../node_modules/nx-igvm/schemas/igvm.schema.json',
+      guest_arch: 'x64',
+      guest_configs: [{ guest_svn: 1, max_vtl: 0, isolation_type: 'none', image: 'none' }],
+    };
+    writeFileSync(join(folder, 'igvm.json'), JSON.stringify(manifest));
     rmSync(lock);
     await updateLock(image, lock, 'guest.igvm');
     expect(readLock(lock).$schema).toBe('../node_modules/nx-igvm/schemas/igvm.lock.schema.json');

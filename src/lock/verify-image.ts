@@ -12,6 +12,7 @@ import { mapBeside } from '../regions/map-beside';
 import { compareLocks, type LockDifference } from './compare-locks';
 import { readLock } from './lock-file';
 import { lockImage, tagsOfLock } from './lock-of-image';
+import { manifestLaunches } from './manifest-launches';
 import type { MeasurementLock } from './model';
 
 /** What to check against what. */
@@ -47,7 +48,10 @@ export async function verifyImage({ image, lock, display = String }: VerifyReque
     const map = mapBeside(image);
     const fits = map !== undefined && fitsMap(file, map);
     const tags = fits ? map : expected && tagsOfLock(expected, file);
-    const { lock: actual, signers, refusals, ...found } = await lockImage(file, { map: tags, image, expected });
+    // Launches that the manifest names and the lock doesn't have are a difference.
+    const launches = expected && manifestLaunches(lock, display);
+    const sources = { map: tags, image, expected, launches };
+    const { lock: actual, signers, refusals, ...found } = await lockImage(file, sources);
     const complaints = expected === undefined ? [] : [...found.complaints, ...refusals];
     if (map !== undefined && !fits) {
       complaints.unshift(`${basename(image)}.map describes another layout than the image has`);

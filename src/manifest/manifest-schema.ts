@@ -3,6 +3,7 @@
  * Source of the shape: openvmm vm/loader/igvmfilegen_config/src/lib.rs; keys that igvmfilegen ignores are marked.
  */
 import * as z from 'zod/mini';
+import { KVM_MODES, VMM_NAMES } from './launch-request';
 import { RESOURCE_NAMES, type ResourceName } from './model';
 import { productPolicySchema } from './product-policy-schema';
 import {
@@ -240,6 +241,36 @@ const bootTest = closedStruct(
   'What a boot of the image must show: with this key the target `boot-test` is inferred. Not part of the image, and ignored by igvmfilegen.',
 );
 
+/** A processor of QEMU: a model, a signature, or family, model and stepping (src/measurement/cpu-models.ts). */
+const CPU = /^(?:EPYC[A-Za-z0-9-]*|0x[0-9a-fA-F]{1,8}|(?:0x)?[0-9a-fA-F]{1,3}(?:\/(?:0x)?[0-9a-fA-F]{1,3}){2})$/;
+
+const launch = closedStruct(
+  {
+    vmm: word(VMM_NAMES, 'The VMM; each measures in its own way.'),
+    vcpus: optional(
+      someOf(
+        count({ min: 1n, max: 4096n }, 'A count.'),
+        'at least one count',
+        'Counts of vCPUs, for the VMMs on KVM. Default: 1.',
+      ),
+    ),
+    cpu: optional(
+      someOf(
+        patternText(CPU, 'a model such as EPYC-Milan, a signature such as 0x00a00f11, or 25/1/1', 'A processor.'),
+        'at least one processor',
+        'Processors, for QEMU: models, signatures, or family/model/stepping.',
+      ),
+    ),
+    kvm_mode: optional(
+      word(
+        KVM_MODES,
+        'Whose VMSAs KVM measures: all, or the first alone, as an unfinished change of the kernel has it.',
+      ),
+    ),
+  },
+  'A way to launch the SEV-SNP guest. Its digests are those of every count with every processor.',
+);
+
 export const manifestSchema = struct({
   $schema: optional(text('The JSON Schema of this file, for editors. Ignored by igvmfilegen.')),
   name: optional(
@@ -258,6 +289,14 @@ export const manifestSchema = struct({
     flag(
       'Whether the image holds its CoRIM documents. The files beside it have them either way, and launch digests stay the same. ' +
         "QEMU and Cloud Hypervisor can't read an image with them. Default: true. Ignored by igvmfilegen.",
+    ),
+  ),
+  launches: optional(
+    someOf(
+      launch,
+      'at least one launch',
+      'The launches of SEV-SNP guests whose digests count: `measure`, the lock and `verify` cover exactly these. Default: what Hyper-V ' +
+        'launches. Not part of the image: a change needs no build. Ignored by igvmfilegen.',
     ),
   ),
   boot_test: optional(bootTest),

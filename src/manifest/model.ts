@@ -1,9 +1,11 @@
 /**
  * The manifest after validation: what loaders get. The zod schemas in this folder infer exactly these types (a type
- * test beside them holds the two together); this file has no imports so that everything may use it.
- * Source of the shape: openvmm vm/loader/igvmfilegen_config/src/lib.rs; `name`, `resources`, `embed_corim`, `boot_test`, `$schema` and
+ * test beside them holds the two together); this file imports types alone, so that everything may use it.
+ * Source of the shape: openvmm vm/loader/igvmfilegen_config/src/lib.rs; `name`, `resources`, `embed_corim`, `launches`, `boot_test`, `$schema` and
  * the last three keys of a linux image are ours (docs/manifest.md).
  */
+import type { KvmMode, Vmm } from './launch-request';
+
 export interface Manifest {
   /** For editors; means nothing to the build. */
   $schema?: string;
@@ -13,6 +15,8 @@ export interface Manifest {
   guest_configs: GuestConfig[];
   /** Whether the image holds its CoRIM documents, which lie beside it either way. Default: true. */
   embed_corim?: boolean;
+  /** The launches of SEV-SNP guests whose digests count: measure, lock and verify cover these. Mean nothing to the build. */
+  launches?: { vmm: Vmm; vcpus?: number[]; cpu?: string[]; kvm_mode?: KvmMode }[];
   /** What `nx boot-test` checks; means nothing to the build. */
   boot_test?: { until?: string; timeout?: number };
   resources?: Partial<Record<ResourceName, Resource>>;

@@ -6,7 +6,7 @@ import type { LaunchDigests } from './launch-digest';
 import { DEFAULT_LAUNCH } from './launches';
 import { launchDigests, measurablePlatforms } from './measure';
 import { MEASURED_PLATFORMS, type MeasuredPlatform, platformHeader } from './measured-platform';
-import type { Vmm } from './vmm-profiles';
+import type { Vmm } from '../manifest/launch-request';
 
 /** A launch digest of an image, or why there is none. */
 export interface ImageDigest {

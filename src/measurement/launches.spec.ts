@@ -4,7 +4,8 @@ import { bytesSource, EMPTY_SOURCE } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { Vmsa, type VmsaFieldName } from '../vp-context/vmsa';
 import { parseCpu } from './cpu-models';
-import { launchesOf, launchesOfOptions, launchLabel, type LaunchRequest } from './launches';
+import { launchesOf, launchesOfOptions, launchLabel } from './launches';
+import { type LaunchRequest } from '../manifest/launch-request';
 import { measure, measureLaunches } from './measure';
 import { fileOf, hex, MASK, platform, run } from './measured-guest.fixture';
 

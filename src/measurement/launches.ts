@@ -1,6 +1,7 @@
 import { IgvmError } from '../errors/igvm-error';
+import { type KvmMode, type LaunchRequest, type Vmm, VMM_NAMES } from '../manifest/launch-request';
 import { type CpuModel, parseCpu } from './cpu-models';
-import { UNSETTLED_VMMS, type UnsettledVmm, type Vmm, VMM_NAMES, vmmProfile } from './vmm-profiles';
+import { UNSETTLED_VMMS, type UnsettledVmm, vmmProfile } from './vmm-profiles';
 
 /** vCPUs that a launch may have: KVM's own limit is 4096 (arch/x86/include/asm/kvm_host.h: KVM_MAX_VCPUS). */
 const MOST_VCPUS = 4096;
@@ -19,19 +20,8 @@ export interface Launch {
   readonly kvmMode?: KvmMode;
 }
 
-export const KVM_MODES = ['all-vcpus', 'bsp-only'] as const;
-export type KvmMode = (typeof KVM_MODES)[number];
-
 /** The launch that a file's own documents endorse. */
 export const DEFAULT_LAUNCH = { vmm: 'hyperv' } as const satisfies Launch;
-
-/** Launches as the manifest and the options state them: every count with every processor. */
-export interface LaunchRequest {
-  vmm: string;
-  vcpus?: readonly number[];
-  cpu?: readonly string[];
-  kvmMode?: KvmMode;
-}
 
 /**
  * The launches that are asked for, in the order of the request; counts before processors.

@@ -7,7 +7,8 @@ import { type MeasuredPlatform, measuredPlatformOf, MEASURED_PLATFORMS, platform
 import { SnpLaunchDigests } from './snp';
 import { TdxLaunchDigest } from './tdx';
 import { VbsLaunchDigest } from './vbs';
-import { UNSETTLED_VMMS, type Vmm, vmmProfile } from './vmm-profiles';
+import { UNSETTLED_VMMS, vmmProfile } from './vmm-profiles';
+import { type Vmm } from '../manifest/launch-request';
 
 /** The launch measurement of one platform of a file, as one VMM launches it. */
 export interface Measurement {

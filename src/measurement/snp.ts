@@ -13,7 +13,8 @@ import { type LoadRefusal, loadRefusals } from './load-refusals';
 import { pageHasherFor } from './page-hash-pool';
 import { type PageHasher, ZERO_PAGE_DIGEST } from './page-hasher';
 import { ParameterAreas, storedPages } from './parameter-areas';
-import { type LaunchRules, UNSETTLED_VMMS, type Vmm, vmmProfile } from './vmm-profiles';
+import { type LaunchRules, UNSETTLED_VMMS, vmmProfile } from './vmm-profiles';
+import { type Vmm } from '../manifest/launch-request';
 
 /** PAGE_TYPE of SNP_LAUNCH_UPDATE (SEV-SNP firmware ABI, 8.17). */
 const PAGE_TYPE = { normal: 1, vmsa: 2, zero: 3, unmeasured: 4, secrets: 5, cpuid: 6 } as const;

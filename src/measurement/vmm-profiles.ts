@@ -1,5 +1,6 @@
 import type { Directive, InitializationHeader, ParameterKind } from '../igvm/model';
 import { PAGE_DATA_TYPE } from '../igvm/page-data';
+import type { Vmm } from '../manifest/launch-request';
 import { CLOUD_HYPERVISOR_VCPUS, QEMU_VCPUS, type VcpuState } from './kvm-vmsa';
 
 /** How sure a profile is. */
@@ -152,11 +153,7 @@ export const VMM_PROFILES = {
     },
     takes: { vcpus: false, cpu: false },
   },
-} as const satisfies Record<string, VmmProfile>;
-
-export type Vmm = keyof typeof VMM_PROFILES;
-
-export const VMM_NAMES = Object.keys(VMM_PROFILES) as Vmm[];
+} as const satisfies Record<Vmm, VmmProfile>;
 
 export const vmmProfile = (vmm: Vmm): VmmProfile => VMM_PROFILES[vmm];
 

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
-import { ALL_VMM_NAMES, KVM_MODES, type LaunchOptions } from '../../measurement/launches';
+import { ALL_VMM_NAMES, type LaunchOptions } from '../../measurement/launches';
+import { KVM_MODES } from '../../manifest/launch-request';
 
 export interface LaunchFlags extends LaunchOptions {
   vmm?: string;

@@ -29,9 +29,10 @@ export default async function measureExecutor(
 }
 
 async function printDigests(
-  { image, platform, vmm, vcpus, cpu, kvmMode, json = false }: MeasureExecutorSchema,
+  { image, lock, platform, vmm, vcpus, cpu, kvmMode, json = false }: MeasureExecutorSchema,
   root: string,
 ): Promise<void> {
+  const { manifestLaunches } = require('../../lock/manifest-launches') as typeof import('../../lock/manifest-launches');
   const { launchesOfOptions } = require('../../measurement/launches') as typeof import('../../measurement/launches');
   const { throwRefusals } = require('../../measurement/measure') as typeof import('../../measurement/measure');
   const { measureFileLaunches } =
@@ -39,7 +40,8 @@ async function printDigests(
   const { measurementJson, measurementText } =
     require('../../measurement/measurement-report') as typeof import('../../measurement/measurement-report');
   const platforms = platform === undefined ? undefined : [platform];
-  const launches = launchesOfOptions({ vmm, vcpus, cpu, kvmMode });
+  const named = vmm === undefined && lock !== undefined ? manifestLaunches(resolve(root, lock)) : undefined;
+  const launches = named ?? launchesOfOptions({ vmm, vcpus, cpu, kvmMode });
   const report = await measureFileLaunches(resolve(root, image), { platforms, launches });
   const { measurements, refusals } = report;
   for (const warning of new Set(measurements.flatMap(({ warnings }) => warnings))) logger.warn(warning);
