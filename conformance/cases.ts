@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 /** What igvmfilegen does with a manifest, as `case.json` records it. */
 export interface ConformanceCase {
+  /** Path below conformance/. */
   name: string;
   /** Extra flags. */
   args: string[];
@@ -13,30 +14,33 @@ export interface ConformanceCase {
   code?: string;
 }
 
-const CASES = join(__dirname, 'cases');
-const TOOLS = join(__dirname, 'tools');
+/** Folders of cases, each of another state of igvmfilegen (README.md). */
+export const SUITES = ['cases', 'cases-head'] as const;
 
-/** All cases, by name. */
-export const conformanceCases = (): ConformanceCase[] =>
-  readdirSync(CASES)
-    .sort()
-    .map((name) => {
-      const { args, outcome, sha256, code } = JSON.parse(
-        readFileSync(join(CASES, name, 'case.json'), 'utf8'),
-      ) as ConformanceCase;
-      return { name, args, outcome, sha256, code };
-    });
+/** All cases, by suite and name. */
+export const conformanceCases = (suites: readonly string[] = SUITES): ConformanceCase[] =>
+  suites.flatMap((suite) =>
+    readdirSync(join(__dirname, suite))
+      .sort()
+      .map((each) => {
+        const name = `${suite}/${each}`;
+        const { args, outcome, sha256, code } = JSON.parse(
+          readFileSync(join(__dirname, name, 'case.json'), 'utf8'),
+        ) as ConformanceCase;
+        return { name, args, outcome, sha256, code };
+      }),
+  );
 
 /** The files of a case besides its outputs. */
 export const CASE_FILES = ['manifest.json', 'resources.json', 'case.json'];
 
 /** Puts a case's files into `folder`, its resources pointing into `inputs`. */
 export const placeCase = (name: string, folder: string, inputs: string): void =>
-  place(join(CASES, name), folder, inputs);
+  place(join(__dirname, name), folder, inputs);
 
 /** Like {@link placeCase}, for a case of a tool that works on an image. */
 export const placeTool = (name: string, folder: string, inputs: string): void =>
-  place(join(TOOLS, name), folder, inputs);
+  place(join(__dirname, 'tools', name), folder, inputs);
 
 function place(from: string, folder: string, inputs: string): void {
   cpSync(from, folder, { recursive: true });

@@ -62,7 +62,7 @@ describe.each(COMMAND_LINES)('$name', ({ program, args }) => {
     const { exitCode, stdout, stderr, files } = await runCase(program, name, [...args, ...flags]);
     expect(files).toEqual({});
     expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' });
-    const [, found] = /^(?:warning: .*\n)*error: .+ \[([A-Z0-9_]+)\]\n {2}\S/.exec(stderr) ?? [];
+    const [, found] = /^(?:warning: .*\n)*error: .+ \[([A-Z0-9_]+)\]\n/.exec(stderr) ?? [];
     expect({ code: found, stderr }).toMatchObject({ code });
     expect(stderr).not.toMatch(/\n\s+at |internal error|bug in nx-igvm/);
   });

@@ -4,12 +4,14 @@ import { noise, PAGE, zeros } from './inputs/bytes';
 import { FIRMWARE } from './inputs/firmware';
 import { LINUX_KERNELS } from './inputs/linux-kernels';
 import { OPENHCL_PARTS } from './inputs/openhcl-parts';
+import { SNP_BOOT_SHIMS } from './inputs/snp-boot-shims';
 
 /** Every file that a conformance case may name, and how to make it. Made up, small, the same bytes on every machine. */
 export const INPUTS: Readonly<Record<string, () => Uint8Array>> = {
   ...LINUX_KERNELS,
   ...OPENHCL_PARTS,
   ...FIRMWARE,
+  ...SNP_BOOT_SHIMS,
   'initrd-small.bin': () => noise('initrd', 5 * PAGE + 777),
   'initrd-aligned.bin': () => Buffer.concat([zeros(PAGE), noise('initrd2', 20 * PAGE), zeros(PAGE)]),
   'initrd-empty.bin': () => zeros(0),

@@ -22,7 +22,9 @@ const COMMAND_LINES = [
 ];
 
 /** One of each kind: several guests, a refusal, a crash of the reference. */
-const SAMPLE = ['multi-vbs-snp-tdx', 'snp-linux-direct', 'err-manifest-dup-key', 'err-openhcl-mem-4gb'];
+const SAMPLE = ['multi-vbs-snp-tdx', 'snp-linux-direct', 'err-manifest-dup-key', 'err-openhcl-mem-4gb'].map(
+  (name) => `cases/${name}`,
+);
 
 describe.each(COMMAND_LINES)('the process $script', ({ script, args }) => {
   const sample = conformanceCases().filter(({ name }) => SAMPLE.includes(name));

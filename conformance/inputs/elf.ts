@@ -43,7 +43,7 @@ export function elf(entry: number, segments: readonly Segment[], options: ElfOpt
 
   const programHeaders = [
     ...segments.map(({ physical, virtual, data, memorySize = data.length, flags }) => {
-      const at = place(data, (((physical - offset) % PAGE) + PAGE) % PAGE);
+      const at = place(data, ((physical % PAGE) - (offset % PAGE) + PAGE) % PAGE);
       const addresses = Buffer.alloc(16);
       addresses.writeBigUInt64LE(virtual, 0);
       addresses.writeBigUInt64LE(BigInt(physical), 8);

@@ -81,12 +81,15 @@ interface BzImageOptions {
   systemSize?: number;
   /** Bytes behind the payload. */
   trailer?: number;
+  preferredAddress?: number;
+  initSize?: number;
 }
 
 /** A bzImage: setup header as in the Linux boot protocol, noise for the rest. */
 function bzImage(options: BzImageOptions = {}): Buffer {
   const { setupSectors = 27, payloadSize = 70 * PAGE + 80, protocol = 0x020f, loadFlags = 1 } = options;
   const { xloadFlags = 0x7f, systemSize = Math.floor(payloadSize / 16), trailer = 0 } = options;
+  const { preferredAddress = 0x1000000, initSize = 0x300000 } = options;
   const setup = Buffer.alloc(((setupSectors === 0 ? 4 : setupSectors) + 1) * 512);
   setup.write('MZ', 0, 'latin1');
   setup.write('HdrS', 0x202, 'latin1');
@@ -110,8 +113,8 @@ function bzImage(options: BzImageOptions = {}): Buffer {
     [0x238, 'u32', 2047], // cmdline_size
     [0x248, 'u32', 0x2dc], // payload_offset
     [0x24c, 'u32', Math.max(0, payloadSize - 0x400)], // payload_length
-    [0x258, 'u64', 0x1000000], // pref_address
-    [0x260, 'u32', 0x300000], // init_size
+    [0x258, 'u64', preferredAddress],
+    [0x260, 'u32', initSize],
     [0x264, 'u32', 0x190], // handover_offset
     [0x268, 'u32', 0x1000], // kernel_info_offset
   ]);
@@ -147,6 +150,11 @@ export const LINUX_KERNELS: Readonly<Record<string, () => Uint8Array>> = {
   'bzImage-x64-no64': () => bzImage({ xloadFlags: 0 }),
   'bzImage-x64-tiny': () => bzImage({ payloadSize: 512 }),
   'bzImage-x64-truncated': () => bzImage().subarray(0, 200000),
+  // The memory in which it unpacks itself ends above, below or beside everything that is loaded, or beyond all addresses.
+  'bzImage-x64-biginit': () => bzImage({ initSize: 0x4000000 }),
+  'bzImage-x64-lowpref': () => bzImage({ preferredAddress: 0x100000, initSize: 0x20000 }),
+  'bzImage-x64-oddinit': () => bzImage({ initSize: 0x300123 }),
+  'bzImage-x64-hugepref': () => bzImage({ preferredAddress: 0xffff_ffff_ffff_f000, initSize: 0x2000 }),
   'Image-aarch64': () => arm64Image(),
   'Image-aarch64-size0': () => arm64Image({ imageSize: 0 }),
   'Image-aarch64-be': () => arm64Image({ flags: 0xb }),

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
+import { SNP_BOOT_SHIMS } from '../inputs/snp-boot-shims';
 import { INPUTS } from '../make-inputs';
 import {
   arm64Kernel,
@@ -144,6 +145,19 @@ const uefiGuests = fc.constantFrom('none', 'igvm').chain((configType) =>
     ),
 );
 
+const sparseOrDense = (
+  { guest_svn, policy: bits, enable_debug, ...image }: Record<string, unknown>,
+  injection_type: string,
+): object[] => [
+  {
+    guest_svn,
+    max_vtl: 0,
+    isolation_type: { snp: { policy: bits, enable_debug, injection_type, secure_avic: 'disabled' } },
+    image: { snp_linux_direct: image },
+  },
+];
+
+/** Dense, as until August 2026. */
 const snpLinuxDirect = fc
   .record({
     guest_svn: svn,
@@ -154,16 +168,21 @@ const snpLinuxDirect = fc
     memory_page_count: fc.integer({ min: 6000, max: 9000 }),
     c_bit_position: fc.constantFrom(47, 51),
   })
-  .map(({ guest_svn, policy: bits, enable_debug, ...image }) => [
-    {
-      guest_svn,
-      max_vtl: 0,
-      isolation_type: {
-        snp: { policy: bits, enable_debug, injection_type: 'normal', secure_avic: 'disabled' },
-      },
-      image: { snp_linux_direct: image },
-    },
-  ]);
+  .map((guest) => sparseOrDense(guest, 'normal'));
+
+/** With a boot shim, which restricted injection needs. */
+const sparseSnpLinuxDirect = fc
+  .record({
+    guest_svn: svn,
+    policy,
+    enable_debug: fc.boolean(),
+    linux,
+    processor_count: fc.oneof(fc.integer({ min: 1, max: 64 }), fc.constantFrom(254, 255, 256, 300)),
+    memory_page_count: fc.oneof(fc.integer({ min: 6000, max: 9000 }), fc.integer({ min: 9000, max: 2 ** 20 - 1 })),
+    c_bit_position: fc.integer({ min: 32, max: 51 }),
+    injection: fc.constantFrom('normal', 'restricted'),
+  })
+  .map(({ injection, ...guest }) => sparseOrDense(guest, injection));
 
 /** Not igvmfilegen's: a NATIVE guest, alone in its file. */
 const directLinux = fc
@@ -249,10 +268,20 @@ const ARM64_RESOURCES = fc.record({
   linux_initrd: initrd,
 });
 
+const SPARSE_RESOURCES = fc.record({
+  linux_kernel: x64Kernel,
+  linux_initrd: initrd,
+  snp_bootshim: fc.oneof(
+    fc.constantFrom(...Object.keys(SNP_BOOT_SHIMS).filter((name) => name !== 'shim-paddr-overflow.elf')),
+    bootShim('x64'),
+  ),
+});
+
 /** Resources that images use, by what their part of the manifest looks like. */
 const USED: readonly [RegExp, readonly string[]][] = [
   [/"openhcl":/, ['underhill_kernel', 'openhcl_boot', 'underhill_initrd', 'underhill_sidecar']],
   [/"linux":/, ['linux_kernel', 'linux_initrd']],
+  [/"snp_linux_direct":/, ['snp_bootshim']],
   [/"uefi": (true|\{)/, ['uefi']],
 ];
 
@@ -275,12 +304,16 @@ const forArch = (
 /** Linux that starts directly at VTL0. Some may be refused: a layout that doesn't fit. */
 export const randomLinuxImage: fc.Arbitrary<RandomImage> = forArch('x64', directLinux);
 
+/** Sparse images of SNP guests. Some may be refused: a layout that doesn't fit, or a shim that is none. */
+export const randomSparseImage: fc.Arbitrary<RandomImage> = forArch('x64', sparseSnpLinuxDirect, SPARSE_RESOURCES);
+
 /** Images of every kind, architecture and isolation. Some may be refused: a layout that doesn't fit. */
 export const randomImage: fc.Arbitrary<RandomImage> = fc.oneof(
   { weight: 3, arbitrary: forArch('x64', isolatedGuests as fc.Arbitrary<object[]>) },
   { weight: 2, arbitrary: forArch('x64', plainOpenhcl) },
   { weight: 1, arbitrary: forArch('x64', uefiGuests as fc.Arbitrary<object[]>) },
   { weight: 2, arbitrary: forArch('x64', snpLinuxDirect) },
+  { weight: 2, arbitrary: randomSparseImage },
   { weight: 3, arbitrary: randomLinuxImage },
   { weight: 2, arbitrary: forArch('x64', isolatedLinux) },
   { weight: 2, arbitrary: forArch('aarch64', openhclArm64) },

@@ -3,7 +3,7 @@ import { guestPlatform } from '../loader/guest/guest-platform';
 import { loadKernelAndInitrdArm64, loadKernelAndInitrdX64 } from '../loader/guest/kernel';
 import type { OpenhclGuest } from '../loader/openhcl/openhcl';
 import type { Vtl0Image } from '../loader/openhcl/openhcl-vtl0';
-import type { DirectLinuxImage, GuestConfig, Image, LinuxImage, Manifest, OpenhclImage } from '../manifest/model';
+import type { DirectLinuxImage, GuestConfig, LinuxImage, Manifest, OpenhclImage } from '../manifest/model';
 import { PAGE_NUMBER_BITS } from '../manifest/check-manifest';
 import { guestSpec } from './guest-spec';
 import { namingFile } from './naming-file';
@@ -83,7 +83,11 @@ const openhclGuest = (guest: GuestBuilder, image: OpenhclImage, resources: OpenR
   productPolicy: image.product_policy ?? undefined,
 });
 
-function loadImage(guest: GuestBuilder, image: Image, resources: OpenResources): void {
+function loadImage(
+  guest: GuestBuilder,
+  { image, isolation_type: isolationType }: GuestConfig,
+  resources: OpenResources,
+): void {
   if (image === 'none') return;
   if ('linux' in image) {
     loadLinux(guest, image.linux, resources);
@@ -107,6 +111,8 @@ function loadImage(guest: GuestBuilder, image: Image, resources: OpenResources):
     processorCount: processor_count,
     memoryPageCount: Number(memory_page_count),
     cBitPosition: c_bit_position,
+    bootShim: resources.find('snp_bootshim'),
+    injectionType: isolationType !== 'none' && 'snp' in isolationType ? isolationType.snp.injection_type : 'normal',
   });
 }
 
@@ -126,7 +132,7 @@ export function loadGuest(config: GuestConfig, arch: Manifest['guest_arch'], res
   return namingFile(resources, () => {
     const guest = new GuestBuilder(guestPlatform(guestSpec(config, arch)));
     noteBoundary(guest);
-    loadImage(guest, config.image, resources);
+    loadImage(guest, config, resources);
     return guest.finish();
   });
 }

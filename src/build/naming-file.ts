@@ -8,6 +8,7 @@ const RESOURCE_OF_NAME: Readonly<Record<string, ResourceName>> = {
   'underhill-kernel': 'underhill_kernel',
   'underhill-boot-shim': 'openhcl_boot',
   'sidecar-kernel': 'underhill_sidecar',
+  'snp-bootshim': 'snp_bootshim',
 };
 
 /** Runs a loader; when it finds fault with a file, the error names that file. */

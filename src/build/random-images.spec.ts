@@ -8,6 +8,7 @@ import {
   type RandomImage,
   randomImage,
   randomLinuxImage,
+  randomSparseImage,
 } from '../../conformance/random-images/random-manifest';
 import { IgvmError } from '../errors/igvm-error';
 import { crc32, sha256Hex } from '../files/checksum';
@@ -80,6 +81,52 @@ describe('any image that can be built', () => {
       RUN,
     );
     expect(count).toBeGreaterThan(RUN.numRuns / 2);
+  });
+
+  it('has each page of RAM of a sparse guest either in it or in a range that its shim accepts, once', async () => {
+    let count = 0;
+    await fc.assert(
+      fc.asyncProperty(randomSparseImage, async (image) => {
+        const result = await built(image);
+        if (result === undefined) return;
+        count++;
+        const { memory_page_count: pageCount } = (
+          image.manifest as { guest_configs: { image: { snp_linux_direct: { memory_page_count: number } } }[] }
+        ).guest_configs[0]!.image.snp_linux_direct;
+        await withImage(result.path, async ({ file }) => {
+          const owned: { first: number; end: number; by: string }[] = [];
+          let parameters: Buffer | undefined;
+          for (const each of file.directives) {
+            if (each.type !== 'pageData') continue;
+            const first = each.gpa / PAGE_SIZE;
+            owned.push({ first, end: first + each.pageCount, by: 'image' });
+          }
+          const context = file.directives.find((each) => each.type === 'vpContext');
+          if (context?.type === 'vpContext') {
+            const gpa = Number(Buffer.from(context.data).readBigUInt64LE(0x330));
+            parameters = memoryAt(file, gpa, PAGE_SIZE);
+          }
+          expect(parameters?.toString('latin1', 0, 8)).toBe('SNPBSHIM');
+          const ranges = Array.from({ length: parameters!.readUInt32LE(12) }, (_, index) => {
+            const first = Number(parameters!.readBigUInt64LE(0x30 + 16 * index));
+            return { first, end: first + Number(parameters!.readBigUInt64LE(0x38 + 16 * index)), by: 'shim' };
+          });
+          expect(parameters!.subarray(0x30 + 16 * ranges.length).every((byte) => byte === 0)).toBe(true);
+          const all = [...owned, ...ranges].sort((a, b) => a.first - b.first);
+          let next = 0;
+          for (const { first, end } of all) {
+            expect(first).toBe(next);
+            expect(end).toBeGreaterThan(first);
+            next = end;
+          }
+          expect(next).toBe(pageCount);
+          // Ranges are as long as they can be.
+          expect(all.some(({ by }, index) => by === 'shim' && all[index + 1]?.by === 'shim')).toBe(false);
+        });
+      }),
+      RUN,
+    );
+    expect(count).toBeGreaterThan(RUN.numRuns / 4);
   });
 
   it('has its kernel where the ELF file says, and zeros behind what the file has of it', async () => {

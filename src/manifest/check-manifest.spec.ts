@@ -113,11 +113,6 @@ describe('values that do not go together', () => {
       at('isolation_type.snp.shared_gpa_boundary_bits'),
     ],
     [
-      'a direct SNP guest with restricted injection',
-      manifest([guest(direct(), directSnp({ injection_type: 'restricted' }))]),
-      at('isolation_type.snp.injection_type'),
-    ],
-    [
       'a direct SNP guest with secure AVIC',
       manifest([guest(direct(), directSnp({ secure_avic: 'enabled' }))]),
       at('isolation_type.snp.secure_avic'),
@@ -164,6 +159,10 @@ describe('values that do not go together', () => {
       manifest([guest(linux({ ...embedded, memory_size: 2 ** 31, processor_count: 254 }))]),
     ],
     ['a direct SNP guest', manifest([guest(direct(), directSnp())])],
+    [
+      'a direct SNP guest with restricted injection',
+      manifest([guest(direct(), directSnp({ injection_type: 'restricted' }))]),
+    ],
     ['Linux in VTL2 under SNP, as upstream', manifest([guest(linux(), snp(), { max_vtl: 2 })])],
     ['an SNP boundary modulo 64', manifest([guest('none', snp({ shared_gpa_boundary_bits: 255 }))])],
     [

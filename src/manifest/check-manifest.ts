@@ -2,7 +2,7 @@
  * What a schema can't say: values that are valid each on their own but don't go together. Rules about the contents of
  * a kernel or firmware belong to the loaders.
  */
-import { IgvmError } from '../errors/igvm-error';
+import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 import { PLATFORM_TYPE, type PlatformType } from '../igvm/model';
 import { platformOf } from '../igvm/platforms';
 import {
@@ -16,7 +16,15 @@ import { PAGE_SIZE } from '../memory/page';
 import { existsOn, ISOLATIONS } from './isolation';
 import type { JsonDocument } from './json-document';
 import type { JsonPath } from './json-path';
-import type { DirectLinuxImage, GuestConfig, IsolationName, Manifest, OpenhclImage, ProductPolicy } from './model';
+import type {
+  DirectLinuxImage,
+  GuestConfig,
+  IsolationName,
+  Manifest,
+  OpenhclImage,
+  ProductPolicy,
+  ResourceName,
+} from './model';
 
 const PAGE = BigInt(PAGE_SIZE);
 /** OpenHCL's memory is mapped by large pages. */
@@ -76,12 +84,11 @@ function checkSnpLinuxDirect(guest: GuestConfig, manifest: Manifest): Finding[] 
   if (typeof guest.isolation_type === 'string' || !('snp' in guest.isolation_type)) {
     return [...findings, [['isolation_type'], 'snp_linux_direct needs SNP isolation']];
   }
-  const { shared_gpa_boundary_bits: bits, injection_type: injection, secure_avic: avic } = guest.isolation_type.snp;
+  const { shared_gpa_boundary_bits: bits, secure_avic: avic } = guest.isolation_type.snp;
   const at = (key: string): JsonPath => ['isolation_type', 'snp', key];
   if ((bits ?? undefined) !== undefined) {
     findings.push([at('shared_gpa_boundary_bits'), 'snp_linux_direct allows no shared GPA boundary']);
   }
-  if (injection !== 'normal') findings.push([at('injection_type'), 'snp_linux_direct needs normal injection']);
   if (avic !== 'disabled') findings.push([at('secure_avic'), 'snp_linux_direct needs secure AVIC disabled']);
   return findings;
 }
@@ -202,6 +209,24 @@ function checkPlatforms(manifest: Manifest): Finding[][] {
     return [[['isolation_type'], `guest ${other} is for the platform ${platformOf(platform)?.label} already${hint}`]];
   });
 }
+
+/** Conflicts that can be told only with the resources that a build is given. */
+export const checkWithResources = (
+  manifest: Manifest,
+  has: (resource: ResourceName) => boolean,
+  positionOf: (path: JsonPath) => ErrorWhere,
+): IgvmError[] =>
+  manifest.guest_configs.flatMap(({ image, isolation_type: isolation }, index) => {
+    if (typeof image === 'string' || !('snp_linux_direct' in image) || has('snp_bootshim')) return [];
+    if (typeof isolation === 'string' || !('snp' in isolation) || isolation.snp.injection_type === 'normal') return [];
+    return [
+      new IgvmError(
+        'MANIFEST_CONFLICT',
+        'snp_linux_direct needs normal injection, or the resource "snp_bootshim", which restricted injection works with',
+        positionOf(['guest_configs', index, 'isolation_type', 'snp', 'injection_type']),
+      ),
+    ];
+  });
 
 const GUEST_CHECKS = [checkArch, checkSnp, checkSnpLinuxDirect, checkLinux, checkUefi, checkOpenhcl] as const;
 

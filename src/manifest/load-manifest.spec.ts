@@ -3,7 +3,19 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type * as z from 'zod/mini';
 import { loadManifest, parseManifest } from './load-manifest';
-import { failure, guest, type Json, linux, manifest, openhcl, parse, policy, snp } from './manifest.fixture';
+import {
+  direct,
+  directSnp,
+  failure,
+  guest,
+  type Json,
+  linux,
+  manifest,
+  openhcl,
+  parse,
+  policy,
+  snp,
+} from './manifest.fixture';
 import type { manifestSchema } from './manifest-schema';
 import type { Manifest } from './model';
 
@@ -59,6 +71,24 @@ describe('a manifest', () => {
     expect(failure(tested({ until: '(' })).where.jsonPath).toBe('boot_test.until');
     expect(failure(tested({ timeout: 0 })).where.jsonPath).toBe('boot_test.timeout');
     expect(failure(tested({ untill: 'x' })).message).toContain('until');
+  });
+
+  it('says of keys that kata puts into manifests what they mean here, and goes on', () => {
+    const keys = { processor_topology: { sockets: 1 }, vm_layout: {}, boot_layout: [] };
+    const image = { snp_linux_direct: { ...(direct()['snp_linux_direct'] as Json), ...keys, pcie: true } };
+    const document = manifest([guest(image, directSnp())], keys);
+    const { warnings } = parse(document);
+    expect(warnings.map(({ message }) => message)).toEqual([
+      expect.stringMatching(/^key "processor_topology" is ignored: .*processor_count/),
+      expect.stringMatching(/^key "vm_layout" is ignored: /),
+      expect.stringMatching(/^key "boot_layout" is ignored: .*map file/),
+      expect.stringMatching(/^key "pcie" is ignored: .*no PCI Express/),
+      ...['processor_topology', 'vm_layout', 'boot_layout'].map((key) =>
+        expect.stringContaining(`"${key}" is ignored`),
+      ),
+    ]);
+    expect(warnings.every(({ where }) => where.line !== undefined)).toBe(true);
+    expect(failure(document, { strict: true }).code).toBe('MANIFEST_UNKNOWN_KEY');
   });
 
   it('says where every value stands', () => {

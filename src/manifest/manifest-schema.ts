@@ -50,7 +50,7 @@ const isolationType = variants(
           injection_type: word(
             ['normal', 'restricted'],
             'Interrupt injection of the highest privilege level; `uefi` without a paravisor needs `restricted`, ' +
-              '`snp_linux_direct` needs `normal`.',
+              '`snp_linux_direct` takes `restricted` with the resource `snp_bootshim` only.',
           ),
           secure_avic: withDefault(
             word(['enabled', 'disabled'], 'Whether the hardware runs the interrupt controller.'),
@@ -207,6 +207,9 @@ export const RESOURCE_DESCRIPTIONS: Record<ResourceName, string> = {
   underhill_sidecar: 'The sidecar kernel, optional for `openhcl` images.',
   linux_kernel: 'The kernel, for Linux images.',
   linux_initrd: 'The initrd, for Linux images with `use_initrd`.',
+  snp_bootshim:
+    "openvmm's `snp_bootshim`, optional for `snp_linux_direct`: it accepts the guest's free memory at boot, so that the image needn't " +
+    'have all of it and starts faster.',
 };
 
 const resources = closedStruct(

@@ -117,6 +117,7 @@ export const RESOURCE_NAMES = [
   'underhill_sidecar',
   'linux_kernel',
   'linux_initrd',
+  'snp_bootshim',
 ] as const;
 
 export type ResourceName = (typeof RESOURCE_NAMES)[number];

@@ -4,6 +4,7 @@ import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 import { errnoOf } from '../files/file-failure';
 import { isInside, leadsOut } from '../files/regular-file';
 import { shownPath } from '../files/shown-path';
+import { checkWithResources } from './check-manifest';
 import { matchGlob } from './glob';
 import type { LoadedManifest } from './load-manifest';
 import { RESOURCE_NAMES, type ResourceName } from './model';
@@ -211,8 +212,8 @@ function resourceTable(loaded: LoadedManifest, options: ResolveOptions) {
 
 /**
  * Finds the files of all resources that the images use, in the order of RESOURCE_NAMES. Each exists and is a regular file.
- * @throws IgvmError RESOURCE_MISSING, RESOURCE_PATH or FILE_UNREADABLE, with the place that names the resource; all mistakes
- * are in it and its `also`.
+ * @throws IgvmError RESOURCE_MISSING, RESOURCE_PATH or FILE_UNREADABLE, with the place that names the resource; MANIFEST_CONFLICT
+ * for an image that is possible only with a resource that isn't given; all mistakes are in it and its `also`.
  */
 export function resolveResources(
   loaded: LoadedManifest,
@@ -240,6 +241,13 @@ export function resolveResources(
       ),
     );
   }
+  errors.push(
+    ...checkWithResources(
+      loaded.manifest,
+      (name) => Object.hasOwn(table.given, name),
+      (path) => loaded.positionOf(path),
+    ),
+  );
   const resolved = new Map<ResourceName, ResolvedResource>();
   for (const name of uses.keys()) {
     const resource = (table.given as Record<string, unknown>)[name];

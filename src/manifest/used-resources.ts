@@ -29,6 +29,12 @@ const REQUIRED: Record<string, (image: Record<string, unknown>) => ResourceName[
   snp_linux_direct: ({ linux }) => linuxResources(linux),
 };
 
+/** A resource that an image uses when it is given, by the image's tag. */
+const OPTIONAL: Readonly<Partial<Record<string, ResourceName>>> = {
+  openhcl: 'underhill_sidecar',
+  snp_linux_direct: 'snp_bootshim',
+};
+
 /**
  * The resources that the images of a manifest use, in the order of {@link RESOURCE_NAMES}. Takes a manifest that isn't
  * validated too, as inference must say something of one that is wrong.
@@ -40,9 +46,8 @@ export function usedResources(manifest: { guest_configs?: unknown }): Map<Resour
     for (const [tag, image] of Object.entries(asRecord(asRecord(config)['image']))) {
       const names = Object.hasOwn(REQUIRED, tag) ? REQUIRED[tag]!(asRecord(image)) : [];
       for (const name of names) if (!uses.has(name)) uses.set(name, { need: 'required', guest });
-      if (tag === 'openhcl' && !uses.has('underhill_sidecar')) {
-        uses.set('underhill_sidecar', { need: 'optional', guest });
-      }
+      const optional = OPTIONAL[tag];
+      if (optional !== undefined && !uses.has(optional)) uses.set(optional, { need: 'optional', guest });
     }
   }
   return new Map(RESOURCE_NAMES.flatMap((name) => (uses.has(name) ? [[name, uses.get(name)!]] : [])));

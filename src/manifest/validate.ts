@@ -132,6 +132,16 @@ export interface Validation<Value> {
   misspelt: IgvmError[];
 }
 
+/** Keys in manifests of other programs that are no misspellings, and what an image has instead of what they say. */
+const FOREIGN_KEYS: Readonly<Record<string, string>> = {
+  processor_topology:
+    "kata's launcher reads it; the image has as many processors as processor_count says, each a socket of its own",
+  vm_layout: "kata's launcher reads it; the guest's memory is what the image's own keys say",
+  boot_layout:
+    "kata's tools read it; where the parts of the image lie follows from their sizes, and the map file says it",
+  pcie: 'only unmerged branches of igvmfilegen know it; the image has no PCI Express',
+};
+
 /**
  * Validates a document. Keys that the schema doesn't know become warnings, or errors with `strict`; where the schema
  * is closed they are errors anyway.
@@ -154,14 +164,18 @@ export function examine<Schema extends z.ZodMiniType>(
   const errors = result.success ? [] : toErrors(document, result.error.issues, keys);
   const found = unknown.slice(0, SHOWN).map((path) => {
     const key = String(path.at(-1));
-    const guess = nearest(key, knownAt(path.slice(0, -1)));
-    return { key, guess, where: document.whereKey(path) };
+    const foreign = Object.hasOwn(FOREIGN_KEYS, key) ? FOREIGN_KEYS[key] : undefined;
+    const guess = foreign === undefined ? nearest(key, knownAt(path.slice(0, -1))) : undefined;
+    return { key, guess, foreign, where: document.whereKey(path) };
   });
   const asError = ({ key, guess, where }: (typeof found)[number]) =>
     new IgvmError('MANIFEST_UNKNOWN_KEY', `unknown key "${key}"${didYouMean(guess)}`, where);
   if (strict) errors.push(...found.map(asError));
-  const warnings = found.map(({ key, guess, where }) => ({
-    message: `unknown key "${key}" is ignored${didYouMean(guess)}`,
+  const warnings = found.map(({ key, guess, foreign, where }) => ({
+    message:
+      foreign === undefined
+        ? `unknown key "${key}" is ignored${didYouMean(guess)}`
+        : `key "${key}" is ignored: ${foreign}`,
     where,
   }));
   if (unknown.length > SHOWN) {

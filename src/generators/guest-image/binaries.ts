@@ -19,6 +19,10 @@ const SOURCES: Record<ResourceName, { what: string; from: string }> = {
     what: "The guest's initrd: a cpio archive, compressed as the kernel can read it",
     from: '`nx g nx-igvm:initrd`, your distribution (`/boot/initrd.img-*`), dracut or mkosi',
   },
+  snp_bootshim: {
+    what: 'The boot shim of SEV-SNP guests, an ELF file',
+    from: 'a build of `snp_bootshim` in <https://github.com/microsoft/openvmm>',
+  },
   uefi: {
     what: 'UEFI firmware, `MSVM.fd`',
     from: 'the releases of <https://github.com/microsoft/mu_msvm>',

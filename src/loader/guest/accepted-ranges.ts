@@ -75,6 +75,12 @@ export class AcceptedRanges {
     this.ranges = merged;
   }
 
+  /** Page number behind the last range. */
+  end(): number {
+    const last = this.ranges.at(-1);
+    return last === undefined ? 0 : end(last);
+  }
+
   /** The free stretches among the first `pageLimit` pages of the guest, by ascending address. */
   gaps(pageLimit: number): { pageBase: number; pageCount: number }[] {
     const gaps: { pageBase: number; pageCount: number }[] = [];

@@ -62,6 +62,7 @@ export class GuestBuilder implements ImageImporter {
   private readonly notes: string[] = [];
   private readonly details: string[] = [];
   private hasRegisters = false;
+  private reportedRanges: MapFile['reportedRanges'];
   private importedRegionsPage: number | undefined;
   private expectedPageHashesPage: number | undefined;
   private readonly guestIsolation: GuestIsolation;
@@ -159,6 +160,18 @@ export class GuestBuilder implements ImageImporter {
     this.requiredMemory.push({ gpa, size, vtl2Protectable });
   }
 
+  endOfImports(): number {
+    return this.ranges.end() * PAGE_SIZE;
+  }
+
+  freePages(pageLimit: number): { pageBase: number; pageCount: number }[] {
+    return this.ranges.gaps(pageLimit);
+  }
+
+  acceptAtBoot(ranges: readonly { pageBase: number; pageCount: number }[], tag: string): void {
+    this.reportedRanges = ranges.map((range) => ({ ...range, tag }));
+  }
+
   setVpContextPage(pageBase: number): void {
     if (this.fixedRam === undefined) {
       this.platform.vpContext.setContextPage(pageBase);
@@ -239,6 +252,7 @@ export class GuestBuilder implements ImageImporter {
       map: {
         isolation: this.guestIsolation,
         acceptedRanges: this.ranges.list(),
+        reportedRanges: this.reportedRanges,
         requiredMemory: this.requiredMemory,
         relocatableRegions: this.relocations.list(),
       },
@@ -336,7 +350,10 @@ export class GuestBuilder implements ImageImporter {
     );
   }
 
-  /** A guest with a fixed memory map gets all of its RAM measured: what nothing was loaded to, as empty pages. */
+  /**
+   * A guest with a fixed memory map gets all of its RAM measured: what nothing was loaded to, as empty pages, unless code in the
+   * guest accepts it.
+   */
   private importAllRam({ pageCount }: FixedRam): void {
     if (this.requiredMemory.length > 0) unreachable('a guest with fixed RAM required memory of its own');
     this.requireMemory(0, pageCount, { vtl2Protectable: false });
@@ -351,7 +368,7 @@ export class GuestBuilder implements ImageImporter {
         { ...FIXED_RAM, gpa: { start: size, end } },
       );
     }
-    for (const gap of this.ranges.gaps(pageCount)) {
+    for (const gap of this.reportedRanges === undefined ? this.ranges.gaps(pageCount) : []) {
       this.importPages(gap.pageBase, gap.pageCount, 'accepted-zero-ram', 'exclusive', EMPTY_SOURCE);
     }
     this.pageData.sort((a, b) => a.gpa - b.gpa);

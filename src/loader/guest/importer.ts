@@ -62,6 +62,18 @@ export interface ImageImporter {
   /** Emits a RequiredMemory directive for the range. */
   requireMemory(pageBase: number, pageCount: number, options: { vtl2Protectable: boolean }): void;
 
+  /** End of the highest page that was imported so far, in bytes. */
+  endOfImports(): number;
+
+  /** The stretches of the guest's first `pageLimit` pages that nothing was imported into so far, by ascending address. */
+  freePages(pageLimit: number): { pageBase: number; pageCount: number }[];
+
+  /**
+   * Leaves all memory that nothing was imported into, of a guest with fixed RAM, to code in the guest, which accepts it at boot.
+   * @param tag name of the ranges in the map file
+   */
+  acceptAtBoot(ranges: readonly { pageBase: number; pageCount: number }[], tag: string): void;
+
   /** Where the VP context may put its page (SNP VMSA, TDX). */
   setVpContextPage(pageBase: number): void;
 

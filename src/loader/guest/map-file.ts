@@ -7,6 +7,8 @@ export interface MapFile {
   isolation: GuestIsolation;
   /** By ascending address. */
   acceptedRanges: readonly AcceptedRange[];
+  /** Memory that code in the guest accepts at boot, by ascending address; absent where there is no such code. */
+  reportedRanges?: readonly { pageBase: number; pageCount: number; tag: string }[];
   /** In the order in which they were required. */
   requiredMemory: readonly { gpa: number; size: number; vtl2Protectable: boolean }[];
   /** By ascending address. */
@@ -48,6 +50,11 @@ function mapText(map: MapFile): string {
   let text = `IGVM file isolation: ${isolationText(map.isolation)}\nIGVM file layout:\n`;
   for (const range of map.acceptedRanges) {
     text += line(range.pageBase * PAGE_SIZE, range.pageCount * PAGE_SIZE, range.tag);
+  }
+  const reported = map.reportedRanges ?? [];
+  if (reported.length > 0) text += 'IGVM file reported ranges:\n';
+  for (const range of reported) {
+    text += line(range.pageBase * PAGE_SIZE, range.pageCount * PAGE_SIZE, `${range.tag} [PVALIDATE]`);
   }
   if (map.requiredMemory.length > 0) text += 'IGVM file required memory:\n';
   for (const memory of map.requiredMemory) {

@@ -1,3 +1,4 @@
+import { unreachable } from '../../errors/igvm-error';
 import type { GuestArch, ParameterKind } from '../../igvm/model';
 import type { PageAcceptance } from '../../igvm/page-data';
 import type { DirectiveObserver } from '../../igvm/stream';
@@ -89,6 +90,18 @@ export class NestedGuest implements NestedImporter {
 
   observe(observer: DirectiveObserver): void {
     this.outer.observe(observer);
+  }
+
+  endOfImports(): number {
+    return this.outer.endOfImports();
+  }
+
+  freePages(pageLimit: number): { pageBase: number; pageCount: number }[] {
+    return this.outer.freePages(pageLimit);
+  }
+
+  acceptAtBoot(): never {
+    return unreachable('a paravisor has its guest accept memory');
   }
 
   note(text: string): void {

@@ -29,7 +29,10 @@ describe('loadSnpLinuxDirect', () => {
   it('builds a guest without a kernel when the file has no segments, and says so', async () => {
     const guest = await layOut({ kernel: bytesSource(elfFile('x64', 0x100040, [])), initrd: undefined });
     expect(guest.map).toContain('accepted-zero-ram e1000-400000');
-    expect(guest.notes).toEqual(['linux-kernel has no segment to load: nothing of it is in the image']);
+    expect(guest.notes).toEqual([
+      'linux-kernel has no segment to load: nothing of it is in the image',
+      expect.stringContaining('1009 of its 1024 pages'),
+    ]);
   });
 
   it('lays out boot data below 1 MiB, kernel and initrd above, and takes all other memory', async () => {
@@ -128,7 +131,7 @@ describe('loadSnpLinuxDirect', () => {
   it('builds a guest with just the memory that its kernel takes', async () => {
     const guest = await layOut({ memoryPageCount: 259, initrd: undefined });
     expect(guest.gpaOf('linux-kernel')).toBe(0x100000);
-    expect(guest.notes).toEqual([]);
+    expect(guest.notes).toEqual([expect.stringContaining('the image is dense')]);
   });
 
   it('says how many processors there may be', async () => {
@@ -144,7 +147,110 @@ describe('loadSnpLinuxDirect', () => {
     expect((await layOut({ kernel, initrd, commandLine: 'x'.repeat(101) })).notes).toEqual([
       expect.stringContaining('the kernel reads only the first 100'),
       'the kernel needs memory up to 0x5000000 to start, and memory_page_count ends it at 0x400000',
+      expect.stringContaining('the image is dense'),
     ]);
-    expect((await layOut({ kernel, initrd, commandLine: 'x'.repeat(100), memoryPageCount: 0x5000 })).notes).toEqual([]);
+    expect((await layOut({ kernel, initrd, commandLine: 'x'.repeat(100), memoryPageCount: 0x5000 })).notes).toEqual([
+      expect.stringContaining('the image is dense'),
+    ]);
+  });
+});
+
+describe('loadSnpLinuxDirect with a boot shim', () => {
+  const bootShim = bytesSource(
+    elfFile('x64', 0x40, [
+      { address: 0, data: new Uint8Array(0x1100).fill(7) },
+      { address: 0x4000, data: new Uint8Array(10).fill(8), memorySize: 0x1800 },
+    ]),
+  );
+
+  it('has the shim and its parameters behind everything else, and no other memory', async () => {
+    const guest = await layOut({ bootShim });
+    expect(guest.map).not.toContainEqual(expect.stringContaining('accepted-zero-ram'));
+    expect(guest.map.slice(-5)).toEqual([
+      'linux-initrd 200000-202000',
+      'snp-bootshim 202000-204000',
+      'snp-bootshim 206000-208000',
+      'snp-bootshim-params 208000-209000',
+      'vp-context-page fffffffff000-1000000000000',
+    ]);
+    expect(guest.notes).toEqual([expect.stringMatching(/is sparse, .* accepts 999 of 1024 pages at boot/)]);
+  });
+
+  it('starts at the shim, and tells it where the kernel is and which memory to accept', async () => {
+    const guest = await layOut({ bootShim });
+    const vmsa = Buffer.from(guest.directives('vpContext')[0]!.data);
+    expect(vmsa.readBigUInt64LE(0x178)).toBe(0x202040n);
+    expect(vmsa.readBigUInt64LE(0x330)).toBe(0x208000n);
+    const page = guest.page(0x208000);
+    expect(Buffer.from(page.buffer).toString('latin1', 0, 8)).toBe('SNPBSHIM');
+    expect([page.getUint32(8, true), page.getUint32(12, true)]).toEqual([1, 7]);
+    expect([0x10, 0x18, 0x20, 0x28].map((at) => page.getBigUint64(at, true))).toEqual([
+      0x100040n,
+      0x2000n,
+      0x400000n,
+      0n,
+    ]);
+    const ranges = Array.from({ length: 7 }, (_, index) =>
+      [0, 8].map((field) => Number(page.getBigUint64(0x30 + index * 16 + field, true))),
+    );
+    expect(ranges.slice(0, 2)).toEqual([
+      [0, 1],
+      [0xa, 0xf],
+    ]);
+    expect(ranges.slice(-2)).toEqual([
+      [0x204, 2],
+      [0x209, 0x1f7],
+    ]);
+  });
+
+  it('keeps clear of the memory in which a bzImage unpacks itself', async () => {
+    const kernel = bytesSource(bzImageFile(new Uint8Array(0x2800)));
+    const guest = await layOut({ bootShim, kernel, initrd: undefined, memoryPageCount: 8192 });
+    expect(guest.gpaOf('snp-bootshim')).toBe(0x1300000);
+  });
+
+  it('has one proximity domain for all processors, and one each without a shim', async () => {
+    const domains = async (shim: typeof bootShim | undefined): Promise<number[]> => {
+      const guest = await layOut({ bootShim: shim, processorCount: 3 });
+      const tables = Buffer.from(guest.page(0x19000).buffer);
+      const srat = tables.indexOf('SRAT');
+      return [0, 1, 2].map((index) => tables[srat + 48 + 16 * index + 2]!);
+    };
+    expect(await domains(bootShim)).toEqual([0, 0, 0]);
+    expect(await domains(undefined)).toEqual([0, 1, 2]);
+  });
+
+  it('works with restricted injection, which needs a shim', async () => {
+    await expect(layOut({ bootShim, injectionType: 'restricted' })).resolves.toBeDefined();
+    await expect(layOut({ injectionType: 'restricted' })).rejects.toMatchObject({
+      code: 'CONFIG_UNSUPPORTED',
+      where: { jsonPath: 'isolation_type.snp.injection_type' },
+    });
+  });
+
+  it.each([
+    [
+      'memory that ends before its parameters',
+      { memoryPageCount: 0x208 },
+      'it takes at least 521',
+      'LAYOUT_OUT_OF_RANGE',
+    ],
+    [
+      'a kernel that needs all addresses',
+      { kernel: bytesSource(bzImageFile(new Uint8Array(0x2800), { pref_address: 2n ** 63n })), initrd: undefined },
+      'leaves no place for snp-bootshim',
+      'KERNEL_INVALID',
+    ],
+    [
+      'a shim that is none',
+      { bootShim: bytesSource(new Uint8Array(100)) },
+      'snp-bootshim is not an ELF file',
+      'KERNEL_INVALID',
+    ],
+  ])('rejects %s', async (_, changes, message, code) => {
+    await expect(layOut({ bootShim, ...changes })).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining(message) as string,
+    });
   });
 });

@@ -15,6 +15,7 @@ import { linuxDirectZeroPage } from './linux-direct-zero-page';
 import { HIGH_MEMORY_START, SNP_LINUX_MAP } from './linux-memory-map';
 import { buildIdentityMap } from '../cpu/page-tables-x64';
 import { SNP_BOOT_PAGES, importSnpBootPages } from './snp-boot-pages';
+import { importSnpBootShim } from './snp-boot-shim';
 
 /** A Linux guest that needs no firmware and no paravisor under SNP. */
 export interface SnpLinuxDirect {
@@ -27,6 +28,10 @@ export interface SnpLinuxDirect {
   memoryPageCount: number;
   /** Address bit that marks private memory in page tables, 32 to 51. */
   cBitPosition: number;
+  /** Code that accepts, at boot, the memory that is not in the image. */
+  bootShim?: ByteSource;
+  /** `restricted` needs a boot shim. Default: `normal`. */
+  injectionType?: 'normal' | 'restricted';
 }
 
 /** 64-bit mode with paging. */
@@ -36,17 +41,25 @@ const REGISTERS: readonly [X64ValueRegisterName, bigint][] = [
   ['cr4', CR4.PAE],
   ['efer', EFER.NXE | EFER.LMA | EFER.LME | EFER.SCE],
   ['pat', PAT_AT_RESET],
-  ['rsi', BigInt(SNP_LINUX_MAP.zeroPage.gpa)],
 ];
 
 /**
  * Lays out a Linux kernel with everything that it needs to start under SNP: initrd, command line, page tables with the
- * C-bit, ACPI tables, SNP's boot pages and the zero page (openvmm igvmfilegen/src/snp_linux_direct.rs). The guest
- * builder adds the memory that is left.
- * @throws IgvmError KERNEL_INVALID, LAYOUT_OVERLAP, LAYOUT_OUT_OF_RANGE
+ * C-bit, ACPI tables, SNP's boot pages and the zero page (openvmm igvmfilegen/src/snp_linux_direct.rs). With a boot shim the image
+ * is as upstream has it since August 2026: sparse, the shim accepts the memory that is left. Without one it is as it was before: the
+ * guest builder adds that memory.
+ * @throws IgvmError KERNEL_INVALID, LAYOUT_OVERLAP, LAYOUT_OUT_OF_RANGE, CONFIG_UNSUPPORTED
  */
 export function loadSnpLinuxDirect(importer: ImageImporter, guest: SnpLinuxDirect): void {
-  const { processorCount, commandLine, initrd } = guest;
+  const { processorCount, commandLine, initrd, bootShim } = guest;
+  const domains = bootShim === undefined ? 'each' : 'single';
+  if (bootShim === undefined && guest.injectionType === 'restricted') {
+    throw new IgvmError(
+      'CONFIG_UNSUPPORTED',
+      'snp_linux_direct needs normal injection, or the resource "snp_bootshim", which restricted injection works with',
+      { jsonPath: 'isolation_type.snp.injection_type' },
+    );
+  }
   const memorySize = guest.memoryPageCount * PAGE_SIZE;
   if (memorySize < HIGH_MEMORY_START) {
     throw new IgvmError(
@@ -90,7 +103,7 @@ export function loadSnpLinuxDirect(importer: ImageImporter, guest: SnpLinuxDirec
     pageTables,
   );
 
-  const acpi = linuxDirectAcpiTables(SNP_LINUX_MAP.acpiTables.gpa, processorCount, memorySize);
+  const acpi = linuxDirectAcpiTables(SNP_LINUX_MAP.acpiTables.gpa, processorCount, memorySize, domains);
   const acpiEnd = endOfTables(acpi.tables);
   const snpEnd = acpiEnd + SNP_BOOT_PAGES * PAGE_SIZE;
   if (snpEnd > SNP_LINUX_MAP.rsdp.gpa) throw tooManyProcessors(processorCount, memorySize);
@@ -119,8 +132,22 @@ export function loadSnpLinuxDirect(importer: ImageImporter, guest: SnpLinuxDirec
   });
   importer.importPages(SNP_LINUX_MAP.zeroPage.page, 1, 'linux-zeropage', 'exclusive', zeroPage);
 
+  const entry =
+    bootShim === undefined
+      ? { rip: linux.kernel.entrypoint, rsi: BigInt(SNP_LINUX_MAP.zeroPage.gpa) }
+      : importSnpBootShim(importer, bootShim, { linux, memoryPageCount: guest.memoryPageCount });
+  if (bootShim === undefined) noteSavings(importer, guest.memoryPageCount);
   for (const [name, value] of REGISTERS) importer.setRegister({ name, value });
-  importer.setRegister({ name: 'rip', value: linux.kernel.entrypoint });
+  importer.setRegister({ name: 'rsi', value: entry.rsi });
+  importer.setRegister({ name: 'rip', value: entry.rip });
+}
+
+/** What a boot shim would change: so many pages that are launched, and measured, one by one. */
+function noteSavings(importer: ImageImporter, pageCount: number): void {
+  const free = importer.freePages(pageCount).reduce((sum, gap) => sum + gap.pageCount, 0);
+  importer.note(
+    `the image is dense, as igvmfilegen 1488a37b7 writes it: with the resource "snp_bootshim", ${free} of its ${pageCount} pages needn't be in it, and the guest would start faster`,
+  );
 }
 
 const endOfTables = (tables: Uint8Array): number => SNP_LINUX_MAP.acpiTables.gpa + alignUp(tables.length, PAGE_SIZE);
@@ -131,7 +158,7 @@ function processorLimit(memorySize: number): number {
   let tooMany = PROCESSOR_NAME_LIMIT + 1;
   while (tooMany - fitting > 1) {
     const count = Math.floor((fitting + tooMany) / 2);
-    const { tables } = linuxDirectAcpiTables(SNP_LINUX_MAP.acpiTables.gpa, count, memorySize);
+    const { tables } = linuxDirectAcpiTables(SNP_LINUX_MAP.acpiTables.gpa, count, memorySize, 'each');
     if (endOfTables(tables) + SNP_BOOT_PAGES * PAGE_SIZE <= SNP_LINUX_MAP.rsdp.gpa) fitting = count;
     else tooMany = count;
   }

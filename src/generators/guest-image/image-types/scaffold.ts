@@ -34,6 +34,7 @@ export const DEFAULT_PATHS: Record<ResourceName, string> = {
   underhill_initrd: 'boot/openhcl-initrd.cpio.gz',
   underhill_sidecar: 'boot/sidecar',
   linux_kernel: 'boot/vmlinuz',
+  snp_bootshim: 'boot/snp_bootshim',
   linux_initrd: 'boot/initrd.cpio',
 };
 

@@ -3,8 +3,12 @@ import { linuxDirectAcpiTables } from './linux-direct-tables';
 const GPA = 0x19000;
 
 /** Tables by signature, in the order of the XSDT, the DSDT by the FADT. */
-function parse(processorCount: number, memorySize = 0x2000000): Map<string, Buffer> {
-  const { rsdp, tables } = linuxDirectAcpiTables(GPA, processorCount, memorySize);
+function parse(
+  processorCount: number,
+  memorySize = 0x2000000,
+  domains: 'single' | 'each' = 'each',
+): Map<string, Buffer> {
+  const { rsdp, tables } = linuxDirectAcpiTables(GPA, processorCount, memorySize, domains);
   const bytes = Buffer.from(tables);
   const at = (gpa: number): Buffer => {
     const start = gpa - GPA;

@@ -14,16 +14,18 @@ const ACPI_IRQ = 9;
  * @param gpa where the tables will lie
  * @param processorCount at most PROCESSOR_NAME_LIMIT of dsdt.ts
  * @param memorySize bytes
+ * @param domains see srat.ts
  */
 export function linuxDirectAcpiTables(
   gpa: number,
   processorCount: number,
   memorySize: number,
+  domains: 'single' | 'each',
 ): { rsdp: Uint8Array; tables: Uint8Array } {
   const set = new AcpiTableSet(gpa);
   const dsdtGpa = set.add(dsdt(processorCount), { listed: false });
   set.add(fadt(dsdtGpa, PM_BASE, ACPI_IRQ));
   set.add(madt(processorCount, ACPI_IRQ));
-  set.add(srat(processorCount, memorySize));
+  set.add(srat(processorCount, memorySize, domains));
   return set.finish();
 }

@@ -7,14 +7,15 @@ const TYPE = { PROCESSOR: 0, MEMORY: 1, PROCESSOR_X2APIC: 2 };
 const ENABLED = 1;
 
 /**
- * The system resource affinity table. Processor `n` is the only one of socket `n` and so of proximity domain `n`; all
- * memory, one range from GPA 0, belongs to domain 0.
+ * The system resource affinity table. All memory, one range from GPA 0, belongs to proximity domain 0.
  * @param memorySize bytes
+ * @param domains `single`: all processors belong to that domain, too. `each`: processor `n` is the only one of socket `n` and so of
+ *   domain `n`, as in upstream until August 2026
  */
-export function srat(processorCount: number, memorySize: number): Uint8Array {
+export function srat(processorCount: number, memorySize: number, domains: 'single' | 'each'): Uint8Array {
   const table = new StructWriter().u32(1).u64(0);
   for (let apicId = 0; apicId < processorCount; apicId++) {
-    const domain = apicId;
+    const domain = domains === 'each' ? apicId : 0;
     if (apicId <= LEGACY_APIC_ID_LIMIT) {
       table.u8(TYPE.PROCESSOR, 16, domain, apicId).u32(ENABLED).u32(0, 0);
     } else {
