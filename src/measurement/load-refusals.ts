@@ -67,7 +67,7 @@ interface Context {
   readonly profile: VmmProfile;
 }
 
-/** Each check gives the reason to refuse a context, or nothing. Where each comes from: docs/attestation.md. */
+/** Each check gives the reason to refuse a context, or nothing. Where each comes from: docs/launch-digests.md. */
 const CONTEXT_RULES: Record<ContextRule, (context: Context) => string | undefined> = {
   fixedGpa: ({ gpa }) =>
     gpa === KVM_VMSA_GPA ? undefined : `its GPA is ${hex(gpa)}; KVM has VMSAs at ${hex(KVM_VMSA_GPA)} only`,

@@ -73,7 +73,7 @@ const COMMON_DIRECTIVES: readonly Directive['type'][] = [
   'snpIdBlock',
 ];
 
-/** The VMMs whose launch digests can be told, one a row. docs/attestation.md says where each row comes from. */
+/** The VMMs whose launch digests can be told, one a row. docs/launch-digests.md says where each row comes from. */
 export const VMM_PROFILES = {
   hyperv: {
     program: 'Hyper-V',
