@@ -1,10 +1,67 @@
 import { IgvmError } from './igvm-error';
-import { printable, printableJson } from './printable';
+import { escapeJson, LogText, printable, printableJson } from './printable';
 
 describe('printable', () => {
   it('shows control characters by their code and leaves other text', () => {
     expect(printable('äöü 漢字 🙂')).toBe('äöü 漢字 🙂');
     expect(printable('\u0000\u007f\u009b\u2028\ud800')).toBe('\\u{0}\\u{7f}\\u{9b}\\u{2028}\\u{d800}');
+  });
+});
+
+describe('text that hides', () => {
+  it.each([
+    ['a filler of Hangul', '\u3164', '3164'],
+    ['another one', '\u115f', '115f'],
+    ['a blank of Braille', '\u2800', '2800'],
+    ['a variation selector', '\ufe0f', 'fe0f'],
+    ['one of the others', '\u{e0100}', 'e0100'],
+    ['a grapheme joiner', '\u034f', '34f'],
+    ['a no-break space', '\u00a0', 'a0'],
+    ['a wide space', '\u3000', '3000'],
+    ['a right-to-left override', '\u202e', '202e'],
+    ['a tag', '\u{e0041}', 'e0041'],
+    ['a soft hyphen', '\u00ad', 'ad'],
+  ])('is spelled out: %s', (_, character, code) => {
+    expect(printable(`a${character}b`)).toBe(`a\\u{${code}}b`);
+    expect(escapeJson(`"${character}"`)).toMatch(/^"(\\u[0-9a-f]{4})+"$/);
+    expect(JSON.parse(escapeJson(`"${character}"`))).toBe(character);
+  });
+
+  it('is not what a file writes to look like it', () => {
+    expect(printable('a\\u{202e}b')).toBe('a\\u{5c}u{202e}b');
+    expect(printable('C:\\users\\u')).toBe('C:\\users\\u');
+  });
+});
+
+describe('the output of a guest in a log', () => {
+  const pieces = (...parts: string[]) => {
+    const log = new LogText();
+    return parts.map((part) => log.add(part)).join('') + log.end();
+  };
+
+  it('is text and lines', () => {
+    expect(pieces('a\tb\r\nc\u001b]52;c;eA==\u0007d\re\u009b2J\n')).toBe(
+      'a\tb\nc\\u{1b}]52;c;eA==\\u{7}d\\u{d}e\\u{9b}2J\n',
+    );
+    expect(pieces('[    0.0] pci 0000:00:1f.0: ok :: fine\n# ## [x]\n')).toBe(
+      '[    0.0] pci 0000:00:1f.0: ok :: fine\n# ## [x]\n',
+    );
+  });
+
+  const hostile = '::add-mask::x\n  ::stop-commands::y\na ::z\n##[error]e\nb ##vso[task]f\n##teamcity[x]\r\n::';
+  const harmless = [
+    '\\u{3a}:add-mask::x\n  \\u{3a}:stop-commands::y\na ::z\n\\u{23}#[error]e\nb \\u{23}#vso[task]f\n',
+    '\\u{23}#teamcity[x]\n\\u{3a}:',
+  ].join('');
+
+  it('has no commands for a CI service, however it comes in pieces', () => {
+    expect(pieces(hostile)).toBe(harmless);
+    expect(pieces(...hostile)).toBe(harmless);
+    for (let at = 1; at < hostile.length; at++) expect(pieces(hostile.slice(0, at), hostile.slice(at))).toBe(harmless);
+  });
+
+  it('keeps nothing back that can be shown', () => {
+    expect(new LogText().add('login: ')).toBe('login: ');
   });
 });
 

@@ -45,7 +45,7 @@ export function* dumpText(dump: Dump): Generator<string> {
 
 /** The name of each platform by its bit, for {@link fieldsText}. */
 export const platformNames = ({ platforms }: Pick<Dump, 'platforms'>): Map<number, string> =>
-  new Map(platforms.map(({ compatibilityMask, platformType }) => [compatibilityMask, printable(platformType)]));
+  new Map(platforms.map(({ compatibilityMask, platformType }) => [compatibilityMask, platformType]));
 
 /** One header: its name and fields on a line, lists on lines of their own. */
 function recordText(record: DumpRecord, namesByBit: ReadonlyMap<number, string>): string {
@@ -61,10 +61,10 @@ const isRecordList = (value: DumpValue): boolean =>
 
 function line(name: string, record: DumpRecord, namesByBit: ReadonlyMap<number, string>): string {
   const column = name.trim() === '' ? name : printable(name).padEnd(NAME_WIDTH);
-  return `  ${column}${fieldsText(record, namesByBit)}\n`;
+  return `  ${column}${printable(fieldsText(record, namesByBit))}\n`;
 }
 
-/** The fields of a record on one line. */
+/** The fields of a record on one line, texts as they are in the file: `printable` is for whoever shows them. */
 export function fieldsText(record: DumpRecord, namesByBit: ReadonlyMap<number, string> = new Map()): string {
   const parts = Object.entries(record).map(([field, value]) =>
     field === 'compatibilityMask' && namesByBit.size > 0
@@ -92,7 +92,7 @@ function platformsOf(mask: number, namesByBit: ReadonlyMap<number, string>): str
 function textOf(field: string, value: DumpValue): string {
   if (typeof value === 'bigint') return `0x${value.toString(16)}`;
   if (typeof value === 'number') return HEXADECIMAL.has(field) ? `0x${value.toString(16)}` : String(value);
-  if (typeof value === 'string') return printable(value);
+  if (typeof value === 'string') return value;
   if (typeof value === 'boolean') return String(value);
   if (value instanceof Uint8Array) return hexOf(value);
   if (Array.isArray(value)) return value.length === 0 ? 'none' : value.map((each) => textOf(field, each)).join(', ');

@@ -1,3 +1,5 @@
+import { printable } from '../errors/printable';
+
 /** Markup that is safe to put into a page as it is. Only {@link html} and {@link trusted} make it. */
 export class Html {
   constructor(readonly text: string) {}
@@ -19,12 +21,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
  * stands around them, are spelled out: a name from a file can't disguise itself.
  */
 export const escapeHtml = (text: string): string =>
-  text
-    .replaceAll(
-      /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu,
-      (character) => `\\u{${character.codePointAt(0)?.toString(16) ?? ''}}`,
-    )
-    .replaceAll(/[&<>"']/g, (character) => ENTITIES[character] ?? '');
+  printable(text).replaceAll(/[&<>"']/g, (character) => ENTITIES[character] ?? '');
 
 /** A template whose values are escaped unless they are markup themselves. `false` and `undefined` give nothing. */
 export function html(strings: TemplateStringsArray, ...parts: HtmlPart[]): Html {
