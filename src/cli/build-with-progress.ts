@@ -1,6 +1,7 @@
 import type { ManifestBuild } from '../build/build-manifest';
 import type { BuildReport } from '../build/build-report';
 import { formatPlaced } from '../errors/igvm-error';
+import { messageSink } from '../errors/printable';
 import type { CliEnvironment } from './cli';
 
 /** Builds of fewer pages are over before a bar could be read: 64 MiB. */
@@ -9,14 +10,18 @@ const SHOW_ABOVE_PAGES = 16384;
 /** Builds, prints warnings to stderr, and where a person watches shows how far a large image is. */
 export async function buildWithProgress(environment: CliEnvironment, build: ManifestBuild): Promise<BuildReport> {
   const { buildManifest } = require('../build/build-manifest') as typeof import('../build/build-manifest');
+  const { message } = build;
+  const messages = message === undefined ? undefined : messageSink(message, environment.isInteractive);
   const bar = environment.isInteractive ? progressBar() : undefined;
   try {
     return await buildManifest({
       ...build,
       warn: ({ message, where }) => environment.stderr(`warning: ${formatPlaced(message, where)}\n`),
       progress: bar?.update,
+      message: messages?.add,
     });
   } finally {
+    messages?.end();
     bar?.stop();
   }
 }

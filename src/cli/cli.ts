@@ -8,7 +8,7 @@ export interface CliEnvironment {
   stdout: (text: string) => void;
   stderr: (text: string) => void;
   /** The process's own streams, for the console of a guest; without them it has no input, and `stdout` gets its output as text. */
-  console?: { stdin: ReadStream; stdout: Writable };
+  console?: { stdin: ReadStream; stdout: Writable & { isTTY?: boolean } };
   /** Whether a person watches: then long work shows its progress on stderr. */
   isInteractive: boolean;
 }

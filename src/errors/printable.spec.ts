@@ -41,7 +41,7 @@ describe('the output of a guest in a log', () => {
 
   it('is text and lines', () => {
     expect(pieces('a\tb\r\nc\u001b]52;c;eA==\u0007d\re\u009b2J\n')).toBe(
-      'a\tb\nc\\u{1b}]52;c;eA==\\u{7}d\\u{d}e\\u{9b}2J\n',
+      'a\tb\r\nc\\u{1b}]52;c;eA==\\u{7}d\\u{d}e\\u{9b}2J\n',
     );
     expect(pieces('[    0.0] pci 0000:00:1f.0: ok :: fine\n# ## [x]\n')).toBe(
       '[    0.0] pci 0000:00:1f.0: ok :: fine\n# ## [x]\n',
@@ -51,12 +51,12 @@ describe('the output of a guest in a log', () => {
   const hostile = '::add-mask::x\n  ::stop-commands::y\na ::z\n##[error]e\nb ##vso[task]f\n##teamcity[x]\r\n::';
   const harmless = [
     '\\u{3a}:add-mask::x\n  \\u{3a}:stop-commands::y\na ::z\n\\u{23}#[error]e\nb \\u{23}#vso[task]f\n',
-    '\\u{23}#teamcity[x]\n\\u{3a}:',
+    '\\u{23}#teamcity[x]\r\n\\u{3a}:',
   ].join('');
 
   it('has no commands for a CI service, however it comes in pieces', () => {
     expect(pieces(hostile)).toBe(harmless);
-    expect(pieces(...hostile)).toBe(harmless);
+    expect(pieces(...Array.from(hostile))).toBe(harmless);
     for (let at = 1; at < hostile.length; at++) expect(pieces(hostile.slice(0, at), hostile.slice(at))).toBe(harmless);
   });
 

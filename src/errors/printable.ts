@@ -70,9 +70,20 @@ export class LogText {
     const broken = (before + text).replaceAll(COMMAND, (command) =>
       command.startsWith('#') ? `${spelledOut('#')}#` : `${command.slice(0, -2)}${spelledOut(':')}:`,
     );
-    return broken
-      .slice(before.length)
-      .replaceAll('\r\n', '\n')
-      .replaceAll(/(?![\n\t])\p{Cc}/gu, spelledOut);
+    return broken.slice(before.length).replaceAll(/(?!\r?\n|\t)\p{Cc}/gu, spelledOut);
   }
+}
+
+/** Messages of a program, as a terminal or a log may have them. @param isTerminal whether `write` shows them on one */
+export function messageSink(
+  write: (text: string) => void,
+  isTerminal: boolean,
+): { add: (text: string) => void; end: () => void } {
+  const log = new LogText();
+  const show = (text: string): void => {
+    if (text !== '') write(text);
+  };
+  return isTerminal
+    ? { add: show, end: () => undefined }
+    : { add: (text) => show(log.add(text)), end: () => show(log.end()) };
 }

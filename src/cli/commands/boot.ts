@@ -1,8 +1,10 @@
 import { resolve } from 'node:path';
 import { Writable } from 'node:stream';
 import type { Command } from 'commander';
+import type { BootResult } from '../../boot/boot-image';
 import type { GuestTables } from '../../boot/pvh-export';
 import type { Accelerator, BootWay, VmmName } from '../../boot/vmm';
+import { messageSink } from '../../errors/printable';
 import type { CliEnvironment } from '../cli';
 import { numberOption } from '../number-option';
 import { addCommandLineOption, addTablesOption } from './guest-options';
@@ -54,16 +56,29 @@ export function registerBoot(program: Command, environment: CliEnvironment): voi
     .option('--timeout <seconds>', 'end after this time in any case, with exit code 1')
     .action(async (image: string, vmmArgs: string[], { cpus, timeout, ...options }: BootOptions) => {
       const { bootImage } = require('../../boot/boot-image') as typeof import('../../boot/boot-image');
-      const { by, failure, signal } = await bootImage({
-        ...options,
-        image: resolve(environment.cwd, image),
-        cpus: numberOption('cpus', cpus),
-        timeout: numberOption('timeout', timeout),
-        vmmArgs,
-        stdin: environment.console?.stdin,
-        stdout: environment.console?.stdout ?? asText(environment.stdout),
-        stderr: environment.stderr,
-      });
+      const { LogOutput } = require('../../boot/log-output') as typeof import('../../boot/log-output');
+      const console = environment.console;
+      const output =
+        console?.stdout.isTTY === true ? undefined : new LogOutput(console?.stdout ?? asText(environment.stdout));
+      const messages = messageSink(environment.stderr, environment.isInteractive);
+      const boot = async (): Promise<BootResult> => {
+        try {
+          return await bootImage({
+            ...options,
+            image: resolve(environment.cwd, image),
+            cpus: numberOption('cpus', cpus),
+            timeout: numberOption('timeout', timeout),
+            vmmArgs,
+            stdin: console?.stdin,
+            stdout: output ?? console!.stdout,
+            stderr: messages.add,
+          });
+        } finally {
+          await output?.finish();
+          messages.end();
+        }
+      };
+      const { by, failure, signal } = await boot();
       if (failure !== undefined) throw failure;
       // The VM is gone; now the signal does what it would have done without one.
       if (by === 'stopped' && signal !== undefined) process.kill(process.pid, signal);

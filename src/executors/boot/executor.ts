@@ -3,6 +3,7 @@ import type { Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { logger } from '../../plugin/logger';
 import { IgvmError } from '../../errors/igvm-error';
+import { messageSink } from '../../errors/printable';
 import { shownPath } from '../../files/shown-path';
 import { checkTarget, type TargetContext } from '../check-target';
 import { type TaskContext, targetOf } from '../tracked-options';
@@ -22,7 +23,10 @@ export default async function bootExecutor(
   const { root } = context;
   const { bootImage } = require('../../boot/boot-image') as typeof import('../../boot/boot-image');
   const { accel, commandLine, cpus, image, memory, tables, timeout, until, vmm, vmmPath, way } = options;
-  const output = process.stdout.isTTY ? undefined : new WholeLines(process.stdout);
+  const { LogOutput } = require('../../boot/log-output') as typeof import('../../boot/log-output');
+  const lines = process.stdout.isTTY ? undefined : new WholeLines(process.stdout);
+  const output = lines === undefined ? undefined : new LogOutput(lines);
+  const messages = messageSink((text) => void process.stderr.write(text), process.stderr.isTTY);
   // Nx runs this in a process of its own; the channel between them closes when Nx is gone.
   const gone = new AbortController();
   const onDisconnect = (): void => gone.abort();
@@ -45,14 +49,18 @@ export default async function bootExecutor(
       timeout,
       stdin: process.stdin,
       stdout: output ?? process.stdout,
-      stderr: (text) => void process.stderr.write(text),
+      stderr: messages.add,
       signal: gone.signal,
     });
-    await end(output);
+    await output?.finish();
+    await end(lines);
+    messages.end();
     if (failure !== undefined) throw failure;
     return { success: true };
   } catch (error) {
-    await end(output);
+    await output?.finish();
+    await end(lines);
+    messages.end();
     if (!(error instanceof IgvmError)) throw error;
     logger.error(error.format((file) => shownPath(root, file)));
     return { success: false };

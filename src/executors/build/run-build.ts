@@ -2,6 +2,7 @@ import type { ExecutorContext } from 'nx/src/devkit-exports';
 import { dirname, join, resolve } from 'node:path';
 import { formatPlaced, IgvmError } from '../../errors/igvm-error';
 import { programPath } from '../../files/find-program';
+import { messageSink } from '../../errors/printable';
 import { shownPath } from '../../files/shown-path';
 import { checkOptions, type OptionsSchema } from '../check-options';
 import { checkTarget, type TargetContext } from '../check-target';
@@ -33,9 +34,11 @@ export async function runBuild(
 ): Promise<boolean> {
   const { root } = context;
   const display = (path: string): string => shownPath(root, resolve(root, path));
+  const messages = messageSink((text) => log.message(text), process.stderr.isTTY);
+  const ownLog = { ...log, message: messages.add };
   try {
     checkOptions('nx-igvm:build', options, require('./schema.json') as OptionsSchema, ['manifest']);
-    log.info(await buildReport(options, context, task, log, display));
+    log.info(await buildReport(options, context, task, ownLog, display).finally(messages.end));
     return true;
   } catch (error) {
     if (!(error instanceof IgvmError)) throw error;
