@@ -152,7 +152,8 @@ export function loadRefusals(file: LaunchedFile, mask: number, profile: VmmProfi
     if (!isForPlatform(directive, mask) || directive.type !== 'vpContext') continue;
     refusals.push(...contextRefusals(directive, profile, launch));
   }
-  refusals.push(...pageRefusals(file.directives, mask, profile.launch.largePage));
+  // There may be one for each page.
+  for (const refusal of pageRefusals(file.directives, mask, profile.launch.largePage)) refusals.push(refusal);
   return refusals;
 }
 

@@ -1,0 +1,78 @@
+/** Images with more headers than a call can have arguments: spread into one, they overflow the stack. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fakeQemu } from '../boot/fake-vmm.fixture';
+import { nativeImage, pageData } from '../boot/native-image.fixture';
+import { crc32, sha256Hex } from '../files/checksum';
+import { type Directive, type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
+import { memorySink } from '../igvm/sink';
+import { writeIgvm } from '../igvm/write-igvm';
+import { EMPTY_SOURCE } from '../memory/byte-source';
+import { NX_IGVM } from './nx-igvm-program';
+import { run } from './run';
+
+const MANY = 150_000;
+
+jest.setTimeout(240_000);
+
+let folder: string;
+beforeAll(() => (folder = mkdtempSync(join(tmpdir(), 'nx-igvm-many-'))));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+async function write(name: string, file: IgvmFile): Promise<void> {
+  const sink = memorySink();
+  await writeIgvm(file, sink, { crc32, sha256Hex });
+  writeFileSync(join(folder, name), sink.bytes());
+}
+
+/** What a command prints, and whether it went as it should: with an exit code that is no bug's. */
+async function nxIgvm(...args: string[]): Promise<string> {
+  let said = '';
+  const take = (text: string): void => void (said += text.slice(0, 1 << 20));
+  await run(NX_IGVM, args, { cwd: folder, stdout: take, stderr: take, isInteractive: false });
+  expect(said).not.toMatch(/internal error|call stack/);
+  return said;
+}
+
+const each = (make: (index: number) => Directive): Directive[] =>
+  Array.from({ length: MANY }, (_, index) => make(index));
+
+describe('an image with hundreds of thousands of', () => {
+  it('parameters', async () => {
+    const area: Directive[] = [
+      { type: 'parameterArea', size: 4096, index: 0, initialData: EMPTY_SOURCE },
+      ...each((index) => ({ type: 'parameter', kind: 'vpCount', index: 0, byteOffset: (index % 1024) * 4 })),
+      { type: 'parameterInsert', gpa: 0x9000, compatibilityMask: 1, index: 0 },
+    ];
+    await write('parameters.igvm', nativeImage(area));
+    expect(await nxIgvm('export', 'parameters.igvm')).toContain('PVH entry');
+    const vmm = ['--vmm-path', fakeQemu(folder, { output: 'up' }), '--accel=tcg'];
+    expect(await nxIgvm('boot', 'parameters.igvm', ...vmm, '--until=up')).toContain('up');
+    for (const command of ['dump', 'measure', 'inspect']) await nxIgvm(command, 'parameters.igvm');
+    await nxIgvm('diff', 'parameters.igvm', 'parameters.igvm');
+  });
+
+  it('pages for the same places', async () => {
+    const image = nativeImage();
+    const snp = { ...image.platforms[0]!, platformType: PLATFORM_TYPE.SEV_SNP };
+    const pages = each((index) => pageData((index % 8) * 4096));
+    await write('pages.igvm', {
+      ...image,
+      platforms: [snp],
+      initializations: [{ type: 'guestPolicy', compatibilityMask: 1, policy: 0x30000n }],
+      directives: pages,
+    });
+    for (const args of [
+      ['measure', '--vmm=qemu-kvm'],
+      ['measure'],
+      ['dump'],
+      ['inspect'],
+      ['inspect', '--format=json'],
+      ['export'],
+    ]) {
+      await nxIgvm(args[0]!, 'pages.igvm', ...args.slice(1));
+    }
+    await nxIgvm('diff', 'pages.igvm', 'parameters.igvm');
+  });
+});
