@@ -19,7 +19,7 @@ describe('ci-workflow', () => {
     await ciWorkflowGenerator(tree, {});
     const workflow = tree.read('.github/workflows/images.yml', 'utf8');
     expect(workflow).toContain("branches: ['trunk']");
-    expect(workflow).toMatch(/- run: (npx|pnpm exec|yarn) nx affected -t build verify\n/);
+    expect(workflow).toMatch(/- run: (npx|pnpm exec|yarn) nx affected -t build verify boot-test\n/);
     expect(workflow).not.toContain('<%');
   });
 
