@@ -22,7 +22,7 @@ cpSync(join(root, 'src'), join(root, 'dist'), {
   recursive: true,
   filter: (source) => !/\.[a-zA-Z]+$/.test(source) || asset.test(source),
 });
-for (const bin of ['nx-igvm', 'igvmfilegen']) {
+for (const bin of ['nx-igvm', 'igvmfilegen', 'igvminspect']) {
   const file = join(root, 'dist', 'cli', `${bin}.js`);
   if (existsSync(file)) chmodSync(file, 0o755);
 }

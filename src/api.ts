@@ -41,6 +41,7 @@ export {
 export { mergeGuests } from './igvm/merge';
 export type { IgvmFile } from './igvm/model';
 export type { WriteReport } from './igvm/write-igvm';
+export { extractImage, type ExtractReport, type ExtractRequest } from './inspect/extract-image';
 export { inspectImage, type InspectFormat, type InspectRequest, pagePath } from './inspect/inspect-file';
 export { lintImage, type LintFinding, type LintRequest, type LintRule, lintText } from './lint/lint-image';
 export { lockText, readLock } from './lock/lock-file';

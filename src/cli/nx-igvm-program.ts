@@ -12,6 +12,7 @@ export const NX_IGVM: ProgramDescription = {
     initrd: () => (require('./commands/initrd') as typeof import('./commands/initrd')).registerInitrd,
     inspect: () => (require('./commands/inspect') as typeof import('./commands/inspect')).registerInspect,
     dump: () => (require('./commands/dump') as typeof import('./commands/dump')).registerDump,
+    extract: () => (require('./commands/extract') as typeof import('./commands/extract')).registerExtract,
     measure: () => (require('./commands/measure') as typeof import('./commands/measure')).registerMeasure,
     lint: () => (require('./commands/lint') as typeof import('./commands/lint')).registerLint,
     verify: () => (require('./commands/verify') as typeof import('./commands/verify')).registerVerify,

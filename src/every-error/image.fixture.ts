@@ -77,6 +77,14 @@ export const IMAGE_ERRORS: Record<
       return sign(scene, '--guest-svn', '1');
     },
   ],
+  MAP_INVALID: [
+    'gives the map of another image',
+    async (scene) => {
+      await tdxImage(scene, 1);
+      scene.write('other.map', 'IGVM file isolation: None\n');
+      return scene.nxIgvm('extract', 'image.igvm', '-m', 'other.map', '-o', 'parts');
+    },
+  ],
   IGVM_INVALID: ['measures an image whose platform has no mask', (scene) => withHeader(scene, PLATFORM_MASK, 0)],
   IGVM_TOO_LARGE: [
     'has the library write an image of a TiB, whose headers alone take more than the format addresses',

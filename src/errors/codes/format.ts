@@ -18,6 +18,10 @@ export const FORMAT_CODES = {
     cause: 'The image needs more than 4 GiB: the format addresses file data with 32 bits.',
     cure: 'Use a smaller initrd or fewer memory pages.',
   },
+  MAP_INVALID: {
+    cause: 'The map file that was given does not fit the image, or contradicts itself.',
+    cure: 'Give the map file that was written together with the image.',
+  },
   IGVM_INVALID: {
     cause: 'The headers contradict each other or the rules of the format.',
     cure: 'Correct the part of the image that the message names.',
