@@ -1,3 +1,4 @@
+import { type Access, accessOfFiles } from '../files/access';
 import { createOutputSet } from '../files/atomic-output';
 import { checkNotInputs } from '../files/check-not-inputs';
 import { withImage } from '../files/igvm-image';
@@ -6,10 +7,14 @@ import { nativeGuest } from './native-guest';
 import { exportGuest, type PvhExport, type PvhExportOptions } from './pvh-export';
 
 /** Writes the file `path`, which appears when it is complete. @throws IgvmError FILE_UNWRITABLE */
-export async function writingFile<T>(path: string, write: (begin: () => IgvmSink) => Promise<T>): Promise<T> {
+export async function writingFile<T>(
+  path: string,
+  write: (begin: () => IgvmSink) => Promise<T>,
+  access?: Access,
+): Promise<T> {
   const outputs = createOutputSet();
   try {
-    const result = await write(() => outputs.add(path));
+    const result = await write(() => outputs.add(path, access));
     await outputs.commit();
     return result;
   } finally {
@@ -23,5 +28,7 @@ export async function writingFile<T>(path: string, write: (begin: () => IgvmSink
  */
 export async function exportImage(image: string, path: string, options: PvhExportOptions = {}): Promise<PvhExport> {
   checkNotInputs([path], [image]);
-  return writingFile(path, (begin) => withImage(image, ({ file }) => exportGuest(nativeGuest(file), begin(), options)));
+  const write = (begin: () => IgvmSink): Promise<PvhExport> =>
+    withImage(image, ({ file }) => exportGuest(nativeGuest(file), begin(), options));
+  return writingFile(path, write, accessOfFiles([image]));
 }

@@ -1,11 +1,13 @@
 import {
   appendFileSync,
+  chmodSync,
   copyFileSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -46,6 +48,34 @@ const readBack = (path: string) => {
 };
 
 describe('buildImage', () => {
+  (process.platform === 'win32' ? it.skip : it)(
+    'lets those read the image who may read all that it is made of',
+    async () => {
+      const secret = join(out, 'secret.cpio');
+      copyFileSync(join(inputs, 'initrd-small.bin'), secret);
+      chmodSync(secret, 0o600);
+      const made = request([guest(linux())]);
+      const modes = () =>
+        ['image.igvm', 'image.igvm.map'].map((name) => (statSync(join(out, name)).mode & 0o777).toString(8));
+      const before = process.umask(0o022);
+      try {
+        await buildImage(made);
+        expect(modes()).toEqual(['644', '644']);
+        const resources = new Map([...made.resources, ['linux_initrd' as ResourceName, { path: secret }]]);
+        await buildImage({ ...made, resources });
+        expect(modes()).toEqual(['600', '644']);
+        // What was private stays so.
+        await buildImage(made);
+        expect(modes()).toEqual(['600', '644']);
+        rmSync(join(out, 'image.igvm'));
+        await buildImage({ ...made, private: true });
+        expect(modes()).toEqual(['600', '644']);
+      } finally {
+        process.umask(before);
+      }
+    },
+  );
+
   it('builds a Linux image without isolation as a native guest in format V2', async () => {
     const report = await buildImage({ ...request([guest(linux())]), debugValidation: true });
     const file = readBack(join(out, 'image.igvm'));

@@ -1,4 +1,5 @@
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
+import { accessOfFiles, OWNER_ONLY } from '../files/access';
 import { createOutputSet, type OutputSet } from '../files/atomic-output';
 import { checkNotInputs } from '../files/check-not-inputs';
 import { crc32, sha256Hex } from '../files/checksum';
@@ -29,6 +30,8 @@ export interface BuildRequest {
   output: string;
   /** Further files that the build was made from and that its outputs must not replace. */
   otherInputs?: readonly string[];
+  /** Nobody but its owner may read the image, whatever it is made of. */
+  private?: boolean;
   /** Reads the image back and writes it again, to see that both are the same. */
   debugValidation?: boolean;
   /** Pages of the image that are done, and of how many. */
@@ -37,7 +40,8 @@ export interface BuildRequest {
 
 /**
  * Builds an image: lays out its guests, then reads, measures and writes them in one pass. All files appear at once, the
- * image last, and siblings that an earlier build made and this one doesn't go; a failed build leaves nothing behind.
+ * image last, and siblings that an earlier build made and this one doesn't go; a failed build leaves nothing behind. Those may
+ * read the image who may read all that it is made of.
  * @throws IgvmError RESOURCE_DIGEST, and from loaders, resources and outputs
  */
 export async function buildImage(request: BuildRequest): Promise<BuildReport> {
@@ -117,13 +121,14 @@ async function writeOutputs(
 }
 
 async function writeImage(
-  { output, debugValidation, progress }: BuildRequest,
+  request: BuildRequest,
   guests: readonly BuiltGuest[],
   file: IgvmFile,
   measuring: readonly DirectiveObserver[],
   outputs: OutputSet,
 ): Promise<WriteReport> {
-  const image = outputs.add(output);
+  const { output, debugValidation, progress } = request;
+  const image = outputs.add(output, request.private === true ? OWNER_ONLY : accessOfFiles(inputs(request)));
   const observers = [...guestObservers(guests, file), ...measuring, ...progressOf(file, progress)];
   const written = await writeIgvm(file, image, { crc32, sha256Hex, observers });
   if (debugValidation === true) {

@@ -21,6 +21,8 @@ export interface ManifestBuild extends ManifestOverrides {
   workspaceRoot?: string;
   /** Unknown keys of the manifest are errors. */
   strict?: boolean;
+  /** Nobody but its owner may read the image, whatever it is made of. */
+  private?: boolean;
   /** Reads the image back and writes it again, to see that both are the same. */
   debugValidation?: boolean;
   /** Path of an igvmfilegen program that builds the image instead of this package's loader. */
@@ -87,6 +89,7 @@ export async function buildManifest(build: ManifestBuild): Promise<BuildReport> 
     resources,
     output: build.output,
     otherInputs,
+    private: build.private,
     debugValidation: build.debugValidation,
     progress: build.progress,
   });

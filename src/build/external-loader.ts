@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
+import { type Access, accessOfFiles, EVERYONE, OWNER_ONLY } from '../files/access';
 import { createOutputSet, type OutputSet } from '../files/atomic-output';
 import { checkNotInputs } from '../files/check-not-inputs';
 import { errnoOf } from '../files/file-failure';
@@ -23,6 +24,8 @@ export interface ExternalBuild extends ManifestOverrides {
   /** Path of the image. */
   output: string;
   otherInputs?: readonly string[];
+  /** Nobody but its owner may read the image, whatever it is made of. */
+  private?: boolean;
   debugValidation?: boolean;
   /** Takes what the program says, as it says it. */
   message?: (text: string) => void;
@@ -101,7 +104,7 @@ function checkPinned(resources: ExternalBuild['resources']): void {
 
 /** Gives what is in the folder `written` its place beside the image. */
 async function adoptAll(
-  { loader, output, resources, otherInputs = [] }: ExternalBuild,
+  { loader, output, resources, otherInputs = [], private: isPrivate = false }: ExternalBuild,
   written: string,
   outputs: OutputSet,
 ): Promise<BuildReport> {
@@ -114,10 +117,11 @@ async function adoptAll(
   const targets = names.map((name) => join(dirname(output), name));
   const inputs = [...[...resources.values()].map(({ path }) => path), ...otherInputs];
   checkNotInputs(targets, inputs);
+  const access = isPrivate ? OWNER_ONLY : accessOfFiles(inputs);
   const files: BuiltFile[] = [];
   for (const name of names) {
     const path = join(dirname(output), name);
-    const size = await adopt(join(written, name), path, outputs);
+    const size = await adopt(join(written, name), path, outputs, isImage(name) ? access : EVERYONE);
     files.push({ kind: isImage(name) ? 'image' : (KINDS[extname(name)] ?? 'other'), path, size });
   }
   await outputs.commit({ last: output, remove: () => formerSiblings(output, [...targets, ...inputs]) });
@@ -166,10 +170,10 @@ const whyNotStarted = (error: Error): string =>
   errnoOf(error) === 'ENOENT' ? 'there is no such program, and none of this name in PATH' : error.message;
 
 /** @returns bytes */
-async function adopt(from: string, to: string, outputs: OutputSet): Promise<number> {
+async function adopt(from: string, to: string, outputs: OutputSet, access: Access): Promise<number> {
   const source = openFileSource(from);
   try {
-    const file = outputs.add(to);
+    const file = outputs.add(to, access);
     for (let offset = 0; offset < source.size; offset += COPY_SIZE) {
       const bytes = new Uint8Array(Math.min(COPY_SIZE, source.size - offset));
       source.read(offset, bytes);

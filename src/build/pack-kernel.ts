@@ -14,6 +14,8 @@ export interface KernelPack {
   memory: number;
   /** Most processors that the guest will have; without it the VMM has to tell the kernel. */
   processorCount?: number;
+  /** Nobody but its owner may read the image, whatever it is made of. */
+  private?: boolean;
   /** Path of the image. */
   output: string;
 }
@@ -38,7 +40,7 @@ export async function packKernel(pack: KernelPack): Promise<BuildReport> {
   if (initrd !== undefined) files.push(['linux_initrd', initrd]);
   return unplaced(async () => {
     const { manifest } = parseManifest(document, '');
-    return await buildImage({ manifest, resources: new Map(files), output });
+    return await buildImage({ manifest, resources: new Map(files), output, private: pack.private });
   });
 }
 

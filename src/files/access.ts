@@ -1,4 +1,4 @@
-import type { BigIntStats, Stats } from 'node:fs';
+import { type BigIntStats, type Stats, statSync } from 'node:fs';
 
 /**
  * Who may have access to what is made of some files: a mask of permission bits that lacks those of others, and of the group,
@@ -21,6 +21,19 @@ export function accessOf(stats: Stats | BigIntStats): Access {
   // An output gets this process's group, which may have other members than that of the file.
   const isSameGroup = process.getegid === undefined || Number(stats.gid) === process.getegid();
   return OWNER_ONLY | (othersMay ? OTHERS : 0) | (groupMay && (othersMay || isSameGroup) ? GROUP : 0);
+}
+
+/** Who may read all of some files. One that can't be looked at counts for nothing: reading it says why. */
+export function accessOfFiles(paths: Iterable<string>): Access {
+  let access = EVERYONE;
+  for (const path of paths) {
+    try {
+      access &= accessOf(statSync(path));
+    } catch {
+      // As above.
+    }
+  }
+  return access;
 }
 
 /** How a new file is made, or one that replaces another. */

@@ -1,4 +1,5 @@
 import {
+  chmodSync,
   copyFileSync,
   existsSync,
   mkdtempSync,
@@ -6,6 +7,7 @@ import {
   readFileSync,
   readlinkSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -159,6 +161,20 @@ describe('rewriteImage', () => {
     expect(readdirSync(folder)).toEqual(['a.igvm']);
     const version = await withImage(path, ({ file }) => file.initializations.at(-1));
     expect(version).toEqual({ type: 'versionString', value: 'v2' });
+  });
+
+  (process.platform === 'win32' ? it.skip : it)('lets nobody else read the copy, in place or elsewhere', async () => {
+    const path = join(folder, 'a.igvm');
+    copyFileSync(FIXTURE, path);
+    for (const mode of [0o600, 0o640, 0o444]) {
+      chmodSync(path, mode);
+      const copy = join(folder, `copy-${mode}`);
+      await rewriteImage(path, copy, (file) => file);
+      await rewriteImage(path, path, (file) => file);
+      expect(statSync(path).mode & 0o777).toBe(mode);
+      // Who may not read the image may not read the copy.
+      expect(statSync(copy).mode & 0o044 & ~mode).toBe(0);
+    }
   });
 
   it('writes the same bytes when nothing changes', async () => {

@@ -5,6 +5,7 @@ import { readIgvm } from '../igvm/read-igvm';
 import type { IgvmSink } from '../igvm/sink';
 import { writeIgvm, type WriteReport } from '../igvm/write-igvm';
 import { type ByteSource, bytesSource } from '../memory/byte-source';
+import { type Access, accessOfFiles } from './access';
 import { createOutputSet } from './atomic-output';
 import { crc32, sha256Hex } from './checksum';
 import { type FileSource, openFileSource } from './file-source';
@@ -84,7 +85,8 @@ export const writeImage = (file: IgvmFile, output: string): Promise<WriteReport>
   replacing(output, (begin) => writeIgvm(file, begin(), { crc32, sha256Hex }));
 
 /**
- * Writes a changed copy of an image. `output` may be the image itself: it is replaced when the copy is complete.
+ * Writes a changed copy of an image, for those to read who may read the image. `output` may be the image itself: it is replaced
+ * when the copy is complete.
  * @param change gives the new headers; may measure, which reads the image
  * @throws IgvmError as {@link withImage}, IGVM_IN_DLL, FILE_UNWRITABLE, and what `change` throws
  */
@@ -93,21 +95,21 @@ export async function rewriteImage(
   output: string,
   change: (file: IgvmFile) => IgvmFile | Promise<IgvmFile>,
 ): Promise<void> {
-  await replacing(output, (begin) =>
+  const write = (begin: () => IgvmSink): Promise<void> =>
     withImage(input, async ({ file, isFirmwareDll }) => {
       if (isFirmwareDll) {
         throw new IgvmError('IGVM_IN_DLL', 'an image inside a firmware DLL can be read, but not changed');
       }
       await writeIgvm(await change(file), begin(), { crc32, sha256Hex });
-    }),
-  );
+    });
+  await replacing(output, write, accessOfFiles([input]));
 }
 
 /** Replaces a file by what `write` puts into the sink that `begin` gives, once it has. */
-async function replacing<T>(output: string, write: (begin: () => IgvmSink) => Promise<T>): Promise<T> {
+async function replacing<T>(output: string, write: (begin: () => IgvmSink) => Promise<T>, access?: Access): Promise<T> {
   const outputs = createOutputSet();
   try {
-    const result = await write(() => outputs.add(output));
+    const result = await write(() => outputs.add(output, access));
     await outputs.commit({ last: output });
     return result;
   } finally {

@@ -16,10 +16,8 @@ export interface InitrdEntry extends Omit<CpioMember, 'permissions'> {
   source?: string;
   /** The content itself, of what is in no file. */
   content?: Uint8Array;
-  /** `st_mode` of that file: 0 where the system has no permission bits. */
-  sourceMode?: number;
-  /** Its group's number. */
-  sourceGroup?: number;
+  /** What the system says of that file, or of the folder. */
+  stats?: Stats;
   /** What a link points to. */
   target?: string;
 }
@@ -93,7 +91,7 @@ function* walk(folder: string, prefix: string): Generator<[entry: InitrdEntry, f
     const path = prefix + name;
     const stats = fromSystem(file, () => lstatSync(file));
     if (stats.isDirectory()) {
-      yield [directory(path), file];
+      yield [{ ...directory(path), stats }, file];
       yield* walk(file, `${path}/`);
     } else if (name !== PLACEHOLDER) {
       yield [fromDisk(path, file, stats), file];
@@ -127,7 +125,7 @@ function fromDisk(path: string, file: string, stats: Stats): InitrdEntry {
   if (!stats.isFile()) {
     refuse('is neither a file, a folder nor a symbolic link', file);
   }
-  return { path, type: 'file', size: stats.size, source: file, sourceMode: stats.mode, sourceGroup: stats.gid };
+  return { path, type: 'file', size: stats.size, source: file, stats };
 }
 
 /**

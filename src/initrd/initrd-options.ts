@@ -36,4 +36,6 @@ export interface InitrdOptions extends InitrdLists {
   /** The file to write. */
   output: string;
   compression: Compression;
+  /** Nobody but its owner may read the initramfs, whatever it is made of. */
+  private?: boolean;
 }

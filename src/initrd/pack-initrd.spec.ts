@@ -6,6 +6,7 @@ import fs, {
   mkdtempSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
@@ -299,5 +300,33 @@ describe('packing a folder into an initramfs', () => {
   ])('is not put where the next one would contain it: %s', async (_, output) => {
     symlinkSync('rootfs', join(home, 'linked'));
     await expect(pack({ output: output() })).rejects.toMatchObject({ code: 'INITRD_ENTRY', where: { file: output() } });
+  });
+
+  const modeOf = (): string => (statSync(join(home, 'out', 'initrd.cpio')).mode & 0o777).toString(8);
+  (process.platform === 'win32' ? it.skip : it)('may be read by those who may read all that is packed', async () => {
+    const before = process.umask(0o022);
+    try {
+      chmodSync(join(folder, 'init'), 0o644);
+      await pack();
+      expect(modeOf()).toBe('644');
+      rmSync(join(home, 'out'), { recursive: true });
+      await pack({ private: true });
+      expect(modeOf()).toBe('600');
+      for (const [path, open, closed] of [
+        [join(folder, 'bin', 'tool'), 0o644, 0o600],
+        [join(folder, 'bin'), 0o755, 0o700],
+        [folder, 0o755, 0o700],
+      ] as const) {
+        rmSync(join(home, 'out'), { recursive: true });
+        chmodSync(path, closed);
+        await pack();
+        expect(modeOf()).toBe('600');
+        chmodSync(path, open);
+      }
+      await pack();
+      expect(modeOf()).toBe('600');
+    } finally {
+      process.umask(before);
+    }
   });
 });

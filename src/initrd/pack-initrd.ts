@@ -1,6 +1,7 @@
 import { realpathSync } from 'node:fs';
 import { isAbsolute, relative, sep } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
+import { accessOf, accessOfFiles, type Access, OWNER_ONLY } from '../files/access';
 import { createOutputSet } from '../files/atomic-output';
 import { placeOf } from '../files/check-not-inputs';
 import { openFileSource } from '../files/file-source';
@@ -26,7 +27,7 @@ const CHUNK = 1 << 20;
 
 /**
  * Packs a folder into an initramfs: cpio newc, everything owned by root, times zero, order by name. The same folder gives
- * the same file on every machine. The file appears when it is complete.
+ * the same file on every machine. The file appears when it is complete; those may read it who may read all that it is made of.
  * @throws IgvmError FILE_UNREADABLE, FILE_CHANGED, FILE_UNWRITABLE, INITRD_ENTRY
  */
 export async function packInitrd(options: InitrdOptions): Promise<InitrdReport> {
@@ -34,7 +35,8 @@ export async function packInitrd(options: InitrdOptions): Promise<InitrdReport> 
   checkOutside(options.folder, options.output);
   const outputs = createOutputSet();
   try {
-    const file = outputs.add(options.output);
+    const access = options.private === true ? OWNER_ONLY : accessOfAll(options.folder, entries);
+    const file = outputs.add(options.output, access);
     const report: InitrdReport = {
       output: options.output,
       size: 0,
@@ -53,6 +55,13 @@ export async function packInitrd(options: InitrdOptions): Promise<InitrdReport> 
     throw error;
   }
 }
+
+/** Who may read everything on disk that is packed. */
+const accessOfAll = (folder: string, entries: readonly InitrdEntry[]): Access =>
+  entries.reduce(
+    (access, { stats }) => (stats === undefined ? access : access & accessOf(stats)),
+    accessOfFiles([folder]),
+  );
 
 function* archive(entries: readonly InitrdEntry[], report: InitrdReport): Generator<Uint8Array> {
   for (const chunk of members(entries, report)) {
@@ -83,14 +92,14 @@ function* members(entries: readonly InitrdEntry[], report: InitrdReport): Genera
  * and the same folder is the same archive everywhere. Each piece is a buffer of its own: it may be queued.
  */
 function* file(entry: InitrdEntry, path: string, serial: number, report: InitrdReport): Generator<Uint8Array> {
-  const { size, sourceMode = 0 } = entry;
+  const { size, stats } = entry;
   const source = openFileSource(path);
   try {
     if (source.size !== size) throw new IgvmError('FILE_CHANGED', 'changed while it was packed', { file: path });
     let chunk = new Uint8Array(Math.min(CHUNK, size));
     source.read(0, chunk);
     const isExecutable = isProgram(chunk);
-    if (entry.permissions === undefined && !isExecutable && (sourceMode & 0o111) !== 0) {
+    if (entry.permissions === undefined && !isExecutable && ((stats?.mode ?? 0) & 0o111) !== 0) {
       report.notExecutable.push(entry.path);
     }
     yield cpioHeader({ ...entry, permissions: entry.permissions ?? (isExecutable ? 0o755 : 0o644) }, serial);

@@ -40,6 +40,10 @@ Folders get 755. So do files that Linux runs as programs: ELF files, but for obj
 
 \`modes\` gives any file or folder other permissions: a script without \`#!\`, a program with set-user-ID, a key that only root may read.
 
+These are the permissions in the guest. The archive itself may be read by those who may read all of the folder: one file with 600 or one folder with 700 in it,
+and the archive gets 600. So does an image that is made of it. The option \`private\` (\`--private\`) gives 600 in any case. A file that is replaced keeps its
+permissions, but for what they would give to others than these.
+
 ## What Linux takes
 
 ## A first program

@@ -12,6 +12,7 @@ interface BuildOptions {
   debugValidation?: boolean;
   disableSecureAvic?: boolean;
   confidentialDebug?: boolean;
+  private?: boolean;
   embedCorim?: boolean;
   loader?: string;
 }
@@ -33,6 +34,7 @@ export function registerBuild(program: Command, environment: CliEnvironment): vo
       '--no-embed-corim',
       'leave them out of the image, not out of its folder: QEMU and Cloud Hypervisor refuse them',
     )
+    .option('--private', 'let nobody but its owner read the image (mode 0600)')
     .option('--loader <program>', 'have this igvmfilegen program build the image: a path, or a name in PATH')
     .action(async (manifest: string, options: BuildOptions) => {
       const { cwd } = environment;

@@ -31,8 +31,12 @@ export function registerInitrd(program: Command, environment: CliEnvironment): v
         INIT_ARCHITECTURES,
       ),
     )
+    .option('--private', 'let nobody but its owner read the initramfs (mode 0600)')
     .action(
-      async (source: string, options: { output?: string; compression?: Compression; init?: InitArchitecture }) => {
+      async (
+        source: string,
+        options: { output?: string; compression?: Compression; init?: InitArchitecture; private?: boolean },
+      ) => {
         const { INITRD_NAMES, loadInitrd } =
           require('../../initrd/load-initrd') as typeof import('../../initrd/load-initrd');
         const { checkNotInputs } =
@@ -54,6 +58,7 @@ export function registerInitrd(program: Command, environment: CliEnvironment): v
           ...initrd,
           ...(init === undefined ? {} : { init }),
           compression,
+          private: options.private,
           output,
         });
         const warning = notExecutableWarning(notExecutable);

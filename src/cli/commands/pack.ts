@@ -12,6 +12,7 @@ interface PackOptions {
   commandLine: string;
   memory: string;
   cpus?: string;
+  private?: boolean;
   output: string;
 }
 
@@ -25,6 +26,7 @@ export function registerPack(program: Command, environment: CliEnvironment): voi
     .option('-c, --command-line <text>', 'its command line', 'console=ttyS0')
     .option('-m, --memory <size>', "the guest's memory, up to 2G", '512M')
     .option('--cpus <count>', 'the most processors that the guest will have (default: the VMM tells)')
+    .option('--private', 'let nobody but its owner read the image (mode 0600)')
     .option('-o, --output <file>', 'the image to write', 'guest.igvm')
     .action(async (kernel: string, options: PackOptions) => {
       const { packKernel } = require('../../build/pack-kernel') as typeof import('../../build/pack-kernel');
@@ -39,6 +41,7 @@ export function registerPack(program: Command, environment: CliEnvironment): voi
         commandLine: options.commandLine,
         memory: memory(options.memory),
         processorCount: options.cpus === undefined ? undefined : count(options.cpus),
+        private: options.private,
         output: resolve(environment.cwd, options.output),
       });
       const { verbose } = program.opts<{ verbose?: boolean }>();

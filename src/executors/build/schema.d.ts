@@ -6,6 +6,7 @@ export interface BuildExecutorSchema {
   debugValidation?: boolean;
   disableSecureAvic?: boolean;
   confidentialDebug?: boolean;
+  private?: boolean;
   embedCorim?: boolean;
   strict?: boolean;
   loader?: string;

@@ -10,7 +10,7 @@ import type { InitrdExecutorSchema } from './schema';
 
 /** Packs an initramfs. What the user can put right is logged and fails the task; anything else is a bug and throws. */
 export default async function initrdExecutor(
-  { config, outputPath, ownKeys }: InitrdExecutorSchema,
+  { config, outputPath, private: isPrivate, ownKeys }: InitrdExecutorSchema,
   context: ExecutorContext,
 ): Promise<{ success: boolean }> {
   const { INITRD_NAMES, loadInitrd } = require('../../initrd/load-initrd') as typeof import('../../initrd/load-initrd');
@@ -23,7 +23,7 @@ export default async function initrdExecutor(
     const { warnings, ...initrd } = loadInitrd(resolve(root, config), config);
     for (const { message, where } of warnings) logger.warn(formatPlaced(message, where));
     const output = resolve(root, outputPath ?? defaultFolder(context, config), INITRD_NAMES[initrd.compression]);
-    const report = await packInitrd({ ...initrd, output });
+    const report = await packInitrd({ ...initrd, output, private: isPrivate });
     const warning = notExecutableWarning(report.notExecutable);
     if (warning !== undefined) logger.warn(printable(warning));
     const display = relative(root, output).split(sep).join('/');

@@ -2,5 +2,6 @@
 export interface InitrdExecutorSchema {
   config: string;
   outputPath?: string;
+  private?: boolean;
   ownKeys?: ('inputs' | 'outputs' | 'dependsOn' | 'cache')[];
 }
