@@ -44,6 +44,7 @@ describe('the packed plugin', () => {
       'CHANGELOG.md',
       'LICENSE',
       'README.md',
+      'SECURITY.md',
       'dist',
       'docs',
       'executors.json',
