@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { input } from './harness/inputs';
-import { addWithPnpm, pnpmEnvironment } from './harness/pnpm';
-import { template } from './harness/template';
+import { createNxWorkspace, workspaceWith } from './harness/package-managers';
+import { NX_VERSIONS, template } from './harness/template';
 import { Workspace } from './harness/workspace';
 
 type ResourcePaths = Record<string, string>;
@@ -53,36 +53,37 @@ interface Target {
   metadata?: { description?: string; help?: { command?: string } };
 }
 
-/** The kinds of workspaces that people have. */
-const WORKSPACES: Record<string, { file: string; root: string; images: string[]; create(): Promise<Workspace> }> = {
-  'npm, project.json': {
-    file: 'project.json',
-    root: '',
-    images: Object.keys(IMAGES),
-    create: () => Workspace.create(),
+interface Kind {
+  /** What makes a folder a project there. */
+  file: 'project.json' | 'package.json';
+  /** Where projects go. */
+  root: string;
+  /** Names of IMAGES; the one called direct is needed. */
+  images: string[];
+  create(): Promise<Workspace>;
+}
+
+const FEW = ['direct', 'firmware-openhcl'];
+const PACKAGE = { file: 'package.json', root: 'images/', images: FEW } as const;
+const PROJECT = { file: 'project.json', root: '', images: FEW } as const;
+
+/**
+ * The kinds of workspaces that people have: every package manager, every Nx, and what create-nx-workspace makes. All types of images in one of them,
+ * as they don't depend on it.
+ */
+const WORKSPACES: Record<string, Kind> = {
+  'npm, project.json': { ...PROJECT, images: Object.keys(IMAGES), create: () => Workspace.create() },
+  'npm packages, Nx 21': { ...PACKAGE, create: () => workspaceWith('npm', NX_VERSIONS[21]) },
+  'pnpm packages, Nx 22': { ...PACKAGE, create: () => workspaceWith('pnpm', NX_VERSIONS[22]) },
+  'pnpm packages, Nx 24': { ...PACKAGE, create: () => workspaceWith('pnpm', NX_VERSIONS[24]) },
+  'yarn packages in node_modules, Nx 23': {
+    ...PACKAGE,
+    create: () => workspaceWith('yarn, node_modules', NX_VERSIONS[23]),
   },
-  'npm packages': {
-    file: 'package.json',
-    root: 'images/',
-    images: ['direct', 'openhcl-cvm', 'firmware-arm', 'enclave'],
-    create: async () => {
-      const workspace = await Workspace.create();
-      workspace.updateJson<{ workspaces?: string[] }>('package.json', (json) => {
-        json.workspaces = ['images/*'];
-      });
-      return workspace;
-    },
-  },
-  'pnpm packages': {
-    file: 'package.json',
-    root: 'images/',
-    images: ['direct', 'firmware-openhcl'],
-    create: async () => {
-      const workspace = await Workspace.create({ empty: true, env: await pnpmEnvironment() });
-      await addWithPnpm(workspace);
-      return workspace;
-    },
-  },
+  'yarn packages with PnP, Nx 24': { ...PACKAGE, create: () => workspaceWith('yarn, PnP', NX_VERSIONS[24]) },
+  'bun packages, Nx 23': { ...PACKAGE, create: () => workspaceWith('bun', NX_VERSIONS[23]) },
+  'create-nx-workspace, preset ts': { ...PACKAGE, root: 'packages/', create: () => createNxWorkspace('ts') },
+  'create-nx-workspace, preset apps': { ...PROJECT, create: () => createNxWorkspace('apps') },
 };
 
 describe('nx add', () => {

@@ -16,6 +16,8 @@ export interface WorkspaceOptions {
   empty?: boolean;
   /** A version of Nx, of {@link NX_VERSIONS} or another; that of the repository by default. */
   nx?: string;
+  /** What runs nx, when that isn't a program in `node_modules`. */
+  run?: readonly string[];
 }
 
 /** A real Nx workspace in a temporary folder, with the packed plugin added to it as a user adds it. */
@@ -27,16 +29,17 @@ export class Workspace {
     readonly outside: string,
     private readonly home: string,
     private readonly env: NodeJS.ProcessEnv,
+    private readonly command: readonly string[],
   ) {}
 
   static async create(options: WorkspaceOptions = {}): Promise<Workspace> {
     const home = mkdtempSync(join(tmpdir(), 'nx-igvm-workspace-'));
     const root = join(home, 'workspace');
     const outside = join(home, 'outside');
-    const { workspace: from } = await prepareTemplate(options.nx);
     mkdirSync(root);
     mkdirSync(outside);
     if (options.empty !== true) {
+      const { workspace: from } = await prepareTemplate(options.nx);
       await copyFolder(join(from, 'node_modules'), join(root, 'node_modules'));
       for (const file of ['package.json', 'package-lock.json', 'nx.json', '.gitignore']) {
         copyFileSync(join(from, file), join(root, file));
@@ -50,7 +53,7 @@ export class Workspace {
       NX_WORKSPACE_DATA_DIRECTORY: join(cache, 'data'),
       ...options.env,
     };
-    const workspace = new Workspace(root, outside, home, env);
+    const workspace = new Workspace(root, outside, home, env, options.run ?? [join(root, 'node_modules/.bin/nx')]);
     await workspace.git('init', '-q', '-b', 'main');
     return workspace;
   }
@@ -91,12 +94,14 @@ export class Workspace {
 
   /** Runs nx; whether that succeeds is for the test to say. */
   nx(...args: string[]): Promise<RunResult> {
-    return run(this.path('node_modules/.bin/nx'), args, { cwd: this.root, env: this.env });
+    const [command, ...first] = this.command as [string, ...string[]];
+    return run(command, [...first, ...args], { cwd: this.root, env: this.env });
   }
 
   /** Runs nx, which has to succeed; returns what it printed. */
   nxOk(...args: string[]): Promise<string> {
-    return runOk(this.path('node_modules/.bin/nx'), args, { cwd: this.root, env: this.env });
+    const [command, ...first] = this.command as [string, ...string[]];
+    return runOk(command, [...first, ...args], { cwd: this.root, env: this.env });
   }
 
   /** Runs a task and says whether it was built or came from the cache. */

@@ -1,0 +1,113 @@
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { cleanEnvironment, runOk } from './run';
+import { NX_ENVIRONMENT, template } from './template';
+import { Workspace } from './workspace';
+
+/** A package manager, and how a user of it works. */
+interface PackageManager {
+  /** Its npm package, and what the tests were written with. None for npm, which is here. */
+  package?: string;
+  /** Installs what package.json lists. */
+  install: string[];
+  /** Runs nx. */
+  nx: string[];
+  /** Files that a workspace of it has besides package.json, nx.json and .gitignore. */
+  files: Record<string, string>;
+  env?: NodeJS.ProcessEnv;
+}
+
+/** A folder of packages, in the words of package.json. */
+export const PACKAGES = 'images/*';
+
+const YARN_ENVIRONMENT = {
+  YARN_ENABLE_IMMUTABLE_INSTALLS: 'false',
+  YARN_ENABLE_TELEMETRY: 'false',
+  YARN_NPM_REGISTRY_SERVER: 'https://registry.npmjs.org',
+};
+
+const yarn = (nodeLinker: string): PackageManager => ({
+  package: '@yarnpkg/cli-dist@4.18.1',
+  install: ['yarn', 'install'],
+  nx: ['yarn', 'nx'],
+  files: { '.yarnrc.yml': `nodeLinker: ${nodeLinker}\n`, 'yarn.lock': '' },
+  env: YARN_ENVIRONMENT,
+});
+
+/** The newest of each that runs on the oldest Node that we support. */
+const MANAGERS = {
+  npm: { install: ['npm', 'install', '--prefer-offline'], nx: ['npx', 'nx'], files: {} },
+  pnpm: {
+    package: 'pnpm@10',
+    install: ['pnpm', 'install', '--prefer-offline'],
+    nx: ['pnpm', 'exec', 'nx'],
+    files: { 'pnpm-workspace.yaml': `packages:\n  - '${PACKAGES}'\nonlyBuiltDependencies:\n  - nx\n` },
+  },
+  'yarn, node_modules': yarn('node-modules'),
+  'yarn, PnP': yarn('pnp'),
+  bun: { package: 'bun@1.4.5', install: ['bun', 'install'], nx: ['bunx', 'nx'], files: {} },
+} as const satisfies Record<string, PackageManager>;
+
+export type PackageManagerName = keyof typeof MANAGERS;
+
+/** Installs a package manager beside the packed plugin, once; returns the folder of its program. */
+async function installManager(name: string): Promise<string> {
+  const folder = join(template().workspace, '..', '..', `manager-${name.replace(/\W/g, '-')}`);
+  if (!existsSync(folder)) {
+    const draft = `${folder}.${process.pid}`;
+    mkdirSync(draft, { recursive: true });
+    await runOk('npm', ['install', '--no-audit', '--no-fund', '--prefix', draft, name], { cwd: draft });
+    if (existsSync(folder)) rmSync(draft, { recursive: true, force: true });
+    else renameSync(draft, folder);
+  }
+  return join(folder, 'node_modules', '.bin');
+}
+
+/** The environment in which a package manager is the one at hand. */
+async function managerEnvironment(manager: PackageManager): Promise<NodeJS.ProcessEnv> {
+  if (manager.package === undefined) return {};
+  const bin = await installManager(manager.package);
+  return { ...manager.env, PATH: `${bin}${delimiter}${process.env['PATH'] ?? ''}` };
+}
+
+/** Makes an empty workspace of an Nx, whose packages are below `images`, and adds the plugin to it as a user of the package manager does. */
+export async function workspaceWith(name: PackageManagerName, nx: string): Promise<Workspace> {
+  const manager: PackageManager = MANAGERS[name];
+  const managed = await managerEnvironment(manager);
+  const workspace = await Workspace.create({ empty: true, env: managed, run: manager.nx });
+  const env = { ...cleanEnvironment(), ...NX_ENVIRONMENT, ...managed };
+  const workspaces = name === 'pnpm' ? {} : { workspaces: [PACKAGES] };
+  workspace.writeJson('package.json', {
+    name: 'e2e',
+    version: '0.0.0',
+    private: true,
+    ...workspaces,
+    devDependencies: { nx },
+  });
+  workspace.writeJson('nx.json', { neverConnectToCloud: true });
+  workspace.write('.gitignore', 'node_modules\n.nx\n.yarn\n.pnp.*\n');
+  for (const [file, content] of Object.entries(manager.files)) workspace.write(file, content);
+  const [command, ...args] = manager.install as [string, ...string[]];
+  await runOk(command, args, { cwd: workspace.root, env });
+  await addPlugin(workspace);
+  return workspace;
+}
+
+/** Adds the plugin from a tarball in the workspace, as nothing else is found by every package manager. */
+export async function addPlugin(workspace: Workspace): Promise<void> {
+  workspace.write('.nx/nx-igvm.tgz', readFileSync(template().tarball));
+  await workspace.nxOk('add', 'nx-igvm@file:./.nx/nx-igvm.tgz');
+}
+
+/** What create-nx-workspace makes of a preset, with the Nx that is the newest one to it, and the plugin added. */
+export async function createNxWorkspace(preset: string): Promise<Workspace> {
+  const workspace = await Workspace.create({ empty: true, run: ['npx', 'nx'] });
+  const folder = workspace.path('.');
+  const args = ['--preset', preset, '--pm=npm', '--nxCloud=skip', '--skipGit', '--no-interactive'];
+  rmSync(folder, { recursive: true });
+  const env = { ...cleanEnvironment(), ...NX_ENVIRONMENT };
+  await runOk('npx', ['--yes', 'create-nx-workspace@latest', 'workspace', ...args], { cwd: join(folder, '..'), env });
+  await workspace.git('init', '-q', '-b', 'main');
+  await addPlugin(workspace);
+  return workspace;
+}
