@@ -71,7 +71,7 @@ describe.each(Object.entries(NX_VERSIONS))('Nx %s', (major, nx) => {
     workspace.write('snp/initrd', input('initrd-small.bin'));
     workspace.writeJson('snp/igvm.json', CONFIDENTIAL);
     workspace.writeJson('snp/project.json', { name: 'snp', targets: { sign: { options: { temporaryKey: true } } } });
-    const measured = await workspace.nxOk('run', 'snp:measure', '--update-lock');
+    const measured = await workspace.nxOk('run', 'snp:measure', '--update-lock', '--allow-debug');
     expect(measured).toContain('snp/igvm.lock.json: written');
     expect(measured).toMatch(/\b[0-9a-f]{96}\b/i);
     for (const target of ['verify', 'sign', 'inspect'])

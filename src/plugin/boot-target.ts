@@ -1,6 +1,7 @@
 import type { TargetConfiguration } from 'nx/src/devkit-exports';
 import { isolationTypes } from '../manifest/image-files';
 import type { ImageManifest, InferredImage } from './inferred-image';
+import { nxFeatures } from './nx-versions';
 import type { TargetOption } from './plugin-options';
 import { asRecord } from './read-json';
 
@@ -25,7 +26,8 @@ export function bootTarget(image: InferredImage): TargetConfiguration | undefine
   if (!isBootable(image.manifest)) return undefined;
   return {
     executor: 'nx-igvm:boot',
-    continuous: true,
+    // Where Nx has another result than the guest, a boot is a task like any other: what depends on it waits for its end.
+    continuous: nxFeatures(image.project.workspaceRoot).continuousResult,
     options: { image: image.file },
     ...runsAfterBuild(image),
     metadata: {

@@ -5,21 +5,27 @@ import { featuresOf, nxFeatures, nxVersion, requireSupportedNx } from './nx-vers
 
 describe('what an Nx has', () => {
   it.each([
-    ['21.0.0', false, false],
-    ['22.7.12', false, false],
-    ['23.0.0-beta.3', false, false],
-    ['23.0.0', false, true],
-    ['23.2.1', false, true],
-    ['23.3.0-rc.0', false, true],
-    ['23.3.0', true, true],
-    ['23.10.0', true, true],
-    ['24.0.6', true, true],
-    ['24.0.0-beta.1', true, true],
-    ['25.0.0', true, true],
-    ['0.0.0-pr-1234', false, false],
-  ])('%s: includeIgnored %s, "..." %s', (version, includeIgnored, spread) => {
-    expect(featuresOf(version)).toEqual({ version, includeIgnored, spread });
-  });
+    ['21.0.0', false, false, false],
+    ['22.7.12', false, false, false],
+    ['23.0.0-beta.3', false, false, false],
+    ['23.0.0', false, true, false],
+    ['23.2.1', false, true, false],
+    ['23.3.0-rc.0', false, true, false],
+    ['23.3.0', true, true, false],
+    ['23.10.0', true, true, false],
+    ['24.0.4', true, true, false],
+    ['24.0.5-beta.0', true, true, false],
+    ['24.0.5', true, true, true],
+    ['24.0.6', true, true, true],
+    ['24.0.0-beta.1', true, true, false],
+    ['25.0.0', true, true, true],
+    ['0.0.0-pr-1234', false, false, false],
+  ])(
+    '%s: includeIgnored %s, "..." %s, results of continuous tasks %s',
+    (version, includeIgnored, spread, continuousResult) => {
+      expect(featuresOf(version)).toEqual({ version, includeIgnored, spread, continuousResult });
+    },
+  );
 });
 
 describe('an Nx that is too old', () => {
@@ -47,7 +53,7 @@ describe('the Nx of a workspace', () => {
   it('is the one installed in it, not the one of this package', () => {
     install('.', '22.7.12');
     expect(nxVersion(workspace)).toBe('22.7.12');
-    expect(nxFeatures(workspace)).toEqual({ version: '22.7.12', includeIgnored: false, spread: false });
+    expect(nxFeatures(workspace)).toEqual(featuresOf('22.7.12'));
   });
 
   it('is the one of the wrapper, which installs below .nx', () => {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { IgvmError } from '../errors/igvm-error';
 import { resolveNx } from './workspace-nx';
 
-/** The oldest Nx that the plugin works with: the first that has continuous tasks, which `boot` is. */
+/** The oldest Nx that the plugin works with. */
 export const OLDEST_NX = '21.0.0';
 
 /** What not every supported Nx has. Everything else is the same in all of them. */
@@ -16,27 +16,31 @@ export interface NxFeatures {
   readonly includeIgnored: boolean;
   /** Whether `"..."` in a list stands for the inferred values. To an older Nx it is an invalid fileset. Nx 23. */
   readonly spread: boolean;
+  /**
+   * Whether a continuous task that ends by itself ends Nx as its process ended. Nx 21 says that it was interrupted, 22 that it failed, and 23 that it
+   * succeeded, even when it failed. Nx 24.0.5.
+   */
+  readonly continuousResult: boolean;
 }
 
 /** The version that each feature came with. */
-const SINCE = { includeIgnored: '23.3.0', spread: '23.0.0' } as const satisfies Record<
+const SINCE = { includeIgnored: '23.3.0', spread: '23.0.0', continuousResult: '24.0.5' } as const satisfies Record<
   Exclude<keyof NxFeatures, 'version'>,
   string
 >;
 
-/** Major and minor. One before a release, like 23.3.0-beta.1, may not have yet what the release has: it counts as the minor before. */
-function numbersOf(version: string): [major: number, minor: number] {
+/** Major, minor and patch. What comes before a release, like 23.3.0-beta.1, may not have yet what the release has. */
+function numbersOf(version: string): number[] {
   const [, major, minor, patch, before] = /^(\d+)\.(\d+)\.(\d+)(-)?/.exec(version) ?? [];
-  if (major === undefined) return [Number.NaN, Number.NaN];
-  const early = before !== undefined && patch === '0' ? 1 : 0;
-  return [Number(major), Number(minor) - early];
+  return [Number(major), Number(minor), Number(patch) - (before === undefined ? 0 : 0.5)];
 }
 
 /** Whether a version is at least another. False for what is no version. */
 export function isAtLeast(version: string, least: string): boolean {
-  const [major, minor] = numbersOf(version);
-  const [leastMajor, leastMinor] = numbersOf(least);
-  return major > leastMajor || (major === leastMajor && minor >= leastMinor);
+  const numbers = numbersOf(version);
+  const others = numbersOf(least);
+  const index = numbers.findIndex((number, at) => number !== others[at]);
+  return index === -1 || numbers[index]! > others[index]!;
 }
 
 /** What an Nx of a version has. */
@@ -45,6 +49,7 @@ export function featuresOf(version: string): NxFeatures {
     version,
     includeIgnored: isAtLeast(version, SINCE.includeIgnored),
     spread: isAtLeast(version, SINCE.spread),
+    continuousResult: isAtLeast(version, SINCE.continuousResult),
   };
 }
 

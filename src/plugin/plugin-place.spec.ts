@@ -31,6 +31,16 @@ describe('the plugin as an input', () => {
     });
   });
 
+  it.each([
+    ['nx-igvm@0.1.0', true],
+    ['nx-igvm@./nx-igvm.tgz', false],
+  ])('is an external dependency for bun when it comes from a registry: %s', (resolved, known) => {
+    workspace.write('bun.lock', `{ "packages": { "nx-igvm": ["${resolved}", {}] } }`);
+    expect(locatePlugin(workspace.root, installed()).inputs).toContainEqual({
+      externalDependencies: known ? ['nx-igvm'] : [],
+    });
+  });
+
   it('is its files when Nx knows no such package', () => {
     expect(locatePlugin(workspace.root, installed()).inputs).toEqual([
       { externalDependencies: [] },

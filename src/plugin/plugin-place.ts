@@ -49,10 +49,10 @@ const isInYarnLock = (text: string): boolean =>
     .filter((line) => /^\S.*:\s*$/.test(line) && !line.startsWith('#'))
     .some((line) => line.split(',').some((range) => /^\s*"?nx-igvm@(?!workspace:)/.test(range)));
 
-/** bun: `packages` has the name with a list that begins with `nx-igvm@VERSION`. */
+/** bun: `packages` has the name with a list that begins with `nx-igvm@VERSION`. Of a package from a tarball or folder Nx doesn't know. */
 function isInBunLock(text: string): boolean {
   const entry = asRecord(asRecord(parse(text) as unknown)['packages'])[PACKAGE_NAME];
-  return Array.isArray(entry) && /^nx-igvm@(?!workspace:)/.test(String(entry[0]));
+  return Array.isArray(entry) && /^nx-igvm@\d/.test(String(entry[0]));
 }
 
 /**
