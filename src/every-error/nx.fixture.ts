@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs';
-import type { Tree } from '@nx/devkit';
+import type { CreateDependenciesContext, Tree } from '@nx/devkit';
 import type { NX_CODES } from '../errors/codes/nx';
 import buildExecutor from '../executors/build/executor';
 import signExecutor from '../executors/sign/executor';
 import { ciWorkflowGenerator } from '../generators/ci-workflow/generator';
 import { guestImageGenerator } from '../generators/guest-image/generator';
 import { syncLocks } from '../generators/sync-lock/generator';
+import { createDependencies } from '../plugin/create-dependencies';
 import { requireSupportedNx } from '../plugin/nx-versions';
 import { EMPTY_GUEST, linuxGuest, type Provocation, shownBy } from './scene.fixture';
 
@@ -22,6 +23,19 @@ export const NX_ERRORS: Record<keyof typeof NX_CODES, Provocation> = {
     (scene) => {
       scene.manifest(linuxGuest(), { linux_kernel: { project: 'image', target: 'kernel', path: 'dist/vmlinuz' } });
       return scene.execute(buildExecutor, { manifest: 'igvm.json' }, { kernel: { outputs: ['{workspaceRoot}/out'] } });
+    },
+  ],
+  NX_TARGET_UNCACHED: [
+    'takes a kernel from a target that could do anything',
+    (scene) => {
+      scene.manifest(linuxGuest(), { linux_kernel: { project: 'infra', target: 'deploy', path: 'dist/vmlinuz' } });
+      const build = { executor: 'nx-igvm:build', options: { manifest: 'igvm.json' } };
+      const projects = {
+        image: { root: '.', targets: { build } },
+        infra: { root: 'infra', targets: { deploy: { executor: 'nx:run-commands' } } },
+      };
+      const context = { projects, workspaceRoot: scene.folder } as unknown as CreateDependenciesContext;
+      return shownBy(() => createDependencies({}, context));
     },
   ],
   BUILD_FIRST: [

@@ -24,10 +24,11 @@ export const INITRD_NAMES: Record<Compression, string> = {
 /**
  * Reads an initrd.json.
  * @param display the file's name in messages
+ * @param within an absolute folder: a file inside it that leads out of it by way of links is refused
  * @throws IgvmError FILE_UNREADABLE, and everything that {@link parseInitrd} throws
  */
-export const loadInitrd = (path: string, display: string = path): InitrdConfig =>
-  parseInitrd(readJsonFile(path, display), path, display);
+export const loadInitrd = (path: string, display: string = path, within?: string): InitrdConfig =>
+  parseInitrd(readJsonFile(path, display, { within }), path, display);
 
 /**
  * Reads the bytes of an initrd.json.

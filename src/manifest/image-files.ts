@@ -57,3 +57,8 @@ export function siblingPath(output: string, platform: MeasuredIsolation, extensi
   const name = basename(output);
   return join(dirname(output), `${name.slice(0, name.length - extname(name).length)}-${platform}${extension}`);
 }
+
+/** Names of projects: what npm allows in a package name, so that the same name works in package.json. */
+export const PROJECT_NAME = /^(?:@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*$/;
+
+export const PROJECT_NAME_RULE = 'use lower-case letters, digits, dots, dashes and underscores';

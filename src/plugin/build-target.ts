@@ -6,13 +6,21 @@ import {
   type ImageNames,
   type InferredImage,
   type InferredProject,
-  readImageManifest,
+  readAnyManifest,
   readSeparateResources,
   targetName,
   usedOf,
 } from './inferred-image';
 import { optionFile, optionPath, optionProgram, type OwnTarget, ownTarget } from './own-target';
-import { allInputs, combineInputs, escapeGlob, fileInputs, resourceInputs, type TrackedInputs } from './tracked-inputs';
+import {
+  NEVER_CACHED,
+  allInputs,
+  combineInputs,
+  escapeGlob,
+  fileInputs,
+  resourceInputs,
+  type TrackedInputs,
+} from './tracked-inputs';
 
 export const BUILD_EXECUTOR = 'nx-igvm:build';
 
@@ -41,16 +49,7 @@ function separateResources(project: InferredProject, manifest: ImageManifest, va
 function manifestsOf(project: InferredProject, manifest: ImageManifest, own: OwnTarget): ImageManifest[] {
   const paths = own.values('manifest').map((value) => optionPath(value, project));
   const others = [...new Set(paths)].filter((path) => path !== manifest.path);
-  return [manifest, ...others.map((path) => readOtherManifest(project.workspaceRoot, path))];
-}
-
-function readOtherManifest(workspaceRoot: string, path: string): ImageManifest {
-  try {
-    return readImageManifest(workspaceRoot, path);
-  } catch {
-    // The build reports it.
-    return { path, resources: {} };
-  }
+  return [manifest, ...others.map((path) => readAnyManifest(project.workspaceRoot, path))];
 }
 
 /** Everything that the image is made of. */
@@ -61,6 +60,8 @@ function trackedInputs(project: InferredProject, manifests: readonly ImageManife
   return combineInputs([
     ...manifests.flatMap((manifest) => [
       fileInputs(project, resolve(workspaceRoot, manifest.path), manifest.path),
+      // What it needs isn't known. Should the build get to read it after all, it must not count for later.
+      ...(manifest.unread === undefined ? [] : [NEVER_CACHED]),
       ...(hasOwn ? usedOf(manifest, manifest.resources) : []).map((resource) =>
         resourceInputs(project, manifest.path, resource),
       ),

@@ -1,5 +1,6 @@
 import type { CreateDependenciesContext, ProjectConfiguration } from '@nx/devkit';
 import { createDependencies } from './create-dependencies';
+import type { PluginOptions } from './plugin-options';
 import { linuxManifest, Workspace } from './workspace.fixture';
 
 let workspace: Workspace;
@@ -13,9 +14,9 @@ const project = (root: string, manifest?: string): ProjectConfiguration => ({
   targets: manifest === undefined ? {} : { build: { executor: 'nx-igvm:build', options: { manifest } } },
 });
 
-const edges = async (projects: Record<string, ProjectConfiguration>) => {
+const edges = async (projects: Record<string, ProjectConfiguration>, options: PluginOptions = {}) => {
   const context = { projects, workspaceRoot: workspace.root } as CreateDependenciesContext;
-  return (await createDependencies({}, context)).map(({ source, target, type }) => `${source} ${type} ${target}`);
+  return (await createDependencies(options, context)).map(({ source, target, type }) => `${source} ${type} ${target}`);
 };
 
 describe('the project graph', () => {
@@ -33,6 +34,26 @@ describe('the project graph', () => {
         kernel: project('kernel'),
       }),
     ).toEqual(['a implicit kernel', 'b implicit kernel']);
+  });
+
+  it('is refused when a resource would run a target that Nx does not cache', async () => {
+    workspace.write('a/igvm.json', linuxManifest({ project: 'infra', target: 'deploy', path: 'dist/k' }));
+    const graph = (deploy: object, options = {}) => {
+      const projects = { a: project('a', 'a/igvm.json'), infra: { root: 'infra', targets: { deploy } } };
+      return edges(projects, options);
+    };
+    await expect(graph({ executor: 'nx:run-commands' })).rejects.toMatchObject({
+      code: 'NX_TARGET_UNCACHED',
+      message: 'a/igvm.json: a resource names infra:deploy, which would run, and is not cacheable',
+    });
+    await expect(graph({ cache: false }, { resourceTargets: ['other:deploy', 'infra'] })).rejects.toThrow(
+      'infra:deploy',
+    );
+    const allowed = ['a implicit infra'];
+    expect(await graph({ executor: 'nx:run-commands', cache: true })).toEqual(allowed);
+    expect(await graph({ executor: 'nx:noop' })).toEqual(allowed);
+    expect(await graph({}, { resourceTargets: ['infra:deploy'] })).toEqual(allowed);
+    expect(await graph({}, { resourceTargets: ['deploy'] })).toEqual(allowed);
   });
 
   it('has none to the project itself, to one that is not there, for what is not used, or for a broken manifest', async () => {

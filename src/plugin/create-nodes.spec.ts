@@ -358,41 +358,6 @@ describe('an image that a VMM at hand can boot', () => {
   });
 });
 
-describe('a wrong manifest', () => {
-  it.each([
-    ['is no object', '[]'],
-    [
-      'has guests of the wrong kind',
-      '{"guest_configs": [null, 5, {"image": "x", "isolation_type": 7}], "resources": []}',
-    ],
-    [
-      'has resources of the wrong kind',
-      '{"guest_configs": [{"image": {"linux": null}}], "resources": {"linux_kernel": {"path": 5}}}',
-    ],
-    [
-      'has names of object members',
-      '{"guest_configs": [{"image": {"constructor": {}}, "isolation_type": {"toString": 1}}]}',
-    ],
-  ])('that %s still has its target, for the executor to report it', async (_, text) => {
-    workspace.write('a/igvm.json', text);
-    const projects = await workspace.infer(['a/igvm.json']);
-    expect(projects['a']!.targets!['build']!.executor).toBe('nx-igvm:build');
-  });
-
-  it('that is no JSON fails alone, with its place', async () => {
-    workspace.write('a/igvm.json', '{\n  "guest_arch" "x64"\n}');
-    workspace.write('b/igvm.json', linuxManifest('k'));
-    const failure = await workspace.infer(['a/igvm.json', 'b/igvm.json']).catch((error: unknown) => error);
-    const { errors, partialResults } = failure as {
-      errors: [string, Error & { where: object }][];
-      partialResults: unknown[];
-    };
-    expect(errors).toHaveLength(1);
-    expect(errors[0]![1].where).toEqual({ file: 'a/igvm.json', line: 2, column: 16, jsonPath: 'guest_arch' });
-    expect(partialResults).toHaveLength(1);
-  });
-});
-
 describe('an initrd.json', () => {
   it.each([{ toString: 1 }, 'constructor', ['zstd'], null])(
     'has a target even if its compression is %j',

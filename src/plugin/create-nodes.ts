@@ -1,12 +1,14 @@
 import { basename, dirname, join } from 'node:path';
 import type { CreateNodes, CreateNodesContext, CreateNodesResult, TargetConfiguration } from 'nx/src/devkit-exports';
+import { formatPlaced, type IgvmError } from '../errors/igvm-error';
 import { printable } from '../errors/printable';
+import { PROJECT_NAME, PROJECT_NAME_RULE } from '../manifest/image-files';
 import { hasBootTest } from './boot-target';
 import { inferImage } from './build-target';
 import { healTarget } from './effective-target';
 import { GROUP_EXECUTOR, IMAGE_TARGETS, togetherTargets } from './image-targets';
-import { type InferredProject, nameImages, readImageManifest, targetName, withImageName } from './inferred-image';
-import { INITRD_EXECUTOR, initrdTarget, readInitrdFile } from './initrd-target';
+import { type InferredProject, nameImages, readAnyManifest, targetName, withImageName } from './inferred-image';
+import { INITRD_EXECUTOR, initrdTarget, readAnyInitrdFile } from './initrd-target';
 import { logger } from './logger';
 import { featuresOf, nxVersion, requireSupportedNx } from './nx-versions';
 import { type OwnTarget, ownTarget, type ProjectFiles, readProjectFiles } from './own-target';
@@ -38,6 +40,17 @@ interface Contribution {
 const withName = (project: InferredProject, name = project.name): InferredProject =>
   project.files.name === undefined ? { ...project, name } : project;
 
+/** What is wrong with a file, at its line and column. Its targets fail with the same; the others are none of its business. */
+const unreadWarnings = (unread: IgvmError | undefined): string[] =>
+  unread === undefined ? [] : [formatPlaced(unread.message, unread.where)];
+
+/** The name that a file gives its project. Nx takes any, and shows it everywhere: it has to be one that generators would take. */
+function nameOf({ path, name }: { path: string; name?: string }, warnings: string[]): string | undefined {
+  if (name === undefined || PROJECT_NAME.test(name)) return name;
+  warnings.push(`${path}: the name "${name.slice(0, 100)}" is left aside: ${PROJECT_NAME_RULE}`);
+  return undefined;
+}
+
 const isInitrd = (path: string): boolean => basename(path) === 'initrd.json';
 
 /** Adds a target, with what the user says of it. */
@@ -65,8 +78,9 @@ function addTarget(
 
 /** @param siblings all manifests of the folder, sorted; the first adds what they share */
 function imageContribution(path: string, siblings: readonly string[], folder: InferredProject): Contribution {
-  const manifest = readImageManifest(folder.workspaceRoot, path);
-  const project = withName(folder, manifest.name);
+  const manifest = readAnyManifest(folder.workspaceRoot, path);
+  const warnings: string[] = unreadWarnings(manifest.unread);
+  const project = withName(folder, nameOf(manifest, warnings));
   const images = nameImages(siblings);
   const names = images.find((image) => image.path === path)!;
   const shared = images.length > 1 && images[0] === names;
@@ -74,7 +88,7 @@ function imageContribution(path: string, siblings: readonly string[], folder: In
   const tested = shared ? images.filter((image) => isTested(image.path, project)).map(({ suffix }) => suffix) : [];
   const options = withImageName(project.options, names.name);
   const image = inferImage(names, { ...project, options }, manifest);
-  const result: Contribution = { name: project.name, targets: {}, named: [], warnings: [] };
+  const result: Contribution = { name: project.name, targets: {}, named: [], warnings };
   for (const kind of TARGET_KINDS) {
     const name = targetName(kind, options);
     if (kind === 'initrd' || name === undefined) continue;
@@ -95,17 +109,14 @@ function imageContribution(path: string, siblings: readonly string[], folder: In
 
 /** Whether an image has a boot test; one whose manifest can't be read has none. */
 function isTested(path: string, { workspaceRoot, options }: InferredProject): boolean {
-  try {
-    return hasBootTest(readImageManifest(workspaceRoot, path), options['boot-test']);
-  } catch {
-    return false;
-  }
+  return hasBootTest(readAnyManifest(workspaceRoot, path), options['boot-test']);
 }
 
 function initrdContribution(path: string, siblings: readonly string[], folder: InferredProject): Contribution {
-  const initrd = readInitrdFile(folder.workspaceRoot, path);
-  const project = withName(folder, initrd.name);
-  const result: Contribution = { name: project.name, targets: {}, named: [], warnings: [] };
+  const initrd = readAnyInitrdFile(folder.workspaceRoot, path);
+  const warnings: string[] = unreadWarnings(initrd.unread);
+  const project = withName(folder, nameOf(initrd, warnings));
+  const result: Contribution = { name: project.name, targets: {}, named: [], warnings };
   // `build` is for the image, where there is one.
   const name = targetName('initrd', project.options, siblings.length === 0 ? 'build' : 'initrd');
   if (name === undefined) return result;

@@ -1,5 +1,6 @@
 import { dirname, posix } from 'node:path';
 import type { NxJsonConfiguration } from 'nx/src/devkit-exports';
+import { IgvmError } from '../errors/igvm-error';
 import { JSON_SIZE_LIMIT, readRegularFile } from '../files/regular-file';
 import { imageNameInWorkspace } from '../manifest/image-files';
 import { RESOURCE_NAMES, type ResourceName } from '../manifest/model';
@@ -20,6 +21,8 @@ export interface ImageManifest {
   /** What its boot test waits for, and for how long. */
   readonly boot_test?: unknown;
   readonly resources: Partial<Record<ResourceName, unknown>>;
+  /** Why nothing is known of it. Its targets are there nevertheless, and the build says the same. */
+  readonly unread?: IgvmError;
 }
 
 /**
@@ -37,6 +40,16 @@ export function readImageManifest(workspaceRoot: string, path: string): ImageMan
     boot_test: bootTest,
     resources: asRecord(resources),
   };
+}
+
+/** A manifest as far as it can be read: a mistake in one is no reason to stop every command of Nx. */
+export function readAnyManifest(workspaceRoot: string, path: string): ImageManifest {
+  try {
+    return readImageManifest(workspaceRoot, path);
+  } catch (error) {
+    if (!(error instanceof IgvmError)) throw error;
+    return { path, resources: {}, unread: error };
+  }
 }
 
 /** The resources of a separate resources file; none when it can't be read, which the build reports. */
@@ -132,7 +145,9 @@ export function withImageName(options: PluginOptions, name: string): PluginOptio
   return Object.fromEntries(
     Object.entries(options).map(([kind, option]) => [
       kind,
-      typeof option === 'object' ? { ...replaced(option, name), ...(option.name && { name: option.name }) } : option,
+      typeof option === 'object' && !Array.isArray(option)
+        ? { ...replaced(option, name), ...(option.name && { name: option.name }) }
+        : option,
     ]),
   );
 }

@@ -1,12 +1,13 @@
 import { isAbsolute, posix, resolve } from 'node:path';
 import type { TargetConfiguration } from 'nx/src/devkit-exports';
+import { IgvmError } from '../errors/igvm-error';
 import type { Compression } from '../initrd/initrd-options';
 import type * as LoadInitrd from '../initrd/load-initrd';
 import { outputFiles } from './build-target';
 import { type InferredProject, outputFolder } from './inferred-image';
 import { optionPath, type OwnTarget } from './own-target';
-import { readJsonObject } from './read-json';
-import { allInputs, combineInputs, fileInputs, folderInputs } from './tracked-inputs';
+import { type Json, readJsonObject } from './read-json';
+import { allInputs, combineInputs, fileInputs, folderInputs, NEVER_CACHED } from './tracked-inputs';
 
 export const INITRD_EXECUTOR = 'nx-igvm:initrd';
 
@@ -19,11 +20,26 @@ export interface InitrdFile {
   readonly folder: string;
   /** Name of the file that is written. */
   readonly output: string;
+  /** Why nothing is known of it. Its target is there nevertheless, and says the same. */
+  readonly unread?: IgvmError;
 }
 
 /** @throws IgvmError FILE_UNREADABLE or MANIFEST_SYNTAX */
 export function readInitrdFile(workspaceRoot: string, path: string): InitrdFile {
-  const { name, folder, compression } = readJsonObject(workspaceRoot, path);
+  return initrdFile(path, readJsonObject(workspaceRoot, path));
+}
+
+/** One as far as it can be read: a mistake in it is no reason to stop every command of Nx. */
+export function readAnyInitrdFile(workspaceRoot: string, path: string): InitrdFile {
+  try {
+    return readInitrdFile(workspaceRoot, path);
+  } catch (error) {
+    if (!(error instanceof IgvmError)) throw error;
+    return { ...initrdFile(path, {}), unread: error };
+  }
+}
+
+function initrdFile(path: string, { name, folder, compression }: Json): InitrdFile {
   const { INITRD_NAMES } = require('../initrd/load-initrd') as typeof LoadInitrd;
   const packed = typeof folder === 'string' ? folder : 'rootfs';
   const isKnown = typeof compression === 'string' && Object.hasOwn(INITRD_NAMES, compression);
@@ -35,15 +51,6 @@ export function readInitrdFile(workspaceRoot: string, path: string): InitrdFile 
   };
 }
 
-/** What a file says that an option names in place of the one that inference found; a wrong one is the executor's to report. */
-function readOtherFile(workspaceRoot: string, path: string): InitrdFile[] {
-  try {
-    return [readInitrdFile(workspaceRoot, path)];
-  } catch {
-    return [];
-  }
-}
-
 /** The target that packs an initramfs. */
 export function initrdTarget(project: InferredProject, initrd: InitrdFile, own: OwnTarget): TargetConfiguration {
   const { workspaceRoot, plugin, root } = project;
@@ -52,10 +59,10 @@ export function initrdTarget(project: InferredProject, initrd: InitrdFile, own: 
     .values('config')
     .map((value) => optionPath(value, project))
     .filter((other) => other !== path);
-  const all = [initrd, ...others.flatMap((other) => readOtherFile(workspaceRoot, other))];
+  const all = [initrd, ...others.map((other) => readAnyInitrdFile(workspaceRoot, other))];
   const tracked = combineInputs([
     ...[path, ...others].map((each) => fileInputs(project, resolve(workspaceRoot, each), each)),
-    ...all.map((each) => folderInputs(project, each.folder)),
+    ...all.map((each) => (each.unread === undefined ? folderInputs(project, each.folder) : NEVER_CACHED)),
   ]);
   return {
     executor: INITRD_EXECUTOR,

@@ -16,7 +16,16 @@ export const TARGET_KINDS = ['build', 'inspect', 'measure', 'verify', 'sign', 'b
 export type TargetKind = (typeof TARGET_KINDS)[number];
 
 /** Options of the plugin in nx.json. */
-export type PluginOptions = Partial<Record<TargetKind, TargetOption>>;
+export type PluginOptions = Partial<Record<TargetKind, TargetOption>> & {
+  /**
+   * Targets that a resource may name although Nx doesn't cache them: `project:target`, or `target` of any project. A manifest
+   * doesn't look like code, and a target that it names runs.
+   */
+  resourceTargets?: string[];
+};
+
+/** The key of the option that is no kind of target. */
+const RESOURCE_TARGETS = 'resourceTargets';
 
 const isOption = (value: unknown): value is TargetOption =>
   typeof value === 'string' ||
@@ -32,9 +41,12 @@ export function readPluginOptions(given: unknown, warn: (message: string) => voi
   const options: PluginOptions = {};
   for (const [key, value] of Object.entries(asRecord(given))) {
     const kind = TARGET_KINDS.find((each) => each === key);
-    if (kind === undefined) {
+    if (key === RESOURCE_TARGETS) {
+      if (Array.isArray(value) && value.every((each) => typeof each === 'string')) options.resourceTargets = value;
+      else warn(`the option "${key}" of the plugin nx-igvm takes a list of targets, not ${JSON.stringify(value)}`);
+    } else if (kind === undefined) {
       // Plugins of Nx call theirs `buildTargetName`.
-      const guess = nearest(key.replace(/Target(?:Name)?$/, ''), TARGET_KINDS);
+      const guess = nearest(key.replace(/Target(?:Name)?$/, ''), [...TARGET_KINDS, RESOURCE_TARGETS]);
       warn(`the plugin nx-igvm has no option "${key}"${guess === undefined ? '' : `; did you mean "${guess}"?`}`);
     } else if (isOption(value)) {
       options[kind] = value;

@@ -22,6 +22,9 @@ export interface TrackedInputs {
   hints: Inputs;
 }
 
+/** Of something that can't be looked at: no run is like another. */
+export const NEVER_CACHED: TrackedInputs = { inputs: [], dependsOn: [], requests: [{ never: true }], hints: [] };
+
 /** A workspace, as far as tracking depends on it. */
 export interface TrackingPlace {
   readonly workspaceRoot: string;

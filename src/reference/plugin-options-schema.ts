@@ -39,14 +39,18 @@ const targetOption = (description: string) =>
     .optional()
     .meta({ description });
 
-export const pluginOptionsSchema = z
-  .strictObject(
-    Object.fromEntries(TARGET_KINDS.map((kind) => [kind, targetOption(KINDS[kind])])) as Record<
-      TargetKind,
-      ReturnType<typeof targetOption>
-    >,
-  )
-  .meta({
-    title: 'Options of nx-igvm',
-    description: 'The `options` of the plugin in nx.json: one key for each kind of inferred target.',
-  });
+const kinds = Object.fromEntries(TARGET_KINDS.map((kind) => [kind, targetOption(KINDS[kind])])) as Record<
+  TargetKind,
+  ReturnType<typeof targetOption>
+>;
+
+const resourceTargets = z.array(z.string().min(1)).optional().meta({
+  description:
+    'Targets that a resource of a manifest may name although Nx does not cache them: `project:target`, or `target` of any project. A manifest does not look like code, but a target that it names runs.',
+});
+
+export const pluginOptionsSchema = z.strictObject({ ...kinds, resourceTargets }).meta({
+  title: 'Options of nx-igvm',
+  description:
+    'The `options` of the plugin in nx.json: one key for each kind of inferred target, and the targets that resources may run.',
+});

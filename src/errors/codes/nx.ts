@@ -10,6 +10,11 @@ export const NX_CODES = {
     cause: 'The manifest uses a file that is no declared output of the target it names, so Nx would not see it change.',
     cure: 'Correct the path, which is relative to the workspace, or add the file to the "outputs" of that target.',
   },
+  NX_TARGET_UNCACHED: {
+    cause:
+      'The manifest uses the output of a target that Nx does not cache. Such a target may do anything, a deployment for instance, and a manifest does not look like code.',
+    cure: 'Give the target "cache": true if it does nothing but make its outputs, or name it in the plugin\'s option "resourceTargets" in nx.json.',
+  },
   BUILD_FIRST: {
     cause:
       'A measurement lock should follow its image, but the image is not built, or not from the files as they are now.',

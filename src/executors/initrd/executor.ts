@@ -20,7 +20,7 @@ export default async function initrdExecutor(
   try {
     checkTrackedOptions(context, targetOf(context), { config }, ['config']);
     checkTarget(context, targetOf(context), { config, outputPath, ownKeys });
-    const { warnings, ...initrd } = loadInitrd(resolve(root, config), config);
+    const { warnings, ...initrd } = loadInitrd(resolve(root, config), config, root);
     for (const { message, where } of warnings) logger.warn(formatPlaced(message, where));
     const output = resolve(root, outputPath ?? defaultFolder(context, config), INITRD_NAMES[initrd.compression]);
     const report = await packInitrd({ ...initrd, output, private: isPrivate });

@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import { getProjects, joinPathFragments, normalizePath, readJson, type Tree } from 'nx/src/devkit-exports';
 import { IgvmError } from '../../errors/igvm-error';
+import { PROJECT_NAME, PROJECT_NAME_RULE } from '../../manifest/image-files';
 import { defaultParent } from './package-workspaces';
 
 /** Where a generated project goes. */
@@ -11,9 +12,6 @@ export interface ProjectLocation {
   root: string;
 }
 
-/** What npm allows in a package name, so that the same name works in package.json. */
-const NAME = /^(?:@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*$/;
-
 /**
  * The name and folder of a project to be generated. `name` may be a path: its last part is then the name. Without a
  * `directory` the project goes into a folder of its name, below the folder that the workspace keeps its packages in.
@@ -23,11 +21,8 @@ export function locateProject(tree: Tree, options: { name: string; directory?: s
   const given = normalizePath(options.name).replace(/\/+$/, '');
   const isPath = given.includes('/') && !given.startsWith('@');
   const name = isPath ? given.slice(given.lastIndexOf('/') + 1) : given;
-  if (!NAME.test(name)) {
-    throw new IgvmError(
-      'GENERATOR_OPTION',
-      `"${options.name}" can't name a project: use lower-case letters, digits, dots, dashes and underscores`,
-    );
+  if (!PROJECT_NAME.test(name)) {
+    throw new IgvmError('GENERATOR_OPTION', `"${options.name}" can't name a project: ${PROJECT_NAME_RULE}`);
   }
   const folder = name.slice(name.lastIndexOf('/') + 1);
   const root = cleanDirectory(options.directory ?? (isPath ? given : joinPathFragments(defaultParent(tree), folder)));
