@@ -56,6 +56,7 @@ it('the script of `runtime` inputs loads no package, and little of this one', ()
   const modules = stderr.split('\n').map((path) => relative(DIST, path).split(sep).join('/'));
   expect(status).toBe(0);
   expect(modules.sort()).toEqual([
+    'chunks/errors.js',
     'chunks/hashing.js',
     'chunks/model.js',
     'manifest/image-files.js',
@@ -68,7 +69,7 @@ it('the plugin loads nothing that builds images', () => {
   const { status, stderr } = listModules(join(DIST, 'index.js'));
   const modules = stderr.split('\n').map((path) => relative(DIST, path).split(sep).join('/'));
   expect(status).toBe(0);
-  expect(modules.filter((path) => /^(chunks|igvm)\/(?!(errors|hashing|model|plugin)\.js)/.test(path))).toEqual([]);
+  expect(modules.filter((path) => /^(chunks|igvm)\/(?!(errors|hashing|model|picocolors|plugin|rolldown-runtime)\.js)/.test(path))).toEqual([]);
   expect(modules).toContain('chunks/plugin.js');
 });
 
