@@ -42,7 +42,7 @@ function program(name: string, script = 'exit 0'): void {
 const aptGet = (before = ''): void =>
   program(
     'apt-get',
-    `echo "apt-get $*" >>${folder}/asked\n${before}\n[ "$1" = install ] && /bin/cp /bin/true ${bin}/qemu-system-x86_64`,
+    `echo "apt-get $*" >>${folder}/asked\n${before}\nif [ "$1" = install ]; then /bin/cp /bin/true ${bin}/qemu-system-x86_64; fi`,
   );
 const asked = (): string[] =>
   existsSync(join(folder, 'asked')) ? readFileSync(join(folder, 'asked'), 'utf8').trimEnd().split('\n') : [];
@@ -136,7 +136,13 @@ describe('the system’s packages', () => {
 describe('tests that want what is missing', () => {
   /** Runs the tests of the PVH stub, which assemble it, with nothing in PATH but Node. */
   function jest(env: NodeJS.ProcessEnv): { status: number | null; output: string } {
-    const args = [join(REPOSITORY, 'node_modules/jest/bin/jest.js'), '--selectProjects', 'unit', 'src/boot/pvh-stub'];
+    const args = [
+      join(REPOSITORY, 'node_modules/jest/bin/jest.js'),
+      '--selectProjects',
+      'unit',
+      '--testPathPatterns',
+      'src/boot/pvh-stub',
+    ];
     const { status, stdout, stderr } = spawnSync(process.execPath, args, {
       cwd: REPOSITORY,
       encoding: 'utf8',
