@@ -69,7 +69,11 @@ it('the plugin loads nothing that builds images', () => {
   const { status, stderr } = listModules(join(DIST, 'index.js'));
   const modules = stderr.split('\n').map((path) => relative(DIST, path).split(sep).join('/'));
   expect(status).toBe(0);
-  expect(modules.filter((path) => /^(chunks|igvm)\/(?!(errors|hashing|model|picocolors|plugin|rolldown-runtime)\.js)/.test(path))).toEqual([]);
+  expect(
+    modules.filter((path) =>
+      /^(chunks|igvm)\/(?!(errors|hashing|model|picocolors|plugin|rolldown-runtime)\.js)/.test(path),
+    ),
+  ).toEqual([]);
   expect(modules).toContain('chunks/plugin.js');
 });
 

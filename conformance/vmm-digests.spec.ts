@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { skippedFor } from '../src/boot/needing.fixture';
 import { IGVMFILEGEN } from '../src/cli/igvmfilegen-program';
 import { withImage } from '../src/files/igvm-image';
 import { sha256OfFile } from '../src/files/sha256';
@@ -32,7 +33,6 @@ interface MeasuredFile {
 }
 
 const isThere = existsSync(DIGESTS) && existsSync(MAKE_FIRMWARE) && spawnSync('python3', ['--version']).status === 0;
-if (!isThere) process.stderr.write('skipped: the digests of real VMMs need ../shared/vmm-digests and python3\n');
 const files = isThere ? (JSON.parse(readFileSync(DIGESTS, 'utf8')) as { files: MeasuredFile[] }).files : [];
 const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-vmm-digests-'));
 
@@ -75,27 +75,30 @@ const found = (report: MeasurementReport, launch: Launch): string =>
 
 const testable = files.filter(({ name }) => /^(?:igvm|conformance)\//.test(name));
 
-(isThere ? describe : describe.skip)('the digest that each VMM reports', () => {
-  it.each(testable)('$name', async ({ name, sha256, digests, refused }) => {
-    const path = await makeFile(name);
-    if (!name.endsWith('+no-corim')) expect(await sha256OfFile(path)).toBe(sha256);
-    const wanted = [
-      ...digests.map((each) => ({ launches: launchOf(each), outcome: each.digest })),
-      ...refused.map((each) => ({
-        launches: launchOf({ ...each, cpus: each.rule === 'qemu-kvm' ? ['EPYC'] : undefined }),
-        outcome: 'refused',
-      })),
-    ];
-    await withImage(path, async ({ file }) => {
-      const launches = wanted.flatMap((each) => each.launches);
-      const measured = name.endsWith('+no-corim') ? withoutCorim(file) : file;
-      const report = await measureLaunches(measured, { platforms: ['snp'], launches });
-      const outcomes = wanted.flatMap((each) =>
-        each.launches.map((launch) => ({ launch, outcome: found(report, launch) })),
-      );
-      expect(outcomes).toEqual(
-        wanted.flatMap(({ launches: own, outcome }) => own.map((launch) => ({ launch, outcome }))),
-      );
+skippedFor(isThere ? undefined : 'python3 and the digests of real VMMs').describe(
+  'the digest that each VMM reports',
+  () => {
+    it.each(testable)('$name', async ({ name, sha256, digests, refused }) => {
+      const path = await makeFile(name);
+      if (!name.endsWith('+no-corim')) expect(await sha256OfFile(path)).toBe(sha256);
+      const wanted = [
+        ...digests.map((each) => ({ launches: launchOf(each), outcome: each.digest })),
+        ...refused.map((each) => ({
+          launches: launchOf({ ...each, cpus: each.rule === 'qemu-kvm' ? ['EPYC'] : undefined }),
+          outcome: 'refused',
+        })),
+      ];
+      await withImage(path, async ({ file }) => {
+        const launches = wanted.flatMap((each) => each.launches);
+        const measured = name.endsWith('+no-corim') ? withoutCorim(file) : file;
+        const report = await measureLaunches(measured, { platforms: ['snp'], launches });
+        const outcomes = wanted.flatMap((each) =>
+          each.launches.map((launch) => ({ launch, outcome: found(report, launch) })),
+        );
+        expect(outcomes).toEqual(
+          wanted.flatMap(({ launches: own, outcome }) => own.map((launch) => ({ launch, outcome }))),
+        );
+      });
     });
-  });
-});
+  },
+);

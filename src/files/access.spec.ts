@@ -1,13 +1,14 @@
 import { chmodSync, chownSync, lstatSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { skippedFor } from '../boot/needing.fixture';
 import { accessOf, EVERYONE, modeOfOutput, OWNER_ONLY } from './access';
 import { createOutputSet } from './atomic-output';
 
 const isPosix = process.platform !== 'win32';
 const isRoot = process.getuid?.() === 0;
 
-(isPosix ? describe : describe.skip)('permission bits of outputs', () => {
+skippedFor(isPosix ? undefined : 'permission bits').describe('permission bits of outputs', () => {
   let folder: string;
   let before: number;
   beforeEach(() => {
@@ -79,7 +80,7 @@ const isRoot = process.getuid?.() === 0;
     }
   });
 
-  (isRoot ? it : it.skip)('keep a group out that is another one', async () => {
+  skippedFor(isRoot ? undefined : 'root').it('keep a group out that is another one', async () => {
     writeFileSync(path('input'), '');
     chmodSync(path('input'), 0o640);
     chownSync(path('input'), 0, 4242);

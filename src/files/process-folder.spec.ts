@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { skippedFor } from '../boot/needing.fixture';
 import { makeProcessFolder } from './process-folder';
 import { processMark } from './process-mark';
 
@@ -82,34 +83,37 @@ describe('a folder of this process', () => {
     expect([open, elsewhere].map(existsSync)).toEqual([true, true]);
   });
 
-  (isRoot ? it : it.skip)('removes nothing of another user', () => {
+  skippedFor(isRoot ? undefined : 'root').it('removes nothing of another user', () => {
     const other = folderOf('boot', `${place}-${goneProcess()}-1`);
     chownSync(other, 4242, 4242);
     makeProcessFolder('boot', parent);
     expect(existsSync(other)).toBe(true);
   });
 
-  (isRoot && process.platform === 'linux' ? it : it.skip)('is kept by processes of another PID namespace', () => {
-    const mine = makeProcessFolder('boot', parent);
-    // Inside, no process has the number of this one.
-    const args = ['-pf', process.execPath, '-p', 'require("fs").readlinkSync("/proc/self/ns/pid")'];
-    const inside = spawnSync('unshare', args, { encoding: 'utf8' });
-    if (inside.status !== 0) return;
-    const script = `
+  skippedFor(isRoot && process.platform === 'linux' ? undefined : 'root on Linux').it(
+    'is kept by processes of another PID namespace',
+    () => {
+      const mine = makeProcessFolder('boot', parent);
+      // Inside, no process has the number of this one.
+      const args = ['-pf', process.execPath, '-p', 'require("fs").readlinkSync("/proc/self/ns/pid")'];
+      const inside = spawnSync('unshare', args, { encoding: 'utf8' });
+      if (inside.status !== 0) return;
+      const script = `
       const { transformSync } = require(${JSON.stringify(require.resolve('@swc/core'))});
       const { readFileSync } = require('fs');
       require.extensions['.ts'] = (module, path) => module._compile(transformSync(readFileSync(path, 'utf8'), {
         jsc: { parser: { syntax: 'typescript' }, target: 'es2022' }, module: { type: 'commonjs' } }).code, path);
       const { makeProcessFolder } = require(${JSON.stringify(require.resolve('./process-folder'))});
       process.stdout.write(makeProcessFolder('boot', ${JSON.stringify(parent)}));`;
-    const run = spawnSync('unshare', ['-pf', process.execPath, '-e', script], { encoding: 'utf8' });
-    expect(run.stderr).toBe('');
-    expect(existsSync(run.stdout)).toBe(true);
-    expect(existsSync(mine)).toBe(true);
-    // And the other way round.
-    makeProcessFolder('boot', parent);
-    expect(existsSync(run.stdout)).toBe(true);
-  });
+      const run = spawnSync('unshare', ['-pf', process.execPath, '-e', script], { encoding: 'utf8' });
+      expect(run.stderr).toBe('');
+      expect(existsSync(run.stdout)).toBe(true);
+      expect(existsSync(mine)).toBe(true);
+      // And the other way round.
+      makeProcessFolder('boot', parent);
+      expect(existsSync(run.stdout)).toBe(true);
+    },
+  );
 
   it('says where it can not be made', () => {
     const missing = join(parent, 'missing');
