@@ -86,7 +86,8 @@ function missingInput({ expected, effective, namedInput }: Comparison): string |
     } else if ('fileset' in input) {
       // Plain filesets only help `nx affected`: what they mean is hashed by other inputs.
       if (!('includeIgnored' in input) || watches(filesetPath(input.fileset))) continue;
-      if (isCut || !definitions.has(canonical(input))) return filesetPath(input.fileset);
+      const isFile = !/(?:^|[^\\])\*/.test(input.fileset);
+      if ((isCut && isFile) || !definitions.has(canonical(input))) return filesetPath(input.fileset);
     } else if ('dependentTasksOutputFiles' in input) {
       if (!definitions.has(canonical(input))) return input.dependentTasksOutputFiles;
     } else if ('externalDependencies' in input && packages.length > 0) {
@@ -309,7 +310,9 @@ export function healTarget(
   const effective = effectiveWith(certain);
   const possible = effectiveWith(own.sayings);
   const lacks = lacking(effective);
-  const healed: Healed = { target: merged, warnings: [] };
+  // Nx refuses every command for a continuous target with `cache`; like this only the target itself is refused.
+  const isCached = merged.continuous === true && possible.cache === true;
+  const healed: Healed = { target: isCached ? { ...merged, continuous: false } : merged, warnings: [] };
   const inputs = [lacks, lacking(possible)].some((all) => all.some(({ key }) => key === 'inputs'))
     ? nameToExtend(possible.inputs, project)
     : undefined;

@@ -1,5 +1,5 @@
 import { execFileSync, execSync } from 'node:child_process';
-import { chmodSync, existsSync } from 'node:fs';
+import fs, { chmodSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeRequests, encodeRequests } from './hash-request';
 import { featuresOf } from './nx-versions';
@@ -65,6 +65,63 @@ describe('the plugin as an input', () => {
     const { inputs, requests } = locatePlugin(workspace.root);
     expect(inputs).toEqual([{ externalDependencies: [] }]);
     expect(requests).toEqual([{ tree: expect.stringMatching(/^\.\.\/.*\/dist$/) }]);
+  });
+
+  const PACKED = 'packages:\n  ';
+  it.each<[string, string, string, boolean]>([
+    ['npm', 'package-lock.json', '{"packages":{"node_modules/nx-igvm":{"version":"0.1.0"}}}', true],
+    ['npm, of old', 'package-lock.json', '{"dependencies":{"nx-igvm":{"version":"0.1.0"}}}', true],
+    ['npm, linked', 'package-lock.json', '{"packages":{"node_modules/nx-igvm":{"link":true}}}', false],
+    ['npm, another package', 'package-lock.json', '{"packages":{"node_modules/my-nx-igvm-x":{}}}', false],
+    [
+      'npm, a workspace of the name',
+      'package-lock.json',
+      '{"name":"nx-igvm","packages":{"":{"name":"nx-igvm"}}}',
+      false,
+    ],
+    ['npm, below another', 'package-lock.json', '{"packages":{"node_modules/a/node_modules/nx-igvm":{}}}', false],
+    ['npm, broken', 'package-lock.json', '{"packages":{"node_modules/nx-igvm":', false],
+    ['pnpm', 'pnpm-lock.yaml', `${PACKED}a@1.0.0: {}\n\n  nx-igvm@0.1.0:\n    resolution: {}\n`, true],
+    ['pnpm, quoted', 'pnpm-lock.yaml', `${PACKED}'nx-igvm@file:../x.tgz':\n    version: 0.1.0\n`, true],
+    ['pnpm, of old', 'pnpm-lock.yaml', `${PACKED}/nx-igvm/0.1.0:\n    dev: true\n`, true],
+    [
+      'pnpm, linked',
+      'pnpm-lock.yaml',
+      'importers:\n  .:\n    nx-igvm:\n      version: link:packages/nx-igvm\npackages:\n  a@1: {}\n',
+      false,
+    ],
+    ['pnpm, another package', 'pnpm-lock.yaml', `${PACKED}my-nx-igvm-x@1.0.0: {}\n`, false],
+    ['yarn', 'yarn.lock', '# yarn lockfile v1\n\n\nother@1, nx-igvm@^0.1.0:\n  version "0.1.0"\n', true],
+    [
+      'yarn 4',
+      'yarn.lock',
+      '__metadata:\n  version: 8\n\n"nx-igvm@file:../x.tgz::locator=a%40workspace%3A.":\n  version: 0.1.0\n',
+      true,
+    ],
+    ['yarn 4, linked', 'yarn.lock', '"nx-igvm@workspace:packages/nx-igvm":\n  version: 0.0.0-use.local\n', false],
+    ['yarn, another package', 'yarn.lock', 'my-nx-igvm-x@1:\n  version "1"\n', false],
+    ['bun', 'bun.lock', '{ "packages": { "nx-igvm": ["nx-igvm@0.1.0", "", {}, "sha"], }, }', true],
+    ['bun, linked', 'bun.lock', '{ "packages": { "nx-igvm": ["nx-igvm@workspace:packages/nx-igvm"], }, }', false],
+    ['bun, another package', 'bun.lock', '{ "packages": { "my-nx-igvm-x": ["my-nx-igvm-x@1"], }, }', false],
+    ['bun, of old', 'bun.lockb', 'nx-igvm', false],
+  ])('is locked by %s when its lockfile has the package', (_, file, text, isLocked) => {
+    const folder = installed();
+    workspace.write(file, text);
+    const [packages] = locatePlugin(workspace.root, folder).inputs;
+    expect(packages).toEqual({ externalDependencies: isLocked ? ['nx-igvm'] : [] });
+  });
+
+  it('goes by the lockfile of the package manager in use, and reads it once', () => {
+    const folder = installed();
+    workspace.write('package-lock.json', '{"packages":{"node_modules/nx-igvm":{"version":"0.1.0"}}}');
+    const read = jest.spyOn(fs, 'openSync');
+    for (let times = 0; times < 3; times++) {
+      expect(locatePlugin(workspace.root, folder).inputs).toEqual([{ externalDependencies: ['nx-igvm'] }]);
+    }
+    expect(read.mock.calls.filter(([path]) => String(path).endsWith('package-lock.json'))).toHaveLength(1);
+    read.mockRestore();
+    workspace.write('yarn.lock', 'a@1:\n');
+    expect(locatePlugin(workspace.root, folder).inputs[0]).toEqual({ externalDependencies: [] });
   });
 
   it('runs its hashing script only for what needs it', () => {

@@ -31,6 +31,8 @@ export interface TrackingPlace {
   readonly features: NxFeatures;
   /** Whether to look where links lead at the moment, for {@link TrackedInputs.hints}. */
   readonly followsLinks: boolean;
+  /** The folder of the project, relative to the workspace: `nx affected` knows what lies there. */
+  readonly root?: string;
 }
 
 const NOTHING: TrackedInputs = { inputs: [], dependsOn: [], requests: [], hints: [] };
@@ -92,14 +94,18 @@ const changing = (pattern: string): Inputs => [
 ];
 
 /** @param below what is read below the path: nothing, or a pattern with a `/` in front */
-const hintsOf = ({ workspaceRoot, followsLinks }: TrackingPlace, inside: string, below = ''): Inputs =>
-  (followsLinks ? stations(workspaceRoot, inside) : []).flatMap((station, index, all) =>
-    changing(`${escapeGlob(station)}${index === all.length - 1 ? below : ''}`),
-  );
+function hintsOf({ workspaceRoot, followsLinks, root }: TrackingPlace, inside: string, below = ''): Inputs {
+  const all = followsLinks ? stations(workspaceRoot, inside) : [];
+  return all.flatMap((station, index) => {
+    const isEnd = index === all.length - 1;
+    const inputs = changing(`${escapeGlob(station)}${isEnd ? below : ''}`);
+    // Nx doesn't list a link that leads nowhere yet, as before the first build: the link itself would be another input later.
+    return !isEnd && station.startsWith(`${root}/`) ? inputs.slice(1) : inputs;
+  });
+}
 
 /**
- * Inputs for a file at an absolute path. They don't depend on what is there now: Nx's daemon keeps them, and a file may
- * become a link.
+ * Inputs for a file at an absolute path. A link is hashed by us alone. So is what becomes one later: Nx's daemon keeps the inputs.
  * @param written how a target names a path outside the workspace: so that clones agree
  * @param pinned whether the manifest holds its digest
  */
@@ -110,6 +116,11 @@ export function fileInputs(place: TrackingPlace, path: string, written: string, 
   const pattern = escapeGlob(inside);
   const { includeIgnored } = place.features;
   const fileset = `{workspaceRoot}/${pattern}`;
+  const hints = hintsOf(place, inside);
+  if (hints.length > 0) {
+    const inputs = [{ dependentTasksOutputFiles: pattern, transitive: true }];
+    return { inputs, dependsOn: [], requests: [{ file: inside }], hints };
+  }
   return {
     // Another target may write the file: what Nx hashes before the tasks begin is the old one.
     inputs: [
@@ -118,7 +129,7 @@ export function fileInputs(place: TrackingPlace, path: string, written: string, 
     ],
     dependsOn: [],
     requests: [includeIgnored ? { linked: inside } : { file: inside }],
-    hints: hintsOf(place, inside),
+    hints,
   };
 }
 

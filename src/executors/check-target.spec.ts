@@ -1,0 +1,103 @@
+import type { ExecutorContext, ProjectConfiguration, TargetConfiguration } from '@nx/devkit';
+import { linuxManifest, Workspace } from '../plugin/workspace.fixture';
+import { checkTarget } from './check-target';
+
+let workspace: Workspace;
+beforeEach(() => {
+  workspace = new Workspace();
+  jest.spyOn(console, 'warn').mockImplementation();
+});
+afterEach(() => {
+  jest.restoreAllMocks();
+  workspace.remove();
+});
+
+const kernel = { project: 'kernel', target: 'compile', path: 'dist/kernel/k' };
+
+/** Checks a target of an inferred project, changed as a user's files change it. */
+async function check(
+  name: string,
+  change: Partial<TargetConfiguration> = {},
+  {
+    files = ['a/igvm.json'],
+    options = {},
+    ...more
+  }: { files?: string[]; options?: object } & Partial<ExecutorContext> = {},
+): Promise<void> {
+  for (const file of files) if (file.endsWith('igvm.json')) workspace.write(file, linuxManifest(kernel));
+  const { a } = (await workspace.infer(files)) as { a: ProjectConfiguration };
+  const target = { ...a.targets![name]!, ...change };
+  const data = { ...a, targets: { ...a.targets, [name]: target } };
+  const projectGraph = { nodes: { a: { type: 'app', name: 'a', data } }, dependencies: {} };
+  const context = {
+    root: workspace.root,
+    nxJsonConfiguration: {},
+    projectGraph,
+    ...more,
+  } as unknown as ExecutorContext;
+  checkTarget(context, { project: 'a', target: name }, { ...target.options, ...options });
+}
+
+const REFUSED = { code: 'NX_KEY_REPLACED' };
+
+describe('a target as inferred', () => {
+  it.each(['build', 'inspect', 'measure', 'verify', 'boot'])('runs: %s', async (name) => {
+    await check(name);
+  });
+
+  it('runs after a file has become a link, which Nx’s daemon does not see', async () => {
+    workspace.write('a/rootfs/init');
+    workspace.write('a/initrd.json', {});
+    await check('build', {}, { files: ['a/initrd.json'] });
+  });
+
+  it('of several images runs, together and alone', async () => {
+    const files = ['a/x.igvm.json', 'a/y.igvm.json'];
+    await check('build', {}, { files });
+    await check('build-x', {}, { files });
+    await check('verify-y', {}, { files });
+  });
+});
+
+describe('a target whose keys are replaced', () => {
+  it.each<[string, string, Partial<TargetConfiguration>]>([
+    ['build', 'inputs', { inputs: ['default'] }],
+    ['build', 'outputs', { outputs: [] }],
+    ['build', 'dependsOn', { dependsOn: ['^build'] }],
+    ['build', 'dependsOn', { dependsOn: [], cache: false }],
+    ['inspect', 'inputs', { inputs: ['default'] }],
+    ['inspect', 'dependsOn', { dependsOn: ['^build'] }],
+    ['measure', 'cache', { cache: true }],
+    ['verify', 'cache', { cache: true }],
+    ['boot', 'dependsOn', { dependsOn: [] }],
+  ])('is refused: %s, %s', async (name, key, change) => {
+    await expect(check(name, change)).rejects.toMatchObject(REFUSED);
+    await expect(check(name, change)).rejects.toThrow(new RegExp(`^a:${name}: "${key}" `));
+    await check(name, change, { options: { ownKeys: [key] } });
+  });
+
+  it('is refused for an initramfs and for a group of images, too', async () => {
+    workspace.write('a/initrd.json', {});
+    await expect(check('build', { inputs: ['default'] }, { files: ['a/initrd.json'] })).rejects.toMatchObject(REFUSED);
+    const files = ['a/x.igvm.json', 'a/y.igvm.json'];
+    await expect(check('build', { dependsOn: ['^build'] }, { files })).rejects.toThrow('build-x would not run before');
+  });
+
+  it('names the file and the cure', async () => {
+    workspace.write('a/project.json', { targets: { build: { dependsOn: [] } } });
+    await expect(check('build', { dependsOn: [] })).rejects.toThrow(
+      /"dependsOn" of a\/project.json replaces .*put "..." into the list/,
+    );
+    const nxJsonConfiguration = { targetDefaults: { build: { inputs: [] } } };
+    await expect(check('build', { inputs: [] }, { nxJsonConfiguration })).rejects.toThrow(
+      /nx.json \(targetDefaults\["build"\]\).*nx g nx-igvm:init/,
+    );
+  });
+
+  it('runs uncached, extended, and with what it needs before it by way of others', async () => {
+    await check('build', { inputs: [], outputs: [], cache: false });
+    const dependencies = { 'a:build': [{ id: 'a:prepare' }], 'a:prepare': [{ id: 'kernel:compile' }] };
+    const taskGraph = { dependencies } as unknown as ExecutorContext['taskGraph'];
+    await check('build', { dependsOn: ['prepare'] }, { taskGraph });
+  });
+});
