@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync,
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32, sha256Hex } from '../files/checksum';
+import { processMark } from '../files/process-mark';
 import { dll } from '../igvm/firmware-dll.fixture';
 import { type Directive, type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
 import { memorySink } from '../igvm/sink';
@@ -69,7 +70,7 @@ describe('booting an image', () => {
     const [, kernel = ''] = /"-kernel","([^"]+)"/.exec(output) ?? [];
     expect(kernel).toMatch(/guest\.elf$/);
     expect(existsSync(kernel)).toBe(false);
-    expect(readdirSync(tmpdir()).filter((name) => name.startsWith(`nx-igvm-boot-${process.pid}-`))).toEqual([]);
+    expect(readdirSync(tmpdir()).filter((name) => name.startsWith(`nx-igvm-boot-${processMark()}-`))).toEqual([]);
   });
 
   it('says what runs, and which way', async () => {
