@@ -50,7 +50,9 @@ const enableDebug = ({ guest_configs: [guest] }: SnpManifest): void => {
 
 describe('the gate of a workspace', () => {
   it('is open for what was reviewed', async () => {
-    expect(await workspace.nxOk('run-many', '-t', 'build', 'verify')).toContain('measures as its lock says: SEV-SNP');
+    expect(await workspace.nxOk('run-many', '-t', 'build', 'verify', '--outputStyle=static')).toContain(
+      'measures as its lock says: SEV-SNP',
+    );
   });
 
   it('is red for a pull request that lets the host debug the guest', async () => {

@@ -127,6 +127,21 @@ describe('diff of pages and a large map', () => {
   });
 });
 
+describe('diff of pages over pages', () => {
+  const file = (seed: number): IgvmFile => fileOf([runOf(0, pages(1)), runOf(0, pages(seed))]);
+
+  it('is never nothing, and shows the layers that differ', async () => {
+    const difference = await diffOf(file(2), file(3));
+    expect(difference.guests[0]?.overlaps).toEqual({ a: [{ gpa: 0, end: 0x1000 }], b: [{ gpa: 0, end: 0x1000 }] });
+    expect(difference.guests[0]?.headers.map(({ what }) => what)).toEqual([
+      'pages over or under others at GPA 0x0-0x1000 (2)',
+    ]);
+    const other = await diffOf({ ...file(2), initializations: [{ type: 'versionString', value: 'x' }] }, file(2));
+    expect(diffText(other)).not.toContain('the guests are the same');
+    expect(diffText(other)).toContain('pages over pages in B');
+  });
+});
+
 describe('diff of headers', () => {
   it('says which registers differ', async () => {
     const changed = vbsContext(0);

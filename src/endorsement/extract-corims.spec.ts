@@ -46,6 +46,24 @@ describe('the files that CoRIMs are extracted to', () => {
     );
   });
 
+  it('are never larger together than the file, nor for no platform', async () => {
+    const shared = (compatibilityMask: number): IgvmFile['initializations'][number] => ({
+      type: 'corimDocument',
+      compatibilityMask,
+      content: bytesSource(new Uint8Array(2 ** 20).fill(1)),
+    });
+    // Masks of platforms that the file doesn't have: each has a name of its own, and all share their contents.
+    const many = Array.from({ length: 31 }, (_, bit) => shared(2 ** (bit + 1)));
+    await expect(extract(fileOf([], { initializations: many }))).rejects.toMatchObject({
+      code: 'IGVM_INVALID',
+      message: expect.stringContaining('more bytes than the file'),
+    });
+    expect(readdirSync(home)).toEqual(['image.igvm']);
+    await expect(extract(fileOf([], { initializations: [document(0)] }))).rejects.toMatchObject({
+      code: 'IGVM_INVALID',
+    });
+  });
+
   it('are not what a link points to', async () => {
     const file = fileOf([], { initializations: [document(1)] });
     mkdirSync(join(home, 'out'));

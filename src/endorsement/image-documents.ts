@@ -119,24 +119,17 @@ export function claimsOfDocuments(guest: DocumentedGuest, expected: DocumentClai
   const blocks = [blockOf(bytesOf(found.idBlock)), ...found.idBlocksInImage].filter((block) => block !== undefined);
   const svns = [corimSvn(embeddedCorim(found)), corimSvn(bytesOf(found.corim)), identity.guestSvn];
   return {
-    guestSvn: chosen([...svns, ...blocks.map(({ guestSvn }) => guestSvn)], expected.guestSvn, Object.is),
+    guestSvn: chosen([...svns, ...blocks.map(({ guestSvn }) => guestSvn)], expected.guestSvn),
     debugEnabled: identity.debugEnabled ?? expected.debugEnabled,
-    identity: chosen(
-      blocks.map(({ familyId, imageId }) => ({ familyId, imageId })),
-      expected.identity,
-      isSameIdentity,
-    ),
+    // One document alone has it, so that none could confirm what is expected.
+    identity: expected.identity ?? blocks.map(({ familyId, imageId }) => ({ familyId, imageId }))[0],
   };
 }
 
-function chosen<T>(
-  said: readonly (T | undefined)[],
-  expected: T | undefined,
-  isSame: (a: T, b: T) => boolean,
-): T | undefined {
+/** What is expected where someone says it, or nobody says anything; else the first thing that is said. */
+function chosen(said: readonly (number | undefined)[], expected: number | undefined): number | undefined {
   const known = said.filter((each) => each !== undefined);
-  const isConfirmed = expected !== undefined && known.some((each) => isSame(each, expected));
-  return isConfirmed ? expected : (known[0] ?? expected);
+  return expected !== undefined && known.includes(expected) ? expected : (known[0] ?? expected);
 }
 
 const isSameIdentity = (a: SnpIdentity, b: SnpIdentity): boolean =>

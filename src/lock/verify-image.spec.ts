@@ -16,8 +16,8 @@ afterEach(() => {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true });
 });
 
-async function locked(file = tdxFile(), map: string | undefined = TDX_MAP) {
-  const paths = await imageFolder(file, map);
+async function locked(file = tdxFile(), map: string | null = TDX_MAP) {
+  const paths = await imageFolder(file, map ?? undefined);
   folders.push(paths.folder);
   await updateLock(paths.image, paths.lock, 'guest.igvm');
   return paths;
@@ -181,6 +181,101 @@ describe('files beside an image that are of another build', () => {
       const verifying = verifyImage(paths);
       if (outcome === 'resolves') await expect(verifying).resolves.toMatchObject({ platforms: [] });
       else await expect(verifying).rejects.toMatchObject({ code: 'LOCK_MISSING' });
+    }
+  });
+});
+
+describe('what a launch digest does not cover', () => {
+  const policy = 0x30000n;
+  const snp = (more: Partial<IgvmFile> = {}, bits = policy): IgvmFile =>
+    fileOf([runOf(0, patternPage(1)), runOf(0x10000, patternPage(2), { flags: 2 })], {
+      version: 2,
+      platforms: [platformOf(PLATFORM_TYPE.SEV_SNP)],
+      initializations: [{ type: 'guestPolicy', compatibilityMask: 1, policy: bits }],
+      ...more,
+    });
+  const second = { ...platformOf(PLATFORM_TYPE.SEV), compatibilityMask: 2 };
+
+  it.each<[string, IgvmFile, RegExp]>([
+    ['a policy that allows debugging', snp({}, policy | (1n << 19n)), /policy debug: false before, now true/],
+    ['another bit of the policy', snp({}, policy ^ (1n << 16n)), /policy smt: true before, now false/],
+    [
+      'a second policy that allows debugging',
+      snp({
+        initializations: [policy, 1n << 19n].map((each) => ({
+          type: 'guestPolicy',
+          compatibilityMask: 1,
+          policy: each,
+        })),
+      }),
+      /debug: false before, now true/,
+    ],
+    [
+      'another boundary',
+      snp({ platforms: [{ ...platformOf(PLATFORM_TYPE.SEV_SNP), sharedGpaBoundary: 1n << 40n }] }),
+      /sharedGpaBoundary/,
+    ],
+    [
+      'a second guest',
+      snp({ platforms: [platformOf(PLATFORM_TYPE.SEV_SNP), second] }),
+      /^SEV: in the image, but not in the lock/,
+    ],
+    [
+      'other unmeasured contents',
+      snp({ directives: [runOf(0, patternPage(1)), runOf(0x10000, patternPage(3), { flags: 2 })] }),
+      /unmeasured 0x10000-0x11000 \(not measured\): other contents/,
+    ],
+    [
+      'a page for a platform that the file does not have',
+      snp({ directives: [...snp().directives, runOf(0x20000, patternPage(3), { compatibilityMask: 8 })] }),
+      /for platforms that the file does not have/,
+    ],
+  ])('decides, too: %s', async (_, changed, named) => {
+    const paths = await locked(snp(), null);
+    await expect(verifyImage(paths)).resolves.toMatchObject({ differences: [] });
+    await replace(paths.image, changed);
+    const report = await verifyImage(paths);
+    expect(report.differences.flatMap(({ digests }) => digests)).toEqual([]);
+    expect(verifyText(report)).toMatch(named);
+  });
+
+  it('is no lock for an image with pages over pages, and no such image fits one', async () => {
+    const paths = await locked(snp(), null);
+    await replace(
+      paths.image,
+      snp({ directives: [...snp().directives, runOf(0x10000, patternPage(5), { flags: 2 })] }),
+    );
+    const error = { code: 'PAGES_OVERLAP', where: { gpa: { start: 0x10000, end: 0x11000 } } };
+    await expect(verifyImage(paths)).rejects.toMatchObject(error);
+    await expect(updateLock(paths.image, paths.lock, 'guest.igvm')).rejects.toMatchObject(error);
+  });
+
+  it('is refused in a new lock when it allows debugging, unless that is said', async () => {
+    const paths = await locked(snp(), null);
+    const before = readFileSync(paths.lock, 'utf8');
+    await replace(paths.image, snp({}, policy | (1n << 19n)));
+    await expect(updateLock(paths.image, paths.lock, 'g')).rejects.toMatchObject({ code: 'DEBUG_NOT_ALLOWED' });
+    expect(readFileSync(paths.lock, 'utf8')).toBe(before);
+    writeFileSync(paths.lock, before.replace('"debug": false', '"debug": true'));
+    await updateLock(paths.image, paths.lock, 'g');
+    await expect(verifyImage(paths)).resolves.toMatchObject({ differences: [] });
+    rmSync(paths.lock);
+    await updateLock(paths.image, paths.lock, 'g', { allowDebug: true });
+    expect(readLock(paths.lock).platforms['snp']).toMatchObject({ debug: true, policy: { debug: true } });
+  });
+
+  it('is a lie in the lock as well: one whose description is not that of the image', async () => {
+    const paths = await locked();
+    const text = readFileSync(paths.lock, 'utf8');
+    for (const [from, to] of [
+      [/("sha256": ")[0-9a-f]{4}/, '$10000'],
+      [/("linux-kernel")/, '"linux-other"'],
+      [/("septVeDisable": )true/, '$1false'],
+    ] as const) {
+      if (!from.test(text)) continue;
+      writeFileSync(paths.lock, text.replace(from, to));
+      const { differences } = await verifyImage(paths);
+      expect(differences).toMatchObject([{ platform: 'tdx', digests: [] }]);
     }
   });
 });
