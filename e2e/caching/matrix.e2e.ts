@@ -1,3 +1,4 @@
+import { NX_VERSIONS } from '../harness/template';
 import { type TaskState, touch, Workspace } from '../harness/workspace';
 import { type Cell, createCells } from './cells';
 
@@ -5,11 +6,11 @@ import { type Cell, createCells } from './cells';
  * Every kind of file that an image depends on, in every place it can lie in: one project for each, all in one workspace,
  * and one `nx run-many` for each change.
  */
-describe('caching', () => {
+describe.each(Object.entries(NX_VERSIONS))('caching with Nx %s', (_, nx) => {
   let workspace: Workspace;
   let cells: Cell[];
   beforeAll(async () => {
-    workspace = await Workspace.create();
+    workspace = await Workspace.create({ nx });
     cells = await createCells(workspace);
   });
   afterAll(() => workspace.dispose());
