@@ -1,7 +1,7 @@
 /**
  * A `runtime` input of inferred targets: prints the contents' SHA-256 of files that Nx can't track by itself. Nx takes
  * what is printed for a part of a target's hash, also when the command fails, so a state that is not understood gets an
- * answer that was never given before. Usage: `node hash-files.js ARGUMENT`, run in the workspace's root; see plugin-inputs.ts.
+ * answer that was never given before. Usage: `node hash-files.js ARGUMENT`, run in the workspace's root; see tracked-inputs.ts.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { lstatSync, readdirSync, readlinkSync } from 'node:fs';

@@ -6,7 +6,7 @@ import { toSlashes } from '../../plugin/tracked-inputs';
 
 /**
  * A path whose special characters are meant as they are, in a place of the manifest where a glob could stand. (Nx's patterns are
- * another language, which has the same ones: plugin/resource-inputs.ts.)
+ * another language, which has the same ones: plugin/tracked-inputs.ts.)
  */
 export function escapeGlob(path: string): string {
   return path.replace(/[\\*?[\]{}()!]/g, '\\$&');
