@@ -55,13 +55,10 @@ it('the script of `runtime` inputs loads no package, and little of this one', ()
   const { status, stderr } = listModules(join(DIST, 'plugin', 'hash-files.js'));
   const modules = stderr.split('\n').map((path) => relative(DIST, path).split(sep).join('/'));
   expect(status).toBe(0);
-  expect(modules.sort()).toEqual([
-    'chunks/errors.js',
-    'chunks/hashing.js',
-    'chunks/model.js',
-    'manifest/image-files.js',
-    'plugin/hash-files.js',
-  ]);
+  // How the build divides these into chunks changes with what else uses them.
+  const expected = /^(chunks\/(errors|hashing|model)|errors\/printable|manifest\/image-files|plugin\/hash-files)\.js$/;
+  expect(modules.filter((path) => !expected.test(path))).toEqual([]);
+  expect(modules).toContain('plugin/hash-files.js');
 });
 
 // Nx loads it on every command.
