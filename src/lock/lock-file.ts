@@ -9,7 +9,7 @@ import type * as LockSchema from './lock-schema';
 import type { LockedDigest, LockedPlatform, LockedRegion, MeasurementLock } from './model';
 
 /** Bytes: a lock of an image with some thousand regions; those of real ones have a hundred. */
-const LOCK_SIZE_LIMIT = 2 ** 19;
+export const LOCK_SIZE_LIMIT = 2 ** 19;
 
 /**
  * Reads a lock.

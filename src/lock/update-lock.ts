@@ -1,12 +1,12 @@
-import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { fitsMap } from '../regions/guest-regions';
 import { mapBeside } from '../regions/map-beside';
 import { createOutputSet } from '../files/atomic-output';
 import { checkNotInputs } from '../files/check-not-inputs';
 import { withImage } from '../files/igvm-image';
+import { JSON_SIZE_LIMIT, readRegularFile } from '../files/regular-file';
 import { compareLocks } from './compare-locks';
-import { lockText, readLock } from './lock-file';
+import { LOCK_SIZE_LIMIT, lockText, readLock } from './lock-file';
 import type { Launch } from '../measurement/launches';
 import { launchesInLock, lockImage } from './lock-of-image';
 import { manifestLaunches } from './manifest-launches';
@@ -101,12 +101,14 @@ function previousLock(path: string): MeasurementLock | undefined {
 
 /** A lock with marks of a merge conflict, or of another version, may be replaced; a manifest or an image may not. */
 const isMeantAsLock = (path: string): boolean =>
-  /\.lock\.json$/i.test(path) || readFileSync(path, 'utf8').includes('"lockVersion"');
+  /\.lock\.json$/i.test(path) || readRegularFile(path, { limit: LOCK_SIZE_LIMIT }).includes('"lockVersion"');
 
 /** What a new lock says of its schema. */
 function schemaBeside(lock: string): string | undefined {
   try {
-    const { $schema } = JSON.parse(readFileSync(lock.replace(/\.lock\.json$/, '.json'), 'utf8')) as {
+    const { $schema } = JSON.parse(
+      readRegularFile(lock.replace(/\.lock\.json$/, '.json'), { limit: JSON_SIZE_LIMIT }).toString(),
+    ) as {
       $schema?: unknown;
     };
     const [, folder] = (typeof $schema === 'string' && /^(.*)\bigvm\.schema\.json$/.exec($schema)) || [];

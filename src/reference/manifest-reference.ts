@@ -49,7 +49,7 @@ which \`igvmfilegen\` ignores: the same file works in both tools.
 | \`"/opt/boot/vmlinuz"\` | an absolute path |
 | \`"boot/vmlinuz-*"\` | a pattern that matches exactly one file: \`*\`, \`?\`, \`[a-z]\`, \`[!a-z]\`, \`{a,b}\`, and \`**\` for folders of any depth (not through links). It begins with a folder other than the file system's root, and looks at 200,000 names at most. Escape special characters with a backslash |
 | \`{ "path": "boot/vmlinuz", "sha256": "…" }\` | a file that is pinned: the build refuses any other content |
-| \`{ "project": "initrd", "target": "build", "path": "dist/initrd/initrd.cpio" }\` | what another target writes, with \`path\` from the root of the workspace; that target runs first |
+| \`{ "project": "initrd", "target": "build", "path": "dist/initrd/initrd.cpio" }\` | what another target writes, with \`path\` from the root of the workspace; that target runs first. It has to be cacheable, or named in the option \`resourceTargets\` of the plugin |
 
 Only the resources that an image uses must exist. \`underhill_sidecar\` is used by an OpenHCL image whenever it is given.
 
