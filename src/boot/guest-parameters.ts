@@ -34,8 +34,9 @@ export function fillParameters(guest: NativeGuest, facts: VmFacts): void {
   const { tables, memory } = facts;
   const { zeroPage } = guest;
   checkFacts(facts);
-  // The MP table is for VMMs without ACPI; a guest that gets the VMM's tables counts processors there.
+  // The image's MP and ACPI tables are for VMMs without ACPI; a guest that gets the VMM's tables counts processors there.
   const inTable = tables === 'vmm' ? leaveOutMpTable(guest.pages) : undefined;
+  if (tables === 'vmm') zeroPage?.leaveOutAcpi();
   const cpus = inTable ?? facts.cpus ?? 1;
   if (facts.commandLine !== undefined) zeroPage?.fitCommandLine(terminated(facts.commandLine).length - 1);
   for (const parameter of guest.parameters) {

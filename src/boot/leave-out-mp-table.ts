@@ -10,7 +10,7 @@ import {
 import type { GuestPages } from './guest-pages';
 
 /**
- * Takes the pointer to the image's MP table out of guest memory, for a guest that gets ACPI.
+ * Takes the pointer to the image's MP table out of guest memory, for a guest that gets its VMM's ACPI.
  * @returns the table's number of processors, which as VP_COUNT leaves its fix-up nothing to do; undefined without table
  */
 export function leaveOutMpTable(pages: GuestPages): number | undefined {

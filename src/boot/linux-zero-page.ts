@@ -9,6 +9,9 @@ import { vmMemoryMap } from './vm-memory-map';
 /** Bytes of a command line that an x86 kernel keeps, NUL included (Linux, COMMAND_LINE_SIZE). */
 const KERNEL_COMMAND_LINE = 2048;
 
+/** What an RSDP begins with (ACPI 5.2.5.3). */
+const RSDP_MARK = 'RSD PTR ';
+
 /** Linux' boot_params in an image; RSI points to it in the 64-bit boot protocol. */
 export class LinuxZeroPage {
   private constructor(
@@ -42,6 +45,18 @@ export class LinuxZeroPage {
   setMemoryMap(memorySize: number): void {
     writeE820Map(this.view, vmMemoryMap(memorySize));
     this.writeBack();
+  }
+
+  /** Takes the image's own ACPI tables out, for a guest that gets its VMM's: their address, and what they are found by. */
+  leaveOutAcpi(): void {
+    const gpa = this.view.getBigUint64(BOOT_PARAMS.acpi_rsdp_addr, true);
+    if (gpa === 0n) return;
+    this.view.setBigUint64(BOOT_PARAMS.acpi_rsdp_addr, 0n, true);
+    this.writeBack();
+    const mark = gpa < 2n ** 32n ? this.pages.read(Number(gpa), RSDP_MARK.length) : undefined;
+    if (mark !== undefined && new TextDecoder('latin1').decode(mark) === RSDP_MARK) {
+      this.pages.write(Number(gpa), new Uint8Array(RSDP_MARK.length));
+    }
   }
 
   /**

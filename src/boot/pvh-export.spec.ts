@@ -102,6 +102,23 @@ describe('PVH export', () => {
     expect(pagesEnd).toBeLessThan(memoryNeeded);
   });
 
+  it("leaves the image's ACPI tables out where the guest gets the VMM's", async () => {
+    const tables = new Uint8Array(PAGE_SIZE);
+    tables.set(Buffer.from('RSD PTR '));
+    const page = zeroPage(0x10000000);
+    new DataView(page.buffer).setBigUint64(0x70, 0x9c000n, true);
+    const image = nativeImage([pageData(0x9c000, 1, tables)]);
+    image.directives = image.directives.map((directive) =>
+      directive.type === 'pageData' && directive.gpa === ZERO_PAGE ? pageData(ZERO_PAGE, 1, page) : directive,
+    );
+    const found = async (option: 'vmm' | 'image') => {
+      const { read, text } = await exported(image, { tables: option });
+      return [new DataView(read(ZERO_PAGE + 0x70, 8).buffer).getBigUint64(0, true), text(0x9c000)];
+    };
+    expect(await found('image')).toEqual([0x9c000n, 'RSD PTR ']);
+    expect(await found('vmm')).toEqual([0n, '']);
+  });
+
   describe("the zero page's length of command lines", () => {
     const CMDLINE_SIZE = 0x238;
     const withLimit = (limit: number, commandLine: string): IgvmFile => {

@@ -13,7 +13,7 @@ import { STUB, stubBlock, type StagedCopy } from './pvh-stub';
 
 /**
  * Whose memory map and ACPI a Linux guest gets. `vmm`: the VMM's; processors, PCI interrupts and power-off work as with
- * any kernel. `image`: the image's e820 and MP table. `auto`: the image's if it has a memory map, else the VMM's.
+ * any kernel. `image`: the image's e820, ACPI and MP tables. `auto`: the image's if it has a memory map, else the VMM's.
  */
 export type GuestTables = 'vmm' | 'auto' | 'image';
 

@@ -100,7 +100,8 @@ const directLinuxImage = struct(
     processor_count: optional(
       count(
         { min: 1n, max: 254n },
-        'The most processors that the guest can have when the VMM gives it no ACPI tables; needs `boot_data` ' +
+        'The most processors that the guest can have when the VMM gives it no ACPI tables: the image has some then, and an MP ' +
+          'table for kernels before 5.0. Needs `boot_data` ' +
           '`embedded`. Ignored by igvmfilegen.',
       ),
     ),

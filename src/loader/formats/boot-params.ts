@@ -9,6 +9,7 @@ export const SETUP_HEADER_END = 0x268;
 
 /** Offsets of fields, in bytes. */
 export const BOOT_PARAMS = {
+  acpi_rsdp_addr: 0x070,
   e820_entries: 0x1e8,
   setup_sects: 0x1f1,
   syssize: 0x1f4,

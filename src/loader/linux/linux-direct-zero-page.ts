@@ -17,6 +17,8 @@ export interface ZeroPageContent {
   /** Head of the setup_data list. */
   setupData: number;
   memoryMap: readonly E820Range[];
+  /** Where the image's own ACPI tables begin. */
+  rsdpGpa?: number;
   /** Of a bzImage: the kernel reads its own setup header back. */
   bzImage?: BzImageInfo;
 }
@@ -48,6 +50,7 @@ export function linuxDirectZeroPage(content: ZeroPageContent): Uint8Array {
   view.setUint32(BOOT_PARAMS.ramdisk_size, initrd?.size ?? 0, true);
   view.setBigUint64(BOOT_PARAMS.setup_data, BigInt(content.setupData), true);
 
+  view.setBigUint64(BOOT_PARAMS.acpi_rsdp_addr, BigInt(content.rsdpGpa ?? 0), true);
   writeE820Map(view, memoryMap);
   return page;
 }

@@ -24,8 +24,8 @@ const place = (page: number, pages = 1): PagePlace => ({ page, pages, gpa: page 
  *              MADT, SRAT, SLIT, PPTT                   :
  *   0x014000   free                                     :
  *   0x019000     :                                    ACPI tables, then SNP's boot pages
- *   0x09d000   with processor_count: fix-up,            :
- *              VP_COUNT, MP table                       :
+ *   0x09c000   with processor_count: ACPI tables,       :
+ *              fix-up, VP_COUNT, MP table               :
  *   0x0a0000   video memory and BIOS: no RAM            :
  *   0x0e0000     :                                    RSDP
  *   0x100000   kernel, unless it is linked elsewhere; behind it the initrd
@@ -46,6 +46,7 @@ export const LINUX_MAP = {
   srat: place(0x10, 2),
   slit: place(0x12),
   pptt: place(0x13),
+  acpiTables: place(0x9c),
   processorFixUp: place(0x9d),
   vpCount: place(0x9e),
   mpTable: place(0x9f),

@@ -13,19 +13,43 @@ async function layOut(count: number): Promise<{ guest: LaidOutGuest; rip: bigint
 
 const sum = (bytes: Uint8Array): number => bytes.reduce((total, byte) => total + byte, 0) & 0xff;
 
-/** The guest's memory from 0x9d000 on: fix-up, VP_COUNT as its VMM writes it, table. */
+/** The guest's memory from 0x9c000 on: ACPI tables, fix-up, VP_COUNT as its VMM writes it, MP table. */
+const BASE = 0x9c000;
 function memoryOf(guest: LaidOutGuest, vpCount: number): Uint8Array {
-  const memory = new Uint8Array(3 * 4096);
-  memory.set(new Uint8Array(guest.page(0x9d000).buffer), 0);
-  new DataView(memory.buffer).setUint32(0x1000, vpCount, true);
-  memory.set(new Uint8Array(guest.page(0x9f000).buffer), 0x2000);
+  const memory = new Uint8Array(4 * 4096);
+  for (const gpa of [0x9c000, 0x9d000, 0x9f000]) memory.set(new Uint8Array(guest.page(gpa).buffer), gpa - BASE);
+  new DataView(memory.buffer).setUint32(0x9e000 - BASE, vpCount, true);
   return memory;
 }
 
 function tableOf(memory: Uint8Array): Uint8Array {
   const view = new DataView(memory.buffer);
-  const at = view.getUint32(0x2c04, true) - 0x9d000;
+  const at = view.getUint32(0x9fc04 - BASE, true) - BASE;
   return memory.subarray(at, at + view.getUint16(at + 4, true));
+}
+
+/** The ACPI tables by signature, as a kernel finds them from the RSDP on; their checksums are right. */
+function acpiOf(memory: Uint8Array): Map<string, Buffer> {
+  const bytes = Buffer.from(memory);
+  const rsdp = bytes.subarray(0, 36);
+  expect([rsdp.toString('latin1', 0, 8), sum(rsdp.subarray(0, 20)), sum(rsdp)]).toEqual(['RSD PTR ', 0, 0]);
+  const tableAt = (gpa: number): Buffer => {
+    const at = gpa - BASE;
+    const table = bytes.subarray(at, at + bytes.readUInt32LE(at + 4));
+    expect(sum(table)).toBe(0);
+    return table;
+  };
+  const xsdt = tableAt(Number(rsdp.readBigUInt64LE(24)));
+  const tables = Array.from({ length: (xsdt.length - 36) / 8 }, (_, index) =>
+    tableAt(Number(xsdt.readBigUInt64LE(36 + 8 * index))),
+  );
+  const fadt = tables.find((table) => table.toString('latin1', 0, 4) === 'FACP')!;
+  return new Map(
+    [xsdt, ...tables, tableAt(Number(fadt.readBigUInt64LE(140)))].map((table) => [
+      table.toString('latin1', 0, 4),
+      table,
+    ]),
+  );
 }
 
 const enabled = (table: Uint8Array, count: number): boolean[] =>
@@ -34,9 +58,9 @@ const enabled = (table: Uint8Array, count: number): boolean[] =>
 /** Runs the fix-up: just the instructions that it has. Returns where it jumps to. */
 function run(memory: Uint8Array): bigint {
   const view = new DataView(memory.buffer);
-  const at = (address: number): number => address - 0x9d000;
+  const at = (address: number): number => address - BASE;
   const imm = (offset: number): number => view.getUint32(offset, true);
-  let [ip, eax, ecx, edx, edi, rax] = [0, 0, 0, 0, 0, 0n];
+  let [ip, eax, ecx, edx, edi, rax] = [at(0x9d000), 0, 0, 0, 0, 0n];
   for (let steps = 0; steps < 10_000; steps++) {
     const opcode = [...memory.subarray(ip, ip + 2)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
     const one = opcode.slice(0, 2);
@@ -59,6 +83,14 @@ function run(memory: Uint8Array): bigint {
       const checksum = at(edx + view.getInt8(ip + 2));
       memory[checksum] = (memory[checksum] ?? 0) + 1;
       ip += 3;
+    } else if (opcode === '8024') {
+      const flags = at(8 * ecx + imm(ip + 3));
+      memory[flags] = (memory[flags] ?? 0) & (memory[ip + 7] ?? 0);
+      ip += 8;
+    } else if (opcode === 'fe04') {
+      const checksum = at(imm(ip + 3));
+      memory[checksum] = (memory[checksum] ?? 0) + 1;
+      ip += 7;
     } else if (one === 'eb') ip += 2 + view.getInt8(ip + 1);
     else if (one === '31')
       ip += 2; // xor of a register with itself
@@ -70,10 +102,11 @@ function run(memory: Uint8Array): bigint {
 }
 
 describe('importProcessors', () => {
-  it('takes three pages of low memory, one of them for VP_COUNT, and starts at the fix-up', async () => {
+  it('takes four pages of low memory, one of them for VP_COUNT, and starts at the fix-up', async () => {
     const { guest, rip } = await layOut(4);
     expect(rip).toBe(0x9d000n);
     expect(guest.map).toEqual([
+      'linux-acpi-tables 9c000-9d000',
       'linux-vp-count-fix-up 9d000-9e000',
       'linux-vp-count 9e000-9f000',
       'linux-mp-table 9f000-a0000',
@@ -84,13 +117,31 @@ describe('importProcessors', () => {
 
   it('has a pointer in the last KiB of low memory to a table right below, both with right checksums', async () => {
     const memory = memoryOf((await layOut(4)).guest, 4);
-    const pointer = memory.subarray(0x2c00, 0x2c10);
+    const pointer = memory.subarray(0x9fc00 - BASE, 0x9fc10 - BASE);
     expect(new TextDecoder().decode(pointer.subarray(0, 4))).toBe('_MP_');
     expect([pointer[8], pointer[9], sum(pointer)]).toEqual([1, 4, 0]);
     const table = tableOf(memory);
     expect(new TextDecoder().decode(table.subarray(0, 4))).toBe('PCMP');
     expect(sum(table)).toBe(0);
     expect(new DataView(table.buffer, table.byteOffset).getUint32(36, true)).toBe(0xfee00000);
+  });
+
+  it('has ACPI tables that say the same, and nothing of power management', async () => {
+    const tables = acpiOf(memoryOf((await layOut(3)).guest, 3));
+    expect([...tables.keys()]).toEqual(['XSDT', 'FACP', 'APIC', 'DSDT']);
+    const madt = tables.get('APIC')!;
+    expect([madt.readUInt32LE(36), madt.readUInt32LE(40)]).toEqual([0xfee00000, 1]);
+    const entries: number[][] = [];
+    for (let at = 44; at < madt.length; at += madt[at + 1]!) entries.push([...madt.subarray(at, at + madt[at + 1]!)]);
+    expect(entries.slice(0, 3)).toEqual([0, 1, 2].map((id) => [0, 8, id, id, 1, 0, 0, 0]));
+    expect(entries.slice(3)).toEqual([
+      [1, 12, 3, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0],
+      [2, 10, 0, 0, 2, 0, 0, 0, 0, 0],
+      [4, 6, 0xff, 0, 0, 1],
+    ]);
+    const fadt = tables.get('FACP')!;
+    expect([fadt.length, fadt.readUInt16LE(109), fadt.readUInt32LE(112)]).toEqual([276, 3, 0]);
+    expect([...fadt.subarray(148, 268)].every((byte) => byte === 0)).toBe(true);
   });
 
   it('lists processors, the first of which boots, then bus, I/O APIC and interrupts', async () => {
@@ -131,6 +182,8 @@ describe('importProcessors', () => {
       const table = tableOf(memory);
       expect(enabled(table, count)).toEqual(expected);
       expect(sum(table)).toBe(0);
+      const madt = acpiOf(memory).get('APIC')!;
+      expect(Array.from({ length: count }, (_, id) => madt.readUInt32LE(48 + 8 * id) === 1)).toEqual(expected);
     },
   );
 

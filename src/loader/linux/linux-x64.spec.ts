@@ -159,7 +159,9 @@ describe('loadLinuxDirectX64', () => {
     it('starts at the processor fix-up with processor_count, whose pages the kernel leaves alone', async () => {
       const { guest } = await layOut({ ...EMBEDDED, processor_count: 2 });
       expect(decodeNativeContext(contextOf(guest)).rip).toBe(0x9d000n);
-      expect(e820(guest.page(0x1000))).toEqual(['0-9d000 1', '9d000-100000 2', '100000-20000000 1']);
+      expect(e820(guest.page(0x1000))).toEqual(['0-9c000 1', '9c000-100000 2', '100000-20000000 1']);
+      expect(guest.page(0x1000).getBigUint64(0x70, true)).toBe(0x9c000n);
+      expect((await layOut({ ...EMBEDDED })).guest.page(0x1000).getBigUint64(0x70, true)).toBe(0n);
       expect(guest.directives('parameter').map(({ kind }) => kind)).toEqual(['vpCount']);
       expect(guest.gpaOf('linux-mp-table')).toBe(0x9f000);
     });
@@ -293,7 +295,7 @@ describe('loadLinuxDirectX64', () => {
     }
     await expect(layOut({}, { kernel: at(0x2000) })).rejects.toMatchObject({ code: 'LAYOUT_OVERLAP' });
     await expect(layOut({}, { kernel: at(0x20000) })).resolves.toBeDefined();
-    await expect(layOut({ ...EMBEDDED, processor_count: 1 }, { kernel: at(0x9c000) })).rejects.toMatchObject({
+    await expect(layOut({ ...EMBEDDED, processor_count: 1 }, { kernel: at(0x9b000) })).rejects.toMatchObject({
       code: 'LAYOUT_OVERLAP',
     });
   });

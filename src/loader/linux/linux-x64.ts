@@ -88,6 +88,7 @@ export function loadLinuxDirectX64(importer: ImageImporter, linux: DirectLinux):
     setupData: 0,
     memoryMap,
     bzImage: loaded.bzImage,
+    rsdpGpa: image.processor_count === undefined ? undefined : LINUX_MAP.acpiTables.gpa,
   });
   importer.importPages(LINUX_MAP.zeroPage.page, 1, 'linux-zeropage', 'exclusive', zeroPage);
   if (image.boot_data === 'embedded') importBootData(importer, commandLine, image.memory_size);
@@ -112,7 +113,7 @@ function initialMemoryMap(
       "the image's own memory map has the first 2 GiB of memory_size only: VMMs differ in where the rest is",
     );
   }
-  return linuxMemoryMap(common, processors === undefined ? undefined : LINUX_MAP.processorFixUp.gpa);
+  return linuxMemoryMap(common, processors === undefined ? undefined : LINUX_MAP.acpiTables.gpa);
 }
 
 /** Memory and command line as parts of the image. */

@@ -53,7 +53,10 @@ export class AcpiTableSet {
   private readonly listed: number[] = [];
 
   /** @param gpa where the first table will lie */
-  constructor(private readonly gpa: number) {}
+  constructor(
+    private readonly gpa: number,
+    private readonly oem: AcpiOem = OPENVMM_OEM,
+  ) {}
 
   /** Adds a table and returns its GPA. The DSDT is not listed: the FADT points to it. */
   add(table: Uint8Array, { listed = true } = {}): number {
@@ -66,21 +69,21 @@ export class AcpiTableSet {
   /** The tables, and the RSDP (ACPI 5.2.5.3) through which a guest finds their XSDT. */
   finish(): { rsdp: Uint8Array; tables: Uint8Array } {
     const xsdt = this.add(
-      acpiTable({ signature: 'XSDT', revision: 1 }, new StructWriter().u64(...this.listed).finish()),
+      acpiTable({ signature: 'XSDT', revision: 1, oem: this.oem }, new StructWriter().u64(...this.listed).finish()),
       { listed: false },
     );
-    return { rsdp: rsdp(xsdt), tables: this.bytes.finish() };
+    return { rsdp: rsdp(xsdt, this.oem), tables: this.bytes.finish() };
   }
 }
 
 /** Two checksums: one over the part that ACPI 1.0 knew, one over everything. */
-function rsdp(xsdt: number): Uint8Array {
+function rsdp(xsdt: number, oem: AcpiOem): Uint8Array {
   const ACPI_1 = { size: 20, checksum: 8 };
   const ACPI_2 = { size: 36, revision: 2, checksum: 32 };
   const bytes = new StructWriter()
     .ascii('RSD PTR ')
     .u8(0)
-    .ascii(OPENVMM_OEM.id)
+    .ascii(oem.id)
     .u8(ACPI_2.revision)
     .u32(0, ACPI_2.size)
     .u64(xsdt)
