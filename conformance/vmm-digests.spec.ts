@@ -51,7 +51,7 @@ async function makeFile(name: string): Promise<string> {
   const cwd = join(folder, each);
   const path = join(cwd, 'out.igvm');
   if (existsSync(path)) return path;
-  placeCase(each, cwd, join(folder, 'inputs'));
+  placeCase(`cases/${each}`, cwd, join(folder, 'inputs'));
   await runProgram(IGVMFILEGEN, ['manifest', '-m', 'manifest.json', '-r', 'resources.json', '-o', 'out.igvm'], cwd);
   return path;
 }
