@@ -143,8 +143,7 @@ describe.each(Object.entries(WORKSPACES))('a new user, %s', (_, { file, root, im
 
   it('packs an initramfs for an image', async () => {
     await workspace.nxOk('g', 'nx-igvm:initrd', 'initrd');
-    const initrd = `initrd:build:dist/${root}initrd/initrd.cpio`;
-    await workspace.nxOk('g', 'nx-igvm:guest-image', 'packed', `--initrd=${initrd}`, '--kernel=shared/vmlinux');
+    await workspace.nxOk('g', 'nx-igvm:guest-image', 'packed', '--initrd=initrd', '--kernel=shared/vmlinux');
     workspace.write('shared/vmlinux', input('vmlinux-x64.elf'));
     workspace.updateJson<Manifest>(`${root}packed/igvm.json`, ({ resources }) => {
       resources['linux_kernel'] = '{workspaceRoot}/shared/vmlinux';

@@ -94,7 +94,7 @@ function demo(options) {
     'nx-igvm:guest-image',
     'guest-image',
     `--kernel=${kernel.vmlinuz}`,
-    '--initrd=initrd:build:dist/initrd/initrd.cpio',
+    '--initrd=initrd',
     '--commandLine=console=ttyS0 quiet panic=-1',
   );
   console.log(readFileSync(join(workspace, 'guest-image', 'igvm.json'), 'utf8'));

@@ -86,7 +86,7 @@ function expandGlob(reference: FileReference, cwd: string, where: ErrorWhere): s
     throw new IgvmError('RESOURCE_PATH', message, where, { saysAll: true });
   }
   const names = matches.slice(0, 3).map((name) => basename(name));
-  const near = matches.length === 0 ? nearOf(resolve(cwd, reference.path)) : undefined;
+  const near = matches.length === 0 ? nearNames(resolve(cwd, reference.path)) : undefined;
   const message =
     matches.length === 0
       ? `matches no file${near ?? ' (escape special characters with a backslash)'}`
@@ -103,7 +103,7 @@ const COMPARED = 2000;
  * Names that may have been meant by one that isn't in its folder: those that begin alike, or are a letter or two away. Of a
  * pattern, the text before its first special character counts.
  */
-function nearOf(path: string): string | undefined {
+export function nearNames(path: string): string | undefined {
   const [start = ''] = /^[^*?[{\\]*/.exec(basename(path)) ?? [];
   let names: string[];
   try {
@@ -122,7 +122,7 @@ function nearOf(path: string): string | undefined {
 }
 
 /** What a shell would have made of a path, and nobody does here. */
-function unexpanded(written: string): string | undefined {
+export function unexpanded(written: string): string | undefined {
   if (/^~(?:[/\\]|\w)/.test(written)) return '"~" is not expanded: write the whole path';
   const [variable] = /\$(?:\{\w+\}|\w+|\()/.exec(written) ?? [];
   return variable === undefined ? undefined : `"${variable}" is not expanded: write the whole path`;
@@ -141,7 +141,7 @@ function checkFile(path: string, display: string, where: ErrorWhere, written: st
     }
     const hint = unexpanded(written);
     const cure =
-      made === undefined ? nearOf(path) : `; it is an output of ${made}: run that target, or correct the path`;
+      made === undefined ? nearNames(path) : `; it is an output of ${made}: run that target, or correct the path`;
     problem = `does not exist${hint === undefined ? (cure ?? '') : `: ${hint}`}`;
     if (hint === undefined && cure === undefined) {
       throw new IgvmError('FILE_UNREADABLE', `${display} does not exist`, where);

@@ -14,6 +14,17 @@ beforeEach(() => {
   tree = createTreeWithEmptyWorkspace({ formatter: 'none' });
 });
 
+/** A project of the tree, as generators find it before Nx has seen it. */
+const addProject = (name: string, targets: object = {}, root = name): void =>
+  tree.write(`${root}/project.json`, JSON.stringify({ name, targets }));
+const builds = (...outputs: string[]): object => ({ build: { executor: 'nx:run-commands', outputs } });
+
+let warnings: jest.SpyInstance<void, [string]>;
+beforeEach(() => {
+  warnings = jest.spyOn(logger, 'warn').mockImplementation(() => {});
+});
+afterEach(() => warnings.mockRestore());
+
 const manifestText = (root: string): string => tree.read(`${root}/igvm.json`, 'utf8') ?? '';
 const generate = async (options: Partial<GuestImageGeneratorSchema> = {}): Promise<ReturnType<typeof parsed>> => {
   const { name = 'my-image' } = options;
@@ -43,6 +54,7 @@ describe('guest-image, a direct Linux image', () => {
   });
 
   it('takes every option over', async () => {
+    addProject('initrd', builds('{workspaceRoot}/dist/{projectRoot}'));
     const manifest = await generate({
       directory: 'images/one',
       kernel: '/boot/vmlinuz-6.1.0',
@@ -105,11 +117,73 @@ describe('guest-image, a direct Linux image', () => {
   });
 
   it('takes the output of a project with a name of one letter, and refuses half of such a reference', async () => {
+    addProject('k', builds('{workspaceRoot}/dist/k'));
     const manifest = await generate({ kernel: 'k:build:dist/k/vmlinuz' });
     expect(manifest.resources?.linux_kernel).toEqual({ project: 'k', target: 'build', path: 'dist/k/vmlinuz' });
     await expect(generate({ name: 'second', initrd: 'initrd:build' })).rejects.toThrow(
-      'initrd "initrd:build" is neither a file nor PROJECT:TARGET:PATH',
+      'initrd: the workspace has no project "initrd"',
     );
+  });
+
+  it.each([
+    ['initrd', 'packages/initrd', {}, 'build', 'initrd.cpio'],
+    ['initrd:build', 'images/ramdisk', { compression: 'gzip' }, 'build', 'initrd.cpio.gz'],
+    ['@acme/initrd', 'packages/initrd', { compression: 'zstd' }, 'build', 'initrd.cpio.zst'],
+  ])('takes the output of %s in %s from its target', async (value, root, config, target, file) => {
+    addProject(value.replace(/:.*/, ''), {}, root);
+    tree.write(`${root}/initrd.json`, JSON.stringify(config));
+    const { resources } = await generate({ initrd: value });
+    const project = value.replace(/:.*/, '');
+    expect(resources?.linux_initrd).toEqual({ project, target, path: `dist/${root}/${file}` });
+  });
+
+  it('takes the target that packs an initramfs beside an image, and the only file of any other', async () => {
+    addProject('both');
+    tree.write('both/initrd.json', '{}');
+    tree.write('both/igvm.json', '{}');
+    addProject('kernel', builds('{workspaceRoot}/out/vmlinux'));
+    const { resources } = await generate({ initrd: 'both', kernel: 'kernel' });
+    expect(resources).toEqual({
+      linux_kernel: { project: 'kernel', target: 'build', path: 'out/vmlinux' },
+      linux_initrd: { project: 'both', target: 'initrd', path: 'dist/both/initrd.cpio' },
+    });
+  });
+
+  it.each([
+    ['initrd:bild', 'initrd: the project "initrd" has no target "bild"; did you mean "build"?'],
+    ['initrdd', 'initrd: there is no project and no file "initrdd"; did you mean "initrd"?'],
+    ['initrdd:build:dist/a', 'initrd: the workspace has no project "initrdd"; did you mean "initrd"?'],
+    ['initrd:build:dist/b.cpio', 'initrd: "dist/b.cpio" is not an output of initrd:build; it declares dist/a.cpio'],
+    ['folder', 'folder:build declares dist/folder: write folder:build:PATH for the file among them'],
+    ['several', 'several:build declares dist/a.cpio, dist/b.cpio: write several:build:PATH'],
+    ['~/initrd.cpio', '"~" is not expanded: write the whole path'],
+    ['$HOME/initrd.cpio', '"$HOME" is not expanded: write the whole path'],
+  ])('refuses the initrd %s, and writes nothing', async (initrd, message) => {
+    addProject('initrd', builds('{workspaceRoot}/dist/a.cpio'));
+    addProject('folder', builds('{workspaceRoot}/dist/folder'));
+    addProject('several', builds('{workspaceRoot}/dist/a.cpio', '{workspaceRoot}/dist/b.cpio'));
+    await expect(generate({ initrd })).rejects.toThrow(message);
+    expect(tree.exists('my-image')).toBe(false);
+  });
+
+  it('warns of files that are not there yet, and names those that may be meant', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'kernels-'));
+    try {
+      writeFileSync(join(folder, 'vmlinuz-6.1.0-50-amd64'), '');
+      await generate({ kernel: `${folder}/vmlinuz-6.1.0-44-amd64`, initrd: 'boot/later.cpio' });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+    expect(warnings.mock.calls.flat()).toEqual([
+      `kernel: ${folder}/vmlinuz-6.1.0-44-amd64 does not exist yet; that folder has "vmlinuz-6.1.0-50-amd64"; the build needs it`,
+      'initrd: my-image/boot/later.cpio does not exist yet; the build needs it',
+    ]);
+  });
+
+  it('warns of no file that is there', async () => {
+    tree.write('my-image/boot/vmlinuz', '');
+    await generate({ kernel: process.execPath, initrd: 'boot/vmlinuz' });
+    expect(warnings).not.toHaveBeenCalled();
   });
 
   it('on aarch64 leaves the memory to the VMM and says that nothing boots it yet', async () => {
@@ -249,13 +323,11 @@ describe('guest-image, the project', () => {
   });
 
   it('says that an initramfs of the same folder is packed by another target then', async () => {
-    const warn = jest.spyOn(logger, 'warn').mockImplementation(() => {});
     tree.write('svc/initrd.json', '{}');
     await guestImageGenerator(tree, { name: 'svc' });
-    expect(warn).toHaveBeenCalledWith(
+    expect(warnings).toHaveBeenCalledWith(
       'svc:build is the image from now on; what packs svc/initrd.json is called svc:initrd',
     );
-    warn.mockRestore();
   });
 
   it('never overwrites an image, nor takes the name of another project', async () => {

@@ -18,10 +18,10 @@ import { adoptManifest } from './adopt-manifest';
 import { describeBinaries } from './binaries';
 import { linuxDirect } from './image-types/linux-direct';
 import { linuxParavisor } from './image-types/openhcl';
-import { DEFAULT_PATHS, type ImageOptions, type Scaffold } from './image-types/scaffold';
+import { defaultPath, type ImageOptions, type Scaffold } from './image-types/scaffold';
 import { snpLinuxDirect } from './image-types/snp-linux-direct';
 import { uefi } from './image-types/uefi';
-import { resourceOption } from './resource-option';
+import { ResourceOptions } from './resource-option';
 import type { GuestImageGeneratorSchema, GuestImageType } from './schema';
 
 const TYPES: Record<GuestImageType, (options: ImageOptions) => Scaffold> = {
@@ -51,7 +51,7 @@ export function guestImageGenerator(tree: Tree, options: GuestImageGeneratorSche
     const schema = `${offsetFromRoot(root)}node_modules/nx-igvm/schemas/igvm.schema.json`;
     const image =
       options.from === undefined
-        ? scaffoldImage(tree, root, schema, options)
+        ? await scaffoldImage(tree, root, schema, options)
         : adoptImage(tree, root, schema, options.from, options.resources);
 
     const install = await initGenerator(tree, { skipFormat: true });
@@ -105,7 +105,12 @@ function checkCombination(options: GuestImageGeneratorSchema): void {
 
 const nothing: GeneratorCallback = () => undefined;
 
-function scaffoldImage(tree: Tree, root: string, schema: string, options: GuestImageGeneratorSchema): GeneratedImage {
+async function scaffoldImage(
+  tree: Tree,
+  root: string,
+  schema: string,
+  options: GuestImageGeneratorSchema,
+): Promise<GeneratedImage> {
   const { type = 'linux-direct', arch = 'x64' } = options;
   const { title, guests, resources, notes } = TYPES[type]({
     arch,
@@ -119,14 +124,15 @@ function scaffoldImage(tree: Tree, root: string, schema: string, options: GuestI
     debug: options.debug ?? false,
   });
   const given: Partial<Record<ResourceName, [option: string, value: string | undefined]>> = {
-    linux_kernel: ['kernel', options.kernel ?? (arch === 'aarch64' ? 'boot/Image' : undefined)],
+    linux_kernel: ['kernel', options.kernel],
     linux_initrd: ['initrd', options.initrd],
     uefi: ['uefi', options.uefi],
   };
   const chosen: Partial<Record<ResourceName, Resource>> = {};
+  const reader = new ResourceOptions(tree, root);
   for (const name of resources) {
     const [option, value] = given[name] ?? [name, undefined];
-    chosen[name] = value === undefined ? DEFAULT_PATHS[name] : resourceOption(tree, root, option, value);
+    chosen[name] = value === undefined ? defaultPath(name, arch) : await reader.read(option, value);
   }
   const manifest = { $schema: schema, guest_arch: arch, guest_configs: guests, resources: chosen };
   // The scaffolds' policies and page counts are far below 2^53.

@@ -1,8 +1,14 @@
-import { posix } from 'node:path';
+import { existsSync } from 'node:fs';
+import { posix, resolve } from 'node:path';
 import { joinPathFragments, type Tree } from 'nx/src/devkit-exports';
 import { IgvmError } from '../../errors/igvm-error';
+import { printable } from '../../errors/printable';
 import type { Resource } from '../../manifest/model';
+import { nearNames, unexpanded } from '../../manifest/resolve-resources';
+import { logger } from '../../plugin/logger';
+import type { OutputContext } from '../../plugin/output-reference';
 import { toSlashes } from '../../plugin/tracked-inputs';
+import { outputContext, parseOutputOption, resolveOutput } from './output-option';
 
 /**
  * A path whose special characters are meant as they are, in a place of the manifest where a glob could stand. (Nx's patterns are
@@ -12,39 +18,65 @@ export function escapeGlob(path: string): string {
   return path.replace(/[\\*?[\]{}()!]/g, '\\$&');
 }
 
-/**
- * What the manifest says of a binary given on the command line.
- * - `PROJECT:TARGET:PATH`: the output of another target;
- * - an absolute path, or one with `{workspaceRoot}/`: as it is;
- * - a path from the workspace root, when there is such a file: relative to the manifest inside the image's folder,
- *   `{workspaceRoot}/…` outside;
- * - any other path: relative to the manifest, for a binary that is yet to come.
- * @param root the image's folder
- * @throws IgvmError GENERATOR_OPTION
- */
-export function resourceOption(tree: Tree, root: string, option: string, value: string): Resource {
-  const path = toSlashes(value.trim());
-  if (path === '') {
-    throw new IgvmError('GENERATOR_OPTION', `${option} is empty`);
-  }
-  const output = /^([^:/]+):([^:/]+):(.+)$/.exec(path);
-  if (output !== null) {
-    return { project: output[1] as string, target: output[2] as string, path: output[3] as string };
-  }
-  if (posix.isAbsolute(path) || /^[A-Za-z]:\//.test(path)) {
-    return escapeGlob(path);
-  }
-  if (path.startsWith('{workspaceRoot}/')) {
-    return path;
-  }
-  const fromRoot = posix.normalize(path);
-  if (fromRoot.startsWith('../') || !tree.exists(fromRoot)) {
-    if (/^[^:/]+:[^:/]*$/.test(path)) {
-      throw new IgvmError('GENERATOR_OPTION', `${option} "${value}" is neither a file nor PROJECT:TARGET:PATH`);
+const isAbsolute = (path: string): boolean => posix.isAbsolute(path) || /^[A-Za-z]:\//.test(path);
+
+/** Reads the options that name a binary. Projects are looked up once, and only when an option may name one. */
+export class ResourceOptions {
+  private context: Promise<OutputContext> | undefined;
+
+  /** @param root the image's folder */
+  constructor(
+    private readonly tree: Tree,
+    private readonly root: string,
+  ) {}
+
+  /**
+   * What the manifest says of a binary given on the command line.
+   * - a path from the workspace root, when there is such a file: relative to the manifest inside the image's folder,
+   *   `{workspaceRoot}/…` outside;
+   * - an absolute path, or one with `{workspaceRoot}/`: as it is;
+   * - `PROJECT`, `PROJECT:TARGET` or `PROJECT:TARGET:PATH`: the output of another target;
+   * - any other path: relative to the manifest, for a binary that is yet to come.
+   * Files that aren't there yet are named in a warning.
+   * @throws IgvmError GENERATOR_OPTION, NX_TARGET_UNKNOWN, NX_OUTPUT_UNDECLARED
+   */
+  async read(option: string, value: string): Promise<Resource> {
+    const { tree, root } = this;
+    const path = toSlashes(value.trim());
+    if (path === '') throw new IgvmError('GENERATOR_OPTION', `${option} is empty`);
+    const shell = unexpanded(path);
+    if (shell !== undefined) {
+      throw new IgvmError('GENERATOR_OPTION', `${option} "${value}": ${shell}`, {}, { saysAll: true });
     }
+    if (isAbsolute(path)) {
+      if (!existsSync(path)) warnOfMissing(option, path, nearNames(path));
+      return escapeGlob(path);
+    }
+    if (path.startsWith('{workspaceRoot}/')) {
+      const inside = path.slice('{workspaceRoot}/'.length);
+      if (!/[*?[\]{}()!\\]/.test(inside) && !tree.exists(inside)) {
+        warnOfMissing(option, inside, nearNames(resolve(tree.root, inside)));
+      }
+      return path;
+    }
+    const fromRoot = posix.normalize(path);
+    if (!fromRoot.startsWith('../') && tree.exists(fromRoot) && tree.isFile(fromRoot))
+      return inWorkspace(root, fromRoot);
+    const output = parseOutputOption(path);
+    if (output !== undefined) {
+      const reference = resolveOutput(await (this.context ??= outputContext(tree)), option, output);
+      if (reference !== undefined) {
+        return { project: reference.project, target: reference.target, path: reference.path };
+      }
+    }
+    const inFolder = joinPathFragments(root, fromRoot);
+    if (!tree.exists(inFolder)) warnOfMissing(option, inFolder, nearNames(resolve(tree.root, fromRoot)));
     return path;
   }
-  return inWorkspace(root, fromRoot);
+}
+
+function warnOfMissing(option: string, path: string, near = ''): void {
+  logger.warn(`${option}: ${printable(path)} does not exist yet${near}; the build needs it`);
 }
 
 /** A file of the workspace as the manifest of the image in `root` names it. */

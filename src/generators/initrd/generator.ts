@@ -8,6 +8,7 @@ import { IgvmError } from '../../errors/igvm-error';
 import { readRegularFile } from '../../files/regular-file';
 import { PLACEHOLDER } from '../../files/placeholder';
 import { INITRD_NAMES } from '../../initrd/load-initrd';
+import { initrdTargetName } from '../guest-image/output-option';
 import { initGenerator } from '../init/generator';
 import { parseTags, writeProjectFile } from '../workspace/project-file';
 import { existingProjectName, locateProject, requireFree } from '../workspace/project-location';
@@ -53,7 +54,7 @@ export function initrdGenerator(tree: Tree, options: InitrdGeneratorSchema): Pro
     const variables = {
       name,
       output,
-      target: hasImage(tree, root) ? 'initrd' : 'build',
+      target: initrdTargetName(tree, root),
       bringsInit,
       arch,
     };
@@ -69,10 +70,6 @@ export function initrdGenerator(tree: Tree, options: InitrdGeneratorSchema): Pro
     return link === undefined ? install : runTasksInSerial(install, link);
   });
 }
-
-/** Whether the folder has an image, whose target is then the one called `build`. */
-const hasImage = (tree: Tree, root: string): boolean =>
-  tree.children(root).some((name) => name === 'igvm.json' || name.endsWith('.igvm.json'));
 
 /** Bytes: hundreds of times as much as a busybox has. */
 const PROGRAM_LIMIT = 2 ** 28;

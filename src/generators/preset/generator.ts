@@ -1,4 +1,4 @@
-import { type GeneratorCallback, readProjectConfiguration, type Tree } from 'nx/src/devkit-exports';
+import { type GeneratorCallback, type Tree } from 'nx/src/devkit-exports';
 import { formatFiles } from '../workspace/format-files';
 import { runTasksInSerial } from '../workspace/install-packages';
 import { guestImageGenerator } from '../guest-image/generator';
@@ -9,11 +9,10 @@ import type { PresetGeneratorSchema } from './schema';
 export async function presetGenerator(tree: Tree, options: PresetGeneratorSchema): Promise<GeneratorCallback> {
   const { kernel, busybox } = options;
   const initrd = await initrdGenerator(tree, { name: 'initrd', busybox, skipFormat: true });
-  const { root } = readProjectConfiguration(tree, 'initrd');
   const image = await guestImageGenerator(tree, {
     name: 'guest-image',
     kernel,
-    initrd: `initrd:build:dist/${root}/initrd.cpio`,
+    initrd: 'initrd',
     skipFormat: true,
   });
   if (!options.skipFormat) {

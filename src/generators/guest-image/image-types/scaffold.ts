@@ -27,7 +27,7 @@ export interface Scaffold {
 }
 
 /** Where a binary is expected unless the user names another place, from the image's folder. */
-export const DEFAULT_PATHS: Record<ResourceName, string> = {
+const DEFAULT_PATHS: Record<ResourceName, string> = {
   uefi: 'boot/MSVM.fd',
   underhill_kernel: 'boot/openhcl-kernel',
   openhcl_boot: 'boot/openhcl_boot',
@@ -37,6 +37,9 @@ export const DEFAULT_PATHS: Record<ResourceName, string> = {
   snp_bootshim: 'boot/snp_bootshim',
   linux_initrd: 'boot/initrd.cpio',
 };
+
+export const defaultPath = (resource: ResourceName, arch: 'x64' | 'aarch64'): string =>
+  resource === 'linux_kernel' && arch === 'aarch64' ? 'boot/Image' : DEFAULT_PATHS[resource];
 
 /** Bytes of a large page, in which OpenHCL's memory is counted. */
 export const LARGE_PAGE = 2 * 2 ** 20;
