@@ -1,9 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { collecting } from '../src/boot/fake-vmm.fixture';
+import { collecting, fakeQemu } from '../src/boot/fake-vmm.fixture';
 import { findVmm } from '../src/boot/find-vmm';
 import { PROBE_MESSAGE, writeProbeGuest } from '../src/boot/kvm-probe-guest';
 import { QEMU } from '../src/boot/qemu';
@@ -92,14 +92,17 @@ booting('booting images on stock QEMU', () => {
     expect(output).toContain(GUEST_READY);
     expect(guestOf(output)).toMatchObject({ commandLine: COMMAND_LINE, processors: 2 });
     expect(output).toContain('reboot: Power down');
+    expect(output).toMatch(/nx-igvm: QEMU [\d.]+ with TCG boots the image as a PVH kernel \(way pvh\)/);
   });
 
   it('gives the guest the VMM’s memory by default, and the manifest’s with the image’s tables', async () => {
     const theirs = await bootCli('elf-image', '--memory=1G');
     expect(theirs.status).toBe(0);
     expect(guestOf(theirs.output).memoryMiB).toBeGreaterThan(900);
-    const own = await bootCli('elf-image', '--memory=1G', '--tables=image', '--until=guest: done');
+    // It can't power off.
+    const own = await bootCli('elf-image', '--memory=1G', '--tables=image');
     expect(own.status).toBe(0);
+    expect(own.output).toContain('reboot: System halted');
     const { memoryMiB, commandLine } = guestOf(own.output);
     expect(commandLine).toBe(COMMAND_LINE);
     // The kernel keeps some for itself.
@@ -176,6 +179,18 @@ booting('booting images on stock QEMU', () => {
     expect(late.output).toContain('[BOOT_TIMEOUT]');
   });
 
+  it('has a QEMU without libigvm say so when it is asked to load an image', async () => {
+    const { status, output } = await bootCli('elf-image', '--way=igvm');
+    const hasIgvm = spawnSync('qemu-system-x86_64', ['-object', 'help'], { encoding: 'utf8' }).stdout.includes(
+      'igvm-cfg',
+    );
+    expect({ status, output }).toEqual(
+      hasIgvm
+        ? { status: 0, output: expect.stringContaining('reboot: System halted') as string }
+        : { status: 1, output: expect.stringContaining('[VMM_UNSUPPORTED]') as string },
+    );
+  });
+
   it('refuses a VM that is too small, before it starts', async () => {
     const { status, output } = await bootCli('elf-image', '--memory=256M');
     expect(status).toBe(1);
@@ -195,6 +210,131 @@ booting('booting images on stock QEMU', () => {
     expect({ status, commandLine: guestOf(output).commandLine }).toEqual({ status: 0, commandLine });
     expect(readdirSync(odd)).toEqual(['-kernel,a=b.igvm']);
     expect(readdirSync(workspace.root)).not.toContain('PWNED');
+  });
+
+  /**
+   * Runs a shell command on a terminal of its own, types into it, and gives what was on the screen.
+   * @param typing what is typed once the screen shows something, in this order
+   */
+  async function onTerminal(
+    command: string,
+    typing: [after: RegExp, keys: string | ((screen: string) => void)][],
+  ): Promise<string> {
+    const script = spawn('script', ['-qefc', command, '/dev/null'], {
+      cwd: workspace.root,
+      env: {
+        ...cleanEnvironment(),
+        ...NX_ENVIRONMENT,
+        NX_CACHE_DIRECTORY: workspace.path('.nx/c'),
+        TERM: 'xterm',
+        SHELL: '/bin/sh',
+      },
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    let screen = '';
+    let from = 0;
+    script.stdout.on('data', (bytes: Buffer) => {
+      screen += bytes.toString();
+      const [next] = typing;
+      if (next === undefined || !next[0].test(screen.slice(from))) return;
+      from = screen.length;
+      typing.shift();
+      if (typeof next[1] === 'string') script.stdin.write(next[1]);
+      else next[1](screen);
+    });
+    const timer = setTimeout(() => script.kill(), 90_000);
+    await new Promise((resolve) => script.on('close', resolve));
+    clearTimeout(timer);
+    expect({ left: typing.map(([after]) => String(after)), screen: typing.length > 0 ? screen : '' }).toEqual({
+      left: [],
+      screen: '',
+    });
+    return screen;
+  }
+
+  const SHELL = '--accel=tcg --command-line="console=ttyS0 panic=-1 shell"';
+  const PROMPT = /[/~] [#$] /;
+
+  it.each([
+    ['nx-igvm boot', `boot dist/elf-image/elf-image.igvm`],
+    ['nx boot', `boot elf-image`],
+  ])('hands what is typed to the guest, and sets the terminal back: %s', async (program, args) => {
+    const command = `before=$(stty -g); node_modules/.bin/${program.split(' ')[0]} ${args} ${SHELL}; echo "ended: $?"; test "$before" = "$(stty -g)" && echo same terminal`;
+    const screen = await onTerminal(command, [
+      [PROMPT, 'echo hello-$((6*7))\r'],
+      [/\nhello-42\r*\n/, 'echo start""ed; sleep 100; echo code-$?\r'],
+      [/\nstarted\r*\n/, '\x03'],
+      [/[#$] /, 'echo next-$((1+1))\r'],
+      [/\nnext-2\r*\n/, '\x01x'],
+    ]);
+    expect(screen).toContain('Ctrl-a x ends the run');
+    expect(screen).not.toContain('code-0');
+    expect(screen).toMatch(/ended: 0\r*\nsame terminal/);
+  });
+
+  it('sets the terminal back when it is killed, and ends the VM', async () => {
+    const name = `nx-igvm-e2e-tty-${process.pid}`;
+    const command = `before=$(stty -g); node_modules/.bin/nx-igvm boot dist/elf-image/elf-image.igvm ${SHELL} -- -name ${name}; sleep 1; test "$before" = "$(stty -g)" && echo same terminal`;
+    const kill = (): void => {
+      const pids = processesWith(name, 'boot').filter((pid) => !/sh$|script$/.test(readlinkSync(`/proc/${pid}/exe`)));
+      expect(pids).toHaveLength(1);
+      process.kill(pids[0]!, 'SIGKILL');
+    };
+    expect(await onTerminal(command, [[PROMPT, kill]])).toContain('same terminal');
+    for (let tries = 0; tries < 50 && processesWith(name).length > 0; tries++) await sleep(100);
+    expect(processesWith(name)).toEqual([]);
+  });
+
+  it('runs a boot test by itself each time, and never from the cache', async () => {
+    const test = async (...more: string[]): Promise<RunResult> =>
+      workspace.nx('boot-test', 'tested', '--accel=tcg', ...more);
+    workspace.writeJson('tested/igvm.json', {
+      ...manifest(EMBEDDED, 'vmlinux'),
+      boot_test: { until: '^guest: done$', timeout: 120 },
+    });
+    await workspace.nxOk('build', 'tested');
+    const [passes, fails] = await Promise.all([test(), test('--until=^no such line$')]);
+    expect(passes).toMatchObject({ status: 0, output: expect.stringContaining(GUEST_READY) as string });
+    expect(fails.status).not.toBe(0);
+    expect(fails.output).toContain('[BOOT_NO_MATCH]');
+    expect((await test()).output).toContain(GUEST_READY);
+  });
+
+  it('shows the last line of a guest whose VMM fails, through Nx', async () => {
+    const vmmPath = fakeQemu(workspace.outside, {
+      script: `process.stdout.write('x'.repeat(200000) + '\\nKernel panic - not syncing');`,
+      exitCode: 3,
+    });
+    const { status, output } = await workspace.nx('boot', 'elf-image', '--accel=tcg', `--vmm-path=${vmmPath}`);
+    expect(status).not.toBe(0);
+    expect(output).toContain('Kernel panic - not syncing');
+    expect(output).toContain('[VMM_FAILED]');
+  });
+
+  it('starts no VM for a misspelt option', async () => {
+    const { status, output } = await workspace.nx('boot', 'elf-image', '--accel=tcg', '--comandLine=x');
+    expect(status).not.toBe(0);
+    expect(output).toContain('did you mean "--command-line"?');
+    expect(output).not.toMatch(/Linux version|boots the image/);
+  });
+
+  // In the quickest boot there is: what is lost is lost while Linux prints what it had kept, on a busy machine.
+  it('loses no byte of what the guest prints', async () => {
+    const boots = Number(process.env['NX_IGVM_BOOTS'] ?? 4);
+    const logs = new Set<string>();
+    for (let boot = 0; boot < boots; boot++) {
+      const { output } = await workspace.nx(
+        'boot',
+        'elf-image',
+        '--accel=tcg',
+        '--cpus=1',
+        '--until=^Run /init|Run /init as',
+        '--timeout=120',
+      );
+      expect(output).toContain('BIOS-provided physical RAM map:');
+      logs.add(steadyLines(output));
+    }
+    expect(logs.size).toBe(1);
   });
 
   it('hands further arguments to QEMU, from nx and from the command', async () => {
@@ -327,6 +467,14 @@ function refusedByLibigvm(file: IgvmFile): string[] {
   return [...platforms, ...file.directives.flatMap((directive) => reason(directive) ?? [])];
 }
 
+/** The first lines of Linux that are the same in each boot: those before it knows what time it is. */
+const steadyLines = (output: string): string =>
+  output
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => /^\[ {4}0\.000000\] /.test(line) && !/tsc|clocksource|MHz/i.test(line))
+    .join('\n');
+
 function printed(child: ChildProcess, text: string): Promise<void> {
   return new Promise((resolve, reject) => {
     let output = '';
@@ -339,13 +487,13 @@ function printed(child: ChildProcess, text: string): Promise<void> {
 }
 
 /** Process numbers of VMMs and their supervisors that were given `argument`. */
-function processesWith(argument: string): number[] {
+function processesWith(argument: string, other = '-kernel'): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .filter((pid) => {
       try {
         const args = readFileSync(join('/proc', pid, 'cmdline'), 'utf8').split('\0');
-        return args.includes(argument) && args.includes('-kernel');
+        return args.includes(argument) && args.includes(other);
       } catch {
         return false;
       }
