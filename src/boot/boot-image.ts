@@ -128,7 +128,8 @@ export async function bootImage(request: BootRequest): Promise<BootResult> {
     });
     if (end.by === 'exited' && end.exitCode !== 0) {
       const reason = end.messages.trim().split('\n').at(-1) ?? '';
-      throw new IgvmError('VMM_FAILED', `${vmm.label} ended with exit code ${end.exitCode ?? '?'}: ${reason}`);
+      const said = reason === '' ? '' : `: ${reason}`;
+      throw new IgvmError('VMM_FAILED', `${vmm.label} ended with exit code ${end.exitCode ?? '?'}${said}`);
     }
     const { unfinished: _, ...result } = end;
     return { ...result, ...ran, signal: stop.name(), failure: failureOf(end, request) };
