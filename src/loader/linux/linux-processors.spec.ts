@@ -183,6 +183,7 @@ describe('importProcessors', () => {
       expect(enabled(table, count)).toEqual(expected);
       expect(sum(table)).toBe(0);
       const madt = acpiOf(memory).get('APIC')!;
+      expect(madt.toString('latin1', 10, 16)).toBe('IGVM  ');
       expect(Array.from({ length: count }, (_, id) => madt.readUInt32LE(48 + 8 * id) === 1)).toEqual(expected);
     },
   );
