@@ -120,7 +120,7 @@ booting('booting images on stock QEMU', () => {
     const { status, output } = await cli('export', image('elf-image'), '-o', 'guest.elf');
     expect({ status, output }).toEqual({
       status: 0,
-      output: expect.stringMatching(/^guest\.elf: \d+ bytes/) as string,
+      output: expect.stringMatching(/^guest\.elf: \d+ MiB, PVH entry/) as string,
     });
     const booted = await run(
       'qemu-system-x86_64',
