@@ -59,7 +59,7 @@ describe('nx-igvm:inspect', () => {
     await build();
     expect(await inspectExecutor({ image: IMAGE, format: 'html' }, context())).toEqual(succeeds);
     expect(readFileSync(join(root, 'dist/guest.html'), 'utf8')).toMatch(/^<!doctype html>/);
-    expect(await inspectExecutor({ image: IMAGE }, context())).toEqual(succeeds);
+    expect(await inspectExecutor({ image: IMAGE, format: 'text' }, context())).toEqual(succeeds);
     expect(printed).toMatch(/^Total file size: /);
     printed = '';
     expect(await inspectExecutor({ image: IMAGE, format: 'json' }, context())).toEqual(succeeds);
@@ -68,7 +68,9 @@ describe('nx-igvm:inspect', () => {
 
   it('writes any format where it is told to, but never over the image', async () => {
     await build();
-    expect(await inspectExecutor({ image: IMAGE, outputPath: 'a/guest.txt' }, context())).toEqual(succeeds);
+    expect(await inspectExecutor({ image: IMAGE, format: 'text', outputPath: 'a/guest.txt' }, context())).toEqual(
+      succeeds,
+    );
     expect(readFileSync(join(root, 'a/guest.txt'), 'utf8')).toMatch(/^Total file size: /);
     expect(await inspectExecutor({ image: IMAGE, outputPath: IMAGE }, context())).toEqual(fails);
     expect(logged).toContain('[FILE_UNWRITABLE]');
@@ -161,7 +163,7 @@ describe('nx-igvm:sign', () => {
     expect(await signExecutor({ image: IMAGE, temporaryKey: true, manifest: MANIFEST }, context())).toEqual(succeeds);
     expect(logged).toContain('warn: the ID block is signed with a temporary key');
     expect(readFileSync(join(root, IMAGE))).toEqual(before);
-    await inspectExecutor({ image: 'dist/guest-signed.igvm' }, context());
+    await inspectExecutor({ image: 'dist/guest-signed.igvm', format: 'text' }, context());
     expect(printed).toContain('snpIdBlock');
   });
 

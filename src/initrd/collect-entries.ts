@@ -158,7 +158,7 @@ function* listed(
   { init, devices = [], directories = [], symlinks = {} }: InitrdLists,
   whereOf: NonNullable<InitrdLists['whereOf']>,
 ): Generator<InitrdEntry & { where: ErrorWhere }> {
-  if (init !== undefined) {
+  if (init !== undefined && init !== 'none') {
     const content = GUEST_INIT[init];
     yield { path: 'init', type: 'file', permissions: 0o755, size: content.length, content, where: whereOf(['init']) };
   }

@@ -2,6 +2,10 @@
 export const INIT_ARCHITECTURES = ['x64', 'aarch64'] as const;
 export type InitArchitecture = (typeof INIT_ARCHITECTURES)[number];
 
+/** What an initramfs can say of its first program: ours for an architecture, or that it has none on purpose. */
+export const INIT_CHOICES = [...INIT_ARCHITECTURES, 'none'] as const;
+export type InitChoice = (typeof INIT_CHOICES)[number];
+
 const program = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex.replace(/\s/g, ''), 'hex'));
 
 /**

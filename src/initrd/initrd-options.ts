@@ -1,6 +1,6 @@
 import type { ErrorWhere } from '../errors/igvm-error';
 import type { JsonPath } from '../manifest/json-path';
-import type { InitArchitecture } from './guest-init';
+import type { InitChoice } from './guest-init';
 
 /** A device node, which no folder under version control can hold. */
 export interface DeviceNode {
@@ -17,8 +17,11 @@ export interface DeviceNode {
 export interface InitrdLists {
   /** Where the initrd.json has a place such as `['devices', 0]`, for errors. */
   whereOf?: (path: JsonPath) => ErrorWhere;
-  /** The architecture whose {@link GUEST_INIT} becomes `/init`; without it the folder brings its own. */
-  init?: InitArchitecture;
+  /**
+   * The architecture whose {@link GUEST_INIT} becomes `/init`; without it the folder brings its own. `none` is for an initramfs that
+   * starts nothing, such as one of modules that is loaded beside another.
+   */
+  init?: InitChoice;
   devices?: DeviceNode[];
   /** Folders that may be empty, which version control drops. */
   directories?: string[];

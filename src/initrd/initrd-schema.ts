@@ -13,7 +13,7 @@ import {
   withDefault,
   word,
 } from '../manifest/schema-parts';
-import { INIT_ARCHITECTURES } from './guest-init';
+import { INIT_CHOICES } from './guest-init';
 import { LARGEST_MAJOR, LARGEST_MINOR } from './initramfs-rules';
 
 const path = (description: string) => someText('a path', description);
@@ -39,18 +39,15 @@ export const initrdSchema = struct({
     path('The folder whose content becomes the root of the initramfs, relative to this file.'),
     'rootfs',
   ),
-  compression: withDefault(
-    word(['none', 'gzip', 'zstd'], 'How the archive is compressed. The kernel has to know it.'),
-    'none',
-  ),
+  compression: withDefault(word(['none', 'gzip', 'zstd'], 'Compression. The kernel must support it.'), 'none'),
   init: optional(
     word(
-      INIT_ARCHITECTURES,
-      'Puts a small program for this architecture at `/init`: it mounts /dev, /proc and /sys, says what the guest runs on, runs the program that the command line names, and powers off. Without this key the folder brings its own.',
+      INIT_CHOICES,
+      'Puts a small program for this architecture at `/init`: it mounts /dev, /proc and /sys, says what the guest runs on, runs the program that the command line names, and powers off. Without this key the folder brings its own. `none` is for an archive without a first program, which Linux can only use beside another one or with `root=`.',
     ),
   ),
   directories: withDefault(
-    list(path('A folder in the initramfs.'), 'Folders that may be empty, which version control drops.'),
+    list(path('A folder in the initramfs.'), "Empty folders to create (version control doesn't keep them)."),
     [],
   ),
   devices: withDefault(list(device, 'Device nodes, which no folder under version control can hold.'), []),

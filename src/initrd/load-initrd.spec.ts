@@ -46,7 +46,7 @@ describe('initrd.json', () => {
 
   it.each([
     ['{ "compression": "xz" }', 'compression', 'expected one of "none", "gzip", "zstd", found "xz"'],
-    ['{ "init": "arm64" }', 'init', 'expected one of "x64", "aarch64", found "arm64"'],
+    ['{ "init": "arm64" }', 'init', 'expected one of "x64", "aarch64", "none", found "arm64"'],
     ['{ "devices": [{ "path": "/dev/null" }] }', 'devices[0].type', '"type" is missing'],
     ['{ "devices": [{ "path": "/d", "type": "char", "major": 1.5, "minor": 3 }] }', 'devices[0].major', 'expected'],
     ['{ "modes": { "init": 755 } }', 'modes.init', 'expected three or four octal digits, found 755'],

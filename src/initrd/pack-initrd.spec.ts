@@ -157,9 +157,41 @@ describe('packing a folder into an initramfs', () => {
         writeFileSync(join(folder, name), content);
         chmodSync(join(folder, name), mode);
       }
-      const shown = list(await pack({ modes: { given: '700' } })).map((line) => line.split(' '));
+      const shown = list(await pack({ init: 'none', modes: { given: '700' } })).map((line) => line.split(' '));
       expect(shown.map((words) => [words.at(-1), words[0]])).toEqual(files.map(([name, , mode]) => [name, mode]));
     }
+  });
+
+  it.each<[string, () => void, Partial<InitrdOptions>, string]>([
+    ['is not there', () => rmSync(join(folder, 'init')), {}, 'there is no "init" at the top of rootfs'],
+    ['is a text', () => writeFileSync(join(folder, 'init'), 'text'), {}, 'neither an ELF program nor a script'],
+    [
+      'may not be executed',
+      () => {},
+      { modes: { init: '644' } },
+      '"init", which the kernel starts, has a mode without',
+    ],
+    [
+      'is a folder',
+      () => {
+        rmSync(join(folder, 'init'));
+        mkdirSync(join(folder, 'init'));
+      },
+      {},
+      '"init", which the kernel starts, is a directory',
+    ],
+  ])('refuses a first program that %s, unless none is wanted', async (_, prepare, options, message) => {
+    prepare();
+    await expect(pack(options)).rejects.toThrow(message);
+    expect(existsSync(join(home, 'out', 'initrd.cpio'))).toBe(false);
+    await pack({ ...options, init: 'none' });
+  });
+
+  it('takes a link as a first program, and a text that a mode makes one', async () => {
+    writeFileSync(join(folder, 'init'), 'text');
+    await pack({ modes: { init: '755' } });
+    rmSync(join(folder, 'init'));
+    await pack({ symlinks: { init: 'bin/tool' } });
   });
 
   it('says which files lose a permission that they have here', async () => {

@@ -1,6 +1,7 @@
 import { realpathSync } from 'node:fs';
-import { isAbsolute, relative, sep } from 'node:path';
+import { basename, isAbsolute, relative, sep } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
+import { printable } from '../errors/printable';
 import { accessOf, accessOfFiles, type Access, OWNER_ONLY } from '../files/access';
 import { createOutputSet } from '../files/atomic-output';
 import { placeOf } from '../files/check-not-inputs';
@@ -33,6 +34,7 @@ const CHUNK = 1 << 20;
 export async function packInitrd(options: InitrdOptions): Promise<InitrdReport> {
   const entries = collectEntries(options.folder, options);
   checkOutside(options.folder, options.output);
+  if (options.init !== 'none') checkInit(options, entries);
   const outputs = createOutputSet();
   try {
     const access = options.private === true ? OWNER_ONLY : accessOfAll(options.folder, entries);
@@ -44,7 +46,7 @@ export async function packInitrd(options: InitrdOptions): Promise<InitrdReport> 
       entryCount: entries.length,
       notExecutable: [],
     };
-    for await (const chunk of compress(archive(entries, report), options.compression)) {
+    for await (const chunk of compress(archive(entries, report, options.init !== 'none'), options.compression)) {
       await file.write(report.size, chunk);
       report.size += chunk.length;
     }
@@ -63,8 +65,8 @@ const accessOfAll = (folder: string, entries: readonly InitrdEntry[]): Access =>
     accessOfFiles([folder]),
   );
 
-function* archive(entries: readonly InitrdEntry[], report: InitrdReport): Generator<Uint8Array> {
-  for (const chunk of members(entries, report)) {
+function* archive(entries: readonly InitrdEntry[], report: InitrdReport, startsGuest: boolean): Generator<Uint8Array> {
+  for (const chunk of members(entries, report, startsGuest)) {
     report.archiveSize += chunk.length;
     yield chunk;
   }
@@ -73,11 +75,11 @@ function* archive(entries: readonly InitrdEntry[], report: InitrdReport): Genera
   yield trailer;
 }
 
-function* members(entries: readonly InitrdEntry[], report: InitrdReport): Generator<Uint8Array> {
+function* members(entries: readonly InitrdEntry[], report: InitrdReport, startsGuest: boolean): Generator<Uint8Array> {
   for (const [index, entry] of entries.entries()) {
     const { permissions = 0, source, content, target, size } = entry;
     if (source !== undefined) {
-      yield* file(entry, source, index + 1, report);
+      yield* file(entry, source, index + 1, report, startsGuest);
     } else {
       yield cpioHeader({ ...entry, permissions }, index + 1);
       if (content !== undefined) yield content;
@@ -91,7 +93,13 @@ function* members(entries: readonly InitrdEntry[], report: InitrdReport): Genera
  * A file's header and exactly the bytes that it announces. What may be executed is told by the first ones: Windows has no bits for it,
  * and the same folder is the same archive everywhere. Each piece is a buffer of its own: it may be queued.
  */
-function* file(entry: InitrdEntry, path: string, serial: number, report: InitrdReport): Generator<Uint8Array> {
+function* file(
+  entry: InitrdEntry,
+  path: string,
+  serial: number,
+  report: InitrdReport,
+  startsGuest: boolean,
+): Generator<Uint8Array> {
   const { size, stats } = entry;
   const source = openFileSource(path);
   try {
@@ -102,6 +110,7 @@ function* file(entry: InitrdEntry, path: string, serial: number, report: InitrdR
     if (entry.permissions === undefined && !isExecutable && ((stats?.mode ?? 0) & 0o111) !== 0) {
       report.notExecutable.push(entry.path);
     }
+    if (entry.path === 'init' && entry.permissions === undefined && !isExecutable && startsGuest) throw noProgram(path);
     yield cpioHeader({ ...entry, permissions: entry.permissions ?? (isExecutable ? 0o755 : 0o644) }, serial);
     yield chunk;
     for (let offset = CHUNK; offset < size; offset += CHUNK) {
@@ -145,6 +154,30 @@ export function notExecutableWarning(paths: readonly string[]): string | undefin
   const what = paths.length === 1 ? 'is executable here, but is' : 'are executable here, but are';
   return `${named.join(', ')}${more} ${what} neither an ELF program nor a script that begins with "#!", and not executable in the initramfs: "modes" in initrd.json can say otherwise`;
 }
+
+/**
+ * Linux panics, late and in words that name no file, when an initramfs has no first program.
+ * @throws IgvmError INITRD_ENTRY
+ */
+function checkInit({ folder, whereOf }: InitrdOptions, entries: readonly InitrdEntry[]): void {
+  const init = entries.find(({ path }) => path === 'init');
+  if (init?.type === 'link') return;
+  const where = whereOf?.([]) ?? { file: folder };
+  if (init === undefined) {
+    const message = `there is no "init" at the top of ${printable(basename(folder))}, so the guest could start nothing: add one, or set "init" to "x64" or "aarch64" for the program that comes with nx-igvm, or to "none" if that is meant`;
+    throw new IgvmError('INITRD_ENTRY', message, where, { saysAll: true });
+  }
+  const isRunnable = init.type === 'file' && (init.permissions === undefined || (init.permissions & 0o111) !== 0);
+  if (!isRunnable) {
+    const message = `"init", which the kernel starts, ${init.type === 'file' ? 'has a mode without permission to execute' : `is a ${init.type}`}`;
+    throw new IgvmError('INITRD_ENTRY', message, where, { saysAll: true });
+  }
+}
+
+const noProgram = (file: string): IgvmError => {
+  const message = 'this is what the kernel starts, and it is neither an ELF program nor a script that begins with "#!"';
+  return new IgvmError('INITRD_ENTRY', message, { file }, { saysAll: true });
+};
 
 /** The next initramfs would contain this one, and no two would be the same. @throws IgvmError INITRD_ENTRY */
 function checkOutside(folder: string, output: string): void {

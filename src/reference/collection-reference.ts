@@ -14,44 +14,44 @@ function optionsTable(schema: JsonSchema, flag: (name: string) => string): strin
     .filter(([, { hidden }]) => hidden !== true)
     .map(([name, option]) => {
       const fallback = option.default === undefined ? '' : `\`${JSON.stringify(option.default)}\``;
-      const need = schema.required?.includes(name) ? 'required' : fallback;
+      // An option with a default is never asked for, even where Nx lists it as required.
+      const need = fallback === '' && schema.required?.includes(name) ? 'required' : fallback;
       return `| \`${flag(name)}\` | ${cell(describeType(option))} | ${need} | ${cell(option.description ?? '')} |`;
     });
   return ['| option | value | default | meaning |', '| --- | --- | --- | --- |', ...rows].join('\n');
 }
 
-const examplesOf = (schema: JsonSchema): unknown[] => (Array.isArray(schema['examples']) ? schema['examples'] : []);
+/** What Nx prints of an example under `--help`; other shapes come out as `undefined` there. */
+export interface SchemaExample {
+  command: string;
+  description: string;
+}
+
+export const examplesOf = (schema: JsonSchema): SchemaExample[] => (schema['examples'] ?? []) as SchemaExample[];
+
+/** The examples as commands with their meaning above them. */
+const commandBlock = (examples: readonly SchemaExample[]): string =>
+  `\`\`\`sh\n${examples.map(({ command, description }) => `# ${description}\n${command}`).join('\n')}\n\`\`\`\n`;
 
 /** docs/executors/NAME.md */
 export function executorReference({ name, schema, description }: CollectionEntry): string {
-  const examples = examplesOf(schema).map(
-    (options) => `\`\`\`json\n${JSON.stringify({ executor: `nx-igvm:${name}`, options }, null, 2)}\n\`\`\`\n`,
-  );
   return [
     `# nx-igvm:${name}\n`,
     `${schema.description ?? description}\n`,
+    commandBlock(examplesOf(schema)),
+    'In project.json the options are in `options` of a target whose `executor` is ' +
+      `\`nx-igvm:${name}\`, under the same names. Inferred targets have those that they need.\n`,
     `## Options\n\n${optionsTable(schema, (option) => option)}\n`,
-    ...(examples.length === 0 ? [] : [`## Examples\n`, ...examples]),
   ].join('\n');
-}
-
-/** A generator's example: a command line, or a command with its description, or the options. */
-function generatorExample(name: string, example: unknown): string {
-  if (typeof example === 'string') return example;
-  const { command, description } = example as { command?: unknown; description?: unknown };
-  if (typeof command === 'string') return typeof description === 'string' ? `# ${description}\n${command}` : command;
-  const flags = Object.entries(example as object).map(([option, value]) => `--${option}=${String(value)}`);
-  return [`nx g nx-igvm:${name}`, ...flags].join(' ');
 }
 
 /** docs/generators/NAME.md */
 export function generatorReference({ name, schema, description }: CollectionEntry): string {
-  const examples = examplesOf(schema).map((example) => generatorExample(name, example));
-  const commands = examples.length === 0 ? [`nx g nx-igvm:${name}`] : examples;
+  const examples = examplesOf(schema);
   return [
     `# nx-igvm:${name}\n`,
     `${schema.description ?? description}\n`,
-    `\`\`\`sh\n${commands.join('\n')}\n\`\`\`\n`,
+    examples.length === 0 ? `\`\`\`sh\nnx g nx-igvm:${name}\n\`\`\`\n` : commandBlock(examples),
     `## Options\n\n${optionsTable(schema, (option) => `--${option}`)}\n`,
   ].join('\n');
 }

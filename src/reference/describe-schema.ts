@@ -36,7 +36,8 @@ function describeNumber({ minimum, maximum }: JsonSchema): string {
   // The largest u64 is no JavaScript number.
   const upper =
     maximum !== undefined && maximum > Number.MAX_SAFE_INTEGER ? `2^${Math.round(Math.log2(maximum))} - 1` : maximum;
-  return `whole number, ${minimum ?? ''} to ${upper ?? ''}`;
+  if (upper === undefined) return `whole number, at least ${minimum}`;
+  return minimum === undefined ? `whole number, at most ${upper}` : `whole number, ${minimum} to ${upper}`;
 }
 
 /** What values there are, in a few words. */

@@ -1,6 +1,7 @@
 /** Every file of the repository that is generated from the source: `npm run generate` writes them. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { cliReference } from './cli-reference';
 import { type CollectionEntry, executorReference, generatorReference } from './collection-reference';
 import { errorsReference } from './errors-reference';
 import { initrdReference } from './initrd-reference';
@@ -14,7 +15,7 @@ interface CollectionFile {
 }
 
 /** Entries of executors.json or generators.json, with the schemas of the source. */
-function collection(root: string, kind: 'executors' | 'generators'): CollectionEntry[] {
+export function collection(root: string, kind: 'executors' | 'generators'): CollectionEntry[] {
   const path = join(root, `${kind}.json`);
   if (!existsSync(path)) return [];
   const entries = Object.entries((JSON.parse(readFileSync(path, 'utf8')) as CollectionFile)[kind] ?? {});
@@ -33,6 +34,7 @@ export function generatedFiles(root: string): Record<string, string> {
     'docs/initrd.md': initrdReference(schemas['schemas/initrd.schema.json']!),
     'docs/plugin-options.md': pluginReference(schemas['schemas/plugin-options.schema.json']!),
     'docs/errors.md': errorsReference(),
+    'docs/cli.md': cliReference(),
     ...Object.fromEntries(
       collection(root, 'executors').map((entry) => [`docs/executors/${entry.name}.md`, executorReference(entry)]),
     ),

@@ -33,7 +33,7 @@ For 30 MiB of programs and text, gzip takes about 10 s and makes 7.2 MiB of them
 ## Permissions
 
 Folders get 755. So do files that Linux runs as programs: ELF files, but for objects and kernel modules, and scripts whose first two bytes are
-\`#!\`. Every other file gets 644. The bits on disk count nowhere, so that a checkout on Windows gives the archive that one on Linux does:
+\`#!\`. Every other file gets 644. The bits on disk don't count, so that a checkout on Windows gives the archive that one on Linux does:
 
 - A program without an executable bit has one in the guest.
 - A file with an executable bit that is no program has none in the guest. The build names such files in a warning.
@@ -43,8 +43,6 @@ Folders get 755. So do files that Linux runs as programs: ELF files, but for obj
 These are the permissions in the guest. The archive itself may be read by those who may read all of the folder: one file with 600 or one folder with 700 in it,
 and the archive gets 600. So does an image that is made of it. The option \`private\` (\`--private\`) gives 600 in any case. A file that is replaced keeps its
 permissions, but for what they would give to others than these.
-
-## What Linux takes
 
 ## A first program
 
@@ -59,6 +57,11 @@ none, \`"init": "x64"\` or \`"init": "aarch64"\` adds a static program of 2 KiB 
 \`console=ttyS0 panic=-1 -- /bin/my-test --verbose "two words"\` runs \`/bin/my-test\` with two arguments; its path has to begin with \`/\`. The program needs to
 be in the initramfs with everything that it loads, so it is best linked statically. What fails is printed with the kernel's error number, and the guest powers
 off in any case.
+
+An initramfs without a first program, or with one that can't be executed, is an error: Linux would panic, late and without naming a file. \`"init": "none"\` says
+that it is meant, as for modules that are loaded beside another archive, or a guest with \`root=\` on a disk.
+
+## What Linux takes
 
 The kernel takes an initramfs of files below 4 GiB, folders, symbolic links and devices. Anything else in the folder (a socket, a pipe, a device node) is an
 error that names it. So is a path that comes twice, from the folder and from one of the lists, unless it is a folder both times.

@@ -31,7 +31,8 @@ Each kind of inferred target has a key, and its value is
 \`"options": { "outputPath": "images/{imageName}" }\`. What reads an image looks where its build puts it by default: with the target's
 \`defaultConfiguration\`, if it has one. Another configuration should leave \`outputPath\` alone.
 
-A project with several images has a target \`KIND-NAME\` for each, and one \`KIND\` that runs them all.
+A project with several images has a target \`KIND-NAME\` for each. \`build\`, \`inspect\`, \`measure\`, \`verify\` and \`boot-test\` also have one \`KIND\` that runs
+them all; \`boot\` and \`sign\` don't: \`nx boot-NAME PROJECT\`.
 
 ## Kinds
 `;

@@ -11,7 +11,7 @@ describe('the command initrd', () => {
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'nx-igvm-cli-initrd-'));
     mkdirSync(join(folder, 'root'));
-    writeFileSync(join(folder, 'root', 'init'), 'hello');
+    writeFileSync(join(folder, 'root', 'init'), '#!/hi');
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -28,7 +28,7 @@ describe('the command initrd', () => {
 
   it('packs a folder', async () => {
     expect(await initrd('root')).toEqual({ code: 0, stdout: 'initrd.cpio: 512 bytes, 1 entries\n', stderr: '' });
-    expect(readFileSync(join(folder, 'initrd.cpio'), 'latin1')).toMatch(/^070701.*init\0+hello\0/s);
+    expect(readFileSync(join(folder, 'initrd.cpio'), 'latin1')).toMatch(/^070701.*init\0+#!\/hi\0/s);
   });
 
   it('packs what an initrd.json says, in another format if asked to', async () => {
@@ -48,6 +48,19 @@ describe('the command initrd', () => {
     writeFileSync(join(folder, 'initrd.json'), JSON.stringify({ folder: 'root', init: 'x64' }));
     expect((await initrd('initrd.json', '--init=aarch64')).code).toBe(0);
     expect(readFileSync(join(folder, 'initrd.cpio')).includes(Buffer.from(GUEST_INIT.aarch64))).toBe(true);
+  });
+
+  it('refuses a folder that starts nothing, unless that is meant', async () => {
+    rmSync(join(folder, 'root', 'init'));
+    const { code, stderr } = await initrd('root');
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringMatching(
+        /^error: root: there is no "init" at the top of root, .* \[INITRD_ENTRY\]\n$/,
+      ) as string,
+    });
+    expect(readdirSync(folder)).toEqual(['root']);
+    expect((await initrd('root', '--init=none')).code).toBe(0);
   });
 
   it('replaces neither the initrd.json, nor the folder’s files with an archive of itself', async () => {

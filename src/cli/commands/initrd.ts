@@ -3,14 +3,14 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { formatPlaced } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
-import type { InitArchitecture } from '../../initrd/guest-init';
+import type { InitChoice } from '../../initrd/guest-init';
 import type { Compression, InitrdOptions } from '../../initrd/initrd-options';
 import type { CliEnvironment } from '../cli';
 
 /** `nx-igvm initrd FOLDER` */
 export function registerInitrd(program: Command, environment: CliEnvironment): void {
   const { Option } = require('commander') as typeof import('commander');
-  const { INIT_ARCHITECTURES } = require('../../initrd/guest-init') as typeof import('../../initrd/guest-init');
+  const { INIT_CHOICES } = require('../../initrd/guest-init') as typeof import('../../initrd/guest-init');
   program
     .command('initrd')
     .description('pack a folder into a reproducible initramfs (cpio newc)')
@@ -27,15 +27,16 @@ export function registerInitrd(program: Command, environment: CliEnvironment): v
       ]),
     )
     .addOption(
-      new Option('--init <arch>', 'put a small program of ours at /init (default: what initrd.json says)').choices(
-        INIT_ARCHITECTURES,
-      ),
+      new Option(
+        '--init <arch>',
+        'a small program of ours at /init, or none at all (default: what initrd.json says)',
+      ).choices(INIT_CHOICES),
     )
     .option('--private', 'let nobody but its owner read the initramfs (mode 0600)')
     .action(
       async (
         source: string,
-        options: { output?: string; compression?: Compression; init?: InitArchitecture; private?: boolean },
+        options: { output?: string; compression?: Compression; init?: InitChoice; private?: boolean },
       ) => {
         const { INITRD_NAMES, loadInitrd } =
           require('../../initrd/load-initrd') as typeof import('../../initrd/load-initrd');

@@ -23,7 +23,7 @@ export function registerPack(program: Command, environment: CliEnvironment): voi
     .description('make an image of a Linux kernel, without a manifest')
     .argument('<kernel>', 'an x64 kernel: bzImage or vmlinux')
     .option('-i, --initrd <file>', 'its initramfs')
-    .option('-c, --command-line <text>', 'its command line', 'console=ttyS0')
+    .option('-c, --command-line <text>', 'its command line', 'console=ttyS0 panic=-1')
     .option('-m, --memory <size>', "the guest's memory, up to 2G", '512M')
     .option('--cpus <count>', 'the most processors that the guest will have (default: the VMM tells)')
     .option('--private', 'let nobody but its owner read the image (mode 0600)')

@@ -14,7 +14,8 @@ beforeEach(() => {
   jest.spyOn(logger, 'info').mockImplementation(() => {});
   jest.spyOn(logger, 'error').mockImplementation((text: unknown) => void (logged += String(text)));
   mkdirSync(join(root, 'boot', 'rootfs'), { recursive: true });
-  for (const name of ['initrd.json', 'other.json']) writeFileSync(join(root, 'boot', name), '{ "folder": "rootfs" }');
+  for (const name of ['initrd.json', 'other.json'])
+    writeFileSync(join(root, 'boot', name), '{ "folder": "rootfs", "init": "x64" }');
 });
 afterEach(() => {
   jest.restoreAllMocks();

@@ -13,7 +13,7 @@ export default async function inspectExecutor(
   options: InspectExecutorSchema,
   context: ExecutorContext,
 ): Promise<{ success: boolean }> {
-  const { image, format = 'text', outputPath } = options;
+  const { image, format = 'html', outputPath } = options;
   const { root } = context;
   const { inspectImage, pagePath } =
     require('../../inspect/inspect-file') as typeof import('../../inspect/inspect-file');

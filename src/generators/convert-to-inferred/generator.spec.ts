@@ -132,22 +132,19 @@ describe('convert-to-inferred', () => {
     expect(read('initrd/project.json').targets).toEqual({});
   });
 
-  it('keeps what an executor does by default, where the inferred target does something else', async () => {
-    const { properties } = JSON.parse(readFileSync(join(__dirname, '../../executors/inspect/schema.json'), 'utf8')) as {
-      properties: { format: { default: string } };
-    };
+  it('keeps an option that is neither inferred nor the default of its executor', async () => {
     const inspect = (format?: string) => ({
       executor: 'nx-igvm:inspect',
       options: { image: 'dist/images/one/one.igvm', format },
     });
-    image('one', { inspect: inspect() });
+    image('one', { inspect: inspect('text') });
     await convert();
-    expect(read('images/one/project.json').targets).toEqual({
-      inspect: { options: { format: properties.format.default } },
-    });
-    image('one', { inspect: inspect('html') });
-    await convert();
-    expect(read('images/one/project.json').targets).toEqual({});
+    expect(read('images/one/project.json').targets).toEqual({ inspect: { options: { format: 'text' } } });
+    for (const format of [undefined, 'html']) {
+      image('one', { inspect: inspect(format) });
+      await convert();
+      expect(read('images/one/project.json').targets).toEqual({});
+    }
   });
 
   it('converts one project when asked to, and changes nothing the second time', async () => {

@@ -11,9 +11,6 @@ export const SUBJECT: Record<string, string> = {
   'nx-igvm:boot': 'image',
 };
 
-/** What executors do without an option that inference gives them: `default` in their schema.json. */
-const DEFAULTS: Record<string, Record<string, unknown>> = { 'nx-igvm:inspect': { format: 'text' } };
-
 /**
  * What an explicit target says beyond the inferred one: nothing (`{}`), or a partial target that extends it. Undefined when the
  * two are about different things, so that one can't stand for the other.
@@ -31,8 +28,7 @@ export function subtractTarget(
   if (own !== undefined && plain(own) !== plain(inferred.options?.[subject])) return undefined;
 
   const { executor: _, cache, options, inputs, outputs: __, dependsOn, ...rest } = explicit;
-  const said = { ...DEFAULTS[explicit.executor ?? ''], ...(options as Record<string, unknown> | undefined) };
-  const ownOptions = Object.entries(said).filter(
+  const ownOptions = Object.entries((options as Record<string, unknown> | undefined) ?? {}).filter(
     ([key, value]) => JSON.stringify(plain(value)) !== JSON.stringify(plain(inferred.options?.[key])),
   );
   const ownInputs = (inputs ?? []).filter(isBeyondFiles);

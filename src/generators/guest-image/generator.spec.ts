@@ -45,7 +45,12 @@ describe('guest-image, a direct Linux image', () => {
           max_vtl: 0,
           isolation_type: 'none',
           image: {
-            linux: { use_initrd: true, command_line: 'console=ttyS0', boot_data: 'embedded', memory_size: 536870912 },
+            linux: {
+              use_initrd: true,
+              command_line: 'console=ttyS0 panic=-1',
+              boot_data: 'embedded',
+              memory_size: 536870912,
+            },
           },
         },
       ],
@@ -189,7 +194,7 @@ describe('guest-image, a direct Linux image', () => {
   it('on aarch64 leaves the memory to the VMM and says that nothing boots it yet', async () => {
     const manifest = await generate({ arch: 'aarch64' });
     expect(manifest.guest_configs[0]?.image).toEqual({
-      linux: { use_initrd: true, command_line: 'console=ttyAMA0', boot_data: 'vmm' },
+      linux: { use_initrd: true, command_line: 'console=ttyAMA0 panic=-1', boot_data: 'vmm' },
     });
     expect(manifest.resources?.linux_kernel).toBe('boot/Image');
     const readme = tree.read('my-image/README.md', 'utf8');

@@ -116,7 +116,7 @@ async function scaffoldImage(
     arch,
     isolation: options.isolation,
     useInitrd: options.initrd !== 'none',
-    commandLine: options.commandLine ?? (arch === 'x64' ? 'console=ttyS0' : 'console=ttyAMA0'),
+    commandLine: options.commandLine ?? (arch === 'x64' ? 'console=ttyS0 panic=-1' : 'console=ttyAMA0 panic=-1'),
     memorySize: options.memorySize ?? '512M',
     bootData: options.bootData ?? 'embedded',
     processorCount: options.processorCount,
