@@ -1,4 +1,4 @@
-import { lstatSync, readdirSync, readlinkSync, type Stats } from 'node:fs';
+import { lstatSync, readdirSync, readlinkSync, realpathSync, type Stats } from 'node:fs';
 import { join, sep } from 'node:path';
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 import { unreadable } from '../files/file-failure';
@@ -37,6 +37,7 @@ export function collectEntries(folder: string, lists: InitrdLists): InitrdEntry[
     }
     entries.set(entry.path, entry);
   };
+  for (const name of fromSystem(folder, () => realpathSync(folder)).split(sep)) checkNoRepository(name, folder);
   for (const [entry, file] of walk(folder, '')) add(entry, { file });
   for (const { where, ...entry } of listed(lists, whereOf)) {
     // Before the folders above it: of a path that is too long there may be a million.
@@ -82,6 +83,15 @@ function applyModes(
   }
 }
 
+/**
+ * A repository's own folder holds its history, and in CI the token that it was fetched with. File systems may not tell cases apart.
+ * @throws IgvmError INITRD_ENTRY
+ */
+function checkNoRepository(name: string, file: string): void {
+  if (name.toLowerCase() !== '.git') return;
+  refuse('is where Git keeps a repository and what it needs to fetch it, which is never packed: leave it out', file);
+}
+
 /** Each entry with the path of what is on disk. */
 function* walk(folder: string, prefix: string): Generator<[entry: InitrdEntry, file: string]> {
   const names = fromSystem(folder, () => readdirSync(folder, { encoding: 'buffer' }));
@@ -89,6 +99,7 @@ function* walk(folder: string, prefix: string): Generator<[entry: InitrdEntry, f
     const name = utf8(bytes) ?? refuse('holds a name that is not UTF-8', folder);
     const file = join(folder, name);
     const path = prefix + name;
+    checkNoRepository(name, file);
     const stats = fromSystem(file, () => lstatSync(file));
     if (stats.isDirectory()) {
       yield [{ ...directory(path), stats }, file];

@@ -115,6 +115,18 @@ describe('packing a folder into an initramfs', () => {
     expect(readFileSync(join(target, 'init'), 'utf8')).toBe('#!/bin/sh\n');
   });
 
+  it.each(['.git', 'usr/src/.GIT'])('never packs a repository: %s', async (path) => {
+    mkdirSync(join(folder, path), { recursive: true });
+    writeFileSync(join(folder, path, 'config'), 'token');
+    await expect(pack()).rejects.toMatchObject({ code: 'INITRD_ENTRY', where: { file: join(folder, path) } });
+    await expect(pack({ folder: join(folder, path) })).rejects.toMatchObject({ code: 'INITRD_ENTRY' });
+  });
+
+  it('packs no file that stands for a repository, as those of submodules do', async () => {
+    writeFileSync(join(folder, '.git'), 'gitdir: ../.git/modules/rootfs');
+    await expect(pack()).rejects.toMatchObject({ code: 'INITRD_ENTRY' });
+  });
+
   it('depends on names and contents, on nothing else of the machine', async () => {
     const before = await pack();
     utimesSync(join(folder, 'init'), 1, 1);

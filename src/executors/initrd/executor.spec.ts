@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ExecutorContext } from '@nx/devkit';
@@ -6,10 +6,12 @@ import { logger } from '../../plugin/logger';
 import { contextIn } from '../executor-context.fixture';
 import initrdExecutor from './executor';
 
+let home: string;
 let root: string;
 let logged: string;
 beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), 'nx-igvm-initrd-'));
+  home = mkdtempSync(join(tmpdir(), 'nx-igvm-initrd-'));
+  root = join(home, 'workspace');
   logged = '';
   jest.spyOn(logger, 'info').mockImplementation(() => {});
   jest.spyOn(logger, 'error').mockImplementation((text: unknown) => void (logged += String(text)));
@@ -19,7 +21,7 @@ beforeEach(() => {
 });
 afterEach(() => {
   jest.restoreAllMocks();
-  rmSync(root, { recursive: true });
+  rmSync(home, { recursive: true });
 });
 
 /** The task of a target as inference makes it. */
@@ -39,6 +41,25 @@ describe('nx-igvm:initrd', () => {
       success: true,
     });
     expect(existsSync(join(root, 'out', 'initrd.cpio'))).toBe(true);
+  });
+
+  it.each([
+    ['outside the workspace', '{ "folder": "../../outside" }', /^the folder that is packed is outside the workspace: /],
+    [
+      'behind a link',
+      '{ "folder": "linked" }',
+      /^the folder that is packed leads out of the workspace .*boot\/linked$/,
+    ],
+  ])('says that the folder is %s', async (_, config, note) => {
+    const outside = join(root, '..', 'outside');
+    mkdirSync(outside, { recursive: true });
+    symlinkSync(outside, join(root, 'boot', 'linked'));
+    writeFileSync(join(root, 'boot', 'initrd.json'), config);
+    const warn = jest.spyOn(logger, 'warn').mockImplementation(() => {});
+    expect(await initrdExecutor({ config: 'boot/initrd.json', outputPath: 'out' }, context())).toEqual({
+      success: true,
+    });
+    expect(warn.mock.calls).toEqual([[expect.stringMatching(note)]]);
   });
 
   it('refuses a file that only the command line names: Nx would not see it change', async () => {

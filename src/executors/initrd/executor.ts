@@ -24,6 +24,8 @@ export default async function initrdExecutor(
     for (const { message, where } of warnings) logger.warn(formatPlaced(message, where));
     const output = resolve(root, outputPath ?? defaultFolder(context, config), INITRD_NAMES[initrd.compression]);
     const report = await packInitrd({ ...initrd, output, private: isPrivate });
+    const outside = outsideNote(root, initrd.folder);
+    if (outside !== undefined) logger.warn(printable(outside));
     const warning = notExecutableWarning(report.notExecutable);
     if (warning !== undefined) logger.warn(printable(warning));
     const display = relative(root, output).split(sep).join('/');
@@ -35,6 +37,16 @@ export default async function initrdExecutor(
     logger.error(error.format((file) => shownPath(root, file)));
     return { success: false };
   }
+}
+
+/** What a reviewer should know of where the contents come from. @param folder absolute path */
+function outsideNote(root: string, folder: string): string | undefined {
+  const { isInside, leadsOut } = require('../../files/regular-file') as typeof import('../../files/regular-file');
+  if (!isInside(root, folder)) return `the folder that is packed is outside the workspace: ${folder}`;
+  const shown = shownPath(root, folder);
+  return leadsOut(root, folder)
+    ? `the folder that is packed leads out of the workspace by a link: ${shown}`
+    : undefined;
 }
 
 /** `dist/` and the project's root; for a file outside of any project, its own folder. */
