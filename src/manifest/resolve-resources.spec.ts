@@ -70,6 +70,17 @@ describe('a resource', () => {
     expect(kernel('link-?')).toBe('images/one/link-1');
   });
 
+  it('is nothing that Git keeps of a repository, be it behind a link', () => {
+    write('.git/config');
+    symlinkSync(join(root, '.git', 'config'), join(root, 'kernel'));
+    for (const resource of ['{workspaceRoot}/.git/config', '{workspaceRoot}/kernel']) {
+      expect(failure(() => kernel(resource))).toMatchObject({
+        code: 'RESOURCE_PATH',
+        message: expect.stringContaining("part of a Git repository's own data"),
+      });
+    }
+  });
+
   it('tells where the manifest names it', () => {
     write('images/one/k');
     expect(resolve({ linux_kernel: 'k' }).get('linux_kernel')).toMatchObject({

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 import { errnoOf } from '../files/file-failure';
@@ -162,6 +162,7 @@ function resolveOne(resource: unknown, folders: Folders, where: ErrorWhere): Res
   const display = folders.display(path);
   const made = reference.kind === 'output' ? `${reference.project}:${reference.target}` : undefined;
   checkFile(path, display, where, reference.path, made);
+  checkNoRepository(path, display, where);
   return {
     path,
     display,
@@ -169,6 +170,16 @@ function resolveOne(resource: unknown, folders: Folders, where: ErrorWhere): Res
     ...outside(path, folders),
     ...(reference.sha256 === undefined ? {} : { sha256: reference.sha256 }),
   };
+}
+
+/** What Git keeps of a repository may hold the token that it was fetched with. */
+function checkNoRepository(path: string, display: string, where: ErrorWhere): void {
+  if (![path, realpathSync(path)].some((each) => /(?:^|[\\/])\.git(?:[\\/]|$)/i.test(each))) return;
+  throw new IgvmError(
+    'RESOURCE_PATH',
+    `${display} is part of a Git repository's own data, which is never packed`,
+    where,
+  );
 }
 
 function outside(path: string, { workspace }: Folders): Pick<ResolvedResource, 'outside'> {
