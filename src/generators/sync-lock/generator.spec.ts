@@ -4,7 +4,13 @@ import { join } from 'node:path';
 import type { ProjectConfiguration, Tree } from '@nx/devkit';
 import { buildManifest, updateLock } from '../../api';
 import { lockedImages } from './locked-images';
-import { syncLocks } from './generator';
+import syncLockGenerator, { syncLocks } from './generator';
+import { logger } from '../../plugin/logger';
+
+const mockGraph = { nodes: {}, dependencies: {} };
+jest.mock('../../plugin/workspace-nx', () => ({
+  workspaceNx: () => ({ createProjectGraphAsync: () => Promise.resolve(mockGraph) }),
+}));
 
 const IMAGE = 'dist/guest/guest.igvm';
 const LOCK = 'guest/igvm.lock.json';
@@ -103,6 +109,23 @@ describe('the sync generator of locks', () => {
   it('reports a mistake in the manifest with its place', async () => {
     writeFileSync(join(root, 'guest/igvm.json'), '{');
     await expect(sync()).rejects.toThrow(/guest\/igvm\.json:1:/);
+  });
+});
+
+describe('the generator as Nx calls it', () => {
+  beforeEach(() => (mockGraph.nodes = { guest: { type: 'app', name: 'guest', data: project() } }));
+
+  it('gives `nx sync` an object, and `nx g` something that it can call', async () => {
+    const logged = jest.spyOn(logger, 'info').mockImplementation();
+    writeFileSync(
+      join(root, LOCK),
+      readFileSync(join(root, LOCK), 'utf8').replace(/("digest": ")[0-9A-F]{4}/, '$10000'),
+    );
+    expect(await syncLockGenerator(tree())).toEqual({ outOfSyncMessage: expect.stringContaining(LOCK) });
+    const done = await syncLockGenerator(tree(), {});
+    if (typeof done !== 'function') throw new Error('nx g calls what it gets');
+    await done();
+    expect(logged).toHaveBeenCalledWith(expect.stringContaining(LOCK));
   });
 });
 

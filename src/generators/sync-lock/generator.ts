@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
-import type { ProjectConfiguration, Tree } from 'nx/src/devkit-exports';
+import type { GeneratorCallback, ProjectConfiguration, Tree } from 'nx/src/devkit-exports';
 import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
+import { logger } from '../../plugin/logger';
 import { workspaceNx } from '../../plugin/workspace-nx';
 import { reportingUserErrors } from '../workspace/user-errors';
 import { isCurrent } from './is-current';
@@ -12,8 +13,17 @@ export interface SyncResult {
   outOfSyncMessage?: string;
 }
 
-/** Brings the locks of the workspace up to date with their images. */
-export default async function syncLockGenerator(tree: Tree): Promise<SyncResult> {
+/**
+ * Brings the locks of the workspace up to date with their images. Nx calls it in two ways: `nx sync` without options, and takes an
+ * object; `nx g` with options, and calls what it gets when the files are written.
+ */
+export default async function syncLockGenerator(tree: Tree, options?: object): Promise<SyncResult | GeneratorCallback> {
+  const result = await syncWorkspace(tree);
+  if (options === undefined) return result;
+  return () => logger.info(result.outOfSyncMessage ?? 'All locks agree with their images');
+}
+
+async function syncWorkspace(tree: Tree): Promise<SyncResult> {
   const { nodes } = await workspaceNx(tree.root).createProjectGraphAsync();
   const projects = Object.fromEntries(Object.entries(nodes).map(([name, { data }]) => [name, data]));
   return syncLocks(tree, projects);

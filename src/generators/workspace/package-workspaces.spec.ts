@@ -1,5 +1,6 @@
 import { readJson, type Tree, updateJson } from '@nx/devkit';
 import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
+import type { IgvmError } from '../../errors/igvm-error';
 import { addPackageFolder, defaultParent, packagePatterns } from './package-workspaces';
 
 describe('packages of a workspace', () => {
@@ -52,14 +53,55 @@ describe('packages of a workspace', () => {
   });
 
   it.each([
-    ["packages:\n  - 'apps/*'\n", ['images/a', 'apps/*']],
+    ["packages:\n  - 'apps/*'\n", ['apps/*', 'images/a']],
     ['onlyBuiltDependencies:\n  - nx\n', ['images/a']],
     ['', ['images/a']],
   ])('take a folder more in pnpm-workspace.yaml %j', (before, after) => {
     tree.write('pnpm-workspace.yaml', before);
     addPackageFolder(tree, 'images/a');
     expect(packagePatterns(tree)).toEqual(after);
-    const kept = before.replace('packages:\n', '');
-    expect(tree.read('pnpm-workspace.yaml', 'utf8')).toContain(kept);
+    for (const line of before.split('\n')) expect(tree.read('pnpm-workspace.yaml', 'utf8')).toContain(line);
+  });
+
+  it.each([
+    [`packages: ["packages/*"]\n`, `packages: ["packages/*", 'images/a']\n`],
+    [`packages: []\nx: 1`, `packages: ['images/a']\nx: 1`],
+    [`packages: [\n  "a/*", # ours\n]\n`, undefined],
+    [`{ "packages": ["a/*"], "x": 1 }`, `{ "packages": ["a/*", 'images/a'], "x": 1 }`],
+    [
+      `# all\npackages:\n  - "packages/*" # ours\n\n# native code\nallowBuilds: { nx: true }\n`,
+      `# all\npackages:\n  - "packages/*" # ours\n  - 'images/a'\n\n# native code\nallowBuilds: { nx: true }\n`,
+    ],
+    [
+      `packages:\n- packages/*\ncatalog:\n  nx: ^24.0.0\n`,
+      `packages:\n- packages/*\n- 'images/a'\ncatalog:\n  nx: ^24.0.0\n`,
+    ],
+    [`packages:\n    - packages/*`, `packages:\n    - packages/*\n    - 'images/a'\n`],
+    [`# none yet\npackages:\ncatalog: {}\n`, `# none yet\npackages:\n  - 'images/a'\ncatalog: {}\n`],
+    [`catalog: {}`, `catalog: {}\npackages:\n  - 'images/a'\n`],
+  ])('leave the rest of pnpm-workspace.yaml as it is: %j', (before, after) => {
+    tree.write('pnpm-workspace.yaml', before);
+    const present = packagePatterns(tree) ?? [];
+    addPackageFolder(tree, 'images/a');
+    const text = tree.read('pnpm-workspace.yaml', 'utf8') ?? '';
+    expect(packagePatterns(tree)).toEqual([...present, 'images/a']);
+    if (after !== undefined) expect(text).toBe(after);
+    for (const comment of before.match(/#.*/g) ?? []) expect(text).toContain(comment);
+  });
+
+  it.each([
+    ['packages: [', /pnpm-workspace\.yaml:\d+:\d+: this is no YAML/],
+    ['packages: images', /pnpm-workspace\.yaml: "packages" is not a list/],
+  ])('say what is wrong with pnpm-workspace.yaml: %j', (text, message) => {
+    tree.write('pnpm-workspace.yaml', text);
+    const failure = (() => {
+      try {
+        return addPackageFolder(tree, 'images/a');
+      } catch (error) {
+        return error as IgvmError;
+      }
+    })();
+    expect(failure?.format()).toMatch(message);
+    expect(tree.read('pnpm-workspace.yaml', 'utf8')).toBe(text);
   });
 });
