@@ -16,6 +16,8 @@ export const NX_IGVM: ProgramDescription = {
     measure: () => (require('./commands/measure') as typeof import('./commands/measure')).registerMeasure,
     lint: () => (require('./commands/lint') as typeof import('./commands/lint')).registerLint,
     verify: () => (require('./commands/verify') as typeof import('./commands/verify')).registerVerify,
+    'verify-report': () =>
+      (require('./commands/verify-report') as typeof import('./commands/verify-report')).registerVerifyReport,
     diff: () => (require('./commands/diff') as typeof import('./commands/diff')).registerDiff,
     'dump-corim': () => (require('./commands/dump-corim') as typeof import('./commands/dump-corim')).registerDumpCorim,
     'add-snp-id-block': () =>

@@ -11,6 +11,10 @@ const USAGE_EXIT_CODE = 2;
 /** Errors that are about the command line alone. */
 const USAGE_CODES: ReadonlySet<ErrorCode> = new Set(['USAGE', 'BOOT_OPTION']);
 
+/** What can't be read as evidence proves nothing: the same as evidence that is not genuine (commands/verify-report.ts). */
+const NOT_GENUINE_CODES: ReadonlySet<ErrorCode> = new Set(['EVIDENCE_INVALID', 'CERTIFICATE_INVALID']);
+const NOT_GENUINE_EXIT_CODE = 3;
+
 /** Adds one subcommand to a program. Modules of commands are light: what does the work is required when it is called. */
 export type RegisterCommand = (program: Command, environment: CliEnvironment) => void;
 
@@ -25,7 +29,8 @@ export interface ProgramDescription {
 export const packageVersion = (): string => (require('../../package.json') as { version: string }).version;
 
 /**
- * Runs a command line and returns its exit code: 0, 1 for a failure, 2 for a command line that makes no sense.
+ * Runs a command line and returns its exit code: 0, 1 for a failure, 2 for a command line that makes no sense, 3 for evidence that
+ * can't be read.
  * A user's mistake is one sentence with its place; a bug keeps its stack trace for `--verbose`.
  * @param args without node and script
  */
@@ -56,7 +61,9 @@ export async function run(
     if (error instanceof ExitCode) return error.code;
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_EXIT_CODE;
     environment.stderr(`${describe(error, environment.cwd, program.opts<{ verbose?: boolean }>().verbose === true)}\n`);
-    return error instanceof IgvmError && USAGE_CODES.has(error.code) ? USAGE_EXIT_CODE : 1;
+    if (!(error instanceof IgvmError)) return 1;
+    if (USAGE_CODES.has(error.code)) return USAGE_EXIT_CODE;
+    return NOT_GENUINE_CODES.has(error.code) ? NOT_GENUINE_EXIT_CODE : 1;
   }
 }
 

@@ -161,6 +161,21 @@ export const IMAGE_ERRORS: Record<
       return addCorimSignature(scene, 'vbs');
     },
   ],
+  EVIDENCE_INVALID: [
+    'verifies something else than a report',
+    (scene) => {
+      scene.write('report.bin', 'to be fetched');
+      return scene.nxIgvm('verify-report', 'report.bin');
+    },
+  ],
+  CERTIFICATE_INVALID: [
+    'verifies a report with a certificate that is none',
+    (scene) => {
+      scene.write('report.bin', new Uint8Array(0x4a0).fill(2, 0, 1));
+      scene.write('vcek.der', 'to be fetched');
+      return scene.nxIgvm('verify-report', 'report.bin', '--certificate', 'vcek.der');
+    },
+  ],
   LOCK_MISSING: [
     'verifies an image before its lock is written',
     async (scene) => {

@@ -1,6 +1,6 @@
 import type { ErrorInfo } from '../error-info';
 
-/** Measurement, endorsement and signatures (src/measurement, src/endorsement). */
+/** Measurement, endorsement and signatures (src/measurement, src/endorsement, src/attestation). */
 export const ENDORSEMENT_CODES = {
   MEASUREMENT_UNAVAILABLE: {
     cause: 'The image has no guest for the platform that should be measured.',
@@ -39,5 +39,13 @@ export const ENDORSEMENT_CODES = {
   CORIM_SIGNATURE_INVALID: {
     cause: 'The CoRIM signature is damaged, of a kind that is not supported, or was made over another document.',
     cure: "Sign the image's own CoRIM document with PS384, as a COSE_Sign1 that carries the signer's certificate.",
+  },
+  EVIDENCE_INVALID: {
+    cause: 'A file is not the evidence of a guest: no attestation report or quote, or a damaged one.',
+    cure: 'Give the file as the guest got it: the report or quote itself, as bytes or as hexadecimal digits. docs/attestation.md lists the forms.',
+  },
+  CERTIFICATE_INVALID: {
+    cause: 'A certificate or a revocation list is damaged, or is none.',
+    cure: 'Get it again from its maker, in DER or PEM. A certificate that was changed proves nothing.',
   },
 } as const satisfies Record<string, ErrorInfo>;

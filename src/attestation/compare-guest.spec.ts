@@ -1,0 +1,175 @@
+/** Genuine evidence of guests of images that the tests build: is it ours? */
+import { type Directive, type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
+import { lockText } from '../lock/lock-file';
+import { lockImage } from '../lock/lock-of-image';
+import { launchesOf } from '../measurement/launches';
+import { fileOf, idBlock, MASK, platform, run, written } from '../measurement/measured-guest.fixture';
+import { measureLaunches } from '../measurement/measure';
+import { Vmsa, type VmsaFieldName } from '../vp-context/vmsa';
+import { amdChain, type ReportFields, signedReport, TCB } from './amd-chain.fixture';
+import { put, verifyOwn } from './evidence-run.fixture';
+import { firmwareKeyDigest } from './expectations';
+
+const MILAN = amdChain();
+
+/** A context that every VMM takes. */
+function context(): Directive {
+  const vmsa = new Vmsa();
+  const fields = { sevFeatures: 1n, efer: 0x1000n, cr0: 0x10n, xcr0: 1n, dr7: 0x400n, rip: 0x1234n };
+  for (const [name, value] of Object.entries(fields)) vmsa.set(name as VmsaFieldName, value);
+  return {
+    type: 'vpContext',
+    format: 'snp',
+    gpa: 0xfffffffff000,
+    compatibilityMask: MASK.snp,
+    vpIndex: 0,
+    data: vmsa.page,
+  };
+}
+
+const guest = (page = 0x10, policy = 0x30000n): IgvmFile => ({
+  ...fileOf([run(page), context()]),
+  platforms: [platform(MASK.snp, PLATFORM_TYPE.SEV_SNP)],
+  initializations: [{ type: 'guestPolicy', policy, compatibilityMask: MASK.snp }],
+});
+
+const QEMU = (vcpus: number) => launchesOf({ vmm: 'qemu-kvm', vcpus: [vcpus], cpu: ['EPYC-Milan'] });
+
+/** What the guest measures with QEMU. */
+async function measurementOf(file: IgvmFile, vcpus: number): Promise<Buffer> {
+  const { measurements } = await measureLaunches(file, { platforms: ['snp'], launches: QEMU(vcpus) });
+  return Buffer.from(measurements[0]!.digest);
+}
+
+describe('a report of a guest of an image', () => {
+  const report = async (fields: ReportFields = {}, vcpus = 2, file = guest()): Promise<Buffer> =>
+    signedReport({ measurement: await measurementOf(file, vcpus), ...fields }, MILAN.leaf.key);
+  const image = async (file = guest()): Promise<string> => put('guest.igvm', await written(file));
+  const lock = async (file = guest()): Promise<string> =>
+    put('igvm.lock.json', lockText((await lockImage(file, { launches: QEMU(2) })).lock));
+
+  it('is ours, and says how it was launched', async () => {
+    for (const flags of [
+      ['--lock', await lock()],
+      ['--image', await image()],
+      ['--lock', await lock(), '--image', await image()],
+      ['--image', await image(), '--vmm', 'qemu-kvm', '--vcpus', '1,2', '--cpu', 'EPYC-Milan'],
+    ]) {
+      const { code, verdict, failed, passed } = await verifyOwn(await report(), MILAN, ...flags);
+      expect({ code, verdict, failed }).toEqual({ code: 0, verdict: 'ours', failed: [] });
+      expect(passed).toContainEqual(expect.stringMatching(/^measurement: .*QEMU with KVM, 2 vCPUs, EPYC-Milan/));
+    }
+  });
+
+  it('is not ours with another count of vCPUs, and the image says with which', async () => {
+    const four = await report({}, 4);
+    const alone = await verifyOwn(four, MILAN, '--lock', await lock());
+    expect(alone).toMatchObject({ code: 4, verdict: 'genuine, not ours' });
+    expect(alone.failed).toEqual([expect.stringMatching(/^measurement: .*--image FILE tells/)]);
+    for (const flags of [
+      ['--lock', await lock(), '--image', await image()],
+      ['--image', await image(), '--vmm', 'qemu-kvm', '--vcpus', '2', '--cpu', 'EPYC-Milan'],
+    ]) {
+      const { code, failed } = await verifyOwn(four, MILAN, ...flags);
+      expect([code, failed]).toEqual([
+        4,
+        [expect.stringMatching(/launched by QEMU with KVM, 4 vCPUs, EPYC-Milan.*expected is .*2 vCPUs/)],
+      ]);
+    }
+    expect(await verifyOwn(four, MILAN, '--image', await image())).toMatchObject({ code: 0, verdict: 'ours' });
+  });
+
+  it('is not ours of another image', async () => {
+    const other = await report({}, 2, guest(0x11));
+    for (const flags of [
+      ['--lock', await lock()],
+      ['--image', await image()],
+      ['--lock', await lock(), '--image', await image()],
+    ]) {
+      const { code, failed } = await verifyOwn(other, MILAN, ...flags);
+      expect([code, failed]).toEqual([4, [expect.stringContaining('measurement: ')]]);
+    }
+  });
+
+  it('is not ours when the host may debug it, unless the build says so', async () => {
+    const debug = await report({ policy: 0xb0000n });
+    const { code, failed } = await verifyOwn(debug, MILAN, '--lock', await lock());
+    expect(code).toBe(4);
+    expect(failed).toEqual([
+      expect.stringMatching(/^policy: 0xb0000, and .* has 0x30000$/),
+      expect.stringMatching(/^debug: the host may debug the guest and read its memory, which .* does not allow$/),
+    ]);
+    const allowed = guest(0x10, 0xb0000n);
+    expect(await verifyOwn(debug, MILAN, '--lock', await lock(allowed))).toMatchObject({ code: 0, verdict: 'ours' });
+    expect(await verifyOwn(debug, MILAN, '--image', await image(allowed))).toMatchObject({ code: 0, verdict: 'ours' });
+  });
+
+  it('is not genuine, whatever it measures, when nobody vouches for it', async () => {
+    const changed = await report();
+    changed[0x50]! ^= 1;
+    expect(await verifyOwn(changed, MILAN, '--lock', await lock())).toMatchObject({ code: 3, verdict: 'not genuine' });
+  });
+
+  it('is asked by the measured code, and not by the host or the software in the guest', async () => {
+    const flags = ['--lock', await lock()];
+    expect((await verifyOwn(await report({ vmpl: 2 }), MILAN, ...flags)).failed).toEqual([
+      'VMPL: VMPL 2 asked for the report, and VMPL 0 is expected',
+    ]);
+    expect((await verifyOwn(await report({ vmpl: 2 }), MILAN, ...flags, '--vmpl', '2')).code).toBe(0);
+    expect((await verifyOwn(await report({ vmpl: 0xffffffff }), MILAN, ...flags)).failed[0]).toContain(
+      'the host asked',
+    );
+  });
+
+  it('answers what was asked: report data, nonce and firmware', async () => {
+    const reportData = Buffer.alloc(64);
+    reportData.write('nonce-of-mine, and a key');
+    const bytes = await report({ reportData });
+    const asks = (...flags: string[]) => verifyOwn(bytes, MILAN, ...flags);
+    const nonce = Buffer.from('nonce-of-mine').toString('hex');
+    expect(
+      await asks('--nonce', nonce, '--report-data', reportData.toString('hex').replace(/(00)+$/, '')),
+    ).toMatchObject({
+      code: 0,
+      failed: [],
+    });
+    expect((await asks('--nonce', `${nonce}ff`)).failed).toEqual([expect.stringContaining('nonce: ')]);
+    expect(await asks('--report-data', nonce)).toMatchObject({
+      code: 4,
+      failed: [expect.stringContaining('report data: ')],
+    });
+    expect(await asks('--minimum-tcb', 'snp=24,microcode=219')).toMatchObject({ code: 0, failed: [] });
+    expect((await asks('--minimum-tcb', 'bootloader=3,snp=25,fmc=1')).failed).toEqual([
+      'minimum TCB: snp is 24, and 25 is the least; Milan has no fmc',
+    ]);
+    expect(TCB[6]).toBe(24);
+  });
+
+  it('has the ID block of the image: key, IDs and security version', async () => {
+    const block = { ...(idBlock(new Uint8Array(48)) as Extract<Directive, { type: 'snpIdBlock' }>), guestSvn: 7 };
+    block.familyId = new Uint8Array(16).fill(5);
+    block.idPublicKey = { curve: 2, qx: new Uint8Array(72).fill(1), qy: new Uint8Array(72).fill(2) };
+    const file = guest();
+    const measurement = await measurementOf(file, 2);
+    block.ld = measurement;
+    const path = await image({ ...file, directives: [...file.directives, block] });
+    const fields: ReportFields = {
+      measurement,
+      guestSvn: 7,
+      familyId: Buffer.alloc(16, 5),
+      idKeyDigest: Buffer.from(firmwareKeyDigest(block.idPublicKey), 'hex'),
+    };
+    const failures = async (changes: ReportFields): Promise<string[]> =>
+      (await verifyOwn(signedReport({ ...fields, ...changes }, MILAN.leaf.key), MILAN, '--image', path)).failed.map(
+        (line) => line.split(':')[0]!,
+      );
+    expect(await failures({})).toEqual([]);
+    expect(await failures({ guestSvn: 6 })).toEqual(['guest SVN']);
+    expect(await failures({ familyId: Buffer.alloc(16, 6) })).toEqual(['family ID']);
+    expect(await failures({ idKeyDigest: Buffer.alloc(48, 1) })).toEqual(['ID key']);
+    expect(await failures({ idKeyDigest: Buffer.alloc(48), familyId: Buffer.alloc(16), guestSvn: 0 })).toEqual([
+      'ID block',
+      'ID key',
+    ]);
+  });
+});

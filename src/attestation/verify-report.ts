@@ -1,0 +1,140 @@
+import { IgvmError } from '../errors/igvm-error';
+import { printable, printableJson } from '../errors/printable';
+import { unreadable } from '../files/file-failure';
+import { readRegularFile } from '../files/regular-file';
+import type { Launch } from '../measurement/launches';
+import { certificatesInTable, isSnpEvidence, parseSnpEvidence } from './snp-report';
+import { type ParsedCertificate, parseCertificates, parseRevocationLists } from './certificates';
+import { type Check, Checks } from './check';
+import { compareSnpGuest, type Demands } from './compare-guest';
+import { type EvidencePlatform, type Expectations, expectationsOfImage, expectationsOfLock } from './expectations';
+import { verifySnpReport } from './verify-snp';
+
+/** What evidence turns out to be. */
+export type Verdict = 'not genuine' | 'genuine, not ours' | 'genuine' | 'ours';
+
+export interface VerifyReportOptions extends Demands {
+  /** Path of the report. */
+  report: string;
+  /** Paths of certificates, in DER or PEM, or of the host's table of them. They are not trusted by themselves. */
+  certificates?: readonly string[];
+  /** Paths of certificates that are trusted as roots besides the makers' own. */
+  roots?: readonly string[];
+  /** Paths of revocation lists, in DER or PEM. */
+  crls?: readonly string[];
+  /** When certificates have to be valid. Default: now. */
+  at?: Date;
+  /** Path of the lock, and of the image: the lock decides, and the image explains. */
+  lock?: string;
+  image?: string;
+  /** The launches of an image that are ours. Default: every one that is recognized. */
+  launches?: readonly Launch[];
+  /** What messages call a path. Default: the path. */
+  display?: (path: string) => string;
+}
+
+export interface EvidenceReport {
+  verdict: Verdict;
+  /** `snp` or `tdx`. */
+  platform: EvidencePlatform;
+  checks: Check[];
+}
+
+/** Bytes: reports with certificates have some 10,000, revocation lists of large providers a few million. */
+const EVIDENCE_LIMIT = 2 ** 20;
+const CRL_LIMIT = 2 ** 24;
+
+function read(path: string, limit: number): Buffer {
+  try {
+    return readRegularFile(path, { limit });
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+}
+
+/** The bytes of evidence, which may be a text of hexadecimal digits. */
+function decoded(content: Buffer): Buffer {
+  const text = content.toString('latin1').replaceAll(/\s/g, '').replace(/^0x/i, '');
+  return text.length > 0 && text.length % 2 === 0 && /^[0-9a-f]+$/i.test(text) ? Buffer.from(text, 'hex') : content;
+}
+
+/**
+ * Verifies the evidence of a running guest: first whether a processor made it, then whether it is of a guest of the build.
+ * @throws IgvmError EVIDENCE_INVALID for a file that is no evidence, CERTIFICATE_INVALID, FILE_UNREADABLE; those of locks and images
+ */
+export async function verifyReport(options: VerifyReportOptions): Promise<EvidenceReport> {
+  const { report: path, crls = [], at = new Date(), display = (each) => each } = options;
+  const bytes = decoded(read(path, EVIDENCE_LIMIT));
+  const trust = {
+    at,
+    roots: certificatesOf(options.roots),
+    revocationLists: crls.flatMap((each) => parseRevocationLists(read(each, CRL_LIMIT), each)),
+  };
+  const given = certificatesOf(options.certificates);
+  if (!isSnpEvidence(bytes)) {
+    throw new IgvmError('EVIDENCE_INVALID', 'is not an SEV-SNP report', { file: path });
+  }
+  const { report, certificates, surplus } = parseSnpEvidence(bytes, path);
+  const { checks, generation } = verifySnpReport(report, { ...trust, certificates: [...given, ...certificates] });
+  if (surplus > 0) checks.notAskedFor('bytes behind the report', `${surplus}, which nothing covers`);
+  const { expected, explained } = await expectations(options, 'snp', display);
+  const ours = new Checks('ours');
+  compareSnpGuest(ours, report, generation, options, expected, explained);
+  return {
+    verdict: verdictOf(checks, ours, expected !== undefined),
+    platform: 'snp',
+    checks: [...checks.list, ...ours.list],
+  };
+}
+
+const certificatesOf = (paths: readonly string[] = []): ParsedCertificate[] =>
+  paths.flatMap((path) => {
+    const bytes = read(path, EVIDENCE_LIMIT);
+    // A table of the host's, as configfs-tsm's auxblob, has binary offsets where the others have text or a SEQUENCE.
+    const isTable =
+      bytes.length > 24 && bytes[0] !== 0x30 && bytes.subarray(0, 24).some((byte) => byte >= 0x80 || byte === 0);
+    return isTable ? certificatesInTable(bytes, path) : parseCertificates(bytes, path);
+  });
+
+async function expectations(
+  { lock, image, launches }: VerifyReportOptions,
+  platform: EvidencePlatform,
+  display: (path: string) => string,
+): Promise<{ expected: Expectations | undefined; explained: Expectations | undefined }> {
+  const ofLock = lock === undefined ? undefined : expectationsOfLock(lock, display(lock), platform);
+  const ofImage =
+    image === undefined ? undefined : await expectationsOfImage(image, display(image), platform, launches);
+  return ofLock === undefined ? { expected: ofImage, explained: undefined } : { expected: ofLock, explained: ofImage };
+}
+
+const hasFailed = ({ list }: Checks): boolean => list.some(({ result }) => result === 'failed');
+
+function verdictOf(genuine: Checks, ours: Checks, hasBuild: boolean): Verdict {
+  if (hasFailed(genuine)) return 'not genuine';
+  if (hasFailed(ours)) return 'genuine, not ours';
+  return hasBuild ? 'ours' : 'genuine';
+}
+
+const VERDICTS: Readonly<Record<Verdict, string>> = {
+  'not genuine': 'not genuine: no processor vouches for it, so nothing of it counts',
+  'genuine, not ours': 'genuine, and not ours',
+  genuine: 'genuine; whether it is ours was not asked for (--lock or --image)',
+  ours: 'genuine, and ours',
+};
+
+const QUESTIONS = { genuine: 'Is it genuine?', ours: 'Is it ours?' } as const;
+
+/** A report for people: a line a check, and the verdict last. */
+export function evidenceText({ checks, verdict }: EvidenceReport): string {
+  const lines = (Object.keys(QUESTIONS) as (keyof typeof QUESTIONS)[]).flatMap((about) => [
+    QUESTIONS[about],
+    ...checks
+      .filter((check) => check.about === about)
+      .map(({ result, name, detail }) => `  ${result.padEnd(13)}  ${printable(`${name}: ${detail}`)}`),
+  ]);
+  return `${lines.join('\n')}\n${VERDICTS[verdict]}\n`;
+}
+
+/** A report for programs. */
+export const evidenceJson = ({ verdict, platform, checks }: EvidenceReport): string =>
+  `${printableJson({ verdict, platform, checks })}\n`;
