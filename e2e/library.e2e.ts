@@ -76,7 +76,14 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('the examples of docs/library.md', () => {
   it('are those that are tested here', () => {
-    expect([...EXAMPLES.keys()].sort()).toEqual(['build.mjs', 'label.cjs', 'measure.mjs', 'page.js']);
+    expect([...EXAMPLES.keys()].sort()).toEqual([
+      'build.mjs',
+      'compare.mjs',
+      'label.cjs',
+      'measure.mjs',
+      'pack.mjs',
+      'page.js',
+    ]);
   });
 
   it('use the library as its types allow', async () => {
@@ -110,6 +117,15 @@ describe('the examples of docs/library.md', () => {
     for (const { platform, digest } of await measureFile(image)) {
       expect(output).toContain(`${platform} ${Buffer.from(digest).toString('hex')}\n`);
     }
+  });
+
+  it('pack a kernel without a manifest, and say what is wrong with a file', async () => {
+    const output = await runExample('pack.mjs');
+    expect(output).toMatch(/^1 platform\nFILE_\w+|^1 platform\nIGVM_\w+ vmlinux-x64\.elf|^1 platform\n\w+ /);
+  });
+
+  it('compare an image, lock and verify it', async () => {
+    expect(await runExample('compare.mjs')).toMatch(/^the files are the same\n\n?matches its lock: /);
   });
 
   it('change an image and write it, in CommonJS', async () => {

@@ -131,7 +131,7 @@ describe('nx-igvm:verify', () => {
     await build();
     await lock();
     expect(await verifyExecutor(options, context())).toEqual(succeeds);
-    expect(logged).toContain('measures as its lock says: SEV-SNP, TDX');
+    expect(logged).toContain('matches its lock: SEV-SNP, TDX');
     await signExecutor({ image: IMAGE, temporaryKey: true, manifest: MANIFEST }, context());
     expect(await verifyExecutor({ ...options, image: 'dist/guest-signed.igvm' }, context())).toEqual(succeeds);
   });

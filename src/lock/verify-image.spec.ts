@@ -30,7 +30,7 @@ describe('verifying an image', () => {
   it('accepts what the lock was written from', async () => {
     const report = await verifyImage(await locked());
     expect(report).toEqual({ platforms: ['tdx'], differences: [], complaints: [], signers: [] });
-    expect(verifyText(report)).toBe('measures as its lock says: TDX');
+    expect(verifyText(report)).toBe('matches its lock: TDX');
   });
 
   it('names both digests and the changed region of another image', async () => {

@@ -106,8 +106,8 @@ export function verifyText({ platforms, differences, complaints, signers }: Veri
       complaints.length === 0 ? [] : ['documents:', ...complaints.map((each) => `  ${printable(each)}`)];
     return [...differences.flatMap(differenceLines), ...documents].join('\n');
   }
-  if (platforms.length === 0) return 'nothing to verify: no guest of the image is isolated';
-  const head = `measures as its lock says: ${platforms.map(labelOf).join(', ')}`;
+  if (platforms.length === 0) return 'nothing to verify: the image has no isolated guests';
+  const head = `matches its lock: ${platforms.map(labelOf).join(', ')}`;
   return [head, ...signers.map((each) => `  ${printable(each)}`)].join('\n');
 }
 

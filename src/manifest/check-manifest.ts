@@ -72,7 +72,7 @@ function checkSnpLinuxDirect(guest: GuestConfig, manifest: Manifest): Finding[] 
     findings.push([['image', 'snp_linux_direct'], 'snp_linux_direct must be the only guest of its manifest']);
   }
   if (manifest.guest_arch !== 'x64') {
-    findings.push([['image', 'snp_linux_direct'], 'snp_linux_direct is there for x64 only']);
+    findings.push([['image', 'snp_linux_direct'], 'snp_linux_direct is supported on x64 only']);
   }
   if (guest.max_vtl !== 0) findings.push([['max_vtl'], 'snp_linux_direct needs max_vtl 0']);
   if (pages < MIN_DIRECT_PAGES) {
@@ -104,7 +104,7 @@ function checkEmbedded(linux: DirectLinuxImage, manifest: Manifest): Finding[] {
     if (processors !== undefined) findings.push([at('processor_count'), 'processor_count needs boot_data "embedded"']);
     return findings;
   }
-  if (manifest.guest_arch !== 'x64') findings.push([at('boot_data'), 'boot_data "embedded" is there for x64 only']);
+  if (manifest.guest_arch !== 'x64') findings.push([at('boot_data'), 'boot_data "embedded" is supported on x64 only']);
   if (memory === undefined) findings.push([at('memory_size'), 'boot_data "embedded" needs memory_size']);
   else if (memory > COMMON_MEMORY_LIMIT) {
     findings.push([at('memory_size'), `boot_data "embedded" allows at most ${COMMON_MEMORY_LIMIT} bytes (2 GiB)`]);

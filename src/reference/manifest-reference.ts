@@ -35,7 +35,7 @@ which \`igvmfilegen\` ignores: the same file works in both tools.
 ## How it is read
 
 - It is strict JSON in UTF-8: no comments, no trailing commas, no byte order mark. The same key twice in one object is an error.
-- Whole numbers are read exactly, up to 64 bits. \`1.0\` and \`1e3\` are no whole numbers.
+- Whole numbers are read exactly, up to 64 bits. \`1.0\` and \`1e3\` are not accepted as integers.
 - An unknown key is ignored with a warning that names the nearest known key; with the option \`strict\` it is an error. In \`resources\` and
   in a product policy it is always an error.
 - A message names file, line, column and the JSON path, and all mistakes are reported at once.

@@ -34,6 +34,23 @@ Each kind of inferred target has a key, and its value is
 A project with several images has a target \`KIND-NAME\` for each. \`build\`, \`inspect\`, \`measure\`, \`verify\` and \`boot-test\` also have one \`KIND\` that runs
 them all; \`boot\` and \`sign\` don't: \`nx boot-NAME PROJECT\`.
 
+Nx's own schema of nx.json says nothing of a plugin's options. To have an editor check and complete them, put both schemas into a file, here \`nx.schema.json\` in the
+workspace's root, and name it in nx.json as \`"$schema": "./nx.schema.json"\`:
+
+\`\`\`json
+{
+  "allOf": [{ "$ref": "./node_modules/nx/schemas/nx-schema.json" }],
+  "properties": {
+    "plugins": {
+      "items": {
+        "if": { "properties": { "plugin": { "const": "nx-igvm" } }, "required": ["plugin"] },
+        "then": { "properties": { "options": { "$ref": "./node_modules/nx-igvm/schemas/plugin-options.schema.json" } } }
+      }
+    }
+  }
+}
+\`\`\`
+
 ## Kinds
 `;
 

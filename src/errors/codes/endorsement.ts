@@ -13,7 +13,7 @@ export const ENDORSEMENT_CODES = {
   LAUNCH_INVALID: {
     cause:
       'A launch names an unknown VMM, a count of vCPUs or a processor that is none, or lacks one that the digest depends on.',
-    cure: 'See docs/launch-digests.md for the VMMs and for what the digest of each depends on.',
+    cure: 'See https://github.com/nx-igvm/nx-igvm/blob/main/docs/launch-digests.md for the VMMs and for what the digest of each depends on.',
   },
   MEASUREMENT_IMPOSSIBLE: {
     cause: 'The file contains something that the platform cannot launch, so it has no launch digest.',

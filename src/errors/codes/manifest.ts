@@ -13,12 +13,12 @@ export const MANIFEST_CODES = {
   },
   MANIFEST_INVALID: {
     cause: 'The manifest or an initrd.json has a value that is missing, of the wrong type or out of range.',
-    cure: 'Correct the value; docs/manifest.md lists every key, and docs/initrd.md those of an initrd.json.',
+    cure: 'Correct the value; https://github.com/nx-igvm/nx-igvm/blob/main/docs/manifest.md lists every key, and https://github.com/nx-igvm/nx-igvm/blob/main/docs/initrd.md those of an initrd.json.',
   },
   MANIFEST_UNKNOWN_KEY: {
     cause:
       'The manifest has a key that means nothing there, and such keys are not allowed in that place or in strict mode.',
-    cure: 'Correct the spelling or remove the key; docs/manifest.md lists every key, and docs/initrd.md those of an initrd.json.',
+    cure: 'Correct the spelling or remove the key; https://github.com/nx-igvm/nx-igvm/blob/main/docs/manifest.md lists every key, and https://github.com/nx-igvm/nx-igvm/blob/main/docs/initrd.md those of an initrd.json.',
   },
   MANIFEST_CONFLICT: {
     cause:
@@ -32,7 +32,7 @@ export const MANIFEST_CODES = {
   RESOURCE_PATH: {
     cause:
       'The path of a resource cannot be resolved: a pattern without exactly one match, no workspace, or a relative path in a separate resources file.',
-    cure: 'Correct the path; docs/manifest.md lists the forms that a resource can take.',
+    cure: 'Correct the path; https://github.com/nx-igvm/nx-igvm/blob/main/docs/manifest.md lists the forms that a resource can take.',
   },
   RESOURCE_DIGEST: {
     cause: 'A resource is not the file whose SHA-256 the manifest states.',

@@ -27,7 +27,7 @@ export const NX_CODES = {
   NX_OPTION_INVALID: {
     cause:
       'A target, or the command line, gives its executor an option that it does not know, or not one that it needs.',
-    cure: "Correct the target's options; docs/executors has a page on each executor.",
+    cure: "Correct the target's options; https://github.com/nx-igvm/nx-igvm/tree/main/docs/executors has a page on each executor.",
   },
   NX_OPTION_UNTRACKED: {
     cause:

@@ -44,10 +44,14 @@ describe('nx-igvm:initrd', () => {
   });
 
   it.each([
-    ['outside the workspace', '{ "folder": "../../outside" }', /^the folder that is packed is outside the workspace: /],
+    [
+      'outside the workspace',
+      '{ "folder": "../../outside", "init": "x64" }',
+      /^the folder that is packed is outside the workspace: /,
+    ],
     [
       'behind a link',
-      '{ "folder": "linked" }',
+      '{ "folder": "linked", "init": "x64" }',
       /^the folder that is packed leads out of the workspace .*boot\/linked$/,
     ],
   ])('says that the folder is %s', async (_, config, note) => {

@@ -1,0 +1,180 @@
+/** Holds the pages together: links that lead somewhere, in the repository and in the package, and commands with options that there are. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, posix } from 'node:path';
+import { IGVMFILEGEN } from '../cli/igvmfilegen-program';
+import { IGVMINSPECT } from '../cli/igvminspect-program';
+import { NX_IGVM } from '../cli/nx-igvm-program';
+import { ERROR_CODES } from '../errors/codes';
+import { parseInitrd } from '../initrd/load-initrd';
+import { parseManifest } from '../manifest/load-manifest';
+import { commandsOf } from './cli-reference';
+import { collection } from './generated-files';
+
+const ROOT = join(__dirname, '..', '..');
+const REPOSITORY = /^https:\/\/github\.com\/nx-igvm\/nx-igvm\/(?:blob|tree)\/main\//;
+const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
+
+const PAGES = [
+  'README.md',
+  'CONTRIBUTING.md',
+  'SECURITY.md',
+  'CHANGELOG.md',
+  ...readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.md'))
+    .map((path) => `docs/${path.replaceAll('\\', '/')}`),
+];
+
+/** Whether a file is part of the package, by `files` of package.json. */
+function isPacked(path: string): boolean {
+  const { files } = JSON.parse(read('package.json')) as { files: string[] };
+  if (['README.md', 'LICENSE', 'package.json'].includes(path)) return true;
+  const matches = (pattern: string): boolean => posix.matchesGlob(path, pattern) || path.startsWith(`${pattern}/`);
+  const excluded = files.filter((pattern) => pattern.startsWith('!')).some((pattern) => matches(pattern.slice(1)));
+  return !excluded && files.filter((pattern) => !pattern.startsWith('!')).some(matches);
+}
+
+const withoutCode = (text: string): string => text.replace(/^( *)```.*?^\1```/gms, '').replace(/`[^`\n]*`/g, '``');
+const linksOf = (page: string): string[] =>
+  [...withoutCode(read(page)).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target]) => target as string);
+
+/** The anchors of a page, as GitHub makes them of its headings. */
+const anchorsOf = (page: string): string[] =>
+  [...read(page).matchAll(/^#+ (.+)$/gm)].map(([, title = '']) =>
+    title
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+      .replace(/\s/g, '-'),
+  );
+
+describe.each(PAGES)('%s', (page) => {
+  it('links to what there is, in the repository and in the package', () => {
+    for (const link of linksOf(page)) {
+      const own = REPOSITORY.test(link);
+      if (/^[a-z]+:/.test(link) && !own) continue;
+      const [path = '', anchor] = link.replace(REPOSITORY, '').split('#');
+      const target = path === '' ? page : own ? path : posix.join(dirname(page), path);
+      expect([link, existsSync(join(ROOT, target))]).toEqual([link, true]);
+      if (!own && isPacked(page)) expect([link, isPacked(target)]).toEqual([link, true]);
+      if (anchor !== undefined) expect(anchorsOf(target)).toContain(anchor);
+    }
+  });
+});
+
+describe('the links of messages', () => {
+  it('lead to pages that there are, for somebody who has only the package', () => {
+    const cures = Object.values(ERROR_CODES).map(({ cure }) => cure);
+    const named = cures.flatMap((cure) => cure.match(/\S*docs\/[\w./-]+/g) ?? []);
+    expect(named.length).toBeGreaterThan(3);
+    for (const link of named) {
+      expect(link).toMatch(REPOSITORY);
+      expect(existsSync(join(ROOT, link.replace(REPOSITORY, '').replace(/\.$/, '')))).toBe(true);
+    }
+  });
+});
+
+interface Snippet {
+  page: string;
+  language: string;
+  text: string;
+}
+
+const SNIPPETS: Snippet[] = PAGES.flatMap((page) =>
+  [...read(page).matchAll(/^( *)```(\w+)\n(.*?)^\1```/gms)].map(([, , language = '', text = '']) => ({
+    page,
+    language,
+    text,
+  })),
+);
+
+/** What a line of a shell snippet begins with that is not ours: nobody checks its options here. */
+const OTHERS =
+  /^(?:npm|pnpm|yarn|bunx?|npx (?:create-nx-workspace|jest|oxlint|biome|tsc)|[A-Z_]+=\S+ (?:npm|npx)|openssl|git|cargo|jq|cd|diff|dotnet|node|sudo|nproc) ?/;
+
+/** Options that Nx itself takes. */
+const NX_OPTIONS = [
+  'json',
+  'web',
+  'base',
+  'affected',
+  'verbose',
+  'skip-nx-cache',
+  'dry-run',
+  'target',
+  't',
+  'file',
+  'print',
+  'batch',
+];
+
+const GENERATORS = new Map(collection(ROOT, 'generators').map((entry) => [entry.name, entry]));
+const EXECUTORS = new Map(collection(ROOT, 'executors').map((entry) => [entry.name, entry]));
+const PROGRAMS = new Map([NX_IGVM, IGVMFILEGEN, IGVMINSPECT].map((program) => [program.name, commandsOf(program)]));
+
+const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+/** What is wrong with a command line, if anything is. */
+function faultOf(line: string): string | undefined {
+  const words = line
+    .replace(/\$\([^)]*\)/g, 'OUTPUT')
+    .replace(/^npx (?:-p nx-igvm )?(?=nx|igvm)/, '')
+    .split(/\s+/);
+  const [program = '', command = '', third = ''] = words;
+  // Behind `--` are options of a VMM.
+  const own = words.includes('--') ? words.slice(0, words.indexOf('--')) : words;
+  const flags = own.flatMap((word) => /^--?([a-z][\w-]*)/i.exec(word)?.[1] ?? []);
+  const known = PROGRAMS.get(program);
+  if (known !== undefined) {
+    const called = known.find((each) => each.name() === command);
+    if (called === undefined) return `no command ${command}`;
+    const names = called.options.flatMap(({ long, short }) => [long?.slice(2), short?.slice(1)]);
+    return flags.find((flag) => !names.includes(flag) && flag !== 'verbose' && flag !== 'help');
+  }
+  if (program !== 'nx') return OTHERS.test(line) ? undefined : `unknown program ${program}`;
+  const entry =
+    command === 'g'
+      ? GENERATORS.get(third.replace('nx-igvm:', ''))
+      : EXECUTORS.get(command.replace('boot-test', 'boot'));
+  const target = command === 'run' ? EXECUTORS.get(third.split(':')[1] ?? '') : entry;
+  if (command === 'g' && entry === undefined) return `no generator ${third}`;
+  if (target === undefined) return undefined;
+  const options = Object.keys(target.schema.properties ?? {}).flatMap((name) => [name, kebab(name)]);
+  if (target.name === 'boot') return undefined;
+  return flags.find((flag) => !options.includes(flag) && !NX_OPTIONS.includes(flag));
+}
+
+describe('the snippets of all pages', () => {
+  it('are found', () => {
+    const count = (language: string): number => SNIPPETS.filter((each) => each.language === language).length;
+    expect([count('sh') > 25, count('json') > 6, count('js') > 4]).toEqual([true, true, true]);
+  });
+
+  it.each(SNIPPETS.filter(({ language }) => language === 'sh'))(
+    'name commands and options that there are: $page $text',
+    ({ text }) => {
+      const lines = text
+        .replace(/\\\n\s*/g, ' ')
+        .split('\n')
+        .map((line) => line.replace(/(?:^|\s)#.*$/, '').trim())
+        .filter((line) => line !== '')
+        .flatMap((line) => line.split(' && '));
+      for (const line of lines) expect([line, faultOf(line)]).toEqual([line, undefined]);
+    },
+  );
+
+  it.each(SNIPPETS.filter(({ language }) => language === 'json'))(
+    'are JSON, manifests that pass: $page',
+    ({ text }) => {
+      const value = JSON.parse(text) as object;
+      if ('guest_arch' in value) parseManifest(text, 'igvm.json', { strict: true });
+      if ('folder' in value) parseInitrd(Buffer.from(text), '/initrd.json');
+    },
+  );
+
+  it.each(SNIPPETS.filter(({ language }) => language === 'js'))(
+    'in JavaScript are run by e2e/library.e2e.ts: $page',
+    ({ page, text }) => {
+      expect(['README.md', 'docs/library.md']).toContain(page);
+      expect(page === 'README.md' || /^\/\/ [\w-]+\.\w?js\n/.test(text)).toBe(true);
+    },
+  );
+});
