@@ -42,7 +42,7 @@ export const ENDORSEMENT_CODES = {
   },
   EVIDENCE_INVALID: {
     cause: 'A file is not the evidence of a guest: no attestation report or quote, or a damaged one.',
-    cure: 'Give the file as the guest got it: the report or quote itself, as bytes or as hexadecimal digits. docs/attestation.md lists the forms.',
+    cure: 'Give the file as the guest got it: the report or quote itself, as bytes or as hexadecimal digits. https://github.com/nx-igvm/nx-igvm/blob/main/docs/verify-report.md lists the forms.',
   },
   CERTIFICATE_INVALID: {
     cause: 'A certificate or a revocation list is damaged, or is none.',
