@@ -1,4 +1,5 @@
 import type { IgvmFile, PlatformHeader } from '../igvm/model';
+import type { DirectiveObserver } from '../igvm/stream';
 import { PAGE_DATA_TYPE, PAGE_FLAG } from '../igvm/page-data';
 import { type PageOverlap, pageOverlaps } from '../igvm/page-overlaps';
 import { platformOf } from '../igvm/platforms';
@@ -57,6 +58,14 @@ export interface DescribedImage {
   guests: DescribedGuest[];
 }
 
+/** What else the pass that describes an image does. */
+export interface DescribeOptions {
+  /** Who else wants to see the guests' pages in the same pass. */
+  observers?: readonly DirectiveObserver[];
+  /** Platforms whose launch digests are wanted. Default: all that have one. */
+  measured?: readonly MeasuredPlatform[];
+}
+
 /**
  * Describes an image; reads its pages once, whatever the number of platforms and digests.
  * @param map tagged ranges a guest, in the order of the platform headers
@@ -67,14 +76,15 @@ export async function describeImage(
   file: IgvmFile,
   map: readonly (readonly TaggedRange[])[] | undefined,
   launches: readonly Launch[] = [],
+  { observers: others = [], measured: platforms }: DescribeOptions = {},
 ): Promise<DescribedImage> {
   const layouts = file.platforms.map(({ compatibilityMask }, index) => {
     const regions = guestRegions(file, compatibilityMask, map?.[index] ?? [], { apart: true });
     return { regions, contents: new RegionDigests(regions) };
   });
-  const observers = layouts.map(({ contents }) => contents);
-  const others = launches.filter(({ vmm }) => vmm !== DEFAULT_LAUNCH.vmm);
-  const measured = await measureLaunches(file, { launches: [DEFAULT_LAUNCH, ...others], observers });
+  const observers = [...layouts.map(({ contents }) => contents), ...others];
+  const wanted = [DEFAULT_LAUNCH, ...launches.filter(({ vmm }) => vmm !== DEFAULT_LAUNCH.vmm)];
+  const measured = await measureLaunches(file, { platforms, launches: wanted, observers });
   return {
     file: fileFacts(file),
     guests: file.platforms.map((header, index): DescribedGuest => {

@@ -3,95 +3,110 @@ import type { PageOverlap } from '../igvm/page-overlaps';
 import type { DumpRecord } from '../igvm/dump';
 import { fieldsText } from '../igvm/dump-text';
 import { PAGE_SIZE } from '../memory/page';
-import { type GuestRegion, REGION_KINDS, type RegionKind, regionName, regionSize } from '../regions/guest-regions';
-import { type GuestView, type ProcessorView, regionAt } from './guest-view';
+import { REGION_KINDS, type RegionKind, regionName, regionSize } from '../regions/guest-regions';
+import { type GuestView, type MapRow, type ProcessorView, rowAt } from './guest-view';
+import { launchFacts } from './launch-facts';
 import { type Html, html } from './html';
-import { mapPicture, regionId } from './map-picture';
+import { measuredText, memoryMap } from './map-picture';
 import { previewOf } from './preview';
 import { registerAddress, registerMeaning } from './register-meaning';
 import { countText, sizeText } from './size-text';
 
 /** The part of the page about one platform's guest. */
 export function guestSection(view: GuestView): Html {
-  const { index, platform, header, regions, regionCount, processors, doubled } = view;
-  const joined = regionCount > regions.length;
-  return html`<section id="guest-${index}" aria-labelledby="guest-${index}-title">
-<h2 id="guest-${index}-title">Memory of the ${platform} guest</h2>
-<p class="muted">Platform version ${header.platformVersion}, highest VTL ${header.highestVtl}${
-    header.sharedGpaBoundary > 0n && html`, memory above <code>${hex(header.sharedGpaBoundary)}</code> is shared`
-  }.</p>
-${doubled.length > 0 && doubledNote(doubled)}
-${shares(regions)}
-${regions.length > 0 ? memoryMap(view) : html`<p>No page of memory is loaded for this guest.</p>`}
-${joined && html`<p class="muted">${countText(regionCount)} regions, of which close neighbours are drawn as one.</p>`}
+  const { index, label, rows, processors, overlaps } = view;
+  return html`<section class="platform" id="guest-${index}" aria-labelledby="guest-${index}-title">
+<h2 id="guest-${index}-title">${label}</h2>
+${launchFacts(view)}
+${overlaps.length > 0 && overlapNote(overlaps)}
+<h3>Memory</h3>
+${shares(view)}
+${rows.length > 0 ? memoryWithCards(view) : html`<p>No page of memory is loaded for this guest.</p>`}
 ${processors.length > 0 && processorTables(view)}
 </section>`;
 }
 
 /** Places that a note names. */
-const MOST_DOUBLED = 8;
+const MOST_OVERLAPS = 8;
 
-function doubledNote(doubled: readonly PageOverlap[]): Html {
-  const places = doubled.slice(0, MOST_DOUBLED).map(({ gpa, end }) => hexRange(gpa, end));
-  const hidden = doubled.length - places.length;
+function overlapNote(overlaps: readonly PageOverlap[]): Html {
+  const places = overlaps.slice(0, MOST_OVERLAPS).map(({ gpa, end }) => hexRange(gpa, end));
+  const hidden = overlaps.length - places.length;
   return html`<p role="note"><strong>Pages over pages</strong> at <code>${places.join(', ')}</code>${
     hidden > 0 && ` and in ${countText(hidden)} more places`
   }: loaders differ in which of them the guest gets. Regions show the first.</p>`;
 }
 
-function memoryMap(view: GuestView): Html {
-  const { index, platform, regions, layout } = view;
-  const perPixel = sizeText(Math.round(layout.bytesPerUnit));
+function memoryWithCards(view: GuestView): Html {
+  const { label, rows, regions, layout, pointers, platform } = view;
+  const folded = rows.length < regions.length;
   return html`<div class="guest">
-<div class="panel">${mapPicture(view)}
-<p class="muted">To scale: one unit of height is ${perPixel}; waves stand for stretches without data that are left out, and nothing
-is drawn thinner than one unit. On the right, each doubling of a region's size adds the same height, and the line at a region's foot is the part with data in the file.</p></div>
-<aside class="side" aria-label="Region of the ${platform} guest" aria-live="polite" tabindex="0"><div class="panel">
-<p class="hint muted">Point at a region, or move through the map with Tab and the arrow keys, to see what it holds.</p>
-${regions.map((region, place) => regionCard(region, regionId(index, place), view.pointers.get(place) ?? []))}
+<div class="panel">
+<p class="muted">Left: to scale, one pixel is ${sizeText(Math.round(layout.bytesPerUnit))}; waves mark what is left out.
+Right: log scale.${folded && ` ${countText(regions.length)} regions; neighbours of one name and kind are one row.`}</p>
+${memoryMap(view)}</div>
+<aside class="side" aria-label="Region of the ${label} guest" aria-live="polite" tabindex="0"><div class="panel">
+<p class="hint muted">Choose a region to see what it holds. Its address in the browser then links to it.</p>
+${rows.map((row, place) => rowCard(row, pointers.get(place) ?? [], platform !== undefined))}
 </div></aside></div>`;
 }
 
 /** How much memory each kind of region takes. */
-function shares(regions: readonly GuestRegion[]): Html {
+function shares({ rows }: GuestView): Html {
   const sizes = new Map<RegionKind, number>();
-  for (const region of regions) sizes.set(region.kind, (sizes.get(region.kind) ?? 0) + regionSize(region));
-  const total = Math.max(
-    1,
-    [...sizes.values()].reduce((sum, size) => sum + size, 0),
-  );
+  for (const { kind, parts } of rows) {
+    const size = parts.reduce((sum, part) => sum + regionSize(part), 0);
+    sizes.set(kind, (sizes.get(kind) ?? 0) + size);
+  }
   const kinds = (Object.keys(REGION_KINDS) as RegionKind[]).filter((kind) => sizes.has(kind));
-  let left = 0;
-  const bars = kinds.map((kind) => {
-    const width = (1000 * (sizes.get(kind) ?? 0)) / total;
-    left += width;
-    return html`<rect class="k-${kind}" x="${(left - width).toFixed(2)}" y="0" width="${Math.max(1.5, width).toFixed(2)}" height="14"/>`;
-  });
-  return html`<div class="panel">
-<svg class="share" viewBox="0 0 1000 14" preserveAspectRatio="none" aria-hidden="true">${bars}</svg>
-<ul class="legend">${kinds.map(
+  return html`<ul class="legend">${kinds.map(
     (kind) =>
       html`<li class="k-${kind}"><i class="swatch"></i>${REGION_KINDS[kind]} <span>${sizeText(sizes.get(kind) ?? 0)}</span></li>`,
-  )}</ul></div>`;
+  )}</ul>`;
 }
 
-function regionCard(region: GuestRegion, id: string, pointers: readonly string[]): Html {
-  const { gpa, end, kind, emptyPages, spans, parameters } = region;
-  const pages = (end - gpa) / PAGE_SIZE;
-  const preview = previewOf(region);
+/** Parts that a card lists. */
+const MOST_PARTS = 64;
+
+function rowCard(row: MapRow, pointers: readonly string[], isMeasurable: boolean): Html {
+  const { gpa, end, kind, id, emptyPages, spans, parameters, parts, marks, isMeasured } = row;
+  const [only] = parts;
+  const pages = parts.reduce((sum, part) => sum + (part.end - part.gpa) / PAGE_SIZE, 0);
+  const preview = previewOf(row);
   return html`<div class="card k-${kind}" id="${id}">
-<h3>${regionName(region)}</h3>
-<p class="kind"><i class="swatch"></i>${REGION_KINDS[kind]}</p>
-<dl><dt>From</dt><dd class="mono">${hex(gpa)}</dd>
+<h4>${regionName(row)}</h4>
+<p class="kind"><i class="swatch"></i>${REGION_KINDS[kind]}${marks.length > 0 && `, ${marks.join(' ')}`}</p>
+<dl>${isMeasurable && html`<dt>Launch digest</dt><dd>${measuredMeaning(isMeasured)}</dd>`}
+<dt>From</dt><dd class="mono">${hex(gpa)}</dd>
 <dt>To</dt><dd class="mono">${hex(end)}</dd>
-<dt>Size</dt><dd>${sizeText(end - gpa)}, ${countText(pages)} ${pages === 1 ? 'page' : 'pages'}</dd>
+<dt>Size</dt><dd>${sizeText(pages * PAGE_SIZE)}, ${countText(pages)} ${pages === 1 ? 'page' : 'pages'}</dd>
 ${spans.length > 0 && html`<dt>In the file</dt><dd>${countText(pages - emptyPages)} with data, ${countText(emptyPages)} empty</dd>`}
 ${parameters.length > 0 && html`<dt>Holds</dt><dd>${parameters.join(', ')}</dd>`}
 ${pointers.length > 0 && html`<dt>Registers</dt><dd class="mono">${pointers.join(', ')}</dd>`}
+${parts.length === 1 && only?.sha256 !== undefined && html`<dt>SHA-256</dt><dd class="mono">${only.sha256}</dd>`}
 </dl>
+${parts.length > 1 && partsTable(row)}
 ${preview?.text !== undefined && html`<pre class="text">${preview.text}</pre>`}
-${preview !== undefined && html`<pre aria-hidden="true">${preview.rows.map(({ hex, characters }) => html`${hex}  ${characters}${NEWLINE}`)}</pre>`}
+${
+  preview !== undefined &&
+  preview.text === undefined &&
+  html`<details><summary>First bytes</summary><pre>${preview.rows.map(({ hex, characters }) => html`${hex}  ${characters}${NEWLINE}`)}</pre></details>`
+}
 </div>`;
+}
+
+function measuredMeaning(isMeasured: boolean | undefined): string {
+  const text = measuredText(isMeasured);
+  if (isMeasured === true) return `${text}: the launch digest covers the contents`;
+  return `${text}: what the digest doesn’t cover, the host may change, unless the guest checks it`;
+}
+
+function partsTable({ parts }: MapRow): Html {
+  const hidden = parts.length - MOST_PARTS;
+  return html`<ol class="parts mono">${parts
+    .slice(0, MOST_PARTS)
+    .map(({ gpa, end }) => html`<li>${hexRange(gpa, end)} ${sizeText(end - gpa)}</li>`)}</ol>
+${hidden > 0 && html`<p class="muted">And ${countText(hidden)} more.</p>`}`;
 }
 
 const NEWLINE = html`
@@ -99,23 +114,23 @@ const NEWLINE = html`
 
 function processorTables(view: GuestView): Html {
   const { processors, processorCount } = view;
-  const [first, ...more] = processors;
   const hidden = processorCount - processors.length;
   return html`<h3>Processors start with</h3>
-${first !== undefined && html`<div class="panel">${processorTable(first, view)}</div>`}
-${more.map(
-  (processor) => html`<details><summary>VP ${processor.index}</summary>
+${processors.map(
+  (
+    processor,
+  ) => html`<details><summary>VP ${processor.index}: ${countText(processor.registers.length)} registers</summary>
 <div class="panel">${processorTable(processor, view)}</div></details>`,
 )}
 ${hidden > 0 && html`<p class="muted">And ${countText(hidden)} more processors.</p>`}`;
 }
 
-function processorTable({ index, format, registers }: ProcessorView, { platform, regions }: GuestView): Html {
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Registers of VP ${index} of the ${platform} guest"><table>
+function processorTable({ index, format, registers }: ProcessorView, { label, rows }: GuestView): Html {
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Registers of VP ${index} of the ${label} guest"><table>
 <thead><tr><th scope="col">VP ${index}, ${format}</th><th scope="col">Value</th><th scope="col">Meaning</th></tr></thead>
 <tbody>${registers.map((register) => {
     const { name = '', meaning: _, ...fields } = register;
-    const meaning = [registerMeaning(register), whereText(register, regions)].filter((text) => text !== '');
+    const meaning = [registerMeaning(register), whereText(register, rows)].filter((text) => text !== '');
     return html`<tr><th scope="row" class="mono">${valueText({ name })}</th><td class="mono">${valueText(fields)}</td>
 <td>${meaning.join('; ')}</td></tr>`;
   })}</tbody></table></div>
@@ -128,11 +143,17 @@ function valueText(fields: DumpRecord): string {
   return only === undefined || more.length > 0 ? fieldsText(fields) : fieldsText({ name: only });
 }
 
+/** Registers that hand something on to a kernel, in which case their value is an address of the map as well. */
+const HANDED_ON: ReadonlySet<unknown> = new Set(['rsi', 'x0']);
+
 /** Where in the map a register points to. */
-function whereText(register: DumpRecord, regions: readonly GuestRegion[]): string {
-  const address = registerAddress(register);
-  const region = address === undefined ? undefined : regions[regionAt(regions, address)];
-  if (address === undefined || region === undefined) return '';
-  const offset = address - region.gpa;
-  return `${regionName(region)}${offset === 0 ? '' : ` + ${hex(offset)}`}`;
+function whereText(register: DumpRecord, rows: readonly MapRow[]): string {
+  const { name, value } = register;
+  const handedOn =
+    HANDED_ON.has(name) && typeof value === 'bigint' && value > 0n && value < 2n ** 52n ? Number(value) : undefined;
+  const address = registerAddress(register) ?? handedOn;
+  const row = address === undefined ? undefined : rows[rowAt(rows, address)];
+  if (address === undefined || row === undefined) return '';
+  const offset = address - row.gpa;
+  return `${regionName(row)}${offset === 0 ? '' : ` + ${hex(offset)}`}`;
 }

@@ -1,15 +1,25 @@
-import type { ComparedImage } from '../diff/diff-images';
-import { type DumpRecord, platformTypeName } from '../igvm/dump';
+import type { DescribedRegion } from '../image/described-image';
+import { type DumpRecord, type DumpValue } from '../igvm/dump';
 import { fieldsText } from '../igvm/dump-text';
-import { type PageOverlap, pageOverlaps } from '../igvm/page-overlaps';
-import type { IgvmFile, PlatformHeader, VpContextDirective } from '../igvm/model';
+import type { IgvmFile, VpContextDirective } from '../igvm/model';
+import { type GuestRegion, joinRegions } from '../regions/guest-regions';
 import { describeVpContext } from '../vp-context/decode';
-import { type GuestRegion, guestRegions, joinRegions } from '../regions/guest-regions';
+import type { PageGuest } from './described-page';
 import { layOut, type MapLayout } from './map-layout';
 import { registerAddress } from './register-meaning';
 
-/** A range of a guest's memory that is no region of its own but says something of those within. */
-export interface Overlay {
+/** A row of the map: a region, or neighbours of one name and kind. */
+export interface MapRow extends GuestRegion {
+  /** By ascending address; at least one. */
+  parts: readonly DescribedRegion[];
+  /** Whether the launch digest covers the contents; undefined when it covers some of the parts. */
+  isMeasured?: boolean;
+  /** The id of the element with all that is known of it. */
+  id: string;
+}
+
+/** A range of memory that a header states something about. */
+export interface StatedRange {
   gpa: number;
   end: number;
   label: string;
@@ -23,83 +33,133 @@ export interface ProcessorView {
 }
 
 /** The guest of one platform, as the page shows it. */
-export interface GuestView {
+export interface GuestView extends PageGuest {
   /** Its place among the file's platforms. */
   index: number;
-  header: PlatformHeader;
-  /** Name of the platform in the format. */
-  platform: string;
-  regions: GuestRegion[];
-  /** How many there are before neighbours were joined. */
-  regionCount: number;
-  layout: MapLayout;
-  overlays: Overlay[];
-  /** Memory that the file fills more than once; a region shows the first layer. */
-  doubled: PageOverlap[];
+  rows: MapRow[];
+  layout: MapLayout<MapRow>;
+  ranges: StatedRange[];
+  rangeCount: number;
   processors: ProcessorView[];
   /** How many there are; only so many are shown. */
   processorCount: number;
-  /** By index of a region: the registers of the first processor that point into it. */
+  /** By index of a row: the registers of the first processor that point into it. */
   pointers: Map<number, string[]>;
 }
 
-/** A page with more regions or ranges shows nothing any more. */
-const MOST_REGIONS = 400;
-const MOST_OVERLAYS = 8;
+/** A page with more rows or ranges shows nothing any more. */
+const MOST_ROWS = 400;
+const MOST_RANGES = 16;
 const MOST_PROCESSORS = 64;
 
+/** Bytes between two regions that are folded into one row. */
+const MOST_BETWEEN = 4 * 2 ** 20;
+
 /** The guests of an image, in the order of its platform headers. */
-export const guestViews = ({ file, map }: ComparedImage): GuestView[] =>
-  file.platforms.map((header, index): GuestView => {
-    const all = guestRegions(file, header.compatibilityMask, map?.[index] ?? []);
-    const regions = joinRegions(all, MOST_REGIONS);
-    const overlays = overlaysOf(file, header.compatibilityMask).slice(0, MOST_OVERLAYS);
-    const layout = layOut(
-      regions,
-      overlays.reduce((end, overlay) => Math.max(end, overlay.end), 0),
-    );
-    const contexts = contextsOf(file, header.compatibilityMask);
+export const guestViews = (file: IgvmFile, guests: readonly PageGuest[]): GuestView[] =>
+  guests.map((guest, index): GuestView => {
+    const { compatibilityMask } = guest.header;
+    const rows = rowsOf(guest.regions, index);
+    const ranges = rangesOf(file, compatibilityMask);
+    const contexts = contextsOf(file, compatibilityMask);
     const processors = contexts.slice(0, MOST_PROCESSORS).map((context) => processorView(context, file));
     return {
+      ...guest,
       index,
-      header,
-      platform: platformTypeName(header.platformType),
-      regions,
-      regionCount: all.length,
-      layout,
-      overlays,
-      doubled: pageOverlaps(file, header.compatibilityMask),
+      rows,
+      layout: layOut(rows),
+      ranges: ranges.slice(0, MOST_RANGES),
+      rangeCount: ranges.length,
       processors,
       processorCount: contexts.length,
-      pointers: pointersInto(regions, processors[0]?.registers ?? []),
+      pointers: pointersInto(rows, processors[0]?.registers ?? []),
     };
   });
 
-/** The region that an address lies in. */
-export const regionAt = (regions: readonly GuestRegion[], address: number): number =>
-  regions.findIndex(({ gpa, end }) => gpa <= address && address < end);
+/** The row that an address lies in. */
+export const rowAt = (rows: readonly MapRow[], address: number): number =>
+  rows.findIndex(({ gpa, end }) => gpa <= address && address < end);
 
-function overlaysOf({ initializations, directives }: IgvmFile, mask: number): Overlay[] {
-  const overlays: Overlay[] = [];
+/** Neighbours that are the same for a reader are one row; where too many are left, the closest are joined as well. */
+function rowsOf(regions: readonly DescribedRegion[], guest: number): MapRow[] {
+  const folded: DescribedRegion[][] = [];
+  for (const region of regions) {
+    const group = folded.at(-1);
+    const last = group?.at(-1);
+    if (group !== undefined && last !== undefined && isSameKind(last, region)) group.push(region);
+    else folded.push([region]);
+  }
+  const rows = folded.map((parts) => ({ ...joined(parts), isMeasured: partsMeasured(parts), parts }));
+  const ids = new Map<string, number>();
+  return fewer(rows).map((row) => {
+    const id = `region-${guest}-0x${row.gpa.toString(16)}`;
+    const count = (ids.get(id) ?? 0) + 1;
+    ids.set(id, count);
+    return { ...row, id: count === 1 ? id : `${id}-${count}` };
+  });
+}
+
+const isSameKind = (a: DescribedRegion, b: DescribedRegion): boolean =>
+  a.kind === b.kind &&
+  a.isMeasured === b.isMeasured &&
+  a.marks.join() === b.marks.join() &&
+  a.tags[0] === b.tags[0] &&
+  // Without a name, nothing but their kind says that these belong together.
+  (a.tags.length > 0 || a.kind === 'vpContext' || a.kind === 'empty') &&
+  a.kind !== 'parameters' &&
+  b.gpa >= a.end &&
+  b.gpa - a.end <= MOST_BETWEEN;
+
+function joined(parts: readonly DescribedRegion[]): GuestRegion {
+  const [first] = parts as [DescribedRegion];
+  return {
+    ...first,
+    end: parts.at(-1)?.end ?? first.end,
+    emptyPages: parts.reduce((sum, { emptyPages }) => sum + emptyPages, 0),
+    spans: parts.flatMap(({ spans }) => spans),
+    processors: parts.flatMap(({ processors }) => processors),
+  };
+}
+
+const partsMeasured = (parts: readonly DescribedRegion[]): boolean | undefined => {
+  const measured = parts.filter(({ isMeasured }) => isMeasured).length;
+  return measured === 0 ? false : measured === parts.length ? true : undefined;
+};
+
+type Row = Omit<MapRow, 'id'>;
+
+function fewer(rows: readonly Row[]): readonly Row[] {
+  if (rows.length <= MOST_ROWS) return rows;
+  let next = 0;
+  return joinRegions(rows, MOST_ROWS).map((region) => {
+    const parts: DescribedRegion[] = [];
+    for (; next < rows.length && (rows[next] as Row).gpa < region.end; next++) {
+      for (const part of (rows[next] as Row).parts) parts.push(part);
+    }
+    return { ...region, parts, isMeasured: partsMeasured(parts) };
+  });
+}
+
+function rangesOf({ initializations, directives }: IgvmFile, mask: number): StatedRange[] {
+  const ranges: StatedRange[] = [];
   for (const header of [...initializations, ...directives]) {
     if (!('gpa' in header) || !('size' in header) || (header.compatibilityMask & mask) === 0) continue;
     const { gpa, size } = header;
-    const label = overlayLabel(header);
-    overlays.push({ gpa, end: gpa + size, label });
+    ranges.push({ gpa, end: gpa + size, label: rangeLabel(header) });
   }
-  return overlays;
+  return ranges;
 }
 
-function overlayLabel(header: { type: string; vtl2Protectable?: boolean }): string {
+function rangeLabel(header: { type: string; vtl2Protectable?: boolean }): string {
   switch (header.type) {
     case 'requiredMemory':
-      return header.vtl2Protectable === true ? 'required memory, VTL2 protectable' : 'required memory';
+      return header.vtl2Protectable === true ? 'Required memory, VTL2 protectable' : 'Required memory';
     case 'relocatableRegion':
-      return 'relocatable';
+      return 'Relocatable';
     case 'pageTableRelocation':
-      return 'relocatable page tables';
+      return 'Relocatable page tables';
     default:
-      return 'error range';
+      return 'Error range';
   }
 }
 
@@ -115,13 +175,19 @@ const processorView = (context: VpContextDirective, { arch }: IgvmFile): Process
   registers: describeVpContext(context, arch),
 });
 
-function pointersInto(regions: readonly GuestRegion[], registers: readonly DumpRecord[]): Map<number, string[]> {
+/** What a field of the first processor means, in the names of the format: SEV features, for example. */
+export function firstProcessorMeaning({ processors }: GuestView, name: string): DumpValue | undefined {
+  const register = processors[0]?.registers.find((each) => each['name'] === name);
+  return register?.['meaning'];
+}
+
+function pointersInto(rows: readonly MapRow[], registers: readonly DumpRecord[]): Map<number, string[]> {
   const pointers = new Map<number, string[]>();
   for (const register of registers) {
     const address = registerAddress(register);
-    const region = address === undefined ? -1 : regionAt(regions, address);
-    if (region === -1) continue;
-    pointers.set(region, [...(pointers.get(region) ?? []), fieldsText({ name: register.name ?? '' })]);
+    const row = address === undefined ? -1 : rowAt(rows, address);
+    if (row === -1) continue;
+    pointers.set(row, [...(pointers.get(row) ?? []), fieldsText({ name: register.name ?? '' })]);
   }
   return pointers;
 }

@@ -8,7 +8,7 @@ import { dump } from '../igvm/dump';
 import { dumpJson } from '../igvm/dump-json';
 import { dumpText } from '../igvm/dump-text';
 import { describeVpContext } from '../vp-context/decode';
-import { imageDigests } from '../measurement/image-digests';
+import { describePage, type PageLock } from './described-page';
 import { inspectPage } from './page';
 
 /** What an inspection is written as: for people, for programs, as a page for a browser. */
@@ -21,6 +21,10 @@ export interface InspectRequest {
   format: InspectFormat;
   /** What the page calls the image. */
   name: string;
+  /** A lock that the page compares the image with. */
+  lock?: PageLock;
+  /** How the page and messages name a path. Default: as given. */
+  display?: (path: string) => string;
   /** Path of the file to write; without one, `write` takes the text. */
   output?: string;
   write: (text: string) => void;
@@ -33,21 +37,22 @@ export const pagePath = (image: string): string => `${image.replace(/\.(igvm|dll
  * Shows what is in an image. Only the page reads all of it, for its digests. The map file beside the image (`IMAGE.map`),
  * where there is one, names the page's regions.
  * @throws IgvmError FILE_UNREADABLE, FILE_CHANGED, FILE_UNWRITABLE, IGVM_MALFORMED, IGVM_UNSUPPORTED, IGVM_INVALID with
- *   the file's path
+ *   the file's path; LOCK_MISSING, LOCK_INVALID
  */
-export async function inspectImage({ image, format, name, output, write }: InspectRequest): Promise<void> {
+export async function inspectImage(request: InspectRequest): Promise<void> {
+  const { image, output, write } = request;
   if (output === undefined) {
-    await inspectFile(image, { format, name }, (pieces) => {
+    await inspectFile(request, (pieces) => {
       for (const chunk of textChunks(pieces)) write(chunk);
     });
     return;
   }
-  checkNotInputs([output], [image]);
+  checkNotInputs([output], [image, ...(request.lock === undefined ? [] : [request.lock.path])]);
   const outputs = createOutputSet();
   try {
     const file = outputs.add(output);
     let size = 0;
-    await inspectFile(image, { format, name }, async (pieces) => {
+    await inspectFile(request, async (pieces) => {
       for (const chunk of textChunks(pieces)) {
         const bytes = Buffer.from(chunk);
         await file.write(size, bytes);
@@ -61,14 +66,13 @@ export async function inspectImage({ image, format, name, output, write }: Inspe
 }
 
 async function inspectFile(
-  path: string,
-  { format, name }: Pick<InspectRequest, 'format' | 'name'>,
+  { image, format, name, lock, display }: Omit<InspectRequest, 'output' | 'write'>,
   write: (pieces: Iterable<string>) => void | Promise<void>,
 ): Promise<void> {
-  await withImage(path, async ({ file, source }) => {
+  await withImage(image, async ({ file, source }) => {
     if (format === 'html') {
-      const digests = await imageDigests(file);
-      await write([inspectPage({ file, source, name, digests, map: mapBeside(path), sha256: sha256OfSource(source) })]);
+      const described = await describePage(file, { image, map: mapBeside(image), lock, display });
+      await write([inspectPage({ file, source, name, described, sha256: sha256OfSource(source) })]);
       return;
     }
     const contents = dump(file, source, (context) => describeVpContext(context, file.arch));

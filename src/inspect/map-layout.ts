@@ -1,5 +1,10 @@
-import type { GuestRegion } from '../regions/guest-regions';
 import { PAGE_SIZE } from '../memory/page';
+
+/** A range of memory that has a row: all that a layout looks at. Bytes; `end` is exclusive. */
+export interface MappedRange {
+  gpa: number;
+  end: number;
+}
 
 /** A stretch of the picture, in its units from the top. */
 export interface Stretch {
@@ -8,8 +13,8 @@ export interface Stretch {
 }
 
 /** A region in both columns: drawn to scale, and large enough to be read. */
-export interface PlacedRegion {
-  region: GuestRegion;
+export interface PlacedRegion<R extends MappedRange = MappedRange> {
+  region: R;
   toScale: Stretch;
   readable: Stretch;
 }
@@ -25,22 +30,21 @@ export interface PlacedGap {
 }
 
 /** Where everything of a guest's memory goes. */
-export interface MapLayout {
+export interface MapLayout<R extends MappedRange = MappedRange> {
   height: number;
   /** Bytes that one unit stands for in the column that is to scale. */
   bytesPerUnit: number;
-  regions: PlacedRegion[];
+  regions: PlacedRegion<R>[];
   gaps: PlacedGap[];
-  /** Place of an address in the readable column. */
-  placeOf(gpa: number): number;
 }
 
-/** Height of a region of one page, and what each doubling adds. */
-const REGION_HEIGHT = 32;
+/** Height of a region of one page, which has two lines of text, and what each doubling adds. */
+const REGION_HEIGHT = 50;
 const HEIGHT_PER_DOUBLING = 3;
 
-/** Height of a gap in the readable column, and of a break in the other. */
-const GAP_HEIGHT = 24;
+/** Height of a gap of one page in the readable column, and what each doubling adds; height of a break in the other. */
+const GAP_HEIGHT = 22;
+const GAP_PER_DOUBLING = 1;
 const BREAK_HEIGHT = 22;
 
 /** What is narrower than this in the column that is to scale could not be seen. */
@@ -51,20 +55,18 @@ const LEAST_CUT = 4 * 2 ** 20;
 
 /**
  * Lays out regions in ascending order. A region that begins inside another one is drawn behind its end.
- * @param memoryEnd where the guest's memory ends, if something says so
  */
-export function layOut(regions: readonly GuestRegion[], memoryEnd = 0): MapLayout {
-  const steps = stepsOf(regions, memoryEnd);
+export function layOut<R extends MappedRange>(regions: readonly R[]): MapLayout<R> {
+  const steps = stepsOf(regions);
   const cutAbove = Math.max(LEAST_CUT, sum(regions.map(({ gpa, end }) => end - gpa)));
-  const isCut = ({ region, gpa, end }: Step): boolean => region === undefined && end - gpa > cutAbove;
+  const isCut = ({ region, gpa, end }: Step<R>): boolean => region === undefined && end - gpa > cutAbove;
 
   const height = sum(steps.map(readableHeight));
   const breaks = steps.filter(isCut).length;
   const bytes = sum(steps.filter((step) => !isCut(step)).map(({ gpa, end }) => end - gpa));
   const bytesPerUnit = Math.max(1, bytes / Math.max(1, height - breaks * BREAK_HEIGHT));
 
-  const places: (Step & Stretch)[] = [];
-  const layout: MapLayout = { height, bytesPerUnit, regions: [], gaps: [], placeOf: placing(places) };
+  const layout: MapLayout<R> = { height, bytesPerUnit, regions: [], gaps: [] };
   let scaleTop = 0;
   let top = 0;
   for (const step of steps) {
@@ -74,7 +76,6 @@ export function layOut(regions: readonly GuestRegion[], memoryEnd = 0): MapLayou
     const readable = { top, bottom: top + readableHeight(step) };
     scaleTop = toScale.bottom;
     top = readable.bottom;
-    places.push({ ...step, ...readable });
     if (region === undefined) layout.gaps.push({ gpa, end, toScale, readable, isCut: isCut(step) });
     else layout.regions.push({ region, toScale: atLeastVisible(toScale), readable });
   }
@@ -82,14 +83,14 @@ export function layOut(regions: readonly GuestRegion[], memoryEnd = 0): MapLayou
 }
 
 /** A region, or the gap before the next one. */
-interface Step {
+interface Step<R extends MappedRange> {
   gpa: number;
   end: number;
-  region?: GuestRegion;
+  region?: R;
 }
 
-function stepsOf(regions: readonly GuestRegion[], memoryEnd: number): Step[] {
-  const steps: Step[] = [];
+function stepsOf<R extends MappedRange>(regions: readonly R[]): Step<R>[] {
+  const steps: Step<R>[] = [];
   let reached = 0;
   for (const region of regions) {
     if (region.gpa > reached) steps.push({ gpa: reached, end: region.gpa });
@@ -97,25 +98,17 @@ function stepsOf(regions: readonly GuestRegion[], memoryEnd: number): Step[] {
     steps.push({ gpa: Math.max(region.gpa, reached), end: Math.max(region.end, reached), region });
     reached = Math.max(reached, region.end);
   }
-  if (memoryEnd > reached) steps.push({ gpa: reached, end: memoryEnd });
   return steps;
 }
 
-const readableHeight = ({ region }: Step): number => {
-  if (region === undefined) return GAP_HEIGHT;
-  const pages = Math.max(1, (region.end - region.gpa) / PAGE_SIZE);
-  return REGION_HEIGHT + Math.round(HEIGHT_PER_DOUBLING * Math.log2(pages));
+const readableHeight = ({ region, gpa, end }: Step<MappedRange>): number => {
+  const range = region ?? { gpa, end };
+  const doublings = Math.log2(Math.max(1, (range.end - range.gpa) / PAGE_SIZE));
+  return region === undefined
+    ? GAP_HEIGHT + Math.round(GAP_PER_DOUBLING * doublings)
+    : REGION_HEIGHT + Math.round(HEIGHT_PER_DOUBLING * doublings);
 };
 
 const atLeastVisible = ({ top, bottom }: Stretch): Stretch => ({ top, bottom: Math.max(bottom, top + LEAST) });
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
-
-function placing(steps: readonly (Step & Stretch)[]): (gpa: number) => number {
-  return (gpa) => {
-    const step = steps.find(({ end }) => gpa < end);
-    if (step === undefined) return steps.at(-1)?.bottom ?? 0;
-    const part = step.end === step.gpa ? 0 : Math.max(0, gpa - step.gpa) / (step.end - step.gpa);
-    return step.top + part * (step.bottom - step.top);
-  };
-}

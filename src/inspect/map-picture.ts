@@ -1,67 +1,75 @@
 import { hex } from '../errors/hex';
+import { REGION_KINDS, regionName } from '../regions/guest-regions';
+import type { GuestView, MapRow } from './guest-view';
 import { type Html, html } from './html';
-import type { GuestView, Overlay } from './guest-view';
-import { REGION_KINDS, regionName, regionSize } from '../regions/guest-regions';
 import type { MapLayout, PlacedGap, PlacedRegion, Stretch } from './map-layout';
 import { sizeText } from './size-text';
 
-/** Columns of the picture, in its units. */
-const SCALE = { left: 92, right: 122 };
-const BLOCKS = { left: 206, right: 700 };
-const OVERLAYS = { left: 718, width: 26 };
-
-/** Room above and below. */
-const MARGIN = 34;
+/** Columns of the picture, in pixels: addresses, the scale, and what connects it with the rows. */
+const SCALE = { left: 112, right: 142 };
+const WIDTH = 184;
 
 /** Labels of the scale that are closer together would overlap. */
-const LABEL_DISTANCE = 13;
-
-/** The id of the element with all that is known of a region. */
-export const regionId = (guest: number, region: number): string => `region-${guest}-${region}`;
+const LABEL_DISTANCE = 15;
 
 /**
- * A guest's memory as a picture: left to scale, with breaks where there is nothing for long; right the same regions in
- * a size that can be read.
+ * A guest's memory: left to scale, with breaks where there is nothing for long; right a row for each region, whose height is
+ * logarithmic. The rows are plain boxes, so that their text wraps and prints; only the scale is a picture.
  */
-export function mapPicture({ index, platform, layout, overlays, pointers }: GuestView): Html {
-  const width = OVERLAYS.left + Math.max(1, overlays.length) * OVERLAYS.width + 6;
-  const height = layout.height + 2 * MARGIN;
-  return html`<svg class="map" viewBox="0 0 ${width} ${height}" role="group" aria-label="Memory map of the ${platform} guest">
-<g transform="translate(0 ${MARGIN})">
-<text class="column" x="${(SCALE.left + SCALE.right) / 2}" y="-16" text-anchor="middle">to scale</text>
-<text class="column" x="${BLOCKS.left}" y="-16">regions, by ascending address</text>
-${overlays.length > 0 && html`<text class="column" x="${width - 6}" y="-16" text-anchor="end">ranges</text>`}
+export function memoryMap({ rows, layout, pointers, platform }: GuestView): Html {
+  const items = [
+    ...layout.regions.map((placed, place) => ({
+      top: placed.readable.top,
+      item: rowLink(placed, rows[place] as MapRow, pointers.get(place) ?? [], platform !== undefined),
+    })),
+    ...layout.gaps.map((gap) => ({ top: gap.readable.top, item: gapRow(gap) })),
+  ].sort((a, b) => a.top - b.top);
+  return html`<div class="map">
+<svg class="scale" width="${WIDTH}" height="${round(layout.height)}" aria-hidden="true">
 ${layout.regions.map(connector)}
 <rect class="rail" x="${SCALE.left}" y="0" width="${SCALE.right - SCALE.left}" height="${round(layout.height)}" rx="4"/>
-${layout.regions.map(scaleMark)}
-${layout.gaps.map(gapMarks)}
-${scaleLabels(layout)}
-${overlays.map((overlay, column) => overlayBar(overlay, column, layout))}
-${layout.regions.map((placed, region) => regionLink(placed, regionId(index, region), pointers.get(region) ?? []))}
-</g></svg>`;
+${layout.regions.map(scaleMarks)}
+${layout.gaps.map(({ toScale, isCut }) => isCut && breakMark(toScale))}
+${scaleLabels(layout)}</svg>
+<div class="rows">${items.map(({ item }) => item)}</div></div>`;
 }
+
+/** The heights of rows as rules of a style sheet: the page's policy lets no element have a style of its own. */
+export function heightRules(views: readonly GuestView[]): string {
+  const heights = new Set<number>();
+  for (const { layout } of views) {
+    for (const { readable } of [...layout.regions, ...layout.gaps]) heights.add(heightOf(readable));
+  }
+  return [...heights]
+    .sort((a, b) => a - b)
+    .map((height) => `.h${height}{height:${height}px}`)
+    .join('');
+}
+
+const heightOf = ({ top, bottom }: Stretch): number => Math.round(bottom - top);
 
 const round = (value: number): number => Math.round(value * 100) / 100;
 
-function connector({ region, toScale, readable }: PlacedRegion): Html {
-  const [left, right] = [SCALE.right + 2, BLOCKS.left - 4];
+function connector({ region, toScale, readable }: PlacedRegion<MapRow>): Html {
+  const [left, right] = [SCALE.right + 2, WIDTH - 2];
   const bend = (left + right) / 2;
   const [top, bottom] = [readable.top + 2, readable.bottom - 2].map(round);
   const [from, to] = [round(toScale.top), round(toScale.bottom)];
   return html`<path class="link k-${region.kind}" d="M${left} ${from}C${bend} ${from} ${bend} ${top} ${right} ${top}V${bottom}C${bend} ${bottom} ${bend} ${to} ${left} ${to}Z"/>`;
 }
 
-const scaleMark = ({ region, toScale }: PlacedRegion): Html =>
-  html`<rect class="mark k-${region.kind}" x="${SCALE.left + 2}" y="${round(toScale.top)}" width="${SCALE.right - SCALE.left - 4}" height="${round(toScale.bottom - toScale.top)}"/>`;
-
-function gapMarks({ gpa, end, toScale, readable, isCut }: PlacedGap): Html {
-  const middle = round((readable.top + readable.bottom) / 2);
-  const width = 150;
-  const center = (BLOCKS.left + BLOCKS.right) / 2;
-  return html`${isCut && breakMark(toScale)}
-<path class="gap" d="M${BLOCKS.left} ${middle}H${center - width / 2}M${center + width / 2} ${middle}H${BLOCKS.right}"/>
-<text class="gap-size" x="${center}" y="${middle + 4}" text-anchor="middle">${sizeText(end - gpa)} without data</text>`;
+/** A mark for each part of a row, in its place and at its size, but never too thin to be seen. */
+function scaleMarks({ region: { gpa, end, kind, parts }, toScale }: PlacedRegion<MapRow>): Html[] {
+  const perByte = (toScale.bottom - toScale.top) / Math.max(1, end - gpa);
+  return parts.map((part) => {
+    const top = toScale.top + (part.gpa - gpa) * perByte;
+    const height = Math.max(1, (part.end - part.gpa) * perByte);
+    return html`<rect class="mark k-${kind}" x="${SCALE.left + 2}" y="${round(top)}" width="${SCALE.right - SCALE.left - 4}" height="${round(height)}"/>`;
+  });
 }
+
+const gapRow = ({ gpa, end, readable, isCut }: PlacedGap): Html =>
+  html`<p class="gap h${heightOf(readable)}"><span>${sizeText(end - gpa)} without data${isCut && ', not to scale'}</span></p>`;
 
 /** Two waves across the column: here the scale leaves something out. */
 function breakMark({ top, bottom }: Stretch): Html {
@@ -75,7 +83,7 @@ function breakMark({ top, bottom }: Stretch): Html {
 }
 
 /** Addresses beside the scale, where there is room: the ends of what a break divides come first. */
-function scaleLabels(layout: MapLayout): Html[] {
+function scaleLabels(layout: MapLayout<MapRow>): Html[] {
   const wanted = new Map<number, number>();
   const add = (gpa: number, y: number): void => {
     const isFree = [...wanted.values()].every((other) => Math.abs(other - y) >= LABEL_DISTANCE);
@@ -89,71 +97,31 @@ function scaleLabels(layout: MapLayout): Html[] {
   for (const { region, toScale } of layout.regions) add(region.gpa, toScale.top + 6);
   return [...wanted].map(
     ([gpa, y]) =>
-      html`<text class="address" x="${SCALE.left - 8}" y="${round(y + 3)}" text-anchor="end">${hex(gpa)}</text>`,
+      html`<text class="address" x="${SCALE.left - 8}" y="${round(Math.max(10, y + 3))}" text-anchor="end">${hex(gpa)}</text>`,
   );
 }
 
-function overlayBar({ gpa, end, label }: Overlay, column: number, layout: MapLayout): Html {
-  const x = OVERLAYS.left + column * OVERLAYS.width;
-  const [top, bottom] = [round(layout.placeOf(gpa)), round(layout.placeOf(end))];
-  const middle = round((top + bottom) / 2);
-  const text = `${label}, ${sizeText(end - gpa)}`;
-  const hasRoom = bottom - top > text.length * 6.4;
-  return html`<g class="overlay" tabindex="0" role="img" aria-label="${text}, from ${hex(gpa)} to ${hex(end)}">
-<title>${text}: ${hex(gpa)} to ${hex(end)}</title>
-<path d="M${x} ${top + 1}h5V${bottom - 1}h-5"/>
-<rect class="hit" x="${x - 2}" y="${top}" width="${OVERLAYS.width - 4}" height="${Math.max(2, bottom - top)}"/>
-${hasRoom && html`<text transform="translate(${x + 17} ${middle}) rotate(-90)" text-anchor="middle">${text}</text>`}</g>`;
-}
+/** What a row says of measuring. */
+export const measuredText = (isMeasured: boolean | undefined): string =>
+  isMeasured === undefined ? 'partly measured' : isMeasured ? 'measured' : 'not measured';
 
-function regionLink({ region, readable }: PlacedRegion, id: string, pointers: readonly string[]): Html {
-  const { gpa, end, kind } = region;
-  const name = regionName(region);
-  const top = round(readable.top + 2);
-  const height = round(readable.bottom - readable.top - 4);
-  const baseline = round(top + height / 2 + 4);
-  const pages = (end - gpa) / 4096;
-  const stored = region.spans.length === 0 ? 0 : 1 - region.emptyPages / pages;
-  const width = BLOCKS.right - BLOCKS.left;
-  const shown = shortened(name, pointers);
-  const size = sizeText(regionSize(region));
-  // Begins with what is to be seen: who speaks to the computer says that.
-  const label = [
-    [hex(gpa), shown, ...shownPointers(pointers), size].join(' '),
-    ...(shown === name ? [] : [name]),
-    `${REGION_KINDS[kind]} from ${hex(gpa)} to ${hex(end)}`,
-  ].join(', ');
-  return html`<a href="#${id}" class="region k-${kind}" aria-label="${label}">
-<rect class="block" x="${BLOCKS.left}" y="${top}" width="${width}" height="${height}" rx="5"/>
-<rect class="stripe" x="${BLOCKS.left}" y="${top}" width="6" height="${height}" rx="3"/>
-${stored > 0 && html`<rect class="stored" x="${BLOCKS.left + 6}" y="${top + height - 3}" width="${round((width - 9) * stored)}" height="2"/>`}
-<text class="start" x="${BLOCKS.left + 18}" y="${baseline}">${hex(gpa)}</text>
-<text class="name" x="${BLOCKS.left + 138}" y="${baseline}">${shown}</text>
-${pointerChips(pointers, baseline)}
-<text class="size" x="${BLOCKS.right - 12}" y="${baseline}" text-anchor="end">${size}</text></a>`;
-}
+/** Registers that a row has room for. */
+const MOST_CHIPS = 4;
 
-/** Width of a register's name in its chip. */
-const chipWidth = (register: string): number => register.length * 7 + 12;
-
-const CHIPS_RIGHT = BLOCKS.right - 88;
-
-/** The registers that there is room for. */
-const shownPointers = (pointers: readonly string[]): readonly string[] => pointers.slice(0, 4);
-
-function pointerChips(pointers: readonly string[], baseline: number): Html[] {
-  let right = CHIPS_RIGHT;
-  return shownPointers(pointers).map((register) => {
-    const width = chipWidth(register);
-    right -= width + 4;
-    return html`<rect class="chip" x="${right}" y="${baseline - 13}" width="${width}" height="18" rx="9"/>
-<text class="chip-text" x="${right + width / 2}" y="${baseline}" text-anchor="middle">${register}</text>`;
-  });
-}
-
-/** A name that leaves room for what stands to its right; all of it is in the label. */
-function shortened(name: string, pointers: readonly string[]): string {
-  const chips = shownPointers(pointers).reduce((sum, register) => sum + chipWidth(register) + 4, 0);
-  const room = Math.floor((CHIPS_RIGHT - chips - BLOCKS.left - 138) / 7.1);
-  return name.length <= room ? name : `${name.slice(0, Math.max(3, room - 1))}…`;
+function rowLink(
+  { readable }: PlacedRegion<MapRow>,
+  row: MapRow,
+  pointers: readonly string[],
+  isMeasurable: boolean,
+): Html {
+  const { gpa, end, kind, parts, id, isMeasured } = row;
+  const name = `${regionName(row)}${parts.length > 1 ? ` × ${parts.length}` : ''}`;
+  const size = sizeText(parts.reduce((sum, part) => sum + part.end - part.gpa, 0));
+  return html`<a href="#${id}" class="region k-${kind} h${heightOf(readable)}"><span class="line"><b class="name">${name}</b>${pointers
+    .slice(0, MOST_CHIPS)
+    .map((register) => html` <span class="chip">${register}</span>`)} <span class="size">${size}</span></span>
+<span class="line"><span class="start">${hex(gpa)}<span class="end">–${hex(end)}</span></span> <span class="what">${REGION_KINDS[kind]}</span>${
+    isMeasurable &&
+    html` <span class="measured ${isMeasured === true ? 'yes' : 'no'}">${measuredText(isMeasured)}</span>`
+  }</span></a>`;
 }

@@ -1,26 +1,86 @@
 /**
- * Shows what is known of the region that has the focus or lies below the pointer, and lets the arrow keys walk the map.
- * Without it, following a region's link shows the same.
+ * Turns the links to platforms into tabs, shows what is known of the region that has the focus or lies below the pointer, lets the
+ * arrow keys walk tabs and map, keeps the address of the page that of the region, and copies digests. Without it the platforms stand
+ * one below the other, and following a region's link shows the same.
  */
 export const PAGE_SCRIPT = `
-for (const guest of document.querySelectorAll('.guest')) {
-  const links = [...guest.querySelectorAll('a.region')];
-  const show = (link) => {
-    for (const shown of guest.querySelectorAll('.shown')) shown.classList.remove('shown');
-    link.classList.add('shown');
-    document.getElementById(link.getAttribute('href').slice(1)).classList.add('shown');
-  };
-  guest.classList.add('live');
-  links.forEach((link, index) => {
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+const platforms = all('.platform');
+const tabs = all('.tabs a');
+const targetOf = (link) => document.getElementById(link.getAttribute('href').slice(1));
+const remember = (hash) => history.replaceState(null, '', hash);
+const open = (platform) => {
+  platforms.forEach((each) => each.classList.toggle('closed', each !== platform));
+  tabs.forEach((tab) => {
+    const isOpen = targetOf(tab) === platform;
+    tab.setAttribute('aria-selected', isOpen);
+    tab.tabIndex = isOpen ? 0 : -1;
+  });
+};
+const walk = (links, keys) => links.forEach((link, index) => link.addEventListener('keydown', (event) => {
+  const target = links[{ [keys[0]]: index - 1, [keys[1]]: index + 1, Home: 0, End: links.length - 1 }[event.key]];
+  if (!target) return;
+  event.preventDefault();
+  target.focus();
+}));
+const show = (link) => {
+  const guest = link.closest('.guest');
+  for (const shown of all('.shown', guest)) shown.classList.remove('shown');
+  link.classList.add('shown');
+  targetOf(link).classList.add('shown');
+};
+const follow = () => {
+  const target = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
+  const platform = target && target.closest('.platform');
+  if (!platform) return;
+  open(platform);
+  if (target === platform) return platform.scrollIntoView();
+  const link = all('a.region', platform).find((each) => targetOf(each) === target);
+  if (link) { show(link); link.scrollIntoView({ block: 'center' }); }
+};
+document.documentElement.classList.add('live');
+if (tabs.length > 0) {
+  const list = document.querySelector('.tabs');
+  list.setAttribute('role', 'tablist');
+  tabs.forEach((tab) => {
+    const panel = targetOf(tab);
+    tab.id = 'tab-' + panel.id;
+    tab.setAttribute('role', 'tab');
+    tab.setAttribute('aria-controls', panel.id);
+    panel.setAttribute('role', 'tabpanel');
+    tab.addEventListener('focus', () => open(panel));
+    tab.addEventListener('click', (event) => { event.preventDefault(); open(panel); remember('#' + panel.id); });
+  });
+  walk(tabs, ['ArrowLeft', 'ArrowRight']);
+  open(platforms[0]);
+}
+for (const guest of all('.guest')) {
+  const links = all('a.region', guest);
+  for (const link of links) {
     link.addEventListener('focus', () => show(link));
-    link.addEventListener('pointerenter', () => show(link));
-    link.addEventListener('click', (event) => { event.preventDefault(); link.focus(); show(link); });
-    link.addEventListener('keydown', (event) => {
-      const target = { ArrowDown: index + 1, ArrowUp: index - 1, Home: 0, End: links.length - 1 }[event.key];
-      if (target === undefined || links[target] === undefined) return;
+    link.addEventListener('pointerenter', (event) => { if (event.pointerType === 'mouse') show(link); });
+    link.addEventListener('click', (event) => {
       event.preventDefault();
-      links[target].focus();
+      link.focus();
+      show(link);
+      remember(link.getAttribute('href'));
     });
+  }
+  walk(links, ['ArrowUp', 'ArrowDown']);
+}
+for (const button of all('.copy')) {
+  button.addEventListener('click', async () => {
+    const digest = button.parentNode.querySelector('code');
+    try {
+      await navigator.clipboard.writeText(digest.textContent);
+      button.textContent = 'Copied';
+    } catch {
+      getSelection().selectAllChildren(digest);
+      button.textContent = document.execCommand('copy') ? 'Copied' : 'Selected';
+    }
+    setTimeout(() => { button.textContent = 'Copy'; }, 2000);
   });
 }
+addEventListener('hashchange', follow);
+follow();
 `;

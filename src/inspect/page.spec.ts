@@ -18,20 +18,14 @@ import { bytesSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { imageDigests } from '../measurement/image-digests';
 import { nativeImage } from '../boot/native-image.fixture';
+import { describePage } from './described-page';
 import { inspectPage } from './page';
 
 async function pageOf(file: IgvmFile, map?: string, name = 'image.igvm'): Promise<string> {
   const source = bytesSource((await written(file)).bytes);
   const image = readIgvm(source, hashes);
-  const digests = await imageDigests(image);
-  return inspectPage({
-    source,
-    file: image,
-    name,
-    digests,
-    sha256: sha256OfSource(source),
-    map: map === undefined ? undefined : parseMap(map),
-  });
+  const described = await describePage(image, { map: map === undefined ? undefined : parseMap(map) });
+  return inspectPage({ source, file: image, name, described, sha256: sha256OfSource(source) });
 }
 
 const commandLine = (text: string): Uint8Array => {
@@ -114,7 +108,7 @@ describe('the page about an image', () => {
       ['snp', 'hyperv'],
     ]);
     const page = await pageOf(file);
-    for (const { digest, reason } of digests) expect(page).toContain(digest ?? reason);
+    for (const { digest, reason } of digests) expect(page).toContain(digest?.toLowerCase() ?? reason);
   });
 
   it('can be made of any file', async () => {

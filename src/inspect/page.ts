@@ -1,15 +1,18 @@
 import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
-import type { ComparedImage } from '../diff/diff-images';
 import { type Dump, type DumpRecord, dump } from '../igvm/dump';
 import { fieldsText, platformNames } from '../igvm/dump-text';
-import { MEASURED_PLATFORMS } from '../measurement/measured-platform';
+import type { IgvmFile } from '../igvm/model';
+import { DEFAULT_LAUNCH, launchLabel } from '../measurement/launches';
+import { MEASURED_PLATFORMS, type MeasuredPlatform } from '../measurement/measured-platform';
+import type { ByteSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { describeVpContext } from '../vp-context/decode';
+import type { Agreement, DescribedPage } from './described-page';
 import { guestSection } from './guest-section';
 import { type GuestView, guestViews } from './guest-view';
 import { type Html, html, trusted } from './html';
-import type { ImageDigest } from '../measurement/image-digests';
+import { heightRules } from './map-picture';
 import { PAGE_SCRIPT } from './page-script';
 import { PAGE_STYLE } from './page-style';
 import { countText, sizeText } from './size-text';
@@ -17,47 +20,56 @@ import { countText, sizeText } from './size-text';
 /** Rows of the table of directives; whoever wants all of more takes text or JSON. */
 const MOST_DIRECTIVES = 2000;
 
-export interface InspectedImage extends ComparedImage {
+export interface InspectedImage {
   /** As the page's title names it. */
   name: string;
   /** SHA-256 of the file, hexadecimal. */
   sha256: string;
-  digests: readonly ImageDigest[];
+  file: IgvmFile;
+  source: ByteSource;
+  described: DescribedPage;
 }
+
+/** Where a verifier finds each launch digest (AMD SEV-SNP ABI, table 23; Intel TDX DCAP quote; openvmm's VBS report). */
+const VERIFIED_AS: Record<MeasuredPlatform, string> = {
+  snp: 'MEASUREMENT of an SNP attestation report',
+  tdx: 'MRTD of a TDX quote',
+  vbs: 'boot digest of a VBS report',
+};
 
 /** A page about an image that needs nothing but itself: no script, style, font or picture of elsewhere. */
 export function inspectPage(image: InspectedImage): string {
-  const { file, source } = image;
+  const { file, source, described } = image;
   const contents = dump(file, source, (context) => describeVpContext(context, file.arch));
-  const guests = guestViews(image);
+  const views = guestViews(file, described.guests);
   const title = basename(image.name);
+  const style = `${PAGE_STYLE}@media screen{${heightRules(views)}}`;
   return html`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="${contentSecurityPolicy()}">
+<meta http-equiv="Content-Security-Policy" content="${contentSecurityPolicy(style)}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
 <link rel="icon" href="data:,">
 <title>${title} · IGVM image</title>
-<style>${trusted(PAGE_STYLE)}</style>
+<style>${trusted(style)}</style>
 </head>
 <body>
 <a class="skip" href="#content">Skip to the contents</a>
 <header>
 <h1>${title}</h1>
-${badges(image, guests)}
-${tiles(image, guests)}
-<nav aria-label="Sections"><a href="#digests">Digests</a>${guests.map(
-    ({ index, platform }) => html`<a href="#guest-${index}">Memory of the ${platform} guest</a>`,
-  )}<a href="#headers">Headers</a></nav>
+<p class="muted">IGVM image, format ${file.version}, ${file.arch}</p>
 </header>
 <main id="content">
-${digestSection(image)}
-${guests.map(guestSection)}
-${headerSection(contents)}
+${described.agreement !== undefined && agreementNote(described.agreement)}
+${views.length > 0 && html`<ul class="cards">${views.map((view) => overviewCard(view, described.agreement))}</ul>`}
+${digestSection(views)}
+${views.length > 1 && html`<nav class="tabs" aria-label="Platforms">${views.map(({ index, label }) => html`<a href="#guest-${index}">${label}</a>`)}</nav>`}
+${views.map(guestSection)}
+${fileSection(image, contents)}
 </main>
-<footer>Made by nx-igvm from the image alone${image.map !== undefined && ' and its map file, which names the regions'}.</footer>
+<footer>Made by nx-igvm from the image and the files beside it: its map, which names the regions, and its documents.</footer>
 <script>${trusted(PAGE_SCRIPT)}</script>
 </body>
 </html>
@@ -67,59 +79,95 @@ ${headerSection(contents)}
 const hashOf = (text: string): string => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
 
 /** Nothing is loaded, and nothing runs but what is in this page: a name that slipped through as markup would be inert. */
-const contentSecurityPolicy = (): string =>
+const contentSecurityPolicy = (style: string): string =>
   [
     "default-src 'none'",
-    `style-src ${hashOf(PAGE_STYLE)}`,
+    `style-src ${hashOf(style)}`,
     `script-src ${hashOf(PAGE_SCRIPT)}`,
     'img-src data:',
     "base-uri 'none'",
     "form-action 'none'",
   ].join('; ');
 
-function badges({ file }: InspectedImage, guests: readonly GuestView[]): Html {
-  const labels = [`IGVM format ${file.version}`, file.arch, ...guests.map(({ platform }) => platform)];
-  return html`<ul class="badges" aria-label="Kind of image">${labels.map((label) => html`<li>${label}</li>`)}</ul>`;
+/** What is asked first of each platform, side by side. */
+function overviewCard(view: GuestView, agreement: Agreement | undefined): Html {
+  const { index, label, platform, claims, complaints, headers } = view;
+  const has = (type: string): boolean => [...headers.keys()].some((what) => what.startsWith(type));
+  const documents = [
+    ...(has('corimDocument') ? ['CoRIM'] : []),
+    ...(has('corimSignature') ? ['CoRIM signature'] : []),
+    ...(has('snpIdBlock') ? ['ID block'] : []),
+  ];
+  const row = (name: string, value: Html | string): Html => html`<div><dt>${name}</dt><dd>${value}</dd></div>`;
+  return html`<li class="panel"><h2><a href="#guest-${index}">${label}</a></h2><dl>
+${row('Debugging', debugText(view))}
+${platform !== undefined && row('SVN', claims.guestSvn === undefined ? 'not stated' : String(claims.guestSvn))}
+${platform !== undefined && row('Endorsed by', documents.length === 0 ? 'nothing in the image' : documents.join(', '))}
+${complaints.length > 0 && row('Documents', html`<strong class="bad">${complaints.length === 1 ? 'one is' : `${complaints.length} are`} wrong</strong>`)}
+${agreement !== undefined && row('Lock', lockText(view, agreement))}</dl></li>`;
 }
 
-function tiles({ file, source }: InspectedImage, guests: readonly GuestView[]): Html {
-  let pages = 0;
-  let stored = 0;
-  let required = 0;
-  for (const directive of file.directives) {
-    if (directive.type === 'requiredMemory') required += directive.size;
-    if (directive.type !== 'pageData') continue;
-    pages += directive.pageCount;
-    stored += Math.ceil(directive.content.size / PAGE_SIZE);
+function debugText({ platform, policy, claims }: GuestView): Html | string {
+  if (platform === undefined) return 'this platform isolates nothing from the host';
+  const isAllowed = policy?.debug ?? claims.debugEnabled;
+  if (isAllowed === undefined) return 'not stated';
+  return isAllowed ? html`<strong class="bad">ALLOWED: the host can read the guest</strong>` : 'not allowed';
+}
+
+function lockText({ name }: GuestView, { impossible, platforms, differences }: Agreement): Html | string {
+  if (impossible !== undefined) return html`<strong class="bad">not compared</strong>`;
+  if (differences.some(({ platform }) => platform === name)) return html`<strong class="bad">differs</strong>`;
+  return platforms.includes(name) ? html`<strong class="good">agrees</strong>` : 'nothing to compare';
+}
+
+/** Changes that a note lists of a platform. */
+const MOST_CHANGES = 12;
+
+function agreementNote({ lock, impossible, platforms, differences, complaints }: Agreement): Html {
+  if (impossible !== undefined) {
+    return html`<p class="note bad" role="note"><strong>Not compared with ${lock}:</strong> ${impossible}</p>`;
   }
-  const regions = guests.reduce((sum, { regionCount }) => sum + regionCount, 0);
-  const processors = guests.reduce((sum, { processorCount }) => sum + processorCount, 0);
-  const tile = (name: string, value: string, more: string): Html =>
-    html`<div class="tile"><dt>${name}</dt><dd>${value}<small>${more}</small></dd></div>`;
-  return html`<dl class="tiles">
-${tile('File', sizeText(source.size), `${countText(source.size)} bytes`)}
-${tile('Pages loaded', countText(pages), `${sizeText(pages * PAGE_SIZE)} of guest memory`)}
-${tile('With data', countText(stored), `${countText(pages - stored)} are empty`)}
-${tile('Regions', countText(regions), `${countText(guests.length)} ${guests.length === 1 ? 'guest' : 'guests'}`)}
-${tile('Required memory', required === 0 ? 'none' : sizeText(required), `${countText(processors)} processor ${processors === 1 ? 'state' : 'states'}`)}
-</dl>`;
+  if (differences.length === 0 && complaints.length === 0) {
+    return platforms.length === 0
+      ? html`<p class="note" role="note">Nothing to compare with a lock: no guest of the image is isolated.</p>`
+      : html`<p class="note good" role="note"><strong>Agrees with ${lock}</strong> in everything that the lock says.</p>`;
+  }
+  const lines = differences.flatMap(({ platform = 'file', missingIn, digests, changes }) => [
+    ...(missingIn === undefined ? [] : [`${platform}: missing in the ${missingIn}`]),
+    ...digests.map(({ launch }) => `${platform}: another launch digest${launch === '' ? '' : ` (${launch})`}`),
+    ...changes.slice(0, MOST_CHANGES).map((change) => `${platform}: ${change}`),
+    ...(changes.length > MOST_CHANGES ? [`${platform}: ${countText(changes.length - MOST_CHANGES)} more changes`] : []),
+  ]);
+  return html`<div class="note bad" role="note"><strong>Differs from ${lock}</strong>
+<ul>${[...lines, ...complaints].map((line) => html`<li>${line}</li>`)}</ul></div>`;
 }
 
-function digestSection({ digests, sha256 }: InspectedImage): Html {
-  return html`<section id="digests" aria-labelledby="digests-title"><h2 id="digests-title">Digests</h2>
-<div class="panel scroll" tabindex="0" role="region" aria-label="Table of digests"><table>
-<thead><tr><th scope="col">Of</th><th scope="col">Algorithm</th><th scope="col">Digest</th></tr></thead>
-<tbody>${digests.map(
-    ({ platform, vmm, digest, reason }) => html`<tr>
-<th scope="row">${MEASURED_PLATFORMS[platform].label} launch${vmm !== undefined && ` (${vmm})`}</th>
-<td>${MEASURED_PLATFORMS[platform].algorithm}</td>
-<td class="${digest === undefined ? '' : 'mono digest'}">${digest ?? reason}</td></tr>`,
-  )}
-<tr><th scope="row">the file</th><td>SHA-256</td><td class="mono digest">${sha256.toUpperCase()}</td></tr>
-</tbody></table></div></section>`;
+function digestSection(views: readonly GuestView[]): Html | undefined {
+  const rows = views.flatMap(({ label, platform, digests, impossible, refusals }) => {
+    if (platform === undefined) return [];
+    const { algorithm, dependsOnVmm } = MEASURED_PLATFORMS[platform];
+    const item = (whose: string, value: Html): Html =>
+      html`<li class="panel"><h3>${label} <span class="muted">${algorithm}</span></h3>
+<p class="muted">${VERIFIED_AS[platform]}; ${whose}</p>${value}</li>`;
+    return [
+      ...digests.map(({ launch, digest }) => {
+        const whose = dependsOnVmm ? `launched by ${launchLabel(launch ?? DEFAULT_LAUNCH)}` : 'the same for every VMM';
+        return item(whose, copyable(digest.toLowerCase(), `${label} launch digest`));
+      }),
+      ...[...(impossible === undefined ? [] : [impossible]), ...refusals].map((why) =>
+        item('no digest', html`<p><strong class="bad">${why}</strong></p>`),
+      ),
+    ];
+  });
+  if (rows.length === 0) return undefined;
+  return html`<section id="digests" aria-labelledby="digests-title"><h2 id="digests-title">Launch digests</h2>
+<ul class="digests">${rows}</ul></section>`;
 }
 
-function headerSection(contents: Dump): Html {
+const copyable = (digest: string, what: string): Html =>
+  html`<p class="copyable"><code class="digest">${digest}</code> <button type="button" class="copy" aria-label="Copy: ${what}">Copy</button></p>`;
+
+function fileSection(image: InspectedImage, contents: Dump): Html {
   const names = platformNames(contents);
   const directives: Html[] = [];
   let hidden = 0;
@@ -127,7 +175,9 @@ function headerSection(contents: Dump): Html {
     if (directives.length < MOST_DIRECTIVES) directives.push(headerRow(directive, names));
     else hidden++;
   }
-  return html`<section id="headers" aria-labelledby="headers-title"><h2 id="headers-title">Headers</h2>
+  return html`<section id="file" aria-labelledby="file-title"><h2 id="file-title">File</h2>
+${fileFacts(image)}
+<details><summary>Headers</summary>
 <div class="panel"><h3>Fixed header</h3><dl class="facts">${Object.entries(contents.fixedHeader).map(
     ([name, value]) =>
       html`<div><dt>${name}</dt><dd class="mono">${fieldsText({ [name]: value }).slice(name.length + 1)}</dd></div>`,
@@ -142,11 +192,28 @@ ${
     'Initialization',
     contents.initializations.map((record) => headerRow(record, names)),
   )
-}
+}</details>
 <details><summary>Directives</summary>
 ${headerTable(`${countText(directives.length + hidden)} in the order of the file, adjacent pages as one`, directives)}
 ${hidden > 0 && html`<p class="muted">And ${countText(hidden)} more: nx-igvm dump shows them all.</p>`}
 </details></section>`;
+}
+
+/** Of the file as a whole; memory is told a platform, as a host loads one of them. */
+function fileFacts({ file, source, sha256 }: InspectedImage): Html {
+  const perPlatform = file.platforms.length > 1;
+  let pages = 0;
+  let stored = 0;
+  for (const directive of file.directives) {
+    if (directive.type !== 'pageData') continue;
+    pages += directive.pageCount;
+    stored += Math.ceil(directive.content.size / PAGE_SIZE);
+  }
+  const fact = (name: string, value: Html | string): Html => html`<div><dt>${name}</dt><dd>${value}</dd></div>`;
+  return html`<div class="panel"><dl class="facts">
+${fact('Size', `${sizeText(source.size)}, ${countText(source.size)} bytes`)}
+${fact('Headers of pages', `${countText(pages)}${perPlatform ? ', all platforms’ together' : ''}; ${countText(stored)} with data`)}
+</dl><h3>SHA-256 of the file</h3>${copyable(sha256.toLowerCase(), 'SHA-256 of the file')}</div>`;
 }
 
 const headerTable = (title: string, rows: readonly Html[]): Html =>

@@ -19,8 +19,11 @@ const TEXT_BYTES = 4096;
 /** Shorter text is as likely to be chance. */
 const LEAST_TEXT = 6;
 
-/** Looks into a region; undefined when it holds nothing but zeros, or no data. */
-export function previewOf({ spans }: GuestRegion): Preview | undefined {
+/**
+ * Looks into a region; undefined when it holds nothing but zeros, or no data.
+ * @param isText it is known to hold text, which then need not be at its start: OpenHCL's command lines stand behind a length
+ */
+export function previewOf({ spans }: Pick<GuestRegion, 'spans'>, isText = false): Preview | undefined {
   const [first] = spans;
   if (first === undefined || storedEnd(first.run) <= first.gpa) return undefined;
   const bytes = new Uint8Array(Math.min(TEXT_BYTES, first.end - first.gpa));
@@ -29,7 +32,7 @@ export function previewOf({ spans }: GuestRegion): Preview | undefined {
   const rows = Array.from({ length: PREVIEW_BYTES / ROW }, (_, index) =>
     rowOf(bytes.subarray(ROW * index, ROW * (index + 1))),
   );
-  const text = textAtStart(bytes);
+  const text = textAtStart(bytes) ?? (isText ? textWithin(bytes) : undefined);
   return { rows, ...(text === undefined ? {} : { text }) };
 }
 
@@ -51,4 +54,14 @@ function textAtStart(bytes: Uint8Array): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** The longest line of printable ASCII. */
+function textWithin(bytes: Uint8Array): string | undefined {
+  const lines =
+    Buffer.from(bytes)
+      .toString('latin1')
+      .match(/[\x20-\x7e]+/g) ?? [];
+  const longest = lines.reduce((best, line) => (line.length > best.length ? line : best), '');
+  return longest.length < LEAST_TEXT ? undefined : longest;
 }

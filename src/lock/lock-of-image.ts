@@ -56,6 +56,8 @@ export interface LockSources {
   image?: string;
   /** The lock that says what documents should say. */
   expected?: MeasurementLock;
+  /** Describes the image: for whoever wants the description as well. */
+  describe?: typeof describeImage;
   /** The launches of an SEV-SNP guest whose digests count. Default: those of `expected`, or else the one that documents endorse. */
   launches?: readonly Launch[];
 }
@@ -74,10 +76,10 @@ export function launchesInLock({ platforms }: MeasurementLock): Launch[] {
  *   when a guest has pages over pages, as nothing says which of them it gets; FILE_CHANGED, FILE_UNREADABLE from the file's sources
  */
 export async function lockImage(file: IgvmFile, sources: LockSources): Promise<ImageLock> {
-  const { map, image, expected } = sources;
+  const { map, image, expected, describe = describeImage } = sources;
   const known = expected === undefined ? [] : launchesInLock(expected);
   const launches = sources.launches ?? (known.length === 0 ? [DEFAULT_LAUNCH] : known);
-  const described = await describeImage(file, map, launches);
+  const described = await describe(file, map, launches);
   const result: ImageLock = {
     lock: { lockVersion: LOCK_VERSION, file: Object.fromEntries(described.file), platforms: {} },
     complaints: [],
@@ -114,8 +116,9 @@ function checkOverlaps({ label, overlaps: [first, ...more] }: DescribedGuest): v
   });
 }
 
-function documentedGuest(
-  { platform, header, digests, policy }: DescribedGuest,
+/** What documents about a guest are made of; undefined for a platform without launch measurement. */
+export function documentedGuest(
+  { platform, header, digests, policy }: Pick<DescribedGuest, 'platform' | 'header' | 'digests' | 'policy'>,
   file: IgvmFile,
   image: string | undefined,
 ): DocumentedGuest | undefined {

@@ -6,6 +6,7 @@ import { withImage } from '../files/igvm-image';
 import { type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
 import { PLATFORM_NAMES, platformOf } from '../igvm/platforms';
 import { siblingPath } from '../manifest/image-files';
+import type { describeImage } from '../image/described-image';
 import { measuredPlatformOf } from '../measurement/measured-platform';
 import { fitsMap } from '../regions/guest-regions';
 import { mapBeside } from '../regions/map-beside';
@@ -42,27 +43,42 @@ export interface VerifyReport {
  * @throws IgvmError SIBLINGS_STALE when nothing but a document is wrong; PAGES_OVERLAP; LOCK_MISSING unless no guest of the image is
  *   isolated; LOCK_INVALID; MEASUREMENT_IMPOSSIBLE; and as withImage does
  */
-export async function verifyImage({ image, lock, display = String }: VerifyRequest): Promise<VerifyReport> {
+export async function verifyImage(request: VerifyRequest): Promise<VerifyReport> {
+  const { image, display = String } = request;
   return withImage(image, async ({ file }) => {
-    const expected = lockOrNone(hasIsolation(file, image), lock, display(lock));
-    const map = mapBeside(image);
-    const fits = map !== undefined && fitsMap(file, map);
-    const tags = fits ? map : expected && tagsOfLock(expected, file);
-    // Launches that the manifest names and the lock doesn't have are a difference.
-    const launches = expected && manifestLaunches(lock, display);
-    const sources = { map: tags, image, expected, launches };
-    const { lock: actual, signers, refusals, ...found } = await lockImage(file, sources);
-    const complaints = expected === undefined ? [] : [...found.complaints, ...refusals];
-    if (map !== undefined && !fits) {
-      complaints.unshift(`${basename(image)}.map describes another layout than the image has`);
+    const report = await compareWithLock(file, request);
+    if (report.complaints.length > 0 && report.differences.length === 0) {
+      throw new IgvmError('SIBLINGS_STALE', report.complaints.join('; '), { file: display(image) });
     }
-    const differences = expected === undefined ? [] : compareLocks(expected, actual);
-    if (complaints.length > 0 && differences.length === 0) {
-      throw new IgvmError('SIBLINGS_STALE', complaints.join('; '), { file: display(image) });
-    }
-    const platforms = PLATFORM_NAMES.filter((name) => expected?.platforms[name] !== undefined);
-    return { platforms, differences, complaints, signers: expected === undefined ? [] : signers };
+    return report;
   });
+}
+
+/**
+ * How an image that is open compares with its lock; unlike {@link verifyImage}, wrong documents are in the report.
+ * @param describe what describes the image, for whoever wants the description as well
+ * @throws IgvmError as verifyImage does, but for SIBLINGS_STALE
+ */
+export async function compareWithLock(
+  file: IgvmFile,
+  { image, lock, display = String }: VerifyRequest,
+  describe?: typeof describeImage,
+): Promise<VerifyReport> {
+  const expected = lockOrNone(hasIsolation(file, image), lock, display(lock));
+  const map = mapBeside(image);
+  const fits = map !== undefined && fitsMap(file, map);
+  const tags = fits ? map : expected && tagsOfLock(expected, file);
+  // Launches that the manifest names and the lock doesn't have are a difference.
+  const launches = expected && manifestLaunches(lock, display);
+  const sources = { map: tags, image, expected, launches, describe };
+  const { lock: actual, signers, refusals, ...found } = await lockImage(file, sources);
+  const complaints = expected === undefined ? [] : [...found.complaints, ...refusals];
+  if (map !== undefined && !fits) {
+    complaints.unshift(`${basename(image)}.map describes another layout than the image has`);
+  }
+  const differences = expected === undefined ? [] : compareLocks(expected, actual);
+  const platforms = PLATFORM_NAMES.filter((name) => expected?.platforms[name] !== undefined);
+  return { platforms, differences, complaints, signers: expected === undefined ? [] : signers };
 }
 
 /** Undefined when there is no lock, and no guest that needs one. */

@@ -2,11 +2,13 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { InspectFormat } from '../../inspect/inspect-file';
 import type { CliEnvironment } from '../cli';
+import { shownPath } from '../../files/shown-path';
 import { printable } from '../../errors/printable';
 
 interface InspectOptions {
   format: InspectFormat;
   output?: string;
+  lock?: string;
 }
 
 /** `nx-igvm inspect FILE` */
@@ -22,7 +24,8 @@ export function registerInspect(program: Command, environment: CliEnvironment): 
         .default('html'),
     )
     .option('-o, --output <file>', 'the file to write (default: a page beside the image, text and JSON to stdout)')
-    .action(async (file: string, { format, output }: InspectOptions) => {
+    .option('--lock <file>', 'a measurement lock: the page says whether the image agrees with it')
+    .action(async (file: string, { format, output, lock }: InspectOptions) => {
       const { inspectImage, pagePath } =
         require('../../inspect/inspect-file') as typeof import('../../inspect/inspect-file');
       const target = output ?? (format === 'html' ? pagePath(file) : undefined);
@@ -30,6 +33,8 @@ export function registerInspect(program: Command, environment: CliEnvironment): 
         image: resolve(environment.cwd, file),
         format,
         name: file,
+        lock: lock === undefined ? undefined : { path: resolve(environment.cwd, lock), isOptional: false },
+        display: (path) => shownPath(environment.cwd, path),
         output: target === undefined ? undefined : resolve(environment.cwd, target),
         write: environment.stdout,
       });

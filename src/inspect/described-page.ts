@@ -1,0 +1,145 @@
+import { claimsOfDocuments, checkDocuments, type DocumentClaims } from '../endorsement/image-documents';
+import { IgvmError } from '../errors/igvm-error';
+import type { IgvmFile } from '../igvm/model';
+import { type DescribedGuest, type DescribedImage, describeImage } from '../image/described-image';
+import { documentedGuest } from '../lock/lock-of-image';
+import type { LockDifference } from '../lock/compare-locks';
+import { compareWithLock } from '../lock/verify-image';
+import { imageDigests } from '../measurement/image-digests';
+import type { MeasuredPlatform } from '../measurement/measured-platform';
+import type { TaggedRange } from '../regions/map-tags';
+import { type KernelVersion, KernelVersions } from './kernel-versions';
+
+/** A lock to compare the image with. */
+export interface PageLock {
+  path: string;
+  /** Whether the page is made without it, and says so, when the file doesn't exist. */
+  isOptional: boolean;
+}
+
+/** How an image compares with its lock. */
+export interface Agreement {
+  /** As the page names the lock. */
+  lock: string;
+  /** Why nothing could be compared; there are no differences then. */
+  impossible?: string;
+  /** Short names of the platforms that the lock has. */
+  platforms: readonly string[];
+  differences: readonly LockDifference[];
+  /** Documents that are wrong, one sentence each. */
+  complaints: readonly string[];
+}
+
+/** A guest, and what documents say of it. */
+export interface PageGuest extends DescribedGuest {
+  /** Why there is no launch digest, one sentence. */
+  impossible?: string;
+  /** What the documents in the image and beside it say; checked, as the complaints say. */
+  claims: DocumentClaims;
+  complaints: readonly string[];
+  signers: readonly string[];
+  kernels: readonly KernelVersion[];
+}
+
+/** All that the page says of an image's guests. */
+export interface DescribedPage {
+  guests: PageGuest[];
+  /** Undefined where no lock was asked for. */
+  agreement?: Agreement;
+}
+
+/** What the page is made of. */
+export interface PageSources {
+  /** Path of the image, for the documents beside it. Undefined: there are none. */
+  image?: string;
+  /** Tagged ranges a guest, in the order of the platform headers. */
+  map?: readonly (readonly TaggedRange[])[];
+  lock?: PageLock;
+  /** How the page names a path. */
+  display?: (path: string) => string;
+}
+
+/**
+ * Describes an image for its page, and compares it with its lock; its pages are read once. Only where a platform can't be measured
+ * are they read again, to tell the others' digests.
+ * @throws IgvmError LOCK_INVALID; LOCK_MISSING unless the lock is optional; FILE_CHANGED, FILE_UNREADABLE
+ */
+export async function describePage(file: IgvmFile, sources: PageSources): Promise<DescribedPage> {
+  const { image, map, lock, display = String } = sources;
+  let seen: { described: DescribedImage; kernels: KernelVersions } | undefined;
+  const describe: typeof describeImage = async (of, tags, launches, options) => {
+    const kernels = new KernelVersions();
+    const described = await describeImage(of, tags, launches, { ...options, observers: [kernels] });
+    seen = { described, kernels };
+    return described;
+  };
+  const agreement =
+    lock === undefined || image === undefined
+      ? undefined
+      : await agreementWith(file, { image, lock: lock.path, display }, lock, describe);
+  const impossible = seen === undefined ? await describePossible(file, map, describe) : NONE;
+  const { guests = [] } = seen?.described ?? {};
+  return {
+    agreement,
+    guests: guests.map((guest) => ({
+      ...guest,
+      impossible: guest.platform && impossible.get(guest.platform),
+      ...documentsOf(guest, file, image),
+      kernels: (seen?.kernels.found ?? []).filter(
+        ({ compatibilityMask }) => (compatibilityMask & guest.header.compatibilityMask) !== 0,
+      ),
+    })),
+  };
+}
+
+const NONE: ReadonlyMap<MeasuredPlatform, string> = new Map();
+
+/** Describes an image although some of its platforms can't be measured. Gives the reason of each that can't. */
+async function describePossible(
+  file: IgvmFile,
+  map: PageSources['map'],
+  describe: typeof describeImage,
+): Promise<ReadonlyMap<MeasuredPlatform, string>> {
+  try {
+    await describe(file, map);
+    return NONE;
+  } catch (error) {
+    if (!isImpossible(error)) throw error;
+  }
+  const digests = await imageDigests(file);
+  const measured = digests.filter(({ digest }) => digest !== undefined).map(({ platform }) => platform);
+  await describe(file, map, [], { measured });
+  return new Map(digests.flatMap(({ platform, reason }) => (reason === undefined ? [] : [[platform, reason]])));
+}
+
+const isImpossible = (error: unknown): error is IgvmError =>
+  error instanceof IgvmError && (error.code === 'MEASUREMENT_IMPOSSIBLE' || error.code === 'PAGES_OVERLAP');
+
+async function agreementWith(
+  file: IgvmFile,
+  request: { image: string; lock: string; display: (path: string) => string },
+  { isOptional }: PageLock,
+  describe: typeof describeImage,
+): Promise<Agreement> {
+  const lock = request.display(request.lock);
+  const nothing = { lock, platforms: [], differences: [], complaints: [] };
+  try {
+    return { ...nothing, ...(await compareWithLock(file, request, describe)) };
+  } catch (error) {
+    const isMissing = error instanceof IgvmError && error.code === 'LOCK_MISSING' && isOptional;
+    if (isMissing) return { ...nothing, impossible: 'there is no lock' };
+    if (!isImpossible(error)) throw error;
+    return { ...nothing, impossible: error.message };
+  }
+}
+
+function documentsOf(
+  guest: DescribedGuest,
+  file: IgvmFile,
+  image: string | undefined,
+): Pick<PageGuest, 'claims' | 'complaints' | 'signers'> {
+  const documented = documentedGuest(guest, file, image);
+  if (documented === undefined) return { claims: {}, complaints: [], signers: [] };
+  const claims = claimsOfDocuments(documented);
+  return { claims, ...checkDocuments(documented, claims) };
+}
