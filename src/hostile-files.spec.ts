@@ -88,6 +88,8 @@ const PLACES: Record<string, Place> = {
   'an initrd.json': {
     path: 'initrd.json',
     args: ['initrd', 'initrd.json', '-o', 'initrd.cpio'],
+    // It is packed.
+    harmless: (kind) => kind === 'a folder',
   },
   'the resources file': {
     path: 'resources.json',

@@ -175,7 +175,6 @@ describe('packing a folder into an initramfs', () => {
   });
 
   it.each<[string, () => void, Partial<InitrdOptions>, string]>([
-    ['is not there', () => rmSync(join(folder, 'init')), {}, 'there is no "init" at the top of rootfs'],
     ['is a text', () => writeFileSync(join(folder, 'init'), 'text'), {}, 'neither an ELF program nor a script'],
     [
       'may not be executed',
@@ -197,6 +196,14 @@ describe('packing a folder into an initramfs', () => {
     await expect(pack(options)).rejects.toThrow(message);
     expect(existsSync(join(home, 'out', 'initrd.cpio'))).toBe(false);
     await pack({ ...options, init: 'none' });
+  });
+
+  it('tells of an archive without a first program, unless none is wanted', async () => {
+    rmSync(join(folder, 'init'));
+    const report = (init?: 'none') =>
+      packInitrd({ folder, output: join(home, 'out', 'initrd.cpio'), compression: 'none', init });
+    expect((await report()).withoutInit).toMatch(/^there is no "init" at the top of rootfs, so Linux panics unless/);
+    expect((await report('none')).withoutInit).toBeUndefined();
   });
 
   it('takes a link as a first program, and a text that a mode makes one', async () => {

@@ -21,6 +21,8 @@ export interface InitrdReport {
   entryCount: number;
   /** Paths of files that may be executed on this machine, but not in the guest: they are no programs. */
   notExecutable: string[];
+  /** Set when there is nothing that Linux could start, though nothing says that this is meant. One sentence. */
+  withoutInit?: string;
 }
 
 /** Files are read in pieces of this size, in bytes. */
@@ -34,7 +36,6 @@ const CHUNK = 1 << 20;
 export async function packInitrd(options: InitrdOptions): Promise<InitrdReport> {
   const entries = collectEntries(options.folder, options);
   checkOutside(options.folder, options.output);
-  if (options.init !== 'none') checkInit(options, entries);
   const outputs = createOutputSet();
   try {
     const access = options.private === true ? OWNER_ONLY : accessOfAll(options.folder, entries);
@@ -45,6 +46,7 @@ export async function packInitrd(options: InitrdOptions): Promise<InitrdReport> 
       archiveSize: 0,
       entryCount: entries.length,
       notExecutable: [],
+      ...(options.init === 'none' ? {} : checkInit(options, entries)),
     };
     for await (const chunk of compress(archive(entries, report, options.init !== 'none'), options.compression)) {
       await file.write(report.size, chunk);
@@ -157,21 +159,26 @@ export function notExecutableWarning(paths: readonly string[]): string | undefin
 
 /**
  * Linux panics, late and in words that name no file, when an initramfs has no first program.
- * @throws IgvmError INITRD_ENTRY
+ * One without any is told of and packed: the command line may name another one (rdinit=), and some archives are only a part.
+ * @throws IgvmError INITRD_ENTRY for one that can't be executed
  */
-function checkInit({ folder, whereOf }: InitrdOptions, entries: readonly InitrdEntry[]): void {
+function checkInit(
+  { folder, whereOf }: InitrdOptions,
+  entries: readonly InitrdEntry[],
+): Pick<InitrdReport, 'withoutInit'> {
   const init = entries.find(({ path }) => path === 'init');
-  if (init?.type === 'link') return;
+  if (init?.type === 'link') return {};
   const where = whereOf?.([]) ?? { file: folder };
   if (init === undefined) {
-    const message = `there is no "init" at the top of ${printable(basename(folder))}, so the guest could start nothing: add one, or set "init" to "x64" or "aarch64" for the program that comes with nx-igvm, or to "none" if that is meant`;
-    throw new IgvmError('INITRD_ENTRY', message, where, { saysAll: true });
+    const message = `there is no "init" at the top of ${printable(basename(folder))}, so Linux panics unless the command line names another program (rdinit=): add one, or set "init" to "x64" or "aarch64" for the program that comes with nx-igvm, or to "none" if that is meant`;
+    return { withoutInit: message };
   }
   const isRunnable = init.type === 'file' && (init.permissions === undefined || (init.permissions & 0o111) !== 0);
   if (!isRunnable) {
     const message = `"init", which the kernel starts, ${init.type === 'file' ? 'has a mode without permission to execute' : `is a ${init.type}`}`;
     throw new IgvmError('INITRD_ENTRY', message, where, { saysAll: true });
   }
+  return {};
 }
 
 const noProgram = (file: string): IgvmError => {

@@ -58,8 +58,8 @@ none, \`"init": "x64"\` or \`"init": "aarch64"\` adds a static program of 2 KiB 
 be in the initramfs with everything that it loads, so it is best linked statically. What fails is printed with the kernel's error number, and the guest powers
 off in any case.
 
-An initramfs without a first program, or with one that can't be executed, is an error: Linux would panic, late and without naming a file. \`"init": "none"\` says
-that it is meant, as for modules that are loaded beside another archive, or a guest with \`root=\` on a disk.
+A first program that can't be executed is an error, and an initramfs without one is told of: Linux would panic, late and without naming a file, unless the command
+line names another program (\`rdinit=\`). \`"init": "none"\` says that it is meant, as for modules that are loaded beside another archive, or a guest with \`root=\` on a disk.
 
 ## What Linux takes
 

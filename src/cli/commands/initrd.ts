@@ -55,13 +55,14 @@ export function registerInitrd(program: Command, environment: CliEnvironment): v
         const name = options.output ?? INITRD_NAMES[compression];
         const output = resolve(environment.cwd, name);
         checkNotInputs([output], [path]);
-        const { size, archiveSize, entryCount, notExecutable } = await packInitrd({
+        const { size, archiveSize, entryCount, notExecutable, withoutInit } = await packInitrd({
           ...initrd,
           ...(init === undefined ? {} : { init }),
           compression,
           private: options.private,
           output,
         });
+        if (withoutInit !== undefined) environment.stderr(`warning: ${withoutInit}\n`);
         const warning = notExecutableWarning(notExecutable);
         if (warning !== undefined) environment.stderr(`warning: ${printable(warning)}\n`);
         const unpacked = compression === 'none' ? '' : `, ${archiveSize} before ${compression}`;

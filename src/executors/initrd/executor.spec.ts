@@ -57,6 +57,7 @@ describe('nx-igvm:initrd', () => {
   ])('says that the folder is %s', async (_, config, note) => {
     const outside = join(root, '..', 'outside');
     mkdirSync(outside, { recursive: true });
+    writeFileSync(join(outside, 'init'), '#!/bin/sh\n');
     symlinkSync(outside, join(root, 'boot', 'linked'));
     writeFileSync(join(root, 'boot', 'initrd.json'), config);
     const warn = jest.spyOn(logger, 'warn').mockImplementation(() => {});

@@ -26,6 +26,7 @@ export default async function initrdExecutor(
     const report = await packInitrd({ ...initrd, output, private: isPrivate });
     const outside = outsideNote(root, initrd.folder);
     if (outside !== undefined) logger.warn(printable(outside));
+    if (report.withoutInit !== undefined) logger.warn(report.withoutInit);
     const warning = notExecutableWarning(report.notExecutable);
     if (warning !== undefined) logger.warn(printable(warning));
     const display = relative(root, output).split(sep).join('/');
