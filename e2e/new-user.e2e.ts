@@ -87,11 +87,18 @@ const WORKSPACES: Record<string, Kind> = {
 };
 
 describe('nx add', () => {
-  it('registers the plugin, and nothing else', async () => {
+  it('registers the plugin, with entries that keep what it infers, and nothing else', async () => {
     expect(template().log).toContain('Package nx-igvm added successfully');
     const workspace = await Workspace.create();
     try {
-      expect(workspace.readJson('nx.json')).toEqual({ neverConnectToCloud: true, plugins: ['nx-igvm'] });
+      const executors = Object.keys(
+        workspace.readJson<{ executors: object }>('node_modules/nx-igvm/executors.json').executors,
+      );
+      expect(workspace.readJson('nx.json')).toEqual({
+        neverConnectToCloud: true,
+        plugins: ['nx-igvm'],
+        targetDefaults: Object.fromEntries(executors.map((name) => [`nx-igvm:${name}`, {}])),
+      });
       expect(workspace.readJson<{ devDependencies: object }>('package.json').devDependencies).toHaveProperty('nx-igvm');
       await workspace.commit('before');
       await workspace.nxOk('g', 'nx-igvm:init');

@@ -7,6 +7,7 @@ import { imageWith } from '../caching/images';
 import { input } from '../harness/inputs';
 import { cleanEnvironment, run, type RunResult } from '../harness/run';
 import { REPOSITORY } from '../harness/template';
+import { LOCK_NAME } from '../../src/files/folder-lock';
 
 /** Two states of one image: another initrd, and platforms that come and go. */
 const VERSIONS = {
@@ -124,7 +125,8 @@ export class ImageFolder {
   }
 }
 
-const isUnfinished = (name: string): boolean => name.endsWith('.nx-igvm-tmp');
+/** What a killed build leaves, and the next one removes. */
+const isUnfinished = (name: string): boolean => name.endsWith('.nx-igvm-tmp') || name === LOCK_NAME;
 
 const filesOf = (folder: string): Files =>
   new Map(
