@@ -35,6 +35,21 @@ export const LOADER_ERRORS: Record<keyof typeof LOADER_CODES, Provocation> = {
     'takes a kernel for firmware',
     (scene) => scene.buildOf({ ...EMPTY_GUEST, image: { uefi: { config_type: 'none' } } }, { uefi: 'vmlinux-x64.elf' }),
   ],
+  OVMF_UNSUITABLE: [
+    'puts a kernel into an image without firmware',
+    async (scene) => {
+      await scene.image(linuxGuest(), KERNEL);
+      return scene.nxIgvm('update', '-i', 'image.igvm', '-k', 'vmlinux-x64.elf', '-o', 'updated.igvm');
+    },
+  ],
+  EFI_DATA_INVALID: [
+    'wants the hash of a kernel that is no EFI program',
+    async (scene) => {
+      await scene.image(linuxGuest(), KERNEL);
+      const options = ['-k', 'vmlinux-x64.elf', '--add-hash-sha256', '-o', 'updated.igvm'];
+      return scene.nxIgvm('update', '-i', 'image.igvm', ...options);
+    },
+  ],
   CONFIG_UNSUPPORTED: [
     'gives OpenHCL a policy that is larger than its page',
     (scene) => {

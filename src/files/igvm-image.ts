@@ -1,9 +1,9 @@
 import { IgvmError } from '../errors/igvm-error';
 import { imageInDll, isPortableExecutable } from '../igvm/firmware-dll';
 import type { IgvmFile } from '../igvm/model';
-import { readIgvm } from '../igvm/read-igvm';
+import { readIgvm, type ReadOptions } from '../igvm/read-igvm';
 import type { IgvmSink } from '../igvm/sink';
-import { writeIgvm, type WriteReport } from '../igvm/write-igvm';
+import { writeIgvm, type WriteOptions, type WriteReport } from '../igvm/write-igvm';
 import { type ByteSource, bytesSource } from '../memory/byte-source';
 import { type Access, accessOfFiles } from './access';
 import { createOutputSet } from './atomic-output';
@@ -22,12 +22,17 @@ export interface OpenImage {
 
 /**
  * Opens an image, or the one inside a firmware DLL, for as long as `use` runs.
+ * @param options.validate whether the format's rules are checked (see readIgvm); by default they are
  * @throws IgvmError FILE_UNREADABLE, FILE_CHANGED, IGVM_MALFORMED, IGVM_UNSUPPORTED, IGVM_INVALID with the file's path
  */
-export async function withImage<T>(path: string, use: (image: OpenImage) => T | Promise<T>): Promise<T> {
+export async function withImage<T>(
+  path: string,
+  use: (image: OpenImage) => T | Promise<T>,
+  { validate }: Pick<ReadOptions, 'validate'> = {},
+): Promise<T> {
   const opened = openFileSource(path);
   try {
-    const result = await use(imageIn(opened));
+    const result = await use(imageIn(opened, validate));
     opened.checkUnchanged();
     return result;
   } catch (error) {
@@ -37,11 +42,13 @@ export async function withImage<T>(path: string, use: (image: OpenImage) => T | 
   }
 }
 
-function imageIn(bytes: ByteSource): OpenImage {
-  if (!isPortableExecutable(bytes)) return { source: bytes, file: readIgvm(bytes, { crc32 }), isFirmwareDll: false };
+function imageIn(bytes: ByteSource, validate?: boolean): OpenImage {
+  if (!isPortableExecutable(bytes)) {
+    return { source: bytes, file: readIgvm(bytes, { crc32, validate }), isFirmwareDll: false };
+  }
   const { source, offset } = imageInDll(bytes);
   try {
-    return { source, file: readIgvm(source, { crc32 }), isFirmwareDll: true };
+    return { source, file: readIgvm(source, { crc32, validate }), isFirmwareDll: true };
   } catch (error) {
     throw error instanceof IgvmError ? error.within(offset) : error;
   }
@@ -79,10 +86,15 @@ export function readImage(image: string | Uint8Array): IgvmFile {
 
 /**
  * Writes an image to a file, which is there when it is complete and not before. Memory use doesn't depend on its size.
+ * @param options.access who may have access to it at most
  * @throws IgvmError IGVM_INVALID, IGVM_TOO_LARGE, FILE_UNWRITABLE, and what the file's sources throw
  */
-export const writeImage = (file: IgvmFile, output: string): Promise<WriteReport> =>
-  replacing(output, (begin) => writeIgvm(file, begin(), { crc32, sha256Hex }));
+export const writeImage = (
+  file: IgvmFile,
+  output: string,
+  { access, parameterOffsets }: { access?: Access } & Pick<WriteOptions, 'parameterOffsets'> = {},
+): Promise<WriteReport> =>
+  replacing(output, (begin) => writeIgvm(file, begin(), { crc32, sha256Hex, parameterOffsets }), access);
 
 /**
  * Writes a changed copy of an image, for those to read who may read the image. `output` may be the image itself: it is replaced

@@ -6,12 +6,18 @@ import { INITIALIZATION_RULES, newInitializationState, overlappingRegion } from 
 import { newPlatformState, PLATFORM_RULES } from './validate/platform-rules';
 import { applyRules, type Rule } from './validate/rule';
 
+/** What is checked beyond the igvm crate's rules. */
+export interface ValidationOptions {
+  /** Whether parameters must begin in their area, which igvm-wrap doesn't see to. Default true. */
+  parameterOffsets?: boolean;
+}
+
 /**
  * Checks what the headers must satisfy, each by itself and together: the rules of the igvm crate, and those that the
  * format's documentation adds where a loader would otherwise go wrong (igvm_defs/src/lib.rs).
  * @throws IgvmError IGVM_INVALID naming the header, its GPA range and what is wrong
  */
-export function validateIgvm(file: IgvmFile): void {
+export function validateIgvm(file: IgvmFile, { parameterOffsets = true }: ValidationOptions = {}): void {
   if (file.version === 1 && file.arch !== 'x64') {
     throw new IgvmError('IGVM_INVALID', `version 1 of the format knows x64 alone, not ${file.arch}`);
   }
@@ -31,7 +37,7 @@ export function validateIgvm(file: IgvmFile): void {
     });
   }
 
-  const directiveState = newDirectiveState(file, initializationState);
+  const directiveState = newDirectiveState(file, initializationState, parameterOffsets);
   for (const directive of file.directives) {
     const rules = DIRECTIVE_RULES[directive.type] as readonly Rule<typeof directive, typeof directiveState>[];
     applyRules(rules, directive, directiveState, HEADER_LABEL[directive.type]);

@@ -12,11 +12,11 @@ import type { IgvmFile, PageDataDirective } from './model';
 import { PageIndex } from './page-index';
 import type { IgvmSink } from './sink';
 import { type DirectiveObserver, streamDirectives } from './stream';
-import { validateIgvm } from './validate';
+import { type ValidationOptions, validateIgvm } from './validate';
 import { invalidHeader } from './validate/rule';
 
 /** What the writer can't do by itself, and who else wants to see the pages. */
-export interface WriteOptions {
+export interface WriteOptions extends ValidationOptions {
   crc32: Crc32;
   sha256Hex: Sha256Hex;
   /** See the same pass over the guest's memory as the writer, behind it. */
@@ -51,7 +51,7 @@ const SCRATCH = new DataView(new ArrayBuffer(PAGE_DATA.size));
  *   sink then holds part of a file, and writes nothing any more
  */
 export async function writeIgvm(file: IgvmFile, sink: IgvmSink, options: WriteOptions): Promise<WriteReport> {
-  validateIgvm(file);
+  validateIgvm(file, options);
   const writer = new IgvmWriter(file, sink, options);
   try {
     await writer.initializations();

@@ -20,6 +20,8 @@ export interface DirectiveState {
   readonly contextMasks: number[];
   /** Parameter areas by index. */
   readonly areas: Map<number, ParameterArea>;
+  /** Whether parameters must begin in their area. */
+  readonly checksOffsets: boolean;
 }
 
 interface ParameterArea {
@@ -28,11 +30,16 @@ interface ParameterArea {
   isInserted: boolean;
 }
 
-export const newDirectiveState = (file: IgvmFile, { pageTables }: InitializationState): DirectiveState => ({
+export const newDirectiveState = (
+  file: IgvmFile,
+  { pageTables }: InitializationState,
+  checksOffsets: boolean,
+): DirectiveState => ({
   file,
   pageTables,
   contextMasks: [],
   areas: new Map(),
+  checksOffsets,
 });
 
 type Rules<T extends Directive['type']> = readonly Rule<Extract<Directive, { type: T }>, DirectiveState>[];
@@ -42,12 +49,12 @@ const PAGE_DATA_TYPES: readonly number[] = Object.values(PAGE_DATA_TYPE);
 /** A rule about the parameter area that a header names, which has to be declared before it and not inserted yet. */
 const forOpenArea =
   <H extends { index: number }>(
-    rule: (header: H, area: ParameterArea) => string | undefined,
+    rule: (header: H, area: ParameterArea, state: DirectiveState) => string | undefined,
   ): Rule<H, DirectiveState> =>
-  (header, { areas }) => {
-    const area = areas.get(header.index);
+  (header, state) => {
+    const area = state.areas.get(header.index);
     if (area === undefined) return `parameter area ${header.index} is not declared before it`;
-    return area.isInserted ? `parameter area ${header.index} is inserted before it` : rule(header, area);
+    return area.isInserted ? `parameter area ${header.index} is inserted before it` : rule(header, area, state);
   };
 
 /** The architecture needs no rule: only platforms of the right one have a context of the format. */
@@ -94,8 +101,8 @@ export const DIRECTIVE_RULES: { readonly [T in Directive['type']]: Rules<T> } = 
     },
   ],
   parameter: [
-    forOpenArea(({ index, byteOffset }, { size }) =>
-      byteOffset <= size ? undefined : `offset ${byteOffset} lies behind parameter area ${index}`,
+    forOpenArea(({ index, byteOffset }, { size }, { checksOffsets }) =>
+      byteOffset <= size || !checksOffsets ? undefined : `offset ${byteOffset} lies behind parameter area ${index}`,
     ),
   ],
   parameterInsert: [

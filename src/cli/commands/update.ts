@@ -1,0 +1,87 @@
+import { resolve } from 'node:path';
+import { type Command, InvalidArgumentError } from 'commander';
+import { imageSummary } from '../../build/image-summary';
+import type { EfiArch, SecureBootProfile } from '../../loader/ovmf/secure-boot';
+import type { CliEnvironment } from '../cli';
+import { strictOptions } from '../clap-options';
+
+interface Options {
+  input: string;
+  shim?: string;
+  kernel?: string;
+  addHashSha256?: boolean;
+  addHash?: boolean;
+  addCertMs?: boolean;
+  profile?: SecureBootProfile;
+  arch?: EfiArch;
+  inspect?: boolean;
+  output?: string;
+}
+
+const PROFILES: readonly SecureBootProfile[] = [
+  'none',
+  'win11',
+  'win23',
+  'win+rom23',
+  'uefi11',
+  'uefi23',
+  'uefi+rom23',
+  'redhat',
+  'redhat+rom',
+  'all',
+];
+
+/** Every name that igvm-update knows. */
+const ARCHES: Readonly<Record<string, EfiArch>> = {
+  x64: 'x64',
+  X64: 'x64',
+  x86_64: 'x64',
+  amd64: 'x64',
+  aa64: 'aa64',
+  AA64: 'aa64',
+  aarch64: 'aa64',
+  arm64: 'aa64',
+};
+
+/** `nx-igvm update`, with igvm-update's options. */
+export function registerUpdate(program: Command, environment: CliEnvironment): void {
+  const { Option } = require('commander') as typeof import('commander');
+  const command = program
+    .command('update')
+    .description('put a kernel or UKI, a shim and Secure Boot keys into an image of OVMF, as igvm-update does')
+    .requiredOption('-i, --input <FILE>', 'an image that wrap or igvm-wrap made')
+    .option('-s, --shim <SHIM>', 'the EFI program that the firmware starts, which starts the kernel')
+    .option('-k, --kernel <KERNEL>', 'an EFI program: a kernel with an EFI stub, or a UKI')
+    .option('--add-hash-sha256', "Secure Boot, with the programs' Authenticode hashes in db")
+    .addOption(new Option('--add-hash', 'the same').hideHelp().conflicts('addHashSha256'))
+    .option('--add-cert-ms', "Secure Boot, with the profile's certificates in db")
+    .addOption(new Option('--profile <NAME>', 'certificates for --add-cert-ms (default: uefi11)').choices(PROFILES))
+    .addOption(
+      new Option('--arch <ARCH>', 'whose revocations are in dbx: x64 (the default) or aa64').argParser(parseArch),
+    )
+    .option('--inspect', 'print what the updated image consists of')
+    .option(
+      '-o, --output <FILE>',
+      'the image; may be the input; without it, everything is checked and nothing written',
+    );
+  strictOptions(command).action(async (options: Options) => {
+    const at = (path: string): string => resolve(environment.cwd, path);
+    const { updateFiles } = require('../../build/ovmf-image') as typeof import('../../build/ovmf-image');
+    await updateFiles({
+      image: at(options.input),
+      shim: options.shim === undefined ? undefined : at(options.shim),
+      kernel: options.kernel === undefined ? undefined : at(options.kernel),
+      addHashes: options.addHashSha256 === true || options.addHash === true,
+      profile: options.addCertMs ? (options.profile ?? 'uefi11') : undefined,
+      arch: options.arch ?? 'x64',
+      output: options.output === undefined ? undefined : at(options.output),
+      show: options.inspect ? (file) => environment.stdout(imageSummary(file)) : undefined,
+    });
+  });
+}
+
+function parseArch(name: string): EfiArch {
+  const arch = Object.hasOwn(ARCHES, name) ? ARCHES[name] : undefined;
+  if (arch === undefined) throw new InvalidArgumentError(`It is one of ${Object.keys(ARCHES).join(', ')}.`);
+  return arch;
+}

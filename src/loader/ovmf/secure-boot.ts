@@ -1,0 +1,110 @@
+/** Secure Boot's variables as igvm-update 0.2.6 puts them into an image (bin/igvm-update.rs; virtfw-libefi 0.7.1: sb/certs, sb/dbx). */
+import { X509Certificate } from 'node:crypto';
+import { guidBytes } from '../formats/guid';
+import files from './certificates.json';
+import {
+  listsOfUpdate,
+  mergeSignatureLists,
+  type Signature,
+  type SignatureList,
+  unsignedUpdate,
+} from './signature-lists';
+
+/** Who vouches for an entry. */
+const OWNERS = {
+  microsoft: guidBytes('77fa9abd-0359-4d32-bd60-28f4e78f784b'),
+  /** OvmfEnrollDefaultKeys, which edk2's program of that name uses. */
+  ovmf: guidBytes('a0baa8a3-041d-48a8-bc87-c36d121b5e3d'),
+} as const;
+
+/** The public certificates that the profiles consist of; the files are those that virtfw-libefi embeds. */
+const CERTIFICATES = {
+  /** Red Hat Secure Boot (PK/KEK key 1). */
+  redHatPlatformKey: { file: 'rh-pk-kek-2014.der', owner: OWNERS.microsoft },
+  kek11: { file: 'ms-kek-2011.der', owner: OWNERS.microsoft },
+  kek23: { file: 'ms-kek-2023.der', owner: OWNERS.microsoft },
+  uefi11: { file: 'ms-uefi-2011.der', owner: OWNERS.microsoft },
+  uefi23: { file: 'ms-uefi-2023.der', owner: OWNERS.microsoft },
+  rom23: { file: 'ms-uefi-rom-2023.der', owner: OWNERS.microsoft },
+  win11: { file: 'windows-2011.der', owner: OWNERS.microsoft },
+  win23: { file: 'windows-2023.der', owner: OWNERS.microsoft },
+  redHat24: { file: 'rh-uefi-2024.der', owner: OWNERS.ovmf },
+} as const satisfies Record<string, { file: keyof typeof files; owner: Uint8Array }>;
+
+type CertificateName = keyof typeof CERTIFICATES;
+
+/** Certificates of the signature database (db) by the name of their profile. */
+const PROFILES = {
+  none: [],
+  win11: ['win11', 'win23'],
+  win23: ['win23'],
+  'win+rom23': ['win23', 'rom23'],
+  uefi11: ['uefi11', 'uefi23'],
+  uefi23: ['uefi23'],
+  'uefi+rom23': ['uefi23', 'rom23'],
+  redhat: ['redHat24'],
+  'redhat+rom': ['rom23', 'redHat24'],
+  all: ['win11', 'win23', 'uefi11', 'uefi23', 'rom23'],
+} as const satisfies Record<string, readonly CertificateName[]>;
+
+export type SecureBootProfile = keyof typeof PROFILES;
+export type EfiArch = 'x64' | 'aa64';
+
+/** Microsoft's lists of revoked programs, in the order in which they are merged. */
+const REVOKED = {
+  x64: ['dbx-2011.x86_64.auth', 'dbx-2023.x86_64.auth'],
+  aa64: ['dbx-2011.aarch64.auth', 'dbx-2023.aarch64.auth'],
+} as const satisfies Record<EfiArch, readonly (keyof typeof files)[]>;
+
+/** Time of a db without certificates, which have the times when they begin to be valid. */
+const TIME_WITHOUT_CERTIFICATES = new Date(Date.UTC(2010, 0, 1));
+/** The time that all updates of dbx have. */
+const DBX_TIME = new Date(Date.UTC(2010, 2, 6, 19, 17, 21));
+
+/** SHA-256 of nothing: keeps a db that would be empty from being no db. */
+const HASH_OF_NOTHING = Buffer.from('e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855', 'hex');
+
+/** What Secure Boot shall accept. */
+export interface SecureBootOptions {
+  /** Certificates whose programs may start. */
+  profile: SecureBootProfile;
+  /** Authenticode digests (SHA-256) of programs that may start. */
+  hashes: readonly Uint8Array[];
+  /** Whose revocations count. */
+  arch: EfiArch;
+}
+
+/** Content of the four variables. */
+export interface SecureBootVariables {
+  pk: Uint8Array;
+  kek: Uint8Array;
+  db: Uint8Array;
+  dbx: Uint8Array;
+}
+
+/** The variables with Red Hat's platform key, Microsoft's key exchange keys and revocations, and the db that `options` ask for. */
+export function secureBootVariables({ profile, hashes, arch }: SecureBootOptions): SecureBootVariables {
+  const certificates: readonly CertificateName[] = PROFILES[profile];
+  const digests = hashes.length > 0 || certificates.length > 0 ? hashes : [HASH_OF_NOTHING];
+  const entries = digests.map((data): Signature => ({ owner: OWNERS.ovmf, data }));
+  const revoked = REVOKED[arch].flatMap((name) => listsOfUpdate(bytesOf(name)));
+  return {
+    pk: variable(['redHatPlatformKey']),
+    kek: variable(['kek11', 'kek23']),
+    db: variable(certificates, entries.length === 0 ? [] : [{ kind: 'sha256', entries }]),
+    dbx: unsignedUpdate(DBX_TIME, mergeSignatureLists(revoked)),
+  };
+}
+
+function variable(names: readonly CertificateName[], more: readonly SignatureList[] = []): Uint8Array {
+  const certificates = names.map((name) => {
+    const { file, owner } = CERTIFICATES[name];
+    return { owner, data: bytesOf(file) };
+  });
+  const begins = certificates.map(({ data }) => Date.parse(new X509Certificate(data).validFrom));
+  const time = begins.length === 0 ? TIME_WITHOUT_CERTIFICATES : new Date(Math.max(...begins));
+  const lists = certificates.map((entry): SignatureList => ({ kind: 'x509', entries: [entry] }));
+  return unsignedUpdate(time, [...lists, ...more]);
+}
+
+const bytesOf = (name: keyof typeof files): Uint8Array => Buffer.from(files[name], 'base64');

@@ -1,0 +1,136 @@
+import { hex } from '../../errors/hex';
+import { IgvmError } from '../../errors/igvm-error';
+import { type Directive, type IgvmFile, type PlatformHeader, PLATFORM_TYPE } from '../../igvm/model';
+import { PAGE_DATA_TYPE } from '../../igvm/page-data';
+import { PLATFORM_VERSION } from '../../igvm/platforms';
+import { validateIgvm } from '../../igvm/validate';
+import { type ByteSource, bytesSource, EMPTY_SOURCE, regionSource } from '../../memory/byte-source';
+import { pagesFor } from '../../memory/page';
+import { type OvmfRegion, type OvmfRegionKind, readOvmfTable } from '../formats/ovmf-table';
+import { nativeFlat32Context, type OvmfBootMode, snpContext } from './boot-state';
+import { checkNoPageTwice, dataPages, inWrapOrder, OVMF_MASK, withoutPageAt } from './pages';
+
+/** What `igvm-wrap` is told of an image. */
+export interface WrapOptions {
+  /** OVMF's code, or a whole flash image: ends at 4 GiB. */
+  firmware: ByteSource;
+  /** A variable store: ends where the firmware begins. */
+  vars?: ByteSource;
+  native: boolean;
+  snp: boolean;
+  /** Whether a VMM fills in the memory map and the number of processors, where the firmware asks for them. */
+  parameters: boolean;
+  bootMode: OvmfBootMode;
+}
+
+const FOUR_GIB = 2 ** 32;
+/** The last part of the firmware is also below 1 MiB, where real mode looks for it. */
+const LOW_COPY = { end: 2 ** 20, most: 128 * 1024 };
+/** SMT is allowed, and bit 17, which has to be one (SEV-SNP ABI, guest policy). */
+const SNP_POLICY = 0x30000n;
+
+const PAGE_TYPES: Partial<Record<OvmfRegionKind, number>> = {
+  sevMemory: PAGE_DATA_TYPE.NORMAL,
+  sevSecrets: PAGE_DATA_TYPE.SECRETS,
+  sevCpuid: PAGE_DATA_TYPE.CPUID_DATA,
+  sevCallingArea: PAGE_DATA_TYPE.NORMAL,
+  sevKernelHashes: PAGE_DATA_TYPE.NORMAL,
+};
+
+/**
+ * OVMF as an IGVM file for QEMU, the way igvm-wrap 0.2.6 lays it out (bin/igvm-wrap.rs, builder.rs): the same headers in the same order.
+ * The firmware's own metadata says which memory SEV-SNP accepts before it starts, and where a VMM puts parameters.
+ * @throws IgvmError LAYOUT_OVERLAP, LAYOUT_OUT_OF_RANGE, FIRMWARE_INVALID, IGVM_INVALID (also for no platform, and for firmware of a size
+ *   that isn't whole pages), and what the sources throw
+ */
+export function wrapFirmware(options: WrapOptions): IgvmFile {
+  const { native, snp, firmware } = options;
+  if (firmware.size + (options.vars?.size ?? 0) > FOUR_GIB) {
+    throw new IgvmError('LAYOUT_OUT_OF_RANGE', 'the firmware and its variables do not fit below 4 GiB');
+  }
+  const regions = readOvmfTable(firmware) ?? [];
+  const file: IgvmFile = {
+    version: 2,
+    arch: 'x64',
+    platforms: [
+      ...(native ? [platform(PLATFORM_TYPE.NATIVE, OVMF_MASK.native)] : []),
+      ...(snp ? [platform(PLATFORM_TYPE.SEV_SNP, OVMF_MASK.snp)] : []),
+    ],
+    initializations: snp ? [{ type: 'guestPolicy', policy: SNP_POLICY, compatibilityMask: OVMF_MASK.snp }] : [],
+    directives: directivesOf(options, regions),
+  };
+  if (file.platforms.length > 0) checkNoPageTwice(file.directives);
+  file.directives = inWrapOrder(file.directives);
+  validateIgvm(file, { parameterOffsets: false });
+  return file;
+}
+
+const platform = (platformType: PlatformHeader['platformType'], compatibilityMask: number): PlatformHeader => ({
+  compatibilityMask,
+  highestVtl: 2,
+  platformType,
+  platformVersion: PLATFORM_VERSION,
+  sharedGpaBoundary: 0n,
+});
+
+/** In the order in which igvm-wrap adds and removes them. */
+function directivesOf(options: WrapOptions, regions: readonly OvmfRegion[]): Directive[] {
+  const { firmware, vars = EMPTY_SOURCE, native, snp, parameters, bootMode } = options;
+  const mask = (native ? OVMF_MASK.native : 0) | (snp ? OVMF_MASK.snp : 0);
+  let directives: Directive[] = [];
+  if (native && bootMode === 'flat32') directives.push(nativeFlat32Context());
+  if (snp) directives.push(snpContext(bootMode), ...regions.flatMap(acceptedPages));
+  const area = regions.find(({ kind }) => kind === 'parameterArea');
+  if (parameters && area !== undefined) {
+    directives.push({ type: 'parameterArea', size: area.size, index: 0, initialData: EMPTY_SOURCE });
+    for (const { kind, base } of regions) {
+      if (kind === 'memoryMap' || kind === 'vpCount') {
+        directives.push({ type: 'parameter', kind, index: 0, byteOffset: base });
+      }
+    }
+    directives = withoutPageAt(directives, area.base);
+    directives.push({ type: 'parameterInsert', gpa: area.base, compatibilityMask: mask, index: 0 });
+  }
+  const hobArea = regions.find(({ kind }) => kind === 'hobArea');
+  if (hobArea !== undefined) {
+    // A page of zeros with data: an empty list until a kernel is put in.
+    directives = withoutPageAt(directives, hobArea.base);
+    directives.push(...dataPages(hobArea.base, mask, bytesSource(new Uint8Array(1))));
+  }
+  if (bootMode === 'real16') {
+    const size = Math.min(LOW_COPY.most, firmware.size);
+    const low = regionSource(firmware, firmware.size - size, size);
+    directives.push(...dataPages(LOW_COPY.end - size, mask, low));
+  }
+  const start = FOUR_GIB - firmware.size;
+  directives.push(...dataPages(start, mask, firmware), ...dataPages(start - vars.size, mask, vars));
+  return directives;
+}
+
+/** Pages without data that a SEV-SNP guest has from its start. */
+function acceptedPages({ kind, base, size }: OvmfRegion): Directive[] {
+  const dataType = PAGE_TYPES[kind];
+  if (dataType === undefined) return [];
+  return [
+    {
+      type: 'pageData',
+      gpa: base,
+      pageCount: pagesFor(size),
+      flags: 0,
+      dataType,
+      compatibilityMask: OVMF_MASK.snp,
+      content: EMPTY_SOURCE,
+    },
+  ];
+}
+
+/** What OVMF's metadata says, for people; a line each. */
+export function* describeOvmfTable(firmware: ByteSource): Generator<string> {
+  const regions = readOvmfTable(firmware);
+  if (regions === undefined || regions.length === 0)
+    yield 'The firmware has no metadata of OVMF that says what memory is for.\n';
+  for (const { kind, base, size } of regions ?? []) {
+    const isOffset = kind === 'memoryMap' || kind === 'vpCount';
+    yield `${kind}: ${isOffset ? 'offset' : 'GPA'} ${hex(base)}, ${hex(size)} bytes\n`;
+  }
+}
