@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -11,12 +10,12 @@ import { type Launch, launchesOf } from '../src/measurement/launches';
 import { measureLaunches, type MeasurementReport } from '../src/measurement/measure';
 import { placeCase } from './cases';
 import { makeInputs } from './make-inputs';
+import { hasOvmfCases, makeOvmfInputs, type OvmfCase, ovmfCases, runInPlaceOfTool } from './ovmf-cases';
 import { runProgram } from './run-program';
 
 /** What real VMMs measure: data beside the repository, where its owners have it. */
 const SHARED = resolve(__dirname, '..', '..', 'shared');
 const DIGESTS = join(SHARED, 'vmm-digests', 'digests.json');
-const MAKE_FIRMWARE = join(SHARED, 'ovmf', 'make_firmware.py');
 
 interface Expected {
   rule: string;
@@ -32,21 +31,55 @@ interface MeasuredFile {
   refused: Expected[];
 }
 
-const isThere = existsSync(DIGESTS) && existsSync(MAKE_FIRMWARE) && spawnSync('python3', ['--version']).status === 0;
+const isThere = existsSync(DIGESTS) && hasOvmfCases();
 const files = isThere ? (JSON.parse(readFileSync(DIGESTS, 'utf8')) as { files: MeasuredFile[] }).files : [];
 const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-vmm-digests-'));
 
 beforeAll(() => {
   if (!isThere) return;
   makeInputs(join(folder, 'inputs'));
-  const { status, stderr } = spawnSync('python3', [MAKE_FIRMWARE, join(folder, 'hand-made')], { encoding: 'utf8' });
-  if (status !== 0) throw new Error(stderr);
+  makeOvmfInputs(join(folder, 'hand-made'));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const wrapped = (...args: string[]): Omit<OvmfCase, 'expected'> => ({
+  tool: 'igvm-wrap',
+  args: ['--input', ...args, '--output', '{out}'],
+});
+
+/** How files of igvm-wrap and igvm-update come about: as the recorded cases say, and these. */
+const OVMF_FILES: ReadonlyMap<string, Omit<OvmfCase, 'expected'>> = new Map([
+  ...(isThere ? ovmfCases() : []),
+  ['wrap/real-inteltdx-both', wrapped('{inteltdx}', '--snp')],
+  ['wrap/fw-full-4m-both', wrapped('fw/full-4m.fd', '--snp')],
+  ['wrap/opt-snp-flat32', wrapped('fw/full-256k.fd', '--snp', '--flat32')],
+  [
+    'update/snp-shim-kernel',
+    {
+      tool: 'igvm-update',
+      args: ['--input', '{pre0}', '--shim', 'pe/shim.efi', '--kernel', 'pe/uki-small.efi', '--output', '{out}'],
+      pre: [wrapped('fw/full-64k.fd', '--snp', '--no-native')],
+    },
+  ],
+]);
+
+/** Makes a file of igvm-wrap or igvm-update with our own commands. */
+async function makeOvmfFile(name: string): Promise<string> {
+  const made = OVMF_FILES.get(name);
+  if (made === undefined) throw new Error(`${name} is no known file`);
+  const paths: string[] = [];
+  for (const step of [...(made.pre ?? []), made]) {
+    const out = join(folder, `${name.replace('/', '-')}-${paths.length}.igvm`);
+    expect(await runInPlaceOfTool(join(folder, 'hand-made'), step, out, paths)).toMatchObject({ exitCode: 0 });
+    paths.push(out);
+  }
+  return paths.at(-1)!;
+}
 
 /** Path of a file of the table. */
 async function makeFile(name: string): Promise<string> {
   const [kind = '', each = ''] = name.replace('+no-corim', '').split('/');
+  if (kind === 'wrap' || kind === 'update') return makeOvmfFile(name);
   if (kind === 'igvm') return join(folder, 'hand-made', 'igvm', `${each}.igvm`);
   const cwd = join(folder, each);
   const path = join(cwd, 'out.igvm');
@@ -73,7 +106,7 @@ const found = (report: MeasurementReport, launch: Launch): string =>
   Buffer.from(report.measurements.find((each) => each.launch === launch)?.digest ?? []).toString('hex') ||
   (report.refusals.some((each) => each.launch === launch) ? 'refused' : 'nothing');
 
-const testable = files.filter(({ name }) => /^(?:igvm|conformance)\//.test(name));
+const testable = files.filter(({ name }) => /^(?:igvm|conformance|wrap|update)\//.test(name));
 
 skippedFor(isThere ? undefined : 'python3 and the digests of real VMMs').describe(
   'the digest that each VMM reports',
