@@ -74,7 +74,7 @@ function builderOf(image: string, node: Project, project: InferredProject): Pick
   return { build: undefined, manifest: noManifest('') };
 }
 
-const noManifest = (path: string): ImageManifest => ({ path, resources: {} });
+const noManifest = (path: string): ImageManifest => ({ path, resources: {}, saysMore: false });
 
 /** The target as it would be inferred with the options that it has. Undefined where its file can't be read, which is reported elsewhere. */
 function expectedTarget(

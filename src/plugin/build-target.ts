@@ -2,6 +2,7 @@ import { isAbsolute, posix, resolve } from 'node:path';
 import type { TargetConfiguration } from 'nx/src/devkit-exports';
 import { imageFileNames, imageNameInWorkspace } from '../manifest/image-files';
 import {
+  BESIDE_IMAGE,
   type ImageManifest,
   type ImageNames,
   type InferredImage,
@@ -52,14 +53,26 @@ function manifestsOf(project: InferredProject, manifest: ImageManifest, own: Own
   return [manifest, ...others.map((path) => readAnyManifest(project.workspaceRoot, path))];
 }
 
+/**
+ * A manifest without the keys that say nothing of the image, where it has such keys: another `launches` needs no build. It is
+ * in the project's folder, so `nx affected` knows of it.
+ */
+function manifestInputs(project: InferredProject, { path, saysMore }: ImageManifest): TrackedInputs {
+  const file = fileInputs(project, resolve(project.workspaceRoot, path), path);
+  if (!saysMore || file.hints.length > 0 || !isBelow(project.root, path)) return file;
+  const written = file.inputs.filter((input) => typeof input === 'object' && 'dependentTasksOutputFiles' in input);
+  return { ...file, inputs: written, requests: [{ json: path, without: BESIDE_IMAGE }] };
+}
+
+const isBelow = (folder: string, path: string): boolean => folder === '.' || path.startsWith(`${folder}/`);
+
 /** Everything that the image is made of. */
 function trackedInputs(project: InferredProject, manifests: readonly ImageManifest[], own: OwnTarget): TrackedInputs {
-  const { workspaceRoot } = project;
   // A separate file is then the only place for resources; with a configuration's, both are.
   const hasOwn = own.always('resources') === undefined;
   return combineInputs([
     ...manifests.flatMap((manifest) => [
-      fileInputs(project, resolve(workspaceRoot, manifest.path), manifest.path),
+      manifestInputs(project, manifest),
       // What it needs isn't known. Should the build get to read it after all, it must not count for later.
       ...(manifest.unread === undefined ? [] : [NEVER_CACHED]),
       ...(hasOwn ? usedOf(manifest, manifest.resources) : []).map((resource) =>

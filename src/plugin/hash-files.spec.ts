@@ -47,6 +47,20 @@ describe('the runtime input', () => {
     ]);
   });
 
+  it('has what a manifest says besides some keys, as far as it can be read', () => {
+    const request = { json: 'igvm.json', without: ['launches'] };
+    const of = (text: string): string => {
+      workspace.write('igvm.json', text);
+      return hash(request)[0]!;
+    };
+    const one = of('{"a": 1, "launches": [1]}');
+    expect(one).toBe(sha256('{"a": 1}'));
+    expect([of('{"a": 1, "launches": [2]}'), of('{"launches": 3, "a": 1}')]).toEqual([one, one]);
+    expect(of('{"a": 2, "launches": [1]}')).not.toBe(one);
+    expect(of('no JSON')).toBe(sha256('no JSON'));
+    expect(hash({ json: 'nowhere', without: [] }, { json: '.', without: [] })).toEqual(['missing', NEVER]);
+  });
+
   it('finds a program where PATH has it', () => {
     const { PATH } = process.env;
     workspace.write('tools/loader', 'one');

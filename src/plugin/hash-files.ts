@@ -9,9 +9,11 @@ import { join, resolve } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { programPath } from '../files/find-program';
 import { PLACEHOLDER } from '../files/placeholder';
+import { JSON_SIZE_LIMIT, readRegularFile } from '../files/regular-file';
 import { matchGlob } from '../manifest/glob';
 import { HashMemory } from './hash-memory';
 import { decodeRequests, type HashRequest } from './hash-request';
+import { withoutMembers } from './json-members';
 
 /** An answer that no other run gives: a target whose hash it is part of is never taken from the cache. */
 const never = (): string => `never-${randomUUID()}`;
@@ -30,6 +32,16 @@ function failed(error: unknown): string {
 function hashFile(path: string, memory: HashMemory): string {
   try {
     return memory.hash(path);
+  } catch (error) {
+    return failed(error);
+  }
+}
+
+/** What a JSON file says besides some members. Latin-1 keeps every byte apart, whatever they mean. */
+function hashJson(path: string, without: readonly string[]): string {
+  try {
+    const text = readRegularFile(path, { limit: JSON_SIZE_LIMIT }).toString('latin1');
+    return createHash('sha256').update(withoutMembers(text, without), 'latin1').digest('hex');
   } catch (error) {
     return failed(error);
   }
@@ -109,6 +121,7 @@ function answer(request: HashRequest, root: string, memory: HashMemory): string 
   if ('linked' in request) return hashLinked(request.linked, root, memory);
   if ('file' in request) return hashFile(resolve(root, request.file), memory);
   if ('program' in request) return hashFile(programPath(request.program, root), memory);
+  if ('json' in request) return hashJson(resolve(root, request.json), request.without);
   if ('tree' in request) return hashTree(resolve(root, request.tree), memory);
   // The name of the match is left out: an image depends on the content alone.
   const matches = globMatches(request.glob, resolve(root, request.base));

@@ -9,6 +9,8 @@ export type HashRequest =
   | { tree: string }
   /** A file of the workspace, as far as links lead to it. */
   | { linked: string }
+  /** A JSON file, without these members of its object. */
+  | { json: string; without: readonly string[] }
   /** Nothing: the answer is another one each time. */
   | { never: true };
 

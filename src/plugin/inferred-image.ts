@@ -21,9 +21,14 @@ export interface ImageManifest {
   /** What its boot test waits for, and for how long. */
   readonly boot_test?: unknown;
   readonly resources: Partial<Record<ResourceName, unknown>>;
+  /** Whether it has one of {@link BESIDE_IMAGE}. */
+  readonly saysMore: boolean;
   /** Why nothing is known of it. Its targets are there nevertheless, and the build says the same. */
   readonly unread?: IgvmError;
 }
+
+/** Keys of a manifest that say what is done with an image, and nothing of what is in it. */
+export const BESIDE_IMAGE: readonly string[] = ['launches', 'boot_test'];
 
 /**
  * Reads a manifest.
@@ -39,6 +44,7 @@ export function readImageManifest(workspaceRoot: string, path: string): ImageMan
     guest_configs: guests,
     boot_test: bootTest,
     resources: asRecord(resources),
+    saysMore: BESIDE_IMAGE.some((key) => Object.hasOwn(json, key)),
   };
 }
 
@@ -48,7 +54,7 @@ export function readAnyManifest(workspaceRoot: string, path: string): ImageManif
     return readImageManifest(workspaceRoot, path);
   } catch (error) {
     if (!(error instanceof IgvmError)) throw error;
-    return { path, resources: {}, unread: error };
+    return { path, resources: {}, saysMore: false, unread: error };
   }
 }
 
