@@ -2,6 +2,7 @@ import fs, { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFil
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import fc from 'fast-check';
+import fastGlob from 'fast-glob';
 import { globCovers, matchGlob } from './glob';
 
 let root: string;
@@ -176,5 +177,68 @@ describe('a pattern covers', () => {
     ['**', 'anything/at/all', true],
   ])('%s: %s is %s', (pattern, path, covered) => {
     expect(globCovers(pattern, path)).toBe(covered);
+  });
+});
+
+describe('fast-glob, as an independent judge', () => {
+  const name = fc
+    .oneof(fc.stringMatching(/^[ab.]{1,3}$/), fc.constantFrom('-', 'a-b', 'B', 'ab.x'))
+    .filter((text) => !/^\.+$/.test(text));
+  const piece = fc.oneof(
+    { weight: 3, arbitrary: fc.constantFrom('a', 'b', '.') },
+    {
+      weight: 3,
+      arbitrary: fc.constantFrom('*', '?', '[ab]', '[!a]', '[a-b]', '{a,b}', '{a,b*}', '{ab,{a,b}.}', '{,a}b'),
+    },
+  );
+  const step = fc.oneof(
+    { weight: 4, arbitrary: fc.array(piece, { minLength: 1, maxLength: 3 }).map((pieces) => pieces.join('')) },
+    { weight: 1, arbitrary: fc.constant('**') },
+  );
+  const pattern = fc
+    .array(step, { minLength: 1, maxLength: 3 })
+    .map((steps) => steps.join('/'))
+    // Two stars in a name, and steps that are `.` or `..`, mean other things. fast-glob takes a folder with `?` by its letter,
+    // and has `a/**` match a file `a`, too.
+    .filter((text) => !text.endsWith('/**'))
+    .filter((text) =>
+      text
+        .split('/')
+        .every(
+          (each, index, all) =>
+            each === '**' || !(/\*\*|^[.{,}]+$/.test(each) || (index < all.length - 1 && each.includes('?'))),
+        ),
+    );
+
+  it('finds the same files', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.array(name, { minLength: 1, maxLength: 3 }), { maxLength: 12 }),
+        fc.array(pattern, { minLength: 1, maxLength: 10 }),
+        (paths, patterns) => {
+          const folder = mkdtempSync(join(root, 'random-'));
+          for (const path of paths) {
+            try {
+              mkdirSync(join(folder, ...path.slice(0, -1)), { recursive: true });
+              writeFileSync(join(folder, ...path), '', { flag: 'wx' });
+            } catch {
+              // A file where a folder is, or the other way round.
+            }
+          }
+          const found = patterns.map((each) => [
+            each,
+            matchGlob(each, folder)
+              .map((path) => relative(folder, path))
+              .sort(),
+          ]);
+          const theirs = patterns.map((each) => [
+            each,
+            fastGlob.sync(each, { cwd: folder, dot: true, braceExpansion: true, suppressErrors: true }).sort(),
+          ]);
+          expect(found).toEqual(theirs);
+        },
+      ),
+      { numRuns: Number(process.env['NX_IGVM_RANDOM_GLOBS'] ?? 100) },
+    );
   });
 });
