@@ -20,7 +20,13 @@ const CHUNKS = {
   // What Nx loads on every command.
   paths: ['manifest/resource-reference', 'manifest/glob', 'manifest/image-files', 'manifest/nearest'],
   // What a target's `runtime` input runs, a process for each: without Nx.
-  hashing: ['plugin/hash-request', 'plugin/hash-memory', 'plugin/json-members', 'files/placeholder', 'files/find-program'],
+  hashing: [
+    'plugin/hash-request',
+    'plugin/hash-memory',
+    'plugin/json-members',
+    'files/placeholder',
+    'files/find-program',
+  ],
   manifest: ['manifest/json-document', 'manifest/used-resources'],
   run: ['cli/run'],
   build: ['build/build-manifest'],
