@@ -99,7 +99,7 @@ withOther(`with ${OTHER ?? 'another Node'}`, () => {
   });
 
   it('Nx locks what an image measures, and verifies it', async () => {
-    await workspace.nxOk('run', 'confidential:measure', '--update-lock');
+    await workspace.nxOk('run', 'confidential:measure', '--update-lock', '--allow-debug');
     expect(await workspace.nxOk('verify', 'confidential')).toContain('SEV-SNP, TDX, VBS');
   });
 

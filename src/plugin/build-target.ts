@@ -123,11 +123,8 @@ export function builtFiles({ file, manifest }: InferredImage): string[] {
   return imageFileNames(posix.basename(file, '.igvm'), manifest).map((name) => folder + name);
 }
 
-/**
- * The files of images that a target's options name in place of the built one.
- * @param most of each, the image first and its map next
- */
-export function namedImages(image: InferredImage, own: OwnTarget, most = Number.POSITIVE_INFINITY): TrackedInputs[] {
+/** The files of images that a target's options name in place of the built one. */
+export function namedImages(image: InferredImage, own: OwnTarget): TrackedInputs[] {
   const { project, manifest } = image;
   const paths = own.values('image').map((value) => optionPath(value, project));
   return paths
@@ -135,7 +132,7 @@ export function namedImages(image: InferredImage, own: OwnTarget, most = Number.
     .flatMap((path) => {
       const siblings = imageFileNames(posix.basename(path, '.igvm'), manifest).slice(2);
       const all = [path, `${path}.map`, ...siblings.map((name) => posix.join(posix.dirname(path), name))];
-      return all.slice(0, most).map((file) => optionFile(file, project));
+      return all.map((file) => optionFile(file, project));
     });
 }
 

@@ -21,7 +21,7 @@ const built = (name: string) => ({ dependentTasksOutputFiles: `dist/images/one/$
 const SIBLINGS = ['one-snp.json', 'one-snp.cbor', 'one-snp.idblock', 'one-tdx.json', 'one-tdx.cbor'];
 
 describe('the target inspect', () => {
-  it('writes a page from the image and its map, and is cached', async () => {
+  it('writes a page from the image and what lies beside it, and is cached', async () => {
     const { inspect } = await infer();
     expect(inspect).toMatchObject({
       executor: 'nx-igvm:inspect',
@@ -31,7 +31,9 @@ describe('the target inspect', () => {
       outputs: ['{options.outputPath}', '{workspaceRoot}/dist/images/one/one.html'],
     });
     expect(inspect!.inputs!.slice(0, 2)).toEqual([built('one.igvm'), built('one.igvm.map')]);
-    expect(inspect!.inputs).not.toContainEqual(built('one-snp.json'));
+    // The page says whether the documents beside the image are its own.
+    for (const name of ['one-snp.json', 'one-snp.cbor', 'one-snp.idblock'])
+      expect(inspect!.inputs).toContainEqual(built(name));
   });
 
   it('follows a build target that has another name and folder', async () => {

@@ -42,17 +42,14 @@ export const IMAGE_TARGETS: Record<Exclude<TargetKind, 'initrd'>, TargetRow> = {
   },
 };
 
-/** The image and its map, which come first, are what `inspect` reads. */
-const INSPECTED = 2;
-
-/** The target that writes a page about an image. */
+/** The target that writes a page about an image and the documents beside it. */
 function inspectTarget(image: InferredImage, own: OwnTarget): TargetConfiguration {
   const { file } = image;
   return {
     executor: 'nx-igvm:inspect',
     cache: true,
     options: { image: file, format: 'html' },
-    ...readsImage(image, builtFiles(image).slice(0, INSPECTED), namedImages(image, own, INSPECTED)),
+    ...readsImage(image, builtFiles(image), namedImages(image, own)),
     outputs: ['{options.outputPath}', `{workspaceRoot}/${escapeGlob(file.replace(/\.igvm$/, '.html'))}`],
     metadata: {
       technologies: ['igvm'],
