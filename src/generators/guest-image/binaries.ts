@@ -10,11 +10,7 @@ export interface Binary {
 }
 
 /** What each resource is, and where people get it. */
-const SOURCES: Record<ResourceName, { what: string; from: string }> = {
-  linux_kernel: {
-    what: "The guest's Linux kernel: a bzImage or vmlinux (x64), an uncompressed Image (aarch64)",
-    from: 'your distribution (`/boot/vmlinuz-*`, from `linux-image-amd64` on Debian), or your own kernel build',
-  },
+const SOURCES: Record<Exclude<ResourceName, 'linux_kernel'>, { what: string; from: string }> = {
   linux_initrd: {
     what: "The guest's initrd: a cpio archive, compressed as the kernel can read it",
     from: '`nx g nx-igvm:initrd`, your distribution (`/boot/initrd.img-*`), dracut or mkosi',
@@ -45,12 +41,35 @@ const SOURCES: Record<ResourceName, { what: string; from: string }> = {
   },
 };
 
+/** What the kernel has to be: a paravisor starts no bzImage, and distributions name their packages by architecture. */
+function kernelSource(arch: 'x64' | 'aarch64', underParavisor: boolean): { what: string; from: string } {
+  if (arch === 'aarch64') {
+    const from = 'your own kernel build (`make Image`), or `linux-image-arm64` on Debian, unpacked if it is compressed';
+    return { what: "The guest's Linux kernel: an uncompressed Image", from };
+  }
+  return underParavisor
+    ? {
+        what: "The guest's Linux kernel: an uncompressed vmlinux, not a bzImage",
+        from: 'your own kernel build, or `scripts/extract-vmlinux` of its sources',
+      }
+    : {
+        what: "The guest's Linux kernel: a bzImage or vmlinux",
+        from: 'your distribution (`/boot/vmlinuz-*`, from `linux-image-amd64` on Debian), or your own kernel build',
+      };
+}
+
 /** The README's table. */
-export function describeBinaries(resources: Partial<Record<ResourceName, Resource>>): Binary[] {
+export function describeBinaries(
+  resources: Partial<Record<ResourceName, Resource>>,
+  arch: 'x64' | 'aarch64',
+): Binary[] {
+  const underParavisor = Object.hasOwn(resources, 'openhcl_boot');
   return Object.entries(resources).map(([name, resource]) => ({
     resource: name as ResourceName,
     place: describePlace(resource),
-    ...SOURCES[name as ResourceName],
+    ...(name === 'linux_kernel'
+      ? kernelSource(arch, underParavisor)
+      : SOURCES[name as Exclude<ResourceName, 'linux_kernel'>]),
   }));
 }
 

@@ -37,6 +37,8 @@ interface GeneratedImage {
   title: string;
   resources: Partial<Record<ResourceName, Resource>>;
   bootable: boolean;
+  isolated: boolean;
+  arch: 'x64' | 'aarch64';
   notes: string[];
 }
 
@@ -70,9 +72,11 @@ export function guestImageGenerator(tree: Tree, options: GuestImageGeneratorSche
         name,
         output: `${outputFolder(root)}/${imageNameInWorkspace(manifestPath)}.igvm`,
         title: image.title,
+        manifestPath,
         notes: image.notes,
         bootable: image.bootable,
-        binaries: describeBinaries(image.resources),
+        binaries: describeBinaries(image.resources, image.arch),
+        isolated: image.isolated,
       });
     }
     if (!options.skipFormat) {
@@ -143,6 +147,8 @@ async function scaffoldImage(
     manifest: text,
     title,
     resources: chosen,
+    arch,
+    isolated: guests.some(({ isolation_type: isolation }) => isolation !== 'none'),
     bootable: type === 'linux-direct' && arch === 'x64' && guests[0]?.isolation_type === 'none',
     notes,
   };
@@ -172,6 +178,8 @@ function adoptImage(
     title: `Adopted from igvmfilegen's \`${from}\`.`,
     resources: adopted.resources,
     bootable: false,
+    arch: 'x64',
+    isolated: /"(?:snp|tdx|vbs)"\s*:/.test(adopted.text),
     notes: ['Files outside the workspace have absolute paths here: other machines need them in the same place.'],
   };
 }
