@@ -4,7 +4,7 @@ import { SNP_POLICY_DEBUG } from '../loader/guest/guest-isolation';
 import type { Checks } from './check';
 import type { ExpectedDigest, Expectations } from './expectations';
 import { isZero, type SnpReport } from './snp-report';
-import { type GenerationName, type TcbPart, tcbParts, tcbText } from './snp-tcb';
+import { type GenerationName, parseMinimumTcb, tcbParts, tcbText } from './snp-tcb';
 
 /** What the user wants of evidence besides what a lock or an image says. Undefined: not asked for. */
 export interface Demands {
@@ -14,8 +14,8 @@ export interface Demands {
   nonce?: Buffer | undefined;
   /** 32 bytes, of SEV-SNP. */
   hostData?: Buffer | undefined;
-  /** The lowest versions of the firmware's parts, of SEV-SNP. */
-  minimumTcb?: ReadonlyMap<TcbPart, number> | undefined;
+  /** The lowest versions of the firmware's parts: of SEV-SNP as `parseMinimumTcb` reads them, of TDX 16 bytes in hexadecimal. */
+  minimumTcb?: string | undefined;
   /** The lowest security version of the guest, of SEV-SNP. */
   guestSvn?: number | undefined;
   /** Of SEV-SNP. Default: 0 when there is a lock or an image. */
@@ -73,30 +73,21 @@ function launchesText(launches: readonly (string | undefined)[]): string {
   return names.length > 4 ? `${shown} or ${names.length - 4} more` : shown;
 }
 
-export function comparePolicy(
-  checks: Checks,
-  what: 'policy' | 'attributes',
-  policy: bigint,
-  isDebug: boolean,
-  expected: Expectations | undefined,
-): void {
+function comparePolicy(checks: Checks, policy: bigint, expected: Expectations | undefined): void {
   if (expected?.policy === undefined) {
     const why = expected === undefined ? FROM_BUILD : `${printable(expected.source)} has none`;
-    checks.notAskedFor(what, `${hex(policy)}; ${why}`);
-  } else {
-    const { source } = expected;
-    checks.expect(
-      what,
-      policy === expected.policy,
-      hex(policy),
-      `${hex(policy)}, and ${printable(source)} has ${hex(expected.policy)}`,
-    );
+    return checks.notAskedFor('policy', `${hex(policy)}; ${why}`);
   }
+  const bad = `${hex(policy)}, and ${printable(expected.source)} has ${hex(expected.policy)}`;
+  checks.expect('policy', policy === expected.policy, hex(policy), bad);
+}
+
+export function compareDebug(checks: Checks, isDebug: boolean, expected: Expectations | undefined): void {
   const found = isDebug ? 'the host may debug the guest and read its memory' : 'the host may not debug the guest';
   if (expected === undefined) checks.notAskedFor('debug', `${found}; ${FROM_BUILD}`);
-  else if (isDebug && !expected.debug)
+  else if (isDebug && !expected.debug) {
     checks.failed('debug', `${found}, which ${printable(expected.source)} does not allow`);
-  else checks.passed('debug', isDebug ? `${found}, as ${printable(expected.source)} says` : found);
+  } else checks.passed('debug', isDebug ? `${found}, as ${printable(expected.source)} says` : found);
 }
 
 /** Report data and nonce, which TDX has as well. */
@@ -129,7 +120,8 @@ export function compareSnpGuest(
   explained: Expectations | undefined,
 ): void {
   compareMeasurement(checks, report.measurement, expected, explained);
-  comparePolicy(checks, 'policy', report.policy, (report.policy & SNP_POLICY_DEBUG) !== 0n, expected);
+  comparePolicy(checks, report.policy, expected);
+  compareDebug(checks, (report.policy & SNP_POLICY_DEBUG) !== 0n, expected);
   compareIdentity(checks, report, demands, expected, explained);
   compareVmpl(checks, report.vmpl, demands.vmpl ?? (expected === undefined ? undefined : 0));
   compareReportData(checks, report.reportData, demands);
@@ -196,8 +188,9 @@ function compareTcb(
   checks: Checks,
   tcb: Buffer,
   generation: GenerationName | undefined,
-  minimum: ReadonlyMap<TcbPart, number> | undefined,
+  text: string | undefined,
 ): void {
+  const minimum = text === undefined ? undefined : parseMinimumTcb(text);
   if (generation === undefined) {
     if (minimum === undefined) checks.notAskedFor('minimum TCB', '--minimum-tcb LIST asks for it');
     else checks.failed('minimum TCB', 'the generation of the processor is not known');

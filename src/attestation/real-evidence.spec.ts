@@ -1,6 +1,6 @@
 /** Evidence of real machines, where it is at hand: accepted at its time, and refused with any bit changed. */
 import { readFileSync } from 'node:fs';
-import { changedBits, evidencePath, withBit, withEvidence } from './evidence-folder.fixture';
+import { CHANGED_BITS, changedBits, evidencePath, withBit, withEvidence } from './evidence-folder.fixture';
 import { put, verifyFiles } from './evidence-run.fixture';
 
 withEvidence.describe('evidence of real machines, SEV-SNP', () => {
@@ -34,20 +34,78 @@ withEvidence.describe('evidence of real machines, SEV-SNP', () => {
     }
   });
 
-  it.each(EVIDENCE)('$report is refused with a bit changed, in it or in a certificate', async ({ report, vcek }) => {
-    const text = readFileSync(report);
-    const raw = text.length === 0x4a0 ? text : Buffer.from(text.toString('latin1').replaceAll(/\s/g, ''), 'hex');
-    const chain = evidencePath('snp/ask_ark_milan.pem');
-    const files = { report: raw, vcek: readFileSync(vcek), chain: readFileSync(chain) };
-    const accepted: string[] = [];
-    for (const name of Object.keys(files) as (keyof typeof files)[]) {
-      for (const place of changedBits(files[name].length)) {
-        const paths = { report, vcek, chain, [name]: put('changed', withBit(files[name], place)) };
-        const flags = ['--certificate', paths.vcek, '--certificate', paths.chain];
-        const { code } = await verifyFiles(paths.report, ...flags, ...AT);
-        if (code !== 3) accepted.push(`${name}: ${JSON.stringify(place)} gives ${code}`);
+  it.each(EVIDENCE)(
+    '$report is refused with a bit changed, in it or in a certificate',
+    async ({ report, vcek }) => {
+      const text = readFileSync(report);
+      const raw = text.length === 0x4a0 ? text : Buffer.from(text.toString('latin1').replaceAll(/\s/g, ''), 'hex');
+      const chain = evidencePath('snp/ask_ark_milan.pem');
+      const files = { report: raw, vcek: readFileSync(vcek), chain: readFileSync(chain) };
+      const accepted: string[] = [];
+      for (const name of Object.keys(files) as (keyof typeof files)[]) {
+        for (const place of changedBits(files[name].length)) {
+          const paths = { report, vcek, chain, [name]: put('changed', withBit(files[name], place)) };
+          const flags = ['--certificate', paths.vcek, '--certificate', paths.chain];
+          const { code } = await verifyFiles(paths.report, ...flags, ...AT);
+          if (code !== 3) accepted.push(`${name}: ${JSON.stringify(place)} gives ${code}`);
+        }
       }
+      expect(accepted).toEqual([]);
+    },
+    20_000 + CHANGED_BITS * 1500,
+  );
+});
+
+withEvidence.describe('evidence of real machines, TDX', () => {
+  const tdx = (name: string): string => evidencePath(`tdx/${name}`);
+  const QUOTES = [
+    { quote: 'tdx_prod_quote_SPR_E4.dat', at: '2024-09-01', size: 4935 },
+    { quote: 'cos-113-tdx-quote.dat', at: '2024-09-01', size: 4935 },
+    { quote: 'quote_v5_sample.dat', at: '2026-03-01', size: 5006 },
+  ];
+
+  it.each(QUOTES)('$quote is genuine at its time, and refused at another', async ({ quote, at }) => {
+    expect(await verifyFiles(tdx(quote), '--at', at)).toMatchObject({ code: 0, verdict: 'genuine', failed: [] });
+    for (const other of ['2017-01-01', '2040-01-01']) {
+      expect(await verifyFiles(tdx(quote), '--at', other)).toMatchObject({ code: 3, verdict: 'not genuine' });
     }
-    expect(accepted).toEqual([]);
   });
+
+  it('has the registers that its event log gives, and the nonce', async () => {
+    const args = ['--at', '2024-09-01', '--nonce', readFileSync(tdx('nonce.dat')).toString('hex')];
+    const log = ['--event-log', tdx('ccel_data.dat')];
+    const { code, passed } = await verifyFiles(tdx('cos-113-tdx-quote.dat'), ...args, ...log);
+    expect([code, passed.filter((line) => line.startsWith('RTMR')).length]).toEqual([0, 4]);
+    const changed = readFileSync(tdx('ccel_data.dat'));
+    changed[0x60]! ^= 1;
+    const other = ['--event-log', put('ccel', changed)];
+    expect(await verifyFiles(tdx('cos-113-tdx-quote.dat'), ...args, ...other)).toMatchObject({
+      code: 4,
+      failed: [expect.stringMatching(/^RTMR 0: .* the event log gives/)],
+    });
+    const cut = ['--event-log', put('ccel', changed.subarray(0, 0x100))];
+    expect(await verifyFiles(tdx('cos-113-tdx-quote.dat'), ...args, ...cut)).toMatchObject({ code: 3 });
+  });
+
+  it('is refused with a list of another time, and accepted with one of its own', async () => {
+    const crl = ['--crl', tdx('rootcrl.der'), '--crl', tdx('pckcrl')];
+    const { failed } = await verifyFiles(tdx('tdx_prod_quote_SPR_E4.dat'), '--at', '2023-07-01', ...crl);
+    expect(failed).toEqual([]);
+    const late = await verifyFiles(tdx('tdx_prod_quote_SPR_E4.dat'), '--at', '2024-09-01', ...crl);
+    expect([late.code, late.failed.length]).toEqual([3, 2]);
+  });
+
+  it.each(QUOTES)(
+    '$quote is refused with a bit changed',
+    async ({ quote, at, size }) => {
+      const bytes = readFileSync(tdx(quote));
+      const accepted: string[] = [];
+      for (const place of changedBits(size)) {
+        const { code } = await verifyFiles(put('changed', withBit(bytes, place)), '--at', at);
+        if (code !== 3) accepted.push(`${JSON.stringify(place)} gives ${code}`);
+      }
+      expect(accepted).toEqual([]);
+    },
+    20_000 + CHANGED_BITS * 1500,
+  );
 });

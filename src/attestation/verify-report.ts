@@ -8,7 +8,10 @@ import { type ParsedCertificate, parseCertificates, parseRevocationLists } from 
 import { type Check, Checks } from './check';
 import { compareSnpGuest, type Demands } from './compare-guest';
 import { type EvidencePlatform, type Expectations, expectationsOfImage, expectationsOfLock } from './expectations';
-import { verifySnpReport } from './verify-snp';
+import { compareTdxGuest } from './compare-td';
+import { isTdxEvidence, parseTdxQuote, type TdxQuote } from './tdx-quote';
+import { type SnpTrust, verifySnpReport } from './verify-snp';
+import { type TdxTrust, verifyTdxQuote } from './verify-tdx';
 
 /** What evidence turns out to be. */
 export type Verdict = 'not genuine' | 'genuine, not ours' | 'genuine' | 'ours';
@@ -27,6 +30,8 @@ export interface VerifyReportOptions extends Demands {
   /** Path of the lock, and of the image: the lock decides, and the image explains. */
   lock?: string;
   image?: string;
+  /** Path of the event log (CCEL) of a TDX guest. */
+  eventLog?: string;
   /** The launches of an image that are ours. Default: every one that is recognized. */
   launches?: readonly Launch[];
   /** What messages call a path. Default: the path. */
@@ -42,6 +47,7 @@ export interface EvidenceReport {
 
 /** Bytes: reports with certificates have some 10,000, revocation lists of large providers a few million. */
 const EVIDENCE_LIMIT = 2 ** 20;
+/** Also for event logs, which have 256 KiB. */
 const CRL_LIMIT = 2 ** 24;
 
 function read(path: string, limit: number): Buffer {
@@ -63,7 +69,7 @@ function decoded(content: Buffer): Buffer {
  * @throws IgvmError EVIDENCE_INVALID for a file that is no evidence, CERTIFICATE_INVALID, FILE_UNREADABLE; those of locks and images
  */
 export async function verifyReport(options: VerifyReportOptions): Promise<EvidenceReport> {
-  const { report: path, crls = [], at = new Date(), display = (each) => each } = options;
+  const { report: path, crls = [], at = new Date() } = options;
   const bytes = decoded(read(path, EVIDENCE_LIMIT));
   const trust = {
     at,
@@ -71,20 +77,55 @@ export async function verifyReport(options: VerifyReportOptions): Promise<Eviden
     revocationLists: crls.flatMap((each) => parseRevocationLists(read(each, CRL_LIMIT), each)),
   };
   const given = certificatesOf(options.certificates);
+  const trusted = { ...trust, certificates: given };
+  const result = isTdxEvidence(bytes)
+    ? await verifyTdx(parseTdxQuote(bytes, path), trusted, options)
+    : await verifySnp(bytes, trusted, options);
+  const [genuine, ours] = result.checks;
+  return {
+    verdict: verdictOf(genuine, ours, options.lock !== undefined || options.image !== undefined),
+    platform: result.platform,
+    checks: [...genuine.list, ...ours.list],
+  };
+}
+
+interface Answers {
+  platform: EvidencePlatform;
+  /** Is it genuine, is it ours? */
+  checks: [Checks, Checks];
+}
+
+async function verifySnp(bytes: Buffer, trust: SnpTrust, options: VerifyReportOptions): Promise<Answers> {
+  const { report: path, eventLog } = options;
   if (!isSnpEvidence(bytes)) {
-    throw new IgvmError('EVIDENCE_INVALID', 'is not an SEV-SNP report', { file: path });
+    throw new IgvmError('EVIDENCE_INVALID', 'is neither an SEV-SNP report nor a TDX quote', { file: path });
   }
+  if (eventLog !== undefined)
+    throw new IgvmError('USAGE', 'an event log belongs to a TDX quote, not to an SEV-SNP report');
   const { report, certificates, surplus } = parseSnpEvidence(bytes, path);
-  const { checks, generation } = verifySnpReport(report, { ...trust, certificates: [...given, ...certificates] });
-  if (surplus > 0) checks.notAskedFor('bytes behind the report', `${surplus}, which nothing covers`);
-  const { expected, explained } = await expectations(options, 'snp', display);
+  const given = [...trust.certificates, ...certificates];
+  const { checks, generation } = verifySnpReport(report, { ...trust, certificates: given });
+  noteSurplus(checks, surplus);
+  const { expected, explained } = await expectations(options, 'snp');
   const ours = new Checks('ours');
   compareSnpGuest(ours, report, generation, options, expected, explained);
-  return {
-    verdict: verdictOf(checks, ours, expected !== undefined),
-    platform: 'snp',
-    checks: [...checks.list, ...ours.list],
-  };
+  return { platform: 'snp', checks: [checks, ours] };
+}
+
+async function verifyTdx(quote: TdxQuote, trust: TdxTrust, options: VerifyReportOptions): Promise<Answers> {
+  const { eventLog: path } = options;
+  const checks = verifyTdxQuote(quote, trust);
+  noteSurplus(checks, quote.surplus);
+  const { expected, explained } = await expectations(options, 'tdx');
+  const log = path === undefined ? undefined : { bytes: read(path, CRL_LIMIT), origin: path };
+  const ours = new Checks('ours');
+  compareTdxGuest(ours, quote, options, expected, explained, log);
+  return { platform: 'tdx', checks: [checks, ours] };
+}
+
+/** Buffers for evidence are larger than it. */
+function noteSurplus(checks: Checks, surplus: number): void {
+  if (surplus > 0) checks.notAskedFor('bytes behind the evidence', `${surplus}, which nothing covers`);
 }
 
 const certificatesOf = (paths: readonly string[] = []): ParsedCertificate[] =>
@@ -97,9 +138,8 @@ const certificatesOf = (paths: readonly string[] = []): ParsedCertificate[] =>
   });
 
 async function expectations(
-  { lock, image, launches }: VerifyReportOptions,
+  { lock, image, launches, display = (each) => each }: VerifyReportOptions,
   platform: EvidencePlatform,
-  display: (path: string) => string,
 ): Promise<{ expected: Expectations | undefined; explained: Expectations | undefined }> {
   const ofLock = lock === undefined ? undefined : expectationsOfLock(lock, display(lock), platform);
   const ofImage =

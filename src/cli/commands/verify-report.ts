@@ -20,6 +20,7 @@ interface VerifyReportFlags extends LaunchFlags {
   vmpl?: string;
   idKeyDigest?: string;
   authorKeyDigest?: string;
+  eventLog?: string;
   json?: boolean;
 }
 
@@ -31,7 +32,10 @@ export function registerVerifyReport(program: Command, environment: CliEnvironme
   const command = program
     .command('verify-report')
     .description("check the evidence of a running guest: is it genuine, and is it of a build's guest")
-    .argument('<report>', 'an SEV-SNP attestation report: bytes or hexadecimal digits, with certificates or without')
+    .argument(
+      '<report>',
+      'an SEV-SNP attestation report, with certificates or without, or a TDX quote: bytes or hexadecimal digits',
+    )
     .option('--certificate <file>', 'a certificate of the chain, DER or PEM (may be repeated)', several, [])
     .option(
       '--root <file>',
@@ -47,11 +51,15 @@ export function registerVerifyReport(program: Command, environment: CliEnvironme
     .option('--report-data <hex>', 'the report data that is expected; fewer than 64 bytes are filled with zeros')
     .option('--nonce <hex>', 'what the report data has to begin with, 8 to 64 bytes')
     .option('--host-data <hex>', 'the host data that is expected, 32 bytes')
-    .option('--minimum-tcb <list>', 'lowest versions of firmware, such as bootloader=4,tee=0,snp=24,microcode=219')
+    .option(
+      '--minimum-tcb <list>',
+      'lowest versions of firmware, such as bootloader=4,tee=0,snp=24,microcode=219; of TDX 16 bytes in hexadecimal',
+    )
     .option('--guest-svn <number>', 'the lowest security version of the guest')
     .option('--vmpl <number>', 'who has to have asked for the report, 0 to 3 (default with --lock or --image: 0)')
     .option('--id-key-digest <hex>', 'SHA-384 of the key that signed the ID block')
     .option('--author-key-digest <hex>', 'SHA-384 of the key that signed the ID key')
+    .option('--event-log <file>', 'the event log (CCEL) that the RTMRs of a TDX quote have to come from')
     .option('--json', 'as JSON, for programs')
     .addHelpText(
       'after',
@@ -60,7 +68,6 @@ export function registerVerifyReport(program: Command, environment: CliEnvironme
     .action(async (file: string, flags: VerifyReportFlags) => {
       const { evidenceJson, evidenceText, verifyReport } =
         require('../../attestation/verify-report') as typeof import('../../attestation/verify-report');
-      const { parseMinimumTcb } = require('../../attestation/snp-tcb') as typeof import('../../attestation/snp-tcb');
       const { vmm, vcpus, cpu, kvmMode } = flags;
       const isLaunchGiven = [vmm, vcpus, cpu, kvmMode].some((each) => each !== undefined);
       if (isLaunchGiven && (flags.image === undefined || vmm === undefined)) {
@@ -87,7 +94,8 @@ export function registerVerifyReport(program: Command, environment: CliEnvironme
         reportData: bytesOf('--report-data', flags.reportData, { least: 1, fill: 64 }),
         nonce: bytesOf('--nonce', flags.nonce, { least: 8, most: 64 }),
         hostData: bytesOf('--host-data', flags.hostData, { least: 32, most: 32 }),
-        minimumTcb: flags.minimumTcb === undefined ? undefined : parseMinimumTcb(flags.minimumTcb),
+        minimumTcb: flags.minimumTcb,
+        eventLog: flags.eventLog === undefined ? undefined : path(flags.eventLog),
         guestSvn: wholeNumber('--guest-svn', flags.guestSvn, 0xffff_ffff),
         vmpl: wholeNumber('--vmpl', flags.vmpl, 3),
         idKeyDigest: bytesOf('--id-key-digest', flags.idKeyDigest, { least: 48, most: 48 }),
