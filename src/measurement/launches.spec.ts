@@ -244,3 +244,83 @@ describe('a file that a VMM does not load', () => {
     ]);
   });
 });
+
+describe('what a launch leaves out or adds', () => {
+  it('is said of contexts without a vCPU, and of the base that QEMU gives TR', async () => {
+    const odd = new Vmsa();
+    for (const [name, value] of [
+      ['sevFeatures', 1n],
+      ['cr0', 0x10n],
+      ['xcr0', 1n],
+    ] as const)
+      odd.set(name, value);
+    odd.setSegment('tr', { selector: 0, attributes: 0x8b, limit: 0xffff, base: 0x9000n });
+    const own = { ...context(), data: odd.page } as Directive;
+    const report = await measureLaunches(snp([own, context({}, 3), page]), {
+      launches: [
+        { vmm: 'cloud-hypervisor-kvm', vcpus: 1 },
+        ...launchesOf({ vmm: 'qemu-kvm', vcpus: [4], cpu: ['EPYC'] }),
+      ],
+    });
+    expect(report.measurements.map(({ warnings }) => warnings)).toEqual([
+      ['Cloud Hypervisor leaves out the context of vCPU 3'],
+      [expect.stringContaining('QEMU gives TR of vCPU 0 the base of LDTR')],
+    ]);
+  });
+
+  it.each<[string, Directive[], Partial<IgvmFile>, string]>([
+    [
+      'an area of no size',
+      [
+        { type: 'parameterArea', index: 0, size: 0, initialData: EMPTY_SOURCE },
+        { type: 'parameterInsert', index: 0, gpa: 0x5000, compatibilityMask: MASK.snp },
+      ],
+      {},
+      'it inserts an empty parameter area (GPA 0x5000-0x6000)',
+    ],
+    [
+      'a header of a later version',
+      [{ type: 'unknown', headerType: 0x8000_0320, data: new Uint8Array(8) }],
+      {},
+      'it does not know the header unknown header (0x80000320)',
+    ],
+    [
+      'two pages of 2 MiB that overlap',
+      [run(0x200, { pageCount: 2, flags: PAGE_FLAG.IS_2MB_PAGE, content: EMPTY_SOURCE })],
+      {},
+      'it adds a page twice (GPA 0x201000-0x202000)',
+    ],
+  ])('keeps QEMU from launching %s', async (_, directives, changes, reason) => {
+    const report = await measureLaunches(snp([context(), ...directives], changes), { launches: launchesOf(QEMU) });
+    expect(report.refusals.map((each) => each.reason)).toContainEqual(expect.stringContaining(reason));
+  });
+
+  it('has names for people, whatever the launch', () => {
+    const [first] = launchesOf({ vmm: 'qemu-kvm', vcpus: [8], kvmMode: 'bsp-only' });
+    expect(first && launchLabel(first)).toBe('QEMU with KVM, 8 vCPUs, first vCPU alone measured');
+    expect(launchLabel({ vmm: 'openvmm-kvm' })).toBe('openvmm-kvm');
+  });
+
+  it('is refused for platforms that a VMM does not launch, settled or not', async () => {
+    const report = await measureLaunches(fileOf([]), { platforms: ['tdx'], launches: [{ vmm: 'openvmm-kvm' }] });
+    expect(report.refusals[0]?.reason).toBe('openvmm-kvm launches no TDX guests from IGVM files');
+    expect(report.measurements).toEqual([]);
+  });
+
+  it.each([
+    ['14/1/1', 'is not a processor'],
+    ['25/1', 'is not a processor'],
+    ['25/300/1', 'is not a processor'],
+    ['max', 'for -cpu max give'],
+  ])('takes no processor %s', (cpu, message) => {
+    expect(() => parseCpu(cpu)).toThrow(message);
+    expect(parseCpu('EPYC-IBPB').signature).toBe(0x00800f12);
+    expect(parseCpu('0x00123456').drops).toBeUndefined();
+  });
+
+  it('takes no count that is none', () => {
+    expect(() => launchesOfOptions({ vmm: 'qemu-kvm', vcpus: '1,two' })).toThrow('not a list of vCPU counts');
+    expect(launchesOfOptions({ vmm: 'qemu-kvm', cpu: 'EPYC,EPYC-Rome' })).toHaveLength(2);
+    expect(() => launchesOf({ vmm: 'hyperv', kvmMode: 'bsp-only' })).toThrow('a KVM mode');
+  });
+});
