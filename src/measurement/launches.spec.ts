@@ -318,6 +318,26 @@ describe('what a launch leaves out or adds', () => {
     expect(parseCpu('0x00123456').drops).toBeUndefined();
   });
 
+  it('is that of one vCPU where a launch states no count', async () => {
+    const file = snp([context(), page]);
+    const launches = [{ vmm: 'qemu-kvm' }, { vmm: 'cloud-hypervisor-kvm' }] as const;
+    const { measurements } = await measureLaunches(file, { launches });
+    expect(measurements.map(({ digest }) => hex(digest))).toEqual(await outcomes(file, QEMU, CLOUD_HYPERVISOR));
+    const without = snp([context({}, 1), page]);
+    const { refusals } = await measureLaunches(without, { launches: [launches[0]] });
+    expect(refusals[0]?.reason).toContain('launch with 2 vCPUs or more');
+  });
+
+  it('adds an area before the pages without data that end a run, as these are a run of their own', async () => {
+    const half = run(0x20, { pageCount: 2, content: bytesSource(new Uint8Array(PAGE_SIZE).fill(1)) });
+    const [stored, empty] = [{ ...half, pageCount: 1 }, run(0x21, { content: EMPTY_SOURCE })];
+    const area: Directive = { type: 'parameterArea', index: 0, size: PAGE_SIZE, initialData: EMPTY_SOURCE };
+    const insert: Directive = { type: 'parameterInsert', index: 0, gpa: 0x90000, compatibilityMask: MASK.snp };
+    const [digest] = await outcomes(snp([context(), area, half, insert]), QEMU);
+    expect(await outcomes(snp([context(), area, stored, empty, insert]), QEMU)).toEqual([digest]);
+    expect(await outcomes(snp([context(), area, stored, insert, empty]), QEMU)).not.toEqual([digest]);
+  });
+
   it('takes no count that is none', () => {
     expect(() => launchesOfOptions({ vmm: 'qemu-kvm', vcpus: '1,two' })).toThrow('not a list of vCPU counts');
     expect(launchesOfOptions({ vmm: 'qemu-kvm', cpu: 'EPYC,EPYC-Rome' })).toHaveLength(2);

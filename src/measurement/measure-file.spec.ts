@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileOf, platformOf, runOf, patternPage, written } from '../igvm/igvm-file.fixture';
 import { PLATFORM_TYPE, type PlatformType } from '../igvm/model';
 import { measure } from './measure';
-import { measureFile } from './measure-file';
+import { measureFile, measureFileLaunches } from './measure-file';
 
 describe('measureFile', () => {
   let folder: string;
@@ -24,6 +24,7 @@ describe('measureFile', () => {
     expect(measurements).toEqual(await measure(guest(PLATFORM_TYPE.VSM_ISOLATION)));
     expect(measurements).toHaveLength(1);
     expect(await measureFile(path, { platforms: ['vbs'] })).toEqual(measurements);
+    expect(await measureFileLaunches(path)).toEqual({ measurements, refusals: [] });
   });
 
   it('finds nothing to measure in a native image, unless a platform is asked for, which it does not have', async () => {
