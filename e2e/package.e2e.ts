@@ -63,6 +63,8 @@ describe('the packed plugin', () => {
       /^dist\/(?:executors|generators)\/[^/]+\/schema\.json$/,
       /^dist\/generators\/[^/]+\/files\/.*\.template$/,
       /^docs\/(?:[^/]+\/)?[^/]+\.md$/,
+      // The README shows it.
+      /^docs\/inspect\.png$/,
       /^schemas\/[^/]+\.schema\.json$/,
       /^[^/]+$/,
     ];
@@ -78,7 +80,7 @@ describe('the packed plugin', () => {
       .flatMap((text) => text.match(/docs\/[\w./-]*\w/g) ?? []);
     expect(ofMessages.length).toBeGreaterThan(0);
     const ofPages = files
-      .filter((file) => file.startsWith('docs/'))
+      .filter((file) => /^docs\/.*\.md$/.test(file))
       .flatMap((page) =>
         [...packedText(page).matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(([, link = '']) => join(dirname(page), link)),
       );
