@@ -36,7 +36,7 @@ describe('a build that is killed', () => {
     const previous = other(version);
     const lock = join(folder.home, 'igvm.lock.json');
     await buildWhole(previous);
-    await folder.command('measure', join(folder.out, 'image.igvm'), '--update-lock', lock);
+    await folder.command('measure', join(folder.out, 'image.igvm'), '--update-lock', lock, '--allow-debug');
     const states = new Set<string>();
     for (let step = 1; ; step++) {
       const stop = { preload: [join(__dirname, 'faults', 'stop-at.cjs')], env: { STOP_AT: String(step) } };
