@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { conformanceCases, placeCase } from '../conformance/cases';
 import { makeInputs } from '../conformance/make-inputs';
 import { placeImage, type RandomImage, randomImage } from '../conformance/random-images/random-manifest';
-import { buildManifest } from '../src/build/build-manifest';
+import { buildManifest } from '../src/builder/build-manifest';
 import { IGVMFILEGEN } from '../src/cli/igvmfilegen-program';
 import { run } from '../src/cli/run';
 import { addSnpIdBlock } from '../src/endorsement/sign-image';

@@ -8,7 +8,7 @@ import { rolldown } from 'rolldown';
 const EXTERNAL = [/^nx\//, '@levischuck/tiny-cbor', 'cli-progress'];
 
 /** Programs that others than package.json and Nx's collections name: what a target, a thread and a boot run. */
-const PROGRAMS = ['plugin/hash-files', 'executors/build/build-thread', 'boot/supervisor'];
+const PROGRAMS = ['plugin/hash-files', 'executors/build-image/build-thread', 'boot/supervisor'];
 
 /** Chunks, each of some files with all that they import and that is in no chunk before. */
 const CHUNKS = {
@@ -29,7 +29,7 @@ const CHUNKS = {
   ],
   manifest: ['manifest/json-document', 'manifest/used-resources'],
   run: ['cli/run'],
-  build: ['build/build-manifest'],
+  build: ['builder/build-manifest'],
 };
 
 /** A module that is required where it is used: an entry point of its own, which is loaded when it is called for. */

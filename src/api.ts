@@ -2,16 +2,16 @@
 export { bootImage, type BootRequest, type BootResult } from './boot/boot-image';
 export { exportImage } from './boot/export-file';
 export { exportPvh, type GuestTables, type PvhExport, type PvhExportOptions } from './boot/pvh-export';
-export { buildImage, type BuildRequest } from './build/build-image';
-export { buildManifest, type ManifestBuild } from './build/build-manifest';
-export { type KernelPack, packKernel } from './build/pack-kernel';
+export { buildImage, type BuildRequest } from './builder/build-image';
+export { buildManifest, type ManifestBuild } from './builder/build-manifest';
+export { type KernelPack, packKernel } from './builder/pack-kernel';
 export {
   type BuildReport,
   type BuiltFile,
   type BuiltMeasurement,
   type OutputKind,
   reportText,
-} from './build/build-report';
+} from './builder/build-report';
 export { diffFiles } from './diff/diff-files';
 export type { DigestDifference, GuestDifference, ImageDifference } from './diff/diff-images';
 export { diffText } from './diff/diff-text';

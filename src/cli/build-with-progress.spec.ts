@@ -1,11 +1,11 @@
-import type { ManifestBuild } from '../build/build-manifest';
+import type { ManifestBuild } from '../builder/build-manifest';
 import { buildWithProgress } from './build-with-progress';
 
 const mockBar = { start: jest.fn(), update: jest.fn(), stop: jest.fn() };
 jest.mock('cli-progress', () => ({ Presets: {}, SingleBar: jest.fn(() => mockBar) }));
 
 let mockBuild: (build: ManifestBuild) => void;
-jest.mock('../build/build-manifest', () => ({
+jest.mock('../builder/build-manifest', () => ({
   buildManifest: (build: ManifestBuild) => Promise.resolve(build).then((each) => mockBuild(each)),
 }));
 

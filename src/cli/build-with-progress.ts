@@ -1,5 +1,5 @@
-import type { ManifestBuild } from '../build/build-manifest';
-import type { BuildReport } from '../build/build-report';
+import type { ManifestBuild } from '../builder/build-manifest';
+import type { BuildReport } from '../builder/build-report';
 import { formatPlaced } from '../errors/igvm-error';
 import { messageSink } from '../errors/printable';
 import type { CliEnvironment } from './cli';
@@ -9,7 +9,7 @@ const SHOW_ABOVE_PAGES = 16384;
 
 /** Builds, prints warnings to stderr, and where a person watches shows how far a large image is. */
 export async function buildWithProgress(environment: CliEnvironment, build: ManifestBuild): Promise<BuildReport> {
-  const { buildManifest } = require('../build/build-manifest') as typeof import('../build/build-manifest');
+  const { buildManifest } = require('../builder/build-manifest') as typeof import('../builder/build-manifest');
   const { message } = build;
   const messages = message === undefined ? undefined : messageSink(message, environment.isInteractive);
   const bar = environment.isInteractive ? progressBar() : undefined;

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import type { CreateDependenciesContext, Tree } from '@nx/devkit';
 import type { NX_CODES } from '../errors/codes/nx';
-import buildExecutor from '../executors/build/executor';
+import buildExecutor from '../executors/build-image/executor';
 import signExecutor from '../executors/sign/executor';
 import { ciWorkflowGenerator } from '../generators/ci-workflow/generator';
 import { guestImageGenerator } from '../generators/guest-image/generator';

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { logger } from '../plugin/logger';
-import buildExecutor from './build/executor';
+import buildExecutor from './build-image/executor';
 import inspectExecutor from './inspect/executor';
 import measureExecutor from './measure/executor';
 import signExecutor from './sign/executor';

@@ -40,7 +40,7 @@ export function registerBuild(program: Command, environment: CliEnvironment): vo
       const { cwd } = environment;
       const { imageNameInWorkspace } =
         require('../../manifest/image-files') as typeof import('../../manifest/image-files');
-      const { reportText } = require('../../build/build-report') as typeof import('../../build/build-report');
+      const { reportText } = require('../../builder/build-report') as typeof import('../../builder/build-report');
       const display = (path: string): string => shownPath(cwd, path);
       const report = await buildWithProgress(environment, {
         ...options,

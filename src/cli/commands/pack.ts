@@ -29,8 +29,8 @@ export function registerPack(program: Command, environment: CliEnvironment): voi
     .option('--private', 'let nobody but its owner read the image (mode 0600)')
     .option('-o, --output <file>', 'the image to write', 'guest.igvm')
     .action(async (kernel: string, options: PackOptions) => {
-      const { packKernel } = require('../../build/pack-kernel') as typeof import('../../build/pack-kernel');
-      const { reportText } = require('../../build/build-report') as typeof import('../../build/build-report');
+      const { packKernel } = require('../../builder/pack-kernel') as typeof import('../../builder/pack-kernel');
+      const { reportText } = require('../../builder/build-report') as typeof import('../../builder/build-report');
       const file = (path: string): { path: string; display: string } => ({
         path: resolve(environment.cwd, path),
         display: path,

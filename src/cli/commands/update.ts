@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
-import { imageSummary } from '../../build/image-summary';
+import { imageSummary } from '../../builder/image-summary';
 import type { EfiArch, SecureBootProfile } from '../../loader/ovmf/secure-boot';
 import type { CliEnvironment } from '../cli';
 import { strictOptions } from '../clap-options';
@@ -66,7 +66,7 @@ export function registerUpdate(program: Command, environment: CliEnvironment): v
     );
   strictOptions(command).action(async (options: Options) => {
     const at = (path: string): string => resolve(environment.cwd, path);
-    const { updateFiles } = require('../../build/ovmf-image') as typeof import('../../build/ovmf-image');
+    const { updateFiles } = require('../../builder/ovmf-image') as typeof import('../../builder/ovmf-image');
     await updateFiles({
       image: at(options.input),
       shim: options.shim === undefined ? undefined : at(options.shim),

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { imageSummary } from '../../build/image-summary';
+import { imageSummary } from '../../builder/image-summary';
 import type { CliEnvironment } from '../cli';
 import { strictOptions } from '../clap-options';
 
@@ -42,7 +42,7 @@ export function registerWrap(program: Command, environment: CliEnvironment): voi
       return;
     }
     const at = (path: string): string => resolve(environment.cwd, path);
-    const { wrapFiles } = require('../../build/ovmf-image') as typeof import('../../build/ovmf-image');
+    const { wrapFiles } = require('../../builder/ovmf-image') as typeof import('../../builder/ovmf-image');
     await wrapFiles({
       firmware: at(input),
       vars: vars === undefined ? undefined : at(vars),

@@ -55,8 +55,8 @@ async function buildReport(
   display: (path: string) => string,
 ): Promise<string> {
   // Not the whole library (api.ts): every task of every build starts here.
-  const { buildManifest } = require('../../build/build-manifest') as typeof import('../../build/build-manifest');
-  const { reportText } = require('../../build/build-report') as typeof import('../../build/build-report');
+  const { buildManifest } = require('../../builder/build-manifest') as typeof import('../../builder/build-manifest');
+  const { reportText } = require('../../builder/build-report') as typeof import('../../builder/build-report');
   const { imageNameInWorkspace } = require('../../manifest/image-files') as typeof import('../../manifest/image-files');
   const { root } = context;
   const manifestPath = display(manifest);
