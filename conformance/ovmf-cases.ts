@@ -27,7 +27,7 @@ export interface ToolRun {
 /** A recorded run, and those before it whose output it takes. */
 export interface OvmfCase extends ToolRun {
   pre?: ToolRun[];
-  expected: { exit: number; kind?: string; sha256?: string };
+  expected: { exit: number; kind?: string; sha256?: string; stderr?: string };
 }
 
 /** Whether the cases, and what makes their inputs, are there. */

@@ -7,10 +7,22 @@ import { checkNotInputs } from '../files/check-not-inputs';
 import { type FileSource, openFileSource } from '../files/file-source';
 import { withImage, writeImage } from '../files/igvm-image';
 import type { IgvmFile } from '../igvm/model';
+import type { OvmfItem, OvmfItemName } from '../loader/ovmf/hob-list';
 import type { EfiArch, SecureBootProfile, SecureBootVariables } from '../loader/ovmf/secure-boot';
-import { addPrograms } from '../loader/ovmf/update';
+import { putIn, removePrograms } from '../loader/ovmf/put-in';
+import { addPrograms, type OvmfPrograms } from '../loader/ovmf/update';
 import { describeOvmfTable, type WrapOptions, wrapFirmware } from '../loader/ovmf/wrap';
 import { authenticodeSha256 } from '../uki/authenticode';
+
+/** As people write them. */
+const ITEM_NAMES: Readonly<Record<OvmfItemName, string>> = {
+  pk: 'PK',
+  kek: 'KEK',
+  db: 'db',
+  dbx: 'dbx',
+  shim: 'shim',
+  kernel: 'kernel',
+};
 
 /** Paths of files and what `nx-igvm wrap` is asked for. */
 export interface WrapFilesOptions extends Omit<WrapOptions, 'firmware' | 'vars'> {
@@ -59,20 +71,56 @@ export interface UpdateFilesOptions {
   /** May be the image. Without it, everything is checked and nothing written. */
   output?: string;
   show?: (file: IgvmFile) => void;
+  /** Takes what happens to the programs and variables of an earlier update. */
+  note?: (message: string) => void;
 }
 
 /**
- * Puts programs, and Secure Boot's variables where hashes or a profile are asked for, into an image. Each program is read in pieces,
- * a second time where its hash is asked for: the hash comes before the program in the file.
+ * Puts programs, and Secure Boot's variables where hashes or a profile are asked for, into an image, in place of those of an earlier
+ * update. Each program is read in pieces, a second time where its hash is asked for: the hash comes before the program in the file.
  * @throws IgvmError FILE_UNREADABLE, FILE_CHANGED, FILE_UNWRITABLE, IGVM_MALFORMED, IGVM_UNSUPPORTED, IGVM_INVALID, IGVM_IN_DLL,
  *   EFI_DATA_INVALID, and as `addPrograms`
  */
 export async function updateFiles(options: UpdateFilesOptions): Promise<void> {
-  const { image, shim, kernel, output, show } = options;
+  const { image, shim, kernel, output, show, note } = options;
   const programs = [shim, kernel].filter((path) => path !== undefined);
   if (output !== undefined) checkNotInputs([output], programs);
-  await withImage(
-    image,
+  await withOvmfImage(image, (file) =>
+    withSources(programs, async (sources) => {
+      const added = {
+        shim: shim === undefined ? undefined : sources[0],
+        kernel: kernel === undefined ? undefined : sources.at(-1),
+        secureBoot: secureBootOf(options, sources),
+      };
+      const updated = addPrograms(file, added);
+      if (note !== undefined) noteEarlier(file, added, note);
+      show?.(updated);
+      if (output !== undefined) await write(updated, output, [image, ...programs]);
+    }),
+  );
+}
+
+/**
+ * Takes out what an update put into an image: what is written is the file that was updated, if `nx-igvm wrap` or igvm-wrap made it.
+ * @throws IgvmError as {@link updateFiles}, but for programs
+ */
+export const removeFromFile = ({
+  image,
+  output,
+  show,
+  note,
+}: Pick<UpdateFilesOptions, 'image' | 'output' | 'show' | 'note'>): Promise<void> =>
+  withOvmfImage(image, async (file) => {
+    const { items } = putIn(file);
+    const removed = removePrograms(file);
+    note?.(items.length === 0 ? 'there was nothing to remove' : `removed ${namesOf(items)}`);
+    show?.(removed);
+    if (output !== undefined) await write(removed, output, [image]);
+  });
+
+const withOvmfImage = (path: string, use: (file: IgvmFile) => Promise<void>): Promise<void> =>
+  withImage(
+    path,
     async ({ file, source, isFirmwareDll }) => {
       if (isFirmwareDll) {
         throw new IgvmError('IGVM_IN_DLL', 'an image inside a firmware DLL can be read, but not changed');
@@ -83,19 +131,32 @@ export async function updateFiles(options: UpdateFilesOptions): Promise<void> {
       if (view.getUint32(8, true) + view.getUint32(12, true) >= source.size) {
         throw new IgvmError('IGVM_MALFORMED', 'the file has headers but no data, and so no firmware');
       }
-      await withSources(programs, async (sources) => {
-        const updated = addPrograms(file, {
-          shim: shim === undefined ? undefined : sources[0],
-          kernel: kernel === undefined ? undefined : sources.at(-1),
-          secureBoot: secureBootOf(options, sources),
-        });
-        show?.(updated);
-        if (output !== undefined) await write(updated, output, [image, ...programs]);
-      });
+      await use(file);
     },
     // The format's rules are checked for what becomes of it: an image for another architecture may be changed, as by igvm-update.
     { validate: false },
   );
+
+const namesOf = (items: readonly OvmfItem[]): string => items.map(({ name }) => ITEM_NAMES[name]).join(', ');
+
+/** Says what an update does to an earlier one, whose Secure Boot variables don't outlast it. */
+function noteEarlier(file: IgvmFile, added: OvmfPrograms, note: (message: string) => void): void {
+  const programs = [added.shim, added.kernel].filter((program) => program !== undefined);
+  if (added.secureBoot === undefined && programs.length === 0) return;
+  const { items, pages } = putIn(file);
+  if (items.length === 0) return;
+  if (added.secureBoot === undefined && programs.every(({ size }) => size === 0)) {
+    if (pages.end > pages.start) {
+      note(
+        `warning: the programs are empty, and the pages of ${namesOf(items)} stay in the image; update --remove takes them out`,
+      );
+    }
+    return;
+  }
+  note(`replaced ${namesOf(items)}`);
+  if (added.secureBoot === undefined && items.some(({ name }) => name === 'pk')) {
+    note('warning: the image has no Secure Boot any more; give its options again to keep it');
+  }
 }
 
 function secureBootOf(

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { imageSummary } from '../../builder/image-summary';
+import type { IgvmFile } from '../../igvm/model';
 import type { EfiArch, SecureBootProfile } from '../../loader/ovmf/secure-boot';
 import type { CliEnvironment } from '../cli';
 import { strictOptions } from '../clap-options';
@@ -14,6 +15,7 @@ interface Options {
   addCertMs?: boolean;
   profile?: SecureBootProfile;
   arch?: EfiArch;
+  remove?: boolean;
   inspect?: boolean;
   output?: string;
 }
@@ -48,7 +50,9 @@ export function registerUpdate(program: Command, environment: CliEnvironment): v
   const { Option } = require('commander') as typeof import('commander');
   const command = program
     .command('update')
-    .description('put a kernel or UKI, a shim and Secure Boot keys into an image of OVMF, as igvm-update does')
+    .description(
+      'put a kernel or UKI, a shim and Secure Boot keys into an image of OVMF, as igvm-update does, or replace or remove them',
+    )
     .requiredOption('-i, --input <FILE>', 'an image that wrap or igvm-wrap made')
     .option('-s, --shim <SHIM>', 'the EFI program that the firmware starts, which starts the kernel')
     .option('-k, --kernel <KERNEL>', 'an EFI program: a kernel with an EFI stub, or a UKI')
@@ -59,6 +63,17 @@ export function registerUpdate(program: Command, environment: CliEnvironment): v
     .addOption(
       new Option('--arch <ARCH>', 'whose revocations are in dbx: x64 (the default) or aa64').argParser(parseArch),
     )
+    .addOption(
+      new Option('--remove', 'take out what an update put in: gives back what wrap made').conflicts([
+        'shim',
+        'kernel',
+        'addHashSha256',
+        'addHash',
+        'addCertMs',
+        'profile',
+        'arch',
+      ]),
+    )
     .option('--inspect', 'print what the updated image consists of')
     .option(
       '-o, --output <FILE>',
@@ -66,16 +81,22 @@ export function registerUpdate(program: Command, environment: CliEnvironment): v
     );
   strictOptions(command).action(async (options: Options) => {
     const at = (path: string): string => resolve(environment.cwd, path);
-    const { updateFiles } = require('../../builder/ovmf-image') as typeof import('../../builder/ovmf-image');
-    await updateFiles({
+    const files = {
       image: at(options.input),
+      output: options.output === undefined ? undefined : at(options.output),
+      show: options.inspect ? (file: IgvmFile) => environment.stdout(imageSummary(file)) : undefined,
+      note: (message: string) => environment.stderr(`${message}\n`),
+    };
+    const { removeFromFile, updateFiles } =
+      require('../../builder/ovmf-image') as typeof import('../../builder/ovmf-image');
+    if (options.remove) return removeFromFile(files);
+    await updateFiles({
+      ...files,
       shim: options.shim === undefined ? undefined : at(options.shim),
       kernel: options.kernel === undefined ? undefined : at(options.kernel),
       addHashes: options.addHashSha256 === true || options.addHash === true,
       profile: options.addCertMs ? (options.profile ?? 'uefi11') : undefined,
       arch: options.arch ?? 'x64',
-      output: options.output === undefined ? undefined : at(options.output),
-      show: options.inspect ? (file) => environment.stdout(imageSummary(file)) : undefined,
     });
   });
 }

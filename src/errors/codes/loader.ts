@@ -20,7 +20,7 @@ export const LOADER_CODES = {
   },
   OVMF_UNSUITABLE: {
     cause:
-      'A program was to be put into an image whose firmware does not look for one: it is no OVMF, or OVMF without a HOB area.',
+      'A program was to be put into an image, or taken out, whose firmware does not look for one: it is no OVMF, or OVMF without a HOB area.',
     cure: 'Wrap a build of OVMF that takes a kernel from an IGVM file, such as OVMF.amdsev.fd of edk2-stable202511 or newer.',
   },
   EFI_DATA_INVALID: {

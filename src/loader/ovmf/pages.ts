@@ -28,6 +28,19 @@ function without(run: PageDataDirective, gpa: number): PageDataDirective[] {
   return [part(run, 0, page), part(run, page + 1, run.pageCount)].filter(({ pageCount }) => pageCount > 0);
 }
 
+/** The directives without the page data in a range of addresses, where `isMeant` says so of a run. Start and end are at pages. */
+export const withoutPages = (
+  directives: readonly Directive[],
+  { start, end }: { start: number; end: number },
+  isMeant: (run: PageDataDirective) => boolean,
+): Directive[] =>
+  directives.flatMap((each): Directive[] => {
+    if (each.type !== 'pageData' || each.gpa >= end || endOf(each) <= start || !isMeant(each)) return [each];
+    const [before, behind] = [start - each.gpa, end - each.gpa].map((bytes) => Math.floor(bytes / PAGE_SIZE));
+    const parts = [part(each, 0, Math.max(0, before!)), part(each, Math.min(behind!, each.pageCount), each.pageCount)];
+    return parts.filter(({ pageCount }) => pageCount > 0);
+  });
+
 /** Pages `[from, to)` of a run. */
 function part(run: PageDataDirective, from: number, to: number): PageDataDirective {
   const start = Math.min(from * PAGE_SIZE, run.content.size);
