@@ -18,7 +18,7 @@ const CHUNKS = {
   // Whole, and before others, so that nx-igvm/igvm stays without what others need: Node's built-ins.
   format: ['igvm/index'],
   // What Nx loads on every command.
-  paths: ['manifest/resource-reference', 'manifest/glob', 'manifest/image-files', 'manifest/nearest'],
+  paths: ['resources/resource-reference', 'resources/glob', 'manifest/image-files', 'manifest/nearest'],
   // What a target's `runtime` input runs, a process for each: without Nx.
   hashing: [
     'plugin/hash-request',

@@ -50,7 +50,7 @@ export type { LockedDigest, LockedLaunch, LockedPlatform, LockedRegion, Measurem
 export { changedLock, type LockUpdate, updateLock } from './lock/update-lock';
 export { verifyImage, type VerifyReport, type VerifyRequest, verifyText } from './lock/verify-image';
 export { type LoadedManifest, type LoadOptions, loadManifest } from './manifest/load-manifest';
-export { type ResolvedResource, type ResolveOptions, resolveResources } from './manifest/resolve-resources';
+export { type ResolvedResource, type ResolveOptions, resolveResources } from './resources/resolve-resources';
 export type { LaunchRequest } from './manifest/launch-request';
 export { type Launch, launchesOf } from './measurement/launches';
 export {

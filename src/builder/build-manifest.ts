@@ -4,7 +4,7 @@ import { printable } from '../errors/printable';
 import { loadManifest } from '../manifest/load-manifest';
 import type { ManifestOverrides } from '../manifest/overrides';
 import type { ResourceName } from '../manifest/model';
-import { type ResolvedResource, resolveResources } from '../manifest/resolve-resources';
+import { type ResolvedResource, resolveResources } from '../resources/resolve-resources';
 import { combined, type ManifestWarning } from '../manifest/validate';
 import { buildImage } from './build-image';
 import type { BuildReport } from './build-report';

@@ -1,7 +1,7 @@
 import { type ErrorWhere, unreachable } from '../errors/igvm-error';
 import { type FileSource, openFileSource } from '../files/file-source';
 import type { ResourceName } from '../manifest/model';
-import { verifyDigest } from '../manifest/pinned-digest';
+import { verifyDigest } from '../resources/pinned-digest';
 
 /** Where a resource is, and how messages name it. */
 export interface ResourceFile {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { loadManifest } from './load-manifest';
-import { resolveResources } from './resolve-resources';
+import { resolveResources } from '../resources/resolve-resources';
 
 const CONFORMANCE = join(__dirname, '..', '..', 'conformance');
 const CASES = join(CONFORMANCE, 'cases');

@@ -1,6 +1,6 @@
 import type { CreateDependencies, DependencyType, RawProjectGraphDependency } from 'nx/src/devkit-exports';
 import { formatPlaced, IgvmError } from '../errors/igvm-error';
-import { type OutputReference, parseResource } from '../manifest/resource-reference';
+import { type OutputReference, parseResource } from '../resources/resource-reference';
 import { BUILD_EXECUTOR } from './build-target';
 import { GROUP_EXECUTOR } from './image-targets';
 import { INITRD_EXECUTOR } from './initrd-target';

@@ -10,7 +10,7 @@ import { IgvmError } from '../errors/igvm-error';
 import { programPath } from '../files/find-program';
 import { PLACEHOLDER } from '../files/placeholder';
 import { JSON_SIZE_LIMIT, readRegularFile } from '../files/regular-file';
-import { matchGlob } from '../manifest/glob';
+import { matchGlob } from '../resources/glob';
 import { HashMemory } from './hash-memory';
 import { decodeRequests, type HashRequest } from './hash-request';
 import { withoutMembers } from './json-members';

@@ -1,9 +1,9 @@
 import { relative, resolve } from 'node:path';
 import type { ExecutorContext, ProjectGraph } from 'nx/src/devkit-exports';
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
-import { globCovers } from '../manifest/glob';
+import { globCovers } from '../resources/glob';
 import { nearest } from '../manifest/nearest';
-import type { OutputReference } from '../manifest/resource-reference';
+import type { OutputReference } from '../resources/resource-reference';
 import { GROUP_EXECUTOR } from './image-targets';
 import { workspaceNx } from './workspace-nx';
 

@@ -1,7 +1,7 @@
 import { readdirSync, readlinkSync } from 'node:fs';
 import { dirname, isAbsolute, join, posix, relative, resolve, sep } from 'node:path';
 import type { TargetConfiguration } from 'nx/src/devkit-exports';
-import { parseResource, type ResourceReference } from '../manifest/resource-reference';
+import { parseResource, type ResourceReference } from '../resources/resource-reference';
 import { decodeRequests, encodeRequests, type HashRequest } from './hash-request';
 import type { NxFeatures } from './nx-versions';
 import type { PluginPlace } from './plugin-place';

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { IgvmError } from '../../errors/igvm-error';
 import { type LoadOptions, loadManifest } from '../../manifest/load-manifest';
-import { parseResource } from '../../manifest/resource-reference';
+import { parseResource } from '../../resources/resource-reference';
 import { usedResources } from '../../manifest/used-resources';
 import { combined } from '../../manifest/validate';
 import { checkOutputReference, type OutputContext } from '../../plugin/output-reference';

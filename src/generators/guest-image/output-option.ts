@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { getProjects, joinPathFragments, type ProjectGraph, readJson, type Tree } from 'nx/src/devkit-exports';
 import { IgvmError } from '../../errors/igvm-error';
 import { INITRD_NAMES } from '../../initrd/load-initrd';
-import type { OutputReference } from '../../manifest/resource-reference';
+import type { OutputReference } from '../../resources/resource-reference';
 import { outputFolder } from '../../plugin/inferred-image';
 import { INITRD_EXECUTOR } from '../../plugin/initrd-target';
 import { checkOutputReference, didYouMean, type OutputContext, outputsOf } from '../../plugin/output-reference';

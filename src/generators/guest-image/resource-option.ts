@@ -4,7 +4,7 @@ import { joinPathFragments, type Tree } from 'nx/src/devkit-exports';
 import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
 import type { Resource } from '../../manifest/model';
-import { nearNames, unexpanded } from '../../manifest/resolve-resources';
+import { nearNames, unexpanded } from '../../resources/resolve-resources';
 import { logger } from '../../plugin/logger';
 import type { OutputContext } from '../../plugin/output-reference';
 import { toSlashes } from '../../plugin/tracked-inputs';

@@ -4,15 +4,15 @@ import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 import { errnoOf } from '../files/file-failure';
 import { isInside, leadsOut } from '../files/regular-file';
 import { shownPath } from '../files/shown-path';
-import { checkWithResources } from './check-manifest';
+import { checkWithResources } from '../manifest/check-manifest';
 import { matchGlob } from './glob';
-import type { LoadedManifest } from './load-manifest';
-import { RESOURCE_NAMES, type ResourceName } from './model';
-import { nearest } from './nearest';
+import type { LoadedManifest } from '../manifest/load-manifest';
+import { RESOURCE_NAMES, type ResourceName } from '../manifest/model';
+import { nearest } from '../manifest/nearest';
 import { type FileReference, parseResource } from './resource-reference';
-import { loadResourcesFile, type ResourcesFile } from './resources-file';
-import { type ResourceUse, usedResources } from './used-resources';
-import { combined, type ManifestWarning } from './validate';
+import { loadResourcesFile, type ResourcesFile } from '../manifest/resources-file';
+import { type ResourceUse, usedResources } from '../manifest/used-resources';
+import { combined, type ManifestWarning } from '../manifest/validate';
 
 /** A file that the build reads. */
 export interface ResolvedResource {

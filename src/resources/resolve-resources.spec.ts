@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
-import { parseManifest } from './load-manifest';
+import { parseManifest } from '../manifest/load-manifest';
 import { type ResolveOptions, resolveResources } from './resolve-resources';
 
 let root: string;
