@@ -77,6 +77,7 @@ export async function buildManifest(build: ManifestBuild): Promise<BuildReport> 
       ...build,
       loader: build.loader,
       manifest: loaded.path,
+      loaded: loaded.manifest,
       embedCorim: loaded.manifest.embed_corim,
       resources,
       otherInputs,

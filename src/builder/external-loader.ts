@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
+import { applyEdits, modify } from 'jsonc-parser';
 import { IgvmError } from '../errors/igvm-error';
 import { type Access, accessOfFiles, EVERYONE, OWNER_ONLY } from '../files/access';
 import { createOutputSet, type OutputSet } from '../files/atomic-output';
@@ -8,9 +9,12 @@ import { checkNotInputs } from '../files/check-not-inputs';
 import { errnoOf } from '../files/file-failure';
 import { openFileSource } from '../files/file-source';
 import { makeProcessFolder } from '../files/process-folder';
-import type { ResourceName } from '../manifest/model';
+import { commandLinePlace } from '../manifest/command-line';
+import { readJsonFile } from '../manifest/json-document';
+import type { Manifest, ResourceName } from '../manifest/model';
 import type { ManifestOverrides } from '../manifest/overrides';
 import type { BuildReport, BuiltFile, OutputKind } from './build-report';
+import { textForCommandLine, withCommandLine } from './command-line';
 import { formerSiblings } from './former-siblings';
 import { OpenResources, type ResourceFile } from './open-resources';
 
@@ -20,6 +24,8 @@ export interface ExternalBuild extends ManifestOverrides {
   loader: string;
   /** Path of the manifest, which the program reads itself. */
   manifest: string;
+  /** What is in it. */
+  loaded: Manifest;
   resources: ReadonlyMap<ResourceName, ResourceFile>;
   /** Path of the image. */
   output: string;
@@ -62,9 +68,11 @@ export async function buildWithExternalLoader(build: ExternalBuild): Promise<Bui
     const resources = join(folder, 'resources.json');
     const written = join(folder, 'written');
     mkdirSync(written);
-    const paths = Object.fromEntries([...build.resources].map(([name, { path }]) => [name, path]));
+    const known = [...build.resources].filter(([name]) => name !== 'linux_command_line');
+    const paths = Object.fromEntries(known.map(([name, { path }]) => [name, path]));
     writeFileSync(resources, JSON.stringify({ resources: paths }));
-    signal = await runLoader(build, resources, join(written, basename(build.output)));
+    const manifest = manifestFor(build, join(folder, 'igvm.json'));
+    signal = await runLoader({ ...build, manifest }, resources, join(written, basename(build.output)));
     if (signal !== undefined) throw failed(build.loader, `was stopped by ${signal}`);
     // The program knows no such key.
     if (build.embedCorim === false) await leaveOutCorims(build.loader, join(written, basename(build.output)));
@@ -75,6 +83,30 @@ export async function buildWithExternalLoader(build: ExternalBuild): Promise<Bui
     await outputs.abort();
     rmSync(folder, { recursive: true, force: true });
     if (signal !== undefined) process.kill(process.pid, signal);
+  }
+}
+
+/**
+ * The manifest for a program that knows no `linux_command_line`: one with the text in its command lines, at `path`, or the
+ * manifest itself when there is no such text.
+ */
+function manifestFor({ manifest, loaded, resources }: ExternalBuild, path: string): string {
+  const open = new OpenResources(resources);
+  try {
+    const text = textForCommandLine(open);
+    if (text === undefined) return manifest;
+    let json = Buffer.from(readJsonFile(manifest, manifest)).toString();
+    for (const [index, guest] of loaded.guest_configs.entries()) {
+      const place = commandLinePlace(guest.image);
+      if (place === undefined) continue;
+      const { image } = withCommandLine(guest, loaded.guest_arch, text);
+      const line = place.reduce((value: unknown, key) => (value as Record<string, unknown>)[key], image);
+      json = applyEdits(json, modify(json, ['guest_configs', index, 'image', ...place], line, {}));
+    }
+    writeFileSync(path, json);
+    return path;
+  } finally {
+    open.close();
   }
 }
 

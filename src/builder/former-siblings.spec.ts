@@ -80,7 +80,8 @@ describe('siblings of an earlier build', () => {
     writeFileSync(loader, source.join('\n'));
     chmodSync(loader, 0o755);
     const resources = new Map<never, never>();
-    await buildWithExternalLoader({ loader, manifest: 'none', resources, output: path('image.igvm') });
+    const loaded = { guest_arch: 'x64' as const, guest_configs: [] };
+    await buildWithExternalLoader({ loader, loaded, manifest: 'none', resources, output: path('image.igvm') });
     // The map stays: of it nothing is known but its name.
     expect(names()).toEqual(['image-vbs.json', ...IMAGE]);
     expect(readFileSync(path('image-vbs.json'), 'utf8')).toBe('new');

@@ -5,6 +5,7 @@ import type { OpenhclGuest } from '../loader/openhcl/openhcl';
 import type { Vtl0Image } from '../loader/openhcl/openhcl-vtl0';
 import type { DirectLinuxImage, GuestConfig, LinuxImage, Manifest, OpenhclImage } from '../manifest/model';
 import { PAGE_NUMBER_BITS } from '../manifest/check-manifest';
+import { textForCommandLine, withCommandLine } from './command-line';
 import { guestSpec } from './guest-spec';
 import { namingFile } from './naming-file';
 import type { OpenResources } from './open-resources';
@@ -31,6 +32,9 @@ const LOADERS = {
       .loadSnpLinuxDirect,
 } as const;
 
+/** Whether a file has a part in the command line, which is then no good cut off. */
+const hasText = (resources: OpenResources): boolean => resources.find('linux_command_line') !== undefined;
+
 /** A kernel and its initrd. */
 function linuxFiles({ use_initrd: useInitrd }: LinuxImage, resources: OpenResources) {
   return { kernel: resources.get('linux_kernel'), initrd: useInitrd ? resources.get('linux_initrd') : undefined };
@@ -55,7 +59,8 @@ function loadLinux(guest: GuestBuilder, image: DirectLinuxImage, resources: Open
 function vtl0Image({ uefi, linux }: OpenhclImage, resources: OpenResources): Vtl0Image {
   if (uefi) return { kind: 'uefi', firmware: resources.get('uefi') };
   if (!linux) return { kind: 'none' };
-  return { kind: 'linux', ...linuxFiles(linux, resources), commandLine: linux.command_line };
+  const { command_line: commandLine } = linux;
+  return { kind: 'linux', ...linuxFiles(linux, resources), commandLine, mustFit: hasText(resources) };
 }
 
 /** A page's number as its address keeps it: see PAGE_NUMBER_BITS. */
@@ -108,6 +113,7 @@ function loadImage(
   LOADERS.snpLinuxDirect()(guest, {
     ...linuxFiles(linux, resources),
     commandLine: linux.command_line,
+    commandLineMustFit: hasText(resources),
     processorCount: processor_count,
     memoryPageCount: Number(memory_page_count),
     cBitPosition: c_bit_position,
@@ -128,8 +134,10 @@ function noteBoundary(guest: GuestBuilder): void {
  * Lays out one guest of a checked manifest.
  * @throws IgvmError from the loader of its image and from GuestBuilder
  */
-export function loadGuest(config: GuestConfig, arch: Manifest['guest_arch'], resources: OpenResources): BuiltGuest {
+export function loadGuest(given: GuestConfig, arch: Manifest['guest_arch'], resources: OpenResources): BuiltGuest {
   return namingFile(resources, () => {
+    const text = textForCommandLine(resources);
+    const config = text === undefined ? given : withCommandLine(given, arch, text);
     const guest = new GuestBuilder(guestPlatform(guestSpec(config, arch)));
     noteBoundary(guest);
     loadImage(guest, config, resources);

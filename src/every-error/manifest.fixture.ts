@@ -34,6 +34,13 @@ export const MANIFEST_ERRORS: Record<keyof typeof MANIFEST_CODES, Provocation> =
     'names a kernel by a pattern that nothing matches',
     (scene) => scene.buildOf(linuxGuest(), { linux_kernel: 'vmlinuz-*' }),
   ],
+  COMMAND_LINE_TEXT: [
+    'appends two lines to the command line',
+    (scene) => {
+      scene.write('root.txt', 'roothash=00\nroothash=11\n');
+      return scene.buildOf(linuxGuest(), { ...KERNEL, linux_command_line: 'root.txt' });
+    },
+  ],
   RESOURCE_DIGEST: [
     'pins another kernel',
     (scene) => {

@@ -13,6 +13,7 @@ import {
   UEFI_BOUNDARY_BITS,
 } from '../memory/guest-limits';
 import { PAGE_SIZE } from '../memory/page';
+import { commandLineConflict } from './command-line';
 import { existsOn, ISOLATIONS } from './isolation';
 import type { JsonDocument } from './json-document';
 import type { JsonPath } from './json-path';
@@ -216,7 +217,13 @@ export const checkWithResources = (
   has: (resource: ResourceName) => boolean,
   positionOf: (path: JsonPath) => ErrorWhere,
 ): IgvmError[] =>
-  manifest.guest_configs.flatMap(({ image, isolation_type: isolation }, index) => {
+  manifest.guest_configs.flatMap((guest, index) => {
+    const { image, isolation_type: isolation } = guest;
+    const conflict = has('linux_command_line') ? commandLineConflict(manifest, guest) : undefined;
+    if (conflict !== undefined) {
+      const [path, message] = conflict;
+      return [new IgvmError('MANIFEST_CONFLICT', message, positionOf(['guest_configs', index, ...path]))];
+    }
     if (typeof image === 'string' || !('snp_linux_direct' in image) || has('snp_bootshim')) return [];
     if (typeof isolation === 'string' || !('snp' in isolation) || isolation.snp.injection_type === 'normal') return [];
     return [

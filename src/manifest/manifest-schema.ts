@@ -208,6 +208,9 @@ export const RESOURCE_DESCRIPTIONS: Record<ResourceName, string> = {
   underhill_sidecar: 'The sidecar kernel, optional for `openhcl` images.',
   linux_kernel: 'The kernel, for Linux images.',
   linux_initrd: 'The initrd, for Linux images with `use_initrd`.',
+  linux_command_line:
+    'Text that is appended to the command line, optional for Linux images and for OpenHCL with `static_command_line`, such as the ' +
+    'root hash of a file system that another target makes: one line of printable ASCII.',
   snp_bootshim:
     "openvmm's `snp_bootshim`, optional for `snp_linux_direct`: it accepts the guest's free memory at boot, so that the image needn't " +
     'have all of it and starts faster.',

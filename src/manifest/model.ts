@@ -117,6 +117,7 @@ export const RESOURCE_NAMES = [
   'underhill_sidecar',
   'linux_kernel',
   'linux_initrd',
+  'linux_command_line',
   'snp_bootshim',
 ] as const;
 

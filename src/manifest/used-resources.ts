@@ -29,10 +29,11 @@ const REQUIRED: Record<string, (image: Record<string, unknown>) => ResourceName[
   snp_linux_direct: ({ linux }) => linuxResources(linux),
 };
 
-/** A resource that an image uses when it is given, by the image's tag. */
-const OPTIONAL: Readonly<Partial<Record<string, ResourceName>>> = {
-  openhcl: 'underhill_sidecar',
-  snp_linux_direct: 'snp_bootshim',
+/** Resources that an image uses when they are given, by the image's tag. */
+const OPTIONAL: Readonly<Partial<Record<string, readonly ResourceName[]>>> = {
+  openhcl: ['underhill_sidecar', 'linux_command_line'],
+  linux: ['linux_command_line'],
+  snp_linux_direct: ['linux_command_line', 'snp_bootshim'],
 };
 
 /**
@@ -46,8 +47,8 @@ export function usedResources(manifest: { guest_configs?: unknown }): Map<Resour
     for (const [tag, image] of Object.entries(asRecord(asRecord(config)['image']))) {
       const names = Object.hasOwn(REQUIRED, tag) ? REQUIRED[tag]!(asRecord(image)) : [];
       for (const name of names) if (!uses.has(name)) uses.set(name, { need: 'required', guest });
-      const optional = OPTIONAL[tag];
-      if (optional !== undefined && !uses.has(optional)) uses.set(optional, { need: 'optional', guest });
+      const optional = Object.hasOwn(OPTIONAL, tag) ? OPTIONAL[tag]! : [];
+      for (const name of optional) if (!uses.has(name)) uses.set(name, { need: 'optional', guest });
     }
   }
   return new Map(RESOURCE_NAMES.flatMap((name) => (uses.has(name) ? [[name, uses.get(name)!]] : [])));

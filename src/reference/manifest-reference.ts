@@ -53,6 +53,27 @@ which \`igvmfilegen\` ignores: the same file works in both tools.
 
 Only the resources that an image uses must exist. \`underhill_sidecar\` is used by an OpenHCL image whenever it is given.
 
+### Text for the command line
+
+\`linux_command_line\` is text that another target makes and that has to be in the image and in what it measures, such as the dm-verity
+root hash of a file system:
+
+\`\`\`json
+"resources": {
+  "linux_kernel": "boot/vmlinuz",
+  "linux_command_line": { "project": "rootfs", "target": "build", "path": "dist/rootfs/root-hash.txt" }
+}
+\`\`\`
+
+- The text, without blanks and line breaks around it, is appended to \`command_line\`, with a space between them. Where \`command_line\` has a \`--\`,
+  it goes before that: what stands behind \`--\` are words for the first program, not for Linux.
+- The file is one line of printable ASCII in at most 64 KiB. Anything else is an error, and so is a quotation mark that isn't closed, and
+  a command line that is longer than the kernel reads.
+- \`linux\` images have it in \`linux.command_line\`, \`snp_linux_direct\` in its kernel's. Of an OpenHCL image it is the line of Linux in VTL0, as
+  \`linux_kernel\` is that kernel. Without Linux in VTL0 it is the paravisor's, which has to have \`static_command_line\`: otherwise the host
+  could append to it what overrides the text.
+- With an external loader, the plugin hands a manifest with the whole command line to it.
+
 A separate resources file of \`igvmfilegen\` works too (option \`resources\`). Then it is the only place for resources, and has its own
 rule: \`{ "resources": { "linux_kernel": "/absolute/path" } }\`, where a path is taken literally.
 

@@ -34,6 +34,11 @@ export const MANIFEST_CODES = {
       'The path of a resource cannot be resolved: a pattern without exactly one match, no workspace, or a relative path in a separate resources file.',
     cure: 'Correct the path; https://github.com/nx-igvm/nx-igvm/blob/main/docs/manifest.md lists the forms that a resource can take.',
   },
+  COMMAND_LINE_TEXT: {
+    cause:
+      'The file of the resource "linux_command_line" is not text that a kernel can read as part of its command line: empty, of several lines, too large, or with other characters than printable ASCII.',
+    cure: 'Let the file hold one line of printable ASCII, with a closing quotation mark for each opening one; blanks and a line break around it do no harm.',
+  },
   RESOURCE_DIGEST: {
     cause: 'A resource is not the file whose SHA-256 the manifest states.',
     cure: 'Restore the file that was pinned, or review the new one and put its SHA-256 into the manifest.',

@@ -15,6 +15,10 @@ const SOURCES: Record<Exclude<ResourceName, 'linux_kernel'>, { what: string; fro
     what: "The guest's initrd: a cpio archive, compressed as the kernel can read it",
     from: '`nx g nx-igvm:initrd`, your distribution (`/boot/initrd.img-*`), dracut or mkosi',
   },
+  linux_command_line: {
+    what: 'Text for the end of the command line, such as a root hash',
+    from: 'the target that makes the root file system',
+  },
   snp_bootshim: {
     what: 'The boot shim of SEV-SNP guests, an ELF file',
     from: 'a build of `snp_bootshim` in <https://github.com/microsoft/openvmm>',

@@ -41,4 +41,12 @@ describe('noteCutOff', () => {
       expect.stringContaining(`${limit + 1} bytes, and the kernel reads only the first ${limit}`),
     ]);
   });
+
+  it('refuses a line that must be read whole', async () => {
+    const tooLong = LaidOutGuest.of({}, (importer) => noteCutOff(importer, 101, 100, 'image.linux.command_line'));
+    await expect(tooLong).rejects.toMatchObject({
+      code: 'LAYOUT_OUT_OF_RANGE',
+      where: { jsonPath: 'image.linux.command_line' },
+    });
+  });
 });

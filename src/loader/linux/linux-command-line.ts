@@ -10,13 +10,28 @@ const WHERE = { jsonPath: 'image.linux.command_line' };
 export const commandLineLimit = (kernelLimit: number | undefined): number => kernelLimit || X64_LIMIT;
 
 /**
- * Says that the kernel will not read all of its command line, where upstream builds the image all the same.
+ * Says that the kernel will not read all of its command line, where upstream builds the image all the same. A line that a file
+ * has a part in must be read whole: what would be lost is that part, such as a root hash.
  * @param length bytes without NUL
  * @param kernelLimit as for {@link encodeCommandLine}
+ * @param mustFitAt the JSON path of a line that must be read whole
+ * @throws IgvmError LAYOUT_OUT_OF_RANGE when such a line is too long
  */
-export function noteCutOff(importer: ImageImporter, length: number, kernelLimit: number | undefined): void {
+export function noteCutOff(
+  importer: ImageImporter,
+  length: number,
+  kernelLimit: number | undefined,
+  mustFitAt?: string,
+): void {
   const limit = commandLineLimit(kernelLimit);
   if (length <= limit) return;
+  if (mustFitAt !== undefined) {
+    throw new IgvmError(
+      'LAYOUT_OUT_OF_RANGE',
+      `command_line has ${length} bytes with what "linux_command_line" adds, and the kernel takes at most ${limit}: shorten it`,
+      { jsonPath: mustFitAt },
+    );
+  }
   importer.note(
     `command_line has ${length} bytes, and the kernel reads only the first ${limit}: the rest has no effect`,
   );

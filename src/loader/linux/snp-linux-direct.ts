@@ -22,6 +22,8 @@ export interface SnpLinuxDirect {
   kernel: ByteSource;
   initrd?: ByteSource;
   commandLine: string;
+  /** Whether a command line that the kernel would cut off is an error. Default: false. */
+  commandLineMustFit?: boolean;
   /** At least 1. */
   processorCount: number;
   /** RAM from GPA 0 on; less than 4 GiB. */
@@ -79,7 +81,8 @@ export function loadSnpLinuxDirect(importer: ImageImporter, guest: SnpLinuxDirec
   if (processorCount > PROCESSOR_NAME_LIMIT) throw tooManyProcessors(processorCount, memorySize);
 
   const linux = loadKernelAndInitrdX64(importer, guest.kernel, HIGH_MEMORY_START, initrd);
-  noteCutOff(importer, text.length, linux.bzImage?.commandLineSize);
+  const mustFitAt = guest.commandLineMustFit === true ? 'image.snp_linux_direct.linux.command_line' : undefined;
+  noteCutOff(importer, text.length, linux.bzImage?.commandLineSize, mustFitAt);
   if (linux.kernel.end > BigInt(memorySize)) {
     importer.note(
       `the kernel needs memory up to ${hex(linux.kernel.end)} to start, and memory_page_count ends it at ${hex(memorySize)}`,

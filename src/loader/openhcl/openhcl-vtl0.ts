@@ -10,18 +10,24 @@ import type { UefiLoadInfo } from '../uefi/uefi';
 import { loadUefiArm64 } from '../uefi/uefi-arm64';
 import { loadUefiX64 } from '../uefi/uefi-x64';
 
+interface Vtl0CommandLine {
+  commandLine: string;
+  /** Whether a line that the kernel would cut off is an error. Default: false. */
+  mustFit?: boolean;
+}
+
 /** What OpenHCL starts in VTL0, when it is part of the image. */
 export type Vtl0Image =
   | { kind: 'none' }
   | { kind: 'uefi'; firmware: ByteSource }
-  | { kind: 'linux'; kernel: ByteSource; initrd?: ByteSource; commandLine: string };
+  | ({ kind: 'linux'; kernel: ByteSource; initrd?: ByteSource } & Vtl0CommandLine);
 
 /** {@link Vtl0Image}, laid out. */
 export type Vtl0LoadInfo =
   | { kind: 'none' }
   /** `vpContext` is the firmware's VBS context. */
   | { kind: 'uefi'; uefi: UefiLoadInfo; vpContext: Uint8Array }
-  | { kind: 'linux'; linux: LinuxLoadInfo; commandLine: string };
+  | ({ kind: 'linux'; linux: LinuxLoadInfo } & Vtl0CommandLine);
 
 /**
  * Where OpenHCL looks for what it may start (loader_defs/src/paravisor.rs): page 0 exists on every x64 machine; on
@@ -33,6 +39,7 @@ const VTL0_CONFIG_PAGE = { x64: 0, aarch64: 0x1000 } as const;
 const MAGIC = 0x4f48434c56544c30n;
 const SUPPORTS = { UEFI: 1, PCAT: 2, LINUX: 4 };
 const NO_REGION = [0, 0] as const;
+const VTL0_COMMAND_LINE = 'image.openhcl.linux.command_line';
 
 /**
  * Lays out the image for VTL0, with registers of its own.
@@ -49,7 +56,7 @@ export function loadVtl0Image(importer: ImageImporter, image: Vtl0Image): Vtl0Lo
       return { kind: 'uefi', uefi, vpContext: nested.takeVpContext() };
     }
     case 'linux': {
-      const { kernel, initrd, commandLine } = image;
+      const { kernel, initrd, commandLine, mustFit } = image;
       if (arch === 'x64' && isBzImage(kernel)) {
         throw new IgvmError(
           'KERNEL_INVALID',
@@ -58,7 +65,7 @@ export function loadVtl0Image(importer: ImageImporter, image: Vtl0Image): Vtl0Lo
       }
       const load = arch === 'x64' ? loadKernelAndInitrdX64 : loadKernelAndInitrdArm64;
       const linux = load(nested, kernel, 0, initrd);
-      return { kind: 'linux', linux, commandLine };
+      return { kind: 'linux', linux, commandLine, mustFit };
     }
   }
 }
@@ -91,7 +98,7 @@ function linuxConfig(
   importer: ImageImporter,
   config: StructWriter,
   commandLinePage: number,
-  { linux, commandLine }: Extract<Vtl0LoadInfo, { kind: 'linux' }>,
+  { linux, commandLine, mustFit }: Extract<Vtl0LoadInfo, { kind: 'linux' }>,
 ): void {
   const { kernel, initrd } = linux;
   const text = new TextEncoder().encode(`${commandLine}\0`);
@@ -99,10 +106,10 @@ function linuxConfig(
     throw new IgvmError(
       'LAYOUT_OUT_OF_RANGE',
       `the command line of the kernel in VTL0 has ${text.length - 1} bytes, and there is room for ${PAGE_SIZE - 1}`,
-      { jsonPath: 'image.openhcl.linux.command_line' },
+      { jsonPath: VTL0_COMMAND_LINE },
     );
   }
-  noteCutOff(importer, text.length - 1, undefined);
+  noteCutOff(importer, text.length - 1, undefined, mustFit === true ? VTL0_COMMAND_LINE : undefined);
   importer.importPages(commandLinePage, 1, 'underhill-vtl0-linux-command-line', 'exclusive', text);
   const kernelPage = BigInt.asUintN(64, BigInt(kernel.gpa)) / BigInt(PAGE_SIZE);
   config.u64(kernelPage, pagesFor(kernel.size), kernel.entrypoint);

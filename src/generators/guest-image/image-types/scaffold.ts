@@ -36,6 +36,7 @@ const DEFAULT_PATHS: Record<ResourceName, string> = {
   linux_kernel: 'boot/vmlinuz',
   snp_bootshim: 'boot/snp_bootshim',
   linux_initrd: 'boot/initrd.cpio',
+  linux_command_line: 'boot/command-line.txt',
 };
 
 export const defaultPath = (resource: ResourceName, arch: 'x64' | 'aarch64'): string =>
