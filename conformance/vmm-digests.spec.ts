@@ -6,7 +6,8 @@ import { IGVMFILEGEN } from '../src/cli/igvmfilegen-program';
 import { withImage } from '../src/files/igvm-image';
 import { sha256OfFile } from '../src/files/sha256';
 import type { IgvmFile } from '../src/igvm/model';
-import { type Launch, launchesOf } from '../src/measurement/launches';
+import { explainDigest } from '../src/attestation/explain';
+import { type Launch, launchesOf, launchName } from '../src/measurement/launches';
 import { measureLaunches, type MeasurementReport } from '../src/measurement/measure';
 import { placeCase } from './cases';
 import { makeInputs } from './make-inputs';
@@ -132,6 +133,22 @@ skippedFor(isThere ? undefined : 'python3 and the digests of real VMMs').describ
           wanted.flatMap(({ launches: own, outcome }) => own.map((launch) => ({ launch, outcome }))),
         );
       });
+    });
+
+    // Where the table has a file without its CoRIM, the file with it explains its digests, too, and says that the VMM would refuse it.
+    it.each(testable)('is explained for $name, each in two seconds', async ({ name, digests }) => {
+      const path = await makeFile(name);
+      for (const expected of digests) {
+        const before = performance.now();
+        const { found } = await explainDigest({ subject: expected.digest ?? '', image: path });
+        expect(performance.now() - before).toBeLessThan(2000);
+        // Versions of a model have its signature, and so its digest.
+        const models = expected.cpus?.filter((cpu) => !/-v\d$/.test(cpu));
+        const names = found.map(({ launch }) => launch && launchName(launch));
+        expect(names).toEqual(expect.arrayContaining(launchOf({ ...expected, cpus: models }).map(launchName)));
+        const isRefused = name.endsWith('+no-corim') && expected.rule.endsWith('kvm');
+        if (isRefused) expect(found[0]?.refusals.join()).toContain('CoRIM');
+      }
     });
   },
 );

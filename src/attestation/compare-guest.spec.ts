@@ -1,37 +1,16 @@
 /** Genuine evidence of guests of images that the tests build: is it ours? */
-import { type Directive, type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
+import { type Directive, type IgvmFile } from '../igvm/model';
 import { lockText } from '../lock/lock-file';
 import { lockImage } from '../lock/lock-of-image';
 import { launchesOf } from '../measurement/launches';
-import { fileOf, idBlock, MASK, platform, run, written } from '../measurement/measured-guest.fixture';
+import { idBlock, written } from '../measurement/measured-guest.fixture';
 import { measureLaunches } from '../measurement/measure';
-import { Vmsa, type VmsaFieldName } from '../vp-context/vmsa';
 import { amdChain, type ReportFields, signedReport, TCB } from './amd-chain.fixture';
 import { put, verifyOwn } from './evidence-run.fixture';
 import { firmwareKeyDigest } from './expectations';
+import { snpGuest } from './own-guest.fixture';
 
 const MILAN = amdChain();
-
-/** A context that every VMM takes. */
-function context(): Directive {
-  const vmsa = new Vmsa();
-  const fields = { sevFeatures: 1n, efer: 0x1000n, cr0: 0x10n, xcr0: 1n, dr7: 0x400n, rip: 0x1234n };
-  for (const [name, value] of Object.entries(fields)) vmsa.set(name as VmsaFieldName, value);
-  return {
-    type: 'vpContext',
-    format: 'snp',
-    gpa: 0xfffffffff000,
-    compatibilityMask: MASK.snp,
-    vpIndex: 0,
-    data: vmsa.page,
-  };
-}
-
-const guest = (page = 0x10, policy = 0x30000n): IgvmFile => ({
-  ...fileOf([run(page), context()]),
-  platforms: [platform(MASK.snp, PLATFORM_TYPE.SEV_SNP)],
-  initializations: [{ type: 'guestPolicy', policy, compatibilityMask: MASK.snp }],
-});
 
 const QEMU = (vcpus: number) => launchesOf({ vmm: 'qemu-kvm', vcpus: [vcpus], cpu: ['EPYC-Milan'] });
 
@@ -42,10 +21,10 @@ async function measurementOf(file: IgvmFile, vcpus: number): Promise<Buffer> {
 }
 
 describe('a report of a guest of an image', () => {
-  const report = async (fields: ReportFields = {}, vcpus = 2, file = guest()): Promise<Buffer> =>
+  const report = async (fields: ReportFields = {}, vcpus = 2, file = snpGuest()): Promise<Buffer> =>
     signedReport({ measurement: await measurementOf(file, vcpus), ...fields }, MILAN.leaf.key);
-  const image = async (file = guest()): Promise<string> => put('guest.igvm', await written(file));
-  const lock = async (file = guest()): Promise<string> =>
+  const image = async (file = snpGuest()): Promise<string> => put('guest.igvm', await written(file));
+  const lock = async (file = snpGuest()): Promise<string> =>
     put('igvm.lock.json', lockText((await lockImage(file, { launches: QEMU(2) })).lock));
 
   it('is ours, and says how it was launched', async () => {
@@ -80,7 +59,7 @@ describe('a report of a guest of an image', () => {
   });
 
   it('is not ours of another image', async () => {
-    const other = await report({}, 2, guest(0x11));
+    const other = await report({}, 2, snpGuest(0x11));
     for (const flags of [
       ['--lock', await lock()],
       ['--image', await image()],
@@ -99,7 +78,7 @@ describe('a report of a guest of an image', () => {
       expect.stringMatching(/^policy: 0xb0000, and .* has 0x30000$/),
       expect.stringMatching(/^debug: the host may debug the guest and read its memory, which .* does not allow$/),
     ]);
-    const allowed = guest(0x10, 0xb0000n);
+    const allowed = snpGuest(0x10, 0xb0000n);
     expect(await verifyOwn(debug, MILAN, '--lock', await lock(allowed))).toMatchObject({ code: 0, verdict: 'ours' });
     expect(await verifyOwn(debug, MILAN, '--image', await image(allowed))).toMatchObject({ code: 0, verdict: 'ours' });
   });
@@ -149,7 +128,7 @@ describe('a report of a guest of an image', () => {
     const block = { ...(idBlock(new Uint8Array(48)) as Extract<Directive, { type: 'snpIdBlock' }>), guestSvn: 7 };
     block.familyId = new Uint8Array(16).fill(5);
     block.idPublicKey = { curve: 2, qx: new Uint8Array(72).fill(1), qy: new Uint8Array(72).fill(2) };
-    const file = guest();
+    const file = snpGuest();
     const measurement = await measurementOf(file, 2);
     block.ld = measurement;
     const path = await image({ ...file, directives: [...file.directives, block] });

@@ -1,14 +1,13 @@
 import { IgvmError } from '../errors/igvm-error';
 import { printable, printableJson } from '../errors/printable';
-import { unreadable } from '../files/file-failure';
-import { readRegularFile } from '../files/regular-file';
 import type { Launch } from '../measurement/launches';
-import { certificatesInTable, isSnpEvidence, parseSnpEvidence } from './snp-report';
-import { type ParsedCertificate, parseCertificates, parseRevocationLists } from './certificates';
+import { isSnpEvidence, parseSnpEvidence } from './snp-report';
+import { parseRevocationLists } from './certificates';
 import { type Check, Checks } from './check';
 import { compareSnpGuest, type Demands } from './compare-guest';
 import { type EvidencePlatform, type Expectations, expectationsOfImage, expectationsOfLock } from './expectations';
 import { compareTdxGuest } from './compare-td';
+import { certificatesOf, CRL_LIMIT, decodedEvidence, EVIDENCE_LIMIT, readEvidenceFile as read } from './evidence-file';
 import { isTdxEvidence, parseTdxQuote, type TdxQuote } from './tdx-quote';
 import { type SnpTrust, verifySnpReport } from './verify-snp';
 import { type TdxTrust, verifyTdxQuote } from './verify-tdx';
@@ -45,32 +44,13 @@ export interface EvidenceReport {
   checks: Check[];
 }
 
-/** Bytes: reports with certificates have some 10,000, revocation lists of large providers a few million. */
-const EVIDENCE_LIMIT = 2 ** 20;
-/** Also for event logs, which have 256 KiB. */
-const CRL_LIMIT = 2 ** 24;
-
-function read(path: string, limit: number): Buffer {
-  try {
-    return readRegularFile(path, { limit });
-  } catch (error) {
-    throw unreadable(path, error);
-  }
-}
-
-/** The bytes of evidence, which may be a text of hexadecimal digits. */
-function decoded(content: Buffer): Buffer {
-  const text = content.toString('latin1').replaceAll(/\s/g, '').replace(/^0x/i, '');
-  return text.length > 0 && text.length % 2 === 0 && /^[0-9a-f]+$/i.test(text) ? Buffer.from(text, 'hex') : content;
-}
-
 /**
  * Verifies the evidence of a running guest: first whether a processor made it, then whether it is of a guest of the build.
  * @throws IgvmError EVIDENCE_INVALID for a file that is no evidence, CERTIFICATE_INVALID, FILE_UNREADABLE; those of locks and images
  */
 export async function verifyReport(options: VerifyReportOptions): Promise<EvidenceReport> {
   const { report: path, crls = [], at = new Date() } = options;
-  const bytes = decoded(read(path, EVIDENCE_LIMIT));
+  const bytes = decodedEvidence(read(path, EVIDENCE_LIMIT));
   const trust = {
     at,
     roots: certificatesOf(options.roots),
@@ -127,15 +107,6 @@ async function verifyTdx(quote: TdxQuote, trust: TdxTrust, options: VerifyReport
 function noteSurplus(checks: Checks, surplus: number): void {
   if (surplus > 0) checks.notAskedFor('bytes behind the evidence', `${surplus}, which nothing covers`);
 }
-
-const certificatesOf = (paths: readonly string[] = []): ParsedCertificate[] =>
-  paths.flatMap((path) => {
-    const bytes = read(path, EVIDENCE_LIMIT);
-    // A table of the host's, as configfs-tsm's auxblob, has binary offsets where the others have text or a SEQUENCE.
-    const isTable =
-      bytes.length > 24 && bytes[0] !== 0x30 && bytes.subarray(0, 24).some((byte) => byte >= 0x80 || byte === 0);
-    return isTable ? certificatesInTable(bytes, path) : parseCertificates(bytes, path);
-  });
 
 async function expectations(
   { lock, image, launches, display = (each) => each }: VerifyReportOptions,

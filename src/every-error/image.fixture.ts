@@ -161,6 +161,14 @@ export const IMAGE_ERRORS: Record<
       return addCorimSignature(scene, 'vbs');
     },
   ],
+  GIT_FAILED: [
+    'asks for the history of a lock that is in no repository',
+    async (scene) => {
+      await tdxImage(scene, 1);
+      await scene.nxIgvm('measure', 'image.igvm', '--update-lock', 'igvm.lock.json');
+      return scene.nxIgvm('explain', '0'.repeat(96), 'image.igvm', '--lock', 'igvm.lock.json');
+    },
+  ],
   EVIDENCE_INVALID: [
     'verifies something else than a report',
     (scene) => {

@@ -69,9 +69,12 @@ function signatureOf(text: string): number | undefined {
   if (parts.length !== 3 || !parts.every((part) => /^(?:\d{1,3}|0x[0-9a-f]{1,2})$/i.test(part))) return undefined;
   const [family = 0, model = 0, stepping = 0] = parts.map(Number);
   if (family < 15 || family > 15 + 255 || model > 255 || stepping > 15) return undefined;
-  // AMD64 manual, volume 3, CPUID Fn0000_0001_EAX: families from 15 on use the extended fields.
-  return ((family - 15) << 20) | ((model >> 4) << 16) | (0xf << 8) | ((model & 0xf) << 4) | stepping;
+  return processorSignature(family, model, stepping);
 }
+
+/** A processor's signature (AMD64 manual, volume 3, CPUID Fn0000_0001_EAX), of a family from 15 on: these use the extended fields. */
+export const processorSignature = (family: number, model: number, stepping: number): number =>
+  ((family - 15) << 20) | ((model >> 4) << 16) | (0xf << 8) | ((model & 0xf) << 4) | stepping;
 
 /** CR4 bits whose fate depends on the model. */
 export const dependsOnModel = (cr4: bigint): boolean => (cr4 & (CR4.umip | CR4.pke)) !== 0n;

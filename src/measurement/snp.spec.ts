@@ -20,7 +20,7 @@ describe('SnpLaunchDigests', () => {
     },
   );
   const digestWith = async (hasher: PageHasher): Promise<Uint8Array | undefined> => {
-    const digests = new SnpLaunchDigests(file, 1, [{ vmm: 'hyperv' }], hasher);
+    const digests = new SnpLaunchDigests(file, 1, [{ vmm: 'hyperv' }], { hasher });
     await streamDirectives(file, [digests]);
     const [result] = await digests.results();
     expect(result?.digest).toHaveLength(48);

@@ -127,6 +127,7 @@ export class SnpLaunchDigests implements LaunchDigests {
   private tail: Promise<void> | undefined;
 
   /**
+   * @param options.searched VMMs whose digests `digestsByCount` tells afterwards, also where the VMM refuses the file
    * @throws IgvmError MEASUREMENT_IMPOSSIBLE when the file has no guest policy for the platform; LAUNCH_INVALID when a digest
    *   depends on the model of the processor and none is named
    */
@@ -134,7 +135,7 @@ export class SnpLaunchDigests implements LaunchDigests {
     file: Pick<IgvmFile, 'platforms' | 'initializations' | 'directives'>,
     readonly compatibilityMask: number,
     private readonly launches: readonly Launch[],
-    hasher?: PageHasher,
+    { hasher, searched = [] }: { hasher?: PageHasher; searched?: readonly Vmm[] } = {},
   ) {
     const mask = compatibilityMask;
     const hasPolicy = file.initializations.some(
@@ -150,17 +151,20 @@ export class SnpLaunchDigests implements LaunchDigests {
       }
     }
     const areas = new InsertedAreas(file.directives, mask);
+    const follow = (vmm: Vmm): void => {
+      if (this.chains.has(vmm)) return;
+      this.chains.set(vmm, new PagesOfLaunch(vmmProfile(vmm).launch, file.directives, mask, areas));
+    };
     this.refusals = launches.map((launch) => {
       if (launch.vmm in UNSETTLED_VMMS) return [{ reason: UNSETTLED_VMMS[launch.vmm as keyof typeof UNSETTLED_VMMS] }];
       const vmm = launch.vmm as Vmm;
       const refusals = loadRefusals(file, mask, vmmProfile(vmm), launch);
       if (refusals.some(({ isLate }) => !isLate)) return refusals;
       this.checkProcessor(launch, vmm);
-      if (!this.chains.has(vmm)) {
-        this.chains.set(vmm, new PagesOfLaunch(vmmProfile(vmm).launch, file.directives, mask, areas));
-      }
+      follow(vmm);
       return refusals;
     });
+    for (const vmm of searched) follow(vmm);
     const withShared = [...this.chains.values()].some(({ rules }) => rules.sharedPages === 'measured');
     const pages = this.chains.size === 0 ? 0 : storedPages(file.directives, mask, withShared);
     this.hasher = hasher ?? pageHasherFor(pages);
@@ -226,6 +230,17 @@ export class SnpLaunchDigests implements LaunchDigests {
     await this.hasher.close();
   }
 
+  /**
+   * What a VMM's launches measure with 1, 2, 3 and so on vCPUs, without end; a single digest where it doesn't depend on their count.
+   * After `results`, for a VMM that was measured or is among those that are searched.
+   */
+  *digestsByCount(launch: Pick<Launch, 'vmm' | 'cpu'>): Generator<Uint8Array> {
+    const { rules, chain } = this.chains.get(launch.vmm as Vmm) ?? unreachable('a VMM whose pages were not followed');
+    if (rules.vmsas === 'as in the file') return yield chain.digest;
+    const vcpus = this.vcpuChain(launch, rules, chain.digest);
+    for (let count = 1; ; count++) yield vcpus.after(count);
+  }
+
   private resultOf(launch: Launch, refusals: readonly LoadRefusal[], vcpus: Map<string, VcpuChain>): LaunchResult {
     const pages = this.chains.get(launch.vmm as Vmm);
     if (pages === undefined || refusals.some(({ isLate }) => !isLate)) return { launch, refusals, warnings: [] };
@@ -242,12 +257,21 @@ export class SnpLaunchDigests implements LaunchDigests {
     const { vmsas: state } = rules;
     if (state === 'as in the file') return chain.digest;
     const key = `${launch.vmm} ${launch.cpu?.signature} ${launch.cpu?.drops}`;
-    const shared = vcpus.get(key) ?? new VcpuChain(chain.digest, (index) => this.vmsaOf(launch, rules, index));
+    const shared = vcpus.get(key) ?? this.vcpuChain(launch, rules, chain.digest);
     vcpus.set(key, shared);
     return shared.after(launch.kvmMode === 'bsp-only' ? 1 : (launch.vcpus ?? 1));
   }
 
-  private vmsaOf({ cpu }: Launch, { vmsas: state }: LaunchRules, index: number): Vmsa {
+  private vcpuChain(launch: Pick<Launch, 'cpu'>, rules: LaunchRules, pages: Uint8Array): VcpuChain {
+    // All vCPUs without a context are alike.
+    let afterReset: Uint8Array | undefined;
+    return new VcpuChain(pages, (index) => {
+      if (this.contexts.has(index)) return vmsaDigest(this.vmsaOf(launch, rules, index));
+      return (afterReset ??= vmsaDigest(this.vmsaOf(launch, rules, index)));
+    });
+  }
+
+  private vmsaOf({ cpu }: Pick<Launch, 'cpu'>, { vmsas: state }: LaunchRules, index: number): Vmsa {
     if (state === 'as in the file') return unreachable('a VMSA that KVM does not make');
     const features = this.contexts.get(0)?.get('sevFeatures') ?? 1n;
     return kvmVmsa({ state, context: this.contexts.get(index), features, cpu });
@@ -306,29 +330,20 @@ export class SnpLaunchDigests implements LaunchDigests {
 class VcpuChain {
   private readonly digests: Uint8Array[] = [];
   private readonly chain: DigestChain;
-  /** Digests of VMSAs that are equal, as those of all vCPUs after a reset are. */
-  private readonly hashed = new Map<string, Uint8Array>();
 
   constructor(
     pages: Uint8Array,
-    private readonly vmsaOf: (index: number) => Vmsa,
+    private readonly digestOfVmsa: (index: number) => Uint8Array,
   ) {
     this.chain = new DigestChain(pages);
   }
 
   after(count: number): Uint8Array {
     while (this.digests.length < count) {
-      this.chain.extend(PAGE_TYPE.vmsa, VMSA_GPA, this.digestOf(this.vmsaOf(this.digests.length)));
+      this.chain.extend(PAGE_TYPE.vmsa, VMSA_GPA, this.digestOfVmsa(this.digests.length));
       this.digests.push(this.chain.digest);
     }
     return this.digests[count - 1] ?? unreachable('a launch without vCPUs');
-  }
-
-  private digestOf(vmsa: Vmsa): Uint8Array {
-    const key = Buffer.from(vmsa.page.buffer).toString('latin1');
-    const digest = this.hashed.get(key) ?? vmsaDigest(vmsa);
-    this.hashed.set(key, digest);
-    return digest;
   }
 }
 
