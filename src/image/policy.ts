@@ -12,7 +12,7 @@ import { SNP_POLICY_DEBUG, TDX_POLICY_DEBUG_ALLOWED } from '../loader/guest/gues
 export type PolicyFields = Record<string, string | boolean>;
 
 /** A field of one bit. */
-type PolicyBit = readonly [name: string, bit: bigint];
+type PolicyBit = readonly [name: string, bit: bigint, meaning: string];
 
 /** What a platform's guest policy header holds. */
 interface PolicyFormat {
@@ -31,15 +31,15 @@ const FORMATS: Partial<Record<PlatformType, PolicyFormat>> = {
     hasAbi: true,
     debug: SNP_POLICY_DEBUG,
     bits: [
-      ['smt', 16n],
-      ['migrationAgent', 18n],
-      ['debug', 19n],
-      ['singleSocket', 20n],
-      ['cxl', 21n],
-      ['memoryAes256Xts', 22n],
-      ['raplDisabled', 23n],
-      ['ciphertextHiding', 24n],
-      ['pageSwapDisabled', 25n],
+      ['smt', 16n, 'Whether the guest may run on processors with simultaneous multithreading.'],
+      ['migrationAgent', 18n, 'Whether a migration agent may be bound to the guest.'],
+      ['debug', 19n, 'Whether the host may debug the guest, and so read its memory.'],
+      ['singleSocket', 20n, 'Whether the guest runs on a single socket only.'],
+      ['cxl', 21n, 'Whether memory behind CXL may be used.'],
+      ['memoryAes256Xts', 22n, 'Whether memory has to be encrypted with AES-256 XTS.'],
+      ['raplDisabled', 23n, 'Whether power readings (RAPL) have to be off, which could tell what a guest does.'],
+      ['ciphertextHiding', 24n, "Whether the ciphertext of the guest's memory has to be hidden from the host."],
+      ['pageSwapDisabled', 25n, "Whether the host is kept from moving the guest's pages by the commands for swapping."],
     ],
   },
   [PLATFORM_TYPE.TDX]: {
@@ -47,9 +47,9 @@ const FORMATS: Partial<Record<PlatformType, PolicyFormat>> = {
     hasAbi: false,
     debug: TDX_POLICY_DEBUG_ALLOWED,
     bits: [
-      ['debug', 0n],
-      ['septVeDisable', 1n],
-      ['migratable', 2n],
+      ['debug', 0n, 'Whether the host may debug the guest, and so read its memory.'],
+      ['septVeDisable', 1n, 'Whether accesses to unaccepted memory raise no virtualization exception (#VE).'],
+      ['migratable', 2n, 'Whether the guest may be migrated.'],
     ],
   },
 };
@@ -89,14 +89,15 @@ const isPolicyFor = (
 ): header is Extract<InitializationHeader, { type: 'guestPolicy' }> =>
   header.type === 'guestPolicy' && (header.compatibilityMask & mask) !== 0;
 
-/** The names of a policy's fields, for the schema of locks. */
+/** The names of a policy's fields, and the meanings of those of one bit, for the schema of locks. */
 export const policyNames = (
   platformType: PlatformType,
-): { name: PolicyFormat['name']; fields: string[] } | undefined => {
+): { name: PolicyFormat['name']; fields: string[]; meanings: Record<string, string> } | undefined => {
   const format = FORMATS[platformType];
   if (format === undefined) return undefined;
   return {
     name: format.name,
     fields: ['value', ...(format.hasAbi ? ['abi'] : []), ...format.bits.map(([name]) => name)],
+    meanings: Object.fromEntries(format.bits.map(([name, , meaning]) => [name, meaning])),
   };
 };

@@ -13,7 +13,7 @@ import {
   withDefault,
   word,
 } from '../manifest/schema-parts';
-import { INIT_CHOICES } from './guest-init';
+import type { InitChoice } from './guest-init';
 import { LARGEST_MAJOR, LARGEST_MINOR } from './initramfs-rules';
 
 const path = (description: string) => someText('a path', description);
@@ -22,7 +22,10 @@ const mode = (description: string) => patternText(/^[0-7]{3,4}$/, 'three or four
 const device = closedStruct(
   {
     path: path('Where it is in the initramfs, for example `/dev/console`.'),
-    type: word(['char', 'block'], 'Whether it is a character or a block device.'),
+    type: word(
+      { char: 'A character device, such as a console.', block: 'A block device, such as a disk.' },
+      'What kind of device it is.',
+    ),
     major: count({ max: BigInt(LARGEST_MAJOR) }, 'Major number.'),
     minor: count({ max: BigInt(LARGEST_MINOR) }, 'Minor number.'),
     mode: optional(mode('Octal permissions; by default 600.')),
@@ -39,11 +42,25 @@ export const initrdSchema = struct({
     path('The folder whose content becomes the root of the initramfs, relative to this file.'),
     'rootfs',
   ),
-  compression: withDefault(word(['none', 'gzip', 'zstd'], 'Compression. The kernel must support it.'), 'none'),
+  compression: withDefault(
+    word(
+      {
+        none: 'Uncompressed: quickest to build, and every kernel takes it.',
+        gzip: 'gzip at level 9: slow to pack; nearly every kernel has `CONFIG_RD_GZIP`.',
+        zstd: 'zstd at level 3: smaller than gzip and much quicker; kernels from 5.9 on, with `CONFIG_RD_ZSTD`.',
+      },
+      'Compression. The kernel must support it.',
+    ),
+    'none',
+  ),
   init: optional(
     word(
-      INIT_CHOICES,
-      'Puts a small program for this architecture at `/init`: it mounts /dev, /proc and /sys, says what the guest runs on, runs the program that the command line names, and powers off. Without this key the folder brings its own. `none` is for an archive without a first program, which Linux can only use beside another one or with `root=`.',
+      {
+        x64: 'A static program of 2 KiB for x64.',
+        aarch64: 'A static program of 2 KiB for aarch64.',
+        none: 'No first program, on purpose: Linux can use such an archive only beside another one, with `rdinit=` or with `root=`.',
+      } satisfies Record<InitChoice, string>,
+      'Puts a small program for this architecture at `/init`: it mounts /dev, /proc and /sys, says what the guest runs on, runs the program that the command line names, and powers off. Without this key the folder brings its own.',
     ),
   ),
   directories: withDefault(

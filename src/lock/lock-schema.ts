@@ -3,8 +3,7 @@ import * as z from 'zod/mini';
 import { platformOf } from '../igvm/platforms';
 import { PLATFORM_TYPE, type PlatformType } from '../igvm/model';
 import { policyNames } from '../image/policy';
-import { KVM_MODES } from '../manifest/launch-request';
-import { VMM_NAMES } from '../manifest/launch-request';
+import { KVM_MODE_MEANINGS, VMM_MEANINGS } from '../manifest/launch-request';
 import { MEASURED_PLATFORM_NAMES, MEASURED_PLATFORMS } from '../measurement/measured-platform';
 import {
   closedStruct,
@@ -29,7 +28,16 @@ const hex = (description: string) => patternText(/^0x[0-9a-f]{1,16}$/, 'a hexade
 const sha256 = (description: string) => patternText(/^[0-9a-f]{64}$/, '64 lower-case hexadecimal digits', description);
 const id = (description: string) => patternText(/^[0-9a-f]{32}$/, '32 lower-case hexadecimal digits', description);
 
-const KINDS = ['data', 'empty', 'unmeasured', 'shared', 'secrets', 'cpuid', 'parameters', 'vpContext'] as const;
+const KINDS = {
+  data: 'Pages with content of the image.',
+  empty: 'Pages of zeros, which the image has no content for.',
+  unmeasured: 'Pages whose content the launch digest leaves out.',
+  shared: 'Pages that the host can read and write.',
+  secrets: "The page in which SEV-SNP's firmware puts the guest's keys.",
+  cpuid: 'The page with the CPUID values that the firmware has checked.',
+  parameters: 'Areas that the VMM fills.',
+  vpContext: 'What a processor starts with.',
+};
 
 const region = closedStruct(
   {
@@ -53,7 +61,7 @@ const DIGITS = { 'SHA-256': 64, 'SHA-384': 96 } as const;
 
 const launch = closedStruct(
   {
-    vmm: word(VMM_NAMES, 'What launches the guest.'),
+    vmm: word(VMM_MEANINGS, 'What launches the guest.'),
     vcpus: optional(
       someOf(
         count({ min: 1n, max: 4096n }, 'A count.'),
@@ -62,7 +70,7 @@ const launch = closedStruct(
       ),
     ),
     cpu: optional(someOf(text('A model or signature.'), 'at least one processor', 'Processors that give this digest.')),
-    kvmMode: optional(word(KVM_MODES, 'Whose VMSAs KVM measures. Without: those of all vCPUs.')),
+    kvmMode: optional(word(KVM_MODE_MEANINGS, 'Whose VMSAs KVM measures. Without: those of all vCPUs.')),
   },
   'How the guest is launched.',
 );
@@ -121,7 +129,7 @@ function policyOf(type: PlatformType) {
   const fields = format.fields.map((name) => {
     if (name === 'value') return [name, hex('All of it.')] as const;
     if (name === 'abi') return [name, text("The lowest version of the firmware's ABI.")] as const;
-    return [name, flag('This bit.')] as const;
+    return [name, flag(format.meanings[name]!)] as const;
   });
   return {
     [format.name]: optional(closedStruct(Object.fromEntries(fields), 'What the launch may do, field by field.')),
@@ -135,7 +143,10 @@ function platform(type: PlatformType) {
     {
       debug: flag('Whether the host may debug the guest, and so read its memory.'),
       ...policyOf(type),
-      highestVtl: oneOfNumbers([0n, 2n], 'The highest VTL that the guest uses.'),
+      highestVtl: oneOfNumbers(
+        { 0: 'The guest alone.', 2: 'A paravisor above its guest.' },
+        'The highest VTL that the guest uses.',
+      ),
       sharedGpaBoundary: hex('Address above which memory is visible to the host; 0x0: none.'),
       ...(own === undefined ? {} : measured(own)),
       headers: facts('What else the headers say: memory, parameters.'),

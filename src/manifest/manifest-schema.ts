@@ -3,7 +3,7 @@
  * Source of the shape: openvmm vm/loader/igvmfilegen_config/src/lib.rs; keys that igvmfilegen ignores are marked.
  */
 import * as z from 'zod/mini';
-import { KVM_MODES, VMM_NAMES } from './launch-request';
+import { KVM_MODE_MEANINGS, VMM_MEANINGS } from './launch-request';
 import { RESOURCE_NAMES, type ResourceName } from './model';
 import { productPolicySchema } from './product-policy-schema';
 import {
@@ -33,7 +33,7 @@ import {
 const debuggable = flag('Whether the guest may be debugged. Attestation reports show it.');
 
 const isolationType = variants(
-  ['none'],
+  { none: 'No isolation: the host can read and change all of the guest.' },
   [
     tagged({ vbs: struct({ enable_debug: debuggable }, 'Isolation by the hypervisor (VBS).') }),
     tagged({
@@ -48,12 +48,23 @@ const isolationType = variants(
           policy: u64('The SEV-SNP guest policy; `enable_debug` sets its debug bit.'),
           enable_debug: debuggable,
           injection_type: word(
-            ['normal', 'restricted'],
-            'Interrupt injection of the highest privilege level; `uefi` without a paravisor needs `restricted`, ' +
-              '`snp_linux_direct` takes `restricted` with the resource `snp_bootshim` only.',
+            {
+              normal:
+                'The hypervisor may inject any interrupt or exception. Under a paravisor, and for `snp_linux_direct`.',
+              restricted:
+                'The hypervisor may inject nothing but a doorbell (`#HV`), and the guest asks what it is for. `uefi` without a ' +
+                'paravisor needs it; `snp_linux_direct` takes it with the resource `snp_bootshim` only.',
+            },
+            'What the hypervisor may inject into the highest privilege level of the guest.',
           ),
           secure_avic: withDefault(
-            word(['enabled', 'disabled'], 'Whether the hardware runs the interrupt controller.'),
+            word(
+              {
+                enabled: 'The processor runs it, if it can: the hypervisor neither sees nor forges interrupts.',
+                disabled: 'The hypervisor or the paravisor runs it.',
+              },
+              'Whether the hardware runs the interrupt controller (Secure AVIC).',
+            ),
             'disabled',
           ),
         },
@@ -85,9 +96,12 @@ const directLinuxImage = struct(
     ...linuxKeys,
     boot_data: withDefault(
       word(
-        ['vmm', 'embedded'],
-        'Who supplies the memory map and the command line: `vmm`, parameter areas that the VMM fills; `embedded`, the ' +
-          'image itself, so that it boots unchanged on any VMM that loads such images. Ignored by igvmfilegen.',
+        {
+          vmm: 'The VMM, which fills parameter areas of the image. Few VMMs do.',
+          embedded:
+            'The image itself, so that it boots unchanged on any VMM that loads such images. Needs `memory_size`.',
+        },
+        'Who supplies the memory map and the command line. Ignored by igvmfilegen.',
       ),
       'vmm',
     ),
@@ -110,14 +124,17 @@ const directLinuxImage = struct(
 );
 
 const image = variants(
-  ['none'],
+  { none: 'Nothing is loaded: a guest of headers alone.' },
   [
     tagged({
       uefi: struct(
         {
           config_type: word(
-            ['none', 'igvm'],
-            'Whether the firmware gets its configuration by IGVM parameters (`igvm`, x64 only).',
+            {
+              none: 'Not by the image.',
+              igvm: 'By parameters of the image, which the VMM fills. x64 only.',
+            },
+            'How the firmware gets its configuration.',
           ),
         },
         'UEFI firmware: `uefi`.',
@@ -163,7 +180,10 @@ const image = variants(
 const guestConfig = struct(
   {
     guest_svn: u32('Security version of the guest. Endorsements carry it.'),
-    max_vtl: oneOfNumbers([0n, 2n], 'Highest virtual trust level: 2 with a paravisor, otherwise 0.'),
+    max_vtl: oneOfNumbers(
+      { 0: 'The guest alone.', 2: 'A paravisor at VTL2, above its guest at VTL0.' },
+      'Highest virtual trust level: 2 with a paravisor, otherwise 0.',
+    ),
     isolation_type: isolationType,
     image,
   },
@@ -253,7 +273,7 @@ const CPU = /^(?:EPYC[A-Za-z0-9-]*|0x[0-9a-fA-F]{1,8}|(?:0x)?[0-9a-fA-F]{1,3}(?:
 
 const launch = closedStruct(
   {
-    vmm: word(VMM_NAMES, 'The VMM; each measures in its own way.'),
+    vmm: word(VMM_MEANINGS, 'The VMM; each measures in its own way.'),
     vcpus: optional(
       someOf(
         count({ min: 1n, max: 4096n }, 'A count.'),
@@ -268,12 +288,7 @@ const launch = closedStruct(
         'Processors, for QEMU: models, signatures, or family/model/stepping.',
       ),
     ),
-    kvm_mode: optional(
-      word(
-        KVM_MODES,
-        'Whose VMSAs KVM measures: all, or the first alone, as an unfinished change of the kernel has it.',
-      ),
-    ),
+    kvm_mode: optional(word(KVM_MODE_MEANINGS, 'Whose VMSAs KVM measures. Default: `all-vcpus`.')),
   },
   'A way to launch the SEV-SNP guest. Its digests are those of every count with every processor.',
 );
@@ -286,7 +301,7 @@ export const manifestSchema = struct({
       "The Nx project's name, where the folder has neither project.json nor package.json. Ignored by igvmfilegen.",
     ),
   ),
-  guest_arch: word(['x64', 'aarch64'], 'Architecture of all guests.'),
+  guest_arch: word({ x64: 'AMD and Intel, 64 bits.', aarch64: 'ARM, 64 bits.' }, 'Architecture of all guests.'),
   guest_configs: someOf(
     guestConfig,
     'at least one guest',

@@ -23,7 +23,7 @@ const uefiKeys = {
 };
 
 export const productPolicySchema = variants(
-  [],
+  {},
   [
     tagged({ sivm: closedStruct(uefiKeys, 'The Sivm product.') }),
     tagged({

@@ -43,13 +43,16 @@ export const u8 = (description: string) => count({ max: 255n }, description);
 export const u32 = (description: string) => count({ max: 2n ** 32n - 1n }, description);
 export const u64 = (description: string) => exact({ max: MAX_U64 }, description);
 
-/** A whole number that is one of a few. */
-export function oneOfNumbers(values: readonly bigint[], description: string) {
+/** A whole number that is one of a few. @param meanings what each of them means */
+export function oneOfNumbers(meanings: Record<number, string>, description: string) {
+  const values = Object.keys(meanings).map(BigInt);
   const phrase = values.join(' or ');
   const exactly = z
     .bigint({ error: () => phrase })
     .check(z.refine((value) => values.includes(value), { error: () => phrase }));
-  return z.pipe(exactly, z.transform(Number)).register(z.globalRegistry, { enum: values.map(Number), description });
+  return z
+    .pipe(exactly, z.transform(Number))
+    .register(z.globalRegistry, { enum: values.map(Number), description, ...enumDescriptions(meanings) });
 }
 
 export const flag = (description: string) =>
@@ -120,6 +123,11 @@ export function record<Value extends z.core.SomeType>(value: Value, description:
   return z.record(z.string(), value, { error: () => 'an object' }).register(z.globalRegistry, { description });
 }
 
+/** Meanings of an enum's values, in their order, under the key by which editors know them. */
+const enumDescriptions = (meanings: Record<string, string>) => ({
+  markdownEnumDescriptions: Object.values(meanings),
+});
+
 const quoted = (words: readonly string[]) => words.map((word) => JSON.stringify(word)).join(', ');
 
 /** serde also takes `{ "word": null }` for a variant without content. */
@@ -129,10 +137,13 @@ const plainVariant = (words: readonly string[]) => (value: unknown) => {
   return entry !== undefined && more.length === 0 && entry[1] === null && words.includes(entry[0]) ? entry[0] : value;
 };
 
-/** One of a few words. */
-export function word<const Words extends readonly [string, ...string[]]>(words: Words, description: string) {
+/** One of a few words. @param meanings what each of them means */
+export function word<const Word extends string>(meanings: Record<Word, string>, description: string) {
+  const words = Object.keys(meanings) as [Word, ...Word[]];
   const schema = z.enum(words, { error: () => `one of ${quoted(words)}` });
-  return z.pipe(z.transform(plainVariant(words)), schema).register(z.globalRegistry, { description });
+  return z
+    .pipe(z.transform(plainVariant(words)), schema)
+    .register(z.globalRegistry, { description, ...enumDescriptions(meanings) });
 }
 
 /** An object with exactly one key, which says what its value is: the only key of the object is strict. */
@@ -140,17 +151,24 @@ export function tagged<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
   return z.strictObject(shape, anObject('an object with exactly one key'));
 }
 
-/** An externally tagged enum: a plain word, or an object with one key. Objects come from {@link tagged}. */
-export function variants<
-  const Words extends readonly string[],
-  Options extends readonly [z.ZodMiniObject, ...z.ZodMiniObject[]],
->(words: Words, options: Options, description: string) {
-  const literals = words.map((name) => z.literal(name)) as unknown as {
-    [Index in keyof Words]: z.ZodMiniLiteral<Words[Index] & string>;
-  };
+/**
+ * An externally tagged enum: a plain word, or an object with one key. Objects come from {@link tagged}.
+ * @param meanings the plain words, with what each of them means
+ */
+export function variants<const Word extends string, Options extends readonly [z.ZodMiniObject, ...z.ZodMiniObject[]]>(
+  meanings: Record<Word, string>,
+  options: Options,
+  description: string,
+) {
+  const words = Object.keys(meanings) as Word[];
+  const literals = words.map((name) => {
+    const literal = z.literal(name);
+    z.globalRegistry.add(literal, { description: meanings[name] });
+    return literal;
+  });
   const tags = options.flatMap((option) => Object.keys(option.shape));
   const plain = words.length === 0 ? '' : `${quoted(words)} or `;
-  const schema = z.union([...literals, ...options] as [...typeof literals, ...Options], {
+  const schema = z.union([...literals, ...options] as [...z.ZodMiniLiteral<Word>[], ...Options], {
     error: () => `${plain}an object with exactly one of the keys ${quoted(tags)}`,
   });
   return z.pipe(z.transform(plainVariant(words)), schema).register(z.globalRegistry, { description });

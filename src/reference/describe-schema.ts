@@ -60,13 +60,21 @@ export function describeType(schema: JsonSchema, root: JsonSchema = schema): str
   return String(resolved.type);
 }
 
+/** The description, and what each value of an enum means. */
+function meaningOf(schema: JsonSchema): string {
+  const values = (schema.enum ?? []).map(
+    (value, index) => `${code(value)}: ${schema.markdownEnumDescriptions?.[index]}`,
+  );
+  return [descriptionOf(schema), ...(schema.markdownEnumDescriptions === undefined ? [] : values)].join(' ');
+}
+
 /** A table of an object's keys. */
 function keyTable(schema: JsonSchema, root: JsonSchema): string {
   const rows = Object.entries(schema.properties ?? {}).map(([name, property]) => {
     const resolved = resolveRef(property, root);
     const fallback = resolved.default === undefined ? '' : code(resolved.default);
     const need = schema.required?.includes(name) ? 'required' : fallback;
-    return `| \`${name}\` | ${cell(describeType(property, root))} | ${need} | ${cell(descriptionOf(resolved))} |`;
+    return `| \`${name}\` | ${cell(describeType(property, root))} | ${need} | ${cell(meaningOf(resolved))} |`;
   });
   return ['| key | value | default | meaning |', '| --- | --- | --- | --- |', ...rows].join('\n');
 }

@@ -1,8 +1,9 @@
 /** Every file of the repository that is generated from the source: `npm run generate` writes them. */
 import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { cliReference } from './cli-reference';
 import { type CollectionEntry, executorReference, generatorReference } from './collection-reference';
+import { editorSchema } from './editor-schema';
 import { errorsReference } from './errors-reference';
 import { initrdReference } from './initrd-reference';
 import type { JsonSchema } from './json-schema';
@@ -42,6 +43,9 @@ export function generatedFiles(root: string): Record<string, string> {
       collection(root, 'generators').map((entry) => [`docs/generators/${entry.name}.md`, generatorReference(entry)]),
     ),
   };
-  const json = Object.entries(schemas).map(([path, schema]) => [path, `${JSON.stringify(schema, null, 2)}\n`] as const);
+  const json = Object.entries(schemas).map(([path, schema]) => {
+    const published = editorSchema(basename(path, '.schema.json'), schema);
+    return [path, `${JSON.stringify(published, null, 2)}\n`] as const;
+  });
   return { ...Object.fromEntries(json), ...pages };
 }

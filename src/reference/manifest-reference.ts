@@ -1,3 +1,4 @@
+import { EDITOR_KEYWORDS } from './editor-schema';
 import { keySections } from './describe-schema';
 import type { JsonSchema } from './json-schema';
 
@@ -39,6 +40,23 @@ which \`igvmfilegen\` ignores: the same file works in both tools.
 - An unknown key is ignored with a warning that names the nearest known key; with the option \`strict\` it is an error. In \`resources\` and
   in a product policy it is always an error.
 - A message names file, line, column and the JSON path, and all mistakes are reported at once.
+
+## In an editor
+
+\`$schema\` gives an editor what it needs to complete keys and values, whole guests and resources among them, and to say what each one means. Where
+files have no \`$schema\`, VS Code takes the schema from its settings, other editors in similar ways:
+
+\`\`\`json
+{
+  "json.schemas": [
+    { "fileMatch": ["igvm.json", "*.igvm.json"], "url": "./node_modules/nx-igvm/schemas/igvm.schema.json" },
+    { "fileMatch": ["initrd.json"], "url": "./node_modules/nx-igvm/schemas/initrd.schema.json" }
+  ]
+}
+\`\`\`
+
+[plugin-options.md](plugin-options.md) has the same for the plugin's options in nx.json. The schemas are JSON Schema draft 7 with keywords for editors
+(EDITOR_KEYWORDS), which validators ignore; Ajv in its strict mode has to be told of them with \`addVocabulary\`.
 
 ## Forms of a resource
 
@@ -87,6 +105,8 @@ rule: \`{ "resources": { "linux_kernel": "/absolute/path" } }\`, where a path is
 - aarch64 has no SNP, no TDX, no \`config_type\` \`igvm\`, no embedded boot data, and OpenHCL there needs UEFI or Linux in VTL0.
 `;
 
+const KEYWORDS = EDITOR_KEYWORDS.map((keyword) => `\`${keyword}\``).join(', ');
+
 /** docs/manifest.md. @param schema the manifest's JSON Schema */
 export const manifestReference = (schema: JsonSchema): string =>
-  `${INTRODUCTION}\n${keySections(schema, 'Keys of the manifest')}`;
+  `${INTRODUCTION.replace('EDITOR_KEYWORDS', KEYWORDS)}\n${keySections(schema, 'Keys of the manifest')}`;
