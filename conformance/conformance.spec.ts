@@ -1,8 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { IGVMFILEGEN } from '../src/cli/igvmfilegen-program';
-import { NX_IGVM } from '../src/cli/nx-igvm-program';
+import { IGVMFILEGEN, NX_IGVM } from '../src/cli/programs';
 import type { ProgramDescription } from '../src/cli/run';
 import { CASE_FILES, conformanceCases, placeCase } from './cases';
 import { makeInputs } from './make-inputs';

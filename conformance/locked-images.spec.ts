@@ -6,7 +6,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { IGVMFILEGEN } from '../src/cli/igvmfilegen-program';
+import { IGVMFILEGEN } from '../src/cli/programs';
 import { IgvmError } from '../src/errors/igvm-error';
 import { readImage, writeImage } from '../src/files/igvm-image';
 import { type IgvmFile, PLATFORM_TYPE } from '../src/igvm/model';

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { skippedFor } from '../src/boot/needing.fixture';
-import { IGVMFILEGEN } from '../src/cli/igvmfilegen-program';
+import { IGVMFILEGEN } from '../src/cli/programs';
 import { withImage } from '../src/files/igvm-image';
 import { sha256OfFile } from '../src/files/sha256';
 import type { IgvmFile } from '../src/igvm/model';

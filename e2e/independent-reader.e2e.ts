@@ -8,7 +8,7 @@ import { conformanceCases, placeCase } from '../conformance/cases';
 import { makeInputs } from '../conformance/make-inputs';
 import { placeImage, type RandomImage, randomImage } from '../conformance/random-images/random-manifest';
 import { buildManifest } from '../src/builder/build-manifest';
-import { IGVMFILEGEN } from '../src/cli/igvmfilegen-program';
+import { IGVMFILEGEN } from '../src/cli/programs';
 import { run } from '../src/cli/run';
 import { addSnpIdBlock } from '../src/endorsement/sign-image';
 import { IgvmError } from '../src/errors/igvm-error';

@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import fc from 'fast-check';
-import { IGVMFILEGEN } from '../../src/cli/igvmfilegen-program';
+import { IGVMFILEGEN } from '../../src/cli/programs';
 import { digestsOf, runProgram } from '../run-program';
 import { placeImage, type RandomImage, randomImage } from './random-manifest';
 

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { NX_IGVM } from '../cli/nx-igvm-program';
+import { NX_IGVM } from '../cli/programs';
 import { run as runProgram } from '../cli/run';
 import type { amdChain } from './amd-chain.fixture';
 

@@ -1,6 +1,6 @@
 /** What gives a digest: a launch of an image, or a state of its lock. */
 import { execFileSync } from 'node:child_process';
-import { NX_IGVM } from '../cli/nx-igvm-program';
+import { NX_IGVM } from '../cli/programs';
 import { run as runProgram } from '../cli/run';
 import { digestHex } from '../measurement/digest-hex';
 import { launchesOf } from '../measurement/launches';

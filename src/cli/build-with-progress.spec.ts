@@ -1,5 +1,5 @@
 import type { ManifestBuild } from '../builder/build-manifest';
-import { buildWithProgress } from './build-with-progress';
+import { buildWithProgress } from './commands/build';
 
 const mockBar = { start: jest.fn(), update: jest.fn(), stop: jest.fn() };
 jest.mock('cli-progress', () => ({ Presets: {}, SingleBar: jest.fn(() => mockBar) }));

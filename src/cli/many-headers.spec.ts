@@ -9,7 +9,7 @@ import { type Directive, type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
 import { memorySink } from '../igvm/sink';
 import { writeIgvm } from '../igvm/write-igvm';
 import { EMPTY_SOURCE } from '../memory/byte-source';
-import { NX_IGVM } from './nx-igvm-program';
+import { NX_IGVM } from './programs';
 import { run } from './run';
 
 const MANY = 150_000;

@@ -4,8 +4,7 @@ import { join } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { bytes, bzImageFile } from '../loader/formats/kernel.fixture';
 import type { CliEnvironment } from './cli';
-import { IGVMFILEGEN } from './igvmfilegen-program';
-import { NX_IGVM } from './nx-igvm-program';
+import { IGVMFILEGEN, NX_IGVM } from './programs';
 import { packageVersion, type ProgramDescription, run } from './run';
 
 async function runWith(program: ProgramDescription, args: string[], cwd = '/') {

@@ -2,8 +2,7 @@ import type { Command } from 'commander';
 import type { ErrorCode } from '../errors/codes';
 import { IgvmError } from '../errors/igvm-error';
 import { shownPath } from '../files/shown-path';
-import type { CliEnvironment } from './cli';
-import { ExitCode } from './exit-code';
+import { type CliEnvironment, ExitCode } from './cli';
 
 /** What clap, igvmfilegen's argument parser, returns for a command line that it does not understand. */
 const USAGE_EXIT_CODE = 2;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { makeInputs } from '../../conformance/make-inputs';
 import { fakeQemu } from '../boot/fake-vmm.fixture';
 import { rewriteImage } from '../files/igvm-image';
-import { NX_IGVM } from './nx-igvm-program';
+import { NX_IGVM } from './programs';
 import { run } from './run';
 
 /** Clears the screen in three ways, turns text around, fakes a line, and ends with a character that has no width. */

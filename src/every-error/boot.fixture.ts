@@ -1,7 +1,7 @@
 import { chmodSync } from 'node:fs';
 import { fakeQemu } from '../boot/fake-vmm.fixture';
 import { nativeContext, nativeImage, pageData, parameter } from '../boot/native-image.fixture';
-import type { BOOT_CODES } from '../errors/codes/boot';
+import type { BOOT_CODES } from '../errors/codes';
 import { written } from '../igvm/igvm-file.fixture';
 import type { IgvmFile } from '../igvm/model';
 import type { Provocation, Scene } from './scene.fixture';

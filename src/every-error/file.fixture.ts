@@ -1,7 +1,6 @@
 import { appendFileSync } from 'node:fs';
 import { buildManifest } from '../api';
-import type { FILE_CODES } from '../errors/codes/file';
-import type { INITRD_CODES } from '../errors/codes/initrd';
+import type { FILE_CODES, INITRD_CODES } from '../errors/codes';
 import { KERNEL, linuxGuest, type Provocation, shownBy } from './scene.fixture';
 
 export const FILE_ERRORS: Record<keyof typeof FILE_CODES | keyof typeof INITRD_CODES, Provocation> = {

@@ -1,9 +1,6 @@
 import { copyFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { CLI_CODES } from '../errors/codes/cli';
-import type { ENDORSEMENT_CODES } from '../errors/codes/endorsement';
-import type { FORMAT_CODES } from '../errors/codes/format';
-import type { LOCK_CODES } from '../errors/codes/lock';
+import type { CLI_CODES, ENDORSEMENT_CODES, FORMAT_CODES, LOCK_CODES } from '../errors/codes';
 import { crc32 } from '../files/checksum';
 import { dll } from '../igvm/firmware-dll.fixture';
 import { fileOf, platformOf, runOf, patternPage, written } from '../igvm/igvm-file.fixture';

@@ -1,5 +1,5 @@
 import { buildImage } from '../api';
-import type { LOADER_CODES } from '../errors/codes/loader';
+import type { LOADER_CODES } from '../errors/codes';
 import { elfFile } from '../loader/formats/elf.fixture';
 import { EMPTY_GUEST, KERNEL, linuxGuest, type Provocation, shownBy } from './scene.fixture';
 

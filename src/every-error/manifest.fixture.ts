@@ -1,4 +1,4 @@
-import type { MANIFEST_CODES } from '../errors/codes/manifest';
+import type { MANIFEST_CODES } from '../errors/codes';
 import { EMPTY_GUEST, KERNEL, linuxGuest, type Provocation } from './scene.fixture';
 
 export const MANIFEST_ERRORS: Record<keyof typeof MANIFEST_CODES, Provocation> = {

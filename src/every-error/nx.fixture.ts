@@ -1,13 +1,13 @@
 import { existsSync } from 'node:fs';
 import type { CreateDependenciesContext, Tree } from '@nx/devkit';
-import type { NX_CODES } from '../errors/codes/nx';
+import type { NX_CODES } from '../errors/codes';
 import buildExecutor from '../executors/build-image/executor';
 import signExecutor from '../executors/sign/executor';
 import { ciWorkflowGenerator } from '../generators/ci-workflow/generator';
 import { guestImageGenerator } from '../generators/guest-image/generator';
 import { syncLocks } from '../generators/sync-lock/generator';
-import { createDependencies } from '../plugin/create-dependencies';
-import { requireSupportedNx } from '../plugin/nx-versions';
+import { createDependencies } from '../plugin/output-references';
+import { requireSupportedNx } from '../plugin/workspace-nx';
 import { EMPTY_GUEST, linuxGuest, type Provocation, shownBy } from './scene.fixture';
 
 export const NX_ERRORS: Record<keyof typeof NX_CODES, Provocation> = {

@@ -2,10 +2,10 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type ExecutorContext, type TargetConfiguration, type Tree } from '@nx/devkit';
-import { logger } from '../plugin/logger';
+import { logger } from '../plugin/workspace-nx';
 import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
 import { INPUTS } from '../../conformance/make-inputs';
-import { NX_IGVM } from '../cli/nx-igvm-program';
+import { NX_IGVM } from '../cli/programs';
 import { run } from '../cli/run';
 import { IgvmError } from '../errors/igvm-error';
 

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { logger } from '../plugin/logger';
+import { logger } from '../plugin/workspace-nx';
 import buildExecutor from './build-image/executor';
 import inspectExecutor from './inspect/executor';
 import measureExecutor from './measure/executor';

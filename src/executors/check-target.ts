@@ -1,26 +1,26 @@
-import { posix } from 'node:path';
+import { posix, resolve } from 'node:path';
 import type { ExecutorContext, NxJsonConfiguration, TargetConfiguration, TaskGraph } from 'nx/src/devkit-exports';
 import { IgvmError } from '../errors/igvm-error';
 import { imageNameInWorkspace } from '../manifest/image-files';
-import { BUILD_EXECUTOR, buildTarget } from '../plugin/build-target';
+import { nearest } from '../manifest/nearest';
+import { BUILD_EXECUTOR, buildTarget, INITRD_EXECUTOR, initrdTarget, readInitrdFile } from '../plugin/build-targets';
 import { cureFor, lacksOf, mergedValue, ownKeysOf } from '../plugin/effective-target';
 import { GROUP_EXECUTOR, IMAGE_TARGETS } from '../plugin/image-targets';
 import {
+  asRecord,
   type ImageManifest,
   type InferredImage,
   type InferredProject,
   nameImages,
   outputFolder,
   readImageManifest,
+  readPluginOptions,
+  TARGET_KINDS,
 } from '../plugin/inferred-image';
-import { INITRD_EXECUTOR, initrdTarget, readInitrdFile } from '../plugin/initrd-target';
-import { nxFeatures } from '../plugin/nx-versions';
 import { optionPath, ownTarget, ownTargetOf, readProjectFiles } from '../plugin/own-target';
-import { readPluginOptions, TARGET_KINDS } from '../plugin/plugin-options';
 import { locatePlugin, PACKAGE_NAME } from '../plugin/plugin-place';
-import { asRecord } from '../plugin/read-json';
 import { toSlashes } from '../plugin/tracked-inputs';
-import type { TaskTarget } from './tracked-options';
+import { nxFeatures } from '../plugin/workspace-nx';
 
 /** What an executor's context has to have for the check; a thread gets no more. */
 export type TargetContext = Pick<ExecutorContext, 'root'> &
@@ -170,3 +170,82 @@ export function checkTarget(context: TargetContext, task: TaskTarget | undefined
 
 const kindExecutor = (kind: (typeof TARGET_KINDS)[number]): string =>
   kind === 'initrd' ? INITRD_EXECUTOR : IMAGE_TARGETS[kind].executor;
+
+/** A schema.json, as far as options are checked against it. */
+export interface OptionsSchema {
+  properties: Readonly<Record<string, { type: string }>>;
+}
+
+/**
+ * Checks a task's options as Nx would, but fails that task alone. (Nx checks the options of all tasks of a batch before it
+ * begins, and gives up all of them for a mistake in one; so schemas of executors with a batch let everything through.)
+ * @param required names of the options that must be there
+ * @throws IgvmError NX_OPTION_INVALID
+ */
+export function checkOptions(
+  executor: string,
+  options: object,
+  { properties }: OptionsSchema,
+  required: readonly string[],
+): void {
+  const values = options as Readonly<Record<string, unknown>>;
+  const missing = required.find((name) => values[name] === undefined);
+  if (missing !== undefined) throw invalid(`${executor} needs the option "${missing}"`);
+  for (const [name, value] of Object.entries(values)) {
+    const known = Object.hasOwn(properties, name) ? properties[name] : undefined;
+    if (known === undefined) {
+      const guess = nearest(name, Object.keys(properties));
+      throw invalid(`${executor} has no option "${name}"${guess === undefined ? '' : `; did you mean "${guess}"?`}`);
+    }
+    const type = Array.isArray(value) ? 'array' : typeof value;
+    if (value !== undefined && type !== known.type) {
+      throw invalid(
+        `${executor} takes ${known.type === 'array' ? 'an' : 'a'} ${known.type} for the option "${name}", not ${JSON.stringify(value)}`,
+      );
+    }
+  }
+}
+
+const invalid = (message: string): IgvmError => new IgvmError('NX_OPTION_INVALID', message);
+
+/** Which task runs. */
+export interface TaskTarget {
+  project: string;
+  target: string;
+  configuration?: string;
+}
+
+/** What Nx says of a task. */
+export type TaskContext = Partial<Pick<ExecutorContext, 'projectName' | 'targetName' | 'configurationName'>>;
+
+/** The task of an executor, as far as Nx says. */
+export function targetOf(context: TaskContext): TaskTarget | undefined {
+  const { projectName: project, targetName: target, configurationName: configuration } = context;
+  return project === undefined || target === undefined ? undefined : { project, target, configuration };
+}
+
+/**
+ * Refuses files that only the command line names. Nx hashes such an option but not what the file holds, so a cacheable
+ * target would go on getting the old output when the file changes.
+ * @param names of the options that name files
+ * @throws IgvmError NX_OPTION_UNTRACKED
+ */
+export function checkTrackedOptions(
+  { root, projectGraph }: Pick<ExecutorContext, 'root'> & Partial<Pick<ExecutorContext, 'projectGraph'>>,
+  task: TaskTarget | undefined,
+  options: object,
+  names: readonly string[],
+): void {
+  const target = task === undefined ? undefined : projectGraph?.nodes[task.project]?.data.targets?.[task.target];
+  if (target?.cache !== true) return;
+  const configured: Record<string, unknown> = {
+    ...target.options,
+    ...(task?.configuration === undefined ? {} : target.configurations?.[task.configuration]),
+  };
+  const values = options as Record<string, unknown>;
+  for (const name of names) {
+    const [given, own] = [values[name], configured[name]];
+    if (typeof given !== 'string' || (typeof own === 'string' && resolve(root, own) === resolve(root, given))) continue;
+    throw new IgvmError('NX_OPTION_UNTRACKED', `Nx would not see changes of a file that only --${name}=${given} names`);
+  }
+}

@@ -1,5 +1,5 @@
 import type { ProjectGraph, TargetConfiguration } from '@nx/devkit';
-import { checkTrackedOptions } from './tracked-options';
+import { checkTrackedOptions } from './check-target';
 
 const NAMES = ['resources', 'loader'];
 

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { NX_IGVM } from '../cli/nx-igvm-program';
+import { NX_IGVM } from '../cli/programs';
 import { run as runProgram } from '../cli/run';
 import { writeImage } from '../files/igvm-image';
 import { type Directive, type IgvmFile, PLATFORM_TYPE } from '../igvm/model';

@@ -1,5 +1,5 @@
 import type { TargetConfiguration } from '@nx/devkit';
-import type { PluginOptions } from './plugin-options';
+import type { PluginOptions } from './inferred-image';
 import { linuxManifest, Workspace } from './workspace.fixture';
 
 let workspace: Workspace;

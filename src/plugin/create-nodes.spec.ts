@@ -1,9 +1,9 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TargetConfiguration } from '@nx/devkit';
-import { logger } from './logger';
+import { logger } from './workspace-nx';
 import { requestsOf } from './tracked-inputs';
-import type { PluginOptions } from './plugin-options';
+import type { PluginOptions } from './inferred-image';
 import { linuxManifest, Workspace } from './workspace.fixture';
 
 let workspace: Workspace;

@@ -3,20 +3,26 @@ import type { CreateNodes, CreateNodesContext, CreateNodesResult, TargetConfigur
 import { formatPlaced, type IgvmError } from '../errors/igvm-error';
 import { printable } from '../errors/printable';
 import { PROJECT_NAME, PROJECT_NAME_RULE } from '../manifest/image-files';
-import { hasBootTest } from './boot-target';
-import { inferImage } from './build-target';
+import { GROUP_EXECUTOR, hasBootTest, IMAGE_TARGETS, togetherTargets } from './image-targets';
+import { inferImage, INITRD_EXECUTOR, initrdTarget, readAnyInitrdFile } from './build-targets';
 import { healTarget } from './effective-target';
-import { GROUP_EXECUTOR, IMAGE_TARGETS, togetherTargets } from './image-targets';
-import { type InferredProject, nameImages, readAnyManifest, targetName, withImageName } from './inferred-image';
-import { INITRD_EXECUTOR, initrdTarget, readAnyInitrdFile } from './initrd-target';
-import { logger } from './logger';
-import { featuresOf, nxVersion, requireSupportedNx } from './nx-versions';
+import {
+  type InferredProject,
+  type Json,
+  mergeTarget,
+  nameImages,
+  type PluginOptions,
+  readAnyManifest,
+  readPluginOptions,
+  TARGET_KINDS,
+  targetName,
+  type TargetOption,
+  withImageName,
+} from './inferred-image';
+import { featuresOf, logger, nxVersion, requireSupportedNx, workspaceNx } from './workspace-nx';
 import { type OwnTarget, ownTarget, type ProjectFiles, readProjectFiles } from './own-target';
-import { mergeTarget, type PluginOptions, readPluginOptions, TARGET_KINDS, type TargetOption } from './plugin-options';
 import { locatePlugin } from './plugin-place';
-import type { Json } from './read-json';
 import type { Inputs } from './tracked-inputs';
-import { workspaceNx } from './workspace-nx';
 
 /**
  * An image's manifest is `igvm.json`, or `NAME.igvm.json` where a project has several. `initrd.json` says what an

@@ -1,7 +1,7 @@
 import type { NxJsonConfiguration, TargetConfiguration } from '@nx/devkit';
 import { lacksOf } from './effective-target';
-import { logger } from './logger';
-import type { PluginOptions } from './plugin-options';
+import { logger } from './workspace-nx';
+import type { PluginOptions } from './inferred-image';
 import { requestsOf } from './tracked-inputs';
 import { linuxManifest, Workspace } from './workspace.fixture';
 

@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 import type { TargetConfiguration } from 'nx/src/devkit-exports';
-import type { InferredProject } from './inferred-image';
+import { asRecord, type InferredProject } from './inferred-image';
 import {
   type OwnTarget,
   patternMatches,
@@ -10,7 +10,6 @@ import {
   type TokenProject,
 } from './own-target';
 import type { PluginPlace } from './plugin-place';
-import { asRecord } from './read-json';
 import { type DependsOn, type Inputs, requestsOf, runtimeInput } from './tracked-inputs';
 
 /**

@@ -1,6 +1,5 @@
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
-import { createHash } from 'node:crypto';
 import {
   appendFileSync,
   chmodSync,
@@ -14,10 +13,10 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { hashFiles } from './hash-files';
-import { decodeRequests, encodeRequests, type HashRequest } from './hash-request';
-import { HashMemory } from './hash-memory';
+import { decodeRequests, encodeRequests, HashMemory, type HashRequest } from './hash-requests';
 import { Workspace } from './workspace.fixture';
 
 let workspace: Workspace;

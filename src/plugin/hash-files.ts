@@ -11,9 +11,7 @@ import { programPath } from '../files/find-program';
 import { PLACEHOLDER } from '../files/placeholder';
 import { JSON_SIZE_LIMIT, readRegularFile } from '../files/regular-file';
 import { matchGlob } from '../resources/glob';
-import { HashMemory } from './hash-memory';
-import { decodeRequests, type HashRequest } from './hash-request';
-import { withoutMembers } from './json-members';
+import { decodeRequests, HashMemory, type HashRequest, withoutMembers } from './hash-requests';
 
 /** An answer that no other run gives: a target whose hash it is part of is never taken from the cache. */
 const never = (): string => `never-${randomUUID()}`;

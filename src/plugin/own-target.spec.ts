@@ -1,6 +1,6 @@
 import type { NxJsonConfiguration, TargetConfiguration } from '@nx/devkit';
 import { requestsOf } from './tracked-inputs';
-import type { PluginOptions } from './plugin-options';
+import type { PluginOptions } from './inferred-image';
 import { linuxManifest, Workspace } from './workspace.fixture';
 
 let workspace: Workspace;

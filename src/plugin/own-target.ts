@@ -4,9 +4,7 @@ import type { NxJsonConfiguration, TargetConfiguration } from 'nx/src/devkit-exp
 import { parse } from 'jsonc-parser';
 import { isProgramName } from '../files/find-program';
 import { readRegularFile } from '../files/regular-file';
-import type { InferredProject } from './inferred-image';
-import type { TargetKind } from './plugin-options';
-import { asRecord, type Json } from './read-json';
+import { asRecord, type InferredProject, type Json, type TargetKind } from './inferred-image';
 import { fileInputs, toSlashes, type TrackedInputs } from './tracked-inputs';
 
 type Target = Partial<TargetConfiguration>;

@@ -1,8 +1,8 @@
 import { execFileSync, execSync } from 'node:child_process';
 import fs, { chmodSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { decodeRequests, encodeRequests } from './hash-request';
-import { featuresOf } from './nx-versions';
+import { decodeRequests, encodeRequests } from './hash-requests';
+import { featuresOf } from './workspace-nx';
 import { locatePlugin as locate } from './plugin-place';
 import { requestsOf, runtimeInput } from './tracked-inputs';
 import { Workspace } from './workspace.fixture';

@@ -1,8 +1,8 @@
 import { existsSync, realpathSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { parse } from 'jsonc-parser';
-import type { HashRequest } from './hash-request';
-import { asRecord, readForInference } from './read-json';
+import type { HashRequest } from './hash-requests';
+import { asRecord, readForInference } from './inferred-image';
 import { escapeGlob, type Inputs, inWorkspace, type TrackingPlace, toSlashes } from './tracked-inputs';
 
 /** The package, and what users write in nx.json. */

@@ -2,8 +2,8 @@ import { readdirSync, readlinkSync } from 'node:fs';
 import { dirname, isAbsolute, join, posix, relative, resolve, sep } from 'node:path';
 import type { TargetConfiguration } from 'nx/src/devkit-exports';
 import { parseResource, type ResourceReference } from '../resources/resource-reference';
-import { decodeRequests, encodeRequests, type HashRequest } from './hash-request';
-import type { NxFeatures } from './nx-versions';
+import { decodeRequests, encodeRequests, type HashRequest } from './hash-requests';
+import type { NxFeatures } from './workspace-nx';
 import type { PluginPlace } from './plugin-place';
 
 export type Inputs = NonNullable<TargetConfiguration['inputs']>;

@@ -1,4 +1,4 @@
-import { logger } from './logger';
+import { logger } from './workspace-nx';
 import { requestsOf } from './tracked-inputs';
 import { linuxManifest, Workspace } from './workspace.fixture';
 

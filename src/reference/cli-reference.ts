@@ -1,9 +1,7 @@
 /** docs/cli.md, from the definitions that the commands themselves print as help. */
 import { type Argument, Command, type Option } from 'commander';
 import type { CliEnvironment } from '../cli/cli';
-import { IGVMFILEGEN } from '../cli/igvmfilegen-program';
-import { IGVMINSPECT } from '../cli/igvminspect-program';
-import { NX_IGVM } from '../cli/nx-igvm-program';
+import { IGVMFILEGEN, IGVMINSPECT, NX_IGVM } from '../cli/programs';
 import type { ProgramDescription } from '../cli/run';
 import { cell } from './describe-schema';
 

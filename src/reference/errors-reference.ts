@@ -1,13 +1,15 @@
-import { BOOT_CODES } from '../errors/codes/boot';
-import { CLI_CODES } from '../errors/codes/cli';
-import { ENDORSEMENT_CODES } from '../errors/codes/endorsement';
-import { FILE_CODES } from '../errors/codes/file';
-import { FORMAT_CODES } from '../errors/codes/format';
-import { INITRD_CODES } from '../errors/codes/initrd';
-import { LOADER_CODES } from '../errors/codes/loader';
-import { LOCK_CODES } from '../errors/codes/lock';
-import { MANIFEST_CODES } from '../errors/codes/manifest';
-import { NX_CODES } from '../errors/codes/nx';
+import {
+  BOOT_CODES,
+  CLI_CODES,
+  ENDORSEMENT_CODES,
+  FILE_CODES,
+  FORMAT_CODES,
+  INITRD_CODES,
+  LOADER_CODES,
+  LOCK_CODES,
+  MANIFEST_CODES,
+  NX_CODES,
+} from '../errors/codes';
 import { cell } from './describe-schema';
 
 /** All tables of error codes, in the order of the page. */

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { NX_IGVM } from '../cli/nx-igvm-program';
+import { NX_IGVM } from '../cli/programs';
 import { commandsOf } from './cli-reference';
 import { type CollectionEntry, examplesOf } from './collection-reference';
 import { collection } from './generated-files';

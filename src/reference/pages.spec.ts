@@ -1,9 +1,7 @@
 /** Holds the pages together: links that lead somewhere, in the repository and in the package, and commands with options that there are. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
-import { IGVMFILEGEN } from '../cli/igvmfilegen-program';
-import { IGVMINSPECT } from '../cli/igvminspect-program';
-import { NX_IGVM } from '../cli/nx-igvm-program';
+import { IGVMFILEGEN, IGVMINSPECT, NX_IGVM } from '../cli/programs';
 import { ERROR_CODES } from '../errors/codes';
 import { parseInitrd } from '../initrd/load-initrd';
 import { parseManifest } from '../manifest/load-manifest';

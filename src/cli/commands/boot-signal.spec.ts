@@ -1,5 +1,5 @@
 import type { BootResult } from '../../boot/boot-image';
-import { NX_IGVM } from '../nx-igvm-program';
+import { NX_IGVM } from '../programs';
 import { run } from '../run';
 
 let mockResult: Partial<BootResult>;

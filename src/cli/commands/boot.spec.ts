@@ -6,7 +6,7 @@ import { loadElf, nativeImage } from '../../boot/native-image.fixture';
 import { crc32, sha256Hex } from '../../files/checksum';
 import { memorySink } from '../../igvm/sink';
 import { writeIgvm } from '../../igvm/write-igvm';
-import { NX_IGVM } from '../nx-igvm-program';
+import { NX_IGVM } from '../programs';
 import { run } from '../run';
 
 /** What the command says before the guest does. */

@@ -6,8 +6,7 @@ import type { GuestTables } from '../../boot/pvh-export';
 import type { Accelerator, BootWay, VmmName } from '../../boot/vmm';
 import { messageSink } from '../../errors/printable';
 import type { CliEnvironment } from '../cli';
-import { numberOption } from '../number-option';
-import { addCommandLineOption, addTablesOption } from './guest-options';
+import { addCommandLineOption, addTablesOption, numberOption } from '../options';
 
 interface BootOptions {
   vmm?: VmmName;

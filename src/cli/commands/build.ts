@@ -1,6 +1,9 @@
 import { resolve, sep } from 'node:path';
 import type { Command } from 'commander';
-import { buildWithProgress } from '../build-with-progress';
+import type { ManifestBuild } from '../../builder/build-manifest';
+import type { BuildReport } from '../../builder/build-report';
+import { formatPlaced } from '../../errors/igvm-error';
+import { messageSink } from '../../errors/printable';
 import { programPath } from '../../files/find-program';
 import { shownPath } from '../../files/shown-path';
 import type { CliEnvironment } from '../cli';
@@ -56,3 +59,77 @@ export function registerBuild(program: Command, environment: CliEnvironment): vo
 }
 
 const slashes = (path: string): string => path.split(sep).join('/');
+
+interface ManifestOptions {
+  manifest: string;
+  resources: string;
+  output: string;
+  debugValidation?: boolean;
+  disableSecureAvic?: boolean;
+  confidentialDebug?: boolean;
+}
+
+/** `igvmfilegen manifest`, igvmfilegen's own command line. It says nothing when all is well. */
+export function registerManifest(program: Command, environment: CliEnvironment): void {
+  program
+    .command('manifest')
+    .description('build an IGVM file according to a manifest')
+    .requiredOption('-m, --manifest <MANIFEST>', 'config manifest file path')
+    .requiredOption('-r, --resources <RESOURCES>', 'resources file describing the binaries to build from')
+    .requiredOption('-o, --output <OUTPUT>', 'output file path for the built igvm file')
+    .option('--debug-validation', 'read the image back and compare')
+    .option('--disable-secure-avic', 'override secure AVIC to disabled for SNP guest configs')
+    .option('--confidential-debug', 'add the confidential debug flag to the measured OpenHCL command line')
+    .action(async ({ manifest, resources, output, ...options }: ManifestOptions) => {
+      const at = (path: string): string => resolve(environment.cwd, path);
+      const given = new Map([manifest, resources, output].map((path) => [at(path), path]));
+      await buildWithProgress(environment, {
+        ...options,
+        manifest: at(manifest),
+        resources: at(resources),
+        output: at(output),
+        display: (path) => given.get(path) ?? path,
+      });
+    });
+}
+
+/** Builds of fewer pages are over before a bar could be read: 64 MiB. */
+const SHOW_ABOVE_PAGES = 16384;
+
+/** Builds, prints warnings to stderr, and where a person watches shows how far a large image is. */
+export async function buildWithProgress(environment: CliEnvironment, build: ManifestBuild): Promise<BuildReport> {
+  const { buildManifest } = require('../../builder/build-manifest') as typeof import('../../builder/build-manifest');
+  const { message } = build;
+  const messages = message === undefined ? undefined : messageSink(message, environment.isInteractive);
+  const bar = environment.isInteractive ? progressBar() : undefined;
+  try {
+    return await buildManifest({
+      ...build,
+      warn: ({ message, where }) => environment.stderr(`warning: ${formatPlaced(message, where)}\n`),
+      progress: bar?.update,
+      message: messages?.add,
+    });
+  } finally {
+    messages?.end();
+    bar?.stop();
+  }
+}
+
+function progressBar(): { update: (done: number, total: number) => void; stop: () => void } {
+  const { Presets, SingleBar } = require('cli-progress') as typeof import('cli-progress');
+  let bar: InstanceType<typeof SingleBar> | undefined;
+  return {
+    update(done, total) {
+      if (total < SHOW_ABOVE_PAGES) return;
+      if (bar === undefined) {
+        bar = new SingleBar(
+          { format: '{bar} {percentage}% of {total} pages', clearOnComplete: true },
+          Presets.shades_classic,
+        );
+        bar.start(total, done);
+      }
+      bar.update(done);
+    },
+    stop: () => bar?.stop(),
+  };
+}

@@ -1,7 +1,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import type { CliEnvironment } from '../cli';
-import { ExitCode } from '../exit-code';
+import { type CliEnvironment, ExitCode } from '../cli';
 import { printableJson } from '../../errors/printable';
 
 /** `nx-igvm diff A B`; exit code 1 when they differ. */

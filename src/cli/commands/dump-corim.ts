@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { MeasuredPlatform } from '../../measurement/measured-platform';
 import type { CliEnvironment } from '../cli';
-import { parsePlatform, PLATFORM_CHOICES } from './platform-option';
+import { parsePlatform, PLATFORM_CHOICES } from '../options';
 import { printableJson } from '../../errors/printable';
 
 interface DumpCorimOptions {

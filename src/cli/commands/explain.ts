@@ -1,7 +1,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import type { CliEnvironment } from '../cli';
-import { ExitCode } from '../exit-code';
+import { type CliEnvironment, ExitCode } from '../cli';
 
 /** `nx-igvm explain DIGEST|REPORT IMAGE`; exit code 1 when nothing gives the digest. */
 export function registerExplain(program: Command, environment: CliEnvironment): void {

@@ -3,8 +3,7 @@ import type { Command } from 'commander';
 import { printable } from '../../errors/printable';
 import type { GuestTables } from '../../boot/pvh-export';
 import type { CliEnvironment } from '../cli';
-import { numberOption } from '../number-option';
-import { addCommandLineOption, addTablesOption } from './guest-options';
+import { addCommandLineOption, addTablesOption, numberOption } from '../options';
 
 interface ExportOptions {
   output?: string;

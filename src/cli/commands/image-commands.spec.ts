@@ -7,8 +7,7 @@ import { SNP_IDENTITY, snpIdBlock } from '../../endorsement/snp-id-block';
 import { rewriteImage, writeImage } from '../../files/igvm-image';
 import type { IgvmFile } from '../../igvm/model';
 import { bytesSource } from '../../memory/byte-source';
-import { IGVMFILEGEN } from '../igvmfilegen-program';
-import { NX_IGVM } from '../nx-igvm-program';
+import { IGVMFILEGEN, NX_IGVM } from '../programs';
 import { type ProgramDescription, run } from '../run';
 
 const FIXTURES = join(__dirname, '..', '..', 'igvm', 'fixtures');

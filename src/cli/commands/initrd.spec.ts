@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { GUEST_INIT } from '../../initrd/guest-init';
-import { NX_IGVM } from '../nx-igvm-program';
+import { NX_IGVM } from '../programs';
 import { run } from '../run';
 
 describe('the command initrd', () => {

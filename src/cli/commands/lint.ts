@@ -1,9 +1,8 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { printable, printableJson } from '../../errors/printable';
-import type { CliEnvironment } from '../cli';
-import { ExitCode } from '../exit-code';
-import { type LaunchFlags, withLaunchOptions } from './launch-options';
+import { type CliEnvironment, ExitCode } from '../cli';
+import { type LaunchFlags, withLaunchOptions } from '../options';
 
 /** `nx-igvm lint FILE`; exit code 1 when there is something to say. */
 export function registerLint(program: Command, environment: CliEnvironment): void {

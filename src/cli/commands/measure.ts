@@ -3,8 +3,7 @@ import type { Command } from 'commander';
 import { printable } from '../../errors/printable';
 import type { MeasuredPlatform } from '../../measurement/measured-platform';
 import type { CliEnvironment } from '../cli';
-import { type LaunchFlags, withLaunchOptions } from './launch-options';
-import { parsePlatform, PLATFORM_CHOICES } from './platform-option';
+import { type LaunchFlags, parsePlatform, PLATFORM_CHOICES, withLaunchOptions } from '../options';
 
 interface MeasureFlags extends LaunchFlags {
   platform?: MeasuredPlatform;

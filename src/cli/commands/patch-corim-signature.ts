@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import { IgvmError } from '../../errors/igvm-error';
 import type { MeasuredPlatform } from '../../measurement/measured-platform';
 import type { CliEnvironment } from '../cli';
-import { parsePlatform, PLATFORM_CHOICES } from './platform-option';
+import { parsePlatform, PLATFORM_CHOICES } from '../options';
 
 interface PatchOptions {
   input: string;

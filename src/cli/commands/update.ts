@@ -4,7 +4,7 @@ import { imageSummary } from '../../builder/image-summary';
 import type { IgvmFile } from '../../igvm/model';
 import type { EfiArch, SecureBootProfile } from '../../loader/ovmf/secure-boot';
 import type { CliEnvironment } from '../cli';
-import { strictOptions } from '../clap-options';
+import { strictOptions } from '../options';
 
 interface Options {
   input: string;

@@ -1,9 +1,8 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { IgvmError } from '../../errors/igvm-error';
-import type { CliEnvironment } from '../cli';
-import { ExitCode } from '../exit-code';
-import { type LaunchFlags, withLaunchOptions } from './launch-options';
+import { type CliEnvironment, ExitCode } from '../cli';
+import { type LaunchFlags, withLaunchOptions } from '../options';
 
 interface VerifyReportFlags extends LaunchFlags {
   certificate: string[];

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { imageSummary } from '../../builder/image-summary';
 import type { CliEnvironment } from '../cli';
-import { strictOptions } from '../clap-options';
+import { strictOptions } from '../options';
 
 interface Options {
   input?: string;

@@ -1,15 +1,13 @@
 import { basename, isAbsolute, resolve } from 'node:path';
-import type { Writable } from 'node:stream';
+import { Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
-import { logger } from '../../plugin/logger';
 import { IgvmError } from '../../errors/igvm-error';
 import { messageSink } from '../../errors/printable';
 import { shownPath } from '../../files/shown-path';
-import { checkTarget, type TargetContext } from '../check-target';
-import { type TaskContext, targetOf } from '../tracked-options';
+import { nearest } from '../../manifest/nearest';
+import { logger } from '../../plugin/workspace-nx';
+import { checkTarget, type TargetContext, targetOf, type TaskContext } from '../check-target';
 import type { BootExecutorSchema } from './schema';
-import { vmmArguments } from './vmm-arguments';
-import { WholeLines } from './whole-lines';
 
 /**
  * Boots an image and ends with its guest. Nx stops a continuous task with SIGTERM, which ends the VM; should Nx or this
@@ -89,3 +87,87 @@ const written = (stream: Writable): Promise<void> => new Promise((resolve) => st
 /** A bare name is looked for in PATH. */
 const programPath = (root: string, path: string): string =>
   isAbsolute(path) || !/[\\/]/.test(path) ? path : resolve(root, path);
+
+/** Options of Nx that it leaves among a target's arguments. */
+const NX_OPTIONS: ReadonlySet<string> = new Set(['verbose']);
+
+/**
+ * The arguments of `nx boot PROJECT …` that are for the VMM: all but options of the executor with their values. Nx hands
+ * over the command line without its `--`, so they can't be told apart by their place.
+ * @param options names of the executor's options, each of which takes a value
+ * @param takesLongOptions whether the VMM's own options begin with two dashes, as Cloud Hypervisor's do
+ * @throws IgvmError BOOT_OPTION for what can only be a misspelt option: the VMM would boot something else than was asked for
+ */
+export function vmmArguments(
+  args: readonly string[],
+  options: readonly string[],
+  { takesLongOptions = false } = {},
+): string[] {
+  const rest: string[] = [];
+  for (let index = 0; index < args.length; index++) {
+    const arg = args[index] as string;
+    const [, name, value] = /^--([A-Za-z][\w-]*)(=.*)?$/s.exec(arg) ?? [];
+    if (name === undefined) {
+      rest.push(arg);
+    } else if (options.includes(camelCase(name)) || NX_OPTIONS.has(name)) {
+      const takesNext = value === undefined && !NX_OPTIONS.has(name);
+      if (takesNext && args[index + 1]?.startsWith('-') === false) index++;
+    } else {
+      const guess = nearest(camelCase(name), options);
+      if (guess !== undefined || !takesLongOptions) throw misspelt(name, guess);
+      rest.push(arg);
+    }
+  }
+  return rest;
+}
+
+function misspelt(name: string, guess: string | undefined): IgvmError {
+  const cure =
+    guess === undefined
+      ? "; QEMU's own options are written with one dash, and those of Cloud Hypervisor are passed on with --vmm=cloud-hypervisor"
+      : `; did you mean "--${kebabCase(guess)}"?`;
+  return new IgvmError('BOOT_OPTION', `nx-igvm:boot has no option "--${name}"${cure}`);
+}
+
+const camelCase = (name: string): string => name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+const kebabCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+/** Milliseconds after which a line without an end is a prompt, and worth showing. */
+const PROMPT_AFTER = 500;
+
+const NEWLINE = 0x0a;
+
+/**
+ * Hands bytes on in whole lines. Nx, where it has no terminal, ends a line wherever a piece of output ends, and a serial
+ * console comes in pieces of any length. What is left at the end is handed on, too.
+ */
+export class WholeLines extends Writable {
+  private readonly pending: Buffer[] = [];
+  private timer: NodeJS.Timeout | undefined;
+
+  /** @param target stays open */
+  constructor(private readonly target: Writable) {
+    super();
+  }
+
+  override _write(bytes: Buffer, _: BufferEncoding, done: () => void): void {
+    clearTimeout(this.timer);
+    const end = bytes.lastIndexOf(NEWLINE) + 1;
+    const lines = end === 0 ? [] : [...this.pending.splice(0), bytes.subarray(0, end)];
+    if (end < bytes.length) {
+      this.pending.push(bytes.subarray(end));
+      this.timer = setTimeout(() => this.handOn(this.pending.splice(0)), PROMPT_AFTER);
+    }
+    this.handOn(lines, done);
+  }
+
+  override _final(done: () => void): void {
+    clearTimeout(this.timer);
+    this.handOn(this.pending.splice(0), done);
+  }
+
+  private handOn(pieces: readonly Buffer[], done: () => void = () => undefined): void {
+    if (pieces.length === 0 || this.target.write(Buffer.concat(pieces))) done();
+    else this.target.once('drain', done);
+  }
+}

@@ -1,4 +1,4 @@
-import { vmmArguments } from './vmm-arguments';
+import { vmmArguments } from './executor';
 
 describe('arguments for the VMM', () => {
   const options = ['cpus', 'vmmPath', 'until', 'commandLine'];

@@ -1,6 +1,6 @@
 import { finished } from 'node:stream/promises';
 import { collecting } from '../../boot/fake-vmm.fixture';
-import { WholeLines } from './whole-lines';
+import { WholeLines } from './executor';
 
 describe('whole lines', () => {
   let written: string[];

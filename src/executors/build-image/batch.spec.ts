@@ -2,10 +2,9 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Task, TaskGraph } from '@nx/devkit';
-import buildBatch from './batch';
-import { BatchSchedule } from './batch-schedule';
+import buildBatch, { BatchSchedule } from './batch';
 import type { BuildExecutorSchema } from './schema';
-import { buildTask, type BatchContext, type BatchTask, type TaskResult } from './task-result';
+import { buildTask, type BatchContext, type BatchTask, type TaskResult } from './run-build';
 import { contextIn } from '../executor-context.fixture';
 
 /** What the threads of a test do that die on their first image. */

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ProjectGraph, TargetConfiguration } from '@nx/devkit';
 import { IgvmError } from '../../errors/igvm-error';
-import { checkProjectResources } from './check-project-resources';
+import { checkProjectResources } from './run-build';
 
 let root: string;
 beforeEach(() => {

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { logger } from '../../plugin/logger';
+import { logger } from '../../plugin/workspace-nx';
 import { imageFileNames } from '../../manifest/image-files';
 import buildExecutor from './executor';
 import { contextIn, ISOLATIONS } from '../executor-context.fixture';

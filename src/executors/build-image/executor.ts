@@ -1,6 +1,6 @@
 import type { ExecutorContext } from 'nx/src/devkit-exports';
-import { logger } from '../../plugin/logger';
-import { targetOf } from '../tracked-options';
+import { logger } from '../../plugin/workspace-nx';
+import { targetOf } from '../check-target';
 import { runBuild } from './run-build';
 import type { BuildExecutorSchema } from './schema';
 

@@ -1,13 +1,60 @@
-import type { ExecutorContext } from 'nx/src/devkit-exports';
 import { dirname, join, resolve } from 'node:path';
+import type { ExecutorContext } from 'nx/src/devkit-exports';
 import { formatPlaced, IgvmError } from '../../errors/igvm-error';
-import { programPath } from '../../files/find-program';
 import { messageSink } from '../../errors/printable';
+import { programPath } from '../../files/find-program';
 import { shownPath } from '../../files/shown-path';
-import { checkOptions, type OptionsSchema } from '../check-options';
-import { checkTarget, type TargetContext } from '../check-target';
-import { checkTrackedOptions, type TaskTarget } from '../tracked-options';
+import type { LoadOptions } from '../../manifest/load-manifest';
+import { usedResources } from '../../manifest/used-resources';
+import { checkOutputReference, type OutputContext } from '../../plugin/output-references';
+import { parseResource } from '../../resources/resource-reference';
+import {
+  checkOptions,
+  checkTarget,
+  checkTrackedOptions,
+  type OptionsSchema,
+  type TargetContext,
+  type TaskTarget,
+} from '../check-target';
 import type { BuildExecutorSchema } from './schema';
+
+/** What Nx is told of one task of a batch. */
+export interface TaskResult {
+  success: boolean;
+  /** Shown under the task's name, and replayed from the cache. */
+  terminalOutput: string;
+  /** Milliseconds since 1970. */
+  startTime?: number;
+  endTime?: number;
+  /** `skipped` when the task was never begun. */
+  status?: 'success' | 'failure' | 'skipped';
+}
+
+export const SKIPPED: TaskResult = { success: false, status: 'skipped', terminalOutput: '' };
+
+/** What builds need of the executor's context; it can be sent to a thread. */
+export type BatchContext = TargetContext & Pick<ExecutorContext, 'projectGraph'>;
+
+/** One image of a batch; it can be sent to a thread. */
+export interface BatchTask {
+  options: BuildExecutorSchema;
+  target: TaskTarget;
+}
+
+/** Builds one image of a batch. Never rejects: even a bug must not take the other images along. */
+export async function buildTask({ options, target }: BatchTask, context: BatchContext): Promise<TaskResult> {
+  const startTime = Date.now();
+  const output: string[] = [];
+  const line = (text: string): void => void output.push(text, '\n');
+  const log = { info: line, warn: line, error: line, message: (text: string) => void output.push(text) };
+  let success = false;
+  try {
+    success = await runBuild(options, context, target, log);
+  } catch (bug) {
+    line(bug instanceof Error ? (bug.stack ?? bug.message) : String(bug));
+  }
+  return { success, terminalOutput: output.join(''), startTime, endTime: Date.now() };
+}
 
 type BuildContext = TargetContext & Pick<ExecutorContext, 'projectGraph'>;
 
@@ -61,11 +108,7 @@ async function buildReport(
   const { root } = context;
   const manifestPath = display(manifest);
   checkTrackedOptions(context, task, { manifest, resources, loader }, ['manifest', 'resources', 'loader']);
-  if (resources === undefined) {
-    const { checkProjectResources } =
-      require('./check-project-resources') as typeof import('./check-project-resources');
-    checkProjectResources(context, manifest, { ...options, display: manifestPath });
-  }
+  if (resources === undefined) checkProjectResources(context, manifest, { ...options, display: manifestPath });
   checkTarget(context, task, { manifest, resources, loader, outputPath, ownKeys });
   const report = await buildManifest({
     ...options,
@@ -83,4 +126,32 @@ async function buildReport(
     warn: ({ message, where }) => log.warn(formatPlaced(message, where)),
   });
   return reportText(report, display, { verbose: process.env['NX_VERBOSE_LOGGING'] === 'true' }).trimEnd();
+}
+
+/**
+ * Refuses a manifest that uses the output of another target in a way that Nx can't follow: Nx itself only warns of a
+ * target that doesn't exist, and doesn't see a change of a file that is no declared output.
+ * @param manifest relative to the workspace or absolute
+ * @throws IgvmError NX_TARGET_UNKNOWN or NX_OUTPUT_UNDECLARED at the place that names the resource, and what
+ * `loadManifest` throws
+ */
+export function checkProjectResources(context: OutputContext, manifest: string, options: LoadOptions = {}): void {
+  const { loadManifest } = require('../../manifest/load-manifest') as typeof import('../../manifest/load-manifest');
+  const { combined } = require('../../manifest/validate') as typeof import('../../manifest/validate');
+  // Other mistakes of the manifest are the build's to report, unless there is one here.
+  const conflicts: IgvmError[] = [];
+  const path = resolve(context.root, manifest);
+  const loaded = loadManifest(path, { ...options, within: context.root, conflicts });
+  const errors: IgvmError[] = [];
+  for (const name of usedResources(loaded.manifest).keys()) {
+    const reference = parseResource(loaded.manifest.resources?.[name]);
+    if (reference?.kind !== 'output') continue;
+    try {
+      checkOutputReference(context, reference, loaded.positionOf(['resources', name]));
+    } catch (error) {
+      if (!(error instanceof IgvmError)) throw error;
+      errors.push(error);
+    }
+  }
+  if (errors.length > 0) throw combined([...conflicts, ...errors]);
 }

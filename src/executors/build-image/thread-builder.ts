@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import type { BatchContext, BatchTask, TaskResult } from './task-result';
+import type { BatchContext, BatchTask, TaskResult } from './run-build';
 
 /** Builds images on a thread of its own, one at a time. Close it. */
 export class ThreadBuilder {

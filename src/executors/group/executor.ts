@@ -1,8 +1,7 @@
 import { IgvmError } from '../../errors/igvm-error';
 import { shownPath } from '../../files/shown-path';
-import { logger } from '../../plugin/logger';
-import { checkTarget, type TargetContext } from '../check-target';
-import { type TaskContext, targetOf } from '../tracked-options';
+import { logger } from '../../plugin/workspace-nx';
+import { checkTarget, type TargetContext, targetOf, type TaskContext } from '../check-target';
 import type { GroupExecutorSchema } from './schema';
 
 /**

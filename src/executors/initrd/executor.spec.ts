@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ExecutorContext } from '@nx/devkit';
-import { logger } from '../../plugin/logger';
+import { logger } from '../../plugin/workspace-nx';
 import { contextIn } from '../executor-context.fixture';
 import initrdExecutor from './executor';
 

@@ -1,10 +1,9 @@
 import { resolve } from 'node:path';
-import { logger } from '../../plugin/logger';
+import { logger } from '../../plugin/workspace-nx';
 import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
 import { shownPath } from '../../files/shown-path';
-import { checkTarget, type TargetContext } from '../check-target';
-import { type TaskContext, targetOf } from '../tracked-options';
+import { checkTarget, type TargetContext, targetOf, type TaskContext } from '../check-target';
 import type { MeasureExecutorSchema } from './schema';
 
 /**

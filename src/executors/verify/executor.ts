@@ -1,11 +1,10 @@
 import { resolve } from 'node:path';
 import type { ExecutorContext } from 'nx/src/devkit-exports';
-import { logger } from '../../plugin/logger';
+import { logger } from '../../plugin/workspace-nx';
 import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
 import { shownPath } from '../../files/shown-path';
-import { checkTarget } from '../check-target';
-import { checkTrackedOptions, targetOf } from '../tracked-options';
+import { checkTarget, checkTrackedOptions, targetOf } from '../check-target';
 import type { VerifyExecutorSchema } from './schema';
 
 /** Checks an image against its lock. What the user can put right is logged and fails the task; anything else is a bug and throws. */

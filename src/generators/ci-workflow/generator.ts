@@ -8,7 +8,7 @@ import {
 } from 'nx/src/devkit-exports';
 import { formatFiles } from '../workspace/format-files';
 import { generateFiles } from '../workspace/generate-files';
-import { logger } from '../../plugin/logger';
+import { logger } from '../../plugin/workspace-nx';
 import { IgvmError } from '../../errors/igvm-error';
 import { SIBLINGS } from '../../manifest/image-files';
 import { requireFree } from '../workspace/project-location';

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { logger } from '../../plugin/logger';
+import { logger } from '../../plugin/workspace-nx';
 import { FsTree, flushChanges } from 'nx/src/generators/tree';
 import { convertToInferredGenerator } from './generator';
 

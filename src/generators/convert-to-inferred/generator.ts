@@ -8,11 +8,11 @@ import {
   writeJson,
 } from 'nx/src/devkit-exports';
 import { formatFiles } from '../workspace/format-files';
-import { logger } from '../../plugin/logger';
+import { logger } from '../../plugin/workspace-nx';
 import { IgvmError } from '../../errors/igvm-error';
 import { inferTargets } from '../../plugin/create-nodes';
 import { PACKAGE_NAME } from '../../plugin/plugin-place';
-import type { PluginOptions } from '../../plugin/plugin-options';
+import type { PluginOptions } from '../../plugin/inferred-image';
 import { initGenerator } from '../init/generator';
 import { reportingUserErrors } from '../workspace/user-errors';
 import type { ConvertToInferredGeneratorSchema } from './schema';

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readJson, readProjectConfiguration, type Tree, updateJson } from '@nx/devkit';
-import { logger } from '../../plugin/logger';
+import { logger } from '../../plugin/workspace-nx';
 import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
 import { ISOLATION_NAMES } from '../../manifest/isolation';
 import { parseManifest } from '../../manifest/load-manifest';

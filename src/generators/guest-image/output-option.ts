@@ -5,8 +5,8 @@ import { IgvmError } from '../../errors/igvm-error';
 import { INITRD_NAMES } from '../../initrd/load-initrd';
 import type { OutputReference } from '../../resources/resource-reference';
 import { outputFolder } from '../../plugin/inferred-image';
-import { INITRD_EXECUTOR } from '../../plugin/initrd-target';
-import { checkOutputReference, didYouMean, type OutputContext, outputsOf } from '../../plugin/output-reference';
+import { INITRD_EXECUTOR } from '../../plugin/build-targets';
+import { checkOutputReference, didYouMean, type OutputContext, outputsOf } from '../../plugin/output-references';
 import { workspaceNx } from '../../plugin/workspace-nx';
 
 /** What a user wrote for the output of another target. */

@@ -5,8 +5,8 @@ import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
 import type { Resource } from '../../manifest/model';
 import { nearNames, unexpanded } from '../../resources/resolve-resources';
-import { logger } from '../../plugin/logger';
-import type { OutputContext } from '../../plugin/output-reference';
+import { logger } from '../../plugin/workspace-nx';
+import type { OutputContext } from '../../plugin/output-references';
 import { toSlashes } from '../../plugin/tracked-inputs';
 import { outputContext, parseOutputOption, resolveOutput } from './output-option';
 

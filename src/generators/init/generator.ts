@@ -1,7 +1,7 @@
 import { type GeneratorCallback, readJson, type Tree } from 'nx/src/devkit-exports';
 import { addDevDependency } from '../workspace/install-packages';
 import { formatFiles } from '../workspace/format-files';
-import { nxVersion, requireSupportedNx } from '../../plugin/nx-versions';
+import { nxVersion, requireSupportedNx } from '../../plugin/workspace-nx';
 import { PACKAGE_NAME } from '../../plugin/plugin-place';
 import { ignoreOutputs } from '../workspace/ignored-outputs';
 import { pluginVersion, registerPlugin } from '../workspace/plugin-registration';

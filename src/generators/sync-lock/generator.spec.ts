@@ -5,7 +5,7 @@ import type { ProjectConfiguration, Tree } from '@nx/devkit';
 import { buildManifest, updateLock } from '../../api';
 import { lockedImages } from './locked-images';
 import syncLockGenerator, { syncLocks } from './generator';
-import { logger } from '../../plugin/logger';
+import { logger } from '../../plugin/workspace-nx';
 
 const mockGraph = { nodes: {}, dependencies: {} };
 jest.mock('../../plugin/workspace-nx', () => ({

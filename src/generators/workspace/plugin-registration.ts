@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { readJsonFile, readNxJson, updateNxJson, type Tree } from 'nx/src/devkit-exports';
 import { GROUP_EXECUTOR, IMAGE_TARGETS } from '../../plugin/image-targets';
-import { INITRD_EXECUTOR } from '../../plugin/initrd-target';
+import { INITRD_EXECUTOR } from '../../plugin/build-targets';
 import { PACKAGE_NAME, PACKAGE_ROOT } from '../../plugin/plugin-place';
 
 /** Version of this package, to pin in a workspace that doesn't list it yet. */

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { withoutMembers } from './json-members';
+import { withoutMembers } from './hash-requests';
 
 describe('a JSON object without some members', () => {
   it.each<[text: string, rest: string]>([

@@ -1,4 +1,4 @@
-import { readJsonObject } from './read-json';
+import { readJsonObject } from './inferred-image';
 import { Workspace } from './workspace.fixture';
 
 let workspace: Workspace;

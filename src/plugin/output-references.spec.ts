@@ -1,6 +1,6 @@
 import type { CreateDependenciesContext, ProjectConfiguration } from '@nx/devkit';
-import { createDependencies } from './create-dependencies';
-import type { PluginOptions } from './plugin-options';
+import { createDependencies } from './output-references';
+import type { PluginOptions } from './inferred-image';
 import { linuxManifest, Workspace } from './workspace.fixture';
 
 let workspace: Workspace;

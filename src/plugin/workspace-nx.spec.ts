@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { featuresOf, nxFeatures, nxVersion, requireSupportedNx } from './nx-versions';
+import { featuresOf, nxFeatures, nxVersion, requireSupportedNx } from './workspace-nx';
 
 describe('what an Nx has', () => {
   it.each([

@@ -1,0 +1,167 @@
+import { relative, resolve } from 'node:path';
+import type {
+  CreateDependencies,
+  DependencyType,
+  ExecutorContext,
+  ProjectGraph,
+  RawProjectGraphDependency,
+} from 'nx/src/devkit-exports';
+import { type ErrorWhere, formatPlaced, IgvmError } from '../errors/igvm-error';
+import { nearest } from '../manifest/nearest';
+import { globCovers } from '../resources/glob';
+import { type OutputReference, parseResource } from '../resources/resource-reference';
+import { BUILD_EXECUTOR, INITRD_EXECUTOR } from './build-targets';
+import { GROUP_EXECUTOR } from './image-targets';
+import { type ImageManifest, type PluginOptions, readImageManifest, readPluginOptions, usedOf } from './inferred-image';
+import { replaceTokens, type TokenProject } from './own-target';
+import { workspaceNx } from './workspace-nx';
+
+/** A value of nx that isn't worth loading nx for. */
+const IMPLICIT = 'implicit' as DependencyType.implicit;
+
+type Targets = Record<string, { executor?: string; options?: unknown; cache?: boolean }>;
+
+/** Manifests of a project's images: those of its targets, inferred or not. */
+function manifestsOf(project: TokenProject, targets: Targets | undefined): string[] {
+  const paths = Object.values(targets ?? {}).flatMap(({ executor, options }) => {
+    const manifest = (options as { manifest?: unknown } | undefined)?.manifest;
+    return executor === BUILD_EXECUTOR && typeof manifest === 'string' ? [manifest] : [];
+  });
+  return [...new Set(paths.map((path) => replaceTokens(path, project)))].sort();
+}
+
+/** The outputs of other targets that an image uses. */
+function usedOutputs(workspaceRoot: string, path: string): OutputReference[] {
+  let manifest: ImageManifest;
+  try {
+    manifest = readImageManifest(workspaceRoot, path);
+  } catch {
+    // Inference has reported it, or the executor will.
+    return [];
+  }
+  return usedOf(manifest, manifest.resources).flatMap((resource) => {
+    const reference = parseResource(resource);
+    return reference?.kind === 'output' ? [reference] : [];
+  });
+}
+
+/**
+ * Executors that make files and nothing else, or do nothing themselves: what targets with these depend on is the workspace's own
+ * configuration.
+ */
+const HARMLESS = [BUILD_EXECUTOR, INITRD_EXECUTOR, GROUP_EXECUTOR, 'nx:noop'];
+
+/**
+ * Why a resource may not name a target: it isn't one that Nx caches. A manifest looks like data, and reviewers let a change
+ * of it pass; but what it names runs, with the secrets that CI has. A cacheable target makes files and nothing else.
+ */
+function refusalOf(
+  { project, target }: OutputReference,
+  projects: Readonly<Record<string, { targets?: Targets }>>,
+  allowed: readonly string[],
+): string | undefined {
+  const targets = Object.hasOwn(projects, project) ? projects[project]?.targets : undefined;
+  const found = targets !== undefined && Object.hasOwn(targets, target) ? targets[target] : undefined;
+  // One that doesn't exist is the executor's to report.
+  if (found === undefined || found.cache === true || HARMLESS.includes(found.executor ?? '')) return undefined;
+  const name = `${project}:${target}`;
+  if (allowed.includes(name) || allowed.includes(target)) return undefined;
+  return `a resource names ${name}, which would run, and is not cacheable`;
+}
+
+/**
+ * An edge from each image's project to every project whose output the image uses.
+ * @throws IgvmError NX_TARGET_UNCACHED when a manifest would run a target that it may not
+ */
+export const createDependencies: CreateDependencies<PluginOptions> = (options, { projects, workspaceRoot }) => {
+  // What is wrong with the options, inference has said.
+  const { resourceTargets = [] } = readPluginOptions(options, () => undefined);
+  const refusals: string[] = [];
+  const edges = new Map<string, RawProjectGraphDependency>();
+  for (const [source, { root, targets }] of Object.entries(projects)) {
+    const manifests = manifestsOf({ name: source, root }, targets);
+    const outputs = manifests.flatMap((path) => usedOutputs(workspaceRoot, path).map((output) => ({ path, output })));
+    for (const { path, output } of outputs) {
+      const { project: target } = output;
+      const refusal = refusalOf(output, projects, resourceTargets);
+      if (refusal !== undefined) refusals.push(formatPlaced(refusal, { file: path }));
+      // A project that doesn't exist is the executor's to report: an edge to it would fail every command.
+      if (target === source || !Object.hasOwn(projects, target)) continue;
+      edges.set(`${source}\n${target}`, { source, target, type: IMPLICIT });
+    }
+  }
+  if (refusals.length > 0) {
+    // Nx shows the message alone. Nothing runs: the target would be among the first.
+    throw new IgvmError('NX_TARGET_UNCACHED', [...new Set(refusals)].join('\n'));
+  }
+  return [...edges.values()];
+};
+
+/** What is looked at: the workspace's folder and its projects. */
+export type OutputContext = Pick<ExecutorContext, 'root' | 'projectGraph'>;
+
+/** The end of a message about a name that isn't there. */
+export const didYouMean = (name: string, candidates: Iterable<string>): string => {
+  const guess = nearest(name, candidates);
+  return guess === undefined ? '' : `; did you mean "${guess}"?`;
+};
+
+/** What is said under a name that comes from a file: `constructor` is no more than any other. */
+const own = <Value>(table: Record<string, Value>, name: string): Value | undefined =>
+  Object.hasOwn(table, name) ? table[name] : undefined;
+
+const nodeOf = (graph: ProjectGraph, project: string) => own(graph.nodes, project);
+
+/** What a target writes, of a target without files of its own (`nx:noop`, `nx-igvm:group`) what those write that it runs. */
+export function outputsOf(context: OutputContext, project: string, target: string, seen = new Set<string>()): string[] {
+  const { root, projectGraph: graph } = context;
+  const node = nodeOf(graph, project);
+  const configuration = own(node?.data.targets ?? {}, target);
+  if (node === undefined || configuration === undefined || seen.has(`${project}:${target}`)) return [];
+  seen.add(`${project}:${target}`);
+  if (configuration.executor !== 'nx:noop' && configuration.executor !== GROUP_EXECUTOR) {
+    return workspaceNx(root).getOutputsForTargetAndConfiguration({ project, target }, {}, node);
+  }
+  return (configuration.dependsOn ?? []).flatMap((dependency) => {
+    if (typeof dependency === 'string') return outputsOf(context, project, dependency.replace(/^.*:/, ''), seen);
+    const { projects = [project], target: name } = dependency;
+    return [projects].flat().flatMap((other) => outputsOf(context, other === 'self' ? project : other, name, seen));
+  });
+}
+
+/** Whether an output of a target is the file, a folder around it, or a pattern that matches one of the two. Names may be escaped. */
+function covers(root: string, output: string, path: string): boolean {
+  const inside = (folder: string) => {
+    const rest = relative(resolve(root, folder), resolve(root, path));
+    return rest === '' || !(rest === '..' || rest.startsWith('../') || rest.startsWith('..\\'));
+  };
+  if (inside(output) || inside(output.replace(/\\([\\*?[\]{}()!])/g, '$1'))) return true;
+  try {
+    return globCovers(output, path);
+  } catch {
+    // Nx's own patterns can do more. What we can't judge is not refused.
+    return true;
+  }
+}
+
+/**
+ * Refuses the use of another target's output in a way that Nx can't follow.
+ * @throws IgvmError NX_TARGET_UNKNOWN, NX_OUTPUT_UNDECLARED
+ */
+export function checkOutputReference(context: OutputContext, reference: OutputReference, where: ErrorWhere = {}): void {
+  const { root, projectGraph: graph } = context;
+  const { project, target, path } = reference;
+  const targets = nodeOf(graph, project)?.data.targets;
+  if (targets === undefined) {
+    const hint = didYouMean(project, Object.keys(graph.nodes));
+    throw new IgvmError('NX_TARGET_UNKNOWN', `the workspace has no project "${project}"${hint}`, where);
+  }
+  if (!Object.hasOwn(targets, target)) {
+    const hint = didYouMean(target, Object.keys(targets));
+    throw new IgvmError('NX_TARGET_UNKNOWN', `the project "${project}" has no target "${target}"${hint}`, where);
+  }
+  const outputs = outputsOf(context, project, target);
+  if (outputs.filter((output) => !output.startsWith('!')).some((output) => covers(root, output, path))) return;
+  const declared = outputs.length === 0 ? 'it declares none' : `it declares ${outputs.slice(0, 4).join(', ')}`;
+  throw new IgvmError('NX_OUTPUT_UNDECLARED', `"${path}" is not an output of ${project}:${target}; ${declared}`, where);
+}
