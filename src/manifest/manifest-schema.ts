@@ -236,6 +236,19 @@ export const RESOURCE_DESCRIPTIONS: Record<ResourceName, string> = {
     'have all of it and starts faster.',
 };
 
+/** Where generators and editors expect the files, from the manifest's folder. */
+export const USUAL_PATHS: Record<ResourceName, string> = {
+  uefi: 'boot/MSVM.fd',
+  underhill_kernel: 'boot/openhcl-kernel',
+  openhcl_boot: 'boot/openhcl_boot',
+  underhill_initrd: 'boot/openhcl-initrd.cpio.gz',
+  underhill_sidecar: 'boot/sidecar',
+  linux_kernel: 'boot/vmlinuz',
+  snp_bootshim: 'boot/snp_bootshim',
+  linux_initrd: 'boot/initrd.cpio',
+  linux_command_line: 'boot/command-line.txt',
+};
+
 const resources = closedStruct(
   Object.fromEntries(
     RESOURCE_NAMES.map((name) => [

@@ -2,6 +2,7 @@
  * What editors offer to insert, by schema and by key. `${1:…}` is a place to fill in; a text that begins with `^` is inserted without
  * quotes. A test inserts every one of them, and holds the result to the schema and the manifest's own checks.
  */
+import { USUAL_PATHS } from '../manifest/manifest-schema';
 import type { JsonSchema, Snippet } from './json-schema';
 
 /** What a key of a schema gets besides what zod says of it. */
@@ -264,14 +265,7 @@ const MANIFEST: Record<string, Hint> = {
       },
     ],
   },
-  'resources.uefi': resource('boot/MSVM.fd'),
-  'resources.underhill_kernel': resource('boot/openhcl-kernel'),
-  'resources.openhcl_boot': resource('boot/openhcl_boot'),
-  'resources.underhill_initrd': resource('boot/openhcl-initrd.cpio.gz'),
-  'resources.underhill_sidecar': resource('boot/sidecar'),
-  'resources.linux_kernel': resource('boot/vmlinuz'),
-  'resources.linux_initrd': resource('boot/initrd.cpio'),
-  'resources.snp_bootshim': resource('boot/snp_bootshim'),
+  ...Object.fromEntries(Object.entries(USUAL_PATHS).map(([name, path]) => [`resources.${name}`, resource(path)])),
 };
 
 const INITRD: Record<string, Hint> = {
@@ -338,9 +332,9 @@ const RESOURCES: Record<string, Hint> = {
       },
     ],
   },
-  'resources.uefi': { examples: ['/opt/boot/MSVM.fd'] },
-  'resources.linux_kernel': { examples: ['/opt/boot/vmlinuz'] },
-  'resources.linux_initrd': { examples: ['/opt/boot/initrd.cpio'] },
+  ...Object.fromEntries(
+    Object.entries(USUAL_PATHS).map(([name, path]) => [`resources.${name}`, { examples: [`/opt/${path}`] }]),
+  ),
 };
 
 /** By the name of the schema's file. Nobody writes a lock by hand. */

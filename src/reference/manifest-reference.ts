@@ -77,9 +77,11 @@ Only the resources that an image uses must exist. \`underhill_sidecar\` is used 
 root hash of a file system:
 
 \`\`\`json
-"resources": {
-  "linux_kernel": "boot/vmlinuz",
-  "linux_command_line": { "project": "rootfs", "target": "build", "path": "dist/rootfs/root-hash.txt" }
+{
+  "resources": {
+    "linux_kernel": "boot/vmlinuz",
+    "linux_command_line": { "project": "rootfs", "target": "build", "path": "dist/rootfs/root-hash.txt" }
+  }
 }
 \`\`\`
 

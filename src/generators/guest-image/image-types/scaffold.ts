@@ -1,3 +1,4 @@
+import { USUAL_PATHS } from '../../../manifest/manifest-schema';
 import type { GuestConfig, Image, IsolationName, IsolationType, ResourceName } from '../../../manifest/model';
 
 /** What a type of image is generated from: the options, with their defaults filled in. */
@@ -27,20 +28,8 @@ export interface Scaffold {
 }
 
 /** Where a binary is expected unless the user names another place, from the image's folder. */
-const DEFAULT_PATHS: Record<ResourceName, string> = {
-  uefi: 'boot/MSVM.fd',
-  underhill_kernel: 'boot/openhcl-kernel',
-  openhcl_boot: 'boot/openhcl_boot',
-  underhill_initrd: 'boot/openhcl-initrd.cpio.gz',
-  underhill_sidecar: 'boot/sidecar',
-  linux_kernel: 'boot/vmlinuz',
-  snp_bootshim: 'boot/snp_bootshim',
-  linux_initrd: 'boot/initrd.cpio',
-  linux_command_line: 'boot/command-line.txt',
-};
-
 export const defaultPath = (resource: ResourceName, arch: 'x64' | 'aarch64'): string =>
-  resource === 'linux_kernel' && arch === 'aarch64' ? 'boot/Image' : DEFAULT_PATHS[resource];
+  resource === 'linux_kernel' && arch === 'aarch64' ? 'boot/Image' : USUAL_PATHS[resource];
 
 /** Bytes of a large page, in which OpenHCL's memory is counted. */
 export const LARGE_PAGE = 2 * 2 ** 20;
