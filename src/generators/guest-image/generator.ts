@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import { type GeneratorCallback, joinPathFragments, type Tree } from 'nx/src/devkit-exports';
 import { formatFiles } from '../workspace/format-files';
 import { generateFiles } from '../workspace/generate-files';
@@ -12,6 +12,7 @@ import type { Resource, ResourceName } from '../../manifest/model';
 import { outputFolder } from '../../plugin/inferred-image';
 import { initGenerator } from '../init/generator';
 import { parseTags, writeProjectFile } from '../workspace/project-file';
+import { withoutSkipped } from '../workspace/prompted';
 import { reportingUserErrors } from '../workspace/user-errors';
 import { adoptManifest } from './adopt-manifest';
 import { describeBinaries } from './binaries';
@@ -42,8 +43,9 @@ interface GeneratedImage {
 }
 
 /** Creates a project with one image, or adds an image to a project that has none. */
-export function guestImageGenerator(tree: Tree, options: GuestImageGeneratorSchema): Promise<GeneratorCallback> {
+export function guestImageGenerator(tree: Tree, given: GuestImageGeneratorSchema): Promise<GeneratorCallback> {
   return reportingUserErrors(async () => {
+    const options = withoutSkipped(given, ['kernel', 'initrd']);
     checkCombination(options);
     const location = locateProject(tree, options);
     const { root } = location;
@@ -82,12 +84,27 @@ export function guestImageGenerator(tree: Tree, options: GuestImageGeneratorSche
       await formatFiles(tree);
     }
     return runTasksInSerial(install, link ?? nothing, () => {
-      logger.info(
-        `\n${joinPathFragments(root, 'README.md')} says which binaries ${name} wants. Then: nx build ${name}`,
-      );
+      logger.info(`\n${nextStep(tree, root, name, image.resources)}`);
     });
   });
 }
+
+/** What to do before the first build, if there is anything. */
+function nextStep(tree: Tree, root: string, name: string, resources: GeneratedImage['resources']): string {
+  const readme = joinPathFragments(root, 'README.md');
+  const missing = Object.values(resources).filter(
+    (path): path is string => typeof path === 'string' && !isAbsolute(path) && !isThere(tree, root, path),
+  );
+  if (missing.length === 0) return `Next: nx build ${name} (${readme} has the other commands)`;
+  return `${name} wants ${missing.join(', ')} in ${root}: ${readme} says where from. Then: nx build ${name}`;
+}
+
+/** Whether a resource's file is in the workspace; a pattern's files may be. */
+const isThere = (tree: Tree, root: string, path: string): boolean =>
+  /[*?[\]{}\\]/.test(path.replace('{workspaceRoot}/', '')) ||
+  tree.exists(
+    path.startsWith('{workspaceRoot}/') ? path.slice('{workspaceRoot}/'.length) : joinPathFragments(root, path),
+  );
 
 /** What describes an image; an adopted manifest does that already. Options with a default can't be told from none. */
 const DESCRIBING = ['kernel', 'initrd', 'uefi', 'isolation', 'commandLine', 'processorCount'] as const;
@@ -98,7 +115,8 @@ function checkCombination(options: GuestImageGeneratorSchema): void {
     if (options.resources === undefined) return;
     throw new IgvmError('GENERATOR_OPTION', 'resources belongs to an adopted manifest, and from names none');
   }
-  const ignored = DESCRIBING.find((name) => options[name] !== undefined);
+  // Nx gives an empty list for a question that was skipped.
+  const ignored = DESCRIBING.find((name) => options[name] !== undefined && options[name].toString() !== '');
   if (ignored === undefined) return;
   throw new IgvmError(
     'GENERATOR_OPTION',

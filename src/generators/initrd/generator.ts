@@ -4,6 +4,7 @@ import { formatFiles } from '../workspace/format-files';
 import { generateFiles } from '../workspace/generate-files';
 import { offsetFromRoot } from '../workspace/project-location';
 import { runTasksInSerial } from '../workspace/install-packages';
+import { logger } from '../../plugin/workspace-nx';
 import { IgvmError } from '../../errors/igvm-error';
 import { readRegularFile } from '../../files/regular-file';
 import { PLACEHOLDER } from '../../files/placeholder';
@@ -12,13 +13,15 @@ import { initrdTargetName } from '../guest-image/output-option';
 import { initGenerator } from '../init/generator';
 import { parseTags, writeProjectFile } from '../workspace/project-file';
 import { existingProjectName, locateProject, requireFree } from '../workspace/project-location';
+import { withoutSkipped } from '../workspace/prompted';
 import { reportingUserErrors } from '../workspace/user-errors';
 import type { InitrdGeneratorSchema } from './schema';
 import { isStaticExecutable } from './static-executable';
 
 /** Creates a project that packs a folder into an initramfs: with a busybox and a script around it, or with a first program of ours. */
-export function initrdGenerator(tree: Tree, options: InitrdGeneratorSchema): Promise<GeneratorCallback> {
+export function initrdGenerator(tree: Tree, given: InitrdGeneratorSchema): Promise<GeneratorCallback> {
   return reportingUserErrors(async () => {
+    const options = withoutSkipped(given, ['busybox']);
     const location = locateProject(tree, options);
     const { root } = location;
     const program = joinPathFragments(root, 'rootfs/bin/busybox');
@@ -67,7 +70,14 @@ export function initrdGenerator(tree: Tree, options: InitrdGeneratorSchema): Pro
     if (!options.skipFormat) {
       await formatFiles(tree);
     }
-    return link === undefined ? install : runTasksInSerial(install, link);
+    return runTasksInSerial(install, link ?? (() => undefined), () => {
+      const shell = bringsInit
+        ? 'Its /init says what the guest runs on, runs the program that the command line names, and powers off.\n'
+        : '';
+      logger.info(
+        `\n${shell}Next: nx g nx-igvm:guest-image my-image --kernel=/boot/vmlinuz-$(uname -r) --initrd=${name}`,
+      );
+    });
   });
 }
 
