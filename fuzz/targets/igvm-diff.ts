@@ -1,5 +1,6 @@
 import { crc32 } from '../../src/files/checksum';
 import { diffImages } from '../../src/diff/diff-images';
+import { diffMarkdown } from '../../src/diff/diff-markdown';
 import { diffText } from '../../src/diff/diff-text';
 import { readIgvm } from '../../src/igvm/read-igvm';
 import type { Random } from '../engine/random';
@@ -51,6 +52,7 @@ export const igvmDiff: Target = {
       const difference = await diffImages(a, b);
       JSON.stringify(difference);
       expectPlainText(diffText(difference));
+      expectPlainText(diffMarkdown(difference, ['a', 'b']));
     },
   }),
   corpus: 'igvm-diff',

@@ -3,14 +3,20 @@ import { platformTypeName } from '../igvm/dump';
 import type { IgvmFile, PlatformHeader } from '../igvm/model';
 import type { ByteSource } from '../memory/byte-source';
 import { type ImageDigest, imageDigests } from '../measurement/image-digests';
-import type { Vmm } from '../manifest/launch-request';
-import { measuredPlatformOf } from '../measurement/measured-platform';
+import { digestHex } from '../measurement/digest-hex';
+import { type Launch, launchName } from '../measurement/launches';
+import { measureLaunches } from '../measurement/measure';
+import { MEASURED_PLATFORMS, type MeasuredPlatform, measuredPlatformOf } from '../measurement/measured-platform';
+import { launchJson } from '../measurement/measurement-report';
 import { comparePages, type PageDifference } from './compare-pages';
-import { compareFacts, type FactDifference } from '../image/facts';
+import { compareFacts, type FactDifference, FactList, type Facts } from '../image/facts';
 import { fileFacts, headerFacts, registerFacts, vpsInSeveralVtls } from '../image/guest-facts';
 import { type PageOverlap, pageOverlaps } from '../igvm/page-overlaps';
+import { unreachable } from '../errors/igvm-error';
 import { guestPages } from '../regions/guest-pages';
+import { guestRegions, regionName } from '../regions/guest-regions';
 import type { TaggedRange } from '../regions/map-tags';
+import { isCommandLine, textOfRegion } from '../regions/region-text';
 import { TagIndex } from '../regions/tag-index';
 
 /** An image to compare, with its map where there is one. */
@@ -29,14 +35,19 @@ export interface GuestDifference {
   registers: FactDifference[];
   pages: (PageDifference & { tags: string[] })[];
   digests: DigestDifference[];
+  /** Command lines, of regions that the map files name so; by the names of the regions. */
+  commandLines: FactDifference[];
   /** Memory that a file fills more than once, if any: `pages` compares the first page of each address, `headers` has all layers. */
   overlaps?: { a: PageOverlap[]; b: PageOverlap[] };
 }
 
 /** A launch digest that differs. Each side has the digest in upper-case hexadecimal, or the reason why it has none. */
 export interface DigestDifference {
-  /** Where digests depend on what launches the guest. */
-  vmm?: Vmm;
+  /** The launch, where digests depend on what launches the guest. */
+  vmm?: Launch['vmm'];
+  vcpus?: number;
+  cpu?: string;
+  kvmMode?: Launch['kvmMode'];
   a: Pick<ImageDigest, 'digest' | 'reason'>;
   b: Pick<ImageDigest, 'digest' | 'reason'>;
 }
@@ -51,10 +62,15 @@ export interface ImageDifference {
 }
 
 /**
- * Compares two images, platform by platform: headers, registers, pages by address, launch digests under every VMM.
+ * Compares two images, platform by platform: headers, registers, pages by address, command lines, launch digests.
+ * @param launches of SEV-SNP guests, besides the one that documents endorse
  * @throws IgvmError FILE_CHANGED, FILE_UNREADABLE from the sources
  */
-export async function diffImages(a: ComparedImage, b: ComparedImage): Promise<ImageDifference> {
+export async function diffImages(
+  a: ComparedImage,
+  b: ComparedImage,
+  launches: readonly Launch[] = [],
+): Promise<ImageDifference> {
   const isSame = isSameBytes(a.source, b.source);
   if (isSame) return { isSame, file: [], guests: [] };
   const types = [...new Set([...a.file.platforms, ...b.file.platforms].map(({ platformType }) => platformType))];
@@ -62,7 +78,7 @@ export async function diffImages(a: ComparedImage, b: ComparedImage): Promise<Im
   for (const type of types) {
     const indexA = a.file.platforms.findIndex(({ platformType }) => platformType === type);
     const indexB = b.file.platforms.findIndex(({ platformType }) => platformType === type);
-    guests.push(await diffGuests(platformTypeName(type), guestOf(a, indexA), guestOf(b, indexB)));
+    guests.push(await diffGuests(platformTypeName(type), guestOf(a, indexA), guestOf(b, indexB), launches));
   }
   return { isSame, file: compareFacts(fileFacts(a.file), fileFacts(b.file)), guests };
 }
@@ -70,18 +86,21 @@ export async function diffImages(a: ComparedImage, b: ComparedImage): Promise<Im
 interface ComparedGuest {
   file: IgvmFile;
   platform: PlatformHeader;
+  map: readonly TaggedRange[];
   tags: TagIndex;
 }
 
 function guestOf({ file, map }: ComparedImage, index: number): ComparedGuest | undefined {
   const platform = file.platforms[index];
-  return platform && { file, platform, tags: new TagIndex(map?.[index] ?? []) };
+  const ranges = map?.[index] ?? [];
+  return platform && { file, platform, map: ranges, tags: new TagIndex(ranges) };
 }
 
 async function diffGuests(
   platform: string,
   a: ComparedGuest | undefined,
   b: ComparedGuest | undefined,
+  launches: readonly Launch[],
 ): Promise<GuestDifference> {
   const overlaps = { a: overlapsIn(a), b: overlapsIn(b) };
   const difference: GuestDifference = {
@@ -90,6 +109,7 @@ async function diffGuests(
     registers: [],
     pages: [],
     digests: [],
+    commandLines: [],
     ...(overlaps.a.length + overlaps.b.length === 0 ? {} : { overlaps }),
   };
   if (a === undefined || b === undefined) return { ...difference, onlyIn: a === undefined ? 'b' : 'a' };
@@ -103,7 +123,8 @@ async function diffGuests(
       ...page,
       tags: [...new Set([...a.tags.within(page.gpa, page.end), ...b.tags.within(page.gpa, page.end)])],
     })),
-    digests: await compareDigests(a, b),
+    digests: await compareDigests(a, b, launches),
+    commandLines: compareFacts(commandLines(a), commandLines(b)),
   };
 }
 
@@ -116,18 +137,60 @@ function compareRegisters(a: ComparedGuest, b: ComparedGuest): FactDifference[] 
   return compareFacts(registerFacts(a.file, maskA, severalVtls), registerFacts(b.file, maskB, severalVtls));
 }
 
+/** The command lines in a guest's memory, by the names of their regions. */
+function commandLines({ file, platform, map }: ComparedGuest): Facts {
+  const found = new FactList();
+  for (const region of guestRegions(file, platform.compatibilityMask, map)) {
+    const text = isCommandLine(region) ? textOfRegion(region) : undefined;
+    if (text !== undefined) found.add(regionName(region), text);
+  }
+  return found.facts;
+}
+
 /** The digests of two guests of one platform, where they differ; none when the platform has no launch measurement. */
-async function compareDigests(a: ComparedGuest, b: ComparedGuest): Promise<DigestDifference[]> {
+async function compareDigests(
+  a: ComparedGuest,
+  b: ComparedGuest,
+  launches: readonly Launch[],
+): Promise<DigestDifference[]> {
   const platform = measuredPlatformOf(a.platform);
   if (platform === undefined) return [];
-  const [digestsA, digestsB] = [await imageDigests(a.file, [platform]), await imageDigests(b.file, [platform])];
-  return digestsA.flatMap(({ vmm, digest, reason }): DigestDifference[] => {
-    const other = digestsB.find((each) => each.vmm === vmm);
-    if (digest === other?.digest) return [];
-    const base = vmm === undefined ? {} : { vmm };
-    return [{ ...base, a: { digest, reason }, b: { digest: other?.digest, reason: other?.reason } }];
+  const others = MEASURED_PLATFORMS[platform].dependsOnVmm ? launches : [];
+  const [digestsA, digestsB] = [await digestsOf(a.file, platform, others), await digestsOf(b.file, platform, others)];
+  return [...digestsA].flatMap(([name, { launch, ...side }]): DigestDifference[] => {
+    const other = digestsB.get(name);
+    if (side.digest === other?.digest) return [];
+    return [{ ...launch, a: side, b: { digest: other?.digest, reason: other?.reason } }];
   });
 }
+
+type LaunchedSide = DigestDifference['a'] & { launch: Omit<DigestDifference, 'a' | 'b'> };
+
+/** By the names of launches. */
+async function digestsOf(
+  file: IgvmFile,
+  platform: MeasuredPlatform,
+  launches: readonly Launch[],
+): Promise<Map<string, LaunchedSide>> {
+  const [endorsed] = await imageDigests(file, [platform]);
+  const { vmm, digest, reason } = endorsed ?? unreachable('a platform without digest and reason');
+  const found = new Map<string, LaunchedSide>([
+    [vmm ?? '', { launch: vmm === undefined ? {} : { vmm }, digest, reason }],
+  ]);
+  const others = launches.filter((launch) => launch.vmm !== vmm);
+  if (others.length === 0 || digest === undefined) return found;
+  const report = await measureLaunches(file, { platforms: [platform], launches: others });
+  for (const launch of others) {
+    const measured = report.measurements.find((each) => each.launch === launch);
+    const refusal = report.refusals.find((each) => each.launch === launch);
+    const side = measured === undefined ? { reason: refusal?.reason } : { digest: digestHex(measured.digest) };
+    found.set(launchName(launch), { launch: withoutUndefined(launchJson(launch)), ...side });
+  }
+  return found;
+}
+
+const withoutUndefined = (launch: Record<string, unknown>): LaunchedSide['launch'] =>
+  Object.fromEntries(Object.entries(launch).filter(([, value]) => value !== undefined));
 
 function isSameBytes(a: ByteSource, b: ByteSource): boolean {
   if (a.size !== b.size) return false;

@@ -8,6 +8,7 @@ const guest = (more: Partial<GuestDifference>): GuestDifference => ({
   registers: [],
   pages: [],
   digests: [],
+  commandLines: [],
   ...more,
 });
 const textOf = (more: Partial<ImageDifference>): string[] =>

@@ -27,16 +27,17 @@ export function diffText(difference: ImageDifference): string {
 }
 
 function guestLines(guest: GuestDifference): string[] {
-  const { platform, onlyIn, headers, registers, pages, digests, overlaps } = guest;
+  const { platform, onlyIn, headers, registers, pages, digests, commandLines, overlaps } = guest;
   if (onlyIn !== undefined) return [`${platform}: only in ${onlyIn.toUpperCase()}`];
   const lines = [
     ...overlapLines('A', overlaps?.a ?? []),
     ...overlapLines('B', overlaps?.b ?? []),
     ...facts('headers', headers),
     ...facts('registers', registers),
+    ...facts('command lines', commandLines),
     ...pageLines(pages),
-    ...digests.flatMap(({ vmm, a, b }) => [
-      vmm === undefined ? 'launch digest:' : `launch digest, launched by ${vmm}:`,
+    ...digests.flatMap(({ vmm, a, b, ...more }) => [
+      vmm === undefined ? 'launch digest:' : `launch digest, launched by ${launchText({ vmm, ...more })}:`,
       `  A ${digestText(a)}`,
       `  B ${digestText(b)}`,
     ]),
@@ -52,6 +53,12 @@ function overlapLines(name: string, overlaps: readonly PageOverlap[]): string[] 
   if (hidden > 0) lines.push(`  … and ${hidden} more ranges`);
   return [`pages over pages in ${name}, of which loaders differ in which they take:`, ...lines];
 }
+
+/** A launch in the words of options: `qemu-kvm vcpus 2 cpu EPYC-Milan`. */
+export const launchText = ({ vmm, vcpus, cpu, kvmMode }: Partial<Omit<DigestDifference, 'a' | 'b'>>): string =>
+  [vmm, vcpus === undefined ? '' : `vcpus ${vcpus}`, cpu === undefined ? '' : `cpu ${cpu}`, kvmMode]
+    .filter((each) => each !== undefined && each !== '')
+    .join(' ');
 
 const digestText = ({ digest, reason }: DigestDifference['a']): string =>
   digest ?? printable(`cannot be measured: ${reason}`);
@@ -91,3 +98,18 @@ function pageCount(ranges: readonly PageDifference[]): number {
 
 const describe = ({ difference, a, b }: PageDifference): string =>
   difference === 'type' ? `type ${a} in A, ${b} in B` : KINDS[difference];
+
+const CHANGES: Record<PageDifferenceKind, string> = {
+  onlyInA: 'gone',
+  onlyInB: 'new',
+  type: 'type',
+  contents: 'other contents',
+  stored: 'zeros are stored in one file only',
+};
+
+/** How pages differ, when one file came before the other. */
+export function pageChange({ gpa, end, difference, a, b, tags }: GuestDifference['pages'][number]): string {
+  const name = tags.length === 0 ? 'pages' : tags.join(', ');
+  const what = difference === 'type' ? `type ${a} before, now ${b}` : CHANGES[difference];
+  return `${name} ${hexRange(gpa, end)}: ${what}`;
+}

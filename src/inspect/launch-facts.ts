@@ -1,9 +1,9 @@
 import { hex } from '../errors/hex';
 import { fieldsText } from '../igvm/dump-text';
 import { regionName } from '../regions/guest-regions';
+import { isCommandLine, textOfRegion } from '../regions/region-text';
 import { firstProcessorMeaning, type GuestView, rowAt, type StatedRange } from './guest-view';
 import { type Html, html } from './html';
-import { previewOf } from './preview';
 import { countText, sizeText } from './size-text';
 
 /** What a field of a policy means when it is set and when it isn't (the sources are named in src/image/policy.ts). */
@@ -120,10 +120,10 @@ const MOST_COMMAND_LINES = 4;
 /** The command lines in a guest's memory: regions that a map file names so and that begin with text. */
 function commandLines({ rows }: GuestView): { name: string; text: string }[] {
   return rows
-    .filter(({ tags }) => tags.some((tag) => /command-?line|cmdline/i.test(tag)))
+    .filter(isCommandLine)
     .slice(0, MOST_COMMAND_LINES)
     .flatMap((row) => {
-      const text = previewOf(row, true)?.text;
+      const text = textOfRegion(row);
       return text === undefined ? [] : [{ name: regionName(row), text }];
     });
 }

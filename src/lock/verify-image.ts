@@ -123,17 +123,18 @@ export function verifyText({ platforms, differences, complaints, signers }: Veri
     return [...differences.flatMap(differenceLines), ...documents].join('\n');
   }
   if (platforms.length === 0) return 'nothing to verify: the image has no isolated guests';
-  const head = `matches its lock: ${platforms.map(labelOf).join(', ')}`;
+  const head = `matches its lock: ${platforms.map(platformLabel).join(', ')}`;
   return [head, ...signers.map((each) => `  ${printable(each)}`)].join('\n');
 }
 
-const labelOf = (name: string): string => {
+/** What messages call a platform. @param name its short name */
+export const platformLabel = (name: string): string => {
   const type = Object.values(PLATFORM_TYPE).find((each) => platformOf(each)?.name === name);
   return (type === undefined ? undefined : platformOf(type)?.label) ?? name;
 };
 
 function differenceLines({ platform, missingIn, digests, changes }: LockDifference): string[] {
-  const label = platform === undefined ? 'the file' : labelOf(platform);
+  const label = platform === undefined ? 'the file' : platformLabel(platform);
   if (missingIn === 'image') return [`${label}: in the lock, but not in the image`];
   if (missingIn === 'lock') return [`${label}: in the image, but not in the lock`];
   const hidden = changes.length - MOST_CHANGES;

@@ -1,22 +1,99 @@
-import { resolve } from 'node:path';
-import type { Command } from 'commander';
+import { basename, resolve } from 'node:path';
+import { type Command, Option } from 'commander';
 import { type CliEnvironment, ExitCode } from '../cli';
+import { IgvmError } from '../../errors/igvm-error';
 import { printableJson } from '../../errors/printable';
+import { type LaunchFlags, withLaunchOptions } from './launch-options';
+
+interface DiffFlags extends LaunchFlags {
+  revisions?: string;
+  format: 'text' | 'json' | 'markdown';
+  json?: boolean;
+}
 
 /** `nx-igvm diff A B`; exit code 1 when they differ. */
 export function registerDiff(program: Command, environment: CliEnvironment): void {
-  program
+  const command = program
     .command('diff')
-    .description('show how two images differ: headers, registers, pages (named from the map files), launch digests')
-    .argument('<a>', 'an image')
-    .argument('<b>', 'another image')
-    .option('--json', 'as JSON, for programs')
-    .addHelpText('after', '\nExit code: 0 when the files are the same, 1 when they differ.')
-    .action(async (a: string, b: string, { json }: { json?: boolean }) => {
-      const { diffFiles } = require('../../diff/diff-files') as typeof import('../../diff/diff-files');
-      const { diffText } = require('../../diff/diff-text') as typeof import('../../diff/diff-text');
-      const difference = await diffFiles(resolve(environment.cwd, a), resolve(environment.cwd, b));
-      environment.stdout(json === true ? `${printableJson(difference)}\n` : diffText(difference));
-      if (!difference.isSame) throw new ExitCode(1);
+    .description('show how two images differ, two locks, or the locks of two revisions in git')
+    .argument('[files...]', 'two images or two locks; with --revisions: locks (default: all)')
+    .option(
+      '--revisions <range>',
+      'compare locks and manifests of a repository: main..HEAD, main...HEAD, or one revision',
+    )
+    .addOption(new Option('--format <format>', 'how to show it').choices(['text', 'json', 'markdown']).default('text'))
+    .option('--json', 'the same as --format json');
+  withLaunchOptions(command, 'of images: compare the digests of this launch, too')
+    .addHelpText(
+      'after',
+      '\nExit code: 0 when nothing differs, 1 when something does. With --format markdown, a report for pull requests, 0 in both cases.',
+    )
+    .action(async (files: string[], { revisions, format: wanted, json, ...launch }: DiffFlags) => {
+      const format = json === true ? 'json' : wanted;
+      const paths = files.map((file) => resolve(environment.cwd, file));
+      const { text, isSame } =
+        revisions === undefined
+          ? await compareFiles(paths, files, format, launch)
+          : compareRevisions(environment.cwd, revisions, files, format);
+      environment.stdout(text);
+      if (!isSame && format !== 'markdown') throw new ExitCode(1);
     });
+}
+
+interface Compared {
+  text: string;
+  isSame: boolean;
+}
+
+function compareRevisions(
+  folder: string,
+  range: string,
+  locks: readonly string[],
+  format: DiffFlags['format'],
+): Compared {
+  const { changesBetweenRevisions, parseRange } =
+    require('../../lock/lock-changes') as typeof import('../../lock/lock-changes');
+  return shownLocks(changesBetweenRevisions(folder, parseRange(folder, range), locks), format);
+}
+
+function shownLocks(changes: import('../../lock/lock-changes').LockChanges[], format: DiffFlags['format']): Compared {
+  const { lockChangesMarkdown, lockChangesText } =
+    require('../../lock/lock-changes') as typeof import('../../lock/lock-changes');
+  const show = {
+    text: lockChangesText,
+    markdown: lockChangesMarkdown,
+    json: (each: typeof changes) => `${printableJson({ locks: each })}\n`,
+  };
+  return { text: show[format](changes), isSame: changes.length === 0 };
+}
+
+async function compareFiles(
+  [a, b, ...more]: string[],
+  given: string[],
+  format: DiffFlags['format'],
+  launch: LaunchFlags,
+): Promise<Compared> {
+  if (a === undefined || b === undefined || more.length > 0) {
+    throw new IgvmError(
+      'USAGE',
+      `two files are compared, not ${given.length}; --revisions compares locks of a repository`,
+    );
+  }
+  const { isLock, lockFileChanges } = require('../../lock/lock-changes') as typeof import('../../lock/lock-changes');
+  const locks = [a, b].filter(isLock);
+  if (locks.length === 1) throw new IgvmError('USAGE', 'an image is compared with an image, and a lock with a lock');
+  if (locks.length === 2) return shownLocks(lockFileChanges(a, b, given.join(' → ')), format);
+  const { diffFiles } = require('../../diff/diff-files') as typeof import('../../diff/diff-files');
+  const { launchesOfOptions } = require('../../measurement/launches') as typeof import('../../measurement/launches');
+  const isLaunchGiven = Object.values(launch).some((each) => each !== undefined);
+  const difference = await diffFiles(a, b, isLaunchGiven ? launchesOfOptions(launch) : []);
+  const show = {
+    text: () => (require('../../diff/diff-text') as typeof import('../../diff/diff-text')).diffText(difference),
+    markdown: () => {
+      const { diffMarkdown } = require('../../diff/diff-markdown') as typeof import('../../diff/diff-markdown');
+      return diffMarkdown(difference, basename(a) === basename(b) ? [given[1]!, given[1]!] : [given[0]!, given[1]!]);
+    },
+    json: () => `${printableJson(difference)}\n`,
+  };
+  return { text: show[format](), isSame: difference.isSame };
 }

@@ -20,6 +20,9 @@ describe('ci-workflow', () => {
     const workflow = tree.read('.github/workflows/images.yml', 'utf8');
     expect(workflow).toContain("branches: ['trunk']");
     expect(workflow).toMatch(/- run: (npx|pnpm exec|yarn) nx affected -t build verify boot-test\n/);
+    expect(workflow).toMatch(
+      / nx-igvm diff --revisions "\$NX_BASE\.\.\$NX_HEAD" --format markdown >> "\$GITHUB_STEP_SUMMARY"\n/,
+    );
     expect(workflow).not.toContain('<%');
   });
 
@@ -57,7 +60,10 @@ describe('ci-workflow', () => {
     expect(Object.keys(jobs)).toEqual(['images', 'images-merge-request']);
     expect(JSON.stringify(jobs['images']!['rules'])).not.toContain('merge_request');
     expect(jobs['images']!['artifacts']).toHaveProperty('paths');
-    expect(jobs['images-merge-request']).toMatchObject({ extends: 'images', artifacts: null });
+    expect(jobs['images-merge-request']).toMatchObject({
+      extends: 'images',
+      artifacts: { paths: ['image-changes.md'], when: 'always' },
+    });
     info.mockRestore();
   });
 
