@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import { type CliEnvironment, ExitCode } from '../cli';
 import { IgvmError } from '../../errors/igvm-error';
 import { printableJson } from '../../errors/printable';
-import { type LaunchFlags, withLaunchOptions } from './launch-options';
+import { type LaunchFlags, withLaunchOptions } from '../options';
 
 interface DiffFlags extends LaunchFlags {
   revisions?: string;
