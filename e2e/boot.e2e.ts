@@ -5,11 +5,11 @@ import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { collecting } from '../src/boot/fake-vmm.fixture';
 import { findVmm } from '../src/boot/find-vmm';
-import { PROBE_MESSAGE, writeProbeGuest } from '../src/boot/kvm-probe-guest';
-import { QEMU } from '../src/boot/qemu';
+import { PROBE_MESSAGE, writeProbeGuest } from '../src/boot/kvm-probe';
+import { QEMU } from '../src/boot/vmm';
 import { runVm } from '../src/boot/run-vm';
 import { createOutputSet } from '../src/files/atomic-output';
-import { crc32 } from '../src/files/checksum';
+import { crc32 } from '../src/files/sha256';
 import { openFileSource } from '../src/files/file-source';
 import type { Directive, IgvmFile } from '../src/igvm/model';
 import { readIgvm } from '../src/igvm/read-igvm';
@@ -283,7 +283,7 @@ booting('booting images on stock QEMU', () => {
 
 /**
  * What QEMU 10.2 with libigvm was seen to refuse or to lose. It takes pages in RAM and outside 0xa0000-0xdffff, required
- * memory, VP_COUNT, MEMORY_MAP, ENVIRONMENT_INFO, and one context for VP 0. Written apart from src/boot/qemu.ts, which
+ * memory, VP_COUNT, MEMORY_MAP, ENVIRONMENT_INFO, and one context for VP 0. Written apart from src/boot/vmm.ts, which
  * must agree.
  */
 function refusedByLibigvm(file: IgvmFile): string[] {

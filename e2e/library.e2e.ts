@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { type Browser, chromium } from 'playwright-core';
 import { makeInputs } from '../conformance/make-inputs';
 import { readImage } from '../src/files/igvm-image';
-import { measureFile } from '../src/measurement/measure-file';
+import { measureFile } from '../src/measurement/measure';
 import { readAll } from '../src/memory/byte-source';
 import { findChromium, needingBrowser } from './harness/browser';
 import { runOk } from './harness/run';

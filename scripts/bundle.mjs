@@ -20,7 +20,7 @@ const CHUNKS = {
   // What Nx loads on every command.
   paths: ['resources/resource-reference', 'resources/glob', 'manifest/image-files', 'manifest/nearest'],
   // What a target's `runtime` input runs, a process for each: without Nx.
-  hashing: ['plugin/hash-requests', 'files/placeholder', 'files/find-program'],
+  hashing: ['plugin/hash-requests', 'files/find-program'],
   manifest: ['manifest/json-document', 'manifest/used-resources'],
   run: ['cli/run'],
   build: ['builder/build-manifest'],

@@ -18,27 +18,23 @@ const DESCRIBED_BY = {
       ['write-igvm', 'headers/encode'],
       ['write-igvm', 'read-write'],
     ],
-    [['validate', 'validate/*', 'platforms', 'vp-context-format'], ['validate']],
+    [['validate', 'validate/*', 'platforms'], ['validate']],
     [
-      ['file-data', 'sink', 'page-data', 'crc32'],
+      ['file-data', 'sink', 'model', 'hashes'],
       ['file-data', 'sink', 'page-data', 'crc32'],
     ],
     [['stream'], ['stream']],
     [['merge'], ['merge']],
-    [['dump', 'dump-json', 'dump-text'], ['dump']],
+    [['dump'], ['dump']],
     [['firmware-dll'], ['firmware-dll']],
     [['page-index'], ['page-index']],
   ],
   'src/measurement': [
     [
-      ['measure', 'measure-file', 'image-digests', 'measured-platform', 'parameter-areas', 'snp', 'tdx', 'vbs'],
-      ['measure', 'measure-file', 'image-digests', 'parameter-areas', 'snp'],
+      ['measure', 'launches', 'parameter-areas', 'snp', 'tdx', 'vbs'],
+      ['measure', 'measure-file', 'image-digests', 'parameter-areas', 'snp', 'launch-digest', 'measurement-report'],
     ],
     [['page-hasher', 'page-hash-pool', 'hash-thread', 'page-chain'], ['page-hashing']],
-    [
-      ['launch-digest', 'measurement-report'],
-      ['launch-digest', 'measurement-report'],
-    ],
   ],
 };
 

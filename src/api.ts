@@ -1,6 +1,6 @@
 /** The library: everything that executors, the command line and other programs use. */
 export { bootImage, type BootRequest, type BootResult } from './boot/boot-image';
-export { exportImage } from './boot/export-file';
+export { exportImage } from './boot/pvh-export';
 export { exportPvh, type GuestTables, type PvhExport, type PvhExportOptions } from './boot/pvh-export';
 export { buildImage, type BuildRequest } from './builder/build-image';
 export { buildManifest, type ManifestBuild } from './builder/build-manifest';
@@ -12,7 +12,7 @@ export {
   type OutputKind,
   reportText,
 } from './builder/build-report';
-export { diffFiles } from './diff/diff-files';
+export { diffFiles } from './diff/diff-images';
 export type { DigestDifference, GuestDifference, ImageDifference } from './diff/diff-images';
 export { diffText } from './diff/diff-text';
 export { type CorimListing, extractCorims } from './endorsement/extract-corims';
@@ -28,7 +28,7 @@ export {
 export { type ErrorWhere, IgvmError } from './errors/igvm-error';
 export { imageFileNames, imageNameInWorkspace, lockPath, mapPath, siblingPath } from './manifest/image-files';
 export { createOutputSet, type OutputSet } from './files/atomic-output';
-export { crc32, sha256Hex } from './files/checksum';
+export { crc32, sha256Hex } from './files/sha256';
 export { type FileSource, openFileSource } from './files/file-source';
 export { sha256OfFile } from './files/sha256';
 export {
@@ -51,7 +51,7 @@ export { changedLock, type LockUpdate, updateLock } from './lock/update-lock';
 export { verifyImage, type VerifyReport, type VerifyRequest, verifyText } from './lock/verify-image';
 export { type LoadedManifest, type LoadOptions, loadManifest } from './manifest/load-manifest';
 export { type ResolvedResource, type ResolveOptions, resolveResources } from './resources/resolve-resources';
-export type { LaunchRequest } from './manifest/launch-request';
+export type { LaunchRequest } from './manifest/model';
 export { type Launch, launchesOf } from './measurement/launches';
 export {
   measure,
@@ -61,5 +61,5 @@ export {
   type MeasurementReport,
   type MeasureOptions,
 } from './measurement/measure';
-export { measureFile, measureFileLaunches } from './measurement/measure-file';
-export { measurementJson, measurementText } from './measurement/measurement-report';
+export { measureFile, measureFileLaunches } from './measurement/measure';
+export { measurementJson, measurementText } from './measurement/measure';

@@ -8,7 +8,7 @@ import {
   section,
   teImage,
 } from '../../src/loader/formats/firmware.fixture';
-import { leadingZerosSource } from '../../src/memory/leading-zeros-source';
+import { leadingZerosSource } from '../../src/memory/byte-source';
 import type { Target } from '../engine/target';
 
 /** The volumes of the fixture are padded as real ones are. */

@@ -1,7 +1,5 @@
 import { corimsOf, corimText } from '../../src/endorsement/corims';
-import { dump } from '../../src/igvm/dump';
-import { dumpJson } from '../../src/igvm/dump-json';
-import { dumpText } from '../../src/igvm/dump-text';
+import { dump, dumpJson, dumpText } from '../../src/igvm/dump';
 import { describeVpContext } from '../../src/vp-context/decode';
 import { imageOf, igvmTarget } from './igvm-target';
 import { expectPlainText } from './plain-text';

@@ -1,9 +1,8 @@
-import { crc32 } from '../../src/files/checksum';
-import { PAGE_DATA, PARAMETER_AREA, VP_CONTEXT } from '../../src/igvm/headers/directive';
+import { crc32 } from '../../src/files/sha256';
+import { PAGE_DATA, PARAMETER, PARAMETER_AREA, PLAIN_DIRECTIVES, VP_CONTEXT } from '../../src/igvm/headers/directive';
 import { FIXED_HEADER, fixedHeaderSize, MAGIC } from '../../src/igvm/headers/fixed-header';
 import { HEADER_TYPE, headerSizeFor, TYPE_AND_LENGTH_SIZE } from '../../src/igvm/headers/header-type';
 import { CORIM_DATA, PLAIN_INITIALIZATIONS, SUPPORTED_PLATFORM } from '../../src/igvm/headers/initialization';
-import { PLAIN_DIRECTIVES, PARAMETER } from '../../src/igvm/headers/directive';
 import { PARAMETER_TYPE } from '../../src/igvm/model';
 import type { Random } from '../engine/random';
 

@@ -1,7 +1,6 @@
 import { IgvmError } from '../../src/errors/igvm-error';
 import { launchesOf } from '../../src/measurement/launches';
-import { measurablePlatforms, measureLaunches } from '../../src/measurement/measure';
-import { measurementJson, measurementText } from '../../src/measurement/measurement-report';
+import { measurablePlatforms, measureLaunches, measurementJson, measurementText } from '../../src/measurement/measure';
 import { imageOf, igvmTarget } from './igvm-target';
 import { expectPlainText } from './plain-text';
 

@@ -1,5 +1,4 @@
-import { parseMap } from '../../src/regions/map-tags';
-import { TagIndex } from '../../src/regions/tag-index';
+import { parseMap, TagIndex } from '../../src/regions/image-map';
 import { fileOf, patternPage, runOf } from '../../src/igvm/igvm-file.fixture';
 import { guestRegions } from '../../src/regions/guest-regions';
 import { TDX_MAP } from '../../src/lock/lock.fixture';

@@ -4,13 +4,12 @@ import { launchPolicy } from '../image/policy';
 import type { Directive, IgvmFile } from '../igvm/model';
 import { readLock } from '../lock/lock-file';
 import type { LockedPlatform } from '../lock/model';
-import { CPU_MODEL_NAMES } from '../measurement/cpu-models';
-import { digestHex } from '../measurement/digest-hex';
-import { DEFAULT_LAUNCH, type Launch, launchLabel, launchesOf, launchName } from '../measurement/launches';
+import { CPU_MODEL_NAMES } from '../measurement/kvm-vmsa';
+import { DEFAULT_LAUNCH, digestHex, type Launch, launchesOf, launchLabel, launchName } from '../measurement/launches';
 import { measureLaunches } from '../measurement/measure';
-import { MEASURED_PLATFORMS, measuredPlatformOf } from '../measurement/measured-platform';
+import { MEASURED_PLATFORMS, measuredPlatformOf } from '../igvm/isolation';
 import { vmmProfile } from '../measurement/vmm-profiles';
-import { VMM_NAMES } from '../manifest/launch-request';
+import { VMM_NAMES } from '../manifest/model';
 
 /** Platforms whose guests give evidence that is verified here. */
 export type EvidencePlatform = 'snp' | 'tdx';

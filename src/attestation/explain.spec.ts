@@ -2,13 +2,12 @@
 import { execFileSync } from 'node:child_process';
 import { NX_IGVM } from '../cli/programs';
 import { run as runProgram } from '../cli/run';
-import { digestHex } from '../measurement/digest-hex';
-import { launchesOf } from '../measurement/launches';
+import { digestHex, launchesOf } from '../measurement/launches';
 import { fileOf, run, written } from '../measurement/measured-guest.fixture';
 import { measureLaunches } from '../measurement/measure';
 import { lockText } from '../lock/lock-file';
 import { lockImage } from '../lock/lock-of-image';
-import type { LaunchRequest } from '../manifest/launch-request';
+import type { LaunchRequest } from '../manifest/model';
 import type { IgvmFile } from '../igvm/model';
 import { bytesSource } from '../memory/byte-source';
 import { amdChain, signedReport } from './amd-chain.fixture';

@@ -1,15 +1,15 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { crc32, sha256Hex } from '../files/checksum';
-import { processMark } from '../files/process-mark';
+import { crc32, sha256Hex } from '../files/sha256';
+import { processMark } from '../files/process-folder';
 import { dll } from '../igvm/firmware-dll.fixture';
 import { type Directive, type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
 import { memorySink } from '../igvm/sink';
 import { bytesSource } from '../memory/byte-source';
 import { writeIgvm } from '../igvm/write-igvm';
 import { bootImage, type BootRequest } from './boot-image';
-import { exportImage } from './export-file';
+import { exportImage } from './pvh-export';
 import { collecting, fakeQemu } from './fake-vmm.fixture';
 import { KERNEL, loadElf, nativeImage, pageData, parameter } from './native-image.fixture';
 

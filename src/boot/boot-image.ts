@@ -8,17 +8,14 @@ import { makeProcessFolder } from '../files/process-folder';
 import type { IgvmFile } from '../igvm/model';
 import type { IgvmSink } from '../igvm/sink';
 import type { ByteSource } from '../memory/byte-source';
-import { formatMemorySize } from '../memory/memory-size';
+import { formatMemorySize } from '../memory/page';
 import { usableTerminal } from './console-input';
-import { exportGuest, type GuestTables, chosenTables } from './pvh-export';
+import { chosenTables, exportGuest, type GuestTables, writingFile } from './pvh-export';
 import { findVmm, type InstalledVmm } from './find-vmm';
 import { askKvm } from './kvm-probe';
 import { nativeGuest, type NativeGuest } from './native-guest';
-import { runVm, type VmEnd } from './run-vm';
-import { stopOnSignals } from './stop-signals';
-import { parseVmMemory } from './vm-memory';
-import type { Accelerator, BootWay, VmmName, VmSpec } from './vmm';
-import { writingFile } from './export-file';
+import { runVm, stopOnSignals, type VmEnd } from './run-vm';
+import { type Accelerator, type BootWay, parseVmMemory, type VmmName, type VmSpec } from './vmm';
 
 /** How to run an image. */
 export interface BootRequest {

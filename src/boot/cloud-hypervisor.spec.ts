@@ -1,4 +1,4 @@
-import { CLOUD_HYPERVISOR } from './cloud-hypervisor';
+import { CLOUD_HYPERVISOR } from './vmm';
 import { nativeImage } from './native-image.fixture';
 
 describe('Cloud Hypervisor', () => {

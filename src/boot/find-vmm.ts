@@ -2,8 +2,7 @@ import { execFile, type ExecFileException } from 'node:child_process';
 import { basename } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { findProgram } from '../files/find-program';
-import { CLOUD_HYPERVISOR } from './cloud-hypervisor';
-import { QEMU } from './qemu';
+import { CLOUD_HYPERVISOR, QEMU, type Vmm, type VmmCapabilities, type VmmName } from './vmm';
 import {
   CLOUD_HYPERVISOR_PACKAGE,
   howToInstall,
@@ -11,7 +10,6 @@ import {
   type SystemPackage,
   thisSystem,
 } from './system-packages';
-import type { Vmm, VmmCapabilities, VmmName } from './vmm';
 
 /** In the order in which they are looked for. */
 export const VMMS: readonly Vmm[] = [QEMU, CLOUD_HYPERVISOR];

@@ -1,6 +1,6 @@
 import { bytesSource } from '../memory/byte-source';
 import { GuestPages } from './guest-pages';
-import { isIdentityMapped } from './identity-map';
+import { isIdentityMapped } from './pvh-export';
 import { quads } from './native-image.fixture';
 
 /** Tables at 0x1000 (PML4), 0x2000 (PDPT), 0x3000 (PD), 0x4000 (PT), all through their entries 0. */

@@ -2,9 +2,8 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { InstalledVmm } from './find-vmm';
-import { askKvm } from './kvm-probe';
-import { PROBE_MESSAGE } from './kvm-probe-guest';
-import { QEMU } from './qemu';
+import { askKvm, PROBE_MESSAGE } from './kvm-probe';
+import { QEMU } from './vmm';
 
 // Every run starts two processes, which takes a while where other tests run beside.
 jest.setTimeout(30_000);

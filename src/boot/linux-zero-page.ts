@@ -1,10 +1,9 @@
 import { IgvmError } from '../errors/igvm-error';
-import { BOOT_PARAMS, HEADER_MAGIC } from '../loader/formats/boot-params';
-import { E820, readE820Map, writeE820Map } from '../loader/linux/e820';
-import { PAGE_SIZE } from '../memory/page';
+import { BOOT_PARAMS, HEADER_MAGIC } from '../loader/formats/bzimage';
+import { E820, type E820Range, linuxMemoryMap, readE820Map, writeE820Map } from '../loader/linux/linux-memory';
+import { COMMON_MEMORY_LIMIT, PAGE_SIZE } from '../memory/page';
 import type { NativeContextFields } from '../vp-context/native';
 import type { GuestPages } from './guest-pages';
-import { vmMemoryMap } from './vm-memory-map';
 
 /** Bytes of a command line that an x86 kernel keeps, NUL included (Linux, COMMAND_LINE_SIZE). */
 const KERNEL_COMMAND_LINE = 2048;
@@ -117,3 +116,10 @@ export class LinuxZeroPage {
     this.pages.write(this.gpa, new Uint8Array(this.view.buffer, this.view.byteOffset, PAGE_SIZE));
   }
 }
+
+/**
+ * What a guest that finds no tables of its VMM is told of a VM's memory: its first 2 GiB, as VMMs differ in where the rest is, and
+ * devices and APICs lie in between.
+ * @param memory bytes
+ */
+export const vmMemoryMap = (memory: number): E820Range[] => linuxMemoryMap(Math.min(memory, COMMON_MEMORY_LIMIT));

@@ -1,6 +1,5 @@
 import { IgvmError, unreachable } from '../errors/igvm-error';
-import { type IgvmFile, type ParameterKind, PLATFORM_TYPE } from '../igvm/model';
-import { PAGE_DATA_TYPE, PAGE_FLAG } from '../igvm/page-data';
+import { type IgvmFile, PAGE_DATA_TYPE, PAGE_FLAG, type ParameterKind, PLATFORM_TYPE } from '../igvm/model';
 import { platformOf } from '../igvm/platforms';
 import { PAGE_SIZE } from '../memory/page';
 import { decodeNativeContext, type NativeContextFields } from '../vp-context/native';

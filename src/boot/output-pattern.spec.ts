@@ -1,4 +1,4 @@
-import { looksAhead, OutputPattern } from './output-pattern';
+import { looksAhead, OutputPattern } from './run-vm';
 
 /** What a pattern says to output in pieces, up to the first match, and at its end. */
 function looking(pattern: RegExp, ...pieces: string[]): (string | boolean)[] {

@@ -1,15 +1,18 @@
 import { IgvmError } from '../errors/igvm-error';
+import { type Access, accessOfFiles } from '../files/access';
+import { checkNotInputs, createOutputSet } from '../files/atomic-output';
+import { withImage } from '../files/igvm-image';
 import type { IgvmFile } from '../igvm/model';
 import type { IgvmSink } from '../igvm/sink';
+import { ENTRY } from '../loader/cpu/page-tables-x64';
+import { HIGH_MEMORY_START, LOW_MEMORY_END } from '../loader/linux/linux-memory';
 import { bytesSource } from '../memory/byte-source';
-import { HIGH_MEMORY_START, LOW_MEMORY_END } from '../loader/linux/linux-memory-map';
 import { PAGE_SIZE, pagesFor } from '../memory/page';
-import { fillParameters } from './guest-parameters';
 import type { GuestPages, PageRange } from './guest-pages';
-import { isIdentityMapped } from './identity-map';
+import { fillParameters } from './guest-parameters';
 import { nativeGuest, type NativeGuest } from './native-guest';
 import { writePvhElf } from './pvh-elf';
-import { STUB, stubBlock, type StagedCopy } from './pvh-stub';
+import { type StagedCopy, STUB, stubBlock } from './pvh-stub';
 
 /**
  * Whose memory map and ACPI a Linux guest gets. `vmm`: the VMM's; processors, PCI interrupts and power-off work as with
@@ -134,4 +137,54 @@ function stagingPlace({ pages, context }: NativeGuest, size: number): number {
     'BOOT_LAYOUT',
     `there is no gap of ${pagesFor(size)} pages between 1 MiB and 4 GiB that the image's page tables map to itself`,
   );
+}
+
+/** Address bits below the index of each level: PML4, PDPT, PD, PT. */
+const SHIFTS = [39n, 30n, 21n, 12n] as const;
+
+/** Whether the image's own 4-level page tables map the virtual address `address` to the same GPA. */
+export function isIdentityMapped(pages: GuestPages, cr3: bigint, address: number): boolean {
+  const virtual = BigInt(address);
+  let table = cr3 & ENTRY.ADDRESS;
+  for (const shift of SHIFTS) {
+    const page = pages.page(Number(table));
+    if (page === undefined) return false;
+    const index = Number((virtual >> shift) & 511n);
+    const entry = new DataView(page.buffer, page.byteOffset, page.length).getBigUint64(index * 8, true);
+    if ((entry & ENTRY.PRESENT) === 0n) return false;
+    const isLeaf = shift === 12n || ((entry & ENTRY.LARGE) !== 0n && shift < 39n);
+    if (isLeaf) {
+      const offset = (1n << shift) - 1n;
+      return ((entry & ENTRY.ADDRESS & ~offset) | (virtual & offset)) === virtual;
+    }
+    table = entry & ENTRY.ADDRESS;
+  }
+  return false;
+}
+
+/** Writes the file `path`, which appears when it is complete. @throws IgvmError FILE_UNWRITABLE */
+export async function writingFile<T>(
+  path: string,
+  write: (begin: () => IgvmSink) => Promise<T>,
+  access?: Access,
+): Promise<T> {
+  const outputs = createOutputSet();
+  try {
+    const result = await write(() => outputs.add(path, access));
+    await outputs.commit();
+    return result;
+  } finally {
+    await outputs.abort();
+  }
+}
+
+/**
+ * Exports an image on disk, or the one inside a firmware DLL: see {@link exportGuest}.
+ * @throws IgvmError what reading the image throws, FILE_CHANGED included; FILE_UNWRITABLE also for the image's own path
+ */
+export async function exportImage(image: string, path: string, options: PvhExportOptions = {}): Promise<PvhExport> {
+  checkNotInputs([path], [image]);
+  const write = (begin: () => IgvmSink): Promise<PvhExport> =>
+    withImage(image, ({ file }) => exportGuest(nativeGuest(file), begin(), options));
+  return writingFile(path, write, accessOfFiles([image]));
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeNativeContext } from '../vp-context/native';
 import { assemble, needingAssembler } from './assemble.fixture';
-import { PROBE_CODE } from './kvm-probe-guest';
+import { PROBE_CODE } from './kvm-probe';
 import { nativeContext } from './native-image.fixture';
 import { STUB, STUB_CODE, STUB_LONG_MODE, stubBlock } from './pvh-stub';
 

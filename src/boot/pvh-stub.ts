@@ -1,7 +1,6 @@
 import { IgvmError } from '../errors/igvm-error';
 import type { NativeContextFields } from '../vp-context/native';
-import type { SegmentRegister } from '../vp-context/vp-register';
-import { CR0, CR4, EFER, RFLAGS_FIXED } from '../vp-context/x86-registers';
+import { CR0, CR4, EFER, RFLAGS_FIXED, type SegmentRegister } from '../vp-context/vp-register';
 
 /** Where things are in the stub's block, in bytes from its start; the names are those of pvh-stub.S. */
 export const STUB = {

@@ -1,8 +1,7 @@
 import type { Directive } from '../igvm/model';
 import { bytesSource } from '../memory/byte-source';
 import { nativeContext, nativeImage, pageData, parameter } from './native-image.fixture';
-import { QEMU } from './qemu';
-import type { VmSpec } from './vmm';
+import { QEMU, type VmSpec } from './vmm';
 
 const HELP = {
   accel: 'Accelerators supported in QEMU binary:\ntcg\nxen\nkvm\n',

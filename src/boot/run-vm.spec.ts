@@ -188,20 +188,12 @@ import sys; sys.stderr.write(f"lost {lost}\\n")`,
   describe('from a process that is ended', () => {
     /** Another process that runs a VMM, and prints how that ended. */
     async function other(script: string): Promise<{ runner: ChildProcess; output: () => string; vmm: number }> {
-      for (const name of [
-        'run-vm',
-        'supervisor',
-        'supervisor-program',
-        'output-pattern',
-        'console-input',
-        'stop-signals',
-      ]) {
+      for (const name of ['run-vm', 'supervisor', 'supervisor-program', 'console-input']) {
         writeFileSync(join(folder, `${name}.js`), compiled(name));
       }
       mkdirSync(join(folder, 'vm'));
       const main = `
-        const { runVm } = require(${JSON.stringify(join(folder, 'run-vm.js'))});
-        const { stopOnSignals } = require(${JSON.stringify(join(folder, 'stop-signals.js'))});
+        const { runVm, stopOnSignals } = require(${JSON.stringify(join(folder, 'run-vm.js'))});
         const stdout = process.stdout;
         const { signal, name, release } = stopOnSignals();
         const [program, args, folder] = ${JSON.stringify([process.execPath, guest(script).args, join(folder, 'vm')])};

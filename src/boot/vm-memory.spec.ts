@@ -1,4 +1,4 @@
-import { parseVmMemory } from './vm-memory';
+import { parseVmMemory } from './vmm';
 
 describe("a VM's memory", () => {
   it('is whole pages', () => {

@@ -1,4 +1,6 @@
-import type { IgvmFile } from '../igvm/model';
+import { IgvmError } from '../errors/igvm-error';
+import { type IgvmFile, type ParameterKind, PLATFORM_TYPE } from '../igvm/model';
+import { PAGE_SIZE, readMemorySize } from '../memory/page';
 
 export type VmmName = 'qemu' | 'cloud-hypervisor';
 
@@ -49,4 +51,133 @@ export interface Vmm {
   igvmRefusal(file: IgvmFile, capabilities: VmmCapabilities): string | undefined;
   /** Arguments that start the VM with its first serial port on stdout. */
   commandLine(spec: VmSpec): string[];
+}
+
+/**
+ * What the loader knows of parameters, and since which major version of QEMU (backends/igvm.c); it refuses a file with any other. It is
+ * there since 10.1.
+ */
+const IGVM_PARAMETERS: Partial<Record<ParameterKind, number>> = {
+  vpCount: 10,
+  memoryMap: 10,
+  environmentInfo: 10,
+  madt: 11,
+};
+
+/** Video memory, option ROMs and BIOS: nothing of an image may lie there. */
+const HOLE = { start: 0xa0000, end: 0xe0000 };
+
+/**
+ * QEMU for x86-64, from 5.0 on. The machine is always q35: microvm with ACPI hangs at random under TCG. A guest with the
+ * image's tables gets no ACPI at all, for Linux can't mix the two: SeaBIOS makes some even with acpi=off, qboot doesn't.
+ */
+export const QEMU: Vmm = {
+  name: 'qemu',
+  label: 'QEMU',
+  programs: ['qemu-system-x86_64', 'qemu-kvm', '/usr/libexec/qemu-kvm'],
+  // With more memory q35 moves the rest above 4 GiB.
+  lowMemoryEnd: 2 ** 31,
+  // SeaBIOS keeps its tables and works at the end of memory, after QEMU has put the image there.
+  firmwareRoom: 2 ** 24,
+
+  questions: [['-accel', 'help'], ['-object', 'help'], ['-version']],
+  capabilities([accelerators = '', objects = '', version = '']) {
+    const known = accelerators.split(/\s+/);
+    return {
+      ways: objects.split(/\s+/).includes('igvm-cfg') ? ['pvh', 'igvm'] : ['pvh'],
+      accelerators: (['kvm', 'tcg'] as const).filter((name) => known.includes(name)),
+      version: /version (\d+(?:\.\d+)*)/.exec(version)?.[1],
+    };
+  },
+
+  igvmRefusal(file, { version }) {
+    const major = Number(version?.split('.')[0] ?? 10);
+    const native = file.platforms.find(({ platformType }) => platformType === PLATFORM_TYPE.NATIVE);
+    if (native === undefined) return 'the image has no NATIVE guest';
+    for (const directive of file.directives) {
+      if ('compatibilityMask' in directive && (directive.compatibilityMask & native.compatibilityMask) === 0) continue;
+      const refusal = directiveRefusal(directive, major);
+      if (refusal !== undefined) return `QEMU does not take ${refusal}`;
+    }
+    return undefined;
+  },
+
+  commandLine({ way, file, accel, memory, cpus, tables, extraArgs }: VmSpec) {
+    const isBare = way === 'pvh' && tables === 'image';
+    const machine = ['q35', `accel=${accel}`];
+    if (isBare) machine.push('acpi=off');
+    if (way === 'igvm') machine.push('igvm-cfg=igvm');
+    return [
+      ['-machine', machine.join(',')],
+      way === 'igvm' ? ['-object', `igvm-cfg,id=igvm,file=${escapeCommas(file)}`] : ['-kernel', file],
+      isBare ? ['-bios', 'qboot.rom'] : [],
+      // As much of the processor as the accelerator has: distributions want more than QEMU's default.
+      ['-cpu', 'max', '-smp', String(cpus), '-m', `${Math.ceil(memory / 2 ** 20)}M`],
+      ['-no-user-config', '-nodefaults', '-display', 'none', '-monitor', 'none', '-serial', 'stdio', '-no-reboot'],
+      extraArgs,
+    ].flat();
+  },
+};
+
+/** QEMU's option syntax: a comma in a value is doubled. */
+const escapeCommas = (text: string): string => text.replaceAll(',', ',,');
+
+function directiveRefusal(directive: IgvmFile['directives'][number], major: number): string | undefined {
+  switch (directive.type) {
+    case 'pageData': {
+      const end = directive.gpa + directive.pageCount * 4096;
+      return directive.gpa < HOLE.end && end > HOLE.start ? 'pages in 0xa0000-0xdffff' : undefined;
+    }
+    case 'parameter':
+      return major >= (IGVM_PARAMETERS[directive.kind] ?? Infinity) ? undefined : `parameter ${directive.kind}`;
+    case 'parameterArea':
+      return directive.initialData.size === 0 ? undefined : 'initial data of a parameter area (it would be lost)';
+    case 'vpContext':
+      return directive.vpIndex === 0 ? undefined : 'contexts of other processors than VP 0';
+    case 'parameterInsert':
+    case 'requiredMemory':
+      return undefined;
+    default:
+      return `directive ${directive.type}`;
+  }
+}
+
+/**
+ * Cloud Hypervisor. It has no other accelerator than KVM, and boots images as PVH kernels: its own IGVM loader is for
+ * confidential guests and takes no native context.
+ */
+export const CLOUD_HYPERVISOR: Vmm = {
+  name: 'cloud-hypervisor',
+  label: 'Cloud Hypervisor',
+  programs: ['cloud-hypervisor', 'cloud-hypervisor-static'],
+  // Devices are from 3 GiB on.
+  lowMemoryEnd: 3 * 2 ** 30,
+  // No firmware runs before a PVH kernel.
+  firmwareRoom: 0,
+
+  questions: [],
+  capabilities: () => ({ ways: ['pvh'], accelerators: ['kvm'] }),
+
+  igvmRefusal: () => 'Cloud Hypervisor does not load NATIVE guests from IGVM files',
+
+  commandLine: ({ file, memory, cpus, extraArgs }) =>
+    [
+      ['--kernel', file],
+      ['--cpus', `boot=${cpus}`],
+      ['--memory', `size=${memory}`],
+      ['--serial', 'tty', '--console', 'off'],
+      extraArgs,
+    ].flat(),
+};
+
+/**
+ * Bytes of a VM's memory, as the user wrote them.
+ * @throws IgvmError BOOT_OPTION when it is no size, or no multiple of a page
+ */
+export function parseVmMemory(text: string | number): number {
+  const bytes = readMemorySize(text);
+  if (bytes === undefined || bytes % PAGE_SIZE !== 0) {
+    throw new IgvmError('BOOT_OPTION', `memory "${text}" is not a size like 512M or 1G`);
+  }
+  return bytes;
 }

@@ -1,22 +1,20 @@
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 import { accessOfFiles, OWNER_ONLY } from '../files/access';
-import { createOutputSet, type OutputSet } from '../files/atomic-output';
-import { checkNotInputs } from '../files/check-not-inputs';
-import { crc32, sha256Hex } from '../files/checksum';
+import { checkNotInputs, createOutputSet, type OutputSet } from '../files/atomic-output';
+import { crc32, sha256Hex } from '../files/sha256';
 import { mergeGuests } from '../igvm/merge';
 import type { IgvmFile } from '../igvm/model';
 import type { DirectiveObserver } from '../igvm/stream';
-import { type WriteReport, writeIgvm } from '../igvm/write-igvm';
+import { writeIgvm, type WriteReport } from '../igvm/write-igvm';
 import type { BuiltGuest } from '../loader/guest/guest-builder';
 import { mapFileText } from '../loader/guest/map-file';
+import { mapPath } from '../manifest/image-files';
 import type { Manifest, ResourceName } from '../manifest/model';
 import type { BuildReport } from './build-report';
 import { Endorsements } from './endorsements';
 import { formerSiblings } from './former-siblings';
-import { forGuest, pageCounter } from './guest-observer';
 import { loadGuest } from './load-guest';
 import { OpenResources, type ResourceFile } from './open-resources';
-import { mapPath } from '../manifest/image-files';
 
 /** What to build, with everything found and checked. */
 export interface BuildRequest {
@@ -150,4 +148,31 @@ function progressOf(file: IgvmFile, progress: BuildRequest['progress']): Directi
   if (progress === undefined) return [];
   const total = file.directives.reduce((sum, each) => sum + (each.type === 'pageData' ? each.pageCount : 0), 0);
   return [pageCounter((done) => progress(done, total))];
+}
+
+/** Shows an observer only what belongs to one guest of a merged file: directives without a mask belong to all. */
+export function forGuest(observer: DirectiveObserver, compatibilityMask: number): DirectiveObserver {
+  return {
+    pagesOverlap: observer.pagesOverlap,
+    close: () => observer.close?.() ?? Promise.resolve(),
+    directive: (directive) =>
+      !('compatibilityMask' in directive) || (directive.compatibilityMask & compatibilityMask) !== 0
+        ? observer.directive?.(directive)
+        : undefined,
+    pages: (run, firstPage, pageCount, bytes) =>
+      (run.compatibilityMask & compatibilityMask) === 0
+        ? undefined
+        : observer.pages?.(run, firstPage, pageCount, bytes),
+  };
+}
+
+/** Counts the pages that have streamed by. */
+export function pageCounter(onPages: (done: number) => void): DirectiveObserver {
+  let done = 0;
+  return {
+    pages: (_run, _firstPage, pageCount) => {
+      done += pageCount;
+      onPages(done);
+    },
+  };
 }

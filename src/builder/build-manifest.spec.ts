@@ -11,7 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeInputs } from '../../conformance/make-inputs';
-import { shownPath } from '../files/shown-path';
+import { shownPath } from '../files/file-failure';
 import { buildManifest } from './build-manifest';
 import { failureOf } from './build-request.fixture';
 

@@ -1,7 +1,7 @@
 import type { WriteReport } from '../igvm/write-igvm';
 import type { SiblingKind } from '../manifest/image-files';
-import { digestHex } from '../measurement/digest-hex';
-import type { MeasuredPlatform } from '../measurement/measured-platform';
+import { digestHex } from '../measurement/launches';
+import type { MeasuredPlatform } from '../igvm/isolation';
 import { printable } from '../errors/printable';
 
 /** What a file of a build is; `other` is one of an external loader that has a name of its own. */

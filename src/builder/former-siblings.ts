@@ -2,7 +2,7 @@ import { lstatSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { readRegularFile } from '../files/regular-file';
 import { SIBLINGS, siblingPath } from '../manifest/image-files';
-import type { MeasuredPlatform } from '../measurement/measured-platform';
+import type { MeasuredPlatform } from '../igvm/isolation';
 import type { OutputKind } from './build-report';
 
 /** Larger than any sibling (bytes); something else then has its name. */

@@ -1,18 +1,23 @@
-/** `nx-igvm wrap` and `nx-igvm update` on files. */
 import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { hexRange } from '../errors/hex';
 import { IgvmError } from '../errors/igvm-error';
 import { accessOfFiles } from '../files/access';
-import { checkNotInputs } from '../files/check-not-inputs';
+import { checkNotInputs } from '../files/atomic-output';
 import { type FileSource, openFileSource } from '../files/file-source';
 import { withImage, writeImage } from '../files/igvm-image';
-import type { IgvmFile } from '../igvm/model';
+import { HEADER_LABEL } from '../igvm/headers/header-type';
+import { type Directive, type IgvmFile, PAGE_FLAG, pageTypeName } from '../igvm/model';
+import { platformOf } from '../igvm/platforms';
 import type { OvmfItem, OvmfItemName } from '../loader/ovmf/hob-list';
-import type { EfiArch, SecureBootProfile, SecureBootVariables } from '../loader/ovmf/secure-boot';
 import { putIn, removePrograms } from '../loader/ovmf/put-in';
+import type { EfiArch, SecureBootProfile, SecureBootVariables } from '../loader/ovmf/secure-boot';
 import { addPrograms, type OvmfPrograms } from '../loader/ovmf/update';
-import { describeOvmfTable, type WrapOptions, wrapFirmware } from '../loader/ovmf/wrap';
+import { describeOvmfTable, wrapFirmware, type WrapOptions } from '../loader/ovmf/wrap';
+import { PAGE_SIZE } from '../memory/page';
 import { authenticodeSha256 } from '../uki/authenticode';
+
+/** `nx-igvm wrap` and `nx-igvm update` on files. */
 
 /** As people write them. */
 const ITEM_NAMES: Readonly<Record<OvmfItemName, string>> = {
@@ -195,4 +200,26 @@ function inFile<T>(path: string, work: () => T): T {
   } catch (error) {
     throw error instanceof IgvmError ? error.at({ file: path }) : error;
   }
+}
+
+/** What an image consists of before it is written, a line for each platform, range of pages and other directive. */
+export function imageSummary({ platforms, directives }: IgvmFile): string {
+  const lines = platforms.map(
+    ({ platformType, compatibilityMask }) =>
+      `platform ${platformOf(platformType)?.label ?? platformType}, mask 0x${compatibilityMask.toString(16)}`,
+  );
+  return [...lines, ...directives.map(line), ''].join('\n');
+}
+
+function line(directive: Directive): string {
+  if (directive.type === 'unknown') return `header type 0x${directive.headerType.toString(16)}`;
+  if (directive.type !== 'pageData') {
+    const where = 'gpa' in directive ? ` at 0x${directive.gpa.toString(16)}` : '';
+    return `${directive.type === 'parameter' ? directive.kind : HEADER_LABEL[directive.type]}${where}`;
+  }
+  const { gpa, pageCount, compatibilityMask, dataType, flags, content } = directive;
+  const how = (flags & PAGE_FLAG.UNMEASURED) === 0 ? 'measured' : 'not measured';
+  const what = content.size === 0 ? 'without data' : 'with data';
+  const range = hexRange(gpa, gpa + pageCount * PAGE_SIZE);
+  return `${pageTypeName(dataType)} pages ${range}, mask 0x${compatibilityMask.toString(16)}, ${what}, ${how}`;
 }

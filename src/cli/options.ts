@@ -1,8 +1,8 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { IgvmError } from '../errors/igvm-error';
-import { KVM_MODES } from '../manifest/launch-request';
+import { KVM_MODES } from '../manifest/model';
 import { ALL_VMM_NAMES, type LaunchOptions } from '../measurement/launches';
-import { MEASURED_PLATFORM_NAMES, type MeasuredPlatform } from '../measurement/measured-platform';
+import { MEASURED_PLATFORM_NAMES, type MeasuredPlatform } from '../igvm/isolation';
 
 export interface LaunchFlags extends LaunchOptions {
   vmm?: string;

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { ErrorCode } from '../errors/codes';
 import { IgvmError } from '../errors/igvm-error';
-import { shownPath } from '../files/shown-path';
+import { shownPath } from '../files/file-failure';
 import { type CliEnvironment, ExitCode } from './cli';
 
 /** What clap, igvmfilegen's argument parser, returns for a command line that it does not understand. */

@@ -1,7 +1,7 @@
 import { describePageKind } from '../igvm/dump';
 import type { PageDataDirective } from '../igvm/model';
 import { PAGE_SIZE } from '../memory/page';
-import { type PageSpan, readPages, storedEnd } from '../regions/guest-pages';
+import { type PageSpan, readPages, storedEnd } from '../regions/guest-regions';
 
 /** How the pages of a range differ: `stored` means zeros in one file and no file data in the other. */
 export type PageDifferenceKind = 'onlyInA' | 'onlyInB' | 'type' | 'contents' | 'stored';

@@ -1,23 +1,26 @@
-import type { OpenImage } from '../files/igvm-image';
-import { platformTypeName } from '../igvm/dump';
-import type { IgvmFile, PlatformHeader } from '../igvm/model';
-import type { ByteSource } from '../memory/byte-source';
-import { type ImageDigest, imageDigests } from '../measurement/image-digests';
-import { digestHex } from '../measurement/digest-hex';
-import { type Launch, launchName } from '../measurement/launches';
-import { measureLaunches } from '../measurement/measure';
-import { MEASURED_PLATFORMS, type MeasuredPlatform, measuredPlatformOf } from '../measurement/measured-platform';
-import { launchJson } from '../measurement/measurement-report';
-import { comparePages, type PageDifference } from './compare-pages';
-import { compareFacts, type FactDifference, FactList, type Facts } from '../image/facts';
-import { fileFacts, headerFacts, registerFacts, vpsInSeveralVtls } from '../image/guest-facts';
-import { type PageOverlap, pageOverlaps } from '../igvm/page-overlaps';
 import { unreachable } from '../errors/igvm-error';
-import { guestPages } from '../regions/guest-pages';
-import { guestRegions, regionName } from '../regions/guest-regions';
-import type { TaggedRange } from '../regions/map-tags';
+import { type OpenImage, withImage } from '../files/igvm-image';
+import { platformTypeName } from '../igvm/dump';
+import { MEASURED_PLATFORMS, type MeasuredPlatform, measuredPlatformOf } from '../igvm/isolation';
+import type { IgvmFile, PlatformHeader } from '../igvm/model';
+import { type PageOverlap, pageOverlaps } from '../igvm/page-overlaps';
+import {
+  compareFacts,
+  type FactDifference,
+  FactList,
+  type Facts,
+  fileFacts,
+  headerFacts,
+  registerFacts,
+  vpsInSeveralVtls,
+} from '../image/guest-facts';
+import { digestHex, type Launch, launchName } from '../measurement/launches';
+import { type ImageDigest, imageDigests, launchJson, measureLaunches } from '../measurement/measure';
+import type { ByteSource } from '../memory/byte-source';
+import { guestPages, guestRegions, regionName } from '../regions/guest-regions';
+import { mapBeside, type TaggedRange, TagIndex } from '../regions/image-map';
 import { isCommandLine, textOfRegion } from '../regions/region-text';
-import { TagIndex } from '../regions/tag-index';
+import { comparePages, type PageDifference } from './compare-pages';
 
 /** An image to compare, with its map where there is one. */
 export interface ComparedImage extends Pick<OpenImage, 'file' | 'source'> {
@@ -204,3 +207,13 @@ function isSameBytes(a: ByteSource, b: ByteSource): boolean {
   }
   return true;
 }
+
+/**
+ * Compares two images on disk. The map files beside them (`IMAGE.map`), where they are, name the regions of pages.
+ * @param launches of SEV-SNP guests whose digests are compared, besides the one that documents endorse
+ * @throws IgvmError FILE_UNREADABLE, FILE_CHANGED, IGVM_MALFORMED, IGVM_UNSUPPORTED, IGVM_INVALID with the file's path
+ */
+export const diffFiles = (a: string, b: string, launches: readonly Launch[] = []): Promise<ImageDifference> =>
+  withImage(a, (imageA) =>
+    withImage(b, (imageB) => diffImages({ ...imageA, map: mapBeside(a) }, { ...imageB, map: mapBeside(b) }, launches)),
+  );

@@ -1,5 +1,5 @@
 import { hexRange } from '../errors/hex';
-import type { FactDifference } from '../image/facts';
+import type { FactDifference } from '../image/guest-facts';
 import { changesMarkdown, type ReportedGuest } from './changes-markdown';
 import { launchText, pageChange } from './diff-text';
 import type { GuestDifference, ImageDifference } from './diff-images';

@@ -1,6 +1,6 @@
 import { PAGE_SIZE } from '../memory/page';
 import { printable } from '../errors/printable';
-import type { FactDifference } from '../image/facts';
+import type { FactDifference } from '../image/guest-facts';
 import type { PageOverlap } from '../igvm/page-overlaps';
 import { hexRange } from '../errors/hex';
 import type { PageDifference, PageDifferenceKind } from './compare-pages';

@@ -17,7 +17,7 @@ import { type ComparedImage, diffImages } from './diff-images';
 import { launchesOf } from '../measurement/launches';
 import { diffMarkdown } from './diff-markdown';
 import { diffText } from './diff-text';
-import { parseMap } from '../regions/map-tags';
+import { parseMap } from '../regions/image-map';
 
 const pages = (...seeds: number[]): Uint8Array => Buffer.concat(seeds.map(patternPage));
 

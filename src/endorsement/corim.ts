@@ -1,4 +1,4 @@
-import type { MeasuredPlatform } from '../measurement/measured-platform';
+import type { MeasuredPlatform } from '../igvm/isolation';
 import { IgvmError } from '../errors/igvm-error';
 import { type CborValue, cborMap, cborTag, decodeCbor, encodeCbor, isCborTag } from './cbor';
 

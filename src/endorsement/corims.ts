@@ -1,7 +1,7 @@
 import { platformTypeName } from '../igvm/dump';
 import type { IgvmFile, PlatformHeader } from '../igvm/model';
 import type { ByteSource } from '../memory/byte-source';
-import { type MeasuredPlatform, measuredPlatformOf, platformHeader } from '../measurement/measured-platform';
+import { type MeasuredPlatform, measuredPlatformOf, platformHeader } from '../igvm/isolation';
 import { printable } from '../errors/printable';
 
 /** Bytes: more than a CoRIM document or signature of any known tool has. */

@@ -1,5 +1,5 @@
-import { digestHex } from '../measurement/digest-hex';
-import type { MeasuredPlatform } from '../measurement/measured-platform';
+import { digestHex } from '../measurement/launches';
+import type { MeasuredPlatform } from '../igvm/isolation';
 
 /** Class of the environment, the same in all documents (openvmm igvmfilegen/src/identity_mapping.rs). */
 const CLASS_ID = '7fb00ee4-a7ff-11ed-9e2f-00155d09de56';

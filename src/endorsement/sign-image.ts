@@ -1,11 +1,11 @@
 import type { ErrorCode } from '../errors/codes';
 import { IgvmError } from '../errors/igvm-error';
-import { checkNotInputs } from '../files/check-not-inputs';
+import { checkNotInputs } from '../files/atomic-output';
 import { openFileSource } from '../files/file-source';
 import { rewriteImage } from '../files/igvm-image';
 import { loadManifest } from '../manifest/load-manifest';
 import type { GuestConfig } from '../manifest/model';
-import type { MeasuredPlatform } from '../measurement/measured-platform';
+import type { MeasuredPlatform } from '../igvm/isolation';
 import { readAll } from '../memory/byte-source';
 import { type KnownGuest, type SnpIdBlockSigner, withSnpIdBlock } from './add-snp-id-block';
 import { type CorimSignature, type SignatureOptions, withCorimSignature } from './corim-signature';

@@ -3,8 +3,8 @@ import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { createOutputSet } from './atomic-output';
-import { processMark } from './process-mark';
-import { claimTempPath, releaseTempPath } from './temp-name';
+import { processMark } from './process-folder';
+import { claimTempPath, releaseTempPath } from './temp-file';
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
 

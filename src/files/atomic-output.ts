@@ -1,11 +1,20 @@
-import { lstatSync, mkdirSync, readdirSync, rmdirSync, rmSync, type Stats } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import {
+  type BigIntStats,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  rmdirSync,
+  rmSync,
+  type Stats,
+  statSync,
+} from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { IgvmError, unreachable } from '../errors/igvm-error';
 import { type Access, EVERYONE, modeOfOutput } from './access';
 import { unwritable } from './file-failure';
 import { type FolderLock, lockFolder } from './folder-lock';
-import { TempFile, type OutputFile } from './temp-file';
-import { isLeftover, isTempName } from './temp-name';
+import { isLeftover, isTempName, type OutputFile, TempFile } from './temp-file';
 
 interface CommitOptions {
   last?: string;
@@ -156,4 +165,71 @@ function removeFile(path: string): void {
   } catch (error) {
     throw unwritable(path, error);
   }
+}
+
+/**
+ * Refuses outputs that would replace a file which they are made from, whatever its name: through linked folders, links to files,
+ * and file systems that ignore case. (A second hard link is another file to an output: it replaces one name.)
+ * @param outputs paths of files that may not exist yet
+ * @param inputs paths
+ * @throws IgvmError FILE_UNWRITABLE
+ */
+export function checkNotInputs(outputs: readonly string[], inputs: readonly string[]): void {
+  const read = new Set(inputs.flatMap(namesOfInput));
+  const clash = outputs.find((path) => namesOfOutput(path).some((name) => read.has(name)));
+  if (clash !== undefined) {
+    throw new IgvmError('FILE_UNWRITABLE', 'the output would replace a file that it is made from', { file: clash });
+  }
+}
+
+const namesOfInput = (path: string): string[] => [
+  resolve(path),
+  placeOf(path),
+  ...some(() => realpathSync(path)),
+  ...some(() => inode(statSync(path, { bigint: true }))),
+];
+
+/** An output replaces a link, not what it points to. */
+const namesOfOutput = (path: string): string[] => [
+  resolve(path),
+  placeOf(path),
+  ...some(() => inode(lstatSync(path, { bigint: true }))),
+];
+
+/** The path without links on the way; of what doesn't exist, as far as its folders do. */
+export function placeOf(path: string): string {
+  const absolute = resolve(path);
+  const parent = dirname(absolute);
+  if (parent === absolute) return absolute;
+  const [folder = placeOf(parent)] = some(() => realpathSync(parent));
+  return join(folder, basename(absolute));
+}
+
+/** Tells a file with one name from every other. */
+const inode = ({ dev, ino, nlink }: BigIntStats): string | undefined =>
+  nlink === 1n && ino !== 0n ? `${dev}:${ino}` : undefined;
+
+/** Nothing for a path that doesn't exist or can't be looked at: reading or writing it tells why. */
+function some(look: () => string | undefined): string[] {
+  try {
+    const found = look();
+    return found === undefined ? [] : [found];
+  } catch {
+    return [];
+  }
+}
+
+/** Characters that are written at once: single lines would be a system call each. */
+const CHUNK = 2 ** 16;
+
+/** Joins small pieces of text to chunks that are worth a system call. */
+export function* textChunks(pieces: Iterable<string>): Generator<string> {
+  let chunk = '';
+  for (const piece of pieces) {
+    chunk += piece;
+    if (chunk.length < CHUNK) continue;
+    yield chunk;
+    chunk = '';
+  }
+  if (chunk !== '') yield chunk;
 }

@@ -1,7 +1,7 @@
 import { linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { checkNotInputs, placeOf } from './check-not-inputs';
+import { checkNotInputs, placeOf } from './atomic-output';
 
 describe('an output', () => {
   let folder: string;

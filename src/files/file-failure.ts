@@ -1,3 +1,4 @@
+import { isAbsolute, relative, resolve, sep } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 
 /** What an operating system error means to the user, by its errno name. */
@@ -33,3 +34,10 @@ export const unreadable = (path: string, error: unknown): IgvmError =>
 /** FILE_UNWRITABLE for whatever the file system said of `path`. */
 export const unwritable = (path: string, error: unknown): IgvmError =>
   new IgvmError('FILE_UNWRITABLE', `cannot be written: ${reasonOf(error)}`, { file: path }, { cause: error });
+
+/** How messages name a path: from `folder` on and with `/` when it lies inside, otherwise as it is. */
+export function shownPath(folder: string, path: string): string {
+  const inside = relative(folder, resolve(folder, path));
+  const steps = inside.split(sep);
+  return inside === '' || steps[0] === '..' || isAbsolute(inside) ? path : steps.join('/');
+}

@@ -40,3 +40,6 @@ export function programPath(program: string, folder: string, search?: string): s
   if (existsSync(file) || !isProgramName(program)) return file;
   return findProgram(program, search) ?? file;
 }
+
+/** Name of the files that keep empty folders under version control: no initramfs has them, and none depends on them. */
+export const PLACEHOLDER = '.gitkeep';

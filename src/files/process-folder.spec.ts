@@ -13,8 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { skippedFor } from '../boot/needing.fixture';
-import { makeProcessFolder } from './process-folder';
-import { processMark } from './process-mark';
+import { makeProcessFolder, processMark } from './process-folder';
 
 const isRoot = process.getuid?.() === 0;
 

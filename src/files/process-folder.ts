@@ -1,8 +1,80 @@
-import { lstatSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { createHash, randomUUID } from 'node:crypto';
+import { lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { unwritable } from './file-failure';
-import { PROCESS_MARK, processMark, processOf } from './process-mark';
+
+/** Which process made a file or folder, as text for its name: `PLACE-PID-START`. */
+export const PROCESS_MARK = /([0-9a-f]{16})-(\d+)-(\d+)/;
+
+/**
+ * Where process numbers mean what they mean here. Another machine that shares a folder has processes of its own, and so has a
+ * container or sandbox (a PID namespace), and the same machine after a restart.
+ */
+const PLACE = createHash('sha256')
+  .update([hostname(), textOf('/proc/sys/kernel/random/boot_id'), pidNamespace()].join('\0'))
+  .digest('hex')
+  .slice(0, 16);
+
+/** This process. */
+export const processMark = (): string => `${PLACE}-${process.pid}-${startOf('self')}`;
+
+/** What is known of the process that a mark names. */
+export type MarkedProcess = 'this' | 'running' | 'gone' | 'unknown';
+
+/** @param mark a match of {@link PROCESS_MARK}; `unknown` is one whose processes can't be seen from here */
+export function processOf([, place, pid, start]: RegExpExecArray): MarkedProcess {
+  if (place !== PLACE) return 'unknown';
+  if (Number(pid) === process.pid && start === startOf('self')) return 'this';
+  if (!isAlive(Number(pid))) return 'gone';
+  // A number is given again. Without a start time on either side nobody can tell.
+  const startNow = seesOwnProcesses() ? startOf(String(pid)) : NO_START;
+  return start === NO_START || startNow === NO_START || start === startNow ? 'running' : 'gone';
+}
+
+const NO_START = '0';
+
+/** When a process began, in ticks since the machine did (proc(5), `starttime`); {@link NO_START} outside of Linux. */
+function startOf(pid: string): string {
+  const text = textOf(`/proc/${pid}/stat`);
+  // The second field is a name in parentheses, which may hold blanks and parentheses.
+  const start = text.slice(text.lastIndexOf(')') + 2).split(' ')[19];
+  return start !== undefined && /^\d+$/.test(start) ? start : NO_START;
+}
+
+/** A sandbox may show the processes of the machine around it, with other numbers. */
+const seesOwnProcesses = (): boolean => linkOf('/proc/self') === String(process.pid);
+
+/** Where Linux doesn't tell, this process knows no other. */
+function pidNamespace(): string {
+  const namespace = linkOf('/proc/self/ns/pid');
+  return namespace === '' && process.platform === 'linux' ? randomUUID() : namespace;
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
+}
 
 /** `nx-igvm-PURPOSE-PROCESS-RANDOM`: the process that made it. */
 const NAME = new RegExp(`^nx-igvm-(?:boot|loader)-${PROCESS_MARK.source}-`);

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { shownPath } from './shown-path';
+import { shownPath } from './file-failure';
 
 describe('a path in a message', () => {
   const folder = resolve('/srv');

@@ -1,4 +1,4 @@
-import { textChunks } from './text-chunks';
+import { textChunks } from './atomic-output';
 
 /** Characters of a chunk. */
 const CHUNK = 2 ** 16;

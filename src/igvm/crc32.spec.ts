@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
-import { portableCrc32 } from './crc32';
+import { portableCrc32 } from './hashes';
 
 describe('portableCrc32', () => {
   it('gives the check value of the algorithm', () => {

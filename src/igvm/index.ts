@@ -5,12 +5,12 @@
 export { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 export * from '../memory/byte-source';
 export * from '../memory/page';
-export * from '../memory/page-run';
-export * from './crc32';
+export * from '../memory/page';
+export * from './hashes';
 export * from './hashes';
 export * from './merge';
 export * from './model';
-export * from './page-data';
+export * from './model';
 export * from './read-igvm';
 export * from './sink';
 export * from './stream';

@@ -1,4 +1,4 @@
-import { ACCEPTANCE_HEADER } from './page-data';
+import { ACCEPTANCE_HEADER } from './model';
 
 describe('a page in the file', () => {
   it('says with its type and flags what the loader asked for (igvm_defs: IgvmPageDataType, IgvmPageDataFlags)', () => {

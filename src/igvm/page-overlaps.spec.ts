@@ -1,8 +1,6 @@
 import { bytesSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
-import { dump } from './dump';
-import { dumpJson } from './dump-json';
-import { dumpText } from './dump-text';
+import { dump, dumpJson, dumpText } from './dump';
 import { fileOf, patternPage, platformOf, runOf, written } from './igvm-file.fixture';
 import { type Directive, PLATFORM_TYPE } from './model';
 import { overlappingRuns, pageOverlaps } from './page-overlaps';

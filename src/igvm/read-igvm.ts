@@ -1,8 +1,7 @@
 import { IgvmError } from '../errors/igvm-error';
 import { type ByteSource, bytesSource, readAll, regionSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
-import { portableCrc32 } from './crc32';
-import type { Crc32 } from './hashes';
+import { type Crc32, portableCrc32 } from './hashes';
 import { crcOfRange, HeaderWindow } from './header-window';
 import {
   checkLength,
@@ -25,13 +24,7 @@ import { HEADER_TYPE, isKnown, isOptional, SECTIONS, sectionOf } from './headers
 import type { GuestArch, IgvmFile, UnknownHeader, VpContextDirective } from './model';
 import { RunCollector } from './run-collector';
 import { validateIgvm } from './validate';
-import {
-  MOST_VBS_REGISTERS,
-  PAGE_CONTEXT_SIZE,
-  VBS_HEADER_SIZE,
-  vbsContextSize,
-  vpContextFormat,
-} from './vp-context-format';
+import { MOST_VBS_REGISTERS, PAGE_CONTEXT_SIZE, VBS_HEADER_SIZE, vbsContextSize, vpContextFormat } from './platforms';
 
 /** What Node does faster than the reader by itself, and how much the reader checks. */
 export interface ReadOptions {

@@ -1,10 +1,60 @@
 import { IgvmError } from '../errors/igvm-error';
 import { HEADER_LABEL } from './headers/header-type';
-import type { IgvmFile } from './model';
+import type { IgvmFile, PlatformHeader } from './model';
+import { type Platform, PLATFORM_VERSION, platformOf } from './platforms';
 import { DIRECTIVE_RULES, newDirectiveState, vpWithoutContext } from './validate/directive-rules';
 import { INITIALIZATION_RULES, newInitializationState, overlappingRegion } from './validate/initialization-rules';
-import { newPlatformState, PLATFORM_RULES } from './validate/platform-rules';
-import { applyRules, type Rule } from './validate/rule';
+import { applyRules, bitsOf, type Rule } from './validate/rule';
+
+/** The platforms before the one that is checked. */
+export interface PlatformState {
+  readonly arch: IgvmFile['arch'];
+  readonly seenTypes: Set<number>;
+  seenMask: number;
+}
+
+export const newPlatformState = (file: IgvmFile): PlatformState => ({
+  arch: file.arch,
+  seenTypes: new Set(),
+  seenMask: 0,
+});
+
+type PlatformHeaderRule = Rule<PlatformHeader, PlatformState>;
+
+/** A rule about what the format says of the header's platform. */
+const forPlatform =
+  (rule: (platform: Platform, ...args: Parameters<PlatformHeaderRule>) => string | undefined): PlatformHeaderRule =>
+  (header, state) => {
+    const platform = platformOf(header.platformType);
+    if (platform === undefined) return `type ${header.platformType} is not a platform`;
+    return rule(platform, header, state);
+  };
+
+/** igvm/src/lib.rs: IgvmPlatformHeader::validate, validate_platform_headers. */
+export const PLATFORM_RULES: readonly PlatformHeaderRule[] = [
+  ({ compatibilityMask: mask }) =>
+    [...bitsOf(mask)].length === 1 ? undefined : `compatibility mask 0x${mask.toString(16)} is not a single bit`,
+  ({ highestVtl }) =>
+    highestVtl === 0 || highestVtl === 2 ? undefined : `highest VTL is ${highestVtl}, neither 0 nor 2`,
+  ({ platformVersion }) =>
+    platformVersion === PLATFORM_VERSION ? undefined : `version is ${platformVersion} instead of ${PLATFORM_VERSION}`,
+  forPlatform(({ label, hasSharedBoundary }, { sharedGpaBoundary }) =>
+    sharedGpaBoundary === 0n || hasSharedBoundary ? undefined : `${label} has no shared GPA boundary`,
+  ),
+  forPlatform((platform, _, { arch }) =>
+    (platform.arch ?? arch) === arch ? undefined : `${platform.label} does not exist on ${arch}`,
+  ),
+  forPlatform(({ label }, { platformType }, { seenTypes }) => {
+    if (seenTypes.has(platformType)) return `${label} appears twice`;
+    seenTypes.add(platformType);
+    return undefined;
+  }),
+  ({ compatibilityMask: mask }, state) => {
+    if ((state.seenMask & mask) !== 0) return `compatibility mask 0x${mask.toString(16)} appears twice`;
+    state.seenMask |= mask;
+    return undefined;
+  },
+];
 
 /** What is checked beyond the igvm crate's rules. */
 export interface ValidationOptions {

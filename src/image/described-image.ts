@@ -1,16 +1,13 @@
-import type { IgvmFile, PlatformHeader } from '../igvm/model';
+import { type IgvmFile, PAGE_DATA_TYPE, PAGE_FLAG, type PlatformHeader } from '../igvm/model';
 import type { DirectiveObserver } from '../igvm/stream';
-import { PAGE_DATA_TYPE, PAGE_FLAG } from '../igvm/page-data';
 import { type PageOverlap, pageOverlaps } from '../igvm/page-overlaps';
 import { platformOf } from '../igvm/platforms';
-import { digestHex } from '../measurement/digest-hex';
-import { DEFAULT_LAUNCH, type Launch } from '../measurement/launches';
+import { DEFAULT_LAUNCH, digestHex, type Launch } from '../measurement/launches';
 import { measureLaunches } from '../measurement/measure';
-import { MEASURED_PLATFORMS, type MeasuredPlatform, measuredPlatformOf } from '../measurement/measured-platform';
+import { MEASURED_PLATFORMS, type MeasuredPlatform, measuredPlatformOf } from '../igvm/isolation';
 import { type GuestRegion, guestRegions } from '../regions/guest-regions';
-import type { TaggedRange } from '../regions/map-tags';
-import type { Facts } from './facts';
-import { fileFacts, headerFacts, registerFacts } from './guest-facts';
+import type { TaggedRange } from '../regions/image-map';
+import { type Facts, fileFacts, headerFacts, registerFacts } from './guest-facts';
 import { type LaunchPolicy, launchPolicy } from './policy';
 import { RegionDigests } from './region-digests';
 

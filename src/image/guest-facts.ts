@@ -5,17 +5,51 @@ import {
   describePageKind,
   type DumpRecord,
   type DumpValue,
+  fieldsText,
+  hexOf,
   platformTypeName,
 } from '../igvm/dump';
-import { hexOf } from '../igvm/dump-json';
-import { fieldsText } from '../igvm/dump-text';
 import type { Directive, IgvmFile, PlatformHeader, VpContextDirective } from '../igvm/model';
 import { overlappingRuns } from '../igvm/page-overlaps';
-import { vbsVtls } from '../igvm/vp-context-format';
+import { vbsVtls } from '../igvm/platforms';
 import { type ByteSource, readAll } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { describeVpContext } from '../vp-context/decode';
-import { FactList, type Facts } from './facts';
+
+/** What a file says, by what it is about. */
+export type Facts = ReadonlyMap<string, string>;
+
+/** Something that the files say differently; undefined where a file says nothing. */
+export interface FactDifference {
+  what: string;
+  a?: string;
+  b?: string;
+}
+
+/** Gathers facts in the order in which they are said. What is said again gets a number, so that none is lost. */
+export class FactList {
+  private readonly map = new Map<string, string>();
+  /** How often each has been said so far: a file may say the same a million times. */
+  private readonly counts = new Map<string, number>();
+
+  get facts(): Facts {
+    return this.map;
+  }
+
+  add(what: string, value: string): void {
+    let count = (this.counts.get(what) ?? 0) + 1;
+    const numbered = (): string => (count === 1 ? what : `${what} (${count})`);
+    while (this.map.has(numbered())) count++;
+    this.counts.set(what, count);
+    this.map.set(numbered(), value);
+  }
+}
+
+/** What two lists of facts say differently, in the order of the first. */
+export const compareFacts = (a: Facts, b: Facts): FactDifference[] =>
+  [...new Set([...a.keys(), ...b.keys()])]
+    .filter((what) => a.get(what) !== b.get(what))
+    .map((what) => ({ what, a: a.get(what), b: b.get(what) }));
 
 /**
  * What a file says of itself and to no guest in particular. Headers for platforms that the file doesn't have, and parameter areas

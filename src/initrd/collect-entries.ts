@@ -2,11 +2,11 @@ import { lstatSync, readdirSync, readlinkSync, realpathSync, type Stats } from '
 import { join, sep } from 'node:path';
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 import { unreadable } from '../files/file-failure';
-import { PLACEHOLDER } from '../files/placeholder';
+import { PLACEHOLDER } from '../files/find-program';
 import type { CpioMember } from './cpio-newc';
 import { GUEST_INIT } from './guest-init';
 import { faultOf, MOST_ENTRIES } from './initramfs-rules';
-import type { InitrdLists } from './initrd-options';
+import type { InitrdLists } from './load-initrd';
 
 /** A member of the archive and where its data comes from. */
 export interface InitrdEntry extends Omit<CpioMember, 'permissions'> {

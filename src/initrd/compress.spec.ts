@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import * as zlib from 'node:zlib';
 import { needing } from '../boot/needing.fixture';
 import { compress } from './compress';
-import type { Compression } from './initrd-options';
+import type { Compression } from './load-initrd';
 
 /** Bytes that look like text, the same in every run. */
 function sample(length: number): Buffer {

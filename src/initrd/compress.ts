@@ -3,7 +3,7 @@
  * a machine has makes other bytes with each version, build and processor.
  */
 import { unreachable } from '../errors/igvm-error';
-import type { Compression } from './initrd-options';
+import type { Compression } from './load-initrd';
 
 /** Bytes that a compressor gets at once. */
 const BLOCK = 2 ** 20;

@@ -18,7 +18,7 @@ import { needing } from '../boot/needing.fixture';
 import type * as FileSources from '../files/file-source';
 import { linkTarget } from './collect-entries';
 import { GUEST_INIT } from './guest-init';
-import type { InitrdOptions } from './initrd-options';
+import type { InitrdOptions } from './load-initrd';
 import { notExecutableWarning, packInitrd } from './pack-initrd';
 
 jest.mock('node:fs', () => ({ ...jest.requireActual<typeof fs>('node:fs') }));

@@ -3,13 +3,12 @@ import { basename, isAbsolute, relative, sep } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { printable } from '../errors/printable';
 import { accessOf, accessOfFiles, type Access, OWNER_ONLY } from '../files/access';
-import { createOutputSet } from '../files/atomic-output';
-import { placeOf } from '../files/check-not-inputs';
+import { createOutputSet, placeOf } from '../files/atomic-output';
 import { openFileSource } from '../files/file-source';
 import { collectEntries, type InitrdEntry } from './collect-entries';
 import { compress } from './compress';
 import { cpioHeader, cpioPadding, cpioTrailer } from './cpio-newc';
-import type { InitrdOptions } from './initrd-options';
+import type { InitrdOptions } from './load-initrd';
 
 /** What was packed. */
 export interface InitrdReport {

@@ -3,9 +3,8 @@ import { PLATFORM_TYPE } from '../igvm/model';
 import { readIgvm } from '../igvm/read-igvm';
 import { bytesSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
-import { describePage } from './described-page';
+import { describePage, KernelVersions } from './described-page';
 import { guestViews } from './guest-view';
-import { KernelVersions } from './kernel-versions';
 
 const BANNER = 'Linux version 6.1.0-test (someone@somewhere) #1 SMP';
 

@@ -17,17 +17,13 @@ import { IgvmError } from '../errors/igvm-error';
 import { unreadable, unwritable } from '../files/file-failure';
 import { withImage } from '../files/igvm-image';
 import { readRegularFile } from '../files/regular-file';
-import { textChunks } from '../files/text-chunks';
-import { dump, platformTypeName } from '../igvm/dump';
-import { dumpText, fieldsText } from '../igvm/dump-text';
+import { textChunks } from '../files/atomic-output';
+import { dump, dumpText, fieldsText, platformTypeName } from '../igvm/dump';
 import type { Directive, IgvmFile, VpContextDirective } from '../igvm/model';
 import { type ByteSource, EMPTY_SOURCE } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
-import { mapBeside } from '../regions/map-beside';
-import { readPages, storedEnd } from '../regions/guest-pages';
-import { type GuestRegion, guestRegions } from '../regions/guest-regions';
-import type { TaggedRange } from '../regions/map-tags';
-import { parseMapFor } from '../regions/strict-map';
+import { mapBeside, parseMapFor, type TaggedRange } from '../regions/image-map';
+import { type GuestRegion, guestRegions, readPages, storedEnd } from '../regions/guest-regions';
 import { describeVpContext } from '../vp-context/decode';
 
 /** What to take apart, and where to. All paths. */

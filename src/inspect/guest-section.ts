@@ -1,16 +1,14 @@
 import { hex, hexRange } from '../errors/hex';
 import type { PageOverlap } from '../igvm/page-overlaps';
-import type { DumpRecord } from '../igvm/dump';
-import { fieldsText } from '../igvm/dump-text';
+import { type DumpRecord, fieldsText } from '../igvm/dump';
 import { PAGE_SIZE } from '../memory/page';
 import { REGION_KINDS, type RegionKind, regionName, regionSize } from '../regions/guest-regions';
 import { type GuestView, type MapRow, type ProcessorView, rowAt } from './guest-view';
 import { launchFacts } from './launch-facts';
-import { type Html, html } from './html';
+import { countText, html, type Html, sizeText } from './html';
 import { measuredText, memoryMap } from './map-picture';
 import { previewOf } from './preview';
 import { registerAddress, registerMeaning } from './register-meaning';
-import { countText, sizeText } from './size-text';
 
 /** The part of the page about one platform's guest. */
 export function guestSection(view: GuestView): Html {

@@ -1,6 +1,5 @@
 import type { DescribedRegion } from '../image/described-image';
-import { type DumpRecord, type DumpValue } from '../igvm/dump';
-import { fieldsText } from '../igvm/dump-text';
+import { type DumpRecord, type DumpValue, fieldsText } from '../igvm/dump';
 import type { IgvmFile, VpContextDirective } from '../igvm/model';
 import { type GuestRegion, joinRegions } from '../regions/guest-regions';
 import { describeVpContext } from '../vp-context/decode';

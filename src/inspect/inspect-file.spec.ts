@@ -3,11 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { writeImage } from '../files/igvm-image';
 import { nativeImage } from '../boot/native-image.fixture';
+import type * as Dump from '../igvm/dump';
 import { inspectImage } from './inspect-file';
 
 /** What a dump is written as: a lot, and told when most of it has been asked for. */
 const mockDump: { pieces: number; onLast: () => void } = { pieces: 0, onLast: () => undefined };
-jest.mock('../igvm/dump-json', () => ({
+jest.mock('../igvm/dump', () => ({
+  ...jest.requireActual<typeof Dump>('../igvm/dump'),
   *dumpJson() {
     for (let piece = 1; piece <= mockDump.pieces; piece++) {
       if (piece === mockDump.pieces) mockDump.onLast();

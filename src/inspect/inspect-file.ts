@@ -1,12 +1,8 @@
-import { mapBeside } from '../regions/map-beside';
-import { createOutputSet } from '../files/atomic-output';
-import { checkNotInputs } from '../files/check-not-inputs';
+import { mapBeside } from '../regions/image-map';
+import { checkNotInputs, createOutputSet, textChunks } from '../files/atomic-output';
 import { withImage } from '../files/igvm-image';
 import { sha256OfSource } from '../files/sha256';
-import { textChunks } from '../files/text-chunks';
-import { dump } from '../igvm/dump';
-import { dumpJson } from '../igvm/dump-json';
-import { dumpText } from '../igvm/dump-text';
+import { dump, dumpJson, dumpText } from '../igvm/dump';
 import { describeVpContext } from '../vp-context/decode';
 import { describePage, type PageLock } from './described-page';
 import { inspectPage } from './page';

@@ -1,10 +1,9 @@
 import { hex } from '../errors/hex';
-import { fieldsText } from '../igvm/dump-text';
+import { fieldsText } from '../igvm/dump';
 import { regionName } from '../regions/guest-regions';
 import { isCommandLine, textOfRegion } from '../regions/region-text';
 import { firstProcessorMeaning, type GuestView, rowAt, type StatedRange } from './guest-view';
-import { type Html, html } from './html';
-import { countText, sizeText } from './size-text';
+import { countText, html, type Html, sizeText } from './html';
 
 /** What a field of a policy means when it is set and when it isn't (the sources are named in src/image/policy.ts). */
 const POLICY_WORDS: Readonly<Record<string, readonly [name: string, set: string, clear: string]>> = {

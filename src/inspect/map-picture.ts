@@ -1,9 +1,8 @@
 import { hex } from '../errors/hex';
 import { REGION_KINDS, regionName } from '../regions/guest-regions';
 import type { GuestView, MapRow } from './guest-view';
-import { type Html, html } from './html';
+import { html, type Html, sizeText } from './html';
 import type { MapLayout, PlacedGap, PlacedRegion, Stretch } from './map-layout';
-import { sizeText } from './size-text';
 
 /** Columns of the picture, in pixels: addresses, the scale, and what connects it with the rows. */
 const SCALE = { left: 112, right: 142 };

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
-import { parseMap } from '../regions/map-tags';
+import { parseMap } from '../regions/image-map';
 import { sha256OfSource } from '../files/sha256';
 import {
   anyIgvmFile,
@@ -16,7 +16,7 @@ import { type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
 import { readIgvm } from '../igvm/read-igvm';
 import { bytesSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
-import { imageDigests } from '../measurement/image-digests';
+import { imageDigests } from '../measurement/measure';
 import { nativeImage } from '../boot/native-image.fixture';
 import { describePage } from './described-page';
 import { inspectPage } from './page';

@@ -1,21 +1,19 @@
 import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
-import { type Dump, type DumpRecord, dump } from '../igvm/dump';
-import { fieldsText, platformNames } from '../igvm/dump-text';
+import { dump, type Dump, type DumpRecord, fieldsText, platformNames } from '../igvm/dump';
 import type { IgvmFile } from '../igvm/model';
 import { DEFAULT_LAUNCH, launchLabel } from '../measurement/launches';
-import { MEASURED_PLATFORMS, type MeasuredPlatform } from '../measurement/measured-platform';
+import { MEASURED_PLATFORMS, type MeasuredPlatform } from '../igvm/isolation';
 import type { ByteSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { describeVpContext } from '../vp-context/decode';
 import type { Agreement, DescribedPage } from './described-page';
 import { guestSection } from './guest-section';
 import { type GuestView, guestViews } from './guest-view';
-import { type Html, html, trusted } from './html';
+import { countText, html, type Html, sizeText, trusted } from './html';
 import { heightRules } from './map-picture';
 import { PAGE_SCRIPT } from './page-script';
 import { PAGE_STYLE } from './page-style';
-import { countText, sizeText } from './size-text';
 
 /** Rows of the table of directives; whoever wants all of more takes text or JSON. */
 const MOST_DIRECTIVES = 2000;

@@ -1,4 +1,4 @@
-import { hexOf } from '../igvm/dump-json';
+import { hexOf } from '../igvm/dump';
 import type { GuestRegion } from '../regions/guest-regions';
 import { firstBytes, textAtStart } from '../regions/region-text';
 

@@ -1,5 +1,4 @@
-import type { DumpRecord } from '../igvm/dump';
-import { fieldsText } from '../igvm/dump-text';
+import { type DumpRecord, fieldsText } from '../igvm/dump';
 
 /** Names of single bits by their number. */
 type Bits = Readonly<Record<number, string>>;

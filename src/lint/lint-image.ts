@@ -4,14 +4,13 @@ import { launchPolicy } from '../image/policy';
 import type { IgvmFile, PlatformHeader, SnpIdBlockDirective } from '../igvm/model';
 import { pageOverlaps } from '../igvm/page-overlaps';
 import { platformOf } from '../igvm/platforms';
-import { CPU_MODEL_NAMES } from '../measurement/cpu-models';
-import { isForPlatform } from '../measurement/launch-digest';
-import { DEFAULT_LAUNCH, type Launch, launchesOf } from '../measurement/launches';
+import { CPU_MODEL_NAMES } from '../measurement/kvm-vmsa';
+import { DEFAULT_LAUNCH, isForPlatform, type Launch, launchesOf } from '../measurement/launches';
 import { loadRefusals } from '../measurement/load-refusals';
-import { measuredPlatformOf, MEASURED_PLATFORMS } from '../measurement/measured-platform';
+import { measuredPlatformOf, MEASURED_PLATFORMS } from '../igvm/isolation';
 import { measureLaunches } from '../measurement/measure';
 import { UNSETTLED_VMMS, vmmProfile } from '../measurement/vmm-profiles';
-import { type Vmm, VMM_NAMES } from '../manifest/launch-request';
+import { type Vmm, VMM_NAMES } from '../manifest/model';
 
 /** What a finding is about. */
 export type LintRule = 'refused' | 'policy' | 'id-blocks' | 'id-block-digest' | 'page-overlap';

@@ -1,5 +1,5 @@
 import { PLATFORM_NAMES } from '../igvm/platforms';
-import { compareFacts, type Facts } from '../image/facts';
+import { compareFacts, type Facts } from '../image/guest-facts';
 import { launchesOf, launchName } from '../measurement/launches';
 import type { LockedDigest, LockedPlatform, LockedRegion, MeasurementLock } from './model';
 

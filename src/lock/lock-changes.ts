@@ -5,7 +5,7 @@ import { IgvmError } from '../errors/igvm-error';
 import { printable } from '../errors/printable';
 import { errnoOf, unreadable } from '../files/file-failure';
 import { openRegularFile, readRegularFile } from '../files/regular-file';
-import { compareFacts, type Facts, FactList } from '../image/facts';
+import { compareFacts, type Facts, FactList } from '../image/guest-facts';
 import { parseJson } from '../manifest/json-document';
 import { compareLocks, type LockDifference } from './compare-locks';
 import { commitOf, fileInRevision, git } from './git';

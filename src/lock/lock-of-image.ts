@@ -18,10 +18,10 @@ import {
   describeImage,
   type LaunchedDigest,
 } from '../image/described-image';
-import type { Facts } from '../image/facts';
+import type { Facts } from '../image/guest-facts';
 import { DEFAULT_LAUNCH, type Launch, launchesOf, launchName, launchRequest } from '../measurement/launches';
-import { MEASURED_PLATFORMS } from '../measurement/measured-platform';
-import type { TaggedRange } from '../regions/map-tags';
+import { MEASURED_PLATFORMS } from '../igvm/isolation';
+import type { TaggedRange } from '../regions/image-map';
 import type { LockedDigest, LockedDocuments, LockedPlatform, LockedRegion, MeasurementLock } from './model';
 
 /** The names that a lock has for the guests of a file: for an image without a map. */

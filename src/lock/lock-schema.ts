@@ -3,8 +3,8 @@ import * as z from 'zod/mini';
 import { platformOf } from '../igvm/platforms';
 import { PLATFORM_TYPE, type PlatformType } from '../igvm/model';
 import { policyNames } from '../image/policy';
-import { KVM_MODE_MEANINGS, VMM_MEANINGS } from '../manifest/launch-request';
-import { MEASURED_PLATFORM_NAMES, MEASURED_PLATFORMS } from '../measurement/measured-platform';
+import { KVM_MODE_MEANINGS, VMM_MEANINGS } from '../manifest/model';
+import { MEASURED_PLATFORM_NAMES, MEASURED_PLATFORMS } from '../igvm/isolation';
 import {
   closedStruct,
   count,

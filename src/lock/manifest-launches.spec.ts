@@ -6,8 +6,7 @@ import { launchesOf } from '../measurement/launches';
 import { measure } from '../measurement/measure';
 import { Vmsa } from '../vp-context/vmsa';
 import { imageFolder } from './lock.fixture';
-import { readLock } from './lock-file';
-import { manifestLaunches } from './manifest-launches';
+import { manifestLaunches, readLock } from './lock-file';
 import { changedLock, updateLock } from './update-lock';
 import { verifyImage, verifyText } from './verify-image';
 

@@ -1,5 +1,5 @@
 import type { PolicyFields } from '../image/policy';
-import type { LaunchRequest } from '../manifest/launch-request';
+import type { LaunchRequest } from '../manifest/model';
 import type { RegionKind } from '../regions/guest-regions';
 
 /** How a guest is launched, as far as its digest depends on it: each of the counts with each of the processors. */

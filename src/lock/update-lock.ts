@@ -1,15 +1,13 @@
 import { basename } from 'node:path';
 import { fitsMap } from '../regions/guest-regions';
-import { mapBeside } from '../regions/map-beside';
-import { createOutputSet } from '../files/atomic-output';
-import { checkNotInputs } from '../files/check-not-inputs';
+import { mapBeside } from '../regions/image-map';
+import { checkNotInputs, createOutputSet } from '../files/atomic-output';
 import { withImage } from '../files/igvm-image';
 import { JSON_SIZE_LIMIT, readRegularFile } from '../files/regular-file';
 import { compareLocks } from './compare-locks';
-import { LOCK_SIZE_LIMIT, lockText, readLock } from './lock-file';
+import { LOCK_SIZE_LIMIT, lockText, manifestLaunches, readLock } from './lock-file';
 import type { Launch } from '../measurement/launches';
 import { launchesInLock, lockImage } from './lock-of-image';
-import { manifestLaunches } from './manifest-launches';
 import type { MeasurementLock } from './model';
 import { IgvmError } from '../errors/igvm-error';
 

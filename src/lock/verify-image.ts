@@ -7,13 +7,12 @@ import { type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
 import { PLATFORM_NAMES, platformOf } from '../igvm/platforms';
 import { siblingPath } from '../manifest/image-files';
 import type { describeImage } from '../image/described-image';
-import { measuredPlatformOf } from '../measurement/measured-platform';
+import { measuredPlatformOf } from '../igvm/isolation';
 import { fitsMap } from '../regions/guest-regions';
-import { mapBeside } from '../regions/map-beside';
+import { mapBeside } from '../regions/image-map';
 import { compareLocks, type LockDifference } from './compare-locks';
-import { readLock } from './lock-file';
+import { manifestLaunches, readLock } from './lock-file';
 import { lockImage, tagsOfLock } from './lock-of-image';
-import { manifestLaunches } from './manifest-launches';
 import type { MeasurementLock } from './model';
 
 /** What to check against what. */

@@ -9,23 +9,15 @@ import {
   COMMON_MEMORY_LIMIT,
   GPA_LIMIT,
   isUefiBoundary,
+  PAGE_SIZE,
   REQUIRED_MEMORY_LIMIT,
   UEFI_BOUNDARY_BITS,
-} from '../memory/guest-limits';
-import { PAGE_SIZE } from '../memory/page';
+} from '../memory/page';
 import { commandLineConflict } from './command-line';
-import { existsOn, ISOLATIONS } from './isolation';
+import { existsOn, ISOLATIONS, type IsolationName } from '../igvm/isolation';
 import type { JsonDocument } from './json-document';
 import type { JsonPath } from './json-path';
-import type {
-  DirectLinuxImage,
-  GuestConfig,
-  IsolationName,
-  Manifest,
-  OpenhclImage,
-  ProductPolicy,
-  ResourceName,
-} from './model';
+import type { DirectLinuxImage, GuestConfig, Manifest, OpenhclImage, ProductPolicy, ResourceName } from './model';
 
 const PAGE = BigInt(PAGE_SIZE);
 /** OpenHCL's memory is mapped by large pages. */

@@ -3,13 +3,13 @@
  * Source of the names: openvmm igvmfilegen main.rs.
  */
 import { basename, dirname, extname, join, posix } from 'node:path';
-import { isMeasured, ISOLATION_NAMES, type MeasuredIsolation } from './isolation';
+import { isMeasured, ISOLATION_NAMES, type MeasuredPlatform } from '../igvm/isolation';
 
 /** What a file about one platform is. */
 export type SiblingKind = 'identity' | 'corim' | 'idBlock';
 
 /** The files about a platform, `NAME-PLATFORM` with an extension beside the image `NAME.igvm`, in the reference's order. */
-export const SIBLINGS: readonly { kind: SiblingKind; extension: string; platforms: readonly MeasuredIsolation[] }[] = [
+export const SIBLINGS: readonly { kind: SiblingKind; extension: string; platforms: readonly MeasuredPlatform[] }[] = [
   { kind: 'corim', extension: '.cbor', platforms: ISOLATION_NAMES.filter(isMeasured) },
   { kind: 'identity', extension: '.json', platforms: ISOLATION_NAMES.filter(isMeasured) },
   { kind: 'idBlock', extension: '.idblock', platforms: ['snp'] },
@@ -53,7 +53,7 @@ export const lockPath = (manifestPath: string): string => manifestPath.replace(/
 export const mapPath = (output: string): string => `${output}.map`;
 
 /** Path of a file about one platform, beside the image. @param extension with its dot */
-export function siblingPath(output: string, platform: MeasuredIsolation, extension: string): string {
+export function siblingPath(output: string, platform: MeasuredPlatform, extension: string): string {
   const name = basename(output);
   return join(dirname(output), `${name.slice(0, name.length - extname(name).length)}-${platform}${extension}`);
 }

@@ -3,8 +3,7 @@
  * Source of the shape: openvmm vm/loader/igvmfilegen_config/src/lib.rs; keys that igvmfilegen ignores are marked.
  */
 import * as z from 'zod/mini';
-import { KVM_MODE_MEANINGS, VMM_MEANINGS } from './launch-request';
-import { RESOURCE_NAMES, type ResourceName } from './model';
+import { KVM_MODE_MEANINGS, RESOURCE_NAMES, type ResourceName, VMM_MEANINGS } from './model';
 import { productPolicySchema } from './product-policy-schema';
 import {
   cString,
@@ -281,7 +280,7 @@ const bootTest = closedStruct(
   'What a boot of the image must show: with this key the target `boot-test` is inferred. Not part of the image, and ignored by igvmfilegen.',
 );
 
-/** A processor of QEMU: a model, a signature, or family, model and stepping (src/measurement/cpu-models.ts). */
+/** A processor of QEMU: a model, a signature, or family, model and stepping (src/measurement/kvm-vmsa.ts). */
 const CPU = /^(?:EPYC[A-Za-z0-9-]*|0x[0-9a-fA-F]{1,8}|(?:0x)?[0-9a-fA-F]{1,3}(?:\/(?:0x)?[0-9a-fA-F]{1,3}){2})$/;
 
 const launch = closedStruct(

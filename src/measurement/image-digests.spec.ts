@@ -1,7 +1,6 @@
 import { fileOf, patternPage, platformOf, runOf } from '../igvm/igvm-file.fixture';
 import { type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
-import { imageDigests } from './image-digests';
-import { measure } from './measure';
+import { imageDigests, measure } from './measure';
 
 const file = (more: Partial<IgvmFile> = {}): IgvmFile =>
   fileOf(

@@ -1,4 +1,4 @@
-import { isForPlatform } from './launch-digest';
+import { isForPlatform } from './launches';
 
 describe('a directive', () => {
   it('is part of a platform when its mask has all bits of it', () => {

@@ -2,11 +2,11 @@ import { hex } from '../errors/hex';
 import { formatPlaced } from '../errors/igvm-error';
 import type { IgvmFile } from '../igvm/model';
 import { streamDirectives } from '../igvm/stream';
-import { VMM_NAMES, type Vmm } from '../manifest/launch-request';
-import { CPU_MODEL_NAMES, parseCpu, processorSignature } from './cpu-models';
+import { VMM_NAMES, type Vmm } from '../manifest/model';
+import { CPU_MODEL_NAMES, parseCpu, processorSignature } from './kvm-vmsa';
 import { type Launch } from './launches';
 import { loadRefusals } from './load-refusals';
-import { platformHeader } from './measured-platform';
+import { platformHeader } from '../igvm/isolation';
 import { SnpLaunchDigests } from './snp';
 import { vmmProfile } from './vmm-profiles';
 

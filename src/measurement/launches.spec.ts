@@ -1,11 +1,10 @@
-import { type Directive, PLATFORM_TYPE, type IgvmFile } from '../igvm/model';
-import { PAGE_DATA_TYPE, PAGE_FLAG } from '../igvm/page-data';
+import { type Directive, type IgvmFile, PAGE_DATA_TYPE, PAGE_FLAG, PLATFORM_TYPE } from '../igvm/model';
 import { bytesSource, EMPTY_SOURCE } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { Vmsa, type VmsaFieldName } from '../vp-context/vmsa';
-import { parseCpu } from './cpu-models';
+import { parseCpu } from './kvm-vmsa';
 import { launchesOf, launchesOfOptions, launchLabel } from './launches';
-import { type LaunchRequest } from '../manifest/launch-request';
+import { type LaunchRequest } from '../manifest/model';
 import { measure, measureLaunches } from './measure';
 import { fileOf, hex, MASK, platform, run } from './measured-guest.fixture';
 

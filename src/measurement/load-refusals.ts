@@ -1,15 +1,19 @@
 import { hex } from '../errors/hex';
 import { HEADER_LABEL, HEADER_TYPE } from '../igvm/headers/header-type';
-import type { Directive, IgvmFile, InitializationHeader, VpContextDirective } from '../igvm/model';
-import { PARAMETER_TYPE } from '../igvm/model';
-import { PAGE_FLAG, pageTypeName } from '../igvm/page-data';
+import {
+  type Directive,
+  type IgvmFile,
+  type InitializationHeader,
+  PAGE_FLAG,
+  pageTypeName,
+  PARAMETER_TYPE,
+  type VpContextDirective,
+} from '../igvm/model';
 import { PAGE_SIZE, pagesFor } from '../memory/page';
 import { KVM_VMSA_GPA, SEV_FEATURE, Vmsa, type VmsaFieldName } from '../vp-context/vmsa';
-import { withoutNamed } from '../vp-context/unnamed-bytes';
-import { dependsOnModel, unknownCr4Bits } from './cpu-models';
-import { EFER, eferFor } from './kvm-vmsa';
-import { isForPlatform } from './launch-digest';
-import type { Launch } from './launches';
+import { withoutNamed } from '../vp-context/vp-register';
+import { dependsOnModel, EFER, eferFor, unknownCr4Bits } from './kvm-vmsa';
+import { isForPlatform, type Launch } from './launches';
 import type { ContextRule, VmmProfile } from './vmm-profiles';
 
 type LaunchedFile = Pick<IgvmFile, 'platforms' | 'initializations' | 'directives'>;

@@ -3,8 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileOf, platformOf, runOf, patternPage, written } from '../igvm/igvm-file.fixture';
 import { PLATFORM_TYPE, type PlatformType } from '../igvm/model';
-import { measure } from './measure';
-import { measureFile, measureFileLaunches } from './measure-file';
+import { measure, measureFile, measureFileLaunches } from './measure';
 
 describe('measureFile', () => {
   let folder: string;

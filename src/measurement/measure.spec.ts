@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { maskOf, secondSnpDigest, secondTdxDigest, secondVbsDigest } from '../../e2e/measurement/second-measurement';
-import { type Directive, type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
-import { PAGE_DATA_TYPE, PAGE_FLAG } from '../igvm/page-data';
+import { type Directive, type IgvmFile, PAGE_DATA_TYPE, PAGE_FLAG, PLATFORM_TYPE } from '../igvm/model';
 import { bytesSource, EMPTY_SOURCE } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { measure, type Measurement } from './measure';

@@ -1,14 +1,14 @@
 import { formatPlaced, IgvmError, unreachable } from '../errors/igvm-error';
+import { withImage } from '../files/igvm-image';
+import { MEASURED_PLATFORMS, type MeasuredPlatform, measuredPlatformOf, platformHeader } from '../igvm/isolation';
 import type { IgvmFile } from '../igvm/model';
 import { type DirectiveObserver, streamDirectives } from '../igvm/stream';
-import type { LaunchDigests, LaunchResult } from './launch-digest';
-import { DEFAULT_LAUNCH, type Launch } from './launches';
-import { type MeasuredPlatform, measuredPlatformOf, MEASURED_PLATFORMS, platformHeader } from './measured-platform';
+import type { Vmm } from '../manifest/model';
+import { DEFAULT_LAUNCH, digestHex, type Launch, type LaunchDigests, launchLabel, type LaunchResult } from './launches';
 import { SnpLaunchDigests } from './snp';
 import { TdxLaunchDigest } from './tdx';
 import { VbsLaunchDigest } from './vbs';
 import { UNSETTLED_VMMS, vmmProfile } from './vmm-profiles';
-import { type Vmm } from '../manifest/launch-request';
 
 /** The launch measurement of one platform of a file, as one VMM launches it. */
 export interface Measurement {
@@ -156,4 +156,150 @@ function addResult(
     const refuses = of.vmm in UNSETTLED_VMMS ? `no digest for ${of.vmm}` : `${programOf(of)} refuses this file`;
     refusals.push({ platform, launch: of, reason: formatPlaced(`${refuses}: ${reason}`, { gpa }) });
   }
+}
+
+/**
+ * The launch measurements of an image on disk, or of the image in a firmware DLL; none for an image without a platform
+ * that has a launch measurement.
+ * @throws IgvmError as `measure`; FILE_UNREADABLE, FILE_CHANGED, IGVM_MALFORMED, IGVM_UNSUPPORTED, IGVM_INVALID with the
+ *   file's path
+ */
+export const measureFile = (path: string, options: MeasureOptions = {}): Promise<Measurement[]> =>
+  withImage(path, ({ file }) => measure(file, options));
+
+/**
+ * As {@link measureFile}, with the launches that VMMs refuse beside those that have a digest.
+ * @throws IgvmError as `measureLaunches` and {@link measureFile}
+ */
+export const measureFileLaunches = (path: string, options: MeasureOptions = {}): Promise<MeasurementReport> =>
+  withImage(path, ({ file }) => measureLaunches(file, options));
+
+/** A launch digest of an image, or why there is none. */
+export interface ImageDigest {
+  platform: MeasuredPlatform;
+  /** Where the digest depends on what launches the guest. */
+  vmm?: Vmm;
+  /** Upper-case hexadecimal. */
+  digest?: string;
+  /** One sentence, with the place in the guest. */
+  reason?: string;
+}
+
+/**
+ * All launch digests of an image in one pass over its pages: of each platform, and for SEV-SNP as the VMM launches it that its
+ * documents endorse. One that is impossible doesn't keep the others from being told.
+ * @param platforms default: all of the file that have a launch measurement
+ * @throws IgvmError MEASUREMENT_UNAVAILABLE for a platform that the file doesn't have; FILE_CHANGED, FILE_UNREADABLE from its sources
+ */
+export async function imageDigests(
+  file: IgvmFile,
+  platforms: readonly MeasuredPlatform[] = [...new Set(measurablePlatforms(file))],
+): Promise<ImageDigest[]> {
+  for (const platform of platforms) platformHeader(file, platform);
+  const attempts = platforms.map((platform) => new Attempt(file, platform));
+  try {
+    if (attempts.length > 0) await streamDirectives(file, attempts);
+    const digests: ImageDigest[] = [];
+    for (const attempt of attempts) digests.push(await attempt.result());
+    return digests;
+  } finally {
+    await Promise.all(attempts.map((attempt) => attempt.close()));
+  }
+}
+
+/** A measurement that may turn out to be impossible without ending the pass for the others. */
+class Attempt implements DirectiveObserver {
+  readonly pagesOverlap: boolean;
+  private readonly measurement: LaunchDigests | undefined;
+  private impossible: IgvmError | undefined;
+
+  constructor(
+    file: IgvmFile,
+    private readonly platform: MeasuredPlatform,
+  ) {
+    this.measurement = this.unlessImpossible(() => launchDigests(file, platform));
+    this.pagesOverlap = this.measurement?.pagesOverlap ?? false;
+  }
+
+  directive(...args: Parameters<NonNullable<DirectiveObserver['directive']>>): void | Promise<void> {
+    return this.step(() => this.measurement?.directive?.(...args));
+  }
+
+  pages(...args: Parameters<NonNullable<DirectiveObserver['pages']>>): void | Promise<void> {
+    return this.step(() => this.measurement?.pages?.(...args));
+  }
+
+  async result(): Promise<ImageDigest> {
+    const { platform } = this;
+    const base = MEASURED_PLATFORMS[platform].dependsOnVmm ? { platform, vmm: DEFAULT_LAUNCH.vmm } : { platform };
+    let digest: Uint8Array | undefined;
+    await this.step(async () => {
+      digest = (await this.measurement?.results())?.[0]?.digest;
+    });
+    if (digest !== undefined) return { ...base, digest: digestHex(digest) };
+    const { message, where } = this.impossible ?? unreachable('a platform without a digest');
+    return { ...base, reason: formatPlaced(message, { gpa: where.gpa }) };
+  }
+
+  async close(): Promise<void> {
+    await this.measurement?.close();
+  }
+
+  private step(step: () => void | Promise<void>): void | Promise<void> {
+    if (this.impossible !== undefined) return;
+    const pending = this.unlessImpossible(step);
+    return pending?.catch((error: unknown) => this.keep(error));
+  }
+
+  private unlessImpossible<T>(step: () => T): T | undefined {
+    try {
+      return step();
+    } catch (error) {
+      this.keep(error);
+      return undefined;
+    }
+  }
+
+  /** @throws anything that says more than that the platform can't launch the file */
+  private keep(error: unknown): void {
+    if (!(error instanceof IgvmError) || error.code !== 'MEASUREMENT_IMPOSSIBLE') throw error;
+    this.impossible ??= error;
+  }
+}
+
+/** Measurements for people: a line each, the digest last. */
+export const measurementText = (measurements: readonly Measurement[]): string =>
+  measurements
+    .map(({ platform, launch, digest }) => `${platform}  ${describe(platform, launch)}: ${digestHex(digest)}\n`)
+    .join('');
+
+function describe(platform: Measurement['platform'], launch: Launch | undefined): string {
+  const { label, algorithm } = MEASURED_PLATFORMS[platform];
+  const how = launch === undefined || launch.vmm === DEFAULT_LAUNCH.vmm ? '' : `, ${launchLabel(launch)}`;
+  return `${label} launch digest (${algorithm})${how}`;
+}
+
+/** Measurements for programs. `vmm` is there where the digest depends on it, and so are `vcpus`, `cpu` and `kvmMode`. */
+export const measurementJson = ({ measurements, refusals }: MeasurementReport): string =>
+  `${JSON.stringify(
+    {
+      measurements: measurements.map(({ platform, launch, compatibilityMask, digest, warnings }) => ({
+        platform,
+        ...launchJson(launch),
+        compatibilityMask,
+        algorithm: MEASURED_PLATFORMS[platform].algorithm,
+        digest: digestHex(digest),
+        warnings,
+      })),
+      refusals: refusals.map(({ platform, launch, reason }) => ({ platform, ...launchJson(launch), reason })),
+    },
+    undefined,
+    2,
+  )}\n`;
+
+/** A launch as JSON states it. */
+export function launchJson(launch: Launch | undefined): Record<string, unknown> {
+  if (launch === undefined) return {};
+  const { vmm, vcpus, cpu, kvmMode } = launch;
+  return { vmm, vcpus, cpu: cpu?.name, kvmMode };
 }

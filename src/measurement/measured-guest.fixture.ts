@@ -1,6 +1,5 @@
-import { crc32, sha256Hex } from '../files/checksum';
-import { type Directive, type IgvmFile, type PageDataDirective, PLATFORM_TYPE } from '../igvm/model';
-import { PAGE_DATA_TYPE } from '../igvm/page-data';
+import { crc32, sha256Hex } from '../files/sha256';
+import { type Directive, type IgvmFile, PAGE_DATA_TYPE, type PageDataDirective, PLATFORM_TYPE } from '../igvm/model';
 import { memorySink } from '../igvm/sink';
 import { writeIgvm } from '../igvm/write-igvm';
 import { bytesSource } from '../memory/byte-source';

@@ -1,6 +1,5 @@
 import { launchesOf } from './launches';
-import type { Measurement } from './measure';
-import { measurementJson, measurementText } from './measurement-report';
+import { type Measurement, measurementJson, measurementText } from './measure';
 
 const [qemu] = launchesOf({ vmm: 'qemu-kvm', vcpus: [2], cpu: ['EPYC-Milan'] });
 const measurements: Measurement[] = [

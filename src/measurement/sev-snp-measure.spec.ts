@@ -1,7 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { skippedFor } from '../boot/needing.fixture';
-import { CPU_MODEL_NAMES, parseCpu } from './cpu-models';
-import { kvmVmsa, QEMU_VCPUS } from './kvm-vmsa';
+import { CPU_MODEL_NAMES, kvmVmsa, parseCpu, QEMU_VCPUS } from './kvm-vmsa';
 
 /**
  * The VMSA of a vCPU after a reset for each of its models of QEMU, by sev-snp-measure (PyPI), a program of others that computes

@@ -1,21 +1,24 @@
 import { hash } from 'node:crypto';
 import { IgvmError, unreachable } from '../errors/igvm-error';
 import { SHA384_SIZE } from '../igvm/hashes';
-import type { Directive, IgvmFile, PageDataDirective, ParameterInsertDirective } from '../igvm/model';
-import { PAGE_DATA_TYPE, PAGE_FLAG } from '../igvm/page-data';
+import {
+  type Directive,
+  type IgvmFile,
+  PAGE_DATA_TYPE,
+  PAGE_FLAG,
+  type PageDataDirective,
+  type ParameterInsertDirective,
+} from '../igvm/model';
 import { PAGE_SIZE } from '../memory/page';
 import { Vmsa } from '../vp-context/vmsa';
-import { dependsOnModel } from './cpu-models';
-import { kvmVmsa } from './kvm-vmsa';
-import { EarlyInserts, InsertedAreas } from './inserted-areas';
-import { isForPlatform, type LaunchDigests, type LaunchResult } from './launch-digest';
-import { type Launch, launchLabel } from './launches';
+import { dependsOnModel, kvmVmsa } from './kvm-vmsa';
+import { EarlyInserts, InsertedAreas, storedPages } from './parameter-areas';
+import { isForPlatform, type Launch, type LaunchDigests, launchLabel, type LaunchResult } from './launches';
 import { type LoadRefusal, loadRefusals } from './load-refusals';
 import { pageHasherFor } from './page-hash-pool';
 import { type PageHasher, ZERO_PAGE_DIGEST } from './page-hasher';
-import { storedPages } from './parameter-areas';
 import { type LaunchRules, UNSETTLED_VMMS, vmmProfile } from './vmm-profiles';
-import { type Vmm } from '../manifest/launch-request';
+import { type Vmm } from '../manifest/model';
 
 /** PAGE_TYPE of SNP_LAUNCH_UPDATE (SEV-SNP firmware ABI, 8.17). */
 const PAGE_TYPE = { normal: 1, vmsa: 2, zero: 3, unmeasured: 4, secrets: 5, cpuid: 6 } as const;

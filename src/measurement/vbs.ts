@@ -1,11 +1,17 @@
 import { hash } from 'node:crypto';
 import { IgvmError } from '../errors/igvm-error';
 import { SHA256_SIZE } from '../igvm/hashes';
-import type { Directive, IgvmFile, PageDataDirective } from '../igvm/model';
-import { PAGE_DATA_TYPE, PAGE_FLAG, pageTypeName } from '../igvm/page-data';
+import {
+  type Directive,
+  type IgvmFile,
+  PAGE_DATA_TYPE,
+  PAGE_FLAG,
+  type PageDataDirective,
+  pageTypeName,
+} from '../igvm/model';
 import { PAGE_SIZE } from '../memory/page';
 import { CHAIN_HEAD_SIZE } from './hash-thread';
-import { isForPlatform, type LaunchDigests, type LaunchResult } from './launch-digest';
+import { isForPlatform, type LaunchDigests, type LaunchResult } from './launches';
 import { type PageChain, pageChainFor } from './page-chain';
 import { ParameterAreas, storedPages } from './parameter-areas';
 

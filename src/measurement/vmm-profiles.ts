@@ -1,6 +1,5 @@
-import type { Directive, InitializationHeader, ParameterKind } from '../igvm/model';
-import { PAGE_DATA_TYPE } from '../igvm/page-data';
-import type { Vmm } from '../manifest/launch-request';
+import { type Directive, type InitializationHeader, PAGE_DATA_TYPE, type ParameterKind } from '../igvm/model';
+import type { Vmm } from '../manifest/model';
 import { CLOUD_HYPERVISOR_VCPUS, QEMU_VCPUS, type VcpuState } from './kvm-vmsa';
 
 /** How sure a profile is. */

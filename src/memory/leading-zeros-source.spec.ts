@@ -1,5 +1,4 @@
-import { bytesSource, readAll } from './byte-source';
-import { leadingZerosSource } from './leading-zeros-source';
+import { bytesSource, leadingZerosSource, readAll } from './byte-source';
 
 const source = bytesSource(Uint8Array.of(1, 2, 3, 4));
 

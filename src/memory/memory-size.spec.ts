@@ -1,4 +1,4 @@
-import { formatMemorySize, readMemorySize } from './memory-size';
+import { formatMemorySize, readMemorySize } from './page';
 
 describe('a memory size', () => {
   it.each([

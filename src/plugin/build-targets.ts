@@ -1,8 +1,8 @@
 import { isAbsolute, posix, resolve } from 'node:path';
 import type { TargetConfiguration } from 'nx/src/devkit-exports';
 import { IgvmError } from '../errors/igvm-error';
-import type { Compression } from '../initrd/initrd-options';
 import type * as LoadInitrd from '../initrd/load-initrd';
+import type { Compression } from '../initrd/load-initrd';
 import { imageFileNames, imageNameInWorkspace } from '../manifest/image-files';
 import {
   BESIDE_IMAGE,

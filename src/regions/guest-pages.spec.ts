@@ -2,7 +2,7 @@ import { fileOf, patternPage, runOf } from '../igvm/igvm-file.fixture';
 import type { PageDataDirective } from '../igvm/model';
 import { EMPTY_SOURCE } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
-import { guestPages, readPages, storedEnd } from './guest-pages';
+import { guestPages, readPages, storedEnd } from './guest-regions';
 
 const run = (page: number, pageCount: number, compatibilityMask = 1): PageDataDirective =>
   runOf(page * PAGE_SIZE, EMPTY_SOURCE, { pageCount, compatibilityMask });

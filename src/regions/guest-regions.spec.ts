@@ -1,12 +1,10 @@
 import fc from 'fast-check';
-import { guestPages } from './guest-pages';
-import type { TaggedRange } from './map-tags';
+import { guestPages, guestRegions, joinRegions, regionName } from './guest-regions';
+import type { TaggedRange } from './image-map';
 import { anyIgvmFile, fileOf, patternPage, runOf } from '../igvm/igvm-file.fixture';
-import type { Directive } from '../igvm/model';
-import { PAGE_DATA_TYPE, PAGE_FLAG } from '../igvm/page-data';
+import { type Directive, PAGE_DATA_TYPE, PAGE_FLAG } from '../igvm/model';
 import { EMPTY_SOURCE } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
-import { guestRegions, joinRegions, regionName } from './guest-regions';
 
 const page = (number: number): number => number * PAGE_SIZE;
 const data = (count: number): Uint8Array =>

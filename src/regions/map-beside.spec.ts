@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { mapBeside } from './map-beside';
+import { mapBeside } from './image-map';
 
 const MAP = `IGVM file isolation: None
 IGVM file layout:

@@ -1,5 +1,4 @@
-import { readPages, storedEnd } from './guest-pages';
-import type { GuestRegion } from './guest-regions';
+import { type GuestRegion, readPages, storedEnd } from './guest-regions';
 
 /** A command line has at most a page. */
 const TEXT_BYTES = 4096;

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { TagIndex } from './tag-index';
+import { TagIndex } from './image-map';
 
 const range = (gpa: number, end: number, tag: string) => ({ gpa, end, tag });
 

@@ -1,9 +1,8 @@
 import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
-import { errnoOf } from '../files/file-failure';
+import { errnoOf, shownPath } from '../files/file-failure';
 import { isInside, leadsOut } from '../files/regular-file';
-import { shownPath } from '../files/shown-path';
 import { checkWithResources } from '../manifest/check-manifest';
 import { matchGlob } from './glob';
 import type { LoadedManifest } from '../manifest/load-manifest';

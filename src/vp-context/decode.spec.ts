@@ -1,10 +1,10 @@
 import type { GuestArch, VpContextDirective, VpContextFormat } from '../igvm/model';
-import { fieldsText } from '../igvm/dump-text';
+import { fieldsText } from '../igvm/dump';
 import { describeVpContext } from './decode';
 import { NativeContext } from './native';
 import { SnpContext } from './snp';
 import { VbsContext } from './vbs';
-import type { VpContextBuilder } from './vp-context-builder';
+import type { VpContextBuilder } from './vp-register';
 
 const describeBytes = (format: VpContextFormat, data: Uint8Array, arch: GuestArch = 'x64') =>
   describeVpContext({ type: 'vpContext', format, gpa: 0, compatibilityMask: 1, vpIndex: 0, data }, arch);

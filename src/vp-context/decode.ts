@@ -2,10 +2,9 @@ import { IgvmError } from '../errors/igvm-error';
 import type { DumpRecord } from '../igvm/dump';
 import type { GuestArch, VpContextDirective } from '../igvm/model';
 import { decodeNativeContext, unnamedInNative } from './native';
-import { unnamedBytes, withoutNamed } from './unnamed-bytes';
+import { type SegmentRegister, type TableRegister, unnamedBytes, withoutNamed } from './vp-register';
 import { decodeVbsContext, unnamedInVbs } from './vbs';
 import { decodeVmsa, unnamedInVmsa } from './vmsa';
-import type { SegmentRegister, TableRegister } from './vp-register';
 
 /** The 64-bit fields of an AArch64 CCA context, in order (igvm_defs: IgvmVpContextAArch64Cca). */
 const CCA_FIELDS = ['x0', 'x1', 'x2', 'x3', 'x4', 'x5', 'x6', 'x7', 'pc', 'flags'] as const;

@@ -1,10 +1,17 @@
 import { hex } from '../errors/hex';
 import { IgvmError, unreachable } from '../errors/igvm-error';
-import { PAGE_CONTEXT_SIZE } from '../igvm/vp-context-format';
-import { withoutNamed } from './unnamed-bytes';
-import type { VpContextBuilder, VpContextPart } from './vp-context-builder';
-import type { SegmentRegister, SegmentRegisterName, TableRegister, VpRegister, VpRegisterName } from './vp-register';
-import { RFLAGS_FIXED } from './x86-registers';
+import { PAGE_CONTEXT_SIZE } from '../igvm/platforms';
+import {
+  RFLAGS_FIXED,
+  type SegmentRegister,
+  type SegmentRegisterName,
+  type TableRegister,
+  type VpContextBuilder,
+  type VpContextPart,
+  type VpRegister,
+  type VpRegisterName,
+  withoutNamed,
+} from './vp-register';
 
 /** Offsets of the 64-bit fields (igvm_defs: IgvmNativeVpContextX64). */
 const VALUE_OFFSETS = {

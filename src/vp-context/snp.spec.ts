@@ -1,9 +1,8 @@
-import { sha256Hex } from '../files/checksum';
+import { sha256Hex } from '../files/sha256';
 import { OPENHCL_REGISTERS, UEFI_REGISTERS } from './boot-registers.fixture';
 import { SnpContext, type SnpContextOptions } from './snp';
 import { decodeVmsa } from './vmsa';
-import type { VpContextPart } from './vp-context-builder';
-import type { VpRegister } from './vp-register';
+import type { VpContextPart, VpRegister } from './vp-register';
 
 const DATA = { base: 0n, limit: 0xffffffff, attributes: 0xc093 };
 const dataSegments = (selector: number): VpRegister[] =>

@@ -1,10 +1,18 @@
 import { IgvmError, unreachable } from '../errors/igvm-error';
 import { PAGE_SIZE } from '../memory/page';
 import { SEV_FEATURE, Vmsa, type VmsaFieldName } from './vmsa';
-import type { VpContextBuilder, VpContextPart } from './vp-context-builder';
-import type { VpRegister, VpRegisterName } from './vp-register';
+import {
+  CR0,
+  CR4,
+  EFER,
+  RFLAGS_FIXED,
+  TASK_REGISTER_AT_RESET,
+  type VpContextBuilder,
+  type VpContextPart,
+  type VpRegister,
+  type VpRegisterName,
+} from './vp-register';
 import { JUMP, X86Code } from './x86-code';
-import { CR0, CR4, EFER, RFLAGS_FIXED, TASK_REGISTER_AT_RESET } from './x86-registers';
 
 /** SNP guests with a vTOM (OpenHCL, UEFI). Source: openvmm vp_context_builder/snp.rs, SnpHardwareContext::new. */
 export interface SnpContextOptions {

@@ -1,6 +1,5 @@
 import { PAGE_SIZE } from '../memory/page';
-import { withoutNamed } from './unnamed-bytes';
-import type { SegmentRegister, TableRegister } from './vp-register';
+import { type SegmentRegister, type TableRegister, withoutNamed } from './vp-register';
 
 /** Bytes of the save area that the architecture defines (AMD64 manual, volume 2, appendix B); the rest of its page is zero. */
 export const VMSA_SIZE = 0x670;

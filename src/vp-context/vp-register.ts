@@ -1,3 +1,7 @@
+import { hexRange } from '../errors/hex';
+import type { DumpRecord } from '../igvm/dump';
+import type { PageAcceptance, VpContextDirective } from '../igvm/model';
+
 /** A descriptor table register: GDTR or IDTR. */
 export interface TableRegister {
   base: bigint;
@@ -78,3 +82,110 @@ export type VpRegister =
   | { name: TableRegisterName; table: TableRegister }
   | { name: SegmentRegisterName; segment: SegmentRegister }
   | { name: X64ValueRegisterName | Arm64RegisterName; value: bigint };
+
+/** What a finished VP context becomes: pages of the guest (TDX reset vector, SNP VMSA), or a directive of its own. */
+export type VpContextPart =
+  | { kind: 'pages'; pageBase: number; pageCount: number; acceptance: PageAcceptance; data: Uint8Array }
+  | { kind: 'directive'; directive: VpContextDirective };
+
+/** Collects the BSP's registers and turns them into one platform's VP context. One file per platform beside this one. */
+export interface VpContextBuilder {
+  /** Whether the context has a place for the register. A loader asks before it sets what it can do without. */
+  canHold(name: VpRegisterName): boolean;
+  /** Only what the context can hold: what a user can ask for, loaders check before they set it. */
+  setRegister(register: VpRegister): void;
+  /** First page number of the memory that the context may use for itself. */
+  setContextPage(pageBase: number): void;
+  /** The context's parts, in the order in which they are imported. Called once. */
+  finish(): VpContextPart[];
+}
+
+/** Bits and values of x86 registers that guests start with (Intel SDM, volume 3: 2.5 control registers, 2.2.1 EFER). */
+
+export const CR0 = {
+  /** Protected mode. */
+  PE: 1n << 0n,
+  MP: 1n << 1n,
+  ET: 1n << 4n,
+  NE: 1n << 5n,
+  /** Paging. */
+  PG: 1n << 31n,
+} as const;
+
+export const CR4 = {
+  PAE: 1n << 5n,
+  MCE: 1n << 6n,
+  OSFXSR: 1n << 9n,
+  OSXMMEXCPT: 1n << 10n,
+  OSXSAVE: 1n << 18n,
+} as const;
+
+export const EFER = {
+  /** System calls. */
+  SCE: 1n << 0n,
+  /** 64-bit mode, wanted and active. */
+  LME: 1n << 8n,
+  LMA: 1n << 10n,
+  /** Pages that can't be executed. */
+  NXE: 1n << 11n,
+  /** AMD64 manual, volume 2, 3.1.7: set in every SEV guest. */
+  SVME: 1n << 12n,
+} as const;
+
+/** Bit 1 of RFLAGS is always set. */
+export const RFLAGS_FIXED = 1n << 1n;
+
+/** The page attribute table after reset (SDM, volume 3, 13.12.4). */
+export const PAT_AT_RESET = 0x0007_0406_0007_0406n;
+
+/** MTRRs (SDM, volume 3, 13.11.2): on, fixed ranges too; what no range covers is uncached. */
+export const MTRR_DEFAULT_TYPE = 0xc00n;
+/** Eight fixed ranges of write-back memory. */
+export const MTRR_WRITE_BACK = 0x0606_0606_0606_0606n;
+
+/** TR after reset: a busy 32-bit TSS with all that a 16-bit limit reaches. */
+export const TASK_REGISTER_AT_RESET = { selector: 0, base: 0n, limit: 0xffff, attributes: 0x8b } as const;
+
+/** Bits and values of aarch64 registers that guests start with (Arm ARM, D24.2 and C5.2). */
+
+/** CPSR: EL1 with its own stack pointer. */
+export const CPSR_EL1H = 0b0101n;
+
+/**
+ * SCTLR_EL1: data cache (2) and instruction cache (12) on, and the bits that are one where their feature is missing: EOS,
+ * TSCXT, EIS, SPAN, nTLSMD, LSMAOE.
+ */
+export const SCTLR_CACHES = [2n, 11n, 12n, 20n, 22n, 23n, 28n, 29n].reduce((value, bit) => value | (1n << bit), 0n);
+
+/** With the MMU on, too. */
+export const SCTLR_MMU_AND_CACHES = SCTLR_CACHES | 1n;
+
+/** MAIR_EL1 of memory types, attribute 0 first; at most eight. */
+export const memoryAttributes = (types: readonly number[]): bigint =>
+  types.reduceRight((mair, type) => (mair << 8n) | BigInt(type), 0n);
+
+/** A copy of a context's bytes with zeros in place of those that fields are made of. */
+export function withoutNamed(
+  context: Uint8Array,
+  named: Iterable<readonly [offset: number, size: number]>,
+): Uint8Array {
+  const rest = Uint8Array.from(context);
+  for (const [offset, size] of named) rest.fill(0, offset, offset + size);
+  return rest;
+}
+
+/** So many zeros end a run: a record for each odd byte would make long descriptions of small contexts. */
+const GAP = 16;
+
+/** What is left of a context when its fields are shown: its bytes that are not zero, as records of a dump. */
+export function unnamedBytes(rest: Uint8Array): DumpRecord[] {
+  const records: DumpRecord[] = [];
+  for (let at = 0; at < rest.length; at++) {
+    if (rest[at] === 0) continue;
+    const start = at;
+    let end = at + 1;
+    for (; at < rest.length && at < end + GAP; at++) if (rest[at] !== 0) end = at + 1;
+    records.push({ name: `bytes ${hexRange(start, end)}`, value: rest.slice(start, end) });
+  }
+  return records;
+}

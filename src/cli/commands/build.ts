@@ -5,7 +5,7 @@ import type { BuildReport } from '../../builder/build-report';
 import { formatPlaced } from '../../errors/igvm-error';
 import { messageSink } from '../../errors/printable';
 import { programPath } from '../../files/find-program';
-import { shownPath } from '../../files/shown-path';
+import { shownPath } from '../../files/file-failure';
 import type { CliEnvironment } from '../cli';
 
 interface BuildOptions {

@@ -83,7 +83,7 @@ async function compareFiles(
   const locks = [a, b].filter(isLock);
   if (locks.length === 1) throw new IgvmError('USAGE', 'an image is compared with an image, and a lock with a lock');
   if (locks.length === 2) return shownLocks(lockFileChanges(a, b, given.join(' → ')), format);
-  const { diffFiles } = require('../../diff/diff-files') as typeof import('../../diff/diff-files');
+  const { diffFiles } = require('../../diff/diff-images') as typeof import('../../diff/diff-images');
   const { launchesOfOptions } = require('../../measurement/launches') as typeof import('../../measurement/launches');
   const isLaunchGiven = Object.values(launch).some((each) => each !== undefined);
   const difference = await diffFiles(a, b, isLaunchGiven ? launchesOfOptions(launch) : []);

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
-import type { MeasuredPlatform } from '../../measurement/measured-platform';
+import type { MeasuredPlatform } from '../../igvm/isolation';
 import type { CliEnvironment } from '../cli';
 import { parsePlatform, PLATFORM_CHOICES } from '../options';
 import { printableJson } from '../../errors/printable';

@@ -30,9 +30,9 @@ export function registerExport(program: Command, environment: CliEnvironment): v
     .option('--memory <size>', 'memory that the VM will have, for images that leave the memory map to the VMM')
     .option('--cpus <number>', "processors that the VM will have, for the image's own tables (default: 1)")
     .action(async (image: string, options: ExportOptions) => {
-      const { exportImage } = require('../../boot/export-file') as typeof import('../../boot/export-file');
-      const { parseVmMemory } = require('../../boot/vm-memory') as typeof import('../../boot/vm-memory');
-      const { formatMemorySize } = require('../../memory/memory-size') as typeof import('../../memory/memory-size');
+      const { exportImage } = require('../../boot/pvh-export') as typeof import('../../boot/pvh-export');
+      const { parseVmMemory } = require('../../boot/vmm') as typeof import('../../boot/vmm');
+      const { formatMemorySize } = require('../../memory/page') as typeof import('../../memory/page');
       const output = options.output ?? `${basename(image, extname(image))}.elf`;
       const from = resolve(environment.cwd, image);
       const to = resolve(environment.cwd, output);

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { shownPath } from '../../files/shown-path';
+import { shownPath } from '../../files/file-failure';
 import type { CliEnvironment } from '../cli';
 
 interface ExtractOptions {

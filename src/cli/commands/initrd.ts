@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { formatPlaced } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
 import type { InitChoice } from '../../initrd/guest-init';
-import type { Compression, InitrdOptions } from '../../initrd/initrd-options';
+import type { Compression, InitrdOptions } from '../../initrd/load-initrd';
 import type { CliEnvironment } from '../cli';
 
 /** `nx-igvm initrd FOLDER` */
@@ -40,8 +40,7 @@ export function registerInitrd(program: Command, environment: CliEnvironment): v
       ) => {
         const { INITRD_NAMES, loadInitrd } =
           require('../../initrd/load-initrd') as typeof import('../../initrd/load-initrd');
-        const { checkNotInputs } =
-          require('../../files/check-not-inputs') as typeof import('../../files/check-not-inputs');
+        const { checkNotInputs } = require('../../files/atomic-output') as typeof import('../../files/atomic-output');
         const { notExecutableWarning, packInitrd } =
           require('../../initrd/pack-initrd') as typeof import('../../initrd/pack-initrd');
         const path = resolve(environment.cwd, source);

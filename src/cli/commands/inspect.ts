@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { InspectFormat } from '../../inspect/inspect-file';
 import type { CliEnvironment } from '../cli';
-import { shownPath } from '../../files/shown-path';
+import { shownPath } from '../../files/file-failure';
 import { printable } from '../../errors/printable';
 
 interface InspectOptions {

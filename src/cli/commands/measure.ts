@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { printable } from '../../errors/printable';
-import type { MeasuredPlatform } from '../../measurement/measured-platform';
+import type { MeasuredPlatform } from '../../igvm/isolation';
 import type { CliEnvironment } from '../cli';
 import { type LaunchFlags, parsePlatform, PLATFORM_CHOICES, withLaunchOptions } from '../options';
 
@@ -25,10 +25,10 @@ export function registerMeasure(program: Command, environment: CliEnvironment): 
     .option('--allow-debug', 'with --update-lock: also for guests that the host may debug, and say so in the lock')
     .action(async (file: string, { platform, json, updateLock: lock, allowDebug, ...launch }: MeasureFlags) => {
       const { measureFileLaunches } =
-        require('../../measurement/measure-file') as typeof import('../../measurement/measure-file');
+        require('../../measurement/measure') as typeof import('../../measurement/measure');
       const { throwRefusals } = require('../../measurement/measure') as typeof import('../../measurement/measure');
       const { measurementJson, measurementText } =
-        require('../../measurement/measurement-report') as typeof import('../../measurement/measurement-report');
+        require('../../measurement/measure') as typeof import('../../measurement/measure');
       const { launchesOfOptions } =
         require('../../measurement/launches') as typeof import('../../measurement/launches');
       const report = await measureFileLaunches(resolve(environment.cwd, file), {

@@ -1,10 +1,8 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { IgvmError } from '../../errors/igvm-error';
-import { shownPath } from '../../files/shown-path';
-import { COMMON_MEMORY_LIMIT } from '../../memory/guest-limits';
-import { readMemorySize } from '../../memory/memory-size';
-import { PAGE_SIZE } from '../../memory/page';
+import { shownPath } from '../../files/file-failure';
+import { COMMON_MEMORY_LIMIT, PAGE_SIZE, readMemorySize } from '../../memory/page';
 import type { CliEnvironment } from '../cli';
 
 interface PackOptions {

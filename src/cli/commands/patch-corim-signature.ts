@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { IgvmError } from '../../errors/igvm-error';
-import type { MeasuredPlatform } from '../../measurement/measured-platform';
+import type { MeasuredPlatform } from '../../igvm/isolation';
 import type { CliEnvironment } from '../cli';
 import { parsePlatform, PLATFORM_CHOICES } from '../options';
 

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
-import { imageSummary } from '../../builder/image-summary';
+import { imageSummary } from '../../builder/ovmf-image';
 import type { IgvmFile } from '../../igvm/model';
 import type { EfiArch, SecureBootProfile } from '../../loader/ovmf/secure-boot';
 import type { CliEnvironment } from '../cli';

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { imageSummary } from '../../builder/image-summary';
+import { imageSummary } from '../../builder/ovmf-image';
 import type { CliEnvironment } from '../cli';
 import { strictOptions } from '../options';
 

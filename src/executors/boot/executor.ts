@@ -3,7 +3,7 @@ import { Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { IgvmError } from '../../errors/igvm-error';
 import { messageSink } from '../../errors/printable';
-import { shownPath } from '../../files/shown-path';
+import { shownPath } from '../../files/file-failure';
 import { nearest } from '../../manifest/nearest';
 import { logger } from '../../plugin/workspace-nx';
 import { checkTarget, type TargetContext, targetOf, type TaskContext } from '../check-target';

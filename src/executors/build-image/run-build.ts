@@ -3,7 +3,7 @@ import type { ExecutorContext } from 'nx/src/devkit-exports';
 import { formatPlaced, IgvmError } from '../../errors/igvm-error';
 import { messageSink } from '../../errors/printable';
 import { programPath } from '../../files/find-program';
-import { shownPath } from '../../files/shown-path';
+import { shownPath } from '../../files/file-failure';
 import type { LoadOptions } from '../../manifest/load-manifest';
 import { usedResources } from '../../manifest/used-resources';
 import { checkOutputReference, type OutputContext } from '../../plugin/output-references';

@@ -1,5 +1,5 @@
 import { IgvmError } from '../../errors/igvm-error';
-import { shownPath } from '../../files/shown-path';
+import { shownPath } from '../../files/file-failure';
 import { logger } from '../../plugin/workspace-nx';
 import { checkTarget, type TargetContext, targetOf, type TaskContext } from '../check-target';
 import type { GroupExecutorSchema } from './schema';

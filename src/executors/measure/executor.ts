@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { logger } from '../../plugin/workspace-nx';
 import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
-import { shownPath } from '../../files/shown-path';
+import { shownPath } from '../../files/file-failure';
 import { checkTarget, type TargetContext, targetOf, type TaskContext } from '../check-target';
 import type { MeasureExecutorSchema } from './schema';
 
@@ -31,13 +31,12 @@ async function printDigests(
   { image, lock, platform, vmm, vcpus, cpu, kvmMode, json = false }: MeasureExecutorSchema,
   root: string,
 ): Promise<void> {
-  const { manifestLaunches } = require('../../lock/manifest-launches') as typeof import('../../lock/manifest-launches');
+  const { manifestLaunches } = require('../../lock/lock-file') as typeof import('../../lock/lock-file');
   const { launchesOfOptions } = require('../../measurement/launches') as typeof import('../../measurement/launches');
   const { throwRefusals } = require('../../measurement/measure') as typeof import('../../measurement/measure');
-  const { measureFileLaunches } =
-    require('../../measurement/measure-file') as typeof import('../../measurement/measure-file');
+  const { measureFileLaunches } = require('../../measurement/measure') as typeof import('../../measurement/measure');
   const { measurementJson, measurementText } =
-    require('../../measurement/measurement-report') as typeof import('../../measurement/measurement-report');
+    require('../../measurement/measure') as typeof import('../../measurement/measure');
   const platforms = platform === undefined ? undefined : [platform];
   const named = vmm === undefined && lock !== undefined ? manifestLaunches(resolve(root, lock)) : undefined;
   const launches = named ?? launchesOfOptions({ vmm, vcpus, cpu, kvmMode });

@@ -1,4 +1,4 @@
-import type { MeasuredPlatform } from '../../measurement/measured-platform';
+import type { MeasuredPlatform } from '../../igvm/isolation';
 
 /** Options of `nx-igvm:measure`; schema.json describes them. Paths are relative to the workspace. */
 export interface MeasureExecutorSchema {

@@ -3,7 +3,7 @@ import type { SignatureOptions } from '../../endorsement/corim-signature';
 import type { CorimSignatureSource, SnpIdBlockSource } from '../../endorsement/sign-image';
 import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
-import { shownPath } from '../../files/shown-path';
+import { shownPath } from '../../files/file-failure';
 import { logger } from '../../plugin/workspace-nx';
 import { checkTarget, type TargetContext, targetOf, type TaskContext } from '../check-target';
 import type { SignExecutorSchema } from './schema';

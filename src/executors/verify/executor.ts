@@ -3,7 +3,7 @@ import type { ExecutorContext } from 'nx/src/devkit-exports';
 import { logger } from '../../plugin/workspace-nx';
 import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
-import { shownPath } from '../../files/shown-path';
+import { shownPath } from '../../files/file-failure';
 import { checkTarget, checkTrackedOptions, targetOf } from '../check-target';
 import type { VerifyExecutorSchema } from './schema';
 

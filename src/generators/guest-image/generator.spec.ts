@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { readJson, readProjectConfiguration, type Tree, updateJson } from '@nx/devkit';
 import { logger } from '../../plugin/workspace-nx';
 import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
-import { ISOLATION_NAMES } from '../../manifest/isolation';
+import { ISOLATION_NAMES } from '../../igvm/isolation';
 import { parseManifest } from '../../manifest/load-manifest';
 import { guestImageGenerator } from './generator';
 import type { GuestImageGeneratorSchema } from './schema';

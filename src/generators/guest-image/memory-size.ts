@@ -1,6 +1,5 @@
 import { IgvmError } from '../../errors/igvm-error';
-import { readMemorySize } from '../../memory/memory-size';
-import { PAGE_SIZE } from '../../memory/page';
+import { PAGE_SIZE, readMemorySize } from '../../memory/page';
 
 /**
  * Bytes of the option `memorySize`.

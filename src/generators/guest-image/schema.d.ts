@@ -1,4 +1,4 @@
-import type { IsolationName } from '../../manifest/model';
+import type { IsolationName } from '../../igvm/isolation';
 
 export type GuestImageType = 'linux-direct' | 'linux-paravisor' | 'uefi' | 'snp-linux-direct';
 

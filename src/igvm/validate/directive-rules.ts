@@ -1,6 +1,5 @@
 import { PAGE_SIZE } from '../../memory/page';
-import type { Directive, IgvmFile, VpContextDirective } from '../model';
-import { PAGE_DATA_TYPE } from '../page-data';
+import { type Directive, type IgvmFile, PAGE_DATA_TYPE, type VpContextDirective } from '../model';
 import {
   CONTEXT_STRUCT_SIZE,
   PAGE_CONTEXT_SIZE,
@@ -8,7 +7,7 @@ import {
   vbsContextSize,
   vbsVtls,
   vpContextFormat,
-} from '../vp-context-format';
+} from '../platforms';
 import type { InitializationState, UsedVp } from './initialization-rules';
 import { MOST_VTL, opaqueIn, pageAligned, type Rule } from './rule';
 

@@ -1,4 +1,4 @@
-import { isolationCpuid } from './isolation-cpuid';
+import { isolationCpuid } from './cpuid';
 
 describe('isolationCpuid', () => {
   it('names the isolation type and whether a paravisor runs', () => {

@@ -1,4 +1,4 @@
-import { PARAVISOR_CPUID_LEAVES, snpCpuidPage, UEFI_CPUID_LEAVES } from './snp-cpuid-page';
+import { PARAVISOR_CPUID_LEAVES, snpCpuidPage, UEFI_CPUID_LEAVES } from './cpuid';
 
 describe('snpCpuidPage', () => {
   it.each([

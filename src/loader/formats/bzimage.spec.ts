@@ -1,7 +1,6 @@
 import { IgvmError } from '../../errors/igvm-error';
 import { bytesSource } from '../../memory/byte-source';
-import { SETUP_HEADER_END } from './boot-params';
-import { isBzImage, readBzImage } from './bzimage';
+import { isBzImage, readBzImage, SETUP_HEADER_END } from './bzimage';
 import { type BzImageFields, bytes, bzImageFile } from './kernel.fixture';
 
 const code = bytes(0x2000, 1);

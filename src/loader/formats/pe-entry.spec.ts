@@ -1,5 +1,5 @@
 import { peImage, teImage } from './firmware.fixture';
-import { peEntryPoint } from './pe-entry';
+import { peEntryPoint } from './firmware-volume';
 
 const view = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 

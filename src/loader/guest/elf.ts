@@ -1,11 +1,10 @@
 import { hex } from '../../errors/hex';
 import { IgvmError } from '../../errors/igvm-error';
 import type { ByteSource } from '../../memory/byte-source';
-import { PAGE_SIZE, alignDown, pagesFor } from '../../memory/page';
-import type { PageAcceptance } from '../../igvm/page-data';
+import { alignDown, GPA_LIMIT, PAGE_SIZE, pagesFor } from '../../memory/page';
+import type { PageAcceptance } from '../../igvm/model';
 import { readElfHeader } from '../formats/elf-header';
 import { checkZeroFill, importFileRegion } from './file-region';
-import { GPA_LIMIT } from '../../memory/guest-limits';
 import type { ImageImporter } from './importer';
 
 /** How an ELF file is placed. */

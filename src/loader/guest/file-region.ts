@@ -1,10 +1,34 @@
-import { IgvmError } from '../../errors/igvm-error';
-import { type ByteSource, EMPTY_SOURCE, regionSource } from '../../memory/byte-source';
-import { leadingZerosSource } from '../../memory/leading-zeros-source';
-import { PAGE_SIZE, alignDown, pagesFor } from '../../memory/page';
-import type { PageAcceptance } from '../../igvm/page-data';
-import { GPA_LIMIT } from '../../memory/guest-limits';
+import { IgvmError, unreachable } from '../../errors/igvm-error';
+import type { PageAcceptance } from '../../igvm/model';
+import { type ByteSource, EMPTY_SOURCE, leadingZerosSource, regionSource } from '../../memory/byte-source';
+import { alignDown, GPA_LIMIT, PAGE_SIZE, pagesFor } from '../../memory/page';
 import type { ImageImporter } from './importer';
+
+/**
+ * Bytes that are worked out when they are first awaited, after all pages before them have streamed by.
+ * @param size in bytes
+ * @param parts gives the bytes' beginning; zeros follow up to `size`
+ */
+export function deferredSource(size: number, parts: () => Uint8Array[] | Promise<Uint8Array[]>): ByteSource {
+  let bytes: Uint8Array | undefined;
+  return {
+    size,
+    async ready() {
+      if (bytes !== undefined) return;
+      const filled = new Uint8Array(size);
+      let at = 0;
+      for (const part of await parts()) {
+        filled.set(part, at);
+        at += part.length;
+      }
+      bytes = filled;
+    },
+    read(offset, target) {
+      if (bytes === undefined) unreachable('deferred bytes were read before they were ready');
+      target.set(bytes.subarray(offset, offset + target.length));
+    },
+  };
+}
 
 /**
  * Zeros that a file may ask for besides its own bytes, in all: each page of them takes 32 bytes of the image, and of memory

@@ -2,8 +2,7 @@ import { IgvmError } from '../../errors/igvm-error';
 import { PLATFORM_TYPE, type Directive } from '../../igvm/model';
 import { streamDirectives } from '../../igvm/stream';
 import { bytesSource, readAll } from '../../memory/byte-source';
-import type { VpContextBuilder, VpContextPart } from '../../vp-context/vp-context-builder';
-import type { VpRegister } from '../../vp-context/vp-register';
+import type { VpContextBuilder, VpContextPart, VpRegister } from '../../vp-context/vp-register';
 import { GuestBuilder } from './guest-builder';
 import type { GuestPlatform } from './guest-platform';
 

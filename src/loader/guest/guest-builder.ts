@@ -1,30 +1,34 @@
 import { IgvmError, unreachable } from '../../errors/igvm-error';
-import type {
-  Directive,
-  GuestArch,
-  IgvmFile,
-  InitializationHeader,
-  PageDataDirective,
-  ParameterKind,
-  VpContextDirective,
+import {
+  ACCEPTANCE_HEADER,
+  type Directive,
+  type GuestArch,
+  type IgvmFile,
+  type InitializationHeader,
+  type PageAcceptance,
+  type PageDataDirective,
+  type ParameterKind,
+  type VpContextDirective,
 } from '../../igvm/model';
-import { ACCEPTANCE_HEADER, type PageAcceptance } from '../../igvm/page-data';
 import type { DirectiveObserver } from '../../igvm/stream';
 import { type ByteSource, bytesSource, EMPTY_SOURCE } from '../../memory/byte-source';
-import { REQUIRED_MEMORY_LIMIT } from '../../memory/guest-limits';
-import { PAGE_SIZE } from '../../memory/page';
+import { PAGE_SIZE, REQUIRED_MEMORY_LIMIT } from '../../memory/page';
 import { VMSA_SIZE } from '../../vp-context/vmsa';
 import type { VpRegister, VpRegisterName } from '../../vp-context/vp-register';
-import { AcceptedRanges } from './accepted-ranges';
-import { EXPECTED_PAGE_HASHES_LIMIT, EXPECTED_PAGE_HASHES_PAGES, expectedPageHashes } from './expected-page-hashes';
+import { AcceptedRanges, importedRegions } from './accepted-ranges';
+import {
+  EXPECTED_PAGE_HASHES_LIMIT,
+  EXPECTED_PAGE_HASHES_PAGES,
+  expectedPageHashes,
+  isSharedData,
+  SharedPageHashes,
+} from './page-hashes';
 import { type GuestIsolation, TDX_SHARED_GPA_BOUNDARY_BITS } from './guest-isolation';
 import type { FixedRam, GuestPlatform } from './guest-platform';
 import type { ImageImporter, IsolationConfig, NestedImporter, RelocationRegion } from './importer';
-import { importedRegions } from './imported-regions';
 import type { MapFile } from './map-file';
 import { NestedGuest } from './nested-guest';
 import { RelocationRegions } from './relocation-regions';
-import { isSharedData, SharedPageHashes } from './shared-page-hashes';
 
 /** A guest that has been laid out, on its own: its compatibility mask is 1 until guests are merged. */
 export interface BuiltGuest {

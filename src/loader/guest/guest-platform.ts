@@ -2,13 +2,13 @@ import { IgvmError, unreachable } from '../../errors/igvm-error';
 import { type GuestArch, PLATFORM_TYPE, type PlatformHeader, type PlatformType } from '../../igvm/model';
 import { PLATFORM_VERSION } from '../../igvm/platforms';
 import { PAGE_SIZE } from '../../memory/page';
-import { existsOn } from '../../manifest/isolation';
+import { existsOn } from '../../igvm/isolation';
 import { NativeContext } from '../../vp-context/native';
 import { SnpContext } from '../../vp-context/snp';
 import { TdxContext } from '../../vp-context/tdx';
 import { VbsContext } from '../../vp-context/vbs';
 import { KVM_VMSA_GPA } from '../../vp-context/vmsa';
-import type { VpContextBuilder } from '../../vp-context/vp-context-builder';
+import type { VpContextBuilder } from '../../vp-context/vp-register';
 import { type GuestIsolation, TDX_SHARED_GPA_BOUNDARY_BITS } from './guest-isolation';
 import type { NestedVpContext } from './nested-guest';
 

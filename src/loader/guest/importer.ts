@@ -1,8 +1,7 @@
 import type { ByteSource } from '../../memory/byte-source';
-import type { GuestArch, ParameterKind } from '../../igvm/model';
-import type { PageAcceptance } from '../../igvm/page-data';
+import type { GuestArch, PageAcceptance, ParameterKind } from '../../igvm/model';
 import type { DirectiveObserver } from '../../igvm/stream';
-import type { IsolationName } from '../../manifest/model';
+import type { IsolationName } from '../../igvm/isolation';
 import type { VpRegister, VpRegisterName } from '../../vp-context/vp-register';
 
 /** What the guest is isolated by, as loaders need to know it (importer.rs: IsolationConfig). */

@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib';
 import type { PageDataDirective } from '../../igvm/model';
 import { streamDirectives } from '../../igvm/stream';
 import { bytesSource } from '../../memory/byte-source';
-import { InitrdChecksum } from './initrd-checksum';
+import { InitrdChecksum } from './initrd';
 
 const run = (gpa: number, bytes: Uint8Array): PageDataDirective => ({
   type: 'pageData',

@@ -1,13 +1,12 @@
 import { IgvmError, unreachable } from '../../errors/igvm-error';
 import type { ByteSource } from '../../memory/byte-source';
-import { PAGE_SIZE, alignDown, alignUp } from '../../memory/page';
+import { alignDown, alignUp, GPA_LIMIT, PAGE_SIZE } from '../../memory/page';
 import { readArm64Image } from '../formats/arm64-image';
 import { type BzImageInfo, isBzImage, readBzImage } from '../formats/bzimage';
 import { type GpaRange, loadStaticElf } from './elf';
 import { fileKind } from '../formats/file-kind';
 import { isElf, programKind } from '../formats/elf-header';
 import { checkZeroFill, importFileRegion } from './file-region';
-import { GPA_LIMIT } from '../../memory/guest-limits';
 import type { ImageImporter } from './importer';
 import { type InitrdInfo, LARGE_PAGE_SIZE, importInitrd } from './initrd';
 

@@ -1,6 +1,5 @@
 import { unreachable } from '../../errors/igvm-error';
-import type { GuestArch, ParameterKind } from '../../igvm/model';
-import type { PageAcceptance } from '../../igvm/page-data';
+import type { GuestArch, PageAcceptance, ParameterKind } from '../../igvm/model';
 import type { DirectiveObserver } from '../../igvm/stream';
 import type { ByteSource } from '../../memory/byte-source';
 import type { VpRegister, VpRegisterName } from '../../vp-context/vp-register';

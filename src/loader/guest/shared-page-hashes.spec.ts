@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { patternPage, runOf } from '../../igvm/igvm-file.fixture';
-import { PAGE_FLAG } from '../../igvm/page-data';
+import { PAGE_FLAG } from '../../igvm/model';
 import { streamDirectives } from '../../igvm/stream';
 import { PAGE_SIZE } from '../../memory/page';
-import { SharedPageHashes } from './shared-page-hashes';
+import { SharedPageHashes } from './page-hashes';
 
 const sha384 = (bytes: Uint8Array): Buffer => createHash('sha384').update(bytes).digest();
 

@@ -1,6 +1,5 @@
 import { IgvmError } from '../../errors/igvm-error';
-import { SCTLR_CACHES } from '../../vp-context/arm64-registers';
-import type { Arm64RegisterName } from '../../vp-context/vp-register';
+import { type Arm64RegisterName, SCTLR_CACHES } from '../../vp-context/vp-register';
 import type { ImageImporter } from '../guest/importer';
 import { type LinuxLoadInfo, loadKernelAndInitrdArm64 } from '../guest/kernel';
 import { type DirectLinux, checkDirectLinuxIsolation } from './linux-direct';

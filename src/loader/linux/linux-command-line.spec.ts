@@ -1,5 +1,5 @@
 import { LaidOutGuest } from '../guest/laid-out-guest.fixture';
-import { encodeCommandLine, noteCutOff } from './linux-command-line';
+import { encodeCommandLine, noteCutOff } from './linux-direct';
 
 describe('encodeCommandLine', () => {
   it('is UTF-8 with a NUL', () => {

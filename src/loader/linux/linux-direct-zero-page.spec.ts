@@ -1,5 +1,5 @@
-import { E820 } from './e820';
-import { linuxDirectZeroPage, type ZeroPageContent } from './linux-direct-zero-page';
+import { E820 } from './linux-memory';
+import { linuxDirectZeroPage, type ZeroPageContent } from './linux-direct';
 
 const CONTENT: ZeroPageContent = {
   commandLine: { gpa: 0x3000, size: 5 },

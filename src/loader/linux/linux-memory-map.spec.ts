@@ -1,4 +1,4 @@
-import { HIGH_MEMORY_START, LINUX_MAP, LOW_MEMORY_END, SNP_LINUX_MAP } from './linux-memory-map';
+import { HIGH_MEMORY_START, LINUX_MAP, LOW_MEMORY_END, SNP_LINUX_MAP } from './linux-memory';
 import { MP_FLOATING_POINTER_GPA } from './mp-table';
 import { buildIdentityMap } from '../cpu/page-tables-x64';
 

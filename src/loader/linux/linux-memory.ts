@@ -1,9 +1,114 @@
 import { hex } from '../../errors/hex';
 import { IgvmError } from '../../errors/igvm-error';
 import { PAGE_SIZE } from '../../memory/page';
-import { E820, type E820Range } from './e820';
+import { BOOT_PARAMS } from '../formats/bzimage';
 import type { LinuxLoadInfo } from '../guest/kernel';
-import { HIGH_MEMORY_START, LOW_MEMORY_END } from './linux-memory-map';
+
+/** Some adjacent pages of guest memory, by number and by address (GPA and size in bytes). */
+export interface PagePlace {
+  page: number;
+  pages: number;
+  gpa: number;
+  size: number;
+}
+
+const place = (page: number, pages = 1): PagePlace => ({ page, pages, gpa: page * PAGE_SIZE, size: pages * PAGE_SIZE });
+
+/*
+ * Low memory of the Linux guests that start without firmware. Whoever needs an address asks here.
+ *
+ *              linux                                  snp_linux_direct
+ *   0x000000   left alone                             left alone
+ *   0x001000   zero page                              GDT
+ *   0x002000   GDT                                    zero page
+ *   0x003000   page tables (six of seven pages)       command line
+ *   0x004000     :                                    page tables (six pages; room for 21, as upstream has it)
+ *   0x00a000   command line                             :
+ *   0x00b000   parameters of the VMM: memory map,       :
+ *              MADT, SRAT, SLIT, PPTT                   :
+ *   0x014000   free                                     :
+ *   0x019000     :                                    ACPI tables, then SNP's boot pages
+ *   0x09c000   with processor_count: ACPI tables,       :
+ *              fix-up, VP_COUNT, MP table               :
+ *   0x0a0000   video memory and BIOS: no RAM            :
+ *   0x0e0000     :                                    RSDP
+ *   0x100000   kernel, unless it is linked elsewhere; behind it the initrd
+ */
+
+/** Start of video memory and BIOS, and of the memory behind them. GPA. */
+export const LOW_MEMORY_END = 0xa0000;
+export const HIGH_MEMORY_START = 0x100000;
+
+/** The guest of image `linux`. */
+export const LINUX_MAP = {
+  zeroPage: place(0x1),
+  gdt: place(0x2),
+  pageTables: place(0x3, 7),
+  commandLine: place(0xa),
+  memoryMap: place(0xb, 4),
+  madt: place(0xf),
+  srat: place(0x10, 2),
+  slit: place(0x12),
+  pptt: place(0x13),
+  acpiTables: place(0x9c),
+  processorFixUp: place(0x9d),
+  vpCount: place(0x9e),
+  mpTable: place(0x9f),
+} as const satisfies Record<string, PagePlace>;
+
+/** The guest of `snp_linux_direct` (openvmm igvmfilegen/src/snp_linux_direct.rs). */
+export const SNP_LINUX_MAP = {
+  gdt: place(0x1),
+  zeroPage: place(0x2),
+  commandLine: place(0x3),
+  pageTables: place(0x4, 21),
+  /** With SNP's boot pages behind the tables. */
+  acpiTables: place(0x19, 0xe0 - 0x19),
+  /** Where old kernels look for it: in the BIOS's last 128 KiB. */
+  rsdp: place(0xe0),
+} as const satisfies Record<string, PagePlace>;
+
+/** Types of memory in the e820 map (Linux, arch/x86/include/uapi/asm/setup_data.h). */
+export const E820 = { RAM: 1, RESERVED: 2, ACPI: 3 } as const;
+
+/** A range of the e820 map; bytes. */
+export interface E820Range {
+  start: number;
+  end: number;
+  type: (typeof E820)[keyof typeof E820];
+}
+
+const ENTRY_SIZE = 20;
+/** Entries that boot_params has room for (E820_MAX_ENTRIES_ZEROPAGE). */
+const ENTRY_LIMIT = 128;
+
+/**
+ * Writes a memory map into a zero page; ranges without bytes are left out.
+ * @throws IgvmError LAYOUT_OUT_OF_RANGE when there are too many ranges
+ */
+export function writeE820Map(zeroPage: DataView, map: readonly E820Range[]): void {
+  const ranges = map.filter(({ start, end }) => end > start);
+  if (ranges.length > ENTRY_LIMIT) {
+    throw new IgvmError('LAYOUT_OUT_OF_RANGE', `the memory map has ${ranges.length} ranges and holds ${ENTRY_LIMIT}`);
+  }
+  zeroPage.setUint8(BOOT_PARAMS.e820_entries, ranges.length);
+  for (const [index, { start, end, type }] of ranges.entries()) {
+    const at = BOOT_PARAMS.e820_table + index * ENTRY_SIZE;
+    zeroPage.setBigUint64(at, BigInt(start), true);
+    zeroPage.setBigUint64(at + 8, BigInt(end - start), true);
+    zeroPage.setUint32(at + 16, type, true);
+  }
+}
+
+/** The memory map in a zero page, whoever wrote it: any type, any addresses (to the nearest number), as many entries as it has room for. */
+export function readE820Map(zeroPage: DataView): { start: number; end: number; type: number }[] {
+  const count = Math.min(zeroPage.getUint8(BOOT_PARAMS.e820_entries), ENTRY_LIMIT);
+  return Array.from({ length: count }, (_, index) => {
+    const at = BOOT_PARAMS.e820_table + index * ENTRY_SIZE;
+    const start = Number(zeroPage.getBigUint64(at, true));
+    return { start, end: start + Number(zeroPage.getBigUint64(at + 8, true)), type: zeroPage.getUint32(at + 16, true) };
+  });
+}
 
 /** Of e_entry in an ELF file. */
 const ELF_ENTRY_OFFSET = 24;

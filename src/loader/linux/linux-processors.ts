@@ -3,7 +3,7 @@ import { PAGE_SIZE } from '../../memory/page';
 import { JUMP, X86Code } from '../../vp-context/x86-code';
 import type { ImageImporter } from '../guest/importer';
 import { MADT_CHECKSUM_OFFSET, MADT_FIRST_FLAGS_OFFSET, processorTables } from './acpi/processor-tables';
-import { LINUX_MAP } from './linux-memory-map';
+import { LINUX_MAP } from './linux-memory';
 import {
   MP_CHECKSUM_OFFSET,
   MP_FIRST_FLAGS_OFFSET,

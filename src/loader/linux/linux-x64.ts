@@ -2,21 +2,37 @@ import { IgvmError } from '../../errors/igvm-error';
 import type { ParameterKind } from '../../igvm/model';
 import type { DirectLinuxImage } from '../../manifest/model';
 import type { ByteSource } from '../../memory/byte-source';
-import { COMMON_MEMORY_LIMIT } from '../../memory/guest-limits';
-import { PAGE_SIZE } from '../../memory/page';
-import type { X64ValueRegisterName } from '../../vp-context/vp-register';
-import { CR0, CR4, EFER, MTRR_DEFAULT_TYPE, MTRR_WRITE_BACK, PAT_AT_RESET } from '../../vp-context/x86-registers';
+import { COMMON_MEMORY_LIMIT, PAGE_SIZE } from '../../memory/page';
+import {
+  CR0,
+  CR4,
+  EFER,
+  MTRR_DEFAULT_TYPE,
+  MTRR_WRITE_BACK,
+  PAT_AT_RESET,
+  type X64ValueRegisterName,
+} from '../../vp-context/vp-register';
 import { isBzImage } from '../formats/bzimage';
 import { isElf, programKind } from '../formats/elf-header';
 import { importDefaultGdt } from '../cpu/gdt';
 import type { ImageImporter } from '../guest/importer';
 import { type LinuxLoadInfo, loadKernelAndInitrdX64 } from '../guest/kernel';
-import { commandLineLimit, encodeCommandLine } from './linux-command-line';
-import { type DirectLinux, checkDirectLinuxIsolation } from './linux-direct';
-import type { E820Range } from './e820';
-import { linuxDirectZeroPage } from './linux-direct-zero-page';
-import { checkEntrypoint, checkKernelInRam, checkMemorySize, linuxMemoryMap } from './linux-memory';
-import { HIGH_MEMORY_START, LINUX_MAP } from './linux-memory-map';
+import {
+  checkDirectLinuxIsolation,
+  commandLineLimit,
+  type DirectLinux,
+  encodeCommandLine,
+  linuxDirectZeroPage,
+} from './linux-direct';
+import {
+  checkEntrypoint,
+  checkKernelInRam,
+  checkMemorySize,
+  type E820Range,
+  HIGH_MEMORY_START,
+  LINUX_MAP,
+  linuxMemoryMap,
+} from './linux-memory';
 import { importProcessors } from './linux-processors';
 import { buildIdentityMap } from '../cpu/page-tables-x64';
 

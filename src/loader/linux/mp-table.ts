@@ -1,4 +1,4 @@
-import { IO_APIC_BASE, LOCAL_APIC_BASE } from '../cpu/apic';
+import { IO_APIC_BASE, LOCAL_APIC_BASE } from './acpi/processor-tables';
 import { StructWriter } from '../../memory/struct-writer';
 
 /** Fields of MP 1.4 structures (Intel MultiProcessor Specification 1.4, chapter 4). */

@@ -1,7 +1,11 @@
 import { IgvmError, unreachable } from '../../errors/igvm-error';
 import { PAGE_SIZE, alignUp } from '../../memory/page';
-import { CPSR_EL1H, memoryAttributes, SCTLR_MMU_AND_CACHES } from '../../vp-context/arm64-registers';
-import type { Arm64RegisterName } from '../../vp-context/vp-register';
+import {
+  type Arm64RegisterName,
+  CPSR_EL1H,
+  memoryAttributes,
+  SCTLR_MMU_AND_CACHES,
+} from '../../vp-context/vp-register';
 import { loadStaticElf } from '../guest/elf';
 import type { ImageImporter } from '../guest/importer';
 import { LARGE_PAGE_SIZE } from '../guest/initrd';
@@ -16,12 +20,11 @@ import {
   PERSISTED_STATE_SIZE,
   RELOCATION_LIMIT,
   requireOpenhclMemory,
+  UpwardLayout,
 } from './openhcl';
-import { CONFIG_REGION_PAGES, importConfigParameters, importMeasuredConfig } from './openhcl-config-region';
-import { shimParams } from './openhcl-shim-params';
+import { CONFIG_REGION_PAGES, importConfigParameters, importMeasuredConfig, shimParams } from './openhcl-shim-params';
 import { importVtl0Config, loadVtl0Image } from './openhcl-vtl0';
 import { buildIdentityMapArm64 } from '../cpu/page-tables-arm64';
-import { UpwardLayout } from '../guest/upward-layout';
 
 /** Pages kept for page tables: what mapping takes at most, and twice that for relocation. */
 const PAGE_TABLE_PAGES = 15;

@@ -5,7 +5,7 @@ import { isBzImage } from '../formats/bzimage';
 import type { ImageImporter } from '../guest/importer';
 import { loadKernelAndInitrdArm64, loadKernelAndInitrdX64, type LinuxLoadInfo } from '../guest/kernel';
 import { StructWriter } from '../../memory/struct-writer';
-import { noteCutOff } from '../linux/linux-command-line';
+import { noteCutOff } from '../linux/linux-direct';
 import type { UefiLoadInfo } from '../uefi/uefi';
 import { loadUefiArm64 } from '../uefi/uefi-arm64';
 import { loadUefiX64 } from '../uefi/uefi-x64';

@@ -1,11 +1,17 @@
 import { hex } from '../../errors/hex';
 import { IgvmError } from '../../errors/igvm-error';
-import { ISOLATIONS } from '../../manifest/isolation';
+import { ISOLATIONS } from '../../igvm/isolation';
 import { EMPTY_SOURCE } from '../../memory/byte-source';
 import { PAGE_SIZE, alignUp } from '../../memory/page';
-import { TDX_RESET_PAGE_GPA } from '../../vp-context/tdx-boot-state';
-import type { X64ValueRegisterName } from '../../vp-context/vp-register';
-import { CR0, CR4, EFER, PAT_AT_RESET, TASK_REGISTER_AT_RESET } from '../../vp-context/x86-registers';
+import { TDX_RESET_PAGE_GPA } from '../../vp-context/tdx';
+import {
+  CR0,
+  CR4,
+  EFER,
+  PAT_AT_RESET,
+  TASK_REGISTER_AT_RESET,
+  type X64ValueRegisterName,
+} from '../../vp-context/vp-register';
 import { loadStaticElf } from '../guest/elf';
 import { importFileRegion } from '../guest/file-region';
 import { GDT_SIZE, importFlatGdt } from '../cpu/gdt';
@@ -17,17 +23,17 @@ import {
   importOpenhclCommandLine,
   importShimMemory,
   mappingMemory,
+  type MemoryRange,
   type OpenhclGuest,
   PERSISTED_STATE_SIZE,
   RELOCATION_LIMIT,
   requireOpenhclMemory,
+  UpwardLayout,
 } from './openhcl';
-import { CONFIG_REGION_PAGES, importConfigParameters, importMeasuredConfig } from './openhcl-config-region';
-import { shimParams } from './openhcl-shim-params';
+import { CONFIG_REGION_PAGES, importConfigParameters, importMeasuredConfig, shimParams } from './openhcl-shim-params';
 import { importVtl0Config, loadVtl0Image } from './openhcl-vtl0';
 import { buildPageTablesX64, gibTableCount, type MappedRange } from '../cpu/page-tables-x64';
-import { PARAVISOR_CPUID_LEAVES, snpCpuidPage } from '../cpu/snp-cpuid-page';
-import { type MemoryRange, UpwardLayout } from '../guest/upward-layout';
+import { PARAVISOR_CPUID_LEAVES, snpCpuidPage } from '../cpu/cpuid';
 
 /** SNP's own pages, reserved to the kernel, by their offsets in pages. Laid out for every isolation type. */
 const RESERVED = { VMSA: 0, CPUID: 1, SECRETS: 3, PAGES: 4 };

@@ -1,13 +1,30 @@
 import { IgvmError } from '../../errors/igvm-error';
 import type { ProductPolicy } from '../../manifest/model';
 import { type ByteSource, EMPTY_SOURCE } from '../../memory/byte-source';
-import { PAGE_SIZE } from '../../memory/page';
-import { GPA_LIMIT } from '../../memory/guest-limits';
+import { GPA_LIMIT, PAGE_SIZE } from '../../memory/page';
+import { StructWriter } from '../../memory/struct-writer';
 import type { ImageImporter } from '../guest/importer';
 import { LARGE_PAGE_SIZE } from '../guest/initrd';
-import type { MemoryRange } from '../guest/upward-layout';
 import type { Vtl0Image } from './openhcl-vtl0';
-import { StructWriter } from '../../memory/struct-writer';
+
+/** A range of guest memory in bytes. */
+export interface MemoryRange {
+  gpa: number;
+  size: number;
+}
+
+/** Hands out guest memory upwards from an address, each range right behind the one before. */
+export class UpwardLayout {
+  /** @param next first GPA that is not yet taken; a part that finds its own size moves it */
+  constructor(public next: number) {}
+
+  /** @param size bytes */
+  take(size: number): MemoryRange {
+    const range = { gpa: this.next, size };
+    this.next += size;
+    return range;
+  }
+}
 
 /** An OpenHCL guest: the paravisor's parts, its memory and what it starts. */
 export interface OpenhclGuest {

@@ -5,8 +5,7 @@ import type { Directive, PageDataDirective } from '../../igvm/model';
 import { type ByteSource, bytesSource, EMPTY_SOURCE, regionSource } from '../../memory/byte-source';
 import { alignUp, PAGE_SIZE } from '../../memory/page';
 import { StructWriter } from '../../memory/struct-writer';
-import { guidBytes, hexOfGuid } from '../formats/guid';
-import { readOvmfTable } from '../formats/ovmf-table';
+import { guidBytes, hexOfGuid, readOvmfTable } from '../formats/ovmf-table';
 
 /** Types of the data, in the order in which igvm-update puts them into memory. */
 const DATA_TYPE = { pk: 0x100, kek: 0x101, db: 0x102, dbx: 0x103, shim: 0x200, kernel: 0x201 } as const;

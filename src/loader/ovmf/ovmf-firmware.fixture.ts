@@ -1,5 +1,5 @@
 import { StructWriter } from '../../memory/struct-writer';
-import { guidBytes } from '../formats/guid';
+import { guidBytes } from '../formats/ovmf-table';
 
 /** Where the firmware of {@link ovmfFirmware} looks for the list of programs. */
 export const HOB_AREA = 0x80_9000;

@@ -1,8 +1,7 @@
 /** Lists of directives as igvm-wrap and igvm-update 0.2.6 treat them (src/builder.rs), on runs instead of single pages. */
 import { hex } from '../../errors/hex';
 import { IgvmError } from '../../errors/igvm-error';
-import type { Directive, PageDataDirective } from '../../igvm/model';
-import { PAGE_DATA_TYPE } from '../../igvm/page-data';
+import { type Directive, PAGE_DATA_TYPE, type PageDataDirective } from '../../igvm/model';
 import { type ByteSource, EMPTY_SOURCE, regionSource } from '../../memory/byte-source';
 import { PAGE_SIZE, pagesFor } from '../../memory/page';
 

@@ -1,7 +1,6 @@
-import { crc32, sha256Hex } from '../../files/checksum';
+import { crc32, sha256Hex } from '../../files/sha256';
 import { readIgvm } from '../../igvm/read-igvm';
-import type { IgvmFile, PageDataDirective } from '../../igvm/model';
-import { PAGE_DATA_TYPE } from '../../igvm/page-data';
+import { type IgvmFile, PAGE_DATA_TYPE, type PageDataDirective } from '../../igvm/model';
 import { memorySink } from '../../igvm/sink';
 import { writeIgvm } from '../../igvm/write-igvm';
 import { bytesSource } from '../../memory/byte-source';

@@ -1,7 +1,6 @@
 /** What an earlier `update`, of igvm-update 0.2.6 or of ours, put into an image, and how it is taken out again. */
 import { IgvmError } from '../../errors/igvm-error';
-import type { Directive, IgvmFile, PageDataDirective } from '../../igvm/model';
-import { PAGE_DATA_TYPE, PAGE_FLAG } from '../../igvm/page-data';
+import { type Directive, type IgvmFile, PAGE_DATA_TYPE, PAGE_FLAG, type PageDataDirective } from '../../igvm/model';
 import { bytesSource, readAll } from '../../memory/byte-source';
 import { PAGE_SIZE, pagesFor } from '../../memory/page';
 import { decodeHobList, hasPage, hobAreaOf, OVMF_ITEMS_START, type OvmfItem, pageAt } from './hob-list';

@@ -1,6 +1,6 @@
 /** Secure Boot's variables as igvm-update 0.2.6 puts them into an image (bin/igvm-update.rs; virtfw-libefi 0.7.1: sb/certs, sb/dbx). */
 import { X509Certificate } from 'node:crypto';
-import { guidBytes } from '../formats/guid';
+import { guidBytes } from '../formats/ovmf-table';
 import files from './certificates.json';
 import {
   listsOfUpdate,

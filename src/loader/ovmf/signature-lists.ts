@@ -1,7 +1,7 @@
 /** What Secure Boot's variables hold: signature lists, and the form in which an update of a variable comes (UEFI specification, 8.2.2 and 32.4.1). */
 import { IgvmError } from '../../errors/igvm-error';
 import { StructWriter } from '../../memory/struct-writer';
-import { guidBytes, hexOfGuid } from '../formats/guid';
+import { guidBytes, hexOfGuid } from '../formats/ovmf-table';
 
 /** EFI_CERT_X509_GUID and EFI_CERT_SHA256_GUID. */
 const KINDS = { x509: 'a5c059a1-94e4-4aa7-87b5-ab155c2bf072', sha256: 'c1c41626-504c-4092-aca9-41f936934328' } as const;

@@ -1,5 +1,4 @@
-import type { IgvmFile, PageDataDirective } from '../../igvm/model';
-import { PAGE_FLAG } from '../../igvm/page-data';
+import { type IgvmFile, PAGE_FLAG, type PageDataDirective } from '../../igvm/model';
 import { validateIgvm } from '../../igvm/validate';
 import { type ByteSource, bytesSource } from '../../memory/byte-source';
 import { alignUp, PAGE_SIZE } from '../../memory/page';

@@ -1,7 +1,6 @@
 import { hex } from '../../errors/hex';
 import { IgvmError } from '../../errors/igvm-error';
-import { type Directive, type IgvmFile, type PlatformHeader, PLATFORM_TYPE } from '../../igvm/model';
-import { PAGE_DATA_TYPE } from '../../igvm/page-data';
+import { type Directive, type IgvmFile, PAGE_DATA_TYPE, PLATFORM_TYPE, type PlatformHeader } from '../../igvm/model';
 import { PLATFORM_VERSION } from '../../igvm/platforms';
 import { validateIgvm } from '../../igvm/validate';
 import { type ByteSource, bytesSource, EMPTY_SOURCE, regionSource } from '../../memory/byte-source';

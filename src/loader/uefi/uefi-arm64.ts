@@ -1,8 +1,12 @@
 import { IgvmError } from '../../errors/igvm-error';
 import { type ByteSource, EMPTY_SOURCE } from '../../memory/byte-source';
 import { PAGE_SIZE } from '../../memory/page';
-import { CPSR_EL1H, memoryAttributes, SCTLR_MMU_AND_CACHES } from '../../vp-context/arm64-registers';
-import type { Arm64RegisterName } from '../../vp-context/vp-register';
+import {
+  type Arm64RegisterName,
+  CPSR_EL1H,
+  memoryAttributes,
+  SCTLR_MMU_AND_CACHES,
+} from '../../vp-context/vp-register';
 import { blockArm64, tableArm64 } from '../cpu/page-tables-arm64';
 import type { ImageImporter } from '../guest/importer';
 import { StructWriter } from '../../memory/struct-writer';

@@ -1,16 +1,21 @@
 import { IgvmError } from '../../errors/igvm-error';
 import { type ByteSource, EMPTY_SOURCE } from '../../memory/byte-source';
-import { isUefiBoundary, UEFI_BOUNDARY_BITS } from '../../memory/guest-limits';
-import { PAGE_SIZE } from '../../memory/page';
-import type { X64ValueRegisterName } from '../../vp-context/vp-register';
-import { CR0, CR4, EFER, MTRR_DEFAULT_TYPE, MTRR_WRITE_BACK, PAT_AT_RESET } from '../../vp-context/x86-registers';
+import { isUefiBoundary, PAGE_SIZE, UEFI_BOUNDARY_BITS } from '../../memory/page';
+import {
+  CR0,
+  CR4,
+  EFER,
+  MTRR_DEFAULT_TYPE,
+  MTRR_WRITE_BACK,
+  PAT_AT_RESET,
+  type X64ValueRegisterName,
+} from '../../vp-context/vp-register';
 import { SEC_VOLUME_OFFSET, secEntryPointOffset } from '../formats/firmware-volume';
 import { GDT_SIZE, importDefaultGdt } from '../cpu/gdt';
 import type { ImageImporter } from '../guest/importer';
-import { isolationCpuid } from '../cpu/isolation-cpuid';
+import { isolationCpuid } from '../cpu/cpuid';
 import { buildIdentityMap } from '../cpu/page-tables-x64';
-import { type UefiConfigType, type UefiLoadInfo, checkFirmwareSize } from './uefi';
-import { importUefiParameters } from './uefi-igvm-parameters';
+import { checkFirmwareSize, importUefiParameters, type UefiConfigType, type UefiLoadInfo } from './uefi';
 
 /** Memory map, from 1 MiB on without gaps (openvmm vm/loader/src/uefi/mod.rs, mod x86_64). Bytes. */
 const IMAGE_SIZE = 0x600000;

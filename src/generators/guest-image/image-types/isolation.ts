@@ -1,7 +1,7 @@
 import { IgvmError } from '../../../errors/igvm-error';
 import type { GuestArch } from '../../../igvm/model';
-import { existsOn, ISOLATION_NAMES } from '../../../manifest/isolation';
-import type { IsolationName, IsolationType, SnpIsolation } from '../../../manifest/model';
+import { existsOn, ISOLATION_NAMES, type IsolationName } from '../../../igvm/isolation';
+import type { IsolationType, SnpIsolation } from '../../../manifest/model';
 
 /** SEV-SNP guest policy bits: SMT allowed, and bit 17, which is reserved and always one (SNP firmware ABI, table 9). */
 export const SNP_POLICY_SMT = 0x30000n;

@@ -1,6 +1,6 @@
 import { IgvmError } from '../../../errors/igvm-error';
 import type { DirectLinuxImage } from '../../../manifest/model';
-import { COMMON_MEMORY_LIMIT } from '../../../memory/guest-limits';
+import { COMMON_MEMORY_LIMIT } from '../../../memory/page';
 import { parseMemorySize } from '../memory-size';
 import { chooseIsolation, isolationType, SNP_POLICY_SMT } from './isolation';
 import { guest, type ImageOptions, type Scaffold } from './scaffold';

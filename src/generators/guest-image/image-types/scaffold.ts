@@ -1,5 +1,6 @@
+import type { IsolationName } from '../../../igvm/isolation';
 import { USUAL_PATHS } from '../../../manifest/manifest-schema';
-import type { GuestConfig, Image, IsolationName, IsolationType, ResourceName } from '../../../manifest/model';
+import type { GuestConfig, Image, IsolationType, ResourceName } from '../../../manifest/model';
 
 /** What a type of image is generated from: the options, with their defaults filled in. */
 export interface ImageOptions {

@@ -1,4 +1,4 @@
-import { IO_APIC_BASE, LOCAL_APIC_BASE } from '../../cpu/apic';
+import { IO_APIC_BASE, LOCAL_APIC_BASE } from './processor-tables';
 import {
   currentResources,
   device,

@@ -1,6 +1,9 @@
-import { IO_APIC_BASE, LOCAL_APIC_BASE } from '../../cpu/apic';
 import { StructWriter } from '../../../memory/struct-writer';
 import { type AcpiOem, acpiTable, AcpiTableSet } from './tables';
+
+/** Interrupt controllers as PCs have them, and as QEMU, KVM and Hyper-V emulate them. GPAs. */
+export const LOCAL_APIC_BASE = 0xfee00000;
+export const IO_APIC_BASE = 0xfec00000;
 
 const OEM: AcpiOem = { id: 'IGVM  ', tableId: 'NATIVE  ', revision: 1, creatorId: 'IGVM', creatorRevision: 1 };
 

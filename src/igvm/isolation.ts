@@ -1,10 +1,43 @@
 import { IgvmError, unreachable } from '../errors/igvm-error';
-import type { IgvmFile, PlatformHeader, PlatformType } from '../igvm/model';
-import { platformOf } from '../igvm/platforms';
-import { ISOLATIONS, type MeasuredIsolation } from '../manifest/isolation';
+import { type GuestArch, type IgvmFile, PLATFORM_TYPE, type PlatformHeader, type PlatformType } from './model';
+import { platformOf } from './platforms';
 
-/** A platform with a launch measurement, by the name of its isolation type. */
-export type MeasuredPlatform = MeasuredIsolation;
+/** What more than one folder has to know about an isolation type. */
+interface Isolation {
+  /** The platform that its guests are for. */
+  readonly platformType: PlatformType;
+  /** Whether the processor isolates, not the hypervisor. What such guests need at boot, a `linux` image doesn't have. */
+  readonly byProcessor: boolean;
+  /** Whether its guests have a launch measurement, and builds write what endorses it. */
+  readonly isMeasured: boolean;
+}
+
+/** Every isolation type by its name in manifests, in options and in the names of sibling files. */
+export const ISOLATIONS = {
+  // To the format a guest without isolation is one of Hyper-V, unless it is NATIVE; it has nobody to prove anything to.
+  none: { platformType: PLATFORM_TYPE.VSM_ISOLATION, byProcessor: false, isMeasured: false },
+  vbs: { platformType: PLATFORM_TYPE.VSM_ISOLATION, byProcessor: false, isMeasured: true },
+  snp: { platformType: PLATFORM_TYPE.SEV_SNP, byProcessor: true, isMeasured: true },
+  tdx: { platformType: PLATFORM_TYPE.TDX, byProcessor: true, isMeasured: true },
+} as const satisfies Record<string, Isolation>;
+
+/** The name of an isolation type. */
+export type IsolationName = keyof typeof ISOLATIONS;
+
+/** An isolation type whose guests have a launch measurement: it names their platform, too. */
+export type MeasuredPlatform = {
+  [Name in IsolationName]: (typeof ISOLATIONS)[Name]['isMeasured'] extends true ? Name : never;
+}[IsolationName];
+
+export const ISOLATION_NAMES = Object.keys(ISOLATIONS) as IsolationName[];
+
+export const isMeasured = (name: IsolationName): name is MeasuredPlatform => ISOLATIONS[name].isMeasured;
+
+/** Whether an architecture has the isolation type. */
+export function existsOn(name: IsolationName, arch: GuestArch): boolean {
+  const only = platformOf(ISOLATIONS[name].platformType)?.arch;
+  return only === undefined || only === arch;
+}
 
 /** What a launch measurement is. */
 interface LaunchMeasurement {
