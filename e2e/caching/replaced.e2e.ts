@@ -96,9 +96,8 @@ describe.each(MAJORS)('lists that replace inferred ones, on Nx %s', (_, nx) => {
       touch(workspace.path('shared/initrd'));
       for (const again of [false, true]) {
         rmSync(workspace.path('dist'), { recursive: true, force: true });
-        const { output } = await workspace.nx(
-          ...['run-many', `--targets=${targets}`, `--projects=${projects}`, '--outputStyle=static'],
-        );
+        const which = [`--targets=${targets}`, `--projects=${projects}`];
+        const { output } = await workspace.nx('run-many', ...which, '--outputStyle=static');
         for (const row of rows) {
           const where = `${row.what}, version ${index}${again ? ', again' : ''}`;
           const state = taskState(output, taskOf(row));
