@@ -13,8 +13,8 @@ export function input(name: string): Buffer {
 const LOADED = 0x1800;
 
 /** The same with one byte changed: another image, of a binary that is as valid as before. */
-export function changed(bytes: Uint8Array): Buffer {
+export function changed(bytes: Uint8Array, at = LOADED): Buffer {
   const copy = Buffer.from(bytes);
-  copy[LOADED] = (copy[LOADED] ?? 0) ^ 0xff;
+  copy[at] = (copy[at] ?? 0) ^ 0xff;
   return copy;
 }

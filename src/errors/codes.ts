@@ -337,6 +337,11 @@ export const NX_CODES = {
       'A list of an inferred target ("inputs", "outputs" or "dependsOn") is replaced in nx.json, project.json or package.json, or its "cache" is, so that an old image could be reported as a new one.',
     cure: 'Run "nx g nx-igvm:init", which keeps targetDefaults from replacing inferred lists, or put "..." into the list (Nx 23 and later; in the options of the plugin in nx.json it is known to all). If you mean it, name the key in the option "ownKeys" of the target.',
   },
+  NX_BATCH_HASHES: {
+    cause:
+      'An image is made of another image of its batch, and Nx 21 and 22 hash it before that is written: the cache would have the new image under the hash of the old one.',
+    cure: 'Write "parallelism": false into the target in project.json, which keeps it out of batches, run Nx with --batch=false, or update the workspace to Nx 23.',
+  },
   NX_VERSION_UNSUPPORTED: {
     cause: 'The workspace has an Nx that is older than the plugin supports, or none.',
     cure: 'Update the workspace with "nx migrate latest".',

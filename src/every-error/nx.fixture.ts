@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import type { CreateDependenciesContext, Tree } from '@nx/devkit';
 import type { NX_CODES } from '../errors/codes';
+import { checkBatch } from '../executors/check-target';
 import buildExecutor from '../executors/build-image/executor';
 import signExecutor from '../executors/sign/executor';
 import { ciWorkflowGenerator } from '../generators/ci-workflow/generator';
@@ -81,6 +82,17 @@ export const NX_ERRORS: Record<keyof typeof NX_CODES, Provocation> = {
         inputs: ['production'],
       };
       return scene.execute(buildExecutor, { manifest: 'igvm.json' }, { build: target });
+    },
+  ],
+  NX_BATCH_HASHES: [
+    'makes an image of another one, in one batch of an old Nx',
+    (scene) => {
+      scene.write('node_modules/nx/package.json', '{ "name": "nx", "version": "22.7.12" }');
+      const targets = { build: { inputs: [{ dependentTasksOutputFiles: '**/*' }] } };
+      const nodes = { image: { name: 'image', type: 'app', data: { root: '.', targets } } } as const;
+      const context = { root: scene.folder, projectGraph: { nodes, dependencies: {} } };
+      const blocker = { id: 'base:build', outputs: ['dist/base'] };
+      return shownBy(() => checkBatch(context, { project: 'image', target: 'build' }, [blocker]));
     },
   ],
   NX_VERSION_UNSUPPORTED: ['has an old Nx', () => shownBy(() => requireSupportedNx('20.8.4'))],

@@ -21,6 +21,7 @@ import { optionPath, ownTarget, ownTargetOf, readProjectFiles } from '../plugin/
 import { locatePlugin, PACKAGE_NAME } from '../plugin/plugin-place';
 import { toSlashes } from '../plugin/tracked-inputs';
 import { nxFeatures } from '../plugin/workspace-nx';
+import { globCovers } from '../resources/glob';
 
 /** What an executor's context has to have for the check; a thread gets no more. */
 export type TargetContext = Pick<ExecutorContext, 'root'> &
@@ -166,6 +167,30 @@ export function checkTarget(context: TargetContext, task: TaskTarget | undefined
     from === undefined ? `"${lack.key}" is not what is inferred` : `"${lack.key}" of ${from} replaces what is inferred`;
   const cure = cureFor(from, executor, project.features.spread);
   throw new IgvmError('NX_KEY_REPLACED', `${task.project}:${task.target}: ${place}, and ${lack.effect}; ${cure}`);
+}
+
+/**
+ * Refuses an image that is made of another one of its batch, where Nx hashes it before that is built.
+ * @param blockers tasks of the batch that run first, with their outputs
+ * @throws IgvmError NX_BATCH_HASHES
+ */
+export function checkBatch(
+  context: TargetContext,
+  task: TaskTarget,
+  blockers: readonly { readonly id: string; readonly outputs: readonly string[] }[],
+): void {
+  if (blockers.length === 0 || nxFeatures(context.root).batchHashes) return;
+  const { inputs = [] } = context.projectGraph?.nodes[task.project]?.data.targets?.[task.target] ?? {};
+  const patterns = inputs.flatMap((input) => {
+    const { dependentTasksOutputFiles: pattern } = asRecord(input);
+    return typeof pattern === 'string' ? [pattern] : [];
+  });
+  const reads = (output: string): boolean =>
+    patterns.some((pattern) => pattern.startsWith(`${output}/`) || globCovers(pattern, output));
+  const blocker = blockers.find(({ outputs }) => outputs.some(reads));
+  if (blocker === undefined) return;
+  const name = `${task.project}:${task.target}`;
+  throw new IgvmError('NX_BATCH_HASHES', `${name} reads what ${blocker.id} writes, and runs in one batch with it`);
 }
 
 const kindExecutor = (kind: (typeof TARGET_KINDS)[number]): string =>

@@ -14,7 +14,7 @@ import { BUILD_EXECUTOR, INITRD_EXECUTOR } from './build-targets';
 import { GROUP_EXECUTOR } from './image-targets';
 import { type ImageManifest, type PluginOptions, readImageManifest, readPluginOptions, usedOf } from './inferred-image';
 import { replaceTokens, type TokenProject } from './own-target';
-import { workspaceNx } from './workspace-nx';
+import { haveGraphWritten, workspaceNx } from './workspace-nx';
 
 /** A value of nx that isn't worth loading nx for. */
 const IMPLICIT = 'implicit' as DependencyType.implicit;
@@ -74,6 +74,7 @@ function refusalOf(
  * @throws IgvmError NX_TARGET_UNCACHED when a manifest would run a target that it may not
  */
 export const createDependencies: CreateDependencies<PluginOptions> = (options, { projects, workspaceRoot }) => {
+  haveGraphWritten(workspaceRoot);
   // What is wrong with the options, inference has said.
   const { resourceTargets = [] } = readPluginOptions(options, () => undefined);
   const refusals: string[] = [];

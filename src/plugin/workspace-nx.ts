@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, utimesSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import type * as Nx from 'nx/src/devkit-exports';
@@ -47,13 +47,26 @@ export interface NxFeatures {
    * succeeded, even when it failed. Nx 24.0.5.
    */
   readonly continuousResult: boolean;
+  /**
+   * Whether a task of a batch that reads what another task of the batch writes is hashed again when that is written. Before, its image is cached
+   * under the hash of the older files. Nx 23; batches come by themselves from 22.6 on.
+   */
+  readonly batchHashes: boolean;
+  /**
+   * Whether the daemon writes each new project graph to the file from which tasks read it. Nx 22.6 and 22.7 leave out those that a
+   * change of a file brought about. Nx 23.
+   */
+  readonly graphWritten: boolean;
 }
 
 /** The version that each feature came with. */
-const SINCE = { includeIgnored: '23.3.0', spread: '23.0.0', continuousResult: '24.0.5' } as const satisfies Record<
-  Exclude<keyof NxFeatures, 'version'>,
-  string
->;
+const SINCE = {
+  includeIgnored: '23.3.0',
+  spread: '23.0.0',
+  continuousResult: '24.0.5',
+  batchHashes: '23.0.0',
+  graphWritten: '23.0.0',
+} as const satisfies Record<Exclude<keyof NxFeatures, 'version'>, string>;
 
 /** Major, minor and patch. What comes before a release, like 23.3.0-beta.1, may not have yet what the release has. */
 function numbersOf(version: string): number[] {
@@ -71,12 +84,8 @@ export function isAtLeast(version: string, least: string): boolean {
 
 /** What an Nx of a version has. */
 export function featuresOf(version: string): NxFeatures {
-  return {
-    version,
-    includeIgnored: isAtLeast(version, SINCE.includeIgnored),
-    spread: isAtLeast(version, SINCE.spread),
-    continuousResult: isAtLeast(version, SINCE.continuousResult),
-  };
+  const has = Object.entries(SINCE).map(([feature, since]) => [feature, isAtLeast(version, since)]);
+  return { version, ...(Object.fromEntries(has) as Record<keyof typeof SINCE, boolean>) };
 }
 
 const known = new Map<string, string>();
@@ -102,6 +111,23 @@ function readVersion(workspaceRoot: string): string {
 
 /** What the Nx of a workspace has. */
 export const nxFeatures = (workspaceRoot: string): NxFeatures => featuresOf(nxVersion(workspaceRoot));
+
+/**
+ * Has the daemon write the project graph that it is making. Nx 22.6 and 22.7 only write one that a command waits for, and otherwise when
+ * somebody else has written the file since: without this, a task runs with the options of an older graph, or finds no project.
+ */
+export function haveGraphWritten(workspaceRoot: string): void {
+  if (nxFeatures(workspaceRoot).graphWritten) return;
+  try {
+    const cache = createRequire(__filename)(resolveNx(workspaceRoot, 'nx/src/utils/cache-directory')) as {
+      workspaceDataDirectory: string;
+    };
+    const now = new Date();
+    utimesSync(join(cache.workspaceDataDirectory, 'project-graph.json'), now, now);
+  } catch {
+    // There is none yet: then it will be written.
+  }
+}
 
 /** @throws IgvmError NX_VERSION_UNSUPPORTED for an Nx that is older than the plugin supports */
 export function requireSupportedNx(version: string): void {

@@ -182,6 +182,20 @@ describe('a batch of nx-igvm:build', () => {
 });
 
 describe('BatchSchedule', () => {
+  it.each([
+    ['of Nx 21 and 22', ['a']],
+    ['of later ones', [{ id: 'a' }]],
+  ])('reads the dependencies %s', async (_, dependencies) => {
+    const graph = graphOf({ a: [], b: [] });
+    graph.dependencies['b'] = dependencies as { id: string }[];
+    const schedule = new BatchSchedule(graph);
+    expect(schedule.blockersOf('b')).toEqual(['a']);
+    expect(await schedule.next()).toBe('a');
+    expect(schedule.hasReady()).toBe(false);
+    schedule.finish('a', true);
+    expect(await schedule.next()).toBe('b');
+  });
+
   it('gives a task when all that it depends on is done', async () => {
     const schedule = new BatchSchedule(graphOf({ last: ['first', 'second', 'outside'], first: [], second: ['first'] }));
     expect(await schedule.next()).toBe('first');

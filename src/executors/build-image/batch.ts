@@ -1,5 +1,7 @@
 import { availableParallelism } from 'node:os';
 import type { ExecutorContext, TaskGraph } from 'nx/src/devkit-exports';
+import { IgvmError } from '../../errors/igvm-error';
+import { checkBatch } from '../check-target';
 import { type BatchTask, buildTask, SKIPPED, type TaskResult } from './run-build';
 import type { BuildExecutorSchema } from './schema';
 import { ThreadBuilder } from './thread-builder';
@@ -31,6 +33,10 @@ export default async function* buildBatch(
   const results = new Results();
   const threads: ThreadBuilder[] = [];
 
+  const refusal = (task: string): TaskResult | undefined => {
+    const blockers = schedule.blockersOf(task).map((id) => graph.tasks[id]!);
+    return refused(() => checkBatch(context, graph.tasks[task]!.target, blockers));
+  };
   let living = 0;
   const lane = async (build: Build, isDead = () => false): Promise<void> => {
     living++;
@@ -38,7 +44,8 @@ export default async function* buildBatch(
     while (!isDead()) {
       const task = await schedule.next();
       if (task === undefined) break;
-      const result = await build({ options: options[task]!, target: graph.tasks[task]!.target });
+      const { target } = graph.tasks[task]!;
+      const result = refusal(task) ?? (await build({ options: options[task]!, target }));
       results.add({ task, result });
       for (const skipped of schedule.finish(task, result.success)) results.add({ task: skipped, result: SKIPPED });
     }
@@ -62,6 +69,17 @@ export default async function* buildBatch(
   }
 }
 
+/** The result of a task that a check refuses. */
+function refused(check: () => void): TaskResult | undefined {
+  try {
+    check();
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof IgvmError)) throw error;
+    return { success: false, terminalOutput: `${error.format()}\n` };
+  }
+}
+
 /** Results in the order in which tasks are done, for one who asks for them one at a time. */
 class Results {
   private readonly ready: TaskDone[] = [];
@@ -80,6 +98,10 @@ class Results {
   }
 }
 
+/** Nx 21 and 22 name the tasks, later ones have objects with more. */
+const idOf = (dependency: string | { id: string }): string =>
+  typeof dependency === 'string' ? dependency : dependency.id;
+
 /** Hands out the tasks of a batch, each when all that it depends on is done. */
 export class BatchSchedule {
   /** Tasks that nobody has taken, in the graph's order. */
@@ -87,13 +109,15 @@ export class BatchSchedule {
   private readonly blockers: ReadonlyMap<string, Set<string>>;
   private waiting: (() => void)[] = [];
 
-  constructor(graph: Pick<TaskGraph, 'tasks' | 'dependencies'>) {
+  constructor(private readonly graph: Pick<TaskGraph, 'tasks' | 'dependencies'>) {
     this.open = new Set(Object.keys(graph.tasks));
-    // What isn't part of the batch was done before it began.
-    const blockersOf = (task: string) => (graph.dependencies[task] ?? []).map(({ id }) => id);
-    this.blockers = new Map(
-      [...this.open].map((task) => [task, new Set(blockersOf(task).filter((id) => this.open.has(id)))]),
-    );
+    this.blockers = new Map([...this.open].map((task) => [task, new Set(this.blockersOf(task))]));
+  }
+
+  /** Tasks of the batch that a task waits for. What isn't part of the batch was done before it began. */
+  blockersOf(task: string): string[] {
+    const dependencies: readonly (string | { id: string })[] = this.graph.dependencies[task] ?? [];
+    return dependencies.map(idOf).filter((id) => Object.hasOwn(this.graph.tasks, id));
   }
 
   /** The next task, which may take until another one is done; undefined when there is none left. */
