@@ -1,8 +1,14 @@
+import { NX_VERSION, NX_VERSIONS } from '../harness/template';
 import { Workspace } from '../harness/workspace';
 import { bytesOf } from './images';
 
 /** What a manifest says beside its image: measured and verified anew, but not built. */
-describe.each(['false', 'true'])('the launches of a manifest, with the daemon: %s', (daemon) => {
+describe.each([
+  ['false', NX_VERSION],
+  ['true', NX_VERSION],
+  // Its daemon writes no graph that a change of a file brought about, unless it is made to (`haveGraphWritten`).
+  ['true', NX_VERSIONS[22]],
+])('the launches of a manifest, with the daemon: %s, on Nx %s', (daemon, nx) => {
   interface Manifest {
     launches?: unknown;
     guest_configs: { image: { snp_linux_direct: { linux: { command_line: string } } } }[];
@@ -16,7 +22,7 @@ describe.each(['false', 'true'])('the launches of a manifest, with the daemon: %
     });
 
   beforeAll(async () => {
-    workspace = await Workspace.create({ env: { NX_DAEMON: daemon } });
+    workspace = await Workspace.create({ nx, env: { NX_DAEMON: daemon } });
     await workspace.nxOk('g', 'nx-igvm:guest-image', 'enclave', '--type=snp-linux-direct');
     workspace.write('enclave/boot/vmlinuz', bytesOf('linux_kernel'));
     workspace.write('enclave/boot/initrd.cpio', bytesOf('linux_initrd'));
