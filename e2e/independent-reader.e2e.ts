@@ -12,7 +12,7 @@ import { IGVMFILEGEN } from '../src/cli/programs';
 import { run } from '../src/cli/run';
 import { addSnpIdBlock } from '../src/endorsement/sign-image';
 import { IgvmError } from '../src/errors/igvm-error';
-import { crc32, sha256Hex } from '../src/files/sha256';
+import { crc32, sha256Hex } from '../src/files/checksum';
 import { withImage } from '../src/files/igvm-image';
 import { PLATFORM_TYPE } from '../src/igvm/model';
 import { memorySink } from '../src/igvm/sink';

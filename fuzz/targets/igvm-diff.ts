@@ -1,4 +1,4 @@
-import { crc32 } from '../../src/files/sha256';
+import { crc32 } from '../../src/files/checksum';
 import { diffImages } from '../../src/diff/diff-images';
 import { diffMarkdown } from '../../src/diff/diff-markdown';
 import { diffText } from '../../src/diff/diff-text';

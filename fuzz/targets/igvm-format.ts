@@ -1,4 +1,4 @@
-import { crc32 } from '../../src/files/sha256';
+import { crc32 } from '../../src/files/checksum';
 import { PAGE_DATA, PARAMETER, PARAMETER_AREA, PLAIN_DIRECTIVES, VP_CONTEXT } from '../../src/igvm/headers/directive';
 import { FIXED_HEADER, fixedHeaderSize, MAGIC } from '../../src/igvm/headers/fixed-header';
 import { HEADER_TYPE, headerSizeFor, TYPE_AND_LENGTH_SIZE } from '../../src/igvm/headers/header-type';

@@ -1,4 +1,4 @@
-import { crc32 } from '../../src/files/sha256';
+import { crc32 } from '../../src/files/checksum';
 import { readIgvm } from '../../src/igvm/read-igvm';
 import { validateIgvm } from '../../src/igvm/validate';
 import { igvmTarget } from './igvm-target';

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { crc32, sha256Hex } from '../files/sha256';
+import { crc32, sha256Hex } from '../files/checksum';
 import { memorySink } from '../igvm/sink';
 import { writeIgvm } from '../igvm/write-igvm';
 import { bootImage, type BootRequest } from './boot-image';

@@ -1,5 +1,5 @@
 import { unreachable } from '../errors/igvm-error';
-import { crc32, sha256Hex } from '../files/sha256';
+import { crc32, sha256Hex } from '../files/checksum';
 import { readIgvm } from '../igvm/read-igvm';
 import type { IgvmSink } from '../igvm/sink';
 import { writeIgvm } from '../igvm/write-igvm';

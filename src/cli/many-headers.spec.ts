@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fakeQemu } from '../boot/fake-vmm.fixture';
 import { nativeImage, pageData } from '../boot/native-image.fixture';
-import { crc32, sha256Hex } from '../files/sha256';
+import { crc32, sha256Hex } from '../files/checksum';
 import { type Directive, type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
 import { memorySink } from '../igvm/sink';
 import { writeIgvm } from '../igvm/write-igvm';

@@ -1,7 +1,5 @@
-import { createHash, hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { closeSync, readSync } from 'node:fs';
-import * as zlib from 'node:zlib';
-import type { Crc32, Sha256Hex } from '../igvm/hashes';
 import type { ByteSource } from '../memory/byte-source';
 import { openRegularFile } from './regular-file';
 
@@ -45,9 +43,3 @@ export function sha256OfFile(path: string): string {
     closeSync(fd);
   }
 }
-
-/** CRC-32 from zlib; what the IGVM reader and writer take as `crc32`. */
-export const crc32: Crc32 = (bytes, seed = 0) => zlib.crc32(bytes, seed);
-
-/** SHA-256 in hexadecimal; what the IGVM writer takes as `sha256Hex`. */
-export const sha256Hex: Sha256Hex = (bytes) => hash('sha256', bytes, 'hex');

@@ -1,4 +1,4 @@
-import { sha256Hex } from '../files/sha256';
+import { sha256Hex } from '../files/checksum';
 import { PAGE_SIZE } from '../memory/page';
 import { PageIndex } from './page-index';
 

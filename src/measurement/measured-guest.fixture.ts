@@ -1,4 +1,4 @@
-import { crc32, sha256Hex } from '../files/sha256';
+import { crc32, sha256Hex } from '../files/checksum';
 import { type Directive, type IgvmFile, PAGE_DATA_TYPE, type PageDataDirective, PLATFORM_TYPE } from '../igvm/model';
 import { memorySink } from '../igvm/sink';
 import { writeIgvm } from '../igvm/write-igvm';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fakeQemu } from '../../boot/fake-vmm.fixture';
 import { loadElf, nativeImage } from '../../boot/native-image.fixture';
-import { crc32, sha256Hex } from '../../files/sha256';
+import { crc32, sha256Hex } from '../../files/checksum';
 import { memorySink } from '../../igvm/sink';
 import { writeIgvm } from '../../igvm/write-igvm';
 import { NX_IGVM } from '../programs';

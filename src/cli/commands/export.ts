@@ -2,6 +2,7 @@ import { basename, extname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { printable } from '../../errors/printable';
 import type { GuestTables } from '../../boot/pvh-export';
+import { formatMemorySize } from '../../memory/page';
 import type { CliEnvironment } from '../cli';
 import { addCommandLineOption, addTablesOption, numberOption } from '../options';
 
@@ -32,7 +33,6 @@ export function registerExport(program: Command, environment: CliEnvironment): v
     .action(async (image: string, options: ExportOptions) => {
       const { exportImage } = require('../../boot/pvh-export') as typeof import('../../boot/pvh-export');
       const { parseVmMemory } = require('../../boot/vmm') as typeof import('../../boot/vmm');
-      const { formatMemorySize } = require('../../memory/page') as typeof import('../../memory/page');
       const output = options.output ?? `${basename(image, extname(image))}.elf`;
       const from = resolve(environment.cwd, image);
       const to = resolve(environment.cwd, output);

@@ -5,10 +5,12 @@ import type { ProjectConfiguration, Tree } from '@nx/devkit';
 import { buildManifest, updateLock } from '../../api';
 import { lockedImages } from './locked-images';
 import syncLockGenerator, { syncLocks } from './generator';
+import type * as WorkspaceNx from '../../plugin/workspace-nx';
 import { logger } from '../../plugin/workspace-nx';
 
 const mockGraph = { nodes: {}, dependencies: {} };
 jest.mock('../../plugin/workspace-nx', () => ({
+  ...jest.requireActual<typeof WorkspaceNx>('../../plugin/workspace-nx'),
   workspaceNx: () => ({ createProjectGraphAsync: () => Promise.resolve(mockGraph) }),
 }));
 
