@@ -4,9 +4,9 @@
 // prints the line that does. Ends with 1 when something is missing in the end. The package managers are those of
 // src/boot/system-packages.ts, which `nx boot` uses, too.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire, Module } from 'node:module';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -14,7 +14,7 @@ const require = createRequire(import.meta.url);
 const { CLOUD_HYPERVISOR_PACKAGE, findInPath, installCommands, installLine, packageManager, QEMU_PACKAGE, thisSystem } =
   loadTypeScript(join(root, 'src', 'boot', 'system-packages.ts'));
 
-/** A package with what it is for. `for` names who wants it. */
+/** A package with what it is for. `for` names who wants it. Of its programs, one is enough; one with a path is a file. */
 const WANTED = [
   {
     ...QEMU_PACKAGE,
@@ -84,6 +84,24 @@ const WANTED = [
     why: "boots arm64 guests' first program",
   },
   {
+    label: 'OVMF',
+    programs: [
+      '/usr/share/OVMF/OVMF_CODE_4M.fd',
+      '/usr/share/edk2/ovmf/OVMF_CODE.fd',
+      '/usr/share/edk2/x64/OVMF_CODE.4m.fd',
+    ],
+    packages: { apt: 'ovmf', dnf: 'edk2-ovmf', pacman: 'edk2-ovmf' },
+    for: ['test'],
+    why: 'firmware that images of it start',
+  },
+  {
+    label: "systemd's stub for UKIs",
+    programs: ['/usr/lib/systemd/boot/efi/linuxx64.efi.stub'],
+    packages: { apt: 'systemd-boot-efi', dnf: 'systemd-boot-unsigned', pacman: 'systemd' },
+    for: ['test'],
+    why: 'a UKI that firmware starts',
+  },
+  {
     label: 'Chromium',
     programs: ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome'],
     packages: { apt: 'chromium', dnf: 'chromium', pacman: 'chromium', winget: 'Hibbiki.Chromium' },
@@ -134,7 +152,9 @@ export function systemPackages(purpose, { install = true, note = (line) => conso
 }
 
 const isMissing = ({ programs }) =>
-  programs.every((program) => findInPath(program, process.env.PATH ?? '') === undefined);
+  !programs.some((program) =>
+    isAbsolute(program) ? existsSync(program) : findInPath(program, process.env.PATH ?? '') !== undefined,
+  );
 
 /** Why nothing can be installed by this process; undefined when it can. */
 function whyNot(manager, { isRoot, search }, install) {

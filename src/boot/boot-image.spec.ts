@@ -8,6 +8,9 @@ import { type Directive, type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
 import { memorySink } from '../igvm/sink';
 import { bytesSource } from '../memory/byte-source';
 import { writeIgvm } from '../igvm/write-igvm';
+import { ovmfFirmware } from '../loader/ovmf/ovmf-firmware.fixture';
+import { addPrograms } from '../loader/ovmf/update';
+import { wrapFirmware, type WrapOptions } from '../loader/ovmf/wrap';
 import { bootImage, type BootRequest } from './boot-image';
 import { exportImage } from './pvh-export';
 import { collecting, fakeQemu } from './fake-vmm.fixture';
@@ -298,6 +301,99 @@ describe('booting an image', () => {
       code: 'IGVM_MALFORMED',
       where: { file: image },
     });
+  });
+});
+
+describe('booting firmware', () => {
+  let folder: string;
+  let output: string;
+  let messages: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'nx-igvm-boot-test-'));
+    output = '';
+    messages = '';
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  const KERNEL_BYTES = Buffer.alloc(5000, 7);
+  /** Shows the files that it gets, before they are gone. */
+  const SHOWS_FILES = `
+    const { createHash } = require('node:crypto');
+    const { readFileSync } = require('node:fs');
+    const files = args.flatMap((arg) => /^loader,file=([^,]+),addr=(0x[0-9a-f]+),/.exec(arg)?.slice(1, 3) ?? []);
+    if (args.includes('-bios')) files.push(args[args.indexOf('-bios') + 1], 'bios');
+    for (let at = 0; at < files.length; at += 2) {
+      const bytes = readFileSync(files[at]);
+      console.log(files[at + 1], bytes.length, createHash('sha256').update(bytes).digest('hex'));
+    }`;
+
+  async function boot({ bootMode = 'real16' as const, ...request }: Partial<BootRequest> & Partial<WrapOptions> = {}) {
+    const firmware = bytesSource(ovmfFirmware());
+    const wrapped = wrapFirmware({ firmware, native: true, snp: true, parameters: true, bootMode });
+    const sink = memorySink();
+    const file = addPrograms(wrapped, { kernel: bytesSource(KERNEL_BYTES) });
+    await writeIgvm(file, sink, { crc32, sha256Hex, parameterOffsets: false });
+    const image = join(folder, 'my.igvm');
+    writeFileSync(image, sink.bytes());
+    return bootImage({
+      image,
+      vmmPath: request.vmmPath ?? fakeQemu(folder, { script: SHOWS_FILES }),
+      accel: 'tcg',
+      stdout: collecting((text) => (output += text)),
+      stderr: (text) => void (messages += text),
+      ...request,
+    });
+  }
+
+  it('starts it as the VM’s own, with what was put in in memory', async () => {
+    expect(await boot()).toMatchObject({ by: 'exited', way: 'bios', failure: undefined });
+    expect(output).toContain('"-m","1025M"');
+    expect(output).not.toMatch(/-kernel|igvm-cfg|acpi=off/);
+    expect(output).toContain(`bios 65536 ${sha256Hex(ovmfFirmware())}\n`);
+    expect(output).toContain(
+      `0x20000000 8192 ${sha256Hex(Buffer.concat([KERNEL_BYTES, Buffer.alloc(8192 - 5000)]))}\n`,
+    );
+    expect(output).toMatch(/^0x809000 4096 /m);
+    expect(messages).toBe("nx-igvm: QEMU 7.2.22 with TCG starts the image's firmware (way bios)\n");
+    expect(readdirSync(tmpdir()).filter((name) => name.startsWith(`nx-igvm-boot-${processMark()}-`))).toEqual([]);
+  });
+
+  it('lets the VMM load the image where it can, unless it is told otherwise', async () => {
+    const vmmPath = fakeQemu(folder, { igvm: true, version: '10.2.0' });
+    expect(await boot({ vmmPath })).toMatchObject({ way: 'igvm' });
+    expect(output).toContain(`igvm-cfg,id=igvm,file=${join(folder, 'my.igvm')}`);
+    expect(output).toContain('"-m","1025M"');
+    output = '';
+    expect(await boot({ vmmPath, way: 'bios' })).toMatchObject({ way: 'bios' });
+    expect(output).toContain('"-bios"');
+  });
+
+  it('says when the registers of the image have no effect', async () => {
+    await boot({ bootMode: 'flat32' });
+    expect(messages).toMatch(/^nx-igvm: the firmware starts as after a reset, not with the image's registers/);
+  });
+
+  it.each<[Partial<BootRequest>, string, string]>([
+    [{ way: 'pvh' }, 'BOOT_WAY', 'by way bios or igvm'],
+    [{ way: 'igvm' }, 'VMM_UNSUPPORTED', 'without libigvm'],
+    [{ tables: 'image' }, 'BOOT_WAY', 'has no tables'],
+    [{ commandLine: 'quiet' }, 'BOOT_WAY', 'from its UKI or boot loader'],
+    [{ memory: '512M' }, 'BOOT_MEMORY', 'the image needs'],
+    [{ way: 'floppy' as 'pvh' }, 'BOOT_OPTION', 'must be pvh, igvm, bios'],
+  ])('does not do something else than it is asked for: %j', async (change, code, text) => {
+    const refused = boot(change);
+    await expect(refused).rejects.toMatchObject({ code, message: expect.stringContaining(text) as string });
+    expect(output).toBe('');
+  });
+
+  it('does not start kernels as firmware, nor firmware in Cloud Hypervisor', async () => {
+    const sink = memorySink();
+    await writeIgvm(nativeImage(), sink, { crc32, sha256Hex });
+    const image = join(folder, 'kernel.igvm');
+    writeFileSync(image, sink.bytes());
+    await expect(boot({ image, way: 'bios' })).rejects.toMatchObject({ code: 'BOOT_WAY' });
+    const vmmPath = fakeQemu(folder, { name: 'cloud-hypervisor' });
+    await expect(boot({ vmmPath })).rejects.toMatchObject({ code: 'VMM_UNSUPPORTED' });
   });
 });
 

@@ -1,21 +1,15 @@
 import { rmSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import type { ReadStream } from 'node:tty';
 import { IgvmError } from '../errors/igvm-error';
-import { withImage, type OpenImage } from '../files/igvm-image';
 import { makeProcessFolder } from '../files/process-folder';
-import type { IgvmFile } from '../igvm/model';
-import type { IgvmSink } from '../igvm/sink';
-import type { ByteSource } from '../memory/byte-source';
-import { formatMemorySize } from '../memory/page';
 import { usableTerminal } from './console-input';
-import { chosenTables, exportGuest, type GuestTables, writingFile } from './pvh-export';
 import { findVmm, type InstalledVmm } from './find-vmm';
 import { askKvm } from './kvm-probe';
-import { nativeGuest, type NativeGuest } from './native-guest';
+import { prepareVm, WAY_TEXTS } from './prepare-vm';
+import type { GuestTables } from './pvh-export';
 import { runVm, stopOnSignals, type VmEnd } from './run-vm';
-import { type Accelerator, type BootWay, parseVmMemory, type VmmName, type VmSpec } from './vmm';
+import { type Accelerator, type BootWay, parseVmMemory, type VmmName } from './vmm';
 
 /** How to run an image. */
 export interface BootRequest {
@@ -26,8 +20,9 @@ export interface BootRequest {
   /** Its program; default: from PATH. */
   vmmPath?: string;
   /**
-   * How the image gets into the VM. `pvh`, the default: as a PVH kernel that is made of it. `igvm`: the VMM loads the file itself; such a
-   * guest can't power off.
+   * How the image gets into the VM. `pvh`, the default for what is no firmware: as a PVH kernel that is made of it. `igvm`: the VMM loads the
+   * file itself; such a guest can't power off, if it isn't firmware. `bios`: firmware that ends at 4 GiB becomes the VM's own. Firmware's default
+   * is `igvm` where the VMM can, else `bios`.
    */
   way?: BootWay;
   /** Default `auto`: KVM where it works, else TCG. */
@@ -73,18 +68,8 @@ export interface BootResult extends Pick<VmEnd, 'by' | 'exitCode' | 'messages'> 
   failure?: IgvmError;
 }
 
-const DEFAULT_MEMORY = 2 ** 29;
-
-/** What a kernel needs besides its image, generously. Bytes. */
-const HEADROOM = 2 ** 27;
-
-const MIB = 2 ** 20;
-
 /** The last line of a Linux that was to power off and has no ACPI to do it with (kernel/reboot.c), with the times that it may print. */
 const SYSTEM_HALTED = /^(?:\[[ .\dCT]+\] ?)*reboot: System halted$/m;
-
-/** Bytes copied at a time. */
-const CHUNK = 1 << 20;
 
 /**
  * Boots an image in a VM of this machine and shows its serial output until the run ends.
@@ -140,13 +125,8 @@ export async function bootImage(request: BootRequest): Promise<BootResult> {
   }
 }
 
-const WAYS: Record<BootWay, string> = {
-  pvh: 'boots the image as a PVH kernel (way pvh)',
-  igvm: 'loads the image itself (way igvm)',
-};
-
 function describe({ vmm, capabilities: { version } }: InstalledVmm, way: BootWay, accel: Accelerator): string {
-  return `${vmm.label}${version === undefined ? '' : ` ${version}`} with ${accel.toUpperCase()} ${WAYS[way]}`;
+  return `${vmm.label}${version === undefined ? '' : ` ${version}`} with ${accel.toUpperCase()} ${WAY_TEXTS[way]}`;
 }
 
 function failureOf(end: VmEnd, { until, timeout, image }: BootRequest): IgvmError | undefined {
@@ -166,109 +146,6 @@ function failureOf(end: VmEnd, { until, timeout, image }: BootRequest): IgvmErro
   }
   if (by !== 'timeout') return undefined;
   return new IgvmError('BOOT_TIMEOUT', `the guest was still running after ${timeout} s`, where);
-}
-
-/** Everything about the VM that the image decides; the file that it boots from is in `folder`, or the image itself. */
-const prepareVm = (
-  request: BootRequest,
-  installed: InstalledVmm,
-  folder: string,
-  { cpus, askedMemory }: { cpus: number; askedMemory: number | undefined },
-): Promise<Omit<VmSpec, 'accel' | 'extraArgs'>> =>
-  withImage(request.image, async (image) => {
-    const { way = 'pvh', commandLine } = request;
-    if (way === 'igvm') checkLoadable(image.file, request, installed);
-    else if (way !== 'pvh') throw new IgvmError('BOOT_OPTION', `way is "${String(way)}", but must be pvh or igvm`);
-    const guest = nativeGuest(image.file);
-    const tables = way === 'igvm' ? 'image' : chosenTables(request.tables, guest);
-    const memory = vmMemory(guest, { way, tables }, installed, askedMemory);
-    if (way === 'igvm') return { way, file: await loadableFile(image, request.image, folder), memory, cpus, tables };
-    const file = join(folder, 'guest.elf');
-    const options = { tables, commandLine, memory, cpus };
-    const { memoryNeeded, pagesEnd } = await writingFile(file, (begin) => exportGuest(guest, begin(), options));
-    // Pages that wait in a place of their own need memory, too.
-    checkMemory(memory, Math.max(memoryNeeded, pagesEnd + installed.vmm.firmwareRoom));
-    return { way, file, memory, cpus, tables };
-  });
-
-/**
- * Checks that the VMM loads the file itself as it is.
- * @throws IgvmError BOOT_WAY, VMM_UNSUPPORTED
- */
-function checkLoadable(
-  file: IgvmFile,
-  { tables, commandLine }: BootRequest,
-  { vmm, capabilities }: InstalledVmm,
-): void {
-  const refuse = (reason: string): never => {
-    throw new IgvmError('BOOT_WAY', reason);
-  };
-  if (file.initializations.some(({ type }) => type === 'corimDocument' || type === 'corimSignature')) {
-    refuse(
-      `${vmm.label} can't read an image that holds CoRIM documents: build it with --no-embed-corim, or with "embed_corim": false in its manifest`,
-    );
-  }
-  if (!capabilities.ways.includes('igvm')) {
-    throw new IgvmError(
-      'VMM_UNSUPPORTED',
-      vmm.name === 'qemu'
-        ? "this QEMU can't load IGVM files: it was built without libigvm, and has no object igvm-cfg"
-        : `${vmm.label} does not load NATIVE guests from IGVM files`,
-    );
-  }
-  if (tables === 'vmm') refuse("a guest that its VMM loads from the image gets the image's tables, not the VMM's");
-  if (commandLine !== undefined) refuse('a guest that its VMM loads from the image gets the command line in the image');
-  const refusal = vmm.igvmRefusal(file, capabilities);
-  if (refusal !== undefined) refuse(refusal);
-}
-
-/** The file with the image alone, for a VMM to read. */
-async function loadableFile({ source, isFirmwareDll }: OpenImage, path: string, folder: string): Promise<string> {
-  if (!isFirmwareDll) return path;
-  const copy = join(folder, 'guest.igvm');
-  await writingFile(copy, (begin) => copySource(source, begin()));
-  return copy;
-}
-
-async function copySource(source: ByteSource, sink: IgvmSink): Promise<void> {
-  const buffer = new Uint8Array(Math.min(CHUNK, source.size));
-  for (let done = 0; done < source.size; done += CHUNK) {
-    const chunk = buffer.subarray(0, Math.min(CHUNK, source.size - done));
-    source.read(done, chunk);
-    await sink.write(done, chunk);
-  }
-}
-
-/** @throws IgvmError BOOT_MEMORY when the VM would be too small, or the image lies too high for the VMM */
-function vmMemory(
-  guest: NativeGuest,
-  { way, tables }: Pick<VmSpec, 'way' | 'tables'>,
-  { vmm }: InstalledVmm,
-  asked: number | undefined,
-): number {
-  const { pages, zeroPage } = guest;
-  // A guest that goes by the image's memory map uses all that is in it.
-  const ramEnd = tables === 'image' ? (zeroPage?.ramEnd ?? 0) : 0;
-  if (Math.max(pages.end, ramEnd) > vmm.lowMemoryEnd) {
-    throw new IgvmError(
-      'BOOT_MEMORY',
-      `the image has ${pages.end >= ramEnd ? 'pages' : 'a memory map'} up to ${formatMemorySize(Math.max(pages.end, ramEnd))}, and ${vmm.label} has memory without a gap only up to ${formatMemorySize(vmm.lowMemoryEnd)}`,
-    );
-  }
-  const memoryNeeded = Math.max(guest.memoryNeeded, ramEnd);
-  const memory = asked ?? Math.ceil(Math.max(DEFAULT_MEMORY, memoryNeeded, pages.end + HEADROOM) / MIB) * MIB;
-  checkMemory(memory, Math.max(memoryNeeded, way === 'pvh' ? pages.end + vmm.firmwareRoom : 0));
-  return memory;
-}
-
-/** @throws IgvmError BOOT_MEMORY */
-function checkMemory(memory: number, needed: number): void {
-  if (memory < needed) {
-    throw new IgvmError(
-      'BOOT_MEMORY',
-      `the VM has ${formatMemorySize(memory)} of memory, and the image needs ${formatMemorySize(needed)}`,
-    );
-  }
 }
 
 /** @throws IgvmError KVM_UNUSABLE, VMM_UNSUPPORTED; the signal's reason */

@@ -28,7 +28,7 @@ describe('finding a VMM', () => {
     fakeQemu(folder, { name: 'cloud-hypervisor' });
     const found = await find({}, empty, folder);
     expect([found.vmm.name, found.path]).toEqual(['qemu', path]);
-    expect(found.capabilities).toEqual({ ways: ['pvh'], accelerators: ['tcg'], version: '7.2.22' });
+    expect(found.capabilities).toEqual({ ways: ['pvh', 'bios'], accelerators: ['tcg'], version: '7.2.22' });
   });
 
   it('takes the one that is there, or asked for', async () => {
@@ -44,7 +44,7 @@ describe('finding a VMM', () => {
     const built = fakeQemu(folder, { name: 'my-own-build', igvm: true });
     expect(await find({ vmmPath: built })).toMatchObject({
       vmm: { name: 'qemu' },
-      capabilities: { ways: ['pvh', 'igvm'] },
+      capabilities: { ways: ['pvh', 'bios', 'igvm'] },
     });
     expect((await find({ vmmPath: built, vmm: 'cloud-hypervisor' })).vmm.name).toBe('cloud-hypervisor');
     expect((await find({ vmmPath: 'my-own-build' }, folder)).path).toBe(built);

@@ -3,6 +3,7 @@ import { type IgvmFile, PAGE_DATA_TYPE, PAGE_FLAG, type ParameterKind, PLATFORM_
 import { platformOf } from '../igvm/platforms';
 import { PAGE_SIZE } from '../memory/page';
 import { decodeNativeContext, type NativeContextFields } from '../vp-context/native';
+import { startsAtResetVector } from './firmware-guest';
 import { GuestPages, type PageRange } from './guest-pages';
 import { LinuxZeroPage } from './linux-zero-page';
 
@@ -15,24 +16,49 @@ export interface GuestParameter {
   room: number;
 }
 
-/** The NATIVE x64 guest of an image: memory, the state of VP 0, and what it expects of its VMM. */
-export interface NativeGuest {
+/** What an image puts into the memory of its NATIVE x64 guest, and the state of VP 0. */
+export interface NativeMemory {
   /** Parameter areas included, holding their initial data. */
   pages: GuestPages;
+  /** Undefined for firmware that starts as after a reset. */
+  context: NativeContextFields | undefined;
+  parameters: readonly GuestParameter[];
+  /** Bytes of memory from GPA 0 that the image declares that the guest can't do without. */
+  memoryNeeded: number;
+}
+
+/** The NATIVE x64 guest of an image that starts in its own state: memory, that state, and what it expects of its VMM. */
+export interface NativeGuest extends NativeMemory {
   context: NativeContextFields;
   /** Undefined for what is no Linux. */
   zeroPage: LinuxZeroPage | undefined;
-  parameters: readonly GuestParameter[];
   /** Bytes of memory from GPA 0 that the guest can't do without: the end of its pages and of required memory. */
   memoryNeeded: number;
 }
 
 /**
  * Reads the guest of an image, once for all that a boot does with it.
- * @throws IgvmError BOOT_PLATFORM without a NATIVE x64 guest, BOOT_CONTEXT without exactly a context of VP 0,
+ * @throws IgvmError BOOT_CONTEXT for firmware and without a context of VP 0, and as {@link nativeMemory}
+ */
+export function nativeGuest(file: IgvmFile, memory: NativeMemory = nativeMemory(file)): NativeGuest {
+  const { pages, context } = memory;
+  if (startsAtResetVector(memory)) {
+    throw new IgvmError(
+      'BOOT_CONTEXT',
+      'the image is firmware that starts at the reset vector, of which no PVH kernel can be made',
+    );
+  }
+  if (context === undefined) throw new IgvmError('BOOT_CONTEXT', 'the image has no VP context for VP 0');
+  const zeroPage = LinuxZeroPage.of(pages, context);
+  return { ...memory, context, zeroPage, memoryNeeded: Math.max(memory.memoryNeeded, pages.end) };
+}
+
+/**
+ * Reads what a NATIVE guest starts with.
+ * @throws IgvmError BOOT_PLATFORM without a NATIVE x64 guest, BOOT_CONTEXT for a context of another VP than VP 0, or several,
  *   BOOT_LAYOUT for pages that only confidential guests have
  */
-export function nativeGuest(file: IgvmFile): NativeGuest {
+export function nativeMemory(file: IgvmFile): NativeMemory {
   const mask = nativeMask(file);
   const ranges: PageRange[] = [];
   const areas = new Map<number, PageRange>();
@@ -77,16 +103,13 @@ export function nativeGuest(file: IgvmFile): NativeGuest {
         break;
     }
   }
-  if (context === undefined) throw new IgvmError('BOOT_CONTEXT', 'the image has no VP context for VP 0');
   const parameters = file.directives.flatMap((directive): GuestParameter[] => {
     if (directive.type !== 'parameter') return [];
     const area = areas.get(directive.index);
     if (area === undefined || directive.byteOffset >= area.size) return [];
     return [{ kind: directive.kind, gpa: area.gpa + directive.byteOffset, room: area.size - directive.byteOffset }];
   });
-  const pages = new GuestPages(ranges);
-  const zeroPage = LinuxZeroPage.of(pages, context);
-  return { pages, context, zeroPage, parameters, memoryNeeded: Math.max(memoryNeeded, pages.end) };
+  return { pages: new GuestPages(ranges), context, parameters, memoryNeeded };
 }
 
 function nativeMask(file: IgvmFile): number {

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { isAbsolute } from 'node:path';
 import { findInPath } from './system-packages';
 
 /** Jest's blocks, or the same that are skipped. */
@@ -18,12 +20,15 @@ export function skippedFor(missing: string | undefined): Blocks {
   return { describe: skipped(describe, missing), it: skipped(it, missing) };
 }
 
+const isThere = (program: string): boolean =>
+  isAbsolute(program) ? existsSync(program) : findInPath(program, process.env['PATH'] ?? '') !== undefined;
+
 /**
- * Blocks of tests that run programs of the system.
+ * Blocks of tests that run programs of the system, or read files of it, which are named by their paths.
  * @throws an Error when one is missing on a machine that has to have them all
  */
 export function needing(...programs: string[]): Blocks {
-  const missing = programs.filter((program) => findInPath(program, process.env['PATH'] ?? '') === undefined);
+  const missing = programs.filter((program) => !isThere(program));
   if (missing.length === 0) return { describe, it };
   if (process.env[FORBIDS_SKIPPING] !== undefined) {
     throw new Error(`these tests need ${missing.join(', ')}: node scripts/system-packages.mjs test`);

@@ -25,12 +25,12 @@ describe('QEMU', () => {
     expect(QEMU.questions.map(([option]) => option)).toEqual(['-accel', '-object', '-version']);
     const version = 'QEMU emulator version 10.2.0 (v10.2.0)\nCopyright (c) 2003-2025';
     expect(QEMU.capabilities([HELP.accel, HELP.object, version])).toEqual({
-      ways: ['pvh', 'igvm'],
+      ways: ['pvh', 'bios', 'igvm'],
       accelerators: ['kvm', 'tcg'],
       version: '10.2.0',
     });
     expect(QEMU.capabilities(['tcg', 'igvm-cfg-of-another-kind', 'my own'])).toEqual({
-      ways: ['pvh'],
+      ways: ['pvh', 'bios'],
       accelerators: ['tcg'],
       version: undefined,
     });
@@ -51,6 +51,16 @@ describe('QEMU', () => {
   it('loads an image itself, whatever its name', () => {
     expect(line({ way: 'igvm', file: '/a,b.igvm', tables: 'image', accel: 'kvm' })).toMatch(
       /^-machine q35,accel=kvm,igvm-cfg=igvm -object igvm-cfg,id=igvm,file=\/a,,b\.igvm -cpu/,
+    );
+  });
+
+  it('starts firmware with pages in memory, whatever their names', () => {
+    const loaded = [
+      { file: '/a,b/813000.bin', gpa: 0x813000 },
+      { file: '/a,b/20000000.bin', gpa: 0x20000000 },
+    ];
+    expect(line({ way: 'bios', file: '/a,b/firmware.bin', loaded })).toMatch(
+      /^-machine q35,accel=tcg -bios \/a,b\/firmware\.bin -device loader,file=\/a,,b\/813000\.bin,addr=0x813000,force-raw=on -device loader,file=\/a,,b\/20000000\.bin,addr=0x20000000,force-raw=on -cpu/,
     );
   });
 

@@ -1,3 +1,4 @@
+import { hex } from '../errors/hex';
 import { IgvmError } from '../errors/igvm-error';
 import { type IgvmFile, type ParameterKind, PLATFORM_TYPE } from '../igvm/model';
 import { PAGE_SIZE, readMemorySize } from '../memory/page';
@@ -6,14 +7,16 @@ export type VmmName = 'qemu' | 'cloud-hypervisor';
 
 export type Accelerator = 'kvm' | 'tcg';
 
-/** How an image gets into a VM: the VMM loads the file itself, or an exported ELF as a kernel. */
-export type BootWay = 'igvm' | 'pvh';
+/** How an image gets into a VM: the VMM loads the file itself, an exported ELF as a kernel, or firmware as its own. */
+export type BootWay = 'igvm' | 'pvh' | 'bios';
 
 /** The VM that is to run. */
 export interface VmSpec {
   way: BootWay;
-  /** The .igvm file, or the exported ELF. */
+  /** The .igvm file, the exported ELF, or the firmware. */
   file: string;
+  /** Files that are in memory before firmware starts, at a GPA in bytes. */
+  loaded?: readonly { file: string; gpa: number }[];
   accel: Accelerator;
   /** Bytes. */
   memory: number;
@@ -84,7 +87,7 @@ export const QEMU: Vmm = {
   capabilities([accelerators = '', objects = '', version = '']) {
     const known = accelerators.split(/\s+/);
     return {
-      ways: objects.split(/\s+/).includes('igvm-cfg') ? ['pvh', 'igvm'] : ['pvh'],
+      ways: objects.split(/\s+/).includes('igvm-cfg') ? ['pvh', 'bios', 'igvm'] : ['pvh', 'bios'],
       accelerators: (['kvm', 'tcg'] as const).filter((name) => known.includes(name)),
       version: /version (\d+(?:\.\d+)*)/.exec(version)?.[1],
     };
@@ -102,14 +105,20 @@ export const QEMU: Vmm = {
     return undefined;
   },
 
-  commandLine({ way, file, accel, memory, cpus, tables, extraArgs }: VmSpec) {
+  commandLine({ way, file, loaded = [], accel, memory, cpus, tables, extraArgs }: VmSpec) {
     const isBare = way === 'pvh' && tables === 'image';
     const machine = ['q35', `accel=${accel}`];
     if (isBare) machine.push('acpi=off');
     if (way === 'igvm') machine.push('igvm-cfg=igvm');
     return [
       ['-machine', machine.join(',')],
-      way === 'igvm' ? ['-object', `igvm-cfg,id=igvm,file=${escapeCommas(file)}`] : ['-kernel', file],
+      way === 'igvm' ? ['-object', `igvm-cfg,id=igvm,file=${escapeCommas(file)}`] : [],
+      way === 'pvh' ? ['-kernel', file] : [],
+      way === 'bios' ? ['-bios', file] : [],
+      loaded.flatMap(({ file: pages, gpa }) => [
+        '-device',
+        `loader,file=${escapeCommas(pages)},addr=${hex(gpa)},force-raw=on`,
+      ]),
       isBare ? ['-bios', 'qboot.rom'] : [],
       // As much of the processor as the accelerator has: distributions want more than QEMU's default.
       ['-cpu', 'max', '-smp', String(cpus), '-m', `${Math.ceil(memory / 2 ** 20)}M`],

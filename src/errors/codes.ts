@@ -248,12 +248,12 @@ export const BOOT_CODES = {
     cure: 'Boot it on the platform that the message names, or build a linux image with isolation_type none.',
   },
   BOOT_CONTEXT: {
-    cause: 'The VP context of the image describes a state that a PVH boot cannot reach.',
-    cure: 'Use 64-bit mode with 4-level page tables below 4 GiB, as linux images do, and one VP context.',
+    cause: 'The VP context of the image describes a state that a PVH boot cannot reach, or the image is firmware.',
+    cure: 'Use 64-bit mode with 4-level page tables below 4 GiB, as linux images do, and one VP context. Firmware boots, but cannot be exported.',
   },
   BOOT_LAYOUT: {
-    cause: 'The pages of the image lie where a PVH boot cannot put them.',
-    cure: 'Keep pages out of 0xa0000-0xfffff, leave a gap above 1 MiB, and identity-map it.',
+    cause: 'The pages of the image lie where a boot cannot put them.',
+    cure: 'Keep pages of a kernel out of 0xa0000-0xfffff, leave a gap above 1 MiB, and identity-map it; for firmware, use a QEMU that loads IGVM files itself.',
   },
   BOOT_PARAMETER: {
     cause: 'A parameter of the image cannot be filled in as asked.',
@@ -276,8 +276,8 @@ export const BOOT_CODES = {
     cure: 'Run it again; if a time limit of something else stopped it, give that more time than --timeout.',
   },
   BOOT_WAY: {
-    cause: 'The virtual machine monitor cannot load the image itself, as --way igvm asks for.',
-    cure: 'Boot it as a PVH kernel, which is the default (--way pvh), or build it for that monitor.',
+    cause: 'The image cannot get into the virtual machine the way that --way asks for, or not with the other options.',
+    cure: 'Leave --way out, which takes a way that the image can go, or build the image for that monitor.',
   },
   BOOT_OPTION: {
     cause: 'An option of boot or export has a value that makes no sense.',

@@ -39,9 +39,10 @@ export function registerBoot(program: Command, environment: CliEnvironment): voi
     .option('--vmm-path <program>', 'its program, when it is not in PATH')
     .addOption(new Option('--vmmPath <program>').hideHelp())
     .addOption(
-      new Option('--way <name>', 'pvh: as a kernel that is made of the image; igvm: the VMM loads the file itself')
-        .choices(['pvh', 'igvm'])
-        .default('pvh'),
+      new Option(
+        '--way <name>',
+        'pvh: as a kernel that is made of the image (default); igvm: the VMM loads the file itself; bios: for OVMF, where igvm is the default if the VMM can',
+      ).choices(['pvh', 'igvm', 'bios']),
     )
     .addOption(
       new Option('--accel <name>', 'what runs the guest; auto is KVM where it works')
