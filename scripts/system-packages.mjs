@@ -38,6 +38,13 @@ const WANTED = [
     why: 'guests that say what they see',
   },
   {
+    label: 'openssl',
+    programs: ['openssl'],
+    packages: { apt: 'openssl', dnf: 'openssl', pacman: 'openssl', brew: 'openssl' },
+    for: ['test'],
+    why: 'signs as the pages show it',
+  },
+  {
     label: 'cpio',
     programs: ['cpio'],
     packages: { apt: 'cpio', dnf: 'cpio', pacman: 'cpio', brew: 'cpio' },

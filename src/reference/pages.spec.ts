@@ -1,26 +1,21 @@
 /** Holds the pages together: links that lead somewhere, in the repository and in the package, and commands with options that there are. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
+import Ajv from 'ajv';
 import { IGVMFILEGEN, IGVMINSPECT, NX_IGVM } from '../cli/programs';
 import { ERROR_CODES } from '../errors/codes';
 import { parseInitrd } from '../initrd/load-initrd';
 import { parseManifest } from '../manifest/load-manifest';
 import { commandsOf } from './cli-reference';
 import { collection } from './generated-files';
+import type { JsonSchema } from './json-schema';
+import { allSnippets, commandsOf as linesOf, pagesOf, README_TEMPLATES, snippetsOf } from './snippets';
 
 const ROOT = join(__dirname, '..', '..');
 const REPOSITORY = /^https:\/\/github\.com\/nx-igvm\/nx-igvm\/(?:blob|tree)\/main\//;
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
 
-const PAGES = [
-  'README.md',
-  'CONTRIBUTING.md',
-  'SECURITY.md',
-  'CHANGELOG.md',
-  ...readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' })
-    .filter((path) => path.endsWith('.md'))
-    .map((path) => `docs/${path.replaceAll('\\', '/')}`),
-];
+const PAGES = pagesOf(ROOT);
 
 /** Whether a file is part of the package, by `files` of package.json. */
 function isPacked(path: string): boolean {
@@ -70,23 +65,11 @@ describe('the links of messages', () => {
   });
 });
 
-interface Snippet {
-  page: string;
-  language: string;
-  text: string;
-}
-
-const SNIPPETS: Snippet[] = PAGES.flatMap((page) =>
-  [...read(page).matchAll(/^( *)```(\w+)\n(.*?)^\1```/gms)].map(([, , language = '', text = '']) => ({
-    page,
-    language,
-    text,
-  })),
-);
+const SNIPPETS = allSnippets(ROOT).filter(({ page }) => !README_TEMPLATES.includes(page));
 
 /** What a line of a shell snippet begins with that is not ours: nobody checks its options here. */
 const OTHERS =
-  /^(?:npm|pnpm|yarn|bunx?|npx (?:create-nx-workspace|jest|oxlint|biome|tsc)|[A-Z_]+=\S+ (?:npm|npx)|openssl|git|cargo|jq|cd|diff|dotnet|node|sudo|nproc) ?/;
+  /^(?:npm|pnpm|yarn|bunx?|npx (?:create-nx-workspace|jest|oxlint|biome|tsc)|[A-Z_]+=\S+ (?:npm|npx)|openssl|git|cargo|cat|qemu-system-x86_64|jq|cd|diff|dotnet|node|sudo|nproc) ?/;
 
 /** Options that Nx itself takes. */
 const NX_OPTIONS = [
@@ -140,6 +123,16 @@ function faultOf(line: string): string | undefined {
   return flags.find((flag) => !options.includes(flag) && !NX_OPTIONS.includes(flag));
 }
 
+const schemaOf = (name: string): JsonSchema => JSON.parse(read(`schemas/${name}.schema.json`)) as JsonSchema;
+
+/** Holds a value to a part of a published schema. */
+function fits(name: string, keys: string[], value: unknown): void {
+  const whole = schemaOf(name);
+  const part = keys.reduce((schema, key) => schema.properties![key]!, whole);
+  const ajv = new Ajv({ strict: false, allErrors: true });
+  expect([ajv.validate({ ...part, definitions: whole.definitions }, value), ajv.errors]).toEqual([true, null]);
+}
+
 describe('the snippets of all pages', () => {
   it('are found', () => {
     const count = (language: string): number => SNIPPETS.filter((each) => each.language === language).length;
@@ -149,22 +142,28 @@ describe('the snippets of all pages', () => {
   it.each(SNIPPETS.filter(({ language }) => language === 'sh'))(
     'name commands and options that there are: $page $text',
     ({ text }) => {
-      const lines = text
-        .replace(/\\\n\s*/g, ' ')
-        .split('\n')
-        .map((line) => line.replace(/(?:^|\s)#.*$/, '').trim())
-        .filter((line) => line !== '')
-        .flatMap((line) => line.split(' && '));
+      const lines = linesOf(text).flatMap((line) => line.split(' && '));
       for (const line of lines) expect([line, faultOf(line)]).toEqual([line, undefined]);
     },
   );
 
   it.each(SNIPPETS.filter(({ language }) => language === 'json'))(
-    'are JSON, manifests that pass: $page',
+    'are JSON that does what it says: $page',
     ({ text }) => {
-      const value = JSON.parse(text) as object;
+      const value = JSON.parse(text) as Record<string, unknown>;
       if ('guest_arch' in value) parseManifest(text, 'igvm.json', { strict: true });
-      if ('folder' in value) parseInitrd(Buffer.from(text), '/initrd.json');
+      else if ('folder' in value) parseInitrd(Buffer.from(text), '/initrd.json');
+      else if ('plugins' in value)
+        for (const { options } of value['plugins'] as { options: object }[]) fits('plugin-options', [], options);
+      else if ('linux_kernel' in value) fits('igvm', ['resources'], value);
+      else if (Object.keys(value).every((key) => key in schemaOf('igvm').properties!)) {
+        for (const [key, part] of Object.entries(value)) fits('igvm', [key], part);
+      } else {
+        // A target of a project, which e2e/pages.e2e.ts runs; schemas for editors, which editor.spec.ts gives to one.
+        expect(Object.keys(value)).toEqual(
+          expect.arrayContaining([expect.stringMatching(/^(?:targets|allOf|json\.schemas)$/)]),
+        );
+      }
     },
   );
 
@@ -175,4 +174,17 @@ describe('the snippets of all pages', () => {
       expect(page === 'README.md' || /^\/\/ [\w-]+\.\w?js\n/.test(text)).toBe(true);
     },
   );
+
+  it.each(allSnippets(ROOT))('are run, or say why not: $page $language $notRun', ({ page, language, text, notRun }) => {
+    // `text` is what a program prints, or how it is called; what a reader is to type is `sh`, which e2e/pages.e2e.ts runs.
+    expect(['sh', 'json', 'js', 'text']).toContain(language);
+    if (notRun !== undefined) expect([language, notRun]).toEqual(['sh', expect.stringMatching(/^\w.{20,}$/)]);
+    if (language === 'text' && page !== 'docs/cli.md')
+      expect(text).not.toMatch(/^(?:npx|nx|nx-igvm|npm|git|cargo|sudo|qemu-\S+) /m);
+  });
+
+  it.each([...PAGES, ...README_TEMPLATES])('have their reasons right before them: %s', (page) => {
+    const marks = read(page).match(/<!-- not run/g) ?? [];
+    expect(marks).toHaveLength(snippetsOf(page, read(page)).filter(({ notRun }) => notRun !== undefined).length);
+  });
 });

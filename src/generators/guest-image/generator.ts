@@ -107,7 +107,7 @@ const isThere = (tree: Tree, root: string, path: string): boolean =>
   );
 
 /** What describes an image; an adopted manifest does that already. Options with a default can't be told from none. */
-const DESCRIBING = ['kernel', 'initrd', 'uefi', 'isolation', 'commandLine', 'processorCount'] as const;
+const DESCRIBING = ['kernel', 'initrd', 'uefi', 'isolation', 'commandLine', 'processorCount', 'embedCorim'] as const;
 
 /** @throws IgvmError GENERATOR_OPTION */
 function checkCombination(options: GuestImageGeneratorSchema): void {
@@ -155,7 +155,13 @@ async function scaffoldImage(
     const [option, value] = given[name] ?? [name, undefined];
     chosen[name] = value === undefined ? defaultPath(name, arch) : await reader.read(option, value);
   }
-  const manifest = { $schema: schema, guest_arch: arch, guest_configs: guests, resources: chosen };
+  const manifest = {
+    $schema: schema,
+    guest_arch: arch,
+    ...(options.embedCorim === undefined ? {} : { embed_corim: options.embedCorim }),
+    guest_configs: guests,
+    resources: chosen,
+  };
   // The scaffolds' policies and page counts are far below 2^53.
   const number = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? Number(value) : value);
   const text = `${JSON.stringify(manifest, number, 2)}\n`;

@@ -17,6 +17,7 @@ export interface GuestImageGeneratorSchema {
   uefi?: string;
   paravisor?: boolean;
   debug?: boolean;
+  embedCorim?: boolean;
   from?: string;
   resources?: string;
   useProjectJson?: boolean;
