@@ -1,7 +1,6 @@
 import { crc32 } from '../../src/files/checksum';
 import { diffImages } from '../../src/diff/diff-images';
-import { diffMarkdown } from '../../src/diff/diff-markdown';
-import { diffText } from '../../src/diff/diff-text';
+import { diffMarkdown, diffText } from '../../src/diff/diff-text';
 import { readIgvm } from '../../src/igvm/read-igvm';
 import type { Random } from '../engine/random';
 import type { Target } from '../engine/target';

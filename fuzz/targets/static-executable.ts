@@ -1,4 +1,4 @@
-import { isStaticExecutable } from '../../src/generators/initrd/static-executable';
+import { isStaticExecutable } from '../../src/generators/initrd/generator';
 import { elfFile } from '../../src/loader/formats/elf.fixture';
 import type { Target } from '../engine/target';
 

@@ -1,5 +1,4 @@
-import { hex } from '../errors/hex';
-import { printable } from '../errors/printable';
+import { hex, printable } from '../errors/printable';
 import { SNP_POLICY_DEBUG } from '../loader/guest/guest-isolation';
 import type { Checks } from './check';
 import type { ExpectedDigest, Expectations } from './expectations';

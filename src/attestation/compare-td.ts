@@ -1,4 +1,4 @@
-import { hex } from '../errors/hex';
+import { hex } from '../errors/printable';
 import { IgvmError } from '../errors/igvm-error';
 import type { Checks } from './check';
 import { compareDebug, compareMeasurement, compareReportData, type Demands } from './compare-guest';

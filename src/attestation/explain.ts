@@ -1,7 +1,6 @@
 import { dirname } from 'node:path';
-import { hex } from '../errors/hex';
+import { hex, printable, printableJson } from '../errors/printable';
 import { IgvmError } from '../errors/igvm-error';
-import { printable, printableJson } from '../errors/printable';
 import { unreadable } from '../files/file-failure';
 import { withImage } from '../files/igvm-image';
 import { readRegularFile } from '../files/regular-file';

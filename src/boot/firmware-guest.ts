@@ -1,4 +1,4 @@
-import { hex } from '../errors/hex';
+import { hex } from '../errors/printable';
 import { IgvmError } from '../errors/igvm-error';
 import type { IgvmSink } from '../igvm/sink';
 import { PAGE_SIZE } from '../memory/page';

@@ -1,4 +1,4 @@
-import { hex } from '../errors/hex';
+import { hex } from '../errors/printable';
 import { IgvmError } from '../errors/igvm-error';
 import { type IgvmFile, type ParameterKind, PLATFORM_TYPE } from '../igvm/model';
 import { PAGE_SIZE, readMemorySize } from '../memory/page';

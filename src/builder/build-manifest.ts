@@ -1,8 +1,7 @@
 import { resolve } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { printable } from '../errors/printable';
-import { loadManifest } from '../manifest/load-manifest';
-import type { ManifestOverrides } from '../manifest/overrides';
+import { loadManifest, type ManifestOverrides } from '../manifest/load-manifest';
 import type { ResourceName } from '../manifest/model';
 import { type ResolvedResource, resolveResources } from '../resources/resolve-resources';
 import { combined, type ManifestWarning } from '../manifest/validate';

@@ -9,7 +9,7 @@ import type { GuestConfig, Manifest } from '../manifest/model';
 import type { LaunchDigests } from '../measurement/launches';
 import type { ByteSource } from '../memory/byte-source';
 import type { BuiltFile, BuiltMeasurement, OutputKind } from './build-report';
-import { guestSpec, isDebuggable } from './guest-spec';
+import { guestSpec, isDebuggable } from './load-guest';
 
 /** The guest of one platform, being measured. */
 interface EndorsedGuest {

@@ -11,7 +11,7 @@ import { makeProcessFolder } from '../files/process-folder';
 import { commandLinePlace } from '../manifest/command-line';
 import { readJsonFile } from '../manifest/json-document';
 import type { Manifest, ResourceName } from '../manifest/model';
-import type { ManifestOverrides } from '../manifest/overrides';
+import type { ManifestOverrides } from '../manifest/load-manifest';
 import type { BuildReport, BuiltFile, OutputKind } from './build-report';
 import { textForCommandLine, withCommandLine } from './command-line';
 import { formerSiblings } from './former-siblings';

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { hexRange } from '../errors/hex';
+import { hexRange } from '../errors/printable';
 import { IgvmError } from '../errors/igvm-error';
 import { accessOfFiles } from '../files/access';
 import { checkNotInputs } from '../files/atomic-output';

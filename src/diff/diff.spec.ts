@@ -15,8 +15,7 @@ import { bytesSource, EMPTY_SOURCE } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { type ComparedImage, diffImages } from './diff-images';
 import { launchesOf } from '../measurement/launches';
-import { diffMarkdown } from './diff-markdown';
-import { diffText } from './diff-text';
+import { diffMarkdown, diffText } from './diff-text';
 import { parseMap } from '../regions/image-map';
 
 const pages = (...seeds: number[]): Uint8Array => Buffer.concat(seeds.map(patternPage));

@@ -1,6 +1,5 @@
 import type { ErrorCode } from './codes';
-import { hex } from './hex';
-import { printable } from './printable';
+import { hex, printable } from './printable';
 
 /** Where a failure lies. Every field is optional; name all that are known. */
 export interface ErrorWhere {

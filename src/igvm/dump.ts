@@ -1,5 +1,4 @@
-import { hex } from '../errors/hex';
-import { escapeJson, printable } from '../errors/printable';
+import { escapeJson, hex, printable } from '../errors/printable';
 import type { ByteSource } from '../memory/byte-source';
 import { PAGE_SIZE, pagesFor } from '../memory/page';
 import { FIXED_HEADER, FIXED_HEADER_V2_PART, fixedHeaderSize } from './headers/fixed-header';

@@ -1,4 +1,4 @@
-import { hex, hexRange } from '../errors/hex';
+import { hex, hexRange } from '../errors/printable';
 import { sha256OfSource } from '../files/sha256';
 import {
   describeInitialization,

@@ -1,4 +1,4 @@
-import { hex } from '../errors/hex';
+import { hex } from '../errors/printable';
 import {
   type InitializationHeader,
   type IgvmFile,

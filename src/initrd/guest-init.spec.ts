@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { assemble, needingAssembler } from '../boot/assemble.fixture';
 import { skippedFor } from '../boot/needing.fixture';
-import { isStaticExecutable } from '../generators/initrd/static-executable';
+import { isStaticExecutable } from '../generators/initrd/generator';
 import { GUEST_INIT, INIT_ARCHITECTURES } from './guest-init';
 
 let folder: string;

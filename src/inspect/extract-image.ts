@@ -12,7 +12,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { hex } from '../errors/hex';
+import { hex } from '../errors/printable';
 import { IgvmError } from '../errors/igvm-error';
 import { unreadable, unwritable } from '../files/file-failure';
 import { withImage } from '../files/igvm-image';

@@ -1,4 +1,4 @@
-import { hex, hexRange } from '../errors/hex';
+import { hex, hexRange } from '../errors/printable';
 import type { PageOverlap } from '../igvm/page-overlaps';
 import { type DumpRecord, fieldsText } from '../igvm/dump';
 import { PAGE_SIZE } from '../memory/page';

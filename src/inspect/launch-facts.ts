@@ -1,4 +1,4 @@
-import { hex } from '../errors/hex';
+import { hex } from '../errors/printable';
 import { fieldsText } from '../igvm/dump';
 import { regionName } from '../regions/guest-regions';
 import { isCommandLine, textOfRegion } from '../regions/region-text';

@@ -1,4 +1,4 @@
-import { hex } from '../errors/hex';
+import { hex } from '../errors/printable';
 import { REGION_KINDS, regionName } from '../regions/guest-regions';
 import type { GuestView, MapRow } from './guest-view';
 import { html, type Html, sizeText } from './html';

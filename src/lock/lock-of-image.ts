@@ -8,7 +8,7 @@ import {
   guestDocuments,
 } from '../endorsement/image-documents';
 import { guestPolicy } from '../endorsement/snp-id-block';
-import { hex } from '../errors/hex';
+import { hex } from '../errors/printable';
 import { IgvmError } from '../errors/igvm-error';
 import type { IgvmFile } from '../igvm/model';
 import { platformOf } from '../igvm/platforms';

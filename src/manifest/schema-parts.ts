@@ -4,7 +4,7 @@
  * as much time; even so this file and the schemas are required only where something is validated.
  */
 import * as z from 'zod/mini';
-import { UNKNOWN_KEY } from './unknown-key-issue';
+import { UNKNOWN_KEY } from './validate';
 
 export { nullish, optional, _default as withDefault } from 'zod/mini';
 

@@ -3,8 +3,13 @@ import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 import type { JsonDocument } from './json-document';
 import { formatPath, type JsonPath } from './json-path';
 import { nearest } from './nearest';
-import { UNKNOWN_KEY } from './unknown-key-issue';
 import { ENTRIES_LIMIT, unknownKeys } from './unknown-keys';
+
+/**
+ * The message of an issue about unknown keys of a closed object, for those that print issues. (A variant's object says
+ * instead that one key is too many.) In a file of its own so that it can be had without loading zod.
+ */
+export const UNKNOWN_KEY = 'unknown key';
 
 /** Something doubtful that doesn't keep an image from being built. */
 export interface ManifestWarning {

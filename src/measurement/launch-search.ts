@@ -1,4 +1,4 @@
-import { hex } from '../errors/hex';
+import { hex } from '../errors/printable';
 import { formatPlaced } from '../errors/igvm-error';
 import type { IgvmFile } from '../igvm/model';
 import { streamDirectives } from '../igvm/stream';

@@ -1,4 +1,4 @@
-import { hex } from '../errors/hex';
+import { hex } from '../errors/printable';
 import { HEADER_LABEL, HEADER_TYPE } from '../igvm/headers/header-type';
 import {
   type Directive,

@@ -1,5 +1,5 @@
 /** JSON Schema as text for the reference pages. */
-import type { JsonSchema } from './json-schema';
+import type { JsonSchema } from './schemas';
 
 const code = (value: unknown): string => `\`${JSON.stringify(value)}\``;
 

@@ -3,7 +3,7 @@
  * quotes. A test inserts every one of them, and holds the result to the schema and the manifest's own checks.
  */
 import { USUAL_PATHS } from '../manifest/manifest-schema';
-import type { JsonSchema, Snippet } from './json-schema';
+import type { JsonSchema, Snippet } from './schemas';
 
 /** What a key of a schema gets besides what zod says of it. */
 type Hint = Pick<JsonSchema, 'defaultSnippets' | 'examples'>;

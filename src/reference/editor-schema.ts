@@ -2,7 +2,7 @@
  * The published schemas have more than validators need: what editors show and insert (the keywords of VS Code's JSON service, which other
  * editors know, too). Validators ignore keywords that they don't know; one in a strict mode is told of {@link EDITOR_KEYWORDS}.
  */
-import type { JsonSchema } from './json-schema';
+import type { JsonSchema } from './schemas';
 import { HINTS } from './editor-hints';
 import { tagOf } from './describe-schema';
 

@@ -15,7 +15,7 @@ import { parseInitrd } from '../initrd/load-initrd';
 import { parseManifest } from '../manifest/load-manifest';
 import { EDITOR_KEYWORDS, allSchemas } from './editor-schema';
 import { generatedFiles } from './generated-files';
-import type { JsonSchema } from './json-schema';
+import type { JsonSchema } from './schemas';
 
 const ROOT = join(__dirname, '..', '..');
 const generated = generatedFiles(ROOT);

@@ -2,9 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ERROR_CODES } from '../errors/codes';
 import { parseInitrd } from '../initrd/load-initrd';
-import { AREAS } from './errors-reference';
-import { generatedFiles } from './generated-files';
-import type { JsonSchema } from './json-schema';
+import { AREAS, generatedFiles } from './generated-files';
+import type { JsonSchema } from './schemas';
 
 const ROOT = join(__dirname, '..', '..');
 const files = generatedFiles(ROOT);

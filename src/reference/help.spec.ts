@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { NX_IGVM } from '../cli/programs';
 import { commandsOf } from './cli-reference';
-import { type CollectionEntry, examplesOf } from './collection-reference';
+import { type CollectionEntry, examplesOf } from './plugin-reference';
 import { collection } from './generated-files';
 
 const ROOT = join(__dirname, '..', '..');

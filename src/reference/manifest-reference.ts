@@ -1,6 +1,6 @@
-import { EDITOR_KEYWORDS } from './editor-schema';
 import { keySections } from './describe-schema';
-import type { JsonSchema } from './json-schema';
+import { EDITOR_KEYWORDS } from './editor-schema';
+import type { JsonSchema } from './schemas';
 
 const INTRODUCTION = `# The manifest
 
@@ -112,3 +112,87 @@ const KEYWORDS = EDITOR_KEYWORDS.map((keyword) => `\`${keyword}\``).join(', ');
 /** docs/manifest.md. @param schema the manifest's JSON Schema */
 export const manifestReference = (schema: JsonSchema): string =>
   `${INTRODUCTION.replace('EDITOR_KEYWORDS', KEYWORDS)}\n${keySections(schema, 'Keys of the manifest')}`;
+
+const INITRD_INTRODUCTION = `# initrd.json
+
+A folder with a file \`initrd.json\` is a project whose \`build\` packs an initramfs: \`nx g nx-igvm:initrd\` makes one
+([generators/initrd.md](generators/initrd.md)). The file may be as short as \`{}\`; then \`rootfs\`, the folder beside it, is what is packed.
+
+\`\`\`json
+{
+  "$schema": "../node_modules/nx-igvm/schemas/initrd.schema.json",
+  "folder": "rootfs",
+  "compression": "zstd",
+  "directories": ["proc", "sys", "dev"],
+  "devices": [{ "path": "dev/console", "type": "char", "major": 5, "minor": 1 }],
+  "symlinks": { "bin/sh": "busybox" },
+  "modes": { "root": "700" }
+}
+\`\`\`
+
+## What makes it the same on every machine
+
+- Everything belongs to root, every time is zero, and paths are in the order of their bytes. Hard links become files of their own; extended
+  attributes are left out, as the format has no place for them.
+- A symbolic link of the folder stays one; what it leads to is not packed with it.
+- A \`.gitkeep\`, which keeps an empty folder in version control, is left out.
+- Permissions follow from the content, not from the disk, as files have no executable bit on Windows: see below.
+- The compressors are part of the plugin: zlib as JavaScript (gzip, level 9) and zstd as WebAssembly (level 3). So gzip and zstd archives,
+  too, are the same with every Node, on every processor and system. Only an update of the plugin can change them.
+
+For 30 MiB of programs and text, gzip takes about 10 s and makes 7.2 MiB of them; zstd takes 1.5 s and makes 6.1 MiB.
+
+## Permissions
+
+Folders get 755. So do files that Linux runs as programs: ELF files, but for objects and kernel modules, and scripts whose first two bytes are
+\`#!\`. Every other file gets 644. The bits on disk don't count, so that a checkout on Windows gives the archive that one on Linux does:
+
+- A program without an executable bit has one in the guest.
+- A file with an executable bit that is no program has none in the guest. The build names such files in a warning.
+
+\`modes\` gives any file or folder other permissions: a script without \`#!\`, a program with set-user-ID, a key that only root may read.
+
+These are the permissions in the guest. The archive itself may be read by those who may read all of the folder: one file with 600 or one folder with 700 in it,
+and the archive gets 600. So does an image that is made of it. The option \`private\` (\`--private\`) gives 600 in any case. A file that is replaced keeps its
+permissions, but for what they would give to others than these.
+
+## A first program
+
+A kernel starts \`/init\`. The folder may bring one: a script for a busybox, as \`nx g nx-igvm:initrd --busybox\` writes it, or a program of yours. Where there is
+none, \`"init": "x64"\` or \`"init": "aarch64"\` adds a static program of 2 KiB that comes with nx-igvm (\`nx-igvm initrd FOLDER --init x64\` without an initrd.json). It
+
+1. mounts devtmpfs, proc and sysfs on \`/dev\`, \`/proc\` and \`/sys\`;
+2. prints the kernel's release and version, the machine, its processors and memory, and the command line: \`guest is up: Linux 6.1.0 on x86_64, 2 CPUs, 477 MiB of memory\`;
+3. runs the program that the command line names behind \`--\`, if there is one, and prints its exit code or the signal that ended it;
+4. powers the guest off.
+
+\`console=ttyS0 panic=-1 -- /bin/my-test --verbose "two words"\` runs \`/bin/my-test\` with two arguments; its path has to begin with \`/\`. The program needs to
+be in the initramfs with everything that it loads, so it is best linked statically. What fails is printed with the kernel's error number, and the guest powers
+off in any case.
+
+A first program that can't be executed is an error, and an initramfs without one is told of: Linux would panic, late and without naming a file, unless the command
+line names another program (\`rdinit=\`). \`"init": "none"\` says that it is meant, as for modules that are loaded beside another archive, or a guest with \`root=\` on a disk.
+
+## What Linux takes
+
+The kernel takes an initramfs of files below 4 GiB, folders, symbolic links and devices. Anything else in the folder (a socket, a pipe, a device node) is an
+error that names it. So is a path that comes twice, from the folder and from one of the lists, unless it is a folder both times.
+
+Linux unpacks an initramfs without complaint: what it can't hold isn't in the guest, or is there as something else. Packing refuses all of
+that:
+
+| refused | what Linux would do |
+| --- | --- |
+| \`TRAILER!!!\` as the name of anything at the top | leave it out; other programs end the archive there |
+| names of more than 255 bytes, paths of more than 4095 | leave them out |
+| links to nothing, to more than 4095 bytes, or with a NUL in their target | leave them out, or cut the target off |
+| major numbers above 4095, minor numbers above 1048575 | make another device |
+| \`dev\` as anything but a folder, \`dev/console\` as another character device than 5:1 | leave it out: the kernel's own initramfs has them already |
+| permissions for a link | ignore them |
+| names and targets that are not Unicode | keep them; but no other system could hold the folder |
+
+The format of the file itself is that of a manifest ([manifest.md](manifest.md#how-it-is-read)).
+`;
+
+/** docs/initrd.md. @param schema the JSON Schema of initrd.json */
+export const initrdReference = (schema: JsonSchema): string => `${INITRD_INTRODUCTION}\n${keySections(schema, 'Keys')}`;

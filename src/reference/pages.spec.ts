@@ -8,7 +8,7 @@ import { parseInitrd } from '../initrd/load-initrd';
 import { parseManifest } from '../manifest/load-manifest';
 import { commandsOf } from './cli-reference';
 import { collection } from './generated-files';
-import type { JsonSchema } from './json-schema';
+import type { JsonSchema } from './schemas';
 import { allSnippets, commandsOf as linesOf, pagesOf, README_TEMPLATES, snippetsOf } from './snippets';
 
 const ROOT = join(__dirname, '..', '..');

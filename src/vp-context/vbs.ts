@@ -1,4 +1,4 @@
-import { hex } from '../errors/hex';
+import { hex } from '../errors/printable';
 import { IgvmError, unreachable } from '../errors/igvm-error';
 import type { GuestArch } from '../igvm/model';
 import { VBS_HEADER_SIZE, VBS_REGISTER_SIZE } from '../igvm/platforms';

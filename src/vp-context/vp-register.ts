@@ -1,4 +1,4 @@
-import { hexRange } from '../errors/hex';
+import { hexRange } from '../errors/printable';
 import type { DumpRecord } from '../igvm/dump';
 import type { PageAcceptance, VpContextDirective } from '../igvm/model';
 

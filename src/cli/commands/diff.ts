@@ -90,7 +90,7 @@ async function compareFiles(
   const show = {
     text: () => (require('../../diff/diff-text') as typeof import('../../diff/diff-text')).diffText(difference),
     markdown: () => {
-      const { diffMarkdown } = require('../../diff/diff-markdown') as typeof import('../../diff/diff-markdown');
+      const { diffMarkdown } = require('../../diff/diff-text') as typeof import('../../diff/diff-text');
       return diffMarkdown(difference, basename(a) === basename(b) ? [given[1]!, given[1]!] : [given[0]!, given[1]!]);
     },
     json: () => `${printableJson(difference)}\n`,

@@ -6,13 +6,11 @@ import {
   readNxJson,
   type Tree,
 } from 'nx/src/devkit-exports';
-import { formatFiles } from '../workspace/format-files';
-import { generateFiles } from '../workspace/generate-files';
+import { formatFiles, generateFiles, reportingUserErrors } from '../workspace/generate';
 import { logger } from '../../plugin/workspace-nx';
 import { IgvmError } from '../../errors/igvm-error';
 import { SIBLINGS } from '../../manifest/image-files';
 import { requireFree } from '../workspace/project-location';
-import { reportingUserErrors } from '../workspace/user-errors';
 import type { CiWorkflowGeneratorSchema } from './schema';
 
 /** Where each service looks for workflows. */

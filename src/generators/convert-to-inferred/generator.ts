@@ -7,16 +7,14 @@ import {
   type Tree,
   writeJson,
 } from 'nx/src/devkit-exports';
-import { formatFiles } from '../workspace/format-files';
-import { logger } from '../../plugin/workspace-nx';
 import { IgvmError } from '../../errors/igvm-error';
 import { inferTargets } from '../../plugin/create-nodes';
-import { PACKAGE_NAME } from '../../plugin/plugin-place';
 import type { PluginOptions } from '../../plugin/inferred-image';
+import { PACKAGE_NAME } from '../../plugin/plugin-place';
+import { logger } from '../../plugin/workspace-nx';
 import { initGenerator } from '../init/generator';
-import { reportingUserErrors } from '../workspace/user-errors';
+import { formatFiles, reportingUserErrors } from '../workspace/generate';
 import type { ConvertToInferredGeneratorSchema } from './schema';
-import { SUBJECT, subtractTarget } from './subtract-target';
 
 /** Takes explicit targets out of project files where the plugin infers the same. */
 export function convertToInferredGenerator(tree: Tree, options: ConvertToInferredGeneratorSchema): Promise<void> {
@@ -108,3 +106,64 @@ function inferredTargets(tree: Tree, root: string): Targets {
 }
 
 export default convertToInferredGenerator;
+
+/** What an executor's target is about: the option that names it. */
+export const SUBJECT: Record<string, string> = {
+  'nx-igvm:build': 'manifest',
+  'nx-igvm:initrd': 'config',
+  'nx-igvm:inspect': 'image',
+  'nx-igvm:measure': 'image',
+  'nx-igvm:verify': 'image',
+  'nx-igvm:sign': 'image',
+  'nx-igvm:boot': 'image',
+};
+
+/**
+ * What an explicit target says beyond the inferred one: nothing (`{}`), or a partial target that extends it. Undefined when the
+ * two are about different things, so that one can't stand for the other.
+ * @param root the project's folder, which `{projectRoot}` means
+ */
+export function subtractTarget(
+  explicit: TargetConfiguration,
+  inferred: TargetConfiguration,
+  root: string,
+): Partial<TargetConfiguration> | undefined {
+  if (explicit.executor !== inferred.executor) return undefined;
+  const subject = SUBJECT[explicit.executor ?? ''] ?? '';
+  const plain = (value: unknown): unknown => plainPath(value, root);
+  const own = explicit.options?.[subject] as unknown;
+  if (own !== undefined && plain(own) !== plain(inferred.options?.[subject])) return undefined;
+
+  const { executor: _, cache, options, inputs, outputs: __, dependsOn, ...rest } = explicit;
+  const ownOptions = Object.entries((options as Record<string, unknown> | undefined) ?? {}).filter(
+    ([key, value]) => JSON.stringify(plain(value)) !== JSON.stringify(plain(inferred.options?.[key])),
+  );
+  const ownInputs = (inputs ?? []).filter(isBeyondFiles);
+  const inferredDependencies = (inferred.dependsOn ?? []).map((dependency) => JSON.stringify(dependency));
+  const ownDependencies = (dependsOn ?? []).filter(
+    (dependency) => dependency !== '...' && !inferredDependencies.includes(JSON.stringify(dependency)),
+  );
+  return {
+    ...rest,
+    ...(cache === undefined || cache === inferred.cache ? {} : { cache }),
+    ...(ownOptions.length === 0 ? {} : { options: Object.fromEntries(ownOptions) as Record<string, unknown> }),
+    ...(ownInputs.length === 0 ? {} : { inputs: ['...', ...ownInputs] }),
+    ...(ownDependencies.length === 0 ? {} : { dependsOn: ['...', ...ownDependencies] }),
+  };
+}
+
+/** Files are known from the manifest; what a user tracks besides stays. Outputs follow the options. */
+function isBeyondFiles(input: NonNullable<TargetConfiguration['inputs']>[number]): boolean {
+  if (typeof input === 'string') return false;
+  return 'env' in input || 'runtime' in input || 'json' in input;
+}
+
+/** A path option without tokens and decoration, so that two spellings of a place are equal. */
+function plainPath(value: unknown, root: string): unknown {
+  if (typeof value !== 'string') return value;
+  return value
+    .replaceAll('{projectRoot}', root)
+    .replace(/^\{workspaceRoot\}\//, '')
+    .replace(/^\.\//, '')
+    .replace(/\/$/, '');
+}

@@ -1,9 +1,15 @@
 import { isAbsolute, join } from 'node:path';
 import { type GeneratorCallback, joinPathFragments, type Tree } from 'nx/src/devkit-exports';
-import { formatFiles } from '../workspace/format-files';
-import { generateFiles } from '../workspace/generate-files';
+import { formatFiles, generateFiles, reportingUserErrors, withoutSkipped } from '../workspace/generate';
 import { logger } from '../../plugin/workspace-nx';
-import { existingProjectName, locateProject, offsetFromRoot, requireFree } from '../workspace/project-location';
+import {
+  existingProjectName,
+  locateProject,
+  offsetFromRoot,
+  parseTags,
+  requireFree,
+  writeProjectFile,
+} from '../workspace/project-location';
 import { runTasksInSerial } from '../workspace/install-packages';
 import { IgvmError } from '../../errors/igvm-error';
 import { imageNameInWorkspace } from '../../manifest/image-files';
@@ -11,16 +17,10 @@ import { parseManifest } from '../../manifest/load-manifest';
 import type { Resource, ResourceName } from '../../manifest/model';
 import { outputFolder } from '../../plugin/inferred-image';
 import { initGenerator } from '../init/generator';
-import { parseTags, writeProjectFile } from '../workspace/project-file';
-import { withoutSkipped } from '../workspace/prompted';
-import { reportingUserErrors } from '../workspace/user-errors';
 import { adoptManifest } from './adopt-manifest';
 import { describeBinaries } from './binaries';
-import { linuxDirect } from './image-types/linux-direct';
-import { linuxParavisor } from './image-types/openhcl';
-import { defaultPath, type ImageOptions, type Scaffold } from './image-types/scaffold';
-import { snpLinuxDirect } from './image-types/snp-linux-direct';
-import { uefi } from './image-types/uefi';
+import { linuxDirect, linuxParavisor, snpLinuxDirect, uefi } from './image-types';
+import { defaultPath, type ImageOptions, type Scaffold } from './scaffold';
 import { ResourceOptions } from './resource-option';
 import type { GuestImageGeneratorSchema, GuestImageType } from './schema';
 

@@ -1,4 +1,4 @@
-import { parseMemorySize } from './memory-size';
+import { parseMemorySize } from './scaffold';
 
 describe('the option memorySize', () => {
   it('may be text or a number, as Nx makes one of digits', () => {

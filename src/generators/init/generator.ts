@@ -1,11 +1,18 @@
-import { type GeneratorCallback, readJson, type Tree } from 'nx/src/devkit-exports';
-import { addDevDependency } from '../workspace/install-packages';
-import { formatFiles } from '../workspace/format-files';
+import { join } from 'node:path';
+import {
+  type GeneratorCallback,
+  readJson,
+  readJsonFile,
+  readNxJson,
+  type Tree,
+  updateNxJson,
+} from 'nx/src/devkit-exports';
+import { INITRD_EXECUTOR } from '../../plugin/build-targets';
+import { GROUP_EXECUTOR, IMAGE_TARGETS } from '../../plugin/image-targets';
+import { PACKAGE_NAME, PACKAGE_ROOT } from '../../plugin/plugin-place';
 import { nxVersion, requireSupportedNx } from '../../plugin/workspace-nx';
-import { PACKAGE_NAME } from '../../plugin/plugin-place';
-import { ignoreOutputs } from '../workspace/ignored-outputs';
-import { pluginVersion, registerPlugin } from '../workspace/plugin-registration';
-import { reportingUserErrors } from '../workspace/user-errors';
+import { formatFiles, reportingUserErrors } from '../workspace/generate';
+import { addDevDependency } from '../workspace/install-packages';
 import type { InitGeneratorSchema } from './schema';
 
 /** Prepares a workspace: the plugin in nx.json and package.json, its outputs in .gitignore. Idempotent. */
@@ -41,3 +48,43 @@ function addPackage(tree: Tree): GeneratorCallback {
 }
 
 export default initGenerator;
+
+/** Version of this package, to pin in a workspace that doesn't list it yet. */
+export function pluginVersion(): string {
+  return readJsonFile<{ version: string }>(join(PACKAGE_ROOT, 'package.json')).version;
+}
+
+/** The executors, as targets name them. */
+const EXECUTORS = [
+  ...new Set([...Object.values(IMAGE_TARGETS).map(({ executor }) => executor), INITRD_EXECUTOR, GROUP_EXECUTOR]),
+];
+
+/**
+ * Lists the plugin in nx.json, once, by its bare name, and gives each of its executors an entry in `targetDefaults`. Such an entry hides
+ * the one for the target's name, which in most workspaces has `inputs` and `dependsOn` in place of the inferred ones; an empty one
+ * keeps all that is inferred, whatever the targets are called. What is already there stays as it is.
+ */
+export function registerPlugin(tree: Tree): void {
+  const nxJson = readNxJson(tree) ?? {};
+  const { plugins = [], targetDefaults = {} } = nxJson;
+  const listed = plugins.some((entry) => (typeof entry === 'string' ? entry : entry.plugin) === PACKAGE_NAME);
+  const missing = EXECUTORS.filter((executor) => !Object.hasOwn(targetDefaults, executor));
+  if (listed && missing.length === 0) return;
+  updateNxJson(tree, {
+    ...nxJson,
+    plugins: listed ? plugins : [...plugins, PACKAGE_NAME],
+    targetDefaults: { ...targetDefaults, ...Object.fromEntries(missing.map((executor) => [executor, {}])) },
+  });
+}
+
+const IGNORES_DIST = /^\/?dist\/?$/m;
+
+/** Keeps built images out of version control: adds `dist` to .gitignore where no line says so yet. */
+export function ignoreOutputs(tree: Tree): void {
+  const content = tree.read('.gitignore', 'utf8') ?? '';
+  if (IGNORES_DIST.test(content.replace(/\r/g, ''))) {
+    return;
+  }
+  const separator = content === '' || content.endsWith('\n') ? '' : '\n';
+  tree.write('.gitignore', `${content}${separator}dist\n`);
+}

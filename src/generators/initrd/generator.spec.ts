@@ -4,8 +4,7 @@ import { join } from 'node:path';
 import { readJson, readProjectConfiguration, type Tree } from '@nx/devkit';
 import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
 import { initrdSchema } from '../../initrd/initrd-schema';
-import { initrdGenerator } from './generator';
-import { isStaticExecutable } from './static-executable';
+import { initrdGenerator, isStaticExecutable } from './generator';
 
 let tree: Tree;
 let home: string;

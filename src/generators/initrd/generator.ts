@@ -1,21 +1,23 @@
 import { join, resolve } from 'node:path';
 import { type GeneratorCallback, joinPathFragments, type Tree, writeJson } from 'nx/src/devkit-exports';
-import { formatFiles } from '../workspace/format-files';
-import { generateFiles } from '../workspace/generate-files';
-import { existingProjectName, locateProject, offsetFromRoot, requireFree } from '../workspace/project-location';
-import { runTasksInSerial } from '../workspace/install-packages';
-import { logger } from '../../plugin/workspace-nx';
 import { IgvmError } from '../../errors/igvm-error';
-import { readRegularFile } from '../../files/regular-file';
 import { PLACEHOLDER } from '../../files/find-program';
+import { readRegularFile } from '../../files/regular-file';
 import { INITRD_NAMES } from '../../initrd/load-initrd';
+import { logger } from '../../plugin/workspace-nx';
 import { initrdTargetName } from '../guest-image/output-option';
 import { initGenerator } from '../init/generator';
-import { parseTags, writeProjectFile } from '../workspace/project-file';
-import { withoutSkipped } from '../workspace/prompted';
-import { reportingUserErrors } from '../workspace/user-errors';
+import { formatFiles, generateFiles, reportingUserErrors, withoutSkipped } from '../workspace/generate';
+import { runTasksInSerial } from '../workspace/install-packages';
+import {
+  existingProjectName,
+  locateProject,
+  offsetFromRoot,
+  parseTags,
+  requireFree,
+  writeProjectFile,
+} from '../workspace/project-location';
 import type { InitrdGeneratorSchema } from './schema';
-import { isStaticExecutable } from './static-executable';
 
 /** Creates a project that packs a folder into an initramfs: with a busybox and a script around it, or with a first program of ours. */
 export function initrdGenerator(tree: Tree, given: InitrdGeneratorSchema): Promise<GeneratorCallback> {
@@ -104,3 +106,28 @@ function readBusybox(tree: Tree, path: string): Buffer {
 }
 
 export default initrdGenerator;
+
+const PT_INTERP = 3;
+
+/**
+ * Whether these are the bytes of an ELF program that runs without a dynamic linker: one without a PT_INTERP program
+ * header (ELF specification, "Program Header").
+ */
+export function isStaticExecutable(bytes: Uint8Array): boolean {
+  const [magic0, magic1, magic2, magic3, elfClass, order] = bytes;
+  if (magic0 !== 0x7f || magic1 !== 0x45 || magic2 !== 0x4c || magic3 !== 0x46) return false;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const little = order === 1;
+  const is64 = elfClass === 2;
+  const headerSize = is64 ? 64 : 52;
+  if (bytes.length < headerSize) return false;
+  const offset = is64 ? Number(view.getBigUint64(32, little)) : view.getUint32(28, little);
+  const size = view.getUint16(is64 ? 54 : 42, little);
+  const count = view.getUint16(is64 ? 56 : 44, little);
+  for (let index = 0; index < count; index++) {
+    const start = offset + index * size;
+    if (start + 4 > bytes.length) return false;
+    if (view.getUint32(start, little) === PT_INTERP) return false;
+  }
+  return count > 0;
+}

@@ -1,5 +1,5 @@
 import { type GeneratorCallback, type Tree } from 'nx/src/devkit-exports';
-import { formatFiles } from '../workspace/format-files';
+import { formatFiles } from '../workspace/generate';
 import { runTasksInSerial } from '../workspace/install-packages';
 import { guestImageGenerator } from '../guest-image/generator';
 import { initrdGenerator } from '../initrd/generator';

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ProjectConfiguration, Tree } from '@nx/devkit';
 import { buildManifest, updateLock } from '../../api';
-import { lockedImages } from './locked-images';
 import syncLockGenerator, { syncLocks } from './generator';
+import { lockedImages } from './generator';
 import type * as WorkspaceNx from '../../plugin/workspace-nx';
 import { logger } from '../../plugin/workspace-nx';
 

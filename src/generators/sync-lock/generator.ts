@@ -1,11 +1,15 @@
-import { resolve } from 'node:path';
-import type { GeneratorCallback, ProjectConfiguration, Tree } from 'nx/src/devkit-exports';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join, posix, resolve } from 'node:path';
+import type { GeneratorCallback, ProjectConfiguration, TargetConfiguration, Tree } from 'nx/src/devkit-exports';
+import type { ManifestBuild } from '../../api';
 import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
+import { programPath } from '../../files/find-program';
+import { imageNameInWorkspace, lockPath } from '../../manifest/image-files';
+import { replaceTokens, type TokenProject } from '../../plugin/own-target';
 import { logger, workspaceNx } from '../../plugin/workspace-nx';
-import { reportingUserErrors } from '../workspace/user-errors';
-import { isCurrent } from './is-current';
-import { lockedImages } from './locked-images';
+import { reportingUserErrors } from '../workspace/generate';
 
 /** What Nx says when it finds the workspace out of sync. */
 export interface SyncResult {
@@ -59,4 +63,90 @@ export function syncLocks(tree: Tree, projects: Readonly<Record<string, ProjectC
       outOfSyncMessage: `Images measure differently than their locks say: ${[...changes.keys()].map(printable).join(', ')}`,
     };
   });
+}
+
+/** Options of a target that builds an image, tokens replaced. */
+export type BuildOptions = Omit<ManifestBuild, 'output' | 'workspaceRoot'> & { outputPath?: string };
+
+/** An image of the workspace and the lock that it has or may have. Paths are relative to the workspace. */
+export interface LockedImage {
+  /** `PROJECT:TARGET` of its build. */
+  task: string;
+  build: BuildOptions;
+  image: string;
+  lock: string;
+}
+
+/** The images that the workspace's targets build, by the names of their projects. */
+export function lockedImages(projects: Readonly<Record<string, ProjectConfiguration>>): LockedImage[] {
+  return Object.keys(projects)
+    .sort()
+    .flatMap((name) => imagesOf(name, projects[name]!));
+}
+
+function imagesOf(name: string, { root, targets = {} }: ProjectConfiguration): LockedImage[] {
+  const project = { name, root };
+  return Object.entries(targets).flatMap(([target, each]): LockedImage[] => {
+    if (each.executor !== 'nx-igvm:build') return [];
+    const build = optionsOf(each, project) as unknown as BuildOptions;
+    if (typeof build.manifest !== 'string') return [];
+    const folder = build.outputPath ?? posix.join('dist', posix.dirname(build.manifest));
+    const image = posix.join(folder, `${imageNameInWorkspace(build.manifest)}.igvm`);
+    const lock = lockOption(targets, image, project) ?? lockPath(build.manifest);
+    return [{ task: `${name}:${target}`, build, image, lock }];
+  });
+}
+
+/** The lock that a target of the project checks the image against, when that is another than the one beside the manifest. */
+function lockOption(
+  targets: NonNullable<ProjectConfiguration['targets']>,
+  image: string,
+  project: TokenProject,
+): string | undefined {
+  for (const target of Object.values(targets)) {
+    if (target.executor !== 'nx-igvm:verify') continue;
+    const own = optionsOf(target, project);
+    if (typeof own.image === 'string' && join(own.image) === join(image) && typeof own.lock === 'string')
+      return own.lock;
+  }
+  return undefined;
+}
+
+/** A target's options as a run has them that names no configuration. */
+function optionsOf(target: TargetConfiguration, project: TokenProject): Record<string, unknown> {
+  const { options, configurations, defaultConfiguration } = target;
+  const configured = defaultConfiguration === undefined ? {} : configurations?.[defaultConfiguration];
+  const all = Object.entries({ ...options, ...configured } as Record<string, unknown>);
+  return Object.fromEntries(
+    all.map(([key, value]) => [key, typeof value === 'string' ? replaceTokens(value, project) : value]),
+  );
+}
+
+/**
+ * Whether an image is what its manifest and resources give now. It is built again, elsewhere, and compared: nothing that a
+ * build could have noted of its inputs says as much, and builds of the same files give the same bytes.
+ * @throws IgvmError for what keeps the image from being built
+ */
+export async function isCurrent({ build, image }: LockedImage, root: string): Promise<boolean> {
+  const { buildManifest, sha256OfFile } = require('../../api') as typeof import('../../api');
+  const path = resolve(root, image);
+  if (!existsSync(path)) return false;
+  const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-sync-'));
+  try {
+    const output = join(folder, basename(image));
+    const { manifest, resources, loader, outputPath: _, ...options } = build;
+    const { files } = await buildManifest({
+      ...options,
+      manifest: resolve(root, manifest),
+      resources: resources === undefined ? undefined : resolve(root, resources),
+      loader: loader === undefined ? undefined : programPath(loader, root),
+      output,
+      workspaceRoot: root,
+      display: (each) => (each === resolve(root, manifest) ? manifest : each),
+    });
+    const siblings = files.map(({ path: made }) => [made, join(path, '..', basename(made))] as const);
+    return siblings.every(([made, present]) => existsSync(present) && sha256OfFile(made) === sha256OfFile(present));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }

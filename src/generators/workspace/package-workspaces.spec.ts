@@ -1,7 +1,7 @@
 import { readJson, type Tree, updateJson } from '@nx/devkit';
 import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
 import type { IgvmError } from '../../errors/igvm-error';
-import { addPackageFolder, defaultParent, packagePatterns } from './package-workspaces';
+import { addPackageFolder, defaultParent, packagePatterns } from './install-packages';
 
 describe('packages of a workspace', () => {
   let tree: Tree;

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { getPromptsForSchema } from 'nx/src/utils/params';
-import { withoutSkipped } from './prompted';
+import { withoutSkipped } from './generate';
 
 const { isTTY } = process.stdout;
 const { CI } = process.env;

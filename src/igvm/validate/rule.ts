@@ -1,4 +1,4 @@
-import { hex } from '../../errors/hex';
+import { hex } from '../../errors/printable';
 import { type ErrorWhere, IgvmError } from '../../errors/igvm-error';
 import { PAGE_SIZE } from '../../memory/page';
 import { isKnown, isOptional, type Section, sectionOf } from '../headers/header-type';

@@ -1,4 +1,4 @@
-import { hex, hexRange } from '../../errors/hex';
+import { hex, hexRange } from '../../errors/printable';
 import { IgvmError, unreachable } from '../../errors/igvm-error';
 import { PAGE_SIZE } from '../../memory/page';
 

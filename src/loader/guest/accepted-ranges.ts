@@ -1,4 +1,4 @@
-import { hexRange } from '../../errors/hex';
+import { hexRange } from '../../errors/printable';
 import { IgvmError, unreachable } from '../../errors/igvm-error';
 import { SHA384_SIZE } from '../../igvm/hashes';
 import type { PageAcceptance } from '../../igvm/model';

@@ -1,4 +1,4 @@
-import { hex } from '../../errors/hex';
+import { hex } from '../../errors/printable';
 import { IgvmError } from '../../errors/igvm-error';
 import type { ByteSource } from '../../memory/byte-source';
 import { alignDown, GPA_LIMIT, PAGE_SIZE, pagesFor } from '../../memory/page';

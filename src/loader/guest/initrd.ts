@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import { hex } from '../../errors/hex';
+import { hex } from '../../errors/printable';
 import { IgvmError, unreachable } from '../../errors/igvm-error';
 import type { PageDataDirective } from '../../igvm/model';
 import type { DirectiveObserver } from '../../igvm/stream';

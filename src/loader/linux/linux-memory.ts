@@ -1,4 +1,4 @@
-import { hex } from '../../errors/hex';
+import { hex } from '../../errors/printable';
 import { IgvmError } from '../../errors/igvm-error';
 import { PAGE_SIZE } from '../../memory/page';
 import { BOOT_PARAMS } from '../formats/bzimage';

@@ -1,4 +1,4 @@
-import { hex } from '../../errors/hex';
+import { hex } from '../../errors/printable';
 import { IgvmError } from '../../errors/igvm-error';
 import { type ByteSource, EMPTY_SOURCE } from '../../memory/byte-source';
 import { alignUp, GPA_LIMIT, PAGE_SIZE, pagesFor } from '../../memory/page';

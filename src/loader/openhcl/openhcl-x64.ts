@@ -1,4 +1,4 @@
-import { hex } from '../../errors/hex';
+import { hex } from '../../errors/printable';
 import { IgvmError } from '../../errors/igvm-error';
 import { ISOLATIONS } from '../../igvm/isolation';
 import { EMPTY_SOURCE } from '../../memory/byte-source';

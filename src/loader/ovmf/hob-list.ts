@@ -1,5 +1,5 @@
 /** The list by which OVMF finds what an image gives it, and where that list lies (UEFI PI specification, volume 3; edk2: EFI_IGVM_DATA_HOB). */
-import { hex } from '../../errors/hex';
+import { hex } from '../../errors/printable';
 import { IgvmError } from '../../errors/igvm-error';
 import type { Directive, PageDataDirective } from '../../igvm/model';
 import { type ByteSource, bytesSource, EMPTY_SOURCE, regionSource } from '../../memory/byte-source';

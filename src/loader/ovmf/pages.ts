@@ -1,5 +1,5 @@
 /** Lists of directives as igvm-wrap and igvm-update 0.2.6 treat them (src/builder.rs), on runs instead of single pages. */
-import { hex } from '../../errors/hex';
+import { hex } from '../../errors/printable';
 import { IgvmError } from '../../errors/igvm-error';
 import { type Directive, PAGE_DATA_TYPE, type PageDataDirective } from '../../igvm/model';
 import { type ByteSource, EMPTY_SOURCE, regionSource } from '../../memory/byte-source';

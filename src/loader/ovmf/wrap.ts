@@ -1,4 +1,4 @@
-import { hex } from '../../errors/hex';
+import { hex } from '../../errors/printable';
 import { IgvmError } from '../../errors/igvm-error';
 import { type Directive, type IgvmFile, PAGE_DATA_TYPE, PLATFORM_TYPE, type PlatformHeader } from '../../igvm/model';
 import { PLATFORM_VERSION } from '../../igvm/platforms';

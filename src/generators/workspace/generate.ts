@@ -1,7 +1,75 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import type * as Ejs from 'ejs';
 import { readJson, type Tree } from 'nx/src/devkit-exports';
+import { IgvmError } from '../../errors/igvm-error';
+
+/**
+ * Runs a generator so that a user's mistake reaches the terminal with its place, its code and its cure, and without a
+ * stack: Nx prints an error's message and offers the stack of anything that has one.
+ */
+export async function reportingUserErrors<T>(generate: () => Promise<T>): Promise<T> {
+  try {
+    return await generate();
+  } catch (error) {
+    if (!(error instanceof IgvmError)) {
+      throw error;
+    }
+    const failure = new Error(error.format(), { cause: error });
+    delete failure.stack;
+    throw failure;
+  }
+}
+
+/** Whether Nx asks for options that weren't given (nx/src/utils/params.ts). */
+const asks = (): boolean => process.stdout.isTTY === true && process.env['CI'] !== 'true';
+
+/**
+ * Options without the answers to questions that a user skipped, which Nx gives as an empty text. Where Nx asks nothing, somebody has
+ * written an empty text, most likely by a variable of the shell that isn't set.
+ * @param keys the options that a user may be asked for and needn't answer
+ * @throws IgvmError GENERATOR_OPTION
+ */
+export function withoutSkipped<Options extends object>(options: Options, keys: readonly (keyof Options)[]): Options {
+  const answered = { ...options };
+  for (const key of keys) {
+    const value = options[key];
+    if (typeof value !== 'string' || value.trim() !== '') continue;
+    if (!asks()) throw new IgvmError('GENERATOR_OPTION', `${String(key)} is empty`);
+    delete answered[key];
+  }
+  return answered;
+}
+
+/** What templates may name. `name` also stands for `__name__` in the name of a file. */
+export type Variables = Readonly<Record<string, unknown>> & { readonly name: string };
+
+/**
+ * Writes the files of a folder of EJS templates, which end in `.template`.
+ * @param templates absolute path
+ * @param target folder in the workspace
+ * @param keep whether a file that is there already stays
+ */
+export function generateFiles(
+  tree: Tree,
+  templates: string,
+  target: string,
+  variables: Variables,
+  { keep = false } = {},
+): void {
+  const ejs = require('ejs') as typeof Ejs;
+  for (const file of readdirSync(templates, { recursive: true }) as string[]) {
+    if (!file.endsWith('.template')) continue;
+    const source = join(templates, file);
+    const path = join(target, file)
+      .replace(/\.template$/, '')
+      .replaceAll('__name__', variables.name);
+    if (keep && tree.exists(path)) continue;
+    tree.write(path, ejs.render(readFileSync(source, 'utf8'), variables, { filename: source }));
+  }
+}
 
 /** Where Prettier is configured, besides `prettier` in package.json. */
 const PRETTIER_FILE = /^(?:\.prettierrc(?:\..+)?|prettier\.config\.[cm]?[jt]s)$/;

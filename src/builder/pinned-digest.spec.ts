@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { bytesSource } from '../memory/byte-source';
-import { verifyDigest } from './pinned-digest';
+import { verifyDigest } from './open-resources';
 
 describe('a pinned file', () => {
   const where = { file: 'igvm.json', line: 3, column: 5 };

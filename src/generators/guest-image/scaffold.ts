@@ -1,0 +1,111 @@
+import { IgvmError } from '../../errors/igvm-error';
+import { existsOn, ISOLATION_NAMES, type IsolationName } from '../../igvm/isolation';
+import type { GuestArch } from '../../igvm/model';
+import { USUAL_PATHS } from '../../manifest/manifest-schema';
+import type { GuestConfig, Image, IsolationType, ResourceName, SnpIsolation } from '../../manifest/model';
+import { PAGE_SIZE, readMemorySize } from '../../memory/page';
+
+/** What a type of image is generated from: the options, with their defaults filled in. */
+export interface ImageOptions {
+  arch: 'x64' | 'aarch64';
+  /** Undefined: the type's own default. */
+  isolation: IsolationName[] | undefined;
+  /** Whether the guest's Linux kernel gets an initrd. */
+  useInitrd: boolean;
+  commandLine: string;
+  /** As the user wrote it; each type knows what it has to be a multiple of. */
+  memorySize: string | number;
+  bootData: 'embedded' | 'vmm';
+  processorCount: number | undefined;
+  paravisor: boolean;
+  debug: boolean;
+}
+
+/** A generated image: its guests, and the binaries they want. */
+export interface Scaffold {
+  /** One line: what the image is. */
+  title: string;
+  guests: GuestConfig[];
+  resources: ResourceName[];
+  /** What else a user should know; sentences. */
+  notes: string[];
+}
+
+/** Where a binary is expected unless the user names another place, from the image's folder. */
+export const defaultPath = (resource: ResourceName, arch: 'x64' | 'aarch64'): string =>
+  resource === 'linux_kernel' && arch === 'aarch64' ? 'boot/Image' : USUAL_PATHS[resource];
+
+/** Bytes of a large page, in which OpenHCL's memory is counted. */
+export const LARGE_PAGE = 2 * 2 ** 20;
+
+export function guest(isolation: IsolationType, maxVtl: 0 | 2, image: Image): GuestConfig {
+  return { guest_svn: 1, max_vtl: maxVtl, isolation_type: isolation, image };
+}
+
+/** SEV-SNP guest policy bits: SMT allowed, and bit 17, which is reserved and always one (SNP firmware ABI, table 9). */
+export const SNP_POLICY_SMT = 0x30000n;
+
+/** The same with any ABI version from 0.31 on, which Hyper-V's paravisor guests ask for. */
+export const SNP_POLICY_PARAVISOR = SNP_POLICY_SMT | 0x1fn;
+
+/** The isolation of a manifest for each name. `snp` is what differs between the types of images. */
+export function isolationType(
+  name: IsolationName,
+  debug: boolean,
+  snp: Omit<SnpIsolation, 'enable_debug'>,
+): IsolationType {
+  switch (name) {
+    case 'none':
+      return 'none';
+    case 'vbs':
+      return { vbs: { enable_debug: debug } };
+    case 'snp':
+      return { snp: { ...snp, enable_debug: debug } };
+    case 'tdx':
+      return { tdx: { enable_debug: debug, sept_ve_disable: true } };
+  }
+}
+
+/** What an image that can be isolated by anything can be, its default first. */
+export const anyIsolation = (arch: GuestArch): IsolationName[] =>
+  arch === 'x64' ? ISOLATION_NAMES.filter((name) => existsOn(name, arch)) : ['none'];
+
+/**
+ * The isolations to generate guests for.
+ * @param allowed what the type of image can be, its default first
+ * @throws IgvmError GENERATOR_OPTION
+ */
+export function chooseIsolation(
+  type: string,
+  chosen: IsolationName[] | undefined,
+  allowed: readonly IsolationName[],
+): IsolationName[] {
+  const names = chosen === undefined || chosen.length === 0 ? allowed.slice(0, 1) : [...new Set(chosen)];
+  const wrong = names.find((name) => !allowed.includes(name));
+  if (wrong !== undefined) {
+    throw new IgvmError(
+      'GENERATOR_OPTION',
+      `${type} can't have the isolation ${wrong}: it takes ${allowed.join(', ')}`,
+    );
+  }
+  if (names.includes('none') && names.includes('vbs')) {
+    throw new IgvmError('GENERATOR_OPTION', 'none and vbs are the same platform to a VMM, so they need an image each');
+  }
+  return names;
+}
+
+/**
+ * Bytes of the option `memorySize`.
+ * @param multipleOf what the size has to be a multiple of, in bytes
+ * @throws IgvmError GENERATOR_OPTION
+ */
+export function parseMemorySize(size: string | number, multipleOf: number = PAGE_SIZE): number {
+  const bytes = readMemorySize(size);
+  if (bytes === undefined) {
+    throw new IgvmError('GENERATOR_OPTION', `memorySize "${size}" is not a size like 512M or 1G`);
+  }
+  if (bytes % multipleOf !== 0) {
+    throw new IgvmError('GENERATOR_OPTION', `memorySize "${size}" is not a multiple of ${multipleOf} bytes`);
+  }
+  return bytes;
+}
