@@ -5,6 +5,7 @@ import { bytesSource } from '../memory/byte-source';
 import { type CborValue, cborMap, cborTag, decodeCbor, encodeCbor } from './cbor';
 import { corimDocument } from './corim';
 import { measure } from '../measurement/measure';
+import { checkDocuments } from './image-documents';
 import { verifyCorimSignature, withCorimSignature } from './corim-signature';
 import { certificateOf, EC_KEY, RSA_KEY, type SignedCorimOptions, signedCorim } from './signer.fixture';
 
@@ -54,6 +55,31 @@ const invalid = (message?: string | RegExp) =>
   });
 
 describe('CoRIM signature', () => {
+  it.each([
+    ['nothing more', cborMap(), 0],
+    ['an unprotected header', cborMap([4, 'whoever']), 1],
+    ['an unprotected header that is no map', 'whatever', 1],
+  ])('is let pass by verify with %s where nobody signed it: only nothing is', async (_, unprotected, complaints) => {
+    const { image, document } = await endorsed();
+    const bytes = signedCorim(document, { unprotected });
+    const { file: patched } = await withCorimSignature(image, 'snp', { kind: 'detached', bytes }, RSA_2048);
+    const [measurement] = await measure(patched, { platforms: ['snp'] });
+    const check = checkDocuments(
+      {
+        image: undefined,
+        file: patched,
+        platform: 'snp',
+        compatibilityMask: 1,
+        digest: Buffer.from(measurement!.digest).toString('hex').toUpperCase(),
+        policy: 0x30000n,
+        debugEnabled: false,
+      },
+      { guestSvn: 1 },
+    );
+    expect([check.complaints.length, check.signers.length]).toEqual([complaints, 1 - complaints]);
+    if (complaints > 0) expect(check.complaints[0]).toContain('parts that nobody signed');
+  });
+
   it('goes behind all other headers, the document in front of it', async () => {
     const { image, document } = await endorsed();
     const bytes = signedCorim(document);

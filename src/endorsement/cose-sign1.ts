@@ -41,6 +41,8 @@ export interface CoseSign1 {
   /** Undefined: the signature is detached. */
   payload: Uint8Array | undefined;
   signature: Uint8Array;
+  /** Whether it says anything that the signature doesn't cover: an unprotected header, or something else in place of its payload. */
+  hasUnsigned: boolean;
 }
 
 /**
@@ -63,11 +65,17 @@ export function decodeCoseSign1(bytes: Uint8Array): CoseSign1 {
     unprotected: unprotected instanceof Map ? (unprotected as CborMap) : new Map(),
     payload: payload instanceof Uint8Array ? payload : undefined,
     signature: signature instanceof Uint8Array ? signature : new Uint8Array(0),
+    hasUnsigned:
+      !(unprotected instanceof Map && unprotected.size === 0) || !(payload === null || payload instanceof Uint8Array),
   };
 }
 
 /** The same signature without its payload, encoded deterministically. */
-export function encodeDetached({ protectedBytes, unprotected, signature }: CoseSign1): Uint8Array {
+export function encodeDetached({
+  protectedBytes,
+  unprotected,
+  signature,
+}: Pick<CoseSign1, 'protectedBytes' | 'unprotected' | 'signature'>): Uint8Array {
   return encodeCbor(cborTag(SIGN1_TAG, [protectedBytes, sortMaps(unprotected), null, signature]));
 }
 

@@ -11,6 +11,7 @@ import { checkSignedIdBlock } from './add-snp-id-block';
 import { corimDocument, corimSvn } from './corim';
 import { verifyCorimSignature } from './corim-signature';
 import { CORIM_SIZE_LIMIT } from './corims';
+import { decodeCoseSign1 } from './cose-sign1';
 import { identityClaims, identityDocument } from './identity-document';
 import { ID_BLOCK_VERSION, parseSnpIdBlock, type SnpIdBlock, type SnpIdentity, snpIdBlock } from './snp-id-block';
 
@@ -292,6 +293,10 @@ function checkCorimInImage(
   if (signatureInImage === undefined) return;
   try {
     const signature = readAll(signatureInImage.content, CORIM_SIZE_LIMIT);
+    if (decodeCoseSign1(signature).hasUnsigned) {
+      complaints.push(`${name} has a signature with parts that nobody signed (an unprotected header, or a payload)`);
+      return;
+    }
     signers.push(
       `CoRIM of ${subject.guest.platform} signed by ${verifyCorimSignature(signature, document, { allowRsa2048: true })}`,
     );
