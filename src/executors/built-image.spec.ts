@@ -77,6 +77,21 @@ describe('nx-igvm:inspect', () => {
     expect(logged).not.toContain(root);
   });
 
+  it('says on the page whether the image agrees with its lock, and that there is none yet', async () => {
+    await build();
+    const page = async (): Promise<string> => {
+      expect(await inspectExecutor({ image: IMAGE, lock: LOCK }, context())).toEqual(succeeds);
+      return readFileSync(join(root, 'dist/guest.html'), 'utf8');
+    };
+    expect(await page()).toContain(`Not compared with ${LOCK}:</strong> there is no lock`);
+    expect(await measureExecutor({ image: IMAGE, lock: LOCK, updateLock: true }, context())).toEqual(succeeds);
+    expect(await page()).toContain(`Agrees with ${LOCK}`);
+    await build(['snp', 'tdx'], 2);
+    expect(await page()).toContain(`Differs from ${LOCK}`);
+    writeFileSync(join(root, LOCK), '{}');
+    expect(await inspectExecutor({ image: IMAGE, lock: LOCK }, context())).toEqual(fails);
+  });
+
   it('leaves nothing behind when the image is none', async () => {
     mkdirSync(join(root, 'dist'));
     writeFileSync(join(root, IMAGE), 'no image');

@@ -27,13 +27,23 @@ describe('the target inspect', () => {
       executor: 'nx-igvm:inspect',
       cache: true,
       dependsOn: ['build'],
-      options: { image: 'dist/images/one/one.igvm', format: 'html' },
+      options: { image: 'dist/images/one/one.igvm', format: 'html', lock: 'images/one/igvm.lock.json' },
       outputs: ['{options.outputPath}', '{workspaceRoot}/dist/images/one/one.html'],
     });
     expect(inspect!.inputs!.slice(0, 2)).toEqual([built('one.igvm'), built('one.igvm.map')]);
     // The page says whether the documents beside the image are its own.
     for (const name of ['one-snp.json', 'one-snp.cbor', 'one-snp.idblock'])
       expect(inspect!.inputs).toContainEqual(built(name));
+  });
+
+  it('runs again when the lock changes, which the page compares with, and names none where no guest is isolated', async () => {
+    const lock = { fileset: '{workspaceRoot}/images/one/igvm.lock.json', includeIgnored: true };
+    expect((await infer()).inspect!.inputs).toContainEqual(lock);
+    const other = await infer(isolated, { inspect: { options: { lock: 'release.json' } } });
+    expect(other.inspect!.inputs).toContainEqual({ ...lock, fileset: '{workspaceRoot}/release.json' });
+    const { inspect } = await infer({ guest_configs: [guest('none')] });
+    expect(inspect!.options).not.toHaveProperty('lock');
+    expect(inspect!.inputs).not.toContainEqual(lock);
   });
 
   it('follows a build target that has another name and folder', async () => {

@@ -114,14 +114,16 @@ export const IMAGE_TARGETS: Record<Exclude<TargetKind, 'initrd'>, TargetRow> = {
   },
 };
 
-/** The target that writes a page about an image and the documents beside it. */
+/** The target that writes a page about an image, the documents beside it and, where guests are isolated, its agreement with its lock. */
 function inspectTarget(image: InferredImage, own: OwnTarget): TargetConfiguration {
-  const { file } = image;
+  const { file, project } = image;
+  const lock = isIsolated(image) ? lockPath(image.path) : undefined;
+  const locks = own.values('lock', lock).map((value) => optionFile(value, project));
   return {
     executor: 'nx-igvm:inspect',
     cache: true,
-    options: { image: file, format: 'html' },
-    ...readsImage(image, builtFiles(image), namedImages(image, own)),
+    options: { image: file, format: 'html', ...(lock === undefined ? {} : { lock }) },
+    ...readsImage(image, builtFiles(image), [...locks, ...namedImages(image, own)]),
     outputs: ['{options.outputPath}', `{workspaceRoot}/${escapeGlob(file.replace(/\.igvm$/, '.html'))}`],
     metadata: {
       technologies: ['igvm'],
@@ -130,6 +132,9 @@ function inspectTarget(image: InferredImage, own: OwnTarget): TargetConfiguratio
     },
   };
 }
+
+/** Whether a guest of the image proves to somebody what it is. */
+const isIsolated = ({ manifest }: InferredImage): boolean => isolationTypes(manifest).some((type) => type !== 'none');
 
 /** The target that prints launch digests and writes the lock. Not cached: a hit would not write the lock. */
 function measureTarget(image: InferredImage): TargetConfiguration {
@@ -174,18 +179,19 @@ function verifyTarget(image: InferredImage, own: OwnTarget): TargetConfiguration
  * image each time.
  */
 function signTarget(image: InferredImage): TargetConfiguration | undefined {
-  const isolations = isolationTypes(image.manifest).filter((type) => type !== 'none');
-  if (isolations.length === 0) return undefined;
+  if (!isIsolated(image)) return undefined;
   return {
     executor: 'nx-igvm:sign',
     cache: false,
     options: { image: image.file, manifest: image.path },
-    ...(isolations.includes('snp') ? { configurations: { development: { temporaryKey: true } } } : {}),
+    ...(isolationTypes(image.manifest).includes('snp')
+      ? { configurations: { development: { temporaryKey: true } } }
+      : {}),
     ...readsImage(image, builtFiles(image), [sourceFile(image, image.path)]),
     outputs: ['{options.outputPath}', `{workspaceRoot}/${escapeGlob(image.file.replace(/\.igvm$/, '-signed.igvm'))}`],
     metadata: {
       technologies: ['igvm'],
-      description: `Signs the IGVM image ${image.name}`,
+      description: `Signs the IGVM image ${image.name} with what the options name, or a temporary key (configuration development)`,
       help: { command: 'npx nx-igvm add-snp-id-block --help', example: { options: { temporaryKey: true } } },
     },
   };

@@ -12,18 +12,21 @@ export default async function inspectExecutor(
   options: InspectExecutorSchema,
   context: ExecutorContext,
 ): Promise<{ success: boolean }> {
-  const { image, format = 'html', outputPath } = options;
+  const { image, format = 'html', lock, outputPath } = options;
   const { root } = context;
   const { inspectImage, pagePath } =
     require('../../inspect/inspect-file') as typeof import('../../inspect/inspect-file');
   const output = outputPath ?? (format === 'html' ? pagePath(image) : undefined);
   try {
-    checkTrackedOptions(context, targetOf(context), options, ['image']);
+    checkTrackedOptions(context, targetOf(context), options, ['image', 'lock']);
     checkTarget(context, targetOf(context), options);
     await inspectImage({
       image: resolve(root, image),
       format,
       name: image,
+      // The inferred target names a lock before anybody has written it: the page says that there is none.
+      lock: lock === undefined ? undefined : { path: resolve(root, lock), isOptional: true },
+      display: (path) => shownPath(root, path),
       output: output === undefined ? undefined : resolve(root, output),
       write: (text) => void process.stdout.write(text),
     });

@@ -4,6 +4,7 @@ import type { InspectFormat } from '../../inspect/inspect-file';
 export interface InspectExecutorSchema {
   image: string;
   format?: InspectFormat;
+  lock?: string;
   outputPath?: string;
   ownKeys?: ('inputs' | 'outputs' | 'dependsOn' | 'cache')[];
 }

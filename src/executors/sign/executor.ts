@@ -5,7 +5,7 @@ import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
 import { shownPath } from '../../files/file-failure';
 import { logger } from '../../plugin/workspace-nx';
-import { checkTarget, type TargetContext, targetOf, type TaskContext } from '../check-target';
+import { checkTarget, type TargetContext, targetOf, type TaskContext, type TaskTarget } from '../check-target';
 import type { SignExecutorSchema } from './schema';
 
 /** Writes a signed copy of an image. What the user can put right is logged and fails the task; anything else is a bug and throws. */
@@ -24,7 +24,7 @@ export default async function signExecutor(
     const idBlock = idBlockSource(options, at);
     const corim = corimSource(options, at);
     if (idBlock === undefined && corim === undefined) {
-      throw new IgvmError('SIGN_OPTION', 'there is nothing to sign with');
+      throw nothingToSignWith(options, targetOf(context));
     }
     if (output === image) {
       throw new IgvmError('SIGN_OPTION', 'the signed image would replace the image', { file: outputPath });
@@ -41,6 +41,16 @@ export default async function signExecutor(
     logger.error(error.format((file) => shownPath(root, file)));
     return { success: false };
   }
+}
+
+/** Says what to give, by the names that the image's files have. */
+function nothingToSignWith({ image, manifest }: SignExecutorSchema, task: TaskTarget | undefined): IgvmError {
+  const nx = task === undefined ? 'nx sign PROJECT' : `nx run ${task.project}:${task.target}`;
+  const temporary = `${nx} --temporaryKey${manifest === undefined ? ' --guestSvn=NUMBER' : ''}`;
+  const idBlock = printable(image.replace(/\.igvm$/, '-snp.idblock'));
+  return usage(
+    `there is nothing to sign with. For development: ${temporary}; for a key of yours, ${idBlock} is what it has to sign`,
+  );
 }
 
 const usage = (message: string): IgvmError => new IgvmError('SIGN_OPTION', message);
