@@ -5,7 +5,7 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { rolldown } from 'rolldown';
 
 /** Packages that are not part of the bundle: Nx's is the workspace's own, and the others are rarely called for. */
-const EXTERNAL = [/^nx\//, '@levischuck/tiny-cbor', 'cli-progress'];
+const EXTERNAL = [/^nx\//, '@levischuck/tiny-cbor', 'cli-progress', 'undici', 'xz-decompress'];
 
 /** Programs that others than package.json and Nx's collections name: what a target, a thread and a boot run. */
 const PROGRAMS = ['plugin/hash-files', 'executors/build-image/build-thread', 'boot/supervisor'];

@@ -1,9 +1,15 @@
 import { resolve } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { printable } from '../errors/printable';
-import { loadManifest, type ManifestOverrides } from '../manifest/load-manifest';
+import { type LoadedManifest, loadManifest, type ManifestOverrides } from '../manifest/load-manifest';
 import type { ResourceName } from '../manifest/model';
-import { type ResolvedResource, resolveResources } from '../resources/resolve-resources';
+import type { DownloadOptions } from '../resources/downloads';
+import {
+  fetchResources,
+  type LocatedResource,
+  locateResources,
+  type ResolvedResource,
+} from '../resources/resolve-resources';
 import { combined, type ManifestWarning } from '../manifest/validate';
 import { buildImage } from './build-image';
 import type { BuildReport } from './build-report';
@@ -26,6 +32,8 @@ export interface ManifestBuild extends ManifestOverrides {
   debugValidation?: boolean;
   /** Path of an igvmfilegen program that builds the image instead of this package's loader. */
   loader?: string;
+  /** How resources with a URL are downloaded, and where they are kept. */
+  downloads?: DownloadOptions;
   /** Takes the messages of that program. */
   message?: (text: string) => void;
   /** How messages name a path. Default: as given. */
@@ -53,9 +61,9 @@ export async function buildManifest(build: ManifestBuild): Promise<BuildReport> 
     embedCorim: build.embedCorim,
   });
   for (const warning of mistakes.length === 0 ? loaded.warnings : []) warn(warning);
-  let resources = new Map<ResourceName, ResolvedResource>();
+  let located = new Map<ResourceName, LocatedResource>();
   try {
-    resources = resolveResources(loaded, {
+    located = locateResources(loaded, {
       workspaceRoot: build.workspaceRoot,
       resourcesFile: build.resources,
       display: build.display,
@@ -68,6 +76,35 @@ export async function buildManifest(build: ManifestBuild): Promise<BuildReport> 
     mistakes.push(error, ...error.also);
   }
   if (mistakes.length > 0) throw combined(mistakes);
+  return await withDownloads(located, build.downloads, (resources) => buildWith(build, loaded, resources));
+}
+
+/**
+ * Builds from downloads. One that has been damaged where it is kept is downloaded again: the build says so when it reads it, as it
+ * checks every file that is pinned.
+ */
+async function withDownloads(
+  located: ReadonlyMap<ResourceName, LocatedResource>,
+  downloads: DownloadOptions | undefined,
+  work: (resources: Map<ResourceName, ResolvedResource>) => Promise<BuildReport>,
+): Promise<BuildReport> {
+  const resources = await fetchResources(located, downloads);
+  try {
+    return await work(resources);
+  } catch (error) {
+    if (!(error instanceof IgvmError) || error.code !== 'RESOURCE_DIGEST') throw error;
+    const { discardDamaged } = require('../resources/downloads') as typeof import('../resources/downloads');
+    const downloaded = [...resources.values()].filter(({ isDownload }) => isDownload === true);
+    if (!discardDamaged(downloaded)) throw error;
+    return await work(await fetchResources(located, downloads));
+  }
+}
+
+async function buildWith(
+  build: ManifestBuild,
+  loaded: LoadedManifest,
+  resources: Map<ResourceName, ResolvedResource>,
+): Promise<BuildReport> {
   const outside = notesOfOutside(resources);
   const otherInputs = [loaded.path, ...(build.resources === undefined ? [] : [resolve(build.resources)])];
   if (build.loader !== undefined) {

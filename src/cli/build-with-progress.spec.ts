@@ -1,7 +1,7 @@
 import type { ManifestBuild } from '../builder/build-manifest';
 import { buildWithProgress } from './commands/build';
 
-const mockBar = { start: jest.fn(), update: jest.fn(), stop: jest.fn() };
+const mockBar = { start: jest.fn(), update: jest.fn(), setTotal: jest.fn(), stop: jest.fn() };
 jest.mock('cli-progress', () => ({ Presets: {}, SingleBar: jest.fn(() => mockBar) }));
 
 let mockBuild: (build: ManifestBuild) => void;
@@ -10,9 +10,12 @@ jest.mock('../builder/build-manifest', () => ({
 }));
 
 describe('a build that a person watches', () => {
-  beforeEach(() => jest.clearAllMocks());
-
   let stderr = '';
+  beforeEach(() => {
+    jest.clearAllMocks();
+    stderr = '';
+  });
+
   const build = (isInteractive: boolean) =>
     buildWithProgress(
       { cwd: '/', stdout: () => undefined, stderr: (text) => void (stderr += text), isInteractive },
@@ -33,6 +36,19 @@ describe('a build that a person watches', () => {
     mockBuild = ({ progress }) => expect(progress).toBeUndefined();
     await build(false);
     expect(mockBar.start).not.toHaveBeenCalled();
+  });
+
+  it('shows how far a large download is, and names it in a log', async () => {
+    const mebibyte = 2 ** 20;
+    const url = 'https://host/vmlinuz';
+    mockBuild = ({ downloads }) =>
+      [0, 5, 9].forEach((done) => downloads?.progress?.(url, done * mebibyte, 9 * mebibyte));
+    await build(true);
+    expect(mockBar.start.mock.calls).toEqual([[9, 0]]);
+    expect(mockBar.update.mock.calls).toEqual([[0], [5], [9]]);
+    expect(mockBar.stop).toHaveBeenCalledTimes(1);
+    await build(false);
+    expect(stderr).toBe(`downloading https://host/vmlinuz (${9 * mebibyte} bytes)\n`);
   });
 
   it('has no bar left when it fails, and its warnings before', async () => {

@@ -9,6 +9,7 @@ export const NX_IGVM: ProgramDescription = {
     pack: () => (require('./commands/pack') as typeof import('./commands/pack')).registerPack,
     boot: () => (require('./commands/boot') as typeof import('./commands/boot')).registerBoot,
     export: () => (require('./commands/export') as typeof import('./commands/export')).registerExport,
+    fetch: () => (require('./commands/fetch') as typeof import('./commands/fetch')).registerFetch,
     initrd: () => (require('./commands/initrd') as typeof import('./commands/initrd')).registerInitrd,
     wrap: () => (require('./commands/wrap') as typeof import('./commands/wrap')).registerWrap,
     update: () => (require('./commands/update') as typeof import('./commands/update')).registerUpdate,

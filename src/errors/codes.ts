@@ -49,6 +49,34 @@ export const MANIFEST_CODES = {
   },
 } as const satisfies Record<string, ErrorInfo>;
 
+/** Resources that a URL names (src/resources). */
+export const DOWNLOAD_CODES = {
+  RESOURCE_UNPINNED: {
+    cause:
+      'A resource names a URL without the SHA-256 of what is to be found there, so that it could be another file every time.',
+    cure: 'Review the file, and put its SHA-256 beside the URL; `nx-igvm fetch URL` prints a resource to paste.',
+  },
+  DOWNLOAD_FAILED: {
+    cause:
+      'A URL could not be downloaded, and the file is not among the downloads that are kept: the server, the network, a proxy or a certificate is in the way.',
+    cure: 'Check the URL and the network, and HTTP_PROXY, HTTPS_PROXY and NO_PROXY; run it again, and it goes on where it broke off.',
+  },
+  DOWNLOAD_REFUSED: {
+    cause:
+      'A URL is not one of http or https, leads through too many redirects or from https to http, or to a file that is larger than the limit.',
+    cure: 'Name the file by its own URL; the option downloadLimit (--download-limit) takes larger files.',
+  },
+  ARCHIVE_INVALID: {
+    cause:
+      'An archive that a member is to be read from is damaged, of a kind that is not known, or larger than the limit.',
+    cure: 'Name an archive in one of the formats of https://github.com/nx-igvm/nx-igvm/blob/main/docs/downloads.md, or the file itself.',
+  },
+  ARCHIVE_MEMBER: {
+    cause: 'An archive has no file of the name that `member` states.',
+    cure: 'Correct the path; `tar -tf`, `dpkg-deb -c`, `rpm -qlp` and `unzip -l` list what is in an archive.',
+  },
+} as const satisfies Record<string, ErrorInfo>;
+
 /** Reading and writing files (src/files). */
 export const FILE_CODES = {
   FILE_UNREADABLE: {
@@ -361,6 +389,7 @@ export const ERROR_CODES = {
   ...FILE_CODES,
   ...FORMAT_CODES,
   ...MANIFEST_CODES,
+  ...DOWNLOAD_CODES,
   ...LOADER_CODES,
   ...ENDORSEMENT_CODES,
   ...LOCK_CODES,

@@ -1,7 +1,8 @@
-import type { MANIFEST_CODES } from '../errors/codes';
+import type { DOWNLOAD_CODES, MANIFEST_CODES } from '../errors/codes';
+import { LoopbackServer, serve, sha256Of } from '../resources/loopback-server.fixture';
 import { EMPTY_GUEST, KERNEL, linuxGuest, type Provocation } from './scene.fixture';
 
-export const MANIFEST_ERRORS: Record<keyof typeof MANIFEST_CODES, Provocation> = {
+export const MANIFEST_ERRORS: Record<keyof typeof MANIFEST_CODES | keyof typeof DOWNLOAD_CODES, Provocation> = {
   MANIFEST_SYNTAX: [
     'leaves out a brace',
     (scene) => {
@@ -48,4 +49,48 @@ export const MANIFEST_ERRORS: Record<keyof typeof MANIFEST_CODES, Provocation> =
       return scene.buildOf(linuxGuest(), { linux_kernel: { path: 'vmlinuz', sha256: '0'.repeat(64) } });
     },
   ],
+  RESOURCE_UNPINNED: [
+    'names a URL without the digest of what is there',
+    (scene) => withServer('a kernel', (url) => scene.downloading(linuxGuest(), { linux_kernel: { url } })),
+  ],
+  DOWNLOAD_FAILED: [
+    'names a URL that nobody serves',
+    (scene) => scene.downloading(linuxGuest(), { linux_kernel: { url: 'http://127.0.0.1:9/vmlinuz', sha256: DIGEST } }),
+  ],
+  DOWNLOAD_REFUSED: [
+    'names what is larger than may be downloaded',
+    (scene) =>
+      withServer('a kernel', (url) =>
+        scene.downloading(linuxGuest(), { linux_kernel: { url, sha256: DIGEST } }, '--download-limit', '4'),
+      ),
+  ],
+  ARCHIVE_INVALID: [
+    'names a member of what is no archive',
+    (scene) =>
+      withServer('a kernel', (url) =>
+        scene.downloading(linuxGuest(), { linux_kernel: { url, sha256: sha256Of('a kernel'), member: 'vmlinuz' } }),
+      ),
+  ],
+  ARCHIVE_MEMBER: [
+    'names a member that an archive does not have',
+    (scene) =>
+      withServer(EMPTY_ZIP, (url) =>
+        scene.downloading(linuxGuest(), { linux_kernel: { url, sha256: sha256Of(EMPTY_ZIP), member: 'vmlinuz' } }),
+      ),
+  ],
 };
+
+const DIGEST = '0'.repeat(64);
+
+/** The end of a .zip, which is all that one without entries has. */
+const EMPTY_ZIP = Buffer.from(`PK\u0005\u0006${'\0'.repeat(18)}`);
+
+/** Serves something while a user does something. */
+async function withServer(content: string | Buffer, work: (url: string) => Promise<string>): Promise<string> {
+  const server = await LoopbackServer.start(serve(Buffer.from(content)));
+  try {
+    return await work(server.url().href);
+  } finally {
+    await server.close();
+  }
+}

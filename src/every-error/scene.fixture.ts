@@ -78,6 +78,12 @@ export class Scene {
     return this.nxIgvm('build', 'igvm.json', '-o', 'image.igvm');
   }
 
+  /** The same with an own folder for downloads. @param more arguments of the command */
+  downloading(guests: object, resources: Record<string, unknown>, ...more: string[]): Promise<string> {
+    this.manifest(guests, resources);
+    return this.nxIgvm('build', 'igvm.json', '-o', 'image.igvm', '--downloads', 'downloads', ...more);
+  }
+
   async nxIgvm(...args: string[]): Promise<string> {
     let shown = '';
     const stderr = (text: string): void => void (shown += text);

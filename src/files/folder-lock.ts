@@ -31,8 +31,28 @@ export interface FolderLock {
  * and stops none.
  * @throws IgvmError FILE_UNWRITABLE
  */
-export async function lockFolder(path: string): Promise<FolderLock> {
-  const lock = join(dirname(resolve(path)), LOCK_NAME);
+export const lockFolder = (path: string): Promise<FolderLock> =>
+  lockFile(join(dirname(resolve(path)), LOCK_NAME), path, { abandonedAfter: ABANDONED_AFTER, patience: MOST_PATIENCE });
+
+/** How long others wait for a lock. Milliseconds. */
+export interface LockTimes {
+  /** A lock that nobody refreshes for this long belongs to nobody. */
+  abandonedAfter: number;
+  /** Nobody waits for longer than this, and goes on without a lock then. */
+  patience: number;
+}
+
+/**
+ * Waits for a lock, which is a file that only one process can make. Advice, as that of a folder.
+ * @param lock its path
+ * @param path what messages name
+ * @throws IgvmError FILE_UNWRITABLE
+ */
+export async function lockFile(
+  lock: string,
+  path: string,
+  { abandonedAfter, patience }: LockTimes,
+): Promise<FolderLock> {
   const start = performance.now();
   let seen: { state: string; since: number } | undefined;
   for (;;) {
@@ -41,9 +61,9 @@ export async function lockFolder(path: string): Promise<FolderLock> {
     const state = stateOf(lock);
     const now = performance.now();
     if (state === undefined) continue;
-    if (state === NO_FILE || now - start > MOST_PATIENCE) return NOT_NEEDED;
+    if (state === NO_FILE || now - start > patience) return NOT_NEEDED;
     if (seen?.state !== state) seen = { state, since: now };
-    if (now - seen.since > ABANDONED_AFTER) {
+    if (now - seen.since > abandonedAfter) {
       if (!removeAbandoned(lock, state)) return NOT_NEEDED;
     } else {
       await setTimeout(POLL);

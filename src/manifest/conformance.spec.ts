@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { loadManifest } from './load-manifest';
-import { resolveResources } from '../resources/resolve-resources';
+import { locateResources } from '../resources/resolve-resources';
 
 const CONFORMANCE = join(__dirname, '..', '..', 'conformance');
 const CASES = join(CONFORMANCE, 'cases');
@@ -31,7 +31,7 @@ function read(name: string): IgvmError | undefined {
       disableSecureAvic: args.includes('--disable-secure-avic'),
       confidentialDebug: args.includes('--confidential-debug'),
     });
-    resolveResources(loaded, { resourcesFile });
+    locateResources(loaded, { resourcesFile });
     return undefined;
   } catch (error) {
     if (error instanceof IgvmError) return error;

@@ -151,4 +151,5 @@ export type ResourceName = (typeof RESOURCE_NAMES)[number];
 export type Resource =
   | string
   | { path: string; sha256?: string }
-  | { project: string; target: string; path: string; sha256?: string };
+  | { project: string; target: string; path: string; sha256?: string }
+  | { url: string; sha256?: string; member?: string };

@@ -37,7 +37,9 @@ function found(document: JsonDocument, path: JsonPath): string {
   }
   if (source.startsWith('['))
     return (valueAt(document.value, path) as unknown[]).length === 0 ? 'an empty array' : 'an array';
-  return source.length > 40 ? `${source.slice(0, 40)}…` : source;
+  // What stands before the host of a URL may be a password.
+  const shown = source.replace(/:\/\/[^\s"]*@/g, '://…@');
+  return shown.length > 40 ? `${shown.slice(0, 40)}…` : shown;
 }
 
 function kindOf(value: unknown): string {

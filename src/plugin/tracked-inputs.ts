@@ -217,6 +217,8 @@ export function resourceInputs(place: TrackingPlace, manifest: string, resource:
   const reference = parseResource(resource);
   if (reference === undefined) return NOTHING;
   if (reference.kind === 'output') return outputInputs(reference);
+  // The manifest, which is hashed, says what comes from there; the build refuses anything else.
+  if (reference.kind === 'url') return NOTHING;
   const base = reference.base === 'workspace' ? workspaceRoot : join(workspaceRoot, dirname(manifest));
   const isAbsolutePath = reference.base === 'absolute';
   if (reference.glob) return patternInputs(place, base, reference.path, isAbsolutePath);

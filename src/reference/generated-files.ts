@@ -3,6 +3,7 @@ import { basename, join } from 'node:path';
 import {
   BOOT_CODES,
   CLI_CODES,
+  DOWNLOAD_CODES,
   ENDORSEMENT_CODES,
   FILE_CODES,
   FORMAT_CODES,
@@ -22,6 +23,7 @@ import { type JsonSchema, jsonSchemas } from './schemas';
 /** All tables of error codes, in the order of the page. */
 export const AREAS = [
   ['The manifest and its resources', MANIFEST_CODES],
+  ['Resources from the web', DOWNLOAD_CODES],
   ['Files', FILE_CODES],
   ['Laying out the guest', LOADER_CODES],
   ['The IGVM format', FORMAT_CODES],

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { parseManifest } from '../manifest/load-manifest';
-import { type ResolveOptions, resolveResources } from './resolve-resources';
+import { type ResolveOptions, locateResources } from './resolve-resources';
 
 let root: string;
 const write = (path: string, content = path) => {
@@ -23,7 +23,7 @@ const linuxImage = (useInitrd: boolean) => ({ linux: { use_initrd: useInitrd, co
 const resolve = (resources: object | undefined, options: ResolveOptions = {}, image: unknown = linuxImage(false)) => {
   const guests = [{ guest_svn: 1, max_vtl: 0, isolation_type: 'none', image }];
   const text = JSON.stringify({ guest_arch: 'x64', guest_configs: guests, resources });
-  return resolveResources({ ...parseManifest(text, MANIFEST), path: join(root, MANIFEST) }, options);
+  return locateResources({ ...parseManifest(text, MANIFEST), path: join(root, MANIFEST) }, options);
 };
 const kernel = (resource: unknown) => resolve({ linux_kernel: resource }).get('linux_kernel')!.display;
 const failure = (action: () => unknown): IgvmError => {

@@ -8,7 +8,9 @@ import { matchGlob } from './glob';
 import type { LoadedManifest } from '../manifest/load-manifest';
 import { RESOURCE_NAMES, type ResourceName } from '../manifest/model';
 import { nearest } from '../manifest/nearest';
-import { type FileReference, parseResource } from './resource-reference';
+import type { DownloadOptions } from './downloads';
+import { type FileReference, parseResource, type UrlReference } from './resource-reference';
+import { shownReference } from './url';
 import { loadResourcesFile, type ResourcesFile } from '../manifest/resources-file';
 import { type ResourceUse, usedResources } from '../manifest/used-resources';
 import { combined, type ManifestWarning } from '../manifest/validate';
@@ -28,7 +30,19 @@ export interface ResolvedResource {
   readonly outside?: 'written' | 'linked';
   /** What it is pinned to: SHA-256 in hexadecimal. The build checks it, on the file that it builds from. */
   readonly sha256?: string;
+  /** That it was downloaded: the file is one of the folder of downloads. */
+  readonly isDownload?: true;
 }
+
+/** A resource that has to be fetched before anything can be read of it. */
+export interface RemoteResource {
+  readonly remote: UrlReference;
+  readonly display: string;
+  readonly where: ErrorWhere;
+}
+
+/** A resource as it is found without any network. */
+export type LocatedResource = ResolvedResource | RemoteResource;
 
 export interface ResolveOptions {
   /** Absolute path. By default the nearest folder above the manifest that has an nx.json. */
@@ -42,6 +56,8 @@ export interface ResolveOptions {
   strict?: boolean;
   /** Takes the warnings of the separate resources file. */
   warn?: (warning: ManifestWarning) => void;
+  /** How resources with a URL are downloaded, and where they are kept. */
+  downloads?: DownloadOptions;
 }
 
 /** The nearest folder at or above `folder` that has an nx.json. */
@@ -149,9 +165,10 @@ function checkFile(path: string, display: string, where: ErrorWhere, written: st
   if (problem !== undefined) throw new IgvmError('FILE_UNREADABLE', `${display} ${problem}`, where, { saysAll: true });
 }
 
-function resolveOne(resource: unknown, folders: Folders, where: ErrorWhere): ResolvedResource {
+function locateOne(resource: unknown, folders: Folders, where: ErrorWhere): LocatedResource {
   const reference = parseResource(resource);
   if (reference === undefined) throw new IgvmError('RESOURCE_PATH', 'this is no form of a resource', where);
+  if (reference.kind === 'url') return { remote: reference, display: shownReference(reference), where };
   let path: string;
   if (reference.kind === 'output') path = resolve(needWorkspace(folders, where), reference.path);
   else {
@@ -221,14 +238,56 @@ function resourceTable(loaded: LoadedManifest, options: ResolveOptions) {
 }
 
 /**
- * Finds the files of all resources that the images use, in the order of RESOURCE_NAMES. Each exists and is a regular file.
- * @throws IgvmError RESOURCE_MISSING, RESOURCE_PATH or FILE_UNREADABLE, with the place that names the resource; MANIFEST_CONFLICT
- * for an image that is possible only with a resource that isn't given; all mistakes are in it and its `also`.
+ * Finds the files of all resources that the images use, in the order of RESOURCE_NAMES, and downloads those that a URL names unless
+ * they are here. Each exists and is a regular file.
+ * @throws IgvmError as {@link locateResources} and {@link fetchResources}
  */
-export function resolveResources(
+export async function resolveResources(
   loaded: LoadedManifest,
   options: ResolveOptions = {},
-): Map<ResourceName, ResolvedResource> {
+): Promise<Map<ResourceName, ResolvedResource>> {
+  return await fetchResources(locateResources(loaded, options), options.downloads);
+}
+
+/**
+ * Downloads what URLs name, one after the other, unless it is here.
+ * @throws IgvmError of `fetchReference`, with the place that names the resource; all failures are in it and its `also`
+ */
+export async function fetchResources(
+  located: ReadonlyMap<ResourceName, LocatedResource>,
+  options: DownloadOptions = {},
+): Promise<Map<ResourceName, ResolvedResource>> {
+  const resolved = new Map<ResourceName, ResolvedResource>();
+  const errors: IgvmError[] = [];
+  for (const [name, resource] of located) {
+    if (!('remote' in resource)) {
+      resolved.set(name, resource);
+      continue;
+    }
+    const { remote, where } = resource;
+    try {
+      const { fetchReference } = require('./downloads') as typeof import('./downloads');
+      resolved.set(name, { ...(await fetchReference(remote, where, options)), where, isDownload: true });
+    } catch (error) {
+      if (!(error instanceof IgvmError)) throw error;
+      errors.push(error);
+    }
+  }
+  if (errors.length > 0) throw combined(errors);
+  return resolved;
+}
+
+/**
+ * Finds the files of all resources that the images use, in the order of RESOURCE_NAMES, without any network. Each file exists and is a
+ * regular file; what a URL names is still to be fetched.
+ * @throws IgvmError RESOURCE_MISSING, RESOURCE_PATH or FILE_UNREADABLE, with the place that names the resource; MANIFEST_CONFLICT
+ * for an image that is possible only with a resource that isn't given; DOWNLOAD_REFUSED for what is no URL; all mistakes are in it
+ * and its `also`.
+ */
+export function locateResources(
+  loaded: LoadedManifest,
+  options: ResolveOptions = {},
+): Map<ResourceName, LocatedResource> {
   const manifestFolder = dirname(loaded.path);
   const workspace = options.workspaceRoot ?? findWorkspaceRoot(manifestFolder);
   const folders: Folders = {
@@ -258,7 +317,7 @@ export function resolveResources(
       (path) => loaded.positionOf(path),
     ),
   );
-  const resolved = new Map<ResourceName, ResolvedResource>();
+  const resolved = new Map<ResourceName, LocatedResource>();
   for (const name of uses.keys()) {
     const resource = (table.given as Record<string, unknown>)[name];
     if (resource === undefined) continue;
@@ -266,7 +325,7 @@ export function resolveResources(
     try {
       resolved.set(
         name,
-        table.literal ? literalFile(resource as string, folders, where) : resolveOne(resource, folders, where),
+        table.literal ? literalFile(resource as string, folders, where) : locateOne(resource, folders, where),
       );
     } catch (error) {
       if (!(error instanceof IgvmError)) throw error;

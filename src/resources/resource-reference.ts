@@ -1,5 +1,5 @@
 /** What a resource's text means, without looking at any file: inference and the build read it alike. */
-export type ResourceReference = FileReference | OutputReference;
+export type ResourceReference = FileReference | OutputReference | UrlReference;
 
 export interface FileReference {
   kind: 'file';
@@ -19,6 +19,17 @@ export interface OutputReference {
   /** Relative to the workspace. */
   path: string;
   sha256?: string;
+}
+
+/** What a server gives, or a file in an archive that it gives. */
+export interface UrlReference {
+  kind: 'url';
+  /** As it is written; nobody has checked it. */
+  url: string;
+  /** Of what the server gives: of the archive, where there is a member. */
+  sha256?: string;
+  /** Path of a file in the archive. */
+  member?: string;
 }
 
 const WORKSPACE_ROOT = '{workspaceRoot}/';
@@ -45,7 +56,15 @@ function fileReference(text: string, sha256?: string): FileReference {
 export function parseResource(resource: unknown): ResourceReference | undefined {
   if (typeof resource === 'string') return resource === '' ? undefined : fileReference(resource);
   if (typeof resource !== 'object' || resource === null) return undefined;
-  const { path, project, target, sha256 } = resource as Record<string, unknown>;
+  const { path, project, target, sha256, url, member } = resource as Record<string, unknown>;
+  if (typeof url === 'string' && url !== '') {
+    return {
+      kind: 'url',
+      url,
+      ...(typeof sha256 === 'string' ? { sha256: sha256.toLowerCase() } : {}),
+      ...(typeof member === 'string' ? { member } : {}),
+    };
+  }
   if (typeof path !== 'string' || path === '') return undefined;
   const pin = typeof sha256 === 'string' ? sha256 : undefined;
   if (project === undefined && target === undefined) return fileReference(path, pin);

@@ -7,8 +7,9 @@ import { messageSink } from '../../errors/printable';
 import { programPath } from '../../files/find-program';
 import { shownPath } from '../../files/file-failure';
 import type { CliEnvironment } from '../cli';
+import { addDownloadOptions, downloadDisplay, type DownloadSettings } from '../download-display';
 
-interface BuildOptions {
+interface BuildOptions extends DownloadSettings {
   resources?: string;
   output?: string;
   strict?: boolean;
@@ -22,7 +23,7 @@ interface BuildOptions {
 
 /** `nx-igvm build MANIFEST` */
 export function registerBuild(program: Command, environment: CliEnvironment): void {
-  program
+  const command = program
     .command('build')
     .description('build the image of a manifest, with its map and endorsement files')
     .argument('<manifest>', 'the image: igvm.json or NAME.igvm.json')
@@ -38,24 +39,30 @@ export function registerBuild(program: Command, environment: CliEnvironment): vo
       'leave them out of the image, not out of its folder: QEMU and Cloud Hypervisor refuse them',
     )
     .option('--private', 'let nobody but its owner read the image (mode 0600)')
-    .option('--loader <program>', 'have this igvmfilegen program build the image: a path, or a name in PATH')
-    .action(async (manifest: string, options: BuildOptions) => {
+    .option('--loader <program>', 'have this igvmfilegen program build the image: a path, or a name in PATH');
+  addDownloadOptions(command).action(
+    async (manifest: string, { downloads, downloadLimit, ...options }: BuildOptions) => {
       const { cwd } = environment;
       const { imageNameInWorkspace } =
         require('../../manifest/image-files') as typeof import('../../manifest/image-files');
       const { reportText } = require('../../builder/build-report') as typeof import('../../builder/build-report');
       const display = (path: string): string => shownPath(cwd, path);
-      const report = await buildWithProgress(environment, {
-        ...options,
-        manifest: resolve(cwd, manifest),
-        resources: options.resources === undefined ? undefined : resolve(cwd, options.resources),
-        output: resolve(cwd, options.output ?? `${imageNameInWorkspace(slashes(resolve(cwd, manifest)))}.igvm`),
-        loader: options.loader === undefined ? undefined : programPath(options.loader, cwd),
-        message: environment.stderr,
-        display,
-      });
+      const report = await buildWithProgress(
+        environment,
+        {
+          ...options,
+          manifest: resolve(cwd, manifest),
+          resources: options.resources === undefined ? undefined : resolve(cwd, options.resources),
+          output: resolve(cwd, options.output ?? `${imageNameInWorkspace(slashes(resolve(cwd, manifest)))}.igvm`),
+          loader: options.loader === undefined ? undefined : programPath(options.loader, cwd),
+          message: environment.stderr,
+          display,
+        },
+        { downloads, downloadLimit },
+      );
       environment.stdout(reportText(report, display, { verbose: program.opts<{ verbose?: boolean }>().verbose }));
-    });
+    },
+  );
 }
 
 const slashes = (path: string): string => path.split(sep).join('/');
@@ -97,21 +104,30 @@ export function registerManifest(program: Command, environment: CliEnvironment):
 const SHOW_ABOVE_PAGES = 16384;
 
 /** Builds, prints warnings to stderr, and where a person watches shows how far a large image is. */
-export async function buildWithProgress(environment: CliEnvironment, build: ManifestBuild): Promise<BuildReport> {
+export async function buildWithProgress(
+  environment: CliEnvironment,
+  build: ManifestBuild,
+  settings: DownloadSettings = {},
+): Promise<BuildReport> {
   const { buildManifest } = require('../../builder/build-manifest') as typeof import('../../builder/build-manifest');
   const { message } = build;
   const messages = message === undefined ? undefined : messageSink(message, environment.isInteractive);
   const bar = environment.isInteractive ? progressBar() : undefined;
+  const { cwd, isInteractive } = environment;
+  const say = (line: string): void => environment.stderr(`${line}\n`);
+  const downloads = downloadDisplay(settings, { cwd, isInteractive, say });
   try {
     return await buildManifest({
       ...build,
       warn: ({ message, where }) => environment.stderr(`warning: ${formatPlaced(message, where)}\n`),
       progress: bar?.update,
+      downloads,
       message: messages?.add,
     });
   } finally {
     messages?.end();
     bar?.stop();
+    downloads.stop();
   }
 }
 

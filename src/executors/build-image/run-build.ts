@@ -95,7 +95,7 @@ export async function runBuild(
 }
 
 async function buildReport(
-  { outputPath, manifest, resources, loader, ownKeys, ...options }: BuildExecutorSchema,
+  { outputPath, manifest, resources, loader, ownKeys, downloads, downloadLimit, ...options }: BuildExecutorSchema,
   context: BuildContext,
   task: TaskTarget | undefined,
   log: BuildLog,
@@ -110,6 +110,10 @@ async function buildReport(
   checkTrackedOptions(context, task, { manifest, resources, loader }, ['manifest', 'resources', 'loader']);
   if (resources === undefined) checkProjectResources(context, manifest, { ...options, display: manifestPath });
   checkTarget(context, task, { manifest, resources, loader, outputPath, ownKeys });
+  const { downloadDisplay } = require('../../cli/download-display') as typeof import('../../cli/download-display');
+  const isInteractive = process.stderr.isTTY === true;
+  const say = (line: string): void => log.info(line);
+  const shown = downloadDisplay({ downloads, downloadLimit }, { cwd: root, isInteractive, say });
   const report = await buildManifest({
     ...options,
     manifest: resolve(root, manifest),
@@ -124,7 +128,8 @@ async function buildReport(
     message: (text) => log.message(text),
     display,
     warn: ({ message, where }) => log.warn(formatPlaced(message, where)),
-  });
+    downloads: shown,
+  }).finally(() => shown.stop());
   return reportText(report, display, { verbose: process.env['NX_VERBOSE_LOGGING'] === 'true' }).trimEnd();
 }
 

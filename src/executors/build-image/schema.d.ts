@@ -10,5 +10,7 @@ export interface BuildExecutorSchema {
   embedCorim?: boolean;
   strict?: boolean;
   loader?: string;
+  downloads?: string;
+  downloadLimit?: string;
   ownKeys?: ('inputs' | 'outputs' | 'dependsOn' | 'cache')[];
 }

@@ -1,4 +1,5 @@
 import type { Resource, ResourceName } from '../../manifest/model';
+import { shownReference } from '../../resources/url';
 
 /** A binary as the README of a generated project lists it. */
 export interface Binary {
@@ -81,6 +82,7 @@ function describePlace(resource: Resource): string {
   if (typeof resource === 'string') {
     return `\`${resource}\``;
   }
+  if ('url' in resource) return `\`${shownReference(resource)}\``;
   return 'project' in resource
     ? `\`${resource.path}\`, built by \`${resource.project}:${resource.target}\``
     : `\`${resource.path}\``;
