@@ -7,6 +7,7 @@ import { createHash, generateKeyPairSync } from 'node:crypto';
 import { chmodSync, copyFileSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fakeQemu } from '../src/boot/fake-vmm.fixture';
+import certificates from '../src/loader/ovmf/certificates.json';
 import { ovmfFirmware } from '../src/loader/ovmf/ovmf-firmware.fixture';
 import { signedCorim } from '../src/endorsement/signer.fixture';
 import { packInitrd } from '../src/initrd/pack-initrd';
@@ -183,7 +184,9 @@ const SCENES: Record<string, Scene> = {
   'docs/ovmf.md': {
     set: () => {
       workspace.write('OVMF.amdsev.fd', ovmfFirmware());
-      for (const name of ['linux.efi', 'newer.efi']) workspace.write(name, Buffer.alloc(0x2000, name));
+      for (const name of ['linux.efi', 'newer.efi', 'signed.efi']) workspace.write(name, Buffer.alloc(0x2000, name));
+      const key = `-----BEGIN CERTIFICATE-----\n${certificates['rh-pk-kek-2014.der']}\n-----END CERTIFICATE-----\n`;
+      for (const name of ['pk.pem', 'kek.pem', 'db.pem']) workspace.write(name, key);
     },
   },
   'docs/executors/boot.md': { set: () => linuxImage('my-image') },

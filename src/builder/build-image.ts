@@ -6,14 +6,14 @@ import { mergeGuests } from '../igvm/merge';
 import type { IgvmFile } from '../igvm/model';
 import type { DirectiveObserver } from '../igvm/stream';
 import { writeIgvm, type WriteReport } from '../igvm/write-igvm';
-import type { BuiltGuest } from '../loader/guest/guest-builder';
 import { mapFileText } from '../loader/guest/map-file';
 import { mapPath } from '../manifest/image-files';
 import type { Manifest, ResourceName } from '../manifest/model';
 import type { BuildReport } from './build-report';
 import { Endorsements } from './endorsements';
 import { formerSiblings } from './former-siblings';
-import { loadGuest } from './load-guest';
+import { isOvmf, loadGuest } from './load-guest';
+import type { LaidOutImage } from './load-ovmf';
 import { OpenResources, type ResourceFile } from './open-resources';
 
 /** What to build, with everything found and checked. */
@@ -47,8 +47,7 @@ export async function buildImage(request: BuildRequest): Promise<BuildReport> {
   const outputs = createOutputSet();
   try {
     resources.checkPinned();
-    const guests = layOutGuests(request, resources);
-    const report = await writeOutputs(request, guests, resources, outputs);
+    const report = await writeOutputs(request, layOut(request, resources), resources, outputs);
     const made = report.files.map(({ path }) => path);
     await outputs.commit({
       last: request.output,
@@ -66,15 +65,24 @@ const inputs = ({ resources, otherInputs = [] }: BuildRequest): string[] => [
   ...otherInputs,
 ];
 
-function layOutGuests({ manifest, positionOf }: BuildRequest, resources: OpenResources): BuiltGuest[] {
-  return manifest.guest_configs.map((config, index) => {
+function layOut({ manifest, positionOf }: BuildRequest, resources: OpenResources): LaidOutImage {
+  const placing = <T>(index: number, load: () => T): T => {
     try {
-      return loadGuest(config, manifest.guest_arch, resources);
+      return load();
     } catch (error) {
       if (!(error instanceof IgvmError) || error.where.file !== undefined) throw error;
       throw placed(error, index, positionOf);
     }
-  });
+  };
+  const ovmf = manifest.guest_configs.findIndex(isOvmf);
+  if (ovmf !== -1) {
+    const { loadOvmf } = require('./load-ovmf') as typeof import('./load-ovmf');
+    return placing(ovmf, () => loadOvmf(manifest, resources));
+  }
+  const guests = manifest.guest_configs.map((config, index) =>
+    placing(index, () => loadGuest(config, manifest.guest_arch, resources)),
+  );
+  return { file: mergeGuests(guests.map(({ file }) => file)), guests };
 }
 
 /** A loader knows where in its guest's configuration a mistake is; the manifest knows where that guest's is. */
@@ -86,11 +94,10 @@ function placed(error: IgvmError, index: number, positionOf: BuildRequest['posit
 
 async function writeOutputs(
   request: BuildRequest,
-  guests: readonly BuiltGuest[],
+  { file: merged, guests }: LaidOutImage,
   resources: OpenResources,
   outputs: OutputSet,
 ): Promise<BuildReport> {
-  const merged = mergeGuests(guests.map(({ file }) => file));
   const endorsements = new Endorsements(request.manifest, merged);
   try {
     const paths = [request.output, mapPath(request.output), ...endorsements.paths(request.output)];
@@ -120,7 +127,7 @@ async function writeOutputs(
 
 async function writeImage(
   request: BuildRequest,
-  guests: readonly BuiltGuest[],
+  guests: LaidOutImage['guests'],
   file: IgvmFile,
   measuring: readonly DirectiveObserver[],
   outputs: OutputSet,
@@ -137,7 +144,7 @@ async function writeImage(
 }
 
 /** Each guest has one platform header, and keeps its place when guests are merged. */
-function guestObservers(guests: readonly BuiltGuest[], { platforms }: IgvmFile): DirectiveObserver[] {
+function guestObservers(guests: LaidOutImage['guests'], { platforms }: IgvmFile): DirectiveObserver[] {
   return guests.flatMap(({ observers }, index) => {
     const mask = platforms[index]?.compatibilityMask ?? 0;
     return observers.map((observer) => forGuest(observer, mask));

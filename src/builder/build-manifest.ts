@@ -13,6 +13,7 @@ import {
 import { combined, type ManifestWarning } from '../manifest/validate';
 import { buildImage } from './build-image';
 import type { BuildReport } from './build-report';
+import { isOvmf } from './load-guest';
 
 /** A build from files, as executor and command line ask for it. */
 export interface ManifestBuild extends ManifestOverrides {
@@ -108,6 +109,18 @@ async function buildWith(
   const outside = notesOfOutside(resources);
   const otherInputs = [loaded.path, ...(build.resources === undefined ? [] : [resolve(build.resources)])];
   if (build.loader !== undefined) {
+    const ovmf = loaded.manifest.guest_configs.findIndex(isOvmf);
+    if (ovmf !== -1) {
+      const where = loaded.positionOf(['guest_configs', ovmf, 'image']);
+      throw new IgvmError(
+        'EXTERNAL_LOADER_FAILED',
+        'igvmfilegen has no ovmf images: build it without the loader',
+        where,
+        {
+          saysAll: true,
+        },
+      );
+    }
     const { buildWithExternalLoader } = require('./external-loader') as typeof import('./external-loader');
     const report = await buildWithExternalLoader({
       ...build,

@@ -4,12 +4,12 @@ import type { IgvmFile } from '../igvm/model';
 import type { DirectiveObserver } from '../igvm/stream';
 import type { GuestIsolation } from '../loader/guest/guest-isolation';
 import { SIBLINGS, siblingPath } from '../manifest/image-files';
-import { isMeasured, type MeasuredPlatform } from '../igvm/isolation';
+import { isMeasured, type MeasuredPlatform, platformHeader } from '../igvm/isolation';
 import type { GuestConfig, Manifest } from '../manifest/model';
 import type { LaunchDigests } from '../measurement/launches';
 import type { ByteSource } from '../memory/byte-source';
 import type { BuiltFile, BuiltMeasurement, OutputKind } from './build-report';
-import { guestSpec, isDebuggable } from './load-guest';
+import { guestSpec, isDebuggable, isOvmf } from './load-guest';
 
 /** The guest of one platform, being measured. */
 interface EndorsedGuest {
@@ -28,24 +28,30 @@ const corim = () => require('../endorsement/corim') as typeof import('../endorse
 const identity = () => require('../endorsement/identity-document') as typeof import('../endorsement/identity-document');
 const idBlock = () => require('../endorsement/snp-id-block') as typeof import('../endorsement/snp-id-block');
 
+/** igvmfilegen calls all that isn't Linux booted directly OpenHCL; it knows no OVMF. */
+function identityOf(image: Exclude<GuestConfig['image'], 'none'>): 'openhcl' | 'linuxDirect' | 'ovmf' {
+  if ('ovmf' in image) return 'ovmf';
+  return 'snp_linux_direct' in image ? 'linuxDirect' : 'openhcl';
+}
+
 /** What a build says of its guests besides the image: launch digests and the documents that endorse them. */
 export class Endorsements {
   private readonly guests: EndorsedGuest[];
 
   /**
-   * @param file the merged file; its platforms are in the order of the manifest's guests
+   * @param file the merged file, with a platform for each of the manifest's guests
    * @throws IgvmError MEASUREMENT_IMPOSSIBLE
    */
   constructor(
     private readonly manifest: Manifest,
     private readonly file: IgvmFile,
   ) {
-    this.guests = manifest.guest_configs.flatMap((config, index): EndorsedGuest[] => {
+    this.guests = manifest.guest_configs.flatMap((config): EndorsedGuest[] => {
       const { isolation } = guestSpec(config, manifest.guest_arch);
       const platform = isolation.type;
       if (!isMeasured(platform)) return [];
       const measurement = measure().launchDigests(file, platform);
-      const compatibilityMask = file.platforms[index]?.compatibilityMask ?? unreachable('a guest without platform');
+      const { compatibilityMask } = platformHeader(file, platform);
       return [{ platform, config, isolation, compatibilityMask, measurement }];
     });
   }
@@ -55,7 +61,9 @@ export class Endorsements {
    * them where the manifest says so: no digest depends on them.
    */
   addTo(file: IgvmFile): IgvmFile {
-    if (this.manifest.embed_corim === false) return file;
+    // OVMF is for QEMU, which can't read an image with them.
+    const isEmbedded = this.manifest.embed_corim ?? !this.manifest.guest_configs.some(isOvmf);
+    if (!isEmbedded) return file;
     const documents = this.guests.map((guest) => ({
       type: 'corimDocument' as const,
       compatibilityMask: guest.compatibilityMask,
@@ -112,9 +120,8 @@ export class Endorsements {
         return identity().identityDocument({ platform, digest, guestSvn, debugEnabled: isDebuggable(isolation) });
       case 'idBlock': {
         const { guestPolicy, SNP_IDENTITY, snpIdBlock } = idBlock();
-        const isLinuxDirect = image !== 'none' && 'snp_linux_direct' in image;
         const policy = guestPolicy(this.file, compatibilityMask) ?? unreachable('an SNP guest without policy');
-        const ids = isLinuxDirect ? SNP_IDENTITY.linuxDirect : SNP_IDENTITY.openhcl;
+        const ids = SNP_IDENTITY[image === 'none' ? 'openhcl' : identityOf(image)];
         return snpIdBlock({ ...ids, ld: digest, guestSvn, policy });
       }
       default:

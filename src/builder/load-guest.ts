@@ -152,12 +152,16 @@ const openhclGuest = (guest: GuestBuilder, image: OpenhclImage, resources: OpenR
   productPolicy: image.product_policy ?? undefined,
 });
 
+/** Whether an image is of a kind that all guests of a file share (load-ovmf.ts). */
+export const isOvmf = ({ image }: GuestConfig): boolean => typeof image !== 'string' && 'ovmf' in image;
+
 function loadImage(
   guest: GuestBuilder,
   { image, isolation_type: isolationType }: GuestConfig,
   resources: OpenResources,
 ): void {
   if (image === 'none') return;
+  if ('ovmf' in image) unreachable('an image of OVMF as one of several');
   if ('linux' in image) {
     loadLinux(guest, image.linux, resources);
     return;

@@ -10,10 +10,12 @@ import { HEADER_LABEL } from '../igvm/headers/header-type';
 import { type Directive, type IgvmFile, PAGE_FLAG, pageTypeName } from '../igvm/model';
 import { platformOf } from '../igvm/platforms';
 import type { OvmfItem, OvmfItemName } from '../loader/ovmf/hob-list';
+import { type OwnKeys, readOwnKeys, type SecureBootVariable } from '../loader/ovmf/own-keys';
 import { putIn, removePrograms } from '../loader/ovmf/put-in';
-import type { EfiArch, SecureBootProfile, SecureBootVariables } from '../loader/ovmf/secure-boot';
+import type { EfiArch, SecureBootVariables } from '../loader/ovmf/secure-boot';
 import { addPrograms, type OvmfPrograms } from '../loader/ovmf/update';
 import { describeOvmfTable, wrapFirmware, type WrapOptions } from '../loader/ovmf/wrap';
+import type { SecureBootProfile } from '../manifest/model';
 import { PAGE_SIZE } from '../memory/page';
 import { authenticodeSha256 } from '../uki/authenticode';
 
@@ -73,6 +75,8 @@ export interface UpdateFilesOptions {
   /** The certificates in db; none if only hashes shall be there. */
   profile?: SecureBootProfile;
   arch: EfiArch;
+  /** Files with keys for Secure Boot, in the place of the built-in ones; those of db come behind the certificates. */
+  keys?: Readonly<Partial<Record<SecureBootVariable, string>>>;
   /** May be the image. Without it, everything is checked and nothing written. */
   output?: string;
   show?: (file: IgvmFile) => void;
@@ -81,7 +85,7 @@ export interface UpdateFilesOptions {
 }
 
 /**
- * Puts programs, and Secure Boot's variables where hashes or a profile are asked for, into an image, in place of those of an earlier
+ * Puts programs, and Secure Boot's variables where hashes, a profile or own keys are asked for, into an image, in place of those of an earlier
  * update. Each program is read in pieces, a second time where its hash is asked for: the hash comes before the program in the file.
  * @throws IgvmError FILE_UNREADABLE, FILE_CHANGED, FILE_UNWRITABLE, IGVM_MALFORMED, IGVM_UNSUPPORTED, IGVM_INVALID, IGVM_IN_DLL,
  *   EFI_DATA_INVALID, and as `addPrograms`
@@ -89,18 +93,20 @@ export interface UpdateFilesOptions {
 export async function updateFiles(options: UpdateFilesOptions): Promise<void> {
   const { image, shim, kernel, output, show, note } = options;
   const programs = [shim, kernel].filter((path) => path !== undefined);
-  if (output !== undefined) checkNotInputs([output], programs);
+  const inputs = [...programs, ...Object.values(options.keys ?? {})];
+  if (output !== undefined) checkNotInputs([output], inputs);
   await withOvmfImage(image, (file) =>
-    withSources(programs, async (sources) => {
+    withSources(inputs, async (opened) => {
+      const sources = opened.slice(0, programs.length);
       const added = {
         shim: shim === undefined ? undefined : sources[0],
         kernel: kernel === undefined ? undefined : sources.at(-1),
-        secureBoot: secureBootOf(options, sources),
+        secureBoot: secureBootOf(options, sources, opened.slice(programs.length)),
       };
       const updated = addPrograms(file, added);
       if (note !== undefined) noteEarlier(file, added, note);
       show?.(updated);
-      if (output !== undefined) await write(updated, output, [image, ...programs]);
+      if (output !== undefined) await write(updated, output, [image, ...inputs]);
     }),
   );
 }
@@ -165,13 +171,29 @@ function noteEarlier(file: IgvmFile, added: OvmfPrograms, note: (message: string
 }
 
 function secureBootOf(
-  { addHashes, profile, arch }: UpdateFilesOptions,
+  { addHashes, profile, arch, keys = {} }: UpdateFilesOptions,
   programs: readonly FileSource[],
+  keyFiles: readonly FileSource[],
 ): SecureBootVariables | undefined {
-  if (!addHashes && profile === undefined) return undefined;
-  const { secureBootVariables } = require('../loader/ovmf/secure-boot') as typeof import('../loader/ovmf/secure-boot');
+  const variables = Object.keys(keys) as SecureBootVariable[];
+  if (!addHashes && profile === undefined && variables.length === 0) return undefined;
+  if (!addHashes && profile === undefined && keys.db === undefined) {
+    throw new IgvmError(
+      'EFI_DATA_INVALID',
+      'no program could start: keys of your own need --db, --add-cert-ms or --add-hash-sha256',
+      {},
+      { saysAll: true },
+    );
+  }
+  const { OWN_KEYS_OWNER, secureBootVariables } =
+    require('../loader/ovmf/secure-boot') as typeof import('../loader/ovmf/secure-boot');
+  const own: Partial<Record<SecureBootVariable, OwnKeys>> = {};
+  for (const [index, variable] of variables.entries()) {
+    const file = keyFiles[index]!;
+    own[variable] = inFile(file.label, () => readOwnKeys(file, variable, OWN_KEYS_OWNER));
+  }
   const hashes = addHashes ? programs.map((program) => inFile(program.label, () => authenticodeSha256(program))) : [];
-  return secureBootVariables({ profile: profile ?? 'none', hashes, arch });
+  return secureBootVariables({ profile: profile ?? 'none', hashes, arch, own });
 }
 
 /** The folder of an output has to be there, as for igvm-wrap: a misspelt path makes no new folder. */

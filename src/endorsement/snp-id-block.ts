@@ -14,10 +14,14 @@ const text16 = (text: string): Uint8Array => {
   return bytes;
 };
 
-/** The identities that igvmfilegen gives (openvmm igvmfilegen/src/snp_id_block.rs): Linux booted directly, and all others. */
+/**
+ * The identities that igvmfilegen gives (openvmm igvmfilegen/src/snp_id_block.rs): Linux booted directly, and all others; and ours of OVMF,
+ * whose family is QEMU's default.
+ */
 export const SNP_IDENTITY = {
   openhcl: { familyId: Uint8Array.of(0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), imageId: text16('openhcl') },
   linuxDirect: { familyId: text16('OpenVMM SNP test'), imageId: text16('linux-direct') },
+  ovmf: { familyId: new Uint8Array(16), imageId: text16('ovmf') },
 } as const satisfies Record<string, SnpIdentity>;
 
 /** Bytes of an ID block. */

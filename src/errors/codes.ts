@@ -110,16 +110,17 @@ export const LOADER_CODES = {
   },
   FIRMWARE_INVALID: {
     cause: 'The UEFI firmware has the wrong size, damaged metadata, or nothing in it that a guest could start.',
-    cure: 'Use a build of UEFI for Hyper-V (MSVM.fd) for the architecture of the guest, or of OVMF for `nx-igvm wrap`.',
+    cure: 'Use a build of UEFI for Hyper-V (MSVM.fd) for the architecture of the guest, or of OVMF for `ovmf` images and `nx-igvm wrap`.',
   },
   OVMF_UNSUITABLE: {
     cause:
-      'A program was to be put into an image, or taken out, whose firmware does not look for one: it is no OVMF, or OVMF without a HOB area.',
-    cure: 'Wrap a build of OVMF that takes a kernel from an IGVM file, such as OVMF.amdsev.fd of edk2-stable202511 or newer.',
+      'A program was to be put into an image, or taken out, whose firmware does not look for one: it is no OVMF, or OVMF without a HOB area. Or SEV-SNP was asked for, and the metadata of the firmware has no pages for it.',
+    cure: 'Take a build of OVMF that takes a kernel from an IGVM file, such as OVMF.amdsev.fd of edk2-stable202511 or newer.',
   },
   EFI_DATA_INVALID: {
-    cause: 'An EFI program is damaged or no 64-bit program, or a file with Secure Boot signatures is damaged.',
-    cure: 'Give an EFI program (PE32+), such as a kernel with an EFI stub or a UKI; without its hash in db, any file is taken.',
+    cause:
+      'An EFI program is damaged or no 64-bit program, or a file with keys for Secure Boot is damaged, or has keys that OVMF does not take.',
+    cure: 'Give an EFI program (PE32+), such as a kernel with an EFI stub or a UKI; `nx-igvm update` without hashes in db takes any file. Keys are certificates (PEM or DER, of RSA keys), signature lists (.esl) or an update of a variable (.auth).',
   },
   CONFIG_UNSUPPORTED: {
     cause: 'The options of the image are each valid, but not together, or not on this architecture or isolation type.',

@@ -1,3 +1,4 @@
+import { checkWithResources } from './check-manifest';
 import {
   direct,
   directSnp,
@@ -7,10 +8,12 @@ import {
   linux,
   manifest,
   openhcl,
+  ovmf,
   parse,
   policy,
   snp,
 } from './manifest.fixture';
+import { usedResources } from './used-resources';
 
 describe('values that do not go together', () => {
   const vbs = { vbs: { enable_debug: false } };
@@ -147,6 +150,50 @@ describe('values that do not go together', () => {
       manifest([guest(linux({ processor_count: 2 }))]),
       at('image.linux.processor_count'),
     ],
+    ['OVMF beside another guest', manifest([guest('none', tdx), guest(ovmf())]), 'guest_configs[1].image.ovmf'],
+    [
+      'OVMF beside UEFI of Hyper-V',
+      manifest([guest(ovmf()), guest({ uefi: { config_type: 'igvm' } }, snp())]),
+      at('image.ovmf'),
+    ],
+    [
+      'two guests of OVMF for one platform',
+      manifest([guest(ovmf()), guest(ovmf())]),
+      'guest_configs[1].isolation_type',
+    ],
+    ['OVMF under TDX', manifest([guest(ovmf(), tdx)]), at('isolation_type')],
+    ['OVMF under VBS', manifest([guest(ovmf(), vbs)]), at('isolation_type')],
+    ['OVMF on aarch64', manifest([guest(ovmf())], { guest_arch: 'aarch64' }), at('image.ovmf')],
+    [
+      'OVMF with a boundary',
+      manifest([guest(ovmf(), directSnp({ shared_gpa_boundary_bits: 46 }))]),
+      at('isolation_type.snp.shared_gpa_boundary_bits'),
+    ],
+    [
+      'OVMF with restricted injection',
+      manifest([guest(ovmf(), directSnp({ injection_type: 'restricted' }))]),
+      at('isolation_type.snp.injection_type'),
+    ],
+    [
+      'OVMF with secure AVIC',
+      manifest([guest(ovmf(), directSnp({ secure_avic: 'enabled' }))]),
+      at('isolation_type.snp.secure_avic'),
+    ],
+    [
+      'guests of OVMF that start differently',
+      manifest([guest(ovmf()), guest(ovmf({ boot_mode: 'flat32' }), directSnp())]),
+      'guest_configs[1].image.ovmf.boot_mode',
+    ],
+    [
+      'guests of OVMF with other parameters',
+      manifest([guest(ovmf({ parameters: false })), guest(ovmf(), directSnp())]),
+      'guest_configs[1].image.ovmf.parameters',
+    ],
+    [
+      'guests of OVMF of which one has Secure Boot',
+      manifest([guest(ovmf()), guest(ovmf({ secure_boot: { profile: 'all' } }), directSnp())]),
+      'guest_configs[1].image.ovmf.secure_boot',
+    ],
   ])('%s is refused where it stands', (_, document, jsonPath) => {
     const error = failure(document);
     expect([error.code, error.where.jsonPath]).toEqual(['MANIFEST_CONFLICT', jsonPath]);
@@ -173,9 +220,68 @@ describe('values that do not go together', () => {
       'page numbers of OpenHCL modulo 2^52',
       manifest([guest(openhcl({ memory_page_base: 2 ** 52 + 32768, memory_page_count: 2 ** 52 + 16384 }))]),
     ],
+    ['OVMF', manifest([guest(ovmf(), directSnp())])],
+    ['OVMF for two platforms', manifest([guest(ovmf(), directSnp()), guest(ovmf({ boot_mode: 'real16' }))])],
     ['a Linux kernel on aarch64', manifest([guest(linux())], { guest_arch: 'aarch64' })],
   ])('%s is accepted', (_, document) => {
     expect(parse(document).warnings).toEqual([]);
+  });
+});
+
+describe('what OVMF is given', () => {
+  const conflicts = (image: Json, ...given: string[]): [string, string | undefined][] => {
+    const loaded = parse(manifest([guest(ovmf(image))]));
+    const errors = checkWithResources(
+      loaded.manifest,
+      (name) => given.includes(name),
+      (path) => loaded.positionOf(path),
+    );
+    return errors.map(({ code, where }) => [code, where.jsonPath]);
+  };
+  const refused = (path = ''): [string, string][] => [['MANIFEST_CONFLICT', `guest_configs[0].image.ovmf${path}`]];
+
+  it('is one kernel', () => {
+    expect(conflicts({}, 'uki', 'linux_kernel')).toEqual(refused());
+    expect([conflicts({}, 'shim', 'uki'), conflicts({}, 'linux_kernel')]).toEqual([[], []]);
+  });
+
+  it('has keys only for Secure Boot', () => {
+    expect(conflicts({}, 'secure_boot_pk')).toEqual(refused());
+    expect(conflicts({ secure_boot: null }, 'secure_boot_db')).toEqual(refused());
+    expect(conflicts({ secure_boot: {} }, 'secure_boot_db')).toEqual([]);
+  });
+
+  it('lets some program start', () => {
+    expect(conflicts({ secure_boot: {} }, 'uki', 'secure_boot_pk')).toEqual(refused('.secure_boot'));
+    expect(conflicts({ secure_boot: { profile: 'none' } }, 'uki')).toEqual(refused('.secure_boot'));
+    expect(conflicts({ secure_boot: { profile: 'uefi11' } })).toEqual([]);
+    expect(conflicts({ secure_boot: { hashes: true } }, 'secure_boot_db')).toEqual(refused('.secure_boot.hashes'));
+    expect(conflicts({ secure_boot: { hashes: true } }, 'shim')).toEqual([]);
+  });
+
+  it('is used when it is there, keys for Secure Boot alone', () => {
+    const uses = (image: Json) => Object.fromEntries(usedResources(manifest([guest(ovmf(image))])));
+    const required = { need: 'required', guest: 0 };
+    const optional = { need: 'optional', guest: 0 };
+    const programs = {
+      linux_kernel: optional,
+      ovmf_code: required,
+      ovmf_vars: optional,
+      shim: optional,
+      uki: optional,
+    };
+    expect(uses({})).toEqual(programs);
+    expect(uses({ secure_boot: {} })).toEqual({
+      ...programs,
+      secure_boot_pk: optional,
+      secure_boot_kek: optional,
+      secure_boot_db: optional,
+      secure_boot_dbx: optional,
+    });
+    expect(usedResources(manifest([guest(ovmf()), guest(linux())])).get('linux_kernel')).toEqual({
+      need: 'required',
+      guest: 1,
+    });
   });
 });
 

@@ -17,7 +17,16 @@ import { commandLineConflict } from './command-line';
 import { existsOn, ISOLATIONS, type IsolationName } from '../igvm/isolation';
 import type { JsonDocument } from './json-document';
 import type { JsonPath } from './json-path';
-import type { DirectLinuxImage, GuestConfig, Manifest, OpenhclImage, ProductPolicy, ResourceName } from './model';
+import type {
+  DirectLinuxImage,
+  GuestConfig,
+  Manifest,
+  OpenhclImage,
+  OvmfImage,
+  ProductPolicy,
+  ResourceName,
+} from './model';
+import { SECURE_BOOT_RESOURCES } from './used-resources';
 
 const PAGE = BigInt(PAGE_SIZE);
 /** OpenHCL's memory is mapped by large pages. */
@@ -37,8 +46,8 @@ const isolationOf = (guest: GuestConfig): IsolationName => tagOf(guest.isolation
 function checkSnp(guest: GuestConfig): Finding[] {
   if (typeof guest.isolation_type === 'string' || !('snp' in guest.isolation_type)) return [];
   const image = tagOf(guest.image);
-  // The one has rules of its own, the other does not run under SNP at all.
-  if (image === 'snp_linux_direct' || (image === 'linux' && guest.max_vtl === 0)) return [];
+  // The first two have rules of their own, the last does not run under SNP at all.
+  if (image === 'snp_linux_direct' || image === 'ovmf' || (image === 'linux' && guest.max_vtl === 0)) return [];
   const { shared_gpa_boundary_bits: bits, injection_type: injection } = guest.isolation_type.snp;
   const at = (key: string): JsonPath => ['isolation_type', 'snp', key];
   const findings: Finding[] = [];
@@ -127,6 +136,42 @@ function checkUefi(guest: GuestConfig, manifest: Manifest): Finding[] {
     : [];
 }
 
+/** igvm-wrap gives all guests of a file the same pages, and an SNP guest registers for normal injection and no more. */
+function checkOvmf(guest: GuestConfig, manifest: Manifest): Finding[] {
+  const ovmf = ovmfOf(guest);
+  if (ovmf === undefined) return [];
+  const findings: Finding[] = [];
+  const at = (...keys: string[]): JsonPath => ['image', 'ovmf', ...keys];
+  const isolation = isolationOf(guest);
+  if (manifest.guest_arch !== 'x64') findings.push([at(), 'ovmf is supported on x64 only']);
+  if (isolation !== 'none' && isolation !== 'snp') {
+    findings.push([['isolation_type'], `ovmf runs without isolation or under snp, not under ${isolation}`]);
+  }
+  if (manifest.guest_configs.some((other) => ovmfOf(other) === undefined)) {
+    findings.push([
+      at(),
+      'ovmf shares a file with another ovmf guest only, and this manifest has a guest of another kind',
+    ]);
+  }
+  const first = manifest.guest_configs.map(ovmfOf).find((other) => other !== undefined) ?? ovmf;
+  for (const key of ['boot_mode', 'parameters', 'secure_boot'] as const) {
+    if (JSON.stringify(ovmf[key] ?? null) === JSON.stringify(first[key] ?? null)) continue;
+    findings.push([at(key), `ovmf guests of one file share their pages: ${key} must be the same in all`]);
+  }
+  if (typeof guest.isolation_type === 'string' || !('snp' in guest.isolation_type)) return findings;
+  const { shared_gpa_boundary_bits: bits, injection_type: injection, secure_avic: avic } = guest.isolation_type.snp;
+  const snpAt = (key: string): JsonPath => ['isolation_type', 'snp', key];
+  if ((bits ?? undefined) !== undefined) {
+    findings.push([snpAt('shared_gpa_boundary_bits'), 'ovmf allows no shared GPA boundary']);
+  }
+  if (injection !== 'normal') findings.push([snpAt('injection_type'), 'ovmf needs normal injection']);
+  if (avic !== 'disabled') findings.push([snpAt('secure_avic'), 'ovmf needs secure AVIC disabled']);
+  return findings;
+}
+
+const ovmfOf = ({ image }: GuestConfig): OvmfImage | undefined =>
+  typeof image !== 'string' && 'ovmf' in image ? image.ovmf : undefined;
+
 function checkPolicy(policy: ProductPolicy): Finding[] {
   const [[product, body]] = Object.entries(policy) as [[string, Extract<ProductPolicy, { sivm: unknown }>['sivm']]];
   const needsJson = body.require_secure_boot && (body.require_secure_boot_vars || body.require_bcd_integrity);
@@ -182,9 +227,10 @@ function checkArch(guest: GuestConfig, manifest: Manifest): Finding[] {
 /** The platform that a guest is written for; two guests of a file can't share one. */
 function platformTypeOf(guest: GuestConfig, manifest: Manifest): PlatformType {
   const isolation = isolationOf(guest);
-  // Without isolation a guest runs on the platform of VBS, except for a Linux kernel started directly on x64.
-  const startsLinux = tagOf(guest.image) === 'linux' && guest.max_vtl === 0;
-  return isolation === 'none' && startsLinux && manifest.guest_arch === 'x64'
+  // Without isolation a guest runs on the platform of VBS, except for OVMF and a Linux kernel started directly on x64.
+  const image = tagOf(guest.image);
+  const isNative = image === 'ovmf' || (image === 'linux' && guest.max_vtl === 0);
+  return isolation === 'none' && isNative && manifest.guest_arch === 'x64'
     ? PLATFORM_TYPE.NATIVE
     : ISOLATIONS[isolation].platformType;
 }
@@ -203,31 +249,70 @@ function checkPlatforms(manifest: Manifest): Finding[][] {
   });
 }
 
+type HasResource = (resource: ResourceName) => boolean;
+
+function checkInjection({ image, isolation_type: isolation }: GuestConfig, has: HasResource): Finding[] {
+  if (typeof image === 'string' || !('snp_linux_direct' in image) || has('snp_bootshim')) return [];
+  if (typeof isolation === 'string' || !('snp' in isolation) || isolation.snp.injection_type === 'normal') return [];
+  const message =
+    'snp_linux_direct needs normal injection, or the resource "snp_bootshim", which restricted injection works with';
+  return [[['isolation_type', 'snp', 'injection_type'], message]];
+}
+
+/** Secure Boot that nobody asked for, or that no program passes, is a mistake that only a boot would show. */
+function checkOvmfResources(guest: GuestConfig, has: HasResource): Finding[] {
+  const ovmf = ovmfOf(guest);
+  if (ovmf === undefined) return [];
+  const path: JsonPath = ['image', 'ovmf'];
+  const findings: Finding[] = [];
+  if (has('uki') && has('linux_kernel')) {
+    findings.push([path, 'ovmf starts one kernel: the resources have both "uki" and "linux_kernel"']);
+  }
+  const secureBoot = ovmf.secure_boot ?? undefined;
+  if (secureBoot === undefined) {
+    const keys = SECURE_BOOT_RESOURCES.filter(has);
+    if (keys.length > 0) findings.push([path, `"secure_boot" is missing, which the resource "${keys[0]}" is for`]);
+    return findings;
+  }
+  const { profile, hashes } = secureBoot;
+  if (hashes && !(['shim', 'uki', 'linux_kernel'] as const).some(has)) {
+    findings.push([
+      [...path, 'secure_boot', 'hashes'],
+      'hashes are those of "shim", "uki" or "linux_kernel", and the resources have none of them',
+    ]);
+  }
+  if (profile === 'none' && !hashes && !has('secure_boot_db')) {
+    findings.push([
+      [...path, 'secure_boot'],
+      'no program could start: secure_boot needs a profile, "hashes": true or the resource "secure_boot_db"',
+    ]);
+  }
+  return findings;
+}
+
 /** Conflicts that can be told only with the resources that a build is given. */
 export const checkWithResources = (
   manifest: Manifest,
-  has: (resource: ResourceName) => boolean,
+  has: HasResource,
   positionOf: (path: JsonPath) => ErrorWhere,
 ): IgvmError[] =>
   manifest.guest_configs.flatMap((guest, index) => {
-    const { image, isolation_type: isolation } = guest;
-    const conflict = has('linux_command_line') ? commandLineConflict(manifest, guest) : undefined;
-    if (conflict !== undefined) {
-      const [path, message] = conflict;
-      return [new IgvmError('MANIFEST_CONFLICT', message, positionOf(['guest_configs', index, ...path]))];
-    }
-    if (typeof image === 'string' || !('snp_linux_direct' in image) || has('snp_bootshim')) return [];
-    if (typeof isolation === 'string' || !('snp' in isolation) || isolation.snp.injection_type === 'normal') return [];
-    return [
-      new IgvmError(
-        'MANIFEST_CONFLICT',
-        'snp_linux_direct needs normal injection, or the resource "snp_bootshim", which restricted injection works with',
-        positionOf(['guest_configs', index, 'isolation_type', 'snp', 'injection_type']),
-      ),
-    ];
+    const commandLine = has('linux_command_line') ? commandLineConflict(manifest, guest) : undefined;
+    const findings = commandLine === undefined ? checkInjection(guest, has) : [commandLine];
+    return [...findings, ...checkOvmfResources(guest, has)].map(
+      ([path, message]) => new IgvmError('MANIFEST_CONFLICT', message, positionOf(['guest_configs', index, ...path])),
+    );
   });
 
-const GUEST_CHECKS = [checkArch, checkSnp, checkSnpLinuxDirect, checkLinux, checkUefi, checkOpenhcl] as const;
+const GUEST_CHECKS = [
+  checkArch,
+  checkSnp,
+  checkSnpLinuxDirect,
+  checkLinux,
+  checkUefi,
+  checkOvmf,
+  checkOpenhcl,
+] as const;
 
 /**
  * All conflicts of a valid manifest, in the order of its guests. Source of the rules: openvmm igvmfilegen and loader. The

@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { KVM_MODE_MEANINGS, RESOURCE_NAMES, type ResourceName, VMM_MEANINGS } from './model';
+import { ovmfImage } from './ovmf-schema';
 import {
   closedStruct,
   count,
@@ -77,7 +78,7 @@ const isolationType = variants(
           shared_gpa_boundary_bits: nullish(
             u8(
               'Position of the address bit that divides private from shared memory. Needed by every image but ' +
-                '`snp_linux_direct`, which allows none.',
+                '`snp_linux_direct` and `ovmf`, which allow none.',
             ),
           ),
           policy: u64('The SEV-SNP guest policy; `enable_debug` sets its debug bit.'),
@@ -88,7 +89,7 @@ const isolationType = variants(
                 'The hypervisor may inject any interrupt or exception. Under a paravisor, and for `snp_linux_direct`.',
               restricted:
                 'The hypervisor may inject nothing but a doorbell (`#HV`), and the guest asks what it is for. `uefi` without a ' +
-                'paravisor needs it; `snp_linux_direct` takes it with the resource `snp_bootshim` only.',
+                'paravisor needs it; `snp_linux_direct` takes it with the resource `snp_bootshim` only, `ovmf` never.',
             },
             'What the hypervisor may inject into the highest privilege level of the guest.',
           ),
@@ -208,6 +209,7 @@ const image = variants(
         'A Linux kernel started directly in an SEV-SNP guest, without a paravisor.',
       ),
     }),
+    tagged({ ovmf: ovmfImage }),
   ],
   'What is loaded into the guest.',
 );
@@ -217,7 +219,7 @@ const guestConfig = struct(
     guest_svn: u32('Security version of the guest. Endorsements carry it.'),
     max_vtl: oneOfNumbers(
       { 0: 'The guest alone.', 2: 'A paravisor at VTL2, above its guest at VTL0.' },
-      'Highest virtual trust level: 2 with a paravisor, otherwise 0.',
+      'Highest virtual trust level: 2 with a paravisor, otherwise 0. It makes no difference to `ovmf` images.',
     ),
     isolation_type: isolationType,
     image,
@@ -285,13 +287,18 @@ const resource = z
   )
   .register(z.globalRegistry, { id: 'resource' });
 
+const KEY_FILE =
+  'For `ovmf` images with `secure_boot`, optional: certificates (PEM or DER, one behind the other), signature lists (`.esl`) or an update of the ' +
+  'variable (`.auth`).';
+
 export const RESOURCE_DESCRIPTIONS: Record<ResourceName, string> = {
   uefi: 'UEFI firmware volume, for `uefi` images and for OpenHCL with `uefi`.',
   underhill_kernel: "The paravisor's kernel, for `openhcl` images.",
   openhcl_boot: 'The boot shim, for `openhcl` images.',
   underhill_initrd: "The paravisor's initrd, for `openhcl` images.",
   underhill_sidecar: 'The sidecar kernel, optional for `openhcl` images.',
-  linux_kernel: 'The kernel, for Linux images.',
+  linux_kernel:
+    'The kernel, for Linux images. Optional for `ovmf` images: a kernel with an EFI stub, which gets neither command line nor initrd.',
   linux_initrd: 'The initrd, for Linux images with `use_initrd`.',
   linux_command_line:
     'Text that is appended to the command line, optional for Linux images and for OpenHCL with `static_command_line`, such as the ' +
@@ -299,6 +306,14 @@ export const RESOURCE_DESCRIPTIONS: Record<ResourceName, string> = {
   snp_bootshim:
     "openvmm's `snp_bootshim`, optional for `snp_linux_direct`: it accepts the guest's free memory at boot, so that the image needn't " +
     'have all of it and starts faster.',
+  ovmf_code: 'The firmware, for `ovmf` images: `OVMF.fd`, or `OVMF_CODE.fd` with `ovmf_vars`.',
+  ovmf_vars: "The firmware's variable store, optional for `ovmf` images.",
+  shim: 'The EFI program that the firmware starts first, optional for `ovmf` images. It starts `uki` or `linux_kernel`.',
+  uki: 'A unified kernel image, or any other EFI program, optional for `ovmf` images. Not together with `linux_kernel`.',
+  secure_boot_pk: `The platform key. ${KEY_FILE} With exactly one certificate.`,
+  secure_boot_kek: `Key exchange keys. ${KEY_FILE}`,
+  secure_boot_db: `Certificates and hashes of programs that may start. ${KEY_FILE}`,
+  secure_boot_dbx: `Certificates and hashes of programs that may not start. ${KEY_FILE}`,
 };
 
 /** Where generators and editors expect the files, from the manifest's folder. */
@@ -312,6 +327,14 @@ export const USUAL_PATHS: Record<ResourceName, string> = {
   snp_bootshim: 'boot/snp_bootshim',
   linux_initrd: 'boot/initrd.cpio',
   linux_command_line: 'boot/command-line.txt',
+  ovmf_code: 'boot/OVMF.amdsev.fd',
+  ovmf_vars: 'boot/OVMF_VARS.fd',
+  shim: 'boot/shimx64.efi',
+  uki: 'boot/linux.efi',
+  secure_boot_pk: 'keys/pk.pem',
+  secure_boot_kek: 'keys/kek.pem',
+  secure_boot_db: 'keys/db.pem',
+  secure_boot_dbx: 'keys/dbx.esl',
 };
 
 const resources = closedStruct(

@@ -31,6 +31,7 @@ export const direct = (more: Json = {}): Json => ({
 });
 export const directSnp = (more: Json = {}) =>
   snp({ shared_gpa_boundary_bits: null, injection_type: 'normal', ...more });
+export const ovmf = (more: Json = {}): Json => ({ ovmf: more });
 export const policy = (more: Json = {}): Json => ({
   sivm: {
     require_ephemeral_vmgs: false,

@@ -30,7 +30,7 @@ export interface LaunchRequest {
  * The manifest after validation: what loaders get. The zod schemas in this folder infer exactly these types (a type
  * test beside them holds the two together); this file imports types alone, so that everything may use it.
  * Source of the shape: openvmm vm/loader/igvmfilegen_config/src/lib.rs; `name`, `resources`, `embed_corim`, `launches`, `boot_test`, `$schema` and
- * the last three keys of a linux image are ours (docs/manifest.md).
+ * the last three keys of a linux image, and ovmf images are ours (docs/manifest.md).
  */
 
 export interface Manifest {
@@ -79,7 +79,8 @@ export type Image =
   | { uefi: { config_type: 'none' | 'igvm' } }
   | { openhcl: OpenhclImage }
   | { linux: DirectLinuxImage }
-  | { snp_linux_direct: SnpLinuxDirectImage };
+  | { snp_linux_direct: SnpLinuxDirectImage }
+  | { ovmf: OvmfImage };
 
 export interface LinuxImage {
   use_initrd: boolean;
@@ -119,6 +120,39 @@ export interface SnpLinuxDirectImage {
   c_bit_position: number;
 }
 
+/** OVMF for QEMU, as `nx-igvm wrap` and `update` lay it out. Not an image of igvmfilegen. */
+export interface OvmfImage {
+  /** Default "real16". */
+  boot_mode: 'real16' | 'flat32';
+  /** Default true. */
+  parameters: boolean;
+  secure_boot?: SecureBoot | null;
+}
+
+/** What Secure Boot accepts, besides the keys that are resources. */
+export interface SecureBoot {
+  /** Default "none". */
+  profile: SecureBootProfile;
+  /** Default false. */
+  hashes: boolean;
+}
+
+/** Sets of public certificates for db; src/loader/ovmf/secure-boot.ts says which. The names are virtfw's. */
+export const SECURE_BOOT_PROFILES = [
+  'none',
+  'win11',
+  'win23',
+  'win+rom23',
+  'uefi11',
+  'uefi23',
+  'uefi+rom23',
+  'redhat',
+  'redhat+rom',
+  'all',
+] as const;
+
+export type SecureBootProfile = (typeof SECURE_BOOT_PROFILES)[number];
+
 /** Source of the shape: openvmm openhcl/product_policy/src. A new product is a new key. */
 export type ProductPolicy = { sivm: SivmPolicy } | { cwcow: CwcowPolicy };
 
@@ -143,6 +177,14 @@ export const RESOURCE_NAMES = [
   'linux_initrd',
   'linux_command_line',
   'snp_bootshim',
+  'ovmf_code',
+  'ovmf_vars',
+  'shim',
+  'uki',
+  'secure_boot_pk',
+  'secure_boot_kek',
+  'secure_boot_db',
+  'secure_boot_dbx',
 ] as const;
 
 export type ResourceName = (typeof RESOURCE_NAMES)[number];

@@ -27,13 +27,29 @@ const REQUIRED: Record<string, (image: Record<string, unknown>) => ResourceName[
   ],
   linux: linuxResources,
   snp_linux_direct: ({ linux }) => linuxResources(linux),
+  ovmf: () => ['ovmf_code'],
 };
 
+/** Keys for Secure Boot, which only an image with it uses. */
+export const SECURE_BOOT_RESOURCES = [
+  'secure_boot_pk',
+  'secure_boot_kek',
+  'secure_boot_db',
+  'secure_boot_dbx',
+] as const;
+
 /** Resources that an image uses when they are given, by the image's tag. */
-const OPTIONAL: Readonly<Partial<Record<string, readonly ResourceName[]>>> = {
-  openhcl: ['underhill_sidecar', 'linux_command_line'],
-  linux: ['linux_command_line'],
-  snp_linux_direct: ['linux_command_line', 'snp_bootshim'],
+const OPTIONAL: Record<string, (image: Record<string, unknown>) => readonly ResourceName[]> = {
+  openhcl: () => ['underhill_sidecar', 'linux_command_line'],
+  linux: () => ['linux_command_line'],
+  snp_linux_direct: () => ['linux_command_line', 'snp_bootshim'],
+  ovmf: ({ secure_boot: secureBoot }) => [
+    'ovmf_vars',
+    'shim',
+    'uki',
+    'linux_kernel',
+    ...(secureBoot === undefined || secureBoot === null ? [] : SECURE_BOOT_RESOURCES),
+  ],
 };
 
 /**
@@ -46,8 +62,8 @@ export function usedResources(manifest: { guest_configs?: unknown }): Map<Resour
   for (const [guest, config] of guests.entries()) {
     for (const [tag, image] of Object.entries(asRecord(asRecord(config)['image']))) {
       const names = Object.hasOwn(REQUIRED, tag) ? REQUIRED[tag]!(asRecord(image)) : [];
-      for (const name of names) if (!uses.has(name)) uses.set(name, { need: 'required', guest });
-      const optional = Object.hasOwn(OPTIONAL, tag) ? OPTIONAL[tag]! : [];
+      for (const name of names) if (uses.get(name)?.need !== 'required') uses.set(name, { need: 'required', guest });
+      const optional = Object.hasOwn(OPTIONAL, tag) ? OPTIONAL[tag]!(asRecord(image)) : [];
       for (const name of optional) if (!uses.has(name)) uses.set(name, { need: 'optional', guest });
     }
   }

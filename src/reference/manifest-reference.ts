@@ -70,7 +70,8 @@ files have no \`$schema\`, VS Code takes the schema from its settings, other edi
 | \`{ "project": "initrd", "target": "build", "path": "dist/initrd/initrd.cpio" }\` | what another target writes, with \`path\` from the root of the workspace; that target runs first. It has to be cacheable, or named in the option \`resourceTargets\` of the plugin |
 | \`{ "url": "https://…", "sha256": "…", "member": "boot/vmlinuz" }\` | what a server gives, or with \`member\` a file in an archive from there; downloaded once, and refused when it has another digest ([Resources from the web](downloads.md)) |
 
-Only the resources that an image uses must exist. \`underhill_sidecar\` is used by an OpenHCL image whenever it is given.
+Only the resources that an image uses must exist. \`underhill_sidecar\` is used by an OpenHCL image whenever it is given, and all but \`ovmf_code\` by
+an \`ovmf\` image.
 
 ### Text for the command line
 
@@ -103,7 +104,9 @@ rule: \`{ "resources": { "linux_kernel": "/absolute/path" } }\`, where a path is
 - A file has one guest for each platform. \`"none"\` and \`"vbs"\` are the same platform, except that a \`linux\` image for x64 without isolation
   has a platform of its own and must be the only guest of its manifest.
 - \`snp_linux_direct\` needs SNP isolation without a shared GPA boundary, normal injection and no secure AVIC, \`max_vtl\` 0, and must be alone.
-- Every other image under SNP needs a shared GPA boundary, and restricted injection where \`max_vtl\` is 0.
+- Every other image but \`ovmf\` under SNP needs a shared GPA boundary, and restricted injection where \`max_vtl\` is 0.
+- \`ovmf\` runs without isolation or under \`snp\`, x64 only, without a shared GPA boundary, with normal injection and no secure AVIC. A manifest may have one guest
+  of each, with the same keys below \`ovmf\`; guests of other images can't share the file. [ovmf.md](ovmf.md) is about these images.
 - \`linux\` runs without isolation or under \`vbs\`; under \`snp\` use \`snp_linux_direct\` or \`openhcl\`, under \`tdx\` use \`openhcl\`.
 - aarch64 has no SNP, no TDX, no \`config_type\` \`igvm\`, no embedded boot data, and OpenHCL there needs UEFI or Linux in VTL0.
 `;

@@ -2,7 +2,8 @@ import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { imageSummary } from '../../builder/ovmf-image';
 import type { IgvmFile } from '../../igvm/model';
-import type { EfiArch, SecureBootProfile } from '../../loader/ovmf/secure-boot';
+import type { EfiArch } from '../../loader/ovmf/secure-boot';
+import { SECURE_BOOT_PROFILES, type SecureBootProfile } from '../../manifest/model';
 import type { CliEnvironment } from '../cli';
 import { strictOptions } from '../options';
 
@@ -15,23 +16,14 @@ interface Options {
   addCertMs?: boolean;
   profile?: SecureBootProfile;
   arch?: EfiArch;
+  pk?: string;
+  kek?: string;
+  db?: string;
+  dbx?: string;
   remove?: boolean;
   inspect?: boolean;
   output?: string;
 }
-
-const PROFILES: readonly SecureBootProfile[] = [
-  'none',
-  'win11',
-  'win23',
-  'win+rom23',
-  'uefi11',
-  'uefi23',
-  'uefi+rom23',
-  'redhat',
-  'redhat+rom',
-  'all',
-];
 
 /** Every name that igvm-update knows. */
 const ARCHES: Readonly<Record<string, EfiArch>> = {
@@ -45,7 +37,7 @@ const ARCHES: Readonly<Record<string, EfiArch>> = {
   arm64: 'aa64',
 };
 
-/** `nx-igvm update`, with igvm-update's options. */
+/** `nx-igvm update`, with igvm-update's options, and keys of one's own. */
 export function registerUpdate(program: Command, environment: CliEnvironment): void {
   const { Option } = require('commander') as typeof import('commander');
   const command = program
@@ -59,10 +51,22 @@ export function registerUpdate(program: Command, environment: CliEnvironment): v
     .option('--add-hash-sha256', "Secure Boot, with the programs' Authenticode hashes in db")
     .addOption(new Option('--add-hash', 'the same').hideHelp().conflicts('addHashSha256'))
     .option('--add-cert-ms', "Secure Boot, with the profile's certificates in db")
-    .addOption(new Option('--profile <NAME>', 'certificates for --add-cert-ms (default: uefi11)').choices(PROFILES))
+    .addOption(
+      new Option('--profile <NAME>', 'certificates for --add-cert-ms (default: uefi11)').choices(SECURE_BOOT_PROFILES),
+    )
     .addOption(
       new Option('--arch <ARCH>', 'whose revocations are in dbx: x64 (the default) or aa64').argParser(parseArch),
     )
+    .option(
+      '--pk <FILE>',
+      "Secure Boot, with this platform key: a certificate (PEM, DER), .esl or .auth (default: Red Hat's)",
+    )
+    .option(
+      '--kek <FILE>',
+      "Secure Boot, with these key exchange keys: certificates, .esl or .auth (default: Microsoft's)",
+    )
+    .option('--db <FILE>', 'Secure Boot, with these certificates or hashes in db, behind those of --add-cert-ms')
+    .option('--dbx <FILE>', "Secure Boot, with these certificates or hashes in dbx (default: Microsoft's revocations)")
     .addOption(
       new Option('--remove', 'take out what an update put in: gives back what wrap made').conflicts([
         'shim',
@@ -72,6 +76,10 @@ export function registerUpdate(program: Command, environment: CliEnvironment): v
         'addCertMs',
         'profile',
         'arch',
+        'pk',
+        'kek',
+        'db',
+        'dbx',
       ]),
     )
     .option('--inspect', 'print what the updated image consists of')
@@ -90,8 +98,11 @@ export function registerUpdate(program: Command, environment: CliEnvironment): v
     const { removeFromFile, updateFiles } =
       require('../../builder/ovmf-image') as typeof import('../../builder/ovmf-image');
     if (options.remove) return removeFromFile(files);
+    const { pk, kek, db, dbx } = options;
+    const keys = Object.entries({ pk, kek, db, dbx }).filter(([, path]) => path !== undefined);
     await updateFiles({
       ...files,
+      keys: Object.fromEntries(keys.map(([variable, path]) => [variable, at(path!)])),
       shim: options.shim === undefined ? undefined : at(options.shim),
       kernel: options.kernel === undefined ? undefined : at(options.kernel),
       addHashes: options.addHashSha256 === true || options.addHash === true,

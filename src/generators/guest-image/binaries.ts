@@ -10,6 +10,8 @@ export interface Binary {
   from: string;
 }
 
+const SECURE_BOOT_KEYS = 'your keys: certificates (PEM, DER), signature lists (`.esl`) or updates (`.auth`)';
+
 /** What each resource is, and where people get it. */
 const SOURCES: Record<Exclude<ResourceName, 'linux_kernel'>, { what: string; from: string }> = {
   linux_initrd: {
@@ -44,6 +46,26 @@ const SOURCES: Record<Exclude<ResourceName, 'linux_kernel'>, { what: string; fro
     what: "OpenHCL's sidecar kernel, an ELF file",
     from: 'a build of `sidecar` in <https://github.com/microsoft/openvmm>',
   },
+  ovmf_code: {
+    what: 'OVMF, the UEFI firmware for QEMU, of edk2-stable202511 or newer; `OVMF.amdsev.fd` also starts under SEV-SNP',
+    from: 'your distribution (`ovmf-amdsev` on Debian from forky on), or a build of <https://github.com/tianocore/edk2>',
+  },
+  ovmf_vars: {
+    what: "The firmware's variable store, for firmware without one such as `OVMF_CODE.fd`",
+    from: 'the package of the firmware',
+  },
+  shim: {
+    what: 'The EFI program that the firmware starts first and that starts the kernel',
+    from: 'your distribution (`shim-signed` on Debian)',
+  },
+  uki: {
+    what: 'A unified kernel image: kernel, initrd and command line in one EFI program',
+    from: '`ukify`, dracut (`--uefi`) or mkosi',
+  },
+  secure_boot_pk: { what: 'The platform key, one certificate', from: SECURE_BOOT_KEYS },
+  secure_boot_kek: { what: 'Key exchange keys', from: SECURE_BOOT_KEYS },
+  secure_boot_db: { what: 'Certificates and hashes of programs that may start', from: SECURE_BOOT_KEYS },
+  secure_boot_dbx: { what: 'Certificates and hashes of programs that may not start', from: SECURE_BOOT_KEYS },
 };
 
 /** What the kernel has to be: a paravisor starts no bzImage, and distributions name their packages by architecture. */

@@ -2,7 +2,10 @@
 import { X509Certificate } from 'node:crypto';
 import { guidBytes } from '../formats/ovmf-table';
 import files from './certificates.json';
+import type { SecureBootProfile } from '../../manifest/model';
+import type { OwnKeys, SecureBootVariable } from './own-keys';
 import {
+  encodeSignatureLists,
   listsOfUpdate,
   mergeSignatureLists,
   type Signature,
@@ -45,9 +48,8 @@ const PROFILES = {
   redhat: ['redHat24'],
   'redhat+rom': ['rom23', 'redHat24'],
   all: ['win11', 'win23', 'uefi11', 'uefi23', 'rom23'],
-} as const satisfies Record<string, readonly CertificateName[]>;
+} as const satisfies Record<SecureBootProfile, readonly CertificateName[]>;
 
-export type SecureBootProfile = keyof typeof PROFILES;
 export type EfiArch = 'x64' | 'aa64';
 
 /** Microsoft's lists of revoked programs, in the order in which they are merged. */
@@ -72,39 +74,58 @@ export interface SecureBootOptions {
   hashes: readonly Uint8Array[];
   /** Whose revocations count. */
   arch: EfiArch;
+  /** In the place of the built-in PK, KEK and dbx; behind the profile's certificates in db. */
+  own?: Readonly<Partial<Record<SecureBootVariable, OwnKeys>>>;
 }
+
+/** Who vouches for certificates of a user that don't say it themselves. */
+export const OWN_KEYS_OWNER = OWNERS.ovmf;
 
 /** Content of the four variables. */
-export interface SecureBootVariables {
-  pk: Uint8Array;
-  kek: Uint8Array;
-  db: Uint8Array;
-  dbx: Uint8Array;
-}
+export type SecureBootVariables = Record<SecureBootVariable, Uint8Array>;
 
-/** The variables with Red Hat's platform key, Microsoft's key exchange keys and revocations, and the db that `options` ask for. */
-export function secureBootVariables({ profile, hashes, arch }: SecureBootOptions): SecureBootVariables {
-  const certificates: readonly CertificateName[] = PROFILES[profile];
-  const digests = hashes.length > 0 || certificates.length > 0 ? hashes : [HASH_OF_NOTHING];
-  const entries = digests.map((data): Signature => ({ owner: OWNERS.ovmf, data }));
-  const revoked = REVOKED[arch].flatMap((name) => listsOfUpdate(bytesOf(name)));
+/** The variables that `options` ask for; without keys of one's own with Red Hat's platform key and Microsoft's key exchange keys and revocations. */
+export function secureBootVariables({ profile, hashes, arch, own = {} }: SecureBootOptions): SecureBootVariables {
+  const { pk = builtIn(['redHatPlatformKey']), kek = builtIn(['kek11', 'kek23']), dbx = revocations(arch) } = own;
   return {
-    pk: variable(['redHatPlatformKey']),
-    kek: variable(['kek11', 'kek23']),
-    db: variable(certificates, entries.length === 0 ? [] : [{ kind: 'sha256', entries }]),
-    dbx: unsignedUpdate(DBX_TIME, mergeSignatureLists(revoked)),
+    pk: variable([pk]),
+    kek: variable([kek]),
+    db: variable(allowed(profile, hashes, own.db)),
+    dbx: variable([dbx]),
   };
 }
 
-function variable(names: readonly CertificateName[], more: readonly SignatureList[] = []): Uint8Array {
-  const certificates = names.map((name) => {
+/** What db has, in its order. One that would be empty has a hash that no program has: without any, it would be no db. */
+function allowed(profile: SecureBootProfile, hashes: readonly Uint8Array[], own: OwnKeys | undefined): OwnKeys[] {
+  const keys = [
+    ...(PROFILES[profile].length === 0 ? [] : [builtIn(PROFILES[profile])]),
+    ...(own === undefined ? [] : [own]),
+  ];
+  const digests = hashes.length > 0 || keys.length > 0 ? hashes : [HASH_OF_NOTHING];
+  const entries = digests.map((data): Signature => ({ owner: OWNERS.ovmf, data }));
+  return entries.length === 0 ? keys : [...keys, { lists: encodeSignatureLists([{ kind: 'sha256', entries }]) }];
+}
+
+function builtIn(names: readonly CertificateName[]): OwnKeys {
+  const certificates = names.map((name): Signature => {
     const { file, owner } = CERTIFICATES[name];
     return { owner, data: bytesOf(file) };
   });
   const begins = certificates.map(({ data }) => Date.parse(new X509Certificate(data).validFrom));
-  const time = begins.length === 0 ? TIME_WITHOUT_CERTIFICATES : new Date(Math.max(...begins));
   const lists = certificates.map((entry): SignatureList => ({ kind: 'x509', entries: [entry] }));
-  return unsignedUpdate(time, [...lists, ...more]);
+  return { lists: encodeSignatureLists(lists), time: new Date(Math.max(...begins)) };
+}
+
+function revocations(arch: EfiArch): OwnKeys {
+  const lists = REVOKED[arch].flatMap((name) => listsOfUpdate(bytesOf(name)));
+  return { lists: encodeSignatureLists(mergeSignatureLists(lists)), time: DBX_TIME };
+}
+
+/** A variable has the time of its latest part. */
+function variable(parts: readonly OwnKeys[]): Uint8Array {
+  const times = parts.flatMap(({ time }) => (time === undefined ? [] : [time.getTime()]));
+  const time = times.length === 0 ? TIME_WITHOUT_CERTIFICATES : new Date(Math.max(...times));
+  return unsignedUpdate({ time, lists: Buffer.concat(parts.map(({ lists }) => lists)) });
 }
 
 const bytesOf = (name: keyof typeof files): Uint8Array => Buffer.from(files[name], 'base64');

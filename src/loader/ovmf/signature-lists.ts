@@ -23,7 +23,8 @@ export interface SignatureList {
   entries: Signature[];
 }
 
-const OWNER_SIZE = 16;
+/** Bytes of the GUID in front of an entry's data. */
+export const OWNER_SIZE = 16;
 const LIST_HEADER_SIZE = 28;
 /** EFI_TIME, and WIN_CERTIFICATE behind it, whose length counts itself. */
 const TIME_SIZE = 16;
@@ -40,65 +41,108 @@ export function encodeSignatureLists(lists: readonly SignatureList[]): Uint8Arra
   return out.finish();
 }
 
+/** A list as it is stored, of whatever kind. */
+export interface StoredList {
+  /** Its GUID as UEFI stores it, in hexadecimal. */
+  kind: string;
+  /** Byte offset of the list. */
+  offset: number;
+  /** Bytes of the list's own header. */
+  headerSize: number;
+  /** Bytes of an entry, with its owner. */
+  entrySize: number;
+  entries: Signature[];
+}
+
 /**
- * Reads the lists of a variable; kinds other than certificates and SHA-256 digests are left out.
+ * Reads the lists of a variable.
  * @throws IgvmError EFI_DATA_INVALID
  */
-export function decodeSignatureLists(bytes: Uint8Array): SignatureList[] {
+export function* readLists(bytes: Uint8Array): Generator<StoredList> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const lists: SignatureList[] = [];
   for (let at = 0; at < bytes.length; ) {
     if (bytes.length - at < LIST_HEADER_SIZE) throw invalid('a signature list ends within its header', at);
-    const [listSize, headerSize, size] = [16, 20, 24].map((field) => view.getUint32(at + field, true)) as [
+    const [listSize, headerSize, entrySize] = [16, 20, 24].map((field) => view.getUint32(at + field, true)) as [
       number,
       number,
       number,
     ];
     const room = listSize - LIST_HEADER_SIZE - headerSize;
-    if (listSize > bytes.length - at || room < 0 || size <= OWNER_SIZE || room % size !== 0) {
+    if (listSize > bytes.length - at || room < 0 || entrySize <= OWNER_SIZE || room % entrySize !== 0) {
       throw invalid('a signature list has a size that is impossible', at);
     }
-    const kind = KIND_BY_HEX.get(Buffer.from(bytes.subarray(at, at + 16)).toString('hex'));
-    if (kind !== undefined) {
-      const entries: Signature[] = [];
-      for (let entry = at + LIST_HEADER_SIZE + headerSize; entry < at + listSize; entry += size) {
-        const [owner, data] = [
-          bytes.subarray(entry, entry + OWNER_SIZE),
-          bytes.subarray(entry + OWNER_SIZE, entry + size),
-        ];
-        entries.push({ owner, data });
-      }
-      lists.push({ kind, entries });
+    const entries: Signature[] = [];
+    for (let entry = at + LIST_HEADER_SIZE + headerSize; entry < at + listSize; entry += entrySize) {
+      const [owner, data] = [
+        bytes.subarray(entry, entry + OWNER_SIZE),
+        bytes.subarray(entry + OWNER_SIZE, entry + entrySize),
+      ];
+      entries.push({ owner, data });
     }
+    const kind = Buffer.from(bytes.subarray(at, at + 16)).toString('hex');
+    yield { kind, offset: at, headerSize, entrySize, entries };
     at += listSize;
   }
-  return lists;
+}
+
+/** An update of a variable (.auth), whose signature is not looked at. */
+export interface VariableUpdate {
+  /** To the second. */
+  time: Date;
+  /** Signature lists as they are stored. */
+  lists: Uint8Array;
+}
+
+/** Whether a file is an update of a variable, rather than something else: the header of its signature says so. */
+export function isUpdate(bytes: Uint8Array): boolean {
+  if (bytes.length < TIME_SIZE + CERTIFICATE_HEADER.size) return false;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const isSigned = view.getUint16(TIME_SIZE + 4, true) === CERTIFICATE_HEADER.revision;
+  return isSigned && view.getUint16(TIME_SIZE + 6, true) === CERTIFICATE_HEADER.type;
+}
+
+/** @throws IgvmError EFI_DATA_INVALID */
+export function readUpdate(bytes: Uint8Array): VariableUpdate {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const length = isUpdate(bytes) ? view.getUint32(TIME_SIZE, true) : 0;
+  if (length < CERTIFICATE_HEADER.size || length > bytes.length - TIME_SIZE) {
+    throw invalid('it is no authenticated variable (.auth)', 0);
+  }
+  const [month, day, hour, minute, second] = bytes.subarray(2, 7) as unknown as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const time = new Date(0);
+  time.setUTCFullYear(view.getUint16(0, true), month - 1, day);
+  time.setUTCHours(hour, minute, second);
+  return { time, lists: bytes.subarray(TIME_SIZE + length) };
 }
 
 /**
- * The signature lists in an update of a variable (.auth), whose own signature is not looked at.
+ * The signature lists in an update of a variable (.auth); kinds other than certificates and SHA-256 digests are left out.
  * @throws IgvmError EFI_DATA_INVALID
  */
-export function listsOfUpdate(update: Uint8Array): SignatureList[] {
-  const view = new DataView(update.buffer, update.byteOffset, update.length);
-  const length = update.length < TIME_SIZE + CERTIFICATE_HEADER.size ? 0 : view.getUint32(TIME_SIZE, true);
-  if (length < CERTIFICATE_HEADER.size || length > update.length - TIME_SIZE) {
-    throw invalid('it is no authenticated variable (.auth)', 0);
-  }
-  return decodeSignatureLists(update.subarray(TIME_SIZE + length));
-}
+export const listsOfUpdate = (update: Uint8Array): SignatureList[] =>
+  [...readLists(readUpdate(update).lists)].flatMap(({ kind: hex, entries }) => {
+    const kind = KIND_BY_HEX.get(hex);
+    return kind === undefined ? [] : [{ kind, entries }];
+  });
 
 /**
  * A variable's content as the firmware takes it at boot: an update without a signature, which nobody checks as the pages are measured.
  * @param time of the update; to the second, from year 0 to 9999
+ * @param lists signature lists as they are stored
  */
-export function unsignedUpdate(time: Date, lists: readonly SignatureList[]): Uint8Array {
+export function unsignedUpdate({ time, lists }: VariableUpdate): Uint8Array {
   const out = new StructWriter()
     .u16(time.getUTCFullYear())
     .u8(time.getUTCMonth() + 1, time.getUTCDate(), time.getUTCHours(), time.getUTCMinutes(), time.getUTCSeconds())
     .zeros(9);
   out.u32(CERTIFICATE_HEADER.size).u16(CERTIFICATE_HEADER.revision, CERTIFICATE_HEADER.type).raw(guidBytes(PKCS7));
-  return out.raw(encodeSignatureLists(lists)).finish();
+  return out.raw(lists).finish();
 }
 
 /** All entries of several variables: digests that are new in one list, in their order, and a list for each new certificate. */

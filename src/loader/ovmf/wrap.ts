@@ -20,6 +20,8 @@ export interface WrapOptions {
   /** Whether a VMM fills in the memory map and the number of processors, where the firmware asks for them. */
   parameters: boolean;
   bootMode: OvmfBootMode;
+  /** Of the SEV-SNP guest, u64. Default: igvm-wrap's, 0x30000. */
+  policy?: bigint;
 }
 
 const FOUR_GIB = 2 ** 32;
@@ -43,7 +45,7 @@ const PAGE_TYPES: Partial<Record<OvmfRegionKind, number>> = {
  *   that isn't whole pages), and what the sources throw
  */
 export function wrapFirmware(options: WrapOptions): IgvmFile {
-  const { native, snp, firmware } = options;
+  const { native, snp, firmware, policy = SNP_POLICY } = options;
   if (firmware.size + (options.vars?.size ?? 0) > FOUR_GIB) {
     throw new IgvmError('LAYOUT_OUT_OF_RANGE', 'the firmware and its variables do not fit below 4 GiB');
   }
@@ -55,7 +57,7 @@ export function wrapFirmware(options: WrapOptions): IgvmFile {
       ...(native ? [platform(PLATFORM_TYPE.NATIVE, OVMF_MASK.native)] : []),
       ...(snp ? [platform(PLATFORM_TYPE.SEV_SNP, OVMF_MASK.snp)] : []),
     ],
-    initializations: snp ? [{ type: 'guestPolicy', policy: SNP_POLICY, compatibilityMask: OVMF_MASK.snp }] : [],
+    initializations: snp ? [{ type: 'guestPolicy', policy, compatibilityMask: OVMF_MASK.snp }] : [],
     directives: directivesOf(options, regions),
   };
   if (file.platforms.length > 0) checkNoPageTwice(file.directives);

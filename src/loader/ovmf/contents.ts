@@ -1,0 +1,169 @@
+/** What is in an image of OVMF: where it lies, by the names that map files, pages and comparisons give it, and what of it is measured. */
+import { type IgvmFile, PAGE_FLAG, type PageDataDirective } from '../../igvm/model';
+import { type ByteSource, regionSource } from '../../memory/byte-source';
+import { alignUp, PAGE_SIZE } from '../../memory/page';
+import type { TaggedRange } from '../../regions/image-map';
+import { hexOfGuid, type OvmfRegion, type OvmfRegionKind, readOvmfTable } from '../formats/ovmf-table';
+import { hasPage, type OvmfItem, type OvmfItemName } from './hob-list';
+import { putIn } from './put-in';
+
+/** What {@link ovmfRegionNames} is told of a file. */
+export interface OvmfParts {
+  firmware: ByteSource;
+  /** Bytes; 0 without a variable store in front of the firmware. */
+  varsSize: number;
+  /** Whether the firmware's last part is also below 1 MiB. */
+  hasLowCopy: boolean;
+  /** What an update put in. */
+  items: readonly OvmfItem[];
+  /** What the kernel is called. */
+  kernel: 'uki' | 'linux-kernel';
+}
+
+const FOUR_GIB = 2 ** 32;
+const LOW_COPY = { end: 2 ** 20, most: 128 * 1024 };
+
+const REGION_NAMES: Partial<Record<OvmfRegionKind, string>> = {
+  sevMemory: 'sev-memory',
+  sevSecrets: 'sev-secrets',
+  sevCpuid: 'sev-cpuid',
+  sevCallingArea: 'sev-calling-area',
+  sevKernelHashes: 'sev-kernel-hashes',
+};
+
+const ITEM_NAMES: Record<Exclude<OvmfItemName, 'kernel'>, string> = {
+  pk: 'secure-boot-pk',
+  kek: 'secure-boot-kek',
+  db: 'secure-boot-db',
+  dbx: 'secure-boot-dbx',
+  shim: 'shim',
+};
+
+/** Names by ascending address, without overlaps. What the firmware asks for is named where nothing else lies. */
+export function ovmfRegionNames({ firmware, varsSize, hasLowCopy, items, kernel }: OvmfParts): TaggedRange[] {
+  const regions = readOvmfTable(firmware) ?? [];
+  const named: TaggedRange[] = [];
+  const add = (tag: string, gpa: number, size: number): void => {
+    if (size > 0) named.push({ tag, gpa, end: gpa + alignUp(size, PAGE_SIZE) });
+  };
+  const first = (kind: OvmfRegionKind): OvmfRegion | undefined => regions.find((region) => region.kind === kind);
+  if (hasLowCopy) add('ovmf-code-low', LOW_COPY.end - lowSize(firmware), lowSize(firmware));
+  for (const { name, address, size } of items) add(name === 'kernel' ? kernel : ITEM_NAMES[name], address, size);
+  add('ovmf-vars', FOUR_GIB - firmware.size - varsSize, varsSize);
+  add('ovmf-code', FOUR_GIB - firmware.size, firmware.size);
+  add('ovmf-hob', first('hobArea')?.base ?? 0, first('hobArea') === undefined ? 0 : 1);
+  const area = first('parameterArea');
+  add('ovmf-parameters', area?.base ?? 0, area?.size ?? 0);
+  const fixed = [...named].sort((a, b) => a.gpa - b.gpa);
+  for (const { kind, base, size } of regions) {
+    const tag = REGION_NAMES[kind];
+    if (tag !== undefined) named.push(...outside({ tag, gpa: base, end: base + alignUp(size, PAGE_SIZE) }, fixed));
+  }
+  return named.sort((a, b) => a.gpa - b.gpa);
+}
+
+/** The parts of a range that lie in none of some others. @param taken by ascending address */
+function outside({ tag, gpa, end }: TaggedRange, taken: readonly TaggedRange[]): TaggedRange[] {
+  const parts: TaggedRange[] = [];
+  let start = gpa;
+  for (const other of taken) {
+    if (other.end <= start || other.gpa >= end) continue;
+    if (other.gpa > start) parts.push({ tag, gpa: start, end: other.gpa });
+    start = other.end;
+  }
+  return start < end ? [...parts, { tag, gpa: start, end }] : parts;
+}
+
+const lowSize = (firmware: ByteSource): number => Math.min(LOW_COPY.most, firmware.size);
+
+/** EFI_FIRMWARE_VOLUME_HEADER of a variable store: EFI_SYSTEM_NV_DATA_FV_GUID, and its length (UEFI PI specification, volume 3). */
+const VARIABLE_VOLUME = {
+  headerSize: 0x30,
+  guid: 16,
+  length: 32,
+  name: hexOfGuid('fff12b8d-7696-4c8b-a985-2747075b4f50'),
+};
+
+/**
+ * What is in a file that `wrap` and `update`, of ours or of virtfw, made: the end of the firmware has its metadata. A variable store is told by
+ * the header of its volume.
+ * @returns undefined when the file has no firmware with metadata of OVMF
+ * @throws what the file's sources throw
+ */
+export function ovmfParts(file: IgvmFile): OvmfParts | undefined {
+  const run = file.directives.find(
+    (each): each is PageDataDirective => hasPage(each, FOUR_GIB - PAGE_SIZE) && each.content.size > 0,
+  );
+  // Padding behind the firmware's last byte would move its metadata: it is never there.
+  if (run === undefined || run.content.size !== FOUR_GIB - run.gpa) return undefined;
+  const regions = readOvmfTable(run.content);
+  if (regions === undefined || regions.length === 0) return undefined;
+  const varsSize = variableStore(run.content);
+  const firmware = regionSource(run.content, varsSize, run.content.size - varsSize);
+  return {
+    firmware,
+    varsSize,
+    hasLowCopy: file.directives.some(
+      (each) => hasPage(each, LOW_COPY.end - PAGE_SIZE) && each.content.size > 0 && each.flags === 0,
+    ),
+    items: regions.some(({ kind }) => kind === 'hobArea') ? putIn(file).items : [],
+    kernel: 'uki',
+  };
+}
+
+/** Bytes of the variable store that flash begins with; 0 where it begins with something else. */
+function variableStore(flash: ByteSource): number {
+  const { headerSize, guid, length, name } = VARIABLE_VOLUME;
+  if (flash.size < headerSize) return 0;
+  const header = new Uint8Array(headerSize);
+  flash.read(0, header);
+  if (Buffer.from(header.subarray(guid, guid + 16)).toString('hex') !== name) return 0;
+  const size = Number(new DataView(header.buffer).getBigUint64(length, true));
+  return size % PAGE_SIZE === 0 && size < flash.size ? size : 0;
+}
+
+/** What a launch measurement covers of an image of OVMF and what it doesn't, in words. */
+export interface MeasuredParts {
+  measured: string[];
+  unmeasured: string[];
+  /** Whether the firmware checks what isn't measured, by db and dbx. */
+  hasSecureBoot: boolean;
+}
+
+/** As UEFI and people write them. */
+const PART_NAMES: Record<OvmfItemName, string> = {
+  pk: 'PK',
+  kek: 'KEK',
+  db: 'db',
+  dbx: 'dbx',
+  shim: 'shim',
+  kernel: 'kernel',
+};
+
+/** @param file that `parts` are of: the flags of its pages count */
+export function measuredParts(file: IgvmFile, { varsSize, items, kernel }: Omit<OvmfParts, 'firmware'>): MeasuredParts {
+  const measured = [
+    'firmware',
+    ...(varsSize > 0 ? ['variable store'] : []),
+    ...(items.length > 0 ? ['list of programs'] : []),
+  ];
+  const unmeasured: string[] = [];
+  for (const { name, address, size } of items) {
+    if (size === 0) continue;
+    const run = file.directives.find((each) => hasPage(each, address));
+    const isMeasured = run === undefined || ((run as PageDataDirective).flags & PAGE_FLAG.UNMEASURED) === 0;
+    (isMeasured ? measured : unmeasured).push(name === 'kernel' && kernel === 'uki' ? 'UKI' : PART_NAMES[name]);
+  }
+  if (file.directives.some(({ type }) => type === 'parameterInsert')) unmeasured.push('what the VMM fills in');
+  return { measured, unmeasured, hasSecureBoot: items.some(({ name }) => name === 'pk') };
+}
+
+/** The same in a sentence or two. */
+export function measuredText({ measured, unmeasured, hasSecureBoot }: MeasuredParts): string {
+  const programs = unmeasured.filter((part) => ['shim', 'kernel', 'UKI'].includes(part));
+  return [
+    `measured: ${measured.join(', ')}`,
+    ...(unmeasured.length === 0 ? [] : [`not measured: ${unmeasured.join(', ')}`]),
+    ...(programs.length > 0 && hasSecureBoot ? [`the firmware checks ${programs.join(' and ')} by db and dbx`] : []),
+  ].join('; ');
+}
