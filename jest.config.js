@@ -17,7 +17,7 @@ const shared = {
   transformIgnorePatterns,
   testEnvironment: 'node',
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/tmp/'],
-  moduleNameMapper: { '^\\./supervisor-program$': '<rootDir>/src/boot/supervisor-program.fixture.ts' },
+  moduleNameMapper: { '/program-file$': '<rootDir>/src/files/program-file.fixture.ts' },
 };
 
 /** The folders whose every line and branch is a fact about formats or guests, and what tests have to reach of them. */

@@ -8,7 +8,12 @@ import { rolldown } from 'rolldown';
 const EXTERNAL = [/^nx\//, '@levischuck/tiny-cbor', 'cli-progress', 'undici', 'xz-decompress'];
 
 /** Programs that others than package.json and Nx's collections name: what a target, a thread and a boot run. */
-const PROGRAMS = ['plugin/hash-files', 'executors/build-image/build-thread', 'boot/supervisor'];
+const PROGRAMS = [
+  'plugin/hash-files',
+  'executors/build-image/build-thread',
+  'boot/supervisor',
+  'measurement/hash-worker',
+];
 
 /** Chunks, each of some files with all that they import and that is in no chunk before. */
 const CHUNKS = {
@@ -21,6 +26,8 @@ const CHUNKS = {
   paths: ['resources/resource-reference', 'resources/glob', 'manifest/image-files', 'manifest/nearest'],
   // What a target's `runtime` input runs, a process for each: without Nx.
   hashing: ['plugin/hash-requests', 'files/find-program'],
+  // What a thread that hashes loads, of which there may be several.
+  pages: ['measurement/page-hashing'],
   manifest: ['manifest/json-document', 'manifest/used-resources'],
   run: ['cli/run'],
   build: ['builder/build-manifest'],

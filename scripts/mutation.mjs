@@ -34,7 +34,7 @@ const DESCRIBED_BY = {
       ['measure', 'launches', 'parameter-areas', 'snp', 'tdx', 'vbs'],
       ['measure', 'measure-file', 'image-digests', 'parameter-areas', 'snp', 'launch-digest', 'measurement-report'],
     ],
-    [['page-hasher', 'page-hash-pool', 'hash-thread', 'page-chain'], ['page-hashing']],
+    [['page-hashing', 'hash-threads'], ['page-hashing']],
   ],
 };
 

@@ -1,12 +1,12 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Writable } from 'node:stream';
 import { collecting } from './fake-vmm.fixture';
 import { runVm, type VmRun } from './run-vm';
-import { compiled } from './supervisor-program.fixture';
+import { compileTo } from '../files/program-file.fixture';
 
 /** A VMM whose "guest" is a JavaScript. It prints its own process number and its parent's, the supervisor's, first. */
 const guest = (script: string): { program: string; args: string[] } => ({
@@ -188,12 +188,10 @@ import sys; sys.stderr.write(f"lost {lost}\\n")`,
   describe('from a process that is ended', () => {
     /** Another process that runs a VMM, and prints how that ended. */
     async function other(script: string): Promise<{ runner: ChildProcess; output: () => string; vmm: number }> {
-      for (const name of ['run-vm', 'supervisor', 'supervisor-program', 'console-input']) {
-        writeFileSync(join(folder, `${name}.js`), compiled(name));
-      }
+      compileTo(folder, ['boot/run-vm', 'boot/supervisor']);
       mkdirSync(join(folder, 'vm'));
       const main = `
-        const { runVm, stopOnSignals } = require(${JSON.stringify(join(folder, 'run-vm.js'))});
+        const { runVm, stopOnSignals } = require(${JSON.stringify(join(folder, 'boot', 'run-vm.js'))});
         const stdout = process.stdout;
         const { signal, name, release } = stopOnSignals();
         const [program, args, folder] = ${JSON.stringify([process.execPath, guest(script).args, join(folder, 'vm')])};

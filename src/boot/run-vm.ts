@@ -2,9 +2,9 @@ import { spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
+import { programFile } from '../files/program-file';
 import { connectTerminal, type Terminal, terminalState } from './console-input';
 import type { SupervisorOptions } from './supervisor';
-import { SUPERVISOR } from './supervisor-program';
 
 /** A VMM to run until it ends or has printed something. */
 export interface VmRun {
@@ -54,12 +54,16 @@ export function runVm(run: VmRun): Promise<VmEnd> {
     hasInput: terminal !== undefined,
     terminal: terminal === undefined ? undefined : terminalState(terminal),
   };
-  const supervisor = spawn(process.execPath, [SUPERVISOR, JSON.stringify(options), program, ...args], {
-    stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
-    windowsHide: true,
-    // Options for this process (an inspector, most often) are not for that one.
-    env: { ...process.env, NODE_OPTIONS: '' },
-  });
+  const supervisor = spawn(
+    process.execPath,
+    [programFile(__dirname, 'supervisor'), JSON.stringify(options), program, ...args],
+    {
+      stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
+      windowsHide: true,
+      // Options for this process (an inspector, most often) are not for that one.
+      env: { ...process.env, NODE_OPTIONS: '' },
+    },
+  );
   let by: VmEnd['by'] = 'exited';
   let vmmPid = '';
   let killer: NodeJS.Timeout | undefined;

@@ -1,23 +1,27 @@
 import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import type * as HashThreads from './hash-thread';
+import type * as WorkerThreads from 'node:worker_threads';
 import { PAGE_SIZE } from '../memory/page';
-import { HashThread } from './hash-thread';
-import { pageChainFor } from './page-chain';
-import { pageDigestsFor } from './page-digests';
-import { PageHashPool, pageHasherFor, THREAD_THRESHOLD } from './page-hash-pool';
-import { inlineHasher, type PageHasher, ZERO_PAGE_DIGEST } from './page-hasher';
+import {
+  HashThread,
+  pageChainFor,
+  pageDigestsFor,
+  PageHashPool,
+  pageHasherFor,
+  THREAD_THRESHOLD,
+} from './hash-threads';
+import { inlineHasher, type PageHasher, ZERO_PAGE_DIGEST } from './page-hashing';
 
 const mockThreads = { started: 0 };
-jest.mock('./hash-thread', () => {
-  const real = jest.requireActual<typeof HashThreads>('./hash-thread');
-  class CountedThread extends real.HashThread {
-    constructor() {
-      super();
+jest.mock('node:worker_threads', () => {
+  const real = jest.requireActual<typeof WorkerThreads>('node:worker_threads');
+  class CountedWorker extends real.Worker {
+    constructor(...parameters: ConstructorParameters<typeof WorkerThreads.Worker>) {
+      super(...parameters);
       mockThreads.started++;
     }
   }
-  return { ...real, HashThread: CountedThread };
+  return { ...real, Worker: CountedWorker };
 });
 
 const sha = (algorithm: string, ...parts: Uint8Array[]): Buffer =>
@@ -93,7 +97,7 @@ describe('a thread that hashes', () => {
     const behind = thread.run({ kind: 'digests', pages: pagesOf(1) });
     const failures = await Promise.allSettled([broken, behind]);
     expect(failures.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
-    await expect(thread.run({ kind: 'digests', pages: pagesOf(1) })).rejects.toThrow(/not a function/);
+    await expect(thread.run({ kind: 'digests', pages: pagesOf(1) })).rejects.toThrow(/undefined/);
   });
 
   it('fails what it has not done when it is closed', async () => {

@@ -1,7 +1,7 @@
 import { type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
 import { fileOf, platformOf, runOf } from '../igvm/igvm-file.fixture';
 import { streamDirectives } from '../igvm/stream';
-import { inlineHasher, type PageHasher } from './page-hasher';
+import { inlineHasher, type PageHasher } from './page-hashing';
 import { SnpLaunchDigests } from './snp';
 
 /** Hashes as told, and counts how often it is closed. */

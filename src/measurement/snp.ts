@@ -15,8 +15,8 @@ import { dependsOnModel, kvmVmsa } from './kvm-vmsa';
 import { EarlyInserts, InsertedAreas, storedPages } from './parameter-areas';
 import { isForPlatform, type Launch, type LaunchDigests, launchLabel, type LaunchResult } from './launches';
 import { type LoadRefusal, loadRefusals } from './load-refusals';
-import { pageHasherFor } from './page-hash-pool';
-import { type PageHasher, ZERO_PAGE_DIGEST } from './page-hasher';
+import { pageHasherFor } from './hash-threads';
+import { type PageHasher, ZERO_PAGE_DIGEST } from './page-hashing';
 import { type LaunchRules, UNSETTLED_VMMS, vmmProfile } from './vmm-profiles';
 import { type Vmm } from '../manifest/model';
 

@@ -10,9 +10,9 @@ import {
   pageTypeName,
 } from '../igvm/model';
 import { PAGE_SIZE } from '../memory/page';
-import { CHAIN_HEAD_SIZE } from './hash-thread';
 import { isForPlatform, type LaunchDigests, type LaunchResult } from './launches';
-import { type PageChain, pageChainFor } from './page-chain';
+import { type PageChain, pageChainFor } from './hash-threads';
+import { CHAIN_HEAD_SIZE } from './page-hashing';
 import { ParameterAreas, storedPages } from './parameter-areas';
 
 /** Kinds of chunks (the igvm crate, measurement/vbs.rs: BootMeasurementType). */
