@@ -147,7 +147,7 @@ export function expectationsOfImage(
 
 type IdBlock = Extract<Directive, { type: 'snpIdBlock' }>;
 
-function identityInImage({ directives }: IgvmFile, mask: number): Pick<Expectations, 'identity' | 'hasIdBlock'> {
+export function identityInImage({ directives }: IgvmFile, mask: number): Pick<Expectations, 'identity' | 'hasIdBlock'> {
   const block = directives.find(
     (each): each is IdBlock => each.type === 'snpIdBlock' && (each.compatibilityMask & mask) !== 0,
   );

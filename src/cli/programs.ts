@@ -21,6 +21,8 @@ export const NX_IGVM: ProgramDescription = {
     verify: () => (require('./commands/verify') as typeof import('./commands/verify')).registerVerify,
     'verify-report': () =>
       (require('./commands/verify-report') as typeof import('./commands/verify-report')).registerVerifyReport,
+    'reference-values': () =>
+      (require('./commands/reference-values') as typeof import('./commands/reference-values')).registerReferenceValues,
     explain: () => (require('./commands/explain') as typeof import('./commands/explain')).registerExplain,
     diff: () => (require('./commands/diff') as typeof import('./commands/diff')).registerDiff,
     'dump-corim': () => (require('./commands/dump-corim') as typeof import('./commands/dump-corim')).registerDumpCorim,

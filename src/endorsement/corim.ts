@@ -83,6 +83,45 @@ export function corimDocument(platform: MeasuredPlatform, digest: Uint8Array, gu
   return encodeCbor(cborTag(TAG.corim, corim));
 }
 
+/** What a CoRIM says of the guest of one platform. */
+export interface ReferencedGuest {
+  platform: MeasuredPlatform;
+  /** Each launch digest that counts. */
+  digests: readonly Uint8Array[];
+  /** u32; undefined: nothing is endorsed. */
+  guestSvn: number | undefined;
+}
+
+/**
+ * A CoRIM with the launch digests of all ways in which an image's guests are launched: a CoMID a platform, in it a reference value a digest, and
+ * the security version for each. The profile is that of {@link corimDocument}, whose verifiers read this one, too.
+ * @param name of the image; it makes the documents of different images different
+ */
+export function corimOfGuests(name: string, guests: readonly ReferencedGuest[]): Uint8Array {
+  const comids = guests.map(({ platform, digests, guestSvn }) => {
+    const profile = PROFILES[platform];
+    const environment = cborMap([0, cborMap([1, profile.vendor], [2, profile.model])]);
+    const measurements = digests.map((digest): CborValue => {
+      const values: CborValue = [[profile.algorithm, new Uint8Array(digest)]];
+      return cborMap([0, profile.measurementKey], [1, cborMap([2, values])]);
+    });
+    const references: CborValue = measurements.map((measurement) => [environment, [measurement]]);
+    const series = (svn: CborValue): CborValue => [
+      [[environment, []], measurements.map((measurement) => [[measurement], [svn]])],
+    ];
+    const svn = guestSvn === undefined ? undefined : cborMap([1, cborMap([1, cborTag(TAG.exactSvn, guestSvn)])]);
+    const triples: [number, CborValue][] = [
+      [0, references],
+      ...(svn === undefined ? [] : [[8, series(svn)] as [number, CborValue]]),
+    ];
+    return cborTag(
+      TAG.comid,
+      encodeCbor(cborMap([1, cborMap([0, `${documentId(profile)}/${name}`])], [4, cborMap(...triples)])),
+    );
+  });
+  return encodeCbor(cborTag(TAG.corim, cborMap([0, `${name}/launch-measurements`], [1, comids], [3, PROFILE_URI])));
+}
+
 /** Bytes of a document, known before the digest is. */
 export const corimDocumentSize = (platform: MeasuredPlatform, guestSvn: number): number =>
   corimDocument(platform, new Uint8Array(PROFILES[platform].digestSize), guestSvn).length;

@@ -204,6 +204,10 @@ export const ENDORSEMENT_CODES = {
     cause: 'The CoRIM signature is damaged, of a kind that is not supported, or was made over another document.',
     cure: "Sign the image's own CoRIM document with PS384, as a COSE_Sign1 that carries the signer's certificate.",
   },
+  STATEMENT_SIGNING: {
+    cause: 'A statement about an image could not be signed: no usable key, or the program that signs failed.',
+    cure: 'Give a private key of P-256, P-384 or Ed25519 in PEM, or a program that prints a signature by the public key.',
+  },
   EVIDENCE_INVALID: {
     cause: 'A file is not the evidence of a guest: no attestation report or quote, or a damaged one.',
     cure: 'Give the file as the guest got it: the report or quote itself, as bytes or as hexadecimal digits. https://github.com/nx-igvm/nx-igvm/blob/main/docs/verify-report.md lists the forms.',

@@ -166,6 +166,14 @@ export const IMAGE_ERRORS: Record<
       return scene.nxIgvm('explain', '0'.repeat(96), 'image.igvm', '--lock', 'igvm.lock.json');
     },
   ],
+  STATEMENT_SIGNING: [
+    'signs a statement with something else than a key',
+    async (scene) => {
+      await tdxImage(scene, 1);
+      scene.write('key.pem', 'to be fetched');
+      return scene.nxIgvm('reference-values', 'image.igvm', '-o', 'values', '--sign-key', 'key.pem');
+    },
+  ],
   EVIDENCE_INVALID: [
     'verifies something else than a report',
     (scene) => {

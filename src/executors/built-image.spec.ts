@@ -7,7 +7,9 @@ import buildExecutor from './build-image/executor';
 import inspectExecutor from './inspect/executor';
 import measureExecutor from './measure/executor';
 import signExecutor from './sign/executor';
+import referenceValuesExecutor from './reference-values/executor';
 import verifyExecutor from './verify/executor';
+import verifyReportExecutor from './verify-report/executor';
 import { contextIn, ISOLATIONS } from './executor-context.fixture';
 
 const IMAGE = 'dist/guest.igvm';
@@ -205,5 +207,46 @@ describe('nx-igvm:sign', () => {
     expect(await signExecutor({ image: IMAGE, ...options }, context())).toEqual(fails);
     expect(logged).toContain('wrong.cose');
     expect(existsSync(join(root, 'dist/guest-signed.igvm'))).toBe(false);
+  });
+});
+
+describe('nx-igvm:reference-values', () => {
+  it('writes values of an image that is what its lock says', async () => {
+    await build();
+    await measureExecutor({ image: IMAGE, lock: LOCK, updateLock: true }, context());
+    const options = { image: IMAGE, lock: LOCK, manifest: MANIFEST, outputPath: 'dist/values' };
+    expect(await referenceValuesExecutor(options, context())).toEqual(succeeds);
+    expect(readdirSync(join(root, 'dist/values'))).toEqual([
+      'corim.cbor',
+      'go-sev-guest-1.textproto',
+      'provenance.json',
+      'trustee.json',
+    ]);
+    expect(logged).toContain('dist/values/trustee.json');
+    await build(['snp', 'tdx'], 2);
+    expect(await referenceValuesExecutor({ ...options, outputPath: 'dist/other' }, context())).toEqual(fails);
+    expect(logged).toContain('LOCK_MISMATCH');
+    expect(existsSync(join(root, 'dist/other'))).toBe(false);
+  });
+});
+
+describe('nx-igvm:verify-report', () => {
+  it('fails for a report that is not genuine, and says why', async () => {
+    await build();
+    const report = Buffer.alloc(0x4a0);
+    report.writeUInt32LE(2, 0);
+    report.writeUInt32LE(1, 0x34);
+    writeFileSync(join(root, 'report.bin'), report);
+    expect(await verifyReportExecutor({ report: 'report.bin', image: IMAGE, vmpl: 0 }, context())).toEqual(fails);
+    expect(logged).toMatch(/^error: Is it genuine\?\n/);
+    expect(logged).toContain('there is no certificate of SEV-VCEK');
+    await verifyReportExecutor({ report: 'report.bin', json: true }, context());
+    expect(JSON.parse(printed)).toMatchObject({ verdict: 'not genuine', platform: 'snp' });
+  });
+
+  it('names options as targets have them', async () => {
+    writeFileSync(join(root, 'report.bin'), 'x');
+    expect(await verifyReportExecutor({ report: 'report.bin', reportData: 'xyz' }, context())).toEqual(fails);
+    expect(logged).toContain('reportData is not 1 to 64 bytes');
   });
 });

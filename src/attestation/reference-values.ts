@@ -1,0 +1,265 @@
+import { readdirSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { IgvmError } from '../errors/igvm-error';
+import { printable } from '../errors/printable';
+import { createOutputSet } from '../files/atomic-output';
+import { checkNotInputs } from '../files/check-not-inputs';
+import { withImage } from '../files/igvm-image';
+import { sha256OfSource } from '../files/sha256';
+import { openFileSource } from '../files/file-source';
+import { readLock } from '../lock/lock-file';
+import { lockImage } from '../lock/lock-of-image';
+import type { LockedPlatform } from '../lock/model';
+import { mismatchText, verifyImage } from '../lock/verify-image';
+import { loadManifest } from '../manifest/load-manifest';
+import { type Launch, launchesOf } from '../measurement/launches';
+import { type MeasuredPlatform, measuredPlatformOf } from '../measurement/measured-platform';
+import { resolveResources } from '../resources/resolve-resources';
+import { corimOfGuests } from '../endorsement/corim';
+import { signedEnvelope, sigstoreBundle, type StatementSigner } from './dsse';
+import { type ExpectedIdentity, identityInImage } from './expectations';
+import { goSevGuestPolicy, provenanceStatement, STATEMENT_TYPE, trusteeMessage } from './reference-formats';
+
+/** What verifiers take. */
+export const REFERENCE_FORMATS = ['trustee', 'corim', 'go-sev-guest', 'in-toto'] as const;
+
+export type ReferenceFormat = (typeof REFERENCE_FORMATS)[number];
+
+/** Reads formats as options name them; none: undefined. @throws IgvmError USAGE */
+export function referenceFormatsOf(names: readonly string[]): ReferenceFormat[] | undefined {
+  const unknown = names.find((name) => !(REFERENCE_FORMATS as readonly string[]).includes(name));
+  if (unknown !== undefined) {
+    throw new IgvmError(
+      'USAGE',
+      `"${unknown}" is no format of reference values (known: ${REFERENCE_FORMATS.join(', ')})`,
+    );
+  }
+  return names.length === 0 ? undefined : (names as ReferenceFormat[]);
+}
+
+/** Who signs, as options say it; undefined: nobody. @throws IgvmError STATEMENT_SIGNING for options that don't go together */
+export function signerOf(
+  { key, command, publicKey }: { key?: string; command?: readonly string[]; publicKey?: string },
+  at: (path: string) => string,
+): StatementSigner | undefined {
+  const isCommand = command !== undefined || publicKey !== undefined;
+  if (key !== undefined && !isCommand) return { kind: 'key', path: at(key) };
+  if (!isCommand) return undefined;
+  if (key !== undefined || command === undefined || publicKey === undefined) {
+    throw new IgvmError('STATEMENT_SIGNING', 'a statement is signed with a key, or with a command and its public key');
+  }
+  return { kind: 'command', words: command, publicKey: at(publicKey) };
+}
+
+/** What evidence of a guest has to say. */
+export interface ReferenceGuest {
+  platform: MeasuredPlatform;
+  digests: { digest: Uint8Array; launches: Launch[] }[];
+  /** Of SEV-SNP. */
+  policy: bigint | undefined;
+  debug: boolean;
+  svn: number | undefined;
+  /** Of an ID block that the image holds. */
+  identity: ExpectedIdentity | undefined;
+}
+
+/** A file that an image was made of. */
+export interface ReferenceInput {
+  /** Its place in the manifest. */
+  name: string;
+  /** As messages name it. */
+  path: string;
+  sha256: string;
+}
+
+export interface ReferenceImage {
+  /** File name. */
+  name: string;
+  sha256: string;
+  guests: ReferenceGuest[];
+  /** The manifest first. */
+  inputs: ReferenceInput[];
+}
+
+export interface ReferenceRequest {
+  /** Path of the image. */
+  image: string;
+  /** Path of its lock: the image has to be what it says, and its launches count. */
+  lock?: string;
+  /** Without a lock: the launches that count. Default: the one that documents endorse. */
+  launches?: readonly Launch[];
+  /** Path of the manifest, whose files a statement names. */
+  manifest?: string;
+  workspaceRoot?: string;
+  /** Folder that the files go to. */
+  output: string;
+  /** Default: all that there is something to say in. */
+  formats?: readonly ReferenceFormat[];
+  /** Who signs the in-toto statement; default: nobody. */
+  signer?: StatementSigner;
+  /** What a signed statement is written as. Default: a DSSE envelope. */
+  envelope?: 'dsse' | 'sigstore';
+  /** What messages call a path. Default: the path. */
+  display?: (path: string) => string;
+}
+
+export interface ReferenceReport {
+  /** Names of the files in the folder. */
+  files: string[];
+  warnings: string[];
+}
+
+/** Every name of a file that is written here; another run may have left more of them, with digests that count no more. */
+const OWN_NAME = /^(?:trustee\.json|corim\.cbor|go-sev-guest-\d+\.textproto|provenance(?:\.dsse|\.sigstore)?\.json)$/;
+
+/**
+ * Writes reference values of an image's guests in the forms that verifiers take. All files appear together, or none; files of an
+ * earlier run that are none of these any more are removed, as they would go on to vouch for another image.
+ * @throws IgvmError LOCK_MISMATCH and others of `verifyImage`; MEASUREMENT_UNAVAILABLE for an image without measured guests;
+ *   STATEMENT_SIGNING; FILE_UNREADABLE, FILE_UNWRITABLE; those of manifests and resources
+ */
+export async function writeReferenceValues(request: ReferenceRequest): Promise<ReferenceReport> {
+  const { output, formats = REFERENCE_FORMATS, signer, envelope = 'dsse', display = (path) => path } = request;
+  if (signer !== undefined && !formats.includes('in-toto')) {
+    throw new IgvmError('STATEMENT_SIGNING', 'only the in-toto statement is signed, and it is not among the formats');
+  }
+  const image = await referenceImage(request);
+  const documents = documentsOf(image, formats);
+  const statement = documents.get('provenance.json');
+  if (signer !== undefined && statement !== undefined) {
+    const { envelope: signed, key } = signedEnvelope(STATEMENT_TYPE, statement, signer);
+    documents.delete('provenance.json');
+    const content = envelope === 'dsse' ? signed : sigstoreBundle(signed, key);
+    documents.set(`provenance.${envelope}.json`, jsonBytes(content));
+  }
+  await writeAll(output, documents, request);
+  const debuggable = image.guests.filter(({ debug }) => debug).map(({ platform }) => platform);
+  return {
+    files: [...documents.keys()],
+    warnings:
+      debuggable.length === 0
+        ? []
+        : [
+            `the host may debug the guest of ${printable(display(request.image))} (${debuggable.join(', ')}): these values vouch for a guest without secrets`,
+          ],
+  };
+}
+
+const jsonBytes = (value: object): Buffer => Buffer.from(`${JSON.stringify(value, undefined, 2)}\n`);
+
+function documentsOf(image: ReferenceImage, formats: readonly ReferenceFormat[]): Map<string, Uint8Array> {
+  const documents = new Map<string, Uint8Array>();
+  const { name, guests } = image;
+  if (formats.includes('trustee')) documents.set('trustee.json', jsonBytes(trusteeMessage(guests)));
+  if (formats.includes('corim')) {
+    const referenced = guests.map(({ platform, digests, svn }) => ({
+      platform,
+      guestSvn: svn,
+      digests: digests.map(({ digest }) => digest),
+    }));
+    documents.set('corim.cbor', corimOfGuests(name, referenced));
+  }
+  if (formats.includes('go-sev-guest')) {
+    const snp = guests.find(({ platform }) => platform === 'snp');
+    for (const [index, digest] of (snp?.digests ?? []).entries()) {
+      documents.set(`go-sev-guest-${index + 1}.textproto`, Buffer.from(goSevGuestPolicy(snp!, digest)));
+    }
+  }
+  if (formats.includes('in-toto')) documents.set('provenance.json', jsonBytes(provenanceStatement(image)));
+  return documents;
+}
+
+async function writeAll(
+  folder: string,
+  documents: ReadonlyMap<string, Uint8Array>,
+  request: ReferenceRequest,
+): Promise<void> {
+  const { image, lock, manifest, signer } = request;
+  const paths = [...documents.keys()].map((name) => join(folder, name));
+  const keys = signer === undefined ? [] : [signer.kind === 'key' ? signer.path : signer.publicKey];
+  checkNotInputs(
+    paths,
+    [image, lock, manifest, ...keys].filter((each) => each !== undefined),
+  );
+  const outputs = createOutputSet();
+  try {
+    for (const [name, content] of documents) await outputs.add(join(folder, name)).writeAll(content);
+    await outputs.commit();
+  } finally {
+    await outputs.abort();
+  }
+  for (const name of readdirSync(folder)) {
+    if (OWN_NAME.test(name) && !documents.has(name)) rmSync(join(folder, name));
+  }
+}
+
+async function referenceImage(request: ReferenceRequest): Promise<ReferenceImage> {
+  const { image, lock: path, launches, display = (each) => each } = request;
+  if (path !== undefined) await checkAgainstLock(image, path, display);
+  const { lock, sha256, identities } = await withImage(image, async ({ file, source }) => {
+    const read = path === undefined ? (await lockImage(file, { image, launches })).lock : readLock(path, display(path));
+    return {
+      lock: read,
+      sha256: sha256OfSource(source),
+      identities: new Map(
+        file.platforms.map((header) => [measuredPlatformOf(header), identityInImage(file, header.compatibilityMask)]),
+      ),
+    };
+  });
+  const guests = Object.entries(lock.platforms).flatMap(([name, locked]): ReferenceGuest[] => {
+    const platform = name as MeasuredPlatform;
+    if (locked.digests === undefined) return [];
+    const found = identities.get(platform);
+    return [referenceGuest(platform, locked, found?.hasIdBlock === true ? found.identity : undefined)];
+  });
+  if (guests.length === 0) {
+    throw new IgvmError('MEASUREMENT_UNAVAILABLE', 'no platform of the file has a launch measurement', {
+      file: display(image),
+    });
+  }
+  return { name: basename(image), sha256, guests, inputs: inputsOf(request) };
+}
+
+async function checkAgainstLock(image: string, lock: string, display: (path: string) => string): Promise<void> {
+  const report = await verifyImage({ image, lock, display });
+  if (report.differences.length === 0) return;
+  throw new IgvmError('LOCK_MISMATCH', mismatchText(report, display(lock)), { file: display(image) });
+}
+
+function referenceGuest(
+  platform: MeasuredPlatform,
+  locked: LockedPlatform,
+  identity: ExpectedIdentity | undefined,
+): ReferenceGuest {
+  const policy = locked.policy?.['value'];
+  return {
+    platform,
+    digests: (locked.digests ?? []).map(({ digest, launches = [] }) => ({
+      digest: Buffer.from(digest, 'hex'),
+      launches: launches.flatMap(launchesOf),
+    })),
+    policy: typeof policy === 'string' ? BigInt(policy) : undefined,
+    debug: locked.debug,
+    svn: locked.svn,
+    identity,
+  };
+}
+
+/** The manifest, and the files that it names for this image. */
+function inputsOf({ manifest, workspaceRoot, display = (path) => path }: ReferenceRequest): ReferenceInput[] {
+  if (manifest === undefined) return [];
+  const digestOf = (path: string): string => {
+    const source = openFileSource(path);
+    try {
+      return sha256OfSource(source);
+    } finally {
+      source.close();
+    }
+  };
+  const loaded = loadManifest(manifest, { within: workspaceRoot, display: display(manifest) });
+  const resources = resolveResources(loaded, { workspaceRoot, display });
+  return [
+    { name: 'manifest', path: display(manifest), sha256: digestOf(loaded.path) },
+    ...[...resources].map(([name, { path, display: shown }]) => ({ name, path: shown, sha256: digestOf(path) })),
+  ];
+}

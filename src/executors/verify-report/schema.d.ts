@@ -1,0 +1,7 @@
+import type { EvidenceOptions } from '../../attestation/evidence-options';
+
+/** Options of `nx-igvm:verify-report`; schema.json describes them. Paths are relative to the workspace. */
+export interface VerifyReportExecutorSchema extends EvidenceOptions {
+  report: string;
+  json?: boolean;
+}
