@@ -1,8 +1,8 @@
 import type { Launch } from '../measurement/launches';
 import { launchLabel } from '../measurement/launches';
-import { MEASURED_PLATFORMS } from '../measurement/measured-platform';
-import { launchJson } from '../measurement/measurement-report';
-import { hex } from '../errors/hex';
+import { MEASURED_PLATFORMS } from '../igvm/isolation';
+import { launchJson } from '../measurement/measure';
+import { hex } from '../errors/printable';
 import type { ReferenceGuest, ReferenceImage } from './reference-values';
 
 const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');

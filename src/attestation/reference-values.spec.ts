@@ -38,7 +38,22 @@ async function imageWithLock(file: IgvmFile = snpGuest()): Promise<string[]> {
 }
 
 const content = (name: string): string => readFileSync(inFolder(`out/${name}`), 'utf8');
-const json = (name: string) => JSON.parse(content(name)) as Record<string, any>;
+
+/** What the tests look at of the documents. */
+interface Document {
+  version: string;
+  type: string;
+  payload: string;
+  _type: string;
+  subject: object[];
+  predicate: {
+    buildDefinition: { externalParameters: object; resolvedDependencies: object[] };
+    runDetails: { byproducts: { content: string; annotations: Record<string, unknown> }[] };
+  };
+  verificationMaterial: { publicKey?: object; certificate?: { rawBytes: string } };
+  dsseEnvelope: DsseEnvelope;
+}
+const json = <T = Document>(name: string) => JSON.parse(content(name)) as T;
 
 describe('reference values', () => {
   it('of an image with a lock have each digest that the lock expects, in each form', async () => {
@@ -57,7 +72,7 @@ describe('reference values', () => {
 
     const { version, type, payload } = json('trustee.json');
     expect({ version, type }).toEqual({ version: '0.1.0', type: 'sample' });
-    expect(JSON.parse(Buffer.from(payload as string, 'base64').toString())).toEqual({
+    expect(JSON.parse(Buffer.from(payload, 'base64').toString())).toEqual({
       snp_launch_measurement: digests,
       snp_guest_abi_major: 0,
       snp_guest_abi_minor: 0,
@@ -83,7 +98,7 @@ describe('reference values', () => {
     const { _type, subject, predicate } = json('provenance.json');
     expect(_type).toBe('https://in-toto.io/Statement/v1');
     expect(subject).toEqual([{ name: 'guest.igvm', digest: { sha256: expect.stringMatching(/^[0-9a-f]{64}$/) } }]);
-    const measurements = predicate.runDetails.byproducts as { content: string; annotations: Record<string, unknown> }[];
+    const measurements = predicate.runDetails.byproducts;
     expect(measurements.map(({ annotations: { vcpus, cpu, measurement } }) => [vcpus, cpu, measurement])).toEqual([
       [1, 'EPYC-Milan', digests[0]],
       [1, 'EPYC-Genoa', digests[0]],
@@ -122,7 +137,7 @@ describe('reference values', () => {
     const measured = fileOf([pages(0x10)]);
     put('guest.igvm', await written(measured));
     await referenceValues('--format', 'trustee,corim');
-    const values = JSON.parse(Buffer.from(json('trustee.json')['payload'] as string, 'base64').toString()) as Record<
+    const values = JSON.parse(Buffer.from(json('trustee.json').payload, 'base64').toString()) as Record<
       string,
       string[]
     >;
@@ -169,7 +184,7 @@ describe('reference values', () => {
       }),
     );
     expect((await referenceValues('--manifest', 'igvm.json')).text).not.toContain('error');
-    const { externalParameters, resolvedDependencies } = json('provenance.json')['predicate'].buildDefinition;
+    const { externalParameters, resolvedDependencies } = json('provenance.json').predicate.buildDefinition;
     expect(externalParameters).toEqual({ image: 'guest.igvm', manifest: 'igvm.json' });
     const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
     expect(resolvedDependencies).toEqual([
@@ -241,12 +256,10 @@ describe.each(Object.entries(KEYS))('a statement that is signed with %s', (_, ma
     expect((await referenceValues('--sign-key', 'key.pem', '--envelope', 'sigstore')).code).toBe(0);
     expect(readdirSync(inFolder('out'))).not.toContain('provenance.json');
     const bundle = json('provenance.sigstore.json');
-    expect(bundle['verificationMaterial'].publicKey).toEqual({ hint: keyId(publicKey) });
+    expect(bundle.verificationMaterial.publicKey).toEqual({ hint: keyId(publicKey) });
     verifyBundle(bundle, publicKey);
-    const other = Buffer.from(bundle['dsseEnvelope'].payload as string, 'base64')
-      .toString()
-      .replace('guest.igvm', 'other.igvm');
-    bundle['dsseEnvelope'].payload = Buffer.from(other).toString('base64');
+    const other = Buffer.from(bundle.dsseEnvelope.payload, 'base64').toString().replace('guest.igvm', 'other.igvm');
+    bundle.dsseEnvelope.payload = Buffer.from(other).toString('base64');
     expect(() => verifyBundle(bundle, publicKey)).toThrow();
   });
 
@@ -257,9 +270,9 @@ describe.each(Object.entries(KEYS))('a statement that is signed with %s', (_, ma
     const { privateKey, publicKey } = make();
     put('key.pem', privateKey.export({ format: 'pem', type: 'pkcs8' }));
     await referenceValues('--format', 'in-toto', '--sign-key', 'key.pem');
-    const envelope = json('provenance.dsse.json');
-    expect(Buffer.from(envelope['payload'] as string, 'base64').toString()).toBe(unsigned);
-    expect(envelope['payloadType']).toBe('application/vnd.in-toto+json');
+    const envelope = json<DsseEnvelope>('provenance.dsse.json');
+    expect(Buffer.from(envelope.payload, 'base64').toString()).toBe(unsigned);
+    expect(envelope.payloadType).toBe('application/vnd.in-toto+json');
     verifyBundle(
       {
         mediaType: 'application/vnd.dev.sigstore.bundle.v0.3+json',
@@ -309,11 +322,11 @@ process.stdout.write(sig.toString('base64') + '\\n');`;
         await referenceValues('--sign-command', command, '--public-key', 'builder.der', '--envelope', 'sigstore'),
       ).toMatchObject({ code: 0 });
       const bundle = json('provenance.sigstore.json');
-      expect(bundle['verificationMaterial'].certificate.rawBytes).toBe(der.toString('base64'));
+      expect(bundle.verificationMaterial.certificate?.rawBytes).toBe(der.toString('base64'));
       expect(bundleFromJSON(bundle).content.$case).toBe('dsseEnvelope');
-      const { payload, payloadType, signatures } = bundle['dsseEnvelope'];
-      put('message', preAuthEncoding(payloadType as string, Buffer.from(payload as string, 'base64')));
-      put('signature', Buffer.from(signatures[0].sig as string, 'base64'));
+      const { payload, payloadType, signatures } = bundle.dsseEnvelope;
+      put('message', preAuthEncoding(payloadType, Buffer.from(payload, 'base64')));
+      put('signature', Buffer.from(signatures[0]!.sig, 'base64'));
       put('public.pem', certificate.x509.publicKey.export({ format: 'pem', type: 'spki' }));
       const said = execFileSync(
         'openssl',

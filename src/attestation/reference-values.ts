@@ -2,8 +2,7 @@ import { readdirSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { printable } from '../errors/printable';
-import { createOutputSet } from '../files/atomic-output';
-import { checkNotInputs } from '../files/check-not-inputs';
+import { checkNotInputs, createOutputSet } from '../files/atomic-output';
 import { withImage } from '../files/igvm-image';
 import { sha256OfSource } from '../files/sha256';
 import { openFileSource } from '../files/file-source';
@@ -13,7 +12,7 @@ import type { LockedPlatform } from '../lock/model';
 import { mismatchText, verifyImage } from '../lock/verify-image';
 import { loadManifest } from '../manifest/load-manifest';
 import { type Launch, launchesOf } from '../measurement/launches';
-import { type MeasuredPlatform, measuredPlatformOf } from '../measurement/measured-platform';
+import { type MeasuredPlatform, measuredPlatformOf } from '../igvm/isolation';
 import { resolveResources } from '../resources/resolve-resources';
 import { corimOfGuests } from '../endorsement/corim';
 import { signedEnvelope, sigstoreBundle, type StatementSigner } from './dsse';
@@ -217,7 +216,7 @@ async function referenceImage(request: ReferenceRequest): Promise<ReferenceImage
       file: display(image),
     });
   }
-  return { name: basename(image), sha256, guests, inputs: inputsOf(request) };
+  return { name: basename(image), sha256, guests, inputs: await inputsOf(request) };
 }
 
 async function checkAgainstLock(image: string, lock: string, display: (path: string) => string): Promise<void> {
@@ -246,7 +245,11 @@ function referenceGuest(
 }
 
 /** The manifest, and the files that it names for this image. */
-function inputsOf({ manifest, workspaceRoot, display = (path) => path }: ReferenceRequest): ReferenceInput[] {
+async function inputsOf({
+  manifest,
+  workspaceRoot,
+  display = (path) => path,
+}: ReferenceRequest): Promise<ReferenceInput[]> {
   if (manifest === undefined) return [];
   const digestOf = (path: string): string => {
     const source = openFileSource(path);
@@ -257,7 +260,7 @@ function inputsOf({ manifest, workspaceRoot, display = (path) => path }: Referen
     }
   };
   const loaded = loadManifest(manifest, { within: workspaceRoot, display: display(manifest) });
-  const resources = resolveResources(loaded, { workspaceRoot, display });
+  const resources = await resolveResources(loaded, { workspaceRoot, display });
   return [
     { name: 'manifest', path: display(manifest), sha256: digestOf(loaded.path) },
     ...[...resources].map(([name, { path, display: shown }]) => ({ name, path: shown, sha256: digestOf(path) })),

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import type { ExecutorContext } from 'nx/src/devkit-exports';
 import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
-import { shownPath } from '../../files/shown-path';
+import { shownPath } from '../../files/file-failure';
 import { logger } from '../../plugin/workspace-nx';
 import { checkTarget, targetOf } from '../check-target';
 import type { ReferenceValuesExecutorSchema } from './schema';

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { ExecutorContext } from 'nx/src/devkit-exports';
 import { IgvmError } from '../../errors/igvm-error';
-import { shownPath } from '../../files/shown-path';
+import { shownPath } from '../../files/file-failure';
 import { logger } from '../../plugin/workspace-nx';
 import type { VerifyReportExecutorSchema } from './schema';
 
