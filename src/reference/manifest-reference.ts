@@ -65,7 +65,7 @@ files have no \`$schema\`, VS Code takes the schema from its settings, other edi
 | \`"boot/vmlinuz"\` | a path relative to the manifest |
 | \`"{workspaceRoot}/boot/vmlinuz"\` | a path from the root of the Nx workspace |
 | \`"/opt/boot/vmlinuz"\` | an absolute path |
-| \`"boot/vmlinuz-*"\` | a pattern that matches exactly one file: \`*\`, \`?\`, \`[a-z]\`, \`[!a-z]\`, \`{a,b}\`, and \`**\` for folders of any depth (not through links). It begins with a folder other than the file system's root, and looks at 200,000 names at most. Escape special characters with a backslash |
+| \`"boot/vmlinuz-*"\` | a pattern that matches exactly one file: \`*\`, \`?\`, \`[a-z]\`, \`[!a-z]\`, \`{a,b}\`, and \`**\` for folders of any depth (not through links; at the end it stands for a file in or below the folder before it). It begins with a folder other than the file system's root, and looks at 200,000 names at most. Escape special characters with a backslash |
 | \`{ "path": "boot/vmlinuz", "sha256": "…" }\` | a file that is pinned: the build refuses any other content |
 | \`{ "project": "initrd", "target": "build", "path": "dist/initrd/initrd.cpio" }\` | what another target writes, with \`path\` from the root of the workspace; that target runs first. It has to be cacheable, or named in the option \`resourceTargets\` of the plugin |
 | \`{ "url": "https://…", "sha256": "…", "member": "boot/vmlinuz" }\` | what a server gives, or with \`member\` a file in an archive from there; downloaded once, and refused when it has another digest ([Resources from the web](downloads.md)) |
