@@ -2,6 +2,7 @@ import { IgvmError } from '../errors/igvm-error';
 import { imageInDll, isPortableExecutable } from '../igvm/firmware-dll';
 import type { IgvmFile } from '../igvm/model';
 import { readIgvm, type ReadOptions } from '../igvm/read-igvm';
+import { isLinuxKernel } from '../igvm/not-an-image';
 import type { IgvmSink } from '../igvm/sink';
 import { writeIgvm, type WriteOptions, type WriteReport } from '../igvm/write-igvm';
 import { type ByteSource, bytesSource } from '../memory/byte-source';
@@ -43,7 +44,8 @@ export async function withImage<T>(
 }
 
 function imageIn(bytes: ByteSource, validate?: boolean): OpenImage {
-  if (!isPortableExecutable(bytes)) {
+  // A kernel is an EFI program, too: readIgvm says what it is.
+  if (!isPortableExecutable(bytes) || isLinuxKernel(bytes)) {
     return { source: bytes, file: readIgvm(bytes, { crc32, validate }), isFirmwareDll: false };
   }
   const { source, offset } = imageInDll(bytes);

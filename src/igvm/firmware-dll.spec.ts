@@ -72,7 +72,7 @@ describe('firmware DLL', () => {
   it.each<[string, Uint8Array, string]>([
     ['of another resource type', dll({ type: 'VMFX' }), 'no resource of type VMFW'],
     ['for 32 bits', dll({ magic: 0x10b }), 'not a 64-bit PE file'],
-    ['without resources', dll({ directoryCount: 2 }), 'no resources'],
+    ['without resources', dll({ directoryCount: 2 }), 'without resources'],
     ['whose image is cut off', dll({ imageSize: 0x201 }), 'beyond the end of its section'],
     ['that ends early', dll().subarray(0, 0x100), 'cut off'],
     ['that ends within its image', dll().subarray(0, ROOT + 0x100 + IMAGE.length - 1), 'beyond the end of its section'],
@@ -80,8 +80,8 @@ describe('firmware DLL', () => {
     ['whose resource type is a number', changed([ROOT + 12, 0x1_0000], [TYPE, 0x80]), 'no resource of type VMFW'],
     ['without PE header', changed([0x80, 0x4551]), 'no PE header'],
     ['whose optional header is too small', changed([0x94, 111]), 'not a 64-bit PE file'],
-    ['whose optional header ends before the resources', changed([0x94, 135]), 'no resources'],
-    ['whose resources are nowhere', changed([OPTIONAL_HEADER + 128, 0]), 'no resources'],
+    ['whose optional header ends before the resources', changed([0x94, 135]), 'without resources'],
+    ['whose resources are nowhere', changed([OPTIONAL_HEADER + 128, 0]), 'without resources'],
     [
       'whose resources lie before its section',
       changed([OPTIONAL_HEADER + 128, 0xfff]),

@@ -93,7 +93,8 @@ class PortableExecutable {
     const directory = DATA_DIRECTORIES + RESOURCE_TABLE * 8;
     const hasResources = optionalSize >= directory + 8 && optional.getUint32(108, true) > RESOURCE_TABLE;
     const address = hasResources ? optional.getUint32(directory, true) : 0;
-    if (address === 0) throw malformed('the DLL has no resources');
+    if (address === 0)
+      throw malformed('the file is a program or DLL (PE) without resources, and so without an IGVM image');
     this.root = this.fileOffsetOf(address).offset;
   }
 

@@ -20,6 +20,7 @@ import {
   fixedHeaderSize,
   MAGIC,
 } from './headers/fixed-header';
+import { notAnImage } from './not-an-image';
 import { HEADER_TYPE, isKnown, isOptional, SECTIONS, sectionOf } from './headers/header-type';
 import type { GuestArch, IgvmFile, UnknownHeader, VpContextDirective } from './model';
 import { RunCollector } from './run-collector';
@@ -63,7 +64,9 @@ function readFixedHeader(source: ByteSource, crc32: Crc32): { file: IgvmFile; fi
   const bytes = new Uint8Array(Math.min(source.size, fixedHeaderSize(2)));
   source.read(0, bytes);
   const view = new DataView(bytes.buffer);
-  if (bytes.length < 4 || view.getUint32(0, true) !== MAGIC) throw malformed('the file does not begin with "IGVM"', 0);
+  if (bytes.length < 4 || view.getUint32(0, true) !== MAGIC) {
+    throw malformed(notAnImage(source) ?? 'the file does not begin with "IGVM"', 0);
+  }
   if (bytes.length < FIXED_HEADER.size) throw malformed('the file ends within its fixed header', 0);
   const fixed = FIXED_HEADER.read(view, 0);
   const { formatVersion: version, variableHeaderOffset, variableHeaderSize, totalFileSize, checksum } = fixed;

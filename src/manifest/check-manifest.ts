@@ -7,6 +7,7 @@ import { PLATFORM_TYPE, type PlatformType } from '../igvm/model';
 import { platformOf } from '../igvm/platforms';
 import {
   COMMON_MEMORY_LIMIT,
+  formatMemorySize,
   GPA_LIMIT,
   isUefiBoundary,
   PAGE_SIZE,
@@ -100,7 +101,10 @@ function checkEmbedded(linux: DirectLinuxImage, manifest: Manifest): Finding[] {
   const { boot_data: bootData, memory_size: memory, processor_count: processors } = linux;
   const findings: Finding[] = [];
   if (memory !== undefined && memory % PAGE_SIZE !== 0) {
-    findings.push([at('memory_size'), `memory_size must be a multiple of 4096, and ${memory} is not`]);
+    findings.push([
+      at('memory_size'),
+      `memory_size must be a multiple of 4096, and ${memory} is not: ${Math.ceil(memory / PAGE_SIZE) * PAGE_SIZE} is`,
+    ]);
   }
   if (bootData === 'vmm') {
     if (processors !== undefined) findings.push([at('processor_count'), 'processor_count needs boot_data "embedded"']);
@@ -109,7 +113,10 @@ function checkEmbedded(linux: DirectLinuxImage, manifest: Manifest): Finding[] {
   if (manifest.guest_arch !== 'x64') findings.push([at('boot_data'), 'boot_data "embedded" is supported on x64 only']);
   if (memory === undefined) findings.push([at('memory_size'), 'boot_data "embedded" needs memory_size']);
   else if (memory > COMMON_MEMORY_LIMIT) {
-    findings.push([at('memory_size'), `boot_data "embedded" allows at most ${COMMON_MEMORY_LIMIT} bytes (2 GiB)`]);
+    findings.push([
+      at('memory_size'),
+      `boot_data "embedded" allows at most 2 GiB (${COMMON_MEMORY_LIMIT}), and memory_size is ${formatMemorySize(memory)}`,
+    ]);
   }
   return findings;
 }

@@ -288,6 +288,20 @@ describe('a wrong value', () => {
   });
 });
 
+describe('a number that is a text', () => {
+  it.each([
+    [linux({ boot_data: 'embedded', memory_size: '512M' }), 'found "512M"; write 536870912, in bytes'],
+    [linux({ boot_data: 'embedded', memory_size: '1 GiB' }), 'found "1 GiB"; write 1073741824, in bytes'],
+    [openhcl({ memory_page_count: '512M' }), 'found "512M"; write 131072, in pages of 4 KiB'],
+    [openhcl({ memory_page_count: '16384' }), 'found "16384"; write 16384, without quotes'],
+    [openhcl({ memory_page_count: '0x4000' }), 'found "0x4000"; write 16384, without quotes'],
+    [linux({ boot_data: 'embedded', memory_size: 'much' }), 'found "much"'],
+    [linux({ boot_data: 'embedded', memory_size: 2 ** 29, processor_count: '2K' }), 'found "2K"'],
+  ])('comes with the number to write: %#', (image, message) => {
+    expect(failure(manifest([guest(image)])).message).toMatch(new RegExp(`^expected a whole number .*, ${message}$`));
+  });
+});
+
 describe('an unknown key', () => {
   const document = manifest([guest(openhcl({ memory_page_bse: 32768, note: 1 }))], { comment: 'x' });
 

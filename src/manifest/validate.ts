@@ -1,5 +1,6 @@
 import type * as z from 'zod/mini';
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
+import { PAGE_SIZE, readMemorySize } from '../memory/page';
 import type { JsonDocument } from './json-document';
 import { formatPath, type JsonPath } from './json-path';
 import { nearest } from './nearest';
@@ -74,6 +75,21 @@ function flatten(
   });
 }
 
+/** Bytes that one of a number counts, by the end of its key. */
+const UNITS: readonly (readonly [key: RegExp, bytes: number, what: string])[] = [
+  [/_size$/, 1, 'in bytes'],
+  [/_page_(?:count|base)$/, PAGE_SIZE, 'in pages of 4 KiB'],
+];
+
+/** The number that a text stands for where one is wanted: quoted, hexadecimal, or a size as people write it. */
+function numberMeant(path: JsonPath, text: string): string | undefined {
+  if (/^(?:\d{1,20}|0x[0-9a-f]{1,16})$/i.test(text)) return `${BigInt(text)}, without quotes`;
+  const unit = UNITS.find(([key]) => key.test(String(path.at(-1))));
+  const bytes = readMemorySize(text);
+  if (unit === undefined || bytes === undefined || bytes % unit[1] !== 0) return undefined;
+  return `${bytes / unit[1]}, ${unit[2]}`;
+}
+
 /** One of the keys that have no meaning there may be the misspelling of a missing key. */
 function describe(document: JsonDocument, path: JsonPath, expected: string, { unknownAt }: Keys): string {
   if (!document.has(path)) {
@@ -83,6 +99,9 @@ function describe(document: JsonDocument, path: JsonPath, expected: string, { un
     return `"${key}" is missing, expected ${expected}${hint}`;
   }
   const value = valueAt(document.value, path);
+  const number =
+    typeof value === 'string' && expected.startsWith('a whole number') ? numberMeant(path, value) : undefined;
+  if (number !== undefined) return `expected ${expected}, found ${found(document, path)}; write ${number}`;
   const given =
     typeof value === 'string'
       ? [value]

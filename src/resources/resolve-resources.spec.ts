@@ -117,6 +117,7 @@ describe('a resource', () => {
 
   it.each([
     ['boot/vmlinuz-6.1.0-44', 'images/one/boot/vmlinuz-6.1.0-44 does not exist; that folder has "vmlinuz-6.1.0-50"'],
+    ['boot/other-*', 'matches no file; that folder has "'],
     ['boot/vmlinuz-7*', 'matches no file; that folder has "vmlinuz-6.1.0-50"'],
     ['boot/initrf', 'does not exist; that folder has "initrd"'],
     ['~/vmlinuz', 'does not exist: "~" is not expanded: write the whole path'],

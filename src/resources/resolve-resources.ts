@@ -101,10 +101,11 @@ function expandGlob(reference: FileReference, cwd: string, where: ErrorWhere): s
     throw new IgvmError('RESOURCE_PATH', message, where, { saysAll: true });
   }
   const names = matches.slice(0, 3).map((name) => basename(name));
-  const near = matches.length === 0 ? nearNames(resolve(cwd, reference.path)) : undefined;
+  const path = resolve(cwd, reference.path);
+  const near = matches.length === 0 ? nearNames(path) : undefined;
   const message =
     matches.length === 0
-      ? `matches no file${near ?? ' (escape special characters with a backslash)'}`
+      ? `matches no file${near ?? someNames(dirname(path)) ?? ' (escape special characters with a backslash)'}`
       : `matches ${matches.length} files (${names.join(', ')}${matches.length > names.length ? ', …' : ''}), expected exactly one`;
   throw new IgvmError('RESOURCE_PATH', `the pattern "${reference.path}" ${message}`, where, {
     saysAll: near !== undefined,
@@ -134,6 +135,18 @@ export function nearNames(path: string): string | undefined {
   if (near.length === 0) return undefined;
   const shown = near.slice(0, 3).map((name) => `"${name}"`);
   return `; that folder has ${shown.join(', ')}${near.length > shown.length ? ', …' : ''}`;
+}
+
+/** The first names of a folder. Where the pattern's own folder is a pattern, there is none. */
+function someNames(folder: string): string | undefined {
+  try {
+    const names = readdirSync(folder).sort();
+    if (names.length === 0) return '; that folder is empty';
+    const shown = names.slice(0, 3).map((name) => `"${name}"`);
+    return `; that folder has ${shown.join(', ')}${names.length > shown.length ? ', …' : ''}`;
+  } catch {
+    return undefined;
+  }
 }
 
 /** What a shell would have made of a path, and nobody does here. */

@@ -49,9 +49,11 @@ export function registerPack(program: Command, environment: CliEnvironment): voi
 
 function memory(text: string): number {
   const bytes = readMemorySize(text);
-  if (bytes === undefined || bytes > COMMON_MEMORY_LIMIT || bytes % PAGE_SIZE !== 0) {
-    refuse('--memory', text, 'a size like 512M, up to 2G');
+  if (bytes === undefined || bytes % PAGE_SIZE !== 0) {
+    const meant = /^\d+$/.test(text) ? `: write ${text}M for MiB` : '';
+    refuse('--memory', text, `a size like 512M or 1G, in whole pages${meant}`);
   }
+  if (bytes > COMMON_MEMORY_LIMIT) refuse('--memory', text, 'a size up to 2G, as such an image describes no more');
   return bytes;
 }
 

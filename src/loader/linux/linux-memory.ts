@@ -1,6 +1,6 @@
 import { hex } from '../../errors/printable';
 import { IgvmError } from '../../errors/igvm-error';
-import { PAGE_SIZE } from '../../memory/page';
+import { formatMemorySize, PAGE_SIZE } from '../../memory/page';
 import { BOOT_PARAMS } from '../formats/bzimage';
 import type { LinuxLoadInfo } from '../guest/kernel';
 
@@ -154,22 +154,34 @@ export function checkEntrypoint({ kernel }: LinuxLoadInfo): void {
   }
 }
 
+const MIB = 1n << 20n;
+
+/** A size as people say it, where it can be said so. */
+const inMebibytes = (bytes: number): string => (bytes % Number(MIB) === 0 ? formatMemorySize(bytes) : `${bytes} bytes`);
+
 /**
  * Checks the manifest's memory_size (bytes) against what is loaded.
  * @throws IgvmError LAYOUT_OUT_OF_RANGE
  */
 export function checkMemorySize(memorySize: number, { kernel, initrd }: LinuxLoadInfo): void {
   const wrong = (what: string): IgvmError =>
-    new IgvmError('LAYOUT_OUT_OF_RANGE', `memory_size is ${memorySize}, but ${what}`, {
-      jsonPath: 'image.linux.memory_size',
-    });
-  if (!Number.isSafeInteger(memorySize) || memorySize % PAGE_SIZE !== 0) throw wrong('must be a multiple of 4096');
-  if (memorySize <= HIGH_MEMORY_START) {
-    throw wrong(`must be above ${HIGH_MEMORY_START}: much of the first MiB is not memory`);
+    new IgvmError(
+      'LAYOUT_OUT_OF_RANGE',
+      `memory_size is ${inMebibytes(memorySize)}, ${what}`,
+      { jsonPath: 'image.linux.memory_size' },
+      { saysAll: true },
+    );
+  if (!Number.isSafeInteger(memorySize) || memorySize % PAGE_SIZE !== 0) {
+    throw wrong('and has to be a multiple of 4096 bytes');
   }
-  if (BigInt(memorySize) <= kernel.end) throw wrong(`must be above ${kernel.end}: the kernel needs memory up to there`);
-  const initrdEnd = initrd === undefined ? 0 : initrd.gpa + initrd.size;
-  if (memorySize <= initrdEnd) throw wrong(`must be above ${initrdEnd}, where the initrd ends`);
+  const initrdEnd = initrd === undefined ? 0n : BigInt(initrd.gpa + initrd.size);
+  const [end, who] =
+    initrdEnd > kernel.end ? [initrdEnd, 'the kernel and the initrd need'] : [kernel.end, 'the kernel needs'];
+  // Whole MiB, with more than the last byte.
+  const least = (end / MIB + 1n) * MIB;
+  if (BigInt(memorySize) <= end || memorySize <= HIGH_MEMORY_START) {
+    throw wrong(`and ${who} at least ${least / MIB} MiB: ${least}`);
+  }
 }
 
 /**

@@ -169,9 +169,24 @@ describe('loadLinuxDirectX64', () => {
     it.each([
       ['missing', undefined, 'CONFIG_UNSUPPORTED', 'needs memory_size'],
       ['no multiple of 4096', 512 * MIB + 1, 'LAYOUT_OUT_OF_RANGE', 'multiple of 4096'],
-      ['below 1 MiB', 4096, 'LAYOUT_OUT_OF_RANGE', 'must be above 1048576'],
-      ['below the end of init_size', 0x1300000, 'LAYOUT_OUT_OF_RANGE', `must be above ${0x1300000}`],
-      ['below the end of the initrd', 0x1401000, 'LAYOUT_OUT_OF_RANGE', 'where the initrd ends'],
+      [
+        'below 1 MiB',
+        4096,
+        'LAYOUT_OUT_OF_RANGE',
+        'memory_size is 4096 bytes, and the kernel and the initrd need at least',
+      ],
+      [
+        'below the end of init_size',
+        0x1300000,
+        'LAYOUT_OUT_OF_RANGE',
+        'memory_size is 19 MiB, and the kernel and the initrd need at least 21 MiB: 22020096',
+      ],
+      [
+        'below the end of the initrd',
+        0x1401000,
+        'LAYOUT_OUT_OF_RANGE',
+        'memory_size is 20975616 bytes, and the kernel and the initrd need',
+      ],
       ['above 2 GiB', 2048 * MIB + 4096, 'LAYOUT_OUT_OF_RANGE', 'at most 2147483648'],
     ])('rejects a memory_size that is %s', async (_name, size, errorCode, message) => {
       await expect(layOut({ boot_data: 'embedded', memory_size: size }, { initrd })).rejects.toMatchObject({
