@@ -144,6 +144,21 @@ describe('nx-igvm:verify', () => {
   const options = { image: IMAGE, lock: LOCK };
   const lock = () => measureExecutor({ ...options, updateLock: true }, context());
 
+  it('names the project, and its target that writes the lock, in what to do', async () => {
+    await build();
+    expect(await verifyExecutor({ image: IMAGE, lock: LOCK }, context())).toEqual(fails);
+    expect(logged).toContain('Write it with "nx run guest:measure --update-lock"');
+    logged = '';
+    const targets = {
+      'measure-a': { executor: 'nx-igvm:measure', options: { lock: 'other.json' } },
+      'digests-b': { executor: 'nx-igvm:measure', options: { lock: LOCK } },
+    };
+    const nodes = { guest: { name: 'guest', type: 'app' as const, data: { root: '.', targets } } };
+    const inGraph = { ...context(), projectGraph: { nodes, dependencies: {} } };
+    expect(await verifyExecutor({ image: IMAGE, lock: LOCK }, inGraph)).toEqual(fails);
+    expect(logged).toContain('Write it with "nx run guest:digests-b --update-lock"');
+  });
+
   it('accepts the image that was locked, also after it was signed', async () => {
     await build();
     await lock();

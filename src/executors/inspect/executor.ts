@@ -4,7 +4,7 @@ import { logger } from '../../plugin/workspace-nx';
 import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
 import { shownPath } from '../../files/file-failure';
-import { checkTarget, checkTrackedOptions, targetOf } from '../check-target';
+import { checkTarget, checkTrackedOptions, targetOf, withTaskNames } from '../check-target';
 import type { InspectExecutorSchema } from './schema';
 
 /** Shows what is in an image. What the user can put right is logged and fails the task; anything else is a bug and throws. */
@@ -35,7 +35,13 @@ export default async function inspectExecutor(
     return { success: true };
   } catch (error) {
     if (!(error instanceof IgvmError)) throw error;
-    logger.error(error.format((file) => shownPath(root, file)));
+    logger.error(
+      withTaskNames(
+        error.format((file) => shownPath(root, file)),
+        context,
+        options.lock,
+      ),
+    );
     return { success: false };
   }
 }

@@ -3,7 +3,7 @@ import { logger } from '../../plugin/workspace-nx';
 import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
 import { shownPath } from '../../files/file-failure';
-import { checkTarget, type TargetContext, targetOf, type TaskContext } from '../check-target';
+import { checkTarget, type TargetContext, targetOf, type TaskContext, withTaskNames } from '../check-target';
 import type { MeasureExecutorSchema } from './schema';
 
 /**
@@ -22,7 +22,13 @@ export default async function measureExecutor(
     return { success: true };
   } catch (error) {
     if (!(error instanceof IgvmError)) throw error;
-    logger.error(error.format((file) => shownPath(root, file)));
+    logger.error(
+      withTaskNames(
+        error.format((file) => shownPath(root, file)),
+        context,
+        options.lock,
+      ),
+    );
     return { success: false };
   }
 }

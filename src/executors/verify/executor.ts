@@ -4,7 +4,7 @@ import { logger } from '../../plugin/workspace-nx';
 import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
 import { shownPath } from '../../files/file-failure';
-import { checkTarget, checkTrackedOptions, targetOf } from '../check-target';
+import { checkTarget, checkTrackedOptions, targetOf, withTaskNames } from '../check-target';
 import type { VerifyExecutorSchema } from './schema';
 
 /** Checks an image against its lock. What the user can put right is logged and fails the task; anything else is a bug and throws. */
@@ -30,7 +30,13 @@ export default async function verifyExecutor(
     throw new IgvmError('LOCK_MISMATCH', mismatchText(report, lock), { file: image });
   } catch (error) {
     if (!(error instanceof IgvmError)) throw error;
-    logger.error(error.format((file) => shownPath(root, file)));
+    logger.error(
+      withTaskNames(
+        error.format((file) => shownPath(root, file)),
+        context,
+        lock,
+      ),
+    );
     return { success: false };
   }
 }
