@@ -22,6 +22,7 @@ import { manifestTarget } from './manifest';
 import { mapFile } from './map-file';
 import { resources } from './resources';
 import { staticExecutable } from './static-executable';
+import { uki } from './uki';
 
 /** Every way into the product for bytes of others. */
 export const TARGETS: readonly Target[] = [
@@ -48,4 +49,5 @@ export const TARGETS: readonly Target[] = [
   mapFile,
   inference,
   staticExecutable,
+  uki,
 ];

@@ -14,8 +14,8 @@ import type { OpenResources } from './open-resources';
  * @throws IgvmError COMMAND_LINE_TEXT, and what opening and reading the file throws
  */
 export function textForCommandLine(resources: OpenResources): string | undefined {
-  const source = resources.find('linux_command_line');
-  if (source === undefined) return undefined;
+  if (!resources.has('linux_command_line')) return undefined;
+  const source = resources.linuxPart('linux_command_line');
   const file = resources.displayOf('linux_command_line');
   if (source.size > COMMAND_LINE_FILE_LIMIT) {
     throw new IgvmError(

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { applyEdits, modify } from 'jsonc-parser';
 import { IgvmError } from '../errors/igvm-error';
@@ -68,7 +68,8 @@ export async function buildWithExternalLoader(build: ExternalBuild): Promise<Bui
     const written = join(folder, 'written');
     mkdirSync(written);
     const known = [...build.resources].filter(([name]) => name !== 'linux_command_line');
-    const paths = Object.fromEntries(known.map(([name, { path }]) => [name, path]));
+    const sections = takeOutSections(build.resources, folder);
+    const paths = Object.fromEntries(known.map(([name, { path }]) => [name, sections.get(name) ?? path]));
     writeFileSync(resources, JSON.stringify({ resources: paths }));
     const manifest = manifestFor(build, join(folder, 'igvm.json'));
     signal = await runLoader({ ...build, manifest }, resources, join(written, basename(build.output)));
@@ -104,6 +105,36 @@ function manifestFor({ manifest, loaded, resources }: ExternalBuild, path: strin
     }
     writeFileSync(path, json);
     return path;
+  } finally {
+    open.close();
+  }
+}
+
+/** Files for a program that knows no UKIs: the sections of those that are given as a kernel or initrd. */
+function takeOutSections(files: ExternalBuild['resources'], folder: string): Map<ResourceName, string> {
+  const open = new OpenResources(files);
+  try {
+    const paths = new Map<ResourceName, string>();
+    for (const name of ['linux_kernel', 'linux_initrd'] as const) {
+      if (!open.has(name)) continue;
+      const source = open.linuxPart(name);
+      if (open.sectionStart(name) === undefined) continue;
+      const path = join(folder, name);
+      const fd = openSync(path, 'wx', 0o600);
+      try {
+        const buffer = new Uint8Array(Math.min(COPY_SIZE, source.size));
+        for (let done = 0; done < source.size; done += COPY_SIZE) {
+          const part = buffer.subarray(0, Math.min(COPY_SIZE, source.size - done));
+          source.read(done, part);
+          writeSync(fd, part);
+        }
+      } finally {
+        closeSync(fd);
+      }
+      paths.set(name, path);
+    }
+    open.checkUnchanged();
+    return paths;
   } finally {
     open.close();
   }

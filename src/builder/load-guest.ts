@@ -97,11 +97,14 @@ const LOADERS = {
 } as const;
 
 /** Whether a file has a part in the command line, which is then no good cut off. */
-const hasText = (resources: OpenResources): boolean => resources.find('linux_command_line') !== undefined;
+const hasText = (resources: OpenResources): boolean => resources.has('linux_command_line');
 
 /** A kernel and its initrd. */
 function linuxFiles({ use_initrd: useInitrd }: LinuxImage, resources: OpenResources) {
-  return { kernel: resources.get('linux_kernel'), initrd: useInitrd ? resources.get('linux_initrd') : undefined };
+  return {
+    kernel: resources.linuxPart('linux_kernel'),
+    initrd: useInitrd ? resources.linuxPart('linux_initrd') : undefined,
+  };
 }
 
 /**
@@ -209,6 +212,7 @@ export function loadGuest(given: GuestConfig, arch: Manifest['guest_arch'], reso
     const guest = new GuestBuilder(guestPlatform(guestSpec(config, arch)));
     noteBoundary(guest);
     loadImage(guest, config, resources);
+    for (const note of resources.ukiNotes()) guest.note(note);
     return guest.finish();
   });
 }

@@ -20,8 +20,8 @@ export function namingFile<T>(resources: OpenResources, load: () => T): T {
     if (error.code === 'FIRMWARE_INVALID') throw error.at({ file: resources.displayOf('uefi') });
     if (error.code !== 'KERNEL_INVALID') throw error;
     const resource = RESOURCE_OF_NAME[/^[a-z0-9-]+/.exec(error.message)?.[0] ?? ''];
-    throw resource === undefined
-      ? error
-      : error.at({ file: resources.displayOf(resource), jsonPath: `resources.${resource}` });
+    if (resource === undefined) throw error;
+    const where = { file: resources.displayOf(resource), jsonPath: `resources.${resource}` };
+    throw error.within(resources.sectionStart(resource) ?? 0).at(where);
   }
 }

@@ -3,6 +3,7 @@ import { type FileSource, openFileSource } from '../files/file-source';
 import { sha256OfSource } from '../files/sha256';
 import type { ResourceName } from '../manifest/model';
 import type { ByteSource } from '../memory/byte-source';
+import { ukiNote, ukiResource, type UkiResource } from './uki-resources';
 
 /** What a manifest says that a file has to be. */
 export interface PinnedDigest {
@@ -40,6 +41,8 @@ export interface ResourceFile {
 /** The resources of one build: each file is opened when it is first used, and once for all guests. */
 export class OpenResources {
   private readonly open = new Map<ResourceName, FileSource>();
+  /** Sections of UKIs that stand for a resource. */
+  private readonly sections = new Map<ResourceName, UkiResource>();
 
   constructor(private readonly files: ReadonlyMap<ResourceName, ResourceFile>) {}
 
@@ -55,6 +58,32 @@ export class OpenResources {
     return source;
   }
 
+  /**
+   * A kernel, initrd or command line for Linux that nothing but the image starts: the file, or its section where it is a UKI.
+   * @throws IgvmError as {@link get}; EFI_DATA_INVALID for a UKI that is damaged or doesn't have it
+   */
+  linuxPart(name: ResourceName): FileSource {
+    const file = this.get(name);
+    const section = this.sections.get(name) ?? ukiResource(name, file, this.displayOf(name));
+    if (section === undefined) return file;
+    this.sections.set(name, section);
+    return section.content;
+  }
+
+  /** Where what {@link linuxPart} gave begins in the file. Bytes; undefined for all of a file. */
+  sectionStart(name: ResourceName): number | undefined {
+    return this.sections.get(name)?.start;
+  }
+
+  /** What the UKIs have that {@link linuxPart} found, and what of it nobody asked for; a line each. */
+  *ukiNotes(): Generator<string> {
+    const paths = new Set([...this.sections.keys()].map((name) => this.files.get(name)?.path));
+    for (const path of paths) {
+      const names = [...this.sections.keys()].filter((name) => this.files.get(name)?.path === path);
+      yield ukiNote(this.get(names[0]!), this.displayOf(names[0]!), names);
+    }
+  }
+
   /** Opens all files that are pinned. @throws IgvmError as {@link get} */
   checkPinned(): void {
     for (const [name, { sha256 }] of this.files) if (sha256 !== undefined) this.get(name);
@@ -63,6 +92,10 @@ export class OpenResources {
   /** A resource that an image can do without. */
   find(name: ResourceName): FileSource | undefined {
     return this.files.has(name) ? this.get(name) : undefined;
+  }
+
+  has(name: ResourceName): boolean {
+    return this.files.has(name);
   }
 
   /** How messages name a resource's file. */
@@ -79,5 +112,6 @@ export class OpenResources {
   close(): void {
     for (const source of this.open.values()) source.close();
     this.open.clear();
+    this.sections.clear();
   }
 }

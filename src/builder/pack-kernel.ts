@@ -1,15 +1,23 @@
 import { IgvmError } from '../errors/igvm-error';
+import { openFileSource } from '../files/file-source';
 import { parseManifest } from '../manifest/load-manifest';
 import type { ResourceName } from '../manifest/model';
+import { isUki, readUki, type UkiSectionName } from '../uki/uki';
 import { buildImage } from './build-image';
 import type { BuildReport } from './build-report';
 import type { ResourceFile } from './open-resources';
 
+/** Where a kernel prints, and what it does in a panic: it restarts, which ends a run. */
+export const DEFAULT_COMMAND_LINE = 'console=ttyS0 panic=-1';
+
 /** An x64 Linux kernel to make an image of, with all that it needs. */
 export interface KernelPack {
+  /** May be a UKI, which brings its initrd and its command line. */
   kernel: ResourceFile;
+  /** In place of a UKI's. */
   initrd?: ResourceFile;
-  commandLine: string;
+  /** In place of a UKI's; without either, {@link DEFAULT_COMMAND_LINE}. */
+  commandLine?: string;
   /** Bytes of the guest's memory, a multiple of PAGE_SIZE; at most 2 GiB, above which VMMs place memory differently. */
   memory: number;
   /** Most processors that the guest will have; without it the VMM has to tell the kernel. */
@@ -26,10 +34,13 @@ export interface KernelPack {
  * @throws IgvmError from the checks of a manifest, the loader and the outputs
  */
 export async function packKernel(pack: KernelPack): Promise<BuildReport> {
-  const { kernel, initrd, commandLine, memory, processorCount, output } = pack;
+  const { kernel, commandLine, memory, processorCount, output } = pack;
+  const brought = sectionsOf(kernel);
+  const initrd = pack.initrd ?? (brought.includes('.initrd') ? kernel : undefined);
+  const hasOwnLine = commandLine === undefined && brought.includes('.cmdline');
   const linux = {
     use_initrd: initrd !== undefined,
-    command_line: commandLine,
+    command_line: hasOwnLine ? '' : (commandLine ?? DEFAULT_COMMAND_LINE),
     boot_data: 'embedded',
     memory_size: memory,
     processor_count: processorCount,
@@ -38,10 +49,23 @@ export async function packKernel(pack: KernelPack): Promise<BuildReport> {
   const document = JSON.stringify({ guest_arch: 'x64', guest_configs: [guest] });
   const files: [ResourceName, ResourceFile][] = [['linux_kernel', kernel]];
   if (initrd !== undefined) files.push(['linux_initrd', initrd]);
+  if (hasOwnLine) files.push(['linux_command_line', kernel]);
   return unplaced(async () => {
     const { manifest } = parseManifest(document, '');
     return await buildImage({ manifest, resources: new Map(files), output, private: pack.private });
   });
+}
+
+/** What of a UKI has content; nothing for other files. @throws IgvmError EFI_DATA_INVALID, FILE_UNREADABLE */
+function sectionsOf({ path, display = path }: ResourceFile): UkiSectionName[] {
+  const source = openFileSource(path);
+  try {
+    return isUki(source) ? readUki(source).sections.flatMap(({ name, size }) => (size > 0 ? [name] : [])) : [];
+  } catch (error) {
+    throw error instanceof IgvmError ? error.at({ file: display }) : error;
+  } finally {
+    source.close();
+  }
 }
 
 /** Nobody wrote the manifest: messages say which value is wrong, not where in it. */

@@ -119,7 +119,7 @@ export const LOADER_CODES = {
   },
   EFI_DATA_INVALID: {
     cause:
-      'An EFI program is damaged or no 64-bit program, or a file with keys for Secure Boot is damaged, or has keys that OVMF does not take.',
+      'An EFI program is damaged or no 64-bit program, a UKI lacks the section that a resource takes out of it, or a file with keys for Secure Boot is damaged, or has keys that OVMF does not take.',
     cure: 'Give an EFI program (PE32+), such as a kernel with an EFI stub or a UKI; `nx-igvm update` without hashes in db takes any file. Keys are certificates (PEM or DER, of RSA keys), signature lists (.esl) or an update of a variable (.auth).',
   },
   CONFIG_UNSUPPORTED: {

@@ -298,11 +298,11 @@ export const RESOURCE_DESCRIPTIONS: Record<ResourceName, string> = {
   underhill_initrd: "The paravisor's initrd, for `openhcl` images.",
   underhill_sidecar: 'The sidecar kernel, optional for `openhcl` images.',
   linux_kernel:
-    'The kernel, for Linux images. Optional for `ovmf` images: a kernel with an EFI stub, which gets neither command line nor initrd.',
-  linux_initrd: 'The initrd, for Linux images with `use_initrd`.',
+    'The kernel, for Linux images; of a UKI its section .linux. Optional for `ovmf` images: a kernel with an EFI stub, which gets neither command line nor initrd.',
+  linux_initrd: 'The initrd, for Linux images with `use_initrd`; of a UKI its section .initrd.',
   linux_command_line:
     'Text that is appended to the command line, optional for Linux images and for OpenHCL with `static_command_line`, such as the ' +
-    'root hash of a file system that another target makes: one line of printable ASCII.',
+    'root hash of a file system that another target makes: one line of printable ASCII; of a UKI its section .cmdline.',
   snp_bootshim:
     "openvmm's `snp_bootshim`, optional for `snp_linux_direct`: it accepts the guest's free memory at boot, so that the image needn't " +
     'have all of it and starts faster.',

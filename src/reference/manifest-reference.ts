@@ -96,6 +96,18 @@ root hash of a file system:
   could append to it what overrides the text.
 - With an external loader, the plugin hands a manifest with the whole command line to it.
 
+### Unified kernel images
+
+A UKI, as \`ukify\`, dracut and mkosi make them, serves Linux images, too. Each resource takes its part out of it: \`linux_kernel\` the section \`.linux\`,
+\`linux_initrd\` \`.initrd\`, and \`linux_command_line\` \`.cmdline\`. Name the file for all three, and leave \`command_line\` empty, for the guest that firmware would start from it:
+
+\`\`\`json
+{ "resources": { "linux_kernel": "boot/linux.efi", "linux_initrd": "boot/linux.efi", "linux_command_line": "boot/linux.efi" } }
+\`\`\`
+
+The build's report says what sections there are, and which of the three are not in the image. Sections of profiles, microcode (\`.ucode\`) and
+device trees are not looked at. A damaged UKI, and one without the section, is an error.
+
 A separate resources file of \`igvmfilegen\` works too (option \`resources\`). Then it is the only place for resources, and has its own
 rule: \`{ "resources": { "linux_kernel": "/absolute/path" } }\`, where a path is taken literally.
 

@@ -7,7 +7,7 @@ import type { CliEnvironment } from '../cli';
 
 interface PackOptions {
   initrd?: string;
-  commandLine: string;
+  commandLine?: string;
   memory: string;
   cpus?: string;
   private?: boolean;
@@ -19,9 +19,9 @@ export function registerPack(program: Command, environment: CliEnvironment): voi
   program
     .command('pack')
     .description('make an image of a Linux kernel, without a manifest')
-    .argument('<kernel>', 'an x64 kernel: bzImage or vmlinux')
-    .option('-i, --initrd <file>', 'its initramfs')
-    .option('-c, --command-line <text>', 'its command line', 'console=ttyS0 panic=-1')
+    .argument('<kernel>', 'an x64 kernel: bzImage, vmlinux or a UKI')
+    .option('-i, --initrd <file>', 'its initramfs (default: that of a UKI)')
+    .option('-c, --command-line <text>', 'its command line (default: that of a UKI, else "console=ttyS0 panic=-1")')
     .option('-m, --memory <size>', "the guest's memory, up to 2G", '512M')
     .option('--cpus <count>', 'the most processors that the guest will have (default: the VMM tells)')
     .option('--private', 'let nobody but its owner read the image (mode 0600)')

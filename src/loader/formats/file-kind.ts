@@ -1,5 +1,6 @@
 import type { GuestArch } from '../../igvm/model';
 import type { ByteSource } from '../../memory/byte-source';
+import { peSectionNames } from '../../uki/pe';
 
 /**
  * What a file is that was given as a kernel and isn't one that can be loaded, told by its first bytes: for messages that say what to
@@ -81,12 +82,10 @@ const ZBOOT_TOOLS: Readonly<Record<string, string>> = {
 const PE = {
   headerOffset: 0x3c,
   machine: 4,
-  sectionCount: 6,
   optionalHeaderSize: 20,
   headerSize: 24,
   /** In the optional header, 32- and 64-bit alike. */
   subsystem: 68,
-  sectionSize: 40,
 };
 
 /** Subsystems 10 to 13: applications, drivers and ROMs of EFI. */
@@ -143,7 +142,7 @@ function portableExecutable({ view, source }: Head, guest: GuestArch): string {
   const at = view.getUint32(PE.headerOffset, true);
   const isPe = at <= HEAD_SIZE - PE.headerSize - PE.subsystem - 2 && view.getUint32(at) === 0x50450000;
   if (!isPe) return `is a program for DOS, Windows or EFI, and no kernel that can be loaded: ${WANTED[guest]}`;
-  if (sectionNames(source, view, at).includes('.linux')) {
+  if (peSectionNames(source).includes('.linux')) {
     return (
       'is a unified kernel image (UKI), an EFI program: take the kernel out of its section .linux ' +
       '(objcopy -O binary --only-section=.linux --set-section-flags .linux=alloc FILE vmlinuz), its initramfs out of .initrd'
@@ -158,16 +157,4 @@ function portableExecutable({ view, source }: Head, guest: GuestArch): string {
   return isEfi
     ? `is ${what}${forMachine}, which only firmware can start, and no kernel that can be loaded: ${WANTED[guest]}; a unified kernel image has one in its section .linux`
     : `is ${what}${forMachine}, and no kernel: ${WANTED[guest]}`;
-}
-
-/** Names of the sections of a PE file that are listed within the file. */
-function sectionNames(source: ByteSource, head: DataView, at: number): string[] {
-  const count = Math.min(head.getUint16(at + PE.sectionCount, true), 96);
-  const start = at + PE.headerSize + head.getUint16(at + PE.optionalHeaderSize, true);
-  const table = new Uint8Array(Math.max(0, Math.min(count * PE.sectionSize, source.size - start)));
-  if (table.length > 0) source.read(start, table);
-  return Array.from({ length: Math.floor(table.length / PE.sectionSize) }, (_, index) => {
-    const name = table.subarray(index * PE.sectionSize, index * PE.sectionSize + 8);
-    return String.fromCharCode(...name).replace(/\0.*$/s, '');
-  });
 }

@@ -1,0 +1,118 @@
+/** The headers of 64-bit PE programs, as EFI has them (Microsoft: PE format). Every offset and size is checked before it is used. */
+import { IgvmError } from '../errors/igvm-error';
+import type { ByteSource } from '../memory/byte-source';
+
+/** Offsets in bytes from the start of each structure. */
+const DOS_HEADER = { size: 64, newHeader: 0x3c, magic: 0x5a4d };
+const NT_HEADERS = { size: 136, magic: 0x4550, machine: 4, sectionCount: 6, optionalSize: 20, optional: 24 };
+/** The optional header of 64-bit programs, up to its directories. */
+const OPTIONAL_HEADER = { size: 112, magic: 0x20b, sizeOfHeaders: 60, checksum: 64, directoryCount: 108 };
+const DIRECTORY_SIZE = 8;
+/** The directory of certificates. */
+const SECURITY = 4;
+const SECTION_HEADER = { size: 40, virtualSize: 8, virtualAddress: 12, rawSize: 16, rawStart: 20 };
+const SECTION_NAME_SIZE = 8;
+
+/** A section as its header describes it. Nothing is checked against the file. */
+export interface PeSection {
+  /** Up to 8 characters, the first of which may be anything that a file has there. */
+  name: string;
+  /** Bytes in memory. */
+  virtualSize: number;
+  /** From the program's start in memory. */
+  virtualAddress: number;
+  /** Bytes in the file. */
+  rawSize: number;
+  /** Offset in the file. */
+  rawStart: number;
+}
+
+/** What the headers of a program say. Offsets and sizes in bytes. */
+export interface PeHeaders {
+  /** Offsets of the two fields that a signature can't cover, and behind the second one. */
+  checksum: { start: number; end: number };
+  securityDirectory: { start: number; end: number };
+  /** IMAGE_FILE_MACHINE. */
+  machine: number;
+  sizeOfHeaders: number;
+  /** 0 without certificates. */
+  certificateSize: number;
+  sections: PeSection[];
+}
+
+/**
+ * Reads the headers of a PE32+ program.
+ * @throws IgvmError EFI_DATA_INVALID for what is none, or has headers outside the file; and what the source throws
+ */
+export function readPeHeaders(program: ByteSource): PeHeaders {
+  const view = (offset: number, size: number, complaint: string): DataView => {
+    if (offset + size > program.size) throw invalid(complaint);
+    const bytes = new Uint8Array(size);
+    program.read(offset, bytes);
+    return new DataView(bytes.buffer);
+  };
+  const dos = view(0, DOS_HEADER.size, 'it is shorter than a DOS header');
+  if (dos.getUint16(0, true) !== DOS_HEADER.magic) throw invalid('it does not begin with "MZ"');
+  const start = dos.getUint32(DOS_HEADER.newHeader, true);
+  const headers = view(start, NT_HEADERS.size, 'its PE headers lie outside the file');
+  if (headers.getUint32(0, true) !== NT_HEADERS.magic) throw invalid('it has no PE headers');
+  const { optional: fixed } = NT_HEADERS;
+  if (headers.getUint16(fixed, true) !== OPTIONAL_HEADER.magic) throw invalid('it is no 64-bit program (PE32+)');
+  const optional = start + fixed;
+  const optionalSize = headers.getUint16(NT_HEADERS.optionalSize, true);
+  const directoryBytes = optionalSize - OPTIONAL_HEADER.size;
+  if (directoryBytes < 0) throw invalid('its optional header is too small');
+  const directoryStart = optional + OPTIONAL_HEADER.size;
+  const directories = view(directoryStart, directoryBytes, 'its optional header lies outside the file');
+  const directoryCount = headers.getUint32(fixed + OPTIONAL_HEADER.directoryCount, true);
+  if (directoryCount * DIRECTORY_SIZE > directoryBytes) throw invalid('it has more directories than room for them');
+  const count = headers.getUint16(NT_HEADERS.sectionCount, true);
+  const table = view(optional + optionalSize, count * SECTION_HEADER.size, 'its section headers lie outside the file');
+  const at = SECURITY * DIRECTORY_SIZE;
+  const isSigned = directoryCount > SECURITY && directories.getUint32(at, true) !== 0;
+  const checksum = optional + OPTIONAL_HEADER.checksum;
+  return {
+    checksum: { start: checksum, end: checksum + 4 },
+    securityDirectory: { start: directoryStart + at, end: directoryStart + at + DIRECTORY_SIZE },
+    machine: headers.getUint16(NT_HEADERS.machine, true),
+    sizeOfHeaders: headers.getUint32(fixed + OPTIONAL_HEADER.sizeOfHeaders, true),
+    certificateSize: isSigned ? directories.getUint32(at + 4, true) : 0,
+    sections: Array.from({ length: count }, (_, index) => sectionAt(table, index * SECTION_HEADER.size)),
+  };
+}
+
+function sectionAt(table: DataView, at: number): PeSection {
+  const name = new Uint8Array(table.buffer, table.byteOffset + at, SECTION_NAME_SIZE);
+  return {
+    name: String.fromCharCode(...name).replace(/\0.*$/s, ''),
+    virtualSize: table.getUint32(at + SECTION_HEADER.virtualSize, true),
+    virtualAddress: table.getUint32(at + SECTION_HEADER.virtualAddress, true),
+    rawSize: table.getUint32(at + SECTION_HEADER.rawSize, true),
+    rawStart: table.getUint32(at + SECTION_HEADER.rawStart, true),
+  };
+}
+
+/**
+ * Names of the sections that a file lists, as far as it goes; none for what is no PE file. For files of which nobody knows yet what
+ * they are: nothing is wrong with any.
+ */
+export function peSectionNames(file: ByteSource): string[] {
+  const read = (offset: number, size: number): DataView | undefined => {
+    if (offset + size > file.size) return undefined;
+    const bytes = new Uint8Array(size);
+    file.read(offset, bytes);
+    return new DataView(bytes.buffer);
+  };
+  const dos = read(0, DOS_HEADER.size);
+  if (dos?.getUint16(0, true) !== DOS_HEADER.magic) return [];
+  const start = dos.getUint32(DOS_HEADER.newHeader, true);
+  const headers = read(start, NT_HEADERS.optional);
+  if (headers?.getUint32(0, true) !== NT_HEADERS.magic) return [];
+  const first = start + NT_HEADERS.optional + headers.getUint16(NT_HEADERS.optionalSize, true);
+  const room = Math.max(0, Math.floor((file.size - first) / SECTION_HEADER.size));
+  const count = Math.min(headers.getUint16(NT_HEADERS.sectionCount, true), room);
+  const table = read(first, count * SECTION_HEADER.size);
+  return Array.from({ length: count }, (_, index) => sectionAt(table!, index * SECTION_HEADER.size).name);
+}
+
+const invalid = (why: string): IgvmError => new IgvmError('EFI_DATA_INVALID', `the EFI program cannot be read: ${why}`);

@@ -1,0 +1,127 @@
+/** Unified kernel images: EFI programs with a kernel and all that it needs in their sections (UAPI group, Unified Kernel Image). */
+import { IgvmError } from '../errors/igvm-error';
+import { type ByteSource, regionSource } from '../memory/byte-source';
+import { type PeSection, peSectionNames, readPeHeaders } from './pe';
+
+/** The sections that the specification knows, in its order, besides the stub's own code. */
+export const UKI_SECTIONS = [
+  '.linux',
+  '.osrel',
+  '.cmdline',
+  '.initrd',
+  '.ucode',
+  '.splash',
+  '.dtb',
+  '.dtbauto',
+  '.efifw',
+  '.hwids',
+  '.uname',
+  '.sbat',
+  '.pcrsig',
+  '.pcrpkey',
+] as const;
+
+export type UkiSectionName = (typeof UKI_SECTIONS)[number];
+
+/** Of these there may be several: one for each kind of hardware. */
+const SEVERAL: readonly UkiSectionName[] = ['.dtbauto', '.efifw'];
+/** Begins a profile: what follows replaces sections of the base, if somebody chooses it at boot. */
+const PROFILE = '.profile';
+
+/** Bytes of text that are read. */
+const MOST_TEXT = 65536;
+
+/** A section's content, in the file. */
+export interface UkiSection {
+  name: UkiSectionName;
+  /** Bytes from the file's start; 0 for no content. */
+  offset: number;
+  /** Bytes, without what pads them. */
+  size: number;
+}
+
+/** What is in a UKI. */
+export interface Uki {
+  /** Of the base, which a boot without a choice takes; in the file's order. */
+  sections: UkiSection[];
+  /** How many profiles there are to choose from, besides. */
+  profiles: number;
+}
+
+/** Whether a file is a UKI: an EFI program with a kernel in a section. It may still be a damaged one. */
+export const isUki = (file: ByteSource): boolean => peSectionNames(file).includes('.linux');
+
+/**
+ * The sections of a UKI, as `ukify`, dracut, mkosi or objcopy made it. No content is read.
+ * @throws IgvmError EFI_DATA_INVALID for a damaged program, sections outside the file or over each other, and a section that is
+ *   there twice; and what the source throws
+ */
+export function readUki(file: ByteSource): Uki {
+  const { sections: all } = readPeHeaders(file);
+  const end = all.findIndex(({ name }) => name === PROFILE);
+  const base = end < 0 ? all : all.slice(0, end);
+  const sections = base.flatMap((section): UkiSection[] => {
+    const name = UKI_SECTIONS.find((each) => each === section.name);
+    if (name === undefined) return [];
+    const size = contentSize(section, file.size);
+    // Where nothing is may be anywhere.
+    return [{ name, offset: size === 0 ? 0 : section.rawStart, size }];
+  });
+  for (const name of UKI_SECTIONS) {
+    if (SEVERAL.includes(name)) continue;
+    if (sections.filter((each) => each.name === name).length > 1) throw invalid(`it has the section ${name} twice`);
+  }
+  let taken = 0;
+  let before = '';
+  for (const { name, offset, size } of sections.filter((each) => each.size > 0).sort((a, b) => a.offset - b.offset)) {
+    if (offset < taken) throw invalid(`its sections ${before} and ${name} overlap`, offset);
+    [taken, before] = [offset + size, name];
+  }
+  return { sections, profiles: all.filter(({ name }) => name === PROFILE).length };
+}
+
+/** What pads a section in the file is no part of it; a kernel's section may say that it needs more memory than it has bytes. */
+function contentSize({ name, virtualSize, rawSize, rawStart }: PeSection, fileSize: number): number {
+  const size = virtualSize === 0 ? rawSize : Math.min(virtualSize, rawSize);
+  if (size > 0 && rawStart + size > fileSize) throw invalid(`its section ${name} lies outside the file`, rawStart);
+  return size;
+}
+
+/** The content of a section, as a region of the file; undefined where there is no such section. */
+export function ukiSection(file: ByteSource, uki: Uki, name: UkiSectionName): ByteSource | undefined {
+  const section = uki.sections.find((each) => each.name === name);
+  return section && regionSource(file, section.offset, section.size);
+}
+
+/** Sections that hold text. */
+const TEXTS: readonly UkiSectionName[] = ['.cmdline', '.osrel', '.uname'];
+
+/**
+ * The text of a section, up to a NUL and without blanks around it; undefined for sections that hold none, or too much. It is as
+ * the file has it: to be shown, it has to be made printable.
+ */
+export function ukiText(file: ByteSource, { name, offset, size }: UkiSection): string | undefined {
+  if (!TEXTS.includes(name) || size > MOST_TEXT) return undefined;
+  const bytes = new Uint8Array(size);
+  file.read(offset, bytes);
+  const end = bytes.indexOf(0);
+  const text = Buffer.from(end < 0 ? bytes : bytes.subarray(0, end)).toString('utf8');
+  return name === '.osrel' ? productName(text) : text.trim();
+}
+
+/** The name of the system in an os-release file (freedesktop.org: os-release). */
+function productName(text: string): string {
+  const value = (key: string): string | undefined =>
+    new RegExp(`^${key}=(?:"([^"]*)"|'([^']*)'|(\\S*))\\s*$`, 'm')
+      .exec(text)
+      ?.slice(1)
+      .find((each) => each !== undefined);
+  return value('PRETTY_NAME') ?? value('NAME') ?? value('ID') ?? '';
+}
+
+const invalid = (why: string, offset?: number): IgvmError =>
+  new IgvmError(
+    'EFI_DATA_INVALID',
+    `the unified kernel image (UKI) is damaged: ${why}`,
+    offset === undefined ? {} : { offset },
+  );
