@@ -15,6 +15,31 @@ async function targets(more: object = {}, options?: PluginOptions): Promise<Reco
   return (await workspace.infer(['one/igvm.json'], options))['one']!.targets!;
 }
 
+describe('the target fetch', () => {
+  const url = { url: 'https://host/vmlinuz', sha256: '0'.repeat(64) };
+
+  it('is there for an image that uses a URL, and is not cached', async () => {
+    const { fetch, build } = await targets({ resources: { linux_kernel: url } });
+    expect(fetch).toMatchObject({ executor: 'nx-igvm:fetch', cache: false, options: { manifest: 'one/igvm.json' } });
+    expect(build!.inputs).toContainEqual(expect.objectContaining({ fileset: '{workspaceRoot}/one/igvm.json' }));
+    expect(build!.dependsOn ?? []).toEqual([]);
+  });
+
+  it('is not there for one that uses none, or where the options say so', async () => {
+    expect(await targets()).not.toHaveProperty('fetch');
+    expect(await targets({ resources: { linux_kernel: 'k', uefi: url } })).not.toHaveProperty('fetch');
+    expect(await targets({ resources: { linux_kernel: url } }, { fetch: false })).not.toHaveProperty('fetch');
+  });
+
+  it('fetches for those images of a project that have URLs', async () => {
+    workspace.write('one/a.igvm.json', linuxManifest('k', { resources: { linux_kernel: url } }));
+    workspace.write('one/b.igvm.json', linuxManifest('k'));
+    const inferred = (await workspace.infer(['one/a.igvm.json', 'one/b.igvm.json']))['one']!.targets!;
+    expect(inferred['fetch']).toMatchObject({ executor: 'nx-igvm:group', dependsOn: ['fetch-a'] });
+    expect(inferred).not.toHaveProperty('fetch-b');
+  });
+});
+
 describe('the target boot-test', () => {
   it('is there when the manifest asks for it, for a run of its own each time', async () => {
     const { 'boot-test': test } = await targets({ boot_test: TEST });

@@ -3,7 +3,7 @@ import type { CreateNodes, CreateNodesContext, CreateNodesResult, TargetConfigur
 import { formatPlaced, type IgvmError } from '../errors/igvm-error';
 import { printable } from '../errors/printable';
 import { PROJECT_NAME, PROJECT_NAME_RULE } from '../manifest/image-files';
-import { GROUP_EXECUTOR, hasBootTest, IMAGE_TARGETS, togetherTargets } from './image-targets';
+import { GROUP_EXECUTOR, hasBootTest, hasUrls, IMAGE_TARGETS, togetherTargets } from './image-targets';
 import { inferImage, INITRD_EXECUTOR, initrdTarget, readAnyInitrdFile } from './build-targets';
 import { healTarget } from './effective-target';
 import {
@@ -91,7 +91,12 @@ function imageContribution(path: string, siblings: readonly string[], folder: In
   const names = images.find((image) => image.path === path)!;
   const shared = images.length > 1 && images[0] === names;
   const suffixes = images.map(({ suffix }) => suffix);
-  const tested = shared ? images.filter((image) => isTested(image.path, project)).map(({ suffix }) => suffix) : [];
+  const suffixesOf = (has: (path: string) => boolean): string[] =>
+    images.filter((each) => shared && has(each.path)).map(({ suffix }) => suffix);
+  const some = {
+    'boot-test': suffixesOf((each) => isTested(each, project)),
+    fetch: suffixesOf((each) => hasUrls(readAnyManifest(project.workspaceRoot, each))),
+  };
   const options = withImageName(project.options, names.name);
   const image = inferImage(names, { ...project, options }, manifest);
   const result: Contribution = { name: project.name, targets: {}, named: [], warnings };
@@ -106,7 +111,7 @@ function imageContribution(path: string, siblings: readonly string[], folder: In
     addTarget(result, target, configuration, own, options[kind], image.project, images.length === 1);
   }
   if (!shared) return result;
-  for (const [name, target] of Object.entries(togetherTargets(suffixes, tested, project.options))) {
+  for (const [name, target] of Object.entries(togetherTargets(suffixes, some, project.options))) {
     const own = ownTarget(undefined, GROUP_EXECUTOR, name, project);
     addTarget(result, name, target, own, undefined, project, true);
   }

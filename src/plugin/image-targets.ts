@@ -1,5 +1,6 @@
 import type { TargetConfiguration } from 'nx/src/devkit-exports';
 import { isolationTypes, lockPath } from '../manifest/image-files';
+import { parseResource } from '../resources/resource-reference';
 import { BUILD_EXECUTOR, buildTarget, builtFiles, namedImages, readsImage, sourceFile } from './build-targets';
 import {
   asRecord,
@@ -10,6 +11,7 @@ import {
   type TargetKind,
   targetName,
   type TargetOption,
+  usedOf,
 } from './inferred-image';
 import { optionFile, type OwnTarget } from './own-target';
 import { escapeGlob } from './tracked-inputs';
@@ -90,6 +92,11 @@ export interface TargetRow {
 
 export const IMAGE_TARGETS: Record<Exclude<TargetKind, 'initrd'>, TargetRow> = {
   build: { executor: BUILD_EXECUTOR, create: buildTarget, together: 'Builds all IGVM images of the project' },
+  fetch: {
+    executor: 'nx-igvm:fetch',
+    create: fetchTarget,
+    together: 'Downloads what all IGVM images of the project name by URL',
+  },
   inspect: {
     executor: 'nx-igvm:inspect',
     create: inspectTarget,
@@ -113,6 +120,27 @@ export const IMAGE_TARGETS: Record<Exclude<TargetKind, 'initrd'>, TargetRow> = {
     together: 'Boots all IGVM images of the project that have a boot test',
   },
 };
+
+/** Whether the images of a manifest use what a URL names. */
+export const hasUrls = (manifest: ImageManifest): boolean =>
+  usedOf(manifest, manifest.resources).some((resource) => parseResource(resource)?.kind === 'url');
+
+/** The target that downloads what an image names by URL; none for one that names nothing so. Not cached: it fills a folder of the machine. */
+function fetchTarget({ manifest, path, name }: InferredImage): TargetConfiguration | undefined {
+  if (!hasUrls(manifest)) return undefined;
+  return {
+    executor: 'nx-igvm:fetch',
+    cache: false,
+    options: { manifest: path },
+    inputs: [],
+    outputs: [],
+    metadata: {
+      technologies: ['igvm'],
+      description: `Downloads what the IGVM image ${name} names by URL`,
+      help: { command: 'npx nx-igvm fetch --help', example: {} },
+    },
+  };
+}
 
 /** The target that writes a page about an image, the documents beside it and, where guests are isolated, its agreement with its lock. */
 function inspectTarget(image: InferredImage, own: OwnTarget): TargetConfiguration {
@@ -202,18 +230,18 @@ export const GROUP_EXECUTOR = 'nx-igvm:group';
 
 /**
  * For a project with several images: the targets that run those of all images.
- * @param tested the suffixes of the images with a boot test
+ * @param some the suffixes of the images that have a target, for kinds that not all images have
  */
 export function togetherTargets(
   suffixes: readonly string[],
-  tested: readonly string[],
+  some: Partial<Record<TargetKind, readonly string[]>>,
   options: PluginOptions,
 ): Record<string, TargetConfiguration> {
   const targets: Record<string, TargetConfiguration> = {};
   for (const kind of TARGET_KINDS) {
     const name = targetName(kind, options);
     const description = kind === 'initrd' ? undefined : IMAGE_TARGETS[kind].together;
-    const members = (kind === 'boot-test' ? tested : suffixes).map((suffix) => `${name}${suffix}`);
+    const members = (some[kind] ?? suffixes).map((suffix) => `${name}${suffix}`);
     if (name === undefined || description === undefined || members.length === 0) continue;
     targets[name] = {
       executor: GROUP_EXECUTOR,

@@ -58,7 +58,17 @@ export type TargetOption = string | false | ({ name?: string } & Partial<TargetC
  * The kinds of inferred targets, which are also their names unless the options say otherwise. (`initrd` is called `build`
  * in a project without an image.)
  */
-export const TARGET_KINDS = ['build', 'inspect', 'measure', 'verify', 'sign', 'boot', 'boot-test', 'initrd'] as const;
+export const TARGET_KINDS = [
+  'build',
+  'fetch',
+  'inspect',
+  'measure',
+  'verify',
+  'sign',
+  'boot',
+  'boot-test',
+  'initrd',
+] as const;
 export type TargetKind = (typeof TARGET_KINDS)[number];
 
 /** Options of the plugin in nx.json. */

@@ -307,6 +307,7 @@ const PLUGIN_OPTIONS: Record<string, Hint> = {
       target('Another input', { inputs: ['...', '{projectRoot}/${1:file}'] }),
     ],
   },
+  fetch: KIND('fetch'),
   inspect: KIND('inspect'),
   measure: KIND('measure'),
   verify: KIND('verify'),

@@ -50,7 +50,17 @@ describe('an executor and the command of the same name', () => {
 
   it('are compared', () => {
     expect(new Set(pairs.map(({ name }) => name))).toEqual(
-      new Set(['boot', 'build', 'initrd', 'inspect', 'measure', 'reference-values', 'verify', 'verify-report']),
+      new Set([
+        'boot',
+        'build',
+        'fetch',
+        'initrd',
+        'inspect',
+        'measure',
+        'reference-values',
+        'verify',
+        'verify-report',
+      ]),
     );
   });
 

@@ -4,6 +4,7 @@ import { TARGET_KINDS, type TargetKind } from '../plugin/inferred-image';
 
 const KINDS: Record<TargetKind, string> = {
   build: 'Builds an image from its manifest: `igvm.json` or `NAME.igvm.json`.',
+  fetch: 'Downloads what the resources of an image name by URL. Only images with such resources have one.',
   inspect: 'Shows what is in a built image.',
   measure: 'Computes the launch digests of a built image.',
   verify: 'Checks the launch digests of a built image against `igvm.lock.json`.',

@@ -291,6 +291,27 @@ export async function fetchResources(
 }
 
 /**
+ * Downloads what the resources name by URL that the images use, whatever their other resources are: those may still have to be built.
+ * @throws IgvmError as {@link fetchResources}
+ */
+export async function fetchUrls(
+  loaded: LoadedManifest,
+  options: DownloadOptions = {},
+): Promise<Map<ResourceName, ResolvedResource>> {
+  const located = new Map<ResourceName, LocatedResource>();
+  for (const name of usedResources(loaded.manifest).keys()) {
+    const reference = parseResource(loaded.manifest.resources?.[name]);
+    if (reference?.kind !== 'url') continue;
+    located.set(name, {
+      remote: reference,
+      display: shownReference(reference),
+      where: loaded.positionOf(['resources', name]),
+    });
+  }
+  return await fetchResources(located, options);
+}
+
+/**
  * Finds the files of all resources that the images use, in the order of RESOURCE_NAMES, without any network. Each file exists and is a
  * regular file; what a URL names is still to be fetched.
  * @throws IgvmError RESOURCE_MISSING, RESOURCE_PATH or FILE_UNREADABLE, with the place that names the resource; MANIFEST_CONFLICT

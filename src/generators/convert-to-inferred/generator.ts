@@ -112,6 +112,7 @@ export const SUBJECT: Record<string, string> = {
   'nx-igvm:build': 'manifest',
   'nx-igvm:initrd': 'config',
   'nx-igvm:inspect': 'image',
+  'nx-igvm:fetch': 'manifest',
   'nx-igvm:measure': 'image',
   'nx-igvm:verify': 'image',
   'nx-igvm:sign': 'image',

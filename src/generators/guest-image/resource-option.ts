@@ -36,12 +36,15 @@ export class ResourceOptions {
    *   `{workspaceRoot}/…` outside;
    * - an absolute path, or one with `{workspaceRoot}/`: as it is;
    * - `PROJECT`, `PROJECT:TARGET` or `PROJECT:TARGET:PATH`: the output of another target;
+   * - an `https` or `http` URL, with `#MEMBER` for a file in an archive: downloaded to pin it to the digest that it has;
    * - any other path: relative to the manifest, for a binary that is yet to come.
    * Files that aren't there yet are named in a warning.
-   * @throws IgvmError GENERATOR_OPTION, NX_TARGET_UNKNOWN, NX_OUTPUT_UNDECLARED
+   * @throws IgvmError GENERATOR_OPTION, NX_TARGET_UNKNOWN, NX_OUTPUT_UNDECLARED; DOWNLOAD_FAILED, DOWNLOAD_REFUSED, ARCHIVE_INVALID,
+   *   ARCHIVE_MEMBER
    */
   async read(option: string, value: string): Promise<Resource> {
     const { tree, root } = this;
+    if (/^https?:\/\//i.test(value.trim())) return await fromUrl(option, value.trim(), tree.root);
     const path = toSlashes(value.trim());
     if (path === '') throw new IgvmError('GENERATOR_OPTION', `${option} is empty`);
     const shell = unexpanded(path);
@@ -73,6 +76,24 @@ export class ResourceOptions {
     if (!tree.exists(inFolder)) warnOfMissing(option, inFolder, nearNames(resolve(tree.root, fromRoot)));
     return path;
   }
+}
+
+/** What there is now is what the manifest is pinned to. */
+async function fromUrl(option: string, value: string, cwd: string): Promise<Resource> {
+  const { downloadDisplay } = require('../../cli/download-display') as typeof import('../../cli/download-display');
+  const { fetchUnpinned } = require('../../resources/downloads') as typeof import('../../resources/downloads');
+  const { parseUrl, shownUrl, withoutPassword } =
+    require('../../resources/url') as typeof import('../../resources/url');
+  const [text = '', ...fragment] = value.split('#');
+  const member = fragment.join('#');
+  const url = parseUrl(text);
+  const open = withoutPassword(url);
+  if (open !== url.href) logger.warn(`${option}: the password of ${shownUrl(url)} is left out of the manifest`);
+  const named = { url: text, ...(member === '' ? {} : { member }) };
+  const say = (line: string): void => logger.info(line);
+  const shown = downloadDisplay({}, { cwd, isInteractive: process.stderr.isTTY === true, say });
+  const { sha256 } = await fetchUnpinned(named, shown).finally(() => shown.stop());
+  return { ...named, url: open, sha256 };
 }
 
 function warnOfMissing(option: string, path: string, near = ''): void {
