@@ -256,6 +256,25 @@ export const INITRD_CODES = {
       'Something in the folder, or in the lists beside it, has no place in an initramfs, or Linux would leave it out or change it.',
     cure: 'An initramfs holds files below 4 GiB, folders, symbolic links and listed devices, each path once. https://github.com/nx-igvm/nx-igvm/blob/main/docs/initrd.md lists what Linux takes.',
   },
+  CONTAINER_IMAGE: {
+    cause:
+      'What "image" in an initrd.json names is no container image that can be read, or has several and none that is meant: not an OCI layout, OCI archive or docker archive, damaged, for another processor, or with layers in an unknown form.',
+    cure: 'Give the folder of an OCI layout, or an archive as `docker save`, `skopeo copy`, `buildah push` or `umoci` make it. https://github.com/nx-igvm/nx-igvm/blob/main/docs/containers.md lists the forms.',
+  },
+  CONTAINER_DIGEST: {
+    cause: 'A part of a container image is not what the image itself says that it is: it was changed or damaged.',
+    cure: 'Build or fetch the image again.',
+  },
+  CONTAINER_LAYER: {
+    cause:
+      'A layer of a container image is no archive that can be read, or has something that an initramfs must not or cannot hold: a path out of the image, a device, a file of 4 GiB, or too much of all.',
+    cure: 'Build the image without what the message names. https://github.com/nx-igvm/nx-igvm/blob/main/docs/containers.md lists what is taken.',
+  },
+  CONTAINER_PROCESS: {
+    cause:
+      'The guest has nothing to run, or cannot run it: the image states no command, one that is not in it, or a user or folder that it does not have.',
+    cure: 'Correct ENTRYPOINT, CMD, USER or WORKDIR of the image, or state "command" in initrd.json.',
+  },
 } as const satisfies Record<string, ErrorInfo>;
 
 /** Running an image (src/boot). */

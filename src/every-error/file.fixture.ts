@@ -1,6 +1,8 @@
 import { appendFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { buildManifest } from '../api';
 import type { FILE_CODES, INITRD_CODES } from '../errors/codes';
+import { APP, layoutOf, tarOf, writeParts } from '../initrd/container/image.fixture';
 import { KERNEL, linuxGuest, type Provocation, shownBy } from './scene.fixture';
 
 export const FILE_ERRORS: Record<keyof typeof FILE_CODES | keyof typeof INITRD_CODES, Provocation> = {
@@ -23,6 +25,41 @@ export const FILE_ERRORS: Record<keyof typeof FILE_CODES | keyof typeof INITRD_C
           progress: () => appendFileSync(scene.path('initrd-small.bin'), 'more'),
         }),
       );
+    },
+  ],
+  CONTAINER_IMAGE: [
+    'names an initrd for a container image',
+    (scene) => {
+      scene.write('app.tar', 'no archive');
+      scene.write('initrd.json', { image: 'app.tar' });
+      return scene.nxIgvm('initrd', 'initrd.json');
+    },
+  ],
+  CONTAINER_DIGEST: [
+    'changes a byte of a layer',
+    async (scene) => {
+      const parts = layoutOf({ layers: [await tarOf([APP])] });
+      const [layer] = [...parts].find(([, bytes]) => bytes[0] === 0x1f)!;
+      writeParts(scene.path('app'), parts);
+      scene.change(join('app', layer), (bytes) => bytes.fill(0, 9, 10));
+      scene.write('initrd.json', { image: 'app' });
+      return scene.nxIgvm('initrd', 'initrd.json');
+    },
+  ],
+  CONTAINER_LAYER: [
+    'takes an image that would write outside of itself',
+    async (scene) => {
+      writeParts(scene.path('app'), layoutOf({ layers: [await tarOf([{ name: '../../etc/passwd', content: '' }])] }));
+      scene.write('initrd.json', { image: 'app' });
+      return scene.nxIgvm('initrd', 'initrd.json');
+    },
+  ],
+  CONTAINER_PROCESS: [
+    'runs a program that the image does not have',
+    async (scene) => {
+      writeParts(scene.path('app'), layoutOf({ layers: [await tarOf([APP])] }));
+      scene.write('initrd.json', { image: 'app', command: ['/bin/other'] });
+      return scene.nxIgvm('initrd', 'initrd.json');
     },
   ],
   INITRD_ENTRY: [

@@ -3,6 +3,7 @@ import { join, sep } from 'node:path';
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 import { unreadable } from '../files/file-failure';
 import { PLACEHOLDER } from '../files/find-program';
+import type { ByteSource } from '../memory/byte-source';
 import type { CpioMember } from './cpio-newc';
 import { GUEST_INIT } from './guest-init';
 import { faultOf, MOST_ENTRIES } from './initramfs-rules';
@@ -16,19 +17,38 @@ export interface InitrdEntry extends Omit<CpioMember, 'permissions'> {
   source?: string;
   /** The content itself, of what is in no file. */
   content?: Uint8Array;
+  /** The same, of what is in part of a file. */
+  data?: ByteSource;
+  /** What a file's names have in common: entries with the same one are hard links. */
+  inode?: object;
   /** What the system says of that file, or of the folder. */
   stats?: Stats;
   /** What a link points to. */
   target?: string;
 }
 
+/** What an initramfs is made of, besides its lists. */
+export interface CollectedFrom {
+  folder?: string | undefined;
+  /** What lies below the folder, such as a container image, and where it is from. */
+  base?: { entries: readonly InitrdEntry[]; where: ErrorWhere } | undefined;
+  /** What nobody named and the first program needs. */
+  added?: readonly InitrdEntry[];
+  /** What is there only where nothing else is. */
+  defaults?: readonly InitrdEntry[];
+}
+
 /**
  * Everything that goes into an initramfs, in the order of its paths, folders before what is in them. The result depends
- * on names, contents and link targets alone.
+ * on names, contents and link targets alone. Of a base, folders stay as they are, and files are replaced by those of the folder.
  * @throws IgvmError FILE_UNREADABLE, INITRD_ENTRY
  */
-export function collectEntries(folder: string, lists: InitrdLists): InitrdEntry[] {
-  const { whereOf = () => ({ file: folder }) } = lists;
+export function collectEntries(
+  { folder, base, added = [], defaults = [] }: CollectedFrom,
+  lists: InitrdLists,
+): InitrdEntry[] {
+  const whole = base?.where ?? { file: folder ?? '' };
+  const { whereOf = () => whole } = lists;
   const entries = new Map<string, InitrdEntry>();
   const add = (entry: InitrdEntry, where: ErrorWhere): void => {
     checkRules(entry, where);
@@ -37,9 +57,20 @@ export function collectEntries(folder: string, lists: InitrdLists): InitrdEntry[
     }
     entries.set(entry.path, entry);
   };
-  for (const name of fromSystem(folder, () => realpathSync(folder)).split(sep)) checkNoRepository(name, folder);
-  for (const [entry, file] of walk(folder, '')) add(entry, { file });
-  for (const { where, ...entry } of listed(lists, whereOf)) {
+  for (const entry of base?.entries ?? []) add(entry, whole);
+  if (folder !== undefined) {
+    for (const name of fromSystem(folder, () => realpathSync(folder)).split(sep)) checkNoRepository(name, folder);
+    for (const [entry, file] of walk(folder, '')) {
+      const present = entries.get(entry.path);
+      if (present?.type === 'directory' && entry.type === 'directory') continue;
+      if (present?.type === 'directory' || (present !== undefined && entry.type === 'directory')) {
+        const there = present.type === 'link' ? `a link to "${shortened(present.target ?? '')}"` : `a ${present.type}`;
+        throw new IgvmError('INITRD_ENTRY', `is ${there} in the image, and cannot be a ${entry.type}, too`, { file });
+      }
+      add(entry, { file });
+    }
+  }
+  for (const { where, ...entry } of [...listed(lists, whereOf), ...added.map((each) => ({ ...each, where: whole }))]) {
     // Before the folders above it: of a path that is too long there may be a million.
     checkRules(entry, where);
     const present = entries.get(entry.path);
@@ -49,6 +80,13 @@ export function collectEntries(folder: string, lists: InitrdLists): InitrdEntry[
     }
     for (const parent of missingParents(entries, entry.path, where)) add(parent, where);
     add(entry, where);
+  }
+  for (const entry of defaults) {
+    const steps = entry.path.split('/');
+    const above = steps.map((_, index) => entries.get(steps.slice(0, index).join('/')));
+    if (entries.has(entry.path) || above.some((each) => each !== undefined && each.type !== 'directory')) continue;
+    for (const parent of missingParents(entries, entry.path, whole)) add(parent, whole);
+    add(entry, whole);
   }
   applyModes(entries, lists.modes ?? {}, whereOf);
   return inOrder([...entries.values()]);
@@ -79,7 +117,11 @@ function applyModes(
       throw new IgvmError('INITRD_ENTRY', `a mode is given for "${path}" a second time`, where);
     }
     changed.add(entry);
-    entry.permissions = parseMode(mode, where);
+    const permissions = parseMode(mode, where);
+    // Names of one file have one mode.
+    const same =
+      entry.inode === undefined ? [entry] : [...entries.values()].filter(({ inode }) => inode === entry.inode);
+    for (const each of same) each.permissions = permissions;
   }
 }
 

@@ -11,8 +11,11 @@
 	.set	FCNTL, 25
 	.set	IOCTL, 29
 	.set	MKDIRAT, 34
+	.set	SYMLINKAT, 36
 	.set	MOUNT, 40
 	.set	OPENAT, 56
+	.set	CHDIR, 49
+	.set	FCHOWN, 55
 	.set	CLOSE, 57
 	.set	READ, 63
 	.set	WRITE, 64
@@ -20,13 +23,19 @@
 	.set	EXIT, 93
 	.set	SCHED_GETAFFINITY, 123
 	.set	REBOOT, 142
+	.set	SETGID, 144
+	.set	SETUID, 146
 	.set	SETSID, 157
+	.set	SETGROUPS, 159
 	.set	UNAME, 160
 	.set	GETPID, 172
 	.set	SYSINFO, 179
+	.set	SOCKET, 198
 	.set	CLONE, 220
 	.set	EXECVE, 221
+	.set	MMAP, 222
 	.set	WAIT4, 260
+	.set	FINIT_MODULE, 273
 
 	.set	AT_FDCWD, -100
 	.set	O_RDONLY, 0
@@ -37,6 +46,11 @@
 	.set	SIGCHLD, 17
 	.set	EINTR, 4
 	.set	EBUSY, 16
+	.set	EEXIST, 17
+	.set	PROT_READ, 1
+	.set	MAP_PRIVATE_FIXED, 0x12
+	.set	AF_INET, 2
+	.set	SOCK_DGRAM, 2
 	.set	REBOOT_MAGIC1, 0xfee1dead
 	.set	REBOOT_MAGIC2, 672274793
 	.set	POWER_OFF, 0x4321fedc
@@ -54,6 +68,23 @@
 	.set	SCRATCH_SIZE, 0x1000
 	.set	LINE_SIZE, 0x2000
 	.set	FRAME, SCRATCH_SIZE + LINE_SIZE
+	.set	PROGRAM, SCRATCH_SIZE - 8	// of the buffer: the path of what is run, or 0
+
+// /.guest/start, in memory: where it is, and its fields. Lists end with a zero.
+	.set	START, 0x10000000
+	.set	START_SIZE, 0x100000
+	.set	START_MODULES, 0		// paths
+	.set	START_MOUNTS, 8			// type, path, flags, data
+	.set	START_LINKS, 16			// target, path
+	.set	START_REQUESTS, 24		// number, structure, what it does
+	.set	START_PROGRAM, 32
+	.set	START_ARGUMENTS, 40
+	.set	START_ENVIRONMENT, 48
+	.set	START_FOLDER, 56
+	.set	START_GROUP_COUNT, 64
+	.set	START_GROUPS, 72
+	.set	START_GROUP, 80
+	.set	START_USER, 88
 
 	.text
 program:
@@ -198,7 +229,7 @@ first:	adr	x0, devtmpfs
 	tbz	x0, #63, 1f
 	adr	x1, read_cmdline
 	bl	fail
-	b	program_to_run
+	b	read_start
 1:	mov	x23, x0
 	text	command_line
 2:	mov	x0, x23
@@ -218,18 +249,122 @@ first:	adr	x0, devtmpfs
 	mov	x0, x23
 	system	CLOSE
 
-// The kernel hands on what stands behind " -- ", and before that words that it doesn't know. A program is named by its path.
+// x28: /.guest/start in memory.
+read_start:
+	str	xzr, [sp, #PROGRAM]
+	adr	x1, start_file
+	mov	x2, #O_RDONLY
+	bl	open
+	tbnz	x0, #63, program_to_run
+	mov	x23, x0
+	mov	x4, x0
+	mov	x0, #START
+	mov	x1, #START_SIZE
+	mov	x2, #PROT_READ
+	mov	x3, #MAP_PRIVATE_FIXED
+	mov	x5, #0
+	system	MMAP
+	tbz	x0, #63, 1f
+	adr	x1, read_start_file
+	bl	fail
+	b	power_off
+1:	mov	x28, x0
+	mov	x0, x23
+	system	CLOSE
+	ldr	x0, [x28, #START_PROGRAM]
+	str	x0, [sp, #PROGRAM]
+
+	ldr	x24, [x28, #START_MODULES]
+1:	ldr	x1, [x24]
+	cbz	x1, 4f
+	mov	x2, #O_RDONLY
+	bl	open
+	tbnz	x0, #63, 2f
+	mov	x23, x0
+	adr	x1, nothing
+	mov	x2, #0
+	system	FINIT_MODULE
+	mov	x25, x0
+	mov	x0, x23
+	system	CLOSE
+	mov	x0, x25
+	cmn	x0, #EEXIST
+	b.eq	3f
+2:	adr	x1, load
+	ldr	x2, [x24]
+	bl	report
+3:	add	x24, x24, #8
+	b	1b
+4:	ldr	x24, [x28, #START_MOUNTS]
+1:	ldr	x0, [x24]
+	cbz	x0, 2f
+	mov	x0, #AT_FDCWD
+	ldr	x1, [x24, #8]
+	mov	x2, #0755
+	system	MKDIRAT
+	ldp	x0, x1, [x24]
+	mov	x2, x0
+	ldp	x3, x4, [x24, #16]
+	system	MOUNT
+	adr	x1, mount_on
+	ldr	x2, [x24, #8]
+	bl	report
+	add	x24, x24, #32
+	b	1b
+2:	ldr	x24, [x28, #START_LINKS]
+1:	ldr	x0, [x24]
+	cbz	x0, 3f
+	mov	x1, #AT_FDCWD
+	ldr	x2, [x24, #8]
+	system	SYMLINKAT
+	cmn	x0, #EEXIST
+	b.eq	2f
+	adr	x1, make_link
+	ldr	x2, [x24, #8]
+	bl	report
+2:	add	x24, x24, #16
+	b	1b
+3:	mov	x0, #AF_INET
+	mov	x1, #SOCK_DGRAM
+	mov	x2, #0
+	system	SOCKET
+	mov	x23, x0
+	tbz	x0, #63, 1f
+	adr	x1, use_network
+	bl	fail
+	b	program_to_run
+1:	ldr	x24, [x28, #START_REQUESTS]
+2:	ldr	x1, [x24]
+	cbz	x1, 3f
+	mov	x0, x23
+	ldr	x2, [x24, #8]
+	system	IOCTL
+	adr	x1, nothing
+	ldr	x2, [x24, #16]
+	bl	report
+	add	x24, x24, #24
+	b	2b
+3:	mov	x0, x23
+	system	CLOSE
+
+// The kernel hands on what stands behind " -- ", and before that words that it doesn't know. A program is named by its path. x24:
+// its arguments, or 0 for what /.guest/start says.
 program_to_run:
 	ldr	x0, [x19]
-	cbz	x0, power_off
+	cbz	x0, 2f
 	add	x24, x19, #8
 1:	ldr	x0, [x24, #8]!
-	cbz	x0, power_off
+	cbz	x0, 2f
 	ldrb	w1, [x0]
 	cmp	w1, #'/'
 	b.ne	1b
-	text	running
-	ldr	x0, [x24]
+	str	x0, [sp, #PROGRAM]
+	b	3f
+2:	mov	x24, #0
+	ldr	x0, [sp, #PROGRAM]
+	cbz	x0, power_off
+3:	text	running
+	ldr	x0, [sp, #PROGRAM]
 	bl	put
 	bl	end_line
 	mov	x0, #SIGCHLD
@@ -257,7 +392,7 @@ program_to_run:
 	adr	x1, wait_for_it
 	bl	fail
 	b	power_off
-3:	ldr	x0, [x24]
+3:	ldr	x0, [sp, #PROGRAM]
 	bl	put
 	ldr	w23, [sp]
 	ands	w25, w23, #0x7f
@@ -287,18 +422,37 @@ power_off:
 	system	EXIT
 
 child:	system	SETSID
-	ldr	x0, [x24]
 	mov	x1, x24
 	ldr	x2, [x19]
 	add	x2, x19, x2, lsl #3
 	add	x2, x2, #16
+	cbnz	x24, 1f
+	ldr	x0, [x28, #START_FOLDER]
+	system	CHDIR
+	adr	x1, enter
+	ldr	x2, [x28, #START_FOLDER]
+	tbnz	x0, #63, 4f
+	mov	x0, #1				// the console, which /dev/stdout and the like lead to
+	ldr	x1, [x28, #START_USER]
+	mov	x2, #-1
+	system	FCHOWN
+	ldp	x0, x1, [x28, #START_GROUP_COUNT]
+	system	SETGROUPS
+	tbnz	x0, #63, 2f
+	ldr	x0, [x28, #START_GROUP]
+	system	SETGID
+	tbnz	x0, #63, 2f
+	ldr	x0, [x28, #START_USER]
+	system	SETUID
+	tbnz	x0, #63, 2f
+	ldp	x1, x2, [x28, #START_ARGUMENTS]
+1:	ldr	x0, [sp, #PROGRAM]
 	system	EXECVE
-	mov	x23, x0
-	text	cannot_run
-	ldr	x0, [x24]
-	bl	put
-	mov	x0, x23
-	bl	error
+	adr	x1, run
+	b	3f
+2:	adr	x1, change_user
+3:	ldr	x2, [sp, #PROGRAM]
+4:	bl	report
 	mov	x0, #127
 	system	EXIT
 
@@ -329,6 +483,22 @@ mount:	mov	x5, x0
 	cmn	x0, #EBUSY
 	csel	x0, xzr, x0, eq
 	ret
+
+// Prints that what x1 says could not be done with what x2 names, if there is an error in x0.
+report:	tbnz	x0, #63, 1f
+	ret
+1:	stp	x29, x30, [sp, #-16]!
+	mov	x27, x0
+	mov	x26, x1
+	mov	x25, x2
+	text	cannot
+	mov	x0, x26
+	bl	put
+	mov	x0, x25
+	bl	put
+	mov	x0, x27
+	ldp	x29, x30, [sp], #16
+	b	error
 
 // Prints that what x1 says could not be done, with the error in x0.
 fail:	stp	x29, x30, [sp, #-16]!
@@ -417,6 +587,7 @@ sys:		.asciz	"/sys"
 console:	.asciz	"/dev/console"
 kmsg:		.asciz	"/dev/kmsg"
 proc_cmdline:	.asciz	"/proc/cmdline"
+start_file:	.asciz	"/.guest/start"
 
 not_first:	.asciz	"init: this is the first program of a guest and does nothing as any other"
 is_up:		.asciz	"guest is up: "
@@ -437,11 +608,19 @@ mount_dev:	.asciz	"mount /dev"
 mount_proc:	.asciz	"mount /proc"
 mount_sys:	.asciz	"mount /sys"
 read_cmdline:	.asciz	"read /proc/cmdline"
+read_start_file:	.asciz	"read /.guest/start"
+use_network:	.asciz	"use the network"
 start_process:	.asciz	"start a process"
 wait_for_it:	.asciz	"wait for it"
 stop_machine:	.asciz	"stop the machine"
-cannot_run:	.asciz	"init: cannot run "
+load:		.asciz	"load "
+mount_on:	.asciz	"mount a file system on "
+make_link:	.asciz	"make the link "
+enter:		.asciz	"enter "
+change_user:	.asciz	"take on the user and groups of "
+run:		.asciz	"run "
 error_number:	.asciz	": error "
+nothing:	.asciz	""
 errors:
 	.byte	1
 	.asciz	" (not permitted)"

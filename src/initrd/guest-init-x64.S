@@ -1,5 +1,6 @@
 # The first program of a guest, for machines that have no busybox at hand. It mounts /dev, /proc and /sys, says what it runs on,
-# runs the program that the kernel's command line names behind " -- ", if there is one, and powers the guest off.
+# does what the file /.guest/start says, if there is one (guest-start.ts makes it), runs the program that the kernel's command line
+# names behind " -- ", or else the one of that file, and powers the guest off.
 #
 # The bytes are a whole ELF program: one segment, code and constants, and what changes is on the stack. guest-init.ts holds
 # them; guest-init-aarch64.S is the same program for the other architecture.
@@ -13,23 +14,32 @@
 	.set	READ, 0
 	.set	WRITE, 1
 	.set	CLOSE, 3
+	.set	MMAP, 9
 	.set	IOCTL, 16
 	.set	DUP, 32
 	.set	GETPID, 39
+	.set	SOCKET, 41
 	.set	CLONE, 56
 	.set	EXECVE, 59
 	.set	EXIT, 60
 	.set	WAIT4, 61
 	.set	UNAME, 63
 	.set	FCNTL, 72
+	.set	CHDIR, 80
+	.set	FCHOWN, 93
 	.set	SYSINFO, 99
+	.set	SETUID, 105
+	.set	SETGID, 106
 	.set	SETSID, 112
+	.set	SETGROUPS, 116
 	.set	SYNC, 162
 	.set	MOUNT, 165
 	.set	REBOOT, 169
 	.set	SCHED_GETAFFINITY, 204
 	.set	OPENAT, 257
 	.set	MKDIRAT, 258
+	.set	SYMLINKAT, 266
+	.set	FINIT_MODULE, 313
 
 	.set	AT_FDCWD, -100
 	.set	O_RDONLY, 0
@@ -40,6 +50,11 @@
 	.set	SIGCHLD, 17
 	.set	EINTR, 4
 	.set	EBUSY, 16
+	.set	EEXIST, 17
+	.set	PROT_READ, 1
+	.set	MAP_PRIVATE_FIXED, 0x12
+	.set	AF_INET, 2
+	.set	SOCK_DGRAM, 2
 	.set	REBOOT_MAGIC1, 0xfee1dead
 	.set	REBOOT_MAGIC2, 672274793
 	.set	POWER_OFF, 0x4321fedc
@@ -57,6 +72,23 @@
 	.set	SCRATCH_SIZE, 0x1000
 	.set	LINE_SIZE, 0x2000
 	.set	FRAME, SCRATCH_SIZE + LINE_SIZE
+	.set	PROGRAM, SCRATCH_SIZE - 8	# of the buffer: the path of what is run, or 0
+
+# /.guest/start, in memory: where it is, and its fields. Lists end with a zero.
+	.set	START, 0x10000000
+	.set	START_SIZE, 0x100000
+	.set	START_MODULES, START		# paths
+	.set	START_MOUNTS, START + 8		# type, path, flags, data
+	.set	START_LINKS, START + 16		# target, path
+	.set	START_REQUESTS, START + 24	# number, structure, what it does
+	.set	START_PROGRAM, START + 32
+	.set	START_ARGUMENTS, START + 40
+	.set	START_ENVIRONMENT, START + 48
+	.set	START_FOLDER, START + 56
+	.set	START_GROUP_COUNT, START + 64
+	.set	START_GROUPS, START + 72
+	.set	START_GROUP, START + 80
+	.set	START_USER, START + 88
 
 	.text
 program:
@@ -204,7 +236,7 @@ first:	lea	devtmpfs(%rip), %rdi
 	jns	1f
 	lea	read_cmdline(%rip), %rsi
 	call	fail
-	jmp	program_to_run
+	jmp	read_start
 1:	mov	%eax, %ebp
 	text	command_line
 2:	mov	%ebp, %edi
@@ -224,19 +256,131 @@ first:	lea	devtmpfs(%rip), %rdi
 	mov	%ebp, %edi
 	system	CLOSE
 
-# The kernel hands on what stands behind " -- ", and before that words that it doesn't know. A program is named by its path.
+read_start:
+	movq	$0, PROGRAM(%rsp)
+	lea	start_file(%rip), %rsi
+	mov	$O_RDONLY, %edx
+	call	open
+	test	%rax, %rax
+	js	program_to_run
+	mov	%rax, %r15
+	mov	$START, %edi
+	mov	$START_SIZE, %esi
+	mov	$PROT_READ, %edx
+	mov	$MAP_PRIVATE_FIXED, %r10d
+	mov	%rax, %r8
+	xor	%r9d, %r9d
+	system	MMAP
+	test	%rax, %rax
+	jns	1f
+	lea	read_start_file(%rip), %rsi
+	call	fail
+	jmp	power_off
+1:	mov	%r15d, %edi
+	system	CLOSE
+	mov	START_PROGRAM, %rax
+	mov	%rax, PROGRAM(%rsp)
+
+	mov	START_MODULES, %rbp
+1:	mov	(%rbp), %rsi
+	test	%rsi, %rsi
+	jz	4f
+	mov	$O_RDONLY, %edx
+	call	open
+	test	%rax, %rax
+	js	2f
+	mov	%rax, %r15
+	mov	%eax, %edi
+	lea	nothing(%rip), %rsi
+	xor	%edx, %edx
+	system	FINIT_MODULE
+	push	%rax
+	mov	%r15d, %edi
+	system	CLOSE
+	pop	%rax
+	cmp	$-EEXIST, %rax
+	je	3f
+2:	lea	load(%rip), %rsi
+	mov	(%rbp), %rdi
+	call	report
+3:	add	$8, %rbp
+	jmp	1b
+4:	mov	START_MOUNTS, %rbp
+1:	cmpq	$0, (%rbp)
+	je	2f
+	mov	$AT_FDCWD, %edi
+	mov	8(%rbp), %rsi
+	mov	$0755, %edx
+	system	MKDIRAT
+	mov	(%rbp), %rdi
+	mov	8(%rbp), %rsi
+	mov	(%rbp), %rdx
+	mov	16(%rbp), %r10
+	mov	24(%rbp), %r8
+	system	MOUNT
+	lea	mount_on(%rip), %rsi
+	mov	8(%rbp), %rdi
+	call	report
+	add	$32, %rbp
+	jmp	1b
+2:	mov	START_LINKS, %rbp
+1:	mov	(%rbp), %rdi
+	test	%rdi, %rdi
+	jz	3f
+	mov	$AT_FDCWD, %esi
+	mov	8(%rbp), %rdx
+	system	SYMLINKAT
+	cmp	$-EEXIST, %rax
+	je	2f
+	lea	make_link(%rip), %rsi
+	mov	8(%rbp), %rdi
+	call	report
+2:	add	$16, %rbp
+	jmp	1b
+3:	mov	$AF_INET, %edi
+	mov	$SOCK_DGRAM, %esi
+	xor	%edx, %edx
+	system	SOCKET
+	mov	%rax, %r15
+	test	%rax, %rax
+	jns	1f
+	lea	use_network(%rip), %rsi
+	call	fail
+	jmp	program_to_run
+1:	mov	START_REQUESTS, %rbp
+2:	mov	(%rbp), %rsi
+	test	%rsi, %rsi
+	jz	3f
+	mov	%r15d, %edi
+	mov	8(%rbp), %rdx
+	system	IOCTL
+	lea	nothing(%rip), %rsi
+	mov	16(%rbp), %rdi
+	call	report
+	add	$24, %rbp
+	jmp	2b
+3:	mov	%r15d, %edi
+	system	CLOSE
+
+# The kernel hands on what stands behind " -- ", and before that words that it doesn't know. A program is named by its path. rbp:
+# its arguments, or 0 for what /.guest/start says.
 program_to_run:
 	lea	8(%rbx), %rbp
 	cmpq	$0, (%rbx)
-	je	power_off
+	je	2f
 1:	add	$8, %rbp
 	mov	(%rbp), %rsi
 	test	%rsi, %rsi
-	jz	power_off
+	jz	2f
 	cmpb	$'/', (%rsi)
 	jne	1b
-	text	running
-	mov	(%rbp), %rsi
+	mov	%rsi, PROGRAM(%rsp)
+	jmp	3f
+2:	xor	%ebp, %ebp
+	cmp	%rbp, PROGRAM(%rsp)
+	je	power_off
+3:	text	running
+	mov	PROGRAM(%rsp), %rsi
 	call	put
 	call	end_line
 	mov	$SIGCHLD, %edi
@@ -266,7 +410,7 @@ program_to_run:
 	lea	wait_for_it(%rip), %rsi
 	call	fail
 	jmp	power_off
-3:	mov	(%rbp), %rsi
+3:	mov	PROGRAM(%rsp), %rsi
 	call	put
 	mov	(%rsp), %eax
 	and	$0x7f, %eax
@@ -297,17 +441,43 @@ power_off:
 	system	EXIT
 
 child:	system	SETSID
-	mov	(%rbp), %rdi
 	mov	%rbp, %rsi
 	mov	(%rbx), %rdx
 	lea	16(%rbx,%rdx,8), %rdx
+	test	%rbp, %rbp
+	jnz	1f
+	mov	START_FOLDER, %rdi
+	system	CHDIR
+	lea	enter(%rip), %rsi
+	mov	START_FOLDER, %rdi
+	test	%rax, %rax
+	js	2f
+	mov	$1, %edi			# the console, which /dev/stdout and the like lead to
+	mov	START_USER, %rsi
+	mov	$-1, %edx
+	system	FCHOWN
+	mov	START_GROUP_COUNT, %rdi
+	mov	START_GROUPS, %rsi
+	system	SETGROUPS
+	test	%rax, %rax
+	js	3f
+	mov	START_GROUP, %rdi
+	system	SETGID
+	test	%rax, %rax
+	js	3f
+	mov	START_USER, %rdi
+	system	SETUID
+	test	%rax, %rax
+	js	3f
+	mov	START_ARGUMENTS, %rsi
+	mov	START_ENVIRONMENT, %rdx
+1:	mov	PROGRAM(%rsp), %rdi
 	system	EXECVE
-	push	%rax
-	text	cannot_run
-	mov	(%rbp), %rsi
-	call	put
-	pop	%rax
-	call	error
+	lea	run(%rip), %rsi
+	jmp	4f
+3:	lea	change_user(%rip), %rsi
+4:	mov	PROGRAM(%rsp), %rdi
+2:	call	report
 	mov	$127, %edi
 	system	EXIT
 
@@ -340,6 +510,21 @@ mount:	push	%rdi
 	cmp	$-EBUSY, %rax
 	jne	1f
 	xor	%eax, %eax
+1:	ret
+
+# Prints that what rsi says could not be done with what rdi names, if there is an error in rax.
+report:	test	%rax, %rax
+	jns	1f
+	push	%rax
+	push	%rdi
+	push	%rsi
+	text	cannot
+	pop	%rsi
+	call	put
+	pop	%rsi
+	call	put
+	pop	%rax
+	jmp	error
 1:	ret
 
 # Prints that what rsi says could not be done, with the error in rax.
@@ -430,6 +615,7 @@ sys:		.asciz	"/sys"
 console:	.asciz	"/dev/console"
 kmsg:		.asciz	"/dev/kmsg"
 proc_cmdline:	.asciz	"/proc/cmdline"
+start_file:	.asciz	"/.guest/start"
 
 not_first:	.asciz	"init: this is the first program of a guest and does nothing as any other"
 is_up:		.asciz	"guest is up: "
@@ -450,11 +636,19 @@ mount_dev:	.asciz	"mount /dev"
 mount_proc:	.asciz	"mount /proc"
 mount_sys:	.asciz	"mount /sys"
 read_cmdline:	.asciz	"read /proc/cmdline"
+read_start_file:	.asciz	"read /.guest/start"
+use_network:	.asciz	"use the network"
 start_process:	.asciz	"start a process"
 wait_for_it:	.asciz	"wait for it"
 stop_machine:	.asciz	"stop the machine"
-cannot_run:	.asciz	"init: cannot run "
+load:		.asciz	"load "
+mount_on:	.asciz	"mount a file system on "
+make_link:	.asciz	"make the link "
+enter:		.asciz	"enter "
+change_user:	.asciz	"take on the user and groups of "
+run:		.asciz	"run "
 error_number:	.asciz	": error "
+nothing:	.asciz	""
 errors:
 	.byte	1
 	.asciz	" (not permitted)"

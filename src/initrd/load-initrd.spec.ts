@@ -1,7 +1,8 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type InitrdConfig, loadInitrd } from './load-initrd';
+import { cpioMembers } from './cpio-newc.fixture';
+import { type LoadedInitrd, loadInitrd } from './load-initrd';
 import { packInitrd } from './pack-initrd';
 
 let home: string;
@@ -10,7 +11,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(home, { recursive: true, force: true }));
 
-function load(text: string): InitrdConfig {
+function load(text: string): LoadedInitrd {
   const path = join(home, 'initrd.json');
   writeFileSync(path, text);
   return loadInitrd(path, 'initrd.json');
@@ -21,6 +22,8 @@ describe('initrd.json', () => {
     expect(load('{}')).toEqual({
       folder: join(home, 'rootfs'),
       compression: 'none',
+      environment: {},
+      modules: [],
       directories: [],
       devices: [],
       symlinks: {},
@@ -82,5 +85,121 @@ describe('initrd.json', () => {
 
   it('names the nearest key of one it does not know', () => {
     expect(load('{ "compresion": "gzip" }').warnings[0]?.message).toContain('"compression"');
+  });
+
+  it('takes a container image in the forms of a resource, and no folder beside it unless it is named', () => {
+    mkdirSync(join(home, 'oci'));
+    writeFileSync(join(home, 'nx.json'), '{}');
+    writeFileSync(join(home, 'app-1.2.tar'), '');
+    const paths = ['oci', '{workspaceRoot}/oci', join(home, 'oci'), { path: 'oci' }].map((image) => {
+      const { folder, image: found } = load(JSON.stringify({ image }));
+      return [folder, found?.path];
+    });
+    expect(paths).toEqual(Array(4).fill([undefined, join(home, 'oci')]));
+    expect(load('{ "image": "app-*.tar", "folder": "over" }')).toMatchObject({
+      folder: join(home, 'over'),
+      image: { path: join(home, 'app-1.2.tar') },
+    });
+    const output = { project: 'app', target: 'docker:build', path: 'oci', tag: 'latest', sha256: 'A'.repeat(64) };
+    expect(load(JSON.stringify({ image: output })).image).toMatchObject({
+      path: join(home, 'oci'),
+      tag: 'latest',
+      sha256: 'a'.repeat(64),
+    });
+  });
+
+  it('shows outputs of other targets before it looks for them', () => {
+    const path = join(home, 'initrd.json');
+    const image = { project: 'app', target: 'build', path: 'dist/app.tar' };
+    writeFileSync(path, JSON.stringify({ image }));
+    const shown: unknown[] = [];
+    expect(() => loadInitrd(path, 'initrd.json', home, (reference) => shown.push(reference))).toThrow(
+      /dist\/app.tar does not exist: it is an output of app:build/,
+    );
+    expect(shown).toEqual([{ kind: 'output', ...image }]);
+  });
+
+  it.each([
+    ['a command without an image', { command: ['a'] }, 'MANIFEST_CONFLICT', 'command'],
+    ['variables without an image', { environment: { A: '1' } }, 'MANIFEST_CONFLICT', 'environment'],
+    ['modules that nothing loads', { modules: ['a.ko'] }, 'MANIFEST_CONFLICT', 'modules'],
+    ['a network that nothing makes', { network: { address: '1.2.3.4/24' } }, 'MANIFEST_CONFLICT', 'network'],
+    ['a command that nothing runs', { image: 'oci', init: 'none', command: ['a'] }, 'MANIFEST_CONFLICT', 'command'],
+    ['no word as a command', { image: 'oci', command: [] }, 'MANIFEST_INVALID', 'command'],
+    ['a NUL in a command', { image: 'oci', command: ['a\0'] }, 'MANIFEST_INVALID', 'command[0]'],
+    [
+      'a name that no variable has',
+      { image: 'oci', environment: { 'A=B': '' } },
+      'MANIFEST_INVALID',
+      'environment["A=B"]',
+    ],
+    ['an image that is a number', { image: 5 }, 'MANIFEST_INVALID', 'image'],
+    ['an image without a path', { image: { tag: 'a' } }, 'MANIFEST_INVALID', 'image'],
+    ['a file that is not there', { image: 'none.tar' }, 'FILE_UNREADABLE', 'image'],
+    ['a pattern without a match', { image: '*.tar' }, 'RESOURCE_PATH', 'image'],
+    ...['1.2.3/24', '1.2.3.4', '1.2.3.4/33', '256.1.1.1/8', '1.2.3.4.5/8', 'a', '01.2.3.4/8'].map(
+      (address) =>
+        [
+          `the address ${address}`,
+          { init: 'x64', network: { address } },
+          'MANIFEST_INVALID',
+          'network.address',
+        ] as const,
+    ),
+    [
+      'a gateway that is no address',
+      { init: 'x64', network: { address: '1.2.3.4/8', gateway: '1.2.3' } },
+      'MANIFEST_INVALID',
+      'network.gateway',
+    ],
+    [
+      'an interface with a slash',
+      { init: 'x64', network: { address: '1.2.3.4/8', interface: 'a/b' } },
+      'MANIFEST_INVALID',
+      'network.interface',
+    ],
+  ] as const)('refuses %s', (_, config, code, jsonPath) => {
+    mkdirSync(join(home, 'oci'), { recursive: true });
+    expect(() => load(JSON.stringify(config))).toThrow(
+      expect.objectContaining({ code, where: expect.objectContaining({ jsonPath, line: 1 }) }),
+    );
+  });
+
+  it('brings modules and a network for the first program, and refuses what is no module for its processor', async () => {
+    const module = (machine: number): Buffer => {
+      const bytes = Buffer.alloc(64);
+      bytes.write('\x7fELF\x02\x01', 'latin1');
+      bytes.writeUInt16LE(1, 16);
+      bytes.writeUInt16LE(machine, 18);
+      return bytes;
+    };
+    mkdirSync(join(home, 'rootfs'));
+    writeFileSync(join(home, 'b.ko'), module(62));
+    writeFileSync(join(home, 'a.ko'), module(62));
+    writeFileSync(join(home, 'arm.ko'), module(183));
+    writeFileSync(join(home, 'packed.ko'), Buffer.from('fd377a585a00', 'hex'));
+    const network = { address: '10.0.2.15/24', nameservers: ['10.0.2.3'] };
+    const output = join(home, 'initrd.cpio');
+    await packInitrd({ ...load(JSON.stringify({ init: 'x64', modules: ['b.ko', 'a.ko'], network })), output });
+    const members = cpioMembers(readFileSync(output));
+    expect(members.map(({ path }) => path)).toEqual([
+      '.guest',
+      '.guest/modules',
+      '.guest/modules/001-b.ko',
+      '.guest/modules/002-a.ko',
+      '.guest/start',
+      'etc',
+      'etc/resolv.conf',
+      'init',
+    ]);
+    expect(members.find(({ path }) => path === 'etc/resolv.conf')?.content.toString()).toBe('nameserver 10.0.2.3\n');
+    for (const name of ['arm.ko', 'packed.ko']) {
+      const packing = packInitrd({ ...load(JSON.stringify({ init: 'x64', modules: [name] })), output });
+      await expect(packing).rejects.toMatchObject({
+        code: 'INITRD_ENTRY',
+        message: expect.stringContaining(`${name} is no kernel module for x64`),
+        where: { jsonPath: 'modules[0]' },
+      });
+    }
   });
 });

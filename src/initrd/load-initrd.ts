@@ -1,9 +1,15 @@
+import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 import { parseJson, readJsonFile } from '../manifest/json-document';
 import type { JsonPath } from '../manifest/json-path';
 import { type ManifestWarning, validate } from '../manifest/validate';
+import { matchGlob } from '../resources/glob';
+import { findWorkspaceRoot } from '../resources/resolve-resources';
+import { type FileReference, type OutputReference, parseResource } from '../resources/resource-reference';
+import type { ContainerSource } from './container/container-entries';
 import type { InitChoice } from './guest-init';
+import type { GuestNetwork } from './guest-start';
 import type * as InitrdSchema from './initrd-schema';
 
 /** A device node, which no folder under version control can hold. */
@@ -15,6 +21,19 @@ export interface DeviceNode {
   minor: number;
   /** Octal permissions; by default 600. */
   mode?: string;
+}
+
+/** A kernel module, uncompressed. */
+export interface ModuleFile {
+  /** Absolute path on disk. */
+  path: string;
+  /** The place that names it. */
+  where?: ErrorWhere;
+}
+
+export interface NetworkSettings extends GuestNetwork {
+  /** Addresses of DNS servers, for `/etc/resolv.conf`. */
+  nameservers?: readonly string[];
 }
 
 /** What an initramfs is made of, besides the folder. Paths are those in the initramfs. */
@@ -31,6 +50,10 @@ export interface InitrdLists {
   directories?: string[];
   /** Path to what it points to, for machines that can't have symbolic links. */
   symlinks?: Record<string, string>;
+  /** Kernel modules that the first program of ours loads, in this order. */
+  modules?: readonly ModuleFile[];
+  /** What the first program of ours makes of the network, besides the loopback interface. */
+  network?: NetworkSettings;
   /** Path to octal permissions, in place of 755 for folders and executables and 644 for other files. */
   modes?: Record<string, string>;
 }
@@ -38,8 +61,14 @@ export interface InitrdLists {
 export type Compression = 'none' | 'gzip' | 'zstd';
 
 export interface InitrdOptions extends InitrdLists {
-  /** The folder whose content becomes the root of the initramfs. */
-  folder: string;
+  /** The folder whose content becomes the root of the initramfs, or with an image is put over that. */
+  folder?: string;
+  /** A container image whose content becomes the root of the initramfs. */
+  image?: ContainerSource;
+  /** What the guest runs in place of what the image says. */
+  command?: readonly string[];
+  /** Environment variables besides those of the image. */
+  environment?: Readonly<Record<string, string>>;
   /** The file to write. */
   output: string;
   compression: Compression;
@@ -47,12 +76,30 @@ export interface InitrdOptions extends InitrdLists {
   private?: boolean;
 }
 
-/** initrd.json after validation. */
-export interface InitrdConfig extends Required<Omit<InitrdLists, 'init'>>, Pick<InitrdLists, 'init'> {
-  /** Absolute path. */
-  folder: string;
+/** Something on disk that an initrd.json names. */
+export interface NamedSource {
+  reference: FileReference | OutputReference;
+  where: ErrorWhere;
+}
+
+type Optional = 'init' | 'network';
+
+/** initrd.json after validation; what it names on disk is not looked for yet. */
+export interface InitrdConfig extends Required<Omit<InitrdLists, Optional | 'modules'>>, Pick<InitrdLists, Optional> {
+  /** Absolute path; undefined when there is none beside an image. */
+  folder?: string;
   compression: Compression;
+  image?: NamedSource & { tag?: string };
+  command?: readonly string[];
+  environment: Readonly<Record<string, string>>;
+  modules: readonly NamedSource[];
   warnings: readonly ManifestWarning[];
+}
+
+/** An initrd.json with everything that it names. */
+export interface LoadedInitrd extends Omit<InitrdConfig, 'image' | 'modules'> {
+  image?: ContainerSource;
+  modules: readonly ModuleFile[];
 }
 
 /** What a packed initramfs is called. */
@@ -63,13 +110,66 @@ export const INITRD_NAMES: Record<Compression, string> = {
 };
 
 /**
- * Reads an initrd.json.
+ * Reads an initrd.json and looks for what it names.
  * @param display the file's name in messages
- * @param within an absolute folder: a file inside it that leads out of it by way of links is refused
- * @throws IgvmError FILE_UNREADABLE, and everything that {@link parseInitrd} throws
+ * @param workspaceRoot an absolute folder: a file inside it that leads out of it by way of links is refused. Default for what
+ *   paths from the workspace are relative to: the nearest folder above with an nx.json
+ * @param checkOutput is shown every output of another target that is named, before it is looked for
+ * @throws IgvmError FILE_UNREADABLE, RESOURCE_PATH, and everything that {@link parseInitrd} throws
  */
-export const loadInitrd = (path: string, display: string = path, within?: string): InitrdConfig =>
-  parseInitrd(readJsonFile(path, display, { within }), path, display);
+export function loadInitrd(
+  path: string,
+  display: string = path,
+  workspaceRoot?: string,
+  checkOutput: (reference: OutputReference, where: ErrorWhere) => void = () => undefined,
+): LoadedInitrd {
+  const config = parseInitrd(readJsonFile(path, display, { within: workspaceRoot }), path, display);
+  const { image, modules, ...others } = config;
+  const place = { folder: dirname(resolve(path)), workspaceRoot };
+  for (const { reference, where } of [...(image === undefined ? [] : [image]), ...modules]) {
+    if (reference.kind === 'output') checkOutput(reference, where);
+  }
+  const found: LoadedInitrd = {
+    ...others,
+    modules: modules.map(({ reference, where }) => ({ path: findSource(reference, where, place), where })),
+  };
+  if (image === undefined) return found;
+  const { reference, where, tag } = image;
+  return {
+    ...found,
+    image: {
+      path: findSource(reference, where, place),
+      where,
+      ...(tag === undefined ? {} : { tag }),
+      ...(reference.sha256 === undefined ? {} : { sha256: reference.sha256 }),
+    },
+  };
+}
+
+/** Where what an initrd.json names is on disk. @throws IgvmError RESOURCE_PATH, FILE_UNREADABLE */
+function findSource(
+  reference: NamedSource['reference'],
+  where: ErrorWhere,
+  place: { folder: string; workspaceRoot?: string | undefined },
+): string {
+  const isFromWorkspace = reference.kind === 'output' || reference.base === 'workspace';
+  const root = isFromWorkspace ? (place.workspaceRoot ?? findWorkspaceRoot(place.folder)) : place.folder;
+  if (root === undefined) {
+    throw new IgvmError('RESOURCE_PATH', 'this path needs an Nx workspace, and no folder above has an nx.json', where);
+  }
+  let path = resolve(root, reference.path);
+  if (reference.kind === 'file' && reference.glob) {
+    const matches = matchGlob(reference.path, root);
+    if (matches.length !== 1) {
+      const message = `the pattern "${reference.path}" matches ${matches.length} files, expected exactly one`;
+      throw new IgvmError('RESOURCE_PATH', message, where);
+    }
+    [path = ''] = matches;
+  }
+  if (existsSync(path)) return path;
+  const cure = reference.kind === 'output' ? `: it is an output of ${reference.project}:${reference.target}` : '';
+  throw new IgvmError('FILE_UNREADABLE', `${reference.path} does not exist${cure}`, where);
+}
 
 /**
  * Reads the bytes of an initrd.json.
@@ -86,8 +186,48 @@ export function parseInitrd(content: Uint8Array, path: string, display: string =
   }
   const { initrdSchema } = require('./initrd-schema') as typeof InitrdSchema;
   const { value, warnings } = validate(document, initrdSchema, false);
-  const { folder, compression, init, directories, devices, symlinks, modes } = value;
+  const { compression, init, image, command, environment = {}, directories, devices, symlinks, modes } = value;
   const whereOf = (place: JsonPath): ErrorWhere => document.whereKey(place);
-  const lists = { ...(init === undefined ? {} : { init }), directories, devices, symlinks, modes, whereOf };
-  return { folder: resolve(dirname(path), folder), compression, ...lists, warnings };
+  const conflict = (key: string, message: string): IgvmError =>
+    new IgvmError('MANIFEST_CONFLICT', message, document.where([key]));
+  const bringsInit = init === undefined ? image !== undefined : init !== 'none';
+  for (const key of ['modules', 'network'] as const) {
+    if (bringsInit || value[key] === undefined || (key === 'modules' && value.modules.length === 0)) continue;
+    throw conflict(key, `"${key}" is for the first program of nx-igvm: set "init" to "x64" or "aarch64"`);
+  }
+  for (const key of ['command', 'environment'] as const) {
+    if (value[key] === undefined) continue;
+    if (image === undefined) throw conflict(key, `"${key}" is for an "image"`);
+    if (!bringsInit)
+      throw conflict(key, `"${key}" is for the first program of nx-igvm, and "init" says that there is none`);
+  }
+  for (const name of Object.keys(environment)) {
+    if (name !== '' && !/[=\0]/.test(name)) continue;
+    throw new IgvmError('MANIFEST_INVALID', 'no variable can have this name', document.whereKey(['environment', name]));
+  }
+  const sourceOf = (named: unknown, place: JsonPath): NamedSource => {
+    const reference = parseResource(named);
+    if (reference === undefined || (reference.kind !== 'file' && reference.kind !== 'output')) {
+      throw new IgvmError('RESOURCE_PATH', 'this names nothing on disk', document.where(place));
+    }
+    return { reference, where: document.where(place) };
+  };
+  const folder = value.folder ?? (image === undefined ? 'rootfs' : undefined);
+  const tag = typeof image === 'object' ? image.tag : undefined;
+  return {
+    ...(folder === undefined ? {} : { folder: resolve(dirname(path), folder) }),
+    compression,
+    ...(init === undefined ? {} : { init }),
+    ...(image === undefined ? {} : { image: { ...sourceOf(image, ['image']), ...(tag === undefined ? {} : { tag }) } }),
+    ...(command === undefined ? {} : { command }),
+    environment,
+    modules: value.modules.map((module, index) => sourceOf(module, ['modules', index])),
+    ...(value.network === undefined ? {} : { network: value.network }),
+    directories,
+    devices,
+    symlinks,
+    modes,
+    whereOf,
+    warnings,
+  };
 }

@@ -2,13 +2,18 @@ import { realpathSync } from 'node:fs';
 import { basename, isAbsolute, relative, sep } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { printable } from '../errors/printable';
-import { accessOf, accessOfFiles, type Access, OWNER_ONLY } from '../files/access';
+import { accessOf, accessOfFiles, EVERYONE, OWNER_ONLY } from '../files/access';
 import { createOutputSet, placeOf } from '../files/atomic-output';
+import { unreadable } from '../files/file-failure';
 import { openFileSource } from '../files/file-source';
+import type { ByteSource } from '../memory/byte-source';
 import { collectEntries, type InitrdEntry } from './collect-entries';
 import { compress } from './compress';
+import type * as ContainerModule from './container/container-entries';
+import type { ContainerEntries } from './container/container-entries';
 import { cpioHeader, cpioPadding, cpioTrailer } from './cpio-newc';
 import type { InitrdOptions } from './load-initrd';
+import { startEntries } from './start-entries';
 
 /** What was packed. */
 export interface InitrdReport {
@@ -30,17 +35,38 @@ const CHUNK = 1 << 20;
 /**
  * Packs a folder into an initramfs: cpio newc, everything owned by root, times zero, order by name. The same folder gives
  * the same file on every machine. The file appears when it is complete; those may read it who may read all that it is made of.
- * @throws IgvmError FILE_UNREADABLE, FILE_CHANGED, FILE_UNWRITABLE, INITRD_ENTRY
+ * With a container image, owners, times and permissions are those of its layers.
+ * @throws IgvmError FILE_UNREADABLE, FILE_CHANGED, FILE_UNWRITABLE, INITRD_ENTRY, and with an image what containerEntries throws
  */
-export async function packInitrd(options: InitrdOptions): Promise<InitrdReport> {
-  const entries = collectEntries(options.folder, options);
-  checkOutside(options.folder, options.output);
+export async function packInitrd(given: InitrdOptions): Promise<InitrdReport> {
+  const { folder, image, output } = given;
+  if (folder !== undefined) checkOutside(folder, output);
+  if (image !== undefined) checkOutside(image.path, output);
   const outputs = createOutputSet();
+  let container: ContainerEntries | undefined;
   try {
-    const access = options.private === true ? OWNER_ONLY : accessOfAll(options.folder, entries);
-    const file = outputs.add(options.output, access);
+    const architecture = given.init === undefined || given.init === 'none' ? undefined : given.init;
+    if (image !== undefined) {
+      const { containerEntries } = require('./container/container-entries') as typeof ContainerModule;
+      const source = { ...image, ...(architecture === undefined ? {} : { architecture }) };
+      container = await containerEntries(source, output, given);
+    }
+    const options: InitrdOptions = {
+      ...given,
+      ...(container === undefined ? {} : { init: given.init ?? container.architecture }),
+    };
+    const base = container && { entries: container.entries, where: image?.where ?? { file: image?.path ?? '' } };
+    const entries = collectEntries({ folder, base, ...startEntries(options, container) }, options);
+    const access =
+      options.private === true
+        ? OWNER_ONLY
+        : entries.reduce(
+            (all, { stats }) => (stats === undefined ? all : all & accessOf(stats)),
+            (container?.access ?? EVERYONE) & accessOfFiles(folder === undefined ? [] : [folder]),
+          );
+    const file = outputs.add(output, access);
     const report: InitrdReport = {
-      output: options.output,
+      output,
       size: 0,
       archiveSize: 0,
       entryCount: entries.length,
@@ -56,15 +82,28 @@ export async function packInitrd(options: InitrdOptions): Promise<InitrdReport> 
   } catch (error) {
     await outputs.abort();
     throw error;
+  } finally {
+    container?.discard();
   }
 }
 
-/** Who may read everything on disk that is packed. */
-const accessOfAll = (folder: string, entries: readonly InitrdEntry[]): Access =>
-  entries.reduce(
-    (access, { stats }) => (stats === undefined ? access : access & accessOf(stats)),
-    accessOfFiles([folder]),
-  );
+/** The number that the names of a file have in common, and how many of them are to come. */
+interface Names {
+  serial: number;
+  count: number;
+  left: number;
+}
+
+function namesOf(entries: readonly InitrdEntry[]): Map<object, Names> {
+  const names = new Map<object, Names>();
+  for (const [index, { inode }] of entries.entries()) {
+    if (inode === undefined) continue;
+    const known = names.get(inode);
+    if (known === undefined) names.set(inode, { serial: index + 1, count: 1, left: 1 });
+    else known.left = ++known.count;
+  }
+  return names;
+}
 
 function* archive(entries: readonly InitrdEntry[], report: InitrdReport, startsGuest: boolean): Generator<Uint8Array> {
   for (const chunk of members(entries, report, startsGuest)) {
@@ -77,12 +116,17 @@ function* archive(entries: readonly InitrdEntry[], report: InitrdReport, startsG
 }
 
 function* members(entries: readonly InitrdEntry[], report: InitrdReport, startsGuest: boolean): Generator<Uint8Array> {
+  const names = namesOf(entries);
   for (const [index, entry] of entries.entries()) {
-    const { permissions = 0, source, content, target, size } = entry;
+    const { permissions = 0, source, content, data, target, inode } = entry;
+    const file = inode === undefined ? undefined : names.get(inode);
+    const isFurther = file !== undefined && --file.left > 0;
+    const size = isFurther ? 0 : entry.size;
     if (source !== undefined) {
-      yield* file(entry, source, index + 1, report, startsGuest);
+      yield* fileOnDisk(entry, source, index + 1, report, startsGuest);
     } else {
-      yield cpioHeader({ ...entry, permissions }, index + 1);
+      yield cpioHeader({ ...entry, permissions, size }, file?.serial ?? index + 1, file?.count);
+      if (data !== undefined) yield* piecesOf(data, size);
       if (content !== undefined) yield content;
       if (target !== undefined) yield Buffer.from(target);
     }
@@ -94,7 +138,7 @@ function* members(entries: readonly InitrdEntry[], report: InitrdReport, startsG
  * A file's header and exactly the bytes that it announces. What may be executed is told by the first ones: Windows has no bits for it,
  * and the same folder is the same archive everywhere. Each piece is a buffer of its own: it may be queued.
  */
-function* file(
+function* fileOnDisk(
   entry: InitrdEntry,
   path: string,
   serial: number,
@@ -122,6 +166,15 @@ function* file(
     source.checkUnchanged();
   } finally {
     source.close();
+  }
+}
+
+/** The first bytes of a source, each piece a buffer of its own. */
+function* piecesOf(source: ByteSource, size: number): Generator<Uint8Array> {
+  for (let offset = 0; offset < size; offset += CHUNK) {
+    const chunk = new Uint8Array(Math.min(CHUNK, size - offset));
+    source.read(offset, chunk);
+    yield chunk;
   }
 }
 
@@ -167,9 +220,9 @@ function checkInit(
 ): Pick<InitrdReport, 'withoutInit'> {
   const init = entries.find(({ path }) => path === 'init');
   if (init?.type === 'link') return {};
-  const where = whereOf?.([]) ?? { file: folder };
+  const where = whereOf?.([]) ?? { file: folder ?? '' };
   if (init === undefined) {
-    const message = `there is no "init" at the top of ${printable(basename(folder))}, so Linux panics unless the command line names another program (rdinit=): add one, or set "init" to "x64" or "aarch64" for the program that comes with nx-igvm, or to "none" if that is meant`;
+    const message = `there is no "init" at the top of ${printable(basename(folder ?? 'the image'))}, so Linux panics unless the command line names another program (rdinit=): add one, or set "init" to "x64" or "aarch64" for the program that comes with nx-igvm, or to "none" if that is meant`;
     return { withoutInit: message };
   }
   const isRunnable = init.type === 'file' && (init.permissions === undefined || (init.permissions & 0o111) !== 0);
@@ -185,9 +238,15 @@ const noProgram = (file: string): IgvmError => {
   return new IgvmError('INITRD_ENTRY', message, { file }, { saysAll: true });
 };
 
-/** The next initramfs would contain this one, and no two would be the same. @throws IgvmError INITRD_ENTRY */
+/** The next initramfs would contain this one, and no two would be the same. @throws IgvmError INITRD_ENTRY, FILE_UNREADABLE */
 function checkOutside(folder: string, output: string): void {
-  const way = relative(realpathSync(folder), placeOf(output));
+  let real: string;
+  try {
+    real = realpathSync(folder);
+  } catch (error) {
+    throw unreadable(folder, error);
+  }
+  const way = relative(real, placeOf(output));
   if (!isAbsolute(way) && way.split(sep)[0] !== '..') {
     throw new IgvmError('INITRD_ENTRY', 'the initramfs would lie in the folder that it is made of', { file: output });
   }

@@ -25,6 +25,7 @@ import {
   escapeGlob,
   fileInputs,
   folderInputs,
+  imageInputs,
   NEVER_CACHED,
   resourceInputs,
   type TrackedInputs,
@@ -176,8 +177,12 @@ export interface InitrdFile {
   /** Relative to the workspace, with `/`. */
   readonly path: string;
   readonly name?: string;
-  /** What is packed: relative to the workspace or absolute. */
-  readonly folder: string;
+  /** What is packed: relative to the workspace or absolute. None beside an image, unless it is named. */
+  readonly folder?: string;
+  /** The container image that is packed, as it is written. */
+  readonly image?: unknown;
+  /** Kernel modules, as they are written. */
+  readonly modules: readonly unknown[];
   /** Name of the file that is written. */
   readonly output: string;
   /** Why nothing is known of it. Its target is there nevertheless, and says the same. */
@@ -199,22 +204,31 @@ export function readAnyInitrdFile(workspaceRoot: string, path: string): InitrdFi
   }
 }
 
-function initrdFile(path: string, { name, folder, compression }: Json): InitrdFile {
+function initrdFile(path: string, { name, folder, image, modules, compression }: Json): InitrdFile {
   const { INITRD_NAMES } = require('../initrd/load-initrd') as typeof LoadInitrd;
-  const packed = typeof folder === 'string' ? folder : 'rootfs';
+  const packed = typeof folder === 'string' ? folder : image === undefined ? 'rootfs' : undefined;
   const isKnown = typeof compression === 'string' && Object.hasOwn(INITRD_NAMES, compression);
   return {
     path,
     ...(typeof name === 'string' && name !== '' ? { name } : {}),
-    folder: isAbsolute(packed) ? packed : posix.join(posix.dirname(path), packed),
+    ...(packed === undefined ? {} : { folder: isAbsolute(packed) ? packed : posix.join(posix.dirname(path), packed) }),
+    ...(image === undefined ? {} : { image }),
+    modules: Array.isArray(modules) ? modules : [],
     output: INITRD_NAMES[isKnown ? (compression as Compression) : 'none'],
   };
 }
 
+/** What an initramfs is made of. */
+const contentInputs = (project: InferredProject, { path, folder, image, modules }: InitrdFile): TrackedInputs[] => [
+  ...(folder === undefined ? [] : [folderInputs(project, folder)]),
+  ...(image === undefined ? [] : [imageInputs(project, path, image)]),
+  ...modules.map((module) => resourceInputs(project, path, module)),
+];
+
 /** The target that packs an initramfs. */
 export function initrdTarget(project: InferredProject, initrd: InitrdFile, own: OwnTarget): TargetConfiguration {
   const { workspaceRoot, plugin, root } = project;
-  const { path, folder } = initrd;
+  const { path } = initrd;
   const others = own
     .values('config')
     .map((value) => optionPath(value, project))
@@ -222,12 +236,13 @@ export function initrdTarget(project: InferredProject, initrd: InitrdFile, own: 
   const all = [initrd, ...others.map((other) => readAnyInitrdFile(workspaceRoot, other))];
   const tracked = combineInputs([
     ...[path, ...others].map((each) => fileInputs(project, resolve(workspaceRoot, each), each)),
-    ...all.map((each) => (each.unread === undefined ? folderInputs(project, each.folder) : NEVER_CACHED)),
+    ...all.flatMap((each) => (each.unread === undefined ? contentInputs(project, each) : [NEVER_CACHED])),
   ]);
   return {
     executor: INITRD_EXECUTOR,
     cache: true,
     options: { config: path, outputPath: outputFolder(root) },
+    ...(tracked.dependsOn.length === 0 ? {} : { dependsOn: tracked.dependsOn }),
     inputs: allInputs(plugin, tracked),
     outputs: outputFiles(
       own.option('outputPath') ?? outputFolder(root),
@@ -236,7 +251,7 @@ export function initrdTarget(project: InferredProject, initrd: InitrdFile, own: 
     ),
     metadata: {
       technologies: ['igvm'],
-      description: `Packs ${folder} into an initramfs`,
+      description: `Packs ${initrd.image === undefined ? initrd.folder : 'a container image'} into an initramfs`,
       help: { command: 'npx nx-igvm initrd --help', example: {} },
     },
   };

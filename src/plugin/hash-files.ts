@@ -4,7 +4,7 @@
  * answer that was never given before. Usage: `node hash-files.js ARGUMENT`, run in the workspace's root; see tracked-inputs.ts.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
+import { lstatSync, readdirSync, readlinkSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { PLACEHOLDER, programPath } from '../files/find-program';
@@ -85,6 +85,9 @@ function hashTree(folder: string, memory: HashMemory): string {
   return hash.digest('hex');
 }
 
+/** What can't be looked at is no folder: reading it as a file says why. */
+const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+
 /** Whether a path of the workspace is a link or lies behind one. A missing file is neither. */
 function passesLink(root: string, path: string): boolean {
   const steps = path.split('/');
@@ -119,6 +122,10 @@ function answer(request: HashRequest, root: string, memory: HashMemory): string 
   if ('file' in request) return hashFile(resolve(root, request.file), memory);
   if ('program' in request) return hashFile(programPath(request.program, root), memory);
   if ('json' in request) return hashJson(resolve(root, request.json), request.without);
+  if ('fileOrTree' in request) {
+    const path = resolve(root, request.fileOrTree);
+    return isFolder(path) ? hashTree(path, memory) : hashFile(path, memory);
+  }
   if ('tree' in request) return hashTree(resolve(root, request.tree), memory);
   // The name of the match is left out: an image depends on the content alone.
   const matches = globMatches(request.glob, resolve(root, request.base));

@@ -13,6 +13,8 @@ export type HashRequest =
   | { program: string }
   /** Everything below a folder. */
   | { tree: string }
+  /** What is at a path: a file, or everything below a folder. */
+  | { fileOrTree: string }
   /** A file of the workspace, as far as links lead to it. */
   | { linked: string }
   /** A JSON file, without these members of its object. */

@@ -10,9 +10,9 @@ import { type ErrorWhere, formatPlaced, IgvmError } from '../errors/igvm-error';
 import { nearest } from '../manifest/nearest';
 import { globCovers } from '../resources/glob';
 import { type OutputReference, parseResource } from '../resources/resource-reference';
-import { BUILD_EXECUTOR, INITRD_EXECUTOR } from './build-targets';
+import { BUILD_EXECUTOR, INITRD_EXECUTOR, readInitrdFile } from './build-targets';
 import { GROUP_EXECUTOR } from './image-targets';
-import { type ImageManifest, type PluginOptions, readImageManifest, readPluginOptions, usedOf } from './inferred-image';
+import { type PluginOptions, readImageManifest, readPluginOptions, usedOf } from './inferred-image';
 import { replaceTokens, type TokenProject } from './own-target';
 import { haveGraphWritten, workspaceNx } from './workspace-nx';
 
@@ -21,25 +21,45 @@ const IMPLICIT = 'implicit' as DependencyType.implicit;
 
 type Targets = Record<string, { executor?: string; options?: unknown; cache?: boolean }>;
 
-/** Manifests of a project's images: those of its targets, inferred or not. */
-function manifestsOf(project: TokenProject, targets: Targets | undefined): string[] {
-  const paths = Object.values(targets ?? {}).flatMap(({ executor, options }) => {
-    const manifest = (options as { manifest?: unknown } | undefined)?.manifest;
-    return executor === BUILD_EXECUTOR && typeof manifest === 'string' ? [manifest] : [];
+/** The option that names the file which says what a target reads. */
+const CONFIGURED_BY: Readonly<Record<string, 'manifest' | 'config'>> = {
+  [BUILD_EXECUTOR]: 'manifest',
+  [INITRD_EXECUTOR]: 'config',
+};
+
+/** Manifests of a project's images and what its archives are packed from: those of its targets, inferred or not. */
+function filesOf(project: TokenProject, targets: Targets | undefined): { path: string; isManifest: boolean }[] {
+  const files = Object.values(targets ?? {}).flatMap(({ executor, options }) => {
+    const key = Object.hasOwn(CONFIGURED_BY, executor ?? '') ? CONFIGURED_BY[executor ?? ''] : undefined;
+    const path = key === undefined ? undefined : (options as Record<string, unknown> | undefined)?.[key];
+    return typeof path === 'string'
+      ? [
+          [
+            replaceTokens(path, project),
+            { path: replaceTokens(path, project), isManifest: key === 'manifest' },
+          ] as const,
+        ]
+      : [];
   });
-  return [...new Set(paths.map((path) => replaceTokens(path, project)))].sort();
+  return [...new Map(files).values()].sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-/** The outputs of other targets that an image uses. */
-function usedOutputs(workspaceRoot: string, path: string): OutputReference[] {
-  let manifest: ImageManifest;
+/** The outputs of other targets that an image or an archive uses. */
+function usedOutputs(workspaceRoot: string, path: string, isManifest: boolean): OutputReference[] {
+  let used: unknown[];
   try {
-    manifest = readImageManifest(workspaceRoot, path);
+    if (isManifest) {
+      const manifest = readImageManifest(workspaceRoot, path);
+      used = usedOf(manifest, manifest.resources);
+    } else {
+      const { image, modules } = readInitrdFile(workspaceRoot, path);
+      used = [image, ...modules];
+    }
   } catch {
     // Inference has reported it, or the executor will.
     return [];
   }
-  return usedOf(manifest, manifest.resources).flatMap((resource) => {
+  return used.flatMap((resource) => {
     const reference = parseResource(resource);
     return reference?.kind === 'output' ? [reference] : [];
   });
@@ -80,8 +100,9 @@ export const createDependencies: CreateDependencies<PluginOptions> = (options, {
   const refusals: string[] = [];
   const edges = new Map<string, RawProjectGraphDependency>();
   for (const [source, { root, targets }] of Object.entries(projects)) {
-    const manifests = manifestsOf({ name: source, root }, targets);
-    const outputs = manifests.flatMap((path) => usedOutputs(workspaceRoot, path).map((output) => ({ path, output })));
+    const outputs = filesOf({ name: source, root }, targets).flatMap(({ path, isManifest }) =>
+      usedOutputs(workspaceRoot, path, isManifest).map((output) => ({ path, output })),
+    );
     for (const { path, output } of outputs) {
       const { project: target } = output;
       const refusal = refusalOf(output, projects, resourceTargets);

@@ -227,6 +227,37 @@ export function resourceInputs(place: TrackingPlace, manifest: string, resource:
   return fileInputs(place, path, written, reference.sha256 !== undefined);
 }
 
+/**
+ * Inputs for a container image as an initrd.json names it: an archive, or the folder of an OCI layout, which may take each other's
+ * place.
+ * @param config path of the initrd.json, relative to the workspace
+ */
+export function imageInputs(place: TrackingPlace, config: string, image: unknown): TrackedInputs {
+  const reference = parseResource(image);
+  if (reference === undefined) return NOTHING;
+  if (reference.kind === 'output') {
+    const { inputs, ...others } = outputInputs(reference);
+    const below = { dependentTasksOutputFiles: `${escapeGlob(reference.path)}/**/*`, transitive: true };
+    return { ...others, inputs: [...inputs, below] };
+  }
+  if (reference.kind !== 'file' || reference.glob || reference.sha256 !== undefined) {
+    return resourceInputs(place, config, image);
+  }
+  const { workspaceRoot } = place;
+  const base = reference.base === 'workspace' ? workspaceRoot : join(workspaceRoot, dirname(config));
+  const path = resolve(base, reference.path);
+  const inside = inWorkspace(workspaceRoot, path);
+  const written = toSlashes(reference.base === 'absolute' ? path : relative(workspaceRoot, path));
+  const requests = [{ fileOrTree: inside ?? written }];
+  if (inside === undefined || inside === '') return { ...NOTHING, requests };
+  return {
+    inputs: [...changing(escapeGlob(inside)), ...changing(`${escapeGlob(inside)}/**/*`)],
+    dependsOn: [],
+    requests,
+    hints: [...hintsOf(place, inside), ...hintsOf(place, inside, '/**/*')],
+  };
+}
+
 /** All of several, each once, in their order. */
 export function combineInputs(parts: readonly TrackedInputs[]): TrackedInputs {
   const unique = <Item>(items: Item[]): Item[] => [

@@ -270,6 +270,30 @@ const MANIFEST: Record<string, Hint> = {
 
 const INITRD: Record<string, Hint> = {
   $schema: { examples: ['../node_modules/nx-igvm/schemas/initrd.schema.json'] },
+  image: {
+    defaultSnippets: [
+      { label: '"app.tar"', description: 'An archive, or the folder of an OCI layout.', body: '${1:app.tar}' },
+      {
+        label: 'The output of another target',
+        description: 'That target runs before the build. The path is from the root of the workspace.',
+        body: { project: '${1:app}', target: '${2:image}', path: '${3:dist/app.tar}' },
+      },
+    ],
+  },
+  command: { examples: [['node', 'server.js']] },
+  environment: { defaultSnippets: [{ label: 'PORT', body: { '${1:PORT}': '${2:8080}' } }] },
+  modules: { examples: [['boot/virtio_net.ko']] },
+  network: {
+    defaultSnippets: [
+      {
+        label: "QEMU's user network",
+        body: { address: '${1:10.0.2.15/24}', gateway: '${2:10.0.2.2}', nameservers: ['${3:10.0.2.3}'] },
+      },
+    ],
+  },
+  'network.address': { examples: ['10.0.2.15/24'] },
+  'network.gateway': { examples: ['10.0.2.2'] },
+  'network.nameservers': { examples: [['10.0.2.3']] },
   directories: { examples: [['proc', 'sys', 'dev']] },
   devices: {
     defaultSnippets: [{ label: 'The console', body: [{ path: '/dev/console', type: 'char', major: 5, minor: 1 }] }],

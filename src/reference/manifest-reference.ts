@@ -132,7 +132,8 @@ export const manifestReference = (schema: JsonSchema): string =>
 const INITRD_INTRODUCTION = `# initrd.json
 
 A folder with a file \`initrd.json\` is a project whose \`build\` packs an initramfs: \`nx g nx-igvm:initrd\` makes one
-([generators/initrd.md](generators/initrd.md)). The file may be as short as \`{}\`; then \`rootfs\`, the folder beside it, is what is packed.
+([generators/initrd.md](generators/initrd.md)). The file may be as short as \`{}\`; then \`rootfs\`, the folder beside it, is what is packed. With \`image\` it
+is a container image: [containers.md](containers.md).
 
 \`\`\`json
 {
@@ -148,7 +149,7 @@ A folder with a file \`initrd.json\` is a project whose \`build\` packs an initr
 
 ## What makes it the same on every machine
 
-- Everything belongs to root, every time is zero, and paths are in the order of their bytes. Hard links become files of their own; extended
+- What comes from folders belongs to root, and every time is zero; a container image says both for its files. Paths are in the order of their bytes. Hard links of a folder become files of their own; extended
   attributes are left out, as the format has no place for them.
 - A symbolic link of the folder stays one; what it leads to is not packed with it.
 - A \`.gitkeep\`, which keeps an empty folder in version control, is left out.
@@ -175,12 +176,13 @@ permissions, but for what they would give to others than these.
 ## A first program
 
 A kernel starts \`/init\`. The folder may bring one: a script for a busybox, as \`nx g nx-igvm:initrd --busybox\` writes it, or a program of yours. Where there is
-none, \`"init": "x64"\` or \`"init": "aarch64"\` adds a static program of 2 KiB that comes with nx-igvm (\`nx-igvm initrd FOLDER --init x64\` without an initrd.json). It
+none, \`"init": "x64"\` or \`"init": "aarch64"\` adds a static program of 3 KiB that comes with nx-igvm (\`nx-igvm initrd FOLDER --init x64\` without an initrd.json). It
 
 1. mounts devtmpfs, proc and sysfs on \`/dev\`, \`/proc\` and \`/sys\`;
 2. prints the kernel's release and version, the machine, its processors and memory, and the command line: \`guest is up: Linux 6.1.0 on x86_64, 2 CPUs, 477 MiB of memory\`;
-3. runs the program that the command line names behind \`--\`, if there is one, and prints its exit code or the signal that ended it;
-4. powers the guest off.
+3. loads \`modules\` and sets up the \`network\`, where these are given;
+4. runs the program that the command line names behind \`--\`, or else the command of the container image, and prints its exit code or the signal that ended it;
+5. powers the guest off.
 
 \`console=ttyS0 panic=-1 -- /bin/my-test --verbose "two words"\` runs \`/bin/my-test\` with two arguments; its path has to begin with \`/\`. The program needs to
 be in the initramfs with everything that it loads, so it is best linked statically. What fails is printed with the kernel's error number, and the guest powers

@@ -152,7 +152,8 @@ describe('the snippets of all pages', () => {
     ({ text }) => {
       const value = JSON.parse(text) as Record<string, unknown>;
       if ('guest_arch' in value) parseManifest(text, 'igvm.json', { strict: true });
-      else if ('folder' in value) parseInitrd(Buffer.from(text), '/initrd.json');
+      else if (['folder', 'image', 'modules'].some((key) => key in value))
+        parseInitrd(Buffer.from(text), '/initrd.json');
       else if ('plugins' in value)
         for (const { options } of value['plugins'] as { options: object }[]) fits('plugin-options', [], options);
       else if ('linux_kernel' in value) fits('igvm', ['resources'], value);

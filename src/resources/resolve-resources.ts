@@ -61,7 +61,7 @@ export interface ResolveOptions {
 }
 
 /** The nearest folder at or above `folder` that has an nx.json. */
-function findWorkspaceRoot(folder: string): string | undefined {
+export function findWorkspaceRoot(folder: string): string | undefined {
   if (existsSync(join(folder, 'nx.json'))) return folder;
   const parent = dirname(folder);
   return parent === folder ? undefined : findWorkspaceRoot(parent);

@@ -3,6 +3,7 @@ import type { ExecutorContext } from 'nx/src/devkit-exports';
 import { logger } from '../../plugin/workspace-nx';
 import { formatPlaced, IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
+import { checkOutputReference } from '../../plugin/output-references';
 import { shownPath } from '../../files/file-failure';
 import { checkTarget, checkTrackedOptions, targetOf } from '../check-target';
 import type { InitrdExecutorSchema } from './schema';
@@ -19,11 +20,13 @@ export default async function initrdExecutor(
   try {
     checkTrackedOptions(context, targetOf(context), { config }, ['config']);
     checkTarget(context, targetOf(context), { config, outputPath, ownKeys });
-    const { warnings, ...initrd } = loadInitrd(resolve(root, config), config, root);
+    const { warnings, ...initrd } = loadInitrd(resolve(root, config), config, root, (reference, where) =>
+      checkOutputReference(context, reference, where),
+    );
     for (const { message, where } of warnings) logger.warn(formatPlaced(message, where));
     const output = resolve(root, outputPath ?? defaultFolder(context, config), INITRD_NAMES[initrd.compression]);
     const report = await packInitrd({ ...initrd, output, private: isPrivate });
-    const outside = outsideNote(root, initrd.folder);
+    const outside = initrd.folder === undefined ? undefined : outsideNote(root, initrd.folder);
     if (outside !== undefined) logger.warn(printable(outside));
     if (report.withoutInit !== undefined) logger.warn(report.withoutInit);
     const warning = notExecutableWarning(report.notExecutable);

@@ -1,0 +1,115 @@
+import { type ErrorWhere, IgvmError } from '../../errors/igvm-error';
+import type { Access } from '../../files/access';
+import { openFileSource } from '../../files/file-source';
+import { sha256OfSource } from '../../files/sha256';
+import { regionSource } from '../../memory/byte-source';
+import type { InitrdEntry } from '../collect-entries';
+import type { InitArchitecture } from '../guest-init';
+import type { GuestProcess } from '../guest-start';
+import { readContainerImage, type ImageChoice } from './container-image';
+import { containerProcess, type ProcessOverrides } from './container-process';
+import { openImageParts } from './image-parts';
+import type { Inode } from './layer-tree';
+import { TempSpool } from './temp-spool';
+import { unpackLayers } from './unpack-layer';
+
+/** A container image that a guest is made of. */
+export interface ContainerSource extends ImageChoice {
+  /** Absolute path: the folder of an OCI layout, or an archive. */
+  path: string;
+  /** What an archive is pinned to: SHA-256 in hexadecimal. */
+  sha256?: string;
+  /** The place that names it. */
+  where?: ErrorWhere;
+}
+
+/** The content of a container image, with its bytes in a temporary file. Discard it when they have been read. */
+export interface ContainerEntries {
+  entries: InitrdEntry[];
+  architecture: InitArchitecture;
+  process: GuestProcess;
+  /** Who may read all of the image. */
+  access: Access;
+  discard(): void;
+}
+
+/**
+ * Unpacks a container image beside an output.
+ * @throws IgvmError CONTAINER_IMAGE, CONTAINER_DIGEST, CONTAINER_LAYER, CONTAINER_PROCESS, RESOURCE_DIGEST, FILE_UNREADABLE,
+ *   FILE_CHANGED, FILE_UNWRITABLE
+ */
+export async function containerEntries(
+  source: ContainerSource,
+  output: string,
+  overrides: ProcessOverrides,
+): Promise<ContainerEntries> {
+  if (source.sha256 !== undefined) checkPinned(source.path, source.sha256, source.where);
+  const spools: TempSpool[] = [];
+  const newSpool = (): TempSpool => {
+    const spool = new TempSpool(output);
+    spools.push(spool);
+    return spool;
+  };
+  const discard = (): void => {
+    for (const spool of spools) spool.discard();
+  };
+  try {
+    const parts = await openImageParts(source.path, source.path, newSpool);
+    try {
+      const { config, layers } = readContainerImage(parts, source.path, source);
+      const spool = newSpool();
+      const tree = await unpackLayers(layers, spool);
+      parts.checkUnchanged();
+      const bytes = spool.source();
+      const data = (inode: Inode) => regionSource(bytes, inode.offset ?? 0, inode.size);
+      const read = (inode: Inode): Uint8Array => {
+        const content = new Uint8Array(inode.size);
+        data(inode).read(0, content);
+        return content;
+      };
+      const process = placed(source, () => containerProcess(config, tree, read, overrides));
+      const entries: InitrdEntry[] = [];
+      for (const { path, inode } of tree.all()) {
+        const { type, permissions, owner, group, time, size, target } = inode;
+        entries.push({
+          path,
+          type,
+          permissions,
+          owner,
+          group,
+          time,
+          size,
+          ...(type === 'file' ? { inode, data: data(inode) } : {}),
+          ...(target === undefined ? {} : { target }),
+        });
+      }
+      return { entries, architecture: config.architecture, process, access: parts.access, discard };
+    } finally {
+      parts.close();
+    }
+  } catch (error) {
+    discard();
+    throw error;
+  }
+}
+
+/** The bytes that are unpacked are those that were checked: their digests are made once more as they are read. */
+function checkPinned(path: string, sha256: string, where: ErrorWhere | undefined): void {
+  const file = openFileSource(path);
+  try {
+    const actual = sha256OfSource(file);
+    if (actual === sha256.toLowerCase()) return;
+    throw new IgvmError('RESOURCE_DIGEST', `${path} has the SHA-256 ${actual}, not ${sha256}`, where);
+  } finally {
+    file.close();
+  }
+}
+
+/** A mistake of the image's process is one at the place that names the image. */
+function placed<T>({ path, where }: ContainerSource, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    throw error instanceof IgvmError ? error.at(where ?? { file: path }) : error;
+  }
+}

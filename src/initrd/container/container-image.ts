@@ -1,0 +1,369 @@
+/**
+ * A container image on disk: the folder of an OCI layout, an archive of one, or the archive that `docker save` makes. Whatever it says
+ * of its parts is checked, as anybody may have made it.
+ */
+import { createHash } from 'node:crypto';
+import { type ErrorWhere, IgvmError } from '../../errors/igvm-error';
+import { printable } from '../../errors/printable';
+import type { ByteSource } from '../../memory/byte-source';
+import type { InitArchitecture } from '../guest-init';
+import { shortened } from './layer-tree';
+import type { Layer } from './unpack-layer';
+
+/** What an image says of the process that it starts (OCI image specification, config.md). */
+export interface ContainerConfig {
+  architecture: InitArchitecture;
+  entrypoint: string[];
+  command: string[];
+  /** `NAME=value`. */
+  environment: string[];
+  workingDirectory: string;
+  /** `user`, `uid`, `user:group` and so on; empty: root. */
+  user: string;
+}
+
+/** An image whose parts are found. */
+export interface ContainerImage {
+  config: ContainerConfig;
+  layers: Layer[];
+}
+
+/** Which image is meant, where there are several. */
+export interface ImageChoice {
+  /** The name that a tool gave it, such as `latest` or `registry/app:1.2`. */
+  tag?: string;
+  /** The guest's processor. */
+  architecture?: InitArchitecture;
+}
+
+/** Bytes of a manifest or a configuration; registries take no larger manifest. */
+const LARGEST_JSON = 2 ** 22;
+
+/** Layers of an image: runtimes stop at some hundred. */
+const MOST_LAYERS = 1000;
+
+/** Indexes that name indexes. */
+const DEEPEST_INDEX = 4;
+
+/** What Go calls the processors of guests. */
+const ARCHITECTURES: Readonly<Record<string, InitArchitecture>> = { amd64: 'x64', arm64: 'aarch64' };
+
+const REF_NAME = 'org.opencontainers.image.ref.name';
+
+const CHUNK = 2 ** 20;
+
+/** One part of an image by name: a file of a folder, or of an archive. */
+export interface ImageParts {
+  /** Undefined when there is none. The caller doesn't close it. */
+  find(name: string): ByteSource | undefined;
+  /** How messages name a part. */
+  where(name: string): ErrorWhere;
+}
+
+type Json = Record<string, unknown>;
+
+/**
+ * Finds the image that is meant, and its layers.
+ * @param display how messages name the image
+ * @throws IgvmError CONTAINER_IMAGE, CONTAINER_DIGEST
+ */
+export function readContainerImage(parts: ImageParts, display: string, choice: ImageChoice = {}): ContainerImage {
+  const reader = new ImageReader(parts, display, choice);
+  if (parts.find('oci-layout') !== undefined || parts.find('index.json') !== undefined) return reader.ofLayout();
+  if (parts.find('manifest.json') !== undefined) return reader.ofDockerArchive();
+  throw new IgvmError(
+    'CONTAINER_IMAGE',
+    'is no container image: it has neither an index.json, as an OCI layout has, nor a manifest.json, as a docker archive has',
+    { file: display },
+  );
+}
+
+/** A part as another one names it. */
+interface Descriptor {
+  digest: string;
+  size: number;
+  mediaType: string;
+  annotations: Json;
+  platform: Json | undefined;
+}
+
+class ImageReader {
+  constructor(
+    private readonly parts: ImageParts,
+    private readonly display: string,
+    private readonly choice: ImageChoice,
+  ) {}
+
+  ofLayout(): ContainerImage {
+    const all = this.manifests(this.json('index.json'), 'index.json', 1);
+    const manifest = this.chosen(all);
+    const where = this.parts.where(manifest.name);
+    const body = this.blob(manifest.descriptor);
+    const config = this.descriptor(body['config'], manifest.name);
+    const layers = arrayOf(body['layers'], () => this.refuse('names no layers', where)).map((layer) =>
+      this.descriptor(layer, manifest.name),
+    );
+    const { settings, diffIds } = this.config(this.blob(config), blobName(config.digest), layers.length);
+    return {
+      config: settings,
+      layers: layers.map((layer, index) => this.layer(layer, diffIds[index]!)),
+    };
+  }
+
+  ofDockerArchive(): ContainerImage {
+    const name = 'manifest.json';
+    const where = this.parts.where(name);
+    const all = arrayOf(this.json(name), () => this.refuse('is no list of images', where)).map((image) => {
+      const { Config: config, RepoTags: tags, Layers: layers } = asObject(image);
+      if (typeof config !== 'string') return this.refuse('names no configuration', where);
+      return {
+        config,
+        tags: Array.isArray(tags) ? tags.map(String) : [],
+        layers: textsOf(layers, () => this.refuse('names no layers', where)),
+      };
+    });
+    const image = this.byTag(
+      all.map((each) => ({ ...each, names: each.tags })),
+      where,
+    );
+    // The name of a configuration is its digest; what it says of the layers is checked as they are read.
+    const configBytes = this.bytes(image.config);
+    const [digest] = /[0-9a-f]{64}/.exec(image.config) ?? [];
+    if (digest !== undefined) this.checkDigest(configBytes, `sha256:${digest}`, image.config);
+    const config = this.parse(configBytes, image.config);
+    const { settings, diffIds } = this.config(config, image.config, image.layers.length);
+    return {
+      config: settings,
+      layers: image.layers.map((layer, index) => {
+        const source = this.part(layer);
+        return { where: this.parts.where(layer), chunks: () => chunksOf(source), diffId: diffIds[index]! };
+      }),
+    };
+  }
+
+  /** All manifests of images that an index leads to. */
+  private manifests(
+    index: Json,
+    name: string,
+    depth: number,
+    names: string[] = [],
+  ): { descriptor: Descriptor; name: string; names: string[] }[] {
+    const where = this.parts.where(name);
+    if (depth > DEEPEST_INDEX) this.refuse('is an index below too many others', where);
+    const list = arrayOf(index['manifests'], () => this.refuse('names no manifests', where));
+    if (list.length > MOST_LAYERS) this.refuse(`names ${list.length} manifests, which is too many`, where);
+    return list.flatMap((each) => {
+      const descriptor = this.descriptor(each, name);
+      const own = descriptor.annotations[REF_NAME];
+      const all = typeof own === 'string' ? [...names, own] : names;
+      if (descriptor.mediaType.includes('index') || descriptor.mediaType.includes('manifest.list')) {
+        return this.manifests(this.blob(descriptor), blobName(descriptor.digest), depth + 1, all);
+      }
+      return [{ descriptor, name: blobName(descriptor.digest), names: all }];
+    });
+  }
+
+  private chosen(all: { descriptor: Descriptor; name: string; names: string[] }[]): {
+    descriptor: Descriptor;
+    name: string;
+  } {
+    const where = this.parts.where('index.json');
+    // Attestations about images stand beside them, for a platform that isn't one.
+    const images = all.filter(({ descriptor: { platform } }) => platform?.['os'] !== 'unknown');
+    const wanted = this.choice.architecture;
+    const fitting = images.filter(
+      ({ descriptor: { platform } }) =>
+        platform === undefined ||
+        (platform['os'] === 'linux' &&
+          (wanted === undefined || ARCHITECTURES[String(platform['architecture'])] === wanted)),
+    );
+    if (images.length > 0 && fitting.length === 0) {
+      const there = images.map(
+        ({ descriptor: { platform } }) => `${String(platform?.['os'])}/${String(platform?.['architecture'])}`,
+      );
+      this.refuse(
+        `has no image for ${wanted === undefined ? 'Linux' : `Linux on ${wanted}`}, only for ${listed(there)}`,
+        where,
+      );
+    }
+    const different = [...new Map(fitting.map((each) => [each.descriptor.digest, each])).values()];
+    const merged = different.map((each) => ({
+      ...each,
+      names: fitting
+        .filter(({ descriptor }) => descriptor.digest === each.descriptor.digest)
+        .flatMap(({ names }) => names),
+    }));
+    return this.byTag(merged, where);
+  }
+
+  private byTag<Image extends { names: string[] }>(images: Image[], where: ErrorWhere): Image {
+    const { tag } = this.choice;
+    const named = tag === undefined ? images : images.filter(({ names }) => names.some((name) => isNamed(name, tag)));
+    const [only] = named;
+    if (only !== undefined && named.length === 1) return only;
+    const there = images.flatMap(({ names }) => names);
+    const have = there.length === 0 ? 'none has a name' : `there are ${listed(there)}`;
+    if (tag !== undefined && only === undefined)
+      return this.refuse(`has no image named "${shortened(tag)}": ${have}`, where);
+    if (only === undefined) return this.refuse('has no image in it', where);
+    return this.refuse(`has ${named.length} images: say which one with "tag" or "init" (${have})`, where);
+  }
+
+  /** What an image says of its process and layers. */
+  private config(json: Json, name: string, layerCount: number): { settings: ContainerConfig; diffIds: string[] } {
+    const where = this.parts.where(name);
+    const refuse = (what: string): never => this.refuse(what, where);
+    const { architecture, os, config, rootfs } = json;
+    if (os !== 'linux') refuse(`is for ${printable(String(os))}, and guests run Linux`);
+    const arch = Object.hasOwn(ARCHITECTURES, String(architecture)) ? ARCHITECTURES[String(architecture)] : undefined;
+    if (arch === undefined)
+      return refuse(
+        `is for the processor "${printable(shortened(String(architecture)))}", and guests have amd64 or arm64`,
+      );
+    if (this.choice.architecture !== undefined && arch !== this.choice.architecture) {
+      refuse(`is for ${String(architecture)}, and "init" says ${this.choice.architecture}`);
+    }
+    if (layerCount > MOST_LAYERS) refuse(`has ${layerCount} layers, which is too many`);
+    const diffIds = textsOf(asObject(rootfs)['diff_ids'], () => refuse('names no layers ("rootfs.diff_ids")'));
+    if (diffIds.length !== layerCount) refuse(`describes ${diffIds.length} layers, and the image has ${layerCount}`);
+    for (const id of diffIds) if (!isDigest(id)) refuse(`has "${shortened(id)}" in place of a digest`);
+    const settings = asObject(config);
+    const texts = (key: string): string[] =>
+      settings[key] === undefined || settings[key] === null
+        ? []
+        : textsOf(settings[key], () => refuse(`has no list of words in "config.${key}"`));
+    const text = (key: string): string => {
+      const value = settings[key] ?? '';
+      if (typeof value !== 'string' || value.includes('\0')) return refuse(`has no text in "config.${key}"`);
+      return value;
+    };
+    return {
+      settings: {
+        architecture: arch,
+        entrypoint: texts('Entrypoint'),
+        command: texts('Cmd'),
+        environment: texts('Env'),
+        workingDirectory: text('WorkingDir'),
+        user: text('User'),
+      },
+      diffIds,
+    };
+  }
+
+  private layer(descriptor: Descriptor, diffId: string): Layer {
+    const { digest, mediaType } = descriptor;
+    const name = blobName(digest);
+    const where = this.parts.where(name);
+    // Media types of layers end with how they are compressed, and possibly encrypted; which compression it is, is told by the bytes.
+    if (!/\btar(?:[.+](?:gzip|zstd))?$/.test(mediaType)) {
+      this.refuse(`is a layer of the kind "${printable(shortened(mediaType))}", which is not known`, where);
+    }
+    const source = this.part(name, descriptor.size);
+    return { where, chunks: () => chunksOf(source), digest, diffId };
+  }
+
+  private descriptor(value: unknown, name: string): Descriptor {
+    const { digest, size, mediaType = '', annotations, platform } = asObject(value);
+    const where = this.parts.where(name);
+    if (typeof digest !== 'string' || !isDigest(digest))
+      return this.refuse('names a part without a digest (sha256 or sha512)', where);
+    if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0)
+      return this.refuse('names a part without a size', where);
+    return {
+      digest,
+      size,
+      mediaType: String(mediaType),
+      annotations: asObject(annotations),
+      platform: platform === undefined ? undefined : asObject(platform),
+    };
+  }
+
+  /** A JSON part whose digest is known. */
+  private blob({ digest, size }: Descriptor): Json {
+    const name = blobName(digest);
+    const bytes = this.bytes(name, size);
+    this.checkDigest(bytes, digest, name);
+    return this.parse(bytes, name);
+  }
+
+  private checkDigest(bytes: Uint8Array, digest: string, name: string): void {
+    const [algorithm = ''] = digest.split(':');
+    const actual = `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`;
+    if (actual === digest) return;
+    const message = `holds data with the digest ${actual}, and the image says ${digest}`;
+    throw new IgvmError('CONTAINER_DIGEST', message, this.parts.where(name));
+  }
+
+  private json(name: string): Json {
+    return this.parse(this.bytes(name), name);
+  }
+
+  private parse(bytes: Uint8Array, name: string): Json {
+    try {
+      const value: unknown = JSON.parse(new TextDecoder('utf8', { fatal: true }).decode(bytes));
+      if (typeof value === 'object' && value !== null) return value as Json;
+    } catch {
+      // Said below.
+    }
+    return this.refuse('is not the JSON of a container image', this.parts.where(name));
+  }
+
+  private bytes(name: string, size?: number): Uint8Array {
+    const source = this.part(name, size);
+    if (source.size > LARGEST_JSON)
+      this.refuse(
+        `has ${source.size} bytes, and ${LARGEST_JSON} is the most that is read of it`,
+        this.parts.where(name),
+      );
+    const bytes = new Uint8Array(source.size);
+    source.read(0, bytes);
+    return bytes;
+  }
+
+  private part(name: string, size?: number): ByteSource {
+    const source = this.parts.find(name);
+    if (source === undefined)
+      return this.refuse(`has no "${printable(shortened(name))}", which the image is made of`, { file: this.display });
+    if (size !== undefined && source.size !== size) {
+      const message = `has ${source.size} bytes, and the image says ${size}`;
+      throw new IgvmError('CONTAINER_DIGEST', message, this.parts.where(name));
+    }
+    return source;
+  }
+
+  private refuse(what: string, where: ErrorWhere): never {
+    throw new IgvmError('CONTAINER_IMAGE', what, where);
+  }
+}
+
+/** The name of a part with a digest that was checked: it can't lead anywhere else. */
+const blobName = (digest: string): string => `blobs/${digest.replace(':', '/')}`;
+
+const isDigest = (text: string): boolean => /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/.test(text);
+
+/** Whether a whole name is meant by a tag: the same, or what stands behind its last colon. */
+const isNamed = (name: string, tag: string): boolean => name === tag || name.slice(name.lastIndexOf(':') + 1) === tag;
+
+const asObject = (value: unknown): Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : {};
+
+const arrayOf = (value: unknown, otherwise: () => never): unknown[] => (Array.isArray(value) ? value : otherwise());
+
+function textsOf(value: unknown, otherwise: () => never): string[] {
+  const items = arrayOf(value, otherwise);
+  return items.every((item) => typeof item === 'string' && !item.includes('\0')) ? (items as string[]) : otherwise();
+}
+
+function listed(names: readonly string[]): string {
+  const shown = [...new Set(names)].slice(0, 5).map((name) => `"${printable(shortened(name))}"`);
+  return `${shown.join(', ')}${names.length > shown.length ? ', …' : ''}`;
+}
+
+/** A source in pieces, each a buffer of its own. */
+export async function* chunksOf(source: ByteSource): AsyncGenerator<Uint8Array> {
+  for (let offset = 0; offset < source.size; offset += CHUNK) {
+    const chunk = new Uint8Array(Math.min(CHUNK, source.size - offset));
+    source.read(offset, chunk);
+    yield chunk;
+  }
+}

@@ -1,0 +1,230 @@
+import { createHash, type Hash } from 'node:crypto';
+import { type EventEmitter, once } from 'node:events';
+import type { Header } from 'tar-stream';
+import { type ErrorWhere, IgvmError } from '../../errors/igvm-error';
+import { LARGEST_FILE } from '../initramfs-rules';
+import { UnpackError } from '../../resources/decompress';
+import { decompressed } from './decompress';
+import { type Inode, LayerTree, shortened } from './layer-tree';
+
+/** Where the bytes of files go while their layers are unpacked. */
+export interface Spool {
+  /** Bytes so far. */
+  size: number;
+  /** Writes behind what is there. `bytes` are not changed any more. */
+  append(bytes: Uint8Array): Promise<void>;
+}
+
+/** A layer as its image states it. */
+export interface Layer {
+  /** How messages name it. */
+  where: ErrorWhere;
+  /** The layer as it is stored, compressed or not. */
+  chunks(): AsyncIterable<Uint8Array>;
+  /** `sha256:…` of what is stored; a docker archive doesn't say. */
+  digest?: string;
+  /** `sha256:…` of the layer's tar archive. */
+  diffId: string;
+}
+
+/** Bytes of all layers, unpacked: twice what the largest guest here can hold. What is more is no image for a guest, or a trap. */
+export const MOST_BYTES = 2 ** 33;
+
+/** The header of an entry; `pax` has what didn't fit into it. */
+type Entry = Partial<Omit<Header, 'pax'>> & Pick<Header, 'name'> & { pax?: Record<string, string> | null };
+
+/** Seconds; a header of an initramfs has 32 bits. */
+const LATEST = 2 ** 32 - 1;
+
+const TYPES = { file: 'file', 'contiguous-file': 'file', directory: 'directory', symlink: 'link' } as const;
+
+const KINDS: Record<string, string> = {
+  'character-device': 'a device node',
+  'block-device': 'a device node',
+  fifo: 'a named pipe',
+};
+
+/**
+ * Unpacks layers one on top of the other. Each is read once: its digests, its archive and the bytes of its files come from the
+ * same pass, and memory doesn't grow with the size of files.
+ * @throws IgvmError CONTAINER_LAYER, CONTAINER_DIGEST, FILE_UNREADABLE, FILE_CHANGED, FILE_UNWRITABLE
+ */
+export async function unpackLayers(layers: readonly Layer[], spool: Spool): Promise<LayerTree> {
+  const tree = new LayerTree();
+  const budget = { left: MOST_BYTES };
+  for (const layer of layers) {
+    tree.nextLayer();
+    await unpackLayer(layer, tree, spool, budget);
+  }
+  return tree;
+}
+
+async function unpackLayer(layer: Layer, tree: LayerTree, spool: Spool, budget: { left: number }): Promise<void> {
+  const stored = new HashedStream(layer.chunks(), layer.digest);
+  const archive = new HashedStream(decompressed(stored), layer.diffId, budget);
+  try {
+    await readArchive(archive, tree, spool);
+  } catch (error) {
+    // What is wrong with an archive that isn't the stated one doesn't matter.
+    await stored.finish();
+    if (!stored.isStated) throw wrongDigest(layer.where, stored, 'holds data');
+    if (error instanceof UnpackError) throw new IgvmError('CONTAINER_LAYER', error.message, layer.where);
+    throw error instanceof IgvmError ? error.at(layer.where) : error;
+  }
+  await stored.finish();
+  if (!stored.isStated) throw wrongDigest(layer.where, stored, 'holds data');
+  if (!archive.isStated) throw wrongDigest(layer.where, archive, 'unpacks to a layer');
+}
+
+const wrongDigest = (where: ErrorWhere, { actual, stated }: HashedStream, what: string): IgvmError =>
+  new IgvmError('CONTAINER_DIGEST', `${what} with the digest ${actual}, and the image says ${stated}`, where);
+
+/** A stream whose digest is made as it is read. */
+class HashedStream implements AsyncIterable<Uint8Array> {
+  private readonly chunks: AsyncIterator<Uint8Array>;
+  private readonly hash: Hash;
+  private digest: string | undefined;
+
+  /** @param stated a digest that the image states, checked when it was read */
+  constructor(
+    chunks: AsyncIterable<Uint8Array>,
+    readonly stated: string | undefined,
+    private readonly budget?: { left: number },
+  ) {
+    this.chunks = chunks[Symbol.asyncIterator]();
+    this.hash = createHash(stated?.split(':')[0] ?? 'sha256');
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    return {
+      next: () => this.next(),
+      return: async () => {
+        await this.chunks.return?.();
+        return { done: true, value: undefined };
+      },
+    };
+  }
+
+  /** Reads what is left, so that the digest is that of all of it. Nothing that is wrong with it matters any more. */
+  async finish(): Promise<void> {
+    for (let { done } = await this.next(); done !== true; { done } = await this.next());
+  }
+
+  get actual(): string {
+    this.digest ??= this.hash.digest('hex');
+    return `${this.stated?.split(':')[0] ?? 'sha256'}:${this.digest}`;
+  }
+
+  get isStated(): boolean {
+    return this.stated === undefined || this.actual === this.stated;
+  }
+
+  private async next(): Promise<IteratorResult<Uint8Array>> {
+    const result = await this.chunks.next();
+    if (result.done === true) return result;
+    this.hash.update(result.value);
+    if (this.budget === undefined) return result;
+    this.budget.left -= result.value.length;
+    if (this.budget.left >= 0) return result;
+    throw new IgvmError('CONTAINER_LAYER', `the layers of the image unpack to more than ${MOST_BYTES} bytes`);
+  }
+}
+
+/** Reads a tar archive to its end, into the tree and the spool. */
+async function readArchive(archive: HashedStream, tree: LayerTree, spool: Spool): Promise<void> {
+  const { extract } = require('tar-stream') as typeof import('tar-stream');
+  const reader = extract();
+  const closed = new AbortController();
+  (reader as unknown as EventEmitter).once('close', () => closed.abort());
+  const write = async (chunk: Uint8Array): Promise<void> => {
+    if (!reader.write(chunk)) await once(reader as unknown as EventEmitter, 'drain', { signal: closed.signal });
+  };
+  let failure: unknown;
+  const feed = async (): Promise<void> => {
+    try {
+      for await (const chunk of archive) await write(chunk);
+      reader.end(undefined);
+    } catch (error) {
+      failure ??= error;
+      reader.destroy(error as Error);
+    }
+  };
+  const feeding = feed();
+  try {
+    for await (const entry of reader) {
+      const header = entry.header as Entry;
+      checkEntry(header, spool);
+      const offset = spool.size;
+      const isStored = TYPES[header.type as keyof typeof TYPES] === 'file';
+      for await (const chunk of entry) if (isStored) await spool.append(chunk as Uint8Array);
+      addEntry(tree, header, offset);
+    }
+  } catch (error) {
+    if (error instanceof IgvmError) throw error;
+    if (failure !== undefined) throw failure;
+    throw new UnpackError(`is no tar archive that can be read: ${(error as Error).message}`);
+  } finally {
+    reader.destroy();
+    await feeding;
+  }
+}
+
+/** @throws IgvmError CONTAINER_LAYER for what has no place in an initramfs, before any of it is unpacked */
+function checkEntry({ name, type, size = 0, pax }: Entry, spool: Spool): void {
+  const refuse = (what: string): never => {
+    throw new IgvmError('CONTAINER_LAYER', `"${shortened(name)}" ${what}`);
+  };
+  if (type === 'link') return;
+  const kind = KINDS[type ?? ''];
+  if (kind !== undefined) {
+    refuse(
+      `is ${kind}, which no layer may have: "devices" in initrd.json makes device nodes, and the guest has those of its kernel`,
+    );
+  }
+  if (!Object.hasOwn(TYPES, type ?? '')) refuse('is an entry of a kind that is not known');
+  if (Object.keys(pax ?? {}).some((key) => key.startsWith('GNU.sparse')))
+    refuse('is a sparse file in a form of its own');
+  if (size > LARGEST_FILE) refuse(`has ${size} bytes, and an initramfs holds files below 4 GiB`);
+  if (spool.size + size > MOST_BYTES) refuse(`is where the layers of the image become larger than ${MOST_BYTES} bytes`);
+}
+
+function addEntry(tree: LayerTree, header: Entry, offset: number): void {
+  const { name, type, linkname, size = 0 } = header;
+  if (type === 'link') {
+    tree.addHardLink(name, linkname ?? '');
+    return;
+  }
+  const kind = TYPES[type as keyof typeof TYPES];
+  const isFile = kind === 'file';
+  const target = kind === 'link' ? linkTargetOf(name, linkname ?? '') : undefined;
+  const inode: Inode = {
+    type: kind,
+    // Linux has no permissions for links.
+    permissions: kind === 'link' ? 0o777 : (header.mode ?? 0o644) & 0o7777,
+    owner: idOf(header, 'uid'),
+    group: idOf(header, 'gid'),
+    time: timeOf(header),
+    size: isFile ? size : target === undefined ? 0 : Buffer.byteLength(target),
+    ...(isFile ? { offset } : {}),
+    ...(target === undefined ? {} : { target }),
+  };
+  tree.add(name, inode);
+}
+
+/** A link may point anywhere: it is the guest that follows it, and there is nothing but the image. */
+function linkTargetOf(name: string, target: string): string {
+  if (!target.includes('\ufffd')) return target;
+  throw new IgvmError('CONTAINER_LAYER', `"${shortened(name)}" is a link to a name that is not UTF-8`);
+}
+
+/** Numbers that are too large for a header stand in a header of their own, which the package doesn't look into. */
+function idOf({ uid, gid, pax, name }: Entry, key: 'uid' | 'gid'): number {
+  const id = pax?.[key] === undefined ? ((key === 'uid' ? uid : gid) ?? 0) : Number(pax[key]);
+  if (Number.isInteger(id) && id >= 0 && id <= 0xffffffff) return id;
+  throw new IgvmError('CONTAINER_LAYER', `"${shortened(name)}" has an owner or group that no number stands for`);
+}
+
+function timeOf({ mtime, pax }: Entry): number {
+  const seconds = pax?.['mtime'] === undefined ? (mtime?.getTime() ?? 0) / 1000 : Number(pax['mtime']);
+  return Number.isFinite(seconds) ? Math.min(Math.max(Math.floor(seconds), 0), LATEST) : 0;
+}
