@@ -79,6 +79,7 @@ describe('the examples of docs/library.md', () => {
     expect([...EXAMPLES.keys()].sort()).toEqual([
       'build.mjs',
       'compare.mjs',
+      'evidence.mjs',
       'label.cjs',
       'measure.mjs',
       'pack.mjs',
@@ -126,6 +127,17 @@ describe('the examples of docs/library.md', () => {
 
   it('compare an image, lock and verify it', async () => {
     expect(await runExample('compare.mjs')).toMatch(/^the files are the same\n\n?matches its lock: /);
+  });
+
+  it('explain a digest, write reference values, and verify a report', async () => {
+    const samples = join(REPOSITORY, 'fuzz', 'samples');
+    const extended = readFileSync(join(samples, 'snp-extended-report.bin'));
+    writeFileSync(join(folder, 'report.bin'), extended.subarray(0, 0x4a0));
+    copyFileSync(join(samples, 'snp-root.der'), join(folder, 'vcek.der'));
+    const output = await runExample('evidence.mjs');
+    expect(output).toContain('VBS');
+    expect(output).toContain('trustee.json, corim.cbor, go-sev-guest-1.textproto, provenance.json\n');
+    expect(output).toContain('not genuine: no processor vouches for it');
   });
 
   it('change an image and write it, in CommonJS', async () => {

@@ -1,4 +1,29 @@
 /** The library: everything that executors, the command line and other programs use. */
+export {
+  type ExplainedLaunch,
+  type ExplainOptions,
+  explainDigest,
+  type Explanation,
+  explanationJson,
+  explanationText,
+  isExplained,
+} from './attestation/explain';
+export {
+  type ReferenceFormat,
+  type ReferenceReport,
+  type ReferenceRequest,
+  writeReferenceValues,
+} from './attestation/reference-values';
+export type { StatementSigner } from './attestation/dsse';
+export type { Check, CheckResult } from './attestation/check';
+export {
+  evidenceJson,
+  type EvidenceReport,
+  evidenceText,
+  type Verdict,
+  verifyReport,
+  type VerifyReportOptions,
+} from './attestation/verify-report';
 export { bootImage, type BootRequest, type BootResult } from './boot/boot-image';
 export { exportImage } from './boot/pvh-export';
 export { exportPvh, type GuestTables, type PvhExport, type PvhExportOptions } from './boot/pvh-export';
@@ -14,7 +39,7 @@ export {
 } from './builder/build-report';
 export { diffFiles } from './diff/diff-images';
 export type { DigestDifference, GuestDifference, ImageDifference } from './diff/diff-images';
-export { diffText } from './diff/diff-text';
+export { diffMarkdown, diffText } from './diff/diff-text';
 export { type CorimListing, extractCorims } from './endorsement/extract-corims';
 export {
   addSnpIdBlock,
@@ -44,6 +69,14 @@ export type { WriteReport } from './igvm/write-igvm';
 export { extractImage, type ExtractReport, type ExtractRequest } from './inspect/extract-image';
 export { inspectImage, type InspectFormat, type InspectRequest, pagePath } from './inspect/inspect-file';
 export { lintImage, type LintFinding, type LintRequest, type LintRule, lintText } from './lint/lint-image';
+export {
+  changesBetweenRevisions,
+  type LockChanges,
+  lockChangesMarkdown,
+  lockChangesText,
+  lockFileChanges,
+  parseRange,
+} from './lock/lock-changes';
 export { lockText, readLock } from './lock/lock-file';
 export { lockOfImage } from './lock/lock-of-image';
 export type { LockedDigest, LockedLaunch, LockedPlatform, LockedRegion, MeasurementLock } from './lock/model';

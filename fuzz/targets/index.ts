@@ -4,6 +4,7 @@ import { bzimage } from './bzimage';
 import { cose } from './cose';
 import { der } from './der';
 import { elf } from './elf';
+import { certificate, eventLog, snpReport, tdxQuote } from './evidence';
 import { firmwareDll } from './firmware-dll';
 import { firmwareVolumeTarget } from './firmware-volume';
 import { idBlock } from './id-block';
@@ -50,4 +51,8 @@ export const TARGETS: readonly Target[] = [
   inference,
   staticExecutable,
   uki,
+  snpReport,
+  tdxQuote,
+  certificate,
+  eventLog,
 ];
