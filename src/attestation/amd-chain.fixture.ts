@@ -117,8 +117,8 @@ export interface ReportFields {
   tcb?: Buffer;
   chipId?: Buffer;
   signingKey?: number;
-  /** Family and model, from version 3 on. */
-  cpu?: [number, number];
+  /** Family, model and stepping, from version 3 on. */
+  cpu?: readonly [number, number] | readonly [number, number, number];
 }
 
 export const CHIP_ID = randomBytes(64);

@@ -3,6 +3,7 @@ import { type Directive, type IgvmFile } from '../igvm/model';
 import { lockText } from '../lock/lock-file';
 import { lockImage } from '../lock/lock-of-image';
 import { launchesOf } from '../measurement/launches';
+import { bytesSource } from '../memory/byte-source';
 import { idBlock, written } from '../measurement/measured-guest.fixture';
 import { measureLaunches } from '../measurement/measure';
 import { amdChain, type ReportFields, signedReport, TCB } from './amd-chain.fixture';
@@ -56,6 +57,30 @@ describe('a report of a guest of an image', () => {
       ]);
     }
     expect(await verifyOwn(four, MILAN, '--image', await image())).toMatchObject({ code: 0, verdict: 'ours' });
+  });
+
+  it('is ours on a processor that QEMU has no model of, as -cpu host shows it', async () => {
+    const launches = launchesOf({ vmm: 'qemu-kvm', vcpus: [80], cpu: ['0xa10f12'] });
+    const { measurements } = await measureLaunches(snpGuest(), { platforms: ['snp'], launches });
+    const genoa = amdChain('Genoa');
+    const fields = { measurement: Buffer.from(measurements[0]!.digest), version: 3, cpu: [0x19, 0x11, 2] as const };
+    const own = await verifyOwn(signedReport(fields, genoa.leaf.key), genoa, '--image', await image());
+    expect([own.code, own.failed, own.passed]).toEqual([
+      0,
+      [],
+      expect.arrayContaining([expect.stringMatching(/^measurement: .*QEMU with KVM, 80 vCPUs, 0xa10f12/)]),
+    ]);
+  });
+
+  it('is not ours if its VMM does not launch this file: it was another one with the same pages', async () => {
+    const file = snpGuest();
+    const corim = { type: 'corimDocument', compatibilityMask: 1, content: bytesSource(new Uint8Array(8)) } as const;
+    const withCorim = await image({ ...file, initializations: [...file.initializations, corim] });
+    const { code, failed } = await verifyOwn(await report(), MILAN, '--image', withCorim);
+    expect([code, failed]).toEqual([
+      4,
+      [expect.stringMatching(/^measurement: .*2 vCPUs, EPYC-Milan, which does not launch this file: .*CoRIM/)],
+    ]);
   });
 
   it('is not ours of another image', async () => {

@@ -45,24 +45,23 @@ export function compareMeasurement(
     return checks.passed('measurement', `the guest of ${source}${how === '' ? '' : `, launched by ${how}`}`);
   }
   const count = expected.digests.length;
-  const none = `${digest} is ${count === 1 ? 'not the launch digest' : `none of the ${count} launch digests`} of ${source}`;
-  const others = [
-    ...launches(expected.others),
-    ...launches(explained?.digests ?? []),
-    ...launches(explained?.others ?? []),
-  ];
-  if (others.length === 0) {
-    const looked = explained !== undefined || expected.others.length > 0;
-    const why = looked
-      ? 'and none of the image with any launch that is known'
-      : '--image FILE tells whether it is of another launch';
-    return checks.failed('measurement', `${none}; ${why}`);
+  const none = `${digest} is ${count < 2 ? 'not the launch digest' : `none of the ${count} launch digests`} of ${source}`;
+  const others = [expected, explained].flatMap((each) => [...(each?.digests ?? []), ...(each?.others ?? [])]);
+  const same = others.filter((each) => each.digest === digest);
+  const [loaded] = same.filter(({ refusal }) => refusal === undefined);
+  const [refused] = same;
+  if (loaded !== undefined) {
+    const how = launchesText(same.filter(({ refusal }) => refusal === undefined).map(({ launch }) => launch));
+    const wanted = launchesText(expected.digests.map(({ launch }) => launch));
+    checks.failed('measurement', `${none}: it is the image launched by ${how}, and expected is ${wanted}`);
+  } else if (refused?.refusal !== undefined) {
+    const why = `which does not launch this file: ${printable(refused.refusal)}`;
+    checks.failed('measurement', `${none}: it is what its pages measure with ${refused.launch}, ${why}`);
+  } else {
+    const hasLooked = explained !== undefined || expected.isImage;
+    const why = hasLooked ? 'with any launch that is known' : '--image FILE tells whether it is of another launch';
+    checks.failed('measurement', hasLooked ? `${none} ${why}` : `${none}; ${why}`);
   }
-  const wanted = launchesText(expected.digests.map(({ launch }) => launch));
-  checks.failed(
-    'measurement',
-    `${none}: it is the image launched by ${launchesText(others)}, and expected is ${wanted}`,
-  );
 }
 
 /** Launches that give one digest, the first few by name. */

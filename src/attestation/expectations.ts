@@ -4,12 +4,10 @@ import { launchPolicy } from '../image/policy';
 import type { Directive, IgvmFile } from '../igvm/model';
 import { readLock } from '../lock/lock-file';
 import type { LockedPlatform } from '../lock/model';
-import { CPU_MODEL_NAMES } from '../measurement/kvm-vmsa';
-import { DEFAULT_LAUNCH, digestHex, type Launch, launchesOf, launchLabel, launchName } from '../measurement/launches';
+import { DEFAULT_LAUNCH, digestHex, type Launch, launchesOf, launchLabel } from '../measurement/launches';
+import { searchLaunches } from '../measurement/launch-search';
 import { measureLaunches } from '../measurement/measure';
 import { MEASURED_PLATFORMS, measuredPlatformOf } from '../igvm/isolation';
-import { vmmProfile } from '../measurement/vmm-profiles';
-import { VMM_NAMES } from '../manifest/model';
 
 /** Platforms whose guests give evidence that is verified here. */
 export type EvidencePlatform = 'snp' | 'tdx';
@@ -20,6 +18,8 @@ export interface ExpectedDigest {
   digest: string;
   /** For people: `QEMU with KVM, 2 vCPUs, EPYC-Milan`; undefined where the digest doesn't depend on the launch. */
   launch: string | undefined;
+  /** Why the VMM of that launch would not launch the file: then evidence is of another file with the same pages. */
+  refusal?: string | undefined;
 }
 
 /** What a guest launched with an ID block has in its reports. */
@@ -38,7 +38,9 @@ export interface Expectations {
   source: string;
   /** Digests that are ours; none when there is no guest for the platform. */
   digests: ExpectedDigest[];
-  /** Digests that the image has with other launches: they explain what isn't ours. */
+  /** Whether it is of an image, whose launches were searched. */
+  isImage: boolean;
+  /** Other launches of the image that give the measurement of the evidence: they explain why it isn't ours. */
   others: ExpectedDigest[];
   /** Why there is nothing to compare with; the guests that there are. */
   missing: string | undefined;
@@ -49,20 +51,6 @@ export interface Expectations {
   identity: ExpectedIdentity;
   /** Whether the image holds an ID block, so that each launch of it has one. */
   hasIdBlock: boolean;
-}
-
-/** vCPUs up to which a launch is recognized. */
-const MOST_RECOGNIZED_VCPUS = 256;
-
-/** Every launch that a digest is recognized of: each VMM, with each count and processor model that its digest depends on. */
-function recognizedLaunches(): Launch[] {
-  const vcpus = Array.from({ length: MOST_RECOGNIZED_VCPUS }, (_, index) => index + 1);
-  return VMM_NAMES.flatMap((vmm) => {
-    const { takes } = vmmProfile(vmm);
-    const cpu = takes.cpu ? { cpu: [...CPU_MODEL_NAMES] } : {};
-    if (!takes.vcpus) return launchesOf({ vmm });
-    return [...launchesOf({ vmm, vcpus, ...cpu }), ...launchesOf({ vmm, vcpus: [1], ...cpu, kvmMode: 'bsp-only' })];
-  });
 }
 
 /** What the lock says of the guest for a platform. @throws IgvmError LOCK_MISSING, LOCK_INVALID and others of `readLock` */
@@ -77,6 +65,7 @@ export function expectationsOfLock(path: string, display: string, platform: Evid
   const policy = (platform === 'snp' ? locked.policy : locked.attributes)?.['value'];
   return {
     source: display,
+    isImage: false,
     digests: digestsOfLock(locked),
     others: [],
     missing: undefined,
@@ -88,6 +77,7 @@ export function expectationsOfLock(path: string, display: string, platform: Evid
 }
 
 const NOTHING: Omit<Expectations, 'source' | 'missing'> = {
+  isImage: false,
   digests: [],
   others: [],
   policy: undefined,
@@ -103,16 +93,25 @@ const digestsOfLock = ({ digests = [] }: LockedPlatform): ExpectedDigest[] =>
       : launches.flatMap(launchesOf).map((launch) => ({ digest: digest.toUpperCase(), launch: launchLabel(launch) })),
   );
 
+/** What of evidence is looked for in an image. */
+export interface Looked {
+  /** 48 bytes. */
+  measurement: Uint8Array;
+  /** Of the processor that the evidence names: CPUID leaf 1, EAX. */
+  signature?: number | undefined;
+}
+
 /**
- * What an image says of its guest for a platform; reads its pages once.
- * @param launches that are ours. Default: every one that is recognized
- * @throws IgvmError as `withImage` and `measureLaunches`
+ * What an image says of its guest for a platform, and which launches of it give the measurement of evidence.
+ * @param launches that are ours. Default: every one that gives it
+ * @throws IgvmError as `withImage`, `measureLaunches` and `searchLaunches`
  */
 export function expectationsOfImage(
   path: string,
   display: string,
   platform: EvidencePlatform,
   launches: readonly Launch[] | undefined,
+  looked: Looked,
 ): Promise<Expectations> {
   return withImage(path, async ({ file }) => {
     const header = file.platforms.find((each) => measuredPlatformOf(each) === platform);
@@ -120,29 +119,42 @@ export function expectationsOfImage(
       const { label } = MEASURED_PLATFORMS[platform];
       return { ...NOTHING, source: display, missing: `${display} has no ${label} guest` };
     }
-    const all = new Map(
-      [DEFAULT_LAUNCH, ...(launches ?? []), ...(platform === 'snp' ? recognizedLaunches() : [])].map((launch) => [
-        launchName(launch),
-        launch,
-      ]),
-    );
-    const { measurements } = await measureLaunches(file, { platforms: [platform], launches: [...all.values()] });
-    const wanted = new Set(launches?.map(launchName));
-    const measured = measurements.map(({ digest, launch }) => ({
-      isOurs: launches === undefined || launch === undefined || wanted.has(launchName(launch)),
-      expected: { digest: digestHex(digest), launch: launch && launchLabel(launch) },
-    }));
+    const found = platform === 'snp' ? await recognized(file, looked) : [];
+    const isLoaded = ({ refusal }: ExpectedDigest): boolean => refusal === undefined;
+    const named =
+      launches === undefined && platform === 'snp' ? found.filter(isLoaded) : await digestsOf(file, platform, launches);
     const policy = launchPolicy(file, header);
     return {
       source: display,
-      digests: measured.flatMap(({ isOurs, expected }) => (isOurs ? [expected] : [])),
-      others: measured.flatMap(({ isOurs, expected }) => (isOurs ? [] : [expected])),
+      isImage: true,
+      digests: named,
+      others: found.filter((each) => !named.some(({ launch }) => launch === each.launch)),
       missing: undefined,
       policy: policy === undefined ? undefined : BigInt(policy.fields['value'] as string),
       debug: policy?.debug ?? false,
       ...identityInImage(file, header.compatibilityMask),
     };
   });
+}
+
+/** The launches that give a measurement. */
+async function recognized(file: IgvmFile, { measurement, signature }: Looked): Promise<ExpectedDigest[]> {
+  const { found } = await searchLaunches(file, measurement, signature);
+  const digest = digestHex(measurement);
+  return found.map(({ launch, refusals: [refusal] }) => ({ digest, launch: launchLabel(launch), refusal }));
+}
+
+async function digestsOf(
+  file: IgvmFile,
+  platform: EvidencePlatform,
+  launches: readonly Launch[] = [],
+): Promise<ExpectedDigest[]> {
+  const wanted = platform === 'snp' ? launches : [DEFAULT_LAUNCH];
+  const { measurements } = await measureLaunches(file, { platforms: [platform], launches: wanted });
+  return measurements.map(({ digest, launch }) => ({
+    digest: digestHex(digest),
+    launch: launch && launchLabel(launch),
+  }));
 }
 
 type IdBlock = Extract<Directive, { type: 'snpIdBlock' }>;

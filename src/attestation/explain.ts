@@ -9,7 +9,7 @@ import type { IgvmFile } from '../igvm/model';
 import { commitsThatChanged, fileInRevision, type HistoricChange } from '../lock/git';
 import { parseLock, readLock } from '../lock/lock-file';
 import type { MeasurementLock } from '../lock/model';
-import { CPU_MODEL_NAMES, processorSignature } from '../measurement/kvm-vmsa';
+import { CPU_MODEL_NAMES } from '../measurement/kvm-vmsa';
 import { digestHex, type Launch, launchesOf, launchLabel } from '../measurement/launches';
 import { SEARCHED_VCPUS, SEARCHED_VCPUS_BY_SIGNATURE, searchLaunches } from '../measurement/launch-search';
 import { launchJson, measurablePlatforms, measureLaunches } from '../measurement/measure';
@@ -17,7 +17,7 @@ import { MEASURED_PLATFORMS, type MeasuredPlatform, platformHeader } from '../ig
 import { vmmProfile } from '../measurement/vmm-profiles';
 import { VMM_NAMES } from '../manifest/model';
 import { decodedEvidence, EVIDENCE_LIMIT } from './evidence-file';
-import { isSnpEvidence, parseSnpEvidence } from './snp-report';
+import { isSnpEvidence, parseSnpEvidence, signatureOf } from './snp-report';
 import { isTdxEvidence, parseTdxQuote } from './tdx-quote';
 
 export interface ExplainOptions {
@@ -132,9 +132,9 @@ function subjectOf(text: string, display: (path: string) => string): Subject {
       file: origin,
     });
   }
-  const { measurement, policy, cpu } = parseSnpEvidence(bytes, text).report;
-  const signature =
-    cpu === undefined || cpu.family < 15 ? undefined : processorSignature(cpu.family, cpu.model, cpu.stepping & 0xf);
+  const { report } = parseSnpEvidence(bytes, text);
+  const { measurement, policy } = report;
+  const signature = signatureOf(report);
   return { digest: measurement, platforms: ['snp'], policy, signature };
 }
 

@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { IgvmError } from '../errors/igvm-error';
+import { processorSignature } from '../measurement/kvm-vmsa';
 import { type ParsedCertificate, parseCertificate } from './certificates';
 
 /** Bytes of an SEV-SNP attestation report, all versions. */
@@ -79,12 +80,16 @@ export function parseSnpReport(bytes: Buffer): SnpReport {
     cpu: version < 3 ? undefined : { family: bytes[0x188]!, model: bytes[0x189]!, stepping: bytes[0x18a]! },
     chipId: part(0x1a0, 64),
     signed: part(0, SNP_SIGNED_SIZE),
-    signature: signatureOf(part(SNP_SIGNED_SIZE, SNP_REPORT_SIZE - SNP_SIGNED_SIZE)),
+    signature: numbersOf(part(SNP_SIGNED_SIZE, SNP_REPORT_SIZE - SNP_SIGNED_SIZE)),
   };
 }
 
+/** The signature of the processor, CPUID leaf 1 EAX, where a report says it. */
+export const signatureOf = ({ cpu }: SnpReport): number | undefined =>
+  cpu === undefined || cpu.family < 15 ? undefined : processorSignature(cpu.family, cpu.model, cpu.stepping & 0xf);
+
 /** Two numbers of 72 bytes, little-endian, of which P-384 uses 48; the rest is zero. */
-function signatureOf(field: Buffer): Buffer | undefined {
+function numbersOf(field: Buffer): Buffer | undefined {
   const [r, s] = [field.subarray(0, 48), field.subarray(72, 120)];
   if (!isZero(field.subarray(48, 72)) || !isZero(field.subarray(120))) return undefined;
   return Buffer.concat([Buffer.from(r).reverse(), Buffer.from(s).reverse()]);

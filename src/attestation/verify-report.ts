@@ -1,11 +1,17 @@
 import { IgvmError } from '../errors/igvm-error';
 import { printable, printableJson } from '../errors/printable';
 import type { Launch } from '../measurement/launches';
-import { isSnpEvidence, parseSnpEvidence } from './snp-report';
+import { isSnpEvidence, parseSnpEvidence, signatureOf } from './snp-report';
 import { parseRevocationLists } from './certificates';
 import { type Check, Checks } from './check';
 import { compareSnpGuest, type Demands } from './compare-guest';
-import { type EvidencePlatform, type Expectations, expectationsOfImage, expectationsOfLock } from './expectations';
+import {
+  type EvidencePlatform,
+  type Expectations,
+  expectationsOfImage,
+  expectationsOfLock,
+  type Looked,
+} from './expectations';
 import { compareTdxGuest } from './compare-td';
 import { certificatesOf, CRL_LIMIT, decodedEvidence, EVIDENCE_LIMIT, readEvidenceFile as read } from './evidence-file';
 import { isTdxEvidence, parseTdxQuote, type TdxQuote } from './tdx-quote';
@@ -86,7 +92,10 @@ async function verifySnp(bytes: Buffer, trust: SnpTrust, options: VerifyReportOp
   const given = [...trust.certificates, ...certificates];
   const { checks, generation } = verifySnpReport(report, { ...trust, certificates: given });
   noteSurplus(checks, surplus);
-  const { expected, explained } = await expectations(options, 'snp');
+  const { expected, explained } = await expectations(options, 'snp', {
+    measurement: report.measurement,
+    signature: signatureOf(report),
+  });
   const ours = new Checks('ours');
   compareSnpGuest(ours, report, generation, options, expected, explained);
   return { platform: 'snp', checks: [checks, ours] };
@@ -96,7 +105,7 @@ async function verifyTdx(quote: TdxQuote, trust: TdxTrust, options: VerifyReport
   const { eventLog: path } = options;
   const checks = verifyTdxQuote(quote, trust);
   noteSurplus(checks, quote.surplus);
-  const { expected, explained } = await expectations(options, 'tdx');
+  const { expected, explained } = await expectations(options, 'tdx', { measurement: quote.mrTd });
   const log = path === undefined ? undefined : { bytes: read(path, CRL_LIMIT), origin: path };
   const ours = new Checks('ours');
   compareTdxGuest(ours, quote, options, expected, explained, log);
@@ -111,10 +120,11 @@ function noteSurplus(checks: Checks, surplus: number): void {
 async function expectations(
   { lock, image, launches, display = (each) => each }: VerifyReportOptions,
   platform: EvidencePlatform,
+  looked: Looked,
 ): Promise<{ expected: Expectations | undefined; explained: Expectations | undefined }> {
   const ofLock = lock === undefined ? undefined : expectationsOfLock(lock, display(lock), platform);
   const ofImage =
-    image === undefined ? undefined : await expectationsOfImage(image, display(image), platform, launches);
+    image === undefined ? undefined : await expectationsOfImage(image, display(image), platform, launches, looked);
   return ofLock === undefined ? { expected: ofImage, explained: undefined } : { expected: ofLock, explained: ofImage };
 }
 
