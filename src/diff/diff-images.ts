@@ -18,7 +18,8 @@ import { digestHex, type Launch, launchName } from '../measurement/launches';
 import { type ImageDigest, imageDigests, launchJson, measureLaunches } from '../measurement/measure';
 import type { ByteSource } from '../memory/byte-source';
 import { guestPages, guestRegions, regionName } from '../regions/guest-regions';
-import { mapBeside, type TaggedRange, TagIndex } from '../regions/image-map';
+import { regionNames } from '../image/region-names';
+import { type TaggedRange, TagIndex } from '../regions/image-map';
 import { isCommandLine, textOfRegion } from '../regions/region-text';
 import { comparePages, type PageDifference } from './compare-pages';
 
@@ -215,5 +216,11 @@ function isSameBytes(a: ByteSource, b: ByteSource): boolean {
  */
 export const diffFiles = (a: string, b: string, launches: readonly Launch[] = []): Promise<ImageDifference> =>
   withImage(a, (imageA) =>
-    withImage(b, (imageB) => diffImages({ ...imageA, map: mapBeside(a) }, { ...imageB, map: mapBeside(b) }, launches)),
+    withImage(b, (imageB) =>
+      diffImages(
+        { ...imageA, map: regionNames(a, imageA.file) },
+        { ...imageB, map: regionNames(b, imageB.file) },
+        launches,
+      ),
+    ),
   );

@@ -1,3 +1,4 @@
+import { ovmfMeasured } from '../image/region-names';
 import type { DescribedRegion } from '../image/described-image';
 import { type DumpRecord, type DumpValue, fieldsText } from '../igvm/dump';
 import type { IgvmFile, VpContextDirective } from '../igvm/model';
@@ -42,6 +43,8 @@ export interface GuestView extends PageGuest {
   processors: ProcessorView[];
   /** How many there are; only so many are shown. */
   processorCount: number;
+  /** What of an image of OVMF is measured and what isn't. */
+  measured?: string;
   /** By index of a row: the registers of the first processor that point into it. */
   pointers: Map<number, string[]>;
 }
@@ -55,8 +58,9 @@ const MOST_PROCESSORS = 64;
 const MOST_BETWEEN = 4 * 2 ** 20;
 
 /** The guests of an image, in the order of its platform headers. */
-export const guestViews = (file: IgvmFile, guests: readonly PageGuest[]): GuestView[] =>
-  guests.map((guest, index): GuestView => {
+export function guestViews(file: IgvmFile, guests: readonly PageGuest[]): GuestView[] {
+  const measured = ovmfMeasured(file);
+  return guests.map((guest, index): GuestView => {
     const { compatibilityMask } = guest.header;
     const rows = rowsOf(guest.regions, index);
     const ranges = rangesOf(file, compatibilityMask);
@@ -71,9 +75,11 @@ export const guestViews = (file: IgvmFile, guests: readonly PageGuest[]): GuestV
       rangeCount: ranges.length,
       processors,
       processorCount: contexts.length,
+      measured,
       pointers: pointersInto(rows, processors[0]?.registers ?? []),
     };
   });
+}
 
 /** The row that an address lies in. */
 export const rowAt = (rows: readonly MapRow[], address: number): number =>

@@ -1,4 +1,5 @@
-import { mapBeside } from '../regions/image-map';
+import type { IgvmFile } from '../igvm/model';
+import { ovmfMeasured, regionNames } from '../image/region-names';
 import { checkNotInputs, createOutputSet, textChunks } from '../files/atomic-output';
 import { withImage } from '../files/igvm-image';
 import { sha256OfSource } from '../files/sha256';
@@ -61,17 +62,24 @@ export async function inspectImage(request: InspectRequest): Promise<void> {
   }
 }
 
+/** What a dump shows, and of OVMF what it takes knowledge of its programs to tell. */
+function* withMeasured(text: Iterable<string>, file: IgvmFile): Generator<string> {
+  yield* text;
+  const measured = ovmfMeasured(file);
+  if (measured !== undefined) yield `\nOVMF: ${measured}\n`;
+}
+
 async function inspectFile(
   { image, format, name, lock, display }: Omit<InspectRequest, 'output' | 'write'>,
   write: (pieces: Iterable<string>) => void | Promise<void>,
 ): Promise<void> {
   await withImage(image, async ({ file, source }) => {
     if (format === 'html') {
-      const described = await describePage(file, { image, map: mapBeside(image), lock, display });
+      const described = await describePage(file, { image, map: regionNames(image, file), lock, display });
       await write([inspectPage({ file, source, name, described, sha256: sha256OfSource(source) })]);
       return;
     }
     const contents = dump(file, source, (context) => describeVpContext(context, file.arch));
-    await write(format === 'json' ? dumpJson(contents) : dumpText(contents));
+    await write(format === 'json' ? dumpJson(contents) : withMeasured(dumpText(contents), file));
   });
 }

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { fitsMap } from '../regions/guest-regions';
-import { mapBeside } from '../regions/image-map';
+import { regionNames } from '../image/region-names';
 import { checkNotInputs, createOutputSet } from '../files/atomic-output';
 import { withImage } from '../files/igvm-image';
 import { JSON_SIZE_LIMIT, readRegularFile } from '../files/regular-file';
@@ -50,7 +50,7 @@ async function lockFor(
   checkNotInputs([path], [image]);
   const previous = previousLock(path);
   const measured = await withImage(image, async ({ file }) => {
-    const map = mapBeside(image);
+    const map = regionNames(image, file);
     const wanted = launches.length > 0 ? launches : (manifestLaunches(path) ?? (previous && launchesInLock(previous)));
     const counting = wanted === undefined || wanted.length === 0 ? undefined : wanted;
     const { lock, complaints, refusals } = await lockImage(file, { map, image, launches: counting });

@@ -1,5 +1,5 @@
 /** What is in an image of OVMF: where it lies, by the names that map files, pages and comparisons give it, and what of it is measured. */
-import { type IgvmFile, PAGE_FLAG, type PageDataDirective } from '../../igvm/model';
+import { type IgvmFile, PAGE_DATA_TYPE, PAGE_FLAG, type PageDataDirective } from '../../igvm/model';
 import { type ByteSource, regionSource } from '../../memory/byte-source';
 import { alignUp, PAGE_SIZE } from '../../memory/page';
 import type { TaggedRange } from '../../regions/image-map';
@@ -91,15 +91,11 @@ const VARIABLE_VOLUME = {
  * @throws what the file's sources throw
  */
 export function ovmfParts(file: IgvmFile): OvmfParts | undefined {
-  const run = file.directives.find(
-    (each): each is PageDataDirective => hasPage(each, FOUR_GIB - PAGE_SIZE) && each.content.size > 0,
-  );
-  // Padding behind the firmware's last byte would move its metadata: it is never there.
-  if (run === undefined || run.content.size !== FOUR_GIB - run.gpa) return undefined;
-  const regions = readOvmfTable(run.content);
+  const flash = flashOf(file);
+  const regions = readOvmfTable(flash);
   if (regions === undefined || regions.length === 0) return undefined;
-  const varsSize = variableStore(run.content);
-  const firmware = regionSource(run.content, varsSize, run.content.size - varsSize);
+  const varsSize = variableStore(flash);
+  const firmware = regionSource(flash, varsSize, flash.size - varsSize);
   return {
     firmware,
     varsSize,
@@ -109,6 +105,44 @@ export function ovmfParts(file: IgvmFile): OvmfParts | undefined {
     items: regions.some(({ kind }) => kind === 'hobArea') ? putIn(file).items : [],
     kernel: 'uki',
   };
+}
+
+/** The pages with data that end at 4 GiB, without a gap. Where several platforms have other ones, what any of them has. */
+function flashOf(file: IgvmFile): ByteSource {
+  const runs: PageDataDirective[] = [];
+  let start = FOUR_GIB;
+  const candidates = file.directives.filter(
+    (each): each is PageDataDirective => each.type === 'pageData' && each.gpa < FOUR_GIB && each.content.size > 0,
+  );
+  for (const run of candidates.sort((a, b) => b.gpa - a.gpa)) {
+    // A short last page is only where a file was built, and padding never ends firmware.
+    if (run.gpa + run.content.size !== start || run.dataType !== PAGE_DATA_TYPE.NORMAL) break;
+    runs.unshift(run);
+    start = run.gpa;
+  }
+  return {
+    size: FOUR_GIB - start,
+    read(offset, target) {
+      for (let done = 0; done < target.length; ) {
+        const at = start + offset + done;
+        const run = runs[lastFrom(runs, at)]!;
+        const size = Math.min(target.length - done, run.gpa + run.content.size - at);
+        run.content.read(at - run.gpa, target.subarray(done, done + size));
+        done += size;
+      }
+    },
+  };
+}
+
+/** Index of the last run that begins at or before an address. */
+function lastFrom(runs: readonly PageDataDirective[], gpa: number): number {
+  let [low, high] = [0, runs.length - 1];
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (runs[middle]!.gpa <= gpa) low = middle;
+    else high = middle - 1;
+  }
+  return low;
 }
 
 /** Bytes of the variable store that flash begins with; 0 where it begins with something else. */
@@ -150,8 +184,8 @@ export function measuredParts(file: IgvmFile, { varsSize, items, kernel }: Omit<
   const unmeasured: string[] = [];
   for (const { name, address, size } of items) {
     if (size === 0) continue;
-    const run = file.directives.find((each) => hasPage(each, address));
-    const isMeasured = run === undefined || ((run as PageDataDirective).flags & PAGE_FLAG.UNMEASURED) === 0;
+    const run = file.directives.find((each): each is PageDataDirective => hasPage(each, address));
+    const isMeasured = run === undefined || (run.flags & PAGE_FLAG.UNMEASURED) === 0;
     (isMeasured ? measured : unmeasured).push(name === 'kernel' && kernel === 'uki' ? 'UKI' : PART_NAMES[name]);
   }
   if (file.directives.some(({ type }) => type === 'parameterInsert')) unmeasured.push('what the VMM fills in');

@@ -1,0 +1,92 @@
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buildManifest } from '../builder/build-manifest';
+import { updateFiles, wrapFiles } from '../builder/ovmf-image';
+import { diffFiles } from '../diff/diff-images';
+import { readImage } from '../files/igvm-image';
+import { inspectImage } from '../inspect/inspect-file';
+import { efiProgram, ovmfFirmware, SEV_REGIONS, variableStore } from '../loader/ovmf/ovmf-firmware.fixture';
+import { fitsMap } from '../regions/guest-regions';
+import { mapBeside } from '../regions/image-map';
+import { ovmfMeasured, regionNames } from './region-names';
+
+let folder: string;
+const at = (name: string): string => join(folder, name);
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'nx-igvm-names-'));
+  writeFileSync(at('OVMF.fd'), ovmfFirmware({ sev: SEV_REGIONS }));
+  writeFileSync(at('VARS.fd'), variableStore());
+  writeFileSync(at('linux.efi'), efiProgram('one'));
+  writeFileSync(at('newer.efi'), efiProgram('two'));
+  await wrapFiles({
+    firmware: at('OVMF.fd'),
+    vars: at('VARS.fd'),
+    native: true,
+    snp: true,
+    parameters: true,
+    bootMode: 'real16',
+    output: at('wrapped.igvm'),
+  });
+  for (const [program, output] of [
+    ['linux.efi', 'one.igvm'],
+    ['newer.efi', 'two.igvm'],
+  ] as const) {
+    const options = { addHashes: true, arch: 'x64' } as const;
+    await updateFiles({ image: at('wrapped.igvm'), kernel: at(program), ...options, output: at(output) });
+  }
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+describe('an image of OVMF without a map file', () => {
+  it('has the names that a build gives the same image', async () => {
+    const snp = { policy: 0x30000, enable_debug: false, injection_type: 'normal' };
+    const guests = ['none', { snp }].map((isolation_type) => ({
+      guest_svn: 1,
+      max_vtl: 0,
+      isolation_type,
+      image: { ovmf: { secure_boot: { hashes: true } } },
+    }));
+    const resources = { ovmf_code: 'OVMF.fd', ovmf_vars: 'VARS.fd', uki: 'linux.efi' };
+    writeFileSync(at('igvm.json'), JSON.stringify({ guest_arch: 'x64', guest_configs: guests, resources }));
+    await buildManifest({ manifest: at('igvm.json'), output: at('built.igvm') });
+    expect(readFileSync(at('built.igvm')).equals(readFileSync(at('one.igvm')))).toBe(true);
+    const file = readImage(at('one.igvm'));
+    const names = regionNames(at('one.igvm'), file)!;
+    const built = mapBeside(at('built.igvm'))!;
+    const texts = (map: typeof names): string[][] =>
+      map.map((ranges) => ranges.map(({ gpa, end, tag }) => `${gpa.toString(16)}-${end.toString(16)} ${tag}`));
+    expect(texts(names)).toEqual(texts(built));
+    expect(fitsMap(file, names)).toBe(true);
+  });
+
+  it('is compared by these names', async () => {
+    const { guests } = await diffFiles(at('one.igvm'), at('two.igvm'));
+    const changed = JSON.stringify(guests);
+    for (const name of ['secure-boot-db', 'uki']) expect(changed).toContain(name);
+    expect(changed).not.toContain('ovmf-code');
+  });
+
+  it('says what of it is measured, in the page and in the text', async () => {
+    const expected =
+      /measured: firmware, variable store, list of programs, PK, KEK, db, dbx; not measured: UKI, what the VMM/;
+    expect(ovmfMeasured(readImage(at('one.igvm')))).toMatch(expected);
+    expect(ovmfMeasured(readImage(at('wrapped.igvm')))).toBe(
+      'measured: firmware, variable store; not measured: what the VMM fills in',
+    );
+    let text = '';
+    const write = (part: string): void => void (text += part);
+    for (const format of ['text', 'html'] as const) {
+      text = '';
+      await inspectImage({ image: at('one.igvm'), name: 'one.igvm', format, write });
+      expect(text).toMatch(expected);
+    }
+    expect(text).toContain('secure-boot-dbx');
+  });
+
+  it('has the names of its map file once it has one', () => {
+    copyFileSync(at('two.igvm'), at('mapped.igvm'));
+    writeFileSync(at('mapped.igvm.map'), '');
+    expect(regionNames(at('mapped.igvm'), readImage(at('mapped.igvm')))).toEqual([]);
+  });
+});
