@@ -48,7 +48,7 @@ const SOURCES: Record<Exclude<ResourceName, 'linux_kernel'>, { what: string; fro
   },
   ovmf_code: {
     what: 'OVMF, the UEFI firmware for QEMU, of edk2-stable202511 or newer; `OVMF.amdsev.fd` also starts under SEV-SNP',
-    from: 'your distribution (`ovmf-amdsev` on Debian from forky on), or a build of <https://github.com/tianocore/edk2>',
+    from: 'your distribution (`ovmf` on Debian, where new enough), or a build of <https://github.com/tianocore/edk2>',
   },
   ovmf_vars: {
     what: "The firmware's variable store, for firmware without one such as `OVMF_CODE.fd`",

@@ -221,6 +221,9 @@ describe('guest-image, every type', () => {
     [{ type: 'uefi', arch: 'aarch64' }, ['none']],
     [{ type: 'uefi', paravisor: true, isolation: ['snp'] }, ['snp']],
     [{ type: 'uefi', paravisor: true, arch: 'aarch64' }, ['none']],
+    [{ type: 'ovmf' }, ['none']],
+    [{ type: 'ovmf', isolation: ['snp', 'none'], debug: true }, ['none', 'snp']],
+    [{ type: 'ovmf', isolation: ['snp'], kernel: 'boot/vmlinuz.efi', initrd: 'none' }, ['snp']],
     [{ type: 'snp-linux-direct', processorCount: 4 }, ['snp']],
     [{ type: 'linux-direct', arch: 'aarch64', isolation: ['vbs'] }, ['vbs']],
   ])('%j is a manifest that passes the strict check', async (options, isolation) => {

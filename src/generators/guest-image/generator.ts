@@ -19,7 +19,7 @@ import { outputFolder } from '../../plugin/inferred-image';
 import { initGenerator } from '../init/generator';
 import { adoptManifest } from './adopt-manifest';
 import { describeBinaries } from './binaries';
-import { linuxDirect, linuxParavisor, snpLinuxDirect, uefi } from './image-types';
+import { linuxDirect, linuxParavisor, ovmf, snpLinuxDirect, uefi } from './image-types';
 import { defaultPath, type ImageOptions, type Scaffold } from './scaffold';
 import { ResourceOptions } from './resource-option';
 import type { GuestImageGeneratorSchema, GuestImageType } from './schema';
@@ -28,6 +28,7 @@ const TYPES: Record<GuestImageType, (options: ImageOptions) => Scaffold> = {
   'linux-direct': linuxDirect,
   'linux-paravisor': linuxParavisor,
   uefi,
+  ovmf,
   'snp-linux-direct': snpLinuxDirect,
 };
 
@@ -107,11 +108,43 @@ const isThere = (tree: Tree, root: string, path: string): boolean =>
   );
 
 /** What describes an image; an adopted manifest does that already. Options with a default can't be told from none. */
-const DESCRIBING = ['kernel', 'initrd', 'uefi', 'isolation', 'commandLine', 'processorCount', 'embedCorim'] as const;
+const DESCRIBING = [
+  'kernel',
+  'initrd',
+  'uefi',
+  'firmware',
+  'uki',
+  'isolation',
+  'commandLine',
+  'processorCount',
+  'embedCorim',
+] as const;
+
+/** Options that are for other types of images than the chosen one, and would be ignored. */
+const NOT_OF_OVMF = ['initrd', 'uefi', 'commandLine', 'processorCount'] as const;
+const OF_OVMF = ['firmware', 'uki'] as const;
+
+/** @throws IgvmError GENERATOR_OPTION */
+function checkOvmf(options: GuestImageGeneratorSchema): void {
+  const isGiven = (name: keyof GuestImageGeneratorSchema): boolean => (options[name] ?? 'none') !== 'none';
+  const isOvmf = options.type === 'ovmf';
+  const wrong = (isOvmf ? NOT_OF_OVMF : OF_OVMF).find(isGiven);
+  if (wrong !== undefined) {
+    const instead = isOvmf ? 'a UKI has all that a kernel needs' : 'it is for ovmf images';
+    throw new IgvmError(
+      'GENERATOR_OPTION',
+      `${wrong} would be ignored by an image of the type ${options.type ?? 'linux-direct'}: ${instead}`,
+    );
+  }
+  if (isGiven('kernel') && isGiven('uki')) {
+    throw new IgvmError('GENERATOR_OPTION', 'an ovmf image starts one kernel: give kernel or uki, not both');
+  }
+}
 
 /** @throws IgvmError GENERATOR_OPTION */
 function checkCombination(options: GuestImageGeneratorSchema): void {
   if (options.from === undefined) {
+    checkOvmf(options);
     if (options.resources === undefined) return;
     throw new IgvmError('GENERATOR_OPTION', 'resources belongs to an adopted manifest, and from names none');
   }
@@ -133,10 +166,11 @@ async function scaffoldImage(
   options: GuestImageGeneratorSchema,
 ): Promise<GeneratedImage> {
   const { type = 'linux-direct', arch = 'x64' } = options;
-  const { title, guests, resources, notes } = TYPES[type]({
+  const { title, guests, resources, notes, launches } = TYPES[type]({
     arch,
     isolation: options.isolation,
     useInitrd: options.initrd !== 'none',
+    kernel: options.kernel === undefined ? 'uki' : 'linux_kernel',
     commandLine: options.commandLine ?? (arch === 'x64' ? 'console=ttyS0 panic=-1' : 'console=ttyAMA0 panic=-1'),
     memorySize: options.memorySize ?? '512M',
     bootData: options.bootData ?? 'embedded',
@@ -148,6 +182,8 @@ async function scaffoldImage(
     linux_kernel: ['kernel', options.kernel],
     linux_initrd: ['initrd', options.initrd],
     uefi: ['uefi', options.uefi],
+    ovmf_code: ['firmware', options.firmware],
+    uki: ['uki', options.uki],
   };
   const chosen: Partial<Record<ResourceName, Resource>> = {};
   const reader = new ResourceOptions(tree, root);
@@ -160,6 +196,7 @@ async function scaffoldImage(
     guest_arch: arch,
     ...(options.embedCorim === undefined ? {} : { embed_corim: options.embedCorim }),
     guest_configs: guests,
+    ...(launches === undefined ? {} : { launches }),
     resources: chosen,
   };
   // The scaffolds' policies and page counts are far below 2^53.
@@ -172,7 +209,7 @@ async function scaffoldImage(
     resources: chosen,
     arch,
     isolated: guests.some(({ isolation_type: isolation }) => isolation !== 'none'),
-    bootable: type === 'linux-direct' && arch === 'x64' && guests[0]?.isolation_type === 'none',
+    bootable: ['linux-direct', 'ovmf'].includes(type) && arch === 'x64' && guests[0]?.isolation_type === 'none',
     notes,
   };
 }

@@ -174,7 +174,7 @@ function openhcl(options: ImageOptions, vtl0: Vtl0): Scaffold {
   };
 }
 
-/** UEFI firmware: alone, or under OpenHCL. */
+/** UEFI firmware of Hyper-V: alone, or under OpenHCL. */
 export function uefi(options: ImageOptions): Scaffold {
   return options.paravisor ? uefiParavisor(options) : plainUefi(options);
 }
@@ -182,7 +182,7 @@ export function uefi(options: ImageOptions): Scaffold {
 function plainUefi(options: ImageOptions): Scaffold {
   const isolation = chooseIsolation('uefi', options.isolation, anyIsolation(options.arch));
   return {
-    title: `UEFI firmware (isolation: ${isolation.join(', ')}).`,
+    title: `UEFI firmware for Hyper-V (isolation: ${isolation.join(', ')}).`,
     guests: isolation.map((name) =>
       guest(
         isolationType(name, options.debug, {
@@ -198,7 +198,44 @@ function plainUefi(options: ImageOptions): Scaffold {
     resources: ['uefi'],
     notes:
       options.arch === 'x64'
-        ? ['The firmware has to be 6 MiB (0x600000 bytes) of `MSVM.fd`, with its SEC core in the last volume.']
+        ? [
+            'This is the firmware of Hyper-V and OpenVMM. OVMF, the firmware of QEMU, is `--type=ovmf`.',
+            'The firmware has to be 6 MiB (0x600000 bytes) of `MSVM.fd`, with its SEC core in the last volume.',
+          ]
         : ['The firmware has to be 8 MiB (0x800000 bytes) of `MSVM.fd`.'],
+  };
+}
+
+/** OVMF, with a UKI or kernel: for QEMU. */
+export function ovmf(options: ImageOptions): Scaffold {
+  if (options.arch !== 'x64') throw new IgvmError('GENERATOR_OPTION', 'an ovmf image is for x64 only');
+  const isolation = chooseIsolation('ovmf', options.isolation, ['none', 'snp']).toSorted();
+  const hasSnp = isolation.includes('snp');
+  return {
+    title: `OVMF, the UEFI firmware of QEMU, with a ${options.kernel === 'uki' ? 'UKI' : 'kernel'} (isolation: ${isolation.join(', ')}).`,
+    guests: isolation.map((name) =>
+      guest(
+        isolationType(name, options.debug, {
+          policy: SNP_POLICY_SMT,
+          injection_type: 'normal',
+          secure_avic: 'disabled',
+        }),
+        0,
+        { ovmf: { boot_mode: 'real16', parameters: true } },
+      ),
+    ),
+    resources: ['ovmf_code', options.kernel],
+    ...(hasSnp ? { launches: [{ vmm: 'qemu-kvm', vcpus: [1], cpu: ['EPYC-Milan'] }] } : {}),
+    notes: [
+      'Secure Boot, with keys of your own or with public ones: the key `secure_boot` below `ovmf` of all guests. <https://github.com/nx-igvm/nx-igvm/blob/main/docs/ovmf.md>',
+      ...(hasSnp
+        ? [
+            'The SEV-SNP digest depends on the number and model of the processors: `launches` says for which it is measured.',
+          ]
+        : []),
+      ...(isolation.length > 1
+        ? ['The file holds a guest without isolation and one for SEV-SNP; the VMM takes the one that it is asked for.']
+        : []),
+    ],
   };
 }

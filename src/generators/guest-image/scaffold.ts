@@ -2,7 +2,7 @@ import { IgvmError } from '../../errors/igvm-error';
 import { existsOn, ISOLATION_NAMES, type IsolationName } from '../../igvm/isolation';
 import type { GuestArch } from '../../igvm/model';
 import { USUAL_PATHS } from '../../manifest/manifest-schema';
-import type { GuestConfig, Image, IsolationType, ResourceName, SnpIsolation } from '../../manifest/model';
+import type { GuestConfig, Image, IsolationType, Manifest, ResourceName, SnpIsolation } from '../../manifest/model';
 import { PAGE_SIZE, readMemorySize } from '../../memory/page';
 
 /** What a type of image is generated from: the options, with their defaults filled in. */
@@ -12,6 +12,8 @@ export interface ImageOptions {
   isolation: IsolationName[] | undefined;
   /** Whether the guest's Linux kernel gets an initrd. */
   useInitrd: boolean;
+  /** What OVMF starts. */
+  kernel: 'uki' | 'linux_kernel';
   commandLine: string;
   /** As the user wrote it; each type knows what it has to be a multiple of. */
   memorySize: string | number;
@@ -27,6 +29,8 @@ export interface Scaffold {
   title: string;
   guests: GuestConfig[];
   resources: ResourceName[];
+  /** Whose digests count, where it isn't Hyper-V's. */
+  launches?: Manifest['launches'];
   /** What else a user should know; sentences. */
   notes: string[];
 }

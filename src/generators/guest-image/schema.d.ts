@@ -1,6 +1,6 @@
 import type { IsolationName } from '../../igvm/isolation';
 
-export type GuestImageType = 'linux-direct' | 'linux-paravisor' | 'uefi' | 'snp-linux-direct';
+export type GuestImageType = 'linux-direct' | 'linux-paravisor' | 'uefi' | 'ovmf' | 'snp-linux-direct';
 
 export interface GuestImageGeneratorSchema {
   name: string;
@@ -15,6 +15,8 @@ export interface GuestImageGeneratorSchema {
   bootData?: 'embedded' | 'vmm';
   processorCount?: number;
   uefi?: string;
+  firmware?: string;
+  uki?: string;
   paravisor?: boolean;
   debug?: boolean;
   embedCorim?: boolean;
