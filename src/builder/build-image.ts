@@ -47,6 +47,7 @@ export async function buildImage(request: BuildRequest): Promise<BuildReport> {
   const outputs = createOutputSet();
   try {
     resources.checkPinned();
+    if (request.manifest.guest_arch === 'aarch64') await resources.unpackKernels();
     const report = await writeOutputs(request, layOut(request, resources), resources, outputs);
     const made = report.files.map(({ path }) => path);
     await outputs.commit({

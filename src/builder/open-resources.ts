@@ -3,6 +3,7 @@ import { type FileSource, openFileSource } from '../files/file-source';
 import { sha256OfSource } from '../files/sha256';
 import type { ResourceName } from '../manifest/model';
 import type { ByteSource } from '../memory/byte-source';
+import type { UnpackedKernel } from './compressed-kernel';
 import { ukiNote, ukiResource, type UkiResource } from './uki-resources';
 
 /** What a manifest says that a file has to be. */
@@ -41,6 +42,7 @@ export interface ResourceFile {
 /** The resources of one build: each file is opened when it is first used, and once for all guests. */
 export class OpenResources {
   private readonly open = new Map<ResourceName, FileSource>();
+  private readonly unpacked = new Map<ResourceName, UnpackedKernel>();
   /** Sections of UKIs that stand for a resource. */
   private readonly sections = new Map<ResourceName, UkiResource>();
 
@@ -48,6 +50,8 @@ export class OpenResources {
 
   /** @throws IgvmError FILE_UNREADABLE, FILE_CHANGED; RESOURCE_DIGEST for a file that isn't the pinned one */
   get(name: ResourceName): FileSource {
+    const unpacked = this.unpacked.get(name);
+    if (unpacked !== undefined) return unpacked.source;
     let source = this.open.get(name);
     if (source === undefined) {
       const { path, sha256, where } = this.files.get(name) ?? unreachable(`no resource ${name}`);
@@ -84,6 +88,24 @@ export class OpenResources {
     }
   }
 
+  /**
+   * Unpacks those kernels of arm64 guests that are compressed: what {@link get} gives is the kernel itself from then on.
+   * @throws IgvmError KERNEL_INVALID and as {@link get}
+   */
+  async unpackKernels(): Promise<void> {
+    const { ARM64_KERNELS, unpackKernel } = require('./compressed-kernel') as typeof import('./compressed-kernel');
+    for (const [name, label] of ARM64_KERNELS) {
+      if (!this.files.has(name)) continue;
+      try {
+        const unpacked = await unpackKernel(this.get(name), label);
+        if (unpacked !== undefined) this.unpacked.set(name, unpacked);
+      } catch (error) {
+        if (!(error instanceof IgvmError) || error.code !== 'KERNEL_INVALID') throw error;
+        throw error.at({ file: this.displayOf(name) });
+      }
+    }
+  }
+
   /** Opens all files that are pinned. @throws IgvmError as {@link get} */
   checkPinned(): void {
     for (const [name, { sha256 }] of this.files) if (sha256 !== undefined) this.get(name);
@@ -110,6 +132,8 @@ export class OpenResources {
   }
 
   close(): void {
+    for (const kernel of this.unpacked.values()) kernel.dispose();
+    this.unpacked.clear();
     for (const source of this.open.values()) source.close();
     this.open.clear();
     this.sections.clear();

@@ -77,14 +77,14 @@ function isAlive(pid: number): boolean {
 }
 
 /** `nx-igvm-PURPOSE-PROCESS-RANDOM`: the process that made it. */
-const NAME = new RegExp(`^nx-igvm-(?:boot|loader)-${PROCESS_MARK.source}-`);
+const NAME = new RegExp(`^nx-igvm-(?:boot|kernel|loader)-${PROCESS_MARK.source}-`);
 
 /**
  * A folder for the files of a program that this process runs, in the system's temporary folder. Removes those of processes
  * that are gone and could not do so themselves, but none of another user, machine, container or sandbox.
  * @throws IgvmError FILE_UNWRITABLE
  */
-export function makeProcessFolder(purpose: 'boot' | 'loader', parent: string = tmpdir()): string {
+export function makeProcessFolder(purpose: 'boot' | 'kernel' | 'loader', parent: string = tmpdir()): string {
   clearLeftovers(parent);
   try {
     return mkdtempSync(join(parent, `nx-igvm-${purpose}-${processMark()}-`));

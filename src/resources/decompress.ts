@@ -37,8 +37,8 @@ export function compressionOf(start: Uint8Array): Compression | undefined {
 /** Why data can't be unpacked; the caller knows whose data it is. */
 export class UnpackError extends Error {}
 
-/** A command that unpacks such data. */
-export const programFor = (compression: Compression): string => FORMATS[compression].program;
+/** Whether such data is unpacked here. */
+export const isUnpacked = (compression: Compression): boolean => 'unpack' in FORMATS[compression];
 
 /**
  * Unpacks data as it is read.

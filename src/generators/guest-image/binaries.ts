@@ -71,8 +71,9 @@ const SOURCES: Record<Exclude<ResourceName, 'linux_kernel'>, { what: string; fro
 /** What the kernel has to be: a paravisor starts no bzImage, and distributions name their packages by architecture. */
 function kernelSource(arch: 'x64' | 'aarch64', underParavisor: boolean): { what: string; from: string } {
   if (arch === 'aarch64') {
-    const from = 'your own kernel build (`make Image`), or `linux-image-arm64` on Debian, unpacked if it is compressed';
-    return { what: "The guest's Linux kernel: an uncompressed Image", from };
+    const from =
+      'your own kernel build (`make Image`), or `linux-image-arm64` on Debian; also compressed with gzip, or an EFI zboot kernel';
+    return { what: "The guest's Linux kernel: an Image", from };
   }
   return underParavisor
     ? {
