@@ -307,6 +307,20 @@ describe('the options of the plugin', () => {
     warn.mockRestore();
   });
 
+  it('that say of a target what Nx cannot take are left out, and keys that no target has are named', async () => {
+    const warn = jest.spyOn(logger, 'warn').mockImplementation(() => {});
+    const wrong = { build: { nme: 'x', inputs: 'x', options: ['strict'], parallelism: false } };
+    const targets = await inferOne('k', wrong as unknown as PluginOptions);
+    const { build } = await inferOne('k');
+    expect(targets['build']).toMatchObject({ inputs: build!.inputs, options: build!.options, parallelism: false });
+    expect(warn.mock.calls.flat()).toEqual([
+      '"nme" in the option "build" of the plugin nx-igvm is no key of a target; did you mean "name"?',
+      '"inputs" in the option "build" of the plugin nx-igvm takes a list, not "x", and is left out',
+      '"options" in the option "build" of the plugin nx-igvm takes an object, not ["strict"], and is left out',
+    ]);
+    warn.mockRestore();
+  });
+
   it('leave a target out', async () => {
     expect(Object.keys(await inferOne('k', { build: false }))).not.toContain('build');
   });

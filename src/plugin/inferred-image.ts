@@ -88,6 +88,46 @@ const isOption = (value: unknown): value is TargetOption =>
   value === false ||
   (typeof value === 'object' && value !== null && !Array.isArray(value));
 
+const LISTS = ['inputs', 'outputs', 'dependsOn'] as const;
+const RECORDS = ['options', 'configurations', 'metadata'] as const;
+
+/** The other keys of a target that Nx knows (nx-schema.json), and our own `name`. */
+const OTHER_TARGET_KEYS = [
+  'name',
+  'executor',
+  'command',
+  'defaultConfiguration',
+  'cache',
+  'continuous',
+  'parallelism',
+  'syncGenerators',
+];
+
+/** What extends a target, without what Nx can't take; the user is told of that, and of keys that no target has. */
+function checkedExtension(
+  kind: string,
+  given: Exclude<TargetOption, string | false>,
+  warn: (message: string) => void,
+): TargetOption {
+  const lists: readonly string[] = LISTS;
+  const records: readonly string[] = RECORDS;
+  const known = [...lists, ...records, ...OTHER_TARGET_KEYS];
+  const isRecord = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value);
+  const fits = ([key, value]: [string, unknown]): boolean => {
+    const what = `"${key}" in the option "${kind}" of the plugin nx-igvm`;
+    if (!known.includes(key)) {
+      const guess = nearest(key, known);
+      warn(`${what} is no key of a target${guess === undefined ? '' : `; did you mean "${guess}"?`}`);
+      return true;
+    }
+    const wanted = lists.includes(key) ? 'a list' : records.includes(key) ? 'an object' : undefined;
+    if (wanted === undefined || (wanted === 'a list' ? Array.isArray(value) : isRecord(value))) return true;
+    warn(`${what} takes ${wanted}, not ${JSON.stringify(value)}, and is left out`);
+    return false;
+  };
+  return Object.fromEntries(Object.entries(given).filter(fits));
+}
+
 /**
  * The options as nx.json has them, which nobody has checked: what says nothing of a kind of target is left out, and the user told.
  * An error would fail every command.
@@ -105,16 +145,13 @@ export function readPluginOptions(given: unknown, warn: (message: string) => voi
       const guess = nearest(key.replace(/Target(?:Name)?$/, ''), [...TARGET_KINDS, RESOURCE_TARGETS]);
       warn(`the plugin nx-igvm has no option "${key}"${guess === undefined ? '' : `; did you mean "${guess}"?`}`);
     } else if (isOption(value)) {
-      options[kind] = value;
+      options[kind] = typeof value === 'object' ? checkedExtension(key, value, warn) : value;
     } else {
       warn(`the option "${key}" of the plugin nx-igvm takes a name, false or an object, not ${JSON.stringify(value)}`);
     }
   }
   return options;
 }
-
-const LISTS = ['inputs', 'outputs', 'dependsOn'] as const;
-const RECORDS = ['options', 'configurations', 'metadata'] as const;
 
 /** A list of the user's, in which `"..."` stands for the inferred one. */
 function spread(inferred: readonly unknown[] | undefined, own: readonly unknown[]): unknown[] {
