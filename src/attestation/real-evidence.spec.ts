@@ -1,5 +1,7 @@
 /** Evidence of real machines, where it is at hand: accepted at its time, and refused with any bit changed. */
 import { readFileSync } from 'node:fs';
+import { amdChain, type ReportFields, signedReport } from './amd-chain.fixture';
+import { parseCertificate } from './certificates';
 import { CHANGED_BITS, changedBits, evidencePath, withBit, withEvidence } from './evidence-folder.fixture';
 import { put, verifyFiles } from './evidence-run.fixture';
 
@@ -54,6 +56,45 @@ withEvidence.describe('evidence of real machines, SEV-SNP', () => {
     },
     20_000 + CHANGED_BITS * 1500,
   );
+});
+
+withEvidence.describe('the key of a real Turin machine', () => {
+  const vcek = evidencePath('snp/sev-vcek_turin.der');
+  let tcb: Buffer;
+  let stated: Buffer;
+  let chipId: Buffer;
+  beforeAll(() => {
+    const { extensions } = parseCertificate(readFileSync(vcek), 'vcek');
+    const version = (part: number): number => extensions.get(`1.3.6.1.4.1.3704.1.3.${part}`)!.at(-1)!;
+    // FMC, boot loader, TEE, SNP, three that are reserved, microcode.
+    tcb = Buffer.from([version(9), version(1), version(2), version(3), 0, 0, 0, version(8)]);
+    stated = extensions.get('1.3.6.1.4.1.3704.1.4')!;
+    chipId = stated.subarray(-8);
+  });
+  const key = amdChain('Turin').leaf.key;
+  const failures = async (fields: ReportFields): Promise<string[]> => {
+    const report = signedReport({ version: 5, cpu: [0x1a, 2], tcb, chipId, ...fields }, key);
+    const { code, failed } = await verifyFiles(put('report', report), '--certificate', vcek, '--at', '2025-06-01');
+    expect(code).toBe(3);
+    return failed.map((line) => line.replace(/:.*/, ''));
+  };
+
+  it('has extensions that are read: all is right but the signature, which nobody else can make', async () => {
+    // An OCTET STRING in newer certificates.
+    expect([8, 10]).toContain(stated.length);
+    expect(await failures({})).toEqual(['report signature']);
+    for (const index of [0, 1, 2, 3, 7]) {
+      const other = Buffer.from(tcb);
+      other[index]! ^= 1;
+      expect(await failures({ tcb: other })).toEqual(['report signature', 'TCB of the key']);
+    }
+    expect(await failures({ chipId: Buffer.alloc(8, 1) })).toEqual(['report signature', 'chip']);
+    expect(await failures({ chipId: Buffer.concat([chipId, Buffer.of(1)]) })).toEqual(['report signature', 'chip']);
+  });
+
+  it('is refused for a report of Genoa', async () => {
+    expect(await failures({ cpu: [0x19, 0x11] })).toContain('processor generation');
+  });
 });
 
 withEvidence.describe('evidence of real machines, TDX', () => {
