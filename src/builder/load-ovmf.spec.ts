@@ -9,6 +9,7 @@ import {
   SEV_REGIONS,
   variableStore,
 } from '../loader/ovmf/ovmf-firmware.fixture';
+import { ukiFile } from '../uki/uki.fixture';
 import { buildManifest } from './build-manifest';
 import type { BuildReport } from './build-report';
 import { updateFiles, wrapFiles } from './ovmf-image';
@@ -126,6 +127,17 @@ describe('an image of OVMF from a manifest', () => {
     };
     const expected = await byCommands({ snp: true, vars: at('VARS.fd') }, { ...options, ...programs });
     expect(isSame(expected)).toBe(true);
+  });
+
+  it('says what is in a UKI, which may be no damaged one', async () => {
+    writeFileSync(at('uki.efi'), ukiFile({ '.cmdline': 'quiet', '.linux': new Uint8Array(700) }));
+    const { notes } = await build([guest('none')], { ovmf_code: 'OVMF.fd', uki: 'uki.efi' });
+    expect(notes).toContainEqual(expect.stringMatching(/uki\.efi is a UKI: \.cmdline "quiet", \.linux 700 bytes$/));
+    writeFileSync(at('uki.efi'), ukiFile({ '.linux': new Uint8Array(700) }).subarray(0, 1500));
+    await expect(build([guest('none')], { ovmf_code: 'OVMF.fd', uki: 'uki.efi' })).rejects.toMatchObject({
+      code: 'EFI_DATA_INVALID',
+      message: expect.stringContaining('its section .linux lies outside the file') as string,
+    });
   });
 
   it("has the manifest's policy, with its debug bit", async () => {

@@ -19,8 +19,10 @@ import type { Manifest, OvmfImage, ResourceName, SecureBoot } from '../manifest/
 import { PAGE_SIZE, pagesFor } from '../memory/page';
 import { TagIndex, type TaggedRange } from '../regions/image-map';
 import { authenticodeSha256 } from '../uki/authenticode';
+import { isUki } from '../uki/uki';
 import { guestSpec } from './load-guest';
 import type { OpenResources } from './open-resources';
+import { ukiNote } from './uki-resources';
 
 /** The guests of an image, and the file that they are in. */
 export interface LaidOutImage {
@@ -67,6 +69,7 @@ export function loadOvmf(manifest: Manifest, resources: OpenResources): LaidOutI
     kernel: resources.find('uki') === undefined ? 'linux-kernel' : 'uki',
   };
   const names = ovmfRegionNames(parts);
+  const ukis = (['shim', 'uki', 'linux_kernel'] as const).flatMap((name) => ukiNotes(name, resources));
   const guests = [
     ...(native === undefined ? [] : [{ isolation: native, mask: OVMF_MASK.native }]),
     ...(snp === undefined ? [] : [{ isolation: snp, mask: OVMF_MASK.snp }]),
@@ -76,7 +79,7 @@ export function loadOvmf(manifest: Manifest, resources: OpenResources): LaidOutI
     guests: guests.map(({ isolation, mask }) => ({
       map: mapOf(file, mask, names, isolation),
       observers: [],
-      notes: [measuredText(measuredParts(file, parts)), ...(snp === undefined ? [] : [KVM_REGISTERS])],
+      notes: [measuredText(measuredParts(file, parts)), ...ukis, ...(snp === undefined ? [] : [KVM_REGISTERS])],
       details: [],
     })),
   };
@@ -157,6 +160,13 @@ function program(name: ResourceName, resources: OpenResources): FileSource | und
   throw new IgvmError('EFI_DATA_INVALID', `${name} is no EFI program: it does not begin with "MZ"`, {
     file: resources.displayOf(name),
   });
+}
+
+/** What is in a program that is a UKI. @throws IgvmError EFI_DATA_INVALID for a damaged one */
+function ukiNotes(name: ResourceName, resources: OpenResources): string[] {
+  const source = resources.find(name);
+  if (source === undefined || !isUki(source)) return [];
+  return [inFile(name, resources, () => ukiNote(source, resources.displayOf(name)))];
 }
 
 function secureBootOf({ profile, hashes }: SecureBoot, resources: OpenResources): SecureBootVariables {

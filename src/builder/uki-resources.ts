@@ -79,12 +79,15 @@ class Section implements FileSource {
   }
 }
 
-/** What a UKI has, for a build's report, and what of it is not in the image though it could be. */
-export function ukiNote(file: ByteSource, display: string, used: readonly ResourceName[]): string {
+/**
+ * What a UKI has, for a build's report.
+ * @param used what takes a section out of it; then also what of it is not in the image though it could be
+ */
+export function ukiNote(file: ByteSource, display: string, used?: readonly ResourceName[]): string {
   const uki = readUki(file);
-  const unused = Object.entries(SECTION_OF).flatMap(([name, section]) => {
+  const unused = Object.entries(used === undefined ? {} : SECTION_OF).flatMap(([name, section]) => {
     const isThere = uki.sections.some((each) => each.name === section && each.size > 0);
-    return isThere && !used.includes(name as ResourceName)
+    return isThere && !used!.includes(name as ResourceName)
       ? [`its ${section} is not in the image: ${name} takes it`]
       : [];
   });
@@ -97,6 +100,6 @@ export function describeUki(file: ByteSource, uki: Uki = readUki(file)): string 
     const text = ukiText(file, section);
     return text === undefined || text === '' ? `${section.name} ${section.size} bytes` : `${section.name} "${text}"`;
   });
-  const profiles = uki.profiles === 0 ? '' : `, and ${uki.profiles} profiles that are not looked at`;
+  const profiles = uki.profiles === 0 ? '' : `, and ${uki.profiles} further profiles, which are not looked at`;
   return printable(`${parts.join(', ')}${profiles}`);
 }

@@ -14,6 +14,7 @@ import {
   registerFacts,
   vpsInSeveralVtls,
 } from '../image/guest-facts';
+import { ukiFacts } from '../image/uki-facts';
 import { digestHex, type Launch, launchName } from '../measurement/launches';
 import { type ImageDigest, imageDigests, launchJson, measureLaunches } from '../measurement/measure';
 import type { ByteSource } from '../memory/byte-source';
@@ -84,8 +85,11 @@ export async function diffImages(
     const indexB = b.file.platforms.findIndex(({ platformType }) => platformType === type);
     guests.push(await diffGuests(platformTypeName(type), guestOf(a, indexA), guestOf(b, indexB), launches));
   }
-  return { isSame, file: compareFacts(fileFacts(a.file), fileFacts(b.file)), guests };
+  return { isSame, file: compareFacts(factsOf(a.file), factsOf(b.file)), guests };
 }
+
+/** Headers, and what UKIs have in their sections. */
+const factsOf = (file: IgvmFile): Facts => new Map([...fileFacts(file), ...ukiFacts(file)]);
 
 interface ComparedGuest {
   file: IgvmFile;

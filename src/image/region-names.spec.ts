@@ -9,6 +9,7 @@ import { inspectImage } from '../inspect/inspect-file';
 import { efiProgram, ovmfFirmware, SEV_REGIONS, variableStore } from '../loader/ovmf/ovmf-firmware.fixture';
 import { fitsMap } from '../regions/guest-regions';
 import { mapBeside } from '../regions/image-map';
+import { ukiFile } from '../uki/uki.fixture';
 import { ovmfMeasured, regionNames } from './region-names';
 
 let folder: string;
@@ -82,6 +83,27 @@ describe('an image of OVMF without a map file', () => {
       expect(text).toMatch(expected);
     }
     expect(text).toContain('secure-boot-dbx');
+  });
+
+  it('says what is in a UKI, in the page and in the text', async () => {
+    const uki = ukiFile({ '.cmdline': 'quiet <b>\u001b', '.linux': new Uint8Array(700) });
+    writeFileSync(at('uki.efi'), uki);
+    await updateFiles({
+      image: at('wrapped.igvm'),
+      kernel: at('uki.efi'),
+      addHashes: false,
+      arch: 'x64',
+      output: at('uki.igvm'),
+    });
+    const texts: string[] = [];
+    for (const format of ['text', 'html'] as const) {
+      const write = (part: string): void => void texts.push(part);
+      await inspectImage({ image: at('uki.igvm'), name: 'uki.igvm', format, write });
+    }
+    expect(texts.join('')).toContain('UKI .cmdline: quiet <b>\\u{1b}\n');
+    expect(texts.join('')).toMatch(/UKI \.linux: 700 bytes, SHA-256 [0-9a-f]{64}\n/);
+    expect(texts.at(-1)).toMatch(/<dt>UKI \.cmdline<\/dt><dd><code>quiet &lt;b&gt;\\u\{1b\}<\/code>/);
+    expect(texts.at(-1)).toMatch(/<dt>UKI \.linux<\/dt><dd><code>700 bytes, SHA-256 /);
   });
 
   it('has the names of its map file once it has one', () => {

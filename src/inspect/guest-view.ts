@@ -1,4 +1,6 @@
+import type { Facts } from '../image/guest-facts';
 import { ovmfMeasured } from '../image/region-names';
+import { ukiFacts } from '../image/uki-facts';
 import type { DescribedRegion } from '../image/described-image';
 import { type DumpRecord, type DumpValue, fieldsText } from '../igvm/dump';
 import type { IgvmFile, VpContextDirective } from '../igvm/model';
@@ -45,6 +47,8 @@ export interface GuestView extends PageGuest {
   processorCount: number;
   /** What of an image of OVMF is measured and what isn't. */
   measured?: string;
+  /** What the UKIs in an image of OVMF have in their sections. */
+  uki: Facts;
   /** By index of a row: the registers of the first processor that point into it. */
   pointers: Map<number, string[]>;
 }
@@ -60,6 +64,7 @@ const MOST_BETWEEN = 4 * 2 ** 20;
 /** The guests of an image, in the order of its platform headers. */
 export function guestViews(file: IgvmFile, guests: readonly PageGuest[]): GuestView[] {
   const measured = ovmfMeasured(file);
+  const uki = ukiFacts(file);
   return guests.map((guest, index): GuestView => {
     const { compatibilityMask } = guest.header;
     const rows = rowsOf(guest.regions, index);
@@ -76,6 +81,7 @@ export function guestViews(file: IgvmFile, guests: readonly PageGuest[]): GuestV
       processors,
       processorCount: contexts.length,
       measured,
+      uki,
       pointers: pointersInto(rows, processors[0]?.registers ?? []),
     };
   });

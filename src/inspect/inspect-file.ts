@@ -1,5 +1,7 @@
 import type { IgvmFile } from '../igvm/model';
+import { printable } from '../errors/printable';
 import { ovmfMeasured, regionNames } from '../image/region-names';
+import { ukiFacts } from '../image/uki-facts';
 import { checkNotInputs, createOutputSet, textChunks } from '../files/atomic-output';
 import { withImage } from '../files/igvm-image';
 import { sha256OfSource } from '../files/sha256';
@@ -67,6 +69,7 @@ function* withMeasured(text: Iterable<string>, file: IgvmFile): Generator<string
   yield* text;
   const measured = ovmfMeasured(file);
   if (measured !== undefined) yield `\nOVMF: ${measured}\n`;
+  for (const [what, value] of ukiFacts(file)) yield `${printable(`${what}: ${value}`)}\n`;
 }
 
 async function inspectFile(

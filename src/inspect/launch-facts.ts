@@ -29,6 +29,7 @@ export function launchFacts(view: GuestView): Html {
   const facts = [
     ...(platform === undefined ? [] : documentFacts(view, fact)),
     ...(view.measured === undefined ? [] : [fact('OVMF', view.measured)]),
+    ...Array.from(view.uki, ([name, value]) => fact(name, mono(value))),
     ...commandLines(view).map(({ name, text }) => fact(`Command line (${name})`, mono(text))),
     ...kernelsOf(view).map(({ name, text }) => fact(`Kernel${name === undefined ? '' : ` (${name})`}`, text)),
     ...(kernels.length === 0 ? [fact('Kernel', 'no version string to be read: compressed, or not Linux')] : []),

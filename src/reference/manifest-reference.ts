@@ -105,8 +105,8 @@ A UKI, as \`ukify\`, dracut and mkosi make them, serves Linux images, too. Each 
 { "resources": { "linux_kernel": "boot/linux.efi", "linux_initrd": "boot/linux.efi", "linux_command_line": "boot/linux.efi" } }
 \`\`\`
 
-The build's report says what sections there are, and which of the three are not in the image. Sections of profiles, microcode (\`.ucode\`) and
-device trees are not looked at. A damaged UKI, and one without the section, is an error.
+The build's report says what sections there are, and which of the three are not in the image. Of a UKI with profiles, the first counts. Microcode (\`.ucode\`) and
+device trees are not used. A damaged UKI, and one without the section, is an error.
 
 A separate resources file of \`igvmfilegen\` works too (option \`resources\`). Then it is the only place for resources, and has its own
 rule: \`{ "resources": { "linux_kernel": "/absolute/path" } }\`, where a path is taken literally.

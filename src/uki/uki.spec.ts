@@ -60,8 +60,28 @@ describe('a UKI', () => {
     ]);
     const { sections, profiles } = readUki(bytesSource(file));
     expect(sections.map(({ name }) => name)).toEqual(['.cmdline', '.linux']);
-    expect(profiles).toBe(2);
+    expect(profiles).toBe(1);
     expect(textsOf(file)).toEqual(['quiet', undefined]);
+  });
+
+  it('has a first profile that counts without a choice: over the base, and also alone', () => {
+    const over = peFile([
+      { name: '.cmdline', content: 'quiet' },
+      { name: '.linux', content: KERNEL },
+      { name: '.profile', content: 'ID=main' },
+      { name: '.cmdline', content: 'loud' },
+    ]);
+    expect(textsOf(over)).toEqual([undefined, 'loud']);
+    // As ukify --profile makes it.
+    const alone = peFile([
+      { name: '.profile', content: 'ID=main' },
+      { name: '.cmdline', content: 'a' },
+      { name: '.linux', content: KERNEL },
+    ]);
+    expect(readUki(bytesSource(alone))).toMatchObject({
+      sections: [{ name: '.cmdline' }, { name: '.linux' }],
+      profiles: 0,
+    });
   });
 
   it.each([

@@ -25,7 +25,7 @@ export type UkiSectionName = (typeof UKI_SECTIONS)[number];
 
 /** Of these there may be several: one for each kind of hardware. */
 const SEVERAL: readonly UkiSectionName[] = ['.dtbauto', '.efifw'];
-/** Begins a profile: what follows replaces sections of the base, if somebody chooses it at boot. */
+/** Begins a profile: what follows replaces sections of the base. The first profile is what a boot without a choice takes. */
 const PROFILE = '.profile';
 
 /** Bytes of text that are read. */
@@ -42,9 +42,9 @@ export interface UkiSection {
 
 /** What is in a UKI. */
 export interface Uki {
-  /** Of the base, which a boot without a choice takes; in the file's order. */
+  /** What a boot without a choice takes: of the base and of the first profile, in the file's order. */
   sections: UkiSection[];
-  /** How many profiles there are to choose from, besides. */
+  /** How many further profiles there are to choose from. */
   profiles: number;
 }
 
@@ -57,13 +57,28 @@ export const isUki = (file: ByteSource): boolean => peSectionNames(file).include
  *   there twice; and what the source throws
  */
 export function readUki(file: ByteSource): Uki {
-  const { sections: all } = readPeHeaders(file);
-  const end = all.findIndex(({ name }) => name === PROFILE);
-  const base = end < 0 ? all : all.slice(0, end);
-  const sections = base.flatMap((section): UkiSection[] => {
+  const groups: PeSection[][] = [[]];
+  for (const section of readPeHeaders(file).sections) {
+    if (section.name === PROFILE) groups.push([]);
+    else groups.at(-1)!.push(section);
+  }
+  const [base = [], first = [], ...others] = groups.map((group) => contentsOf(group, file.size));
+  const sections = [...base.filter(({ name }) => first.every((each) => each.name !== name)), ...first];
+  let taken = 0;
+  let before = '';
+  for (const { name, offset, size } of sections.filter((each) => each.size > 0).sort((a, b) => a.offset - b.offset)) {
+    if (offset < taken) throw invalid(`its sections ${before} and ${name} overlap`, offset);
+    [taken, before] = [offset + size, name];
+  }
+  return { sections, profiles: others.length };
+}
+
+/** The known sections of a base or a profile. */
+function contentsOf(group: readonly PeSection[], fileSize: number): UkiSection[] {
+  const sections = group.flatMap((section): UkiSection[] => {
     const name = UKI_SECTIONS.find((each) => each === section.name);
     if (name === undefined) return [];
-    const size = contentSize(section, file.size);
+    const size = contentSize(section, fileSize);
     // Where nothing is may be anywhere.
     return [{ name, offset: size === 0 ? 0 : section.rawStart, size }];
   });
@@ -71,13 +86,7 @@ export function readUki(file: ByteSource): Uki {
     if (SEVERAL.includes(name)) continue;
     if (sections.filter((each) => each.name === name).length > 1) throw invalid(`it has the section ${name} twice`);
   }
-  let taken = 0;
-  let before = '';
-  for (const { name, offset, size } of sections.filter((each) => each.size > 0).sort((a, b) => a.offset - b.offset)) {
-    if (offset < taken) throw invalid(`its sections ${before} and ${name} overlap`, offset);
-    [taken, before] = [offset + size, name];
-  }
-  return { sections, profiles: all.filter(({ name }) => name === PROFILE).length };
+  return sections;
 }
 
 /** What pads a section in the file is no part of it; a kernel's section may say that it needs more memory than it has bytes. */
