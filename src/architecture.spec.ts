@@ -19,7 +19,9 @@ const SOURCES = TYPESCRIPT.filter((file) => !isTest(file));
 
 /** The part of the house that a file is in: itself, or the folder with a row that it is in. */
 const partOf = (file: string): string | undefined =>
-  ROWS.flat().find((part) => file === part || file.startsWith(`${part}/`));
+  ROWS.flat()
+    .filter((part) => file === part || file.startsWith(`${part}/`))
+    .sort((a, b) => b.length - a.length)[0];
 
 const rowOf = (file: string): number => ROWS.findIndex((names) => names.includes(partOf(file) ?? ''));
 

@@ -22,7 +22,7 @@ export const manifestTarget = jsonTarget({
   run({ bytes }) {
     const loaded = parseManifest(bytes, 'igvm.json');
     const { warnings } = loaded;
-    loaded.positionOf('guest_configs[0].image');
+    loaded.positionOf(['guest_configs', 0, 'image']);
     for (const { message, where } of warnings) expectPlainText(formatPlaced(message, where));
     try {
       parseManifest(bytes, 'igvm.json', { strict: true });

@@ -206,7 +206,7 @@ describe('a build that fails', () => {
     ];
     const error = await failureOf(buildImage(request(guests, { underhill_kernel: 'elf-overlap.elf' })));
     expect(error.code).toBe('LAYOUT_OVERLAP');
-    expect(error.where).toMatchObject({ file: 'igvm.json', line: 7, jsonPath: 'guest_configs[1].image' });
+    expect(error.where).toMatchObject({ file: 'igvm.json', line: 7, jsonPath: ['guest_configs', 1, 'image'] });
     expect(readdirSync(out)).toEqual([]);
   });
 
@@ -216,7 +216,11 @@ describe('a build that fails', () => {
     ['processor_count', guest(linux({ boot_data: 'embedded', memory_size: 2 ** 28, processor_count: 255 }))],
   ] as const)('points at %s when that is what does not fit', async (key, config) => {
     const error = await failureOf(buildImage(request([config])));
-    expect(error.where).toMatchObject({ file: 'igvm.json', line: 7, jsonPath: `guest_configs[0].image.linux.${key}` });
+    expect(error.where).toMatchObject({
+      file: 'igvm.json',
+      line: 7,
+      jsonPath: ['guest_configs', 0, 'image', 'linux', key],
+    });
   });
 
   it('notices a file that is rewritten while it is read', async () => {

@@ -1,4 +1,4 @@
-import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
+import { type ErrorWhere, IgvmError, type JsonPath } from '../errors/igvm-error';
 import { accessOfFiles, OWNER_ONLY } from '../files/access';
 import { checkNotInputs, createOutputSet, type OutputSet } from '../files/atomic-output';
 import { crc32, sha256Hex } from '../files/checksum';
@@ -21,7 +21,7 @@ export interface BuildRequest {
   /** A checked manifest (src/manifest: loadManifest), with its overrides applied. */
   manifest: Manifest;
   /** Where a JSON path of the manifest stands, for errors that are found while a guest is laid out. */
-  positionOf?: (jsonPath: string) => ErrorWhere;
+  positionOf?: (jsonPath: JsonPath) => ErrorWhere;
   /** The files of all resources that the images use. */
   resources: ReadonlyMap<ResourceName, ResourceFile>;
   /** Path of the image; its siblings go beside it, named as igvmfilegen names them. */
@@ -88,7 +88,7 @@ function layOut({ manifest, positionOf }: BuildRequest, resources: OpenResources
 
 /** A loader knows where in its guest's configuration a mistake is; the manifest knows where that guest's is. */
 function placed(error: IgvmError, index: number, positionOf: BuildRequest['positionOf']): IgvmError {
-  const jsonPath = `guest_configs[${index}].${error.where.jsonPath ?? 'image'}`;
+  const jsonPath = ['guest_configs', index, ...(error.where.jsonPath ?? ['image'])];
   const where = { ...error.where, jsonPath, ...positionOf?.(jsonPath) };
   return new IgvmError(error.code, error.message, where, { cause: error.cause, also: error.also });
 }

@@ -1,3 +1,4 @@
+import { pathOf } from '../errors/json-path.fixture';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -91,7 +92,7 @@ describe('the resource linux_command_line', () => {
     expect([error, ...error.also]).toContainEqual(
       expect.objectContaining({
         code: 'MANIFEST_CONFLICT',
-        where: expect.objectContaining({ jsonPath: `guest_configs[0].${place}`, line: 1 }),
+        where: expect.objectContaining({ jsonPath: pathOf(`guest_configs[0].${place}`), line: 1 }),
       }),
     );
   });

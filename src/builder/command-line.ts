@@ -36,7 +36,7 @@ export function textForCommandLine(resources: OpenResources): string | undefined
 export function withCommandLine(config: GuestConfig, arch: Manifest['guest_arch'], text: string): GuestConfig {
   const conflict = commandLineConflict({ guest_arch: arch, guest_configs: [config] }, config);
   if (conflict !== undefined) {
-    throw new IgvmError('MANIFEST_CONFLICT', conflict[1], { jsonPath: conflict[0].join('.') });
+    throw new IgvmError('MANIFEST_CONFLICT', conflict[1], { jsonPath: conflict[0] });
   }
   const place = commandLinePlace(config.image);
   if (place === undefined) return config;

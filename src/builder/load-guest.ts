@@ -1,3 +1,4 @@
+import { loadingFrom } from '../loader/guest/file-region';
 import { unreachable } from '../errors/igvm-error';
 import { type BuiltGuest, GuestBuilder } from '../loader/guest/guest-builder';
 import {
@@ -18,9 +19,9 @@ import type {
   LinuxImage,
   Manifest,
   OpenhclImage,
+  ResourceName,
 } from '../manifest/model';
 import { textForCommandLine, withCommandLine } from './command-line';
-import { namingFile } from './naming-file';
 import type { OpenResources } from './open-resources';
 
 /** What the file says of a guest's isolation. `enable_debug` decides, whatever the policy's own debug bit says. */
@@ -201,12 +202,19 @@ function noteBoundary(guest: GuestBuilder): void {
   }
 }
 
+/** The file that errors are about unless a loader knows better: OpenHCL's loaders do, as they read several. */
+function mainResource(image: GuestConfig['image']): ResourceName | undefined {
+  if (image === 'none') return undefined;
+  if ('uefi' in image) return 'uefi';
+  return 'linux' in image || 'snp_linux_direct' in image ? 'linux_kernel' : undefined;
+}
+
 /**
  * Lays out one guest of a checked manifest.
  * @throws IgvmError from the loader of its image and from GuestBuilder
  */
 export function loadGuest(given: GuestConfig, arch: Manifest['guest_arch'], resources: OpenResources): BuiltGuest {
-  return namingFile(resources, () => {
+  const load = (): BuiltGuest => {
     const text = textForCommandLine(resources);
     const config = text === undefined ? given : withCommandLine(given, arch, text);
     const guest = new GuestBuilder(guestPlatform(guestSpec(config, arch)));
@@ -214,5 +222,7 @@ export function loadGuest(given: GuestConfig, arch: Manifest['guest_arch'], reso
     loadImage(guest, config, resources);
     for (const note of resources.ukiNotes()) guest.note(note);
     return guest.finish();
-  });
+  };
+  const main = mainResource(given.image);
+  return main === undefined ? load() : loadingFrom(resources.get(main), load);
 }

@@ -111,7 +111,7 @@ function guestsOf({ guest_arch: arch, guest_configs: guests }: Manifest): {
       throw new IgvmError(
         'ISOLATION_UNSUPPORTED',
         'ovmf has one guest without isolation, one under snp, or one of each',
-        { jsonPath: 'isolation_type' },
+        { jsonPath: ['isolation_type'] },
       );
     }
     if (isolation.type === 'snp') found.snp = isolation;

@@ -55,7 +55,7 @@ export class OpenResources {
     let source = this.open.get(name);
     if (source === undefined) {
       const { path, sha256, where } = this.files.get(name) ?? unreachable(`no resource ${name}`);
-      source = openFileSource(path);
+      source = openFileSource(path, this.placeOf(name));
       this.open.set(name, source);
       if (sha256 !== undefined) verifyDigest(source, this.displayOf(name), { sha256, where });
     }
@@ -70,6 +70,7 @@ export class OpenResources {
     const file = this.get(name);
     const section = this.sections.get(name) ?? ukiResource(name, file, this.displayOf(name));
     if (section === undefined) return file;
+    Object.assign(section.content, { place: { ...this.placeOf(name), offset: section.start } });
     this.sections.set(name, section);
     return section.content;
   }
@@ -118,6 +119,11 @@ export class OpenResources {
 
   has(name: ResourceName): boolean {
     return this.files.has(name);
+  }
+
+  /** Where errors about a resource's content are. */
+  private placeOf(name: ResourceName): ErrorWhere {
+    return { file: this.displayOf(name), jsonPath: ['resources', name] };
   }
 
   /** How messages name a resource's file. */

@@ -75,9 +75,7 @@ async function unplaced<T>(action: () => Promise<T>): Promise<T> {
   } catch (error) {
     if (!(error instanceof IgvmError) || error.where.jsonPath === undefined) throw error;
     const { gpa, offset, jsonPath } = error.where;
-    const message = error.code === 'MANIFEST_INVALID' ? `${lastStep(jsonPath)}: ${error.message}` : error.message;
+    const message = error.code === 'MANIFEST_INVALID' ? `${String(jsonPath.at(-1))}: ${error.message}` : error.message;
     throw new IgvmError(error.code, message, { gpa, offset }, { cause: error });
   }
 }
-
-const lastStep = (jsonPath: string): string => jsonPath.split('.').at(-1) ?? jsonPath;

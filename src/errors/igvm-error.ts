@@ -9,8 +9,8 @@ export interface ErrorWhere {
   line?: number;
   /** 1-based column in `file`, in UTF-16 code units. */
   column?: number;
-  /** JSON path from the document's root, for example `guest_configs[0].image.linux`. */
-  jsonPath?: string;
+  /** Keys and indices from the root of the JSON document; {@link formatPath} shows them as `guest_configs[0].image.linux`. */
+  jsonPath?: JsonPath;
   /** Byte offset in `file`. */
   offset?: number;
   /** GPA range in bytes, end exclusive. */
@@ -90,7 +90,7 @@ export function formatPlaced(message: string, where: ErrorWhere): string {
   const position = line === undefined ? '' : `:${line}${column === undefined ? '' : `:${column}`}`;
   const prefix = file === undefined ? '' : `${file}${position}: `;
   const places = [
-    jsonPath === undefined ? '' : `at ${jsonPath}`,
+    jsonPath === undefined ? '' : `at ${formatPath(jsonPath)}`,
     offset === undefined ? '' : `byte offset ${hex(offset)}`,
     gpa === undefined ? '' : `GPA ${hex(gpa.start)}-${hex(gpa.end)}`,
   ].filter((place) => place !== '');
@@ -100,4 +100,19 @@ export function formatPlaced(message: string, where: ErrorWhere): string {
 /** Throws a bug, not a user's mistake: a state that our own code must never reach. */
 export function unreachable(what: string): never {
   throw new Error(`bug in nx-igvm: ${what}`);
+}
+
+/** A place in a JSON document: keys and array indices from the root. */
+export type JsonPath = readonly (string | number)[];
+
+/** `guest_configs[0].image.linux`; `$` for the root; keys that are no identifiers in brackets: `resources["a b"]`. */
+export function formatPath(path: JsonPath): string {
+  if (path.length === 0) return '$';
+  return path
+    .map((step, index) => {
+      if (typeof step === 'number') return `[${step}]`;
+      if (/^[\w$]+$/.test(step)) return index === 0 ? step : `.${step}`;
+      return `[${JSON.stringify(step)}]`;
+    })
+    .join('');
 }

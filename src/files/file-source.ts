@@ -1,12 +1,12 @@
 import { type BigIntStats, closeSync, fstatSync, readSync } from 'node:fs';
-import { IgvmError, unreachable } from '../errors/igvm-error';
+import { type ErrorWhere, IgvmError, unreachable } from '../errors/igvm-error';
 import type { ByteSource } from '../memory/byte-source';
 import { unreadable } from './file-failure';
 import { openRegularFile } from './regular-file';
 
 /** A file opened for reading; its size is that at the time of opening. */
 export interface FileSource extends ByteSource {
-  /** The path as the user named it. */
+  /** How messages name the file. */
   readonly label: string;
   /**
    * Whether the file is still what was opened. Called once everything has been read, it catches a file that was
@@ -20,14 +20,16 @@ export interface FileSource extends ByteSource {
 
 /**
  * Opens a regular file as a byte source. Close it when done.
+ * @param place where messages say that it is
  * @throws IgvmError FILE_UNREADABLE when it does not exist, may not be read or is not a regular file
  */
-export function openFileSource(path: string): FileSource {
+export function openFileSource(path: string, place: ErrorWhere = {}): FileSource {
+  const label = place.file ?? path;
   try {
     const { fd, stats } = openRegularFile(path);
-    return new OpenFile(path, fd, stats);
+    return new OpenFile(label, fd, stats, place);
   } catch (error) {
-    throw unreadable(path, error);
+    throw unreadable(label, error);
   }
 }
 
@@ -39,6 +41,7 @@ class OpenFile implements FileSource {
     readonly label: string,
     private readonly fd: number,
     private readonly stats: BigIntStats,
+    readonly place: ErrorWhere,
   ) {
     this.size = Number(stats.size);
   }

@@ -1,3 +1,4 @@
+import { pathOf } from '../errors/json-path.fixture';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -59,7 +60,7 @@ describe('initrd.json', () => {
       expect.objectContaining({
         code: 'MANIFEST_INVALID',
         message: expect.stringContaining(sentence),
-        where: expect.objectContaining({ file: 'initrd.json', line: 1, jsonPath }),
+        where: expect.objectContaining({ file: 'initrd.json', line: 1, jsonPath: pathOf(jsonPath) }),
       }),
     );
   });
@@ -78,7 +79,7 @@ describe('initrd.json', () => {
       const packing = packInitrd({ ...load(JSON.stringify(list)), output: join(home, 'initrd.cpio') });
       await expect(packing).rejects.toMatchObject({
         code: 'INITRD_ENTRY',
-        where: { file: 'initrd.json', line: 1, column: expect.any(Number), jsonPath },
+        where: { file: 'initrd.json', line: 1, column: expect.any(Number), jsonPath: pathOf(jsonPath) },
       });
     }
   });
@@ -161,7 +162,7 @@ describe('initrd.json', () => {
   ] as const)('refuses %s', (_, config, code, jsonPath) => {
     mkdirSync(join(home, 'oci'), { recursive: true });
     expect(() => load(JSON.stringify(config))).toThrow(
-      expect.objectContaining({ code, where: expect.objectContaining({ jsonPath, line: 1 }) }),
+      expect.objectContaining({ code, where: expect.objectContaining({ jsonPath: pathOf(jsonPath), line: 1 }) }),
     );
   });
 
@@ -198,7 +199,7 @@ describe('initrd.json', () => {
       await expect(packing).rejects.toMatchObject({
         code: 'INITRD_ENTRY',
         message: expect.stringContaining(`${name} is no kernel module for x64`),
-        where: { jsonPath: 'modules[0]' },
+        where: { jsonPath: ['modules', 0] },
       });
     }
   });

@@ -1,8 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
+import { type ErrorWhere, IgvmError, type JsonPath } from '../errors/igvm-error';
 import { parseJson, readJsonFile } from '../manifest/json-document';
-import type { JsonPath } from '../manifest/json-path';
 import { type ManifestWarning, validate } from '../manifest/validate';
 import { matchGlob } from '../resources/glob';
 import { findWorkspaceRoot } from '../resources/resolve-resources';

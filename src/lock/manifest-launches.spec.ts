@@ -1,3 +1,4 @@
+import { pathOf } from '../errors/json-path.fixture';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileOf, patternPage, platformOf, runOf } from '../igvm/igvm-file.fixture';
@@ -121,7 +122,7 @@ describe('the launches that a manifest names', () => {
     try {
       manifestLaunches(lock);
     } catch (error) {
-      expect(error).toMatchObject({ where: { jsonPath, line: expect.any(Number) as number } });
+      expect(error).toMatchObject({ where: { jsonPath: pathOf(jsonPath), line: expect.any(Number) as number } });
     }
   });
 });

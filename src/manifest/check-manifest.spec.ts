@@ -1,3 +1,4 @@
+import { textOf } from '../errors/json-path.fixture';
 import { checkWithResources } from './check-manifest';
 import {
   direct,
@@ -196,7 +197,7 @@ describe('values that do not go together', () => {
     ],
   ])('%s is refused where it stands', (_, document, jsonPath) => {
     const error = failure(document);
-    expect([error.code, error.where.jsonPath]).toEqual(['MANIFEST_CONFLICT', jsonPath]);
+    expect([error.code, textOf(error.where)]).toEqual(['MANIFEST_CONFLICT', jsonPath]);
   });
 
   it.each<[string, Json]>([
@@ -236,7 +237,7 @@ describe('what OVMF is given', () => {
       (name) => given.includes(name),
       (path) => loaded.positionOf(path),
     );
-    return errors.map(({ code, where }) => [code, where.jsonPath]);
+    return errors.map(({ code, where }) => [code, textOf(where)]);
   };
   const refused = (path = ''): [string, string][] => [['MANIFEST_CONFLICT', `guest_configs[0].image.ovmf${path}`]];
 

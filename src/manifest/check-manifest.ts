@@ -2,7 +2,7 @@
  * What a schema can't say: values that are valid each on their own but don't go together. Rules about the contents of
  * a kernel or firmware belong to the loaders.
  */
-import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
+import { type ErrorWhere, IgvmError, type JsonPath } from '../errors/igvm-error';
 import { PLATFORM_TYPE, type PlatformType } from '../igvm/model';
 import { platformOf } from '../igvm/platforms';
 import {
@@ -17,7 +17,6 @@ import {
 import { commandLineConflict } from './command-line';
 import { existsOn, ISOLATIONS, type IsolationName } from '../igvm/isolation';
 import type { JsonDocument } from './json-document';
-import type { JsonPath } from './json-path';
 import type {
   DirectLinuxImage,
   GuestConfig,

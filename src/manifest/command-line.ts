@@ -1,6 +1,5 @@
 /** Text from a file that becomes part of an image's command line: the resource `linux_command_line`. */
-import { IgvmError } from '../errors/igvm-error';
-import type { JsonPath } from './json-path';
+import { IgvmError, type JsonPath } from '../errors/igvm-error';
 import type { Image, Manifest } from './model';
 
 /** Bytes of the file, with the blanks around its text: far more than any kernel takes. */

@@ -1,7 +1,7 @@
+import { pathOf } from '../errors/json-path.fixture';
 import fc from 'fast-check';
-import { IgvmError } from '../errors/igvm-error';
+import { formatPath, IgvmError } from '../errors/igvm-error';
 import { parseJson } from './json-document';
-import { formatPath, parsePath } from './json-path';
 
 const failure = (content: string | Uint8Array): IgvmError => {
   try {
@@ -24,29 +24,29 @@ describe('a JSON document', () => {
 
   it('knows the place of every value and key', () => {
     const document = parseJson('{\n  "a": [\n    1, {"b": null}\n  ]\n}', 'a.json');
-    expect(document.where(['a', 1, 'b'])).toEqual({ file: 'a.json', line: 3, column: 14, jsonPath: 'a[1].b' });
+    expect(document.where(['a', 1, 'b'])).toEqual({ file: 'a.json', line: 3, column: 14, jsonPath: ['a', 1, 'b'] });
     expect(document.whereKey(['a', 1, 'b'])).toMatchObject({ line: 3, column: 9 });
     expect(document.source(['a', 1])).toBe('{"b": null}');
   });
 
   it('takes an item of an array, and the document, for their own keys', () => {
     const document = parseJson(' {"a": [1, 2]}', 'a.json');
-    expect(document.whereKey(['a', 1])).toMatchObject({ column: 12, jsonPath: 'a[1]' });
-    expect(document.whereKey([])).toMatchObject({ column: 2, jsonPath: '$' });
-    expect(document.whereKey(['b'])).toMatchObject({ column: 2, jsonPath: 'b' });
+    expect(document.whereKey(['a', 1])).toMatchObject({ column: 12, jsonPath: ['a', 1] });
+    expect(document.whereKey([])).toMatchObject({ column: 2, jsonPath: [] });
+    expect(document.whereKey(['b'])).toMatchObject({ column: 2, jsonPath: ['b'] });
     expect(document.source(['b'])).toBe('');
   });
 
   it('places what is missing at the object that should have it', () => {
     const document = parseJson('{\n "a": {}\n}', 'a.json');
-    expect(document.where(['a', 'b', 'c'])).toMatchObject({ line: 2, column: 7, jsonPath: 'a.b.c' });
+    expect(document.where(['a', 'b', 'c'])).toMatchObject({ line: 2, column: 7, jsonPath: ['a', 'b', 'c'] });
     expect(document.has(['a', 'b'])).toBe(false);
   });
 
   it('reports the second of two equal keys, and takes its value', () => {
     const document = parseJson('{"a": {"x": 1, "x": 2}}', 'a.json');
     expect(document.duplicates).toEqual([
-      { path: ['a', 'x'], where: { file: 'a.json', line: 1, column: 16, jsonPath: 'a.x' } },
+      { path: ['a', 'x'], where: { file: 'a.json', line: 1, column: 16, jsonPath: ['a', 'x'] } },
     ]);
     expect(document.value).toEqual({ a: { x: 2n } });
     expect(document.source(['a', 'x'])).toBe('2');
@@ -77,7 +77,7 @@ describe('a JSON document', () => {
   ])('refuses %s and says where', (_, text, line, column, jsonPath) => {
     const error = failure(text);
     expect(error.code).toBe('MANIFEST_SYNTAX');
-    expect(error.where).toEqual({ file: 'a.json', line, column, jsonPath });
+    expect(error.where).toEqual({ file: 'a.json', line, column, jsonPath: pathOf(jsonPath) });
   });
 
   it.each([
@@ -117,12 +117,12 @@ describe('a JSON document', () => {
 
   it('finds the place in a text that is wrong and nested very deep', () => {
     const bytes = Buffer.concat([Buffer.from('['.repeat(200_000)), Buffer.from([0xff])]);
-    expect(failure(bytes)).toMatchObject({ code: 'MANIFEST_SYNTAX', where: { column: 200_001, jsonPath: '$' } });
+    expect(failure(bytes)).toMatchObject({ code: 'MANIFEST_SYNTAX', where: { column: 200_001, jsonPath: [] } });
   });
 
   it('refuses bytes that are no UTF-8 and says where', () => {
     const bytes = Buffer.concat([Buffer.from('{\n "ä": "'), Buffer.from([0xff]), Buffer.from('"}')]);
-    expect(failure(bytes)).toMatchObject({ code: 'MANIFEST_SYNTAX', where: { line: 2, column: 8, jsonPath: '["ä"]' } });
+    expect(failure(bytes)).toMatchObject({ code: 'MANIFEST_SYNTAX', where: { line: 2, column: 8, jsonPath: ['ä'] } });
     expect(failure(Buffer.from([0x7b, 0xe2, 0x82])).code).toBe('MANIFEST_SYNTAX');
   });
 
@@ -158,7 +158,7 @@ describe('places in a document', () => {
     expect(document.where(['b'])).toMatchObject({ line: 3, column: 8 });
     expect(document.where(['b', 0])).toMatchObject({ line: 4, column: 1 });
     expect(document.whereKey(['a'])).toMatchObject({ line: 4, column: 5 });
-    expect(document.where(['c', 'd'])).toMatchObject({ line: 1, column: 1, jsonPath: 'c.d' });
+    expect(document.where(['c', 'd'])).toMatchObject({ line: 1, column: 1, jsonPath: ['c', 'd'] });
   });
 
   it('are found in time that grows as the document does', () => {
@@ -179,8 +179,7 @@ describe('a JSON path', () => {
     [['guest_configs', 0, 'image'], 'guest_configs[0].image'],
     [['resources', 'a b', '$schema'], 'resources["a b"].$schema'],
     [['a"b]', 1], '["a\\"b]"][1]'],
-  ])('%j is written %s and read back', (path, text) => {
+  ])('%j is written %s', (path, text) => {
     expect(formatPath(path)).toBe(text);
-    expect(parsePath(text)).toEqual(path);
   });
 });

@@ -8,10 +8,9 @@ import {
   printParseErrorCode,
   visit,
 } from 'jsonc-parser';
-import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
+import { type ErrorWhere, IgvmError, type JsonPath } from '../errors/igvm-error';
 import { unreadable } from '../files/file-failure';
 import { JSON_SIZE_LIMIT, readRegularFile } from '../files/regular-file';
-import { formatPath, type JsonPath } from './json-path';
 
 /**
  * A JSON file with the place of everything in it. Whole numbers are bigints, exactly as written; a number with a
@@ -123,7 +122,7 @@ function syntaxError(text: string, file: string, offset: number, message: string
   return new IgvmError('MANIFEST_SYNTAX', message, {
     file,
     ...lineAndColumn(lineStarts(text), offset),
-    jsonPath: formatPath(pathAt(text, offset)),
+    jsonPath: pathAt(text, offset),
   });
 }
 
@@ -176,7 +175,7 @@ const tooDeep = (text: string, file: string, offset: number): IgvmError =>
   new IgvmError('MANIFEST_SYNTAX', `the document is nested deeper than ${MAX_NESTING} levels`, {
     file,
     ...lineAndColumn(lineStarts(text), offset),
-    jsonPath: '$',
+    jsonPath: [],
   });
 
 /** @param text valid JSON */
@@ -329,7 +328,7 @@ export function parseJson(content: string | Uint8Array, file: string): JsonDocum
   const at = (offset: number, path: JsonPath): ErrorWhere => ({
     file,
     ...lineAndColumn(starts, offset),
-    jsonPath: formatPath(path),
+    jsonPath: path,
   });
 
   const duplicates: Duplicate[] = [];

@@ -1,3 +1,4 @@
+import { textOf } from '../errors/json-path.fixture';
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -51,7 +52,7 @@ describe('a manifest', () => {
     const nulls = { memory_page_base: null, linux: null, product_policy: null };
     expect(parse(manifest([guest(openhcl(nulls), 'none', { max_vtl: 2 })])).warnings).toEqual([]);
     for (const key of ['command_line', 'uefi', 'static_command_line', 'memory_page_count']) {
-      expect(failure(manifest([guest(openhcl({ [key]: null }))])).where.jsonPath).toBe(
+      expect(textOf(failure(manifest([guest(openhcl({ [key]: null }))])).where)).toBe(
         `guest_configs[0].image.openhcl.${key}`,
       );
     }
@@ -68,8 +69,8 @@ describe('a manifest', () => {
       until: '^ready$',
       timeout: 60,
     });
-    expect(failure(tested({ until: '(' })).where.jsonPath).toBe('boot_test.until');
-    expect(failure(tested({ timeout: 0 })).where.jsonPath).toBe('boot_test.timeout');
+    expect(textOf(failure(tested({ until: '(' })).where)).toBe('boot_test.until');
+    expect(textOf(failure(tested({ timeout: 0 })).where)).toBe('boot_test.timeout');
     expect(failure(tested({ untill: 'x' })).message).toContain('until');
   });
 
@@ -93,11 +94,11 @@ describe('a manifest', () => {
 
   it('says where every value stands', () => {
     const loaded = parseManifest(JSON.stringify(manifest([guest('none')]), undefined, 2), 'x/igvm.json');
-    expect(loaded.positionOf('guest_configs[0].image')).toEqual({
+    expect(loaded.positionOf(['guest_configs', 0, 'image'])).toEqual({
       file: 'x/igvm.json',
       line: 8,
       column: 16,
-      jsonPath: 'guest_configs[0].image',
+      jsonPath: ['guest_configs', 0, 'image'],
     });
   });
 
@@ -106,7 +107,7 @@ describe('a manifest', () => {
     const path = join(folder, 'igvm.json');
     writeFileSync(path, JSON.stringify(manifest([guest('none')])));
     const loaded = loadManifest(path, { display: 'a/igvm.json' });
-    expect([loaded.path, loaded.positionOf('$').file]).toEqual([path, 'a/igvm.json']);
+    expect([loaded.path, loaded.positionOf([]).file]).toEqual([path, 'a/igvm.json']);
     rmSync(folder, { recursive: true });
     expect(() => loadManifest(path)).toThrow(expect.objectContaining({ code: 'FILE_UNREADABLE' }));
   });
@@ -221,7 +222,7 @@ describe('a wrong value', () => {
     ],
   ])('%s is refused where it stands', (_, document, jsonPath) => {
     const error = failure(document);
-    expect([error.code, error.where.jsonPath]).toEqual(['MANIFEST_INVALID', jsonPath]);
+    expect([error.code, textOf(error.where)]).toEqual(['MANIFEST_INVALID', jsonPath]);
     expect(error.where).toMatchObject({ file: 'igvm.json', line: 1, column: expect.any(Number) });
   });
 
@@ -270,7 +271,7 @@ describe('a wrong value', () => {
 
   it('is reported together with all others, in the order of the file', () => {
     const error = failure({ guest_arch: 'x86', guest_configs: [guest('none', 'none', { max_vtl: 3, guest_svn: -1 })] });
-    expect([error, ...error.also].map(({ where }) => where.jsonPath)).toEqual([
+    expect([error, ...error.also].map(({ where }) => textOf(where))).toEqual([
       'guest_arch',
       'guest_configs[0].guest_svn',
       'guest_configs[0].max_vtl',
@@ -313,14 +314,14 @@ describe('an unknown key', () => {
           file: 'igvm.json',
           line: 1,
           column: expect.any(Number),
-          jsonPath: 'guest_configs[0].image.openhcl.memory_page_bse',
+          jsonPath: ['guest_configs', 0, 'image', 'openhcl', 'memory_page_bse'],
         },
       },
       {
         message: 'unknown key "note" is ignored',
-        where: expect.objectContaining({ jsonPath: 'guest_configs[0].image.openhcl.note' }),
+        where: expect.objectContaining({ jsonPath: ['guest_configs', 0, 'image', 'openhcl', 'note'] }),
       },
-      { message: 'unknown key "comment" is ignored', where: expect.objectContaining({ jsonPath: 'comment' }) },
+      { message: 'unknown key "comment" is ignored', where: expect.objectContaining({ jsonPath: ['comment'] }) },
     ]);
   });
 
@@ -333,7 +334,7 @@ describe('an unknown key', () => {
     const error = failure(
       '{"x": 1, "x": 2, "guest_arch": "x64", ' + JSON.stringify(manifest([guest('none')])).slice(1),
     );
-    expect([error.code, error.where.jsonPath]).toEqual(['MANIFEST_DUPLICATE_KEY', 'guest_arch']);
+    expect([error.code, textOf(error.where)]).toEqual(['MANIFEST_DUPLICATE_KEY', 'guest_arch']);
   });
 
   it('is an error in strict mode', () => {
@@ -357,7 +358,7 @@ describe('an unknown key', () => {
     ],
   ])('of %s is always an error', (_, wrong, jsonPath, meant) => {
     const error = failure(wrong);
-    expect([error.code, error.where.jsonPath]).toEqual(['MANIFEST_UNKNOWN_KEY', jsonPath]);
+    expect([error.code, textOf(error.where)]).toEqual(['MANIFEST_UNKNOWN_KEY', jsonPath]);
     expect(error.message).toContain(`did you mean "${meant}"?`);
   });
 
@@ -366,7 +367,7 @@ describe('an unknown key', () => {
     ['target', 'project'],
   ])('is no such key when it says that a form was meant which lacks another: %s without %s', (given, lacking) => {
     const error = failure(manifest([guest('none')], { resources: { uefi: { [given]: 'a', path: 'b' } } }));
-    expect([error.code, error.where.jsonPath]).toEqual(['MANIFEST_INVALID', `resources.uefi.${given}`]);
+    expect([error.code, textOf(error.where)]).toEqual(['MANIFEST_INVALID', `resources.uefi.${given}`]);
     expect(error.message).toBe(`"${lacking}" is missing, which goes with "${given}"`);
   });
 });

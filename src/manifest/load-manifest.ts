@@ -1,8 +1,7 @@
 import { resolve } from 'node:path';
-import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
+import { type ErrorWhere, IgvmError, type JsonPath } from '../errors/igvm-error';
 import { checkManifest } from './check-manifest';
 import { type JsonDocument, parseJson, readJsonFile } from './json-document';
-import { type JsonPath, parsePath } from './json-path';
 import type * as ManifestSchema from './manifest-schema';
 import type { GuestConfig, Manifest } from './model';
 import { unknownKeys } from './unknown-keys';
@@ -64,8 +63,8 @@ export interface LoadedManifest {
   /** With the overrides applied. */
   readonly manifest: Manifest;
   readonly warnings: readonly ManifestWarning[];
-  /** File, line and column of a JSON path such as `guest_configs[0].image`, for errors that are found later. */
-  positionOf(jsonPath: string | JsonPath): ErrorWhere;
+  /** File, line and column of a path such as `['guest_configs', 0, 'image']`, for errors that are found later. */
+  positionOf(jsonPath: JsonPath): ErrorWhere;
 }
 
 /**
@@ -103,7 +102,7 @@ export function parseManifest(content: string | Uint8Array, file: string, option
     path: resolve(file),
     manifest,
     warnings,
-    positionOf: (path) => document.where(typeof path === 'string' ? parsePath(path) : path),
+    positionOf: (path) => document.where(path),
   };
 }
 

@@ -1,5 +1,5 @@
 import type * as z from 'zod/mini';
-import { formatPath, type JsonPath } from './json-path';
+import { formatPath, type JsonPath } from '../errors/igvm-error';
 
 /** The parts of a zod schema that say where keys are known. */
 interface SchemaDef {

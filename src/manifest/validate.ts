@@ -1,8 +1,7 @@
 import type * as z from 'zod/mini';
-import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
+import { type ErrorWhere, IgvmError, type JsonPath } from '../errors/igvm-error';
 import { PAGE_SIZE, readMemorySize } from '../memory/page';
 import type { JsonDocument } from './json-document';
-import { formatPath, type JsonPath } from './json-path';
 import { nearest } from './nearest';
 import { ENTRIES_LIMIT, unknownKeys } from './unknown-keys';
 
@@ -141,7 +140,7 @@ function toErrors(document: JsonDocument, issues: readonly Issue[], keys: Keys):
       }
       const where = document.has(path)
         ? document.where(path)
-        : { ...document.where(path.slice(0, -1)), jsonPath: formatPath(path) };
+        : { ...document.where(path.slice(0, -1)), jsonPath: path };
       return new IgvmError('MANIFEST_INVALID', describe(document, path, issue.message, keys), where);
     })
     .sort((a, b) => a.where.line! - b.where.line! || a.where.column! - b.where.column!);

@@ -1,4 +1,4 @@
-import { IgvmError, unreachable } from '../errors/igvm-error';
+import { type ErrorWhere, IgvmError, unreachable } from '../errors/igvm-error';
 
 /**
  * Bytes that can be read without being held: a region of a file, bytes in memory, or bytes that are only known late.
@@ -7,6 +7,8 @@ import { IgvmError, unreachable } from '../errors/igvm-error';
 export interface ByteSource {
   /** Size in bytes, known before anything is read. */
   readonly size: number;
+  /** Where the bytes are, for errors about them: the file, the offset of the first, and what names the file. */
+  readonly place?: ErrorWhere;
   /**
    * Fills all of `target` from `offset` (bytes).
    * @throws IgvmError FILE_CHANGED when the source ends early, FILE_UNREADABLE when it can't be read.

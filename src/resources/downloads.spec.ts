@@ -150,7 +150,7 @@ describe('a build from URLs', () => {
     const error = await failureOf(build({ url: 'http://127.0.0.1:9/vmlinuz', sha256: '0'.repeat(64) }));
     expect(error).toMatchObject({
       code: 'DOWNLOAD_FAILED',
-      where: { file: 'igvm.json', line: 1, jsonPath: 'resources.linux_kernel' },
+      where: { file: 'igvm.json', line: 1, jsonPath: ['resources', 'linux_kernel'] },
     });
   });
 

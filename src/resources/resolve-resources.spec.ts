@@ -1,3 +1,4 @@
+import { pathOf, textOf } from '../errors/json-path.fixture';
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -85,7 +86,7 @@ describe('a resource', () => {
     write('images/one/k');
     expect(resolve({ linux_kernel: 'k' }).get('linux_kernel')).toMatchObject({
       path: join(root, 'images/one/k'),
-      where: { file: MANIFEST, line: 1, jsonPath: 'resources.linux_kernel' },
+      where: { file: MANIFEST, line: 1, jsonPath: ['resources', 'linux_kernel'] },
     });
   });
 
@@ -110,7 +111,7 @@ describe('a resource', () => {
     const error = failure(() => kernel(resource));
     expect([error.code, error.where]).toEqual([
       code,
-      { file: MANIFEST, line: 1, column: expect.any(Number), jsonPath: 'resources.linux_kernel' },
+      { file: MANIFEST, line: 1, column: expect.any(Number), jsonPath: ['resources', 'linux_kernel'] },
     ]);
     expect(error.message).toContain(message);
   });
@@ -152,7 +153,7 @@ describe('a resource', () => {
     write('images/one/k', 'content');
     const sha256 = 'AB'.repeat(32);
     const found = resolve({ linux_kernel: { path: 'k', sha256 } }).get('linux_kernel');
-    expect(found).toMatchObject({ sha256: sha256.toLowerCase(), where: { jsonPath: 'resources.linux_kernel' } });
+    expect(found).toMatchObject({ sha256: sha256.toLowerCase(), where: { jsonPath: ['resources', 'linux_kernel'] } });
   });
 });
 
@@ -172,7 +173,7 @@ describe('the resources of an image', () => {
         { openhcl: { memory_page_count: 512, uefi: true } },
       ),
     );
-    expect([error, ...error.also].map(({ code, where }) => [code, where.jsonPath])).toEqual([
+    expect([error, ...error.also].map(({ code, where }) => [code, textOf(where)])).toEqual([
       ['RESOURCE_MISSING', 'resources'],
       ['RESOURCE_PATH', 'resources.uefi'],
       ['FILE_UNREADABLE', 'resources.underhill_kernel'],
@@ -182,7 +183,7 @@ describe('the resources of an image', () => {
 
   it('are all asked for at once when they are missing', () => {
     const error = failure(() => resolve(undefined, {}, { openhcl: { memory_page_count: 512, uefi: true } }));
-    expect([error.code, error.where.jsonPath]).toEqual(['RESOURCE_MISSING', 'resources']);
+    expect([error.code, textOf(error.where)]).toEqual(['RESOURCE_MISSING', 'resources']);
     expect(error.message).toContain('"uefi", "underhill_kernel", "openhcl_boot", "underhill_initrd"');
   });
 
@@ -192,7 +193,7 @@ describe('the resources of an image', () => {
     write('images/one/k');
     expect(resolve(given, {}, image).size).toBe(3);
     expect(resolve({ ...given, underhill_sidecar: 'k' }, {}, image).size).toBe(4);
-    expect(failure(() => resolve({ ...given, underhill_sidecar: 'x' }, {}, image)).where.jsonPath).toBe(
+    expect(textOf(failure(() => resolve({ ...given, underhill_sidecar: 'x' }, {}, image)).where)).toBe(
       'resources.underhill_sidecar',
     );
   });
@@ -212,7 +213,7 @@ describe('a separate resources file', () => {
     const { resolved } = separate('{"resources": {"linux_kernel": "ROOT/k[1]*"}}');
     expect(resolved.get('linux_kernel')).toMatchObject({
       display: 'k[1]*',
-      where: { file: 'resources.json', jsonPath: 'resources.linux_kernel' },
+      where: { file: 'resources.json', jsonPath: ['resources', 'linux_kernel'] },
     });
   });
 
@@ -249,7 +250,7 @@ describe('a separate resources file', () => {
     const error = failure(() => separate(text));
     expect([error.code, error.where]).toEqual([
       code,
-      { file: 'resources.json', line: 1, column: expect.any(Number), jsonPath },
+      { file: 'resources.json', line: 1, column: expect.any(Number), jsonPath: pathOf(jsonPath) },
     ]);
   });
 });

@@ -79,7 +79,7 @@ export class SnpContext implements VpContextBuilder {
       throw new IgvmError(
         'ISOLATION_UNSUPPORTED',
         'SNP without a paravisor (max_vtl 0) needs injection_type "restricted", but it is "normal"',
-        { jsonPath: 'isolation_type.snp.injection_type' },
+        { jsonPath: ['isolation_type', 'snp', 'injection_type'] },
       );
     }
     let features = SEV_FEATURE.snp | SEV_FEATURE.debugSwap;

@@ -104,6 +104,6 @@ describe('the output of another target', () => {
     const error = check(resource, projects);
     expect(error?.code).toBe(code);
     expect(error?.message).toContain(message);
-    expect(error?.where).toMatchObject({ file: 'igvm.json', line: 17, jsonPath: 'resources.linux_kernel' });
+    expect(error?.where).toMatchObject({ file: 'igvm.json', line: 17, jsonPath: ['resources', 'linux_kernel'] });
   });
 });

@@ -53,7 +53,7 @@ function adoptResources(tree: Tree, { resources, root }: AdoptOptions): Partial<
     if (!RESOURCE_NAMES.includes(name as ResourceName) || typeof path !== 'string') {
       throw new IgvmError('GENERATOR_OPTION', `"${name}" is not a resource with a path`, {
         file: resources,
-        jsonPath: `resources.${name}`,
+        jsonPath: ['resources', name],
       });
     }
     adopted[name as ResourceName] = adoptPath(tree, root, path, dirname(resolve(tree.root, resources)));

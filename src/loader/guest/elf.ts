@@ -4,7 +4,7 @@ import type { ByteSource } from '../../memory/byte-source';
 import { alignDown, GPA_LIMIT, PAGE_SIZE, pagesFor } from '../../memory/page';
 import type { PageAcceptance } from '../../igvm/model';
 import { readElfHeader } from '../formats/elf-header';
-import { checkZeroFill, importFileRegion } from './file-region';
+import { checkZeroFill, importFileRegion, loadingFrom } from './file-region';
 import type { ImageImporter } from './importer';
 
 /** How an ELF file is placed. */
@@ -52,7 +52,10 @@ export interface ElfLoadInfo {
  * position-independent code has no place without them.
  * @throws IgvmError KERNEL_INVALID, LAYOUT_OVERLAP
  */
-export function loadStaticElf(importer: ImageImporter, source: ByteSource, placement: ElfPlacement): ElfLoadInfo {
+export const loadStaticElf = (importer: ImageImporter, source: ByteSource, placement: ElfPlacement): ElfLoadInfo =>
+  loadingFrom(source, () => loadSegments(importer, source, placement));
+
+function loadSegments(importer: ImageImporter, source: ByteSource, placement: ElfPlacement): ElfLoadInfo {
   const { startAddress, assumePic, acceptance, tag } = placement;
   const header = readElfHeader(source, importer.arch, tag);
   const segments = header.segments.map((segment) => ({

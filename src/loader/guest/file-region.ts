@@ -92,3 +92,17 @@ export function importFileRegion(importer: ImageImporter, region: FileRegion): v
   const content = length === 0 ? EMPTY_SOURCE : leadingZerosSource(leading, regionSource(source, offset, length));
   importer.importPages((gpa - leading) / PAGE_SIZE, pagesFor(leading + memoryLength), tag, region.acceptance, content);
 }
+
+/** Codes that say that what a file contains is wrong. */
+const CONTENT_CODES: ReadonlySet<string> = new Set(['KERNEL_INVALID', 'FIRMWARE_INVALID']);
+
+/** Loads from a file: an error about what it contains gets the file's place, unless it has one. */
+export function loadingFrom<T>(source: ByteSource, load: () => T): T {
+  try {
+    return load();
+  } catch (error) {
+    if (!(error instanceof IgvmError) || !CONTENT_CODES.has(error.code) || error.where.file !== undefined) throw error;
+    const { offset = 0, ...where } = source.place ?? {};
+    throw error.within(offset).at(where);
+  }
+}

@@ -46,7 +46,7 @@ export interface BuiltGuest {
 const SINGLE_GUEST_MASK = 1;
 
 /** What says how much RAM a guest with fixed RAM has. */
-const FIXED_RAM = { jsonPath: 'image.snp_linux_direct.memory_page_count' };
+const FIXED_RAM = { jsonPath: ['image', 'snp_linux_direct', 'memory_page_count'] };
 
 /**
  * Turns what a loader asks for into one guest of an IGVM file, in the reference's order of directives (file_loader.rs):

@@ -1,3 +1,4 @@
+import { pathOf } from '../../errors/json-path.fixture';
 import { PLATFORM_TYPE } from '../../igvm/model';
 import type { GuestIsolation } from './guest-isolation';
 import { guestPlatform } from './guest-platform';
@@ -37,7 +38,7 @@ describe('the platform of a guest', () => {
     ],
   ])('refuses %s at the key of the manifest', (_, spec, jsonPath) => {
     expect(() => guestPlatform(spec)).toThrow(
-      expect.objectContaining({ code: 'ISOLATION_UNSUPPORTED', where: { jsonPath } }),
+      expect.objectContaining({ code: 'ISOLATION_UNSUPPORTED', where: { jsonPath: pathOf(jsonPath) } }),
     );
   });
 });

@@ -54,7 +54,7 @@ export function guestPlatform(spec: GuestSpec): GuestPlatform {
     throw new IgvmError(
       'ISOLATION_UNSUPPORTED',
       `${isolation.type} isolation does not exist on ${arch}, which guest_arch is`,
-      { jsonPath: 'isolation_type' },
+      { jsonPath: ['isolation_type'] },
     );
   }
   const header = (platformType: PlatformType, sharedGpaBoundary = 0n): PlatformHeader => ({
@@ -119,7 +119,7 @@ function snpBoundary(bits: number | undefined): bigint {
     throw new IgvmError(
       'ISOLATION_UNSUPPORTED',
       'SNP needs shared_gpa_boundary_bits, except for snp_linux_direct, which uses the C-bit',
-      { jsonPath: 'isolation_type.snp' },
+      { jsonPath: ['isolation_type', 'snp'] },
     );
   }
   return 1n << BigInt(bits % 64);

@@ -6,7 +6,7 @@ import { type BzImageInfo, isBzImage, readBzImage } from '../formats/bzimage';
 import { type GpaRange, loadStaticElf } from './elf';
 import { fileKind } from '../formats/file-kind';
 import { isElf, programKind } from '../formats/elf-header';
-import { checkZeroFill, importFileRegion } from './file-region';
+import { checkZeroFill, importFileRegion, loadingFrom } from './file-region';
 import type { ImageImporter } from './importer';
 import { type InitrdInfo, LARGE_PAGE_SIZE, importInitrd } from './initrd';
 
@@ -46,6 +46,15 @@ export function loadKernelAndInitrdX64(
   kernel: ByteSource,
   startAddress: number,
   initrd?: ByteSource,
+): LinuxLoadInfo {
+  return loadingFrom(kernel, () => loadKernelX64(importer, kernel, startAddress, initrd));
+}
+
+function loadKernelX64(
+  importer: ImageImporter,
+  kernel: ByteSource,
+  startAddress: number,
+  initrd: ByteSource | undefined,
 ): LinuxLoadInfo {
   if (isBzImage(kernel)) return loadBzImage(importer, kernel, startAddress, initrd);
   if (!isElf(kernel)) {
@@ -121,6 +130,16 @@ export function loadKernelAndInitrdArm64(
   startAddress: number,
   initrd?: ByteSource,
   label = KERNEL_TAG,
+): LinuxLoadInfo {
+  return loadingFrom(kernel, () => loadKernelArm64(importer, kernel, startAddress, initrd, label));
+}
+
+function loadKernelArm64(
+  importer: ImageImporter,
+  kernel: ByteSource,
+  startAddress: number,
+  initrd: ByteSource | undefined,
+  label: string,
 ): LinuxLoadInfo {
   if (startAddress % LARGE_PAGE_SIZE !== 0) unreachable(`arm64 kernel at ${startAddress}, not a multiple of 2 MiB`);
   const image = readArm64Image(kernel, label);

@@ -31,7 +31,7 @@ export function loadLinuxDirectArm64(importer: ImageImporter, linux: DirectLinux
     throw new IgvmError(
       'CONFIG_UNSUPPORTED',
       'boot_data "embedded" exists on x64 only: an aarch64 image has no device tree',
-      { jsonPath: 'image.linux.boot_data' },
+      { jsonPath: ['image', 'linux', 'boot_data'] },
     );
   }
   const loaded = loadKernelAndInitrdArm64(importer, kernel, 0, initrd);

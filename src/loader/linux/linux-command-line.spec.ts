@@ -43,10 +43,12 @@ describe('noteCutOff', () => {
   });
 
   it('refuses a line that must be read whole', async () => {
-    const tooLong = LaidOutGuest.of({}, (importer) => noteCutOff(importer, 101, 100, 'image.linux.command_line'));
+    const tooLong = LaidOutGuest.of({}, (importer) =>
+      noteCutOff(importer, 101, 100, ['image', 'linux', 'command_line']),
+    );
     await expect(tooLong).rejects.toMatchObject({
       code: 'LAYOUT_OUT_OF_RANGE',
-      where: { jsonPath: 'image.linux.command_line' },
+      where: { jsonPath: ['image', 'linux', 'command_line'] },
     });
   });
 });

@@ -1,4 +1,4 @@
-import { IgvmError } from '../../errors/igvm-error';
+import { IgvmError, type JsonPath } from '../../errors/igvm-error';
 import { ISOLATIONS } from '../../igvm/isolation';
 import type { DirectLinuxImage } from '../../manifest/model';
 import type { ByteSource } from '../../memory/byte-source';
@@ -31,7 +31,7 @@ export function checkDirectLinuxIsolation(isolation: IsolationConfig['type']): v
     throw new IgvmError(
       'ISOLATION_UNSUPPORTED',
       `a linux image cannot start under ${isolation}: use ${other} to run Linux there`,
-      { jsonPath: 'isolation_type' },
+      { jsonPath: ['isolation_type'] },
     );
   }
 }
@@ -39,7 +39,7 @@ export function checkDirectLinuxIsolation(isolation: IsolationConfig['type']): v
 /** x86 kernels have a buffer of 2048 bytes for it, NUL included (Linux, COMMAND_LINE_SIZE). */
 const X64_LIMIT = 2047;
 
-const WHERE = { jsonPath: 'image.linux.command_line' };
+const WHERE = { jsonPath: ['image', 'linux', 'command_line'] };
 
 /** Bytes without NUL that a kernel reads. @param kernelLimit what a bzImage says; an ELF kernel doesn't */
 export const commandLineLimit = (kernelLimit: number | undefined): number => kernelLimit || X64_LIMIT;
@@ -49,14 +49,14 @@ export const commandLineLimit = (kernelLimit: number | undefined): number => ker
  * has a part in must be read whole: what would be lost is that part, such as a root hash.
  * @param length bytes without NUL
  * @param kernelLimit as for {@link encodeCommandLine}
- * @param mustFitAt the JSON path of a line that must be read whole
+ * @param mustFitAt the path of a line that must be read whole
  * @throws IgvmError LAYOUT_OUT_OF_RANGE when such a line is too long
  */
 export function noteCutOff(
   importer: ImageImporter,
   length: number,
   kernelLimit: number | undefined,
-  mustFitAt?: string,
+  mustFitAt?: JsonPath,
 ): void {
   const limit = commandLineLimit(kernelLimit);
   if (length <= limit) return;

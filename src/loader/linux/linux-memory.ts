@@ -168,7 +168,7 @@ export function checkMemorySize(memorySize: number, { kernel, initrd }: LinuxLoa
     new IgvmError(
       'LAYOUT_OUT_OF_RANGE',
       `memory_size is ${inMebibytes(memorySize)}, ${what}`,
-      { jsonPath: 'image.linux.memory_size' },
+      { jsonPath: ['image', 'linux', 'memory_size'] },
       { saysAll: true },
     );
   if (!Number.isSafeInteger(memorySize) || memorySize % PAGE_SIZE !== 0) {

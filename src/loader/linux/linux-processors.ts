@@ -32,7 +32,7 @@ export function importProcessors(importer: ImageImporter, processorCount: number
     throw new IgvmError(
       'CONFIG_UNSUPPORTED',
       `processor_count is ${processorCount}, and an MP table has room for ${limit}: use fewer, or a VMM that supplies ACPI tables`,
-      { jsonPath: 'image.linux.processor_count' },
+      { jsonPath: ['image', 'linux', 'processor_count'] },
     );
   }
   const page = new Uint8Array(PAGE_SIZE);

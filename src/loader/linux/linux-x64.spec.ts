@@ -192,7 +192,7 @@ describe('loadLinuxDirectX64', () => {
       await expect(layOut({ boot_data: 'embedded', memory_size: size }, { initrd })).rejects.toMatchObject({
         code: errorCode,
         message: expect.stringContaining(message) as string,
-        where: { jsonPath: 'image.linux.memory_size' },
+        where: { jsonPath: ['image', 'linux', 'memory_size'] },
       });
     });
 

@@ -186,21 +186,21 @@ function checkOptions({ image }: DirectLinux): void {
     throw new IgvmError(
       'CONFIG_UNSUPPORTED',
       'boot_data "embedded" needs memory_size: the image says how much memory there is',
-      { jsonPath: 'image.linux.memory_size' },
+      { jsonPath: ['image', 'linux', 'memory_size'] },
     );
   }
   if (embedded && image.memory_size !== undefined && image.memory_size > COMMON_MEMORY_LIMIT) {
     throw new IgvmError(
       'LAYOUT_OUT_OF_RANGE',
       `memory_size is ${image.memory_size}, but boot_data "embedded" allows at most ${COMMON_MEMORY_LIMIT}: above 2 GiB, VMMs place memory differently`,
-      { jsonPath: 'image.linux.memory_size' },
+      { jsonPath: ['image', 'linux', 'memory_size'] },
     );
   }
   if (!embedded && image.processor_count !== undefined) {
     throw new IgvmError(
       'CONFIG_UNSUPPORTED',
       'processor_count needs boot_data "embedded": otherwise the VMM tells the kernel of its processors',
-      { jsonPath: 'image.linux.processor_count' },
+      { jsonPath: ['image', 'linux', 'processor_count'] },
     );
   }
 }

@@ -1,3 +1,4 @@
+import { pathOf } from '../../errors/json-path.fixture';
 import { bytesSource } from '../../memory/byte-source';
 import { elfFile } from '../formats/elf.fixture';
 import { bzImageFile } from '../formats/kernel.fixture';
@@ -118,7 +119,7 @@ describe('loadSnpLinuxDirect', () => {
     await expect(layOut(changes)).rejects.toMatchObject({
       code: 'LAYOUT_OUT_OF_RANGE',
       message: expect.stringContaining(message) as string,
-      where: { jsonPath: `image.snp_linux_direct.${option}` },
+      where: { jsonPath: pathOf(`image.snp_linux_direct.${option}`) },
     });
   });
 
@@ -224,7 +225,7 @@ describe('loadSnpLinuxDirect with a boot shim', () => {
     await expect(layOut({ bootShim, injectionType: 'restricted' })).resolves.toBeDefined();
     await expect(layOut({ injectionType: 'restricted' })).rejects.toMatchObject({
       code: 'CONFIG_UNSUPPORTED',
-      where: { jsonPath: 'isolation_type.snp.injection_type' },
+      where: { jsonPath: ['isolation_type', 'snp', 'injection_type'] },
     });
   });
 

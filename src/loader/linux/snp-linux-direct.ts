@@ -56,7 +56,7 @@ export function loadSnpLinuxDirect(importer: ImageImporter, guest: SnpLinuxDirec
     throw new IgvmError(
       'CONFIG_UNSUPPORTED',
       'snp_linux_direct needs normal injection, or the resource "snp_bootshim", which restricted injection works with',
-      { jsonPath: 'isolation_type.snp.injection_type' },
+      { jsonPath: ['isolation_type', 'snp', 'injection_type'] },
     );
   }
   const memorySize = guest.memoryPageCount * PAGE_SIZE;
@@ -64,7 +64,7 @@ export function loadSnpLinuxDirect(importer: ImageImporter, guest: SnpLinuxDirec
     throw new IgvmError(
       'LAYOUT_OUT_OF_RANGE',
       `snp_linux_direct needs at least ${HIGH_MEMORY_START / PAGE_SIZE} pages of memory and has ${guest.memoryPageCount}`,
-      { jsonPath: 'image.snp_linux_direct.memory_page_count' },
+      { jsonPath: ['image', 'snp_linux_direct', 'memory_page_count'] },
     );
   }
   const text = new TextEncoder().encode(commandLine);
@@ -72,13 +72,14 @@ export function loadSnpLinuxDirect(importer: ImageImporter, guest: SnpLinuxDirec
     throw new IgvmError(
       'LAYOUT_OUT_OF_RANGE',
       `the kernel's command line has ${text.length} bytes, and there is room for ${SNP_LINUX_MAP.commandLine.size - 1}`,
-      { jsonPath: 'image.snp_linux_direct.linux.command_line' },
+      { jsonPath: ['image', 'snp_linux_direct', 'linux', 'command_line'] },
     );
   }
   if (processorCount > PROCESSOR_NAME_LIMIT) throw tooManyProcessors(processorCount, memorySize);
 
   const linux = loadKernelAndInitrdX64(importer, guest.kernel, HIGH_MEMORY_START, initrd);
-  const mustFitAt = guest.commandLineMustFit === true ? 'image.snp_linux_direct.linux.command_line' : undefined;
+  const mustFitAt =
+    guest.commandLineMustFit === true ? ['image', 'snp_linux_direct', 'linux', 'command_line'] : undefined;
   noteCutOff(importer, text.length, linux.bzImage?.commandLineSize, mustFitAt);
   if (linux.kernel.end > BigInt(memorySize)) {
     importer.note(
@@ -170,7 +171,7 @@ function tooManyProcessors(count: number, memorySize: number): IgvmError {
     'LAYOUT_OUT_OF_RANGE',
     `the ACPI tables of ${count} processors do not fit into the guest's low memory: ${processorLimit(memorySize)} are the most`,
     {
-      jsonPath: 'image.snp_linux_direct.processor_count',
+      jsonPath: ['image', 'snp_linux_direct', 'processor_count'],
       gpa: { start: SNP_LINUX_MAP.acpiTables.gpa, end: SNP_LINUX_MAP.rsdp.gpa },
     },
   );
@@ -302,4 +303,4 @@ function withoutPage({ pageBase, pageCount }: Gap, page: number): Gap[] {
 }
 
 const outOfMemory = (message: string, gpa: { start: number; end: number }): IgvmError =>
-  new IgvmError('LAYOUT_OUT_OF_RANGE', message, { jsonPath: 'image.snp_linux_direct.memory_page_count', gpa });
+  new IgvmError('LAYOUT_OUT_OF_RANGE', message, { jsonPath: ['image', 'snp_linux_direct', 'memory_page_count'], gpa });

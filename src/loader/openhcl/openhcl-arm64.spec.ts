@@ -95,7 +95,7 @@ describe('loadOpenhclArm64', () => {
     await expect(layOut({ memoryPageBase: last + 512n })).rejects.toMatchObject({
       code: 'LAYOUT_OUT_OF_RANGE',
       message: expect.stringContaining('47 bits') as string,
-      where: { jsonPath: 'image.openhcl.memory_page_base' },
+      where: { jsonPath: ['image', 'openhcl', 'memory_page_base'] },
     });
   });
 

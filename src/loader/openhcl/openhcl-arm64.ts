@@ -48,7 +48,7 @@ const TCR = 17n | (1n << 8n) | (1n << 10n) | (3n << 12n) | (1n << 23n) | (2n << 
 export function loadOpenhclArm64(importer: ImageImporter, guest: OpenhclGuest): void {
   if (guest.vtl0.kind === 'none') {
     throw new IgvmError('CONFIG_UNSUPPORTED', 'openhcl on aarch64 needs uefi or linux to start in VTL0', {
-      jsonPath: 'image.openhcl',
+      jsonPath: ['image', 'openhcl'],
     });
   }
   const vtl0 = loadVtl0Image(importer, guest.vtl0);

@@ -1,3 +1,4 @@
+import { loadingFrom } from '../guest/file-region';
 import { IgvmError } from '../../errors/igvm-error';
 import type { ByteSource } from '../../memory/byte-source';
 import { PAGE_SIZE, pagesFor } from '../../memory/page';
@@ -39,7 +40,7 @@ const VTL0_CONFIG_PAGE = { x64: 0, aarch64: 0x1000 } as const;
 const MAGIC = 0x4f48434c56544c30n;
 const SUPPORTS = { UEFI: 1, PCAT: 2, LINUX: 4 };
 const NO_REGION = [0, 0] as const;
-const VTL0_COMMAND_LINE = 'image.openhcl.linux.command_line';
+const VTL0_COMMAND_LINE = ['image', 'openhcl', 'linux', 'command_line'];
 
 /**
  * Lays out the image for VTL0, with registers of its own.
@@ -52,17 +53,13 @@ export function loadVtl0Image(importer: ImageImporter, image: Vtl0Image): Vtl0Lo
     case 'none':
       return image;
     case 'uefi': {
-      const uefi = (arch === 'x64' ? loadUefiX64 : loadUefiArm64)(nested, image.firmware, 'none');
+      const load = arch === 'x64' ? loadUefiX64 : loadUefiArm64;
+      const uefi = loadingFrom(image.firmware, () => load(nested, image.firmware, 'none'));
       return { kind: 'uefi', uefi, vpContext: nested.takeVpContext() };
     }
     case 'linux': {
       const { kernel, initrd, commandLine, mustFit } = image;
-      if (arch === 'x64' && isBzImage(kernel)) {
-        throw new IgvmError(
-          'KERNEL_INVALID',
-          'linux-kernel is a bzImage, which OpenHCL cannot start in VTL0: it would lie at GPA 0, where OpenHCL has its configuration; use the uncompressed vmlinux',
-        );
-      }
+      if (arch === 'x64' && isBzImage(kernel)) loadingFrom(kernel, refuseBzImage);
       const load = arch === 'x64' ? loadKernelAndInitrdX64 : loadKernelAndInitrdArm64;
       const linux = load(nested, kernel, 0, initrd);
       return { kind: 'linux', linux, commandLine, mustFit };
@@ -116,4 +113,11 @@ function linuxConfig(
   if (initrd === undefined) config.u64(...NO_REGION, 0);
   else config.u64(initrd.gpa / PAGE_SIZE, pagesFor(initrd.size), initrd.size);
   config.u64(commandLinePage, 1);
+}
+
+function refuseBzImage(): never {
+  throw new IgvmError(
+    'KERNEL_INVALID',
+    'linux-kernel is a bzImage, which OpenHCL cannot start in VTL0: it would lie at GPA 0, where OpenHCL has its configuration; use the uncompressed vmlinux',
+  );
 }

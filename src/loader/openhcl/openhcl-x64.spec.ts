@@ -1,3 +1,4 @@
+import { pathOf } from '../../errors/json-path.fixture';
 import { crc32 } from 'node:zlib';
 import { bytesSource, readAll } from '../../memory/byte-source';
 import { elfFile } from '../formats/elf.fixture';
@@ -210,7 +211,7 @@ describe('loadOpenhclX64', () => {
     await expect(layOut(changes)).rejects.toMatchObject({
       code: 'LAYOUT_OUT_OF_RANGE',
       message: expect.stringMatching(message) as string,
-      where: { jsonPath: `image.openhcl.${option}` },
+      where: { jsonPath: pathOf(`image.openhcl.${option}`) },
     });
   });
 
@@ -249,14 +250,14 @@ describe('loadOpenhclX64', () => {
     await expect(layOut({ memoryPageBase }, isolation)).rejects.toMatchObject({
       code: 'LAYOUT_OVERLAP',
       message: expect.stringMatching(message) as string,
-      where: { jsonPath: 'image.openhcl.memory_page_base' },
+      where: { jsonPath: ['image', 'openhcl', 'memory_page_base'] },
     });
   });
 
   it('says that memory reaches too far where nobody said where it begins', async () => {
     await expect(layOut({ memoryPageCount: 0xffe00n }, TDX)).rejects.toMatchObject({
       code: 'LAYOUT_OVERLAP',
-      where: { jsonPath: 'image.openhcl.memory_page_count' },
+      where: { jsonPath: ['image', 'openhcl', 'memory_page_count'] },
     });
   });
 
@@ -267,7 +268,7 @@ describe('loadOpenhclX64', () => {
     await expect(layOut({ memoryPageBase }, isolation)).rejects.toMatchObject({
       code: 'LAYOUT_OUT_OF_RANGE',
       message: expect.stringMatching(message) as string,
-      where: { jsonPath: 'image.openhcl.memory_page_base' },
+      where: { jsonPath: ['image', 'openhcl', 'memory_page_base'] },
     });
   });
 
@@ -285,7 +286,7 @@ describe('loadOpenhclX64', () => {
     const isolation = { ...SNP, injectionType: 'restricted' } as const;
     await expect(layOut({}, isolation, 0)).rejects.toMatchObject({
       code: 'CONFIG_UNSUPPORTED',
-      where: { jsonPath: 'max_vtl' },
+      where: { jsonPath: ['max_vtl'] },
     });
   });
 

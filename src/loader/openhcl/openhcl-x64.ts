@@ -67,7 +67,7 @@ export function loadOpenhclX64(importer: ImageImporter, guest: OpenhclGuest): vo
   const isHardwareIsolated = ISOLATIONS[isolation.type].byProcessor;
   if (isolation.type === 'snp' && !isolation.paravisorPresent) {
     throw new IgvmError('CONFIG_UNSUPPORTED', 'openhcl needs max_vtl 2 under snp: GPA 0 is taken without a paravisor', {
-      jsonPath: 'max_vtl',
+      jsonPath: ['max_vtl'],
     });
   }
   const vtl0 = loadVtl0Image(importer, guest.vtl0);
@@ -238,7 +238,7 @@ function tablesTooHigh({ gpa, size }: MemoryRange): IgvmError {
   return new IgvmError(
     'LAYOUT_OUT_OF_RANGE',
     'under TDX openhcl has to lie below 4 GiB, where processors start: choose a lower memory_page_base',
-    { jsonPath: 'image.openhcl.memory_page_base', gpa: { start: gpa, end: gpa + size } },
+    { jsonPath: ['image', 'openhcl', 'memory_page_base'], gpa: { start: gpa, end: gpa + size } },
   );
 }
 

@@ -1,4 +1,4 @@
-import { IgvmError } from '../../errors/igvm-error';
+import { IgvmError, type JsonPath } from '../../errors/igvm-error';
 import type { ProductPolicy } from '../../manifest/model';
 import { type ByteSource, EMPTY_SOURCE } from '../../memory/byte-source';
 import { GPA_LIMIT, PAGE_SIZE } from '../../memory/page';
@@ -57,7 +57,7 @@ const LOG_SIZE = 2 * PAGE_SIZE;
 const HEAP_SIZE = 16 * PAGE_SIZE;
 
 /** Has errors name the option that they are about. */
-function blaming<T>(jsonPath: string, run: () => T): T {
+function blaming<T>(jsonPath: JsonPath, run: () => T): T {
   try {
     return run();
   } catch (error) {
@@ -66,8 +66,11 @@ function blaming<T>(jsonPath: string, run: () => T): T {
 }
 
 /** The option that decides where the paravisor's memory ends. */
-const placedBy = ({ memoryPageBase }: OpenhclGuest): string =>
-  `image.openhcl.memory_page_${memoryPageBase === undefined ? 'count' : 'base'}`;
+const placedBy = ({ memoryPageBase }: OpenhclGuest): JsonPath => [
+  'image',
+  'openhcl',
+  memoryPageBase === undefined ? 'memory_page_count' : 'memory_page_base',
+];
 
 /**
  * Runs what maps the paravisor's memory: if it can't, then because of where the memory lies, or how far it reaches.
@@ -90,7 +93,7 @@ export function requireOpenhclMemory(importer: ImageImporter, guest: OpenhclGues
       throw new IgvmError(
         'LAYOUT_OUT_OF_RANGE',
         `${name} of openhcl must be a multiple of ${largePages} (2 MiB), and it is ${pages}`,
-        { jsonPath: `image.openhcl.${name}` },
+        { jsonPath: ['image', 'openhcl', name] },
       );
     }
   }
@@ -100,7 +103,7 @@ export function requireOpenhclMemory(importer: ImageImporter, guest: OpenhclGues
     });
   }
   const pageCount = Number(guest.memoryPageCount);
-  blaming('image.openhcl.memory_page_count', () =>
+  blaming(['image', 'openhcl', 'memory_page_count'], () =>
     importer.requireMemory(Number(base), pageCount, { vtl2Protectable: importer.isolation.paravisorPresent }),
   );
   return { gpa: Number(base) * PAGE_SIZE, size: pageCount * PAGE_SIZE };
@@ -120,7 +123,7 @@ export function importOpenhclCommandLine(importer: ImageImporter, gpa: number, g
     throw new IgvmError(
       'LAYOUT_OUT_OF_RANGE',
       `the command line of openhcl has ${text.length} bytes, and there is room for ${COMMAND_LINE_LIMIT}`,
-      { jsonPath: 'image.openhcl.command_line' },
+      { jsonPath: ['image', 'openhcl', 'command_line'] },
     );
   }
   const page = new StructWriter()
@@ -151,7 +154,7 @@ export function checkMemorySuffices(memory: MemoryRange, usedEnd: number): void 
     throw new IgvmError(
       'LAYOUT_OUT_OF_RANGE',
       `openhcl takes ${used / PAGE_SIZE} pages of memory to load, and memory_page_count is ${memory.size / PAGE_SIZE}`,
-      { jsonPath: 'image.openhcl.memory_page_count', gpa: { start: memory.gpa, end: usedEnd } },
+      { jsonPath: ['image', 'openhcl', 'memory_page_count'], gpa: { start: memory.gpa, end: usedEnd } },
     );
   }
 }

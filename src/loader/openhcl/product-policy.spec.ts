@@ -37,7 +37,7 @@ describe('encodeProductPolicy', () => {
       expect(() => encodeProductPolicy({ sivm }, LIMIT)).toThrow(
         expect.objectContaining({
           code: 'CONFIG_UNSUPPORTED',
-          where: { jsonPath: 'image.openhcl.product_policy.sivm.custom_uefi_json' },
+          where: { jsonPath: ['image', 'openhcl', 'product_policy', 'sivm', 'custom_uefi_json'] },
         }) as Error,
       );
       expect(() => encodeProductPolicy({ sivm: { ...sivm, require_secure_boot: false } }, LIMIT)).not.toThrow();

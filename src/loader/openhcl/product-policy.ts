@@ -31,7 +31,7 @@ const LENGTH_DELIMITED = 2;
  */
 export function encodeProductPolicy(policy: ProductPolicy, limit: number): Uint8Array {
   const [product, body] = 'sivm' in policy ? (['sivm', policy.sivm] as const) : (['cwcow', policy.cwcow] as const);
-  const jsonWhere = { jsonPath: `image.openhcl.product_policy.${product}.custom_uefi_json` };
+  const jsonWhere = { jsonPath: ['image', 'openhcl', 'product_policy', product, 'custom_uefi_json'] };
   const json = fromBase64(body.custom_uefi_json, jsonWhere);
   if (body.require_secure_boot && (body.require_secure_boot_vars || body.require_bcd_integrity) && json.length === 0) {
     throw new IgvmError(
@@ -61,7 +61,7 @@ export function encodeProductPolicy(policy: ProductPolicy, limit: number): Uint8
     throw new IgvmError(
       'CONFIG_UNSUPPORTED',
       `the product policy takes ${envelope.length} bytes, and there is room for ${limit}`,
-      { jsonPath: 'image.openhcl.product_policy' },
+      { jsonPath: ['image', 'openhcl', 'product_policy'] },
     );
   }
   return envelope.finish();

@@ -56,7 +56,7 @@ export function loadUefiArm64(importer: ImageImporter, image: ByteSource, config
   checkFirmwareSize(image, IMAGE_SIZE);
   if (config === 'igvm') {
     throw new IgvmError('CONFIG_UNSUPPORTED', 'UEFI for aarch64 cannot take its configuration from IGVM parameters', {
-      jsonPath: 'image.uefi.config_type',
+      jsonPath: ['image', 'uefi', 'config_type'],
     });
   }
   importer.importPages(0, IMAGE_SIZE / PAGE_SIZE, 'uefi-image', 'exclusive', image);

@@ -45,7 +45,7 @@ export function loadUefiX64(importer: ImageImporter, image: ByteSource, config: 
     throw new IgvmError(
       'CONFIG_UNSUPPORTED',
       'under SNP, UEFI takes its configuration from IGVM parameters only when there is no paravisor (max_vtl 0)',
-      { jsonPath: 'image.uefi.config_type' },
+      { jsonPath: ['image', 'uefi', 'config_type'] },
     );
   }
   const sharedBoundary = isSnp && !isolation.paravisorPresent ? sharedGpaBoundary(importer) : undefined;
@@ -100,7 +100,7 @@ function sharedGpaBoundary(importer: ImageImporter): bigint {
     throw new IgvmError(
       'CONFIG_UNSUPPORTED',
       `UEFI under SNP without a paravisor needs shared_gpa_boundary_bits from ${lowest} to ${highest} and has ${bits ?? 'none'}`,
-      { jsonPath: 'isolation_type.snp.shared_gpa_boundary_bits' },
+      { jsonPath: ['isolation_type', 'snp', 'shared_gpa_boundary_bits'] },
     );
   }
   return 1n << BigInt(bits % 64);
