@@ -35,6 +35,8 @@ export interface ManifestBuild extends ManifestOverrides {
   loader?: string;
   /** How resources with a URL are downloaded, and where they are kept. */
   downloads?: DownloadOptions;
+  /** Finds further mistakes in the manifest, before anything is looked for that it names. */
+  check?: (loaded: LoadedManifest) => readonly IgvmError[];
   /** Takes the messages of that program. */
   message?: (text: string) => void;
   /** How messages name a path. Default: as given. */
@@ -61,6 +63,8 @@ export async function buildManifest(build: ManifestBuild): Promise<BuildReport> 
     confidentialDebug: build.confidentialDebug,
     embedCorim: build.embedCorim,
   });
+  const refused = build.check?.(loaded) ?? [];
+  if (refused.length > 0) throw combined([...mistakes, ...refused]);
   for (const warning of mistakes.length === 0 ? loaded.warnings : []) warn(warning);
   let located = new Map<ResourceName, LocatedResource>();
   try {

@@ -274,17 +274,3 @@ export function checkTrackedOptions(
     throw new IgvmError('NX_OPTION_UNTRACKED', `Nx would not see changes of a file that only --${name}=${given} names`);
   }
 }
-
-/**
- * A message of an error with the task's own names in the place of PROJECT in its cure.
- * @param lock the lock that the message is about
- */
-export function withTaskNames(text: string, context: TaskContext & TargetContext, lock?: string): string {
-  const { projectName: project } = context;
-  if (project === undefined) return text;
-  const targets = Object.entries(context.projectGraph?.nodes[project]?.data.targets ?? {});
-  const measures = targets.filter(([, { executor }]) => executor === IMAGE_TARGETS.measure.executor);
-  const [name = 'measure'] =
-    measures.find(([, { options }]) => asRecord(options)['lock'] === lock) ?? measures[0] ?? [];
-  return text.replaceAll('PROJECT:measure', `${project}:${name}`);
-}

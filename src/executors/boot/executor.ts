@@ -3,16 +3,14 @@ import { Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { IgvmError } from '../../errors/igvm-error';
 import { messageSink } from '../../errors/printable';
-import { shownPath } from '../../files/file-failure';
 import { nearest } from '../../manifest/nearest';
-import { logger } from '../../plugin/workspace-nx';
+import { asTask } from '../as-task';
 import { checkTarget, type TargetContext, targetOf, type TaskContext } from '../check-target';
 import type { BootExecutorSchema } from './schema';
 
 /**
  * Boots an image and ends with its guest. Nx stops a continuous task with SIGTERM, which ends the VM; should Nx or this
- * process be killed outright, the VM ends as well. What the user can put right is logged and fails the task; anything else
- * is a bug and throws.
+ * process be killed outright, the VM ends as well.
  */
 export default async function bootExecutor(
   options: BootExecutorSchema,
@@ -29,39 +27,38 @@ export default async function bootExecutor(
   const gone = new AbortController();
   const onDisconnect = (): void => gone.abort();
   process.once('disconnect', onDisconnect);
+  const guest = async (): Promise<{ success: boolean }> => {
+    try {
+      checkTarget(context, targetOf(context), options);
+      const vmmArgs = argumentsOf(options);
+      const { failure } = await bootImage({
+        image: resolve(root, image),
+        vmm,
+        vmmPath: vmmPath === undefined ? undefined : programPath(root, vmmPath),
+        vmmArgs,
+        way,
+        accel,
+        memory,
+        cpus,
+        tables,
+        commandLine,
+        until,
+        timeout,
+        stdin: process.stdin,
+        stdout: output ?? process.stdout,
+        stderr: messages.add,
+        signal: gone.signal,
+      });
+      if (failure !== undefined) throw failure;
+      return { success: true };
+    } finally {
+      await output?.finish();
+      await end(lines);
+      messages.end();
+    }
+  };
   try {
-    checkTarget(context, targetOf(context), options);
-    const vmmArgs = argumentsOf(options);
-    const { failure } = await bootImage({
-      image: resolve(root, image),
-      vmm,
-      vmmPath: vmmPath === undefined ? undefined : programPath(root, vmmPath),
-      vmmArgs,
-      way,
-      accel,
-      memory,
-      cpus,
-      tables,
-      commandLine,
-      until,
-      timeout,
-      stdin: process.stdin,
-      stdout: output ?? process.stdout,
-      stderr: messages.add,
-      signal: gone.signal,
-    });
-    await output?.finish();
-    await end(lines);
-    messages.end();
-    if (failure !== undefined) throw failure;
-    return { success: true };
-  } catch (error) {
-    await output?.finish();
-    await end(lines);
-    messages.end();
-    if (!(error instanceof IgvmError)) throw error;
-    logger.error(error.format((file) => shownPath(root, file)));
-    return { success: false };
+    return await asTask(context, guest);
   } finally {
     process.off('disconnect', onDisconnect);
     // Nx ends this process at once, with what a pipe has not taken yet.

@@ -2,8 +2,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ProjectGraph, TargetConfiguration } from '@nx/devkit';
-import { IgvmError } from '../../errors/igvm-error';
-import { checkProjectResources } from './run-build';
+import type { IgvmError } from '../../errors/igvm-error';
+import { loadManifest } from '../../manifest/load-manifest';
+import { combined } from '../../manifest/validate';
+import { unusableOutputs } from './run-build';
 
 let root: string;
 beforeEach(() => {
@@ -30,13 +32,10 @@ function check(resource: object, projects: Parameters<typeof graph>[0]): IgvmErr
     resources: { linux_kernel: resource, uefi: { project: 'unused', target: 'x', path: 'y' } },
   };
   writeFileSync(join(root, 'igvm.json'), JSON.stringify(manifest, undefined, 2));
-  try {
-    checkProjectResources({ root, projectGraph: graph(projects) }, 'igvm.json', { display: 'igvm.json' });
-    return undefined;
-  } catch (error) {
-    if (error instanceof IgvmError) return error;
-    throw error;
-  }
+  const conflicts: IgvmError[] = [];
+  const loaded = loadManifest(join(root, 'igvm.json'), { display: 'igvm.json', conflicts });
+  const errors = unusableOutputs({ root, projectGraph: graph(projects) }, loaded);
+  return errors.length === 0 ? undefined : combined([...conflicts, ...errors]);
 }
 
 const kernel = (path: string, target = 'build') => ({ project: 'kernel', target, path });

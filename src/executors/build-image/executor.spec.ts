@@ -3,8 +3,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { logger } from '../../plugin/workspace-nx';
 import { imageFileNames } from '../../manifest/image-files';
+import type * as LoadManifest from '../../manifest/load-manifest';
+import { loadManifest } from '../../manifest/load-manifest';
 import buildExecutor from './executor';
 import { contextIn, ISOLATIONS } from '../executor-context.fixture';
+
+jest.mock('../../manifest/load-manifest', () => {
+  const actual = jest.requireActual<typeof LoadManifest>('../../manifest/load-manifest');
+  return { ...actual, loadManifest: jest.fn(actual.loadManifest) };
+});
 
 let root: string;
 let logged: { info: string; warn: string; error: string };
@@ -46,6 +53,13 @@ describe('nx-igvm:build', () => {
     const manifest = writeManifest();
     expect(await buildExecutor({ manifest: 'apps/guest/igvm.json' }, context())).toEqual({ success: true });
     expect(readdirSync(join(root, 'dist/apps/guest')).sort()).toEqual(imageFileNames('guest', manifest).sort());
+  });
+
+  it('loads the manifest once, so that what is checked is what is built', async () => {
+    writeManifest();
+    jest.mocked(loadManifest).mockClear();
+    expect(await buildExecutor({ manifest: 'apps/guest/igvm.json' }, context())).toEqual({ success: true });
+    expect(loadManifest).toHaveBeenCalledTimes(1);
   });
 
   it('reports without absolute paths', async () => {

@@ -4,7 +4,7 @@ import { formatPlaced, IgvmError } from '../../errors/igvm-error';
 import { messageSink } from '../../errors/printable';
 import { programPath } from '../../files/find-program';
 import { shownPath } from '../../files/file-failure';
-import type { LoadOptions } from '../../manifest/load-manifest';
+import type { LoadedManifest } from '../../manifest/load-manifest';
 import { usedResources } from '../../manifest/used-resources';
 import { checkOutputReference, type OutputContext } from '../../plugin/output-references';
 import { parseResource } from '../../resources/resource-reference';
@@ -108,7 +108,6 @@ async function buildReport(
   const { root } = context;
   const manifestPath = display(manifest);
   checkTrackedOptions(context, task, { manifest, resources, loader }, ['manifest', 'resources', 'loader']);
-  if (resources === undefined) checkProjectResources(context, manifest, { ...options, display: manifestPath });
   checkTarget(context, task, { manifest, resources, loader, outputPath, ownKeys });
   const { downloadDisplay } = require('../../cli/download-display') as typeof import('../../cli/download-display');
   const isInteractive = process.stderr.isTTY === true;
@@ -117,6 +116,7 @@ async function buildReport(
   const report = await buildManifest({
     ...options,
     manifest: resolve(root, manifest),
+    check: resources === undefined ? (loaded) => unusableOutputs(context, loaded) : undefined,
     resources: resources === undefined ? undefined : resolve(root, resources),
     output: resolve(
       root,
@@ -134,19 +134,11 @@ async function buildReport(
 }
 
 /**
- * Refuses a manifest that uses the output of another target in a way that Nx can't follow: Nx itself only warns of a
+ * What is wrong with a manifest that uses the output of another target in a way that Nx can't follow: Nx itself only warns of a
  * target that doesn't exist, and doesn't see a change of a file that is no declared output.
- * @param manifest relative to the workspace or absolute
- * @throws IgvmError NX_TARGET_UNKNOWN or NX_OUTPUT_UNDECLARED at the place that names the resource, and what
- * `loadManifest` throws
+ * @returns NX_TARGET_UNKNOWN and NX_OUTPUT_UNDECLARED, at the places that name the resources
  */
-export function checkProjectResources(context: OutputContext, manifest: string, options: LoadOptions = {}): void {
-  const { loadManifest } = require('../../manifest/load-manifest') as typeof import('../../manifest/load-manifest');
-  const { combined } = require('../../manifest/validate') as typeof import('../../manifest/validate');
-  // Other mistakes of the manifest are the build's to report, unless there is one here.
-  const conflicts: IgvmError[] = [];
-  const path = resolve(context.root, manifest);
-  const loaded = loadManifest(path, { ...options, within: context.root, conflicts });
+export function unusableOutputs(context: OutputContext, loaded: LoadedManifest): IgvmError[] {
   const errors: IgvmError[] = [];
   for (const name of usedResources(loaded.manifest).keys()) {
     const reference = parseResource(loaded.manifest.resources?.[name]);
@@ -158,5 +150,5 @@ export function checkProjectResources(context: OutputContext, manifest: string, 
       errors.push(error);
     }
   }
-  if (errors.length > 0) throw combined([...conflicts, ...errors]);
+  return errors;
 }

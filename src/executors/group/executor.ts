@@ -1,6 +1,4 @@
-import { IgvmError } from '../../errors/igvm-error';
-import { shownPath } from '../../files/file-failure';
-import { logger } from '../../plugin/workspace-nx';
+import { asTask } from '../as-task';
 import { checkTarget, type TargetContext, targetOf, type TaskContext } from '../check-target';
 import type { GroupExecutorSchema } from './schema';
 
@@ -12,12 +10,8 @@ export default function groupExecutor(
   options: GroupExecutorSchema,
   context: TargetContext & TaskContext,
 ): Promise<{ success: boolean }> {
-  try {
+  return asTask(context, async () => {
     checkTarget(context, targetOf(context), options);
-    return Promise.resolve({ success: true });
-  } catch (error) {
-    if (!(error instanceof IgvmError)) throw error;
-    logger.error(error.format((file) => shownPath(context.root, file)));
-    return Promise.resolve({ success: false });
-  }
+    return { success: true };
+  });
 }

@@ -1,14 +1,15 @@
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import type { ExecutorContext } from 'nx/src/devkit-exports';
 import { logger } from '../../plugin/workspace-nx';
-import { formatPlaced, IgvmError } from '../../errors/igvm-error';
+import { formatPlaced } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
 import { checkOutputReference } from '../../plugin/output-references';
 import { shownPath } from '../../files/file-failure';
+import { asTask } from '../as-task';
 import { checkTarget, checkTrackedOptions, targetOf } from '../check-target';
 import type { InitrdExecutorSchema } from './schema';
 
-/** Packs an initramfs. What the user can put right is logged and fails the task; anything else is a bug and throws. */
+/** Packs an initramfs. */
 export default async function initrdExecutor(
   { config, outputPath, private: isPrivate, ownKeys }: InitrdExecutorSchema,
   context: ExecutorContext,
@@ -17,7 +18,7 @@ export default async function initrdExecutor(
   const { notExecutableWarning, packInitrd } =
     require('../../initrd/pack-initrd') as typeof import('../../initrd/pack-initrd');
   const { root } = context;
-  try {
+  return asTask(context, async () => {
     checkTrackedOptions(context, targetOf(context), { config }, ['config']);
     checkTarget(context, targetOf(context), { config, outputPath, ownKeys });
     const { warnings, ...initrd } = loadInitrd(resolve(root, config), config, root, (reference, where) =>
@@ -35,11 +36,7 @@ export default async function initrdExecutor(
     const packed = initrd.compression === 'none' ? '' : `, ${report.archiveSize} before ${initrd.compression}`;
     logger.info(`${printable(display)}: ${report.size} bytes${packed}, ${report.entryCount} entries`);
     return { success: true };
-  } catch (error) {
-    if (!(error instanceof IgvmError)) throw error;
-    logger.error(error.format((file) => shownPath(root, file)));
-    return { success: false };
-  }
+  });
 }
 
 /** What a reviewer should know of where the contents come from. @param folder absolute path */

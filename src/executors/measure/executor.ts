@@ -2,35 +2,29 @@ import { resolve } from 'node:path';
 import { logger } from '../../plugin/workspace-nx';
 import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
-import { shownPath } from '../../files/file-failure';
-import { checkTarget, type TargetContext, targetOf, type TaskContext, withTaskNames } from '../check-target';
+import { asTask } from '../as-task';
+import { checkTarget, type TargetContext, targetOf, type TaskContext } from '../check-target';
 import type { MeasureExecutorSchema } from './schema';
 
 /**
  * Prints the launch digests of an image, and writes its lock when asked to. An image without isolated guests has none, which is
- * no failure. What the user can put right is logged and fails the task; anything else is a bug and throws.
+ * no failure.
  */
 export default async function measureExecutor(
   options: MeasureExecutorSchema,
   context: TargetContext & TaskContext,
 ): Promise<{ success: boolean }> {
   const { root } = context;
-  try {
-    checkTarget(context, targetOf(context), options);
-    await printDigests(options, root);
-    if (options.updateLock === true) await writeLock(options, root);
-    return { success: true };
-  } catch (error) {
-    if (!(error instanceof IgvmError)) throw error;
-    logger.error(
-      withTaskNames(
-        error.format((file) => shownPath(root, file)),
-        context,
-        options.lock,
-      ),
-    );
-    return { success: false };
-  }
+  return asTask(
+    context,
+    async () => {
+      checkTarget(context, targetOf(context), options);
+      await printDigests(options, root);
+      if (options.updateLock === true) await writeLock(options, root);
+      return { success: true };
+    },
+    options.lock,
+  );
 }
 
 async function printDigests(

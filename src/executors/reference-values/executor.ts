@@ -4,10 +4,11 @@ import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
 import { shownPath } from '../../files/file-failure';
 import { logger } from '../../plugin/workspace-nx';
+import { asTask } from '../as-task';
 import { checkTarget, targetOf } from '../check-target';
 import type { ReferenceValuesExecutorSchema } from './schema';
 
-/** Writes reference values of an image. What the user can put right is logged and fails the task; anything else is a bug and throws. */
+/** Writes reference values of an image. */
 export default async function referenceValuesExecutor(
   options: ReferenceValuesExecutorSchema,
   context: ExecutorContext,
@@ -17,7 +18,7 @@ export default async function referenceValuesExecutor(
   const { launchesOfOptions } = require('../../measurement/launches') as typeof import('../../measurement/launches');
   const { root } = context;
   const at = (path: string): string => resolve(root, path);
-  try {
+  return asTask(context, async () => {
     checkTarget(context, targetOf(context), options);
     const { image, outputPath, lock, manifest, vmm, vcpus, cpu, kvmMode } = options;
     const isLaunchGiven = [vmm, vcpus, cpu, kvmMode].some((each) => each !== undefined);
@@ -37,9 +38,5 @@ export default async function referenceValuesExecutor(
     for (const warning of warnings) logger.warn(warning);
     logger.info(files.map((file) => printable(`${outputPath}/${file}`)).join('\n'));
     return { success: true };
-  } catch (error) {
-    if (!(error instanceof IgvmError)) throw error;
-    logger.error(error.format((file) => shownPath(root, file)));
-    return { success: false };
-  }
+  });
 }

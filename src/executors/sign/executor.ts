@@ -3,12 +3,12 @@ import type { SignatureOptions } from '../../endorsement/corim-signature';
 import type { CorimSignatureSource, SnpIdBlockSource } from '../../endorsement/sign-image';
 import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
-import { shownPath } from '../../files/file-failure';
 import { logger } from '../../plugin/workspace-nx';
+import { asTask } from '../as-task';
 import { checkTarget, type TargetContext, targetOf, type TaskContext, type TaskTarget } from '../check-target';
 import type { SignExecutorSchema } from './schema';
 
-/** Writes a signed copy of an image. What the user can put right is logged and fails the task; anything else is a bug and throws. */
+/** Writes a signed copy of an image. */
 export default async function signExecutor(
   options: SignExecutorSchema,
   context: TargetContext & TaskContext,
@@ -19,7 +19,7 @@ export default async function signExecutor(
   const at = (path: string): string => resolve(root, path);
   const outputPath = options.outputPath ?? signedPath(options.image);
   const [image, output] = [at(options.image), at(outputPath)];
-  try {
+  return asTask(context, async () => {
     checkTarget(context, targetOf(context), options);
     const idBlock = idBlockSource(options, at);
     const corim = corimSource(options, at);
@@ -36,11 +36,7 @@ export default async function signExecutor(
     }
     logger.info([`${printable(outputPath)}: signed`, ...signers.map((each) => `  ${each}`)].join('\n'));
     return { success: true };
-  } catch (error) {
-    if (!(error instanceof IgvmError)) throw error;
-    logger.error(error.format((file) => shownPath(root, file)));
-    return { success: false };
-  }
+  });
 }
 
 /** Says what to give, by the names that the image's files have. */

@@ -4,10 +4,11 @@ import { logger } from '../../plugin/workspace-nx';
 import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
 import { shownPath } from '../../files/file-failure';
-import { checkTarget, checkTrackedOptions, targetOf, withTaskNames } from '../check-target';
+import { asTask } from '../as-task';
+import { checkTarget, checkTrackedOptions, targetOf } from '../check-target';
 import type { VerifyExecutorSchema } from './schema';
 
-/** Checks an image against its lock. What the user can put right is logged and fails the task; anything else is a bug and throws. */
+/** Checks an image against its lock. */
 export default async function verifyExecutor(
   options: VerifyExecutorSchema,
   context: ExecutorContext,
@@ -17,26 +18,20 @@ export default async function verifyExecutor(
   const { mismatchText, verifyImage, verifyText } =
     require('../../lock/verify-image') as typeof import('../../lock/verify-image');
   const display = (path: string): string => shownPath(root, resolve(root, path));
-  try {
-    checkTrackedOptions(context, targetOf(context), options, ['image', 'lock']);
-    checkTarget(context, targetOf(context), options);
-    const report = await verifyImage({ image: resolve(root, image), lock: resolve(root, lock), display });
-    const text = verifyText(report);
-    if (report.differences.length === 0) {
-      logger.info(`${printable(image)}: ${text}`);
-      return { success: true };
-    }
-    logger.error(text);
-    throw new IgvmError('LOCK_MISMATCH', mismatchText(report, lock), { file: image });
-  } catch (error) {
-    if (!(error instanceof IgvmError)) throw error;
-    logger.error(
-      withTaskNames(
-        error.format((file) => shownPath(root, file)),
-        context,
-        lock,
-      ),
-    );
-    return { success: false };
-  }
+  return asTask(
+    context,
+    async () => {
+      checkTrackedOptions(context, targetOf(context), options, ['image', 'lock']);
+      checkTarget(context, targetOf(context), options);
+      const report = await verifyImage({ image: resolve(root, image), lock: resolve(root, lock), display });
+      const text = verifyText(report);
+      if (report.differences.length === 0) {
+        logger.info(`${printable(image)}: ${text}`);
+        return { success: true };
+      }
+      logger.error(text);
+      throw new IgvmError('LOCK_MISMATCH', mismatchText(report, lock), { file: image });
+    },
+    lock,
+  );
 }
