@@ -5,6 +5,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bundleFromJSON } from '@sigstore/bundle';
 import { toSignedEntity, toTrustMaterial, Verifier } from '@sigstore/verify';
+import { makeInputs } from '../../conformance/make-inputs';
 import { needing } from '../boot/needing.fixture';
 import { NX_IGVM } from '../cli/programs';
 import { run } from '../cli/run';
@@ -165,39 +166,63 @@ describe('reference values', () => {
     expect((await referenceValues()).text).toMatch(/^warning: the host may debug the guest of guest\.igvm \(snp\)/);
   });
 
-  it('name the manifest and its files with their digests', async () => {
-    await imageWithLock();
-    put('vmlinux', 'kernel');
-    put(
-      'igvm.json',
+  it('name the manifest and its files with their digests, if these are what the image comes from', async () => {
+    const parts = {
+      underhill_kernel: 'vmlinux-x64.elf',
+      openhcl_boot: 'openhcl_boot-x64.elf',
+      underhill_initrd: 'initrd-small.bin',
+    };
+    makeInputs(inFolder('.'), Object.values(parts));
+    const snp = {
+      shared_gpa_boundary_bits: 46,
+      policy: 196608,
+      enable_debug: false,
+      injection_type: 'normal',
+      secure_avic: 'disabled',
+    };
+    const openhcl = { command_line: 'a', memory_page_count: 16384, uefi: false, memory_page_base: 32768 };
+    const manifest = (commandLine: string) =>
       JSON.stringify({
         guest_arch: 'x64',
         guest_configs: [
           {
             guest_svn: 1,
-            max_vtl: 0,
-            isolation_type: 'none',
-            image: { linux: { use_initrd: false, command_line: 'a', boot_data: 'vmm' } },
+            max_vtl: 2,
+            isolation_type: { snp },
+            image: { openhcl: { ...openhcl, command_line: commandLine } },
           },
         ],
-        resources: { linux_kernel: 'vmlinux' },
-      }),
-    );
-    expect((await referenceValues('--manifest', 'igvm.json')).text).not.toContain('error');
-    const { externalParameters, resolvedDependencies } = json('provenance.json').predicate.buildDefinition;
-    expect(externalParameters).toEqual({ image: 'guest.igvm', manifest: 'igvm.json' });
-    const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
-    expect(resolvedDependencies).toEqual([
-      {
-        name: 'manifest',
-        digest: { sha256: expect.stringMatching(/^[0-9a-f]{64}$/) },
-        annotations: { path: 'igvm.json' },
-      },
-      {
-        name: 'linux_kernel',
-        digest: { sha256: sha256('kernel') },
-        annotations: { path: expect.stringContaining('vmlinux') },
-      },
+        resources: parts,
+      });
+    put('igvm.json', manifest('a'));
+    const environment = { cwd: inFolder('.'), stdout: () => undefined, stderr: () => undefined, isInteractive: false };
+    for (const flags of [[], ['--no-embed-corim']]) {
+      expect(await run(NX_IGVM, ['build', 'igvm.json', '-o', 'guest.igvm', ...flags], environment)).toBe(0);
+      expect((await referenceValues('--manifest', 'igvm.json')).text).not.toContain('error');
+      const { externalParameters, resolvedDependencies } = json('provenance.json').predicate.buildDefinition;
+      expect(externalParameters).toEqual({ image: 'guest.igvm', manifest: 'igvm.json' });
+      const sha256 = (path: string) =>
+        createHash('sha256')
+          .update(readFileSync(inFolder(path)))
+          .digest('hex');
+      const files = Object.entries(parts).map(([name, path]) => ({
+        name,
+        digest: { sha256: sha256(path) },
+        annotations: { path: expect.stringContaining(path) },
+      }));
+      expect(resolvedDependencies).toHaveLength(4);
+      expect(resolvedDependencies).toEqual(
+        expect.arrayContaining([
+          { name: 'manifest', digest: { sha256: sha256('igvm.json') }, annotations: { path: 'igvm.json' } },
+          ...files,
+        ]),
+      );
+    }
+    put('igvm.json', manifest('b'));
+    const { code, text } = await referenceValues('--manifest', 'igvm.json');
+    expect([code, text]).toEqual([
+      1,
+      expect.stringMatching(/it is not what igvm\.json builds now: snp: .*BUILD_FIRST/),
     ]);
   });
 

@@ -1,11 +1,14 @@
-import { readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { buildManifest } from '../builder/build-manifest';
 import { IgvmError } from '../errors/igvm-error';
 import { printable } from '../errors/printable';
 import { checkNotInputs, createOutputSet } from '../files/atomic-output';
 import { withImage } from '../files/igvm-image';
 import { sha256OfSource } from '../files/sha256';
 import { openFileSource } from '../files/file-source';
+import { compareLocks } from '../lock/compare-locks';
 import { readLock } from '../lock/lock-file';
 import { lockImage } from '../lock/lock-of-image';
 import type { LockedPlatform } from '../lock/model';
@@ -87,7 +90,7 @@ export interface ReferenceRequest {
   lock?: string;
   /** Without a lock: the launches that count. Default: the one that documents endorse. */
   launches?: readonly Launch[];
-  /** Path of the manifest, whose files a statement names. */
+  /** Path of the manifest, whose files a statement names. The image is built once more, to see that it comes from them. */
   manifest?: string;
   workspaceRoot?: string;
   /** Folder that the files go to. */
@@ -115,7 +118,7 @@ const OWN_NAME = /^(?:trustee\.json|corim\.cbor|go-sev-guest-\d+\.textproto|prov
  * Writes reference values of an image's guests in the forms that verifiers take. All files appear together, or none; files of an
  * earlier run that are none of these any more are removed, as they would go on to vouch for another image.
  * @throws IgvmError LOCK_MISMATCH and others of `verifyImage`; MEASUREMENT_UNAVAILABLE for an image without measured guests;
- *   STATEMENT_SIGNING; FILE_UNREADABLE, FILE_UNWRITABLE; those of manifests and resources
+ *   BUILD_FIRST when the manifest builds another image now; STATEMENT_SIGNING; FILE_UNREADABLE, FILE_UNWRITABLE; those of manifests and resources
  */
 export async function writeReferenceValues(request: ReferenceRequest): Promise<ReferenceReport> {
   const { output, formats = REFERENCE_FORMATS, signer, envelope = 'dsse', display = (path) => path } = request;
@@ -244,13 +247,14 @@ function referenceGuest(
   };
 }
 
-/** The manifest, and the files that it names for this image. */
-async function inputsOf({
-  manifest,
-  workspaceRoot,
-  display = (path) => path,
-}: ReferenceRequest): Promise<ReferenceInput[]> {
+/**
+ * The manifest, and the files that it names for this image. They are the image's own only if they build it: a statement that names others
+ * would be false, however it is signed.
+ */
+async function inputsOf(request: ReferenceRequest): Promise<ReferenceInput[]> {
+  const { manifest, workspaceRoot, display = (path) => path } = request;
   if (manifest === undefined) return [];
+  await checkBuiltFrom(manifest, request);
   const digestOf = (path: string): string => {
     const source = openFileSource(path);
     try {
@@ -265,4 +269,30 @@ async function inputsOf({
     { name: 'manifest', path: display(manifest), sha256: digestOf(loaded.path) },
     ...[...resources].map(([name, { path, display: shown }]) => ({ name, path: shown, sha256: digestOf(path) })),
   ];
+}
+
+/** Builds the image again and compares everything that a lock says of it; signatures may have been added since. */
+async function checkBuiltFrom(
+  manifest: string,
+  { image, workspaceRoot, display = (path) => path }: ReferenceRequest,
+): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-values-'));
+  try {
+    const { lock: present, embedCorim } = await withImage(image, async ({ file }) => ({
+      lock: (await lockImage(file, {})).lock,
+      embedCorim: file.initializations.some(({ type }) => type === 'corimDocument'),
+    }));
+    const output = join(folder, 'again.igvm');
+    await buildManifest({ manifest, output, workspaceRoot, display, embedCorim });
+    const again = await withImage(output, async ({ file }) => (await lockImage(file, {})).lock);
+    const [difference] = compareLocks(again, present);
+    if (difference === undefined) return;
+    const { platform = 'the file', changes, digests } = difference;
+    const what = changes[0] ?? (digests.length > 0 ? 'the launch digest is another' : 'it has other guests');
+    throw new IgvmError('BUILD_FIRST', `it is not what ${display(manifest)} builds now: ${platform}: ${what}`, {
+      file: display(image),
+    });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }

@@ -367,8 +367,8 @@ export const NX_CODES = {
   },
   BUILD_FIRST: {
     cause:
-      'A measurement lock should follow its image, but the image is not built, or not from the files as they are now.',
-    cure: 'Build the images that the message names, then run "nx sync" again.',
+      'A measurement lock or a statement should follow its image, which is not built, or not from the files as they are now.',
+    cure: 'Build the images that the message names, then run it again.',
   },
   SIGN_OPTION: {
     cause: 'An image should be signed, and the options do not say with what, or contradict each other.',
