@@ -31,6 +31,14 @@ const resource = (file: string): Hint => ({
       description: 'That target runs before the build. The path is from the root of the workspace.',
       body: { project: '${1:project}', target: '${2:build}', path: '${3:dist/project/file}' },
     },
+    {
+      label: 'A file from the web',
+      description: 'Downloaded once, and refused unless it has this SHA-256.',
+      body: {
+        url: `\${1:https://example.org/${file.slice(file.lastIndexOf('/') + 1)}}`,
+        sha256: `\${2:${'0'.repeat(64)}}`,
+      },
+    },
   ],
 });
 
@@ -75,6 +83,8 @@ const OPENHCL_LINUX = {
   openhcl: { command_line: '', memory_page_base: 32768, memory_page_count: 131072, linux: VTL0_LINUX },
 };
 
+const OVMF = { ovmf: { secure_boot: { hashes: true } } };
+
 const guest = (maxVtl: number, isolation: unknown, image: unknown) => ({
   guest_svn: 1,
   max_vtl: maxVtl,
@@ -116,6 +126,11 @@ const IMAGES: Snippet[] = [
     body: { openhcl: { command_line: '', memory_page_base: 32768, memory_page_count: 131072, uefi: true } },
   },
   { label: 'uefi: UEFI firmware', body: { uefi: { config_type: '${1:none}' } } },
+  {
+    label: 'ovmf: UEFI firmware of edk2, with programs in the image',
+    description: 'For guests without isolation and under SEV-SNP, which may share a file.',
+    body: OVMF,
+  },
   { label: 'none: nothing', body: 'none' },
 ];
 
@@ -203,6 +218,18 @@ const MANIFEST: Record<string, Hint> = {
   'guest_configs[].image.openhcl.product_policy.sivm': { defaultSnippets: [{ label: 'sivm', body: UEFI_POLICY }] },
   'guest_configs[].image.openhcl.product_policy.cwcow': {
     defaultSnippets: [{ label: 'cwcow', body: { ...UEFI_POLICY, require_secure_avic: false } }],
+  },
+  'guest_configs[].image.ovmf': {
+    defaultSnippets: [
+      { label: 'As it is', body: {} },
+      { label: 'With Secure Boot for the programs of the image', body: OVMF.ovmf },
+    ],
+  },
+  'guest_configs[].image.ovmf.secure_boot': {
+    defaultSnippets: [
+      { label: 'For the programs of the image', body: OVMF.ovmf.secure_boot },
+      { label: 'null', description: 'Without Secure Boot.', body: null },
+    ],
   },
   'guest_configs[].image.linux': { defaultSnippets: [{ label: 'linux', body: LINUX.linux }] },
   'guest_configs[].image.linux.command_line': { examples: COMMAND_LINES },

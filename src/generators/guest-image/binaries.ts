@@ -36,11 +36,11 @@ const SOURCES: Record<Exclude<ResourceName, 'linux_kernel'>, { what: string; fro
   },
   openhcl_boot: {
     what: "OpenHCL's boot shim, an ELF file",
-    from: 'a build of `openhcl_boot` in <https://github.com/microsoft/openvmm>',
+    from: '<https://github.com/microsoft/openvmm>: `cargo xflowey build-igvm` leaves it beside its result',
   },
   underhill_initrd: {
     what: "The paravisor's initrd, a gzipped cpio archive",
-    from: 'a build of OpenHCL in <https://github.com/microsoft/openvmm> (`cargo xflowey build-igvm` leaves it beside its result)',
+    from: '`openhcl/update-rootfs.py` in <https://github.com/microsoft/openvmm>, of a build of `openvmm_hcl`',
   },
   underhill_sidecar: {
     what: "OpenHCL's sidecar kernel, an ELF file",
