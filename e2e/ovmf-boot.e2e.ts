@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { needing, skippedFor } from '../src/boot/needing.fixture';
@@ -53,6 +53,11 @@ withFirmware('OVMF with a UKI in an image, on stock QEMU', () => {
     await cli('wrap', '--input', 'ovmf.fd', '--snp', '-o', 'wrapped.igvm');
     await cli('update', '--input', 'wrapped.igvm', '--shim', UKI_STUB, '--add-cert-ms', '-o', 'guest.igvm');
     await cli('update', '--input', 'guest.igvm', '--kernel', 'linux.efi', '-o', 'guest.igvm');
+    // The UKI alone is a guest, too, and the same as its parts.
+    await cli('pack', 'linux.efi', '-o', 'whole.igvm');
+    await cli('pack', vmlinuz, '-i', 'initrd.cpio.gz', '-c', COMMAND_LINE, '-o', 'apart.igvm');
+    const packed = ['whole.igvm', 'apart.igvm'].map((name) => readFileSync(join(folder, name)));
+    expect(packed[0]!.equals(packed[1]!)).toBe(true);
     const { status, output } = await boot('guest.igvm', '--memory=1G');
     expect({ status, output }).toEqual({ status: 0, output: expect.stringContaining(GUEST_READY) as string });
     expect(output).toContain(`guest: command line: ${COMMAND_LINE}`);

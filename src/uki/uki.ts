@@ -17,6 +17,7 @@ export const UKI_SECTIONS = [
   '.hwids',
   '.uname',
   '.sbat',
+  '.sbom',
   '.pcrsig',
   '.pcrpkey',
 ] as const;
