@@ -17,6 +17,7 @@ import { withImage } from '../src/files/igvm-image';
 import { PLATFORM_TYPE } from '../src/igvm/model';
 import { memorySink } from '../src/igvm/sink';
 import { writeIgvm } from '../src/igvm/write-igvm';
+import { efiProgram, ovmfFirmware, SEV_REGIONS } from '../src/loader/ovmf/ovmf-firmware.fixture';
 import { launchesOf } from '../src/measurement/launches';
 import { measurablePlatforms, measure } from '../src/measurement/measure';
 import { skippedFor } from '../src/boot/needing.fixture';
@@ -118,6 +119,20 @@ withCargo('the igvm crate', () => {
       rmSync(cwd, { recursive: true });
     },
   );
+
+  it('reads and measures an image of OVMF with a UKI and Secure Boot as we do', async () => {
+    const cwd = join(folder, 'ovmf');
+    mkdirSync(cwd);
+    writeFileSync(join(cwd, 'OVMF.fd'), ovmfFirmware({ sev: SEV_REGIONS }));
+    writeFileSync(join(cwd, 'linux.efi'), efiProgram('kernel'));
+    const snp = { snp: { policy: 0x30000, enable_debug: false, injection_type: 'normal' } };
+    const image = { ovmf: { boot_mode: 'flat32', secure_boot: { hashes: true, profile: 'all' } } };
+    const guests = ['none', snp].map((isolation) => ({ guest_svn: 1, max_vtl: 0, isolation_type: isolation, image }));
+    const resources = { ovmf_code: 'OVMF.fd', uki: 'linux.efi' };
+    writeFileSync(join(cwd, 'igvm.json'), JSON.stringify({ guest_arch: 'x64', guest_configs: guests, resources }));
+    await buildManifest({ manifest: join(cwd, 'igvm.json'), output: join(cwd, 'out.igvm') });
+    await expectAgreement(join(cwd, 'out.igvm'));
+  });
 
   it('reads an image with an ID block as we do', async () => {
     const cwd = join(folder, 'id-block');

@@ -1,3 +1,4 @@
-// `IGVMFILEGEN=path npm run compare -- --help`
+// `IGVMFILEGEN=path npm run compare -- --help`, or with `--ovmf` for IGVM_WRAP and IGVM_UPDATE
 require('../../fuzz/engine/typescript.cjs');
-void require('./compare.ts').main(process.argv.slice(2));
+const args = process.argv.slice(2);
+void require(args.includes('--ovmf') ? './compare-ovmf.ts' : './compare.ts').main(args);

@@ -117,6 +117,22 @@ describe('a project with one image', () => {
 });
 
 describe('the inputs of an image', () => {
+  it('are firmware, UKI and keys of an image of OVMF, keys with Secure Boot alone', async () => {
+    const ovmf = (secureBoot: object): object => ({
+      guest_arch: 'x64',
+      guest_configs: [{ guest_svn: 1, max_vtl: 0, isolation_type: 'none', image: { ovmf: secureBoot } }],
+      resources: { ovmf_code: 'OVMF.fd', uki: 'linux.efi', secure_boot_db: 'db.pem', linux_initrd: 'initrd' },
+    });
+    const inputsOf = async (manifest: object): Promise<unknown[]> => {
+      workspace.write('images/one/igvm.json', JSON.stringify(manifest));
+      const { targets } = (await workspace.infer(['images/one/igvm.json']))['images/one']!;
+      return resourceInputs(targets!['build']);
+    };
+    const always = [...input('images/one/OVMF.fd'), ...input('images/one/linux.efi')];
+    expect(await inputsOf(ovmf({}))).toEqual(always);
+    expect(await inputsOf(ovmf({ secure_boot: { hashes: true } }))).toEqual([...always, ...input('images/one/db.pem')]);
+  });
+
   it.each<[string, unknown, string]>([
     ['beside the manifest', 'vmlinuz', 'images/one/vmlinuz'],
     ['above the manifest', '../vmlinuz', 'images/vmlinuz'],

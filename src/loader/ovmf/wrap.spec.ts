@@ -1,0 +1,189 @@
+import type { Directive, IgvmFile } from '../../igvm/model';
+import { bytesSource } from '../../memory/byte-source';
+import { readOvmfTable } from '../formats/ovmf-table';
+import { HOB_AREA, IGVM_REGIONS, type MetadataRegion, ovmfFirmware, SEV_REGIONS } from './ovmf-firmware.fixture';
+import { checkNoPageTwice, dataPages, inWrapOrder } from './pages';
+import { describeOvmfTable, wrapFirmware, type WrapOptions } from './wrap';
+
+const wrap = (options: Partial<WrapOptions> & { content?: Uint8Array } = {}): IgvmFile =>
+  wrapFirmware({
+    firmware: bytesSource(options.content ?? ovmfFirmware({ sev: SEV_REGIONS })),
+    native: true,
+    snp: false,
+    parameters: true,
+    bootMode: 'real16',
+    ...options,
+  });
+
+/** A line each: what it is, where, for whom, how many pages and of which type. */
+const lines = ({ directives }: IgvmFile): string[] =>
+  directives.map((each: Directive) => {
+    if (each.type === 'pageData') {
+      const pages = `${each.pageCount} ${each.content.size === 0 ? 'empty' : 'data'}`;
+      return `${each.gpa.toString(16)} mask ${each.compatibilityMask}: ${pages}, type ${each.dataType}`;
+    }
+    if (each.type === 'parameter') return `${each.kind} at ${each.byteOffset}`;
+    if (each.type === 'parameterArea') return `area of ${each.size}`;
+    return `${each.type} ${'gpa' in each ? each.gpa.toString(16) : ''}`;
+  });
+
+describe('firmware in an image', () => {
+  it('ends at 4 GiB and below 1 MiB, with what the metadata asks for', () => {
+    expect(lines(wrap())).toEqual([
+      'area of 4096',
+      'memoryMap at 0',
+      'vpCount at 4080',
+      'parameterInsert 808000',
+      'f0000 mask 1: 16 data, type 0',
+      '809000 mask 1: 1 data, type 0',
+      'ffff0000 mask 1: 16 data, type 0',
+    ]);
+  });
+
+  it('is shared by both platforms, in front of which SEV-SNP has its own pages', () => {
+    const file = wrap({ snp: true, vars: bytesSource(new Uint8Array(8192).fill(1)) });
+    expect(file.platforms.map(({ platformType, compatibilityMask }) => [platformType, compatibilityMask])).toEqual([
+      [0, 1],
+      [2, 2],
+    ]);
+    expect(file.initializations).toEqual([{ type: 'guestPolicy', policy: 0x30000n, compatibilityMask: 2 }]);
+    expect(lines(file)).toEqual([
+      'vpContext fffffffff000',
+      'area of 4096',
+      'memoryMap at 0',
+      'vpCount at 4080',
+      'parameterInsert 808000',
+      '800000 mask 2: 8 empty, type 0',
+      '80a000 mask 2: 3 empty, type 0',
+      '80d000 mask 2: 1 empty, type 1',
+      '80e000 mask 2: 1 empty, type 2',
+      '80f000 mask 2: 1 empty, type 0',
+      '810000 mask 2: 1 empty, type 0',
+      'f0000 mask 3: 16 data, type 0',
+      '809000 mask 3: 1 data, type 0',
+      'fffee000 mask 3: 2 data, type 0',
+      'ffff0000 mask 3: 16 data, type 0',
+    ]);
+  });
+
+  it('starts in protected mode from registers in the file, and then has no copy below 1 MiB', () => {
+    const { directives } = wrap({ bootMode: 'flat32', parameters: false });
+    expect(lines({ directives } as IgvmFile)).toEqual([
+      'vpContext 0',
+      '809000 mask 1: 1 data, type 0',
+      'ffff0000 mask 1: 16 data, type 0',
+    ]);
+    const [context] = directives as [Extract<Directive, { type: 'vpContext' }>];
+    const view = new DataView(context.data.buffer, context.data.byteOffset);
+    // RIP, attributes of the code segment, CR0 (igvm_defs: IgvmNativeVpContextX64).
+    expect([view.getBigUint64(0x80, true), view.getUint16(0xaa, true), view.getUint32(0xc8, true)]).toEqual([
+      0xffff_fff0n,
+      0xc09b,
+      0x31,
+    ]);
+  });
+
+  it("has the VMSA of the processor's reset state", () => {
+    const { directives } = wrap({ native: false, snp: true, policy: 5n });
+    const [{ data }] = directives as [Extract<Directive, { type: 'vpContext' }>];
+    const view = new DataView(data.buffer, data.byteOffset);
+    const fields = { cs: 0x10, efer: 0xd0, cr4: 0x148, cr0: 0x158, rflags: 0x170, rip: 0x178, features: 0x3b0 };
+    expect(Object.entries(fields).map(([name, at]) => [name, view.getUint32(at, true)])).toEqual([
+      ['cs', 0x9b_f000],
+      ['efer', 0x1000],
+      ['cr4', 0],
+      ['cr0', 0x10],
+      ['rflags', 0],
+      ['rip', 0xfff0],
+      ['features', 1],
+    ]);
+  });
+
+  it.each<[string, Partial<WrapOptions> & { content?: Uint8Array }, string]>([
+    ['no platform', { native: false }, 'IGVM_INVALID'],
+    ['a size that is no pages', { content: ovmfFirmware().subarray(1) }, 'IGVM_INVALID'],
+    ['an area at no page', { content: ovmfFirmware({ igvm: [[0x80_0001, 0x1000, 0x100]] }) }, 'IGVM_INVALID'],
+    [
+      'memory of SEV-SNP twice',
+      { snp: true, content: ovmfFirmware({ sev: [...SEV_REGIONS, [0x80_0000, 0x1000, 2]] }) },
+      'LAYOUT_OVERLAP',
+    ],
+    ['more than 4 GiB', { vars: { size: 2 ** 32, read: () => undefined } }, 'LAYOUT_OUT_OF_RANGE'],
+  ])('is refused: %s', (_, options, code) => {
+    expect(() => wrap(options)).toThrow(expect.objectContaining({ code }));
+  });
+});
+
+describe('metadata of OVMF', () => {
+  const kinds = (firmware: Uint8Array): string[] | undefined =>
+    readOvmfTable(bytesSource(firmware))?.map(({ kind }) => kind);
+  const changed = (change: (view: DataView, end: number) => void): Uint8Array => {
+    const firmware = ovmfFirmware();
+    change(new DataView(firmware.buffer), firmware.length - 0x20);
+    return firmware;
+  };
+
+  it('says what memory is for', () => {
+    expect([...describeOvmfTable(bytesSource(ovmfFirmware({ sev: SEV_REGIONS.slice(0, 1) })))]).toEqual([
+      'sevMemory: GPA 0x800000, 0xd000 bytes\n',
+      'parameterArea: GPA 0x808000, 0x1000 bytes\n',
+      'memoryMap: offset 0x0, 0xff0 bytes\n',
+      'vpCount: offset 0xff0, 0x4 bytes\n',
+      `hobArea: GPA 0x${HOB_AREA.toString(16)}, 0x1000 bytes\n`,
+    ]);
+    expect([...describeOvmfTable(bytesSource(new Uint8Array(4096)))].join('')).toContain('no metadata');
+  });
+
+  it('leaves out regions without bytes and of unknown kinds', () => {
+    const igvm: MetadataRegion[] = [...IGVM_REGIONS, [0x1000, 0, 0x200], [0x1000, 0x1000, 0x300]];
+    expect(kinds(ovmfFirmware({ igvm }))).toEqual(['parameterArea', 'memoryMap', 'vpCount', 'hobArea']);
+  });
+
+  it.each<[string, Uint8Array, string[] | undefined]>([
+    ['nothing', new Uint8Array(0), undefined],
+    ['a file that is shorter than a table', new Uint8Array(0x30), undefined],
+    ['another GUID at the end', changed((view, end) => view.setUint8(end - 1, 0)), []],
+    ['a table of no size', changed((view, end) => view.setUint16(end - 18, 17, true)), undefined],
+    ['a table that is larger than the file', changed((view, end) => view.setUint16(end - 18, 0xffff, true)), undefined],
+    ['an entry of no size', changed((view, end) => view.setUint16(end - 36, 3, true)), []],
+    ['an unknown entry', changed((view, end) => view.setUint8(end - 19, 0)), []],
+    ['a list beyond the start of the file', changed((view, end) => view.setUint32(end - 40, 0x2_0000, true)), []],
+    ['a list that the file ends in', changed((view, end) => view.setUint32(end - 40, 8, true)), []],
+  ])('is read as far as it goes: %s', (_, firmware, expected) => {
+    expect(kinds(firmware)).toEqual(expected);
+  });
+
+  it('has no more entries than a real one could have', () => {
+    const firmware = ovmfFirmware({ size: 0x26_0000 });
+    const view = new DataView(firmware.buffer);
+    view.setUint32(firmware.length - 0x20 - 40, firmware.length, true);
+    view.setUint32(12, 200_000, true);
+    expect(() => kinds(firmware)).toThrow(expect.objectContaining({ code: 'FIRMWARE_INVALID' }));
+  });
+});
+
+describe('pages of an image', () => {
+  const page = (gpa: number, mask: number, pages = 1) =>
+    dataPages(gpa, mask, bytesSource(new Uint8Array(pages * 4096).fill(gpa >> 12)))[0]!;
+
+  it('come sorted by platform and address, and single where they interleave', () => {
+    const gpas = inWrapOrder([page(0x3000, 8, 2), page(0x4000, 8, 2), page(0x1000, 8), page(0x9000, 1)]).map((each) =>
+      each.type === 'pageData' ? [each.compatibilityMask, each.gpa, each.pageCount] : [],
+    );
+    expect(gpas).toEqual([
+      [1, 0x9000, 1],
+      [8, 0x1000, 1],
+      [8, 0x3000, 1],
+      [8, 0x4000, 1],
+      [8, 0x4000, 1],
+      [8, 0x5000, 1],
+    ]);
+  });
+
+  it('are there once for each platform that has a mask of ours', () => {
+    expect(() => checkNoPageTwice([page(0x3000, 1, 2), page(0x4000, 3)])).toThrow(/page at 0x4000 is filled twice/);
+    expect(() =>
+      checkNoPageTwice([page(0x3000, 4, 2), page(0x4000, 4), page(0x4000, 1), page(0x4000, 2)]),
+    ).not.toThrow();
+  });
+});
