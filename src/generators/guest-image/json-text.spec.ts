@@ -1,4 +1,4 @@
-import { withProperty } from './json-text';
+import { withProperty } from './adopt-manifest';
 
 describe('setting a property in the text of a JSON object', () => {
   it('puts it first or last, and changes nothing else', () => {
