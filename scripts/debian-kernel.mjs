@@ -1,12 +1,14 @@
 // A Linux kernel to boot images with: the newest in /boot, or the one that Debian's linux-image-amd64 depends on, downloaded with
 // apt and unpacked without installing it, which needs no root. As a program it prints the result as JSON:
-//   node scripts/debian-kernel.mjs [amd64|arm64]
+//   node scripts/debian-kernel.mjs [amd64|arm64] [--modules]
+// With --modules it is the downloaded one in any case, beside a folder of those of its modules that tests load.
 // NX_IGVM_KERNEL names another one for amd64.
 import { execFileSync } from 'node:child_process';
 import {
   accessSync,
   closeSync,
   constants,
+  copyFileSync,
   existsSync,
   mkdirSync,
   openSync,
@@ -23,6 +25,29 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** Where downloaded kernels are kept between runs. */
 const CACHE = join(root, 'tmp', 'debian-kernel');
+
+/** Modules for guests with a network, and with a disk whose file system is verified, each behind those that it needs. */
+const MODULES = [
+  'virtio_ring',
+  'virtio',
+  'virtio_pci_modern_dev',
+  'virtio_pci_legacy_dev',
+  'virtio_pci',
+  'failover',
+  'net_failover',
+  'virtio_net',
+  'virtio_blk',
+  'reed_solomon',
+  'dm-mod',
+  'dm-bufio',
+  'dm-verity',
+  'crc16',
+  'crc32c_generic',
+  'libcrc32c',
+  'mbcache',
+  'jbd2',
+  'ext4',
+];
 
 /** A kernel for those who have no apt: one file, and no package around it. */
 const ELSEWHERE =
@@ -49,6 +74,20 @@ export function debianKernel(log = () => {}, architecture = 'amd64') {
     return { vmlinuz: resolve(named), version: basename(named) };
   }
   return newestKernel('/boot') ?? newestKernel(cache) ?? download(architecture, log);
+}
+
+/**
+ * Debian's kernel with some of its modules.
+ * @param {(line: string) => void} [log]
+ * @returns {Kernel & { modules: string }} `modules` is a folder with files NAME.ko
+ * @throws an Error whose message says what to do
+ */
+export function debianKernelWithModules(log = () => {}) {
+  const cache = join(CACHE, 'amd64');
+  const modules = join(cache, 'modules');
+  // One that was downloaded before modules were kept has none.
+  const kernel = (existsSync(modules) ? newestKernel(join(cache, 'boot')) : undefined) ?? download('amd64', log);
+  return { ...kernel, modules };
 }
 
 /** @returns {Kernel | undefined} */
@@ -90,11 +129,25 @@ function download(architecture, log) {
     run('dpkg-deb', ['-x', archive, 'unpacked'], work);
     rmSync(cache, { recursive: true, force: true });
     mkdirSync(cache);
+    mkdirSync(join(work, 'modules'));
+    if (architecture === 'amd64') keepModules(join(work, 'unpacked'), join(work, 'modules'));
+    renameSync(join(work, 'modules'), join(cache, 'modules'));
     renameSync(join(work, 'unpacked', 'boot'), join(cache, 'boot'));
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
   return newestKernel(join(cache, 'boot'));
+}
+
+/** Of several hundred megabytes, those that are wanted. A kernel may have some built in, and others compressed. */
+function keepModules(unpacked, folder) {
+  for (const path of readdirSync(unpacked, { recursive: true })) {
+    const [, name, isCompressed] = /([^/]+)\.ko(\.xz)?$/.exec(path) ?? [];
+    if (!MODULES.includes(name)) continue;
+    const file = join(folder, `${name}.ko`);
+    if (isCompressed) writeFileSync(file, execFileSync('xz', ['-dc', join(unpacked, path)], { maxBuffer: 2 ** 28 }));
+    else copyFileSync(join(unpacked, path), file);
+  }
 }
 
 /** Downloads with the system's lists of packages, or else with lists of our own: only root may update the system's. */
@@ -153,7 +206,9 @@ ${ELSEWHERE}`;
 if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
   try {
     const log = (line) => console.error(`${basename(process.argv[1])}: ${line}`);
-    console.log(JSON.stringify(debianKernel(log, process.argv[2])));
+    const [architecture, modules] = process.argv.slice(2);
+    const kernel = modules === '--modules' ? debianKernelWithModules(log) : debianKernel(log, architecture);
+    console.log(JSON.stringify(kernel));
   } catch (error) {
     console.error(error.message);
     process.exitCode = 1;

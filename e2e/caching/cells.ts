@@ -1,4 +1,14 @@
-import { chmodSync } from 'node:fs';
+import { chmodSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  APP,
+  archiveOf,
+  dockerOf,
+  layoutOf,
+  tarOf,
+  type TestImage,
+  writeParts,
+} from '../../src/initrd/container/image.fixture';
 import { changed } from '../harness/inputs';
 import type { Workspace } from '../harness/workspace';
 import { type Binary, BINARIES, bytesOf, imageWith, manifestOf } from './images';
@@ -20,6 +30,8 @@ export interface Cell {
    * its image stays right; a manifest that is gone takes its target along.
    */
   removable: boolean;
+  /** What its target writes, of what isn't an image. */
+  output?: string;
 }
 
 /** Creates a workspace's worth of cells. */
@@ -34,6 +46,8 @@ export async function createCells(workspace: Workspace): Promise<Cell[]> {
     manifestCell(workspace),
     ...resourcesFileCells(workspace),
     ...loaderCells(workspace),
+    ...commandLineCells(workspace),
+    ...(await containerCells(workspace)),
   ];
   await workspace.commit('cells');
   return cells;
@@ -68,6 +82,70 @@ function linuxManifest(commandLine: string): Record<string, unknown> {
     {},
   );
   return manifest;
+}
+
+/** Text that is appended to the command line. */
+function commandLineCells(workspace: Workspace): Cell[] {
+  const places = ['tracked', 'ignored', 'outside', 'output', 'link to a file', 'pinned'] as const;
+  const [bytes, other] = ['roothash=11\n', 'roothash=22\n'].map((text) => Buffer.from(text)) as [Buffer, Buffer];
+  return places.map((where) => {
+    const project = nameOf('command-line', where);
+    const root = `images/${project}`;
+    workspace.writeJson(`${root}/project.json`, { name: project, targets: {} });
+    const location = LOCATIONS[where](workspace, root, project);
+    location.put(bytes);
+    const resources = { ...shared(['linux_kernel', 'linux_initrd']), linux_command_line: location.resource };
+    workspace.writeJson(`${root}/igvm.json`, { ...linuxManifest('quiet'), resources });
+    return { project, what: 'command line', where, location, bytes, other, removable: true };
+  });
+}
+
+/** A container image in an initramfs: archives, and the folder of a layout. */
+async function containerCells(workspace: Workspace): Promise<Cell[]> {
+  const image = async (content: string): Promise<TestImage> => ({
+    layers: [await tarOf([APP, { name: 'content', content }])],
+  });
+  const [first, second] = [await image('one'), await image('two')];
+  const [bytes, other] = [await archiveOf(dockerOf(first)), await archiveOf(dockerOf(second))];
+  const cellOf = (where: string, makeLocation: (root: string, project: string) => Location): Cell => {
+    const project = nameOf('container', where);
+    const root = `images/${project}`;
+    workspace.writeJson(`${root}/project.json`, { name: project, targets: {} });
+    const location = makeLocation(root, project);
+    location.put(bytes);
+    workspace.writeJson(`${root}/initrd.json`, { image: location.resource });
+    const output = `dist/${root}/initrd.cpio`;
+    return { project, what: 'container image', where, location, bytes, other, removable: true, output };
+  };
+  const places = ['tracked', 'ignored', 'outside', 'output', 'own output', 'link to a file', 'glob'] as const;
+  const layouts = new Map([
+    [bytes, layoutOf(first)],
+    [other, layoutOf(second)],
+  ]);
+  return [
+    ...places.map((where) => cellOf(where, (root, project) => LOCATIONS[where](workspace, root, project))),
+    cellOf('folder of a layout', (root) => layoutFolder(workspace.path(`${root}/oci`), layouts)),
+    cellOf('folder of a layout, ignored', (root) =>
+      layoutFolder(workspace.path(`${root}/ignored/oci`), layouts, 'ignored/oci'),
+    ),
+  ];
+}
+
+/** @param layouts by the archives of the same images */
+function layoutFolder(
+  folder: string,
+  layouts: ReadonlyMap<Uint8Array, ReadonlyMap<string, Uint8Array>>,
+  resource = 'oci',
+): Location {
+  return {
+    resource,
+    file: () => join(folder, 'index.json'),
+    put: (content) => {
+      rmSync(folder, { recursive: true, force: true });
+      const parts = content === undefined ? undefined : layouts.get(content);
+      if (parts !== undefined) writeParts(folder, parts);
+    },
+  };
 }
 
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));

@@ -32,7 +32,8 @@ describe.each(Object.entries(NX_VERSIONS))('caching with Nx %s', (_, nx) => {
   const even = (_: Cell, index: number): boolean => index % 2 === 0;
   const odd = (_: Cell, index: number): boolean => index % 2 === 1;
   const firstOutputs = new Map<string, Buffer>();
-  const output = ({ project }: Cell): Buffer => workspace.read(`dist/images/${project}/${project}.igvm`);
+  const output = ({ project, output: other }: Cell): Buffer =>
+    workspace.read(other ?? `dist/images/${project}/${project}.igvm`);
 
   it('builds every image once', async () => {
     await expectStates(() => 'built');

@@ -143,6 +143,26 @@ describe('the runtime input', () => {
     expect(hash({ tree: 'none' })).toEqual(['missing']);
   });
 
+  it('takes what is at a path for what it is: a file, or all of a folder', () => {
+    const seen = new Set<string>();
+    const changes = [
+      () => undefined,
+      () => workspace.write('image', 'archive'),
+      () => workspace.write('image', 'another'),
+      () => rmSync(join(workspace.root, 'image')),
+      () => workspace.write('image/index.json', '{}'),
+      () => workspace.write('image/blobs/a', 'x'),
+    ];
+    for (const change of changes) {
+      change();
+      seen.add(String(hash({ fileOrTree: 'image' })));
+    }
+    // Nothing there is nothing there, before and after.
+    expect(seen.size).toBe(changes.length - 1);
+    expect(hash({ fileOrTree: 'image' })).toEqual(hash({ tree: 'image' }));
+    expect(hash({ fileOrTree: 'none' })).toEqual(['missing']);
+  });
+
   it('takes a link in a folder for a link, wherever it leads', () => {
     workspace.write('outside/file', 'one');
     workspace.write('tree/init', 'one');

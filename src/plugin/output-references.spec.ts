@@ -36,6 +36,23 @@ describe('the project graph', () => {
     ).toEqual(['a implicit kernel', 'b implicit kernel']);
   });
 
+  it('has an edge from an archive to the project that makes its container image, and to those of its modules', async () => {
+    workspace.write('a/initrd.json', JSON.stringify({ image: output('app'), modules: [output('kernel'), 'b.ko'] }));
+    const packing = {
+      root: 'a',
+      targets: { build: { executor: 'nx-igvm:initrd', options: { config: 'a/initrd.json' } } },
+    };
+    const cached = (root: string) => ({ root, targets: { build: { cache: true } } });
+    expect(await edges({ a: packing, app: cached('app'), kernel: cached('kernel') })).toEqual([
+      'a implicit app',
+      'a implicit kernel',
+    ]);
+    await expect(edges({ a: packing, app: { root: 'app', targets: { build: {} } } })).rejects.toMatchObject({
+      code: 'NX_TARGET_UNCACHED',
+      message: expect.stringContaining('a/initrd.json: a resource names app:build'),
+    });
+  });
+
   it('is refused when a resource would run a target that Nx does not cache', async () => {
     workspace.write('a/igvm.json', linuxManifest({ project: 'infra', target: 'deploy', path: 'dist/k' }));
     const graph = (deploy: object, options = {}) => {

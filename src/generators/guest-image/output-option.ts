@@ -24,6 +24,20 @@ export function parseOutputOption(value: string): WrittenOutput | undefined {
   return { project, ...(target === undefined ? {} : { target }), ...(path === undefined ? {} : { path }) };
 }
 
+/** A target's name may have colons, as `docker:build` has: of what is written, the longest that is one counts. */
+function targetAndPath(
+  target: string | undefined,
+  path: string | undefined,
+  names: readonly string[],
+): [target: string | undefined, path: string | undefined] {
+  if (target === undefined || path === undefined) return [target, path];
+  const written = `${target}:${path}`;
+  const fitting = names.filter((name) => written === name || written.startsWith(`${name}:`));
+  const [longest] = fitting.sort((a, b) => b.length - a.length);
+  if (longest === undefined) return [target, path];
+  return [longest, written === longest ? undefined : written.slice(longest.length + 1)];
+}
+
 /** The projects of the workspace with all their targets, and those that the tree has from now on. */
 export async function outputContext(tree: Tree): Promise<OutputContext> {
   const { root } = tree;
@@ -66,6 +80,7 @@ export function resolveOutput(
 ): OutputReference | undefined {
   const { nodes } = context.projectGraph;
   const targets = Object.hasOwn(nodes, project) ? nodes[project]?.data.targets : undefined;
+  [target, path] = targetAndPath(target, path, Object.keys(targets ?? {}));
   if (target === undefined && targets === undefined) {
     const hint = didYouMean(project, Object.keys(nodes));
     if (hint === '') return undefined;

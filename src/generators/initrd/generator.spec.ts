@@ -112,6 +112,65 @@ describe('initrd', () => {
   });
 });
 
+describe('initrd of a container image', () => {
+  beforeEach(() => {
+    const outputs = ['{workspaceRoot}/dist/app/app.tar', '{workspaceRoot}/dist/app/oci'];
+    tree.write(
+      'app/project.json',
+      JSON.stringify({
+        name: 'app',
+        targets: {
+          docker: { executor: 'nx:run-commands', outputs: ['{workspaceRoot}/dist/other.tar'] },
+          'docker:build': { executor: 'nx:run-commands', outputs },
+          pack: { executor: 'nx:run-commands', outputs: ['{workspaceRoot}/dist/pack.tar'] },
+        },
+      }),
+    );
+    tree.write('images/app.tar', 'archive');
+    tree.write('images/oci/index.json', '{}');
+  });
+
+  it.each([
+    ['images/app.tar', '{workspaceRoot}/images/app.tar'],
+    ['images/oci', '{workspaceRoot}/images/oci'],
+    ['./images/oci/', '{workspaceRoot}/images/oci'],
+    ['app:pack', { project: 'app', target: 'pack', path: 'dist/pack.tar' }],
+    ['app:docker:build:dist/app/app.tar', { project: 'app', target: 'docker:build', path: 'dist/app/app.tar' }],
+    ['app:docker:build:dist/app/oci', { project: 'app', target: 'docker:build', path: 'dist/app/oci' }],
+    ['app:docker', { project: 'app', target: 'docker', path: 'dist/other.tar' }],
+  ])('takes %s', async (image, expected) => {
+    await initrdGenerator(tree, { name: 'guest', image });
+    const config = readJson(tree, 'guest/initrd.json');
+    expect(config).toEqual({
+      $schema: '../node_modules/nx-igvm/schemas/initrd.schema.json',
+      image: expected,
+      compression: 'none',
+    });
+    expect(initrdSchema.safeParse(config).success).toBe(true);
+    expect(tree.exists('guest/rootfs')).toBe(false);
+    expect(tree.read('guest/README.md', 'utf8')).toContain('container image');
+  });
+
+  it('names one of several images, and the processor', async () => {
+    await initrdGenerator(tree, { name: 'guest', image: 'images/app.tar', tag: '1.2', arch: 'aarch64' });
+    expect(readJson(tree, 'guest/initrd.json')).toMatchObject({
+      image: { path: '{workspaceRoot}/images/app.tar', tag: '1.2' },
+      init: 'aarch64',
+    });
+  });
+
+  it.each([
+    ['an output that several are', { image: 'app:docker:build' }, /write app:docker:build:PATH/],
+    ['what no target writes', { image: 'app:docker:build:dist/none.tar' }, /not an output of app:docker:build/],
+    ['a target that is not there', { image: 'app:none' }, /no target "none"/],
+    ['a busybox beside it', { image: 'images/app.tar', busybox: 'x' }, /brings its own programs/],
+    ['a tag of nothing', { tag: '1.2' }, /not given/],
+  ])('refuses %s', async (_, options, message) => {
+    await expect(initrdGenerator(tree, { name: 'guest', ...options })).rejects.toThrow(message);
+    expect(tree.exists('guest/initrd.json')).toBe(false);
+  });
+});
+
 describe('telling static programs', () => {
   it.each([
     ['without an interpreter', elf(1), true],

@@ -1,11 +1,13 @@
-import { join, resolve } from 'node:path';
+import { join, posix, resolve } from 'node:path';
 import { type GeneratorCallback, joinPathFragments, type Tree, writeJson } from 'nx/src/devkit-exports';
 import { IgvmError } from '../../errors/igvm-error';
 import { PLACEHOLDER } from '../../files/find-program';
 import { readRegularFile } from '../../files/regular-file';
 import { INITRD_NAMES } from '../../initrd/load-initrd';
 import { logger } from '../../plugin/workspace-nx';
+import { toSlashes } from '../../plugin/tracked-inputs';
 import { initrdTargetName } from '../guest-image/output-option';
+import { inWorkspace, ResourceOptions } from '../guest-image/resource-option';
 import { initGenerator } from '../init/generator';
 import { formatFiles, generateFiles, reportingUserErrors, withoutSkipped } from '../workspace/generate';
 import { runTasksInSerial } from '../workspace/install-packages';
@@ -19,15 +21,23 @@ import {
 } from '../workspace/project-location';
 import type { InitrdGeneratorSchema } from './schema';
 
-/** Creates a project that packs a folder into an initramfs: with a busybox and a script around it, or with a first program of ours. */
+/** Creates a project that packs a folder or a container image into an initramfs: the folder with a busybox and a script around it, or with a first program of ours. */
 export function initrdGenerator(tree: Tree, given: InitrdGeneratorSchema): Promise<GeneratorCallback> {
   return reportingUserErrors(async () => {
-    const options = withoutSkipped(given, ['busybox']);
+    const options = withoutSkipped(given, ['busybox', 'image', 'tag']);
     const location = locateProject(tree, options);
     const { root } = location;
     const program = joinPathFragments(root, 'rootfs/bin/busybox');
     requireFree(tree, joinPathFragments(root, 'initrd.json'));
+    if (options.image !== undefined && options.busybox !== undefined) {
+      throw new IgvmError('GENERATOR_OPTION', '--image and --busybox: a container image brings its own programs');
+    }
+    if (options.tag !== undefined && options.image === undefined) {
+      throw new IgvmError('GENERATOR_OPTION', '--tag names one of the images of --image, which is not given');
+    }
     if (options.busybox !== undefined) requireFree(tree, program);
+    const image =
+      options.image === undefined ? undefined : await containerImage(tree, root, options.image, options.tag);
     const busybox = options.busybox === undefined ? undefined : readBusybox(tree, options.busybox);
 
     const install = await initGenerator(tree, { skipFormat: true });
@@ -40,19 +50,23 @@ export function initrdGenerator(tree: Tree, given: InitrdGeneratorSchema): Promi
     const { compression = 'none', arch = 'x64' } = options;
     const folder = joinPathFragments(root, 'rootfs');
     // A folder that is packed from now on may have all of it.
-    const hasBusybox = tree.exists(program);
-    const bringsInit = !hasBusybox && !tree.exists(joinPathFragments(folder, 'init'));
+    const hasBusybox = image === undefined && tree.exists(program);
+    const bringsInit = image === undefined && !hasBusybox && !tree.exists(joinPathFragments(folder, 'init'));
     writeJson(tree, joinPathFragments(root, 'initrd.json'), {
       $schema: `${offsetFromRoot(root)}node_modules/nx-igvm/schemas/initrd.schema.json`,
-      folder: 'rootfs',
+      ...(image === undefined ? { folder: 'rootfs' } : { image }),
       compression,
-      ...(bringsInit ? { init: arch } : {}),
-      directories: ['/dev', '/proc', '/sys', '/tmp'],
-      devices: [{ path: '/dev/console', type: 'char', major: 5, minor: 1 }],
-      modes: {
-        ...(bringsInit ? {} : { '/init': '755' }),
-        ...(busybox === undefined ? {} : { '/bin/busybox': '755' }),
-      },
+      ...(bringsInit || (image !== undefined && options.arch !== undefined) ? { init: arch } : {}),
+      ...(image === undefined
+        ? {
+            directories: ['/dev', '/proc', '/sys', '/tmp'],
+            devices: [{ path: '/dev/console', type: 'char', major: 5, minor: 1 }],
+            modes: {
+              ...(bringsInit ? {} : { '/init': '755' }),
+              ...(busybox === undefined ? {} : { '/bin/busybox': '755' }),
+            },
+          }
+        : {}),
     });
     const output = `dist/${root}/${INITRD_NAMES[compression]}`;
     const variables = {
@@ -61,13 +75,15 @@ export function initrdGenerator(tree: Tree, given: InitrdGeneratorSchema): Promi
       target: initrdTargetName(tree, root),
       bringsInit,
       arch,
+      isContainer: image !== undefined,
     };
     // A folder that is packed from now on may have all of it.
     const keep = { keep: true };
     generateFiles(tree, join(__dirname, 'files', 'project'), root, variables, keep);
     if (hasBusybox) generateFiles(tree, join(__dirname, 'files', 'rootfs'), folder, variables, keep);
     // Version control keeps no empty folders.
-    else if (tree.children(folder).length === 0) tree.write(joinPathFragments(folder, PLACEHOLDER), '');
+    else if (image === undefined && tree.children(folder).length === 0)
+      tree.write(joinPathFragments(folder, PLACEHOLDER), '');
     if (!options.skipFormat) {
       await formatFiles(tree);
     }
@@ -80,6 +96,17 @@ export function initrdGenerator(tree: Tree, given: InitrdGeneratorSchema): Promi
       );
     });
   });
+}
+
+/** What initrd.json says of the image that an option names. @throws IgvmError GENERATOR_OPTION, NX_TARGET_UNKNOWN, NX_OUTPUT_UNDECLARED */
+async function containerImage(tree: Tree, root: string, value: string, tag?: string): Promise<unknown> {
+  const fromRoot = posix.normalize(toSlashes(value.trim()));
+  const isLayout = fromRoot !== '.' && !fromRoot.startsWith('..') && tree.exists(fromRoot) && !tree.isFile(fromRoot);
+  const named = isLayout
+    ? inWorkspace(root, fromRoot.replace(/\/$/, ''))
+    : await new ResourceOptions(tree, root).read('image', value);
+  if (tag === undefined) return named;
+  return typeof named === 'string' ? { path: named, tag } : { ...named, tag };
 }
 
 /** Bytes: hundreds of times as much as a busybox has. */

@@ -111,6 +111,13 @@ describe('a container image in an initramfs', () => {
     expect(members.map(({ path }) => path)).toContain('bin/app');
   });
 
+  it('may have a layer without the blocks that end an archive, not even a whole last one', async () => {
+    const [layer] = await layersOf([APP]);
+    const end = layer!.indexOf('#!/bin/sh\n') + '#!/bin/sh\n'.length;
+    const members = await packLayout({ layers: [layer!.subarray(0, end)] });
+    expect(members.find(({ path }) => path === 'bin/app')!.content.toString()).toBe('#!/bin/sh\n');
+  });
+
   const zstd = (archive: Uint8Array, ...options: string[]): Uint8Array =>
     spawnSync('zstd', ['-qc', ...options], { input: archive, maxBuffer: 2 ** 28 }).stdout;
   const ZSTD = 'application/vnd.oci.image.layer.v1.tar+zstd';

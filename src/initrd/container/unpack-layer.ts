@@ -31,10 +31,20 @@ export interface Layer {
 export const MOST_BYTES = 2 ** 33;
 
 /** The header of an entry; `pax` has what didn't fit into it. */
-type Entry = Partial<Omit<Header, 'pax'>> & Pick<Header, 'name'> & { pax?: Record<string, string> | null };
+type Entry = Partial<Omit<Header, 'pax'>> &
+  Pick<Header, 'name'> & {
+    pax?: Record<string, string> | null;
+    /** Where its data begins in the archive. */
+    byteOffset: number;
+  };
 
 /** Seconds; a header of an initramfs has 32 bits. */
 const LATEST = 2 ** 32 - 1;
+
+/** What a tar archive is made of. */
+const BLOCK = 512;
+
+const NO_ARCHIVE = 'is no tar archive that can be read';
 
 const TYPES = { file: 'file', 'contiguous-file': 'file', directory: 'directory', symlink: 'link' } as const;
 
@@ -140,9 +150,17 @@ async function readArchive(archive: HashedStream, tree: LayerTree, spool: Spool)
     if (!reader.write(chunk)) await once(reader as unknown as EventEmitter, 'drain', { signal: closed.signal });
   };
   let failure: unknown;
+  /** Bytes of the archive so far, and those that it needs for its entries. */
+  let size = 0;
+  let needed = 0;
   const feed = async (): Promise<void> => {
     try {
-      for await (const chunk of archive) await write(chunk);
+      for await (const chunk of archive) {
+        size += chunk.length;
+        await write(chunk);
+      }
+      // Some tools write neither the blocks that end an archive nor what fills up the last one ("umoci insert").
+      if (size % BLOCK !== 0) await write(new Uint8Array(BLOCK - (size % BLOCK)));
       reader.end(undefined);
     } catch (error) {
       failure ??= error;
@@ -153,6 +171,7 @@ async function readArchive(archive: HashedStream, tree: LayerTree, spool: Spool)
   try {
     for await (const entry of reader) {
       const header = entry.header as Entry;
+      needed = Math.max(needed, header.byteOffset + (header.size ?? 0));
       checkEntry(header, spool);
       const offset = spool.size;
       const isStored = TYPES[header.type as keyof typeof TYPES] === 'file';
@@ -162,11 +181,12 @@ async function readArchive(archive: HashedStream, tree: LayerTree, spool: Spool)
   } catch (error) {
     if (error instanceof IgvmError) throw error;
     if (failure !== undefined) throw failure;
-    throw new UnpackError(`is no tar archive that can be read: ${(error as Error).message}`);
+    throw new UnpackError(`${NO_ARCHIVE}: ${(error as Error).message}`);
   } finally {
     reader.destroy();
     await feeding;
   }
+  if (needed > size) throw new UnpackError(`${NO_ARCHIVE}: it ends within a file`);
 }
 
 /** @throws IgvmError CONTAINER_LAYER for what has no place in an initramfs, before any of it is unpacked */
