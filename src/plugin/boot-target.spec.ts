@@ -40,6 +40,28 @@ describe('the target fetch', () => {
   });
 });
 
+describe('the target boot', () => {
+  const ovmf = (...isolations: unknown[]): object => ({
+    guest_configs: isolations.map((isolation_type) => ({
+      guest_svn: 1,
+      max_vtl: 0,
+      isolation_type,
+      image: { ovmf: {} },
+    })),
+    resources: { ovmf_code: 'OVMF.fd' },
+  });
+  const SNP = { snp: { policy: 0x30000, enable_debug: false, injection_type: 'normal' } };
+
+  it('is there for OVMF with a guest without isolation, and not for one under SEV-SNP alone', async () => {
+    const boot = { executor: 'nx-igvm:boot', dependsOn: ['build'], options: { image: 'dist/one/one.igvm' } };
+    expect(await targets(ovmf('none'))).toMatchObject({ boot });
+    expect(await targets({ ...ovmf('none', SNP), boot_test: TEST })).toMatchObject({ boot, 'boot-test': {} });
+    expect(await targets(ovmf(SNP))).not.toHaveProperty('boot');
+    expect(await targets({ ...ovmf('none'), guest_arch: 'aarch64' })).not.toHaveProperty('boot');
+    expect(await targets({ guest_configs: [] })).not.toHaveProperty('boot');
+  });
+});
+
 describe('the target boot-test', () => {
   it('is there when the manifest asks for it, for a run of its own each time', async () => {
     const { 'boot-test': test } = await targets({ boot_test: TEST });

@@ -17,17 +17,17 @@ import { optionFile, type OwnTarget } from './own-target';
 import { escapeGlob } from './tracked-inputs';
 import { nxFeatures } from './workspace-nx';
 
-/** Whether a VMM at hand can boot the image: one Linux kernel for x64 that starts itself, without isolation. */
+/** Whether a VMM at hand can boot the image: one Linux kernel for x64 that starts itself, or OVMF, without isolation. */
 function isBootable(manifest: ImageManifest): boolean {
   const guests: unknown[] = Array.isArray(manifest.guest_configs) ? manifest.guest_configs : [];
-  const [guest] = guests;
-  const image = asRecord(asRecord(guest)['image']);
-  return (
-    manifest.guest_arch === 'x64' &&
-    guests.length === 1 &&
-    Object.hasOwn(image, 'linux') &&
-    isolationTypes(manifest).join() === 'none'
-  );
+  const isOf = (kind: string): boolean =>
+    guests.every((guest) => Object.hasOwn(asRecord(asRecord(guest)['image']), kind));
+  const isolations = isolationTypes(manifest);
+  if (manifest.guest_arch !== 'x64' || guests.length === 0) return false;
+  // Of OVMF, a guest under SEV-SNP may be in the same file.
+  return isOf('ovmf')
+    ? isolations.includes('none')
+    : guests.length === 1 && isOf('linux') && isolations.join() === 'none';
 }
 
 const runsAfterBuild = ({ build }: InferredImage): Pick<TargetConfiguration, 'dependsOn'> =>
