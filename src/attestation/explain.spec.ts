@@ -163,18 +163,19 @@ describe('the history of a lock', () => {
     git('mv', 'old.lock.json', 'igvm.lock.json');
     commit('Another name');
     await lock(0x10);
-    commit('Second image');
+    commit('Second \u001b[2Jimage');
     const before = await digestOf({ vmm: 'qemu-kvm', vcpus: [2], cpu: ['EPYC-Milan'] }, snpGuest(0x20));
     const { code, answer, text } = await explain(before, await image(), '--lock', 'igvm.lock.json');
     expect(code).toBe(0);
     expect(answer.history.map(({ change, subject }) => [change, subject])).toEqual([
-      ['removed', 'Second image'],
+      ['removed', 'Second \u001b[2Jimage'],
       ['added', 'First image'],
     ]);
     expect(answer.history[1]).toMatchObject({ launches: [{ vmm: 'qemu-kvm', vcpus: 2, cpu: 'EPYC-Milan' }] });
     expect(text).toMatch(
       /came into the lock old\.lock\.json with [0-9a-f]{12} of 20.*"First image", snp, for QEMU with KVM, 2 vCPUs, EPYC-Milan/,
     );
+    expect(text).toContain('"Second \\u{1b}[2Jimage"');
     const now = await explain(
       await digestOf({ vmm: 'qemu-kvm', vcpus: [2], cpu: ['EPYC-Milan'] }),
       await image(),

@@ -72,7 +72,7 @@ export function commitsThatChanged(file: string, text: string): HistoricChange[]
     format,
     `-S${text}`,
     '--',
-    basename(file),
+    `:(literal)${basename(file)}`,
   );
   return printed
     .split(RECORD)
