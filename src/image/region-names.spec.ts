@@ -18,8 +18,9 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'nx-igvm-names-'));
   writeFileSync(at('OVMF.fd'), ovmfFirmware({ sev: SEV_REGIONS }));
   writeFileSync(at('VARS.fd'), variableStore());
-  writeFileSync(at('linux.efi'), efiProgram('one'));
-  writeFileSync(at('newer.efi'), efiProgram('two'));
+  writeFileSync(at('linux.efi'), ukiFile({ '.linux': 'one' }));
+  writeFileSync(at('newer.efi'), ukiFile({ '.linux': 'two' }));
+  writeFileSync(at('plain.efi'), efiProgram('three'));
   await wrapFiles({
     firmware: at('OVMF.fd'),
     vars: at('VARS.fd'),
@@ -59,6 +60,17 @@ describe('an image of OVMF without a map file', () => {
       map.map((ranges) => ranges.map(({ gpa, end, tag }) => `${gpa.toString(16)}-${end.toString(16)} ${tag}`));
     expect(texts(names)).toEqual(texts(built));
     expect(fitsMap(file, names)).toBe(true);
+  });
+
+  it('tells a UKI from another program', async () => {
+    const options = { addHashes: false, arch: 'x64' } as const;
+    await updateFiles({ image: at('wrapped.igvm'), kernel: at('plain.efi'), ...options, output: at('plain.igvm') });
+    const file = readImage(at('plain.igvm'));
+    const names = regionNames(at('plain.igvm'), file)!
+      .flat()
+      .map(({ tag }) => tag);
+    expect([names.includes('linux-kernel'), names.includes('uki')]).toEqual([true, false]);
+    expect(ovmfMeasured(file)).toMatch(/list of programs, kernel; not measured/);
   });
 
   it('is compared by these names', async () => {

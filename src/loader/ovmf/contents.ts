@@ -1,10 +1,12 @@
 /** What is in an image of OVMF: where it lies, by the names that map files, pages and comparisons give it, and what of it is measured. */
+import { IgvmError } from '../../errors/igvm-error';
 import { type IgvmFile, PAGE_DATA_TYPE, PAGE_FLAG, type PageDataDirective } from '../../igvm/model';
 import { type ByteSource, regionSource } from '../../memory/byte-source';
 import { alignUp, PAGE_SIZE } from '../../memory/page';
 import type { TaggedRange } from '../../regions/image-map';
 import { hexOfGuid, type OvmfRegion, type OvmfRegionKind, readOvmfTable } from '../formats/ovmf-table';
 import { hasPage, type OvmfItem, type OvmfItemName } from './hob-list';
+import { isUki } from '../../uki/uki';
 import { putIn } from './put-in';
 
 /** What {@link ovmfRegionNames} is told of a file. */
@@ -96,15 +98,33 @@ export function ovmfParts(file: IgvmFile): OvmfParts | undefined {
   if (regions === undefined || regions.length === 0) return undefined;
   const varsSize = variableStore(flash);
   const firmware = regionSource(flash, varsSize, flash.size - varsSize);
+  const items = regions.some(({ kind }) => kind === 'hobArea') ? putIn(file).items : [];
+  const kernel = items.find(({ name, size }) => name === 'kernel' && size > 0);
   return {
     firmware,
     varsSize,
     hasLowCopy: file.directives.some(
       (each) => hasPage(each, LOW_COPY.end - PAGE_SIZE) && each.content.size > 0 && each.flags === 0,
     ),
-    items: regions.some(({ kind }) => kind === 'hobArea') ? putIn(file).items : [],
-    kernel: 'uki',
+    items,
+    kernel: kernel !== undefined && isUki(contentOf(file, kernel)) ? 'uki' : 'linux-kernel',
   };
+}
+
+/** What an item holds. Its pages are there: `putIn` gives no others. */
+function contentOf({ directives }: IgvmFile, { address, size }: OvmfItem): ByteSource {
+  const runs = directives.filter(
+    (each): each is PageDataDirective =>
+      each.type === 'pageData' &&
+      each.gpa < address + size &&
+      each.gpa + each.content.size > address &&
+      each.content.size > 0,
+  );
+  return pagesOf(
+    runs.sort((a, b) => a.gpa - b.gpa),
+    address,
+    size,
+  );
 }
 
 /** The pages with data that end at 4 GiB, without a gap. Where several platforms have other ones, what any of them has. */
@@ -120,15 +140,22 @@ function flashOf(file: IgvmFile): ByteSource {
     runs.unshift(run);
     start = run.gpa;
   }
+  return pagesOf(runs, start, FOUR_GIB - start);
+}
+
+/** Bytes of memory from `start` on. @param runs by ascending address, without a gap */
+function pagesOf(runs: readonly PageDataDirective[], start: number, size: number): ByteSource {
   return {
-    size: FOUR_GIB - start,
+    size,
     read(offset, target) {
       for (let done = 0; done < target.length; ) {
         const at = start + offset + done;
         const run = runs[lastFrom(runs, at)]!;
-        const size = Math.min(target.length - done, run.gpa + run.content.size - at);
-        run.content.read(at - run.gpa, target.subarray(done, done + size));
-        done += size;
+        const count = Math.min(target.length - done, run.gpa + run.content.size - at);
+        // Runs of several platforms may overlap, in a file that no update made.
+        if (run.gpa > at || count <= 0) throw new IgvmError('OVMF_UNSUITABLE', 'pages of the image overlap');
+        run.content.read(at - run.gpa, target.subarray(done, done + count));
+        done += count;
       }
     },
   };
