@@ -3,7 +3,7 @@ import { dirname, join, posix } from 'node:path';
 
 const ROOT = join(__dirname, '..');
 
-/** The house as docs/architecture.md draws it: the folders (and files) of src by their paths, in rows from top to bottom. */
+/** The table of docs/architecture.md: the folders (and files) of src by their paths, in rows from top to bottom. */
 const ROWS: string[][] = readFileSync(join(ROOT, 'docs/architecture.md'), 'utf8')
   .split('\n')
   .filter((line) => line.startsWith('| `src/'))
@@ -17,7 +17,7 @@ const TYPESCRIPT = readdirSync(__dirname, { recursive: true, encoding: 'utf8' })
 
 const SOURCES = TYPESCRIPT.filter((file) => !isTest(file));
 
-/** The part of the house that a file is in: itself, or the folder with a row that it is in. */
+/** The part of the table that a file is in: itself, or the folder with a row that it is in. */
 const partOf = (file: string): string | undefined =>
   ROWS.flat()
     .filter((part) => file === part || file.startsWith(`${part}/`))

@@ -13,7 +13,7 @@ export const alignUp = (value: number, alignment: number): number => Math.ceil(v
 export const alignDown = (value: number, alignment: number): number => Math.floor(value / alignment) * alignment;
 
 /**
- * Adjacent guest pages that share everything but their bytes: the unit of the whole program (DESIGN: guest memory is
+ * Adjacent guest pages that share everything but their bytes: the unit of the whole program (docs/architecture.md: guest memory is
  * runs, not pages). Page `i` holds the content's bytes from `i * PAGE_SIZE` on; a page that the content only partly
  * covers is padded with zeros, a page wholly behind it is *empty*: it has no file data and file offset 0. (An all-zero
  * page inside the content is not empty: it is stored.)
