@@ -103,6 +103,8 @@ function faultOf(line: string): string | undefined {
   // Behind `--` are options of a VMM.
   const own = words.includes('--') ? words.slice(0, words.indexOf('--')) : words;
   const flags = own.flatMap((word) => /^--?([a-z][\w-]*)/i.exec(word)?.[1] ?? []);
+  // Where only a workspace has the package, its commands aren't in PATH.
+  if (PROGRAMS.has(line.split(' ')[0] ?? '')) return 'no npx before the command';
   const known = PROGRAMS.get(program);
   if (known !== undefined) {
     const called = known.find((each) => each.name() === command);
