@@ -121,6 +121,22 @@ describe('a lock and what an image measures', () => {
     expect(compareLocks(snp({ digest: 'A', launches: [qemu, hyperv] }), apart)).toEqual([]);
   });
 
+  it('take regions of one name at one address for the same, though another one of them is gone', () => {
+    const [first, second, third] = [0x1000, 0x4000, 0x8000].map(
+      (gpa): LockedRegion => ({
+        tag: 'shim',
+        kind: 'data',
+        gpa: `0x${gpa.toString(16)}`,
+        size: '0x1000',
+        measured: true,
+        sha256: `${gpa}`,
+      }),
+    ) as [LockedRegion, LockedRegion, LockedRegion];
+    expect(changes([first, second, third], [second, third])).toEqual(['shim 0x1000-0x2000: gone']);
+    expect(changes([second, third], [first, second, third])).toEqual(['shim 0x1000-0x2000: new']);
+    expect(changes([first, third], [second, third])).toEqual(['shim 0x4000-0x5000: moved from 0x1000, other contents']);
+  });
+
   it('say what moved, grew, came and went', () => {
     const kernel: LockedRegion = { gpa: '0x1000', size: '0x1000', kind: 'data', measured: true, tag: 'kernel' };
     expect(changes([kernel], [{ ...kernel, gpa: '0x4000', size: '0x2000' }])).toEqual([

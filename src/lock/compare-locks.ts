@@ -86,26 +86,41 @@ function launchFacts(platform: LockedPlatform): Facts {
 
 function regionChanges(before: readonly LockedRegion[], after: readonly LockedRegion[]): string[] {
   const [old, now] = [byName(before), byName(after)];
-  return [...new Set([...old.keys(), ...now.keys()])].flatMap((key) => {
-    const [was, is] = [old.get(key), now.get(key)];
-    if (was === undefined) return is === undefined ? [] : [`${regionText(is)}: new`];
-    if (is === undefined) return [`${regionText(was)}: gone`];
-    const changes = changesOfRegion(was, is);
-    return changes.length === 0 ? [] : [`${regionText(is)}: ${changes.join(', ')}`];
-  });
-}
-
-/** Regions by tag, and which of that tag; by their address, and which there, where nothing names them. */
-function byName(regions: readonly LockedRegion[]): Map<string, LockedRegion> {
-  const counts = new Map<string, number>();
-  return new Map(
-    regions.map((region) => {
-      const name = region.tag === undefined ? `at ${region.gpa}` : `tag ${region.tag}`;
-      const count = counts.get(name) ?? 0;
-      counts.set(name, count + 1);
-      return [`${name}\n${count}`, region];
+  return [...new Set([...old.keys(), ...now.keys()])].flatMap((name) =>
+    regionPairs(old.get(name) ?? [], now.get(name) ?? []).flatMap(([was, is]) => {
+      if (was === undefined) return is === undefined ? [] : [`${regionText(is)}: new`];
+      if (is === undefined) return [`${regionText(was)}: gone`];
+      const changes = changesOfRegion(was, is);
+      return changes.length === 0 ? [] : [`${regionText(is)}: ${changes.join(', ')}`];
     }),
   );
+}
+
+/** Regions by tag; by their address where nothing names them. */
+function byName(regions: readonly LockedRegion[]): Map<string, LockedRegion[]> {
+  const found = new Map<string, LockedRegion[]>();
+  for (const region of regions) {
+    const name = region.tag === undefined ? `at ${region.gpa}` : `tag ${region.tag}`;
+    found.set(name, [...(found.get(name) ?? []), region]);
+  }
+  return found;
+}
+
+type RegionPair = readonly [was: LockedRegion | undefined, is: LockedRegion | undefined];
+
+/** Which region of one name became which: the one at the same address, and of those that moved the first becomes the first. */
+function regionPairs(before: readonly LockedRegion[], after: readonly LockedRegion[]): RegionPair[] {
+  const places = new Map(after.map((is) => [is.gpa, is]));
+  const stayed = new Map<LockedRegion, LockedRegion>();
+  for (const was of before) {
+    const is = places.get(was.gpa);
+    if (is !== undefined) stayed.set(was, is);
+    places.delete(was.gpa);
+  }
+  const known = new Set(stayed.values());
+  const moved = after.filter((is) => !known.has(is)).reverse();
+  const pairs = before.map((was): RegionPair => [was, stayed.get(was) ?? moved.pop()]);
+  return [...pairs, ...moved.reverse().map((is): RegionPair => [undefined, is])];
 }
 
 function changesOfRegion(was: LockedRegion, is: LockedRegion): string[] {
