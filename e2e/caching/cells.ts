@@ -12,7 +12,8 @@ import {
 import { changed } from '../harness/inputs';
 import type { Workspace } from '../harness/workspace';
 import { type Binary, BINARIES, bytesOf, imageWith, manifestOf } from './images';
-import { type Location, type LocationName, LOCATIONS, MAKER, plainFile } from './locations';
+import { type Location, type LocationName, LOCATIONS, MAKER, plainFile, servedFile } from './locations';
+import type { WebFolder } from './web-folder';
 
 /** One combination of the matrix: a project with one image, of which one file can change. */
 export interface Cell {
@@ -34,8 +35,8 @@ export interface Cell {
   output?: string;
 }
 
-/** Creates a workspace's worth of cells. */
-export async function createCells(workspace: Workspace): Promise<Cell[]> {
+/** Creates a workspace's worth of cells. @param web a folder that a server gives files of */
+export async function createCells(workspace: Workspace, web: WebFolder): Promise<Cell[]> {
   workspace.write('.gitignore', 'node_modules\n.nx\ndist\nignored\n');
   workspace.writeJson(`${MAKER}/project.json`, { name: MAKER, targets: {} });
   for (const binary of Object.keys(BINARIES) as Binary[]) workspace.write(`shared/${binary}`, bytesOf(binary));
@@ -48,6 +49,7 @@ export async function createCells(workspace: Workspace): Promise<Cell[]> {
     ...loaderCells(workspace),
     ...commandLineCells(workspace),
     ...(await containerCells(workspace)),
+    ...webCells(workspace, web),
   ];
   await workspace.commit('cells');
   return cells;
@@ -73,6 +75,26 @@ function binaryCell(workspace: Workspace, binary: Binary, where: LocationName): 
   workspace.writeJson(`${root}/igvm.json`, manifestOf(guest, { ...shared(uses), [binary]: location.resource }));
   const removable = where !== 'pinned, outside';
   return { project, what: binary, where, location, bytes, other: changed(bytes), removable };
+}
+
+/** Files that a server gives. An image stays right without them, as its files are known by their digests. */
+function webCells(workspace: Workspace, { base, folder }: WebFolder): Cell[] {
+  const rows: [Binary, string, string?][] = [
+    ['linux_kernel', 'url'],
+    ['uefi', 'url'],
+    ['linux_initrd', 'member of an archive', 'boot/initrd'],
+  ];
+  return rows.map(([binary, where, member]) => {
+    const project = nameOf(binary, where);
+    const root = `images/${project}`;
+    workspace.writeJson(`${root}/project.json`, { name: project, targets: {} });
+    const location = servedFile(workspace, root, base, folder, member);
+    const bytes = bytesOf(binary);
+    location.put(bytes);
+    const { guest, uses } = imageWith(binary);
+    workspace.writeJson(`${root}/igvm.json`, manifestOf(guest, { ...shared(uses), [binary]: location.resource }));
+    return { project, what: binary, where, location, bytes, other: changed(bytes), removable: false };
+  });
 }
 
 /** A manifest of a Linux image without resources. */

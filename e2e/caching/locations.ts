@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { touch, type Workspace } from '../harness/workspace';
 
@@ -99,7 +101,44 @@ function globMatch(pattern: string, folder: string): Location {
 
 /** The manifest follows the content, as it has to: a pinned file that changes alone is a failure. */
 function pinnedFile(workspace: Workspace, project: string, written: string, path: string): Location {
-  const resource = { path: written, sha256: '0'.repeat(64) };
+  return pinned(workspace, project, { path: written, sha256: '0'.repeat(64) }, path);
+}
+
+/** A file that a server gives, or one in an archive from there. @param served the folder that is at `base` */
+export function servedFile(
+  workspace: Workspace,
+  project: string,
+  base: URL,
+  served: string,
+  member?: string,
+): Location {
+  const name = `${project.split('/').at(-1)}.bin`;
+  const resource = {
+    url: new URL(name, base).href,
+    sha256: '0'.repeat(64),
+    ...(member === undefined ? {} : { member }),
+  };
+  const location = pinned(workspace, project, resource, join(served, name));
+  if (member === undefined) return location;
+  return {
+    ...location,
+    put: (content) => location.put(content === undefined ? undefined : archiveOf(member, content)),
+  };
+}
+
+/** The same archive for the same content. */
+function archiveOf(member: string, content: Uint8Array): Buffer {
+  const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-archive-'));
+  try {
+    put(join(folder, member), content);
+    const always = ['--mtime=@0', '--owner=0', '--group=0', '--numeric-owner', '--mode=644'];
+    return execFileSync('tar', ['-cf', '-', ...always, '-C', folder, member], { maxBuffer: 2 ** 28 });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function pinned(workspace: Workspace, project: string, resource: Record<string, string>, path: string): Location {
   return {
     resource,
     file: () => path,
@@ -110,9 +149,9 @@ function pinnedFile(workspace: Workspace, project: string, written: string, path
       const manifest = workspace.path(`${project}/igvm.json`);
       if (existsSync(manifest)) {
         const text = workspace.read(`${project}/igvm.json`).toString('utf8');
-        workspace.write(`${project}/igvm.json`, text.replace(resource.sha256, sha256));
+        workspace.write(`${project}/igvm.json`, text.replace(resource['sha256'] ?? '', sha256));
       }
-      resource.sha256 = sha256;
+      resource['sha256'] = sha256;
     },
   };
 }

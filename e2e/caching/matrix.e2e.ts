@@ -1,6 +1,7 @@
 import { NX_VERSIONS } from '../harness/template';
 import { type TaskState, touch, Workspace } from '../harness/workspace';
 import { type Cell, createCells } from './cells';
+import { WebFolder } from './web-folder';
 
 /**
  * Every kind of file that an image depends on, in every place it can lie in: one project for each, all in one workspace,
@@ -9,11 +10,16 @@ import { type Cell, createCells } from './cells';
 describe.each(Object.entries(NX_VERSIONS))('caching with Nx %s', (_, nx) => {
   let workspace: Workspace;
   let cells: Cell[];
+  let web: WebFolder;
   beforeAll(async () => {
     workspace = await Workspace.create({ nx });
-    cells = await createCells(workspace);
+    web = await WebFolder.start();
+    cells = await createCells(workspace, web);
   });
-  afterAll(() => workspace.dispose());
+  afterAll(async () => {
+    workspace.dispose();
+    await web.close();
+  });
 
   /** Builds everything, and names the cells that went otherwise than they should. */
   async function expectStates(expected: (cell: Cell, index: number) => TaskState): Promise<void> {

@@ -6,14 +6,15 @@ import { CacheServer } from '../harness/cache-server';
 import { changed } from '../harness/inputs';
 import { Workspace } from '../harness/workspace';
 import { bytesOf, imageWith, manifestOf } from './images';
+import { WebFolder } from './web-folder';
 
-const PROJECTS = ['tracked', 'untracked', 'beside', 'pinned', 'made'];
+const PROJECTS = ['tracked', 'untracked', 'beside', 'pinned', 'made', 'web'];
 const TASKS = PROJECTS.map((project) => `${project}:build`);
 const image = (workspace: Workspace, project: string): Buffer =>
   workspace.read(`dist/images/${project}/${project}.igvm`);
 
 /** The same workspace at another path: images whose initrd lies in different places. */
-function fill(workspace: Workspace, anywhere: string): void {
+function fill(workspace: Workspace, anywhere: string, web: WebFolder): void {
   const initrd = bytesOf('linux_initrd');
   const add = (project: string, resource: unknown): void => {
     workspace.writeJson(`images/${project}/project.json`, { name: project });
@@ -35,6 +36,9 @@ function fill(workspace: Workspace, anywhere: string): void {
   add('beside', '../../../outside/initrd.bin');
   const pinned = join(anywhere, 'initrd.bin');
   add('pinned', { path: pinned, sha256: createHash('sha256').update(initrd).digest('hex') });
+  writeFileSync(join(web.folder, 'initrd'), initrd);
+  const sha256 = createHash('sha256').update(initrd).digest('hex');
+  add('web', { url: new URL('initrd', web.base).href, sha256 });
   workspace.write('initrd/rootfs/init', '#!/bin/sh\n');
   workspace.writeJson('initrd/initrd.json', { folder: 'rootfs' });
   add('made', { project: 'initrd', target: 'build', path: 'dist/initrd/initrd.cpio' });
@@ -43,23 +47,26 @@ function fill(workspace: Workspace, anywhere: string): void {
 describe('sharing a cache', () => {
   let anywhere: string;
   let cache: string;
+  let web: WebFolder;
   const workspaces: Workspace[] = [];
   const clone = async (options: Parameters<typeof Workspace.create>[0]): Promise<Workspace> => {
     const workspace = await Workspace.create(options);
     workspaces.push(workspace);
-    fill(workspace, anywhere);
+    fill(workspace, anywhere, web);
     return workspace;
   };
   const states = async (workspace: Workspace): Promise<string[]> => [
     ...new Set((await workspace.states(TASKS)).values()),
   ];
 
-  beforeAll(() => {
+  beforeAll(async () => {
+    web = await WebFolder.start();
     anywhere = mkdtempSync(join(tmpdir(), 'nx-igvm-anywhere-'));
     cache = mkdtempSync(join(tmpdir(), 'nx-igvm-cache-'));
     writeFileSync(join(anywhere, 'initrd.bin'), bytesOf('linux_initrd'));
   });
-  afterAll(() => {
+  afterAll(async () => {
+    await web.close();
     for (const workspace of workspaces) workspace.dispose();
     for (const folder of [anywhere, cache]) rmSync(folder, { recursive: true, force: true });
   });
@@ -69,9 +76,12 @@ describe('sharing a cache', () => {
     const b = await clone({ cache });
     expect(a.root).not.toBe(b.root);
     expect(await states(a)).toEqual(['built']);
+    expect(web.requests).toBe(1);
     // The second doesn't even have the pinned file.
     rmSync(join(anywhere, 'initrd.bin'));
     expect(await states(b)).toEqual(['hit']);
+    // Nor does it download anything.
+    expect(web.requests).toBe(1);
     for (const project of PROJECTS) expect(image(b, project).equals(image(a, project))).toBe(true);
     writeFileSync(join(anywhere, 'initrd.bin'), bytesOf('linux_initrd'));
   });

@@ -51,6 +51,7 @@ export class Workspace {
       ...NX_ENVIRONMENT,
       NX_CACHE_DIRECTORY: join(cache, 'cache'),
       NX_WORKSPACE_DATA_DIRECTORY: join(cache, 'data'),
+      NX_IGVM_DOWNLOADS: join(home, 'downloads'),
       ...options.env,
     };
     const workspace = new Workspace(root, outside, home, env, options.run ?? [join(root, 'node_modules/.bin/nx')]);
