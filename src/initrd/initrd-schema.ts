@@ -14,6 +14,7 @@ import {
   text,
   withDefault,
   word,
+  webFile,
 } from '../manifest/schema-parts';
 import type { InitChoice } from './guest-init';
 import { LARGEST_MAJOR, LARGEST_MINOR } from './initramfs-rules';
@@ -47,9 +48,14 @@ const output = {
 /** A file on disk, or one that another target writes. */
 const file = (description: string) =>
   z
-    .union([path(description), closedStruct(output, 'The output of another target, which is built before.')], {
-      error: () => 'a path, or an object with "project", "target" and "path"',
-    })
+    .union(
+      [
+        path(description),
+        closedStruct(output, 'The output of another target, which is built before.'),
+        closedStruct(webFile, 'A file from a web server, or a file in an archive from there.'),
+      ],
+      { error: () => 'a path, or an object with "project", "target" and "path", or with "url"' },
+    )
     .register(z.globalRegistry, { description });
 
 const choice = {
@@ -69,8 +75,12 @@ const image = z
       path('The image.'),
       closedStruct({ ...source, ...choice }, 'An image on disk.'),
       closedStruct({ ...output, ...choice }, 'What another target writes, which is built before.'),
+      closedStruct({ ...webFile, tag: choice.tag }, 'An archive from a web server.'),
     ],
-    { error: () => 'a path, or an object with "path" (and "project" and "target" for the output of another target)' },
+    {
+      error: () =>
+        'a path, or an object with "path" (and "project" and "target" for the output of another target) or with "url"',
+    },
   )
   .register(z.globalRegistry, {
     description:

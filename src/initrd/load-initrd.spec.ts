@@ -3,7 +3,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { cpioMembers } from './cpio-newc.fixture';
-import { type LoadedInitrd, loadInitrd } from './load-initrd';
+import { LoopbackServer, serve, sha256Of } from '../resources/loopback-server.fixture';
+import { fetchInitrdUrls, type LoadedInitrd, loadInitrd } from './load-initrd';
 import { packInitrd } from './pack-initrd';
 
 let home: string;
@@ -107,6 +108,33 @@ describe('initrd.json', () => {
       tag: 'latest',
       sha256: 'a'.repeat(64),
     });
+  });
+
+  it('takes an image and modules from a web server', async () => {
+    const server = await LoopbackServer.start(serve(Buffer.from('content')));
+    try {
+      const sha256 = sha256Of('content');
+      const [image, module] = ['/app.tar', '/a.ko'].map((path) => ({ url: server.url(path).href, sha256 }));
+      const path = join(home, 'initrd.json');
+      writeFileSync(path, JSON.stringify({ image: { ...image, tag: 'one' }, modules: [module] }));
+      const downloads = { folder: join(home, 'downloads') };
+      const fetched = await fetchInitrdUrls(path, {}, downloads);
+      const kept = join(home, 'downloads', sha256, 'file');
+      const expected = { image: { path: kept, sha256, tag: 'one' }, modules: [{ path: kept }] };
+      expect(loadInitrd(path, path, undefined, undefined, fetched)).toMatchObject(expected);
+      // What has been damaged is downloaded again, and what is there is not.
+      writeFileSync(kept, 'damaged');
+      await fetchInitrdUrls(path, {}, downloads);
+      await fetchInitrdUrls(path, {}, downloads);
+      expect([readFileSync(kept, 'utf8'), server.requests.length]).toEqual(['content', 2]);
+      writeFileSync(path, JSON.stringify({ image: { url: image!.url } }));
+      await expect(fetchInitrdUrls(path, {}, downloads)).rejects.toMatchObject({
+        code: 'RESOURCE_UNPINNED',
+        where: { file: path },
+      });
+    } finally {
+      await server.close();
+    }
   });
 
   it('shows outputs of other targets before it looks for them', () => {

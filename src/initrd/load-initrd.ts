@@ -1,11 +1,17 @@
 import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { type ErrorWhere, IgvmError, type JsonPath } from '../errors/igvm-error';
+import { type ErrorWhere, IgvmError, type JsonPath, unreachable } from '../errors/igvm-error';
 import { parseJson, readJsonFile } from '../manifest/json-document';
 import { type ManifestWarning, validate } from '../manifest/validate';
 import { matchGlob } from '../resources/glob';
 import { findWorkspaceRoot } from '../resources/resolve-resources';
-import { type FileReference, type OutputReference, parseResource } from '../resources/resource-reference';
+import type { Download, DownloadOptions } from '../resources/downloads';
+import {
+  type FileReference,
+  type OutputReference,
+  parseResource,
+  type UrlReference,
+} from '../resources/resource-reference';
 import type { ContainerSource } from './container/container-entries';
 import type { InitChoice } from './guest-init';
 import type { GuestNetwork } from './guest-start';
@@ -77,7 +83,7 @@ export interface InitrdOptions extends InitrdLists {
 
 /** Something on disk that an initrd.json names. */
 export interface NamedSource {
-  reference: FileReference | OutputReference;
+  reference: FileReference | OutputReference | UrlReference;
   where: ErrorWhere;
 }
 
@@ -114,6 +120,7 @@ export const INITRD_NAMES: Record<Compression, string> = {
  * @param workspaceRoot an absolute folder: a file inside it that leads out of it by way of links is refused. Default for what
  *   paths from the workspace are relative to: the nearest folder above with an nx.json
  * @param checkOutput is shown every output of another target that is named, before it is looked for
+ * @param fetched what {@link fetchInitrdUrls} gave, for an initrd.json that names URLs
  * @throws IgvmError FILE_UNREADABLE, RESOURCE_PATH, and everything that {@link parseInitrd} throws
  */
 export function loadInitrd(
@@ -121,10 +128,11 @@ export function loadInitrd(
   display: string = path,
   workspaceRoot?: string,
   checkOutput: (reference: OutputReference, where: ErrorWhere) => void = () => undefined,
+  fetched: FetchedUrls = new Map(),
 ): LoadedInitrd {
   const config = parseInitrd(readJsonFile(path, display, { within: workspaceRoot }), path, display);
   const { image, modules, ...others } = config;
-  const place = { folder: dirname(resolve(path)), workspaceRoot };
+  const place = { folder: dirname(resolve(path)), workspaceRoot, fetched };
   for (const { reference, where } of [...(image === undefined ? [] : [image]), ...modules]) {
     if (reference.kind === 'output') checkOutput(reference, where);
   }
@@ -140,17 +148,52 @@ export function loadInitrd(
       path: findSource(reference, where, place),
       where,
       ...(tag === undefined ? {} : { tag }),
-      ...(reference.sha256 === undefined ? {} : { sha256: reference.sha256 }),
+      ...pinOf(reference, fetched),
     },
   };
+}
+
+/** What an initrd.json names by URL, by the text of what it says. */
+export type FetchedUrls = ReadonlyMap<string, Download>;
+
+const keyOf = (reference: UrlReference): string => JSON.stringify(reference);
+
+/**
+ * Downloads what an initrd.json names by URL, unless it is here, and checks that it is still what it was.
+ * @throws IgvmError of `fetchReference` with the place that names it; FILE_UNREADABLE, and everything that {@link parseInitrd} throws
+ */
+export async function fetchInitrdUrls(
+  path: string,
+  { display = path, workspaceRoot }: { display?: string; workspaceRoot?: string },
+  options: DownloadOptions = {},
+): Promise<FetchedUrls> {
+  const { image, modules } = parseInitrd(readJsonFile(path, display, { within: workspaceRoot }), path, display);
+  const fetched = new Map<string, Download>();
+  for (const { reference, where } of [...(image === undefined ? [] : [image]), ...modules]) {
+    if (reference.kind !== 'url') continue;
+    const { discardDamaged, fetchReference } =
+      require('../resources/downloads') as typeof import('../resources/downloads');
+    let download = await fetchReference(reference, where, options);
+    if (discardDamaged([download])) download = await fetchReference(reference, where, options);
+    fetched.set(keyOf(reference), download);
+  }
+  return fetched;
+}
+
+/** Of a member of an archive, the digest is not the one that the initrd.json states. */
+function pinOf(reference: NamedSource['reference'], fetched: FetchedUrls): { sha256?: string } {
+  const sha256 = reference.kind === 'url' ? fetched.get(keyOf(reference))?.sha256 : reference.sha256;
+  return sha256 === undefined ? {} : { sha256 };
 }
 
 /** Where what an initrd.json names is on disk. @throws IgvmError RESOURCE_PATH, FILE_UNREADABLE */
 function findSource(
   reference: NamedSource['reference'],
   where: ErrorWhere,
-  place: { folder: string; workspaceRoot?: string | undefined },
+  place: { folder: string; workspaceRoot?: string | undefined; fetched: FetchedUrls },
 ): string {
+  if (reference.kind === 'url')
+    return place.fetched.get(keyOf(reference))?.path ?? unreachable('a URL was not fetched');
   const isFromWorkspace = reference.kind === 'output' || reference.base === 'workspace';
   const root = isFromWorkspace ? (place.workspaceRoot ?? findWorkspaceRoot(place.folder)) : place.folder;
   if (root === undefined) {
@@ -206,7 +249,7 @@ export function parseInitrd(content: Uint8Array, path: string, display: string =
   }
   const sourceOf = (named: unknown, place: JsonPath): NamedSource => {
     const reference = parseResource(named);
-    if (reference === undefined || (reference.kind !== 'file' && reference.kind !== 'output')) {
+    if (reference === undefined) {
       throw new IgvmError('RESOURCE_PATH', 'this names nothing on disk', document.where(place));
     }
     return { reference, where: document.where(place) };

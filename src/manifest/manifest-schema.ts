@@ -23,6 +23,7 @@ import {
   variants,
   withDefault,
   word,
+  webFile,
 } from './schema-parts';
 
 /** OpenHCL's measured product policies. Source: openvmm openhcl/product_policy/src. Unknown keys are errors there. */
@@ -232,10 +233,6 @@ const sha256 = optional(
   patternText(SHA256_PATTERN, '64 hexadecimal digits', 'SHA-256 that the file must have; the build verifies it.'),
 );
 
-/** As `URL` reads it: some texts that begin well are none. */
-const isDownloadable = (value: string): boolean =>
-  URL.canParse(value) && /^https?:$/.test(new URL(value).protocol) && new URL(value).hostname !== '';
-
 const path = someText(
   'a path',
   'A path relative to the manifest, from the workspace with `{workspaceRoot}/`, or absolute; or a glob that matches ' +
@@ -256,29 +253,7 @@ const resource = z
         },
         'The output of another target, which is built before.',
       ),
-      closedStruct(
-        {
-          url: textThat(
-            isDownloadable,
-            'a URL that begins with https:// or http://',
-            'Where the file, or an archive with it, is downloaded from: https or http. It is kept in the folder of downloads.',
-          ),
-          sha256: optional(
-            patternText(
-              SHA256_PATTERN,
-              '64 hexadecimal digits',
-              'SHA-256 of what the URL gives: of the archive, where there is a `member`. Without it the build fails, and says what it saw.',
-            ),
-          ),
-          member: optional(
-            someText(
-              'a path in the archive',
-              'The file in the archive: tar (also with gzip, xz or zstd), .deb, .rpm or .zip. Links in the archive are followed.',
-            ),
-          ),
-        },
-        'A file from a web server, or a file in an archive from there.',
-      ),
+      closedStruct(webFile, 'A file from a web server, or a file in an archive from there.'),
     ],
     {
       error: () =>

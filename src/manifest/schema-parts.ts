@@ -173,3 +173,29 @@ export function variants<const Word extends string, Options extends readonly [z.
   });
   return z.pipe(z.transform(plainVariant(words)), schema).register(z.globalRegistry, { description });
 }
+
+/** As `URL` reads it: some texts that begin well are none. */
+const isDownloadable = (value: string): boolean =>
+  URL.canParse(value) && /^https?:$/.test(new URL(value).protocol) && new URL(value).hostname !== '';
+
+/** The keys of a file that a web server gives. */
+export const webFile = {
+  url: textThat(
+    isDownloadable,
+    'a URL that begins with https:// or http://',
+    'Where the file, or an archive with it, is downloaded from: https or http. It is kept in the folder of downloads.',
+  ),
+  sha256: z.optional(
+    patternText(
+      /^[0-9a-fA-F]{64}$/,
+      '64 hexadecimal digits',
+      'SHA-256 of what the URL gives: of the archive, where there is a `member`. Without it the build fails, and says what it saw.',
+    ),
+  ),
+  member: z.optional(
+    someText(
+      'a path in the archive',
+      'The file in the archive: tar (also with gzip, xz or zstd), .deb, .rpm or .zip. Links in the archive are followed.',
+    ),
+  ),
+};

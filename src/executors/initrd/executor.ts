@@ -1,29 +1,36 @@
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import type { ExecutorContext } from 'nx/src/devkit-exports';
 import { logger } from '../../plugin/workspace-nx';
-import { formatPlaced } from '../../errors/igvm-error';
+import { type ErrorWhere, formatPlaced } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
 import { checkOutputReference } from '../../plugin/output-references';
 import { shownPath } from '../../files/file-failure';
 import { asTask } from '../as-task';
 import { checkTarget, checkTrackedOptions, targetOf } from '../check-target';
+import type { OutputReference } from '../../resources/resource-reference';
 import type { InitrdExecutorSchema } from './schema';
 
 /** Packs an initramfs. */
 export default async function initrdExecutor(
-  { config, outputPath, private: isPrivate, ownKeys }: InitrdExecutorSchema,
+  { config, outputPath, private: isPrivate, ownKeys, ...settings }: InitrdExecutorSchema,
   context: ExecutorContext,
 ): Promise<{ success: boolean }> {
-  const { INITRD_NAMES, loadInitrd } = require('../../initrd/load-initrd') as typeof import('../../initrd/load-initrd');
+  const { fetchInitrdUrls, INITRD_NAMES, loadInitrd } =
+    require('../../initrd/load-initrd') as typeof import('../../initrd/load-initrd');
+  const { downloadDisplay } = require('../../cli/download-display') as typeof import('../../cli/download-display');
   const { notExecutableWarning, packInitrd } =
     require('../../initrd/pack-initrd') as typeof import('../../initrd/pack-initrd');
   const { root } = context;
   return asTask(context, async () => {
     checkTrackedOptions(context, targetOf(context), { config }, ['config']);
     checkTarget(context, targetOf(context), { config, outputPath, ownKeys });
-    const { warnings, ...initrd } = loadInitrd(resolve(root, config), config, root, (reference, where) =>
-      checkOutputReference(context, reference, where),
-    );
+    const path = resolve(root, config);
+    const isInteractive = process.stderr.isTTY === true;
+    const shown = downloadDisplay(settings, { cwd: root, isInteractive, say: (line) => logger.info(line) });
+    const place = { display: config, workspaceRoot: root };
+    const fetched = await fetchInitrdUrls(path, place, shown).finally(() => shown.stop());
+    const checkOutput = (...named: [OutputReference, ErrorWhere]): void => checkOutputReference(context, ...named);
+    const { warnings, ...initrd } = loadInitrd(path, config, root, checkOutput, fetched);
     for (const { message, where } of warnings) logger.warn(formatPlaced(message, where));
     const output = resolve(root, outputPath ?? defaultFolder(context, config), INITRD_NAMES[initrd.compression]);
     const report = await packInitrd({ ...initrd, output, private: isPrivate });

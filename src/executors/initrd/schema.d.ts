@@ -3,5 +3,7 @@ export interface InitrdExecutorSchema {
   config: string;
   outputPath?: string;
   private?: boolean;
+  downloads?: string;
+  downloadLimit?: string;
   ownKeys?: ('inputs' | 'outputs' | 'dependsOn' | 'cache')[];
 }
