@@ -5,24 +5,24 @@ import { LoopbackServer, serve } from '../../src/resources/loopback-server.fixtu
 
 /** A folder whose files a server on this machine gives. Close it. */
 export class WebFolder {
-  readonly folder = mkdtempSync(join(tmpdir(), 'nx-igvm-web-'));
-
-  private constructor(private readonly server: LoopbackServer) {}
+  private constructor(
+    readonly folder: string,
+    private readonly server: LoopbackServer,
+  ) {}
 
   static async start(): Promise<WebFolder> {
-    let web: WebFolder;
+    const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-web-'));
     const server = await LoopbackServer.start((request, response, number) => {
       let content: Buffer;
       try {
-        content = readFileSync(join(web.folder, basename(request.url ?? '')));
+        content = readFileSync(join(folder, basename(request.url ?? '')));
       } catch {
         response.writeHead(404).end();
         return;
       }
       serve(content)(request, response, number);
     });
-    web = new WebFolder(server);
-    return web;
+    return new WebFolder(folder, server);
   }
 
   get base(): URL {
