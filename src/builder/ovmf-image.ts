@@ -180,7 +180,7 @@ function secureBootOf(
   if (!addHashes && profile === undefined && keys.db === undefined) {
     throw new IgvmError(
       'EFI_DATA_INVALID',
-      'no program could start: keys of your own need --db, --add-cert-ms or --add-hash-sha256',
+      'no program could start: keys of your own need --secure-boot-db, --add-cert-ms or --add-hash-sha256',
       {},
       { saysAll: true },
     );

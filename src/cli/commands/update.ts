@@ -16,10 +16,10 @@ interface Options {
   addCertMs?: boolean;
   profile?: SecureBootProfile;
   arch?: EfiArch;
-  pk?: string;
-  kek?: string;
-  db?: string;
-  dbx?: string;
+  secureBootPk?: string;
+  secureBootKek?: string;
+  secureBootDb?: string;
+  secureBootDbx?: string;
   remove?: boolean;
   inspect?: boolean;
   output?: string;
@@ -58,15 +58,21 @@ export function registerUpdate(program: Command, environment: CliEnvironment): v
       new Option('--arch <ARCH>', 'whose revocations are in dbx: x64 (the default) or aa64').argParser(parseArch),
     )
     .option(
-      '--pk <FILE>',
+      '--secure-boot-pk <FILE>',
       "Secure Boot, with this platform key: a certificate (PEM, DER), .esl or .auth (default: Red Hat's)",
     )
     .option(
-      '--kek <FILE>',
+      '--secure-boot-kek <FILE>',
       "Secure Boot, with these key exchange keys: certificates, .esl or .auth (default: Microsoft's)",
     )
-    .option('--db <FILE>', 'Secure Boot, with these certificates or hashes in db, behind those of --add-cert-ms')
-    .option('--dbx <FILE>', "Secure Boot, with these certificates or hashes in dbx (default: Microsoft's revocations)")
+    .option(
+      '--secure-boot-db <FILE>',
+      'Secure Boot, with these certificates or hashes in db, behind those of --add-cert-ms',
+    )
+    .option(
+      '--secure-boot-dbx <FILE>',
+      "Secure Boot, with these certificates or hashes in dbx (default: Microsoft's revocations)",
+    )
     .addOption(
       new Option('--remove', 'take out what an update put in: gives back what wrap made').conflicts([
         'shim',
@@ -76,10 +82,10 @@ export function registerUpdate(program: Command, environment: CliEnvironment): v
         'addCertMs',
         'profile',
         'arch',
-        'pk',
-        'kek',
-        'db',
-        'dbx',
+        'secureBootPk',
+        'secureBootKek',
+        'secureBootDb',
+        'secureBootDbx',
       ]),
     )
     .option('--inspect', 'print what the updated image consists of')
@@ -98,7 +104,7 @@ export function registerUpdate(program: Command, environment: CliEnvironment): v
     const { removeFromFile, updateFiles } =
       require('../../builder/ovmf-image') as typeof import('../../builder/ovmf-image');
     if (options.remove) return removeFromFile(files);
-    const { pk, kek, db, dbx } = options;
+    const { secureBootPk: pk, secureBootKek: kek, secureBootDb: db, secureBootDbx: dbx } = options;
     const keys = Object.entries({ pk, kek, db, dbx }).filter(([, path]) => path !== undefined);
     await updateFiles({
       ...files,
