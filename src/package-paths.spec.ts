@@ -43,13 +43,15 @@ describe.each(['executors.json', 'generators.json'])('schemas of %s', (file) => 
     expect(undescribed.map(([name]) => name)).toEqual([]);
   });
 
-  it('have a default for every prompt, for machines that can not answer', () => {
+  it('have a default for every prompt, for machines that can not answer, or a prompt that says what none means', () => {
     for (const [name, entry] of entries) {
       const schema = read((entry as { schema: string }).schema.replace('./dist/', './src/')) as {
         properties: Record<string, { 'x-prompt'?: Json; default?: Json }>;
       };
+      const saysNone = (prompt: Json): boolean => JSON.stringify(prompt).includes('(Enter for ');
       const without = Object.entries(schema.properties).filter(
-        ([, option]) => option['x-prompt'] !== undefined && option.default === undefined,
+        ([, { 'x-prompt': prompt, default: value }]) =>
+          prompt !== undefined && value === undefined && !saysNone(prompt),
       );
       expect([name, without.map(([option]) => option)]).toEqual([name, []]);
     }

@@ -116,7 +116,8 @@ function describe(document: JsonDocument, path: JsonPath, expected: string, { un
 
 type Keys = ReturnType<typeof unknownKeys>;
 
-function unknownKeyError(document: JsonDocument, path: JsonPath, key: string, keys: Keys): IgvmError {
+/** @param isFirst of its object, which is told the known keys; the others need not repeat them */
+function unknownKeyError(document: JsonDocument, path: JsonPath, key: string, keys: Keys, isFirst: boolean): IgvmError {
   const where = document.whereKey([...path, key]);
   const [needed] = keys.neededWith(path, key);
   if (needed !== undefined) {
@@ -124,11 +125,9 @@ function unknownKeyError(document: JsonDocument, path: JsonPath, key: string, ke
   }
   const known = keys.knownAt(path);
   const guess = nearest(key, known);
-  return new IgvmError(
-    'MANIFEST_UNKNOWN_KEY',
-    `unknown key "${key}"${guess === undefined ? `, expected one of ${known.join(', ')}` : didYouMean(guess)}`,
-    where,
-  );
+  const expected = isFirst ? `, expected one of ${known.join(', ')}` : '';
+  const hint = guess === undefined ? expected : didYouMean(guess);
+  return new IgvmError('MANIFEST_UNKNOWN_KEY', `unknown key "${key}"${hint}`, where);
 }
 
 /** An error for each wrong place, in the order of the file. */
@@ -136,7 +135,7 @@ function toErrors(document: JsonDocument, issues: readonly Issue[], keys: Keys):
   return flatten(document, issues.slice(0, SHOWN))
     .flatMap(({ path, issue }) => {
       if (issue.code === 'unrecognized_keys' && issue.message === UNKNOWN_KEY) {
-        return issue.keys.slice(0, SHOWN).map((key) => unknownKeyError(document, path, key, keys));
+        return issue.keys.slice(0, SHOWN).map((key, index) => unknownKeyError(document, path, key, keys, index === 0));
       }
       const where = document.has(path)
         ? document.where(path)
