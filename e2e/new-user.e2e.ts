@@ -91,9 +91,10 @@ describe('nx add', () => {
     expect(template().log).toContain('Package nx-igvm added successfully');
     const workspace = await Workspace.create();
     try {
+      // These two have no inferred targets.
       const executors = Object.keys(
         workspace.readJson<{ executors: object }>('node_modules/nx-igvm/executors.json').executors,
-      );
+      ).filter((name) => !['reference-values', 'verify-report'].includes(name));
       expect(workspace.readJson('nx.json')).toEqual({
         neverConnectToCloud: true,
         plugins: ['nx-igvm'],

@@ -34,6 +34,13 @@ export const examplesOf = (schema: JsonSchema): SchemaExample[] => (schema['exam
 const NOT_RUN: Record<string, string> = {
   'npx create-nx-workspace my-images --preset=nx-igvm':
     'there is no create-nx-workspace 24 yet, and it takes the network',
+  'nx fetch my-image': 'a manifest with a URL is needed; e2e/caching/sharing.e2e.ts has one, and a server',
+  'nx run my-image:reference-values': 'the target is one that the user writes, as below',
+  'nx run my-image:reference-values --signKey=build.pem --envelope=sigstore':
+    'the target is one that the user writes, as below',
+  'nx run my-image:verify-report --report=report.bin --nonce=0123456789abcdef': 'a report of a running guest is needed',
+  'nx g nx-igvm:initrd app-guest --image=app:image:dist/app.tar':
+    'a project that builds a container image is needed; e2e/container.e2e.ts has one',
 };
 
 /** The examples as commands with their meaning above them. */

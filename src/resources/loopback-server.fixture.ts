@@ -94,7 +94,7 @@ export function breakOff(content: Uint8Array, after: number, etag = '"one"'): Be
     response.end = ((body?: Uint8Array) => {
       if (body === undefined || body.length <= after) return end(body);
       // A little later: what arrives together with the end of a connection may be lost.
-      response.write(body.subarray(0, after), () => setTimeout(() => response.socket?.destroy(), 30));
+      response.write(body.subarray(0, after), () => setTimeout(() => response.socket?.destroy(), 300));
       return response;
     }) as typeof response.end;
     whole(request, response, number);
