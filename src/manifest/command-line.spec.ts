@@ -1,5 +1,6 @@
+import type { Manifest } from './model';
 import { IgvmError } from '../errors/igvm-error';
-import { appendToCommandLine, commandLineText } from './command-line';
+import { appendToCommandLine, commandLineConflict, commandLineText } from './command-line';
 
 const textOf = (bytes: string | Uint8Array): string => commandLineText(Buffer.from(bytes), 'root.txt');
 
@@ -59,4 +60,13 @@ describe('text for a command line', () => {
   it('is not taken into a quotation of the line', () => {
     expect(() => appendToCommandLine('dm-mod.create="vroot', 'x=1')).toThrow(/not closed/);
   });
+});
+
+it('is refused by images of firmware, which would leave it out', () => {
+  const guest = { image: { ovmf: { boot_mode: 'real16', parameters: false } }, max_vtl: 0 };
+  const manifest = { guest_arch: 'x64', guest_configs: [guest] } as unknown as Manifest;
+  expect(commandLineConflict(manifest, manifest.guest_configs[0]!)).toEqual([
+    ['image', 'ovmf'],
+    expect.stringContaining('so the resource "linux_command_line" would not be in the image'),
+  ]);
 });

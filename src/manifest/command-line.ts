@@ -26,6 +26,12 @@ export function commandLineConflict(
 ): [JsonPath, string] | undefined {
   if (image === 'none') return undefined;
   const without = 'so the resource "linux_command_line" would not be in the image';
+  if ('ovmf' in image) {
+    return [
+      ['image', 'ovmf'],
+      `ovmf takes programs as they are, with the command line that a UKI has inside (ukify --cmdline), ${without}`,
+    ];
+  }
   if ('linux' in image) {
     if (arch === 'aarch64') {
       return [['image', 'linux'], `a linux image for aarch64 has no place for a command line, ${without}`];
