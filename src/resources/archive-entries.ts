@@ -4,8 +4,8 @@ import { Readable, pipeline } from 'node:stream';
 import { promisify } from 'node:util';
 import type { Header } from 'tar-stream';
 import type { Entry as ZipEntry, ZipFile } from 'yauzl';
-import { ByteReader } from './byte-reader';
-import { compressionOf, decompress, MAGIC_SIZE, UnpackError } from './decompress';
+import { ByteReader, UnpackError } from './byte-reader';
+import { compressionOf, decompress, MAGIC_SIZE } from './decompress';
 
 /** One entry of an archive. */
 export interface ArchiveEntry {

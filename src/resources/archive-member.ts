@@ -2,7 +2,7 @@ import { posix } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { nearest } from '../manifest/nearest';
 import { archiveEntries, type ArchiveEntry, type ArchiveFile, normalPath } from './archive-entries';
-import { UnpackError } from './decompress';
+import { UnpackError } from './byte-reader';
 
 /** Links from one entry to the next that are followed. */
 const MOST_LINKS = 8;

@@ -1,4 +1,5 @@
-import { UnpackError } from './decompress';
+/** Why data can't be unpacked; the caller knows whose data it is. */
+export class UnpackError extends Error {}
 
 /** Reads a stream of bytes in pieces of the sizes that a format has, without holding more than a piece. */
 export class ByteReader {

@@ -2,6 +2,8 @@
 import { Readable, type Transform, pipeline } from 'node:stream';
 import * as zlib from 'node:zlib';
 import { IgvmError } from '../errors/igvm-error';
+import { ByteReader, UnpackError } from './byte-reader';
+import { unzstd as unzstdFrames } from './zstd';
 
 /** A form of compressed data, and how to unpack it; without that it is only known by name. */
 interface Format {
@@ -33,9 +35,6 @@ export function compressionOf(start: Uint8Array): Compression | undefined {
   const known = Object.keys(FORMATS) as Compression[];
   return known.find((name) => FORMATS[name].magic.every((byte, index) => start[index] === byte));
 }
-
-/** Why data can't be unpacked; the caller knows whose data it is. */
-export class UnpackError extends Error {}
 
 /** Whether such data is unpacked here. */
 export const isUnpacked = (compression: Compression): boolean => 'unpack' in FORMATS[compression];
@@ -85,37 +84,13 @@ interface ZstdOfNode {
   createZstdDecompress?: () => Transform;
 }
 
-/** The most memory that a frame may ask for: what the program zstd takes with `--long`. Bytes. */
-const MOST_WINDOW = 2 ** 27;
-
 async function* unzstd(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const { createZstdDecompress } = zlib as ZstdOfNode;
   if (createZstdDecompress !== undefined) {
     yield* through(source, createZstdDecompress());
     return;
   }
-  const { Decompress } = require('fzstd') as typeof import('fzstd');
-  const ready: Uint8Array[] = [];
-  const stream = new Decompress((chunk) => void ready.push(chunk));
-  let isFirst = true;
-  for await (const chunk of source) {
-    if (chunk.length === 0) continue;
-    if (isFirst) checkWindow(chunk);
-    isFirst = false;
-    stream.push(chunk);
-    yield* ready.splice(0);
-  }
-  stream.push(new Uint8Array(0), true);
-  yield* ready;
-}
-
-/** The window of a frame whose header says it (RFC 8878, 3.1.1.1.2). */
-function checkWindow(start: Uint8Array): void {
-  const [descriptor = 0, window = 0] = start.subarray(4, 6);
-  const isSingleSegment = (descriptor & 0x20) !== 0;
-  if (isSingleSegment) return;
-  const base = 2 ** (10 + (window >> 3));
-  if (base + (base / 8) * (window & 7) > MOST_WINDOW) throw new Error('it needs a window of more than 128 MiB');
+  yield* unzstdFrames(new ByteReader(source));
 }
 
 /** What the numbers of xz-embedded mean (xz.h, `enum xz_ret`). */

@@ -173,11 +173,11 @@ describe('a build from URLs', () => {
 
 describe('the folder of downloads', () => {
   it('is what an option says, or a variable, or the place of the system', () => {
-    expect(downloadFolder('sub', '/work', { NX_IGVM_DOWNLOADS: '/variable' })).toBe('/work/sub');
-    expect(downloadFolder(undefined, '/work', { NX_IGVM_DOWNLOADS: '/variable' })).toBe('/variable');
-    expect(downloadFolder(undefined, '/work', { NX_IGVM_DOWNLOADS: 'relative' })).toBe('/work/relative');
-    expect(downloadFolder(undefined, '/work', { XDG_CACHE_HOME: '/caches' })).toBe('/caches/nx-igvm/downloads');
-    expect(downloadFolder(undefined, '/work', { NX_IGVM_DOWNLOADS: '', XDG_CACHE_HOME: 'relative' })).toMatch(
+    expect(downloadFolder('sub', '/workspace', { NX_IGVM_DOWNLOADS: '/variable' })).toBe('/workspace/sub');
+    expect(downloadFolder(undefined, '/workspace', { NX_IGVM_DOWNLOADS: '/variable' })).toBe('/variable');
+    expect(downloadFolder(undefined, '/workspace', { NX_IGVM_DOWNLOADS: 'relative' })).toBe('/workspace/relative');
+    expect(downloadFolder(undefined, '/workspace', { XDG_CACHE_HOME: '/caches' })).toBe('/caches/nx-igvm/downloads');
+    expect(downloadFolder(undefined, '/workspace', { NX_IGVM_DOWNLOADS: '', XDG_CACHE_HOME: 'relative' })).toMatch(
       /^\/.*\/nx-igvm\/downloads$/,
     );
   });

@@ -7,7 +7,7 @@ import { type FileSource, openFileSource } from '../../files/file-source';
 import type { ByteSource } from '../../memory/byte-source';
 import { regionSource } from '../../memory/byte-source';
 import { chunksOf, type ImageParts } from './container-image';
-import { UnpackError } from '../../resources/decompress';
+import { UnpackError } from '../../resources/byte-reader';
 import { decompressed, isCompressed } from './decompress';
 import { shortened } from './layer-tree';
 import { MOST_BYTES, type Spool } from './unpack-layer';

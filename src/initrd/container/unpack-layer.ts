@@ -3,7 +3,7 @@ import { type EventEmitter, once } from 'node:events';
 import type { Header } from 'tar-stream';
 import { type ErrorWhere, IgvmError } from '../../errors/igvm-error';
 import { LARGEST_FILE } from '../initramfs-rules';
-import { UnpackError } from '../../resources/decompress';
+import { UnpackError } from '../../resources/byte-reader';
 import { decompressed } from './decompress';
 import { type Inode, LayerTree, shortened } from './layer-tree';
 
