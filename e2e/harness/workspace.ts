@@ -167,7 +167,7 @@ function taskOf(line: string): string | undefined {
 let touched = 0;
 
 /**
- * A later modification time for the same bytes, in a second of its own: Nx before 24 takes a file whose time lies in the
+ * A later modification time for the same bytes, in a second of its own: Nx 21 and 22 take a file whose time lies in the
  * same second for unchanged, whatever is in it, and so would a target of Nx's own that makes a file.
  */
 export function touch(path: string): void {
