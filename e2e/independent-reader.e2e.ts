@@ -15,7 +15,7 @@ import { IgvmError } from '../src/errors/igvm-error';
 import { crc32, sha256Hex } from '../src/files/checksum';
 import { withImage } from '../src/files/igvm-image';
 import { PLATFORM_TYPE } from '../src/igvm/model';
-import { memorySink } from '../src/igvm/sink';
+import { memorySink } from '../src/igvm/file-data';
 import { writeIgvm } from '../src/igvm/write-igvm';
 import { efiProgram, ovmfFirmware, SEV_REGIONS } from '../src/loader/ovmf/ovmf-firmware.fixture';
 import { launchesOf } from '../src/measurement/launches';

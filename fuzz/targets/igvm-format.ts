@@ -1,8 +1,18 @@
 import { crc32 } from '../../src/files/checksum';
-import { PAGE_DATA, PARAMETER, PARAMETER_AREA, PLAIN_DIRECTIVES, VP_CONTEXT } from '../../src/igvm/headers/directive';
-import { FIXED_HEADER, fixedHeaderSize, MAGIC } from '../../src/igvm/headers/fixed-header';
+import {
+  CORIM_DATA,
+  FIXED_HEADER,
+  fixedHeaderSize,
+  MAGIC,
+  PAGE_DATA,
+  PARAMETER,
+  PARAMETER_AREA,
+  PLAIN_DIRECTIVES,
+  PLAIN_INITIALIZATIONS,
+  SUPPORTED_PLATFORM,
+  VP_CONTEXT,
+} from '../../src/igvm/headers/field-tables';
 import { HEADER_TYPE, headerSizeFor, TYPE_AND_LENGTH_SIZE } from '../../src/igvm/headers/header-type';
-import { CORIM_DATA, PLAIN_INITIALIZATIONS, SUPPORTED_PLATFORM } from '../../src/igvm/headers/initialization';
 import { PARAMETER_TYPE } from '../../src/igvm/model';
 import type { Random } from '../engine/random';
 

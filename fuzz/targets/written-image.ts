@@ -1,7 +1,7 @@
 import { crc32, sha256Hex } from '../../src/files/checksum';
 import type { IgvmFile } from '../../src/igvm/model';
 import { readIgvm } from '../../src/igvm/read-igvm';
-import { type IgvmSink, memorySink } from '../../src/igvm/sink';
+import { type IgvmSink, memorySink } from '../../src/igvm/file-data';
 import type { DirectiveObserver } from '../../src/igvm/stream';
 import { writeIgvm } from '../../src/igvm/write-igvm';
 import { bytesSource } from '../../src/memory/byte-source';

@@ -5,7 +5,7 @@ import { crc32, sha256Hex } from '../files/checksum';
 import { processMark } from '../files/process-folder';
 import { dll } from '../igvm/firmware-dll.fixture';
 import { type Directive, type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
-import { memorySink } from '../igvm/sink';
+import { memorySink } from '../igvm/file-data';
 import { bytesSource } from '../memory/byte-source';
 import { writeIgvm } from '../igvm/write-igvm';
 import { ovmfFirmware } from '../loader/ovmf/ovmf-firmware.fixture';

@@ -1,5 +1,5 @@
 import type { Directive, IgvmFile } from '../igvm/model';
-import { memorySink } from '../igvm/sink';
+import { memorySink } from '../igvm/file-data';
 import { HOB_AREA, ovmfFirmware } from '../loader/ovmf/ovmf-firmware.fixture';
 import { addPrograms } from '../loader/ovmf/update';
 import { wrapFirmware, type WrapOptions } from '../loader/ovmf/wrap';

@@ -1,6 +1,6 @@
 import { hex } from '../errors/printable';
 import { IgvmError } from '../errors/igvm-error';
-import type { IgvmSink } from '../igvm/sink';
+import type { IgvmSink } from '../igvm/file-data';
 import { PAGE_SIZE } from '../memory/page';
 import type { GuestPages, PageRange } from './guest-pages';
 import type { NativeMemory } from './native-guest';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { createOutputSet } from '../files/atomic-output';
 import { makeProcessFolder } from '../files/process-folder';
-import type { IgvmSink } from '../igvm/sink';
+import type { IgvmSink } from '../igvm/file-data';
 import { bytesSource } from '../memory/byte-source';
 import type { InstalledVmm } from './find-vmm';
 import { writePvhElf } from './pvh-elf';

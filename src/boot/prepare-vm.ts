@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { type OpenImage, withImage } from '../files/igvm-image';
 import type { IgvmFile } from '../igvm/model';
-import type { IgvmSink } from '../igvm/sink';
+import type { IgvmSink } from '../igvm/file-data';
 import type { ByteSource } from '../memory/byte-source';
 import { formatMemorySize } from '../memory/page';
 import type { BootRequest } from './boot-image';

@@ -1,5 +1,5 @@
 import { IgvmError } from '../errors/igvm-error';
-import type { IgvmSink } from '../igvm/sink';
+import type { IgvmSink } from '../igvm/file-data';
 import { alignUp, PAGE_SIZE } from '../memory/page';
 import type { PageRange } from './guest-pages';
 

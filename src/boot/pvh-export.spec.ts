@@ -1,4 +1,4 @@
-import { memorySink } from '../igvm/sink';
+import { memorySink } from '../igvm/file-data';
 import { bytesSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { mpConfigurationTable, mpFloatingPointer } from '../loader/linux/mp-table';

@@ -3,7 +3,7 @@ import { type Access, accessOfFiles } from '../files/access';
 import { checkNotInputs, createOutputSet } from '../files/atomic-output';
 import { withImage } from '../files/igvm-image';
 import type { IgvmFile } from '../igvm/model';
-import type { IgvmSink } from '../igvm/sink';
+import type { IgvmSink } from '../igvm/file-data';
 import { ENTRY } from '../loader/cpu/page-tables-x64';
 import { HIGH_MEMORY_START, LOW_MEMORY_END } from '../loader/linux/linux-memory';
 import { bytesSource } from '../memory/byte-source';

@@ -14,7 +14,7 @@ import { IgvmError } from '../errors/igvm-error';
 import { crc32, sha256Hex } from '../files/checksum';
 import { withImage } from '../files/igvm-image';
 import type { IgvmFile } from '../igvm/model';
-import { memorySink } from '../igvm/sink';
+import { memorySink } from '../igvm/file-data';
 import { writeIgvm } from '../igvm/write-igvm';
 import { PAGE_SIZE } from '../memory/page';
 import { measurablePlatforms, measure } from '../measurement/measure';

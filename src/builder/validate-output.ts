@@ -1,7 +1,7 @@
 import { unreachable } from '../errors/igvm-error';
 import { crc32, sha256Hex } from '../files/checksum';
 import { readIgvm } from '../igvm/read-igvm';
-import type { IgvmSink } from '../igvm/sink';
+import type { IgvmSink } from '../igvm/file-data';
 import { writeIgvm } from '../igvm/write-igvm';
 import type { ByteSource } from '../memory/byte-source';
 

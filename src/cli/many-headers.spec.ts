@@ -6,7 +6,7 @@ import { fakeQemu } from '../boot/fake-vmm.fixture';
 import { nativeImage, pageData } from '../boot/native-image.fixture';
 import { crc32, sha256Hex } from '../files/checksum';
 import { type Directive, type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
-import { memorySink } from '../igvm/sink';
+import { memorySink } from '../igvm/file-data';
 import { writeIgvm } from '../igvm/write-igvm';
 import { EMPTY_SOURCE } from '../memory/byte-source';
 import { NX_IGVM } from './programs';

@@ -1,9 +1,8 @@
 import { IgvmError } from '../errors/igvm-error';
+import type { IgvmSink } from '../igvm/file-data';
 import { imageInDll, isPortableExecutable } from '../igvm/firmware-dll';
 import type { IgvmFile } from '../igvm/model';
-import { readIgvm, type ReadOptions } from '../igvm/read-igvm';
-import { isLinuxKernel } from '../igvm/not-an-image';
-import type { IgvmSink } from '../igvm/sink';
+import { isLinuxKernel, readIgvm, type ReadOptions } from '../igvm/read-igvm';
 import { writeIgvm, type WriteOptions, type WriteReport } from '../igvm/write-igvm';
 import { type ByteSource, bytesSource } from '../memory/byte-source';
 import { type Access, accessOfFiles } from './access';

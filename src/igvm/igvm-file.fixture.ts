@@ -13,7 +13,7 @@ import {
   type PlatformHeader,
   type PlatformType,
 } from './model';
-import { memorySink } from './sink';
+import { memorySink } from './file-data';
 import { type WriteReport, writeIgvm } from './write-igvm';
 
 /** The hashes that the format library wants to be handed. */

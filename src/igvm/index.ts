@@ -5,14 +5,11 @@
 export { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 export * from '../memory/byte-source';
 export * from '../memory/page';
-export * from '../memory/page';
-export * from './hashes';
+export { type IgvmSink, memorySink, type MemorySink } from './file-data';
 export * from './hashes';
 export * from './merge';
 export * from './model';
-export * from './model';
-export * from './read-igvm';
-export * from './sink';
+export { readIgvm, type ReadOptions } from './read-igvm';
 export * from './stream';
 export * from './validate';
 export * from './write-igvm';

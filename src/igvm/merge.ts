@@ -1,7 +1,7 @@
 import { IgvmError, unreachable } from '../errors/igvm-error';
 import type { Directive, IgvmFile, InitializationHeader, PlatformHeader } from './model';
 import { validateIgvm } from './validate';
-import { bitsOf } from './validate/rule';
+import { bitsOf } from './header-rules';
 
 /**
  * One file for several guests (igvm/src/lib.rs: merge_simple). Each later guest keeps its compatibility bits and

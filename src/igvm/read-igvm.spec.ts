@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ByteSource, bytesSource, EMPTY_SOURCE, readAll } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
-import { SUPPORTED_PLATFORM } from './headers/initialization';
+import { SUPPORTED_PLATFORM } from './headers/field-tables';
 import { fileOf, flatten, hashes, patternPage, platformOf, runOf, vbsContext, written } from './igvm-file.fixture';
 import { type Directive, type IgvmFile, PLATFORM_TYPE } from './model';
-import { readIgvm } from './read-igvm';
+import { isLinuxKernel, notAnImage, readIgvm } from './read-igvm';
 
 const golden = (name: string): Uint8Array => new Uint8Array(readFileSync(join(__dirname, 'fixtures', name)));
 const read = (bytes: Uint8Array): IgvmFile => readIgvm(bytesSource(bytes), hashes);
@@ -333,5 +333,31 @@ describe('readIgvm', () => {
       const label = (await written(fileOf([], { initializations: [{ type: 'versionString', value: 'four' }] }))).bytes;
       expect(() => read(changed(label, [56, 0xffff_ffff]))).toThrow('the version string is not UTF-8');
     });
+  });
+});
+
+function file(size: number, ...marks: [offset: number, text: string][]): Uint8Array {
+  const bytes = new Uint8Array(size);
+  for (const [offset, text] of marks) bytes.set(Buffer.from(text, 'latin1'), offset);
+  return bytes;
+}
+
+describe('a file in the place of an image', () => {
+  it.each([
+    ['a bzImage, an EFI program at the same time', file(4096, [0, 'MZ'], [0x202, 'HdrS']), 'is a Linux kernel'],
+    ['an Image', file(4096, [0x38, 'ARM\x64']), 'is a Linux kernel'],
+    ['a vmlinux', file(64, [0, '\x7fELF']), 'an ELF file'],
+    ['an initramfs', file(110, [0, '070701']), 'a cpio archive'],
+    ['a manifest', file(20, [0, '{ "guest_arch"']), '"nx-igvm build" makes an image of one'],
+    ['nothing', file(0), 'is empty'],
+  ])('is named: %s', (_, bytes, said) => {
+    expect(notAnImage(bytesSource(bytes))).toContain(said);
+  });
+
+  it('is told from a firmware DLL', () => {
+    expect(isLinuxKernel(bytesSource(file(4096, [0, 'MZ'])))).toBe(false);
+    expect(isLinuxKernel(bytesSource(file(0x206, [0, 'MZ'], [0x202, 'HdrS'])))).toBe(true);
+    expect(isLinuxKernel(bytesSource(file(0x205, [0, 'MZ'], [0x202, 'Hdr'])))).toBe(false);
+    expect(notAnImage(bytesSource(file(8)))).toBeUndefined();
   });
 });

@@ -1,17 +1,7 @@
 import { IgvmError } from '../errors/igvm-error';
 import { type ByteSource, bytesSource, readAll, regionSource } from '../memory/byte-source';
-import { PAGE_SIZE } from '../memory/page';
+import { alignUp, PAGE_SIZE } from '../memory/page';
 import { type Crc32, portableCrc32 } from './hashes';
-import { crcOfRange, HeaderWindow } from './header-window';
-import {
-  checkLength,
-  decodeDirective,
-  decodeInitialization,
-  decodePlatform,
-  type FileDataReader,
-  type StructBytes,
-} from './headers/decode';
-import { PAGE_DATA, type VpContextFields } from './headers/directive';
 import {
   ARCHITECTURE,
   FIXED_HEADER,
@@ -19,13 +9,30 @@ import {
   type FixedHeaderFields,
   fixedHeaderSize,
   MAGIC,
-} from './headers/fixed-header';
-import { notAnImage } from './not-an-image';
-import { HEADER_TYPE, isKnown, isOptional, SECTIONS, sectionOf } from './headers/header-type';
+  PAGE_DATA,
+  type VpContextFields,
+} from './headers/field-tables';
+import {
+  checkLength,
+  decodeDirective,
+  decodeInitialization,
+  decodePlatform,
+  type FileDataReader,
+  type StructBytes,
+} from './headers/header-bytes';
+import {
+  HEADER_ALIGNMENT,
+  HEADER_TYPE,
+  isKnown,
+  isOptional,
+  sectionOf,
+  SECTIONS,
+  TYPE_AND_LENGTH_SIZE,
+} from './headers/header-type';
 import type { GuestArch, IgvmFile, UnknownHeader, VpContextDirective } from './model';
+import { MOST_VBS_REGISTERS, PAGE_CONTEXT_SIZE, VBS_HEADER_SIZE, vbsContextSize, vpContextFormat } from './platforms';
 import { RunCollector } from './run-collector';
 import { validateIgvm } from './validate';
-import { MOST_VBS_REGISTERS, PAGE_CONTEXT_SIZE, VBS_HEADER_SIZE, vbsContextSize, vpContextFormat } from './platforms';
 
 /** What Node does faster than the reader by itself, and how much the reader checks. */
 export interface ReadOptions {
@@ -202,3 +209,124 @@ const malformed = (message: string, offset?: number): IgvmError =>
 
 const unsupported = (message: string, offset?: number): IgvmError =>
   new IgvmError('IGVM_UNSUPPORTED', message, offset === undefined ? {} : { offset });
+
+/** Bytes that are read at once. A header is larger only if it is one that this version doesn't know. */
+const WINDOW_SIZE = 256 * 1024;
+
+/** CRC-32 of a part of a source, continuing from `seed`. */
+function crcOfRange(source: ByteSource, start: number, end: number, crc32: Crc32, seed: number): number {
+  const window = new Uint8Array(Math.min(WINDOW_SIZE, end - start));
+  let crc = seed;
+  for (let at = start; at < end; at += window.length) {
+    const part = window.subarray(0, end - at);
+    source.read(at, part);
+    crc = crc32(part, crc);
+  }
+  return crc;
+}
+
+/** Goes through the variable headers one by one and holds a bounded part of them. */
+class HeaderWindow {
+  /** Offset in the file of the header that `next` returned last. */
+  offset: number;
+  private following: number;
+  private window: Uint8Array;
+  private view: DataView;
+  private windowStart: number;
+  private windowEnd: number;
+
+  /** @param start and @param end of the variable headers in the source, checked by the caller */
+  constructor(
+    private readonly source: ByteSource,
+    start: number,
+    private readonly end: number,
+  ) {
+    this.offset = start;
+    this.following = start;
+    this.windowStart = start;
+    this.windowEnd = start;
+    this.window = new Uint8Array(Math.min(WINDOW_SIZE, end - start));
+    this.view = new DataView(this.window.buffer);
+  }
+
+  /**
+   * The next header, to be used before `next` is called again; undefined at the end.
+   * @throws IgvmError IGVM_MALFORMED when it is cut off or its padding isn't zero
+   */
+  next(): StructBytes | undefined {
+    this.offset = this.following;
+    if (this.offset === this.end) return undefined;
+    const head = this.hold(TYPE_AND_LENGTH_SIZE);
+    const headerType = this.view.getUint32(head, true);
+    const length = this.view.getUint32(head + 4, true);
+    const padded = alignUp(length, HEADER_ALIGNMENT);
+    const at = this.hold(TYPE_AND_LENGTH_SIZE + padded) + TYPE_AND_LENGTH_SIZE;
+    for (let index = length; index < padded; index++) {
+      if (this.window[at + index] !== 0) throw this.malformed('the padding of a header is not zero');
+    }
+    this.following = this.offset + TYPE_AND_LENGTH_SIZE + padded;
+    return { headerType, view: this.view, at, length };
+  }
+
+  /** Makes sure that `size` bytes from the current header on are in the window; returns where they begin in it. */
+  private hold(size: number): number {
+    if (this.offset + size > this.end) throw this.malformed('a header goes beyond the end of the variable headers');
+    if (this.offset + size > this.windowEnd) {
+      if (size > this.window.length) {
+        this.window = new Uint8Array(size);
+        this.view = new DataView(this.window.buffer);
+      }
+      this.windowStart = this.offset;
+      this.windowEnd = Math.min(this.offset + this.window.length, this.end);
+      this.source.read(this.offset, this.window.subarray(0, this.windowEnd - this.offset));
+    }
+    return this.offset - this.windowStart;
+  }
+
+  private malformed(message: string): IgvmError {
+    return new IgvmError('IGVM_MALFORMED', message, { offset: this.offset });
+  }
+}
+
+/** What files begin with that are given in the place of an image, and what they are. */
+const MARKS: readonly (readonly [mark: string, what: string])[] = [
+  ['\x7fELF', 'an ELF file, such as an uncompressed kernel'],
+  ['070701', 'a cpio archive, as an initramfs is'],
+  ['070702', 'a cpio archive, as an initramfs is'],
+  ['\x1f\x8b', 'compressed with gzip'],
+  ['\x28\xb5\x2f\xfd', 'compressed with zstd'],
+  ['\xfd7zXZ\0', 'compressed with xz'],
+  ['{', 'a text, such as a manifest: "nx-igvm build" makes an image of one'],
+  ['QFI\xfb', 'a disk image'],
+];
+
+/** The setup header of a bzImage (Linux, Documentation/arch/x86/boot.rst), and the mark of an arm64 Image (booting.rst). */
+const KERNELS: readonly (readonly [offset: number, mark: string])[] = [
+  [0x202, 'HdrS'],
+  [0x38, 'ARM\x64'],
+];
+
+/** Bytes: as far as the last of these marks. */
+const HEAD_SIZE = 0x206;
+
+const KERNEL = 'the file is a Linux kernel, not an IGVM image: "nx-igvm pack" makes one of it';
+
+/**
+ * What a file is that isn't an IGVM image, as a sentence; undefined for what isn't known. A kernel may look like a firmware DLL, as both can
+ * be EFI programs.
+ */
+export function notAnImage(source: ByteSource): string | undefined {
+  if (source.size === 0) return 'the file is empty';
+  const head = new Uint8Array(Math.min(source.size, HEAD_SIZE));
+  source.read(0, head);
+  const has = (offset: number, mark: string): boolean =>
+    mark === String.fromCharCode(...head.subarray(offset, offset + mark.length));
+  if (KERNELS.some(([offset, mark]) => has(offset, mark))) {
+    return KERNEL;
+  }
+  const what = MARKS.find(([mark]) => has(0, mark))?.[1];
+  return what === undefined ? undefined : `the file is no IGVM image, but ${what}`;
+}
+
+/** Whether a file is a Linux kernel, which may be an EFI program at the same time. */
+export const isLinuxKernel = (source: ByteSource): boolean => notAnImage(source) === KERNEL;

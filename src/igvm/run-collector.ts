@@ -1,7 +1,7 @@
 import { type ByteSource, EMPTY_SOURCE } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { readAddress } from './headers/struct';
-import { PAGE_DATA } from './headers/directive';
+import { PAGE_DATA } from './headers/field-tables';
 import type { PageDataDirective } from './model';
 import { IgvmError } from '../errors/igvm-error';
 

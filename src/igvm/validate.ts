@@ -2,9 +2,17 @@ import { IgvmError } from '../errors/igvm-error';
 import { HEADER_LABEL } from './headers/header-type';
 import type { IgvmFile, PlatformHeader } from './model';
 import { type Platform, PLATFORM_VERSION, platformOf } from './platforms';
-import { DIRECTIVE_RULES, newDirectiveState, vpWithoutContext } from './validate/directive-rules';
-import { INITIALIZATION_RULES, newInitializationState, overlappingRegion } from './validate/initialization-rules';
-import { applyRules, bitsOf, type Rule } from './validate/rule';
+import {
+  applyRules,
+  bitsOf,
+  DIRECTIVE_RULES,
+  INITIALIZATION_RULES,
+  newDirectiveState,
+  newInitializationState,
+  overlappingRegion,
+  type Rule,
+  vpWithoutContext,
+} from './header-rules';
 
 /** The platforms before the one that is checked. */
 export interface PlatformState {

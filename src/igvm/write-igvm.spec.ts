@@ -4,7 +4,7 @@ import { PAGE_SIZE } from '../memory/page';
 import { fileOf, hashes, patternPage, platformOf, runOf, vbsContext, written } from './igvm-file.fixture';
 import { PLATFORM_TYPE, type IgvmFile } from './model';
 import { readIgvm } from './read-igvm';
-import { type IgvmSink, memorySink } from './sink';
+import { type IgvmSink, memorySink } from './file-data';
 import { writeIgvm } from './write-igvm';
 
 const concat = (...parts: Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts));

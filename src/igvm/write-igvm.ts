@@ -1,19 +1,24 @@
 import { IgvmError, unreachable } from '../errors/igvm-error';
 import type { ByteSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
-import { checkFileSize, FileDataWriter } from './file-data';
+import { checkFileSize, FileDataWriter, type IgvmSink } from './file-data';
 import type { Crc32, Sha256Hex } from './hashes';
-import { PAGE_DATA } from './headers/directive';
-import { encodeHeader, fileDataOf, type SingleHeader } from './headers/encode';
-import { ARCHITECTURE, FIXED_HEADER, FIXED_HEADER_V2_PART, fixedHeaderSize, MAGIC } from './headers/fixed-header';
+import {
+  ARCHITECTURE,
+  FIXED_HEADER,
+  FIXED_HEADER_V2_PART,
+  fixedHeaderSize,
+  MAGIC,
+  PAGE_DATA,
+  SUPPORTED_PLATFORM,
+} from './headers/field-tables';
+import { encodeHeader, fileDataOf, type SingleHeader } from './headers/header-bytes';
 import { HEADER_LABEL, HEADER_TYPE, headerSizeFor, TYPE_AND_LENGTH_SIZE } from './headers/header-type';
-import { SUPPORTED_PLATFORM } from './headers/initialization';
 import type { IgvmFile, PageDataDirective } from './model';
 import { PageIndex } from './page-index';
-import type { IgvmSink } from './sink';
 import { type DirectiveObserver, streamDirectives } from './stream';
 import { type ValidationOptions, validateIgvm } from './validate';
-import { invalidHeader } from './validate/rule';
+import { invalidHeader } from './header-rules';
 
 /** What the writer can't do by itself, and who else wants to see the pages. */
 export interface WriteOptions extends ValidationOptions {

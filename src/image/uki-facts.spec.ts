@@ -3,7 +3,7 @@ import { diffText } from '../diff/diff-text';
 import { crc32, sha256Hex } from '../files/checksum';
 import type { IgvmFile } from '../igvm/model';
 import { readIgvm } from '../igvm/read-igvm';
-import { memorySink } from '../igvm/sink';
+import { memorySink } from '../igvm/file-data';
 import { writeIgvm } from '../igvm/write-igvm';
 import { ovmfFirmware } from '../loader/ovmf/ovmf-firmware.fixture';
 import { addPrograms } from '../loader/ovmf/update';

@@ -1,6 +1,6 @@
 import { crc32, sha256Hex } from '../files/checksum';
 import { type Directive, type IgvmFile, PAGE_DATA_TYPE, type PageDataDirective, PLATFORM_TYPE } from '../igvm/model';
-import { memorySink } from '../igvm/sink';
+import { memorySink } from '../igvm/file-data';
 import { writeIgvm } from '../igvm/write-igvm';
 import { bytesSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fakeQemu } from '../../boot/fake-vmm.fixture';
 import { loadElf, nativeImage } from '../../boot/native-image.fixture';
 import { crc32, sha256Hex } from '../../files/checksum';
-import { memorySink } from '../../igvm/sink';
+import { memorySink } from '../../igvm/file-data';
 import { writeIgvm } from '../../igvm/write-igvm';
 import { NX_IGVM } from '../programs';
 import { run } from '../run';

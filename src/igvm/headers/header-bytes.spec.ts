@@ -1,6 +1,16 @@
-import { PAGE_DATA, PARAMETER, PARAMETER_AREA, PLAIN_DIRECTIVES, VP_CONTEXT } from './directive';
-import { FIXED_HEADER, FIXED_HEADER_V2_PART, fixedHeaderSize } from './fixed-header';
-import { CORIM_DATA, PLAIN_INITIALIZATIONS, SUPPORTED_PLATFORM } from './initialization';
+import {
+  CORIM_DATA,
+  FIXED_HEADER,
+  FIXED_HEADER_V2_PART,
+  fixedHeaderSize,
+  PAGE_DATA,
+  PARAMETER,
+  PARAMETER_AREA,
+  PLAIN_DIRECTIVES,
+  PLAIN_INITIALIZATIONS,
+  SUPPORTED_PLATFORM,
+  VP_CONTEXT,
+} from './field-tables';
 import type { Struct } from './struct';
 
 const filled = (size: number, byte: number): Uint8Array => new Uint8Array(size).fill(byte);

@@ -1,7 +1,7 @@
 import { crc32, sha256Hex } from '../../files/checksum';
 import { readIgvm } from '../../igvm/read-igvm';
 import { type IgvmFile, PAGE_DATA_TYPE, type PageDataDirective } from '../../igvm/model';
-import { memorySink } from '../../igvm/sink';
+import { memorySink } from '../../igvm/file-data';
 import { writeIgvm } from '../../igvm/write-igvm';
 import { bytesSource } from '../../memory/byte-source';
 import { encodeHobList, OVMF_ITEMS_START, type OvmfItem } from './hob-list';

@@ -1,6 +1,5 @@
 import fc from 'fast-check';
-import { PLAIN_DIRECTIVES } from './directive';
-import { PLAIN_INITIALIZATIONS } from './initialization';
+import { PLAIN_DIRECTIVES, PLAIN_INITIALIZATIONS } from './field-tables';
 import type { Struct } from './struct';
 
 const HEADERS = Object.entries({ ...PLAIN_INITIALIZATIONS, ...PLAIN_DIRECTIVES } as unknown as Record<

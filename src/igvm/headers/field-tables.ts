@@ -1,13 +1,118 @@
 import type {
+  CcaPolicyHeader,
   ErrorRangeDirective,
+  GuestArch,
+  GuestPolicyHeader,
+  IgvmFile,
+  PageTableRelocationHeader,
   ParameterInsertDirective,
+  PlatformHeader,
+  RelocatableRegionHeader,
   RequiredMemoryDirective,
   SnpIdBlockDirective,
   SnpPublicKey,
   SnpSignature,
   VbsMeasurementDirective,
 } from '../model';
-import { address, bool8, bytes, flags, nested, reserved, struct, u16, u32 } from './struct';
+import { address, bool8, bytes, flags, nested, reserved, struct, u16, u32, u64, u8 } from './struct';
+
+/** "IGVM", little-endian. */
+export const MAGIC = 0x4d564749;
+
+/** What both versions of the fixed header begin with. Offsets and sizes in bytes, from the start of the file. */
+export interface FixedHeaderFields {
+  magic: number;
+  formatVersion: number;
+  variableHeaderOffset: number;
+  variableHeaderSize: number;
+  totalFileSize: number;
+  /** CRC-32 of fixed and variable headers, computed with this field zero. */
+  checksum: number;
+}
+
+/** What version 2 adds. */
+export interface FixedHeaderV2Fields {
+  architecture: number;
+  pageSize: number;
+}
+
+/** IGVM_FIXED_HEADER. */
+export const FIXED_HEADER = struct<FixedHeaderFields>(
+  u32('magic'),
+  u32('formatVersion'),
+  u32('variableHeaderOffset'),
+  u32('variableHeaderSize'),
+  u32('totalFileSize'),
+  u32('checksum'),
+);
+
+/** IGVM_FIXED_HEADER_V2, the part behind {@link FIXED_HEADER}. */
+export const FIXED_HEADER_V2_PART = struct<FixedHeaderV2Fields>(u32('architecture'), u32('pageSize'));
+
+/** IgvmArchitecture. */
+export const ARCHITECTURE: Record<GuestArch, number> = { x64: 0, aarch64: 1 };
+
+/** Bytes of the fixed header of a format version. */
+export const fixedHeaderSize = (version: IgvmFile['version']): number =>
+  version === 1 ? FIXED_HEADER.size : FIXED_HEADER.size + FIXED_HEADER_V2_PART.size;
+
+/** IGVM_VHS_SUPPORTED_PLATFORM, the only structure of the platform section. */
+export const SUPPORTED_PLATFORM = struct<PlatformHeader>(
+  u32('compatibilityMask'),
+  u8('highestVtl'),
+  u8('platformType'),
+  u16('platformVersion'),
+  u64('sharedGpaBoundary'),
+);
+
+/** IGVM_VHS_CORIM_DATA. */
+export interface CorimFields {
+  compatibilityMask: number;
+  fileOffset: number;
+  /** Bytes. */
+  size: number;
+}
+
+/** IGVM_VHS_CORIM_DATA. */
+export const CORIM_DATA = struct<CorimFields>(u32('compatibilityMask'), u32('fileOffset'), u32('size'), reserved(4));
+
+/** Initialization headers that are a structure and nothing else, by their name in the model. */
+export const PLAIN_INITIALIZATIONS = {
+  /** IGVM_VHS_GUEST_POLICY. */
+  guestPolicy: struct<Omit<GuestPolicyHeader, 'type'>>(u64('policy'), u32('compatibilityMask'), reserved(4)),
+  /** IGVM_VHS_RELOCATABLE_REGION. */
+  relocatableRegion: struct<Omit<RelocatableRegionHeader, 'type'>>(
+    u32('compatibilityMask'),
+    u16('vpIndex'),
+    u8('vtl'),
+    flags(1, 'isVtl2', 'applyPc', 'applyGdtr'),
+    address('relocationAlignment'),
+    address('gpa'),
+    address('size'),
+    address('minimumGpa'),
+    address('maximumGpa'),
+  ),
+  /** IGVM_VHS_PAGE_TABLE_RELOCATION. */
+  pageTableRelocation: struct<Omit<PageTableRelocationHeader, 'type'>>(
+    u32('compatibilityMask'),
+    u16('vpIndex'),
+    u8('vtl'),
+    reserved(1),
+    address('gpa'),
+    address('size'),
+    address('usedSize'),
+  ),
+  /** IGVM_VHS_CCA_POLICY. */
+  ccaPolicy: struct<Omit<CcaPolicyHeader, 'type'>>(
+    u32('compatibilityMask'),
+    reserved(4),
+    u64('attributesRequiredZeroes'),
+    u64('attributesRequiredOnes'),
+    u8('hashAlgorithm'),
+    u8('lfaPolicy'),
+    reserved(6),
+  ),
+} as const;
 
 /** IGVM_VHS_PAGE_DATA: one page of a run. */
 export interface PageDataFields {
