@@ -24,10 +24,10 @@ const mode = (description: string) => patternText(/^[0-7]{3,4}$/, 'three or four
 
 const device = closedStruct(
   {
-    path: path('Where it is in the initramfs, for example `/dev/console`.'),
+    path: path('Its path in the initramfs, such as `/dev/console`.'),
     type: word(
       { char: 'A character device, such as a console.', block: 'A block device, such as a disk.' },
-      'What kind of device it is.',
+      'The kind of device.',
     ),
     major: count({ max: BigInt(LARGEST_MAJOR) }, 'Major number.'),
     minor: count({ max: BigInt(LARGEST_MINOR) }, 'Minor number.'),
@@ -42,7 +42,7 @@ const source = {
 const output = {
   project: someText('the name of a project', 'The Nx project.'),
   target: someText('the name of a target', 'The target of that project.'),
-  path: path('What the target writes, relative to the workspace.'),
+  path: path('The output of the target, relative to the workspace.'),
 };
 
 /** A file on disk, or one that another target writes. */
@@ -51,7 +51,7 @@ const file = (description: string) =>
     .union(
       [
         path(description),
-        closedStruct(output, 'The output of another target, which is built before.'),
+        closedStruct(output, 'The output of another target, which runs first.'),
         closedStruct(webFile, 'A file from a web server, or a file in an archive from there.'),
       ],
       { error: () => 'a path, or an object with "project", "target" and "path", or with "url"' },
@@ -59,13 +59,9 @@ const file = (description: string) =>
     .register(z.globalRegistry, { description });
 
 const choice = {
-  tag: optional(someText('a name', 'The name of the image that is meant, where there are several.')),
+  tag: optional(someText('a name', 'The name of the image to use, if there are several.')),
   sha256: optional(
-    patternText(
-      /^[0-9a-fA-F]{64}$/,
-      '64 hexadecimal digits',
-      'SHA-256 that an archive must have; the build verifies it.',
-    ),
+    patternText(/^[0-9a-fA-F]{64}$/, '64 hexadecimal digits', 'SHA-256 of the archive, which the build verifies.'),
   ),
 };
 
@@ -74,7 +70,7 @@ const image = z
     [
       path('The image.'),
       closedStruct({ ...source, ...choice }, 'An image on disk.'),
-      closedStruct({ ...output, ...choice }, 'What another target writes, which is built before.'),
+      closedStruct({ ...output, ...choice }, 'The output of another target, which runs first.'),
       closedStruct({ ...webFile, tag: choice.tag }, 'An archive from a web server.'),
     ],
     {
@@ -84,7 +80,7 @@ const image = z
   )
   .register(z.globalRegistry, {
     description:
-      'A container image: the folder of an OCI layout, or an OCI or docker archive. Its files become the root of the initramfs, and the guest runs its command. docs/containers.md says more.',
+      'A container image: the folder of an OCI layout, or an OCI or docker archive. Its files become the root of the initramfs, and the guest runs its command. See docs/containers.md.',
   });
 
 const address = (description: string) =>
@@ -99,22 +95,20 @@ const network = closedStruct(
     address: patternText(
       /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!\/)|(?=\/))){4}\/(?:3[0-2]|[12]?\d)$/,
       'an IPv4 address with the length of its network, such as "10.0.2.15/24"',
-      'Its IPv4 address, with the length of the network.',
+      'The IPv4 address of the interface, with the prefix length of its network.',
     ),
-    gateway: optional(address('Where packets for other networks go.')),
-    nameservers: optional(list(address('An IPv4 address.'), 'DNS servers, which `/etc/resolv.conf` names.')),
+    gateway: optional(address('The gateway to other networks.')),
+    nameservers: optional(list(address('An IPv4 address.'), 'DNS servers, which are written to `/etc/resolv.conf`.')),
   },
-  'What the program of `init` or `image` makes of the network. Without it, it turns on the loopback interface alone, and a kernel with `CONFIG_IP_PNP` does what `ip=` of the command line says.',
+  'The network that the program of `init` or `image` sets up. Without this key, only the loopback interface is up, and a kernel with `CONFIG_IP_PNP` follows `ip=` in the command line.',
 );
 
 export const initrdSchema = struct({
   $schema: optional(text('The JSON Schema of this file, for editors.')),
-  name: optional(
-    someText('a name', "The Nx project's name, where the folder has neither project.json nor package.json."),
-  ),
+  name: optional(someText('a name', "The Nx project's name, if the folder has neither project.json nor package.json.")),
   folder: optional(
     path(
-      'The folder whose content becomes the root of the initramfs, relative to this file; with `image`, what is put over that. Default: `rootfs`, and with `image` none.',
+      'The folder whose content becomes the root of the initramfs, relative to this file. With `image`, its files are added to those of the image. Default: `rootfs`; with `image`, none.',
     ),
   ),
   image: optional(image),
@@ -122,20 +116,20 @@ export const initrdSchema = struct({
     someOf(
       cString('A word.'),
       'a list of at least one word',
-      'What the guest runs, in place of ENTRYPOINT and CMD of the `image`.',
+      'The command that the guest runs instead of ENTRYPOINT and CMD of the `image`.',
     ),
   ),
   environment: optional(
-    record(cString('Its value.'), 'Environment variables besides those of the `image`, or in their place.'),
+    record(cString('Its value.'), 'Environment variables to add to those of the `image`, or to replace.'),
   ),
   compression: withDefault(
     word(
       {
-        none: 'Uncompressed: quickest to build, and every kernel takes it.',
-        gzip: 'gzip at level 9: slow to pack; nearly every kernel has `CONFIG_RD_GZIP`.',
-        zstd: 'zstd at level 3: smaller than gzip and much quicker; kernels from 5.9 on, with `CONFIG_RD_ZSTD`.',
+        none: 'Uncompressed: the fastest to build, and readable for every kernel.',
+        gzip: 'gzip at level 9: slow to pack. Nearly every kernel has `CONFIG_RD_GZIP`.',
+        zstd: 'zstd at level 3: smaller and much faster than gzip. For kernels from 5.9 on, with `CONFIG_RD_ZSTD`.',
       },
-      'Compression. The kernel must support it.',
+      'The compression, which the kernel must support.',
     ),
     'none',
   ),
@@ -144,32 +138,32 @@ export const initrdSchema = struct({
       {
         x64: 'A static program of 3 KiB for x64.',
         aarch64: 'A static program of 3 KiB for aarch64.',
-        none: 'No first program, on purpose: Linux can use such an archive only beside another one, with `rdinit=` or with `root=`.',
+        none: 'No first program. Linux can use such an archive only beside another one, with `rdinit=` or with `root=`.',
       } satisfies Record<InitChoice, string>,
-      'Puts a small program for this architecture at `/init`: it mounts /dev, /proc and /sys, says what the guest runs on, runs the program that the command line names, and powers off. Without this key the folder brings its own, and an `image` has this program for its architecture, which then runs what the image says.',
+      'Adds a small program for this architecture as `/init`. It mounts /dev, /proc and /sys, prints what the guest runs on, runs the program that the command line names, and powers off. Without this key, the folder must contain an `/init`. With an `image`, the program is added for the architecture of the image and runs its command.',
     ),
   ),
   modules: withDefault(
     list(
       file('A kernel module, not compressed.'),
-      'Kernel modules that the program of `init` or `image` loads before anything else, in this order: those that a stock kernel needs for its network, for example.',
+      'Kernel modules that the program of `init` or `image` loads first, in this order: for example, those that a stock kernel needs for its network.',
     ),
     [],
   ),
   network: optional(network),
   directories: withDefault(
-    list(path('A folder in the initramfs.'), "Empty folders to create (version control doesn't keep them)."),
+    list(path('A folder in the initramfs.'), "Empty folders to create, which version control doesn't keep."),
     [],
   ),
-  devices: withDefault(list(device, 'Device nodes, which no folder under version control can hold.'), []),
+  devices: withDefault(list(device, 'Device nodes to create, which version control cannot hold.'), []),
   symlinks: withDefault(
-    record(path('What it points to.'), 'Symbolic links besides those of the folder, by their path in the initramfs.'),
+    record(path('What it points to.'), 'Symbolic links to add, by their path in the initramfs.'),
     {},
   ),
   modes: withDefault(
     record(
       mode('Octal permissions.'),
-      'Octal permissions by path, in place of 755 for folders, ELF programs and scripts that begin with `#!`, and 644 for other files.',
+      'Octal permissions by path. The default is 755 for folders, ELF programs and scripts that begin with `#!`, and 644 for other files.',
     ),
     {},
   ),

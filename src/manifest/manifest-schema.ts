@@ -67,7 +67,7 @@ export const productPolicySchema = variants(
  * Source of the shape: openvmm vm/loader/igvmfilegen_config/src/lib.rs; keys that igvmfilegen ignores are marked.
  */
 
-const debuggable = flag('Whether the guest may be debugged. Attestation reports show it.');
+const debuggable = flag('Whether the host may debug the guest. Attestation reports show it.');
 
 const isolationType = variants(
   { none: 'No isolation: the host can read and change all of the guest.' },
@@ -78,8 +78,8 @@ const isolationType = variants(
         {
           shared_gpa_boundary_bits: nullish(
             u8(
-              'Position of the address bit that divides private from shared memory. Needed by every image but ' +
-                '`snp_linux_direct` and `ovmf`, which allow none.',
+              'Position of the address bit that separates private from shared memory. Required by every image except ' +
+                '`snp_linux_direct` and `ovmf`, which do not allow it.',
             ),
           ),
           policy: u64('The SEV-SNP guest policy; `enable_debug` sets its debug bit.'),
@@ -87,17 +87,17 @@ const isolationType = variants(
           injection_type: word(
             {
               normal:
-                'The hypervisor may inject any interrupt or exception. Under a paravisor, and for `snp_linux_direct`.',
+                'The hypervisor may inject any interrupt or exception. For guests under a paravisor, and for `snp_linux_direct`.',
               restricted:
-                'The hypervisor may inject nothing but a doorbell (`#HV`), and the guest asks what it is for. `uefi` without a ' +
-                'paravisor needs it; `snp_linux_direct` takes it with the resource `snp_bootshim` only, `ovmf` never.',
+                'The hypervisor may inject only a doorbell (`#HV`), and the guest asks for its reason. Required by `uefi` without a ' +
+                'paravisor; allowed for `snp_linux_direct` only with the resource `snp_bootshim`, and never for `ovmf`.',
             },
             'What the hypervisor may inject into the highest privilege level of the guest.',
           ),
           secure_avic: withDefault(
             word(
               {
-                enabled: 'The processor runs it, if it can: the hypervisor neither sees nor forges interrupts.',
+                enabled: 'The processor runs it, if it can. The hypervisor can neither see nor forge interrupts.',
                 disabled: 'The hypervisor or the paravisor runs it.',
               },
               'Whether the hardware runs the interrupt controller (Secure AVIC).',
@@ -112,7 +112,7 @@ const isolationType = variants(
       tdx: struct(
         {
           enable_debug: debuggable,
-          sept_ve_disable: flag('Whether the guest gets no virtualization exceptions for unaccepted memory.'),
+          sept_ve_disable: flag('Whether virtualization exceptions for unaccepted memory are disabled.'),
         },
         'Intel TDX.',
       ),
@@ -126,7 +126,7 @@ const linuxKeys = {
   command_line: cString('The kernel command line.'),
 };
 
-const linuxImage = struct(linuxKeys, 'A Linux kernel: `linux_kernel`, and `linux_initrd` when it uses an initrd.');
+const linuxImage = struct(linuxKeys, 'A Linux kernel: `linux_kernel`, and `linux_initrd` if it uses an initrd.');
 
 const directLinuxImage = struct(
   {
@@ -134,7 +134,7 @@ const directLinuxImage = struct(
     boot_data: withDefault(
       word(
         {
-          vmm: 'The VMM, which fills parameter areas of the image. Few VMMs do.',
+          vmm: 'The VMM, which fills parameter areas of the image. Few VMMs support this.',
           embedded:
             'The image itself, so that it boots unchanged on any VMM that loads such images. Needs `memory_size`.',
         },
@@ -145,31 +145,30 @@ const directLinuxImage = struct(
     memory_size: optional(
       count(
         { min: 4096n, max: 2n ** 46n },
-        'Bytes of memory, a multiple of 4096. Required with `boot_data` `embedded`, which allows up to 2 GiB. Ignored by igvmfilegen.',
+        'Bytes of memory, a multiple of 4096. Required with `boot_data` `embedded`, which allows at most 2 GiB. Ignored by igvmfilegen.',
       ),
     ),
     processor_count: optional(
       count(
         { min: 1n, max: 254n },
-        'The most processors that the guest can have when the VMM gives it no ACPI tables: the image has some then, and an MP ' +
-          'table for kernels before 5.0. Needs `boot_data` ' +
-          '`embedded`. Ignored by igvmfilegen.',
+        'The largest number of processors on a VMM that provides no ACPI tables. The image then contains ACPI tables, and an MP ' +
+          'table for kernels before 5.0. Needs `boot_data` `embedded`. Ignored by igvmfilegen.',
       ),
     ),
   },
-  'A Linux kernel started directly at VTL0: `linux_kernel`, and `linux_initrd` when it uses an initrd.',
+  'A Linux kernel started directly at VTL0: `linux_kernel`, and `linux_initrd` if it uses an initrd.',
 );
 
 const image = variants(
-  { none: 'Nothing is loaded: a guest of headers alone.' },
+  { none: 'Nothing is loaded; the image has only headers.' },
   [
     tagged({
       uefi: struct(
         {
           config_type: word(
             {
-              none: 'Not by the image.',
-              igvm: 'By parameters of the image, which the VMM fills. x64 only.',
+              none: 'Not from the image.',
+              igvm: 'From parameters of the image, which the VMM fills. x64 only.',
             },
             'How the firmware gets its configuration.',
           ),
@@ -181,13 +180,18 @@ const image = variants(
       openhcl: struct(
         {
           command_line: withDefault(text("The command line of the paravisor's kernel."), ''),
-          static_command_line: withDefault(flag('Whether the host is kept from appending to the command line.'), false),
+          static_command_line: withDefault(
+            flag('Whether the host is prevented from appending to the command line.'),
+            false,
+          ),
           memory_page_base: nullish(
             u64(
-              'Number of the first 4 KiB page of the paravisor, a multiple of 512. Without it the image can be relocated.',
+              'Number of the first 4 KiB page of the paravisor, a multiple of 512. Without it, the VMM may relocate the image.',
             ),
           ),
-          memory_page_count: u64('4 KiB pages of the paravisor, a multiple of 512, less than 4 GiB in all.'),
+          memory_page_count: u64(
+            'Number of 4 KiB pages of the paravisor: a multiple of 512, less than 4 GiB in total.',
+          ),
           uefi: withDefault(
             flag('Whether the guest in VTL0 is UEFI firmware (`uefi`). Not together with `linux`.'),
             false,
@@ -195,7 +199,7 @@ const image = variants(
           linux: nullish(linuxImage),
           product_policy: nullish(productPolicySchema),
         },
-        'The OpenHCL paravisor: `underhill_kernel`, `openhcl_boot`, `underhill_initrd`, and `underhill_sidecar` when it is given.',
+        'The OpenHCL paravisor: `underhill_kernel`, `openhcl_boot`, `underhill_initrd`, and `underhill_sidecar` if it is given.',
       ),
     }),
     tagged({ linux: directLinuxImage }),
@@ -203,8 +207,11 @@ const image = variants(
       snp_linux_direct: struct(
         {
           linux: linuxImage,
-          processor_count: count({ min: 1n, max: 2n ** 32n - 1n }, 'Processors of the guest.'),
-          memory_page_count: exact({ min: 1n, max: 2n ** 20n - 1n }, '4 KiB pages of memory, less than 4 GiB in all.'),
+          processor_count: count({ min: 1n, max: 2n ** 32n - 1n }, 'Number of processors of the guest.'),
+          memory_page_count: exact(
+            { min: 1n, max: 2n ** 20n - 1n },
+            'Number of 4 KiB pages of memory, less than 4 GiB in total.',
+          ),
           c_bit_position: count({ min: 32n, max: 51n }, 'Address bit that marks encrypted memory.'),
         },
         'A Linux kernel started directly in an SEV-SNP guest, without a paravisor.',
@@ -217,10 +224,10 @@ const image = variants(
 
 const guestConfig = struct(
   {
-    guest_svn: u32('Security version of the guest. Endorsements carry it.'),
+    guest_svn: u32('Security version of the guest, which endorsements contain.'),
     max_vtl: oneOfNumbers(
       { 0: 'The guest alone.', 2: 'A paravisor at VTL2, above its guest at VTL0.' },
-      'Highest virtual trust level: 2 with a paravisor, otherwise 0. It makes no difference to `ovmf` images.',
+      'Highest virtual trust level: 2 with a paravisor, otherwise 0. Without effect on `ovmf` images.',
     ),
     isolation_type: isolationType,
     image,
@@ -230,7 +237,7 @@ const guestConfig = struct(
 
 const SHA256_PATTERN = /^[0-9a-fA-F]{64}$/;
 const sha256 = optional(
-  patternText(SHA256_PATTERN, '64 hexadecimal digits', 'SHA-256 that the file must have; the build verifies it.'),
+  patternText(SHA256_PATTERN, '64 hexadecimal digits', 'SHA-256 of the file, which the build verifies.'),
 );
 
 const path = someText(
@@ -243,7 +250,7 @@ const resource = z
   .union(
     [
       path,
-      closedStruct({ path, sha256 }, 'A file, pinned when `sha256` is given.'),
+      closedStruct({ path, sha256 }, 'A file, pinned if `sha256` is given.'),
       closedStruct(
         {
           project: someText('the name of a project', 'The Nx project.'),
@@ -251,7 +258,7 @@ const resource = z
           path: someText('a path', 'The file that the target writes, relative to the workspace.'),
           sha256,
         },
-        'The output of another target, which is built before.',
+        'The output of another target, which runs first.',
       ),
       closedStruct(webFile, 'A file from a web server, or a file in an archive from there.'),
     ],
@@ -263,7 +270,7 @@ const resource = z
   .register(z.globalRegistry, { id: 'resource' });
 
 const KEY_FILE =
-  'For `ovmf` images with `secure_boot`, optional: certificates (PEM or DER, one behind the other), signature lists (`.esl`) or an update of the ' +
+  'Optional, for `ovmf` images with `secure_boot`: concatenated certificates (PEM or DER), signature lists (`.esl`), or an update of the ' +
   'variable (`.auth`).';
 
 export const RESOURCE_DESCRIPTIONS: Record<ResourceName, string> = {
@@ -273,19 +280,19 @@ export const RESOURCE_DESCRIPTIONS: Record<ResourceName, string> = {
   underhill_initrd: "The paravisor's initrd, for `openhcl` images.",
   underhill_sidecar: 'The sidecar kernel, optional for `openhcl` images.',
   linux_kernel:
-    'The kernel, for Linux images; of a UKI its section .linux. Optional for `ovmf` images: a kernel with an EFI stub, which gets neither command line nor initrd.',
-  linux_initrd: 'The initrd, for Linux images with `use_initrd`; of a UKI its section .initrd.',
+    'The kernel, for Linux images: a kernel, or a UKI with a section .linux. Optional for `ovmf` images: a kernel with an EFI stub, which gets neither command line nor initrd.',
+  linux_initrd: 'The initrd, for Linux images with `use_initrd`: an initrd, or a UKI with a section .initrd.',
   linux_command_line:
-    'Text that is appended to the command line, optional for Linux images and for OpenHCL with `static_command_line`, such as the ' +
-    'root hash of a file system that another target makes: one line of printable ASCII; of a UKI its section .cmdline.',
+    'Text to append to the command line, such as the root hash of a file system that another target builds: one line of printable ' +
+    'ASCII, or a UKI with a section .cmdline. Optional for Linux images and for OpenHCL with `static_command_line`.',
   snp_bootshim:
-    "openvmm's `snp_bootshim`, optional for `snp_linux_direct`: it accepts the guest's free memory at boot, so that the image needn't " +
-    'have all of it and starts faster.',
+    "openvmm's `snp_bootshim`, optional for `snp_linux_direct`. It accepts the guest's free memory at boot, so the image need not " +
+    'contain it, and starts faster.',
   ovmf_code: 'The firmware, for `ovmf` images: `OVMF.fd`, or `OVMF_CODE.fd` with `ovmf_vars`.',
   ovmf_vars: "The firmware's variable store, optional for `ovmf` images.",
   shim: 'The EFI program that the firmware starts first, optional for `ovmf` images. It starts `uki` or `linux_kernel`.',
   uki: 'A unified kernel image, or any other EFI program, optional for `ovmf` images. Not together with `linux_kernel`.',
-  secure_boot_pk: `The platform key. ${KEY_FILE} With exactly one certificate.`,
+  secure_boot_pk: `The platform key: exactly one certificate. ${KEY_FILE}`,
   secure_boot_kek: `Key exchange keys. ${KEY_FILE}`,
   secure_boot_db: `Certificates and hashes of programs that may start. ${KEY_FILE}`,
   secure_boot_dbx: `Certificates and hashes of programs that may not start. ${KEY_FILE}`,
@@ -319,7 +326,7 @@ const resources = closedStruct(
       optional(resource).register(z.globalRegistry, { description: RESOURCE_DESCRIPTIONS[name] }),
     ]),
   ) as Record<ResourceName, z.ZodMiniOptional<typeof resource>>,
-  'The files that images are made of. Ignored by igvmfilegen, which has a file of its own for them.',
+  'The files that images are built from. Ignored by igvmfilegen, which reads a separate resources file.',
 );
 
 function isRegularExpression(value: string): boolean {
@@ -336,12 +343,14 @@ const bootTest = closedStruct(
       textThat(
         isRegularExpression,
         'a regular expression',
-        "What the guest's serial output must match, a regular expression; without it the guest must end by itself.",
+        "A regular expression that the guest's serial output must match. Without it, the guest must end by itself.",
       ),
     ),
-    timeout: optional(count({ min: 1n, max: 2_000_000n }, 'Seconds that the test may take. Default: 120.')),
+    timeout: optional(
+      count({ min: 1n, max: 2_000_000n }, 'The longest time that the test may take, in seconds. Default: 120.'),
+    ),
   },
-  'What a boot of the image must show: with this key the target `boot-test` is inferred. Not part of the image, and ignored by igvmfilegen.',
+  'What must happen when the image boots. With this key, the target `boot-test` is inferred. Not part of the image; ignored by igvmfilegen.',
 );
 
 /** A processor of QEMU: a model, a signature, or family, model and stepping (src/measurement/kvm-vmsa.ts). */
@@ -349,12 +358,12 @@ const CPU = /^(?:EPYC[A-Za-z0-9-]*|0x[0-9a-fA-F]{1,8}|(?:0x)?[0-9a-fA-F]{1,3}(?:
 
 const launch = closedStruct(
   {
-    vmm: word(VMM_MEANINGS, 'The VMM; each measures in its own way.'),
+    vmm: word(VMM_MEANINGS, 'The VMM. Each computes the launch digest in its own way.'),
     vcpus: optional(
       someOf(
         count({ min: 1n, max: 4096n }, 'A count.'),
         'at least one count',
-        'Counts of vCPUs, for the VMMs on KVM. Default: 1.',
+        'Numbers of vCPUs, for VMMs on KVM. Default: 1.',
       ),
     ),
     cpu: optional(
@@ -366,7 +375,7 @@ const launch = closedStruct(
     ),
     kvm_mode: optional(word(KVM_MODE_MEANINGS, 'Whose VMSAs KVM measures. Default: `all-vcpus`.')),
   },
-  'A way to launch the SEV-SNP guest. Its digests are those of every count with every processor.',
+  'A launch of the SEV-SNP guest. It has a digest for each number of vCPUs with each processor.',
 );
 
 export const manifestSchema = struct({
@@ -374,18 +383,18 @@ export const manifestSchema = struct({
   name: optional(
     someText(
       'a name',
-      "The Nx project's name, where the folder has neither project.json nor package.json. Ignored by igvmfilegen.",
+      "The Nx project's name, if the folder has neither project.json nor package.json. Ignored by igvmfilegen.",
     ),
   ),
   guest_arch: word({ x64: 'AMD and Intel, 64 bits.', aarch64: 'ARM, 64 bits.' }, 'Architecture of all guests.'),
   guest_configs: someOf(
     guestConfig,
     'at least one guest',
-    'The guests, at least one. Several guests share a file, one for each platform.',
+    'The guests of the image, at least one. A file can hold one guest for each platform.',
   ),
   embed_corim: optional(
     flag(
-      'Whether the image holds its CoRIM documents. The files beside it have them either way, and launch digests stay the same. ' +
+      'Whether the image contains its CoRIM documents. They are written beside it either way, and launch digests do not change. ' +
         "QEMU and Cloud Hypervisor can't read an image with them. Default: true. Ignored by igvmfilegen.",
     ),
   ),
@@ -393,13 +402,13 @@ export const manifestSchema = struct({
     someOf(
       launch,
       'at least one launch',
-      'The launches of SEV-SNP guests whose digests count: `measure`, the lock and `verify` cover exactly these. Default: what Hyper-V ' +
-        'launches. Not part of the image: a change needs no build. Ignored by igvmfilegen.',
+      'The launches of SEV-SNP guests that `measure`, the lock and `verify` cover. Default: Hyper-V. Not part of the image, so a change ' +
+        'needs no build. Ignored by igvmfilegen.',
     ),
   ),
   boot_test: optional(bootTest),
   resources: optional(resources),
 }).register(z.globalRegistry, {
   title: 'IGVM image',
-  description: 'What an IGVM file is built from. The format of igvmfilegen, with a few more keys that it ignores.',
+  description: 'What an IGVM file is built from, in the format of igvmfilegen with a few more keys, which it ignores.',
 });

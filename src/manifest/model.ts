@@ -9,13 +9,13 @@ export type KvmMode = (typeof KVM_MODES)[number];
 /** What each of them is, for editors and the reference. */
 export const VMM_MEANINGS: Record<Vmm, string> = {
   hyperv: 'Hyper-V, and OpenVMM on it: VMSAs as the image has them.',
-  'qemu-kvm': 'QEMU on KVM: a VMSA for each vCPU, made by KVM. Depends on the count of vCPUs and on the processor.',
-  'cloud-hypervisor-kvm': 'Cloud Hypervisor on KVM: a VMSA for each vCPU, made by KVM. Depends on the count of vCPUs.',
-  vanadium: "Google's Vanadium, by what one other tool says.",
+  'qemu-kvm': 'QEMU on KVM: a VMSA for each vCPU, made by KVM. Depends on the number of vCPUs and on the processor.',
+  'cloud-hypervisor-kvm': 'Cloud Hypervisor on KVM: a VMSA for each vCPU, made by KVM. Depends on the number of vCPUs.',
+  vanadium: "Google's Vanadium, according to one other tool.",
 };
 export const KVM_MODE_MEANINGS: Record<KvmMode, string> = {
-  'all-vcpus': 'Those of all vCPUs, as every released kernel has it.',
-  'bsp-only': 'That of the first vCPU alone, as an unfinished change of the kernel has it.',
+  'all-vcpus': 'Those of all vCPUs, as in every released kernel.',
+  'bsp-only': 'Only that of the first vCPU, as in an unfinished change to the kernel.',
 };
 
 /** Launches as manifest, lock and options state them: every count with every processor. */

@@ -183,13 +183,13 @@ export const webFile = {
   url: textThat(
     isDownloadable,
     'a URL that begins with https:// or http://',
-    'Where the file, or an archive with it, is downloaded from: https or http. It is kept in the folder of downloads.',
+    'The https or http URL of the file, or of an archive that contains it. Downloads are kept in the download folder.',
   ),
   sha256: z.optional(
     patternText(
       /^[0-9a-fA-F]{64}$/,
       '64 hexadecimal digits',
-      'SHA-256 of what the URL gives: of the archive, where there is a `member`. Without it the build fails, and says what it saw.',
+      'SHA-256 of the download: with `member`, of the archive. Without it, the build fails and prints the digest that it found.',
     ),
   ),
   member: z.optional(

@@ -4,15 +4,15 @@ import { TARGET_KINDS, type TargetKind } from '../plugin/inferred-image';
 
 const KINDS: Record<TargetKind, string> = {
   build: 'Builds an image from its manifest: `igvm.json` or `NAME.igvm.json`.',
-  fetch: 'Downloads what the resources of an image name by URL. Only images with such resources have one.',
-  inspect: 'Shows what is in a built image.',
+  fetch: 'Downloads the resources that an image names by URL. Only images with such resources have this target.',
+  inspect: 'Shows the content of a built image.',
   measure: 'Computes the launch digests of a built image.',
-  verify: 'Checks the launch digests of a built image against `igvm.lock.json`.',
+  verify: 'Checks a built image against its lock, `igvm.lock.json`.',
   sign: 'Signs a built image.',
   boot: 'Boots a built image on this machine.',
   'boot-test':
-    'Boots a built image and checks what it prints, as `boot_test` in its manifest says. With a name or an object here, every image that boots here has one.',
-  initrd: 'Packs an initramfs as an `initrd.json` says. Its name is `build` where the project has no image.',
+    'Boots a built image and checks its output, as `boot_test` in its manifest says. With a name or an object here, every image that can boot on this machine has this target.',
+  initrd: 'Packs an initramfs as an `initrd.json` says. It is called `build` in a project without an image.',
 };
 
 const list = (description: string) => z.array(z.unknown()).optional().meta({ description });
@@ -47,7 +47,7 @@ const kinds = Object.fromEntries(TARGET_KINDS.map((kind) => [kind, targetOption(
 
 const resourceTargets = z.array(z.string().min(1)).optional().meta({
   description:
-    'Targets that a resource of a manifest may name although Nx does not cache them: `project:target`, or `target` of any project. A manifest does not look like code, but a target that it names runs.',
+    'Targets that Nx does not cache, but that resources of manifests may use: `project:target`, or `target` for any project. They must be listed here because a manifest does not look like code, but makes these targets run.',
 });
 
 export const pluginOptionsSchema = z.strictObject({ ...kinds, resourceTargets }).meta({

@@ -59,8 +59,7 @@ export function executorReference({ name, schema, description }: CollectionEntry
     `# nx-igvm:${name}\n`,
     `${schema.description ?? description}\n`,
     commandBlock(examplesOf(schema)),
-    'In project.json the options are in `options` of a target whose `executor` is ' +
-      `\`nx-igvm:${name}\`, under the same names. Inferred targets have those that they need.\n`,
+    `In project.json, these are the \`options\` of a target with the \`executor\` \`nx-igvm:${name}\`. Inferred targets set those that they need.\n`,
     `## Options\n\n${optionsTable(schema, (option) => option)}\n`,
   ].join('\n');
 }
@@ -76,9 +75,9 @@ export function generatorReference({ name, schema, description }: CollectionEntr
   ].join('\n');
 }
 
-const INTRODUCTION = `# Options of the plugin
+const INTRODUCTION = `# Plugin options
 
-nx.json names the plugin, and may change what it infers:
+The entry for the plugin in nx.json may change what it infers:
 
 \`\`\`json
 {
@@ -95,22 +94,22 @@ nx.json names the plugin, and may change what it infers:
 }
 \`\`\`
 
-Each kind of inferred target has a key, and its value is
+Each kind of inferred target has a key. Its value is
 
 - another name for the target,
 - \`false\`, for no such target, or
-- an object that extends the target with any key that a target has in project.json, and \`name\`. \`options\`, \`configurations\` and \`metadata\` are
-  merged key by key; a list replaces the inferred one, and \`"..."\` in it stands for the inferred entries.
+- an object that extends the target. It may have \`name\` and every key of a target in project.json. \`options\`, \`configurations\` and
+  \`metadata\` are merged key by key. A list replaces the inferred one, and \`"..."\` in it stands for the inferred entries.
 
-\`{imageName}\` in such an object stands for the image's name, as Nx's own \`{projectName}\` and \`{projectRoot}\` do for theirs:
-\`"options": { "outputPath": "images/{imageName}" }\`. What reads an image looks where its build puts it by default: with the target's
-\`defaultConfiguration\`, if it has one. Another configuration should leave \`outputPath\` alone.
+In such an object, \`{imageName}\` stands for the image's name, like Nx's own \`{projectName}\` and \`{projectRoot}\`:
+\`"options": { "outputPath": "images/{imageName}" }\`. Targets that read an image look where its build writes it by default, with the
+target's \`defaultConfiguration\` if it has one. Don't set \`outputPath\` in other configurations.
 
-A project with several images has a target \`KIND-NAME\` for each. \`build\`, \`inspect\`, \`measure\`, \`verify\` and \`boot-test\` also have one \`KIND\` that runs
-them all; \`boot\` and \`sign\` don't: \`nx boot-NAME PROJECT\`.
+A project with several images has a target \`KIND-NAME\` for each. \`build\`, \`inspect\`, \`measure\`, \`verify\` and \`boot-test\` also have a target
+\`KIND\` that runs them all. \`boot\` and \`sign\` don't: use \`nx boot-NAME PROJECT\`.
 
-Nx's own schema of nx.json says nothing of a plugin's options. To have an editor check and complete them, put both schemas into a file, here \`nx.schema.json\` in the
-workspace's root, and name it in nx.json as \`"$schema": "./nx.schema.json"\`:
+Nx's own schema of nx.json doesn't cover the options of plugins. To have an editor check and complete them, combine both schemas in a file,
+here \`nx.schema.json\` in the workspace's root, and name it in nx.json as \`"$schema": "./nx.schema.json"\`:
 
 \`\`\`json
 {
@@ -126,7 +125,7 @@ workspace's root, and name it in nx.json as \`"$schema": "./nx.schema.json"\`:
 }
 \`\`\`
 
-## Kinds
+## Keys
 `;
 
 /** docs/plugin-options.md. @param schema the JSON Schema of the options */
