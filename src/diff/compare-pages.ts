@@ -1,7 +1,10 @@
+import { hash } from 'node:crypto';
+import { unreachable } from '../errors/igvm-error';
 import { describePageKind } from '../igvm/dump';
-import type { PageDataDirective } from '../igvm/model';
-import { PAGE_SIZE } from '../memory/page';
-import { type PageSpan, readPages, storedEnd } from '../regions/guest-regions';
+import type { Directive, PageDataDirective } from '../igvm/model';
+import type { DirectiveObserver } from '../igvm/stream';
+import { PAGE_SIZE, pagesFor } from '../memory/page';
+import { type PageSpan, storedEnd } from '../regions/guest-regions';
 
 /** How the pages of a range differ: `stored` means zeros in one file and no file data in the other. */
 export type PageDifferenceKind = 'onlyInA' | 'onlyInB' | 'type' | 'contents' | 'stored';
@@ -17,17 +20,66 @@ export interface PageDifference {
   b?: string;
 }
 
-/** Bytes compared at once. */
-const CHUNK = 2 ** 20;
+const DIGEST_SIZE = 32;
 
-/** Compares the pages of two guests by address; reads only what is stored in one of them, and not what one has alone. */
-export function comparePages(a: readonly PageSpan[], b: readonly PageSpan[]): PageDifference[] {
+const sha256 = (page: Uint8Array): Buffer => hash('sha256', page, 'buffer');
+
+const ZERO_PAGE = sha256(new Uint8Array(PAGE_SIZE));
+
+/**
+ * The SHA-256 of each stored page of a file, taken while the pages stream by: two files are compared page by page although each
+ * is read once and has its pages in its own order. Takes 32 bytes of memory a page.
+ */
+export class PageDigests implements DirectiveObserver {
+  /** Of all stored pages, in the order of the file. */
+  readonly all: Buffer;
+  /** Where the digests of a run begin in {@link all}, in bytes. */
+  private readonly starts = new Map<PageDataDirective, number>();
+
+  constructor(directives: readonly Directive[]) {
+    let size = 0;
+    for (const directive of directives) {
+      if (directive.type !== 'pageData') continue;
+      this.starts.set(directive, size);
+      size += pagesFor(directive.content.size) * DIGEST_SIZE;
+    }
+    this.all = Buffer.alloc(size);
+  }
+
+  pages(run: PageDataDirective, firstPage: number, pageCount: number, bytes: Uint8Array | undefined): void {
+    if (bytes === undefined) return;
+    const start = this.startOf(run) + firstPage * DIGEST_SIZE;
+    for (let page = 0; page < pageCount; page++) {
+      this.all.set(sha256(bytes.subarray(page * PAGE_SIZE, (page + 1) * PAGE_SIZE)), start + page * DIGEST_SIZE);
+    }
+  }
+
+  /** The digest of a run's page at an address; a page that isn't stored is zeros. */
+  of(run: PageDataDirective, gpa: number): Uint8Array {
+    if (gpa >= storedEnd(run)) return ZERO_PAGE;
+    const start = this.startOf(run) + ((gpa - run.gpa) / PAGE_SIZE) * DIGEST_SIZE;
+    return this.all.subarray(start, start + DIGEST_SIZE);
+  }
+
+  private startOf(run: PageDataDirective): number {
+    return this.starts.get(run) ?? unreachable('pages of another file');
+  }
+}
+
+/** The pages of a guest by address, and what their file's pages hold. */
+export interface GuestPages {
+  spans: readonly PageSpan[];
+  digests: PageDigests;
+}
+
+/** Compares the pages of two guests by address, after the passes over both files. */
+export function comparePages(a: GuestPages, b: GuestPages): PageDifference[] {
   const differences = new DifferenceList();
   let indexA = 0;
   let indexB = 0;
   let gpa = 0;
-  while (indexA < a.length || indexB < b.length) {
-    const [spanA, spanB] = [a[indexA], b[indexB]];
+  while (indexA < a.spans.length || indexB < b.spans.length) {
+    const [spanA, spanB] = [a.spans[indexA], b.spans[indexB]];
     const startA = Math.max(spanA?.gpa ?? Number.POSITIVE_INFINITY, gpa);
     const startB = Math.max(spanB?.gpa ?? Number.POSITIVE_INFINITY, gpa);
     const start = Math.min(startA, startB);
@@ -40,7 +92,7 @@ export function comparePages(a: readonly PageSpan[], b: readonly PageSpan[]): Pa
       differences.add({ gpa: start, end, difference: 'onlyInB' });
     } else if (spanA !== undefined && spanB !== undefined) {
       end = Math.min(spanA.end, spanB.end);
-      compareRuns(spanA.run, spanB.run, start, end, differences);
+      compareRuns({ ...a, run: spanA.run }, { ...b, run: spanB.run }, start, end, differences);
     } else {
       break;
     }
@@ -51,33 +103,22 @@ export function comparePages(a: readonly PageSpan[], b: readonly PageSpan[]): Pa
   return differences.list;
 }
 
-function compareRuns(
-  a: PageDataDirective,
-  b: PageDataDirective,
-  start: number,
-  end: number,
-  differences: DifferenceList,
-): void {
-  if (a.flags !== b.flags || a.dataType !== b.dataType) {
-    differences.add({ gpa: start, end, difference: 'type', a: kindText(a), b: kindText(b) });
+interface ComparedRun {
+  run: PageDataDirective;
+  digests: PageDigests;
+}
+
+function compareRuns(a: ComparedRun, b: ComparedRun, start: number, end: number, differences: DifferenceList): void {
+  if (a.run.flags !== b.run.flags || a.run.dataType !== b.run.dataType) {
+    differences.add({ gpa: start, end, difference: 'type', a: kindText(a.run), b: kindText(b.run) });
   }
-  const lastStored = Math.min(end, Math.max(storedEnd(a), storedEnd(b)));
-  const bytesA = new Uint8Array(Math.max(0, Math.min(CHUNK, lastStored - start)));
-  const bytesB = new Uint8Array(bytesA.length);
-  for (let gpa = start; gpa < lastStored; gpa += CHUNK) {
-    const size = Math.min(CHUNK, lastStored - gpa);
-    const [chunkA, chunkB] = [bytesA.subarray(0, size), bytesB.subarray(0, size)];
-    readPages(a, gpa, chunkA);
-    readPages(b, gpa, chunkB);
-    const isAllStored = gpa + size <= storedEnd(a) && gpa + size <= storedEnd(b);
-    if (isAllStored && Buffer.compare(chunkA, chunkB) === 0) continue;
-    for (let page = 0; page < size; page += PAGE_SIZE) {
-      const [pageA, pageB] = [chunkA.subarray(page, page + PAGE_SIZE), chunkB.subarray(page, page + PAGE_SIZE)];
-      const range = { gpa: gpa + page, end: gpa + page + PAGE_SIZE };
-      if (Buffer.compare(pageA, pageB) !== 0) differences.add({ ...range, difference: 'contents' });
-      else if (range.gpa < storedEnd(a) !== range.gpa < storedEnd(b))
-        differences.add({ ...range, difference: 'stored' });
-    }
+  const [storedA, storedB] = [storedEnd(a.run), storedEnd(b.run)];
+  const lastStored = Math.min(end, Math.max(storedA, storedB));
+  for (let gpa = start; gpa < lastStored; gpa += PAGE_SIZE) {
+    const range = { gpa, end: gpa + PAGE_SIZE };
+    const isSame = Buffer.compare(a.digests.of(a.run, gpa), b.digests.of(b.run, gpa)) === 0;
+    if (!isSame) differences.add({ ...range, difference: 'contents' });
+    else if (gpa < storedA !== gpa < storedB) differences.add({ ...range, difference: 'stored' });
   }
 }
 

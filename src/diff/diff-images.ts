@@ -1,7 +1,6 @@
-import { unreachable } from '../errors/igvm-error';
 import { type OpenImage, withImage } from '../files/igvm-image';
 import { platformTypeName } from '../igvm/dump';
-import { MEASURED_PLATFORMS, type MeasuredPlatform, measuredPlatformOf } from '../igvm/isolation';
+import { type MeasuredPlatform, measuredPlatformOf } from '../igvm/isolation';
 import type { IgvmFile, PlatformHeader } from '../igvm/model';
 import { type PageOverlap, pageOverlaps } from '../igvm/page-overlaps';
 import {
@@ -14,15 +13,15 @@ import {
   registerFacts,
   vpsInSeveralVtls,
 } from '../image/guest-facts';
-import { ukiFacts } from '../image/uki-facts';
-import { digestHex, type Launch, launchName } from '../measurement/launches';
-import { type ImageDigest, imageDigests, launchJson, measureLaunches } from '../measurement/measure';
-import type { ByteSource } from '../memory/byte-source';
+import { UkiSections } from '../image/uki-facts';
+import { DEFAULT_LAUNCH, type Launch, launchName } from '../measurement/launches';
+import { type ImageDigest, imageDigests, launchJson } from '../measurement/measure';
+import { offsetIn } from '../memory/byte-source';
 import { guestPages, guestRegions, regionName } from '../regions/guest-regions';
 import { regionNames } from '../image/region-names';
 import { type TaggedRange, TagIndex } from '../regions/image-map';
 import { isCommandLine, textOfRegion } from '../regions/region-text';
-import { comparePages, type PageDifference } from './compare-pages';
+import { comparePages, type GuestPages, PageDigests, type PageDifference } from './compare-pages';
 
 /** An image to compare, with its map where there is one. */
 export interface ComparedImage extends Pick<OpenImage, 'file' | 'source'> {
@@ -67,49 +66,86 @@ export interface ImageDifference {
 }
 
 /**
- * Compares two images, platform by platform: headers, registers, pages by address, command lines, launch digests.
+ * Compares two images, platform by platform: headers, registers, pages by address, command lines, launch digests. The pages of each
+ * are read once, whatever the number of platforms and launches.
  * @param launches of SEV-SNP guests, besides the one that documents endorse
- * @throws IgvmError FILE_CHANGED, FILE_UNREADABLE from the sources
+ * @throws IgvmError LAUNCH_INVALID; FILE_CHANGED, FILE_UNREADABLE from the sources
  */
 export async function diffImages(
   a: ComparedImage,
   b: ComparedImage,
   launches: readonly Launch[] = [],
 ): Promise<ImageDifference> {
-  const isSame = isSameBytes(a.source, b.source);
-  if (isSame) return { isSame, file: [], guests: [] };
   const types = [...new Set([...a.file.platforms, ...b.file.platforms].map(({ platformType }) => platformType))];
-  const guests: GuestDifference[] = [];
-  for (const type of types) {
-    const indexA = a.file.platforms.findIndex(({ platformType }) => platformType === type);
-    const indexB = b.file.platforms.findIndex(({ platformType }) => platformType === type);
-    guests.push(await diffGuests(platformTypeName(type), guestOf(a, indexA), guestOf(b, indexB), launches));
-  }
-  return { isSame, file: compareFacts(factsOf(a.file), factsOf(b.file)), guests };
+  const measured = platformsOfBoth(a.file, b.file);
+  const passA = await passOver(a.file, measured, launches);
+  const passB = await passOver(b.file, measured, launches);
+  const isSame = isSameOutsidePages(a, b) && passA.pages.all.equals(passB.pages.all);
+  if (isSame) return { isSame, file: [], guests: [] };
+  const guests = types.map((type) =>
+    diffGuests(platformTypeName(type), guestOf(a, passA, type), guestOf(b, passB, type)),
+  );
+  return { isSame, file: compareFacts(factsOf(a.file, passA), factsOf(b.file, passB)), guests };
+}
+
+/** The platforms that both files have and that have a launch measurement. */
+function platformsOfBoth(a: IgvmFile, b: IgvmFile): MeasuredPlatform[] {
+  const ofB = new Set(b.platforms.map(measuredPlatformOf));
+  const ofA = new Set(a.platforms.map(measuredPlatformOf));
+  return [...ofA].filter((platform) => platform !== undefined && ofB.has(platform)) as MeasuredPlatform[];
+}
+
+/** What is learnt of an image while its pages stream by. */
+interface ImagePass {
+  pages: PageDigests;
+  uki: UkiSections;
+  digests: readonly ImageDigest[];
+}
+
+async function passOver(
+  file: IgvmFile,
+  platforms: readonly MeasuredPlatform[],
+  launches: readonly Launch[],
+): Promise<ImagePass> {
+  const [pages, uki] = [new PageDigests(file.directives), new UkiSections(file)];
+  const wanted = [DEFAULT_LAUNCH, ...launches.filter(({ vmm }) => vmm !== DEFAULT_LAUNCH.vmm)];
+  const digests = await imageDigests(file, { platforms, launches: wanted, observers: [pages, uki] });
+  return { pages, uki, digests };
 }
 
 /** Headers, and what UKIs have in their sections. */
-const factsOf = (file: IgvmFile): Facts => new Map([...fileFacts(file), ...ukiFacts(file)]);
+const factsOf = (file: IgvmFile, { uki }: ImagePass): Facts => new Map([...fileFacts(file), ...uki.facts()]);
 
 interface ComparedGuest {
   file: IgvmFile;
   platform: PlatformHeader;
   map: readonly TaggedRange[];
   tags: TagIndex;
+  pages: PageDigests;
+  digests: readonly ImageDigest[];
 }
 
-function guestOf({ file, map }: ComparedImage, index: number): ComparedGuest | undefined {
+function guestOf(
+  { file, map }: ComparedImage,
+  { pages, digests }: ImagePass,
+  type: PlatformHeader['platformType'],
+): ComparedGuest | undefined {
+  const index = file.platforms.findIndex(({ platformType }) => platformType === type);
   const platform = file.platforms[index];
+  if (platform === undefined) return undefined;
   const ranges = map?.[index] ?? [];
-  return platform && { file, platform, map: ranges, tags: new TagIndex(ranges) };
+  const measured = measuredPlatformOf(platform);
+  return {
+    file,
+    platform,
+    map: ranges,
+    tags: new TagIndex(ranges),
+    pages,
+    digests: digests.filter((each) => each.platform === measured),
+  };
 }
 
-async function diffGuests(
-  platform: string,
-  a: ComparedGuest | undefined,
-  b: ComparedGuest | undefined,
-  launches: readonly Launch[],
-): Promise<GuestDifference> {
+function diffGuests(platform: string, a: ComparedGuest | undefined, b: ComparedGuest | undefined): GuestDifference {
   const overlaps = { a: overlapsIn(a), b: overlapsIn(b) };
   const difference: GuestDifference = {
     platform,
@@ -121,8 +157,7 @@ async function diffGuests(
     ...(overlaps.a.length + overlaps.b.length === 0 ? {} : { overlaps }),
   };
   if (a === undefined || b === undefined) return { ...difference, onlyIn: a === undefined ? 'b' : 'a' };
-  const [maskA, maskB] = [a.platform.compatibilityMask, b.platform.compatibilityMask];
-  const pages = comparePages(guestPages(a.file, maskA), guestPages(b.file, maskB));
+  const pages = comparePages(pagesOf(a), pagesOf(b));
   return {
     ...difference,
     headers: compareFacts(headerFacts(a.file, a.platform), headerFacts(b.file, b.platform)),
@@ -131,10 +166,15 @@ async function diffGuests(
       ...page,
       tags: [...new Set([...a.tags.within(page.gpa, page.end), ...b.tags.within(page.gpa, page.end)])],
     })),
-    digests: await compareDigests(a, b, launches),
+    digests: compareDigests(a.digests, b.digests),
     commandLines: compareFacts(commandLines(a), commandLines(b)),
   };
 }
+
+const pagesOf = ({ file, platform, pages }: ComparedGuest): GuestPages => ({
+  spans: guestPages(file, platform.compatibilityMask),
+  digests: pages,
+});
 
 const overlapsIn = (guest: ComparedGuest | undefined): PageOverlap[] =>
   guest === undefined ? [] : pageOverlaps(guest.file, guest.platform.compatibilityMask);
@@ -156,61 +196,57 @@ function commandLines({ file, platform, map }: ComparedGuest): Facts {
 }
 
 /** The digests of two guests of one platform, where they differ; none when the platform has no launch measurement. */
-async function compareDigests(
-  a: ComparedGuest,
-  b: ComparedGuest,
-  launches: readonly Launch[],
-): Promise<DigestDifference[]> {
-  const platform = measuredPlatformOf(a.platform);
-  if (platform === undefined) return [];
-  const others = MEASURED_PLATFORMS[platform].dependsOnVmm ? launches : [];
-  const [digestsA, digestsB] = [await digestsOf(a.file, platform, others), await digestsOf(b.file, platform, others)];
-  return [...digestsA].flatMap(([name, { launch, ...side }]): DigestDifference[] => {
-    const other = digestsB.get(name);
-    if (side.digest === other?.digest) return [];
-    return [{ ...launch, a: side, b: { digest: other?.digest, reason: other?.reason } }];
+function compareDigests(a: readonly ImageDigest[], b: readonly ImageDigest[]): DigestDifference[] {
+  const nameOf = ({ launch }: ImageDigest): string => (launch === undefined ? '' : launchName(launch));
+  const inB = new Map(b.map((each) => [nameOf(each), each]));
+  return a.flatMap((digest): DigestDifference[] => {
+    const other = inB.get(nameOf(digest));
+    if (other === undefined || digest.digest === other.digest) return [];
+    return [{ ...withoutUndefined(launchJson(digest.launch)), a: sideOf(digest), b: sideOf(other) }];
   });
 }
 
-type LaunchedSide = DigestDifference['a'] & { launch: Omit<DigestDifference, 'a' | 'b'> };
+const sideOf = ({ digest, reason }: ImageDigest): DigestDifference['a'] =>
+  digest === undefined ? { reason } : { digest };
 
-/** By the names of launches. */
-async function digestsOf(
-  file: IgvmFile,
-  platform: MeasuredPlatform,
-  launches: readonly Launch[],
-): Promise<Map<string, LaunchedSide>> {
-  const [endorsed] = await imageDigests(file, [platform]);
-  const { vmm, digest, reason } = endorsed ?? unreachable('a platform without digest and reason');
-  const found = new Map<string, LaunchedSide>([
-    [vmm ?? '', { launch: vmm === undefined ? {} : { vmm }, digest, reason }],
-  ]);
-  const others = launches.filter((launch) => launch.vmm !== vmm);
-  if (others.length === 0 || digest === undefined) return found;
-  const report = await measureLaunches(file, { platforms: [platform], launches: others });
-  for (const launch of others) {
-    const measured = report.measurements.find((each) => each.launch === launch);
-    const refusal = report.refusals.find((each) => each.launch === launch);
-    const side = measured === undefined ? { reason: refusal?.reason } : { digest: digestHex(measured.digest) };
-    found.set(launchName(launch), { launch: withoutUndefined(launchJson(launch)), ...side });
-  }
-  return found;
-}
-
-const withoutUndefined = (launch: Record<string, unknown>): LaunchedSide['launch'] =>
+const withoutUndefined = (launch: Record<string, unknown>): Omit<DigestDifference, 'a' | 'b'> =>
   Object.fromEntries(Object.entries(launch).filter(([, value]) => value !== undefined));
 
-function isSameBytes(a: ByteSource, b: ByteSource): boolean {
-  if (a.size !== b.size) return false;
-  const [chunkA, chunkB] = [new Uint8Array(2 ** 20), new Uint8Array(2 ** 20)];
-  for (let at = 0; at < a.size; at += chunkA.length) {
-    const size = Math.min(chunkA.length, a.size - at);
-    const [partA, partB] = [chunkA.subarray(0, size), chunkB.subarray(0, size)];
-    a.read(at, partA);
-    b.read(at, partB);
-    if (Buffer.compare(partA, partB) !== 0) return false;
+/** Bytes compared at once. */
+const CHUNK = 2 ** 20;
+
+/** Whether two files are alike but for the contents of page data: their headers, and so their layout, and all other data. */
+function isSameOutsidePages(a: ComparedImage, b: ComparedImage): boolean {
+  if (a.source.size !== b.source.size) return false;
+  const buffers = [new Uint8Array(CHUNK), new Uint8Array(CHUNK)] as const;
+  return rangesOutsidePages(a).every(({ start, end }) => {
+    for (let at = start; at < end; at += CHUNK) {
+      const [partA, partB] = buffers.map((buffer) => buffer.subarray(0, Math.min(CHUNK, end - at))) as [
+        Uint8Array,
+        Uint8Array,
+      ];
+      a.source.read(at, partA);
+      b.source.read(at, partB);
+      if (Buffer.compare(partA, partB) !== 0) return false;
+    }
+    return true;
+  });
+}
+
+/** The parts of a file that are not the content of page data, in bytes; `end` is exclusive. */
+function rangesOutsidePages({ file, source }: ComparedImage): { start: number; end: number }[] {
+  const contents = file.directives.flatMap((directive) => {
+    const start = directive.type === 'pageData' ? offsetIn(source, directive.content) : undefined;
+    return directive.type !== 'pageData' || start === undefined ? [] : [{ start, end: start + directive.content.size }];
+  });
+  const ranges: { start: number; end: number }[] = [];
+  let end = 0;
+  for (const content of contents.sort((one, other) => one.start - other.start)) {
+    if (content.start > end) ranges.push({ start: end, end: content.start });
+    end = Math.max(end, content.end);
   }
-  return true;
+  if (end < source.size) ranges.push({ start: end, end: source.size });
+  return ranges;
 }
 
 /**

@@ -26,6 +26,20 @@ export async function written(file: IgvmFile): Promise<{ bytes: Uint8Array; repo
   return { bytes: sink.bytes(), report };
 }
 
+/** A source that counts the bytes that are read from it. */
+export function countingSource(bytes: Uint8Array): ByteSource & { total: number } {
+  const inner = bytesSource(bytes);
+  const source = {
+    size: inner.size,
+    total: 0,
+    read(offset: number, target: Uint8Array) {
+      source.total += target.length;
+      inner.read(offset, target);
+    },
+  };
+  return source;
+}
+
 const patterns = new Map<number, Uint8Array>();
 
 /** A page whose bytes all follow from a number; 0 gives zeros. */

@@ -1,7 +1,6 @@
-import { fileOf, patternPage, platformOf, runOf, written } from '../igvm/igvm-file.fixture';
+import { countingSource, fileOf, patternPage, platformOf, runOf, written } from '../igvm/igvm-file.fixture';
 import { type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
 import { readIgvm } from '../igvm/read-igvm';
-import { type ByteSource, bytesSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { launchesOf } from '../measurement/launches';
 import { describeImage } from './described-image';
@@ -26,23 +25,9 @@ const file = (): IgvmFile =>
     },
   );
 
-/** A source that counts the bytes that are read of it. */
-function counting(bytes: Uint8Array): ByteSource & { read(offset: number, target: Uint8Array): void; total: number } {
-  const inner = bytesSource(bytes);
-  const source = {
-    size: inner.size,
-    total: 0,
-    read(offset: number, target: Uint8Array) {
-      source.total += target.length;
-      inner.read(offset, target);
-    },
-  };
-  return source;
-}
-
 describe('an image that is described', () => {
   it('is read once, whatever the number of platforms, launches and digests', async () => {
-    const source = counting((await written(file())).bytes);
+    const source = countingSource((await written(file())).bytes);
     const image = readIgvm(source);
     source.total = 0;
     const { guests } = await describeImage(

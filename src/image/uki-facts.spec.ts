@@ -2,16 +2,19 @@ import { diffImages } from '../diff/diff-images';
 import { diffText } from '../diff/diff-text';
 import { crc32, sha256Hex } from '../files/checksum';
 import type { IgvmFile } from '../igvm/model';
+import { countingSource } from '../igvm/igvm-file.fixture';
 import { readIgvm } from '../igvm/read-igvm';
 import { memorySink } from '../igvm/file-data';
+import { streamDirectives } from '../igvm/stream';
 import { writeIgvm } from '../igvm/write-igvm';
 import { ovmfFirmware } from '../loader/ovmf/ovmf-firmware.fixture';
 import { addPrograms } from '../loader/ovmf/update';
 import { wrapFirmware } from '../loader/ovmf/wrap';
 import { type ByteSource, bytesSource, readAll } from '../memory/byte-source';
+import { PAGE_SIZE } from '../memory/page';
 import { guestMemory } from '../regions/guest-memory';
 import { ukiFile } from '../uki/uki.fixture';
-import { ukiFacts } from './uki-facts';
+import { ukiFacts, UkiSections } from './uki-facts';
 
 const KERNEL = Buffer.alloc(9000, 1);
 const INITRD = Buffer.concat([Buffer.alloc(9000, 2), Buffer.alloc(9000)]);
@@ -24,12 +27,12 @@ async function imageOf(programs: { kernel?: Uint8Array; shim?: Uint8Array }): Pr
   const [kernel, shim] = [programs.kernel, programs.shim].map((bytes) => bytes && bytesSource(bytes));
   const sink = memorySink();
   await writeIgvm(addPrograms(wrapped, { kernel, shim }), sink, { crc32, sha256Hex, parameterOffsets: false });
-  const source = bytesSource(sink.bytes());
+  const source = countingSource(sink.bytes());
   return { source, file: readIgvm(source, { validate: false }) };
 }
 
 interface ImageBytes {
-  source: ByteSource;
+  source: ByteSource & { total: number };
   file: IgvmFile;
 }
 
@@ -51,6 +54,31 @@ describe('the UKIs in an image of OVMF', () => {
     const difference = await diffImages(a, b);
     expect(difference.file).toEqual([{ what: 'UKI .cmdline', a: 'quiet', b: 'loud\u001b' }]);
     expect(diffText(difference)).toContain('  UKI .cmdline:\n    A quiet\n    B loud\\u{1b}\n');
+  });
+
+  it('are hashed while the pages stream by, and read again only where the file has them in another order', async () => {
+    const { source, file } = await imageOf({ kernel: uki() });
+    const factsAfter = async (directives: IgvmFile['directives']): Promise<{ facts: unknown; read: number }> => {
+      const sections = new UkiSections(file);
+      await streamDirectives({ directives }, [sections]);
+      source.total = 0;
+      return { facts: [...sections.facts()], read: source.total };
+    };
+    const facts = [...ukiFacts(file)];
+    expect(await factsAfter(file.directives)).toEqual({ facts, read: 0 });
+    const pages = file.directives.flatMap((each) =>
+      each.type === 'pageData'
+        ? Array.from({ length: each.pageCount }, (_, page) => ({
+            ...each,
+            gpa: each.gpa + page * PAGE_SIZE,
+            pageCount: 1,
+            content: bytesSource(readAll(guestMemory(file, 1, each.gpa + page * PAGE_SIZE, PAGE_SIZE), PAGE_SIZE)),
+          }))
+        : [],
+    );
+    const reversed = await factsAfter(pages.reverse());
+    expect(reversed.facts).toEqual(facts);
+    expect(reversed.read).toBeGreaterThan(KERNEL.length + INITRD.length - 1);
   });
 
   it.each<[string, Uint8Array]>([

@@ -1,43 +1,127 @@
+import { createHash } from 'node:crypto';
 import { IgvmError } from '../errors/igvm-error';
 import { sha256OfSource } from '../files/sha256';
-import type { IgvmFile } from '../igvm/model';
+import type { IgvmFile, PageDataDirective } from '../igvm/model';
+import { pageOverlaps } from '../igvm/page-overlaps';
+import type { DirectiveObserver } from '../igvm/stream';
 import { putIn } from '../loader/ovmf/put-in';
 import { type ByteSource, regionSource } from '../memory/byte-source';
+import { PAGE_SIZE } from '../memory/page';
 import { guestMemory } from '../regions/guest-memory';
 import { isUki, readUki, ukiText } from '../uki/uki';
 import { FactList, type Facts } from './guest-facts';
 
 /**
- * What the sections of the UKIs in an image of OVMF hold: a text, or how many bytes with which SHA-256. Nothing for an image without, and for
- * one that is damaged: its pages are compared and shown all the same. Reads the programs.
+ * What the sections of the UKIs in an OVMF image hold: a text, or a number of bytes and their SHA-256. Empty for other images and
+ * for a damaged UKI: their pages are compared and shown all the same. Reads the programs.
  * @throws IgvmError FILE_CHANGED, FILE_UNREADABLE from the file's sources
  */
-export function ukiFacts(file: IgvmFile): Facts {
-  const list = new FactList();
-  for (const { name, content } of programsIn(file)) {
-    if (!isUki(content)) continue;
-    const uki = readable(() => readUki(content));
-    for (const section of uki?.sections ?? []) {
-      const text = ukiText(content, section);
-      const part = regionSource(content, section.offset, section.size);
-      const value = text === undefined || text === '' ? `${section.size} bytes, SHA-256 ${sha256OfSource(part)}` : text;
-      list.add(`${name === 'shim' ? 'shim ' : ''}UKI ${section.name}`, value);
+export const ukiFacts = (file: IgvmFile): Facts => new UkiSections(file).facts();
+
+/**
+ * The same as {@link ukiFacts} for a pass over the image's pages: sections are hashed while their pages stream by. Only headers and texts
+ * are read beforehand, and afterwards a section whose pages the file has in another order.
+ */
+export class UkiSections implements DirectiveObserver {
+  private readonly list: { what: string; value: string | SectionDigest }[] = [];
+  /** By address; the sections of a program never overlap. */
+  private readonly digests: SectionDigest[];
+  private readonly mask: number;
+
+  /** @throws IgvmError FILE_CHANGED, FILE_UNREADABLE from the file's sources */
+  constructor(file: IgvmFile) {
+    this.mask = file.platforms[0]?.compatibilityMask ?? 0;
+    for (const { name, address, content } of programsIn(file, this.mask)) {
+      if (!isUki(content)) continue;
+      const uki = readable(() => readUki(content));
+      for (const section of uki?.sections ?? []) {
+        const text = ukiText(content, section);
+        const part = regionSource(content, section.offset, section.size);
+        const value = text === undefined || text === '' ? new SectionDigest(address + section.offset, part) : text;
+        this.list.push({ what: `${name === 'shim' ? 'shim ' : ''}UKI ${section.name}`, value });
+      }
+      if (uki !== undefined && uki.profiles > 0) {
+        this.list.push({ what: 'UKI further profiles', value: String(uki.profiles) });
+      }
     }
-    if (uki !== undefined && uki.profiles > 0) list.add('UKI further profiles', String(uki.profiles));
+    const digests = this.list.flatMap(({ value }) => (typeof value === 'string' ? [] : [value]));
+    // Which of two pages at one address counts isn't known from one of them.
+    const isPlain = digests.length > 0 && pageOverlaps(file, this.mask).length === 0;
+    this.digests = isPlain ? digests.sort((a, b) => a.gpa - b.gpa) : [];
   }
-  return list.facts;
+
+  pages(run: PageDataDirective, firstPage: number, _pageCount: number, bytes: Uint8Array | undefined): void {
+    if (bytes === undefined || (run.compatibilityMask & this.mask) === 0) return;
+    const gpa = run.gpa + firstPage * PAGE_SIZE;
+    for (let at = this.firstBehind(gpa); at < this.digests.length; at++) {
+      const digest = this.digests[at]!;
+      if (digest.gpa >= gpa + bytes.length) return;
+      digest.add(gpa, bytes);
+    }
+  }
+
+  /** Once, when all pages have passed. @throws as the constructor */
+  facts(): Facts {
+    const facts = new FactList();
+    for (const { what, value } of this.list) {
+      facts.add(what, typeof value === 'string' ? value : `${value.size} bytes, SHA-256 ${value.sha256()}`);
+    }
+    return facts.facts;
+  }
+
+  /** Index of the first section that ends behind an address. */
+  private firstBehind(address: number): number {
+    let first = 0;
+    for (let last = this.digests.length; first < last; ) {
+      const middle = (first + last) >>> 1;
+      if (this.digests[middle]!.end <= address) first = middle + 1;
+      else last = middle;
+    }
+    return first;
+  }
+}
+
+/** SHA-256 of bytes at an address, of pages that come by ascending address; where they don't, the bytes are read again. */
+class SectionDigest {
+  private readonly hash = createHash('sha256');
+  /** Bytes hashed so far. */
+  private done = 0;
+
+  constructor(
+    readonly gpa: number,
+    private readonly content: ByteSource,
+  ) {}
+
+  get size(): number {
+    return this.content.size;
+  }
+
+  get end(): number {
+    return this.gpa + this.size;
+  }
+
+  add(gpa: number, bytes: Uint8Array): void {
+    const from = this.gpa + this.done - gpa;
+    if (from < 0 || from >= bytes.length) return;
+    const part = bytes.subarray(from, from + this.size - this.done);
+    this.hash.update(part);
+    this.done += part.length;
+  }
+
+  sha256(): string {
+    return this.done === this.size ? this.hash.digest('hex') : sha256OfSource(this.content);
+  }
 }
 
 /** The programs that an update put in, as they are in memory. */
-function programsIn(file: IgvmFile): { name: 'shim' | 'kernel'; content: ByteSource }[] {
-  const mask = file.platforms[0]?.compatibilityMask ?? 0;
+function programsIn(file: IgvmFile, mask: number): { name: 'shim' | 'kernel'; address: number; content: ByteSource }[] {
   const items = readable(() => putIn(file).items) ?? [];
   return items.flatMap(({ name, address, size }) =>
-    name === 'shim' || name === 'kernel' ? [{ name, content: guestMemory(file, mask, address, size) }] : [],
+    name === 'shim' || name === 'kernel' ? [{ name, address, content: guestMemory(file, mask, address, size) }] : [],
   );
 }
 
-/** What can't be told of an image isn't told; that its file can't be read is an error. */
+/** Undefined where an image is not such that it can be told; a file that can't be read is an error. */
 function readable<T>(tell: () => T): T | undefined {
   try {
     return tell();

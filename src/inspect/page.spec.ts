@@ -103,7 +103,7 @@ describe('the page about an image', () => {
     const platforms = [platformOf(PLATFORM_TYPE.VSM_ISOLATION, 1), platformOf(PLATFORM_TYPE.SEV_SNP, 2)];
     const file = fileOf([runOf(0, patternPage(1), { compatibilityMask: 3 })], { platforms });
     const digests = await imageDigests(file);
-    expect(digests.map(({ platform, vmm }) => [platform, vmm])).toEqual([
+    expect(digests.map(({ platform, launch }) => [platform, launch?.vmm])).toEqual([
       ['vbs', undefined],
       ['snp', 'hyperv'],
     ]);

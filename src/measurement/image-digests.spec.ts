@@ -24,7 +24,7 @@ describe('imageDigests', () => {
   it('are those that the documents of an image endorse', async () => {
     const image = file();
     expect(await imageDigests(image)).toEqual([
-      { platform: 'snp', vmm: 'hyperv', digest: await digest(image, 'snp') },
+      { platform: 'snp', launch: { vmm: 'hyperv' }, digest: await digest(image, 'snp') },
       { platform: 'tdx', digest: await digest(image, 'tdx') },
     ]);
   });
@@ -33,7 +33,7 @@ describe('imageDigests', () => {
     const image = file({ initializations: [] });
     const reason = 'the file has no guest policy for its SEV-SNP platform';
     expect(await imageDigests(image)).toEqual([
-      { platform: 'snp', vmm: 'hyperv', reason },
+      { platform: 'snp', launch: { vmm: 'hyperv' }, reason },
       { platform: 'tdx', digest: await digest(image, 'tdx') },
     ]);
   });

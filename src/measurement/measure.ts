@@ -5,6 +5,7 @@ import type { IgvmFile } from '../igvm/model';
 import { type DirectiveObserver, streamDirectives } from '../igvm/stream';
 import type { Vmm } from '../manifest/model';
 import { DEFAULT_LAUNCH, digestHex, type Launch, type LaunchDigests, launchLabel, type LaunchResult } from './launches';
+import type { LoadRefusal } from './load-refusals';
 import { SnpLaunchDigests } from './snp';
 import { TdxLaunchDigest } from './tdx';
 import { VbsLaunchDigest } from './vbs';
@@ -151,11 +152,17 @@ function addResult(
   if (digest !== undefined) {
     measurements.push({ platform, ...(launch === undefined ? {} : { launch }), compatibilityMask, digest, warnings });
   }
-  for (const { reason, gpa } of reasons) {
-    const of = launch ?? unreachable('a refusal of no launch');
-    const refuses = of.vmm in UNSETTLED_VMMS ? `no digest for ${of.vmm}` : `${programOf(of)} refuses this file`;
-    refusals.push({ platform, launch: of, reason: formatPlaced(`${refuses}: ${reason}`, { gpa }) });
+  for (const refusal of reasons) {
+    const refused = launch ?? unreachable('a refusal without a launch');
+    refusals.push({ platform, launch: refused, reason: refusalText(refused, refusal) });
   }
+}
+
+function refusalText(launch: Launch | undefined, { reason, gpa }: LoadRefusal): string {
+  if (launch === undefined) return unreachable('a refusal without a launch');
+  const refuses =
+    launch.vmm in UNSETTLED_VMMS ? `no digest for ${launch.vmm}` : `${programOf(launch)} refuses this file`;
+  return formatPlaced(`${refuses}: ${reason}`, { gpa });
 }
 
 /**
@@ -177,8 +184,8 @@ export const measureFileLaunches = (path: string, options: MeasureOptions = {}):
 /** A launch digest of an image, or why there is none. */
 export interface ImageDigest {
   platform: MeasuredPlatform;
-  /** Where the digest depends on what launches the guest. */
-  vmm?: Vmm;
+  /** Undefined where the digest doesn't depend on what launches the guest. */
+  launch?: Launch;
   /** Upper-case hexadecimal. */
   digest?: string;
   /** One sentence, with the place in the guest. */
@@ -186,21 +193,25 @@ export interface ImageDigest {
 }
 
 /**
- * All launch digests of an image in one pass over its pages: of each platform, and for SEV-SNP as the VMM launches it that its
- * documents endorse. One that is impossible doesn't keep the others from being told.
- * @param platforms default: all of the file that have a launch measurement
- * @throws IgvmError MEASUREMENT_UNAVAILABLE for a platform that the file doesn't have; FILE_CHANGED, FILE_UNREADABLE from its sources
+ * All launch digests of an image, in one pass over its pages whatever the number of platforms and launches. A platform whose
+ * measurement is impossible doesn't keep the others from being measured.
+ * @param options.platforms default: all of the file that have a launch measurement
+ * @param options.launches of SEV-SNP guests. Default: the one that the image's documents endorse
+ * @param options.observers see the pages in the same pass
+ * @throws IgvmError MEASUREMENT_UNAVAILABLE for a platform that the file doesn't have; LAUNCH_INVALID; FILE_CHANGED, FILE_UNREADABLE
+ *   from its sources
  */
-export async function imageDigests(
-  file: IgvmFile,
-  platforms: readonly MeasuredPlatform[] = [...new Set(measurablePlatforms(file))],
-): Promise<ImageDigest[]> {
+export async function imageDigests(file: IgvmFile, options: MeasureOptions = {}): Promise<ImageDigest[]> {
+  const { launches = [DEFAULT_LAUNCH], observers = [] } = options;
+  const platforms = [...new Set(options.platforms ?? measurablePlatforms(file))];
   for (const platform of platforms) platformHeader(file, platform);
-  const attempts = platforms.map((platform) => new Attempt(file, platform));
+  const attempts: Attempt[] = [];
   try {
-    if (attempts.length > 0) await streamDirectives(file, attempts);
+    for (const platform of platforms) attempts.push(new Attempt(file, platform, launches));
+    const watching = [...attempts, ...observers];
+    if (watching.length > 0) await streamDirectives(file, watching);
     const digests: ImageDigest[] = [];
-    for (const attempt of attempts) digests.push(await attempt.result());
+    for (const attempt of attempts) digests.push(...(await attempt.results()));
     return digests;
   } finally {
     await Promise.all(attempts.map((attempt) => attempt.close()));
@@ -210,14 +221,18 @@ export async function imageDigests(
 /** A measurement that may turn out to be impossible without ending the pass for the others. */
 class Attempt implements DirectiveObserver {
   readonly pagesOverlap: boolean;
+  /** Undefined, once, for a platform whose digest doesn't depend on the launch. */
+  private readonly launches: readonly (Launch | undefined)[];
   private readonly measurement: LaunchDigests | undefined;
   private impossible: IgvmError | undefined;
 
   constructor(
     file: IgvmFile,
     private readonly platform: MeasuredPlatform,
+    launches: readonly Launch[],
   ) {
-    this.measurement = this.unlessImpossible(() => launchDigests(file, platform));
+    this.launches = MEASURED_PLATFORMS[platform].dependsOnVmm ? launches : [undefined];
+    this.measurement = this.unlessImpossible(() => launchDigests(file, platform, launches));
     this.pagesOverlap = this.measurement?.pagesOverlap ?? false;
   }
 
@@ -229,20 +244,30 @@ class Attempt implements DirectiveObserver {
     return this.step(() => this.measurement?.pages?.(...args));
   }
 
-  async result(): Promise<ImageDigest> {
-    const { platform } = this;
-    const base = MEASURED_PLATFORMS[platform].dependsOnVmm ? { platform, vmm: DEFAULT_LAUNCH.vmm } : { platform };
-    let digest: Uint8Array | undefined;
+  async results(): Promise<ImageDigest[]> {
+    let measured: LaunchResult[] = [];
     await this.step(async () => {
-      digest = (await this.measurement?.results())?.[0]?.digest;
+      measured = (await this.measurement?.results()) ?? [];
     });
-    if (digest !== undefined) return { ...base, digest: digestHex(digest) };
-    const { message, where } = this.impossible ?? unreachable('a platform without a digest');
-    return { ...base, reason: formatPlaced(message, { gpa: where.gpa }) };
+    return this.launches.map((launch, index) => ({
+      platform: this.platform,
+      ...(launch === undefined ? {} : { launch }),
+      ...this.digestOrReason(measured[index]),
+    }));
   }
 
   async close(): Promise<void> {
     await this.measurement?.close();
+  }
+
+  private digestOrReason(result: LaunchResult | undefined): Pick<ImageDigest, 'digest' | 'reason'> {
+    if (result === undefined) {
+      const { message, where } = this.impossible ?? unreachable('a launch without a result');
+      return { reason: formatPlaced(message, { gpa: where.gpa }) };
+    }
+    if (result.digest !== undefined) return { digest: digestHex(result.digest) };
+    const [refusal] = result.refusals;
+    return { reason: refusalText(result.launch, refusal ?? unreachable('a launch without digest and refusal')) };
   }
 
   private step(step: () => void | Promise<void>): void | Promise<void> {

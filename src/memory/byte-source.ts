@@ -48,6 +48,14 @@ export function regionSource(source: ByteSource, offset: number, size: number): 
   return new Region(source, offset, size);
 }
 
+/** Where `part` begins in `whole`, in bytes; undefined unless it is a region of it. */
+export function offsetIn(whole: ByteSource, part: ByteSource): number | undefined {
+  if (part === whole) return 0;
+  if (!(part instanceof Region)) return undefined;
+  const { of, start } = whole instanceof Region ? whole : { of: whole, start: 0 };
+  return part.of === of ? part.start - start : undefined;
+}
+
 /** A class, as a file of 3.5 GiB may be made of a million regions: three fields each, and no closures. */
 class Region implements ByteSource {
   constructor(
