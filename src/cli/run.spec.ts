@@ -93,7 +93,7 @@ describe('the command line', () => {
     );
     expect(code).toBe(1);
     expect(stderr).toBe(
-      'error: a overlaps b (GPA 0x1000-0x2000) [LAYOUT_OVERLAP]\n  Move or shrink one of the parts that the message names.\n',
+      'error: a overlaps b (GPA 0x1000-0x2000) [LAYOUT_OVERLAP]\n  Move or shrink one of the parts named in the message.\n',
     );
   });
 
