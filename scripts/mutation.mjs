@@ -12,16 +12,13 @@ const LEAST_SCORE = 80;
 /** Which specs describe which files: groups, run one after the other, of paths without their endings. */
 const DESCRIBED_BY = {
   'src/igvm': [
-    [['headers/!(encode)'], ['headers/*', 'read-igvm']],
-    [['read-igvm', 'header-window', 'run-collector'], ['read-igvm']],
+    [['headers/*'], ['headers/*', 'read-igvm', 'write-igvm', 'read-write']],
+    [['read-igvm', 'run-collector'], ['read-igvm']],
+    [['write-igvm'], ['write-igvm', 'read-write']],
+    [['validate', 'header-rules', 'platforms'], ['validate']],
     [
-      ['write-igvm', 'headers/encode'],
-      ['write-igvm', 'read-write'],
-    ],
-    [['validate', 'validate/*', 'platforms'], ['validate']],
-    [
-      ['file-data', 'sink', 'model', 'hashes'],
-      ['file-data', 'sink', 'page-data', 'crc32'],
+      ['file-data', 'model', 'hashes'],
+      ['file-data', 'model', 'hashes'],
     ],
     [['stream'], ['stream']],
     [['merge'], ['merge']],
@@ -31,10 +28,10 @@ const DESCRIBED_BY = {
   ],
   'src/measurement': [
     [
-      ['measure', 'launches', 'parameter-areas', 'snp', 'tdx', 'vbs'],
-      ['measure', 'measure-file', 'image-digests', 'parameter-areas', 'snp', 'launch-digest', 'measurement-report'],
+      ['measure', 'launches', 'launch-digests', 'snp', 'tdx', 'vbs'],
+      ['measure', 'measure-file', 'image-digests', 'launch-digests', 'snp'],
     ],
-    [['page-hashing', 'hash-threads'], ['page-hashing']],
+    [['page-hashing'], ['page-hashing']],
   ],
 };
 

@@ -1,4 +1,4 @@
-import { authenticodeSha256 } from '../../src/uki/authenticode';
+import { authenticodeSha256 } from '../../src/uki/pe';
 import { peFile, ukiFile } from '../../src/uki/uki.fixture';
 import { isUki, readUki, ukiSection, ukiText } from '../../src/uki/uki';
 import { readAll } from '../../src/memory/byte-source';

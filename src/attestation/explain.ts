@@ -10,11 +10,10 @@ import { commitsThatChanged, fileInRevision, type HistoricChange } from '../lock
 import { parseLock, readLock } from '../lock/lock-file';
 import type { MeasurementLock } from '../lock/model';
 import { CPU_MODEL_NAMES } from '../measurement/kvm-vmsa';
-import { digestHex, type Launch, launchesOf, launchLabel } from '../measurement/launches';
+import { digestHex, type Launch, launchesOf, launchLabel, vmmProfile } from '../measurement/launches';
 import { SEARCHED_VCPUS, SEARCHED_VCPUS_BY_SIGNATURE, searchLaunches } from '../measurement/launch-search';
 import { launchJson, measurablePlatforms, measureLaunches } from '../measurement/measure';
 import { MEASURED_PLATFORMS, type MeasuredPlatform, platformHeader } from '../igvm/isolation';
-import { vmmProfile } from '../measurement/vmm-profiles';
 import { VMM_NAMES } from '../manifest/model';
 import { decodedEvidence, EVIDENCE_LIMIT } from './evidence-file';
 import { isSnpEvidence, parseSnpEvidence, signatureOf } from './snp-report';

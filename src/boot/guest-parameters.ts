@@ -8,7 +8,7 @@ import {
   MP_PROCESSOR_SIZE,
   MP_PROCESSOR_TYPE,
   MP_SIGNATURE,
-} from '../loader/linux/mp-table';
+} from '../loader/linux/linux-processors';
 import { PAGE_SIZE } from '../memory/page';
 import { StructWriter } from '../memory/struct-writer';
 import type { GuestPages } from './guest-pages';

@@ -1,6 +1,7 @@
 import { IgvmError } from '../errors/igvm-error';
 import { BOOT_PARAMS, HEADER_MAGIC } from '../loader/formats/bzimage';
-import { E820, type E820Range, linuxMemoryMap, readE820Map, writeE820Map } from '../loader/linux/linux-memory';
+import { linuxMemoryMap } from '../loader/linux/linux-memory';
+import { E820, type E820Range, readE820Map, writeE820Map } from '../loader/linux/zero-page';
 import { COMMON_MEMORY_LIMIT, PAGE_SIZE } from '../memory/page';
 import type { NativeContextFields } from '../vp-context/native';
 import type { GuestPages } from './guest-pages';

@@ -1,7 +1,7 @@
 import { memorySink } from '../igvm/file-data';
 import { bytesSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
-import { mpConfigurationTable, mpFloatingPointer } from '../loader/linux/mp-table';
+import { mpConfigurationTable, mpFloatingPointer } from '../loader/linux/linux-processors';
 import {
   COMMAND_LINE,
   KERNEL,

@@ -6,7 +6,7 @@ import type { GuestIsolation } from '../loader/guest/guest-isolation';
 import { SIBLINGS, siblingPath } from '../manifest/image-files';
 import { isMeasured, type MeasuredPlatform, platformHeader } from '../igvm/isolation';
 import type { GuestConfig, Manifest } from '../manifest/model';
-import type { LaunchDigests } from '../measurement/launches';
+import type { LaunchDigests } from '../measurement/launch-digests';
 import type { ByteSource } from '../memory/byte-source';
 import type { BuiltFile, BuiltMeasurement, OutputKind } from './build-report';
 import { guestSpec, isDebuggable, isOvmf } from './load-guest';

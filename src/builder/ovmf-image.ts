@@ -11,13 +11,12 @@ import { type Directive, type IgvmFile, PAGE_FLAG, pageTypeName } from '../igvm/
 import { platformOf } from '../igvm/platforms';
 import type { OvmfItem, OvmfItemName } from '../loader/ovmf/hob-list';
 import { type OwnKeys, readOwnKeys, type SecureBootVariable } from '../loader/ovmf/own-keys';
-import { putIn, removePrograms } from '../loader/ovmf/put-in';
+import { addPrograms, type OvmfPrograms, putIn, removePrograms } from '../loader/ovmf/update';
 import type { EfiArch, SecureBootVariables } from '../loader/ovmf/secure-boot';
-import { addPrograms, type OvmfPrograms } from '../loader/ovmf/update';
 import { describeOvmfTable, wrapFirmware, type WrapOptions } from '../loader/ovmf/wrap';
 import type { SecureBootProfile } from '../manifest/model';
 import { PAGE_SIZE } from '../memory/page';
-import { authenticodeSha256 } from '../uki/authenticode';
+import { authenticodeSha256 } from '../uki/pe';
 
 /** `nx-igvm wrap` and `nx-igvm update` on files. */
 

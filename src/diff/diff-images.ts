@@ -17,10 +17,9 @@ import { UkiSections } from '../image/uki-facts';
 import { DEFAULT_LAUNCH, type Launch, launchName } from '../measurement/launches';
 import { type ImageDigest, imageDigests, launchJson } from '../measurement/measure';
 import { offsetIn } from '../memory/byte-source';
-import { guestPages, guestRegions, regionName } from '../regions/guest-regions';
+import { guestPages, guestRegions, isCommandLine, regionName, textOfRegion } from '../regions/guest-regions';
 import { regionNames } from '../image/region-names';
 import { type TaggedRange, TagIndex } from '../regions/image-map';
-import { isCommandLine, textOfRegion } from '../regions/region-text';
 import { comparePages, type GuestPages, PageDigests, type PageDifference } from './compare-pages';
 
 /** An image to compare, with its map where there is one. */

@@ -1,6 +1,6 @@
 import { IgvmError } from '../errors/igvm-error';
 import type { IgvmFile } from '../igvm/model';
-import { isForPlatform } from '../measurement/launches';
+import { isForPlatform } from '../measurement/launch-digests';
 
 /** Family and image of a guest, 16 bytes each: part of its attested identity, so they never change. */
 export interface SnpIdentity {

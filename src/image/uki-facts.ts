@@ -4,7 +4,7 @@ import { sha256OfSource } from '../files/sha256';
 import type { IgvmFile, PageDataDirective } from '../igvm/model';
 import { pageOverlaps } from '../igvm/page-overlaps';
 import type { DirectiveObserver } from '../igvm/stream';
-import { putIn } from '../loader/ovmf/put-in';
+import { putIn } from '../loader/ovmf/update';
 import { type ByteSource, regionSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { guestMemory } from '../regions/guest-memory';

@@ -1,7 +1,6 @@
 import { hex } from '../errors/printable';
 import { fieldsText } from '../igvm/dump';
-import { regionName } from '../regions/guest-regions';
-import { isCommandLine, textOfRegion } from '../regions/region-text';
+import { isCommandLine, regionName, textOfRegion } from '../regions/guest-regions';
 import { firstProcessorMeaning, type GuestView, rowAt, type StatedRange } from './guest-view';
 import { countText, html, type Html, sizeText } from './html';
 

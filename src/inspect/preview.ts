@@ -1,6 +1,5 @@
 import { hexOf } from '../igvm/dump';
-import type { GuestRegion } from '../regions/guest-regions';
-import { firstBytes, textAtStart } from '../regions/region-text';
+import { firstBytes, type GuestRegion, textAtStart } from '../regions/guest-regions';
 
 /** The first bytes of a region. */
 export interface Preview {

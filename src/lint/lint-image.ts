@@ -5,11 +5,11 @@ import type { IgvmFile, PlatformHeader, SnpIdBlockDirective } from '../igvm/mode
 import { pageOverlaps } from '../igvm/page-overlaps';
 import { platformOf } from '../igvm/platforms';
 import { CPU_MODEL_NAMES } from '../measurement/kvm-vmsa';
-import { DEFAULT_LAUNCH, isForPlatform, type Launch, launchesOf } from '../measurement/launches';
+import { DEFAULT_LAUNCH, type Launch, launchesOf, UNSETTLED_VMMS, vmmProfile } from '../measurement/launches';
+import { isForPlatform } from '../measurement/launch-digests';
 import { loadRefusals } from '../measurement/load-refusals';
 import { measuredPlatformOf, MEASURED_PLATFORMS } from '../igvm/isolation';
 import { measureLaunches } from '../measurement/measure';
-import { UNSETTLED_VMMS, vmmProfile } from '../measurement/vmm-profiles';
 import { type Vmm, VMM_NAMES } from '../manifest/model';
 
 /** What a finding is about. */

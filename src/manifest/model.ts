@@ -1,4 +1,4 @@
-/** VMMs whose launch digests can be told; src/measurement/vmm-profiles.ts has a row for each. */
+/** VMMs whose launch digests can be told; src/measurement/launches.ts has a row for each. */
 export const VMM_NAMES = ['hyperv', 'qemu-kvm', 'cloud-hypervisor-kvm', 'vanadium'] as const;
 export type Vmm = (typeof VMM_NAMES)[number];
 

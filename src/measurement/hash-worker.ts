@@ -1,4 +1,4 @@
-/** Runs in a worker thread: hashes the pages that it is sent. hash-threads.ts starts it. */
+/** Runs in a worker thread: hashes the pages that it is sent. page-hashing.ts starts it. */
 import { createHash } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { HashChain, hashPages } from './page-hashing';

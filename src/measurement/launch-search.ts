@@ -4,11 +4,10 @@ import type { IgvmFile } from '../igvm/model';
 import { streamDirectives } from '../igvm/stream';
 import { VMM_NAMES, type Vmm } from '../manifest/model';
 import { CPU_MODEL_NAMES, parseCpu, processorSignature } from './kvm-vmsa';
-import { type Launch } from './launches';
+import { type Launch, vmmProfile } from './launches';
 import { loadRefusals } from './load-refusals';
 import { platformHeader } from '../igvm/isolation';
 import { SnpLaunchDigests } from './snp';
-import { vmmProfile } from './vmm-profiles';
 
 /** vCPUs up to which launches with a known model of processor are searched, and with any signature. */
 export const SEARCHED_VCPUS = 512;

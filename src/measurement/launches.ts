@@ -1,37 +1,174 @@
 import { IgvmError } from '../errors/igvm-error';
-import type { DirectiveObserver } from '../igvm/stream';
+import { type Directive, type InitializationHeader, PAGE_DATA_TYPE, type ParameterKind } from '../igvm/model';
 import { type KvmMode, type LaunchRequest, type Vmm, VMM_NAMES } from '../manifest/model';
-import { type CpuModel, parseCpu } from './kvm-vmsa';
-import type { LoadRefusal } from './load-refusals';
-import { UNSETTLED_VMMS, type UnsettledVmm, vmmProfile } from './vmm-profiles';
+import { CLOUD_HYPERVISOR_VCPUS, type CpuModel, parseCpu, QEMU_VCPUS, type VcpuState } from './kvm-vmsa';
 
-/** What one launch of a guest measures. */
-export interface LaunchResult {
-  /** Undefined where the digest doesn't depend on what launches the guest. */
-  readonly launch?: Launch;
-  /** Undefined when the VMM refuses the file. With refusals that are late, what would have been measured. */
-  readonly digest?: Uint8Array;
-  /** Why there is no such guest. */
-  readonly refusals: readonly LoadRefusal[];
-  /** What the VMM does otherwise than the file says. */
-  readonly warnings: readonly string[];
+/** How sure a profile is. */
+type Evidence =
+  /** The real program was run and what it asked to be measured recorded, or independent tools agree. */
+  | 'tried'
+  /** One other tool says so. */
+  | 'one source';
+
+/** What a VMM measures of an SEV-SNP guest, and in which order. */
+export interface LaunchRules {
+  /** PAGE_TYPE of a normal page without data: measured like a page of zeros, or as the firmware's type ZERO. */
+  readonly emptyPages: 'normal' | 'zero';
+  /** Pages with the shared flag. */
+  readonly sharedPages: 'left out' | 'measured';
+  /** Pages of 4 KiB that a page with the 2 MiB flag counts as. */
+  readonly largePage: 1 | 512;
+  /** Whether parameter areas come in file order, or before the run of pages that QEMU is gathering (backends/igvm.c). */
+  readonly inserts: 'in file order' | 'before the open run';
+  /** VMSAs as the file has them, where it has them; or one for each vCPU behind all pages, as KVM makes them. */
+  readonly vmsas: 'as in the file' | VcpuState;
 }
 
-/** The launch measurements of one platform, computed while the guest's directives stream by in file order. */
-export interface LaunchDigests extends DirectiveObserver {
-  readonly compatibilityMask: number;
-  /** One for each launch that was asked for, in that order. Called once, after the last directive. */
-  results(): Promise<LaunchResult[]>;
-  /** Ends worker threads. Needed only when `results` is never called, because the pass over the guest failed. */
-  close(): Promise<void>;
+/** What a VMM loads. What isn't named here it refuses. */
+interface LoadRules {
+  /** Whether other platforms may be in the file. */
+  readonly otherPlatforms: boolean;
+  readonly initializations: readonly InitializationHeader['type'][];
+  readonly directives: readonly Directive['type'][];
+  readonly parameters: readonly ParameterKind[];
+  readonly pageTypes: readonly number[];
+  /** Which of the checks of VP contexts apply (load-refusals.ts). */
+  readonly contexts: readonly ContextRule[];
 }
 
-/** Whether a directive is part of the guest that is measured; directives without a mask belong to all guests. */
-export function isForPlatform(directive: object, compatibilityMask: number): boolean {
-  if (!('compatibilityMask' in directive) || typeof directive.compatibilityMask !== 'number') return true;
-  // Without sign: what `&` gives is negative when both have bit 31, and then no mask.
-  return (directive.compatibilityMask & compatibilityMask) >>> 0 === compatibilityMask;
+export type ContextRule =
+  | 'fixedGpa'
+  | 'needsVcpu'
+  | 'snpFeature'
+  | 'offeredFeatures'
+  | 'knownFields'
+  | 'debugControl'
+  | 'extendedControl'
+  | 'knownCr4'
+  | 'tableLimits'
+  | 'processorMode';
+
+export interface VmmProfile {
+  /** For messages: who refuses a file. */
+  readonly program: string;
+  /** For tables and help. */
+  readonly label: string;
+  readonly evidence: Evidence;
+  readonly launch: LaunchRules;
+  /** Undefined: loads whatever the format allows. */
+  readonly loads?: LoadRules;
+  /** Whether the digest depends on the count of vCPUs, and on the model of the processor. */
+  readonly takes: { readonly vcpus: boolean; readonly cpu: boolean };
 }
+
+const { NORMAL, SECRETS, CPUID_DATA, CPUID_XF } = PAGE_DATA_TYPE;
+
+const COMMON_DIRECTIVES: readonly Directive['type'][] = [
+  'pageData',
+  'parameterArea',
+  'parameterInsert',
+  'parameter',
+  'vpContext',
+  'requiredMemory',
+  'snpIdBlock',
+];
+
+/** The VMMs whose launch digests can be told, one a row. docs/launch-digests.md says where each row comes from. */
+const VMM_PROFILES = {
+  hyperv: {
+    program: 'Hyper-V',
+    label: 'Hyper-V, and OpenVMM on it',
+    evidence: 'tried',
+    launch: {
+      emptyPages: 'normal',
+      sharedPages: 'left out',
+      largePage: 512,
+      inserts: 'in file order',
+      vmsas: 'as in the file',
+    },
+    takes: { vcpus: false, cpu: false },
+  },
+  'qemu-kvm': {
+    program: 'QEMU',
+    label: 'QEMU with KVM',
+    evidence: 'tried',
+    launch: {
+      emptyPages: 'normal',
+      sharedPages: 'measured',
+      largePage: 512,
+      inserts: 'before the open run',
+      vmsas: QEMU_VCPUS,
+    },
+    loads: {
+      otherPlatforms: true,
+      initializations: ['guestPolicy'],
+      directives: COMMON_DIRECTIVES,
+      parameters: ['vpCount', 'madt', 'memoryMap', 'environmentInfo'],
+      pageTypes: [NORMAL, SECRETS, CPUID_DATA, CPUID_XF],
+      contexts: [
+        'fixedGpa',
+        'needsVcpu',
+        'snpFeature',
+        'offeredFeatures',
+        'knownFields',
+        'debugControl',
+        'extendedControl',
+        'knownCr4',
+        'processorMode',
+      ],
+    },
+    takes: { vcpus: true, cpu: true },
+  },
+  'cloud-hypervisor-kvm': {
+    program: 'Cloud Hypervisor',
+    label: 'Cloud Hypervisor with KVM',
+    evidence: 'tried',
+    launch: {
+      emptyPages: 'zero',
+      sharedPages: 'measured',
+      largePage: 1,
+      inserts: 'in file order',
+      vmsas: CLOUD_HYPERVISOR_VCPUS,
+    },
+    loads: {
+      otherPlatforms: false,
+      initializations: ['guestPolicy', 'relocatableRegion', 'pageTableRelocation'],
+      directives: COMMON_DIRECTIVES,
+      parameters: ['vpCount', 'memoryMap', 'commandLine'],
+      pageTypes: [NORMAL, SECRETS, CPUID_DATA],
+      contexts: ['fixedGpa', 'offeredFeatures', 'tableLimits', 'processorMode'],
+    },
+    takes: { vcpus: true, cpu: false },
+  },
+  vanadium: {
+    program: 'Vanadium',
+    label: 'Vanadium, as COCONUT-SVSM measures for it',
+    evidence: 'one source',
+    launch: {
+      emptyPages: 'zero',
+      sharedPages: 'measured',
+      largePage: 512,
+      inserts: 'in file order',
+      vmsas: 'as in the file',
+    },
+    takes: { vcpus: false, cpu: false },
+  },
+} as const satisfies Record<Vmm, VmmProfile>;
+
+export const vmmProfile = (vmm: Vmm): VmmProfile => VMM_PROFILES[vmm];
+
+/**
+ * VMMs that load IGVM files and whose launch digest can't be told from what is public. Asking for one is answered with the
+ * reason.
+ */
+export const UNSETTLED_VMMS = {
+  'cloud-hypervisor-mshv':
+    'Cloud Hypervisor sorts the pages by GPA there and hands the hypervisor one page of each parameter area; what the Microsoft Hypervisor measures of that is not public',
+  'openvmm-kvm':
+    'how OpenVMM launches SEV-SNP guests on KVM has not been shown by a run, and its order of pages and registers is not settled by its source',
+} as const satisfies Record<string, string>;
+
+type UnsettledVmm = keyof typeof UNSETTLED_VMMS;
 
 /** A digest as reports, documents and locks show it: upper-case hexadecimal, as igvmfilegen has it. */
 export const digestHex = (digest: Uint8Array): string => Buffer.from(digest).toString('hex').toUpperCase();
@@ -101,7 +238,7 @@ const unknownVmm = (name: string): string =>
  * Reads a list of counts as options state it: `1,2,4`.
  * @throws IgvmError LAUNCH_INVALID
  */
-export function parseVcpus(text: string): number[] {
+function parseVcpus(text: string): number[] {
   return text.split(',').map((part) => {
     if (!/^\d{1,4}$/.test(part.trim())) {
       throw new IgvmError('LAUNCH_INVALID', `"${text}" is not a list of vCPU counts such as 1 or 1,2,4`);

@@ -13,8 +13,8 @@ import { PAGE_SIZE, pagesFor } from '../memory/page';
 import { KVM_VMSA_GPA, SEV_FEATURE, Vmsa, type VmsaFieldName } from '../vp-context/vmsa';
 import { withoutNamed } from '../vp-context/vp-register';
 import { dependsOnModel, EFER, eferFor, unknownCr4Bits } from './kvm-vmsa';
-import { isForPlatform, type Launch } from './launches';
-import type { ContextRule, VmmProfile } from './vmm-profiles';
+import type { ContextRule, Launch, VmmProfile } from './launches';
+import { isForPlatform } from './launch-digests';
 
 type LaunchedFile = Pick<IgvmFile, 'platforms' | 'initializations' | 'directives'>;
 

@@ -4,12 +4,12 @@ import { MEASURED_PLATFORMS, type MeasuredPlatform, measuredPlatformOf, platform
 import type { IgvmFile } from '../igvm/model';
 import { type DirectiveObserver, streamDirectives } from '../igvm/stream';
 import type { Vmm } from '../manifest/model';
-import { DEFAULT_LAUNCH, digestHex, type Launch, type LaunchDigests, launchLabel, type LaunchResult } from './launches';
+import type { LaunchDigests, LaunchResult } from './launch-digests';
+import { DEFAULT_LAUNCH, digestHex, type Launch, launchLabel, UNSETTLED_VMMS, vmmProfile } from './launches';
 import type { LoadRefusal } from './load-refusals';
 import { SnpLaunchDigests } from './snp';
 import { TdxLaunchDigest } from './tdx';
 import { VbsLaunchDigest } from './vbs';
-import { UNSETTLED_VMMS, vmmProfile } from './vmm-profiles';
 
 /** The launch measurement of one platform of a file, as one VMM launches it. */
 export interface Measurement {

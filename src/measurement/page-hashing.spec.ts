@@ -4,13 +4,15 @@ import type * as WorkerThreads from 'node:worker_threads';
 import { PAGE_SIZE } from '../memory/page';
 import {
   HashThread,
+  inlineHasher,
   pageChainFor,
   pageDigestsFor,
-  PageHashPool,
+  type PageHasher,
   pageHasherFor,
+  PageHashPool,
   THREAD_THRESHOLD,
-} from './hash-threads';
-import { inlineHasher, type PageHasher, ZERO_PAGE_DIGEST } from './page-hashing';
+  ZERO_PAGE_DIGEST,
+} from './page-hashing';
 
 const mockThreads = { started: 0 };
 jest.mock('node:worker_threads', () => {

@@ -1,6 +1,10 @@
-import { hash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { programFile } from '../files/program-file';
 import { SHA256_SIZE, SHA384_SIZE } from '../igvm/hashes';
 import { PAGE_SIZE } from '../memory/page';
+import type { HashJob } from './hash-worker';
 
 /** Hashes many pages at once, on this thread or others. */
 export interface PageHasher {
@@ -62,4 +66,226 @@ export class HashChain {
   last(): Uint8Array<ArrayBuffer> {
     return new Uint8Array(this.link.subarray(0, SHA256_SIZE));
   }
+}
+
+/** Megabytes of JavaScript objects: a thread holds a digest or two, and without a limit grows before it collects. */
+const HEAP_LIMITS = { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 2 };
+
+interface Pending {
+  resolve(answer: Uint8Array): void;
+  reject(error: unknown): void;
+}
+
+/** A worker thread that hashes; jobs are done one after the other. It keeps the process alive only while it works. */
+export class HashThread {
+  private readonly worker: Worker;
+  private readonly done = new Int32Array(new SharedArrayBuffer(4));
+  private readonly pending: Pending[] = [];
+  private sent = 0;
+  private failure: { error: unknown } | undefined;
+
+  constructor() {
+    this.worker = new Worker(programFile(__dirname, 'hash-worker'), {
+      workerData: this.done,
+      resourceLimits: HEAP_LIMITS,
+      // Without the user's options: what they have Node load first (tracing, a compiler) need not fit into so small a heap.
+      execArgv: [],
+      env: {},
+    });
+    this.worker.on('message', (answer: Uint8Array) => {
+      this.pending.shift()?.resolve(answer);
+      if (this.pending.length === 0) this.worker.unref();
+    });
+    this.worker.on('error', (error) => this.fail(error));
+    this.worker.unref();
+  }
+
+  /** Jobs that the thread has not finished, as of now: answers may be on their way. */
+  get waiting(): number {
+    return this.sent - Atomics.load(this.done, 0);
+  }
+
+  /** Pages may be reused when the answer is there. They are not copied when they lie in shared memory. */
+  run(job: HashJob): Promise<Uint8Array> {
+    if (this.failure !== undefined) return Promise.reject(this.failure.error);
+    return new Promise((resolve, reject) => {
+      if (this.pending.length === 0) this.worker.ref();
+      this.pending.push({ resolve, reject });
+      this.sent++;
+      if (job.pages === undefined || job.pages.buffer instanceof SharedArrayBuffer) this.worker.postMessage(job);
+      else {
+        // A view is cloned with its whole buffer, so what is sent has to be a copy of the pages alone; it is then moved.
+        const pages = job.pages.slice();
+        this.worker.postMessage({ ...job, pages }, [pages.buffer]);
+      }
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.worker.terminate();
+    this.fail(new Error('the hash thread is closed'));
+  }
+
+  private fail(error: unknown): void {
+    this.failure ??= { error };
+    for (const pending of this.pending.splice(0)) pending.reject(error);
+  }
+}
+
+/** Stored pages from which on it pays to start threads: 32 MiB. */
+export const THREAD_THRESHOLD = (32 * 2 ** 20) / PAGE_SIZE;
+
+/** Bytes below which sending pages to a thread costs more than hashing them. */
+const SMALLEST_BATCH = 8 * PAGE_SIZE;
+
+/** More threads than this don't help: the chain of digests and the reading stay on the calling one. */
+const MOST_THREADS = 3;
+
+/** Batches that a thread has at hand: it should find the next one when it is done with one. */
+const MOST_WAITING = 2;
+
+/**
+ * Spreads pages over worker threads; when all have enough to do the calling thread hashes, too. They are started with the first
+ * pages: what fails before leaves none behind.
+ */
+export class PageHashPool implements PageHasher {
+  private readonly threads: HashThread[] = [];
+
+  constructor(private readonly size: number) {}
+
+  hash(pages: Uint8Array): Uint8Array | Promise<Uint8Array> {
+    const thread = pages.length < SMALLEST_BATCH ? undefined : this.leastBusy();
+    return thread === undefined ? inlineHasher.hash(pages) : thread.run({ kind: 'digests', pages });
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.threads.map((thread) => thread.close()));
+  }
+
+  private leastBusy(): HashThread | undefined {
+    while (this.threads.length < this.size) this.threads.push(new HashThread());
+    let least: HashThread | undefined;
+    let waiting = MOST_WAITING;
+    for (const thread of this.threads) {
+      if (thread.waiting >= waiting) continue;
+      least = thread;
+      waiting = thread.waiting;
+    }
+    return least;
+  }
+}
+
+/**
+ * The hasher for a guest with `pages` stored pages: a pool when it is large enough and there is a processor to spare.
+ * Close it.
+ */
+export function pageHasherFor(pages: number): PageHasher {
+  const threads = Math.min(availableParallelism() - 1, MOST_THREADS);
+  return pages < THREAD_THRESHOLD || threads < 1 ? inlineHasher : new PageHashPool(threads);
+}
+
+/** SHA-384 of each page, and of all pages together in the order of the calls. */
+export interface PageDigests {
+  /**
+   * The digests of whole pages, one after the other. The pages may be reused when the digests are there; the next call need
+   * not wait for them.
+   */
+  add(pages: Uint8Array): Uint8Array | Promise<Uint8Array>;
+  /** The digest of all pages so far together; the last call but {@link close}. */
+  end(): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+class InlineDigests implements PageDigests {
+  private readonly all = createHash('sha384');
+
+  add(pages: Uint8Array): Uint8Array {
+    this.all.update(pages);
+    return hashPages(pages);
+  }
+
+  async end(): Promise<Uint8Array> {
+    return this.all.digest();
+  }
+
+  async close(): Promise<void> {}
+}
+
+/** In a thread, which is started with the first pages: that comes after everything that a user may have done wrong. */
+class ThreadDigests implements PageDigests {
+  private thread: HashThread | undefined;
+
+  add(pages: Uint8Array): Promise<Uint8Array> {
+    this.thread ??= new HashThread();
+    return this.thread.run({ kind: 'digestsAndAll', pages });
+  }
+
+  async end(): Promise<Uint8Array> {
+    this.thread ??= new HashThread();
+    return this.thread.run({ kind: 'all' });
+  }
+
+  async close(): Promise<void> {
+    await this.thread?.close();
+  }
+}
+
+/** For a guest with `pages` such pages: in a thread when there are many and there is a processor to spare. Close it. */
+export function pageDigestsFor(pages: number): PageDigests {
+  return pages < THREAD_THRESHOLD || availableParallelism() < 2 ? new InlineDigests() : new ThreadDigests();
+}
+
+/** A {@link HashChain} on this thread or another. */
+export interface PageChain {
+  /**
+   * Adds links for `count` adjacent pages, or pages of zeros. The last eight bytes of the head are the number of the first
+   * page. The pages may be reused when the promise settles; the next call need not wait for it.
+   */
+  extend(head: Uint8Array, count: number, pages: Uint8Array | undefined): void | Promise<void>;
+  /** The last link. */
+  end(): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+class InlineChain implements PageChain {
+  private readonly chain = new HashChain();
+
+  extend(head: Uint8Array, count: number, pages: Uint8Array | undefined): void {
+    this.chain.extend(head, count, pages);
+  }
+
+  async end(): Promise<Uint8Array> {
+    return this.chain.last();
+  }
+
+  async close(): Promise<void> {}
+}
+
+/** In a thread, beside the reading and writing. It is started with the first pages: what fails before leaves none behind. */
+class ThreadChain implements PageChain {
+  private thread: HashThread | undefined;
+  private last: Promise<Uint8Array> = Promise.resolve(new Uint8Array(SHA256_SIZE));
+
+  extend(head: Uint8Array, count: number, pages: Uint8Array | undefined): Promise<void> {
+    this.thread ??= new HashThread();
+    this.last = this.thread.run({ kind: 'chain', head, count, pages });
+    // A failure fails all that follows, so that `end` reports it.
+    return this.last.then(
+      () => undefined,
+      () => undefined,
+    );
+  }
+
+  async end(): Promise<Uint8Array> {
+    return this.last;
+  }
+
+  async close(): Promise<void> {
+    await this.thread?.close();
+  }
+}
+
+/** The chain for a guest with `pages` stored pages: in a thread when it is long and there is a processor to spare. Close it. */
+export function pageChainFor(pages: number): PageChain {
+  return pages < THREAD_THRESHOLD || availableParallelism() < 2 ? new InlineChain() : new ThreadChain();
 }

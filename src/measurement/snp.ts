@@ -12,12 +12,17 @@ import {
 import { PAGE_SIZE } from '../memory/page';
 import { Vmsa } from '../vp-context/vmsa';
 import { dependsOnModel, kvmVmsa } from './kvm-vmsa';
-import { EarlyInserts, InsertedAreas, storedPages } from './parameter-areas';
-import { isForPlatform, type Launch, type LaunchDigests, launchLabel, type LaunchResult } from './launches';
+import {
+  EarlyInserts,
+  InsertedAreas,
+  isForPlatform,
+  type LaunchDigests,
+  type LaunchResult,
+  storedPages,
+} from './launch-digests';
+import { type Launch, launchLabel, type LaunchRules, UNSETTLED_VMMS, vmmProfile } from './launches';
 import { type LoadRefusal, loadRefusals } from './load-refusals';
-import { pageHasherFor } from './hash-threads';
-import { type PageHasher, ZERO_PAGE_DIGEST } from './page-hashing';
-import { type LaunchRules, UNSETTLED_VMMS, vmmProfile } from './vmm-profiles';
+import { type PageHasher, pageHasherFor, ZERO_PAGE_DIGEST } from './page-hashing';
 import { type Vmm } from '../manifest/model';
 
 /** PAGE_TYPE of SNP_LAUNCH_UPDATE (SEV-SNP firmware ABI, 8.17). */

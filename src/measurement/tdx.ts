@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type Directive, PAGE_FLAG, type PageDataDirective } from '../igvm/model';
 import { PAGE_SIZE } from '../memory/page';
-import { isForPlatform, type LaunchDigests, type LaunchResult } from './launches';
-import { ParameterAreas } from './parameter-areas';
+import { isForPlatform, type LaunchDigests, type LaunchResult, ParameterAreas } from './launch-digests';
 
 /** Bytes of a record's head: operation (16), GPA (8), zeros (104). */
 const HEAD_SIZE = 128;

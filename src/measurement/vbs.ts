@@ -10,10 +10,8 @@ import {
   pageTypeName,
 } from '../igvm/model';
 import { PAGE_SIZE } from '../memory/page';
-import { isForPlatform, type LaunchDigests, type LaunchResult } from './launches';
-import { type PageChain, pageChainFor } from './hash-threads';
-import { CHAIN_HEAD_SIZE } from './page-hashing';
-import { ParameterAreas, storedPages } from './parameter-areas';
+import { CHAIN_HEAD_SIZE, type PageChain, pageChainFor } from './page-hashing';
+import { isForPlatform, type LaunchDigests, type LaunchResult, ParameterAreas, storedPages } from './launch-digests';
 
 /** Kinds of chunks (the igvm crate, measurement/vbs.rs: BootMeasurementType). */
 const CHUNK_TYPE = { vpRegister: 0, gpaPage: 2 } as const;

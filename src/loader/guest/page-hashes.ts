@@ -2,7 +2,7 @@ import { IgvmError, unreachable } from '../../errors/igvm-error';
 import { SHA384_SIZE } from '../../igvm/hashes';
 import { PAGE_DATA_TYPE, PAGE_FLAG, type PageDataDirective } from '../../igvm/model';
 import type { DirectiveObserver } from '../../igvm/stream';
-import { type PageDigests, pageDigestsFor } from '../../measurement/hash-threads';
+import { type PageDigests, pageDigestsFor } from '../../measurement/page-hashing';
 import type { ByteSource } from '../../memory/byte-source';
 import { PAGE_SIZE } from '../../memory/page';
 import { deferredSource } from './file-region';

@@ -17,18 +17,12 @@ import { isElf, programKind } from '../formats/elf-header';
 import { importDefaultGdt } from '../cpu/gdt';
 import type { ImageImporter } from '../guest/importer';
 import { type LinuxLoadInfo, loadKernelAndInitrdX64 } from '../guest/kernel';
-import {
-  checkDirectLinuxIsolation,
-  commandLineLimit,
-  type DirectLinux,
-  encodeCommandLine,
-  linuxDirectZeroPage,
-} from './linux-direct';
+import { checkDirectLinuxIsolation, commandLineLimit, type DirectLinux, encodeCommandLine } from './linux-direct';
+import { type E820Range, linuxDirectZeroPage } from './zero-page';
 import {
   checkEntrypoint,
   checkKernelInRam,
   checkMemorySize,
-  type E820Range,
   HIGH_MEMORY_START,
   LINUX_MAP,
   linuxMemoryMap,

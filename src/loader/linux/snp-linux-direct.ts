@@ -11,8 +11,9 @@ import type { ImageImporter } from '../guest/importer';
 import { type LinuxLoadInfo, loadKernelAndInitrdX64 } from '../guest/kernel';
 import { PROCESSOR_NAME_LIMIT } from './acpi/dsdt';
 import { linuxDirectAcpiTables } from './acpi/linux-direct-tables';
-import { linuxDirectZeroPage, noteCutOff } from './linux-direct';
-import { E820, HIGH_MEMORY_START, SNP_LINUX_MAP } from './linux-memory';
+import { noteCutOff } from './linux-direct';
+import { E820, linuxDirectZeroPage } from './zero-page';
+import { HIGH_MEMORY_START, SNP_LINUX_MAP } from './linux-memory';
 
 /** A Linux guest that needs no firmware and no paravisor under SNP. */
 export interface SnpLinuxDirect {

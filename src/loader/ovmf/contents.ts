@@ -7,7 +7,7 @@ import type { TaggedRange } from '../../regions/image-map';
 import { hexOfGuid, type OvmfRegion, type OvmfRegionKind, readOvmfTable } from '../formats/ovmf-table';
 import { hasPage, type OvmfItem, type OvmfItemName } from './hob-list';
 import { isUki } from '../../uki/uki';
-import { putIn } from './put-in';
+import { putIn } from './update';
 
 /** What {@link ovmfRegionNames} is told of a file. */
 export interface OvmfParts {

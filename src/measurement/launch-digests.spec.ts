@@ -1,7 +1,25 @@
-import { type ParameterAreaDirective, type ParameterInsertDirective } from '../igvm/model';
+import type { ParameterAreaDirective, ParameterInsertDirective } from '../igvm/model';
 import { EMPTY_SOURCE } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
-import { ParameterAreas } from './parameter-areas';
+import { isForPlatform, ParameterAreas } from './launch-digests';
+
+describe('a directive', () => {
+  it('is part of a platform when its mask has all bits of it', () => {
+    expect(isForPlatform({ compatibilityMask: 0b101 }, 0b100)).toBe(true);
+    expect(isForPlatform({ compatibilityMask: 0b101 }, 0b010)).toBe(false);
+    expect(isForPlatform({ compatibilityMask: 0b101 }, 0b110)).toBe(false);
+  });
+
+  it('is part of the platform with the highest bit, too', () => {
+    expect(isForPlatform({ compatibilityMask: 0x8000_0001 }, 0x8000_0000)).toBe(true);
+    expect(isForPlatform({ compatibilityMask: 0x7fff_ffff }, 0x8000_0000)).toBe(false);
+  });
+
+  it('is part of all platforms when it has no mask', () => {
+    expect(isForPlatform({}, 1)).toBe(true);
+    expect(isForPlatform({ compatibilityMask: undefined }, 1)).toBe(true);
+  });
+});
 
 const MOST = 256 * 2 ** 20;
 

@@ -1,5 +1,4 @@
-import { E820 } from './linux-memory';
-import { linuxDirectZeroPage, type ZeroPageContent } from './linux-direct';
+import { E820, linuxDirectZeroPage, type ZeroPageContent } from './zero-page';
 
 const CONTENT: ZeroPageContent = {
   commandLine: { gpa: 0x3000, size: 5 },

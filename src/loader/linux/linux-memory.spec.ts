@@ -1,5 +1,5 @@
 import { HIGH_MEMORY_START, LINUX_MAP, LOW_MEMORY_END, SNP_LINUX_MAP } from './linux-memory';
-import { MP_FLOATING_POINTER_GPA } from './mp-table';
+import { MP_FLOATING_POINTER_GPA } from './linux-processors';
 import { buildIdentityMap } from '../cpu/page-tables-x64';
 
 describe.each([

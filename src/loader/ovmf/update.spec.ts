@@ -6,9 +6,8 @@ import { writeIgvm } from '../../igvm/write-igvm';
 import { bytesSource } from '../../memory/byte-source';
 import { encodeHobList, OVMF_ITEMS_START, type OvmfItem } from './hob-list';
 import { HOB_AREA, ovmfFirmware } from './ovmf-firmware.fixture';
-import { putIn, removePrograms } from './put-in';
+import { addPrograms, type OvmfPrograms, putIn, removePrograms } from './update';
 import { secureBootVariables } from './secure-boot';
-import { addPrograms, type OvmfPrograms } from './update';
 import { wrapFirmware, type WrapOptions } from './wrap';
 
 const program = (size: number, byte: number) => bytesSource(new Uint8Array(size).fill(byte));

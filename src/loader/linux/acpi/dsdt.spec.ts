@@ -10,7 +10,7 @@ import {
   named,
   packageOf,
   string,
-} from './aml';
+} from './dsdt';
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
