@@ -1,0 +1,121 @@
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { builtinModules } from 'node:module';
+import { join } from 'node:path';
+
+const ROOT = join(__dirname, '..');
+
+interface Package {
+  name: string;
+  private?: boolean;
+  workspaces?: string[];
+  scripts?: Record<string, string>;
+  bin?: string | Record<string, string>;
+  dependencies?: Record<string, string>;
+  devDependencies?: Record<string, string>;
+  peerDependencies?: Record<string, string>;
+}
+
+const readPackage = (folder: string): Package =>
+  JSON.parse(readFileSync(join(ROOT, folder, 'package.json'), 'utf8')) as Package;
+
+const own = readPackage('.');
+const WORKSPACES = own.workspaces ?? [];
+const declaredBy = ({ dependencies, devDependencies, peerDependencies }: Package): Record<string, string> => ({
+  ...peerDependencies,
+  ...devDependencies,
+  ...dependencies,
+});
+
+/** Code below a folder of the repository; not templates of generators, nor what is built or installed. */
+function codeIn(folder: string): string[] {
+  return readdirSync(join(ROOT, folder), { withFileTypes: true }).flatMap((entry) => {
+    const path = `${folder}/${entry.name}`;
+    if (entry.isDirectory()) return ['files', 'node_modules', 'target'].includes(entry.name) ? [] : codeIn(path);
+    return /\.[cm]?[jt]s$/.test(entry.name) ? [path] : [];
+  });
+}
+
+const IMPORT =
+  /(?:\bfrom|\bimport|\bimport\(|\brequire\(|\brequire\.resolve\()\s*'((?:@[a-z][\w.-]*\/)?[a-z][\w.-]*)(?:\/[^']*)?'/g;
+
+/** Packages that files import, with types and with what is loaded later. */
+const importsOf = (files: string[]): string[] =>
+  [
+    ...new Set(
+      files.flatMap((file) =>
+        Array.from(readFileSync(join(ROOT, file), 'utf8').matchAll(IMPORT), ([, name]) => name as string),
+      ),
+    ),
+  ]
+    .filter((name) => !builtinModules.includes(name) && name !== own.name)
+    .sort();
+
+/** The folders of code that the root's own dependencies are for: building, linting and unit tests. */
+const ROOT_CODE = [...['src', 'conformance', 'scripts'].flatMap(codeIn), 'jest.config.js'];
+
+describe('the private npm workspaces', () => {
+  it('are the fuzzer, the benchmark, the tools of the e2e tests and the mutation tests', () => {
+    expect(WORKSPACES).toEqual(['bench', 'e2e', 'fuzz', 'mutation']);
+  });
+
+  it.each(WORKSPACES)('%s is never published, and has nothing that users of the plugin would install', (folder) => {
+    const manifest = readPackage(folder);
+    expect(manifest).toMatchObject({ name: `@nx-igvm/${folder}`, private: true });
+    expect([manifest.dependencies, manifest.peerDependencies]).toEqual([undefined, undefined]);
+  });
+
+  it.each(WORKSPACES)('%s declares what it imports', (folder) => {
+    const declared = Object.keys(declaredBy(readPackage(folder)));
+    expect(importsOf(codeIn(folder)).filter((name) => !declared.includes(name))).toEqual([]);
+  });
+
+  it.each(WORKSPACES)('%s takes the same versions as the root, and so finds them where the root has them', (folder) => {
+    const root = declaredBy({ ...own, peerDependencies: {} });
+    const others = Object.entries(declaredBy(readPackage(folder))).filter(
+      ([name, range]) => (root[name] ?? range) !== range,
+    );
+    expect(others).toEqual([]);
+    expect(existsSync(join(ROOT, folder, 'node_modules'))).toBe(false);
+  });
+
+  it('are no projects of Nx', () => {
+    const ignored = readFileSync(join(ROOT, '.nxignore'), 'utf8').split('\n');
+    expect(WORKSPACES.filter((folder) => !ignored.includes(folder))).toEqual([]);
+  });
+});
+
+describe('the dependencies of the root', () => {
+  const imported = importsOf(ROOT_CODE);
+
+  it('are all that its code imports', () => {
+    const declared = declaredBy(own);
+    expect(imported.filter((name) => !(name in declared))).toEqual([]);
+  });
+
+  it('are needed to build, to lint or for unit tests, not by a workspace alone', () => {
+    const scripts = Object.entries(own.scripts ?? {}).flatMap(([name, script]) =>
+      WORKSPACES.includes(name) ? [] : script.split(/\s+/),
+    );
+    const config = readFileSync(join(ROOT, 'jest.config.js'), 'utf8');
+    const compilerTypes = (
+      JSON.parse(readFileSync(join(ROOT, 'tsconfig.json'), 'utf8')) as { compilerOptions: { types: string[] } }
+    ).compilerOptions.types;
+    const isUsed = (name: string): boolean =>
+      imported.includes(name) ||
+      config.includes(`'${name}'`) ||
+      programsOf(name).some((program) => scripts.includes(program)) ||
+      (name.startsWith('@types/') && [...imported, ...compilerTypes].includes(name.slice('@types/'.length)));
+    const used = Object.keys(own.devDependencies ?? {}).filter(isUsed);
+    const peers = used.flatMap((name) => Object.keys(readPackage(`node_modules/${name}`).peerDependencies ?? {}));
+    const unused = Object.keys(own.devDependencies ?? {}).filter(
+      (name) => !used.includes(name) && !peers.includes(name),
+    );
+    expect(unused).toEqual([]);
+  });
+});
+
+/** The commands that a package brings. */
+function programsOf(name: string): string[] {
+  const { bin } = readPackage(`node_modules/${name}`);
+  return typeof bin === 'string' ? [name.split('/').at(-1) as string] : Object.keys(bin ?? {});
+}
