@@ -3,6 +3,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { rolldown } from 'rolldown';
+import { isOwn, lazyModules } from './lazy-modules.mjs';
 
 /** Packages that are not part of the bundle: Nx's is the workspace's own, and the others are rarely called for. */
 const EXTERNAL = [/^nx\//, '@levischuck/tiny-cbor', 'cli-progress', 'undici', 'xz-decompress'];
@@ -33,9 +34,6 @@ const CHUNKS = {
   build: ['builder/build-manifest'],
 };
 
-/** A module that is required where it is used: an entry point of its own, which is loaded when it is called for. */
-const LAZY = /require\('(\.[^']+)'\) as typeof/g;
-
 /** Stands for a path in dist, until it is known which file wants to know it. */
 const placeholder = (path) => `dist:${path}`;
 
@@ -46,19 +44,14 @@ function fileOf(source, path) {
   return file;
 }
 
+/** What other files name, and what is required where it is used: files of their own, each loaded when it is called for. */
 function entryPoints(source) {
   const named = ['package.json', 'executors.json', 'generators.json', 'migrations.json']
     .map((name) => readFileSync(join(source, '..', name), 'utf8'))
     .flatMap((text) => [...text.matchAll(/"(?:\.\/)?dist\/([^"*]+)"/g)])
     .map(([, path]) => path.replace(/\.js$/, ''))
     .filter((path) => !/\.(json|d\.ts|mjs)$/.test(path));
-  const lazy = readdirSync(source, { recursive: true })
-    .filter((path) => path.endsWith('.ts') && !/\.(spec|fixture|d)\.ts$|[\\/]files[\\/]/.test(path))
-    .flatMap((path) =>
-      [...readFileSync(join(source, path), 'utf8').matchAll(LAZY)].map(([, target]) =>
-        relative(source, resolve(source, dirname(path), target)),
-      ),
-    );
+  const lazy = Object.keys(lazyModules()).filter(isOwn);
   return [...new Set([...named, ...PROGRAMS, ...lazy])];
 }
 

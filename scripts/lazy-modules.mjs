@@ -1,9 +1,10 @@
-// The modules of src that are required where they are used, `require('…') as typeof import('…')`, with what loading each costs:
-// scripts/lazy-modules.json. One that costs less than a millisecond by itself, and no other place needs late, is imported as usual.
-//   node scripts/lazy-modules.mjs           what has changed in the list
+// The modules and packages that src requires where they are used, `require('…') as typeof import('…')`, with what loading each costs:
+// scripts/lazy-modules.json. One that costs less than a millisecond is imported as usual, but for two kinds: the subcommands, of which
+// a process runs one, and the table of error codes, which only failures need.
+//   node scripts/lazy-modules.mjs           what has changed in the list; exit code 1 if anything has
 //   node scripts/lazy-modules.mjs --write   measures the modules of dist (after npm run build), and writes the list
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -11,27 +12,34 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const LIST = join(root, 'scripts', 'lazy-modules.json');
 const RUNS = 3;
 
-/** Modules by their paths in src, each with the files that require it late. */
+/** Modules by their paths in src, and packages by their names, each with the files that require it late. */
 export function lazyModules() {
   const found = {};
-  const files = readdirSync(join(root, 'src'), { recursive: true }).map((path) => path.replaceAll('\\', '/'));
+  const files = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
+    .map((path) => path.replaceAll('\\', '/'))
+    .toSorted((a, b) => (a < b ? -1 : 1));
   for (const file of files.filter((path) => path.endsWith('.ts') && !/\.(spec|fixture|d)\.ts$|\/files\//.test(path))) {
     const text = readFileSync(join(root, 'src', file), 'utf8');
-    for (const [, target] of text.matchAll(/require\('(\.[^']+)'\) as typeof/g)) {
-      const users = (found[posix.join(posix.dirname(file), target)] ??= new Set());
+    for (const [, target] of text.matchAll(/\brequire\('([^']+)'\)\s+as\s+typeof\b/g)) {
+      const module = target.startsWith('.') ? posix.join(posix.dirname(file), target) : target;
+      const users = (found[module] ??= new Set());
       users.add(file);
     }
   }
   return Object.fromEntries(
     Object.entries(found)
       .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([module, users]) => [module, [...users]]),
+      .map(([module, users]) => [module, { users: [...users] }]),
   );
 }
 
-/** Milliseconds that a module takes to load when the errors are there already, as they always are: the best of some runs. */
+/** Whether it is a module of src, and no package. */
+export const isOwn = (module) => existsSync(join(root, 'src', `${module}.ts`));
+
+/** Milliseconds that one takes to load when the errors are there already, as they always are: the best of some runs. */
 function measure(module) {
-  const script = `require('./dist/errors/printable.js');const start=performance.now();require('./dist/${module}.js');console.log(performance.now()-start)`;
+  const path = isOwn(module) ? `./dist/${module}.js` : module;
+  const script = `require('./dist/chunks/errors.js');const start=performance.now();require('${path}');console.log(performance.now()-start)`;
   const times = Array.from({ length: RUNS }, () =>
     Number(execFileSync(process.execPath, ['-e', script], { cwd: root, encoding: 'utf8' })),
   );
@@ -41,13 +49,19 @@ function measure(module) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const modules = lazyModules();
   if (process.argv.includes('--write')) {
-    const rows = Object.entries(modules).map(([module, users]) => [module, { milliseconds: measure(module), users }]);
+    const rows = Object.entries(modules).map(([module, { users }]) => [
+      module,
+      { milliseconds: measure(module), users },
+    ]);
     writeFileSync(LIST, `${JSON.stringify(Object.fromEntries(rows), undefined, 2)}\n`);
   } else {
     const listed = JSON.parse(readFileSync(LIST, 'utf8'));
+    const usersOf = (list) =>
+      Object.entries(list).flatMap(([module, { users }]) => users.map((user) => `${module}, in ${user}`));
+    const [now, before] = [usersOf(modules), usersOf(listed)];
     const changes = [
-      ...Object.keys(modules).filter((module) => !(module in listed)),
-      ...Object.keys(listed).filter((module) => !(module in modules)),
+      ...now.filter((place) => !before.includes(place)).map((place) => `not in the list: ${place}`),
+      ...before.filter((place) => !now.includes(place)).map((place) => `no longer there: ${place}`),
     ];
     console.log(changes.length === 0 ? 'the list is complete' : changes.join('\n'));
     process.exitCode = changes.length === 0 ? 0 : 1;

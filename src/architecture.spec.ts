@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
 
@@ -53,5 +54,30 @@ describe('the table of docs/architecture.md', () => {
   it('is read with imports to check', () => {
     expect(ROWS.length).toBeGreaterThan(20);
     expect(SOURCES.flatMap(importsOf).length).toBeGreaterThan(1000);
+  });
+});
+
+describe('what is required where it is used', () => {
+  const script = 'scripts/lazy-modules.mjs';
+
+  it('is in the list of scripts/lazy-modules.json, place by place, and nothing else is', () => {
+    const { stdout, stderr, status } = spawnSync(process.execPath, [script], { cwd: ROOT, encoding: 'utf8' });
+    expect([stdout + stderr, status]).toEqual(['the list is complete\n', 0]);
+  });
+
+  it('has a figure in the list for each', () => {
+    const list = JSON.parse(readFileSync(join(ROOT, script.replace('.mjs', '.json')), 'utf8')) as {
+      [module: string]: { milliseconds: number };
+    };
+    expect(Object.keys(list).length).toBeGreaterThan(50);
+    expect(Object.entries(list).filter(([, { milliseconds }]) => !(milliseconds >= 0))).toEqual([]);
+  });
+
+  it('is written in one form only, which the list is made from', () => {
+    const other = /(?:[=(?:>]|\breturn)\s*(require\((?!'[^']+'\)\s+as\s+typeof\b).*)/g;
+    const places = SOURCES.flatMap((file) =>
+      Array.from(readFileSync(join(__dirname, file), 'utf8').matchAll(other), ([, text]) => `${file}: ${text}`),
+    );
+    expect(places.filter((place) => !/require\('[^']+\.json'\)/.test(place))).toEqual([]);
   });
 });

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { printable } from '../../errors/printable';
 import { shownPath } from '../../files/file-failure';
 import type { CliEnvironment } from '../cli';
 
@@ -41,7 +42,6 @@ async function extract({ cwd, stdout }: CliEnvironment, image: string, { output,
     map: map === undefined ? undefined : resolve(cwd, map),
     display,
   });
-  const { printable } = require('../../errors/printable') as typeof import('../../errors/printable');
   stdout(
     `${printable(display(resolve(cwd, output)))}: ${regions} regions, ${contexts} VP contexts, ${parameterAreas} parameter areas\n`,
   );

@@ -1,5 +1,6 @@
 import { lstatSync, statSync } from 'node:fs';
 import { join, posix } from 'node:path';
+import { Readable } from 'node:stream';
 import { type ErrorWhere, IgvmError } from '../../errors/igvm-error';
 import { type Access, accessOf } from '../../files/access';
 import { unreadable } from '../../files/file-failure';
@@ -137,7 +138,6 @@ async function openArchive(
 
 /** Reads an archive through once. Of two parts with the same name the last counts, as for whoever unpacks it. */
 async function indexOf(archive: ByteSource): Promise<ArchiveIndex> {
-  const { Readable } = require('node:stream') as typeof import('node:stream');
   const { extract } = require('tar-stream') as typeof import('tar-stream');
   const index: ArchiveIndex = { places: new Map(), links: new Map() };
   const reader = extract();
