@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { makeInputs } from '../conformance/make-inputs';
+import { debianKernel, needingKernel } from './debian-kernel';
 import { findChromium, needingBrowser } from './harness/browser';
 import { runOk } from './harness/run';
 import { REPOSITORY } from './harness/template';
+import { extractVmlinux } from './vmlinux';
 
 const executable = findChromium();
 
@@ -17,7 +19,7 @@ interface MapLine {
   tag: string;
 }
 
-const guest = (isolation: object, image: object, maxVtl: number) => ({
+const guest = (isolation: object | 'none', image: object, maxVtl: number) => ({
   guest_svn: 1,
   max_vtl: maxVtl,
   isolation_type: isolation,
@@ -31,7 +33,17 @@ const openhcl = {
 /** Text that is markup, and text that looks like other text. */
 const COMMAND_LINE = 'console=ttyS0 </script><script>document.title="owned"</script> "quoted" \u202E&amp;';
 
+const VBS = guest({ vbs: { enable_debug: true } }, openhcl, 2);
+const SNP = guest({ snp: { ...snp, shared_gpa_boundary_bits: 46 } }, openhcl, 2);
+const TDX = guest({ tdx: { enable_debug: false, sept_ve_disable: true } }, openhcl, 2);
+const OPENHCL_FILES = {
+  underhill_kernel: 'vmlinux-x64.elf',
+  openhcl_boot: 'openhcl_boot-x64.elf',
+  underhill_initrd: 'initrd-small.bin',
+};
+
 const IMAGES = {
+  two: { guest_configs: [SNP, TDX], resources: OPENHCL_FILES },
   linux: {
     guest_configs: [
       guest(
@@ -49,18 +61,7 @@ const IMAGES = {
     ],
     resources: { linux_kernel: 'vmlinux-x64.elf', linux_initrd: 'initrd-small.bin' },
   },
-  openhcl: {
-    guest_configs: [
-      guest({ vbs: { enable_debug: true } }, openhcl, 2),
-      guest({ snp: { ...snp, shared_gpa_boundary_bits: 46 } }, openhcl, 2),
-      guest({ tdx: { enable_debug: false, sept_ve_disable: true } }, openhcl, 2),
-    ],
-    resources: {
-      underhill_kernel: 'vmlinux-x64.elf',
-      openhcl_boot: 'openhcl_boot-x64.elf',
-      underhill_initrd: 'initrd-small.bin',
-    },
-  },
+  openhcl: { guest_configs: [VBS, SNP, TDX], resources: OPENHCL_FILES },
 } as const;
 
 let folder: string;
@@ -128,6 +129,17 @@ const FOCUSED_REGION = `(() => {
   const id = link.getAttribute('href').slice(1);
   return { id, isShown: getComputedStyle(document.getElementById(id)).display !== 'none' };
 })()`;
+
+/** Texts that don't fit into the rows of maps that are shown; runs in the page. */
+const CUT_TEXTS = `[...document.querySelectorAll('.region *')]
+  .filter((each) => each.clientWidth > 0 && each.scrollWidth > each.clientWidth + 1)
+  .map((each) => each.textContent)`;
+
+/** Sheets of paper that a page takes. Chromium writes the object of each as plain text. */
+async function printedPages(page: Page, format: string): Promise<number> {
+  const pdf = await page.pdf({ format });
+  return pdf.toString('latin1').match(/\/Type\s*\/Page\b/g)?.length ?? 0;
+}
 
 const NAMES = ['linux', 'openhcl'];
 
@@ -277,6 +289,89 @@ describe('the page of inspect in a browser', () => {
     expect(await regions.last().evaluate((link) => link.matches(':focus'))).toBe(true);
   });
 
+  inBrowser(['openhcl'])('of %s opens tabs with the keyboard', async (name) => {
+    const page = await open(name);
+    const opened = async (): Promise<(string | null)[]> => [
+      await page.locator('.tabs a[aria-selected=true]').innerText(),
+      await page.locator('.platform:visible').getAttribute('id'),
+      await page.locator('.tabs a:focus').innerText(),
+    ];
+    await page.locator('.tabs a').first().focus();
+    await page.keyboard.press('ArrowRight');
+    expect(await opened()).toEqual(['SEV-SNP', 'guest-1', 'SEV-SNP']);
+    await page.keyboard.press('End');
+    expect(await opened()).toEqual(['TDX', 'guest-2', 'TDX']);
+    await page.keyboard.press(' ');
+    expect(new URL(page.url()).hash).toBe('#guest-2');
+    await page.keyboard.press('Home');
+    expect(await opened()).toEqual(['VBS', 'guest-0', 'VBS']);
+  });
+
+  inBrowser(['openhcl'])('of %s describes the region that the guest starts in, where there is room', async (name) => {
+    const wide = await open(name);
+    expect(await wide.locator('.card:visible h4').innerText()).toBe('underhill-boot-shim');
+    const narrow = await open(name, 'light', 800);
+    expect(await narrow.locator('.side:visible').count()).toBe(0);
+    const region = narrow.locator('a.region:visible', { hasText: 'underhill-initrd' });
+    await region.click();
+    expect(await narrow.locator('.card:visible h4').innerText()).toBe('underhill-initrd');
+    await narrow.keyboard.press('Escape');
+    expect(await narrow.locator('.side:visible').count()).toBe(0);
+    await region.click();
+    await narrow.locator('.close:visible').click();
+    expect(await narrow.locator('.side:visible').count()).toBe(0);
+  });
+
+  inBrowser([
+    ['openhcl', 390],
+    ['linux', 390],
+    ['openhcl', 800],
+    ['openhcl', 1280],
+  ] as const)('of %s cuts no text at %i pixels', async (name, width) => {
+    const page = await open(name, 'light', width);
+    const tabs = page.locator('.tabs a');
+    for (let guest = 0; guest < Math.max(1, await tabs.count()); guest++) {
+      if ((await tabs.count()) > 0) await tabs.nth(guest).click();
+      expect(await page.evaluate(CUT_TEXTS)).toEqual([]);
+      expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
+    }
+  });
+
+  inBrowser([
+    ['linux', 1],
+    ['two', 2],
+    ['openhcl', 3],
+  ] as const)('of %s prints on two pages a platform at most, and cuts nothing', async (name, platforms) => {
+    const page = await open(name, 'dark');
+    for (const format of ['A4', 'Letter']) expect(await printedPages(page, format)).toBeLessThanOrEqual(2 * platforms);
+    await page.emulateMedia({ media: 'print' });
+    expect(await page.locator('.platform:visible').count()).toBe(platforms);
+    expect(await page.locator('.side:visible, .copy:visible, .tabs:visible').count()).toBe(0);
+    expect(await page.evaluate('getComputedStyle(document.body).backgroundColor')).toBe('rgb(255, 255, 255)');
+    expect(await page.evaluate(CUT_TEXTS)).toEqual([]);
+  });
+
+  inBrowser(['linux'])(
+    'of %s prints on two pages also with many regions, and says what it leaves out',
+    async (name) => {
+      copyFileSync(join(folder, `${name}.igvm`), join(folder, 'many.igvm'));
+      const lines = Array.from({ length: 300 }, (_, index) => {
+        const [start, end] = [index, index + 1].map((page) =>
+          (0x100_0000 + page * 4096).toString(16).padStart(16, '0'),
+        );
+        return `  ${start} - ${end} (0x1000 bytes) region-${index}`;
+      });
+      const map = ['IGVM file isolation: SNP', 'IGVM file layout:', ...lines, 'IGVM file required memory:', ''];
+      writeFileSync(join(folder, 'many.igvm.map'), map.join('\n'));
+      await nxIgvm('inspect', 'many.igvm');
+      const page = await open('many');
+      expect(await page.locator('a.region').count()).toBeGreaterThan(300);
+      expect(await printedPages(page, 'Letter')).toBe(2);
+      await page.emulateMedia({ media: 'print' });
+      expect(await page.locator('.guest .paper:visible').innerText()).toMatch(/first 56/);
+    },
+  );
+
   inBrowser([
     ['linux', 'light', 1280],
     ['linux', 'dark', 1280],
@@ -294,5 +389,33 @@ describe('the page of inspect in a browser', () => {
     );
     expect(violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html ?? ''}`)).toEqual([]);
     expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
+  });
+});
+
+needingKernel('amd64', 'xz').describe('the page of an image with a real kernel', () => {
+  const image = (name: string, arch: string, kernel: string, linux: object) => {
+    const { vmlinuz, version } = debianKernel(arch === 'x64' ? 'amd64' : 'arm64');
+    if (kernel === 'vmlinux') writeFileSync(join(folder, kernel), extractVmlinux(vmlinuz));
+    const manifest = {
+      guest_arch: arch,
+      guest_configs: [guest('none', { linux: { use_initrd: false, command_line: 'console=ttyS0', ...linux } }, 0)],
+      resources: { linux_kernel: kernel === 'vmlinux' ? kernel : vmlinuz },
+    };
+    writeFileSync(join(folder, `${name}.igvm.json`), JSON.stringify(manifest));
+    return version;
+  };
+
+  it.each([
+    ['bzImage', 'x64', 'vmlinuz', { boot_data: 'embedded', memory_size: 512 * 2 ** 20 }],
+    ['ELF', 'x64', 'vmlinux', { boot_data: 'embedded', memory_size: 512 * 2 ** 20 }],
+    ['Image', 'aarch64', 'vmlinuz', {}],
+  ] as const)('names the version of a kernel of the kind %s for %s', async (kind, arch, kernel, linux) => {
+    const version = image(kind, arch, kernel, linux);
+    await nxIgvm('build', `${kind}.igvm.json`, '-o', `${kind}.igvm`);
+    await nxIgvm('inspect', `${kind}.igvm`);
+    const text = readFileSync(join(folder, `${kind}.html`), 'utf8');
+    expect(/<dt>Kernel \(linux-kernel\)<\/dt><dd>(\S+) <span class="build">(.*?)<\/span>/.exec(text)?.slice(1)).toEqual(
+      [version, expect.stringMatching(/#\d+ .*SMP/)],
+    );
   });
 });

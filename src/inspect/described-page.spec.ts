@@ -3,7 +3,7 @@ import { PLATFORM_TYPE } from '../igvm/model';
 import { readIgvm } from '../igvm/read-igvm';
 import { bytesSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
-import { describePage, KernelVersions } from './described-page';
+import { describePage } from './described-page';
 import { guestViews } from './guest-view';
 
 const BANNER = 'Linux version 6.1.0-test (someone@somewhere) #1 SMP';
@@ -34,36 +34,10 @@ describe('what a page says of an image', () => {
     total = 0;
     const { guests } = await describePage(image, {});
     expect(total).toBe(2 * 4 * PAGE_SIZE);
-    expect(guests.map(({ label, kernels }) => [label, kernels.map(({ gpa, text }) => [gpa, text])])).toEqual([
-      ['VBS', [[100, BANNER]]],
-      ['SEV-SNP', [[200, BANNER]]],
+    expect(guests.map(({ label, kernels }) => [label, kernels.map(({ gpa, release }) => [gpa, release])])).toEqual([
+      ['VBS', [[114, '6.1.0-test']]],
+      ['SEV-SNP', [[214, '6.1.0-test']]],
     ]);
-  });
-});
-
-describe('the search for kernel versions', () => {
-  const search = (bytes: Uint8Array, chunkPages: number): [number, string][] => {
-    const versions = new KernelVersions();
-    const run = runOf(0x10000, bytes);
-    for (let page = 0; page < run.pageCount; page += chunkPages) {
-      const count = Math.min(chunkPages, run.pageCount - page);
-      versions.pages(run, page, count, bytes.subarray(page * PAGE_SIZE, (page + count) * PAGE_SIZE));
-    }
-    return versions.found.map(({ gpa, text }) => [gpa, text]);
-  };
-
-  it.each([0, 3000, PAGE_SIZE - 20, PAGE_SIZE, PAGE_SIZE - 300, PAGE_SIZE - 301, 3 * PAGE_SIZE - 60])(
-    'finds one at offset %i once, however the pages come',
-    (offset) => {
-      const bytes = bannerAt(offset, 3);
-      for (const chunk of [1, 2, 3]) expect(search(bytes, chunk)).toEqual([[0x10000 + offset, BANNER]]);
-    },
-  );
-
-  it('takes neither format strings nor control characters', () => {
-    expect(
-      search(Buffer.concat([Buffer.from('Linux version %s\0Linux version 6.1\u001b[2Jx\0'), Buffer.alloc(4043)]), 1),
-    ).toEqual([[0x10000 + 17, 'Linux version 6.1']]);
   });
 });
 

@@ -1,13 +1,13 @@
 import { hex, hexRange } from '../errors/printable';
 import type { PageOverlap } from '../igvm/page-overlaps';
 import { type DumpRecord, fieldsText } from '../igvm/dump';
-import { PAGE_SIZE } from '../memory/page';
 import { REGION_KINDS, type RegionKind, regionName, regionSize } from '../regions/guest-regions';
 import { type GuestView, type MapRow, type ProcessorView, rowAt } from './guest-view';
 import { launchFacts } from './launch-facts';
 import { countText, html, type Html, sizeText } from './html';
-import { measuredText, memoryMap } from './map-picture';
-import { previewOf } from './preview';
+import { memoryMap } from './map-picture';
+import { MOST_ON_PAPER } from './page-style';
+import { rowCard } from './region-card';
 import { registerAddress, registerMeaning } from './register-meaning';
 
 /** The part of the page about one platform's guest. */
@@ -38,13 +38,20 @@ function overlapNote(overlaps: readonly PageOverlap[]): Html {
 function memoryWithCards(view: GuestView): Html {
   const { label, rows, regions, layout, pointers, platform } = view;
   const folded = rows.length < regions.length;
+  const items = layout.regions.length + layout.gaps.length;
   return html`<div class="guest">
 <div class="panel">
-<p class="muted">Left: to scale, one pixel is ${sizeText(Math.round(layout.bytesPerUnit))}; waves mark what is left out.
-Right: log scale.${folded && ` ${countText(regions.length)} regions; neighbours of one name and kind are one row.`}</p>
-${memoryMap(view)}</div>
+<p class="muted"><span class="of-scale">Left: to scale, one pixel is ${sizeText(Math.round(layout.bytesPerUnit))}; waves mark what is left out.
+Right: heights on a log scale. </span><span class="of-rows">Heights are on a log scale. </span>${
+    folded && `${countText(regions.length)} regions; neighbours with the same name and kind are one row. `
+  }<span class="on-screen">Choose a region to see what it holds; the address in the browser then links to it.</span></p>
+${memoryMap(view)}
+${
+  items > MOST_ON_PAPER &&
+  html`<p class="paper">Of ${countText(items)} rows and gaps, paper has room for the first ${countText(MOST_ON_PAPER)}. The page on the screen shows all.</p>`
+}</div>
 <aside class="side" aria-label="Region of the ${label} guest" aria-live="polite" tabindex="0"><div class="panel">
-<p class="hint muted">Choose a region to see what it holds. Its address in the browser then links to it.</p>
+<button type="button" class="close" aria-label="Close the region">✕</button>
 ${rows.map((row, place) => rowCard(row, pointers.get(place) ?? [], platform !== undefined))}
 </div></aside></div>`;
 }
@@ -63,64 +70,17 @@ function shares({ rows }: GuestView): Html {
   )}</ul>`;
 }
 
-/** Parts that a card lists. */
-const MOST_PARTS = 64;
-
-function rowCard(row: MapRow, pointers: readonly string[], isMeasurable: boolean): Html {
-  const { gpa, end, kind, id, emptyPages, spans, parameters, parts, marks, isMeasured } = row;
-  const [only] = parts;
-  const pages = parts.reduce((sum, part) => sum + (part.end - part.gpa) / PAGE_SIZE, 0);
-  const preview = previewOf(row);
-  return html`<div class="card k-${kind}" id="${id}">
-<h4>${regionName(row)}</h4>
-<p class="kind"><i class="swatch"></i>${REGION_KINDS[kind]}${marks.length > 0 && `, ${marks.join(' ')}`}</p>
-<dl>${isMeasurable && html`<dt>Launch digest</dt><dd>${measuredMeaning(isMeasured)}</dd>`}
-<dt>From</dt><dd class="mono">${hex(gpa)}</dd>
-<dt>To</dt><dd class="mono">${hex(end)}</dd>
-<dt>Size</dt><dd>${sizeText(pages * PAGE_SIZE)}, ${countText(pages)} ${pages === 1 ? 'page' : 'pages'}</dd>
-${spans.length > 0 && html`<dt>In the file</dt><dd>${countText(pages - emptyPages)} with data, ${countText(emptyPages)} empty</dd>`}
-${parameters.length > 0 && html`<dt>Holds</dt><dd>${parameters.join(', ')}</dd>`}
-${pointers.length > 0 && html`<dt>Registers</dt><dd class="mono">${pointers.join(', ')}</dd>`}
-${parts.length === 1 && only?.sha256 !== undefined && html`<dt>SHA-256</dt><dd class="mono">${only.sha256}</dd>`}
-</dl>
-${parts.length > 1 && partsTable(row)}
-${preview?.text !== undefined && html`<pre class="text">${preview.text}</pre>`}
-${
-  preview !== undefined &&
-  preview.text === undefined &&
-  html`<details><summary>First bytes</summary><pre>${preview.rows.map(({ hex, characters }) => html`${hex}  ${characters}${NEWLINE}`)}</pre></details>`
-}
-</div>`;
-}
-
-function measuredMeaning(isMeasured: boolean | undefined): string {
-  const text = measuredText(isMeasured);
-  if (isMeasured === true) return `${text}: the launch digest covers the contents`;
-  return `${text}: what the digest doesn’t cover, the host may change, unless the guest checks it`;
-}
-
-function partsTable({ parts }: MapRow): Html {
-  const hidden = parts.length - MOST_PARTS;
-  return html`<ol class="parts mono">${parts
-    .slice(0, MOST_PARTS)
-    .map(({ gpa, end }) => html`<li>${hexRange(gpa, end)} ${sizeText(end - gpa)}</li>`)}</ol>
-${hidden > 0 && html`<p class="muted">And ${countText(hidden)} more.</p>`}`;
-}
-
-const NEWLINE = html`
-`;
-
 function processorTables(view: GuestView): Html {
   const { processors, processorCount } = view;
   const hidden = processorCount - processors.length;
-  return html`<h3>Processors start with</h3>
+  return html`<section class="processors"><h3>Processors start with</h3>
 ${processors.map(
   (
     processor,
   ) => html`<details><summary>VP ${processor.index}: ${countText(processor.registers.length)} registers</summary>
 <div class="panel">${processorTable(processor, view)}</div></details>`,
 )}
-${hidden > 0 && html`<p class="muted">And ${countText(hidden)} more processors.</p>`}`;
+${hidden > 0 && html`<p class="muted">And ${countText(hidden)} more processors.</p>`}</section>`;
 }
 
 function processorTable({ index, format, registers }: ProcessorView, { label, rows }: GuestView): Html {

@@ -7,6 +7,7 @@ import type { IgvmFile, VpContextDirective } from '../igvm/model';
 import { type GuestRegion, joinRegions } from '../regions/guest-regions';
 import { describeVpContext } from '../vp-context/decode';
 import type { PageGuest } from './described-page';
+import { capitalized } from './html';
 import { layOut, type MapLayout } from './map-layout';
 import { registerAddress } from './register-meaning';
 
@@ -73,6 +74,7 @@ export function guestViews(file: IgvmFile, guests: readonly PageGuest[]): GuestV
     const processors = contexts.slice(0, MOST_PROCESSORS).map((context) => processorView(context, file));
     return {
       ...guest,
+      label: capitalized(guest.label),
       index,
       rows,
       layout: layOut(rows),

@@ -53,3 +53,6 @@ export function sizeText(bytes: number): string {
 
 /** A number for people. */
 export const countText = (value: number): string => value.toLocaleString('en-US');
+
+/** A text as a heading or sentence begins. */
+export const capitalized = (text: string): string => `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;

@@ -2,7 +2,7 @@ import { hex } from '../errors/printable';
 import { fieldsText } from '../igvm/dump';
 import { isCommandLine, regionName, textOfRegion } from '../regions/guest-regions';
 import { firstProcessorMeaning, type GuestView, rowAt, type StatedRange } from './guest-view';
-import { countText, html, type Html, sizeText } from './html';
+import { capitalized, countText, html, type Html, sizeText } from './html';
 
 /** What a field of a policy means when it is set and when it isn't (the sources are named in src/image/policy.ts). */
 const POLICY_WORDS: Readonly<Record<string, readonly [name: string, set: string, clear: string]>> = {
@@ -30,8 +30,13 @@ export function launchFacts(view: GuestView): Html {
     ...(view.measured === undefined ? [] : [fact('OVMF', view.measured)]),
     ...Array.from(view.uki, ([name, value]) => fact(name, mono(value))),
     ...commandLines(view).map(({ name, text }) => fact(`Command line (${name})`, mono(text))),
-    ...kernelsOf(view).map(({ name, text }) => fact(`Kernel${name === undefined ? '' : ` (${name})`}`, text)),
-    ...(kernels.length === 0 ? [fact('Kernel', 'no version string to be read: compressed, or not Linux')] : []),
+    ...kernelsOf(view).map(({ name, release, build }) =>
+      fact(
+        `Kernel${name === undefined ? '' : ` (${name})`}`,
+        html`${release}${build !== '' && html` <span class="build">${build}</span>`}`,
+      ),
+    ),
+    ...(kernels.length === 0 ? [fact('Kernel', 'no version found: it is compressed as a whole, or not Linux')] : []),
     ...(features === undefined ? [] : [fact('SEV features', fieldsText({ name: features }))]),
     fact('Platform version', String(header.platformVersion)),
     fact('Highest VTL', String(header.highestVtl)),
@@ -72,8 +77,6 @@ function rangeText({ gpa, end, label }: StatedRange): Html {
   }`;
 }
 
-const documentName = (text: string): string => `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
-
 /** What is known of the documents: they are read and checked, not only listed. */
 function documentFacts(
   { headers, claims, complaints, signers, platform }: GuestView,
@@ -86,7 +89,7 @@ function documentFacts(
   const state = (isThere: boolean, start: string, right: string): Html | string => {
     if (!isThere) return 'not in the image';
     const why = wrong(`${start} in the image`);
-    if (why !== undefined) return html`<strong class="bad">${documentName(why)}</strong>`;
+    if (why !== undefined) return html`<strong class="bad">${capitalized(why)}</strong>`;
     const signed = signer(start === 'SNP ID block' ? 'ID block' : 'CoRIM');
     return `in the image, ${right}; ${signed ?? 'not signed'}`;
   };
@@ -103,7 +106,7 @@ function documentFacts(
             : [fact('Family ID', idText(identity.familyId)), fact('Image ID', idText(identity.imageId))]),
         ]
       : []),
-    ...others.map((each) => fact('Document', html`<strong class="bad">${documentName(each)}</strong>`)),
+    ...others.map((each) => fact('Document', html`<strong class="bad">${capitalized(each)}</strong>`)),
   ];
 }
 
@@ -128,14 +131,14 @@ function commandLines({ rows }: GuestView): { name: string; text: string }[] {
     });
 }
 
-/** The kernels of a guest, each release once a region: a kernel has its banner twice, in other words. */
-function kernelsOf({ kernels, rows }: GuestView): { name?: string; text: string }[] {
-  const found = new Map<string, { name?: string; text: string }>();
-  for (const { gpa, text } of kernels) {
+/** The kernels of a guest, each release once a region: a kernel states its version more than once, and one string has no number. */
+export function kernelsOf({ kernels, rows }: GuestView): { name?: string; release: string; build: string }[] {
+  const found = new Map<string, { name?: string; release: string; build: string }>();
+  for (const { gpa, release, build } of kernels) {
     const row = rows[rowAt(rows, gpa)];
     const name = row && regionName(row);
-    const key = `${text.split(' ')[2] ?? ''} ${name ?? ''}`;
-    if (!found.has(key)) found.set(key, { name, text });
+    const key = `${release} ${name ?? ''}`;
+    if (!/#\d/.test(found.get(key)?.build ?? '')) found.set(key, { name, release, build });
   }
   return [...found.values()];
 }

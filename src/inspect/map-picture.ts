@@ -33,16 +33,18 @@ ${scaleLabels(layout)}</svg>
 <div class="rows">${items.map(({ item }) => item)}</div></div>`;
 }
 
-/** The heights of rows as rules of a style sheet: the page's policy lets no element have a style of its own. */
+/**
+ * The heights of rows as rules of a style sheet: the page's policy lets no element have a style of its own. On a phone there is no
+ * scale beside the rows, which may then be taller, so that long names wrap.
+ */
 export function heightRules(views: readonly GuestView[]): string {
   const heights = new Set<number>();
   for (const { layout } of views) {
     for (const { readable } of [...layout.regions, ...layout.gaps]) heights.add(heightOf(readable));
   }
-  return [...heights]
-    .sort((a, b) => a - b)
-    .map((height) => `.h${height}{height:${height}px}`)
-    .join('');
+  const sorted = [...heights].sort((a, b) => a - b);
+  const rules = (property: string): string => sorted.map((height) => `.h${height}{${property}:${height}px}`).join('');
+  return `@media screen and (min-width:641px){${rules('height')}}@media screen and (max-width:640px){${rules('min-height')}}`;
 }
 
 const heightOf = ({ top, bottom }: Stretch): number => Math.round(bottom - top);
@@ -68,7 +70,7 @@ function scaleMarks({ region: { gpa, end, kind, parts }, toScale }: PlacedRegion
 }
 
 const gapRow = ({ gpa, end, readable, isCut }: PlacedGap): Html =>
-  html`<p class="gap h${heightOf(readable)}"><span>${sizeText(end - gpa)} without data${isCut && ', not to scale'}</span></p>`;
+  html`<p class="gap h${heightOf(readable)}"><span>${sizeText(end - gpa)} without data${isCut && html`<i class="of-scale">, not to scale</i>`}</span></p>`;
 
 /** Two waves across the column: here the scale leaves something out. */
 function breakMark({ top, bottom }: Stretch): Html {
@@ -116,9 +118,9 @@ function rowLink(
   const { gpa, end, kind, parts, id, isMeasured } = row;
   const name = `${regionName(row)}${parts.length > 1 ? ` × ${parts.length}` : ''}`;
   const size = sizeText(parts.reduce((sum, part) => sum + part.end - part.gpa, 0));
-  return html`<a href="#${id}" class="region k-${kind} h${heightOf(readable)}"><span class="line"><b class="name">${name}</b>${pointers
+  return html`<a href="#${id}" class="region k-${kind} h${heightOf(readable)}"><span class="line"><span class="title"><b class="name">${name}</b>${pointers
     .slice(0, MOST_CHIPS)
-    .map((register) => html` <span class="chip">${register}</span>`)} <span class="size">${size}</span></span>
+    .map((register) => html` <span class="chip">${register}</span>`)}</span> <span class="size">${size}</span></span>
 <span class="line"><span class="start">${hex(gpa)}<span class="end">–${hex(end)}</span></span> <span class="what">${REGION_KINDS[kind]}</span>${
     isMeasurable &&
     html` <span class="measured ${isMeasured === true ? 'yes' : 'no'}">${measuredText(isMeasured)}</span>`

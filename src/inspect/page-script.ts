@@ -1,7 +1,8 @@
 /**
- * Turns the links to platforms into tabs, shows what is known of the region that has the focus or lies below the pointer, lets the
- * arrow keys walk tabs and map, keeps the address of the page that of the region, and copies digests. Without it the platforms stand
- * one below the other, and following a region's link shows the same.
+ * What the page does where scripts run: the links to platforms become tabs, and the arrow keys move through tabs and maps. A region
+ * is described while it has the focus, and on a wide screen below the pointer, too; there, the region that the guest starts in is
+ * described first. The page's address follows the region that is chosen. Buttons copy digests.
+ * Without the script the platforms stand one below the other, and the link of a region shows its description.
  */
 export const PAGE_SCRIPT = `
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -23,12 +24,13 @@ const walk = (links, keys) => links.forEach((link, index) => link.addEventListen
   event.preventDefault();
   target.focus();
 }));
+const hide = (guest) => { for (const shown of all('.shown', guest)) shown.classList.remove('shown'); };
 const show = (link) => {
-  const guest = link.closest('.guest');
-  for (const shown of all('.shown', guest)) shown.classList.remove('shown');
+  hide(link.closest('.guest'));
   link.classList.add('shown');
   targetOf(link).classList.add('shown');
 };
+const wide = matchMedia('(min-width: 1081px)');
 const follow = () => {
   const target = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
   const platform = target && target.closest('.platform');
@@ -50,6 +52,7 @@ if (tabs.length > 0) {
     panel.setAttribute('role', 'tabpanel');
     tab.addEventListener('focus', () => open(panel));
     tab.addEventListener('click', (event) => { event.preventDefault(); open(panel); remember('#' + panel.id); });
+    tab.addEventListener('keydown', (event) => { if (event.key === ' ') { event.preventDefault(); tab.click(); } });
   });
   walk(tabs, ['ArrowLeft', 'ArrowRight']);
   open(platforms[0]);
@@ -58,7 +61,7 @@ for (const guest of all('.guest')) {
   const links = all('a.region', guest);
   for (const link of links) {
     link.addEventListener('focus', () => show(link));
-    link.addEventListener('pointerenter', (event) => { if (event.pointerType === 'mouse') show(link); });
+    link.addEventListener('pointerenter', (event) => { if (event.pointerType === 'mouse' && wide.matches) show(link); });
     link.addEventListener('click', (event) => {
       event.preventDefault();
       link.focus();
@@ -67,6 +70,16 @@ for (const guest of all('.guest')) {
     });
   }
   walk(links, ['ArrowUp', 'ArrowDown']);
+  const startsGuest = (link) => all('.chip', link).some((chip) => ['rip', 'pc'].includes(chip.textContent));
+  if (wide.matches) show(links.find(startsGuest) ?? links[0]);
+  const close = () => {
+    const link = guest.querySelector('a.shown');
+    hide(guest);
+    link?.focus({ preventScroll: true });
+    hide(guest);
+  };
+  guest.querySelector('.close').addEventListener('click', close);
+  guest.addEventListener('keydown', (event) => { if (event.key === 'Escape' && !wide.matches) close(); });
 }
 for (const button of all('.copy')) {
   button.addEventListener('click', async () => {

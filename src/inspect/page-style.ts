@@ -1,10 +1,13 @@
-/** The page's style sheet. Colours are written once a scheme; kinds of regions get theirs by class. */
+/** Rows and gaps of a map that two printed pages have room for, beside what is said of the platform. */
+export const MOST_ON_PAPER = 56;
+
+/** The page's style sheet. Colours are written once for each scheme; kinds of regions get theirs by class. Paper is always light. */
 export const PAGE_STYLE = `
 :root{color-scheme:light dark;
 --bg:#f6f7f9;--card:#fff;--line:#dfe3ea;--text:#161b26;--muted:#55607a;--accent:#2456d6;--bad:#b3131f;--good:#0f6b43;--shade:#eef1f6;
 --data:#2563eb;--empty:#7d8aa3;--unmeasured:#c2790a;--shared:#e0562b;--secrets:#a3128f;--cpuid:#8a3ffc;--parameters:#12855a;--vpContext:#0891b2;
 --tint:11%;--link:9%}
-@media (prefers-color-scheme:dark){:root{
+@media screen and (prefers-color-scheme:dark){:root{
 --bg:#0e121a;--card:#161c27;--line:#2b3445;--text:#e8ecf4;--muted:#a3afc5;--accent:#8fb2ff;--bad:#ff8b8b;--good:#63d6a2;--shade:#1d2533;
 --data:#6b9bff;--empty:#8c9ab4;--unmeasured:#f0ad3d;--shared:#ff8a5c;--secrets:#ff7be8;--cpuid:#bd95ff;--parameters:#4bcf98;--vpContext:#45c8e6;
 --tint:20%;--link:14%}}
@@ -19,7 +22,7 @@ header,main,footer{max-width:1240px;margin:0 auto;padding:0 24px}
 header{padding-top:36px}
 h1{font-size:30px;line-height:1.2;margin:0 0 10px;letter-spacing:-.02em;overflow-wrap:anywhere}
 h2{font-size:20px;margin:44px 0 14px;letter-spacing:-.01em}
-h3{font-size:15px;margin:26px 0 10px}.panel>h3{margin-top:0}
+h3{font-size:15px;margin:26px 0 10px}.panel>h3:first-child{margin-top:0}.paper{display:none}
 p{margin:.4em 0;max-width:78ch}
 .muted{color:var(--muted)}
 a{color:var(--accent)}
@@ -31,6 +34,7 @@ strong.bad,.bad>strong{color:var(--bad)}strong.good,.good>strong{color:var(--goo
 .cards{grid-template-columns:repeat(auto-fit,minmax(min(270px,100%),1fr))}
 .cards .panel,.digests .panel{margin:0}.cards h2,.digests h3{margin:0 0 6px}
 .cards dl{margin:0}.cards dl div{display:flex;gap:10px;padding:3px 0}.cards dt{color:var(--muted);flex:0 0 100px}.cards dd{margin:0;min-width:0;overflow-wrap:anywhere}
+@media (min-width:641px){.cards>:only-child dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(170px,1fr));gap:6px 24px}.cards>:only-child dl div{display:block}}
 .digests .panel{padding:12px 16px}.digests p{max-width:none}
 .copyable{display:flex;gap:12px;align-items:center;justify-content:space-between;margin:4px 0 0;max-width:none}
 .digest{overflow-wrap:anywhere;user-select:all;min-width:0}
@@ -49,6 +53,7 @@ tbody tr:first-child>*{border-top:0}thead+tbody tr:first-child>*{border-top:1px 
 th[scope=row]{font-weight:560;white-space:nowrap}
 .facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(330px,100%),1fr));gap:9px 24px;margin:0}
 .policy{grid-template-columns:repeat(auto-fill,minmax(min(230px,100%),1fr))}
+.build{display:block;color:var(--muted);font-size:13px;line-height:1.4}
 .facts dt{color:var(--muted);font-size:13.5px}.facts dd{margin:0;overflow-wrap:anywhere}
 .legend{display:flex;flex-wrap:wrap;gap:4px 20px;margin:12px 0;padding:0;list-style:none;font-size:13.5px}
 .legend li{display:flex;align-items:center;gap:8px}.legend span{color:var(--muted);white-space:nowrap}
@@ -58,11 +63,12 @@ th[scope=row]{font-weight:560;white-space:nowrap}
 .guest .panel{margin-top:0}.guest>.panel>p{margin:0 0 14px}
 .card{display:none}.card:target{display:block}
 .live .card{display:none}.live .card.shown{display:block}
-.guest:has(.card:target) .hint,.live .guest:has(.shown) .hint{display:none}.live .guest:not(:has(.shown)) .hint{display:block}
+@media screen{.guest:not(:has(.card:target)) .side,.live .guest:not(:has(.shown)) .side{display:none}.live .guest:has(.shown) .side{display:block}}
+.close{display:none;position:absolute;right:8px;top:8px;font:inherit;line-height:1;padding:8px 10px;border:0;border-radius:7px;background:none;color:var(--muted);cursor:pointer}.close:hover{background:var(--shade)}
 h4{margin:0 0 2px;font-size:16px;overflow-wrap:anywhere}
 .kind{display:flex;gap:8px;align-items:center;color:var(--muted);font-size:13.5px;margin:0 0 10px}
 .card dl{display:grid;grid-template-columns:auto 1fr;gap:3px 14px;margin:0}
-.card dt{color:var(--muted);font-size:13.5px}.card dd{margin:0;overflow-wrap:anywhere}
+.card dt{color:var(--muted);font-size:13.5px}.card dd{margin:0;overflow-wrap:anywhere;font-size:14px}.card dd.mono{font-size:13px}
 .parts{margin:10px 0 0;padding-left:26px}
 pre{margin:12px 0 0;padding:10px 12px;background:var(--shade);border-radius:8px;overflow-x:auto;font-size:12.5px;line-height:1.55}
 pre.text{white-space:pre-wrap;overflow-wrap:anywhere}
@@ -75,26 +81,32 @@ pre.text{white-space:pre-wrap;overflow-wrap:anywhere}
 .gap{display:flex;align-items:center;gap:10px;margin:0;max-width:none;font-size:13px;color:var(--muted)}
 .gap:before,.gap:after{content:"";flex:1;border-top:1.5px dashed var(--line)}
 .region{display:flex;flex-direction:column;justify-content:center;gap:1px;overflow:hidden;color:var(--text);text-decoration:none;border:2px solid var(--card);border-left:6px solid var(--k);border-radius:7px;padding:0 12px;background:color-mix(in srgb,var(--k) var(--tint),var(--card));background-clip:padding-box}
+.title{display:flex;align-items:baseline;gap:8px;min-width:0}.of-scale{font-style:normal}.of-rows{display:none}
 .line{display:flex;align-items:baseline;gap:8px;min-width:0;font-size:13px;color:var(--muted)}
 .name{font-weight:560;font-size:14px;color:var(--text);overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .size,.measured{margin-left:auto;white-space:nowrap}.measured.no{font-style:italic;color:var(--text)}
 .start{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;font-size:12.5px;white-space:nowrap}
 .what{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .chip{background:var(--text);color:var(--card);border-radius:9px;padding:0 7px;font:600 11.5px/17px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;white-space:nowrap}
-.region:hover,.region.shown,.region:focus-visible{border-color:var(--k)}
+@media screen{.region:hover,.region.shown,.region:focus-visible{border-color:var(--k)}}
 details{margin:10px 0}summary{cursor:pointer;font-weight:560;padding:4px 0}
 summary:focus-visible,a:focus-visible,button:focus-visible,.scroll:focus-visible,.side:focus-visible{outline:2px solid var(--accent);outline-offset:1px}
 footer{color:var(--muted);font-size:13px;padding-top:36px;padding-bottom:48px}
-@media (max-width:1080px){.guest{grid-template-columns:minmax(0,1fr)}.side{position:sticky;top:auto;bottom:0;max-height:46vh}.side .panel{margin:0 0 8px;box-shadow:0 -4px 18px #0003}.guest:not(:has(.shown)) .side{position:static}}
-@media (max-width:640px){header,main,footer{padding-left:14px;padding-right:14px}.panel{padding:14px}.map{grid-template-columns:minmax(0,1fr)}.scale{display:none}.end{display:none}.region{padding:0 8px}.copyable{align-items:flex-end}.tabs a{padding:9px 14px}}
+@media screen and (max-width:1080px){.guest{grid-template-columns:minmax(0,1fr)}.live .close{display:block}html:has(.shown){scroll-padding-bottom:48vh}
+.side{position:sticky;top:auto;bottom:0;max-height:46vh}.side .panel{position:relative;margin:0 0 8px;box-shadow:0 -4px 18px #0003}.card h4{padding-right:36px}}
+@media screen and (max-width:640px){header,main,footer{padding-left:14px;padding-right:14px}.panel{padding:14px}.copyable{align-items:flex-end}.tabs a{padding:9px 14px}
+.map{grid-template-columns:minmax(0,1fr)}.scale,.of-scale,.end{display:none}.of-rows{display:inline}.region{padding:5px 8px}.name,.what{white-space:normal;overflow-wrap:anywhere}}
 @media (prefers-reduced-motion:reduce){html{scroll-behavior:auto}}
-@page{margin:14mm 12mm;@bottom-right{content:counter(page) " / " counter(pages);font-size:9pt}}
+@page{margin:12mm;@bottom-right{content:counter(page) " / " counter(pages);font-size:8pt}}
 @media print{:root{--bg:#fff;--card:#fff;--shade:#f2f2f2;--text:#000;--muted:#444;--line:#bbb}
-body{font-size:9.5pt;background:#fff}header,main,footer{max-width:none;padding:0}h1{font-size:18pt}h2{margin:10px 0 6px}h3{margin:8px 0 4px}
-.tabs,.side,.skip,.copy,.scale,details,.live .copy{display:none}
-.platform,.live .platform.closed{display:block;break-before:page}#file{break-before:page}
-.panel{padding:8px 10px;margin:6px 0;border-radius:4px;break-inside:auto}.facts{gap:3px 16px;grid-template-columns:1fr 1fr}.policy{grid-template-columns:1fr 1fr 1fr}
-.guest,.map{display:block}.region{flex-direction:row;gap:10px;padding:1px 6px;border-width:0 0 1px 5px;border-color:var(--line);border-left-color:var(--k);border-radius:0;background:none;break-inside:avoid}
-.line{font-size:8.5pt;gap:6px}.line:first-child{flex:1 1 50%}.line:last-child{flex:1 1 50%}.name{font-size:9pt}.start{font-size:8pt}.gap{font-size:8pt;padding:1px 0}
-.legend{margin:4px 0}.digest{font-size:8pt}}
+body{font-size:8.5pt;line-height:1.35;background:#fff}header,main,footer{max-width:none;padding:0}h1{font-size:17pt;margin-bottom:4px}h2{font-size:12pt;margin:10px 0 4px}h3{font-size:9.5pt;margin:8px 0 3px}h2,h3{break-after:avoid}
+.tabs,.side,.skip,.copy,.scale,.of-scale,.on-screen,.processors,details,.live .copy{display:none}.paper{display:block}
+.live .platform.closed{display:block}.tabs~.platform{break-before:page}.tabs~.platform>h2{margin-top:0}
+.note,.panel{padding:5px 9px;margin:5px 0;border-radius:4px}.guest>.panel{border:0;padding:0}.note,.cards li,.digests li{break-inside:avoid}
+.cards,.digests{margin:6px 0;gap:6px}.cards{grid-template-columns:repeat(3,1fr)}.cards>:only-child{grid-column:1/-1}.cards dl div{padding:1px 0}.cards dt{flex-basis:74px}.cards a{color:inherit;text-decoration:none}
+.facts{gap:3px 14px;grid-template-columns:repeat(3,1fr)}.policy{grid-template-columns:repeat(4,1fr)}.facts dt,.build,.legend,.muted{font-size:8pt}.digests .panel{padding:4px 9px}.copyable{margin:0}.digest{font-size:7.5pt}
+.guest,.map{display:block}.legend{margin:4px 0;gap:2px 14px}.swatch{print-color-adjust:exact;-webkit-print-color-adjust:exact}
+.region{display:grid;grid-template-columns:minmax(0,1fr) 17mm 44mm 33mm 21mm;gap:2mm;align-items:baseline;padding:.4mm 1.5mm;border-width:0 0 1px 5px;border-color:var(--line);border-left-color:var(--k);border-radius:0;background:none;break-inside:avoid}
+.line{display:contents}.title{flex-wrap:wrap;gap:0 5px}.name,.start,.what,.size,.measured{font-size:8pt;line-height:1.3;white-space:normal;margin:0;overflow-wrap:anywhere}.size,.measured{text-align:right}.start{font-size:7.5pt}.chip{border:1px solid #777;background:none;color:#000;font-size:7pt;line-height:1.2;padding:0 4px}
+.gap{font-size:7.5pt;line-height:1.3;padding:.3mm 0}.rows>:nth-child(n+${MOST_ON_PAPER + 1}){display:none}#file{break-inside:avoid}footer{padding:8px 0 0;font-size:8pt}}
 `;

@@ -10,6 +10,7 @@ import { describeVpContext } from '../vp-context/decode';
 import type { Agreement, DescribedPage } from './described-page';
 import { guestSection } from './guest-section';
 import { type GuestView, guestViews } from './guest-view';
+import { kernelsOf } from './launch-facts';
 import { countText, html, type Html, sizeText, trusted } from './html';
 import { heightRules } from './map-picture';
 import { PAGE_SCRIPT } from './page-script';
@@ -41,7 +42,7 @@ export function inspectPage(image: InspectedImage): string {
   const contents = dump(file, source, (context) => describeVpContext(context, file.arch));
   const views = guestViews(file, described.guests);
   const title = basename(image.name);
-  const style = `${PAGE_STYLE}@media screen{${heightRules(views)}}`;
+  const style = `${PAGE_STYLE}${heightRules(views)}`;
   return html`<!doctype html>
 <html lang="en">
 <head>
@@ -67,7 +68,8 @@ ${views.length > 1 && html`<nav class="tabs" aria-label="Platforms">${views.map(
 ${views.map(guestSection)}
 ${fileSection(image, contents)}
 </main>
-<footer>Made by nx-igvm from the image and the files beside it: its map, which names the regions, and its documents.</footer>
+<footer>Made by nx-igvm from the image and the files beside it: its map, which names the regions, and its documents.
+<span class="paper">Registers, headers, and what regions hold are left to the page on the screen.</span></footer>
 <script>${trusted(PAGE_SCRIPT)}</script>
 </body>
 </html>
@@ -97,16 +99,17 @@ function overviewCard(view: GuestView, agreement: Agreement | undefined): Html {
     ...(has('snpIdBlock') ? ['ID block'] : []),
   ];
   const row = (name: string, value: Html | string): Html => html`<div><dt>${name}</dt><dd>${value}</dd></div>`;
+  const kernels = [...new Set(kernelsOf(view).map(({ release }) => release))];
   return html`<li class="panel"><h2><a href="#guest-${index}">${label}</a></h2><dl>
-${row('Debugging', debugText(view))}
+${platform === undefined ? row('Isolation', 'none: the host can read and change the guest') : row('Debugging', debugText(view))}
 ${platform !== undefined && row('SVN', claims.guestSvn === undefined ? 'not stated' : String(claims.guestSvn))}
 ${platform !== undefined && row('Endorsed by', documents.length === 0 ? 'nothing in the image' : documents.join(', '))}
+${kernels.length > 0 && row('Kernel', kernels.join(', '))}
 ${complaints.length > 0 && row('Documents', html`<strong class="bad">${complaints.length === 1 ? 'one is' : `${complaints.length} are`} wrong</strong>`)}
 ${agreement !== undefined && row('Lock', lockText(view, agreement))}</dl></li>`;
 }
 
-function debugText({ platform, policy, claims }: GuestView): Html | string {
-  if (platform === undefined) return 'this platform isolates nothing from the host';
+function debugText({ policy, claims }: GuestView): Html | string {
   const isAllowed = policy?.debug ?? claims.debugEnabled;
   if (isAllowed === undefined) return 'not stated';
   return isAllowed ? html`<strong class="bad">ALLOWED: the host can read the guest</strong>` : 'not allowed';
@@ -210,7 +213,7 @@ function fileFacts({ file, source, sha256 }: InspectedImage): Html {
   const fact = (name: string, value: Html | string): Html => html`<div><dt>${name}</dt><dd>${value}</dd></div>`;
   return html`<div class="panel"><dl class="facts">
 ${fact('Size', `${sizeText(source.size)}, ${countText(source.size)} bytes`)}
-${fact('Headers of pages', `${countText(pages)}${perPlatform ? ', all platforms’ together' : ''}; ${countText(stored)} with data`)}
+${fact('Pages', `${countText(pages)}${perPlatform ? ' for all platforms together' : ''}, ${stored === pages ? 'all' : countText(stored)} with data`)}
 </dl><h3>SHA-256 of the file</h3>${copyable(sha256.toLowerCase(), 'SHA-256 of the file')}</div>`;
 }
 
