@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { conformanceCases, placeCase } from '../conformance/cases';
 import { makeInputs } from '../conformance/make-inputs';
 import { placeImage, type RandomImage, randomImage } from '../conformance/random-images/random-manifest';
+import { writeReferenceValues } from '../src/attestation/reference-values';
 import { buildManifest } from '../src/builder/build-manifest';
 import { IGVMFILEGEN } from '../src/cli/programs';
 import { run } from '../src/cli/run';
@@ -38,6 +39,13 @@ interface SnpLinuxDirectManifest {
 
 /** A guest without anything: the crate writes such a file and refuses to read it. */
 const TOO_SMALL = ['cases/quirk-image-none-48-byte-file', 'cases-head/ok-none-with-shim-resource'];
+
+/** What CoRIMs call each platform, its measurement and the digest's algorithm (IANA "Named Information": SHA-256, SHA-384). */
+const ENVIRONMENTS = {
+  snp: { name: 'AMD/SEV-SNP', key: 'MEASUREMENT', algorithm: '7' },
+  tdx: { name: 'Intel/TDX', key: 'MRTD', algorithm: '7' },
+  vbs: { name: 'Microsoft/VBS', key: 'MEASUREMENT', algorithm: '1' },
+} as const;
 
 const CRATE = join(__dirname, 'igvm-reader');
 const hasCargo = spawnSync('cargo', ['--version']).status === 0;
@@ -132,6 +140,31 @@ withCargo('the igvm crate', () => {
     writeFileSync(join(cwd, 'igvm.json'), JSON.stringify({ guest_arch: 'x64', guest_configs: guests, resources }));
     await buildManifest({ manifest: join(cwd, 'igvm.json'), output: join(cwd, 'out.igvm') });
     await expectAgreement(join(cwd, 'out.igvm'));
+  });
+
+  it('reads the launch digests in the CoRIM of reference values', async () => {
+    const cwd = join(folder, 'reference-values');
+    mkdirSync(cwd);
+    placeCase('cases/openhcl-x64-cvm-dev', cwd, inputs);
+    const image = (await build(cwd)) ?? '';
+    const corim = join(cwd, 'values', 'corim.cbor');
+    await writeReferenceValues({ image, output: join(cwd, 'values'), formats: ['corim'] });
+    const documents = crateLines([corim])[0]!
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    const digests = await withImage(image, ({ file }) => measure(file));
+    expect(documents).toEqual(
+      digests.map(({ platform, digest }) => {
+        const { name, key, algorithm } = ENVIRONMENTS[platform];
+        const measurement = { key, digests: [[algorithm, Buffer.from(digest).toString('hex')]], svn: null };
+        return {
+          type: 'comid',
+          profile: null,
+          references: [[name, [measurement]]],
+          series: [[name, [[[measurement], [{ key: null, digests: null, svn: 1 }]]]]],
+        };
+      }),
+    );
   });
 
   it('reads an image with an ID block as we do', async () => {

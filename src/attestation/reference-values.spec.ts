@@ -14,7 +14,7 @@ import type { IgvmFile } from '../igvm/model';
 import { lockText } from '../lock/lock-file';
 import { lockImage } from '../lock/lock-of-image';
 import { launchesOf } from '../measurement/launches';
-import { fileOf, idBlock, run as pages, written } from '../measurement/measured-guest.fixture';
+import { fileOf, idBlock, run as pages, vmsa, written } from '../measurement/measured-guest.fixture';
 import { issue } from './amd-chain.fixture';
 import { type DsseEnvelope, keyId, preAuthEncoding } from './dsse';
 import { inFolder, put } from './evidence-run.fixture';
@@ -92,7 +92,8 @@ describe('reference values', () => {
     expect(policies[0]).toContain('  policy: 0x30000\n');
 
     const corim = decodeCbor(readFileSync(inFolder('out/corim.cbor')), 'it');
-    expect(isCborTag(corim) && corim.tag).toBe(501);
+    if (!isCborTag(corim) || !(corim.value instanceof Map)) throw new Error('corim.cbor is no CoRIM');
+    expect([corim.tag, [...corim.value.keys()]]).toEqual([501, [0, 1]]);
     const hex = readFileSync(inFolder('out/corim.cbor')).toString('hex');
     for (const digest of digests) expect(hex.split(digest)).toHaveLength(2);
 
@@ -131,6 +132,16 @@ describe('reference values', () => {
     put('guest.igvm', await written(snpGuest(0x20)));
     const { code, text } = await referenceValues('--lock', 'igvm.lock.json');
     expect([code, text]).toEqual([1, expect.stringContaining('LOCK_MISMATCH')]);
+    expect(() => readdirSync(inFolder('out'))).toThrow('ENOENT');
+  });
+
+  it('are not written for a VMM that refuses the image', async () => {
+    put('guest.igvm', await written(fileOf([pages(0x10), vmsa(0x20000)])));
+    const { code, text } = await referenceValues('--vmm', 'qemu-kvm', '--vcpus', '1', '--cpu', 'EPYC-Milan');
+    expect([code, text]).toEqual([
+      1,
+      expect.stringMatching(/guest\.igvm: .*QEMU refuses this file.*MEASUREMENT_REFUSED/s),
+    ]);
     expect(() => readdirSync(inFolder('out'))).toThrow('ENOENT');
   });
 

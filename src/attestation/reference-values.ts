@@ -118,6 +118,7 @@ const OWN_NAME = /^(?:trustee\.json|corim\.cbor|go-sev-guest-\d+\.textproto|prov
  * Writes reference values of an image's guests in the forms that verifiers take. All files appear together, or none; files of an
  * earlier run that are none of these any more are removed, as they would go on to vouch for another image.
  * @throws IgvmError LOCK_MISMATCH and others of `verifyImage`; MEASUREMENT_UNAVAILABLE for an image without measured guests;
+ *   MEASUREMENT_REFUSED when a VMM that was asked for refuses the image, as the values would then lack its launches;
  *   BUILD_FIRST when the manifest builds another image now; STATEMENT_SIGNING; FILE_UNREADABLE, FILE_UNWRITABLE; those of manifests and resources
  */
 export async function writeReferenceValues(request: ReferenceRequest): Promise<ReferenceReport> {
@@ -199,9 +200,14 @@ async function referenceImage(request: ReferenceRequest): Promise<ReferenceImage
   const { image, lock: path, launches, display = (each) => each } = request;
   if (path !== undefined) await checkAgainstLock(image, path, display);
   const { lock, sha256, identities } = await withImage(image, async ({ file, source }) => {
-    const read = path === undefined ? (await lockImage(file, { image, launches })).lock : readLock(path, display(path));
+    const { lock: own, refusals } =
+      path === undefined
+        ? await lockImage(file, { image, launches })
+        : { lock: readLock(path, display(path)), refusals: [] };
+    const [refusal] = refusals;
+    if (refusal !== undefined) throw new IgvmError('MEASUREMENT_REFUSED', refusal, { file: display(image) });
     return {
-      lock: read,
+      lock: own,
       sha256: sha256OfSource(source),
       identities: new Map(
         file.platforms.map((header) => [measuredPlatformOf(header), identityInImage(file, header.compatibilityMask)]),

@@ -93,8 +93,10 @@ export interface ReferencedGuest {
 }
 
 /**
- * A CoRIM with the launch digests of all ways in which an image's guests are launched: a CoMID a platform, in it a reference value a digest, and
- * the security version for each. The profile is that of {@link corimDocument}, whose verifiers read this one, too.
+ * A CoRIM with the launch digests of every way to launch an image's guests: a CoMID for each platform, with a reference
+ * value for each digest and the security version that goes with it. It names no profile, which is optional. The draft
+ * wants a tagged URI there, and veraison's reader refuses any other; the corim crate refuses the tag, because igvmfilegen's
+ * documents ({@link corimDocument}) have none. Without a profile, both read it.
  * @param name of the image; it makes the documents of different images different
  */
 export function corimOfGuests(name: string, guests: readonly ReferencedGuest[]): Uint8Array {
@@ -119,7 +121,7 @@ export function corimOfGuests(name: string, guests: readonly ReferencedGuest[]):
       encodeCbor(cborMap([1, cborMap([0, `${documentId(profile)}/${name}`])], [4, cborMap(...triples)])),
     );
   });
-  return encodeCbor(cborTag(TAG.corim, cborMap([0, `${name}/launch-measurements`], [1, comids], [3, PROFILE_URI])));
+  return encodeCbor(cborTag(TAG.corim, cborMap([0, `${name}/launch-measurements`], [1, comids])));
 }
 
 /** Bytes of a document, known before the digest is. */

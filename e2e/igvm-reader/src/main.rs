@@ -1,5 +1,7 @@
-//! An independent judge: reads files with the igvm crate and prints every header as one line of JSON, with the field
-//! names of src/igvm/model.ts, and the launch digests of the crate's serializer.
+//! An independent judge: reads IGVM files with the igvm crate and prints every header as one line of JSON, with the field
+//! names of src/igvm/model.ts, and the launch digests of the crate's serializer. CoRIMs (`.cbor`) are read with the corim crate.
+mod corim_lines;
+
 use igvm::*;
 use igvm_defs::*;
 use serde_json::{json, Value};
@@ -13,6 +15,10 @@ use IgvmInitializationHeader as I;
 fn main() {
     for path in args().skip(1) {
         let bytes = fs::read(&path).expect("a file");
+        if path.ends_with(".cbor") {
+            corim_lines::print(&bytes);
+            continue;
+        }
         let file = match IgvmFile::new_from_binary(&bytes, None) {
             Ok(file) => file,
             Err(error) => {
@@ -44,7 +50,7 @@ fn main() {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
