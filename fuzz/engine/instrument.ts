@@ -55,9 +55,15 @@ function literalsOf(code: string): Literals {
 }
 
 /** Packages whose code works on hostile bytes on our behalf. */
-const PARSERS = ['@levischuck/tiny-cbor', 'jsonc-parser', '@peculiar/asn1-schema', '@peculiar/asn1-x509', 'asn1js'].map(
-  (name) => ['node_modules', ...name.split('/'), ''].join(sep),
-);
+const PARSERS = [
+  '@levischuck/tiny-cbor',
+  'jsonc-parser',
+  '@peculiar/asn1-schema',
+  '@peculiar/asn1-x509',
+  'asn1js',
+  'tar-stream',
+  'yauzl',
+].map((name) => ['node_modules', ...name.split('/'), ''].join(sep));
 
 const isProduct = (path: string): boolean => path.includes(`${sep}src${sep}`) && !/\.(fixture|spec)\.ts$/.test(path);
 

@@ -1,4 +1,5 @@
 import type { Target } from '../engine/target';
+import { archive, containerImage, containerLayer } from './archives';
 import { arm64Image } from './arm64-image';
 import { bzimage } from './bzimage';
 import { cose } from './cose';
@@ -21,6 +22,7 @@ import { initrd } from './initrd';
 import { lock } from './lock';
 import { manifestTarget } from './manifest';
 import { mapFile } from './map-file';
+import { ovmfFirmwareTarget, secureBootKeys } from './ovmf';
 import { resources } from './resources';
 import { staticExecutable } from './static-executable';
 import { uki } from './uki';
@@ -51,6 +53,11 @@ export const TARGETS: readonly Target[] = [
   inference,
   staticExecutable,
   uki,
+  ovmfFirmwareTarget,
+  secureBootKeys,
+  archive,
+  containerImage,
+  containerLayer,
   snpReport,
   tdxQuote,
   certificate,
