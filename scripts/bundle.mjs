@@ -24,12 +24,12 @@ const CHUNKS = {
   // Whole, and before others, so that nx-igvm/igvm stays without what others need: Node's built-ins.
   format: ['igvm/index'],
   // What Nx loads on every command.
-  paths: ['resources/resource-reference', 'resources/glob', 'manifest/image-files', 'manifest/nearest'],
+  paths: ['resources/resource-reference', 'resources/glob', 'manifest/image-files', 'manifest/unknown-keys'],
   // What a target's `runtime` input runs, a process for each: without Nx.
   hashing: ['plugin/hash-requests', 'files/find-program'],
   // What a thread that hashes loads, of which there may be several.
   pages: ['measurement/page-hashing'],
-  manifest: ['manifest/json-document', 'manifest/used-resources'],
+  manifest: ['manifest/json-document'],
   run: ['cli/run'],
   build: ['builder/build-manifest'],
 };

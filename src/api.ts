@@ -40,7 +40,7 @@ export {
 export { diffFiles } from './diff/diff-images';
 export type { DigestDifference, GuestDifference, ImageDifference } from './diff/diff-images';
 export { diffMarkdown, diffText } from './diff/diff-text';
-export { type CorimListing, extractCorims } from './endorsement/extract-corims';
+export { type CorimListing, extractCorims } from './endorsement/corims';
 export {
   addSnpIdBlock,
   type CorimSignatureSource,
@@ -79,7 +79,7 @@ export {
 } from './lock/lock-changes';
 export { lockText, readLock } from './lock/lock-file';
 export { lockOfImage } from './lock/lock-of-image';
-export type { LockedDigest, LockedLaunch, LockedPlatform, LockedRegion, MeasurementLock } from './lock/model';
+export type { LockedDigest, LockedLaunch, LockedPlatform, LockedRegion, MeasurementLock } from './lock/lock-schema';
 export { changedLock, type LockUpdate, updateLock } from './lock/update-lock';
 export { verifyImage, type VerifyReport, type VerifyRequest, verifyText } from './lock/verify-image';
 export { type LoadedManifest, type LoadOptions, loadManifest } from './manifest/load-manifest';

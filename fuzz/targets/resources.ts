@@ -1,5 +1,5 @@
 import { formatPlaced } from '../../src/errors/igvm-error';
-import { parseResourcesFile } from '../../src/manifest/resources-file';
+import { parseResourcesFile } from '../../src/manifest/load-manifest';
 import { jsonTarget } from './json-target';
 import { expectPlainText } from './plain-text';
 

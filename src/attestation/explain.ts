@@ -8,7 +8,7 @@ import { launchPolicy, type PolicyFields } from '../image/policy';
 import type { IgvmFile } from '../igvm/model';
 import { commitsThatChanged, fileInRevision, type HistoricChange } from '../lock/git';
 import { parseLock, readLock } from '../lock/lock-file';
-import type { MeasurementLock } from '../lock/model';
+import type { MeasurementLock } from '../lock/lock-schema';
 import { CPU_MODEL_NAMES } from '../measurement/kvm-vmsa';
 import { digestHex, type Launch, launchesOf, launchLabel, vmmProfile } from '../measurement/launches';
 import { SEARCHED_VCPUS, SEARCHED_VCPUS_BY_SIGNATURE, searchLaunches } from '../measurement/launch-search';

@@ -11,7 +11,7 @@ import { openFileSource } from '../files/file-source';
 import { compareLocks } from '../lock/compare-locks';
 import { readLock } from '../lock/lock-file';
 import { lockImage } from '../lock/lock-of-image';
-import type { LockedPlatform } from '../lock/model';
+import type { LockedPlatform } from '../lock/lock-schema';
 import { mismatchText, verifyImage } from '../lock/verify-image';
 import { loadManifest } from '../manifest/load-manifest';
 import { type Launch, launchesOf } from '../measurement/launches';

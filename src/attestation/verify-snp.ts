@@ -1,10 +1,15 @@
 import { verify } from 'node:crypto';
 import { AMD_GENERATIONS } from './built-in-certificates';
-import { checkChain, type Trust } from './certificate-chain';
-import { isIssuedBy, keyDigest, type ParsedCertificate, parseCertificate } from './certificates';
+import {
+  checkChain,
+  isIssuedBy,
+  keyDigest,
+  parseCertificate,
+  type ParsedCertificate,
+  type Trust,
+} from './certificates';
 import { Checks } from './check';
-import { isZero, SNP_REPORT_VERSIONS, type SnpReport } from './snp-report';
-import { type GenerationName, tcbDifferences } from './snp-tcb';
+import { type GenerationName, isZero, SNP_REPORT_VERSIONS, type SnpReport, tcbDifferences } from './snp-report';
 
 /** Object identifiers of extensions of a VCEK and VLEK (AMD 57230, table 8). */
 const PRODUCT_NAME = '1.3.6.1.4.1.3704.1.2';

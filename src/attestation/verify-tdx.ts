@@ -1,7 +1,13 @@
 import { createHash, createPublicKey, type JsonWebKey, type KeyObject, verify } from 'node:crypto';
 import { INTEL_SGX_ROOT } from './built-in-certificates';
-import { checkChain, type Trust } from './certificate-chain';
-import { isIssuedBy, keyDigest, type ParsedCertificate, parseCertificate } from './certificates';
+import {
+  checkChain,
+  isIssuedBy,
+  keyDigest,
+  parseCertificate,
+  type ParsedCertificate,
+  type Trust,
+} from './certificates';
 import { Checks } from './check';
 import { isZero } from './snp-report';
 import type { TdxQuote } from './tdx-quote';

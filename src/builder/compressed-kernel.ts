@@ -7,8 +7,14 @@ import { type FileSource, openFileSource } from '../files/file-source';
 import { makeProcessFolder } from '../files/process-folder';
 import type { ResourceName } from '../manifest/model';
 import { type ByteSource, regionSource } from '../memory/byte-source';
-import { UnpackError } from '../resources/byte-reader';
-import { type Compression, compressionOf, decompress, isUnpacked, MAGIC_SIZE } from '../resources/decompress';
+import {
+  type Compression,
+  compressionOf,
+  decompress,
+  isUnpacked,
+  MAGIC_SIZE,
+  UnpackError,
+} from '../resources/decompress';
 
 /** Bytes that a kernel may unpack to: many times what one with everything in it has. */
 const KERNEL_LIMIT = 2 ** 30;

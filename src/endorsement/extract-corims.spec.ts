@@ -5,8 +5,7 @@ import fc from 'fast-check';
 import { anyIgvmFile, fileOf, platformOf, written } from '../igvm/igvm-file.fixture';
 import type { IgvmFile } from '../igvm/model';
 import { bytesSource } from '../memory/byte-source';
-import { corimFileName, corimsOf } from './corims';
-import { extractCorims } from './extract-corims';
+import { corimFileName, corimsOf, extractCorims } from './corims';
 
 const document = (compatibilityMask: number): IgvmFile['initializations'][number] => ({
   type: 'corimDocument',

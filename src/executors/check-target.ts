@@ -2,7 +2,7 @@ import { posix, resolve } from 'node:path';
 import type { ExecutorContext, NxJsonConfiguration, TargetConfiguration, TaskGraph } from 'nx/src/devkit-exports';
 import { IgvmError } from '../errors/igvm-error';
 import { imageNameInWorkspace } from '../manifest/image-files';
-import { nearest } from '../manifest/nearest';
+import { nearest } from '../manifest/unknown-keys';
 import { BUILD_EXECUTOR, buildTarget, INITRD_EXECUTOR, initrdTarget, readInitrdFile } from '../plugin/build-targets';
 import { cureFor, lacksOf, mergedValue, ownKeysOf } from '../plugin/effective-target';
 import { GROUP_EXECUTOR, IMAGE_TARGETS } from '../plugin/image-targets';

@@ -4,9 +4,8 @@ import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 import { unreadable } from '../files/file-failure';
 import { PLACEHOLDER } from '../files/find-program';
 import type { ByteSource } from '../memory/byte-source';
-import type { CpioMember } from './cpio-newc';
+import { type CpioMember, faultOf, MOST_ENTRIES } from './cpio-newc';
 import { GUEST_INIT } from './guest-init';
-import { faultOf, MOST_ENTRIES } from './initramfs-rules';
 import type { InitrdLists } from './load-initrd';
 
 /** A member of the archive and where its data comes from. */

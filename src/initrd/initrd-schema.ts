@@ -17,7 +17,7 @@ import {
   webFile,
 } from '../manifest/schema-parts';
 import type { InitChoice } from './guest-init';
-import { LARGEST_MAJOR, LARGEST_MINOR } from './initramfs-rules';
+import { LARGEST_MAJOR, LARGEST_MINOR } from './cpio-newc';
 
 const path = (description: string) => someText('a path', description);
 const mode = (description: string) => patternText(/^[0-7]{3,4}$/, 'three or four octal digits', description);

@@ -1,7 +1,7 @@
 import type { Directive } from '../igvm/model';
 import { compareLocks } from './compare-locks';
 import { lockOf, tdxFile } from './lock.fixture';
-import type { LockedDigest, LockedPlatform, LockedRegion, MeasurementLock } from './model';
+import type { LockedDigest, LockedPlatform, LockedRegion, MeasurementLock } from './lock-schema';
 
 const memory = (size: number): Directive => ({
   type: 'requiredMemory',

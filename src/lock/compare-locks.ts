@@ -1,7 +1,7 @@
 import { PLATFORM_NAMES } from '../igvm/platforms';
 import { compareFacts, type Facts } from '../image/guest-facts';
 import { launchesOf, launchName } from '../measurement/launches';
-import type { LockedDigest, LockedPlatform, LockedRegion, MeasurementLock } from './model';
+import type { LockedDigest, LockedPlatform, LockedRegion, MeasurementLock } from './lock-schema';
 
 /** A launch digest that is not the expected one; undefined where there is none. */
 export interface DigestDifference {

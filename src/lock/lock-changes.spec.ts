@@ -8,7 +8,7 @@ import { NX_IGVM } from '../cli/programs';
 import { run } from '../cli/run';
 import { lockText } from './lock-file';
 import { lockOf, tdxFile } from './lock.fixture';
-import type { MeasurementLock } from './model';
+import type { MeasurementLock } from './lock-schema';
 
 let folder: string;
 beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), 'nx-igvm-changes-'))));

@@ -10,7 +10,7 @@ import { parseJson } from '../manifest/json-document';
 import { compareLocks, type LockDifference } from './compare-locks';
 import { commitOf, fileInRevision, git } from './git';
 import { LOCK_SIZE_LIMIT, parseLock, readLock } from './lock-file';
-import type { MeasurementLock } from './model';
+import type { MeasurementLock } from './lock-schema';
 import { platformLabel } from './verify-image';
 
 /** How an image changed between two states of its lock, and of its manifest where that is known. */

@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import { lockOf, tdxFile } from './lock.fixture';
 import { lockText, readLock } from './lock-file';
 import { IgvmError } from '../errors/igvm-error';
-import type { MeasurementLock } from './model';
+import type { MeasurementLock } from './lock-schema';
 
 function failureOf(run: () => unknown): IgvmError {
   try {

@@ -8,7 +8,7 @@ import { loadManifest } from '../manifest/load-manifest';
 import { validate } from '../manifest/validate';
 import { type Launch, launchesOf } from '../measurement/launches';
 import type * as LockSchema from './lock-schema';
-import type { LockedDigest, LockedPlatform, LockedRegion, MeasurementLock } from './model';
+import type { LockedDigest, LockedPlatform, LockedRegion, MeasurementLock } from './lock-schema';
 
 /** Bytes: a lock of an image with some thousand regions; those of real ones have a hundred. */
 export const LOCK_SIZE_LIMIT = 2 ** 19;

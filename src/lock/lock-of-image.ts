@@ -22,7 +22,7 @@ import type { Facts } from '../image/guest-facts';
 import { DEFAULT_LAUNCH, type Launch, launchesOf, launchName, launchRequest } from '../measurement/launches';
 import { MEASURED_PLATFORMS } from '../igvm/isolation';
 import type { TaggedRange } from '../regions/image-map';
-import type { LockedDigest, LockedDocuments, LockedPlatform, LockedRegion, MeasurementLock } from './model';
+import type { LockedDigest, LockedDocuments, LockedPlatform, LockedRegion, MeasurementLock } from './lock-schema';
 
 /** The names that a lock has for the guests of a file: for an image without a map. */
 export const tagsOfLock = ({ platforms }: MeasurementLock, file: Pick<IgvmFile, 'platforms'>): TaggedRange[][] =>

@@ -1,10 +1,10 @@
 /** igvm.lock.json, once: validation and the JSON Schema for editors come from here. */
 import * as z from 'zod/mini';
-import { platformOf } from '../igvm/platforms';
-import { PLATFORM_TYPE, type PlatformType } from '../igvm/model';
-import { policyNames } from '../image/policy';
-import { KVM_MODE_MEANINGS, VMM_MEANINGS } from '../manifest/model';
 import { MEASURED_PLATFORM_NAMES, MEASURED_PLATFORMS } from '../igvm/isolation';
+import { PLATFORM_TYPE, type PlatformType } from '../igvm/model';
+import { platformOf } from '../igvm/platforms';
+import { type PolicyFields, policyNames } from '../image/policy';
+import { KVM_MODE_MEANINGS, type LaunchRequest, VMM_MEANINGS } from '../manifest/model';
 import {
   closedStruct,
   count,
@@ -20,6 +20,7 @@ import {
   u32,
   word,
 } from '../manifest/schema-parts';
+import type { RegionKind } from '../regions/guest-regions';
 
 /** Version of the format that is written and read. */
 export const LOCK_VERSION = 2;
@@ -172,3 +173,76 @@ export const lockSchema = struct({
   description:
     'What an IGVM image is expected to be and to measure. Written by "nx run PROJECT:measure --update-lock", checked by its target verify, reviewed by people.',
 });
+
+/** How a guest is launched, as far as its digest depends on it: each of the counts with each of the processors. */
+export type LockedLaunch = LaunchRequest;
+
+/** A launch digest, and the launches that give it. */
+export interface LockedDigest {
+  /** Upper-case hexadecimal. */
+  digest: string;
+  /** Without: whatever launches the guest. */
+  launches?: LockedLaunch[];
+}
+
+/** Adjacent pages of a guest that belong together. */
+export interface LockedRegion {
+  /** Address in hexadecimal, with 0x. */
+  gpa: string;
+  /** Bytes in hexadecimal, with 0x. */
+  size: string;
+  kind: RegionKind;
+  /** What the headers of its pages say besides the kind. */
+  marks?: string[];
+  /** Whether the launch digest covers the contents. */
+  measured: boolean;
+  /** The map file's name for it. */
+  tag?: string;
+  /** SHA-256 of its contents. */
+  sha256?: string;
+}
+
+/** SHA-256 of the documents about a guest, lower-case hexadecimal: what a signer is to be handed. */
+export interface LockedDocuments {
+  corim: string;
+  identity: string;
+  idBlock?: string;
+}
+
+/** What the guest of one platform is. Everything decides. */
+export interface LockedPlatform {
+  /** Whether the host may debug the guest. */
+  debug: boolean;
+  /** Security version; absent for an image that no document endorses. */
+  svn?: number;
+  /** Identity in the ID block, hexadecimal; where there is one. */
+  familyId?: string;
+  imageId?: string;
+  /** Of SEV-SNP. */
+  policy?: PolicyFields;
+  /** Of TDX. */
+  attributes?: PolicyFields;
+  highestVtl: number;
+  /** Hexadecimal, with 0x. */
+  sharedGpaBoundary: string;
+  /** Of the digests; absent where there are none. */
+  algorithm?: string;
+  /** Absent for a platform without launch measurement. */
+  digests?: LockedDigest[];
+  documents?: LockedDocuments;
+  /** Whether the image holds its CoRIM; absent without documents. */
+  corimInImage?: boolean;
+  headers: Record<string, string>;
+  registers: Record<string, string>;
+  regions: LockedRegion[];
+}
+
+/** What an image is expected to be: the contents of igvm.lock.json. */
+export interface MeasurementLock {
+  $schema?: string;
+  lockVersion: number;
+  /** What the file says of itself. */
+  file: Record<string, string>;
+  /** All platforms of the file by their short names, measured or not. */
+  platforms: Record<string, LockedPlatform>;
+}

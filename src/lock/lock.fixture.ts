@@ -5,7 +5,7 @@ import { fileOf, patternPage, platformOf, runOf, written } from '../igvm/igvm-fi
 import { type Directive, type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
 import { PAGE_SIZE } from '../memory/page';
 import { lockOfImage } from './lock-of-image';
-import type { MeasurementLock } from './model';
+import type { MeasurementLock } from './lock-schema';
 
 /** A TDX guest of a kernel and an initrd, whose pages follow from two numbers. */
 export const tdxFile = (kernel = 1, initrd = 2, more: Directive[] = []): IgvmFile =>

@@ -8,7 +8,7 @@ import { compareLocks } from './compare-locks';
 import { LOCK_SIZE_LIMIT, lockText, manifestLaunches, readLock } from './lock-file';
 import type { Launch } from '../measurement/launches';
 import { launchesInLock, lockImage } from './lock-of-image';
-import type { MeasurementLock } from './model';
+import type { MeasurementLock } from './lock-schema';
 import { IgvmError } from '../errors/igvm-error';
 
 /** What writing a lock came to. */

@@ -13,7 +13,7 @@ import { mapBeside } from '../regions/image-map';
 import { compareLocks, type LockDifference } from './compare-locks';
 import { manifestLaunches, readLock } from './lock-file';
 import { lockImage, tagsOfLock } from './lock-of-image';
-import type { MeasurementLock } from './model';
+import type { MeasurementLock } from './lock-schema';
 
 /** What to check against what. */
 export interface VerifyRequest {

@@ -14,7 +14,7 @@ import {
   policy,
   snp,
 } from './manifest.fixture';
-import { usedResources } from './used-resources';
+import { usedResources } from './image-files';
 
 describe('values that do not go together', () => {
   const vbs = { vbs: { enable_debug: false } };

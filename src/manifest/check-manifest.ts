@@ -26,7 +26,7 @@ import type {
   ProductPolicy,
   ResourceName,
 } from './model';
-import { SECURE_BOOT_RESOURCES } from './used-resources';
+import { SECURE_BOOT_RESOURCES } from './image-files';
 
 const PAGE = BigInt(PAGE_SIZE);
 /** OpenHCL's memory is mapped by large pages. */

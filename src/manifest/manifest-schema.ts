@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
-import { KVM_MODE_MEANINGS, RESOURCE_NAMES, type ResourceName, VMM_MEANINGS } from './model';
-import { ovmfImage } from './ovmf-schema';
+import { KVM_MODE_MEANINGS, type SecureBootProfile, VMM_MEANINGS } from './model';
+import { resources } from './resources-schema';
 import {
   closedStruct,
   count,
@@ -23,7 +23,6 @@ import {
   variants,
   withDefault,
   word,
-  webFile,
 } from './schema-parts';
 
 /** OpenHCL's measured product policies. Source: openvmm openhcl/product_policy/src. Unknown keys are errors there. */
@@ -159,6 +158,65 @@ const directLinuxImage = struct(
   'A Linux kernel started directly at VTL0: `linux_kernel`, and `linux_initrd` if it uses an initrd.',
 );
 
+const PROFILE_MEANINGS: Record<SecureBootProfile, string> = {
+  none: 'None. `hashes` or the resource `secure_boot_db` decide what may start.',
+  win11: 'Windows, signed with the certificates of 2011 or 2023.',
+  win23: 'Windows, signed with the certificate of 2023.',
+  'win+rom23': 'Windows and option ROMs, signed with the certificates of 2023.',
+  uefi11:
+    "Third-party programs that Microsoft signed with the certificates of 2011 or 2023: the shim of most distributions. igvm-update's default.",
+  uefi23: 'Third-party programs that Microsoft signed with the certificate of 2023.',
+  'uefi+rom23': 'Third-party programs and option ROMs that Microsoft signed with the certificates of 2023.',
+  redhat: 'Programs that Red Hat signed with its CA of 2024.',
+  'redhat+rom':
+    'Programs that Red Hat signed with its CA of 2024, and option ROMs that Microsoft signed with the certificate of 2023.',
+  all: 'Everything that Microsoft signed: Windows, third-party programs and option ROMs.',
+};
+
+/** Images that igvmfilegen doesn't know. */
+const ovmfImage = struct(
+  {
+    boot_mode: withDefault(
+      word(
+        {
+          real16: 'At the reset vector, as on real hardware.',
+          flat32: "In protected mode, from registers in the image. The firmware's 16-bit code is skipped.",
+        },
+        'Where the firmware starts.',
+      ),
+      'real16',
+    ),
+    parameters: withDefault(
+      flag('Whether the VMM fills in the memory map and the number of processors, if the firmware asks for them.'),
+      true,
+    ),
+    secure_boot: nullish(
+      struct(
+        {
+          profile: withDefault(
+            word(
+              PROFILE_MEANINGS,
+              "The public certificates in db, by the name of virtfw's profile. They are part of this package.",
+            ),
+            'none',
+          ),
+          hashes: withDefault(
+            flag(
+              'Whether db contains the Authenticode hashes of `shim` and of `uki` or `linux_kernel`, so that exactly these programs may start.',
+            ),
+            false,
+          ),
+        },
+        'Secure Boot: the image contains PK, KEK, db and dbx, which are measured. The firmware checks `shim`, `uki` and `linux_kernel`, which ' +
+          'are then not measured. The resources `secure_boot_pk`, `secure_boot_kek` and `secure_boot_dbx` replace the built-in keys of Red ' +
+          'Hat and Microsoft and the built-in revocations. `secure_boot_db` is added to the profile. db must not be empty.',
+      ),
+    ),
+  },
+  'OVMF, the UEFI firmware for QEMU: `ovmf_code` and, if they are given, `ovmf_vars` and the programs that it starts: `shim`, and `uki` or ' +
+    '`linux_kernel`. A guest without isolation and one under SEV-SNP can share a file and most of its pages. Not known to igvmfilegen.',
+);
+
 const image = variants(
   { none: 'Nothing is loaded; the image has only headers.' },
   [
@@ -233,100 +291,6 @@ const guestConfig = struct(
     image,
   },
   'One guest.',
-);
-
-const SHA256_PATTERN = /^[0-9a-fA-F]{64}$/;
-const sha256 = optional(
-  patternText(SHA256_PATTERN, '64 hexadecimal digits', 'SHA-256 of the file, which the build verifies.'),
-);
-
-const path = someText(
-  'a path',
-  'A path relative to the manifest, from the workspace with `{workspaceRoot}/`, or absolute; or a glob that matches ' +
-    'exactly one file. Escape special characters with a backslash.',
-);
-
-const resource = z
-  .union(
-    [
-      path,
-      closedStruct({ path, sha256 }, 'A file, pinned if `sha256` is given.'),
-      closedStruct(
-        {
-          project: someText('the name of a project', 'The Nx project.'),
-          target: someText('the name of a target', 'The target of that project.'),
-          path: someText('a path', 'The file that the target writes, relative to the workspace.'),
-          sha256,
-        },
-        'The output of another target, which runs first.',
-      ),
-      closedStruct(webFile, 'A file from a web server, or a file in an archive from there.'),
-    ],
-    {
-      error: () =>
-        'a path, or an object with "path" (and "project" and "target" for the output of another target) or with "url"',
-    },
-  )
-  .register(z.globalRegistry, { id: 'resource' });
-
-const KEY_FILE =
-  'Optional, for `ovmf` images with `secure_boot`: concatenated certificates (PEM or DER), signature lists (`.esl`), or an update of the ' +
-  'variable (`.auth`).';
-
-export const RESOURCE_DESCRIPTIONS: Record<ResourceName, string> = {
-  uefi: 'UEFI firmware volume, for `uefi` images and for OpenHCL with `uefi`.',
-  underhill_kernel: "The paravisor's kernel, for `openhcl` images.",
-  openhcl_boot: 'The boot shim, for `openhcl` images.',
-  underhill_initrd: "The paravisor's initrd, for `openhcl` images.",
-  underhill_sidecar: 'The sidecar kernel, optional for `openhcl` images.',
-  linux_kernel:
-    'The kernel, for Linux images: a kernel, or a UKI with a section .linux. Optional for `ovmf` images: a kernel with an EFI stub, which gets neither command line nor initrd.',
-  linux_initrd: 'The initrd, for Linux images with `use_initrd`: an initrd, or a UKI with a section .initrd.',
-  linux_command_line:
-    'Text to append to the command line, such as the root hash of a file system that another target builds: one line of printable ' +
-    'ASCII, or a UKI with a section .cmdline. Optional for Linux images and for OpenHCL with `static_command_line`.',
-  snp_bootshim:
-    "openvmm's `snp_bootshim`, optional for `snp_linux_direct`. It accepts the guest's free memory at boot, so the image need not " +
-    'contain it, and starts faster.',
-  ovmf_code: 'The firmware, for `ovmf` images: `OVMF.fd`, or `OVMF_CODE.fd` with `ovmf_vars`.',
-  ovmf_vars: "The firmware's variable store, optional for `ovmf` images.",
-  shim: 'The EFI program that the firmware starts first, optional for `ovmf` images. It starts `uki` or `linux_kernel`.',
-  uki: 'A unified kernel image, or any other EFI program, optional for `ovmf` images. Not together with `linux_kernel`.',
-  secure_boot_pk: `The platform key: exactly one certificate. ${KEY_FILE}`,
-  secure_boot_kek: `Key exchange keys. ${KEY_FILE}`,
-  secure_boot_db: `Certificates and hashes of programs that may start. ${KEY_FILE}`,
-  secure_boot_dbx: `Certificates and hashes of programs that may not start. ${KEY_FILE}`,
-};
-
-/** Where generators and editors expect the files, from the manifest's folder. */
-export const USUAL_PATHS: Record<ResourceName, string> = {
-  uefi: 'boot/MSVM.fd',
-  underhill_kernel: 'boot/openhcl-kernel',
-  openhcl_boot: 'boot/openhcl_boot',
-  underhill_initrd: 'boot/openhcl-initrd.cpio.gz',
-  underhill_sidecar: 'boot/sidecar',
-  linux_kernel: 'boot/vmlinuz',
-  snp_bootshim: 'boot/snp_bootshim',
-  linux_initrd: 'boot/initrd.cpio',
-  linux_command_line: 'boot/command-line.txt',
-  ovmf_code: 'boot/OVMF.amdsev.fd',
-  ovmf_vars: 'boot/OVMF_VARS.fd',
-  shim: 'boot/shimx64.efi',
-  uki: 'boot/linux.efi',
-  secure_boot_pk: 'keys/pk.pem',
-  secure_boot_kek: 'keys/kek.pem',
-  secure_boot_db: 'keys/db.pem',
-  secure_boot_dbx: 'keys/dbx.esl',
-};
-
-const resources = closedStruct(
-  Object.fromEntries(
-    RESOURCE_NAMES.map((name) => [
-      name,
-      optional(resource).register(z.globalRegistry, { description: RESOURCE_DESCRIPTIONS[name] }),
-    ]),
-  ) as Record<ResourceName, z.ZodMiniOptional<typeof resource>>,
-  'The files that images are built from. Ignored by igvmfilegen, which reads a separate resources file.',
 );
 
 function isRegularExpression(value: string): boolean {

@@ -2,8 +2,7 @@ import type * as z from 'zod/mini';
 import { type ErrorWhere, IgvmError, type JsonPath } from '../errors/igvm-error';
 import { PAGE_SIZE, readMemorySize } from '../memory/page';
 import type { JsonDocument } from './json-document';
-import { nearest } from './nearest';
-import { ENTRIES_LIMIT, unknownKeys } from './unknown-keys';
+import { ENTRIES_LIMIT, nearest, unknownKeys } from './unknown-keys';
 
 /**
  * The message of an issue about unknown keys of a closed object, for those that print issues. (A variant's object says

@@ -3,11 +3,10 @@ import type { NxJsonConfiguration, TargetConfiguration } from 'nx/src/devkit-exp
 import { IgvmError } from '../errors/igvm-error';
 import { unreadable } from '../files/file-failure';
 import { JSON_SIZE_LIMIT, readRegularFile } from '../files/regular-file';
-import { imageNameInWorkspace } from '../manifest/image-files';
+import { imageNameInWorkspace, usedResources } from '../manifest/image-files';
 import type * as JsonDocument from '../manifest/json-document';
 import { RESOURCE_NAMES, type ResourceName } from '../manifest/model';
-import { nearest } from '../manifest/nearest';
-import { usedResources } from '../manifest/used-resources';
+import { nearest } from '../manifest/unknown-keys';
 import type { ProjectFiles } from './own-target';
 import type { PluginPlace } from './plugin-place';
 import type { TrackingPlace } from './tracked-inputs';

@@ -7,7 +7,7 @@ import type {
   RawProjectGraphDependency,
 } from 'nx/src/devkit-exports';
 import { type ErrorWhere, formatPlaced, IgvmError } from '../errors/igvm-error';
-import { nearest } from '../manifest/nearest';
+import { nearest } from '../manifest/unknown-keys';
 import { globCovers } from '../resources/glob';
 import { type OutputReference, parseResource } from '../resources/resource-reference';
 import { BUILD_EXECUTOR, INITRD_EXECUTOR, readInitrdFile } from './build-targets';

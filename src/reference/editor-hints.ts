@@ -2,7 +2,7 @@
  * What editors offer to insert, by schema and by key. `${1:…}` is a place to fill in; a text that begins with `^` is inserted without
  * quotes. A test inserts every one of them, and holds the result to the schema and the manifest's own checks.
  */
-import { USUAL_PATHS } from '../manifest/manifest-schema';
+import { USUAL_PATHS } from '../manifest/resources-schema';
 import type { JsonSchema, Snippet } from './schemas';
 
 /** What a key of a schema gets besides what zod says of it. */

@@ -1,11 +1,10 @@
 /** The entries of archives, in one form whatever the archive is: tar, .deb, .rpm and .zip. */
 import { read } from 'node:fs';
-import { Readable, pipeline } from 'node:stream';
+import { pipeline, Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import type { Header } from 'tar-stream';
 import type { Entry as ZipEntry, ZipFile } from 'yauzl';
-import { ByteReader, UnpackError } from './byte-reader';
-import { compressionOf, decompress, MAGIC_SIZE } from './decompress';
+import { ByteReader, compressionOf, decompress, MAGIC_SIZE, UnpackError } from './decompress';
 
 /** One entry of an archive. */
 export interface ArchiveEntry {

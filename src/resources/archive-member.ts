@@ -1,8 +1,8 @@
 import { posix } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
-import { nearest } from '../manifest/nearest';
+import { nearest } from '../manifest/unknown-keys';
 import { archiveEntries, type ArchiveEntry, type ArchiveFile, normalPath } from './archive-entries';
-import { UnpackError } from './byte-reader';
+import { UnpackError } from './decompress';
 
 /** Links from one entry to the next that are followed. */
 const MOST_LINKS = 8;

@@ -1,9 +1,8 @@
 /** Compressed data, recognised by its first bytes and unpacked as it comes. */
-import { Readable, type Transform, pipeline } from 'node:stream';
+import { pipeline, Readable, type Transform } from 'node:stream';
 import * as zlib from 'node:zlib';
+import type { Decompress } from 'fzstd';
 import { IgvmError } from '../errors/igvm-error';
-import { ByteReader, UnpackError } from './byte-reader';
-import { unzstd as unzstdFrames } from './zstd';
 
 /** A form of compressed data, and how to unpack it; without that it is only known by name. */
 interface Format {
@@ -16,7 +15,7 @@ interface Format {
 const FORMATS = {
   gzip: { magic: [0x1f, 0x8b], unpack: gunzip, program: 'gzip -dc' },
   xz: { magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00], unpack: unxz, program: 'xz -dc' },
-  zstd: { magic: [0x28, 0xb5, 0x2f, 0xfd], unpack: unzstd, program: 'zstd -dc' },
+  zstd: { magic: [0x28, 0xb5, 0x2f, 0xfd], unpack: unzstdStream, program: 'zstd -dc' },
   lz4: { magic: [0x04, 0x22, 0x4d, 0x18], program: 'lz4 -dc' },
   // The form that the kernel's build writes.
   'lz4 (legacy)': { magic: [0x02, 0x21, 0x4c, 0x18], program: 'lz4 -dc' },
@@ -84,13 +83,13 @@ interface ZstdOfNode {
   createZstdDecompress?: () => Transform;
 }
 
-async function* unzstd(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* unzstdStream(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const { createZstdDecompress } = zlib as ZstdOfNode;
   if (createZstdDecompress !== undefined) {
     yield* through(source, createZstdDecompress());
     return;
   }
-  yield* unzstdFrames(new ByteReader(source));
+  yield* unzstd(new ByteReader(source));
 }
 
 /** What the numbers of xz-embedded mean (xz.h, `enum xz_ret`). */
@@ -113,4 +112,151 @@ async function* unxz(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Arr
       `cannot be unpacked as xz: ${XZ_REASONS[number ?? ''] ?? reasonOf(error)}; \`xz -dc\` may be able to`,
     );
   }
+}
+
+/** Why data can't be unpacked; the caller knows whose data it is. */
+export class UnpackError extends Error {}
+
+/** Reads a stream of bytes in pieces of the sizes that a format has, without holding more than a piece. */
+export class ByteReader {
+  private readonly source: AsyncIterator<Uint8Array>;
+  private rest: Uint8Array = new Uint8Array(0);
+  /** Bytes that have been read. */
+  position = 0;
+
+  constructor(source: AsyncIterable<Uint8Array>) {
+    this.source = source[Symbol.asyncIterator]();
+  }
+
+  /** Up to `size` bytes that stay to be read: fewer at the end. For small sizes. */
+  async peek(size: number): Promise<Uint8Array> {
+    while (this.rest.length < size) {
+      const { done, value } = await this.source.next();
+      if (done === true) break;
+      this.rest = this.rest.length === 0 ? value : Buffer.concat([this.rest, value]);
+    }
+    return this.rest.subarray(0, size);
+  }
+
+  /** Exactly `size` bytes. For small sizes. @throws UnpackError when there are fewer */
+  async read(size: number): Promise<Buffer> {
+    const bytes = await this.peek(size);
+    if (bytes.length < size) throw endsEarly();
+    this.rest = this.rest.subarray(size);
+    this.position += size;
+    return Buffer.from(bytes);
+  }
+
+  /** The next `size` bytes as they come, which all have to be taken. @throws UnpackError when there are fewer */
+  async *take(size: number): AsyncGenerator<Uint8Array> {
+    for (let left = size; left > 0; ) {
+      if (this.rest.length === 0 && (await this.peek(1)).length === 0) throw endsEarly();
+      const part = this.rest.subarray(0, left);
+      this.rest = this.rest.subarray(part.length);
+      this.position += part.length;
+      left -= part.length;
+      yield part;
+    }
+  }
+
+  /** @throws UnpackError when there are fewer bytes */
+  async skip(size: number): Promise<void> {
+    const taken = this.take(size);
+    while ((await taken.next()).done !== true);
+  }
+
+  /** Everything that is left. */
+  async *remaining(): AsyncGenerator<Uint8Array> {
+    if (this.rest.length > 0) yield this.rest;
+    for (;;) {
+      const { done, value } = await this.source.next();
+      if (done === true) return;
+      yield value;
+    }
+  }
+
+  /** Gives the source up. */
+  async close(): Promise<void> {
+    await this.source.return?.();
+  }
+}
+
+const endsEarly = (): UnpackError => new UnpackError('ends early');
+
+/** Bytes of memory that a zstd frame may ask for: what the program zstd allows without being asked. */
+const LARGEST_WINDOW = 2 ** 27;
+
+const ZSTD = [0x28, 0xb5, 0x2f, 0xfd];
+/** The first number of a frame that holds no data; the last four bits are any. */
+const ZSTD_SKIPPABLE = 0x184d2a50;
+
+/** Whether data is that of zstd, by its first four bytes. */
+export function isZstd(start: Uint8Array): boolean {
+  if (start.length < 4) return false;
+  return ZSTD.every((byte, index) => start[index] === byte) || isSkippable(Buffer.from(start).readUInt32LE(0));
+}
+
+const isSkippable = (magic: number): boolean => (magic & 0xfffffff0) >>> 0 === ZSTD_SKIPPABLE;
+
+/**
+ * Unpacks frame by frame, as their sizes and what they ask for have to be known: the package takes any window, and calls itself for
+ * each further frame (RFC 8878, 3.1). The checksum behind a frame needn't be right: whose data it is has its digest.
+ * @throws UnpackError, and what reading `reader` throws
+ */
+export async function* unzstd(reader: ByteReader): AsyncGenerator<Uint8Array> {
+  const { Decompress: Decompressor } = require('fzstd') as typeof import('fzstd');
+  while ((await reader.peek(1)).length > 0) {
+    const magic = (await reader.read(4)).readUInt32LE(0);
+    if (isSkippable(magic)) {
+      await reader.skip((await reader.read(4)).readUInt32LE(0));
+      continue;
+    }
+    if (magic !== Buffer.from(ZSTD).readUInt32LE(0)) throw new UnpackError('is damaged: no zstd frame begins here');
+    const ready: Uint8Array[] = [];
+    const frame = new Decompressor((chunk) => void ready.push(chunk));
+    for await (const part of frameParts(reader)) {
+      push(frame, part);
+      yield* ready.splice(0);
+    }
+    push(frame, new Uint8Array(0), true);
+    yield* ready;
+  }
+}
+
+function push(frame: Decompress, part: Uint8Array, final = false): void {
+  try {
+    frame.push(part, final);
+  } catch (error) {
+    throw new UnpackError(`is damaged: ${(error as Error).message}`);
+  }
+}
+
+/** A zstd frame behind its magic number, in pieces: its header, each block, and its checksum. */
+async function* frameParts(reader: ByteReader): AsyncGenerator<Uint8Array> {
+  const [descriptor = 0] = await reader.read(1);
+  const isSingle = (descriptor & 0x20) !== 0;
+  const sizeBytes = [isSingle ? 1 : 0, 2, 4, 8][descriptor >> 6]!;
+  const dictionaryBytes = [0, 1, 2, 4][descriptor & 3]!;
+  if (dictionaryBytes > 0) throw new UnpackError('needs a dictionary');
+  const header = await reader.read((isSingle ? 0 : 1) + sizeBytes);
+  const exponent = 10 + ((header[0] ?? 0) >> 3);
+  const window = isSingle ? sizeOf(header) : 2 ** exponent * (1 + ((header[0] ?? 0) & 7) / 8);
+  if (window > LARGEST_WINDOW) {
+    throw new UnpackError(`asks for ${window} bytes of memory, and ${LARGEST_WINDOW} is the most that is taken`);
+  }
+  yield Buffer.concat([Buffer.from(ZSTD), Buffer.of(descriptor), header]);
+  for (;;) {
+    const block = await reader.read(3);
+    const bits = block.readUIntLE(0, 3);
+    const isRun = ((bits >> 1) & 3) === 1;
+    yield Buffer.concat([block, await reader.read(isRun ? 1 : bits >> 3)]);
+    if ((bits & 1) !== 0) break;
+  }
+  if ((descriptor & 4) !== 0) yield await reader.read(4);
+}
+
+/** A little-endian number of 1, 2, 4 or 8 bytes; that of 2 bytes counts from 256. */
+function sizeOf(bytes: Buffer): number {
+  if (bytes.length === 8) return Number(bytes.readBigUInt64LE(0));
+  return bytes.readUIntLE(0, bytes.length) + (bytes.length === 2 ? 256 : 0);
 }

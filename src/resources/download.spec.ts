@@ -7,7 +7,7 @@ import { IgvmError } from '../errors/igvm-error';
 import { downloadAny, downloadPinned, type TransferOptions } from './download';
 import { redirectTarget } from './http-answer';
 import { type Behaviour, breakOff, LoopbackServer, serve, sha256Of } from './loopback-server.fixture';
-import { parseUrl } from './url';
+import { parseUrl } from './resource-reference';
 
 const CONTENT = randomBytes(300_000);
 const SHA256 = sha256Of(CONTENT);

@@ -8,7 +8,7 @@ import { errnoOf, unwritable } from '../files/file-failure';
 import { claimTempPath, releaseTempPath } from '../files/temp-file';
 import { KeptDownload } from './download-folder';
 import { type HttpAnswer, type HttpClient, Interruption, openHttpClient, StaleStart } from './http-answer';
-import { shownUrl } from './url';
+import { shownUrl } from './resource-reference';
 
 /** Bytes, unless an option says otherwise: more than any kernel, initrd or package with one has. */
 export const DOWNLOAD_LIMIT = 2 ** 32;

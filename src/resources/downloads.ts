@@ -1,18 +1,17 @@
 /** Resources that a URL names: from the folder of downloads, or else from the network into it. */
+import { createHash } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 import { unreadable, unwritable } from '../files/file-failure';
 import { sha256OfFile, sha256OfOpenFile } from '../files/sha256';
 import { claimTempPath, releaseTempPath } from '../files/temp-file';
+import { archiveFile, normalPath } from './archive-entries';
 import { readMember } from './archive-member';
 import { DOWNLOAD_LIMIT, downloadAny, downloadPinned, type TransferOptions } from './download';
 import { downloadFolder, KeptDownload } from './download-folder';
-import { archiveFile, normalPath } from './archive-entries';
-import type { UrlReference } from './resource-reference';
-import { parseUrl, shownReference, shownUrl } from './url';
+import { parseUrl, shownReference, shownUrl, type UrlReference } from './resource-reference';
 
 export interface DownloadOptions extends TransferOptions {
   /** The folder for downloads. Default: NX_IGVM_DOWNLOADS, or the system's place for such files. */

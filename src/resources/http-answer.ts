@@ -1,6 +1,6 @@
 /** One answer of a web server, behind redirects and proxies. */
 import { IgvmError } from '../errors/igvm-error';
-import { authorizationOf, checkScheme, shownUrl } from './url';
+import { authorizationOf, checkScheme, shownUrl } from './resource-reference';
 import type { Agent, Dispatcher } from 'undici';
 
 /** Redirects that are followed for one download. */

@@ -4,16 +4,14 @@ import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 import { errnoOf, shownPath } from '../files/file-failure';
 import { isInside, leadsOut } from '../files/regular-file';
 import { checkWithResources } from '../manifest/check-manifest';
-import { matchGlob } from './glob';
-import type { LoadedManifest } from '../manifest/load-manifest';
+import { type LoadedManifest, loadResourcesFile, type ResourcesFile } from '../manifest/load-manifest';
 import { RESOURCE_NAMES, type ResourceName } from '../manifest/model';
-import { nearest } from '../manifest/nearest';
-import type { DownloadOptions } from './downloads';
-import { type FileReference, parseResource, type UrlReference } from './resource-reference';
-import { shownReference } from './url';
-import { loadResourcesFile, type ResourcesFile } from '../manifest/resources-file';
-import { type ResourceUse, usedResources } from '../manifest/used-resources';
+import { nearest } from '../manifest/unknown-keys';
+import { type ResourceUse, usedResources } from '../manifest/image-files';
 import { combined, type ManifestWarning } from '../manifest/validate';
+import type { DownloadOptions } from './downloads';
+import { matchGlob } from './glob';
+import { type FileReference, parseResource, shownReference, type UrlReference } from './resource-reference';
 
 /** A file that the build reads. */
 export interface ResolvedResource {

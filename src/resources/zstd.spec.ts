@@ -1,5 +1,4 @@
-import { ByteReader } from './byte-reader';
-import { unzstd } from './zstd';
+import { ByteReader, unzstd } from './decompress';
 
 /** A frame of one stored block (RFC 8878, 3.1.1). @param window the byte of its header that says how much memory it asks for */
 function frameOf(text: string, window: number): Buffer {

@@ -40,8 +40,7 @@ async function dumpCorim(
   file: string,
   { headerType, platform, output, json }: DumpCorimOptions,
 ): Promise<void> {
-  const { extractCorims } =
-    require('../../endorsement/extract-corims') as typeof import('../../endorsement/extract-corims');
+  const { extractCorims } = require('../../endorsement/corims') as typeof import('../../endorsement/corims');
   const named = (display: string): { path: string; display: string } => ({
     path: resolve(environment.cwd, display),
     display,

@@ -19,7 +19,8 @@ export function registerFetch(program: Command, environment: CliEnvironment): vo
   addDownloadOptions(command).action(async (url: string, { member, sha256, ...settings }: FetchOptions) => {
     const { fetchReference, fetchUnpinned } =
       require('../../resources/downloads') as typeof import('../../resources/downloads');
-    const { parseUrl, withoutPassword } = require('../../resources/url') as typeof import('../../resources/url');
+    const { parseUrl, withoutPassword } =
+      require('../../resources/resource-reference') as typeof import('../../resources/resource-reference');
     const { cwd, isInteractive, stderr, stdout } = environment;
     const say = (line: string): void => stderr(`${line}\n`);
     const { stop, ...options } = downloadDisplay(settings, { cwd, isInteractive, say });

@@ -67,7 +67,7 @@ export function registerVerifyReport(program: Command, environment: CliEnvironme
       const { evidenceJson, evidenceText } =
         require('../../attestation/verify-report') as typeof import('../../attestation/verify-report');
       const { verifyReportOfOptions } =
-        require('../../attestation/evidence-options') as typeof import('../../attestation/evidence-options');
+        require('../../attestation/verify-report') as typeof import('../../attestation/verify-report');
       const given = new Map<string, string>();
       const at = (text: string): string => {
         const absolute = resolve(environment.cwd, text);

@@ -3,7 +3,7 @@ import { Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { IgvmError } from '../../errors/igvm-error';
 import { messageSink } from '../../errors/printable';
-import { nearest } from '../../manifest/nearest';
+import { nearest } from '../../manifest/unknown-keys';
 import { asTask } from '../as-task';
 import { checkTarget, type TargetContext, targetOf, type TaskContext } from '../check-target';
 import type { BootExecutorSchema } from './schema';

@@ -5,7 +5,7 @@ import { messageSink } from '../../errors/printable';
 import { programPath } from '../../files/find-program';
 import { shownPath } from '../../files/file-failure';
 import type { LoadedManifest } from '../../manifest/load-manifest';
-import { usedResources } from '../../manifest/used-resources';
+import { usedResources } from '../../manifest/image-files';
 import { checkOutputReference, type OutputContext } from '../../plugin/output-references';
 import { parseResource } from '../../resources/resource-reference';
 import {

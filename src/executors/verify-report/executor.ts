@@ -14,7 +14,7 @@ export default async function verifyReportExecutor(
   const { evidenceJson, evidenceText } =
     require('../../attestation/verify-report') as typeof import('../../attestation/verify-report');
   const { verifyReportOfOptions } =
-    require('../../attestation/evidence-options') as typeof import('../../attestation/evidence-options');
+    require('../../attestation/verify-report') as typeof import('../../attestation/verify-report');
   return asTask(context, async () => {
     const result = await verifyReportOfOptions(report, options, {
       at: (path) => resolve(root, path),

@@ -1,5 +1,5 @@
 import type { Resource, ResourceName } from '../../manifest/model';
-import { shownReference } from '../../resources/url';
+import { shownReference } from '../../resources/resource-reference';
 
 /** A binary as the README of a generated project lists it. */
 export interface Binary {

@@ -83,7 +83,7 @@ async function fromUrl(option: string, value: string, cwd: string): Promise<Reso
   const { downloadDisplay } = require('../../cli/download-display') as typeof import('../../cli/download-display');
   const { fetchUnpinned } = require('../../resources/downloads') as typeof import('../../resources/downloads');
   const { parseUrl, shownUrl, withoutPassword } =
-    require('../../resources/url') as typeof import('../../resources/url');
+    require('../../resources/resource-reference') as typeof import('../../resources/resource-reference');
   const [text = '', ...fragment] = value.split('#');
   const member = fragment.join('#');
   const url = parseUrl(text);

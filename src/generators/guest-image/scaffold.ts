@@ -1,7 +1,7 @@
 import { IgvmError } from '../../errors/igvm-error';
 import { existsOn, ISOLATION_NAMES, type IsolationName } from '../../igvm/isolation';
 import type { GuestArch } from '../../igvm/model';
-import { USUAL_PATHS } from '../../manifest/manifest-schema';
+import { USUAL_PATHS } from '../../manifest/resources-schema';
 import type { GuestConfig, Image, IsolationType, Manifest, ResourceName, SnpIsolation } from '../../manifest/model';
 import { PAGE_SIZE, readMemorySize } from '../../memory/page';
 

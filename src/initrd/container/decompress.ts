@@ -1,8 +1,7 @@
 /** Compressed streams of container images, which come from strangers: memory stays bounded, whatever they say. */
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { ByteReader, UnpackError } from '../../resources/byte-reader';
-import { isZstd, unzstd } from '../../resources/zstd';
+import { ByteReader, isZstd, UnpackError, unzstd } from '../../resources/decompress';
 
 type Chunks = AsyncIterable<Uint8Array>;
 

@@ -2,8 +2,8 @@ import { createHash, type Hash } from 'node:crypto';
 import { type EventEmitter, once } from 'node:events';
 import type { Header } from 'tar-stream';
 import { type ErrorWhere, IgvmError } from '../../errors/igvm-error';
-import { LARGEST_FILE } from '../initramfs-rules';
-import { UnpackError } from '../../resources/byte-reader';
+import { LARGEST_FILE } from '../cpio-newc';
+import { UnpackError } from '../../resources/decompress';
 import { decompressed } from './decompress';
 import { type Inode, LayerTree, shortened } from './layer-tree';
 
