@@ -32,8 +32,7 @@ export const examplesOf = (schema: JsonSchema): SchemaExample[] => (schema['exam
 
 /** Examples that e2e/pages.e2e.ts can't run. */
 const NOT_RUN: Record<string, string> = {
-  'npx create-nx-workspace my-images --preset=nx-igvm':
-    'there is no create-nx-workspace 24 yet, and it takes the network',
+  'npx create-nx-workspace my-images --preset=nx-igvm': 'it takes nx-igvm from the registry, and installs a workspace',
   'nx fetch my-image': 'a manifest with a URL is needed; e2e/caching/sharing.e2e.ts has one, and a server',
   'nx run my-image:reference-values': 'the target is one that the user writes, as below',
   'nx run my-image:reference-values --signKey=build.pem --envelope=sigstore':

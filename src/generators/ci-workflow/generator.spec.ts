@@ -113,5 +113,6 @@ describe('ci-workflow', () => {
       '.github/workflows/images.yml: this file already exists',
     );
     await expect(ciWorkflowGenerator(tree, { name: 'a: b' })).rejects.toThrow(`"a: b" can't name a workflow`);
+    await expect(ciWorkflowGenerator(tree, { name: 'a: b' })).rejects.toThrow('"nx g nx-igvm:ci-workflow --help"');
   });
 });

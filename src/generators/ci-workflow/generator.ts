@@ -38,7 +38,7 @@ const IMAGE_FILES = [
 
 /** Creates a workflow that builds and verifies affected images. */
 export function ciWorkflowGenerator(tree: Tree, options: CiWorkflowGeneratorSchema): Promise<void> {
-  return reportingUserErrors(async () => {
+  return reportingUserErrors('ci-workflow', async () => {
     const { ci = 'github', name = 'images' } = options;
     if (!/^[A-Za-z_][A-Za-z0-9_-]*$/.test(name)) {
       throw new IgvmError(

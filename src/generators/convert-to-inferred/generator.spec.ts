@@ -52,6 +52,14 @@ const build = (name: string, more: object = {}): object => ({
 });
 
 describe('convert-to-inferred', () => {
+  it('says so where there is nothing to convert', async () => {
+    image('one', { lint: { command: 'echo lint' } });
+    await convert();
+    expect(logger.info).toHaveBeenLastCalledWith(expect.stringContaining('Nothing to convert: no project.json'));
+    await convert('one');
+    expect(logger.info).toHaveBeenLastCalledWith(expect.stringContaining('package.json of one has targets'));
+  });
+
   it('removes targets that are inferred, and keeps all others', async () => {
     const lint = { command: 'echo lint' };
     image('one', { build: build('one'), lint });

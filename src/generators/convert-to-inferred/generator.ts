@@ -18,7 +18,7 @@ import type { ConvertToInferredGeneratorSchema } from './schema';
 
 /** Takes explicit targets out of project files where the plugin infers the same. */
 export function convertToInferredGenerator(tree: Tree, options: ConvertToInferredGeneratorSchema): Promise<void> {
-  return reportingUserErrors(async () => {
+  return reportingUserErrors('convert-to-inferred', async () => {
     await initGenerator(tree, { skipFormat: true, skipPackageJson: true });
     const projects = [...getProjects(tree)].filter(
       ([name]) => options.project === undefined || name === options.project,
@@ -26,7 +26,14 @@ export function convertToInferredGenerator(tree: Tree, options: ConvertToInferre
     if (options.project !== undefined && projects.length === 0) {
       throw new IgvmError('GENERATOR_OPTION', `there is no project ${options.project}`);
     }
-    for (const [name, { root }] of projects) await convertProject(tree, name, root);
+    let explicit = 0;
+    for (const [name, { root }] of projects) explicit += convertProject(tree, name, root);
+    if (explicit === 0) {
+      const where = options.project === undefined ? '' : ` of ${options.project}`;
+      logger.info(
+        `Nothing to convert: no project.json or package.json${where} has targets with executors of ${PACKAGE_NAME}`,
+      );
+    }
     if (!options.skipFormat) {
       await formatFiles(tree);
     }
@@ -46,7 +53,9 @@ interface ProjectFile {
   nx?: { targets?: Targets };
 }
 
-async function convertProject(tree: Tree, name: string, root: string): Promise<void> {
+/** @returns how many targets with executors of ours the project's files have */
+function convertProject(tree: Tree, name: string, root: string): number {
+  let explicit = 0;
   const inferred = inferredTargets(tree, root);
   for (const { file, targetsOf } of FILES) {
     const path = joinPathFragments(root, file);
@@ -54,15 +63,20 @@ async function convertProject(tree: Tree, name: string, root: string): Promise<v
     const json = readJson<ProjectFile>(tree, path);
     // Edited in place: what else is in the file is none of ours.
     const targets = targetsOf(json);
-    if (targets !== undefined && convertTargets(name, root, targets, inferred)) writeJson(tree, path, json);
+    if (targets === undefined) continue;
+    explicit += Object.values(targets).filter(isOurs).length;
+    if (convertTargets(name, root, targets, inferred)) writeJson(tree, path, json);
   }
+  return explicit;
 }
+
+const isOurs = ({ executor }: TargetConfiguration): boolean => executor !== undefined && executor in SUBJECT;
 
 /** Whether anything changed. */
 function convertTargets(name: string, root: string, targets: Targets, inferred: Targets): boolean {
   let changed = false;
   for (const [target, explicit] of Object.entries(targets)) {
-    if (explicit.executor === undefined || !(explicit.executor in SUBJECT)) continue;
+    if (!isOurs(explicit)) continue;
     const twin = inferred[target];
     const rest = twin === undefined ? undefined : subtractTarget(explicit, twin, root);
     if (rest === undefined) {

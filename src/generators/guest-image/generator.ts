@@ -45,7 +45,7 @@ interface GeneratedImage {
 
 /** Creates a project with one image, or adds an image to a project that has none. */
 export function guestImageGenerator(tree: Tree, given: GuestImageGeneratorSchema): Promise<GeneratorCallback> {
-  return reportingUserErrors(async () => {
+  return reportingUserErrors('guest-image', async () => {
     const options = withoutSkipped(given, ['kernel', 'initrd']);
     checkCombination(options);
     const location = locateProject(tree, options);
@@ -137,7 +137,8 @@ function checkOvmf(options: GuestImageGeneratorSchema): void {
     );
   }
   if (isGiven('kernel') && isGiven('uki')) {
-    throw new IgvmError('GENERATOR_OPTION', 'an ovmf image starts one kernel: give kernel or uki, not both');
+    const message = 'an ovmf image starts one kernel: give kernel or uki, not both';
+    throw new IgvmError('GENERATOR_OPTION', message, {}, { saysAll: true });
   }
 }
 

@@ -45,13 +45,16 @@ export function linuxDirect(options: ImageOptions): Scaffold {
 
 function x64Image({ bootData, memorySize, processorCount }: ImageOptions): Partial<DirectLinuxImage> {
   if (processorCount !== undefined && bootData === 'vmm') {
-    throw new IgvmError('GENERATOR_OPTION', 'processorCount needs the boot data in the image: --bootData=embedded');
+    const message = 'processorCount needs the boot data in the image: --bootData=embedded';
+    throw new IgvmError('GENERATOR_OPTION', message, {}, { saysAll: true });
   }
   const memory = parseMemorySize(memorySize);
   if (bootData === 'embedded' && memory > COMMON_MEMORY_LIMIT) {
     throw new IgvmError(
       'GENERATOR_OPTION',
       'embedded boot data describe up to 2 GiB of memory; more needs --bootData=vmm',
+      {},
+      { saysAll: true },
     );
   }
   return {

@@ -103,6 +103,8 @@ export function resolveOutput(
     throw new IgvmError(
       'GENERATOR_OPTION',
       `${project}:${chosen} declares ${found}: write ${project}:${chosen}:PATH for the file among them`,
+      {},
+      { saysAll: true },
     );
   } catch (error) {
     if (!(error instanceof IgvmError)) throw error;

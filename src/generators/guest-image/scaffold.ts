@@ -93,7 +93,8 @@ export function chooseIsolation(
     );
   }
   if (names.includes('none') && names.includes('vbs')) {
-    throw new IgvmError('GENERATOR_OPTION', 'none and vbs are the same platform to a VMM, so they need an image each');
+    const message = 'none and vbs are the same platform to a VMM, so each needs an image of its own';
+    throw new IgvmError('GENERATOR_OPTION', message, {}, { saysAll: true });
   }
   return names;
 }

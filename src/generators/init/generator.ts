@@ -17,7 +17,7 @@ import type { InitGeneratorSchema } from './schema';
 
 /** Prepares a workspace: the plugin in nx.json and package.json, its outputs in .gitignore. Idempotent. */
 export function initGenerator(tree: Tree, options: InitGeneratorSchema): Promise<GeneratorCallback> {
-  return reportingUserErrors(async () => {
+  return reportingUserErrors('init', async () => {
     requireSupportedNx(nxVersion(tree.root));
     registerPlugin(tree);
     ignoreOutputs(tree);

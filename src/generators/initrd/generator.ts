@@ -21,9 +21,17 @@ import {
 } from '../workspace/project-location';
 import type { InitrdGeneratorSchema } from './schema';
 
-/** Creates a project that packs a folder or a container image into an initramfs: the folder with a busybox and a script around it, or with a first program of ours. */
-export function initrdGenerator(tree: Tree, given: InitrdGeneratorSchema): Promise<GeneratorCallback> {
-  return reportingUserErrors(async () => {
+/**
+ * Creates a project that packs a folder or a container image into an initramfs: the folder with a busybox and a script around it, or with a
+ * first program of ours.
+ * @param hint whether to say at the end what to do next
+ */
+export function initrdGenerator(
+  tree: Tree,
+  given: InitrdGeneratorSchema,
+  { hint = true } = {},
+): Promise<GeneratorCallback> {
+  return reportingUserErrors('initrd', async () => {
     const options = withoutSkipped(given, ['busybox', 'image', 'tag']);
     const location = locateProject(tree, options);
     const { root } = location;
@@ -88,6 +96,7 @@ export function initrdGenerator(tree: Tree, given: InitrdGeneratorSchema): Promi
       await formatFiles(tree);
     }
     return runTasksInSerial(install, link ?? (() => undefined), () => {
+      if (!hint) return;
       const shell = bringsInit
         ? 'Its /init says what the guest runs on, runs the program that the command line names, and powers off.\n'
         : '';

@@ -1,5 +1,6 @@
 import { readJson, readNxJson, updateJson } from '@nx/devkit';
 import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
+import { logger } from '../../plugin/workspace-nx';
 import { presetGenerator } from './generator';
 
 describe('preset', () => {
@@ -12,6 +13,23 @@ describe('preset', () => {
       linux_initrd: { project: 'initrd', target: 'build', path: 'dist/initrd/initrd.cpio' },
     });
     expect(readJson(tree, 'initrd/initrd.json').init).toBe('x64');
+  });
+
+  it('leaves no empty folders, and tells of the image as the next step, not of another one', async () => {
+    const info = jest.spyOn(logger, 'info').mockImplementation();
+    const tree = createTreeWithEmptyWorkspace({ formatter: 'none' });
+    // Nothing to install.
+    updateJson(tree, 'package.json', (json) => ({ ...json, devDependencies: { 'nx-igvm': '*' } }));
+    tree.write('apps/.gitkeep', '');
+    tree.write('libs/.gitkeep', '');
+    tree.write('libs/mine/index.ts', '');
+    const done = await presetGenerator(tree, { name: 'my-images', kernel: '/boot/vmlinuz' });
+    expect(tree.exists('apps')).toBe(false);
+    expect(tree.exists('libs/.gitkeep')).toBe(true);
+    await done();
+    const said = info.mock.calls.map(([text]) => String(text));
+    expect(said).toEqual([expect.stringContaining('Next: nx build guest-image')]);
+    info.mockRestore();
   });
 
   it('follows the folders of a workspace of packages', async () => {

@@ -5,16 +5,22 @@ import { guestImageGenerator } from '../guest-image/generator';
 import { initrdGenerator } from '../initrd/generator';
 import type { PresetGeneratorSchema } from './schema';
 
+/** Folders that create-nx-workspace keeps for applications and libraries; the projects of this preset lie beside them. */
+const EMPTY_FOLDERS = ['apps', 'libs'];
+
 /** An initramfs and an image that uses it. */
 export async function presetGenerator(tree: Tree, options: PresetGeneratorSchema): Promise<GeneratorCallback> {
   const { kernel, busybox } = options;
-  const initrd = await initrdGenerator(tree, { name: 'initrd', busybox, skipFormat: true });
+  const initrd = await initrdGenerator(tree, { name: 'initrd', busybox, skipFormat: true }, { hint: false });
   const image = await guestImageGenerator(tree, {
     name: 'guest-image',
     kernel,
     initrd: 'initrd',
     skipFormat: true,
   });
+  for (const folder of EMPTY_FOLDERS) {
+    if (tree.children(folder).join() === '.gitkeep') tree.delete(folder);
+  }
   if (!options.skipFormat) {
     await formatFiles(tree);
   }

@@ -37,7 +37,7 @@ async function syncWorkspace(tree: Tree): Promise<SyncResult> {
  * @throws Error with a user's mistake as its message: BUILD_FIRST, and what keeps an image from being built or measured
  */
 export function syncLocks(tree: Tree, projects: Readonly<Record<string, ProjectConfiguration>>): Promise<SyncResult> {
-  return reportingUserErrors(async () => {
+  return reportingUserErrors('sync-lock', async () => {
     const { changedLock } = require('../../api') as typeof import('../../api');
     const images = lockedImages(projects).filter(({ lock }) => tree.exists(lock));
     const stale: string[] = [];

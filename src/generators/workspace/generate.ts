@@ -9,15 +9,17 @@ import { IgvmError } from '../../errors/igvm-error';
 /**
  * Runs a generator so that a user's mistake reaches the terminal with its place, its code and its cure, and without a
  * stack: Nx prints an error's message and offers the stack of anything that has one.
+ * @param generator its name, which takes the place of NAME in a cure
  */
-export async function reportingUserErrors<T>(generate: () => Promise<T>): Promise<T> {
+export async function reportingUserErrors<T>(generator: string, generate: () => Promise<T>): Promise<T> {
   try {
     return await generate();
   } catch (error) {
     if (!(error instanceof IgvmError)) {
       throw error;
     }
-    const failure = new Error(error.format(), { cause: error });
+    const text = error.format().replaceAll('nx-igvm:NAME', `nx-igvm:${generator}`);
+    const failure = new Error(text, { cause: error });
     delete failure.stack;
     throw failure;
   }

@@ -32,7 +32,8 @@ export function locateProject(tree: Tree, options: { name: string; directory?: s
   const isPath = given.includes('/') && !given.startsWith('@');
   const name = isPath ? given.slice(given.lastIndexOf('/') + 1) : given;
   if (!PROJECT_NAME.test(name)) {
-    throw new IgvmError('GENERATOR_OPTION', `"${options.name}" can't name a project: ${PROJECT_NAME_RULE}`);
+    const message = `"${options.name}" can't name a project: ${PROJECT_NAME_RULE}`;
+    throw new IgvmError('GENERATOR_OPTION', message, {}, { saysAll: true });
   }
   const folder = name.slice(name.lastIndexOf('/') + 1);
   const root = cleanDirectory(options.directory ?? (isPath ? given : joinPathFragments(defaultParent(tree), folder)));
