@@ -87,6 +87,8 @@ describe('the launches that a manifest names', () => {
     name([{ ...QEMU, vcpus: [1, 2, 4] }]);
     const more = await verifyImage({ image, lock });
     expect(verifyText(more)).toMatch(/qemu-kvm.*4.* expected none\n.*actual {3}[0-9A-F]{96}/);
+    expect(verifyText(more)).toContain('SEV-SNP: the lock has the digests of other launches\n');
+    expect(verifyText(more)).toMatch(/\n {2}nothing else that the lock lists has changed$/);
     expect(await changedLock(image, lock, 'guest.igvm')).toContain('[4]');
     name([{ ...QEMU, vcpus: [1] }]);
     expect(verifyText(await verifyImage({ image, lock }))).toMatch(/actual {3}none/);

@@ -138,15 +138,24 @@ function differenceLines({ platform, missingIn, digests, changes }: LockDifferen
   if (missingIn === 'lock') return [`${label}: in the image, but not in the lock`];
   const hidden = changes.length - MOST_CHANGES;
   const isMeasured = platform !== undefined && digests.length === 0;
+  // Each launch of one side is missing in the other, as after a change of the manifest's launches.
+  const hasOtherLaunches =
+    digests.length > 0 && digests.every(({ expected, actual }) => expected === undefined || actual === undefined);
+  const digestText = hasOtherLaunches
+    ? `${label}: the lock has the digests of other launches`
+    : `${label}: the launch digest is not the expected one`;
+  const sameText = hasOtherLaunches
+    ? '  nothing else that the lock lists has changed'
+    : '  nothing that the lock lists has changed: its order may have';
   return [
     digests.length > 0
-      ? `${label}: the launch digest is not the expected one`
+      ? digestText
       : `${label}: ${isMeasured ? 'no launch digest says otherwise, but it ' : ''}is not what the lock describes`,
     ...digests.flatMap(({ launch, expected, actual }) => [
       `  ${launch === '' ? '' : `${launch} `}expected ${expected ?? 'none'}`,
       `  ${launch === '' ? '' : `${launch} `}actual   ${actual ?? 'none'}`,
     ]),
-    changes.length === 0 ? '  nothing that the lock lists has changed: its order may have' : '  changed:',
+    changes.length === 0 ? sameText : '  changed:',
     ...changes.slice(0, MOST_CHANGES).map((change) => `    ${printable(change)}`),
     ...(hidden > 0 ? [`    and ${hidden} more`] : []),
   ];

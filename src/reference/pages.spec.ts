@@ -69,7 +69,7 @@ const SNIPPETS = allSnippets(ROOT).filter(({ page }) => !README_TEMPLATES.includ
 
 /** What a line of a shell snippet begins with that is not ours: nobody checks its options here. */
 const OTHERS =
-  /^(?:npm|pnpm|yarn|bunx?|npx (?:create-nx-workspace|jest|oxlint|biome|tsc)|[A-Z_]+=\S+ (?:npm|npx)|openssl|git|cargo|cat|qemu-system-x86_64|jq|cd|diff|dotnet|node|sudo|nproc) ?/;
+  /^(?:npm|pnpm|yarn|bunx?|npx (?:create-nx-workspace|jest|oxlint|biome|tsc)|[A-Z_]+=\S+ (?:npm|npx)|openssl|git|cargo|cat|qemu-system-x86_64|jq|cd|diff|dotnet|node|sudo|nproc|snpguest) ?/;
 
 /** Options that Nx itself takes. */
 const NX_OPTIONS = [
