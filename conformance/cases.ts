@@ -1,5 +1,7 @@
+import { hash } from 'node:crypto';
 import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type ProgramDescription, run } from '../src/cli/run';
 
 /** What igvmfilegen does with a manifest, as `case.json` records it. */
 export interface ConformanceCase {
@@ -48,3 +50,30 @@ function place(from: string, folder: string, inputs: string): void {
   const path = JSON.stringify(inputs).slice(1, -1);
   writeFileSync(join(folder, 'resources.json'), resources.replaceAll('@INPUTS@', path));
 }
+
+/** What a run of a program did, as a user sees it. */
+export interface Outcome {
+  exitCode: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs a command line in this process. */
+export async function runProgram(program: ProgramDescription, args: readonly string[], cwd: string): Promise<Outcome> {
+  const outcome = { exitCode: 0, stdout: '', stderr: '' };
+  outcome.exitCode = await run(program, args, {
+    cwd,
+    stdout: (text) => void (outcome.stdout += text),
+    stderr: (text) => void (outcome.stderr += text),
+    isInteractive: false,
+  });
+  return outcome;
+}
+
+/** SHA-256 of each file in a folder, by name. */
+export const digestsOf = (folder: string, except: readonly string[] = []): Record<string, string> =>
+  Object.fromEntries(
+    readdirSync(folder)
+      .filter((name) => !except.includes(name))
+      .map((name) => [name, hash('sha256', readFileSync(join(folder, name)))]),
+  );

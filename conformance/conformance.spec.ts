@@ -3,9 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { IGVMFILEGEN, NX_IGVM } from '../src/cli/programs';
 import type { ProgramDescription } from '../src/cli/run';
-import { CASE_FILES, conformanceCases, placeCase } from './cases';
+import { CASE_FILES, conformanceCases, digestsOf, type Outcome, placeCase, runProgram } from './cases';
 import { makeInputs } from './make-inputs';
-import { digestsOf, type Outcome, runProgram } from './run-program';
 
 const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-conformance-'));
 const inputs = join(folder, 'inputs');

@@ -13,10 +13,9 @@ import { type IgvmFile, PLATFORM_TYPE } from '../src/igvm/model';
 import { readLock } from '../src/lock/lock-file';
 import { updateLock } from '../src/lock/update-lock';
 import { mismatchText, verifyImage, verifyText } from '../src/lock/verify-image';
-import { conformanceCases, placeCase } from './cases';
+import { conformanceCases, placeCase, runProgram } from './cases';
 import { type HeaderPlace, headersOf, withByte, withoutHeader } from './image-changes';
 import { makeInputs } from './make-inputs';
-import { runProgram } from './run-program';
 
 const MOST_CHANGES = process.env['NX_IGVM_ALL_CHANGES'] === undefined ? 10 : Number.POSITIVE_INFINITY;
 

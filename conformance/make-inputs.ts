@@ -3,8 +3,7 @@ import { join } from 'node:path';
 import { noise, PAGE, zeros } from './inputs/bytes';
 import { FIRMWARE } from './inputs/firmware';
 import { LINUX_KERNELS } from './inputs/linux-kernels';
-import { OPENHCL_PARTS } from './inputs/openhcl-parts';
-import { SNP_BOOT_SHIMS } from './inputs/snp-boot-shims';
+import { OPENHCL_PARTS, SNP_BOOT_SHIMS } from './inputs/boot-shims';
 
 /** Every file that a conformance case may name, and how to make it. Made up, small, the same bytes on every machine. */
 export const INPUTS: Readonly<Record<string, () => Uint8Array>> = {

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { NX_IGVM } from '../src/cli/programs';
-import { type Outcome, runProgram } from './run-program';
+import { type Outcome, runProgram } from './cases';
 
 /** What igvm-wrap and igvm-update really did: data beside the repository, where its owners have it. */
 const OVMF = resolve(__dirname, '..', '..', 'shared', 'ovmf');

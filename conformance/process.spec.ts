@@ -2,9 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative, sep } from 'node:path';
-import { CASE_FILES, conformanceCases, placeCase } from './cases';
+import { CASE_FILES, conformanceCases, digestsOf, placeCase } from './cases';
 import { makeInputs } from './make-inputs';
-import { digestsOf } from './run-program';
 
 const DIST = join(__dirname, '..', 'dist');
 const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-process-'));

@@ -3,9 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { CASE_FILES, type ConformanceCase, conformanceCases, placeCase, SUITES } from './cases';
+import { CASE_FILES, type ConformanceCase, conformanceCases, digestsOf, placeCase, SUITES } from './cases';
 import { makeInputs } from './make-inputs';
-import { digestsOf } from './run-program';
 
 const HELP = `IGVMFILEGEN=path npm run reference-changes -- [--suite cases-head]
 

@@ -3,9 +3,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { IGVMFILEGEN, NX_IGVM } from '../src/cli/programs';
-import { placeTool } from './cases';
+import { placeTool, runProgram } from './cases';
 import { makeInputs } from './make-inputs';
-import { runProgram } from './run-program';
 
 const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-tools-'));
 const inputs = join(folder, 'inputs');

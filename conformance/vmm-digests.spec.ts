@@ -9,10 +9,9 @@ import type { IgvmFile } from '../src/igvm/model';
 import { explainDigest } from '../src/attestation/explain';
 import { type Launch, launchesOf, launchName } from '../src/measurement/launches';
 import { measureLaunches, type MeasurementReport } from '../src/measurement/measure';
-import { placeCase } from './cases';
+import { placeCase, runProgram } from './cases';
 import { makeInputs } from './make-inputs';
 import { hasOvmfCases, makeOvmfInputs, type OvmfCase, ovmfCases, runInPlaceOfTool } from './ovmf-cases';
-import { runProgram } from './run-program';
 
 /** What real VMMs measure: data beside the repository, where its owners have it. */
 const SHARED = resolve(__dirname, '..', '..', 'shared');

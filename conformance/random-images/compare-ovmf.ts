@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { NX_IGVM } from '../../src/cli/programs';
 import { efiProgram, type MetadataRegion, ovmfFirmware } from '../../src/loader/ovmf/ovmf-firmware.fixture';
 import { SECURE_BOOT_PROFILES } from '../../src/manifest/model';
-import { runProgram } from '../run-program';
+import { runProgram } from '../cases';
 
 const HELP = `IGVM_WRAP=path IGVM_UPDATE=path npm run compare -- --ovmf [--images 200] [--seed 1]
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import fc from 'fast-check';
 import { IGVMFILEGEN } from '../../src/cli/programs';
-import { digestsOf, runProgram } from '../run-program';
+import { digestsOf, runProgram } from '../cases';
 import { placeImage, type RandomImage, randomImage } from './random-manifest';
 
 const HELP = `IGVMFILEGEN=path npm run compare -- [--head] [--images 200] [--seed 1] [--damage]

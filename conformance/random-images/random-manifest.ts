@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { SNP_BOOT_SHIMS } from '../inputs/snp-boot-shims';
+import { SNP_BOOT_SHIMS } from '../inputs/boot-shims';
 import { INPUTS } from '../make-inputs';
 import {
   arm64Kernel,

@@ -1,17 +1,19 @@
-import { type ErrorWhere, IgvmError, type JsonPath } from '../errors/igvm-error';
+import { type ErrorWhere, IgvmError, type JsonPath, unreachable } from '../errors/igvm-error';
 import { accessOfFiles, OWNER_ONLY } from '../files/access';
 import { checkNotInputs, createOutputSet, type OutputSet } from '../files/atomic-output';
 import { crc32, sha256Hex } from '../files/checksum';
+import type { IgvmSink } from '../igvm/file-data';
 import { mergeGuests } from '../igvm/merge';
 import type { IgvmFile } from '../igvm/model';
+import { readIgvm } from '../igvm/read-igvm';
 import type { DirectiveObserver } from '../igvm/stream';
 import { writeIgvm, type WriteReport } from '../igvm/write-igvm';
 import { mapFileText } from '../loader/guest/map-file';
 import { mapPath } from '../manifest/image-files';
 import type { Manifest, ResourceName } from '../manifest/model';
+import type { ByteSource } from '../memory/byte-source';
 import type { BuildReport } from './build-report';
-import { Endorsements } from './endorsements';
-import { formerSiblings } from './former-siblings';
+import { Endorsements, formerSiblings } from './endorsements';
 import { isOvmf, loadGuest } from './load-guest';
 import type { LaidOutImage } from './load-ovmf';
 import { OpenResources, type ResourceFile } from './open-resources';
@@ -137,10 +139,7 @@ async function writeImage(
   const image = outputs.add(output, request.private === true ? OWNER_ONLY : accessOfFiles(inputs(request)));
   const observers = [...guestObservers(guests, file), ...measuring, ...progressOf(file, progress)];
   const written = await writeIgvm(file, image, { crc32, sha256Hex, observers });
-  if (debugValidation === true) {
-    const { validateOutput } = require('./validate-output') as typeof import('./validate-output');
-    await validateOutput(image, written.fileSize);
-  }
+  if (debugValidation === true) await validateOutput(image, written.fileSize);
   return written;
 }
 
@@ -184,3 +183,27 @@ export function pageCounter(onPages: (done: number) => void): DirectiveObserver 
     },
   };
 }
+
+/**
+ * Reads an image back and writes it again, comparing instead of writing: reader and writer must agree on every byte.
+ * @param size of the image in bytes
+ * @throws IgvmError when our reader refuses the image; an Error, as that is a bug, when the second image differs
+ */
+async function validateOutput(image: Pick<IgvmSink, 'read'>, size: number): Promise<void> {
+  const source: ByteSource = { size, read: (offset, target) => image.read(offset, target) };
+  const again = await writeIgvm(readIgvm(source, { crc32 }), comparing(image, size), { crc32, sha256Hex });
+  if (again.fileSize !== size) unreachable(`an image of ${size} bytes has ${again.fileSize} when it is written again`);
+}
+
+/** A sink that holds a file already and accepts only that. */
+const comparing = (image: Pick<IgvmSink, 'read'>, size: number): IgvmSink => ({
+  async write(offset, bytes) {
+    if (offset + bytes.length > size) unreachable(`an image of ${size} bytes grows when it is written again`);
+    const expected = new Uint8Array(bytes.length);
+    image.read(offset, expected);
+    if (Buffer.compare(expected, bytes) !== 0) {
+      unreachable(`an image differs at or behind offset ${offset} when it is written again`);
+    }
+  },
+  read: (offset, target) => image.read(offset, target),
+});

@@ -13,8 +13,8 @@ import { readJsonFile } from '../manifest/json-document';
 import type { Manifest, ResourceName } from '../manifest/model';
 import type { ManifestOverrides } from '../manifest/load-manifest';
 import type { BuildReport, BuiltFile, OutputKind } from './build-report';
-import { textForCommandLine, withCommandLine } from './command-line';
-import { formerSiblings } from './former-siblings';
+import { textForCommandLine, withCommandLine } from './load-guest';
+import { formerSiblings } from './endorsements';
 import { OpenResources, type ResourceFile } from './open-resources';
 
 /** A build by another igvmfilegen than ours. */

@@ -1,17 +1,25 @@
+import { IgvmError, unreachable } from '../errors/igvm-error';
 import { loadingFrom } from '../loader/guest/file-region';
-import { unreachable } from '../errors/igvm-error';
 import { type BuiltGuest, GuestBuilder } from '../loader/guest/guest-builder';
 import {
   type GuestIsolation,
+  guestPlatform,
+  type GuestSpec,
   SNP_POLICY_DEBUG,
   TDX_POLICY_DEBUG_ALLOWED,
   TDX_POLICY_SEPT_VE_DISABLE,
-} from '../loader/guest/guest-isolation';
-import { guestPlatform, type GuestSpec } from '../loader/guest/guest-platform';
+} from '../loader/guest/guest-platform';
 import { loadKernelAndInitrdArm64, loadKernelAndInitrdX64 } from '../loader/guest/kernel';
 import type { OpenhclGuest } from '../loader/openhcl/openhcl';
 import type { Vtl0Image } from '../loader/openhcl/openhcl-vtl0';
 import { PAGE_NUMBER_BITS } from '../manifest/check-manifest';
+import {
+  appendToCommandLine,
+  COMMAND_LINE_FILE_LIMIT,
+  commandLineConflict,
+  commandLinePlace,
+  commandLineText,
+} from '../manifest/command-line';
 import type {
   DirectLinuxImage,
   GuestConfig,
@@ -21,7 +29,6 @@ import type {
   OpenhclImage,
   ResourceName,
 } from '../manifest/model';
-import { textForCommandLine, withCommandLine } from './command-line';
 import type { OpenResources } from './open-resources';
 
 /** What the file says of a guest's isolation. `enable_debug` decides, whatever the policy's own debug bit says. */
@@ -225,4 +232,45 @@ export function loadGuest(given: GuestConfig, arch: Manifest['guest_arch'], reso
   };
   const main = mainResource(given.image);
   return main === undefined ? load() : loadingFrom(resources.get(main), load);
+}
+
+/**
+ * The text of the resource `linux_command_line`, or undefined when there is none.
+ * @throws IgvmError COMMAND_LINE_TEXT, and what opening and reading the file throws
+ */
+export function textForCommandLine(resources: OpenResources): string | undefined {
+  if (!resources.has('linux_command_line')) return undefined;
+  const source = resources.linuxPart('linux_command_line');
+  const file = resources.displayOf('linux_command_line');
+  if (source.size > COMMAND_LINE_FILE_LIMIT) {
+    throw new IgvmError(
+      'COMMAND_LINE_TEXT',
+      `has ${source.size} bytes, and text for a command line has ${COMMAND_LINE_FILE_LIMIT} at most`,
+      { file },
+    );
+  }
+  const bytes = new Uint8Array(source.size);
+  source.read(0, bytes);
+  return commandLineText(bytes, file);
+}
+
+/**
+ * A guest with the text appended to its command line; the same guest when it has none.
+ * @throws IgvmError MANIFEST_CONFLICT for an image that has no place for it, COMMAND_LINE_TEXT
+ */
+export function withCommandLine(config: GuestConfig, arch: Manifest['guest_arch'], text: string): GuestConfig {
+  const conflict = commandLineConflict({ guest_arch: arch, guest_configs: [config] }, config);
+  if (conflict !== undefined) {
+    throw new IgvmError('MANIFEST_CONFLICT', conflict[1], { jsonPath: conflict[0] });
+  }
+  const place = commandLinePlace(config.image);
+  if (place === undefined) return config;
+  return { ...config, image: changed(config.image, place, text) as GuestConfig['image'] };
+}
+
+/** The same object with text appended to the member that `path` leads to. */
+function changed(value: unknown, [key, ...rest]: readonly string[], text: string): unknown {
+  if (key === undefined) return appendToCommandLine(String(value), text);
+  const members = value as Record<string, unknown>;
+  return { ...members, [key]: changed(members[key], rest, text) };
 }

@@ -6,7 +6,7 @@ import { validateIgvm } from '../igvm/validate';
 import { readOvmfTable } from '../loader/formats/ovmf-table';
 import { AcceptedRanges } from '../loader/guest/accepted-ranges';
 import type { BuiltGuest } from '../loader/guest/guest-builder';
-import type { GuestIsolation } from '../loader/guest/guest-isolation';
+import type { GuestIsolation } from '../loader/guest/guest-platform';
 import type { MapFile } from '../loader/guest/map-file';
 import { type OwnKeys, readOwnKeys, SECURE_BOOT_VARIABLES, type SecureBootVariable } from '../loader/ovmf/own-keys';
 import { OVMF_MASK } from '../loader/ovmf/pages';

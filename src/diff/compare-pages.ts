@@ -4,7 +4,7 @@ import { describePageKind } from '../igvm/dump';
 import type { Directive, PageDataDirective } from '../igvm/model';
 import type { DirectiveObserver } from '../igvm/stream';
 import { PAGE_SIZE, pagesFor } from '../memory/page';
-import { type PageSpan, storedEnd } from '../regions/guest-regions';
+import { type PageSpan, storedEnd } from '../regions/guest-pages';
 
 /** How the pages of a range differ: `stored` means zeros in one file and no file data in the other. */
 export type PageDifferenceKind = 'onlyInA' | 'onlyInB' | 'type' | 'contents' | 'stored';

@@ -6,7 +6,7 @@ import {
   type PlatformHeader,
   type PlatformType,
 } from '../igvm/model';
-import { SNP_POLICY_DEBUG, TDX_POLICY_DEBUG_ALLOWED } from '../loader/guest/guest-isolation';
+import { SNP_POLICY_DEBUG, TDX_POLICY_DEBUG_ALLOWED } from '../loader/guest/guest-platform';
 
 /** A policy by the names of its fields; `value` is all of it, in hexadecimal. */
 export type PolicyFields = Record<string, string | boolean>;

@@ -2,7 +2,8 @@ import { createHash, type Hash } from 'node:crypto';
 import type { PageDataDirective } from '../igvm/model';
 import type { DirectiveObserver } from '../igvm/stream';
 import { PAGE_SIZE } from '../memory/page';
-import { type GuestRegion, readPages, storedEnd } from '../regions/guest-regions';
+import type { GuestRegion } from '../regions/guest-regions';
+import { readPages, storedEnd } from '../regions/guest-pages';
 
 /** Part of a run that belongs to a region. Page numbers are those of the run. */
 interface Piece {

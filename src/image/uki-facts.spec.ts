@@ -12,7 +12,7 @@ import { addPrograms } from '../loader/ovmf/update';
 import { wrapFirmware } from '../loader/ovmf/wrap';
 import { type ByteSource, bytesSource, readAll } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
-import { guestMemory } from '../regions/guest-memory';
+import { guestMemory } from '../regions/guest-pages';
 import { ukiFile } from '../uki/uki.fixture';
 import { ukiFacts, UkiSections } from './uki-facts';
 

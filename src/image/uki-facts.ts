@@ -7,7 +7,7 @@ import type { DirectiveObserver } from '../igvm/stream';
 import { putIn } from '../loader/ovmf/update';
 import { type ByteSource, regionSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
-import { guestMemory } from '../regions/guest-memory';
+import { guestMemory } from '../regions/guest-pages';
 import { isUki, readUki, ukiText } from '../uki/uki';
 import { FactList, type Facts } from './guest-facts';
 

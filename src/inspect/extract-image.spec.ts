@@ -1,9 +1,8 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { placeCase } from '../../conformance/cases';
+import { placeCase, runProgram } from '../../conformance/cases';
 import { makeInputs } from '../../conformance/make-inputs';
-import { runProgram } from '../../conformance/run-program';
 import { IGVMFILEGEN, IGVMINSPECT, NX_IGVM } from '../cli/programs';
 import { withImage } from '../files/igvm-image';
 import { fileOf, patternPage, platformOf, runOf, written } from '../igvm/igvm-file.fixture';

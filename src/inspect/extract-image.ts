@@ -23,7 +23,8 @@ import type { Directive, IgvmFile, VpContextDirective } from '../igvm/model';
 import { type ByteSource, EMPTY_SOURCE } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { mapBeside, parseMapFor, type TaggedRange } from '../regions/image-map';
-import { type GuestRegion, guestRegions, readPages, storedEnd } from '../regions/guest-regions';
+import { type GuestRegion, guestRegions } from '../regions/guest-regions';
+import { readPages, storedEnd } from '../regions/guest-pages';
 import { describeVpContext } from '../vp-context/decode';
 
 /** What to take apart, and where to. All paths. */

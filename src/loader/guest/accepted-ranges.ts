@@ -1,47 +1,9 @@
-import { hexRange } from '../../errors/printable';
 import { IgvmError, unreachable } from '../../errors/igvm-error';
-import { SHA384_SIZE } from '../../igvm/hashes';
+import { hex, hexRange } from '../../errors/printable';
 import type { PageAcceptance } from '../../igvm/model';
-import type { ByteSource } from '../../memory/byte-source';
 import { GPA_LIMIT, PAGE_SIZE } from '../../memory/page';
-import { deferredSource } from './file-region';
-import type { SharedPageHashes } from './page-hashes';
-
-/** ImportedRegionDescriptor: page number u64, page count u64, accepted u8, padding (loader_defs paravisor.rs). */
-const DESCRIPTOR_SIZE = 24;
-
-/** How many descriptors fit into the page behind the digest. */
-const DESCRIPTOR_LIMIT = Math.floor((PAGE_SIZE - SHA384_SIZE) / DESCRIPTOR_SIZE);
-
-/**
- * The page from which OpenHCL's boot shim learns which memory the loader has filled, and so accepted, already: the
- * SHA-384 of all shared pages, then the regions by ascending address.
- * @param regions everything imported, this page included
- * @throws IgvmError LAYOUT_OUT_OF_RANGE when the list does not fit into its page
- */
-export function importedRegions(
-  hashes: SharedPageHashes,
-  regions: readonly Pick<AcceptedRange, 'pageBase' | 'pageCount' | 'acceptance'>[],
-): ByteSource {
-  if (regions.length > DESCRIPTOR_LIMIT) {
-    throw new IgvmError(
-      'LAYOUT_OUT_OF_RANGE',
-      `the guest has ${regions.length} separate regions of memory, and OpenHCL can list ${DESCRIPTOR_LIMIT}`,
-    );
-  }
-  return deferredSource(SHA384_SIZE + regions.length * DESCRIPTOR_SIZE, async () => {
-    const list = new Uint8Array(regions.length * DESCRIPTOR_SIZE);
-    const view = new DataView(list.buffer);
-    const sorted = [...regions].sort((a, b) => a.pageBase - b.pageBase);
-    for (const [index, { pageBase, pageCount, acceptance }] of sorted.entries()) {
-      const at = index * DESCRIPTOR_SIZE;
-      view.setBigUint64(at, BigInt(pageBase), true);
-      view.setBigUint64(at + 8, BigInt(pageCount), true);
-      view.setUint8(at + 16, acceptance === 'shared' ? 0 : 1);
-    }
-    return [await hashes.allPages(), list];
-  });
-}
+import type { RelocationRegion } from './importer';
+import type { MapFile } from './map-file';
 
 /** Guest pages that something was imported into, or that a parameter area reserves. */
 export interface AcceptedRange {
@@ -147,5 +109,60 @@ export class AcceptedRanges {
       else high = middle;
     }
     return low;
+  }
+}
+
+type Region = MapFile['relocatableRegions'][number];
+
+/** The parts of a guest that the host may move. They don't overlap, and there is at most one page table. */
+export class RelocationRegions {
+  private readonly regions: Region[] = [];
+
+  /** By ascending address. */
+  list(): readonly Region[] {
+    return [...this.regions].sort((a, b) => a.gpa - b.gpa);
+  }
+
+  /** @throws IgvmError LAYOUT_OVERLAP; IGVM_INVALID for addresses and sizes that are not aligned */
+  addRegion({ gpa, size, alignment, minimumGpa, maximumGpa }: RelocationRegion): void {
+    this.add({ kind: 'region', gpa, size });
+    const aligned: [what: string, value: number, alignment: number][] = [
+      ['size', size, PAGE_SIZE],
+      ['alignment', alignment, PAGE_SIZE],
+      ['base', gpa, alignment],
+      ['minimum', minimumGpa, alignment],
+      ['maximum', maximumGpa, alignment],
+    ];
+    for (const [what, value, unit] of aligned) {
+      if (value % unit !== 0) {
+        throw new IgvmError(
+          'IGVM_INVALID',
+          `the ${what} ${hex(value)} of a relocation is not a multiple of ${hex(unit)}`,
+        );
+      }
+    }
+  }
+
+  /** @throws IgvmError LAYOUT_OVERLAP; IGVM_INVALID for a second page table, or one that uses more pages than it has */
+  addPageTable(gpa: number, pageCount: number, usedPageCount: number): void {
+    if (this.regions.some(({ kind }) => kind === 'pageTable')) {
+      throw new IgvmError('IGVM_INVALID', 'the guest has a second page table to relocate');
+    }
+    if (usedPageCount > pageCount) {
+      throw new IgvmError('IGVM_INVALID', `the page table uses ${usedPageCount} pages but has ${pageCount}`);
+    }
+    this.add({ kind: 'pageTable', gpa, size: pageCount * PAGE_SIZE });
+  }
+
+  private add(region: Region): void {
+    const other = this.regions.find(({ gpa, size }) => gpa < region.gpa + region.size && region.gpa < gpa + size);
+    if (other !== undefined) {
+      throw new IgvmError(
+        'LAYOUT_OVERLAP',
+        `the relocation region at ${hex(region.gpa)}-${hex(region.gpa + region.size)} overlaps the one at ${hex(other.gpa)}-${hex(other.gpa + other.size)}`,
+        { gpa: { start: region.gpa, end: region.gpa + region.size } },
+      );
+    }
+    this.regions.push(region);
   }
 }

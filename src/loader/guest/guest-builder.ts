@@ -15,20 +15,19 @@ import { type ByteSource, bytesSource, EMPTY_SOURCE } from '../../memory/byte-so
 import { PAGE_SIZE, REQUIRED_MEMORY_LIMIT } from '../../memory/page';
 import { VMSA_SIZE } from '../../vp-context/vmsa';
 import type { VpRegister, VpRegisterName } from '../../vp-context/vp-register';
-import { AcceptedRanges, importedRegions } from './accepted-ranges';
+import { AcceptedRanges, RelocationRegions } from './accepted-ranges';
 import {
   EXPECTED_PAGE_HASHES_LIMIT,
   EXPECTED_PAGE_HASHES_PAGES,
   expectedPageHashes,
+  importedRegions,
   isSharedData,
   SharedPageHashes,
-} from './page-hashes';
-import { type GuestIsolation, TDX_SHARED_GPA_BOUNDARY_BITS } from './guest-isolation';
-import type { FixedRam, GuestPlatform } from './guest-platform';
+} from './paravisor-pages';
+import { type FixedRam, type GuestIsolation, type GuestPlatform, TDX_SHARED_GPA_BOUNDARY_BITS } from './guest-platform';
 import type { ImageImporter, IsolationConfig, NestedImporter, RelocationRegion } from './importer';
 import type { MapFile } from './map-file';
 import { NestedGuest } from './nested-guest';
-import { RelocationRegions } from './relocation-regions';
 
 /** A guest that has been laid out, on its own: its compatibility mask is 1 until guests are merged. */
 export interface BuiltGuest {

@@ -1,7 +1,6 @@
 import { pathOf } from '../../errors/json-path.fixture';
 import { PLATFORM_TYPE } from '../../igvm/model';
-import type { GuestIsolation } from './guest-isolation';
-import { guestPlatform } from './guest-platform';
+import { type GuestIsolation, guestPlatform } from './guest-platform';
 
 const snp: GuestIsolation = {
   type: 'snp',

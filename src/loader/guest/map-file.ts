@@ -1,6 +1,6 @@
 import { PAGE_SIZE } from '../../memory/page';
 import type { AcceptedRange } from './accepted-ranges';
-import { type GuestIsolation, policyFields, SNP_POLICY_FIELDS, TDX_POLICY_FIELDS } from './guest-isolation';
+import { type GuestIsolation, policyFields, SNP_POLICY_FIELDS, TDX_POLICY_FIELDS } from './guest-platform';
 
 /** What the `.map` file says of one guest: where everything lies in its memory. Addresses and sizes in bytes. */
 export interface MapFile {

@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib';
 import { bytesSource } from '../../memory/byte-source';
-import type { GuestIsolation } from '../guest/guest-isolation';
+import type { GuestIsolation } from '../guest/guest-platform';
 import { hex, LaidOutGuest } from '../guest/laid-out-guest.fixture';
 import type { OpenhclGuest } from './openhcl';
 import { ARM64_KERNEL, openhclGuest } from './openhcl.fixture';

@@ -6,7 +6,7 @@ import { StructWriter } from '../../memory/struct-writer';
 import { deferredSource } from '../guest/file-region';
 import type { ImageImporter } from '../guest/importer';
 import { InitrdChecksum } from '../guest/initrd';
-import { EXPECTED_PAGE_HASHES_PAGES } from '../guest/page-hashes';
+import { EXPECTED_PAGE_HASHES_PAGES } from '../guest/paravisor-pages';
 import type { MemoryRange } from './openhcl';
 import { encodeProductPolicy } from './product-policy';
 

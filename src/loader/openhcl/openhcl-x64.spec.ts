@@ -3,7 +3,7 @@ import { crc32 } from 'node:zlib';
 import { bytesSource, readAll } from '../../memory/byte-source';
 import { elfFile } from '../formats/elf.fixture';
 import { STARTABLE_FIRMWARE } from '../formats/firmware.fixture';
-import type { GuestIsolation } from '../guest/guest-isolation';
+import type { GuestIsolation } from '../guest/guest-platform';
 import { hex, LaidOutGuest } from '../guest/laid-out-guest.fixture';
 import type { OpenhclGuest } from './openhcl';
 import { openhclGuest, X64_KERNEL } from './openhcl.fixture';

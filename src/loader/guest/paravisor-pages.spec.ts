@@ -3,7 +3,7 @@ import { patternPage, runOf } from '../../igvm/igvm-file.fixture';
 import { PAGE_FLAG } from '../../igvm/model';
 import { streamDirectives } from '../../igvm/stream';
 import { PAGE_SIZE } from '../../memory/page';
-import { SharedPageHashes } from './page-hashes';
+import { SharedPageHashes } from './paravisor-pages';
 
 const sha384 = (bytes: Uint8Array): Buffer => createHash('sha384').update(bytes).digest();
 

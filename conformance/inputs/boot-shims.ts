@@ -1,13 +1,8 @@
 import { noise, PAGE, struct } from './bytes';
 import { elf, type ElfOptions, MACHINE, type Segment } from './elf';
 
-const SHARED_OBJECT = 3;
 const EXECUTABLE = 2;
-
-/** hlt, jmp to it: what each shim's code begins with. */
-const HALT = Buffer.from([0xf4, 0xeb, 0xfd]);
-
-const code = (seed: string, size: number): Buffer => Buffer.concat([HALT, noise(seed, size - HALT.length)]);
+const SHARED_OBJECT = 3;
 
 const flat = (address: number, data: Uint8Array, flags = 5, memorySize = data.length): Segment => ({
   physical: address,
@@ -16,6 +11,35 @@ const flat = (address: number, data: Uint8Array, flags = 5, memorySize = data.le
   memorySize,
   flags,
 });
+
+const openhclShim = noise('shim', 12 * PAGE + 333);
+const openhclData = noise('shim.data', 900);
+const sidecar = noise('sidecar', 6 * PAGE + 10);
+
+/** A boot shim is a static PIE linked at 0; its last segment has room behind it. */
+const bootShim = (machine: number): Buffer =>
+  elf(
+    0x1234,
+    [
+      flat(0x0, openhclShim.subarray(0, 4 * PAGE), 5),
+      flat(0x4000, openhclShim.subarray(4 * PAGE), 4),
+      flat(0x20000, openhclData, 6, openhclData.length + 5 * PAGE),
+    ],
+    { machine, type: SHARED_OBJECT },
+  );
+
+/** What OpenHCL needs besides a kernel and an initrd. */
+export const OPENHCL_PARTS: Readonly<Record<string, () => Uint8Array>> = {
+  'openhcl_boot-x64.elf': () => bootShim(MACHINE.x64),
+  'openhcl_boot-aarch64.elf': () => bootShim(MACHINE.aarch64),
+  'sidecar-x64.elf': () =>
+    elf(0x40, [flat(0x0, sidecar, 5), flat(0x8000, noise('sidecar.d', 100), 6, 3 * PAGE)], { type: SHARED_OBJECT }),
+};
+
+/** hlt, jmp to it: what each shim's code begins with. */
+const HALT = Buffer.from([0xf4, 0xeb, 0xfd]);
+
+const code = (seed: string, size: number): Buffer => Buffer.concat([HALT, noise(seed, size - HALT.length)]);
 
 /** A shim: position-independent, linked at 0. */
 const shim = (entry: number, segments: readonly Segment[], options: ElfOptions = {}): Buffer =>
