@@ -63,15 +63,15 @@ const canBeNobody =
 const { it: asUser } = skippedFor(canBeNobody ? undefined : 'a folder that users other than root can reach');
 const user = isRoot ? NOBODY : undefined;
 
-describe('the system’s packages', () => {
-  it('are left alone when all of them are there', () => {
+describe('scripts/system-packages.mjs', () => {
+  it('installs nothing if nothing is missing', () => {
     program('qemu-system-x86_64');
     aptGet();
-    expect(systemPackages()).toEqual({ status: 0, lines: ['wanted: QEMU (boots the image)', 'all of it is there'] });
+    expect(systemPackages()).toEqual({ status: 0, lines: ['needed: QEMU (boots the image)', 'everything is installed'] });
     expect(asked()).toEqual([]);
   });
 
-  asRoot('are installed by root, who is told what', () => {
+  asRoot('installs missing packages as root, and prints the commands', () => {
     program('env', 'shift; exec "$@"');
     aptGet();
     const { status, lines } = systemPackages();
@@ -82,7 +82,7 @@ describe('the system’s packages', () => {
     expect(asked()).toEqual([UPDATE, INSTALL]);
   });
 
-  asRoot('are installed with old lists where new ones can not be had, and what fails is said', () => {
+  asRoot('continues with old lists if they can not be updated, and shows what failed', () => {
     program('env', 'shift; exec "$@"');
     aptGet('[ "$1" = update ] && exit 100');
     expect(systemPackages().status).toBe(0);
@@ -94,46 +94,46 @@ describe('the system’s packages', () => {
     expect(lines).toContain('still missing: QEMU');
   });
 
-  it('are left alone with --no-install, and the line that installs them is printed', () => {
+  it('installs nothing with --no-install, and prints the command that would', () => {
     aptGet();
     program('sudo');
     const { status, lines } = systemPackages(['--no-install']);
     const line = isRoot ? `${UPDATE} && ${INSTALL}` : `sudo ${UPDATE} && sudo ${INSTALL}`;
     expect({ status, lines: lines.slice(1) }).toEqual({
       status: 1,
-      lines: ['missing: QEMU', 'nothing is installed: --no-install forbids it', `to install it: ${line}`],
+      lines: ['missing: QEMU', 'installing nothing: --no-install was given', `to install: ${line}`],
     });
     expect(asked()).toEqual([]);
   });
 
-  asUser('are not installed by a user who has no sudo, or whom it could not ask', () => {
+  asUser('installs nothing for a user without sudo or without a terminal', () => {
     aptGet();
     expect(systemPackages([], user)).toMatchObject({
       status: 1,
       lines: expect.arrayContaining([
-        'nothing is installed: this is not root, and there is no sudo',
-        `to install it: su -c '${UPDATE} && ${INSTALL}'`,
+        'installing nothing: this user is not root, and sudo is missing',
+        `to install: su -c '${UPDATE} && ${INSTALL}'`,
       ]) as string[],
     });
     program('sudo', 'exec "$@"');
     expect(systemPackages([], user)).toMatchObject({
       status: 1,
       lines: expect.arrayContaining([
-        'nothing is installed: this is not root, and sudo has no terminal to ask on',
-        `to install it: sudo ${UPDATE} && sudo ${INSTALL}`,
+        'installing nothing: this user is not root, and sudo has no terminal to ask on',
+        `to install: sudo ${UPDATE} && sudo ${INSTALL}`,
       ]) as string[],
     });
     expect(asked()).toEqual([]);
   });
 
-  it('are said to be nowhere where no package manager is known', () => {
+  it('says so if no package manager is known', () => {
     const { status, lines } = systemPackages();
     expect(status).toBe(1);
-    expect(lines.at(-1)).toBe('no package manager is known here for QEMU (https://www.qemu.org/download/)');
+    expect(lines.at(-1)).toBe('no known package manager for QEMU (https://www.qemu.org/download/)');
   });
 });
 
-describe('tests that want what is missing', () => {
+describe('tests with missing requirements', () => {
   /** Runs the tests of the PVH stub, which assemble it, with nothing in PATH but Node. */
   function jest(env: NodeJS.ProcessEnv): { status: number | null; output: string } {
     const args = [
@@ -157,7 +157,7 @@ describe('tests that want what is missing', () => {
     return { status, output: stdout + stderr };
   }
 
-  it('are skipped and named, with what they need', () => {
+  it('are skipped and listed with their requirements', () => {
     const { status, output } = jest({});
     expect(status).toBe(0);
     expect(output).toContain(`Skipped: 2 tests
@@ -167,7 +167,7 @@ describe('tests that want what is missing', () => {
 `);
   });
 
-  it('fail where nothing may be skipped', () => {
+  it('fail if nothing may be skipped', () => {
     const { status, output } = jest({ NX_IGVM_SKIP_NOTHING: '1' });
     expect(status).toBe(1);
     expect(output).toContain('these tests need as, objcopy, nm: node scripts/system-packages.mjs test');

@@ -1,6 +1,6 @@
 /**
- * Says whether a tag may be released: `node scripts/check-release.mjs v1.2.3`. The version of package.json is the tag's, and
- * CHANGELOG.md begins with it.
+ * Checks whether a tag may be released: `node scripts/check-release.mjs v1.2.3`. package.json must have its version, and
+ * CHANGELOG.md must begin with it.
  */
 import { readFileSync } from 'node:fs';
 

@@ -1,9 +1,9 @@
-// `npm run demo`: what a user does with the plugin, from an empty folder to a booted guest, on real input: a Linux kernel, and an
-// initramfs with the first program that the plugin brings. Says every step before it takes it.
-//   npm run demo -- --keep           leaves the workspace to be looked at
-//   npm run demo -- --kernel FILE    takes this kernel (a bzImage)
+// `npm run demo`: a user's first steps, from an empty folder to a booted guest, with a real Linux kernel and an initramfs with the
+// plugin's own /init. Prints every step before it runs.
+//   npm run demo -- --keep           keeps the workspace
+//   npm run demo -- --kernel FILE    uses this kernel (a bzImage)
 //   npm run demo -- --no-install     installs no system packages
-// Without a VMM it goes as far as it gets: the image is built, measured and inspected.
+// Without a VMM, the image is built, measured and inspected, but not booted.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,7 +16,7 @@ import { systemPackages } from './system-packages.mjs';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const home = mkdtempSync(join(tmpdir(), 'nx-igvm-demo-'));
 const workspace = join(home, 'my-images');
-/** Nx without its background process, so that nothing outlives the demo. */
+/** Nx without its daemon, so that no process is left. */
 const env = {
   ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(NX_|npm_(?!config_registry))/.test(name))),
   NX_DAEMON: 'false',
@@ -26,7 +26,7 @@ const env = {
   npm_config_fund: 'false',
 };
 
-/** The demo can't go on; the message says what to do. */
+/** Ends the demo with a message that says what to do. */
 class Stopped extends Error {}
 
 let step = 0;
@@ -42,7 +42,7 @@ try {
   console.error(`\n${error.message}`);
   process.exitCode = 1;
 } finally {
-  if (keep) console.log(`\nThe workspace stays at ${workspace}`);
+  if (keep) console.log(`\nThe workspace is in ${workspace}`);
   else rmSync(home, { recursive: true, force: true });
 }
 
@@ -56,12 +56,12 @@ function readOptions() {
       },
     });
   } catch (error) {
-    throw new Stopped(`${error.message}\nThe demo takes --keep, --kernel FILE and --no-install.`);
+    throw new Stopped(`${error.message}\nThe demo accepts --keep, --kernel FILE and --no-install.`);
   }
 }
 
 function demo(options) {
-  say('Looking for the programs of the system that this wants');
+  say('Checking system packages');
   const { missing, line } = systemPackages('demo', { install: !options['no-install'], note });
 
   say('Finding a Linux kernel');
@@ -69,11 +69,11 @@ function demo(options) {
   const kernel = orStop(() => debianKernel(note));
   note(`${kernel.vmlinuz}, ${(statSync(kernel.vmlinuz).size / 1e6).toFixed(1)} MB`);
 
-  say('Packing the plugin, as it would be published');
+  say('Packing the plugin as for publication');
   run('npm', ['pack', '--silent', '--ignore-scripts', '--pack-destination', home], root);
   const tarball = readdirSync(home).find((file) => file.endsWith('.tgz'));
 
-  say('Making an empty Nx workspace');
+  say('Creating an empty Nx workspace');
   const { version } = JSON.parse(readFileSync(join(root, 'node_modules', 'nx', 'package.json'), 'utf8'));
   mkdirSync(workspace);
   writeJson('package.json', { name: 'my-images', version: '0.0.0', private: true, devDependencies: { nx: version } });
@@ -82,13 +82,13 @@ function demo(options) {
   run('npm', ['install', '--silent']);
   note(`Nx ${version}`);
 
-  say('Adding the plugin to it');
+  say('Adding the plugin');
   nx('add', `nx-igvm@file:../${tarball}`);
 
-  say('Generating an initramfs, whose /init says what it runs on');
+  say('Generating an initramfs with a small /init');
   nx('g', 'nx-igvm:initrd', 'initrd');
 
-  say('Generating a guest image from the kernel and that initramfs');
+  say('Generating a guest image with the kernel and the initramfs');
   nx(
     'g',
     'nx-igvm:guest-image',
@@ -99,23 +99,23 @@ function demo(options) {
   );
   console.log(readFileSync(join(workspace, 'guest-image', 'igvm.json'), 'utf8'));
 
-  say('Building the image: the initramfs first, as it depends on it');
+  say('Building the image, and first the initramfs that it uses');
   nx('build', 'guest-image');
 
-  say('Building it again: nothing changed, so it comes from the cache');
+  say('Building it again, from the cache because nothing changed');
   nx('build', 'guest-image');
 
   if (missing.length > 0) {
-    say('Measuring and inspecting the image, in place of booting it');
+    say('Measuring and inspecting the image instead of booting it');
     const image = join('dist', 'guest-image', 'guest-image.igvm');
     nxIgvm('measure', image);
     nxIgvm('inspect', image, '--format', 'text');
     say(
-      `Done, but for the boot: ${missing.join(' and ')} is missing, so the image was built, measured and inspected, and no guest was started`,
+      `Done without booting, because ${missing.join(' and ')} is missing`,
     );
-    note(line === undefined ? 'https://www.qemu.org/download/' : `to install it: ${line}`);
+    note(line === undefined ? 'https://www.qemu.org/download/' : `to install: ${line}`);
   } else {
-    say('Booting it until the guest says that it is up');
+    say('Booting the image until the guest is up');
     nx('boot', 'guest-image', '--until=is up: Linux', '--timeout=180');
     say('Done: the guest is up');
   }

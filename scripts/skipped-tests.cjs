@@ -1,5 +1,5 @@
-// A reporter of jest's: the tests that were skipped, by what they need, so that none is left out in silence. It prints them at the
-// end of a run, and adds them to the file that NX_IGVM_SKIPPED_TESTS names, for `npm test`.
+// A Jest reporter that lists skipped tests by their requirements. It prints them at the end of a run or, for `npm test`, appends
+// them to the file that NX_IGVM_SKIPPED_TESTS names.
 const { appendFileSync } = require('node:fs');
 const path = require('node:path');
 
@@ -9,7 +9,7 @@ module.exports = class SkippedTests {
   }
 
   onRunComplete(_contexts, { testResults }) {
-    // Jest calls those skipped, too, that -t leaves out.
+    // Jest also counts the tests that -t leaves out as skipped.
     if (this.config.testNamePattern !== undefined && this.config.testNamePattern !== '') return;
     const skipped = testResults.flatMap(({ testFilePath, testResults: tests }) =>
       tests
@@ -23,7 +23,7 @@ module.exports = class SkippedTests {
   }
 };
 
-/** Lines that name every skipped test, those that need the same together. */
+/** Lines with every skipped test, grouped by requirement. */
 function describeSkipped(skipped) {
   const groups = new Map();
   for (const test of skipped) groups.set(needOf(test), [...(groups.get(needOf(test)) ?? []), test]);
@@ -35,8 +35,8 @@ function describeSkipped(skipped) {
   return lines;
 }
 
-/** What src/boot/needing.fixture.ts puts behind a name. */
+/** The suffix that src/boot/needing.fixture.ts adds to a name. */
 const NEED = / \[(needs [^\]]*)\]/g;
-const needOf = ({ name }) => [...name.matchAll(NEED)][0]?.[1] ?? 'for reasons of their own';
+const needOf = ({ name }) => [...name.matchAll(NEED)][0]?.[1] ?? 'for other reasons';
 
 module.exports.describeSkipped = describeSkipped;

@@ -1,7 +1,7 @@
-// Which programs of the system the demo and the tests want, and how they get onto this machine:
+// The system packages that the demo and the tests need:
 //   node scripts/system-packages.mjs demo|test [--no-install]
-// names what is wanted and missing, and installs it: as root, or with sudo on a terminal, where it can ask. Where it may not, it
-// prints the line that does. Ends with 1 when something is missing in the end. The package managers are those of
+// lists them and installs the missing ones: as root, or with sudo on a terminal, where it can ask. Otherwise it prints the command
+// that installs them. The exit code is 1 if something is still missing. The package managers are those of
 // src/boot/system-packages.ts, which `nx boot` uses, too.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ const require = createRequire(import.meta.url);
 const { CLOUD_HYPERVISOR_PACKAGE, findInPath, installCommands, installLine, packageManager, QEMU_PACKAGE, thisSystem } =
   loadTypeScript(join(root, 'src', 'boot', 'system-packages.ts'));
 
-/** A package with what it is for. `for` names who wants it. Of its programs, one is enough; one with a path is a file. */
+/** The packages. `for` says what needs one. One of its programs is enough; an absolute path is a file. */
 const WANTED = [
   {
     ...QEMU_PACKAGE,
@@ -35,35 +35,35 @@ const WANTED = [
     programs: ['busybox'],
     packages: { apt: 'busybox-static', dnf: 'busybox', pacman: 'busybox' },
     for: ['test'],
-    why: 'guests that say what they see',
+    why: 'programs in guests',
   },
   {
     label: 'openssl',
     programs: ['openssl'],
     packages: { apt: 'openssl', dnf: 'openssl', pacman: 'openssl', brew: 'openssl' },
     for: ['test'],
-    why: 'signs as the pages show it',
+    why: 'signs as the pages describe',
   },
   {
     label: 'cpio',
     programs: ['cpio'],
     packages: { apt: 'cpio', dnf: 'cpio', pacman: 'cpio', brew: 'cpio' },
     for: ['test'],
-    why: 'reads what we pack',
+    why: 'reads our initramfs archives',
   },
   {
     label: 'zstd',
     programs: ['zstd'],
     packages: { apt: 'zstd', dnf: 'zstd', pacman: 'zstd', brew: 'zstd' },
     for: ['test'],
-    why: 'unpacks what we compress',
+    why: 'unpacks our compressed archives',
   },
   {
     label: 'xz',
     programs: ['xz'],
     packages: { apt: 'xz-utils', dnf: 'xz', pacman: 'xz', brew: 'xz' },
     for: ['test'],
-    why: "takes a kernel's vmlinux out of it",
+    why: "extracts a kernel's vmlinux",
   },
   {
     label: 'dpkg',
@@ -98,7 +98,7 @@ const WANTED = [
     programs: ['objcopy'],
     packages: { apt: 'binutils', dnf: 'binutils', pacman: 'binutils' },
     for: ['test'],
-    why: 'assembles what is kept as bytes',
+    why: 'assembles machine code that is kept as bytes',
   },
   {
     label: 'binutils for arm64',
@@ -109,14 +109,14 @@ const WANTED = [
       pacman: 'aarch64-linux-gnu-binutils',
     },
     for: ['test'],
-    why: 'the same for the other architecture',
+    why: 'the same for arm64',
   },
   {
     label: 'QEMU for arm64',
     programs: ['qemu-system-aarch64'],
     packages: { apt: 'qemu-system-arm', dnf: 'qemu-system-aarch64', pacman: 'qemu-system-aarch64', brew: 'qemu' },
     for: ['test'],
-    why: "boots arm64 guests' first program",
+    why: 'boots arm64 guests',
   },
   {
     label: 'OVMF',
@@ -127,42 +127,42 @@ const WANTED = [
     ],
     packages: { apt: 'ovmf', dnf: 'edk2-ovmf', pacman: 'edk2-ovmf' },
     for: ['test'],
-    why: 'firmware that images of it start',
+    why: 'the firmware in OVMF images',
   },
   {
     label: "systemd's stub for UKIs",
     programs: ['/usr/lib/systemd/boot/efi/linuxx64.efi.stub'],
     packages: { apt: 'systemd-boot-efi', dnf: 'systemd-boot-unsigned', pacman: 'systemd' },
     for: ['test'],
-    why: 'a UKI that firmware starts',
+    why: 'makes UKIs',
   },
   {
     label: 'umoci',
     programs: ['umoci'],
     packages: { apt: 'umoci', dnf: 'umoci', pacman: 'umoci' },
     for: ['test'],
-    why: 'makes a container image',
+    why: 'makes container images',
   },
   {
     label: 'skopeo',
     programs: ['skopeo'],
     packages: { apt: 'skopeo', dnf: 'skopeo', pacman: 'skopeo', brew: 'skopeo' },
     for: ['test'],
-    why: 'makes archives of it',
+    why: 'makes archives of container images',
   },
   {
     label: 'veritysetup',
     programs: ['veritysetup'],
     packages: { apt: 'cryptsetup-bin', dnf: 'veritysetup', pacman: 'cryptsetup' },
     for: ['test'],
-    why: 'hashes a file system for dm-verity',
+    why: 'hashes file systems for dm-verity',
   },
   {
     label: 'e2fsprogs',
     programs: ['mke2fs'],
     packages: { apt: 'e2fsprogs', dnf: 'e2fsprogs', pacman: 'e2fsprogs', brew: 'e2fsprogs' },
     for: ['test'],
-    why: 'makes that file system',
+    why: 'makes file systems',
   },
   {
     label: 'Chromium',
@@ -173,22 +173,22 @@ const WANTED = [
   },
 ];
 
-/** Managers that install without questions; the others' line is only printed. */
+/** Managers that install without questions. For the others, the command is only printed. */
 const ASKS_NOTHING = ['apt', 'dnf', 'pacman', 'brew'];
 
 /**
- * Installs what `purpose` wants and isn't there, if that is allowed and possible, and says so.
+ * Installs the missing packages for `purpose`, if that is allowed and possible, and reports it.
  * @param {'demo' | 'test'} purpose
  * @param {{ install?: boolean, note?: (line: string) => void }} options
- * @returns {{ missing: string[], line: string | undefined }} what is missing now, and the line that would install it
+ * @returns {{ missing: string[], line: string | undefined }} what is still missing, and the command that would install it
  */
 export function systemPackages(purpose, { install = true, note = (line) => console.log(`   ${line}`) } = {}) {
   const wanted = WANTED.filter((each) => each.for.includes(purpose));
-  note(`wanted: ${wanted.map(({ label, why }) => `${label} (${why})`).join(', ')}`);
+  note(`needed: ${wanted.map(({ label, why }) => `${label} (${why})`).join(', ')}`);
   const system = thisSystem();
   let missing = wanted.filter(isMissing);
   if (missing.length === 0) {
-    note('all of it is there');
+    note('everything is installed');
     return { missing: [], line: undefined };
   }
   note(`missing: ${missing.map(({ label }) => label).join(', ')}`);
@@ -200,15 +200,15 @@ export function systemPackages(purpose, { install = true, note = (line) => conso
     if (missing.length === 0) return { missing: [], line: undefined };
     note(`still missing: ${missing.map(({ label }) => label).join(', ')}`);
   } else {
-    note(`nothing is installed: ${why}`);
+    note(`installing nothing: ${why}`);
   }
   const line = installLine(missing, system);
   const elsewhere = missing.filter(({ packages }) => packages[manager?.name] === undefined);
-  if (line !== undefined) note(`to install it: ${line}`);
+  if (line !== undefined) note(`to install: ${line}`);
   if (elsewhere.length > 0) {
     const from = elsewhere.map(({ label, site }) => (site === undefined ? label : `${label} (${site})`)).join(', ');
     note(
-      `${manager === undefined ? 'no package manager is known here' : `${manager.name} has no package`} for ${from}`,
+      `${manager === undefined ? 'no known package manager' : `${manager.name} has no package`} for ${from}`,
     );
   }
   return { missing: missing.map(({ label }) => label), line };
@@ -221,12 +221,12 @@ const isMissing = ({ programs }) =>
 
 /** Why nothing can be installed by this process; undefined when it can. */
 function whyNot(manager, { isRoot, search }, install) {
-  if (!install) return '--no-install forbids it';
-  if (manager === undefined) return 'there is no package manager that is known here';
+  if (!install) return '--no-install was given';
+  if (manager === undefined) return 'no known package manager was found';
   if (!ASKS_NOTHING.includes(manager.name)) return `${manager.name} asks questions`;
   if (!manager.needsRoot || isRoot) return undefined;
-  if (findInPath('sudo', search) === undefined) return 'this is not root, and there is no sudo';
-  if (!process.stdin.isTTY || !process.stderr.isTTY) return 'this is not root, and sudo has no terminal to ask on';
+  if (findInPath('sudo', search) === undefined) return 'this user is not root, and sudo is missing';
+  if (!process.stdin.isTTY || !process.stderr.isTTY) return 'this user is not root, and sudo has no terminal to ask on';
   return undefined;
 }
 
@@ -242,18 +242,18 @@ function installAll(manager, { isRoot }, missing, note) {
   };
   const commands = installCommands(manager, names);
   const last = commands.pop();
-  // Lists that can't be updated may still do.
+  // The old lists may still work.
   for (const command of commands)
-    if (!run(command)) note('the package lists could not be updated, going on with those at hand');
+    if (!run(command)) note('could not update the package lists; continuing with the old ones');
   if (run(last)) {
     note(`installed in ${Math.round((Date.now() - started) / 1000)} s`);
     return;
   }
-  // One package that isn't there stops all: the others are worth having.
+  // One unknown package stops all, so try them one by one.
   if (names.length > 1) for (const name of names) run(installCommands(manager, [name]).at(-1));
 }
 
-/** Runs a command whose output matters only when it fails. */
+/** Runs a command, and shows its output only if it fails. */
 function spawnLogged([program, ...args]) {
   const log = join(root, 'tmp', 'system-packages.log');
   mkdirSync(dirname(log), { recursive: true });
@@ -270,7 +270,7 @@ function spawnLogged([program, ...args]) {
   return false;
 }
 
-/** A module of src that imports Node's own only, before anything is built. */
+/** Loads a module of src that imports only Node's modules, before anything is built. */
 function loadTypeScript(file) {
   const { transformSync } = require('@swc/core');
   const { code } = transformSync(readFileSync(file, 'utf8'), {

@@ -1,5 +1,5 @@
-// `npm test`: the system's packages, lint, types, build, and every test. Ends with the names of all tests that were skipped.
-//   npm test -- --no-install     installs no system packages; tests that want what is missing are skipped
+// `npm test`: system packages, lint, types, build, and all tests. Ends with a list of the skipped tests.
+//   npm test -- --no-install     installs no system packages; tests whose requirements are missing are skipped
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -22,7 +22,7 @@ const STEPS = [
 const unknown = process.argv.slice(2).filter((option) => option !== '--no-install');
 if (unknown.length > 0) {
   console.error(
-    `npm test takes --no-install, not ${unknown.join(' ')}. Single tests: npx jest --selectProjects unit --testPathPatterns src/igvm`,
+    `npm test accepts only --no-install, not ${unknown.join(' ')}. To run single tests: npx jest --selectProjects unit --testPathPatterns src/igvm`,
   );
   process.exit(2);
 }
