@@ -62,7 +62,7 @@ describe.each([
   const all = (state: string, names = NAMES): Record<string, string> =>
     Object.fromEntries(names.map((name) => [`${name}:build`, state]));
 
-  it('shows and remembers each image with its own output', async () => {
+  it('shows and caches each image with its own output', async () => {
     const output = await workspace.nxOk('run-many', '-t', 'build', '--outputStyle=static');
     expect(output).toContain(`Running ${inBatch} tasks with nx-igvm:build`);
     for (const name of NAMES) {
@@ -76,7 +76,7 @@ describe.each([
     expect(await workspace.nxOk('run', 'a:build')).toContain('dist/images/a/a.igvm: ');
   });
 
-  it('builds an image after the one that it is made of', async () => {
+  it('builds an image after the image that it uses', async () => {
     const before = image('on-a');
     workspace.updateJson<{ resources: Record<string, unknown> }>('images/a/igvm.json', ({ resources }) => {
       resources['linux_initrd'] = 'initrd.bin';
@@ -99,7 +99,7 @@ describe.each([
     expect(await states()).toEqual(all('hit'));
   });
 
-  it('refuses an image that would be cached under the hash of an older one', async () => {
+  it('refuses an image that would be cached under an outdated hash', async () => {
     add('other-on-a', ON_A);
     workspace.write('images/a/initrd.bin', changed(input('initrd-small.bin'), 0x1900));
     const { output } = await workspace.nx('run', 'other-on-a:build', '--outputStyle=static');
@@ -110,7 +110,7 @@ describe.each([
     rmSync(workspace.path('images/other-on-a'), { recursive: true });
   });
 
-  it('fails one image alone, and what is made of it', async () => {
+  it('fails only one image and those that use it', async () => {
     workspace.write('images/a/initrd.bin', changed(changed(input('initrd-small.bin')).subarray(1)));
     workspace.updateJson<{ guest_arch: string }>('images/a/igvm.json', (manifest) => {
       manifest.guest_arch = 'x46';
@@ -136,13 +136,13 @@ describe.each([
     expect(output).not.toMatch(/^ +at .*\.js:\d+/m);
   });
 
-  it('builds the same without a batch', async () => {
+  it('builds the same files without a batch', async () => {
     const before = image('b');
     await workspace.nxOk('run', 'b:build', '--skip-nx-cache', '--batch=false');
     expect(image('b').equals(before)).toBe(true);
   });
 
-  it('does not wait for an image that takes long', async () => {
+  it('does not wait for a slow image', async () => {
     workspace.write('loader/meeting/.gitkeep', '');
     workspace.write('loader/loader.js', MEETING_LOADER);
     chmodSync(workspace.path('loader/loader.js'), 0o755);

@@ -1,4 +1,4 @@
-/** The console of a guest: what is typed and printed, on a terminal and through Nx. */
+/** The console of a guest: input and output, on a terminal and through Nx. */
 import { spawn } from 'node:child_process';
 import { readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -23,7 +23,7 @@ describe('the console of a guest', () => {
   afterAll(() => workspace.dispose());
 
   /**
-   * Runs a shell command on a terminal of its own, types into it, and gives what was on the screen.
+   * Runs a shell command on its own terminal, types into it, and returns the content of the screen.
    * @param typing what is typed once the screen shows something, in this order
    */
   async function onTerminal(
@@ -82,7 +82,7 @@ describe('the console of a guest', () => {
     expect(screen).toMatch(/ended: 0\r*\nsame terminal/);
   });
 
-  it('sets the terminal back when it is killed, and ends the VM', async () => {
+  it('restores the terminal and ends the VM when it is killed', async () => {
     const name = `nx-igvm-e2e-tty-${process.pid}`;
     const command = `before=$(stty -g); node_modules/.bin/nx-igvm boot dist/elf-image/elf-image.igvm ${SHELL} -- -name ${name}; sleep 1; test "$before" = "$(stty -g)" && echo same terminal`;
     const kill = (): void => {
@@ -95,7 +95,7 @@ describe('the console of a guest', () => {
     expect(processesWith(name)).toEqual([]);
   });
 
-  it('runs a boot test by itself each time, and never from the cache', async () => {
+  it('runs a boot test each time, and never from the cache', async () => {
     const test = async (...more: string[]): Promise<RunResult> =>
       workspace.nx('boot-test', 'tested', '--accel=tcg', ...more);
     workspace.writeJson('tested/igvm.json', {
@@ -110,7 +110,7 @@ describe('the console of a guest', () => {
     expect((await test()).output).toContain(GUEST_READY);
   });
 
-  it('shows the last line of a guest whose VMM fails, through Nx', async () => {
+  it('shows the last line of a guest if its VMM fails, through Nx', async () => {
     const vmmPath = fakeQemu(workspace.outside, {
       script: `process.stdout.write('x'.repeat(200000) + '\\nKernel panic - not syncing');`,
       exitCode: 3,
@@ -128,7 +128,7 @@ describe('the console of a guest', () => {
     expect(output).not.toMatch(/Linux version|boots the image/);
   });
 
-  // In the quickest boot there is: what is lost is lost while Linux prints what it had kept, on a busy machine.
+  // With the fastest boot: bytes would be lost while Linux prints its backlog on a busy machine.
   it('loses no byte of what the guest prints', async () => {
     const boots = Number(process.env['NX_IGVM_BOOTS'] ?? 4);
     const logs = new Set<string>();
@@ -148,7 +148,7 @@ describe('the console of a guest', () => {
   });
 });
 
-/** The lines of Linux up to the first that depends on how quick the machine is. Before its console is there, they pile up. */
+/** The lines of Linux up to the first that depends on the speed of the machine. They accumulate until the console exists. */
 const steadyLines = (output: string): string =>
   output
     .slice(0, output.indexOf('NX (Execute Disable)'))

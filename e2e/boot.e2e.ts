@@ -21,7 +21,7 @@ import { NX_ENVIRONMENT } from './harness/template';
 import { Workspace } from './harness/workspace';
 import { extractVmlinux } from './vmlinux';
 
-/** What the guest said of its machine. */
+/** The guest's description of its machine. */
 function guestOf(output: string): { commandLine?: string; memoryMiB: number; processors: number; seconds: number } {
   const line = (pattern: RegExp): string | undefined => pattern.exec(output)?.[1];
   return {
@@ -42,7 +42,7 @@ booting('booting images on stock QEMU', () => {
   const bootCli = (project: string, ...args: string[]): Promise<RunResult> =>
     cli('boot', image(project), '--accel=tcg', '--timeout=120', ...args);
 
-  // A bzImage unpacks itself first, which takes TCG a while: one of these is enough.
+  // A bzImage unpacks itself first, which is slow with TCG, so one is enough.
   const PROJECTS: Record<string, { linux: LinuxImage; kernel: string }> = {
     'guest-image': { linux: EMBEDDED, kernel: 'vmlinuz' },
     'elf-image': { linux: EMBEDDED, kernel: 'vmlinux' },
@@ -63,7 +63,7 @@ booting('booting images on stock QEMU', () => {
   });
   afterAll(() => workspace.dispose());
 
-  it.each(['guest-image', 'elf-image'])('nx boot runs %s to userspace and until it powers off', async (project) => {
+  it.each(['guest-image', 'elf-image'])('nx boot runs %s to userspace until it powers off', async (project) => {
     const output = await workspace.nxOk('boot', project, '--accel=tcg', '--cpus=2', '--timeout=120');
     expect(output).toContain(GUEST_READY);
     expect(guestOf(output)).toMatchObject({ commandLine: COMMAND_LINE, processors: 2 });
@@ -75,7 +75,7 @@ booting('booting images on stock QEMU', () => {
     const theirs = await bootCli('elf-image', '--memory=1G');
     expect(theirs.status).toBe(0);
     expect(guestOf(theirs.output).memoryMiB).toBeGreaterThan(900);
-    // It can't power off.
+    // This guest can't power off.
     const own = await bootCli('elf-image', '--memory=1G', '--tables=image');
     expect(own.status).toBe(0);
     expect(own.output).toContain('reboot: System halted');
@@ -86,7 +86,7 @@ booting('booting images on stock QEMU', () => {
     expect(memoryMiB).toBeGreaterThan(MEMORY - 80);
   });
 
-  it.each([1, 2])('runs as many processors as there are, out of processor_count, without ACPI: %d', async (cpus) => {
+  it.each([1, 2])('runs as many of processor_count processors as the VM has, without ACPI: %d', async (cpus) => {
     const { status, output } = await bootCli('smp-image', `--cpus=${cpus}`, '--tables=image', '--until=guest: done');
     expect(status).toBe(0);
     expect(output).toMatch(/ACPI: RSDP .*IGVM/);
@@ -94,11 +94,11 @@ booting('booting images on stock QEMU', () => {
     expect(output).not.toMatch(/do_boot_cpu failed|failed to report alive/);
     const guest = guestOf(output);
     expect(guest).toMatchObject({ processors: cpus, commandLine: COMMAND_LINE });
-    // Linux waits ten seconds for each processor that it believes in and that isn't there.
+    // Linux waits ten seconds for each expected processor that is missing.
     expect(guest.seconds).toBeLessThan(10);
   });
 
-  it('leaves the image’s tables out where the guest has the VMM’s', async () => {
+  it('leaves out the image’s tables if the guest has the VMM’s', async () => {
     const { status, output } = await bootCli('smp-image', '--cpus=2');
     expect(status).toBe(0);
     expect(output).toContain('ACPI: RSDP');
@@ -106,7 +106,7 @@ booting('booting images on stock QEMU', () => {
     expect(guestOf(output).processors).toBe(2);
   });
 
-  it('fills what an image leaves to its VMM, and replaces its command line', async () => {
+  it('fills parameter areas for the VMM, and replaces the command line', async () => {
     const { status, output } = await bootCli('vmm-image', '--commandLine=console=ttyS0 from=the-user');
     expect(status).toBe(0);
     expect(guestOf(output).commandLine).toBe('console=ttyS0 from=the-user');
@@ -143,7 +143,7 @@ booting('booting images on stock QEMU', () => {
     expect(guestOf(booted.output)).toMatchObject({ commandLine: COMMAND_LINE, processors: 2 });
   });
 
-  it('says by its exit code whether the output matched', async () => {
+  it('reports by its exit code whether the output matched', async () => {
     const early = await bootCli('elf-image', '--until=] Linux version');
     expect(early.status).toBe(0);
     expect(early.output).not.toContain(GUEST_READY);
@@ -155,7 +155,7 @@ booting('booting images on stock QEMU', () => {
     expect(late.output).toContain('[BOOT_TIMEOUT]');
   });
 
-  it('has a QEMU without libigvm say so when it is asked to load an image', async () => {
+  it('reports a QEMU without libigvm when it should load an image', async () => {
     const { status, output } = await bootCli('elf-image', '--way=igvm');
     const hasIgvm = spawnSync('qemu-system-x86_64', ['-object', 'help'], { encoding: 'utf8' }).stdout.includes(
       'igvm-cfg',
@@ -167,14 +167,14 @@ booting('booting images on stock QEMU', () => {
     );
   });
 
-  it('refuses a VM that is too small, before it starts', async () => {
+  it('refuses a VM that is too small before it starts', async () => {
     const { status, output } = await bootCli('elf-image', '--memory=256M');
     expect(status).toBe(1);
     expect(output).toContain(`dist/elf-image/elf-image.igvm: the VM has 256 MiB of memory`);
     expect(output).not.toContain('Linux version');
   });
 
-  it('boots from folders of any name, and with any command line, which nobody else reads', async () => {
+  it('boots from folders with any name, and with any command line, which nothing else interprets', async () => {
     const odd = workspace.path("it's, $(touch PWNED) -S; file=x,,id=y");
     workspace.copy(workspace.path(image('elf-image')), `${basename(odd)}/-kernel,a=b.igvm`);
     const commandLine = `console=ttyS0 quoted="a, -S,,b=c" $(touch PWNED) 'x' ; touch PWNED`;
@@ -188,7 +188,7 @@ booting('booting images on stock QEMU', () => {
     expect(readdirSync(workspace.root)).not.toContain('PWNED');
   });
 
-  it('hands further arguments to QEMU, from nx and from the command', async () => {
+  it('passes further arguments to QEMU, from nx and from the command', async () => {
     const bogus = ['-device', 'no-such-device'];
     const byNx = await workspace.nx('boot', 'elf-image', '--', '--accel=tcg', ...bogus);
     expect(byNx.status).not.toBe(0);
@@ -227,12 +227,12 @@ booting('booting images on stock QEMU', () => {
     }
   });
 
-  it('takes KVM only where it works: with the default accelerator, an image boots in any case', async () => {
+  it('uses KVM only if it works: with the default accelerator, an image always boots', async () => {
     const { status, output } = await cli('boot', image('elf-image'), '--timeout=120', '--until=guest: done');
     expect({ status, output }).toEqual({ status: 0, output: expect.stringContaining(GUEST_READY) as string });
   });
 
-  it('has a probe for KVM that every working accelerator passes', async () => {
+  it('has a KVM probe that every working accelerator passes', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-probe-'));
     const file = join(folder, 'probe.elf');
     const outputs = createOutputSet();
@@ -253,8 +253,8 @@ booting('booting images on stock QEMU', () => {
     expect({ by, output }).toEqual({ by: 'matched', output: expect.stringContaining(PROBE_MESSAGE) as string });
   });
 
-  describe('the embedded form', () => {
-    it.each(['guest-image', 'elf-image', 'smp-image'])('uses nothing that QEMU with libigvm refuses: %s', (project) => {
+  describe('an image with embedded boot data', () => {
+    it.each(['guest-image', 'elf-image', 'smp-image'])('has nothing that QEMU with libigvm refuses: %s', (project) => {
       const source = openFileSource(workspace.path(image(project)));
       try {
         const file = readIgvm(source, { crc32 });
@@ -267,7 +267,7 @@ booting('booting images on stock QEMU', () => {
       }
     });
 
-    it('is what that list tells from the other form', () => {
+    it('is distinguished by that list from other images', () => {
       const source = openFileSource(workspace.path(image('vmm-image')));
       try {
         const refused = refusedByLibigvm(readIgvm(source, { crc32 }));
@@ -282,9 +282,8 @@ booting('booting images on stock QEMU', () => {
 });
 
 /**
- * What QEMU 10.2 with libigvm was seen to refuse or to lose. It takes pages in RAM and outside 0xa0000-0xdffff, required
- * memory, VP_COUNT, MEMORY_MAP, ENVIRONMENT_INFO, and one context for VP 0. Written apart from src/boot/vmm.ts, which
- * must agree.
+ * What QEMU 10.2 with libigvm was seen to refuse or lose. It accepts pages in RAM and outside 0xa0000-0xdffff, required memory,
+ * VP_COUNT, MEMORY_MAP, ENVIRONMENT_INFO, and one context for VP 0. Written independently of src/boot/vmm.ts, which must agree.
  */
 function refusedByLibigvm(file: IgvmFile): string[] {
   const contexts = file.directives.filter(({ type }) => type === 'vpContext').length;

@@ -6,10 +6,10 @@ import { skippedFor } from '../src/boot/needing.fixture';
 import { ImageFolder, PROGRAM, type Version } from './faults/image-folder';
 import { run, type RunResult } from './harness/run';
 
-/** How often a build is killed. `NX_IGVM_KILLS=200 npx jest --selectProjects e2e -- e2e/faults` takes its time. */
+/** How often a build is killed. `NX_IGVM_KILLS=200 npx jest --selectProjects e2e -- e2e/faults` takes long. */
 const KILLS = Number(process.env['NX_IGVM_KILLS'] ?? 20);
 
-/** How often two different builds meet. */
+/** How often two different builds run at once. */
 const MEETINGS = Number(process.env['NX_IGVM_MEETINGS'] ?? 50);
 
 const other = (version: Version): Version => (version === 'a' ? 'b' : 'a');
@@ -32,7 +32,7 @@ async function buildWhole(version: Version): Promise<void> {
 }
 
 describe('a build that is killed', () => {
-  it.each(['a', 'b'] as Version[])('leaves whole files between any two steps, on the way to %s', async (version) => {
+  it.each(['a', 'b'] as Version[])('leaves only complete files at any step, when building %s', async (version) => {
     const previous = other(version);
     const lock = join(folder.home, 'igvm.lock.json');
     await buildWhole(previous);
@@ -47,7 +47,7 @@ describe('a build that is killed', () => {
       const differences = folder.differences(previous);
       const state = differences.includes('image.igvm is wrong') ? 'new' : differences.length > 0 ? 'between' : 'old';
       if (state === 'between' && !states.has(state)) {
-        // The old image beside something new is noticed, and put right.
+        // An old image beside new files is detected and repaired.
         const { output } = await folder.command('verify', join(folder.out, 'image.igvm'), '--lock', lock);
         expect(output).toContain('[SIBLINGS_STALE]');
         await buildWhole(previous);
@@ -90,7 +90,7 @@ describe('a build that is killed', () => {
     return performance.now() - start;
   }
 
-  /** Kills a build some milliseconds after it began to write, or anywhere before; whether that came before its end. */
+  /** Kills a build some milliseconds after it began to write, or earlier. Returns whether the build was still running. */
   async function kill(version: Version, after: number | undefined): Promise<boolean> {
     const leftovers = new Set(folder.unfinished());
     const child = folder.start(version);
@@ -105,7 +105,7 @@ describe('a build that is killed', () => {
 });
 
 describe('builds of one image at once', () => {
-  it('are all right, also when one of them is killed', async () => {
+  it('all succeed, even if one of them is killed', async () => {
     await buildWhole('a');
     for (const isKilled of [false, true]) {
       const doomed = isKilled ? folder.start('b') : undefined;
@@ -142,13 +142,13 @@ describe('builds of one image at once', () => {
   );
 });
 
-/** Runs a script that may mount. */
+/** Runs a script that may mount file systems. */
 const IN_NAMESPACE = ['unshare', '--map-root-user', '--mount', 'sh', '-c'];
 const canMount = spawnSync(IN_NAMESPACE[0]!, [...IN_NAMESPACE.slice(1), 'mount -t tmpfs tmpfs /tmp']).status === 0;
 const { describe: mounting } = skippedFor(canMount ? undefined : 'a user namespace that may mount');
 
 mounting('a file system of its own', () => {
-  /** Runs a build with a file system mounted for it alone. */
+  /** Runs a build with its own mounted file system. */
   async function buildOn(mount: string, version: Version): Promise<string> {
     const point = join(folder.home, 'mounted');
     rmSync(point, { recursive: true, force: true });
@@ -162,7 +162,7 @@ mounting('a file system of its own', () => {
     return output;
   }
 
-  it('that is full ends a build with one error and without leftovers', async () => {
+  it('that is full makes a build fail with one error and without leftovers', async () => {
     const output = await buildOn('-o size=2m', 'a');
     expect(output).toMatch(
       /mounted\/image\.igvm: cannot be written: the disk is full \[FILE_UNWRITABLE\]\n.+\nstatus 1\n$/,
@@ -177,7 +177,7 @@ mounting('a file system of its own', () => {
   });
 });
 
-/** Root may do anything, so a build of root's is run as nobody. */
+/** Root may do anything, so as root, builds run as nobody. */
 const NOBODY = process.getuid?.() === 0 ? 65534 : undefined;
 const isReachable = spawnSync(process.execPath, [PROGRAM, '--version'], { uid: NOBODY }).status === 0;
 const { describe: asOthers } = skippedFor(isReachable ? undefined : 'a folder that users other than root can reach');
@@ -203,7 +203,7 @@ asOthers('permissions', () => {
     ) as string,
   });
 
-  it('let a build replace what is there, and no more than that', async () => {
+  it('let a build replace existing files only', async () => {
     expect(await build()).toMatchObject({ status: 0 });
     const before = readdirSync(out);
     chmodSync(out, 0o555);
@@ -212,20 +212,20 @@ asOthers('permissions', () => {
     expect(folder.differences('a', out)).toEqual([]);
   });
 
-  it('may not let it make its folder', async () => {
+  it('can prevent it from creating its folder', async () => {
     chmodSync(out, 0o555);
     expect(await build(join(out, 'deeper', 'still'))).toEqual(failure('image.igvm', 'cannot be written'));
     expect(readdirSync(out)).toEqual([]);
   });
 
-  it('may not let it list the folder, which it needn’t', async () => {
+  it('can prevent it from listing the folder, which it does not need', async () => {
     chmodSync(out, 0o333);
     expect(await build()).toMatchObject({ status: 0 });
     chmodSync(out, 0o755);
     expect(folder.differences('a', out)).toEqual([]);
   });
 
-  it('may not let it read a resource', async () => {
+  it('can prevent it from reading a resource', async () => {
     const kernel = join(folder.home, 'kernel');
     chmodSync(kernel, 0);
     try {

@@ -48,14 +48,14 @@ const enableDebug = ({ guest_configs: [guest] }: SnpManifest): void => {
   guest!.isolation_type.snp.enable_debug = true;
 };
 
-describe('the gate of a workspace', () => {
-  it('is open for what was reviewed', async () => {
+describe('the checks of a pull request', () => {
+  it('pass for a reviewed image', async () => {
     expect(await workspace.nxOk('run-many', '-t', 'build', 'verify', '--outputStyle=static')).toContain(
       'matches its lock: SEV-SNP',
     );
   });
 
-  it('is red for a pull request that lets the host debug the guest', async () => {
+  it('fail if the host may debug the guest', async () => {
     await withManifest(enableDebug, async () => {
       const { status, output } = await workspace.nx('affected', '-t', 'build', 'verify', '--uncommitted');
       expect(status).not.toBe(0);
@@ -64,7 +64,7 @@ describe('the gate of a workspace', () => {
     });
   });
 
-  it('writes no lock for such a guest, unless it is told to, and then the lock says it', async () => {
+  it('write a lock for such a guest only on request, and the lock says so', async () => {
     await withManifest(enableDebug, async () => {
       const before = workspace.read(LOCK);
       const { status, output } = await workspace.nx('run', 'enclave:measure', '--update-lock');
@@ -77,7 +77,7 @@ describe('the gate of a workspace', () => {
     });
   });
 
-  it('is red for a pull request that changes the security version', async () => {
+  it('fail if the security version changes', async () => {
     const change = ({ guest_configs: [guest] }: SnpManifest): void => void (guest!.guest_svn = 99);
     await withManifest(change, async () => {
       const { status, output } = await workspace.nx('affected', '-t', 'build', 'verify', '--uncommitted');
@@ -86,7 +86,7 @@ describe('the gate of a workspace', () => {
     });
   });
 
-  it('is red for a cache entry that somebody has poisoned, though the build is a hit', async () => {
+  it('fail for a poisoned cache entry, although the build is a hit', async () => {
     expect(await workspace.state('enclave', 'verify')).toBe('built');
     const good = workspace.read(IMAGE);
     const policy = headersOf(good).find(({ type }) => type === GUEST_POLICY)!;

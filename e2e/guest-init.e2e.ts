@@ -40,7 +40,7 @@ describe.each(Object.entries(MACHINES) as [InitArchitecture, Machine][])(
       folder = mkdtempSync(join(tmpdir(), 'nx-igvm-guest-init-'));
       const bin = join(folder, 'rootfs', 'bin');
       mkdirSync(bin, { recursive: true });
-      // Programs that end in a known way: one that only wants to be the first, and one that no processor runs.
+      // Programs with a known result: one that runs only as the first, and one that no processor can run.
       writeFileSync(join(bin, 'second'), GUEST_INIT[arch]);
       writeFileSync(join(bin, 'garbage'), 'garbage');
       writeFileSync(join(bin, 'text'), 'text');
@@ -54,7 +54,7 @@ describe.each(Object.entries(MACHINES) as [InitArchitecture, Machine][])(
     });
     afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-    /** What a guest prints from its first program on, and how its VM ended. */
+    /** The output of a guest from its first program on, and the exit of its VM. */
     function boot(commandLine: string): { status: number | null; lines: string[] } {
       const { vmlinuz } = debianKernel(machine.debian);
       const vm = ['-m', '384M', '-smp', '2', '-nodefaults', '-display', 'none', '-serial', 'stdio', '-no-reboot'];

@@ -27,7 +27,7 @@ import { canonical, headerLines } from './igvm-reader/header-lines';
 import { maskOf, secondSnpDigest } from './measurement/second-measurement';
 import { extractVmlinux } from './vmlinux';
 
-/** Random images, with a seed that does not change: a failure can be repeated. */
+/** Random images with a fixed seed, so that a failure can be repeated. */
 const RANDOM = { seed: Number(process.env['NX_IGVM_SEED'] ?? 20_260), numRuns: 100 };
 
 /** 256 MiB, enough for a Debian kernel to unpack itself. */
@@ -37,7 +37,7 @@ interface SnpLinuxDirectManifest {
   guest_configs: [{ image: { snp_linux_direct: { memory_page_count: number } } }];
 }
 
-/** A guest without anything: the crate writes such a file and refuses to read it. */
+/** An empty guest: the crate writes such a file, but refuses to read it. */
 const TOO_SMALL = ['cases/quirk-image-none-48-byte-file', 'cases-head/ok-none-with-shim-resource'];
 
 /** What CoRIMs call each platform, its measurement and the digest's algorithm (IANA "Named Information": SHA-256, SHA-384). */
@@ -51,7 +51,7 @@ const CRATE = join(__dirname, 'igvm-reader');
 const hasCargo = spawnSync('cargo', ['--version']).status === 0;
 if (!hasCargo) {
   const message = 'The independent reader is not run: it is a Rust program, and there is no cargo here.';
-  // No machine that speaks for all should leave it out unnoticed.
+  // A CI machine must not skip these unnoticed.
   if (process.env['NX_IGVM_SKIP_NOTHING'] !== undefined && process.env['NX_IGVM_NO_CARGO'] === undefined) {
     throw new Error(`${message} NX_IGVM_NO_CARGO=1 lets it be.`);
   }
@@ -63,7 +63,7 @@ const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-reader-'));
 const inputs = join(folder, 'inputs');
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** What the igvm crate sees in each of these files. */
+/** The igvm crate's result for each of these files. */
 function crateLines(images: readonly string[]): string[][] {
   const program = join(CRATE, 'target', 'release', process.platform === 'win32' ? 'igvm-reader.exe' : 'igvm-reader');
   const output = execFileSync(program, images, { encoding: 'utf8', maxBuffer: 2 ** 30 });
@@ -76,7 +76,7 @@ function crateLines(images: readonly string[]): string[][] {
   return files.slice(0, -1);
 }
 
-/** Our reader and the crate see the same headers, data and launch digests, and writing gives the file again. */
+/** Checks that our reader and the crate agree on headers, data and launch digests, and that writing restores the file. */
 async function expectAgreement(image: string, theirs = crateLines([image])[0]!): Promise<void> {
   const bytes = readFileSync(image);
   await withImage(image, async ({ file }) => {
@@ -99,7 +99,7 @@ async function expectAgreement(image: string, theirs = crateLines([image])[0]!):
   });
 }
 
-/** Builds in `cwd`; undefined when the manifest is refused. */
+/** Builds in `cwd`; undefined if the manifest is refused. */
 async function build(cwd: string, flags: readonly string[] = []): Promise<string | undefined> {
   let errors = '';
   const environment = { cwd, stdout: () => {}, stderr: (text: string) => void (errors += text), isInteractive: false };
@@ -128,7 +128,7 @@ withCargo('the igvm crate', () => {
     },
   );
 
-  it('reads and measures an image of OVMF with a UKI and Secure Boot as we do', async () => {
+  it('reads and measures an OVMF image with a UKI and Secure Boot as we do', async () => {
     const cwd = join(folder, 'ovmf');
     mkdirSync(cwd);
     writeFileSync(join(cwd, 'OVMF.fd'), ovmfFirmware({ sev: SEV_REGIONS }));
@@ -206,7 +206,7 @@ withCargo('the igvm crate', () => {
     },
   );
 
-  it('reads and measures random images as we do, and as their builds say', async () => {
+  it('reads and measures random images as we do, and as their builds report', async () => {
     const built: { image: RandomImage; path: string; digests: string[] }[] = [];
     for (const [index, image] of fc.sample(randomImage, RANDOM).entries()) {
       const cwd = join(folder, `random-${index}`);

@@ -30,7 +30,7 @@ const openhcl = {
   openhcl: { command_line: 'OPENHCL_BOOT_LOG=com3', memory_page_count: 16384, uefi: false, memory_page_base: 32768 },
 };
 
-/** Text that is markup, and text that looks like other text. */
+/** Text with markup, and text that looks like other text. */
 const COMMAND_LINE = 'console=ttyS0 </script><script>document.title="owned"</script> "quoted" \u202E&amp;';
 
 const VBS = guest({ vbs: { enable_debug: true } }, openhcl, 2);
@@ -90,7 +90,7 @@ afterAll(async () => {
 
 const inBrowser = needingBrowser().it.each;
 
-/** The guests of a map file, their named ranges by ascending address. */
+/** The guests of a map file, with named ranges by ascending address. */
 function mapOf(name: string): MapLine[][] {
   const guests = readFileSync(join(folder, `${name}.igvm.map`), 'utf8')
     .split('IGVM file isolation:')
@@ -107,7 +107,7 @@ function mapOf(name: string): MapLine[][] {
   });
 }
 
-/** Opens the page of an image; fails when the browser complains of anything or asks for anything. */
+/** Opens the page of an image. Fails if the browser reports an error or requests anything. */
 async function open(name: string, colorScheme: 'light' | 'dark' = 'light', width = 1280): Promise<Page> {
   const page = await browser.newPage({ colorScheme, viewport: { width, height: 900 } });
   const complaints: string[] = [];
@@ -122,7 +122,7 @@ async function open(name: string, colorScheme: 'light' | 'dark' = 'light', width
   return page;
 }
 
-/** The region that has the focus, if one has; runs in the page. */
+/** The region with the focus, if any; runs in the page. */
 const FOCUSED_REGION = `(() => {
   const link = document.activeElement;
   if (!link.matches('a.region')) return undefined;
@@ -130,7 +130,7 @@ const FOCUSED_REGION = `(() => {
   return { id, isShown: getComputedStyle(document.getElementById(id)).display !== 'none' };
 })()`;
 
-/** Texts that don't fit into the rows of maps that are shown; runs in the page. */
+/** Texts that don't fit into the visible rows of maps; runs in the page. */
 const CUT_TEXTS = `[...document.querySelectorAll('.region *')]
   .filter((each) => each.clientWidth > 0 && each.scrollWidth > each.clientWidth + 1)
   .map((each) => each.textContent)`;
@@ -152,7 +152,7 @@ describe('the page of inspect in a browser', () => {
       const cards = await guest.locator('.card').allTextContents();
       expect(await guest.locator('a.region').count()).toBe(cards.length);
       expect(await guest.locator('rect.mark').count()).toBe(ranges.length);
-      // Neighbours of one name and kind are one row, whose card lists them.
+      // Neighbours with the same name and kind are one row, and its card lists them.
       expect(cards.length).toBeLessThanOrEqual(ranges.length);
       for (const { start, size, tag } of ranges) {
         const end = `0x${(BigInt(start) + BigInt(size)).toString(16)}`;
@@ -381,7 +381,7 @@ describe('the page of inspect in a browser', () => {
   ] as const)('of %s has nothing that keeps people out (%s, %i wide)', async (name, scheme, width) => {
     const page = await open(name, scheme, width);
     await page.locator('a.region:visible').nth(2).focus();
-    // The page's policy lets no script in; axe comes by way of the debugger.
+    // The page's policy forbids scripts, so axe is injected through the debugger.
     const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
     await page.evaluate(axe);
     const { violations } = await page.evaluate<{ violations: { id: string; nodes: { html: string }[] }[] }>(

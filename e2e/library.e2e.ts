@@ -55,7 +55,7 @@ const MANIFEST = {
 let folder: string;
 let image: string;
 
-/** Runs an example as a user would who has installed the package. */
+/** Runs an example like a user who has installed the package. */
 async function runExample(name: string, code: string | undefined = EXAMPLES.get(name)): Promise<string> {
   if (code === undefined) throw new Error(`docs/library.md has no ${name}`);
   writeFileSync(join(folder, name), code);
@@ -75,7 +75,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('the examples of docs/library.md', () => {
-  it('are those that are tested here', () => {
+  it('are all tested here', () => {
     expect([...EXAMPLES.keys()].sort()).toEqual([
       'build.mjs',
       'compare.mjs',
@@ -87,7 +87,7 @@ describe('the examples of docs/library.md', () => {
     ]);
   });
 
-  it('use the library as its types allow', async () => {
+  it('agree with the types of the library', async () => {
     for (const [name, code] of EXAMPLES) writeFileSync(join(folder, name), code);
     const compilerOptions = {
       allowJs: true,
@@ -106,7 +106,7 @@ describe('the examples of docs/library.md', () => {
     await runOk(join(REPOSITORY, 'node_modules', '.bin', 'tsc'), ['-p', 'tsconfig.json'], { cwd: folder });
   });
 
-  it('build an image and say what was written', async () => {
+  it('build an image and list the files', async () => {
     expect(await runExample('build.mjs')).toContain('out/my-image.igvm');
     expect(existsSync(join(folder, 'out', 'my-image-snp.json'))).toBe(true);
   });
@@ -120,7 +120,7 @@ describe('the examples of docs/library.md', () => {
     }
   });
 
-  it('pack a kernel without a manifest, and say what is wrong with a file', async () => {
+  it('pack a kernel without a manifest, and report an invalid file', async () => {
     const output = await runExample('pack.mjs');
     expect(output).toBe('1 platform\nIGVM_MALFORMED vmlinux-x64.elf\n');
   });
@@ -148,7 +148,7 @@ describe('the examples of docs/library.md', () => {
   });
 });
 
-it('is another entry than the plugin, which says so', async () => {
+it('is a separate entry point, and the plugin says so', async () => {
   const code =
     "import { readIgvm } from 'nx-igvm';\ntry { readIgvm('my-image.igvm'); } catch (error) { console.log(error.message); }";
   expect(await runExample('wrong-entry.mjs', code)).toContain('the library is nx-igvm/api, which has readIgvm');
@@ -162,7 +162,7 @@ it('the example of the README measures an image', async () => {
 });
 
 describe('nx-igvm/igvm in a browser', () => {
-  /** The example for browsers, bundled as its user would; fails on everything that the bundler wonders about. */
+  /** The example for browsers, bundled as by a user. Fails on any warning of the bundler. */
   async function bundledPage(): Promise<string> {
     writeFileSync(join(folder, 'page.js'), EXAMPLES.get('page.js') ?? '');
     const rolldown = join(REPOSITORY, 'node_modules', '.bin', 'rolldown');
@@ -171,7 +171,7 @@ describe('nx-igvm/igvm in a browser', () => {
     return readFileSync(join(folder, 'bundle.js'), 'utf8');
   }
 
-  it('is bundled without anything of Node', async () => {
+  it('is bundled without Node modules', async () => {
     const code = await bundledPage();
     expect(code).not.toMatch(/^import\b|\brequire\(|\bnode:|\bBuffer\b|\bprocess\.|\b__dirname\b/m);
   });
@@ -210,7 +210,7 @@ describe('nx-igvm/igvm in a browser', () => {
   });
 });
 
-/** What the example for browsers shows of an image, worked out by Node. */
+/** The output of the example for browsers for an image, computed in Node. */
 function linesOf(path: string): string[] {
   return readImage(path).directives.map((directive) => {
     if (directive.type !== 'pageData') return directive.type;
@@ -220,7 +220,7 @@ function linesOf(path: string): string[] {
   });
 }
 
-/** A server on loopback, where a page may use the browser's hashes. */
+/** A server on loopback, from which a page may use the browser's hashes. */
 async function serve(files: Record<string, readonly [type: string, content: string | Buffer]>): Promise<Server> {
   const server = createServer((request, response) => {
     const [type, content] = files[request.url ?? ''] ?? ['text/plain', ''];

@@ -33,7 +33,7 @@ function writeManifest(commandLine: string): void {
 }
 
 describe('the measurement lock of an image', () => {
-  it('is missed by verify, which builds the image first', async () => {
+  it('is required by verify, which builds the image first', async () => {
     const { status, output } = await workspace.nx('verify', 'guest');
     expect(status).not.toBe(0);
     expect(output).toContain('[LOCK_MISSING]');
@@ -47,7 +47,7 @@ describe('the measurement lock of an image', () => {
     expect(Object.keys(lock.platforms)).toEqual(['tdx']);
   });
 
-  it('is checked by verify each time, and never taken from the cache', async () => {
+  it('is checked by verify each time, and never cached', async () => {
     expect(await workspace.state('guest', 'verify')).toBe('built');
     expect(await workspace.state('guest', 'verify')).toBe('built');
     workspace.write(LOCK, `${workspace.read(LOCK).toString()}\n`);
@@ -64,14 +64,14 @@ describe('the measurement lock of an image', () => {
     expect(output).toContain('[LOCK_MISMATCH]');
   });
 
-  it('never follows its image by itself', async () => {
+  it('is never updated automatically', async () => {
     const before = workspace.read(LOCK);
     await workspace.nxOk('sync');
     await workspace.nx('verify', 'guest');
     expect(workspace.read(LOCK)).toEqual(before);
   });
 
-  it('follows it with the sync generator, for those who ask for that', async () => {
+  it('is updated by the sync generator, if nx.json lists it', async () => {
     workspace.updateJson<{ sync?: object }>('nx.json', (json) => {
       json.sync = { globalGenerators: ['nx-igvm:sync-lock'] };
     });
@@ -81,7 +81,7 @@ describe('the measurement lock of an image', () => {
     expect(await workspace.state('guest', 'verify')).toBe('built');
   });
 
-  it('is left alone by the sync generator, which says "build first", while the image is not current', async () => {
+  it('is not updated by the sync generator while the image is outdated; the message says "build first"', async () => {
     const before = workspace.read(LOCK);
     writeManifest('third');
     const { status, output } = await workspace.nx('sync');
@@ -92,7 +92,7 @@ describe('the measurement lock of an image', () => {
 });
 
 describe('the other targets of a built image', () => {
-  it('write a page, and put it back from the cache', async () => {
+  it('write a page, and restore it from the cache', async () => {
     expect(await workspace.state('guest', 'inspect')).toBe('built');
     const page = workspace.read('dist/images/guest/guest.html');
     await workspace.nxOk('reset', '--only-daemon');

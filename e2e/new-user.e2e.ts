@@ -6,7 +6,7 @@ import { Workspace } from './harness/workspace';
 
 type ResourcePaths = Record<string, string>;
 
-/** What stands in for each binary, and for each architecture. */
+/** A substitute for each binary and architecture. */
 const BINARIES: Record<'x64' | 'aarch64', ResourcePaths> = {
   x64: {
     linux_kernel: 'vmlinux-x64.elf',
@@ -26,7 +26,7 @@ const BINARIES: Record<'x64' | 'aarch64', ResourcePaths> = {
   },
 };
 
-/** Every type of image, as a user asks for it. */
+/** Every type of image, with the options of a user. */
 const IMAGES: Record<string, string[]> = {
   direct: [],
   'direct-vbs': ['--isolation=vbs', '--bootData=vmm'],
@@ -54,9 +54,9 @@ interface Target {
 }
 
 interface Kind {
-  /** What makes a folder a project there. */
+  /** The file that makes a folder a project. */
   file: 'project.json' | 'package.json';
-  /** Where projects go. */
+  /** The folder for projects. */
   root: string;
   /** Names of IMAGES; the one called direct is needed. */
   images: string[];
@@ -68,8 +68,8 @@ const PACKAGE = { file: 'package.json', root: 'images/', images: FEW } as const;
 const PROJECT = { file: 'project.json', root: '', images: FEW } as const;
 
 /**
- * The kinds of workspaces that people have: every package manager, every Nx, and what create-nx-workspace makes. All types of images in one of them,
- * as they don't depend on it.
+ * The kinds of workspaces: every package manager, every Nx, and those of create-nx-workspace. One of them has all types of images,
+ * because these don't depend on the workspace.
  */
 const WORKSPACES: Record<string, Kind> = {
   'npm, project.json': { ...PROJECT, images: Object.keys(IMAGES), create: () => Workspace.create() },
@@ -87,7 +87,7 @@ const WORKSPACES: Record<string, Kind> = {
 };
 
 describe('nx add', () => {
-  it('registers the plugin, with entries that keep what it infers, and nothing else', async () => {
+  it('registers the plugin and the entries that keep inferred lists, and nothing else', async () => {
     expect(template().log).toContain('Package nx-igvm added successfully');
     const workspace = await Workspace.create();
     try {
@@ -117,7 +117,7 @@ describe.each(Object.entries(WORKSPACES))('a new user, %s', (_, { file, root, im
   });
   afterAll(() => workspace?.dispose());
 
-  it('generates images, puts the binaries in place, and builds', async () => {
+  it('generates images, adds the binaries, and builds', async () => {
     for (const name of images) {
       await workspace.nxOk('g', 'nx-igvm:guest-image', name, ...(IMAGES[name] ?? []));
       const manifest = workspace.readJson<Manifest>(`${root}${name}/igvm.json`);
@@ -162,7 +162,7 @@ describe.each(Object.entries(WORKSPACES))('a new user, %s', (_, { file, root, im
     expect(await workspace.state('packed')).toBe('built');
   });
 
-  it('adopts a manifest of igvmfilegen', async () => {
+  it('imports a manifest of igvmfilegen', async () => {
     workspace.writeJson('legacy/manifest.json', {
       guest_arch: 'x64',
       guest_configs: [{ guest_svn: 1, max_vtl: 0, isolation_type: 'none', image: { uefi: { config_type: 'none' } } }],
@@ -177,7 +177,7 @@ describe.each(Object.entries(WORKSPACES))('a new user, %s', (_, { file, root, im
     expect(await workspace.state('adopted')).toBe('built');
   });
 
-  it('is told what is wrong in one sentence, with its place and a cure', async () => {
+  it('gets an error of one sentence, with location and cure', async () => {
     const generated = await workspace.nx('g', 'nx-igvm:guest-image', 'direct');
     expect(generated.status).not.toBe(0);
     expect(generated.output).toContain(`${root}direct/igvm.json: this file already exists [GENERATOR_CONFLICT]`);
@@ -192,7 +192,7 @@ describe.each(Object.entries(WORKSPACES))('a new user, %s', (_, { file, root, im
 });
 
 describe('convert-to-inferred', () => {
-  it('leaves the same targets, inferred', async () => {
+  it('keeps the same targets, now inferred', async () => {
     const workspace = await Workspace.create();
     try {
       await workspace.nxOk('g', 'nx-igvm:guest-image', 'image', '--type=uefi');

@@ -13,7 +13,7 @@ const openhcl = {
   openhcl: { command_line: '', memory_page_count: 16384, uefi: false, memory_page_base: 32768 },
 };
 
-/** Everything that uses most of Node: worker threads that hash, streams, compression, child processes. */
+/** The parts that use most of Node: hashing threads, streams, compression, child processes. */
 const CONFIDENTIAL = {
   guest_arch: 'x64',
   guest_configs: [
@@ -57,7 +57,7 @@ withOther(`with ${OTHER ?? 'another Node'}`, () => {
     runOk(OTHER ?? '', [workspace.path(`node_modules/${program}`), ...args], { cwd: workspace.root });
 
   beforeAll(async () => {
-    // What Nx starts is started with it, too.
+    // Nx's child processes use it, too.
     workspace = await Workspace.create({ env: { PATH: `${dirname(OTHER ?? '')}:${process.env['PATH'] ?? ''}` } });
     workspace.copy(debianKernel().vmlinuz, 'boot/vmlinuz');
     await makeBootInitrd(workspace.path('boot/initrd.cpio.gz'));
@@ -69,7 +69,7 @@ withOther(`with ${OTHER ?? 'another Node'}`, () => {
   });
   afterAll(() => workspace.dispose());
 
-  it('is really run by it', async () => {
+  it('is the Node that runs', async () => {
     const version = await runOk(OTHER ?? '', ['--version'], { cwd: workspace.root });
     expect(version.trim()).not.toBe(process.version);
     expect(await workspace.nxOk('report')).toContain(`Node           : ${version.trim().slice(1)}`);
@@ -84,7 +84,7 @@ withOther(`with ${OTHER ?? 'another Node'}`, () => {
     }
   });
 
-  it.each(['confidential', 'direct'])('the command gives the same files for %s as this Node', async (name) => {
+  it.each(['confidential', 'direct'])('the command writes the same files for %s as with this Node', async (name) => {
     const command = 'nx-igvm/dist/cli/nx-igvm.js';
     await other(command, 'build', `${name}/igvm.json`, '-o', `theirs/${name}.igvm`);
     const args = [workspace.path(`node_modules/${command}`), 'build', `${name}/igvm.json`, '-o', `ours/${name}.igvm`];
@@ -98,12 +98,12 @@ withOther(`with ${OTHER ?? 'another Node'}`, () => {
     }
   });
 
-  it('Nx locks what an image measures, and verifies it', async () => {
+  it('Nx locks the measurements of an image, and verifies them', async () => {
     await workspace.nxOk('run', 'confidential:measure', '--update-lock', '--allow-debug');
     expect(await workspace.nxOk('verify', 'confidential')).toContain('matches its lock: VBS, SEV-SNP, TDX');
   });
 
-  it('Nx draws the page of an image', async () => {
+  it('Nx writes the page of an image', async () => {
     await workspace.nxOk('inspect', 'confidential');
     expect(workspace.read('dist/confidential/confidential.html').toString('utf8')).toContain('</html>');
   });

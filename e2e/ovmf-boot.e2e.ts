@@ -25,7 +25,7 @@ needing('qemu-system-x86_64', installed?.code ?? '/usr/share/OVMF/OVMF_CODE_4M.f
   () => {
     it('reaches its boot manager', async () => {
       await cli('wrap', '--input', installed!.code, '--vars', installed!.vars, '-o', 'ovmf.igvm');
-      // Newer OVMF has no shell to start.
+      // Newer OVMF has no shell.
       const { status, output } = await boot('ovmf.igvm', '--until', 'BdsDxe: (?:No bootable option|starting Boot)');
       expect({ status, output }).toEqual({
         status: 0,
@@ -44,7 +44,7 @@ const { describe: withFirmware } =
 withFirmware('OVMF with a UKI in an image, on stock QEMU', () => {
   const COMMAND_LINE = 'console=ttyS0 panic=-1 from=the-uki';
 
-  it('starts the UKI that was put in last, to userspace, and powers off', async () => {
+  it('starts the UKI that was added last, reaches userspace, and powers off', async () => {
     writeFileSync(join(folder, 'ovmf.fd'), firmware!);
     await makeBootInitrd(join(folder, 'initrd.cpio.gz'));
     const { vmlinuz } = debianKernel();
@@ -53,7 +53,7 @@ withFirmware('OVMF with a UKI in an image, on stock QEMU', () => {
     await cli('wrap', '--input', 'ovmf.fd', '--snp', '-o', 'wrapped.igvm');
     await cli('update', '--input', 'wrapped.igvm', '--shim', UKI_STUB, '--add-cert-ms', '-o', 'guest.igvm');
     await cli('update', '--input', 'guest.igvm', '--kernel', 'linux.efi', '-o', 'guest.igvm');
-    // The UKI alone is a guest, too, and the same as its parts.
+    // The UKI alone makes the same guest as its parts.
     await cli('pack', 'linux.efi', '-o', 'whole.igvm');
     await cli('pack', vmlinuz, '-i', 'initrd.cpio.gz', '-c', COMMAND_LINE, '-o', 'apart.igvm');
     const packed = ['whole.igvm', 'apart.igvm'].map((name) => readFileSync(join(folder, name)));

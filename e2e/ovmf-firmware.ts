@@ -8,23 +8,23 @@ import { bytesSource } from '../src/memory/byte-source';
 import { REPOSITORY } from './harness/template';
 import { runOk } from './harness/run';
 
-/** Where distributions have OVMF: code, and a variable store. */
+/** Paths of OVMF in distributions: code, and a variable store. */
 const INSTALLED = [
   ['/usr/share/OVMF/OVMF_CODE_4M.fd', '/usr/share/OVMF/OVMF_VARS_4M.fd'],
   ['/usr/share/edk2/ovmf/OVMF_CODE.fd', '/usr/share/edk2/ovmf/OVMF_VARS.fd'],
   ['/usr/share/edk2/x64/OVMF_CODE.4m.fd', '/usr/share/edk2/x64/OVMF_VARS.4m.fd'],
 ] as const;
 
-/** OVMF as it is installed here; undefined where it isn't. */
+/** The installed OVMF; undefined if there is none. */
 export function installedOvmf(): { code: string; vars: string } | undefined {
   const found = INSTALLED.find((paths) => paths.every((path) => existsSync(path)));
   return found && { code: found[0], vars: found[1] };
 }
 
-/** Debian's firmware beside the repository, where its owners have it. */
+/** Debian's firmware in a folder beside the repository, which may be missing. */
 const BESIDE = resolve(REPOSITORY, '..', 'shared', 'ovmf', 'firmware', 'OVMF.amdsev.fd.xz');
 
-/** Firmware that starts a program out of an IGVM file (edk2-stable202511 or newer); undefined where there is none. */
+/** Firmware that starts a program from an IGVM file (edk2-stable202511 or newer); undefined if there is none. */
 export function ovmfWithIgvm(): Buffer | undefined {
   const candidates = ['/usr/share/ovmf/OVMF.amdsev.fd', '/usr/share/OVMF/OVMF.amdsev.fd', BESIDE].filter((path) =>
     existsSync(path),
@@ -43,14 +43,14 @@ function unpacked(path: string): Buffer | undefined {
 
 export const UKI_STUB = '/usr/lib/systemd/boot/efi/linuxx64.efi.stub';
 
-/** What is put into a UKI: sections by name, as files. */
+/** The content of a UKI: sections by name, as files. */
 export interface UkiParts {
   kernel: string;
   initrd: string;
   commandLine: string;
 }
 
-/** Makes a UKI of systemd's stub, as ukify does: each section behind the one before. */
+/** Makes a UKI from systemd's stub, like ukify: each section follows the previous one. */
 export async function makeUki(output: string, { kernel, initrd, commandLine }: UkiParts): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-uki-'));
   try {

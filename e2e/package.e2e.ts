@@ -6,7 +6,7 @@ import { ERROR_CODES } from '../src/errors/codes';
 import { runOk } from './harness/run';
 import { REPOSITORY, template } from './harness/template';
 
-/** What package.json says, as far as it is looked at. */
+/** The part of package.json that the tests use. */
 interface Manifest {
   version: string;
   engines: { node: string };
@@ -40,7 +40,7 @@ const tool = (name: string, ...args: string[]): Promise<string> =>
   runOk(join(REPOSITORY, 'node_modules', '.bin', name), args, { cwd: folder });
 
 describe('the packed plugin', () => {
-  it('consists of what Nx, Node, editors and people read, and of nothing else', () => {
+  it('contains only files that Nx, Node, editors or people read', () => {
     expect([...new Set(files.map((file) => file.split('/')[0] ?? ''))].sort()).toEqual([
       'CHANGELOG.md',
       'LICENSE',
@@ -58,7 +58,7 @@ describe('the packed plugin', () => {
       /^dist\/.*\.(?:js|d\.ts)$/,
       // For bundlers of web pages.
       /^dist\/igvm\/index\.browser\.mjs$/,
-      // Of the packages that are bundled.
+      // The licenses of bundled packages.
       /^dist\/chunks\/LICENSES\.txt$/,
       /^dist\/(?:executors|generators)\/[^/]+\/schema\.json$/,
       /^dist\/generators\/[^/]+\/files\/.*\.template$/,
@@ -70,11 +70,11 @@ describe('the packed plugin', () => {
     ];
     expect(files.filter((file) => !kinds.some((kind) => kind.test(file)))).toEqual([]);
     expect(files.filter((file) => /\.(?:spec|fixture|e2e)\./.test(file))).toEqual([]);
-    // What programs can't import has no types.
+    // Files that can't be imported have no types.
     expect(files.filter((file) => /^dist\/(?:cli|executors|generators|reference)\/.*\.d\.ts$/.test(file))).toEqual([]);
   });
 
-  it('has every page that a message or another page points to', () => {
+  it('has every page that messages or other pages link to', () => {
     const ofMessages = Object.values(ERROR_CODES)
       .flatMap(({ cause, cure }) => [cause, cure])
       .flatMap((text) => text.match(/docs\/[\w./-]*\w/g) ?? []);
@@ -93,12 +93,12 @@ describe('the packed plugin', () => {
     expect(await tool('publint', 'run', tarball, '--strict')).toContain('All good!');
   });
 
-  it('has types that every way of module resolution finds', async () => {
+  it('has types that every kind of module resolution finds', async () => {
     const { problems } = JSON.parse(await tool('attw', tarball, '--format', 'json')) as { problems: object };
     expect(problems).toEqual({});
   });
 
-  it('says what it is, where it comes from and what it needs', () => {
+  it('states its purpose, origin and requirements', () => {
     expect(manifest).toMatchObject({
       name: 'nx-igvm',
       license: 'MIT',
@@ -113,12 +113,12 @@ describe('the packed plugin', () => {
     expect(packedText('CHANGELOG.md')).toContain(`\n## ${manifest.version}`);
   });
 
-  it('runs nothing when it is installed', () => {
+  it('has no install scripts', () => {
     expect(Object.keys(manifest.scripts).filter((name) => /install|prepare|prepack|postpack/.test(name))).toEqual([]);
     expect(files.filter((file) => /binding\.gyp|\.node$/.test(file))).toEqual([]);
   });
 
-  it('depends on, and bundles, what docs/architecture.md gives the reason for', () => {
+  it('depends on and bundles only packages that docs/architecture.md explains', () => {
     const architecture = readFileSync(join(REPOSITORY, 'docs', 'architecture.md'), 'utf8');
     const namedBelow = (heading: string): string[] => {
       const [, section = ''] = architecture.split(`## ${heading}\n`);
@@ -131,7 +131,7 @@ describe('the packed plugin', () => {
     expect(namedBelow('Bundled packages')).toEqual(licenses.map((text) => text.slice(0, text.indexOf('\n'))).sort());
   });
 
-  it('requires nothing that is neither part of it nor a dependency', () => {
+  it('loads only its own files and dependencies', () => {
     const required = files
       .filter((file) => /\.m?js$/.test(file))
       .flatMap((file) => [...packedText(file).matchAll(/\b(?:require\(|from )["']([^."'][^"']*)["']/g)])
@@ -141,7 +141,7 @@ describe('the packed plugin', () => {
     expect([...new Set(required)].filter((name) => !(name in manifest.dependencies) && !isPeer(name))).toEqual([]);
   });
 
-  it('loads without a word, whatever is loaded first', async () => {
+  it('loads without output, whatever is loaded first', async () => {
     const installed = join(template().workspace, 'node_modules', 'nx-igvm');
     // Programs are not loaded: the commands, and the process that starts a VMM.
     const isProgram = (file: string): boolean =>
@@ -160,7 +160,7 @@ describe('the packed plugin', () => {
     );
   });
 
-  it('brings nothing that is deprecated', () => {
+  it('installs no deprecated packages', () => {
     const lock = JSON.parse(readFileSync(join(REPOSITORY, 'package-lock.json'), 'utf8')) as {
       packages: Record<string, { dev?: boolean; deprecated?: string }>;
     };

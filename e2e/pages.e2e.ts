@@ -298,7 +298,7 @@ async function follow(
 const { describe: onThisMachine } = needingKernel('amd64', 'qemu-system-x86_64', 'openssl', 'busybox');
 
 onThisMachine('the snippets of the pages', () => {
-  it('are those of pages that there are', () => {
+  it('belong to existing pages', () => {
     expect(Object.keys(SCENES).filter((page) => !PAGES.includes(page))).toEqual([]);
     expect(PAGES.length).toBeGreaterThan(20);
   });

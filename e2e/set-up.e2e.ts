@@ -18,7 +18,7 @@ import { REPOSITORY } from './harness/template';
 const isRoot = process.getuid?.() === 0;
 const NOBODY = 65534;
 
-/** What the demo wants on Linux, as apt installs it. */
+/** The apt commands for the demo on Linux. */
 const UPDATE = 'apt-get update';
 const INSTALL = 'apt-get install --yes --no-install-recommends qemu-system-x86';
 
@@ -38,7 +38,7 @@ function program(name: string, script = 'exit 0'): void {
   writeFileSync(join(bin, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
 }
 
-/** An apt-get that keeps what it was asked for, and installs QEMU unless it fails. */
+/** An apt-get that records its arguments, and installs QEMU unless it fails. */
 const aptGet = (before = ''): void =>
   program(
     'apt-get',
@@ -67,7 +67,10 @@ describe('scripts/system-packages.mjs', () => {
   it('installs nothing if nothing is missing', () => {
     program('qemu-system-x86_64');
     aptGet();
-    expect(systemPackages()).toEqual({ status: 0, lines: ['needed: QEMU (boots the image)', 'everything is installed'] });
+    expect(systemPackages()).toEqual({
+      status: 0,
+      lines: ['needed: QEMU (boots the image)', 'everything is installed'],
+    });
     expect(asked()).toEqual([]);
   });
 

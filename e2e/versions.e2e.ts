@@ -38,7 +38,7 @@ const CONFIDENTIAL = {
   resources: { underhill_kernel: 'vmlinux', openhcl_boot: 'shim', underhill_initrd: 'initrd' },
 };
 
-/** What works with one Nx has to work with each: every executor, every generator, and what Nx itself does with them. */
+/** Every executor and generator, and Nx's own features, must work with each Nx. */
 describe.each(Object.entries(NX_VERSIONS))('Nx %s', (major, nx) => {
   let workspace: Workspace;
   beforeAll(async () => {
@@ -47,13 +47,13 @@ describe.each(Object.entries(NX_VERSIONS))('Nx %s', (major, nx) => {
   });
   afterAll(() => workspace?.dispose());
 
-  it('is the only one in the workspace, and sees no other package of its own', async () => {
+  it('is the only Nx in the workspace, without packages of another version', async () => {
     expect(await workspace.nxOk('--version')).toContain(nx);
     expect(copiesOfNx((await prepareTemplate(nx)).workspace)).toEqual(['node_modules/nx']);
     expect(template(nx).log).toContain('Package nx-igvm added successfully');
   });
 
-  it('generates an initramfs and an image of it, builds both, and knows what changes them', async () => {
+  it('generates an initramfs and an image with it, builds both, and rebuilds what changed', async () => {
     await workspace.nxOk('g', 'nx-igvm:preset', 'my-images');
     workspace.write('guest-image/boot/vmlinuz', input('vmlinux-x64.elf'));
     expect(await workspace.state('guest-image')).toBe('built');
@@ -86,7 +86,7 @@ describe.each(Object.entries(NX_VERSIONS))('Nx %s', (major, nx) => {
     expect(output).toContain('[LOCK_MISMATCH]');
   });
 
-  it('brings locks up to date with the sync generator', async () => {
+  it('updates locks with the sync generator', async () => {
     workspace.updateJson<{ sync?: object }>('nx.json', (json) => {
       json.sync = { globalGenerators: ['nx-igvm:sync-lock'] };
     });
@@ -96,7 +96,7 @@ describe.each(Object.entries(NX_VERSIONS))('Nx %s', (major, nx) => {
     expect(await workspace.state('snp', 'verify')).toBe('built');
   });
 
-  it('writes a workflow, and takes explicit targets for inferred ones', async () => {
+  it('writes a workflow, and converts explicit targets to inferred ones', async () => {
     await workspace.nxOk('g', 'nx-igvm:ci-workflow');
     expect(workspace.read('.github/workflows/images.yml').toString()).toContain('npx nx affected -t build verify');
     workspace.updateJson<{ targets: object }>('snp/project.json', (json) => {
@@ -115,7 +115,7 @@ describe.each(Object.entries(NX_VERSIONS))('Nx %s', (major, nx) => {
     expect(await workspace.state('snp')).not.toBe('failed');
   });
 
-  it('boots an image, and passes on how that ended', async () => {
+  it('boots an image, and passes on the result', async () => {
     workspace.write('boot/vmlinux', extractVmlinux(debianKernel().vmlinuz));
     await makeBootInitrd(workspace.path('boot/initrd.cpio.gz'));
     workspace.writeJson('boot/igvm.json', {
@@ -146,7 +146,7 @@ describe.each(Object.entries(NX_VERSIONS))('Nx %s', (major, nx) => {
 
   it(`reports a mistake in one sentence, without a stack (${major})`, async () => {
     workspace.write('broken/igvm.json', '{ "guest_arch": ');
-    // The other projects are there; what fails is the build of this one.
+    // The other projects exist; only the build of this one fails.
     const shown = await workspace.nx('show', 'projects');
     expect(shown).toMatchObject({ status: 0, output: expect.stringMatching(/broken\/igvm\.json:1:\d+: /) as string });
     const { status, output } = await workspace.nx('build', 'broken');
@@ -156,7 +156,7 @@ describe.each(Object.entries(NX_VERSIONS))('Nx %s', (major, nx) => {
 });
 
 describe('Nx 20', () => {
-  it('is refused in one sentence, by what adds the plugin and by what loads it', async () => {
+  it('is refused in one sentence, when the plugin is added and when it is loaded', async () => {
     const workspace = await Workspace.create({ empty: true, run: ['npx', 'nx'] });
     try {
       workspace.writeJson('package.json', {

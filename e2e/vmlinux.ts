@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 
-/** What a compressed kernel starts with, and the program that unpacks it. */
+/** The first bytes of compressed kernels, and the programs that unpack them. */
 const PACKERS = [
   { magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a], program: 'xz' },
   { magic: [0x28, 0xb5, 0x2f, 0xfd], program: 'zstd' },
@@ -18,6 +18,6 @@ export function extractVmlinux(vmlinuz: string): Buffer {
   if (payload.readUInt16LE(0) === 0x8b1f) return gunzipSync(payload);
   const packer = PACKERS.find(({ magic }) => magic.every((byte, index) => payload[index] === byte));
   if (packer === undefined) throw new Error(`${vmlinuz} is compressed with something unknown`);
-  // The kernel's build puts the unpacked size behind what these programs write.
+  // The kernel's build appends the unpacked size to the output of these programs.
   return execFileSync(packer.program, ['-dc'], { input: payload.subarray(0, -4), maxBuffer: 2 ** 30 });
 }

@@ -110,9 +110,7 @@ function demo(options) {
     const image = join('dist', 'guest-image', 'guest-image.igvm');
     nxIgvm('measure', image);
     nxIgvm('inspect', image, '--format', 'text');
-    say(
-      `Done without booting, because ${missing.join(' and ')} is missing`,
-    );
+    say(`Done without booting, because ${missing.join(' and ')} is missing`);
     note(line === undefined ? 'https://www.qemu.org/download/' : `to install: ${line}`);
   } else {
     say('Booting the image until the guest is up');

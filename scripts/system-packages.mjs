@@ -207,9 +207,7 @@ export function systemPackages(purpose, { install = true, note = (line) => conso
   if (line !== undefined) note(`to install: ${line}`);
   if (elsewhere.length > 0) {
     const from = elsewhere.map(({ label, site }) => (site === undefined ? label : `${label} (${site})`)).join(', ');
-    note(
-      `${manager === undefined ? 'no known package manager' : `${manager.name} has no package`} for ${from}`,
-    );
+    note(`${manager === undefined ? 'no known package manager' : `${manager.name} has no package`} for ${from}`);
   }
   return { missing: missing.map(({ label }) => label), line };
 }

@@ -15,27 +15,27 @@ import { type Binary, BINARIES, bytesOf, imageWith, manifestOf } from './images'
 import { type Location, type LocationName, LOCATIONS, MAKER, plainFile, servedFile } from './locations';
 import type { WebFolder } from './web-folder';
 
-/** One combination of the matrix: a project with one image, of which one file can change. */
+/** One combination of the matrix: a project with one image and one file that changes. */
 export interface Cell {
   project: string;
   /** What changes. */
   what: string;
-  /** Where it lies. */
+  /** Its location. */
   where: string;
   location: Location;
-  /** What it is at first, and what it changes to. */
+  /** Its first content, and the changed one. */
   bytes: Uint8Array;
   other: Uint8Array;
   /**
-   * Whether an image can't be had without the file. A pinned file outside the workspace is known by its digest alone, so
-   * its image stays right; a manifest that is gone takes its target along.
+   * Whether the image requires the file. A pinned file outside the workspace is known by its digest, so its image stays valid
+   * without it. Without a manifest, there is no target.
    */
   removable: boolean;
-  /** What its target writes, of what isn't an image. */
+  /** The output of its target, if that isn't an image. */
   output?: string;
 }
 
-/** Creates a workspace's worth of cells. @param web a folder that a server gives files of */
+/** Creates the cells of a workspace. @param web a folder that a server publishes */
 export async function createCells(workspace: Workspace, web: WebFolder): Promise<Cell[]> {
   workspace.write('.gitignore', 'node_modules\n.nx\ndist\nignored\n');
   workspace.writeJson(`${MAKER}/project.json`, { name: MAKER, targets: {} });
@@ -55,12 +55,12 @@ export async function createCells(workspace: Workspace, web: WebFolder): Promise
   return cells;
 }
 
-/** The paravisor's own kernel and initrd are inputs as its shim is. */
+/** The paravisor's kernel and initrd are inputs like its shim. */
 const CHANGING: Binary[] = ['linux_kernel', 'linux_initrd', 'uefi', 'openhcl_boot', 'underhill_sidecar'];
 
 const nameOf = (what: string, where: string): string => `${what}-${where}`.replace(/[^a-z]+/g, '-');
 
-/** The binaries that a cell isn't about. */
+/** The other binaries of a cell. */
 const shared = (uses: Binary[]): Record<string, unknown> =>
   Object.fromEntries(uses.map((binary) => [binary, `{workspaceRoot}/shared/${binary}`]));
 
@@ -77,7 +77,7 @@ function binaryCell(workspace: Workspace, binary: Binary, where: LocationName): 
   return { project, what: binary, where, location, bytes, other: changed(bytes), removable };
 }
 
-/** Files that a server gives. An image stays right without them, as its files are known by their digests. */
+/** Files from a server. An image stays valid without them, because they are known by their digests. */
 function webCells(workspace: Workspace, { base, folder }: WebFolder): Cell[] {
   const rows: [Binary, string, string?][] = [
     ['linux_kernel', 'url'],
@@ -211,7 +211,7 @@ function resourcesFileCells(workspace: Workspace): Cell[] {
   });
 }
 
-/** Another igvmfilegen, as an option of the target: one that writes a word instead of an image. */
+/** Another igvmfilegen as an option of the target; it writes a word instead of an image. */
 function loaderCells(workspace: Workspace): Cell[] {
   const program = (word: string): Buffer =>
     Buffer.from(

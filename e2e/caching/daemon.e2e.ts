@@ -4,7 +4,7 @@ import { touch, Workspace } from '../harness/workspace';
 import { bytesOf, imageWith, manifestOf } from './images';
 import { LOCATIONS, type Location, type LocationName, MAKER } from './locations';
 
-/** With Nx's background process, which watches files instead of reading them anew. */
+/** With Nx's daemon, which watches files instead of reading them again. */
 describe('caching with the daemon', () => {
   let workspace: Workspace;
   const locations = new Map<string, Location>();
@@ -48,7 +48,7 @@ describe('caching with the daemon', () => {
     workspace.dispose();
   });
 
-  it('runs it', async () => {
+  it('has a running daemon', async () => {
     expect(await states()).toEqual(['built']);
     expect(await workspace.nxOk('daemon')).toMatch(/Nx Daemon is (currently )?running/i);
   });

@@ -1,6 +1,6 @@
 import { input } from '../harness/inputs';
 
-/** The kinds of binaries that an image is made of. */
+/** The kinds of binaries in images. */
 export const BINARIES = {
   linux_kernel: 'vmlinux-x64.elf',
   linux_initrd: 'initrd-small.bin',
@@ -15,7 +15,7 @@ export type Binary = keyof typeof BINARIES;
 
 export const bytesOf = (binary: Binary): Buffer => input(BINARIES[binary]);
 
-/** An image that uses the binary, and what else it uses. */
+/** An image that uses the binary, with its other resources. */
 export function imageWith(binary: Binary): { guest: Record<string, unknown>; uses: Binary[] } {
   if (binary === 'uefi') {
     return { guest: { max_vtl: 0, image: { uefi: { config_type: 'none' } } }, uses: ['uefi'] };

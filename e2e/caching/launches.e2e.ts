@@ -2,11 +2,11 @@ import { NX_VERSION, NX_VERSIONS } from '../harness/template';
 import { Workspace } from '../harness/workspace';
 import { bytesOf } from './images';
 
-/** What a manifest says beside its image: measured and verified anew, but not built. */
+/** Keys of a manifest that aren't part of the image: a change is measured and verified, but not built. */
 describe.each([
   ['false', NX_VERSION],
   ['true', NX_VERSION],
-  // Its daemon writes no graph that a change of a file brought about, unless it is made to (`haveGraphWritten`).
+  // Its daemon writes no graph after a file changes, unless it is told to (`haveGraphWritten`).
   ['true', NX_VERSIONS[22]],
 ])('the launches of a manifest, with the daemon: %s, on Nx %s', (daemon, nx) => {
   interface Manifest {
@@ -49,7 +49,7 @@ describe.each([
     expect(await build()).toBe('hit');
   });
 
-  it('leave every other change of the manifest to the build', async () => {
+  it('leave any other change of the manifest to the build', async () => {
     const before = workspace.read(MANIFEST);
     workspace.updateJson<Manifest>(MANIFEST, (manifest) => {
       manifest.guest_configs[0]!.image.snp_linux_direct.linux.command_line += ' quiet';

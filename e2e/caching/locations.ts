@@ -5,13 +5,13 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { touch, type Workspace } from '../harness/workspace';
 
-/** Where a file of an image can lie, and how a test gets at it there. */
+/** The possible locations of an image's file, and how a test accesses it there. */
 export interface Location {
-  /** What the manifest says. */
+  /** The value in the manifest. */
   resource: unknown;
-  /** The file that is written to and touched; for a link, what it points to. */
+  /** The file to write and touch; for a link, its target. */
   file(): string;
-  /** Puts content there, or takes the file away. */
+  /** Writes content there, or removes the file. */
   put(content: Uint8Array | undefined): void;
 }
 
@@ -28,7 +28,7 @@ export type LocationName =
   | 'pinned'
   | 'pinned, outside';
 
-/** Makes a place for the file of a cell. `id` is a name of its own for each cell; `project` is the folder of its project. */
+/** Makes a location for the file of a cell. `id` is unique for each cell; `project` is the folder of its project. */
 type Place = (workspace: Workspace, project: string, id: string) => Location;
 
 /** The folder of the project whose targets copy files to their outputs. */
@@ -85,7 +85,7 @@ export function plainFile(resource: unknown, path: string): Location {
   };
 }
 
-/** Each content has a file name of its own, so a change of content is a pattern that matches another file. */
+/** Each content has its own file name, so after a change the pattern matches another file. */
 function globMatch(pattern: string, folder: string): Location {
   let current = '';
   return {
@@ -99,12 +99,12 @@ function globMatch(pattern: string, folder: string): Location {
   };
 }
 
-/** The manifest follows the content, as it has to: a pinned file that changes alone is a failure. */
+/** The manifest is changed with the content, because a changed pinned file alone is an error. */
 function pinnedFile(workspace: Workspace, project: string, written: string, path: string): Location {
   return pinned(workspace, project, { path: written, sha256: '0'.repeat(64) }, path);
 }
 
-/** A file that a server gives, or one in an archive from there. @param served the folder that is at `base` */
+/** A file from a server, or one in an archive from it. @param served the folder that is at `base` */
 export function servedFile(
   workspace: Workspace,
   project: string,
@@ -158,7 +158,7 @@ function pinned(workspace: Workspace, project: string, resource: Record<string, 
 
 const digest = (content: Uint8Array): string => createHash('sha256').update(content).digest('hex');
 
-/** Written under another name first, so that no hard link with an older content is written through. */
+/** Written under another name first, so that hard links with older content are not changed. */
 function put(path: string, content: Uint8Array | undefined): void {
   if (content === undefined) {
     rmSync(path, { force: true });

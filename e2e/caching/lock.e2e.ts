@@ -29,7 +29,7 @@ describe.each(['tracked', 'link'])('a measurement lock, %s', (where) => {
     expect(await verify()).toBe('built');
   });
 
-  it('that says otherwise fails, every time', async () => {
+  it('that differs fails, every time', async () => {
     const lock = workspace.read(LOCK);
     const digest = /"([0-9a-fA-F]{96})"/.exec(lock.toString())?.[1] as string;
     workspace.write(
@@ -45,13 +45,13 @@ describe.each(['tracked', 'link'])('a measurement lock, %s', (where) => {
     expect(await verify()).toBe('built');
   });
 
-  it('tells a changed binary, and follows it when it is updated', async () => {
+  it('detects a changed binary, and matches it after an update', async () => {
     workspace.write('enclave/boot/initrd.cpio', changed(bytesOf('linux_initrd')));
     const { status, output } = await workspace.nx('verify', 'enclave');
     expect(status).not.toBe(0);
     expect(output).toContain('[LOCK_MISMATCH]');
     expect(output).toMatch(/initrd/i);
-    // No output ever replaces a link.
+    // Outputs never replace links.
     if (where === 'link') rmSync(workspace.path(LOCK));
     await workspace.nxOk('run', 'enclave:measure', '--update-lock');
     expect(await verify()).toBe('built');

@@ -4,8 +4,8 @@ import { type Cell, createCells } from './cells';
 import { WebFolder } from './web-folder';
 
 /**
- * Every kind of file that an image depends on, in every place it can lie in: one project for each, all in one workspace,
- * and one `nx run-many` for each change.
+ * Every kind of file that an image depends on, in every location. Each combination is a project, all in one workspace, with one
+ * `nx run-many` for each change.
  */
 describe.each(Object.entries(NX_VERSIONS))('caching with Nx %s', (_, nx) => {
   let workspace: Workspace;
@@ -21,7 +21,7 @@ describe.each(Object.entries(NX_VERSIONS))('caching with Nx %s', (_, nx) => {
     await web.close();
   });
 
-  /** Builds everything, and names the cells that went otherwise than they should. */
+  /** Builds everything, and lists the cells with unexpected results. */
   async function expectStates(expected: (cell: Cell, index: number) => TaskState): Promise<void> {
     const states = await workspace.states(cells.map(({ project }) => `${project}:build`));
     const wrong = { stale: [] as string[], needless: [] as string[], other: [] as string[] };
@@ -53,7 +53,7 @@ describe.each(Object.entries(NX_VERSIONS))('caching with Nx %s', (_, nx) => {
     await expectStates(() => 'hit');
   });
 
-  it('rebuilds what changed, and nothing else', async () => {
+  it('rebuilds only what changed', async () => {
     for (const { location, other } of cells.filter(even)) location.put(other);
     await expectStates((cell, index) => (even(cell, index) ? 'built' : 'hit'));
     for (const [index, cell] of cells.entries()) {
@@ -67,13 +67,13 @@ describe.each(Object.entries(NX_VERSIONS))('caching with Nx %s', (_, nx) => {
     await expectStates((cell, index) => (odd(cell, index) ? 'built' : 'hit'));
   });
 
-  it('finds the first images again when everything is as it was', async () => {
+  it('hits the first images when everything is restored', async () => {
     for (const { location, bytes } of cells) location.put(bytes);
     await expectStates(() => 'hit');
     for (const cell of cells) expect(output(cell).equals(firstOutputs.get(cell.project) as Buffer)).toBe(true);
   });
 
-  it('fails when a file has disappeared, and hits when it is back', async () => {
+  it('fails when a file is missing, and hits when it is back', async () => {
     const gone = cells.filter(even).filter(({ removable }) => removable);
     for (const { location } of gone) location.put(undefined);
     await expectStates((cell) => (gone.includes(cell) ? 'failed' : 'hit'));
@@ -81,7 +81,7 @@ describe.each(Object.entries(NX_VERSIONS))('caching with Nx %s', (_, nx) => {
     await expectStates(() => 'hit');
   });
 
-  it('fails when the other files have disappeared', async () => {
+  it('fails when the other files are missing', async () => {
     const gone = cells.filter(odd).filter(({ removable }) => removable);
     for (const { location } of gone) location.put(undefined);
     await expectStates((cell) => (gone.includes(cell) ? 'failed' : 'hit'));

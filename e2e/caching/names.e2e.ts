@@ -4,7 +4,7 @@ import { changed } from '../harness/inputs';
 import { Workspace } from '../harness/workspace';
 import { bytesOf, imageWith, manifestOf } from './images';
 
-/** Names that a shell, a glob, JSON or a URL would take for something else. */
+/** Names that a shell, a glob, JSON or a URL could misread. */
 const NAMES = [
   'with spaces and  more',
   `single ' and double " quotes`,
@@ -23,7 +23,7 @@ const NAMES = [
 
 describe('file names', () => {
   let workspace: Workspace;
-  /** Project to the file that its image's initrd is. */
+  /** The initrd of each project's image. */
   const files = new Map<string, string>();
   const bytes = bytesOf('linux_initrd');
   const states = async (): Promise<string[]> => [
@@ -70,7 +70,7 @@ describe('file names', () => {
     );
   }
 
-  it('of every kind build', async () => {
+  it('of every kind can be built', async () => {
     expect(await states()).toEqual(['built']);
   });
 
@@ -83,7 +83,7 @@ describe('file names', () => {
     expect(await states()).toEqual(['built']);
   });
 
-  it('run nothing', () => {
+  it('run no commands', () => {
     expect(existsSync(workspace.path('PWNED'))).toBe(false);
     expect(existsSync(join(workspace.outside, 'PWNED'))).toBe(false);
   });

@@ -5,14 +5,14 @@ import { NX_VERSIONS } from '../harness/template';
 import { type TaskState, taskState, touch, Workspace } from '../harness/workspace';
 import { bytesOf, imageWith, manifestOf } from './images';
 
-/** Of which Nx: all, or the one that NX_IGVM_NX_MAJOR says. */
+/** The versions of Nx: all, or the one in NX_IGVM_NX_MAJOR. */
 const MAJORS = Object.entries(NX_VERSIONS).filter(([major]) => (process.env['NX_IGVM_NX_MAJOR'] ?? major) === major);
 
 const KERNEL = bytesOf('linux_kernel');
 const VERSIONS = [bytesOf('linux_initrd'), changed(bytesOf('linux_initrd'))] as const;
 type Ending = 'hits' | 'built each time' | 'refused';
 
-/** Lists that users write, and how builds end then. */
+/** Lists that users write, and the result of builds with them. */
 const LISTS: readonly [what: string, lists: object, ending: Ending][] = [
   [
     'what create-nx-workspace wrote',
@@ -27,7 +27,7 @@ const LISTS: readonly [what: string, lists: object, ending: Ending][] = [
   ['no cache', { cache: false }, 'built each time'],
 ];
 
-/** A project with one image, whose target that builds it has one of these lists. */
+/** A project with one image. The target that builds it has one of these lists. */
 interface Row {
   /** Also its folder below `images/`. */
   project: string;
@@ -49,7 +49,7 @@ const rowsOf = (way: string, target: (index: number) => string): Row[] =>
 const BY_NAME = rowsOf('by name', (index) => `build-${index}`);
 const PROJECT_JSON = rowsOf('project.json', () => 'build');
 const PACKAGE_JSON = rowsOf('package.json', () => 'build');
-/** Targets of an executor have one entry, so the lists of this project are tried one after the other. */
+/** An executor has one entry for its targets, so the lists of this project are tried in turn. */
 const BY_EXECUTOR = LISTS.map(([what, lists, ending]): Row => {
   return { project: 'by-executor', target: 'build', what: `${what}, by executor`, lists, ending };
 });
@@ -57,7 +57,7 @@ const BY_EXECUTOR = LISTS.map(([what, lists, ending]): Row => {
 const taskOf = ({ project, target }: Row): string => `${project}:${target}`;
 const imageOf = (project: string): string => `dist/images/${project}/${project}.igvm`;
 
-/** What Nx printed while a task ran; some versions give it more than one section. */
+/** The output of a task in Nx's log; some versions print it in more than one section. */
 const outputOf = (output: string, task: string): string =>
   output
     .split('> nx run ')
@@ -71,7 +71,7 @@ describe.each(MAJORS)('lists that replace inferred ones, on Nx %s', (_, nx) => {
   beforeAll(async () => {
     workspace = await Workspace.create({ nx });
     workspace.write('shared/kernel', KERNEL);
-    // What a package.json says of targets only counts in a package of the workspace.
+    // Targets in a package.json count only in a package of the workspace.
     workspace.updateJson<{ workspaces?: string[] }>('package.json', (json) => void (json.workspaces = ['images/*']));
   });
   afterAll(() => workspace.dispose());
@@ -84,7 +84,7 @@ describe.each(MAJORS)('lists that replace inferred ones, on Nx %s', (_, nx) => {
   const configure = (targetDefaults: object, plugins: unknown[] = ['nx-igvm']): void =>
     workspace.writeJson('nx.json', { plugins, neverConnectToCloud: true, namedInputs, targetDefaults });
 
-  /** Builds both versions of all images twice, each time on a clean checkout, and names what went wrong. */
+  /** Builds both versions of all images twice, each time on a clean checkout, and lists the failures. */
   async function tryRows(rows: readonly Row[]): Promise<object> {
     const wrong = { stale: [] as string[], needless: [] as string[], other: [] as string[] };
     const built = new Map(rows.map((row) => [row, [] as Buffer[]]));
@@ -92,7 +92,7 @@ describe.each(MAJORS)('lists that replace inferred ones, on Nx %s', (_, nx) => {
     const projects = rows.map(({ project }) => project).join(',');
     for (const [index, initrd] of VERSIONS.entries()) {
       workspace.write('shared/initrd', initrd);
-      // Nx itself takes a file for the same that has the same size in the same second.
+      // Nx itself considers a file unchanged if its size and the second of its time are the same.
       touch(workspace.path('shared/initrd'));
       for (const again of [false, true]) {
         rmSync(workspace.path('dist'), { recursive: true, force: true });
@@ -146,7 +146,7 @@ describe.each(MAJORS)('lists that replace inferred ones, on Nx %s', (_, nx) => {
     expect(await tryRows([row])).toEqual(nothingWrong);
   });
 
-  it('in targetDefaults count for nothing after init', async () => {
+  it('in targetDefaults have no effect after init', async () => {
     configure({ build: Object.assign({}, ...LISTS.map(([, lists]) => lists)) as object });
     await workspace.nxOk('g', 'nx-igvm:init');
     addImage('after-init');
@@ -154,7 +154,7 @@ describe.each(MAJORS)('lists that replace inferred ones, on Nx %s', (_, nx) => {
     expect(await tryRows([row])).toEqual(nothingWrong);
   });
 
-  it('that drop the target that makes the kernel are refused, and run after init', async () => {
+  it('without the target that makes the kernel are refused, and work after init', async () => {
     const make = {
       command: 'mkdir -p gen && cp shared/kernel gen/kernel',
       cache: true,
@@ -174,7 +174,7 @@ describe.each(MAJORS)('lists that replace inferred ones, on Nx %s', (_, nx) => {
   });
 });
 
-/** Where a file that another target writes is found, and a link on the way there. */
+/** Where an image finds a file from another target, and a link on the path to it. */
 const MADE: readonly { what: string; resource: string; link?: readonly [path: string, to: string] }[] = [
   { what: 'a file', resource: 'gen/initrd' },
   { what: 'a pattern', resource: 'gen/ini*' },
@@ -183,7 +183,7 @@ const MADE: readonly { what: string; resource: string; link?: readonly [path: st
   { what: 'a pattern behind a link', resource: 'other/ini*', link: ['other', 'gen'] },
 ];
 
-describe.each(MAJORS)('what another target makes, on Nx %s', (_, nx) => {
+describe.each(MAJORS)('the output of another target, on Nx %s', (_, nx) => {
   let workspace: Workspace;
   const projects = MADE.map(({ what }) => what.replaceAll(' ', '-'));
 
@@ -194,7 +194,7 @@ describe.each(MAJORS)('what another target makes, on Nx %s', (_, nx) => {
     for (const [index, { resource, link }] of MADE.entries()) {
       const name = projects[index]!;
       const root = `images/${name}`;
-      // The `dependsOn` is the user's.
+      // The user wrote the `dependsOn`.
       workspace.writeJson(`${root}/project.json`, {
         name,
         targets: {
@@ -214,7 +214,7 @@ describe.each(MAJORS)('what another target makes, on Nx %s', (_, nx) => {
   });
   afterAll(() => workspace.dispose());
 
-  it('is never an old one on a clean checkout', async () => {
+  it('is never outdated on a clean checkout', async () => {
     const images = new Map(projects.map((project) => [project, [] as Buffer[]]));
     const states = new Map(projects.map((project) => [project, [] as TaskState[]]));
     for (const version of [0, 1, 0, 1]) {
@@ -241,7 +241,7 @@ describe.each(MAJORS)('what another target makes, on Nx %s', (_, nx) => {
   });
 });
 
-/** What happens to a file of an image, one change after the other, while Nx's daemon runs. */
+/** Successive changes to a file of an image while Nx's daemon runs. */
 const CHANGES: readonly [what: string, change: (of: Workspace, place: string) => void][] = [
   ['a file', (of, place) => of.write(`${place}/d/initrd`, VERSIONS[0])],
   [
@@ -272,7 +272,7 @@ const CHANGES: readonly [what: string, change: (of: Workspace, place: string) =>
   ['of which the file changes', (of, place) => of.write(`${place}/e/initrd`, VERSIONS[0].subarray(0, 0x1c00))],
 ];
 
-describe.each(MAJORS)('what was true when Nx’s daemon inferred it, on Nx %s', (_, nx) => {
+describe.each(MAJORS)('inputs that change under Nx’s daemon, on Nx %s', (_, nx) => {
   let workspace: Workspace;
   const places = ['ignored', 'shared'];
 
@@ -292,7 +292,7 @@ describe.each(MAJORS)('what was true when Nx’s daemon inferred it, on Nx %s', 
     workspace.dispose();
   });
 
-  it('and is not any more: files and folders that become links, ignored ones and tracked ones', async () => {
+  it('are noticed: files and folders that become links, ignored and tracked', async () => {
     const tasks = places.map((place) => `vm-${place}:build`);
     const wrong: string[] = [];
     for (const [what, change] of CHANGES) {

@@ -13,7 +13,7 @@ const TASKS = PROJECTS.map((project) => `${project}:build`);
 const image = (workspace: Workspace, project: string): Buffer =>
   workspace.read(`dist/images/${project}/${project}.igvm`);
 
-/** The same workspace at another path: images whose initrd lies in different places. */
+/** The same workspace at another path: images with initrds in different places. */
 function fill(workspace: Workspace, anywhere: string, web: WebFolder): void {
   const initrd = bytesOf('linux_initrd');
   const add = (project: string, resource: unknown): void => {
@@ -80,7 +80,7 @@ describe('sharing a cache', () => {
     // The second doesn't even have the pinned file.
     rmSync(join(anywhere, 'initrd.bin'));
     expect(await states(b)).toEqual(['hit']);
-    // Nor does it download anything.
+    // It downloads nothing, either.
     expect(web.requests).toBe(1);
     for (const project of PROJECTS) expect(image(b, project).equals(image(a, project))).toBe(true);
     writeFileSync(join(anywhere, 'initrd.bin'), bytesOf('linux_initrd'));
@@ -92,7 +92,7 @@ describe('sharing a cache', () => {
       const a = await clone({ env: server.env });
       const b = await clone({ env: server.env });
       expect(await states(a)).toEqual(['built']);
-      // One artifact for each image, and the initramfs that one of them is made of.
+      // One artifact for each image, and one for the initramfs that one of them uses.
       expect(server.artifacts.size).toBe(PROJECTS.length + 1);
       expect(server.requests).not.toContain('PUT 401');
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { LoopbackServer, serve } from '../../src/resources/loopback-server.fixture';
 
-/** A folder whose files a server on this machine gives. Close it. */
+/** A folder that a local server publishes. Close it after use. */
 export class WebFolder {
   private constructor(
     readonly folder: string,

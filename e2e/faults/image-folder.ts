@@ -24,10 +24,10 @@ export type Version = keyof typeof VERSIONS;
 export type Files = ReadonlyMap<string, Buffer>;
 
 export const PROGRAM = join(REPOSITORY, 'dist', 'cli', 'nx-igvm.js');
-/** So much that writing takes a while. */
+/** Large enough that writing takes a while. */
 const INITRD_BYTES = 17 << 20;
 
-/** An image that is built over and over in one folder, by processes that may not live to the end of it. */
+/** An image that is built repeatedly in one folder, by processes that may be killed. */
 export class ImageFolder {
   readonly home = mkdtempSync(join(tmpdir(), 'nx-igvm-faults-'));
   readonly out = join(this.home, 'out');
@@ -47,7 +47,7 @@ export class ImageFolder {
     }
   }
 
-  /** Builds both states undisturbed, to know them. */
+  /** Builds both states undisturbed, to record them. */
   async learn(): Promise<void> {
     for (const version of Object.keys(VERSIONS) as Version[]) {
       const out = join(this.home, `whole-${version}`);
@@ -58,7 +58,7 @@ export class ImageFolder {
     }
   }
 
-  /** What a state consists of. */
+  /** The files of a state. */
   filesOf(version: Version): Files {
     return this.whole.get(version)!;
   }
@@ -84,7 +84,7 @@ export class ImageFolder {
     return run(process.execPath, [PROGRAM, ...args], { cwd: this.home });
   }
 
-  /** Puts the files of a state there, and nothing else. */
+  /** Makes the folder hold exactly the files of a state. */
   restore(version: Version): void {
     rmSync(this.out, { recursive: true });
     mkdirSync(this.out);
@@ -97,8 +97,8 @@ export class ImageFolder {
   }
 
   /**
-   * What is wrong with the folder while `building` takes the place of `previous`: files that are neither of the two, or
-   * a new image without all of its new siblings.
+   * Faults in the folder while `building` replaces `previous`: files that belong to neither, or a new image without all of its
+   * new siblings.
    */
   faults(previous: Version, building: Version): string[] {
     const is = filesOf(this.out);
@@ -110,7 +110,7 @@ export class ImageFolder {
     return image.equals(made.get('image.igvm')!) ? [...faults, ...this.differences(building)] : faults;
   }
 
-  /** How the finished files differ from a state. */
+  /** Differences between the finished files and a state. */
   differences(version: Version, out = this.out): string[] {
     const [is, should] = [filesOf(out), this.filesOf(version)];
     const missing = [...should.keys()].filter((name) => !is.has(name)).map((name) => `${name} is missing`);
@@ -125,7 +125,7 @@ export class ImageFolder {
   }
 }
 
-/** What a killed build leaves, and the next one removes. */
+/** The files that a killed build leaves, and the next one removes. */
 const isUnfinished = (name: string): boolean => name.endsWith('.nx-igvm-tmp') || name === LOCK_NAME;
 
 const filesOf = (folder: string): Files =>

@@ -2,10 +2,10 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Blocks, needing, skippedFor } from '../../src/boot/needing.fixture';
 
-/** Names that Chromium is installed under. */
+/** Program names of Chromium. */
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome'];
 
-/** Path of a Chromium: the one that CHROMIUM names, or the first in PATH; undefined where there is none. */
+/** Path of a Chromium: the one in CHROMIUM, or the first in PATH; undefined if there is none. */
 export function findChromium(): string | undefined {
   const named = process.env['CHROMIUM'];
   if (named !== undefined) return named;

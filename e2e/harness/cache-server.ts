@@ -2,12 +2,12 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 /**
- * A remote cache as Nx's self-hosted API describes it (`GET` and `PUT /v1/cache/{hash}`, a bearer token): answers on
- * loopback, and keeps everything in memory.
+ * A remote cache with Nx's self-hosted API (`GET` and `PUT /v1/cache/{hash}`, a bearer token). It listens on loopback and keeps
+ * everything in memory.
  */
 export class CacheServer {
   readonly artifacts = new Map<string, Buffer>();
-  /** What was asked of it: method and status. */
+  /** The requests so far: method and status. */
   readonly requests: string[] = [];
 
   private constructor(
@@ -38,7 +38,7 @@ export class CacheServer {
     return cache;
   }
 
-  /** What Nx has to be told. */
+  /** The variables that tell Nx about it. */
   get env(): NodeJS.ProcessEnv {
     const { port } = this.server.address() as AddressInfo;
     return {

@@ -9,10 +9,10 @@ export function input(name: string): Buffer {
   return Buffer.from(make());
 }
 
-/** Lies behind the headers of every input, in bytes that are loaded. */
+/** An offset after the headers of every input, in bytes that are loaded. */
 const LOADED = 0x1800;
 
-/** The same with one byte changed: another image, of a binary that is as valid as before. */
+/** The same with one changed byte: the binary is still valid, but the image differs. */
 export function changed(bytes: Uint8Array, at = LOADED): Buffer {
   const copy = Buffer.from(bytes);
   copy[at] = (copy[at] ?? 0) ^ 0xff;

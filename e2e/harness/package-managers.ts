@@ -4,20 +4,20 @@ import { cleanEnvironment, runOk } from './run';
 import { NX_ENVIRONMENT, template } from './template';
 import { Workspace } from './workspace';
 
-/** A package manager, and how a user of it works. */
+/** A package manager, with the commands of its users. */
 interface PackageManager {
-  /** Its npm package, and what the tests were written with. None for npm, which is here. */
+  /** Its npm package and the tested version; none for npm, which is always there. */
   package?: string;
   /** Installs what package.json lists. */
   install: string[];
   /** Runs nx. */
   nx: string[];
-  /** Files that a workspace of it has besides package.json, nx.json and .gitignore. */
+  /** Files of its workspaces besides package.json, nx.json and .gitignore. */
   files: Record<string, string>;
   env?: NodeJS.ProcessEnv;
 }
 
-/** A folder of packages, in the words of package.json. */
+/** A folder of packages, as in package.json. */
 export const PACKAGES = 'images/*';
 
 const YARN_ENVIRONMENT = {
@@ -50,7 +50,7 @@ const MANAGERS = {
 
 export type PackageManagerName = keyof typeof MANAGERS;
 
-/** Installs a package manager beside the packed plugin, once; returns the folder of its program. */
+/** Installs a package manager beside the packed plugin once. Returns the folder of its program. */
 async function installManager(name: string): Promise<string> {
   const folder = join(template().workspace, '..', '..', `manager-${name.replace(/\W/g, '-')}`);
   if (!existsSync(folder)) {
@@ -63,14 +63,14 @@ async function installManager(name: string): Promise<string> {
   return join(folder, 'node_modules', '.bin');
 }
 
-/** The environment in which a package manager is the one at hand. */
+/** An environment in which a package manager is found first. */
 async function managerEnvironment(manager: PackageManager): Promise<NodeJS.ProcessEnv> {
   if (manager.package === undefined) return {};
   const bin = await installManager(manager.package);
   return { ...manager.env, PATH: `${bin}${delimiter}${process.env['PATH'] ?? ''}` };
 }
 
-/** Makes an empty workspace of an Nx, whose packages are below `images`, and adds the plugin to it as a user of the package manager does. */
+/** Makes an empty workspace with an Nx and packages below `images`, and adds the plugin as a user of the package manager would. */
 export async function workspaceWith(name: PackageManagerName, nx: string): Promise<Workspace> {
   const manager: PackageManager = MANAGERS[name];
   const managed = await managerEnvironment(manager);
@@ -93,13 +93,13 @@ export async function workspaceWith(name: PackageManagerName, nx: string): Promi
   return workspace;
 }
 
-/** Adds the plugin from a tarball in the workspace, as nothing else is found by every package manager. */
+/** Adds the plugin from a tarball in the workspace, which every package manager finds. */
 export async function addPlugin(workspace: Workspace): Promise<void> {
   workspace.write('.nx/nx-igvm.tgz', readFileSync(template().tarball));
   await workspace.nxOk('add', 'nx-igvm@file:./.nx/nx-igvm.tgz');
 }
 
-/** What create-nx-workspace makes of a preset, with the Nx that is the newest one to it, and the plugin added. */
+/** The workspace that create-nx-workspace makes for a preset, with the newest Nx that it knows, and with the plugin. */
 export async function createNxWorkspace(preset: string): Promise<Workspace> {
   const workspace = await Workspace.create({ empty: true, run: ['npx', 'nx'] });
   const folder = workspace.path('.');

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 export interface RunResult {
   /** Exit code; null when a signal ended the process. */
   status: number | null;
-  /** stdout and stderr as they came. */
+  /** stdout and stderr, interleaved. */
   output: string;
 }
 
@@ -15,11 +15,11 @@ export interface RunOptions {
   env?: NodeJS.ProcessEnv;
   /** Milliseconds after which the process is killed and the run fails. */
   timeout?: number;
-  /** User and group that the program runs as; only root may say. */
+  /** User and group of the program; only root may set them. */
   uid?: number;
 }
 
-/** The environment of this process without what Nx and jest put there, so that a run doesn't depend on who started it. */
+/** The environment of this process without variables of Nx and Jest, so that a run doesn't depend on its caller. */
 export function cleanEnvironment(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(
     ([name]) => !/^(NX_|JEST_|npm_|NODE_OPTIONS$|NODE_ENV$|INIT_CWD$)/.test(name),
@@ -28,8 +28,8 @@ export function cleanEnvironment(): NodeJS.ProcessEnv {
 }
 
 /**
- * Runs a program to its end, without a terminal and without input. Its output goes by way of a file: Nx ends without
- * waiting for what a pipe has not taken yet.
+ * Runs a program to its end, without a terminal and without input. Its output goes through a file, because Nx exits without
+ * waiting for a pipe to take all of it.
  */
 export async function run(command: string, args: readonly string[], options: RunOptions): Promise<RunResult> {
   const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-run-'));
@@ -53,7 +53,7 @@ function spawned(command: string, args: readonly string[], options: RunOptions, 
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd, env, stdio: ['ignore', fd, fd], detached: true, uid, gid: uid });
     const timer = setTimeout(() => {
-      // With the processes that it has started.
+      // Kill it with its child processes.
       if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
       reject(new Error(`took longer than ${timeout} ms`));
     }, timeout);
@@ -65,7 +65,7 @@ function spawned(command: string, args: readonly string[], options: RunOptions, 
   });
 }
 
-/** The same for a program that has to succeed. */
+/** The same, for a program that has to succeed. */
 export async function runOk(command: string, args: readonly string[], options: RunOptions): Promise<string> {
   const { status, output } = await run(command, args, options);
   if (status !== 0) {

@@ -1,6 +1,6 @@
 import { needing } from '../../src/boot/needing.fixture';
 
-// Real workspaces and real virtual machines take their time; jest knows no timeout of a project's own.
+// Real workspaces and virtual machines are slow, and Jest has no timeout per project.
 jest.setTimeout(300_000);
 
 // Workspaces are repositories: without git, none of these tests can run.

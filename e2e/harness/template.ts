@@ -21,13 +21,13 @@ const OWN_NX = (
   JSON.parse(readFileSync(join(REPOSITORY, 'node_modules', 'nx', 'package.json'), 'utf8')) as { version: string }
 ).version;
 
-/** The newest Nx of each major version that the plugin supports. docs/compatibility.md says what was run on which. */
+/** The newest Nx of each major version that the plugin supports. docs/compatibility.md lists what was run with which. */
 export const NX_VERSIONS = { 21: '21.6.11', 22: '22.7.12', 23: '23.3.2', 24: OWN_NX } as const;
 
-/** The Nx that tests use unless they ask for another: the one of the repository, or what NX_IGVM_NX says. */
+/** The default Nx of tests: the repository's, or the version in NX_IGVM_NX. */
 export const NX_VERSION = process.env['NX_IGVM_NX'] ?? OWN_NX;
 
-/** The packed plugin, and a workspace that it was added to as a user adds it. */
+/** The packed plugin, and a workspace to which it was added as by a user. */
 export interface Template {
   tarball: string;
   workspace: string;
@@ -38,12 +38,12 @@ export interface Template {
 const HOME = join(tmpdir(), `nx-igvm-e2e-${userInfo().username}`);
 const PACKED = ['package.json', 'executors.json', 'generators.json', 'migrations.json', 'dist', 'schemas'];
 
-/** Where the plugin that is built now is packed, and below it a workspace for each Nx. */
+/** The folder for the packed plugin of the present build, with a workspace for each Nx below it. */
 const homeOfBuild = (): string => join(HOME, contentKey());
 
 /**
- * The template of the plugin as it is built now.
- * @param nx one that was prepared; the global setup does that for the repository's own
+ * The template for the present build of the plugin.
+ * @param nx a prepared version; the global setup prepares the repository's
  */
 export function template(nx: string = NX_VERSION): Template {
   const home = join(homeOfBuild(), nx);
@@ -59,7 +59,7 @@ const tarballIn = (folder: string): string | undefined => {
   return file === undefined ? undefined : join(folder, file);
 };
 
-/** Packs the plugin and adds it to a new workspace of an Nx, unless that was done for exactly this plugin and this Nx. */
+/** Packs the plugin and adds it to a new workspace with an Nx, unless that was already done for this build and this Nx. */
 export async function prepareTemplate(nx: string = NX_VERSION): Promise<Template> {
   const home = await packPlugin();
   if (!existsSync(join(home, nx))) {
@@ -107,13 +107,13 @@ async function addToWorkspace(home: string, nx: string): Promise<void> {
   moveInPlace(draft, join(home, nx));
 }
 
-/** Someone else may have been faster. */
+/** Another process may have been faster. */
 function moveInPlace(draft: string, path: string): void {
   if (existsSync(path)) rmSync(draft, { recursive: true, force: true });
   else renameSync(draft, path);
 }
 
-/** Earlier templates; not those that other test runs may be using. */
+/** Earlier templates, except those that other test runs may be using. */
 function removeOld(): void {
   const yesterday = Date.now() - 24 * 3600 * 1000;
   for (const name of readdirSync(HOME)) {
@@ -122,7 +122,7 @@ function removeOld(): void {
   }
 }
 
-/** Nx without its background process, its terminal interface and its questions. */
+/** Nx without its daemon, its terminal interface and its prompts. */
 export const NX_ENVIRONMENT = {
   NX_DAEMON: 'false',
   NX_ISOLATE_PLUGINS: 'false',
@@ -135,7 +135,7 @@ function writeJson(folder: string, file: string, value: unknown): void {
   writeFileSync(join(folder, file), `${JSON.stringify(value, null, 2)}\n`);
 }
 
-/** Names what goes into the tarball. */
+/** Lists the files of the tarball. */
 function contentKey(): string {
   const hash = createHash('sha256');
   const visit = (path: string, name: string): void => {
@@ -165,7 +165,7 @@ function tryReadFolder(path: string): string[] | undefined {
   }
 }
 
-/** Copies a folder; its files stay shared with the original where the file system can do that. */
+/** Copies a folder. Its files share their data with the original if the file system supports that. */
 export async function copyFolder(from: string, to: string): Promise<void> {
   try {
     await runOk('cp', ['-al', from, to], { cwd: REPOSITORY });

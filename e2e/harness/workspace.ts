@@ -4,28 +4,28 @@ import { dirname, join } from 'node:path';
 import { cleanEnvironment, run, type RunResult, runOk } from './run';
 import { copyFolder, NX_ENVIRONMENT, prepareTemplate } from './template';
 
-/** How a task ended. One is skipped when a task that it depends on failed. */
+/** The result of a task. A task is skipped if one of its dependencies failed. */
 export type TaskState = 'built' | 'hit' | 'failed' | 'skipped';
 
 export interface WorkspaceOptions {
-  /** Takes the place of part of the environment that Nx gets. */
+  /** Overrides variables of Nx's environment. */
   env?: NodeJS.ProcessEnv;
-  /** A folder that holds Nx's cache and data, for workspaces that share them. */
+  /** A folder for Nx's cache and data, for workspaces that share them. */
   cache?: string;
-  /** Nothing in it yet, not even Nx. */
+  /** Empty, without even Nx. */
   empty?: boolean;
-  /** A version of Nx, of {@link NX_VERSIONS} or another; that of the repository by default. */
+  /** A version of Nx, from {@link NX_VERSIONS} or another; by default the repository's. */
   nx?: string;
-  /** What runs nx, when that isn't a program in `node_modules`. */
+  /** The command that runs nx, if it isn't a program in `node_modules`. */
   run?: readonly string[];
 }
 
-/** A real Nx workspace in a temporary folder, with the packed plugin added to it as a user adds it. */
+/** A real Nx workspace in a temporary folder, with the packed plugin added as by a user. */
 export class Workspace {
   private constructor(
     /** Absolute path. */
     readonly root: string,
-    /** A folder beside it that isn't part of it. */
+    /** A folder beside the workspace. */
     readonly outside: string,
     private readonly home: string,
     private readonly env: NodeJS.ProcessEnv,
@@ -81,7 +81,7 @@ export class Workspace {
     return JSON.parse(this.read(file).toString('utf8')) as T;
   }
 
-  /** Changes what a JSON file says. */
+  /** Changes a JSON file. */
   updateJson<T>(file: string, change: (json: T) => void): void {
     const json = this.readJson<T>(file);
     change(json);
@@ -94,25 +94,25 @@ export class Workspace {
     cpSync(from, this.path(file), { recursive: true });
   }
 
-  /** Runs nx; whether that succeeds is for the test to say. */
+  /** Runs nx, which may fail. */
   nx(...args: string[]): Promise<RunResult> {
     const [command, ...first] = this.command as [string, ...string[]];
     return run(command, [...first, ...args], { cwd: this.root, env: this.env });
   }
 
-  /** Runs nx, which has to succeed; returns what it printed. */
+  /** Runs nx, which has to succeed, and returns its output. */
   nxOk(...args: string[]): Promise<string> {
     const [command, ...first] = this.command as [string, ...string[]];
     return runOk(command, [...first, ...args], { cwd: this.root, env: this.env });
   }
 
-  /** Runs a task and says whether it was built or came from the cache. */
+  /** Runs a task, and returns whether it was built or came from the cache. */
   async state(project: string, target = 'build'): Promise<TaskState> {
     const { output } = await this.nx('run', `${project}:${target}`, '--outputStyle=static');
     return taskState(output, `${project}:${target}`);
   }
 
-  /** Runs one target of many projects with a single command; tells how each task went. */
+  /** Runs one target of many projects with a single command, and returns the result of each task. */
   async states(tasks: readonly string[]): Promise<Map<string, TaskState>> {
     const [target] = tasks.map((task) => task.slice(task.lastIndexOf(':') + 1));
     const projects = tasks.map((task) => task.slice(0, task.lastIndexOf(':')));
@@ -147,7 +147,7 @@ export class Workspace {
 
 const HITS = ['[local cache]', '[remote cache]', '[existing outputs match the cache, left as is]'];
 
-/** What Nx's static output says of a task. */
+/** The result of a task in Nx's static output. */
 export function taskState(output: string, task: string): TaskState {
   const line = output.split('\n').find((candidate) => candidate.includes('nx run ') && taskOf(candidate) === task);
   if (line === undefined) return 'skipped';
@@ -167,8 +167,8 @@ function taskOf(line: string): string | undefined {
 let touched = 0;
 
 /**
- * A later modification time for the same bytes, in a second of its own: Nx 21 and 22 take a file whose time lies in the
- * same second for unchanged, whatever is in it, and so would a target of Nx's own that makes a file.
+ * A later modification time for the same bytes, in another second: Nx 21 and 22 consider a file with a time in the same second
+ * unchanged, whatever its content. So would a target of Nx's own that makes a file.
  */
 export function touch(path: string): void {
   touched += 1;

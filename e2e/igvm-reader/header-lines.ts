@@ -15,7 +15,7 @@ const read = (source: ByteSource, offset: number, size: number): Buffer => {
 };
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
-/** What our reader sees, in the lines that the Rust program (src/main.rs) prints for the same file. */
+/** The result of our reader, as the lines that the Rust program (src/main.rs) prints for the same file. */
 export function headerLines(file: IgvmFile, measurements: readonly Measurement[]): string[] {
   const lines: Line[] = [
     ...file.platforms.map((platform) => ({
@@ -35,7 +35,7 @@ export function headerLines(file: IgvmFile, measurements: readonly Measurement[]
   return lines.map(canonical);
 }
 
-/** One line with its keys in order, so that lines can be compared as text. */
+/** One line with sorted keys, so that lines can be compared as text. */
 export const canonical = (line: Line): string =>
   JSON.stringify(Object.fromEntries(Object.entries(line).sort(([a], [b]) => (a < b ? -1 : 1))));
 

@@ -17,7 +17,7 @@ export interface RandomLaunchFile {
 
 const SNP = 0x1;
 const OTHERS = [0x2, 0x80000000] as const;
-/** For SEV-SNP alone, with others, and for others alone. */
+/** Masks for SEV-SNP alone, with others, and for others alone. */
 const masks = fc.constantFrom(SNP, SNP, SNP, SNP | OTHERS[0], SNP | OTHERS[1], ...OTHERS);
 
 const oneIn = (count: number) => fc.nat(count - 1).map((drawn) => drawn === 0);
@@ -54,7 +54,7 @@ const inserts = fc.record({
   ...place,
 });
 
-/** A directive that measures nothing, but stands between pages. */
+/** A directive between pages that isn't measured. */
 const memories = fc.record({ is: fc.constant('memory' as const), mask: masks, ...place });
 
 type Item = typeof pages | typeof inserts | typeof memories extends fc.Arbitrary<infer Of> ? Of : never;
@@ -89,12 +89,12 @@ const contexts = fc.record({
   segments: fc.array(segments, { minLength: 8, maxLength: 8 }),
   tables: fc.tuple(tables, tables),
   free: fc.array(long, { minLength: FREE.length, maxLength: FREE.length }),
-  /** Long mode: on, on but for LMA, which QEMU adds, or off. */
+  /** Long mode: on; on without LMA, which QEMU adds; or off. */
   mode: fc.constantFrom('long', 'long', 'long without LMA', 'short', 'short'),
   cr0: bitsOf(0, 1, 2, 3, 4, 5, 16, 18, 29, 30),
   cr4: fc.oneof(bitsOf(0, 5, 7, 9, 10, 16, 18, 20, 21), bitsOf(0, 5, 6, 9, 11, 16, 20, 21, 22, 23, 24, 28)),
   efer: bitsOf(0, 11, 12),
-  /** Whether paging, or long mode, is on by itself where the two aren't. */
+  /** Whether only paging or only long mode is on, if not both are. */
   half: fc.constantFrom('paging', 'LME', 'neither'),
   dr7: fc.constantFrom(0n, 0x400n),
   xcr0: fc.constantFrom(1n, 3n, 7n, 0x207n),
@@ -152,12 +152,12 @@ function u64(value: number | bigint): Buffer {
   return buffer;
 }
 
-/** Collects headers and the data that they point to. The data begins behind the headers, so offsets are filled in at the end. */
+/** Collects headers and their data. The data follows the headers, so offsets are filled in at the end. */
 class FileWriter {
   private readonly headers: { type: number; body: Buffer; dataAt?: number }[] = [];
   private readonly data: Buffer[] = [];
 
-  /** @param offsetAt where in the header the offset of the data stands */
+  /** @param offsetAt the position of the data's offset in the header */
   add(type: number, body: Buffer, data?: Buffer, offsetAt?: number): void {
     this.headers.push({ type, body, ...(data === undefined ? {} : { dataAt: offsetAt! }) });
     if (data !== undefined) this.data.push(data);
@@ -180,7 +180,7 @@ class FileWriter {
   }
 }
 
-/** Gives out guest addresses, from two places so that the file's order is not that of the addresses. */
+/** Allocates guest addresses from two areas, so that the file is not in the order of addresses. */
 class Addresses {
   private readonly next = [0x10_0000, 0x1_0000_0000];
 
@@ -245,7 +245,7 @@ function fileOf(items: readonly Item[], all: readonly Context[], others: readonl
   };
 }
 
-/** Files that the VMMs load, and a few that one of them doesn't. */
+/** Files that the VMMs load, and some that one of them refuses. */
 export const randomLaunchFiles: fc.Arbitrary<RandomLaunchFile> = fc
   .tuple(
     fc.array(

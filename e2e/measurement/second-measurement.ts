@@ -11,7 +11,7 @@ interface RawPage {
   gpa: bigint;
   flags: number;
   dataType: number;
-  /** Undefined: the file has no data for it. */
+  /** Undefined if the file has no data for it. */
   data: Buffer | undefined;
 }
 type RawDirective =

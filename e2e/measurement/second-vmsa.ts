@@ -2,13 +2,13 @@ import { createHash } from 'node:crypto';
 
 /**
  * A second implementation of the SEV-SNP launch digest as QEMU and Cloud Hypervisor build it on KVM, for tests only. It
- * shares no code with src and was written from a description of what the real VMMs hand to KVM. It prefers the obvious
- * way to the fast one: it lists every 4 KiB step of the launch, then hashes the list.
+ * shares no code with src and was written from a description of what the real VMMs pass to KVM. It is simple rather than
+ * fast: it lists every 4 KiB step of the launch, then hashes the list.
  */
 
 export type KvmVmm = 'qemu-kvm' | 'cloud-hypervisor-kvm';
 
-/** One 4 KiB step of the launch: the page type of KVM's update command, and the page's bytes where they count. */
+/** One 4 KiB step of the launch: the page type of KVM's update command, and the page's bytes if they are measured. */
 interface Step {
   type: 1 | 2 | 3 | 4 | 5 | 6;
   gpa: bigint;
@@ -34,7 +34,7 @@ interface Page {
 const page = 4096n;
 const vmsaGpa = 0xfffffffff000n;
 
-/** What the CPU model changes: RDX after a reset, and the bits of CR4 that QEMU takes away because the model lacks them. */
+/** Effects of the CPU model: RDX after a reset, and bits of CR4 that QEMU clears because the model lacks them. */
 const umip = 1n << 11n;
 const protectionKeys = 1n << 22n;
 const alwaysDropped = (1n << 23n) | (1n << 24n) | (1n << 28n);
@@ -87,7 +87,7 @@ function areas(file: Buffer): Map<number, bigint> {
   return new Map(sized.map(({ at }) => [file.readUInt32LE(at + 8), file.readBigUInt64LE(at)]));
 }
 
-/** The directives that carry a mask have it at byte 8. */
+/** Directives with a mask have it at byte 8. */
 const isOf = (file: Buffer, { at }: Item, mask: number): boolean => (file.readUInt32LE(at + 8) & mask) !== 0;
 
 function pageAt(file: Buffer, { place, at }: Item): Page {
@@ -111,7 +111,7 @@ function insertSteps(file: Buffer, { at }: Item): Step[] {
 
 const isLarge = (of: Page): boolean => (of.flags & 1) !== 0;
 
-/** QEMU: the steps of one page directive, 512 for one of 2 MiB. Its bytes are the first page's, the others are empty. */
+/** QEMU: the steps of one page directive, 512 for one of 2 MiB. The first page has its bytes; the others are empty. */
 function qemuSteps(of: Page): Step[] {
   const type = of.kind === 1 ? 5 : of.kind === 2 || of.kind === 3 ? 6 : (of.flags & 2) !== 0 ? 4 : 1;
   return Array.from({ length: isLarge(of) ? 512 : 1 }, (_, index) => {
@@ -121,8 +121,8 @@ function qemuSteps(of: Page): Step[] {
 }
 
 /**
- * QEMU gathers pages that go together in a run, and sends the run when a page comes that doesn't belong to it, or at the
- * end. An insert is sent at once, so it overtakes the run gathered so far.
+ * QEMU collects adjacent pages in a run. It sends the run before a page that doesn't belong to it, or at the end. An insert is
+ * sent at once, before the collected run.
  */
 function qemuPages(file: Buffer, mask: number): Step[] {
   const sent: Step[] = [];
@@ -192,7 +192,7 @@ const segmentPlaces = { es: 0, cs: 0x10, ss: 0x20, ds: 0x30, fs: 0x40, gs: 0x50,
 const tablePlaces = { gdtr: 0x60, idtr: 0x80 };
 const place = { cpl: 0xcb, efer: 0xd0, cr4: 0x148, cr3: 0x150, cr0: 0x158, dr7: 0x160, dr6: 0x168, rflags: 0x170 };
 const more = { rip: 0x178, rsp: 0x1d8, rax: 0x1f8, pat: 0x268, rdx: 0x310, xcr0: 0x3e8, mxcsr: 0x408, fcw: 0x410 };
-/** RCX, RDX, RBX; RBP, RSI, RDI and R8 to R15. What stands at 0x320 is reserved. */
+/** RCX, RDX, RBX; RBP, RSI, RDI and R8 to R15. 0x320 is reserved. */
 const generalPlaces = [0x308, 0x310, 0x318, ...Array.from({ length: 11 }, (_, index) => 0x328 + index * 8)];
 const longPlaces = [place.cr3, more.rip, more.rsp, more.rax, ...generalPlaces];
 
@@ -200,7 +200,7 @@ const change = (vmsa: Buffer, at: number, to: (value: bigint) => bigint): void =
   vmsa.writeBigUInt64LE(to(vmsa.readBigUInt64LE(at)), at);
 };
 
-/** What both VMMs hand over as it stands in the file, and nothing else: the rest of a context isn't measured. */
+/** The fields that both VMMs pass on unchanged. The rest of a context isn't measured. */
 function takenOver(context: Buffer): Buffer {
   const vmsa = Buffer.alloc(4096);
   for (const at of Object.values(segmentPlaces)) {
@@ -241,7 +241,7 @@ function writeKvmDefaults(vmsa: Buffer): void {
   vmsa.writeBigUInt64LE(1n, more.xcr0);
 }
 
-/** KVM's own changes, whoever the VMM is. */
+/** KVM's own changes, for every VMM. */
 function afterKvm(vmsa: Buffer): void {
   change(vmsa, place.cr0, (cr0) => cr0 & ~0x60000000n);
   change(vmsa, place.cr4, (cr4) => cr4 | 0x40n);
@@ -252,7 +252,7 @@ function afterKvm(vmsa: Buffer): void {
   vmsa.writeUInt16LE(0x37f, more.fcw);
 }
 
-/** A vCPU without a context: QEMU's own reset state, or the one that KVM creates a vCPU with. */
+/** A vCPU without a context: QEMU's reset state, or KVM's initial state of a vCPU. */
 function resetState(vmm: KvmVmm, signature: number): Buffer {
   const isQemu = vmm === 'qemu-kvm';
   const vmsa = Buffer.alloc(4096);

@@ -1,4 +1,4 @@
-//! An independent judge: reads IGVM files with the igvm crate and prints every header as one line of JSON, with the field
+//! An independent reader: reads IGVM files with the igvm crate and prints every header as one line of JSON, with the field
 //! names of src/igvm/model.ts, and the launch digests of the crate's serializer. CoRIMs (`.cbor`) are read with the corim crate.
 mod corim_lines;
 
@@ -58,7 +58,7 @@ fn bits(value: u64) -> String {
     format!("{value:#x}")
 }
 
-/// SHA-256 of stored data, padded with zeros to `size` bytes as a loader would; "empty" when there is none.
+/// SHA-256 of stored data, padded with zeros to `size` bytes as a loader would; "empty" if there is none.
 fn data(bytes: &[u8], size: usize) -> String {
     if bytes.is_empty() {
         return "empty".into();

@@ -59,7 +59,7 @@ fn main() {
     }
 }
 
-/// Every platform but CCA.
+/// Every platform except CCA.
 fn every_header_x64() -> IgvmFile {
     let init = vec![
         I::GuestPolicy {
