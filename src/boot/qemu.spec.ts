@@ -1,4 +1,4 @@
-import type { Directive } from '../igvm/model';
+import type { Directive, InitializationHeader, ParameterKind } from '../igvm/model';
 import { bytesSource } from '../memory/byte-source';
 import { nativeContext, nativeImage, pageData, parameter } from './native-image.fixture';
 import { QEMU, type VmSpec } from './vmm';
@@ -117,8 +117,28 @@ describe('QEMU', () => {
       expect(refusal({ type: 'errorRange', gpa: 0, compatibilityMask: 1, size: 4096 })).toContain('errorRange');
     });
 
-    it('looks at the NATIVE guest alone', () => {
-      expect(refusal({ type: 'errorRange', gpa: 0, compatibilityMask: 2, size: 4096 })).toBeUndefined();
+    it('refuses maps of memory and processors that would lie elsewhere in their area', () => {
+      const moved = (kind: ParameterKind): string | undefined => {
+        const directives = parameter(0, 0x9000, kind).map((each) =>
+          each.type === 'parameter' ? { ...each, byteOffset: 16 } : each,
+        );
+        return QEMU.igvmRefusal(nativeImage(directives), by('11.0.3'));
+      };
+      expect(moved('memoryMap')).toContain('beginning of its area');
+      expect(moved('madt')).toContain('beginning of its area');
+      expect(moved('vpCount')).toBeUndefined();
+    });
+
+    it('looks at the memory and the processor of the NATIVE guest alone, and at the headers of all', () => {
+      expect(refusal({ ...pageData(0xa0000, 1), compatibilityMask: 2 } as Directive)).toBeUndefined();
+      expect(refusal({ ...nativeContext(), vpIndex: 1, compatibilityMask: 2 } as Directive)).toBeUndefined();
+      expect(refusal({ type: 'errorRange', gpa: 0, compatibilityMask: 2, size: 4096 })).toContain('errorRange');
+      const other = { type: 'relocatableRegion', compatibilityMask: 2 } as unknown as InitializationHeader;
+      expect(QEMU.igvmRefusal({ ...nativeImage(), initializations: [other] }, by('11.0.3'))).toContain(
+        'relocatableRegion',
+      );
+      const policy: InitializationHeader = { type: 'guestPolicy', compatibilityMask: 2, policy: 0n };
+      expect(QEMU.igvmRefusal({ ...nativeImage(), initializations: [policy] }, by('11.0.3'))).toBeUndefined();
       const image = nativeImage();
       image.platforms = [];
       expect(QEMU.igvmRefusal(image, by('11.0.0'))).toContain('no NATIVE guest');

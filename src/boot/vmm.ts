@@ -1,6 +1,7 @@
 import { hex } from '../errors/printable';
 import { IgvmError } from '../errors/igvm-error';
 import { type IgvmFile, type ParameterKind, PLATFORM_TYPE } from '../igvm/model';
+import { vmmProfile } from '../measurement/launches';
 import { PAGE_SIZE, readMemorySize } from '../memory/page';
 
 export type VmmName = 'qemu' | 'cloud-hypervisor';
@@ -67,6 +68,9 @@ const IGVM_PARAMETERS: Partial<Record<ParameterKind, number>> = {
   madt: 11,
 };
 
+/** Parameters that QEMU writes to the beginning of their area, whatever offset the file has. */
+const AT_THE_BEGINNING: readonly ParameterKind[] = ['memoryMap', 'madt'];
+
 /** Video memory, option ROMs and BIOS: nothing of an image may lie there. */
 const HOLE = { start: 0xa0000, end: 0xe0000 };
 
@@ -97,7 +101,12 @@ export const QEMU: Vmm = {
     const major = Number(version?.split('.')[0] ?? 10);
     const native = file.platforms.find(({ platformType }) => platformType === PLATFORM_TYPE.NATIVE);
     if (native === undefined) return 'the image has no NATIVE guest';
+    const { initializations = [], directives = [] } = vmmProfile('qemu-kvm').loads ?? {};
+    const header = file.initializations.find(({ type }) => !initializations.includes(type));
+    if (header !== undefined) return `QEMU does not take header ${header.type}`;
     for (const directive of file.directives) {
+      // It refuses a type that it doesn't know before it looks which platform the directive is for.
+      if (!directives.includes(directive.type)) return `QEMU does not take directive ${directive.type}`;
       if ('compatibilityMask' in directive && (directive.compatibilityMask & native.compatibilityMask) === 0) continue;
       const refusal = directiveRefusal(directive, major);
       if (refusal !== undefined) return `QEMU does not take ${refusal}`;
@@ -138,16 +147,16 @@ function directiveRefusal(directive: IgvmFile['directives'][number], major: numb
       return directive.gpa < HOLE.end && end > HOLE.start ? 'pages in 0xa0000-0xdffff' : undefined;
     }
     case 'parameter':
-      return major >= (IGVM_PARAMETERS[directive.kind] ?? Infinity) ? undefined : `parameter ${directive.kind}`;
+      if (major < (IGVM_PARAMETERS[directive.kind] ?? Infinity)) return `parameter ${directive.kind}`;
+      return directive.byteOffset !== 0 && AT_THE_BEGINNING.includes(directive.kind)
+        ? `parameter ${directive.kind} with an offset (it would be written to the beginning of its area)`
+        : undefined;
     case 'parameterArea':
       return directive.initialData.size === 0 ? undefined : 'initial data of a parameter area (it would be lost)';
     case 'vpContext':
       return directive.vpIndex === 0 ? undefined : 'contexts of other processors than VP 0';
-    case 'parameterInsert':
-    case 'requiredMemory':
-      return undefined;
     default:
-      return `directive ${directive.type}`;
+      return undefined;
   }
 }
 
