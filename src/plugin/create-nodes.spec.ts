@@ -414,6 +414,17 @@ describe('an initrd.json', () => {
     expect(requests(initrd!.targets!['build'])).toEqual([{ tree: 'initrd/rootfs' }]);
   });
 
+  it('has its folder as an input wherever it lies: for nx affected, and for targets that write to it', async () => {
+    workspace.write('initrd/initrd.json', { folder: '../files/root' });
+    const { initrd } = await workspace.infer(['initrd/initrd.json']);
+    expect(initrd!.targets!['build']!.inputs).toEqual(
+      expect.arrayContaining([
+        { fileset: '{workspaceRoot}/files/root/**/*' },
+        { dependentTasksOutputFiles: 'files/root/**/*', transitive: true },
+      ]),
+    );
+  });
+
   it('leaves `build` to an image of the same folder', async () => {
     workspace.write('a/initrd.json', {});
     workspace.write('a/igvm.json', linuxManifest('k'));
