@@ -128,13 +128,18 @@ describe('finding a VMM', () => {
       await allEnded(pids());
     });
 
-    it('ends it when the search is stopped', async () => {
+    it('ends it when the search is stopped, at once', async () => {
       const pids = hanging();
-      const stop = new AbortController();
-      const found = findVmm({}, { search: folder, signal: stop.signal });
+      const [stop, stopOther] = [new AbortController(), new AbortController()];
+      // This one waits until the time is over, which began before.
+      const other = findVmm({}, { search: folder, signal: stopOther.signal });
       while (pids().length < 1) await sleep(20);
+      const found = findVmm({}, { search: folder, signal: stop.signal });
+      while (pids().length < 2) await sleep(20);
       stop.abort(new Error('enough'));
-      await expect(found).rejects.toThrow('enough');
+      await expect(Promise.race([found, other])).rejects.toThrow('enough');
+      stopOther.abort(new Error('enough, too'));
+      await expect(other).rejects.toThrow('enough, too');
       await allEnded(pids());
     });
   });
