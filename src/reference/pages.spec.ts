@@ -53,6 +53,20 @@ describe.each(PAGES)('%s', (page) => {
   });
 });
 
+/** Files and folders of the repository that a page names as code; `scripts/extract-vmlinux` is the kernel's. */
+const pathsIn = (page: string): string[] =>
+  [...read(page).matchAll(/`((?:src|e2e|scripts|bench|fuzz|conformance|docs|schemas|\.ci|\.github)\/[\w./-]*)`/g)]
+    .map(([, path]) => path as string)
+    .filter((path) => path !== 'scripts/extract-vmlinux');
+
+describe('the files that pages name', () => {
+  it('are found', () => expect(pathsIn('docs/architecture.md').length).toBeGreaterThan(40));
+
+  it.each(PAGES)('exist: %s', (page) => {
+    expect(pathsIn(page).filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
+  });
+});
+
 describe('the links of messages', () => {
   it('lead to pages that there are, for somebody who has only the package', () => {
     const cures = Object.values(ERROR_CODES).map(({ cure }) => cure);
