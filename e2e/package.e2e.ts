@@ -60,7 +60,7 @@ describe('the packed plugin', () => {
       /^dist\/igvm\/index\.browser\.mjs$/,
       // The licenses of bundled packages.
       /^dist\/chunks\/LICENSES\.txt$/,
-      /^dist\/(?:executors|generators)\/[^/]+\/schema\.json$/,
+      /^dist\/(?:executors\/schemas\/[^/]+|generators\/[^/]+\/schema)\.json$/,
       /^dist\/generators\/[^/]+\/files\/.*\.template$/,
       /^docs\/(?:[^/]+\/)?[^/]+\.md$/,
       // The README shows it.

@@ -17,7 +17,8 @@ execFileSync(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', joi
 pruneTypes(root);
 await bundle(root);
 
-const asset = /(?:^|[\\/])schema\.json$|[\\/]generators[\\/][^\\/]+[\\/]files[\\/]/;
+const asset =
+  /(?:^|[\\/])schema\.json$|executors[\\/]schemas[\\/][^\\/]+\.json$|[\\/]generators[\\/][^\\/]+[\\/]files[\\/]/;
 cpSync(join(root, 'src'), join(root, 'dist'), {
   recursive: true,
   filter: (source) => !/\.[a-zA-Z]+$/.test(source) || asset.test(source),

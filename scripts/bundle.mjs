@@ -9,12 +9,7 @@ import { isOwn, lazyModules } from './lazy-modules.mjs';
 const EXTERNAL = [/^nx\//, '@levischuck/tiny-cbor', 'cli-progress', 'undici', 'xz-decompress'];
 
 /** Programs that others than package.json and Nx's collections name: what a target, a thread and a boot run. */
-const PROGRAMS = [
-  'plugin/hash-files',
-  'executors/build-image/build-thread',
-  'boot/supervisor',
-  'measurement/hash-worker',
-];
+const PROGRAMS = ['plugin/hash-files', 'executors/build-thread', 'boot/supervisor', 'measurement/hash-worker'];
 
 /** Chunks, each of some files with all that they import and that is in no chunk before. */
 const CHUNKS = {
@@ -31,6 +26,8 @@ const CHUNKS = {
   pages: ['measurement/page-hashing'],
   manifest: ['manifest/json-document'],
   run: ['cli/run'],
+  // Every build shows downloads; what else commands share is only loaded with measurements.
+  downloads: ['cli/commands/fetch'],
   build: ['builder/build-manifest'],
 };
 
@@ -49,7 +46,7 @@ function entryPoints(source) {
   const named = ['package.json', 'executors.json', 'generators.json', 'migrations.json']
     .map((name) => readFileSync(join(source, '..', name), 'utf8'))
     .flatMap((text) => [...text.matchAll(/"(?:\.\/)?dist\/([^"*]+)"/g)])
-    .map(([, path]) => path.replace(/\.js$/, ''))
+    .map(([, path]) => path.replace(/\.js$|#.*$/, ''))
     .filter((path) => !/\.(json|d\.ts|mjs)$/.test(path));
   const lazy = Object.keys(lazyModules()).filter(isOwn);
   return [...new Set([...named, ...PROGRAMS, ...lazy])];
@@ -63,7 +60,8 @@ function placesInDist(source, entries) {
     resolveId: {
       order: 'pre',
       handler(id, importer, { kind }) {
-        if (kind !== 'require-call' || !importer.startsWith(source) || id.endsWith('/schema.json')) return undefined;
+        if (kind !== 'require-call' || !importer.startsWith(source) || /\/schemas\/[\w-]+\.json$/.test(id))
+          return undefined;
         if (id === 'commander') return { id: placeholder('chunks/commander.js'), external: true };
         if (!id.startsWith('.')) return undefined;
         const file = inDist(resolve(dirname(importer), id));

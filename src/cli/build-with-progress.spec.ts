@@ -1,4 +1,5 @@
 import type { ManifestBuild } from '../builder/build-manifest';
+import { commandLine } from './caller';
 import { buildWithProgress } from './commands/build';
 
 const mockBar = { start: jest.fn(), update: jest.fn(), setTotal: jest.fn(), stop: jest.fn() };
@@ -18,8 +19,8 @@ describe('a build that a person watches', () => {
 
   const build = (isInteractive: boolean) =>
     buildWithProgress(
-      { cwd: '/', stdout: () => undefined, stderr: (text) => void (stderr += text), isInteractive },
       { manifest: 'igvm.json', output: 'a.igvm' },
+      commandLine({ cwd: '/', stdout: () => undefined, stderr: (text) => void (stderr += text), isInteractive }),
     );
 
   it('shows how far a large image is', async () => {

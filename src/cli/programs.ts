@@ -6,31 +6,29 @@ export const NX_IGVM: ProgramDescription = {
   description: 'Build, inspect, measure and sign IGVM guest images',
   commands: {
     build: () => (require('./commands/build') as typeof import('./commands/build')).registerBuild,
-    pack: () => (require('./commands/pack') as typeof import('./commands/pack')).registerPack,
+    pack: () => (require('./commands/build') as typeof import('./commands/build')).registerPack,
     boot: () => (require('./commands/boot') as typeof import('./commands/boot')).registerBoot,
-    export: () => (require('./commands/export') as typeof import('./commands/export')).registerExport,
+    export: () => (require('./commands/boot') as typeof import('./commands/boot')).registerExport,
     fetch: () => (require('./commands/fetch') as typeof import('./commands/fetch')).registerFetch,
     initrd: () => (require('./commands/initrd') as typeof import('./commands/initrd')).registerInitrd,
-    wrap: () => (require('./commands/wrap') as typeof import('./commands/wrap')).registerWrap,
-    update: () => (require('./commands/update') as typeof import('./commands/update')).registerUpdate,
+    wrap: () => (require('./commands/ovmf') as typeof import('./commands/ovmf')).registerWrap,
+    update: () => (require('./commands/ovmf') as typeof import('./commands/ovmf')).registerUpdate,
     inspect: () => (require('./commands/inspect') as typeof import('./commands/inspect')).registerInspect,
-    dump: () => (require('./commands/dump') as typeof import('./commands/dump')).registerDump,
-    extract: () => (require('./commands/extract') as typeof import('./commands/extract')).registerExtract,
+    dump: () => (require('./commands/inspect') as typeof import('./commands/inspect')).registerDump,
+    extract: () => (require('./commands/inspect') as typeof import('./commands/inspect')).registerExtract,
     measure: () => (require('./commands/measure') as typeof import('./commands/measure')).registerMeasure,
-    lint: () => (require('./commands/lint') as typeof import('./commands/lint')).registerLint,
-    verify: () => (require('./commands/verify') as typeof import('./commands/verify')).registerVerify,
+    lint: () => (require('./commands/inspect') as typeof import('./commands/inspect')).registerLint,
+    verify: () => (require('./commands/measure') as typeof import('./commands/measure')).registerVerify,
     'verify-report': () =>
-      (require('./commands/verify-report') as typeof import('./commands/verify-report')).registerVerifyReport,
+      (require('./commands/attestation') as typeof import('./commands/attestation')).registerVerifyReport,
     'reference-values': () =>
-      (require('./commands/reference-values') as typeof import('./commands/reference-values')).registerReferenceValues,
-    explain: () => (require('./commands/explain') as typeof import('./commands/explain')).registerExplain,
+      (require('./commands/attestation') as typeof import('./commands/attestation')).registerReferenceValues,
+    explain: () => (require('./commands/attestation') as typeof import('./commands/attestation')).registerExplain,
     diff: () => (require('./commands/diff') as typeof import('./commands/diff')).registerDiff,
-    'dump-corim': () => (require('./commands/dump-corim') as typeof import('./commands/dump-corim')).registerDumpCorim,
-    'add-snp-id-block': () =>
-      (require('./commands/add-snp-id-block') as typeof import('./commands/add-snp-id-block')).registerAddSnpIdBlock,
+    'dump-corim': () => (require('./commands/inspect') as typeof import('./commands/inspect')).registerDumpCorim,
+    'add-snp-id-block': () => (require('./commands/sign') as typeof import('./commands/sign')).registerAddSnpIdBlock,
     'patch-corim-signature': () =>
-      (require('./commands/patch-corim-signature') as typeof import('./commands/patch-corim-signature'))
-        .registerPatchCorimSignature,
+      (require('./commands/sign') as typeof import('./commands/sign')).registerPatchCorimSignature,
   },
 };
 
@@ -39,16 +37,14 @@ export const IGVMFILEGEN: ProgramDescription = {
   name: 'igvmfilegen',
   description: 'Tool to generate IGVM files',
   commands: {
-    dump: () => (require('./commands/dump') as typeof import('./commands/dump')).registerIgvmfilegenDump,
+    dump: () => (require('./commands/inspect') as typeof import('./commands/inspect')).registerIgvmfilegenDump,
     'dump-corim': () =>
-      (require('./commands/dump-corim') as typeof import('./commands/dump-corim')).registerIgvmfilegenDumpCorim,
+      (require('./commands/inspect') as typeof import('./commands/inspect')).registerIgvmfilegenDumpCorim,
     manifest: () => (require('./commands/build') as typeof import('./commands/build')).registerManifest,
     'add-snp-id-block': () =>
-      (require('./commands/add-snp-id-block') as typeof import('./commands/add-snp-id-block'))
-        .registerIgvmfilegenAddSnpIdBlock,
+      (require('./commands/sign') as typeof import('./commands/sign')).registerIgvmfilegenAddSnpIdBlock,
     'patch-corim-signature': () =>
-      (require('./commands/patch-corim-signature') as typeof import('./commands/patch-corim-signature'))
-        .registerIgvmfilegenPatchCorimSignature,
+      (require('./commands/sign') as typeof import('./commands/sign')).registerIgvmfilegenPatchCorimSignature,
   },
 };
 
@@ -57,7 +53,7 @@ export const IGVMINSPECT: ProgramDescription = {
   name: 'igvminspect',
   description: 'Tool to inspect IGVM files',
   commands: {
-    dump: () => (require('./commands/dump') as typeof import('./commands/dump')).registerIgvmfilegenDump,
-    extract: () => (require('./commands/extract') as typeof import('./commands/extract')).registerIgvminspectExtract,
+    dump: () => (require('./commands/inspect') as typeof import('./commands/inspect')).registerIgvmfilegenDump,
+    extract: () => (require('./commands/inspect') as typeof import('./commands/inspect')).registerIgvminspectExtract,
   },
 };

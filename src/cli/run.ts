@@ -8,7 +8,7 @@ import { type CliEnvironment, ExitCode } from './cli';
 const USAGE_EXIT_CODE = 2;
 
 /** Errors that are about the command line alone. */
-const USAGE_CODES: ReadonlySet<ErrorCode> = new Set(['USAGE', 'BOOT_OPTION']);
+const USAGE_CODES: ReadonlySet<ErrorCode> = new Set(['USAGE', 'BOOT_OPTION', 'SIGN_OPTION']);
 
 /** What can't be read as evidence proves nothing: the same as evidence that is not genuine (commands/verify-report.ts). */
 const NOT_GENUINE_CODES: ReadonlySet<ErrorCode> = new Set(['EVIDENCE_INVALID', 'CERTIFICATE_INVALID']);

@@ -1,31 +1,77 @@
+import { resolve } from 'node:path';
+import type { Caller } from '../cli/caller';
 import { IgvmError } from '../errors/igvm-error';
 import { shownPath } from '../files/file-failure';
+import type { GuardedKey } from '../plugin/effective-target';
 import { IMAGE_TARGETS } from '../plugin/image-targets';
 import { asRecord } from '../plugin/inferred-image';
 import { logger } from '../plugin/workspace-nx';
 import type { TargetContext, TaskContext } from './check-target';
 
+/** The result that Nx expects of an executor. */
+export interface TaskResult {
+  success: boolean;
+}
+
+/** Options that every executor of inferred targets has besides those of its command. */
+export interface TargetOptions {
+  ownKeys?: GuardedKey[];
+}
+
+/** Where the texts of a task go. */
+export interface TaskLog {
+  /** These take lines, without the last newline. */
+  readonly info: (text: string) => void;
+  readonly warn: (text: string) => void;
+  readonly error: (text: string) => void;
+  /** Takes messages of another program, in pieces of any length. */
+  readonly message: (text: string) => void;
+}
+
+const NX_LOG: TaskLog = {
+  info: (text) => logger.info(text),
+  warn: (text) => logger.warn(text),
+  error: (text) => logger.error(text),
+  message: (text) => void process.stderr.write(text),
+};
+
+/** A task of Nx as the caller of a command. Messages name paths from the workspace's root, and options as a target has them. */
+const taskCaller = (root: string, { info, warn, message }: TaskLog): Caller => ({
+  folder: root,
+  at: (path) => resolve(root, path),
+  display: (path) => shownPath(root, resolve(root, path)),
+  nameOf: (option) => option,
+  write: (text) => void process.stdout.write(text),
+  info,
+  warn,
+  note: info,
+  message,
+  isInteractive: process.stderr.isTTY === true,
+});
+
 /**
- * Does the work of an executor. What the user can put right is logged and fails the task; anything else is a bug and throws.
+ * Does the work of an executor. A failure that the user can put right is logged and fails the task. Any other error is a bug and
+ * is thrown.
+ * @param work may return false for a task that fails and has said why
  * @param lock the lock that errors may be about
  */
 export async function asTask(
   context: TaskContext & TargetContext,
-  work: () => Promise<{ success: boolean }>,
-  lock?: string,
-): Promise<{ success: boolean }> {
+  work: (caller: Caller) => Promise<boolean | void>,
+  { lock, log = NX_LOG }: { lock?: string; log?: TaskLog } = {},
+): Promise<TaskResult> {
+  const caller = taskCaller(context.root, log);
   try {
-    return await work();
+    return { success: (await work(caller)) !== false };
   } catch (error) {
     if (!(error instanceof IgvmError)) throw error;
-    const text = error.format((file) => shownPath(context.root, file));
-    logger.error(withTaskNames(text, context, lock));
+    log.error(withTaskNames(error.format(caller.display), context, lock));
     return { success: false };
   }
 }
 
 /**
- * A message of an error with the task's own names in the place of PROJECT in its cure.
+ * The message of an error whose cure names the task's own project and target instead of PROJECT.
  * @param lock the lock that the message is about
  */
 function withTaskNames(text: string, context: TaskContext & TargetContext, lock?: string): string {

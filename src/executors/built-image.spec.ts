@@ -3,14 +3,9 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { logger } from '../plugin/workspace-nx';
-import buildExecutor from './build-image/executor';
-import inspectExecutor from './inspect/executor';
-import measureExecutor from './measure/executor';
-import signExecutor from './sign/executor';
-import referenceValuesExecutor from './reference-values/executor';
-import verifyExecutor from './verify/executor';
-import verifyReportExecutor from './verify-report/executor';
+import buildExecutor from './build';
 import { contextIn, ISOLATIONS } from './executor-context.fixture';
+import { inspect, measure, referenceValues, sign, verify, verifyReport } from './tasks';
 
 const IMAGE = 'dist/guest.igvm';
 const LOCK = 'guest.igvm.lock.json';
@@ -59,22 +54,20 @@ const fails = { success: false };
 describe('nx-igvm:inspect', () => {
   it('writes a page beside the image, text and JSON to stdout', async () => {
     await build();
-    expect(await inspectExecutor({ image: IMAGE, format: 'html' }, context())).toEqual(succeeds);
+    expect(await inspect({ image: IMAGE, format: 'html' }, context())).toEqual(succeeds);
     expect(readFileSync(join(root, 'dist/guest.html'), 'utf8')).toMatch(/^<!doctype html>/);
-    expect(await inspectExecutor({ image: IMAGE, format: 'text' }, context())).toEqual(succeeds);
+    expect(await inspect({ image: IMAGE, format: 'text' }, context())).toEqual(succeeds);
     expect(printed).toMatch(/^Total file size: /);
     printed = '';
-    expect(await inspectExecutor({ image: IMAGE, format: 'json' }, context())).toEqual(succeeds);
+    expect(await inspect({ image: IMAGE, format: 'json' }, context())).toEqual(succeeds);
     expect(JSON.parse(printed)).toMatchObject({ platforms: [{ platformType: 'SEV_SNP' }, { platformType: 'TDX' }] });
   });
 
   it('writes any format where it is told to, but never over the image', async () => {
     await build();
-    expect(await inspectExecutor({ image: IMAGE, format: 'text', outputPath: 'a/guest.txt' }, context())).toEqual(
-      succeeds,
-    );
+    expect(await inspect({ image: IMAGE, format: 'text', outputPath: 'a/guest.txt' }, context())).toEqual(succeeds);
     expect(readFileSync(join(root, 'a/guest.txt'), 'utf8')).toMatch(/^Total file size: /);
-    expect(await inspectExecutor({ image: IMAGE, outputPath: IMAGE }, context())).toEqual(fails);
+    expect(await inspect({ image: IMAGE, outputPath: IMAGE }, context())).toEqual(fails);
     expect(logged).toContain('[FILE_UNWRITABLE]');
     expect(logged).not.toContain(root);
   });
@@ -82,22 +75,22 @@ describe('nx-igvm:inspect', () => {
   it('says on the page whether the image agrees with its lock, and that there is none yet', async () => {
     await build();
     const page = async (): Promise<string> => {
-      expect(await inspectExecutor({ image: IMAGE, lock: LOCK }, context())).toEqual(succeeds);
+      expect(await inspect({ image: IMAGE, lock: LOCK }, context())).toEqual(succeeds);
       return readFileSync(join(root, 'dist/guest.html'), 'utf8');
     };
     expect(await page()).toContain(`Not compared with ${LOCK}:</strong> there is no lock`);
-    expect(await measureExecutor({ image: IMAGE, lock: LOCK, updateLock: true }, context())).toEqual(succeeds);
+    expect(await measure({ image: IMAGE, lock: LOCK, updateLock: true }, context())).toEqual(succeeds);
     expect(await page()).toContain(`Agrees with ${LOCK}`);
     await build(['snp', 'tdx'], 2);
     expect(await page()).toContain(`Differs from ${LOCK}`);
     writeFileSync(join(root, LOCK), '{}');
-    expect(await inspectExecutor({ image: IMAGE, lock: LOCK }, context())).toEqual(fails);
+    expect(await inspect({ image: IMAGE, lock: LOCK }, context())).toEqual(fails);
   });
 
   it('leaves nothing behind when the image is none', async () => {
     mkdirSync(join(root, 'dist'));
     writeFileSync(join(root, IMAGE), 'no image');
-    expect(await inspectExecutor({ image: IMAGE, format: 'html' }, context())).toEqual(fails);
+    expect(await inspect({ image: IMAGE, format: 'html' }, context())).toEqual(fails);
     expect(readdirSync(join(root, 'dist'))).toEqual(['guest.igvm']);
     expect(logged).toContain(`error: ${IMAGE}: `);
   });
@@ -106,9 +99,9 @@ describe('nx-igvm:inspect', () => {
 describe('nx-igvm:measure', () => {
   it('prints the digest of each platform, as the VMM launches it', async () => {
     await build();
-    expect(await measureExecutor({ image: IMAGE }, context())).toEqual(succeeds);
+    expect(await measure({ image: IMAGE }, context())).toEqual(succeeds);
     expect(logged).toMatch(/snp {2}SEV-SNP launch digest \(SHA-384\): [0-9A-F]{96}\ntdx {2}TDX launch digest/);
-    await measureExecutor({ image: IMAGE, platform: 'snp', vmm: 'openvmm-kvm', json: true }, context());
+    await measure({ image: IMAGE, platform: 'snp', vmm: 'openvmm-kvm', json: true }, context());
     expect(JSON.parse(printed)).toMatchObject({
       measurements: [],
       refusals: [{ platform: 'snp', vmm: 'openvmm-kvm', reason: expect.any(String) }],
@@ -117,36 +110,36 @@ describe('nx-igvm:measure', () => {
 
   it('writes the lock only when it is asked to, for all platforms and VMMs', async () => {
     await build();
-    await measureExecutor({ image: IMAGE, lock: LOCK }, context());
+    await measure({ image: IMAGE, lock: LOCK }, context());
     expect(existsSync(join(root, LOCK))).toBe(false);
     const options = { image: IMAGE, lock: LOCK, platform: 'tdx', updateLock: true } as const;
-    expect(await measureExecutor(options, context())).toEqual(succeeds);
+    expect(await measure(options, context())).toEqual(succeeds);
     expect(logged).toContain(`info: ${LOCK}: written`);
     const { platforms } = JSON.parse(readFileSync(join(root, LOCK), 'utf8')) as { platforms: object };
     expect(platforms).toMatchObject({
       snp: { digests: [{ digest: expect.any(String), launches: [{ vmm: 'hyperv' }] }], svn: 1, debug: false },
       tdx: { digests: [{ digest: expect.any(String) }], attributes: { debug: false } },
     });
-    await measureExecutor(options, context());
+    await measure(options, context());
     expect(logged).toContain(`info: ${LOCK}: up to date`);
   });
 
   it('fails for a platform that the image does not have, and without a name for the lock', async () => {
     await build();
-    expect(await measureExecutor({ image: IMAGE, platform: 'vbs' }, context())).toEqual(fails);
+    expect(await measure({ image: IMAGE, platform: 'vbs' }, context())).toEqual(fails);
     expect(logged).toContain('[MEASUREMENT_UNAVAILABLE]');
-    expect(await measureExecutor({ image: IMAGE, updateLock: true }, context())).toEqual(fails);
+    expect(await measure({ image: IMAGE, updateLock: true }, context())).toEqual(fails);
     expect(logged).toContain('[LOCK_MISSING]');
   });
 });
 
 describe('nx-igvm:verify', () => {
   const options = { image: IMAGE, lock: LOCK };
-  const lock = () => measureExecutor({ ...options, updateLock: true }, context());
+  const lock = () => measure({ ...options, updateLock: true }, context());
 
   it('names the project, and its target that writes the lock, in what to do', async () => {
     await build();
-    expect(await verifyExecutor({ image: IMAGE, lock: LOCK }, context())).toEqual(fails);
+    expect(await verify({ image: IMAGE, lock: LOCK }, context())).toEqual(fails);
     expect(logged).toContain('Write it with "nx run guest:measure --update-lock"');
     logged = '';
     const targets = {
@@ -155,35 +148,35 @@ describe('nx-igvm:verify', () => {
     };
     const nodes = { guest: { name: 'guest', type: 'app' as const, data: { root: '.', targets } } };
     const inGraph = { ...context(), projectGraph: { nodes, dependencies: {} } };
-    expect(await verifyExecutor({ image: IMAGE, lock: LOCK }, inGraph)).toEqual(fails);
+    expect(await verify({ image: IMAGE, lock: LOCK }, inGraph)).toEqual(fails);
     expect(logged).toContain('Write it with "nx run guest:digests-b --update-lock"');
   });
 
   it('accepts the image that was locked, also after it was signed', async () => {
     await build();
     await lock();
-    expect(await verifyExecutor(options, context())).toEqual(succeeds);
+    expect(await verify(options, context())).toEqual(succeeds);
     expect(logged).toContain('matches its lock: SEV-SNP, TDX');
-    await signExecutor({ image: IMAGE, temporaryKey: true, manifest: MANIFEST }, context());
-    expect(await verifyExecutor({ ...options, image: 'dist/guest-signed.igvm' }, context())).toEqual(succeeds);
+    await sign({ image: IMAGE, temporaryKey: true, manifest: MANIFEST }, context());
+    expect(await verify({ ...options, image: 'dist/guest-signed.igvm' }, context())).toEqual(succeeds);
   });
 
   it('fails for one that measures differently, and for one whose lock is missing', async () => {
     await build(['tdx']);
     await lock();
     await build(['snp', 'tdx']);
-    expect(await verifyExecutor(options, context())).toEqual(fails);
+    expect(await verify(options, context())).toEqual(fails);
     expect(logged).toContain('SEV-SNP: in the image, but not in the lock');
     expect(logged).toContain(`${IMAGE}: the image measures differently than ${LOCK} says [LOCK_MISMATCH]`);
     rmSync(join(root, LOCK));
-    expect(await verifyExecutor(options, context())).toEqual(fails);
+    expect(await verify(options, context())).toEqual(fails);
     expect(logged).toContain(`${LOCK}: there is no measurement lock [LOCK_MISSING]`);
     expect(logged).not.toContain(root);
   });
 
   it('has nothing to do for an image without isolation', async () => {
     await build(['none']);
-    expect(await verifyExecutor(options, context())).toEqual(succeeds);
+    expect(await verify(options, context())).toEqual(succeeds);
     expect(logged).toContain('nothing to verify');
   });
 });
@@ -192,10 +185,10 @@ describe('nx-igvm:sign', () => {
   it('writes a signed copy, and warns of a temporary key', async () => {
     await build();
     const before = readFileSync(join(root, IMAGE));
-    expect(await signExecutor({ image: IMAGE, temporaryKey: true, manifest: MANIFEST }, context())).toEqual(succeeds);
+    expect(await sign({ image: IMAGE, temporaryKey: true, manifest: MANIFEST }, context())).toEqual(succeeds);
     expect(logged).toContain('warn: the ID block is signed with a temporary key');
     expect(readFileSync(join(root, IMAGE))).toEqual(before);
-    await inspectExecutor({ image: 'dist/guest-signed.igvm', format: 'text' }, context());
+    await inspect({ image: 'dist/guest-signed.igvm', format: 'text' }, context());
     expect(printed).toContain('snpIdBlock');
   });
 
@@ -210,7 +203,7 @@ describe('nx-igvm:sign', () => {
     [{ temporaryKey: true, guestSvn: 1, outputPath: IMAGE }, 'would replace the image'],
   ] as const)('refuses %j', async (options, message) => {
     await build();
-    expect(await signExecutor({ image: IMAGE, ...options }, context())).toEqual(fails);
+    expect(await sign({ image: IMAGE, ...options }, context())).toEqual(fails);
     expect(logged).toContain(message);
     expect(logged).toContain('[SIGN_OPTION]');
   });
@@ -219,7 +212,7 @@ describe('nx-igvm:sign', () => {
     await build();
     writeFileSync(join(root, 'wrong.cose'), 'no signature');
     const options = { temporaryKey: true, guestSvn: 1, corimSignature: 'wrong.cose', platform: 'tdx' } as const;
-    expect(await signExecutor({ image: IMAGE, ...options }, context())).toEqual(fails);
+    expect(await sign({ image: IMAGE, ...options }, context())).toEqual(fails);
     expect(logged).toContain('wrong.cose');
     expect(existsSync(join(root, 'dist/guest-signed.igvm'))).toBe(false);
   });
@@ -228,9 +221,9 @@ describe('nx-igvm:sign', () => {
 describe('nx-igvm:reference-values', () => {
   it('writes values of an image that is what its lock says', async () => {
     await build();
-    await measureExecutor({ image: IMAGE, lock: LOCK, updateLock: true }, context());
+    await measure({ image: IMAGE, lock: LOCK, updateLock: true }, context());
     const options = { image: IMAGE, lock: LOCK, manifest: MANIFEST, outputPath: 'dist/values' };
-    expect(await referenceValuesExecutor(options, context())).toEqual(succeeds);
+    expect(await referenceValues(options, context())).toEqual(succeeds);
     expect(readdirSync(join(root, 'dist/values'))).toEqual([
       'corim.cbor',
       'go-sev-guest-1.textproto',
@@ -239,7 +232,7 @@ describe('nx-igvm:reference-values', () => {
     ]);
     expect(logged).toContain('dist/values/trustee.json');
     await build(['snp', 'tdx'], 2);
-    expect(await referenceValuesExecutor({ ...options, outputPath: 'dist/other' }, context())).toEqual(fails);
+    expect(await referenceValues({ ...options, outputPath: 'dist/other' }, context())).toEqual(fails);
     expect(logged).toContain('LOCK_MISMATCH');
     expect(existsSync(join(root, 'dist/other'))).toBe(false);
   });
@@ -252,16 +245,16 @@ describe('nx-igvm:verify-report', () => {
     report.writeUInt32LE(2, 0);
     report.writeUInt32LE(1, 0x34);
     writeFileSync(join(root, 'report.bin'), report);
-    expect(await verifyReportExecutor({ report: 'report.bin', image: IMAGE, vmpl: 0 }, context())).toEqual(fails);
+    expect(await verifyReport({ report: 'report.bin', image: IMAGE, vmpl: 0 }, context())).toEqual(fails);
     expect(logged).toMatch(/^error: Is it genuine\?\n/);
     expect(logged).toContain('there is no certificate of SEV-VCEK');
-    await verifyReportExecutor({ report: 'report.bin', json: true }, context());
+    await verifyReport({ report: 'report.bin', json: true }, context());
     expect(JSON.parse(printed)).toMatchObject({ verdict: 'not genuine', platform: 'snp' });
   });
 
   it('names options as targets have them', async () => {
     writeFileSync(join(root, 'report.bin'), 'x');
-    expect(await verifyReportExecutor({ report: 'report.bin', reportData: 'xyz' }, context())).toEqual(fails);
+    expect(await verifyReport({ report: 'report.bin', reportData: 'xyz' }, context())).toEqual(fails);
     expect(logged).toContain('reportData is not 1 to 64 bytes');
   });
 });

@@ -2,7 +2,6 @@ import { posix, resolve } from 'node:path';
 import type { ExecutorContext, NxJsonConfiguration, TargetConfiguration, TaskGraph } from 'nx/src/devkit-exports';
 import { IgvmError } from '../errors/igvm-error';
 import { imageNameInWorkspace } from '../manifest/image-files';
-import { nearest } from '../manifest/unknown-keys';
 import { BUILD_EXECUTOR, buildTarget, INITRD_EXECUTOR, initrdTarget, readInitrdFile } from '../plugin/build-targets';
 import { cureFor, lacksOf, mergedValue, ownKeysOf } from '../plugin/effective-target';
 import { GROUP_EXECUTOR, IMAGE_TARGETS } from '../plugin/image-targets';
@@ -195,43 +194,6 @@ export function checkBatch(
 
 const kindExecutor = (kind: (typeof TARGET_KINDS)[number]): string =>
   kind === 'initrd' ? INITRD_EXECUTOR : IMAGE_TARGETS[kind].executor;
-
-/** A schema.json, as far as options are checked against it. */
-export interface OptionsSchema {
-  properties: Readonly<Record<string, { type: string }>>;
-}
-
-/**
- * Checks a task's options as Nx would, but fails that task alone. (Nx checks the options of all tasks of a batch before it
- * begins, and gives up all of them for a mistake in one; so schemas of executors with a batch let everything through.)
- * @param required names of the options that must be there
- * @throws IgvmError NX_OPTION_INVALID
- */
-export function checkOptions(
-  executor: string,
-  options: object,
-  { properties }: OptionsSchema,
-  required: readonly string[],
-): void {
-  const values = options as Readonly<Record<string, unknown>>;
-  const missing = required.find((name) => values[name] === undefined);
-  if (missing !== undefined) throw invalid(`${executor} needs the option "${missing}"`);
-  for (const [name, value] of Object.entries(values)) {
-    const known = Object.hasOwn(properties, name) ? properties[name] : undefined;
-    if (known === undefined) {
-      const guess = nearest(name, Object.keys(properties));
-      throw invalid(`${executor} has no option "${name}"${guess === undefined ? '' : `; did you mean "${guess}"?`}`);
-    }
-    const type = Array.isArray(value) ? 'array' : typeof value;
-    if (value !== undefined && type !== known.type) {
-      throw invalid(
-        `${executor} takes ${known.type === 'array' ? 'an' : 'a'} ${known.type} for the option "${name}", not ${JSON.stringify(value)}`,
-      );
-    }
-  }
-}
-
-const invalid = (message: string): IgvmError => new IgvmError('NX_OPTION_INVALID', message);
 
 /** Which task runs. */
 export interface TaskTarget {

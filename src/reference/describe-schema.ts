@@ -48,7 +48,7 @@ export function describeType(schema: JsonSchema, root: JsonSchema = schema): str
   if (resolved.const !== undefined) return code(resolved.const);
   if (resolved.enum !== undefined) return resolved.enum.map(code).join(', ');
   const union = resolved.anyOf ?? resolved.oneOf;
-  // An option's `anyOf` beside a type is for Nx (src/executors/build-image/schema.json).
+  // An option's `anyOf` beside a type is for Nx (src/executors/schemas/build.json).
   if (union !== undefined && resolved.type === undefined)
     return [...new Set(union.map((option) => describeType(option, root)))].join(' or ');
   const tag = tagOf(resolved);

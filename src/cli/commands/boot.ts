@@ -1,51 +1,121 @@
-import { resolve } from 'node:path';
+import { basename, extname } from 'node:path';
 import { Writable } from 'node:stream';
+import type { ReadStream } from 'node:tty';
 import type { Command } from 'commander';
-import type { BootResult } from '../../boot/boot-image';
+import type { BootRequest, BootResult } from '../../boot/boot-image';
 import type { GuestTables } from '../../boot/pvh-export';
-import type { Accelerator, BootWay, VmmName } from '../../boot/vmm';
-import { messageSink } from '../../errors/printable';
+import { IgvmError } from '../../errors/igvm-error';
+import { messageSink, printable } from '../../errors/printable';
+import { formatMemorySize } from '../../memory/page';
+import { type Caller, commandLine } from '../caller';
 import type { CliEnvironment } from '../cli';
-import { addCommandLineOption, addTablesOption, numberOption } from '../options';
 
-interface BootOptions {
-  vmm?: VmmName;
-  vmmPath?: string;
-  way?: BootWay;
-  accel?: 'auto' | Accelerator;
-  memory?: string;
-  cpus?: string;
-  tables?: GuestTables;
-  commandLine?: string;
-  until?: string;
-  timeout?: string;
+/** Options that `nx-igvm boot` and `nx-igvm:boot` share. Paths are relative to the caller's folder. */
+export type BootOptions = Pick<
+  BootRequest,
+  | 'image'
+  | 'vmm'
+  | 'vmmPath'
+  | 'way'
+  | 'accel'
+  | 'memory'
+  | 'cpus'
+  | 'tables'
+  | 'commandLine'
+  | 'until'
+  | 'timeout'
+  | 'vmmArgs'
+>;
+
+/** The console of a guest. */
+export interface GuestConsole {
+  stdin?: ReadStream;
+  stdout: Writable & { isTTY?: boolean };
 }
+
+/**
+ * Boots an image, and returns when its guest has ended. A terminal gets the guest's output as it is, and anything else as text
+ * that is harmless in a log.
+ * @param signal ends the run
+ * @throws IgvmError the failure of the run, if it failed; and as bootImage does
+ */
+export async function boot(
+  options: BootOptions,
+  caller: Caller,
+  { stdin, stdout }: GuestConsole,
+  signal?: AbortSignal,
+): Promise<BootResult> {
+  const { bootImage } = require('../../boot/boot-image') as typeof import('../../boot/boot-image');
+  const { LogOutput } = require('../../boot/log-output') as typeof import('../../boot/log-output');
+  const log = stdout.isTTY === true ? undefined : new LogOutput(stdout);
+  const messages = messageSink(caller.message, caller.isInteractive);
+  try {
+    const result = await bootImage({
+      ...options,
+      image: caller.at(options.image),
+      stdin,
+      stdout: log ?? stdout,
+      stderr: messages.add,
+      signal,
+    });
+    if (result.failure !== undefined) throw result.failure;
+    return result;
+  } finally {
+    await log?.finish();
+    messages.end();
+  }
+}
+
+function addTablesOption(command: Command): Command {
+  const help = "whose memory map and processor tables Linux gets; auto is the image's if it has any (default: vmm)";
+  return command.addOption(command.createOption('--tables <whose>', help).choices(['vmm', 'auto', 'image']));
+}
+
+/** In both spellings, as Nx takes them. */
+const addCommandLineOption = (command: Command): Command =>
+  command
+    .option('--command-line <text>', "replaces the image's kernel command line")
+    .addOption(command.createOption('--commandLine <text>').hideHelp());
+
+/**
+ * The number that an option states. Its range is checked where it is used.
+ * @throws IgvmError BOOT_OPTION for text that is not a number
+ */
+function numberOption(name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (!/^-?\d+(\.\d+)?$/.test(text)) throw new IgvmError('BOOT_OPTION', `${name} is "${text}", which is no number`);
+  return Number(text);
+}
+
+type BootFlags = Omit<BootOptions, 'image' | 'vmmArgs' | 'cpus' | 'timeout'> & { cpus?: string; timeout?: string };
 
 /** `nx-igvm boot IMAGE` */
 export function registerBoot(program: Command, environment: CliEnvironment): void {
-  const { Option } = require('commander') as typeof import('commander');
   const command = program
     .command('boot')
     .description("run an image in a VM, with the guest's serial console on stdin and stdout; Ctrl-a x ends it")
     .argument('<image>', 'the .igvm file')
     .argument('[vmm-args...]', 'after --: further arguments for the VMM')
-    .showHelpAfterError('Arguments for the VMM go after --, as in: nx-igvm boot IMAGE -- -device virtio-rng-pci')
+    .showHelpAfterError('Arguments for the VMM go after --, as in: nx-igvm boot IMAGE -- -device virtio-rng-pci');
+  command
     .addOption(
-      new Option('--vmm <name>', 'virtual machine monitor (default: the first that is installed)').choices([
-        'qemu',
-        'cloud-hypervisor',
-      ]),
+      command
+        .createOption('--vmm <name>', 'virtual machine monitor (default: the first that is installed)')
+        .choices(['qemu', 'cloud-hypervisor']),
     )
     .option('--vmm-path <program>', 'its program, when it is not in PATH')
-    .addOption(new Option('--vmmPath <program>').hideHelp())
+    .addOption(command.createOption('--vmmPath <program>').hideHelp())
     .addOption(
-      new Option(
-        '--way <name>',
-        'pvh: as a kernel that is made of the image (default); igvm: the VMM loads the file itself; bios: for OVMF, where igvm is the default if the VMM can',
-      ).choices(['pvh', 'igvm', 'bios']),
+      command
+        .createOption(
+          '--way <name>',
+          'pvh: as a kernel that is made of the image (default); igvm: the VMM loads the file itself; bios: for OVMF, where igvm is the default if the VMM can',
+        )
+        .choices(['pvh', 'igvm', 'bios']),
     )
     .addOption(
-      new Option('--accel <name>', 'what runs the guest; auto is KVM where it works')
+      command
+        .createOption('--accel <name>', 'what runs the guest; auto is KVM where it works')
         .choices(['auto', 'kvm', 'tcg'])
         .default('auto'),
     )
@@ -54,33 +124,17 @@ export function registerBoot(program: Command, environment: CliEnvironment): voi
   addCommandLineOption(addTablesOption(command))
     .option('--until <regex>', 'end when the serial output matches; exit code 1 when it never does')
     .option('--timeout <seconds>', 'end after this time in any case, with exit code 1')
-    .action(async (image: string, vmmArgs: string[], { cpus, timeout, ...options }: BootOptions) => {
-      const { bootImage } = require('../../boot/boot-image') as typeof import('../../boot/boot-image');
-      const { LogOutput } = require('../../boot/log-output') as typeof import('../../boot/log-output');
-      const console = environment.console;
-      const output =
-        console?.stdout.isTTY === true ? undefined : new LogOutput(console?.stdout ?? asText(environment.stdout));
-      const messages = messageSink(environment.stderr, environment.isInteractive);
-      const boot = async (): Promise<BootResult> => {
-        try {
-          return await bootImage({
-            ...options,
-            image: resolve(environment.cwd, image),
-            cpus: numberOption('cpus', cpus),
-            timeout: numberOption('timeout', timeout),
-            vmmArgs,
-            stdin: console?.stdin,
-            stdout: output ?? console!.stdout,
-            stderr: messages.add,
-          });
-        } finally {
-          await output?.finish();
-          messages.end();
-        }
+    .action(async (image: string, vmmArgs: string[], { cpus, timeout, ...flags }: BootFlags) => {
+      const options = {
+        ...flags,
+        image,
+        vmmArgs,
+        cpus: numberOption('cpus', cpus),
+        timeout: numberOption('timeout', timeout),
       };
-      const { by, failure, signal } = await boot();
-      if (failure !== undefined) throw failure;
-      // The VM is gone; now the signal does what it would have done without one.
+      const console = environment.console ?? { stdout: asText(environment.stdout) };
+      const { by, signal } = await boot(options, commandLine(environment), console);
+      // The VM has ended. The signal now does what it would have done without one.
       if (by === 'stopped' && signal !== undefined) process.kill(process.pid, signal);
     });
 }
@@ -92,3 +146,46 @@ const asText = (write: (text: string) => void): Writable =>
       done();
     },
   });
+
+interface ExportOptions {
+  output?: string;
+  tables?: GuestTables;
+  commandLine?: string;
+  memory?: string;
+  cpus?: string;
+}
+
+/** `nx-igvm export IMAGE` */
+export function registerExport(program: Command, environment: CliEnvironment): void {
+  const command = program
+    .command('export')
+    .description('write an image in a form that other tools take')
+    .argument('<image>', 'the .igvm file');
+  command
+    .addOption(
+      command
+        .createOption('--format <format>', 'pvh: an ELF kernel for any VMM that boots PVH kernels')
+        .choices(['pvh'])
+        .default('pvh'),
+    )
+    .option('-o, --output <file>', 'the file to write (default: NAME.elf in the current folder)');
+  addCommandLineOption(addTablesOption(command))
+    .option('--memory <size>', 'memory that the VM will have, for images that leave the memory map to the VMM')
+    .option('--cpus <number>', "processors that the VM will have, for the image's own tables (default: 1)")
+    .action(async (image: string, options: ExportOptions) => {
+      const { exportImage } = require('../../boot/pvh-export') as typeof import('../../boot/pvh-export');
+      const { parseVmMemory } = require('../../boot/vmm') as typeof import('../../boot/vmm');
+      const output = options.output ?? `${basename(image, extname(image))}.elf`;
+      const caller = commandLine(environment);
+      const { fileSize, entry, memoryNeeded, tables } = await exportImage(caller.at(image), caller.at(output), {
+        tables: options.tables,
+        commandLine: options.commandLine,
+        memory: options.memory === undefined ? undefined : parseVmMemory(options.memory),
+        cpus: numberOption('cpus', options.cpus),
+      });
+      const whose = tables === 'vmm' ? "the VMM's" : "the image's";
+      environment.stdout(
+        `${printable(output)}: ${formatMemorySize(fileSize)}, PVH entry at 0x${entry.toString(16)}, with ${whose} tables; needs ${formatMemorySize(memoryNeeded)} of memory\n`,
+      );
+    });
+}

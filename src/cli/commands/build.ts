@@ -2,23 +2,55 @@ import { resolve, sep } from 'node:path';
 import type { Command } from 'commander';
 import type { ManifestBuild } from '../../builder/build-manifest';
 import type { BuildReport } from '../../builder/build-report';
-import { formatPlaced } from '../../errors/igvm-error';
+import { formatPlaced, IgvmError } from '../../errors/igvm-error';
 import { messageSink } from '../../errors/printable';
 import { programPath } from '../../files/find-program';
-import { shownPath } from '../../files/file-failure';
+import type { ManifestOverrides } from '../../manifest/load-manifest';
+import { COMMON_MEMORY_LIMIT, PAGE_SIZE, readMemorySize } from '../../memory/page';
+import { type Caller, commandLine, optionalPath } from '../caller';
 import type { CliEnvironment } from '../cli';
-import { addDownloadOptions, downloadDisplay, type DownloadSettings } from '../download-display';
+import { addDownloadOptions, downloadDisplay, type DownloadSettings } from './fetch';
 
-interface BuildOptions extends DownloadSettings {
+/** Options that `nx-igvm build` and `nx-igvm:build` share. Paths are relative to the caller's folder. */
+export interface BuildOptions extends DownloadSettings, ManifestOverrides {
+  manifest: string;
   resources?: string;
-  output?: string;
   strict?: boolean;
   debugValidation?: boolean;
-  disableSecureAvic?: boolean;
-  confidentialDebug?: boolean;
   private?: boolean;
-  embedCorim?: boolean;
   loader?: string;
+}
+
+/** What the command line and a task of Nx decide in their own ways. */
+export interface BuildSetting extends Pick<ManifestBuild, 'workspaceRoot' | 'check'> {
+  /** Absolute path of the image. */
+  output: string;
+  /** Whether to report details, too. */
+  verbose: boolean;
+  /** Whether to show a progress bar. Nx has a display of its own. */
+  showsProgress: boolean;
+}
+
+/**
+ * Builds the image of a manifest and reports its files.
+ * @throws IgvmError as buildManifest does
+ */
+export async function build(
+  { manifest, resources, loader, downloads, downloadLimit, ...options }: BuildOptions,
+  caller: Caller,
+  { verbose, showsProgress, ...setting }: BuildSetting,
+): Promise<void> {
+  const { reportText } = require('../../builder/build-report') as typeof import('../../builder/build-report');
+  const request: ManifestBuild = {
+    ...options,
+    ...setting,
+    manifest: caller.at(manifest),
+    resources: optionalPath(caller, resources),
+    loader: loader === undefined ? undefined : programPath(loader, caller.folder),
+    display: caller.display,
+  };
+  const report = await buildWithProgress(request, caller, { downloads, downloadLimit }, showsProgress);
+  caller.info(reportText(report, caller.display, { verbose }).trimEnd());
 }
 
 /** `nx-igvm build MANIFEST` */
@@ -41,26 +73,16 @@ export function registerBuild(program: Command, environment: CliEnvironment): vo
     .option('--private', 'let nobody but its owner read the image (mode 0600)')
     .option('--loader <program>', 'have this igvmfilegen program build the image: a path, or a name in PATH');
   addDownloadOptions(command).action(
-    async (manifest: string, { downloads, downloadLimit, ...options }: BuildOptions) => {
-      const { cwd } = environment;
+    (manifest: string, { output, ...options }: Omit<BuildOptions, 'manifest'> & { output?: string }) => {
       const { imageNameInWorkspace } =
         require('../../manifest/image-files') as typeof import('../../manifest/image-files');
-      const { reportText } = require('../../builder/build-report') as typeof import('../../builder/build-report');
-      const display = (path: string): string => shownPath(cwd, path);
-      const report = await buildWithProgress(
-        environment,
-        {
-          ...options,
-          manifest: resolve(cwd, manifest),
-          resources: options.resources === undefined ? undefined : resolve(cwd, options.resources),
-          output: resolve(cwd, options.output ?? `${imageNameInWorkspace(slashes(resolve(cwd, manifest)))}.igvm`),
-          loader: options.loader === undefined ? undefined : programPath(options.loader, cwd),
-          message: environment.stderr,
-          display,
-        },
-        { downloads, downloadLimit },
-      );
-      environment.stdout(reportText(report, display, { verbose: program.opts<{ verbose?: boolean }>().verbose }));
+      const caller = commandLine(environment);
+      const name = imageNameInWorkspace(slashes(resolve(environment.cwd, manifest)));
+      return build({ ...options, manifest }, caller, {
+        output: caller.at(output ?? `${name}.igvm`),
+        verbose: program.opts<{ verbose?: boolean }>().verbose === true,
+        showsProgress: environment.isInteractive,
+      });
     },
   );
 }
@@ -88,44 +110,44 @@ export function registerManifest(program: Command, environment: CliEnvironment):
     .option('--disable-secure-avic', 'override secure AVIC to disabled for SNP guest configs')
     .option('--confidential-debug', 'add the confidential debug flag to the measured OpenHCL command line')
     .action(async ({ manifest, resources, output, ...options }: ManifestOptions) => {
-      const at = (path: string): string => resolve(environment.cwd, path);
-      const given = new Map([manifest, resources, output].map((path) => [at(path), path]));
-      await buildWithProgress(environment, {
-        ...options,
-        manifest: at(manifest),
-        resources: at(resources),
-        output: at(output),
-        display: (path) => given.get(path) ?? path,
-      });
+      const caller = commandLine(environment);
+      await buildWithProgress(
+        {
+          ...options,
+          manifest: caller.at(manifest),
+          resources: caller.at(resources),
+          output: caller.at(output),
+          display: caller.display,
+        },
+        caller,
+      );
     });
 }
 
-/** Builds of fewer pages are over before a bar could be read: 64 MiB. */
+/** Pages. A smaller build is over before anybody could read a progress bar: 64 MiB. */
 const SHOW_ABOVE_PAGES = 16384;
 
-/** Builds, prints warnings to stderr, and where a person watches shows how far a large image is. */
+/** Builds an image, passes warnings and messages on, and shows the progress of a large image and of downloads. */
 export async function buildWithProgress(
-  environment: CliEnvironment,
-  build: ManifestBuild,
+  request: ManifestBuild,
+  caller: Caller,
   settings: DownloadSettings = {},
+  showsProgress = caller.isInteractive,
 ): Promise<BuildReport> {
   const { buildManifest } = require('../../builder/build-manifest') as typeof import('../../builder/build-manifest');
-  const { message } = build;
-  const messages = message === undefined ? undefined : messageSink(message, environment.isInteractive);
-  const bar = environment.isInteractive ? progressBar() : undefined;
-  const { cwd, isInteractive } = environment;
-  const say = (line: string): void => environment.stderr(`${line}\n`);
-  const downloads = downloadDisplay(settings, { cwd, isInteractive, say });
+  const messages = messageSink(caller.message, caller.isInteractive);
+  const bar = showsProgress ? progressBar() : undefined;
+  const downloads = downloadDisplay(settings, caller);
   try {
     return await buildManifest({
-      ...build,
-      warn: ({ message, where }) => environment.stderr(`warning: ${formatPlaced(message, where)}\n`),
+      ...request,
+      warn: ({ message, where }) => caller.warn(formatPlaced(message, where)),
       progress: bar?.update,
       downloads,
-      message: messages?.add,
+      message: messages.add,
     });
   } finally {
-    messages?.end();
+    messages.end();
     bar?.stop();
     downloads.stop();
   }
@@ -148,4 +170,66 @@ function progressBar(): { update: (done: number, total: number) => void; stop: (
     },
     stop: () => bar?.stop(),
   };
+}
+
+interface PackOptions {
+  initrd?: string;
+  commandLine?: string;
+  memory: string;
+  cpus?: string;
+  private?: boolean;
+  output: string;
+}
+
+/** `nx-igvm pack KERNEL` */
+export function registerPack(program: Command, environment: CliEnvironment): void {
+  program
+    .command('pack')
+    .description('make an image of a Linux kernel, without a manifest')
+    .argument('<kernel>', 'an x64 kernel: bzImage, vmlinux or a UKI')
+    .option('-i, --initrd <file>', 'its initramfs (default: that of a UKI)')
+    .option('-c, --command-line <text>', 'its command line (default: that of a UKI, else "console=ttyS0 panic=-1")')
+    .option('-m, --memory <size>', "the guest's memory, up to 2G", '512M')
+    .option('--cpus <count>', 'the most processors that the guest will have (default: the VMM tells)')
+    .option('--private', 'let nobody but its owner read the image (mode 0600)')
+    .option('-o, --output <file>', 'the image to write', 'guest.igvm')
+    .action(async (kernel: string, options: PackOptions) => {
+      const { packKernel } = require('../../builder/pack-kernel') as typeof import('../../builder/pack-kernel');
+      const { reportText } = require('../../builder/build-report') as typeof import('../../builder/build-report');
+      const caller = commandLine(environment);
+      const file = (display: string): { path: string; display: string } => ({ path: caller.at(display), display });
+      const report = await packKernel({
+        kernel: file(kernel),
+        initrd: options.initrd === undefined ? undefined : file(options.initrd),
+        commandLine: options.commandLine,
+        memory: memory(options.memory),
+        processorCount: options.cpus === undefined ? undefined : count(options.cpus),
+        private: options.private,
+        output: caller.at(options.output),
+      });
+      const { verbose } = program.opts<{ verbose?: boolean }>();
+      environment.stdout(reportText(report, caller.display, { verbose }));
+    });
+}
+
+function memory(text: string): number {
+  const bytes = readMemorySize(text);
+  if (bytes === undefined || bytes % PAGE_SIZE !== 0) {
+    const meant = /^\d+$/.test(text) ? `: write ${text}M for MiB` : '';
+    refuse('--memory', text, `a size like 512M or 1G, in whole pages${meant}`);
+  }
+  if (bytes > COMMON_MEMORY_LIMIT) refuse('--memory', text, 'a size up to 2G, as such an image describes no more');
+  return bytes;
+}
+
+/** As many as an MP table holds: `processor_count` of a manifest. */
+const MOST_PROCESSORS = 254;
+
+const count = (text: string): number =>
+  /^[1-9]\d{0,2}$/.test(text) && Number(text) <= MOST_PROCESSORS
+    ? Number(text)
+    : refuse('--cpus', text, `a number of processors from 1 to ${MOST_PROCESSORS}`);
+
+function refuse(option: string, value: string, wanted: string): never {
+  throw new IgvmError('USAGE', `${option} is "${value}", not ${wanted}`);
 }

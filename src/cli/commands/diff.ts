@@ -1,11 +1,12 @@
 import { basename, resolve } from 'node:path';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { type CliEnvironment, ExitCode } from '../cli';
 import { IgvmError } from '../../errors/igvm-error';
 import { printableJson } from '../../errors/printable';
-import { type LaunchFlags, withLaunchOptions } from '../options';
+import type { LaunchOptions } from '../../measurement/launches';
+import { isLaunchGiven, withLaunchOptions } from './measure';
 
-interface DiffFlags extends LaunchFlags {
+interface DiffFlags extends LaunchOptions {
   revisions?: string;
   format: 'text' | 'json' | 'markdown';
   json?: boolean;
@@ -16,12 +17,15 @@ export function registerDiff(program: Command, environment: CliEnvironment): voi
   const command = program
     .command('diff')
     .description('show how two images differ, two locks, or the locks of two revisions in git')
-    .argument('[files...]', 'two images or two locks; with --revisions: locks (default: all)')
+    .argument('[files...]', 'two images or two locks; with --revisions: locks (default: all)');
+  command
     .option(
       '--revisions <range>',
       'compare locks and manifests of a repository: main..HEAD, main...HEAD, or one revision',
     )
-    .addOption(new Option('--format <format>', 'how to show it').choices(['text', 'json', 'markdown']).default('text'))
+    .addOption(
+      command.createOption('--format <format>', 'how to show it').choices(['text', 'json', 'markdown']).default('text'),
+    )
     .option('--json', 'the same as --format json');
   withLaunchOptions(command, 'of images: compare the digests of this launch, too')
     .addHelpText(
@@ -71,7 +75,7 @@ async function compareFiles(
   [a, b, ...more]: string[],
   given: string[],
   format: DiffFlags['format'],
-  launch: LaunchFlags,
+  launch: LaunchOptions,
 ): Promise<Compared> {
   if (a === undefined || b === undefined || more.length > 0) {
     throw new IgvmError(
@@ -85,8 +89,7 @@ async function compareFiles(
   if (locks.length === 2) return shownLocks(lockFileChanges(a, b, given.join(' → ')), format);
   const { diffFiles } = require('../../diff/diff-images') as typeof import('../../diff/diff-images');
   const { launchesOfOptions } = require('../../measurement/launches') as typeof import('../../measurement/launches');
-  const isLaunchGiven = Object.values(launch).some((each) => each !== undefined);
-  const difference = await diffFiles(a, b, isLaunchGiven ? launchesOfOptions(launch) : []);
+  const difference = await diffFiles(a, b, isLaunchGiven(launch) ? launchesOfOptions(launch) : []);
   const show = {
     text: () => (require('../../diff/diff-text') as typeof import('../../diff/diff-text')).diffText(difference),
     markdown: () => {

@@ -1,16 +1,107 @@
 import { statSync } from 'node:fs';
-import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { formatPlaced } from '../../errors/igvm-error';
+import { type ErrorWhere, formatPlaced } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
+import { shownPath } from '../../files/file-failure';
 import type { InitChoice } from '../../initrd/guest-init';
-import type { Compression, InitrdOptions } from '../../initrd/load-initrd';
+import type { Compression, InitrdOptions as Initrd } from '../../initrd/load-initrd';
+import type { OutputReference } from '../../resources/resource-reference';
+import { type Caller, commandLine } from '../caller';
 import type { CliEnvironment } from '../cli';
-import { addDownloadOptions, downloadDisplay, type DownloadSettings } from '../download-display';
+import { addDownloadOptions, downloadDisplay, type DownloadSettings } from './fetch';
+
+/** Options that `nx-igvm initrd` and `nx-igvm:initrd` share. */
+export interface InitrdOptions extends DownloadSettings {
+  private?: boolean;
+}
+
+/** What the command line and a task of Nx decide in their own ways. */
+export interface InitrdSetting {
+  /** An initrd.json. On the command line it may also be a folder, which is packed as it is. */
+  source: string;
+  /** These take precedence over an initrd.json. */
+  compression?: Compression;
+  init?: InitChoice;
+  /** The path of the initramfs, given the usual name for its compression. */
+  output: (name: string) => string;
+  /** The workspace of a task. What is packed from outside of it is reported. */
+  workspaceRoot?: string;
+  /** Refuses outputs of other targets that Nx can't track. */
+  checkOutput?: (reference: OutputReference, where: ErrorWhere) => void;
+}
+
+/**
+ * Packs an initramfs and reports its size.
+ * @throws IgvmError as loadInitrd, fetchInitrdUrls and packInitrd do; FILE_UNWRITABLE for an output that is the source
+ */
+export async function packFolder(options: InitrdOptions, caller: Caller, setting: InitrdSetting): Promise<void> {
+  const { INITRD_NAMES } = require('../../initrd/load-initrd') as typeof import('../../initrd/load-initrd');
+  const { checkNotInputs } = require('../../files/atomic-output') as typeof import('../../files/atomic-output');
+  const { notExecutableWarning, packInitrd } =
+    require('../../initrd/pack-initrd') as typeof import('../../initrd/pack-initrd');
+  const { source, workspaceRoot } = setting;
+  const path = caller.at(source);
+  const initrd: Omit<Initrd, 'output'> =
+    workspaceRoot === undefined && isFolder(path)
+      ? { folder: path, compression: 'none' }
+      : await readConfig(options, caller, setting);
+  const { compression = initrd.compression, init = initrd.init } = setting;
+  const output = caller.at(setting.output(INITRD_NAMES[compression]));
+  checkNotInputs([output], [path]);
+  const { size, archiveSize, entryCount, notExecutable, withoutInit } = await packInitrd({
+    ...initrd,
+    ...(init === undefined ? {} : { init }),
+    compression,
+    private: options.private,
+    output,
+  });
+  const warnings = [
+    workspaceRoot === undefined || initrd.folder === undefined ? undefined : outsideNote(workspaceRoot, initrd.folder),
+    withoutInit,
+    notExecutableWarning(notExecutable),
+  ];
+  for (const warning of warnings) if (warning !== undefined) caller.warn(printable(warning));
+  const unpacked = compression === 'none' ? '' : `, ${archiveSize} before ${compression}`;
+  caller.info(`${printable(caller.display(output))}: ${size} bytes${unpacked}, ${entryCount} entries`);
+}
+
+/** What an initrd.json says, with everything downloaded that it names by URL. */
+async function readConfig(
+  options: DownloadSettings,
+  caller: Caller,
+  { source, workspaceRoot, checkOutput }: InitrdSetting,
+): Promise<Omit<Initrd, 'output'>> {
+  const { fetchInitrdUrls, loadInitrd } =
+    require('../../initrd/load-initrd') as typeof import('../../initrd/load-initrd');
+  const path = caller.at(source);
+  const shown = downloadDisplay(options, caller);
+  const fetched = await fetchInitrdUrls(path, { display: source, workspaceRoot }, shown).finally(() => shown.stop());
+  const { warnings, ...initrd } = loadInitrd(path, source, workspaceRoot, checkOutput, fetched);
+  for (const { message, where } of warnings) caller.warn(formatPlaced(message, where));
+  return initrd;
+}
+
+/** What can't be examined counts as no folder: reading it as an initrd.json gives the reason. */
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
+/** A remark for reviewers about contents from outside the workspace. @param folder absolute path */
+function outsideNote(root: string, folder: string): string | undefined {
+  const { isInside, leadsOut } = require('../../files/regular-file') as typeof import('../../files/regular-file');
+  if (!isInside(root, folder)) return `the folder that is packed is outside the workspace: ${folder}`;
+  const shown = shownPath(root, folder);
+  return leadsOut(root, folder)
+    ? `the folder that is packed leads out of the workspace by a link: ${shown}`
+    : undefined;
+}
 
 /** `nx-igvm initrd FOLDER` */
 export function registerInitrd(program: Command, environment: CliEnvironment): void {
-  const { Option } = require('commander') as typeof import('commander');
   const { INIT_CHOICES } = require('../../initrd/guest-init') as typeof import('../../initrd/guest-init');
   const command = program
     .command('initrd')
@@ -19,72 +110,31 @@ export function registerInitrd(program: Command, environment: CliEnvironment): v
     .option(
       '-o, --output <file>',
       'the file to write (default: initrd.cpio, .cpio.gz or .cpio.zst in the current folder)',
+    );
+  command
+    .addOption(
+      command
+        .createOption('--compression <format>', 'default: what initrd.json says, else none')
+        .choices(['none', 'gzip', 'zstd']),
     )
     .addOption(
-      new Option('--compression <format>', 'default: what initrd.json says, else none').choices([
-        'none',
-        'gzip',
-        'zstd',
-      ]),
-    )
-    .addOption(
-      new Option(
-        '--init <arch>',
-        'a small program of ours at /init, or none at all (default: what initrd.json says)',
-      ).choices(INIT_CHOICES),
+      command
+        .createOption(
+          '--init <arch>',
+          'a small program of ours at /init, or none at all (default: what initrd.json says)',
+        )
+        .choices(INIT_CHOICES),
     )
     .option('--private', 'let nobody but its owner read the initramfs (mode 0600)');
   addDownloadOptions(command).action(
-    async (
+    (
       source: string,
-      options: DownloadSettings & {
-        output?: string;
-        compression?: Compression;
-        init?: InitChoice;
-        private?: boolean;
-      },
-    ) => {
-      const { fetchInitrdUrls, INITRD_NAMES, loadInitrd } =
-        require('../../initrd/load-initrd') as typeof import('../../initrd/load-initrd');
-      const { checkNotInputs } = require('../../files/atomic-output') as typeof import('../../files/atomic-output');
-      const { notExecutableWarning, packInitrd } =
-        require('../../initrd/pack-initrd') as typeof import('../../initrd/pack-initrd');
-      const path = resolve(environment.cwd, source);
-      let initrd: Omit<InitrdOptions, 'output'> = { folder: path, compression: 'none' };
-      if (!isFolder(path)) {
-        const { cwd, isInteractive } = environment;
-        const say = (line: string): void => environment.stderr(`${line}\n`);
-        const shown = downloadDisplay(options, { cwd, isInteractive, say });
-        const fetched = await fetchInitrdUrls(path, { display: source }, shown).finally(() => shown.stop());
-        const { warnings, ...config } = loadInitrd(path, source, undefined, undefined, fetched);
-        for (const { message, where } of warnings) environment.stderr(`warning: ${formatPlaced(message, where)}\n`);
-        initrd = config;
-      }
-      const { compression = initrd.compression, init = initrd.init } = options;
-      const name = options.output ?? INITRD_NAMES[compression];
-      const output = resolve(environment.cwd, name);
-      checkNotInputs([output], [path]);
-      const { size, archiveSize, entryCount, notExecutable, withoutInit } = await packInitrd({
-        ...initrd,
-        ...(init === undefined ? {} : { init }),
+      {
         compression,
-        private: options.private,
+        init,
         output,
-      });
-      if (withoutInit !== undefined) environment.stderr(`warning: ${withoutInit}\n`);
-      const warning = notExecutableWarning(notExecutable);
-      if (warning !== undefined) environment.stderr(`warning: ${printable(warning)}\n`);
-      const unpacked = compression === 'none' ? '' : `, ${archiveSize} before ${compression}`;
-      environment.stdout(`${printable(name)}: ${size} bytes${unpacked}, ${entryCount} entries\n`);
-    },
+        ...options
+      }: InitrdOptions & Pick<InitrdSetting, 'compression' | 'init'> & { output?: string },
+    ) => packFolder(options, commandLine(environment), { source, compression, init, output: (name) => output ?? name }),
   );
-}
-
-/** What can't be looked at is no folder: reading it as initrd.json says why. */
-function isFolder(path: string): boolean {
-  try {
-    return statSync(path).isDirectory();
-  } catch {
-    return false;
-  }
 }

@@ -80,7 +80,7 @@ export class ResourceOptions {
 
 /** What there is now is what the manifest is pinned to. */
 async function fromUrl(option: string, value: string, cwd: string): Promise<Resource> {
-  const { downloadDisplay } = require('../../cli/download-display') as typeof import('../../cli/download-display');
+  const { downloadDisplay } = require('../../cli/commands/fetch') as typeof import('../../cli/commands/fetch');
   const { fetchUnpinned } = require('../../resources/downloads') as typeof import('../../resources/downloads');
   const { parseUrl, shownUrl, withoutPassword } =
     require('../../resources/resource-reference') as typeof import('../../resources/resource-reference');
@@ -90,8 +90,8 @@ async function fromUrl(option: string, value: string, cwd: string): Promise<Reso
   const open = withoutPassword(url);
   if (open !== url.href) logger.warn(`${option}: the password of ${shownUrl(url)} is left out of the manifest`);
   const named = { url: text, ...(member === '' ? {} : { member }) };
-  const say = (line: string): void => logger.info(line);
-  const shown = downloadDisplay({}, { cwd, isInteractive: process.stderr.isTTY === true, say });
+  const note = (line: string): void => logger.info(line);
+  const shown = downloadDisplay({}, { folder: cwd, isInteractive: process.stderr.isTTY === true, note });
   const { sha256 } = await fetchUnpinned(named, shown).finally(() => shown.stop());
   return { ...named, url: open, sha256 };
 }

@@ -1,0 +1,210 @@
+import type { Command } from 'commander';
+import type { EvidenceOptions } from '../../attestation/verify-report';
+import type { ReferenceFormat } from '../../attestation/reference-values';
+import { IgvmError } from '../../errors/igvm-error';
+import { printable } from '../../errors/printable';
+import type { LaunchOptions } from '../../measurement/launches';
+import { type Caller, commandLine, optionalPath } from '../caller';
+import { type CliEnvironment, ExitCode } from '../cli';
+import { isLaunchGiven, withLaunchOptions } from './measure';
+
+/** Options that `nx-igvm verify-report` and `nx-igvm:verify-report` share. Paths are relative to the caller's folder. */
+export interface VerifyReportOptions extends EvidenceOptions {
+  report: string;
+  json?: boolean;
+}
+
+/**
+ * Verifies the evidence of a running guest.
+ * @returns the report, and whether everything that was asked for holds
+ * @throws IgvmError as verifyReportOfOptions does
+ */
+export async function verifyEvidence(
+  { report, json = false, ...options }: VerifyReportOptions,
+  caller: Caller,
+): Promise<{ text: string; verdict: keyof typeof EXIT_CODES }> {
+  const { evidenceJson, evidenceText } =
+    require('../../attestation/verify-report') as typeof import('../../attestation/verify-report');
+  const { verifyReportOfOptions } =
+    require('../../attestation/verify-report') as typeof import('../../attestation/verify-report');
+  const result = await verifyReportOfOptions(report, options, caller);
+  return { text: json ? evidenceJson(result) : evidenceText(result), verdict: result.verdict };
+}
+
+/** The exit code of each verdict. */
+const EXIT_CODES = { 'not genuine': 3, 'genuine, not ours': 4, genuine: 0, ours: 0 } as const;
+
+type VerifyReportFlags = Omit<VerifyReportOptions, 'report' | 'certificates' | 'roots' | 'crls'> & {
+  certificate: string[];
+  root: string[];
+  crl: string[];
+};
+
+/** `nx-igvm verify-report REPORT` */
+export function registerVerifyReport(program: Command, environment: CliEnvironment): void {
+  const several = (value: string, before: string[]): string[] => [...before, value];
+  const command = program
+    .command('verify-report')
+    .description("check the evidence of a running guest: is it genuine, and is it of a build's guest")
+    .argument(
+      '<report>',
+      'an SEV-SNP attestation report, with certificates or without, or a TDX quote: bytes or hexadecimal digits',
+    )
+    .option('--certificate <file>', 'a certificate of the chain, DER or PEM (may be repeated)', several, [])
+    .option(
+      '--root <file>',
+      'a certificate that is trusted as a root besides those of the makers (may be repeated)',
+      several,
+      [],
+    )
+    .option('--crl <file>', 'a list of revoked certificates, DER or PEM (may be repeated)', several, [])
+    .option('--at <time>', 'when certificates have to be valid, such as 2026-03-01T12:00:00Z (default: now)')
+    .option('--lock <lock>', 'the measurement lock that says which guests are ours')
+    .option('--image <image>', 'the image that is ours; with --lock: to explain what differs');
+  withLaunchOptions(command, 'with --image: the VMM whose launch is ours (default: any)')
+    .option('--report-data <hex>', 'the report data that is expected; fewer than 64 bytes are filled with zeros')
+    .option('--nonce <hex>', 'what the report data has to begin with, 8 to 64 bytes')
+    .option('--host-data <hex>', 'the host data that is expected, 32 bytes')
+    .option(
+      '--minimum-tcb <list>',
+      'lowest versions of firmware, such as bootloader=4,tee=0,snp=24,microcode=219; of TDX 16 bytes in hexadecimal',
+    )
+    .option('--guest-svn <number>', 'the lowest security version of the guest')
+    .option('--vmpl <number>', 'who has to have asked for the report, 0 to 3 (default with --lock or --image: 0)')
+    .option('--id-key-digest <hex>', 'SHA-384 of the key that signed the ID block')
+    .option('--author-key-digest <hex>', 'SHA-384 of the key that signed the ID key')
+    .option('--event-log <file>', 'the event log (CCEL) that the RTMRs of a TDX quote have to come from')
+    .option('--json', 'as JSON, for programs')
+    .addHelpText(
+      'after',
+      '\nExit code: 0 when all that was asked for holds, 3 for evidence that is not genuine, 4 for what is genuine and not ours.',
+    )
+    .action(async (report: string, { certificate, root, crl, ...flags }: VerifyReportFlags) => {
+      const options = { ...flags, report, certificates: certificate, roots: root, crls: crl };
+      const { text, verdict } = await verifyEvidence(options, commandLine(environment));
+      environment.stdout(text);
+      if (EXIT_CODES[verdict] !== 0) throw new ExitCode(EXIT_CODES[verdict]);
+    });
+}
+
+/** Options that `nx-igvm reference-values` and `nx-igvm:reference-values` share. Paths are relative to the caller's folder. */
+export interface ReferenceValuesOptions extends LaunchOptions {
+  image: string;
+  lock?: string;
+  manifest?: string;
+  signKey?: string;
+  publicKey?: string;
+  envelope?: 'dsse' | 'sigstore';
+}
+
+/** What the command line and a task of Nx state in their own ways. */
+export interface ReferenceValuesSetting {
+  /** Folder of the files. */
+  output: string;
+  /** Default: all. */
+  formats?: readonly ReferenceFormat[];
+  /** The words of a program that signs. */
+  signCommand?: readonly string[];
+  workspaceRoot?: string;
+}
+
+/**
+ * Writes reference values of an image.
+ * @returns paths of the files, below the output as it was given
+ * @throws IgvmError USAGE, LAUNCH_INVALID, STATEMENT_SIGNING for options that don't go together; and as writeReferenceValues does
+ */
+export async function writeValues(
+  { image, lock, manifest, signKey, publicKey, envelope, ...launch }: ReferenceValuesOptions,
+  caller: Caller,
+  { output, formats, signCommand, workspaceRoot }: ReferenceValuesSetting,
+): Promise<string[]> {
+  const { signerOf, writeReferenceValues } =
+    require('../../attestation/reference-values') as typeof import('../../attestation/reference-values');
+  const { launchesOfOptions } = require('../../measurement/launches') as typeof import('../../measurement/launches');
+  if (isLaunchGiven(launch) && lock !== undefined) throw new IgvmError('USAGE', 'the lock says which launches count');
+  const { files, warnings } = await writeReferenceValues({
+    image: caller.at(image),
+    lock: optionalPath(caller, lock),
+    manifest: optionalPath(caller, manifest),
+    workspaceRoot,
+    launches: isLaunchGiven(launch) ? launchesOfOptions(launch) : undefined,
+    output: caller.at(output),
+    formats,
+    signer: signerOf({ key: signKey, command: signCommand, publicKey }, caller.at),
+    envelope,
+    display: caller.display,
+  });
+  for (const warning of warnings) caller.warn(warning);
+  return files.map((file) => printable(`${output}/${file}`));
+}
+
+interface ReferenceValuesFlags extends Omit<ReferenceValuesOptions, 'image'> {
+  output: string;
+  format: string[];
+  signCommand?: string;
+}
+
+/** `nx-igvm reference-values IMAGE -o FOLDER` */
+export function registerReferenceValues(program: Command, environment: CliEnvironment): void {
+  const several = (value: string, before: string[]): string[] => [...before, ...value.split(',')];
+  const command = program
+    .command('reference-values')
+    .description('write what verifiers compare evidence with: trustee, CoRIM, go-sev-guest, in-toto')
+    .argument('<image>', 'the image')
+    .requiredOption('-o, --output <folder>', 'where the files go')
+    .option('--lock <lock>', 'the measurement lock: the image has to be what it says, and its launches count')
+    .option('--manifest <manifest>', 'the manifest, whose files the in-toto statement names with their digests')
+    .option('--format <formats>', 'only these: trustee, corim, go-sev-guest, in-toto (may be repeated)', several, []);
+  withLaunchOptions(command, 'without a lock: the launches that count (default: hyperv)')
+    .option('--sign-key <key>', 'sign the in-toto statement with this private key: PEM, of P-256, P-384 or Ed25519')
+    .option(
+      '--sign-command <words>',
+      'sign it with a program, such as that of a KMS; {message} and {digest} become files. Words end at blanks, there is no shell',
+    )
+    .option('--public-key <key>', 'with --sign-command: its public key or certificate, PEM or DER')
+    .addOption(
+      program
+        .createOption('--envelope <kind>', 'what the signed statement is written as')
+        .choices(['dsse', 'sigstore'])
+        .default('dsse'),
+    )
+    .action(async (image: string, { output, format, signCommand, ...options }: ReferenceValuesFlags) => {
+      const { referenceFormatsOf } =
+        require('../../attestation/reference-values') as typeof import('../../attestation/reference-values');
+      const files = await writeValues({ ...options, image }, commandLine(environment), {
+        output,
+        formats: referenceFormatsOf(format),
+        signCommand: signCommand?.split(/\s+/),
+      });
+      for (const file of files) environment.stdout(`${file}\n`);
+    });
+}
+
+/** `nx-igvm explain DIGEST|REPORT IMAGE`; exit code 1 when nothing gives the digest. */
+export function registerExplain(program: Command, environment: CliEnvironment): void {
+  program
+    .command('explain')
+    .description('find what gives a launch digest: which launch of an image, or which state of its lock')
+    .argument('<digest>', 'a launch digest in hexadecimal digits, or an SEV-SNP report or TDX quote with one')
+    .argument('<image>', 'the image, or a firmware DLL with one')
+    .option('--lock <lock>', 'also look through this lock and its history in git')
+    .option('--json', 'as JSON, for programs')
+    .addHelpText(
+      'after',
+      '\nExit code: 0 when the digest is explained, 1 when nothing gives it.\nA report is not verified: verify-report does that.',
+    )
+    .action(async (digest: string, image: string, { lock, json }: { lock?: string; json?: boolean }) => {
+      const { explainDigest, explanationJson, explanationText, isExplained } =
+        require('../../attestation/explain') as typeof import('../../attestation/explain');
+      const caller = commandLine(environment);
+      const isDigest = /^(0x)?[0-9a-f]{32,}$/i.test(digest);
+      const explanation = await explainDigest({
+        subject: isDigest ? digest : caller.at(digest),
+        image: caller.at(image),
+        lock: optionalPath(caller, lock),
+        display: caller.display,
+      });
+      environment.stdout(json === true ? explanationJson(explanation) : explanationText(explanation));
+      if (!isExplained(explanation)) throw new ExitCode(1);
+    });
+}
