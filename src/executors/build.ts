@@ -4,7 +4,7 @@ import type { BuildOptions } from '../cli/commands/build';
 import { IgvmError } from '../errors/igvm-error';
 import type { LoadedManifest } from '../manifest/load-manifest';
 import { nearest } from '../manifest/unknown-keys';
-import { usedResources } from '../manifest/image-files';
+import { imageNameInWorkspace, usedResources } from '../manifest/image-files';
 import { checkOutputReference, type OutputContext } from '../plugin/output-references';
 import { parseResource } from '../resources/resource-reference';
 import { asTask, type TargetOptions, type TaskLog, type TaskResult } from './as-task';
@@ -43,7 +43,6 @@ export function runBuild(
 ): Promise<TaskResult> {
   // Not the whole library (api.ts): every task of every build starts here.
   const { build } = require('../cli/commands/build') as typeof import('../cli/commands/build');
-  const { imageNameInWorkspace } = require('../manifest/image-files') as typeof import('../manifest/image-files');
   return asTask(
     context,
     async (caller) => {

@@ -23,9 +23,7 @@ export async function verifyEvidence(
   { report, json = false, ...options }: VerifyReportOptions,
   caller: Caller,
 ): Promise<{ text: string; verdict: keyof typeof EXIT_CODES }> {
-  const { evidenceJson, evidenceText } =
-    require('../../attestation/verify-report') as typeof import('../../attestation/verify-report');
-  const { verifyReportOfOptions } =
+  const { evidenceJson, evidenceText, verifyReportOfOptions } =
     require('../../attestation/verify-report') as typeof import('../../attestation/verify-report');
   const result = await verifyReportOfOptions(report, options, caller);
   return { text: json ? evidenceJson(result) : evidenceText(result), verdict: result.verdict };

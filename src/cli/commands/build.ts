@@ -5,6 +5,7 @@ import type { BuildReport } from '../../builder/build-report';
 import { formatPlaced, IgvmError } from '../../errors/igvm-error';
 import { messageSink } from '../../errors/printable';
 import { programPath } from '../../files/find-program';
+import { imageNameInWorkspace } from '../../manifest/image-files';
 import type { ManifestOverrides } from '../../manifest/load-manifest';
 import { COMMON_MEMORY_LIMIT, PAGE_SIZE, readMemorySize } from '../../memory/page';
 import { type Caller, commandLine, optionalPath } from '../caller';
@@ -74,8 +75,6 @@ export function registerBuild(program: Command, environment: CliEnvironment): vo
     .option('--loader <program>', 'have this igvmfilegen program build the image: a path, or a name in PATH');
   addDownloadOptions(command).action(
     (manifest: string, { output, ...options }: Omit<BuildOptions, 'manifest'> & { output?: string }) => {
-      const { imageNameInWorkspace } =
-        require('../../manifest/image-files') as typeof import('../../manifest/image-files');
       const caller = commandLine(environment);
       const name = imageNameInWorkspace(slashes(resolve(environment.cwd, manifest)));
       return build({ ...options, manifest }, caller, {

@@ -117,7 +117,8 @@ export function registerFetch(program: Command, environment: CliEnvironment): vo
 async function fetchUrl(url: string, { member, sha256, ...settings }: UrlOptions, caller: Caller): Promise<void> {
   const { fetchReference, fetchUnpinned } =
     require('../../resources/downloads') as typeof import('../../resources/downloads');
-  const { parseUrl, withoutPassword } = require('../../resources/resource-reference') as typeof import('../../resources/resource-reference');
+  const { parseUrl, withoutPassword } =
+    require('../../resources/resource-reference') as typeof import('../../resources/resource-reference');
   const { stop, ...options } = downloadDisplay(settings, caller);
   const named = { url, ...(member === undefined ? {} : { member }) };
   try {

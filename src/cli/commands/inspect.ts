@@ -164,8 +164,7 @@ async function dumpCorim(
   file: string,
   { headerType, platform, output, json }: DumpCorimOptions,
 ): Promise<void> {
-  const { extractCorims } =
-    require('../../endorsement/corims') as typeof import('../../endorsement/corims');
+  const { extractCorims } = require('../../endorsement/corims') as typeof import('../../endorsement/corims');
   const named = (display: string): { path: string; display: string } => ({ path: resolve(cwd, display), display });
   const filter = { kind: headerType, platform };
   const { text, corims } = await extractCorims(named(file), filter, output === undefined ? undefined : named(output));
