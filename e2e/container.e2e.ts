@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { manifest, MIB } from './boot-guest';
-import { debianKernelWithModules, needingModules, NETWORK_MODULES } from './debian-kernel';
+import { debianKernelWithModules, needingModules } from './debian-kernel';
 import { Workspace } from './harness/workspace';
 import { extractVmlinux } from './vmlinux';
 
@@ -67,7 +67,7 @@ booting('a Node web server in a container image', () => {
     home = mkdtempSync(join(tmpdir(), 'nx-igvm-container-'));
     makeNodeImage(home);
     workspace = await Workspace.create();
-    const kernel = debianKernelWithModules(...NETWORK_MODULES);
+    const kernel = debianKernelWithModules('network');
     workspace.write('boot/vmlinux', extractVmlinux(kernel.vmlinuz));
     for (const module of kernel.modules) workspace.copy(module, `boot/${basename(module)}`);
     workspace.write('app/server.js', server('hello'));

@@ -1,7 +1,7 @@
 // A Linux kernel to boot images with: the newest in /boot, or the one that Debian's linux-image-amd64 depends on, downloaded with
 // apt and unpacked without installing it, which needs no root. As a program it prints the result as JSON:
 //   node scripts/debian-kernel.mjs [amd64|arm64] [--modules]
-// With --modules it is the downloaded one in any case, beside a folder of those of its modules that tests load.
+// With --modules it is always the downloaded one, and the result also names the files of the modules that tests load.
 // NX_IGVM_KERNEL names another one for amd64.
 import { execFileSync } from 'node:child_process';
 import {
@@ -26,28 +26,27 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 /** Where downloaded kernels are kept between runs. */
 const CACHE = join(root, 'tmp', 'debian-kernel');
 
-/** Modules for guests with a network, and with a disk whose file system is verified, each behind those that it needs. */
-const MODULES = [
-  'virtio_ring',
-  'virtio',
-  'virtio_pci_modern_dev',
-  'virtio_pci_legacy_dev',
-  'virtio_pci',
-  'failover',
-  'net_failover',
-  'virtio_net',
-  'virtio_blk',
-  'reed_solomon',
-  'dm-mod',
-  'dm-bufio',
-  'dm-verity',
-  'crc16',
-  'crc32c_generic',
-  'libcrc32c',
-  'mbcache',
-  'jbd2',
-  'ext4',
-];
+const VIRTIO = ['virtio_ring', 'virtio', 'virtio_pci_modern_dev', 'virtio_pci_legacy_dev', 'virtio_pci'];
+
+/** The modules that guests load, in an order in which each comes after those that it needs. */
+const MODULES = {
+  network: [...VIRTIO, 'failover', 'net_failover', 'virtio_net'],
+  /** A disk with a file system that is verified. */
+  verity: [
+    ...VIRTIO,
+    'virtio_blk',
+    'reed_solomon',
+    'dm-mod',
+    'dm-bufio',
+    'dm-verity',
+    'crc16',
+    'crc32c_generic',
+    'libcrc32c',
+    'mbcache',
+    'jbd2',
+    'ext4',
+  ],
+};
 
 /** A kernel for those who have no apt: one file, and no package around it. */
 const ELSEWHERE =
@@ -79,15 +78,17 @@ export function debianKernel(log = () => {}, architecture = 'amd64') {
 /**
  * Debian's kernel with some of its modules.
  * @param {(line: string) => void} [log]
- * @returns {Kernel & { modules: string }} `modules` is a folder with files NAME.ko
+ * @returns {Kernel & { modules: { network: string[], verity: string[] } }} absolute paths of the modules, in the order in which they
+ *   are loaded, without those that are built in
  * @throws an Error whose message says what to do
  */
 export function debianKernelWithModules(log = () => {}) {
   const cache = join(CACHE, 'amd64');
-  const modules = join(cache, 'modules');
+  const folder = join(cache, 'modules');
   // One that was downloaded before modules were kept has none.
-  const kernel = (existsSync(modules) ? newestKernel(join(cache, 'boot')) : undefined) ?? download('amd64', log);
-  return { ...kernel, modules };
+  const kernel = (existsSync(folder) ? newestKernel(join(cache, 'boot')) : undefined) ?? download('amd64', log);
+  const paths = (names) => names.map((name) => join(folder, `${name}.ko`)).filter((path) => existsSync(path));
+  return { ...kernel, modules: { network: paths(MODULES.network), verity: paths(MODULES.verity) } };
 }
 
 /** @returns {Kernel | undefined} */
@@ -143,7 +144,7 @@ function download(architecture, log) {
 function keepModules(unpacked, folder) {
   for (const path of readdirSync(unpacked, { recursive: true })) {
     const [, name, isCompressed] = /([^/]+)\.ko(\.xz)?$/.exec(path) ?? [];
-    if (!MODULES.includes(name)) continue;
+    if (!Object.values(MODULES).flat().includes(name)) continue;
     const file = join(folder, `${name}.ko`);
     if (isCompressed) writeFileSync(file, execFileSync('xz', ['-dc', join(unpacked, path)], { maxBuffer: 2 ** 28 }));
     else copyFileSync(join(unpacked, path), file);
