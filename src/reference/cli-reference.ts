@@ -7,17 +7,17 @@ import { cell } from './describe-schema';
 
 const INTRODUCTION = `# Commands
 
-\`nx-igvm\` works on files, in a workspace or without one. Where the package is installed, run it with \`npx nx-igvm\` (or \`pnpm exec\`, \`yarn\`,
-\`bunx\`); \`npm install --global nx-igvm\` makes it a command of its own. \`nx-igvm COMMAND --help\` prints what is below.
+\`nx-igvm\` works on files, with or without a workspace. If the package is installed in the current project, run it with \`npx nx-igvm\` (or
+\`pnpm exec\`, \`yarn\`, \`bunx\`). \`npm install --global nx-igvm\` puts it into PATH. \`nx-igvm COMMAND --help\` prints the options below.
 
-Paths are relative to the current folder. The exit code is 0 for success, 1 for a failure and 2 for a command line that makes no sense. Results go to stdout,
-messages to stderr. \`--verbose\` before the command shows details of builds, and stack traces of internal errors.
+Paths are relative to the current folder. The exit code is 0 for success, 1 for a failure and 2 for an invalid command line. Results go to
+stdout, messages to stderr. \`--verbose\` before the command shows details of builds, and stack traces of internal errors.
 `;
 
 const IGVMFILEGEN_INTRODUCTION = `## igvmfilegen
 
-The same package installs a command \`igvmfilegen\` with the command line of Microsoft's tool of that name:
-[migration-from-igvmfilegen.md](migration-from-igvmfilegen.md) says how far that goes.
+The package also has a command \`igvmfilegen\` with the command line of Microsoft's tool of that name.
+[migration-from-igvmfilegen.md](migration-from-igvmfilegen.md) lists the differences.
 `;
 
 const IGVMINSPECT_INTRODUCTION = `## igvminspect
