@@ -57,10 +57,24 @@ export async function buildImage(request: BuildRequest): Promise<BuildReport> {
       remove: () => formerSiblings(request.output, [...made, ...inputs(request)]),
     });
     return report;
+  } catch (error) {
+    throw atResource(error, request.resources);
   } finally {
     await outputs.abort();
     resources.close();
   }
+}
+
+/** What is wrong with the file of a resource is an error where the manifest names the file, and not only in the file. */
+function atResource(error: unknown, resources: BuildRequest['resources']): unknown {
+  if (!(error instanceof IgvmError)) return error;
+  const { file, line, jsonPath = [] } = error.where;
+  const [key, name] = jsonPath;
+  const resource = key === 'resources' ? resources.get(name as ResourceName) : undefined;
+  if (file === undefined || line !== undefined || resource?.where?.line === undefined) return error;
+  const where = { ...error.where, ...resource.where };
+  const { cause, also, saysAll } = error;
+  return new IgvmError(error.code, `${file}: ${error.message}`, where, { cause, also, saysAll });
 }
 
 const inputs = ({ resources, otherInputs = [] }: BuildRequest): string[] => [

@@ -1,5 +1,6 @@
 import { IgvmError, unreachable } from '../errors/igvm-error';
 import { loadingFrom } from '../loader/guest/file-region';
+import { otherThanInitrd, startsNothing } from '../initrd/check-initramfs';
 import { type BuiltGuest, GuestBuilder } from '../loader/guest/guest-builder';
 import {
   type GuestIsolation,
@@ -116,6 +117,30 @@ function linuxFiles({ use_initrd: useInitrd }: LinuxImage, resources: OpenResour
 }
 
 /**
+ * Refuses an initrd that Linux can't start anything from. Called when the kernel has turned out to be one.
+ * @param isEmbedded whether the command line is part of the image, so that Linux gets this one and no other
+ * @throws IgvmError INITRD_INVALID
+ */
+function checkInitrd(guest: GuestBuilder, image: LinuxImage, resources: OpenResources, isEmbedded: boolean): void {
+  if (!image.use_initrd) return;
+  const initrd = resources.linuxPart('linux_initrd');
+  const { offset: _, ...place } = initrd.place ?? {};
+  const other = otherThanInitrd(initrd);
+  if (other !== undefined) {
+    throw new IgvmError('INITRD_INVALID', `linux-initrd is ${other}, and not an initramfs`, place);
+  }
+  if (!startsNothing(initrd, image.command_line)) return;
+  const what =
+    'the initramfs has no program "/init", and the command line names neither another program (rdinit=) nor a disk (root=)';
+  if (!isEmbedded) {
+    guest.note(`${what}: Linux panics unless the command line that the VMM passes does`);
+    return;
+  }
+  const cure = 'add an init ("init" in initrd.json adds the one that comes with nx-igvm), or set one of the two';
+  throw new IgvmError('INITRD_INVALID', `${what}, so Linux would panic: ${cure}`, place, { saysAll: true });
+}
+
+/**
  * Linux that starts by itself. In VTL2 it can only be a paravisor of its own kind, of which nothing is known: it gets no
  * boot data and no registers, as in the reference.
  */
@@ -124,6 +149,7 @@ function loadLinux(guest: GuestBuilder, image: DirectLinuxImage, resources: Open
   const isX64 = guest.arch === 'x64';
   if (!guest.isolation.paravisorPresent) {
     LOADERS.linux[guest.arch]()(guest, { ...files, image });
+    checkInitrd(guest, image, resources, image.boot_data === 'embedded');
     return;
   }
   const load = isX64 ? loadKernelAndInitrdX64 : loadKernelAndInitrdArm64;
@@ -186,6 +212,8 @@ function loadImage(
       guest.note('OpenHCL is a paravisor, and without "max_vtl": 2 nothing that is known starts it');
     }
     LOADERS.openhcl[guest.arch]()(guest, openhclGuest(guest, image.openhcl, resources));
+    const { uefi, linux } = image.openhcl;
+    if (!uefi && linux) checkInitrd(guest, linux, resources, true);
     return;
   }
   const { linux, processor_count, memory_page_count, c_bit_position } = image.snp_linux_direct;
@@ -199,6 +227,7 @@ function loadImage(
     bootShim: resources.find('snp_bootshim'),
     injectionType: isolationType !== 'none' && 'snp' in isolationType ? isolationType.snp.injection_type : 'normal',
   });
+  checkInitrd(guest, linux, resources, true);
 }
 
 /** A boundary beyond 64 bits counts modulo 64, as in upstream's release builds. */

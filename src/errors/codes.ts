@@ -110,6 +110,10 @@ export const LOADER_CODES = {
     cause: 'The kernel cannot be loaded: it has the wrong format or architecture, or is damaged.',
     cure: 'Use a kernel of the right format and architecture.',
   },
+  INITRD_INVALID: {
+    cause: 'The initrd is another kind of file, or an initramfs with nothing that Linux could start.',
+    cure: 'Name an initramfs with a program `/init`, or name the program to start with `rdinit=` in the command line.',
+  },
   FIRMWARE_INVALID: {
     cause: 'The UEFI firmware has the wrong size, has damaged metadata, or contains nothing that a guest could start.',
     cure: 'Use a build of UEFI for Hyper-V (MSVM.fd) for the architecture of the guest; for `ovmf` images and `nx-igvm wrap`, a build of OVMF.',

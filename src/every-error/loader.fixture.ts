@@ -31,6 +31,10 @@ export const LOADER_ERRORS: Record<keyof typeof LOADER_CODES, Provocation> = {
     'takes an initrd for a kernel',
     (scene) => scene.buildOf(linuxGuest(), { linux_kernel: 'initrd-small.bin' }),
   ],
+  INITRD_INVALID: [
+    'takes a kernel for an initrd',
+    (scene) => scene.buildOf(linuxGuest({ use_initrd: true }), { ...KERNEL, linux_initrd: 'vmlinux-x64.elf' }),
+  ],
   FIRMWARE_INVALID: [
     'takes a kernel for firmware',
     (scene) => scene.buildOf({ ...EMPTY_GUEST, image: { uefi: { config_type: 'none' } } }, { uefi: 'vmlinux-x64.elf' }),

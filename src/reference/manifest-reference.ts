@@ -203,9 +203,14 @@ use \`nx-igvm initrd FOLDER --init x64\`.) It
 initramfs must contain everything that the program loads, so link it statically if you can. Failures are printed with the kernel's error
 number, and the guest powers off all the same.
 
-A first program that can't be executed is an error. If there is none, a message says so, because Linux would panic late and without naming
-a file, unless the command line names another program (\`rdinit=\`). \`"init": "none"\` confirms that none is wanted: for modules that are
-loaded beside another archive, or for a guest with \`root=\` on a disk.
+A first program that can't be executed is an error. If there is none, packing warns, because Linux would panic late and without naming a
+file. \`"init": "none"\` confirms that none is wanted: for modules that are loaded beside another archive, or for a guest with \`root=\` on a
+disk.
+
+An image that has its command line in it is not built from an initramfs without \`/init\` (\`INITRD_INVALID\`), unless the command line names
+another program (\`rdinit=\`, \`init=\`) or a disk (\`root=\`, \`nfsroot=\`). Where the VMM passes the command line (\`"boot_data": "vmm"\`), the build
+prints a note. Only uncompressed archives are checked, and only their headers are read. If the kernel has an initramfs of its own with an
+\`/init\`, say \`rdinit=/init\`.
 
 ## What Linux accepts
 

@@ -38,7 +38,8 @@ export function readArm64Image(source: ByteSource, label: string): Arm64ImageInf
   const view = new DataView(bytes.buffer);
   if (view.getUint32(56, true) !== MAGIC) {
     const kind = isBzImage(source) ? 'is a bzImage, a kernel for x64' : fileKind(source, 'aarch64');
-    throw invalid(kind ?? 'is not an arm64 kernel Image (an ELF vmlinux cannot be loaded)', 56);
+    const what = kind ?? 'is not an arm64 kernel Image (an ELF vmlinux cannot be loaded)';
+    throw new IgvmError('KERNEL_INVALID', `${label} ${what}`, { offset: 56 }, { saysAll: kind !== undefined });
   }
   const flags = view.getBigUint64(24, true);
   if ((flags & FLAG_BIG_ENDIAN) !== 0n)

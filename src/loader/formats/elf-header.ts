@@ -100,7 +100,8 @@ export function readElfHeader(source: ByteSource, arch: GuestArch, label: string
   const view = new DataView(bytes.buffer);
   if (view.getUint32(0) !== MAGIC) {
     const kind = isBzImage(source) ? 'is a bzImage; unpack it: its vmlinux is wanted here' : fileKind(source, arch);
-    throw invalid(kind ?? 'is not an ELF file', 0);
+    const saysAll = kind !== undefined;
+    throw new IgvmError('KERNEL_INVALID', `${label} ${kind ?? 'is not an ELF file'}`, { offset: 0 }, { saysAll });
   }
   if (bytes[4] !== 2) throw invalid('is not a 64-bit ELF file', 4);
   if (bytes[5] === 2) throw invalid('is a big-endian ELF file; only little-endian ones can be loaded', 5);

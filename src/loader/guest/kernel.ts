@@ -58,10 +58,12 @@ function loadKernelX64(
 ): LinuxLoadInfo {
   if (isBzImage(kernel)) return loadBzImage(importer, kernel, startAddress, initrd);
   if (!isElf(kernel)) {
+    const kind = fileKind(kernel, 'x64');
     throw new IgvmError(
       'KERNEL_INVALID',
-      `${KERNEL_TAG} ${fileKind(kernel, 'x64') ?? 'is neither a bzImage (vmlinuz) nor an ELF file (vmlinux) for x64'}`,
+      `${KERNEL_TAG} ${kind ?? 'is neither a bzImage (vmlinuz) nor an ELF file (vmlinux) for x64'}`,
       { offset: 0 },
+      { saysAll: kind !== undefined },
     );
   }
   const program = programKind(kernel);
