@@ -29,8 +29,7 @@ export const MANIFEST_CODES = {
     cure: 'Correct the spelling or remove the key; https://github.com/nx-igvm/nx-igvm/blob/main/docs/manifest.md lists every key, and https://github.com/nx-igvm/nx-igvm/blob/main/docs/initrd.md those of an initrd.json.',
   },
   MANIFEST_CONFLICT: {
-    cause:
-      'Each value is valid on its own, but they contradict each other, or the image cannot be built for that platform.',
+    cause: 'The values are valid, but contradict each other, or the image cannot be built for that platform.',
     cure: 'Change one of the values named in the message.',
   },
   RESOURCE_MISSING: {
@@ -191,8 +190,7 @@ export const ENDORSEMENT_CODES = {
     cure: 'Check the part of the file named in the message; igvmfilegen and nx-igvm never write such a file.',
   },
   ID_BLOCK_INVALID: {
-    cause:
-      'The SNP ID block, its signature or its public key is damaged, or they do not match each other or the image.',
+    cause: 'The SNP ID block, its signature or public key is damaged, or they do not match each other or the image.',
     cure: 'Sign the .idblock file that was built together with this image, with an ECDSA P-384 key, and give the matching public key.',
   },
   ID_BLOCK_PRESENT: {
@@ -268,8 +266,7 @@ export const INITRD_CODES = {
     cure: 'Give the folder of an OCI layout, or an archive made by `docker save`, `skopeo copy`, `buildah push` or `umoci`. https://github.com/nx-igvm/nx-igvm/blob/main/docs/containers.md lists the forms.',
   },
   CONTAINER_DIGEST: {
-    cause:
-      'A part of a container image does not have the digest or size that the image states: it was changed or damaged.',
+    cause: 'A part of a container image was changed or damaged: it has another digest or size than the image states.',
     cure: 'Build or fetch the image again.',
   },
   CONTAINER_LAYER: {
@@ -374,8 +371,7 @@ export const NX_CODES = {
     cure: 'Set "cache": true for the target if it does nothing but write its outputs, or name it in the plugin option "resourceTargets" in nx.json.',
   },
   BUILD_FIRST: {
-    cause:
-      'A measurement lock or a statement needs an image that is not built, or was not built from the current files.',
+    cause: 'A lock or a statement needs an image that is not built, or was not built from the current files.',
     cure: 'Build the images named in the message, then run the command again.',
   },
   SIGN_OPTION: {
