@@ -133,7 +133,7 @@ const withOvmfImage = (path: string, use: (file: IgvmFile) => Promise<void>): Pr
     path,
     async ({ file, source, isFirmwareDll }) => {
       if (isFirmwareDll) {
-        throw new IgvmError('IGVM_IN_DLL', 'an image inside a firmware DLL can be read, but not changed');
+        throw new IgvmError('IGVM_IN_DLL', 'an image inside a firmware DLL can be read but not changed');
       }
       const header = new Uint8Array(16);
       source.read(0, header);

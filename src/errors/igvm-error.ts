@@ -1,9 +1,9 @@
 import type { ErrorCode } from './codes';
 import { hex, printable } from './printable';
 
-/** Where a failure lies. Every field is optional; name all that are known. */
+/** The place of a failure. Every field is optional; set all that are known. */
 export interface ErrorWhere {
-  /** Path of the file, as the user named it or relative to the workspace; shown as is. */
+  /** Path of the file, as the user named it or relative to the workspace; shown unchanged. */
   file?: string;
   /** 1-based line in `file`. */
   line?: number;
@@ -36,18 +36,18 @@ export class IgvmError extends Error {
     this.saysAll = options?.saysAll ?? false;
   }
 
-  /** Whether the message says what to do, so that the general cure of its code would only repeat it. */
+  /** Whether the message includes the cure, so that the general cure of its code would only repeat it. */
   readonly saysAll: boolean;
 
-  /** Further failures of the same kind that were found at once, such as all mistakes of a manifest. */
+  /** Further failures that were found at the same time, such as the other mistakes in a manifest. */
   readonly also: readonly IgvmError[];
 
-  /** The same error with more of its place known; what was already known stays. */
+  /** The same error with more details of its place. Details that were already known stay. */
   at(where: ErrorWhere): IgvmError {
     return this.withWhere({ ...where, ...this.where });
   }
 
-  /** The same error of something that begins at a byte offset in its file. */
+  /** The same error for data that begins at a byte offset in its file. */
   within(start: number): IgvmError {
     const { offset } = this.where;
     if (offset === undefined) return this;
@@ -61,12 +61,12 @@ export class IgvmError extends Error {
   }
 
   /**
-   * `file:line:column: message (place) [CODE]` for this and each of `also`, every cure once below its first code, unless the message
-   * says it all.
-   * @param show how a file is named; by default as the error has it
+   * `file:line:column: message (place) [CODE]` for this error and each of `also`. Each cure follows the first error of its code, unless the
+   * message includes it.
+   * @param show makes the name of a file for messages; by default, it is unchanged
    */
   format(show: (file: string) => string = (file) => file): string {
-    // The tables are read only where something fails.
+    // The table is loaded only when something fails.
     const { ERROR_CODES } = require('./codes') as typeof import('./codes');
     const lines: string[] = [];
     const cures = new Set<ErrorCode>();
@@ -82,8 +82,8 @@ export class IgvmError extends Error {
 }
 
 /**
- * A message with its place: `file:line:column: message (place)`. Warnings are printed with it too. It quotes names and
- * values of files, and stays one line whatever they hold.
+ * A message with its place: `file:line:column: message (place)`. Also for warnings. Messages quote names and values from files, but
+ * stay on one line whatever these contain.
  */
 export function formatPlaced(message: string, where: ErrorWhere): string {
   const { file, line, column, jsonPath, offset, gpa } = where;
@@ -97,7 +97,7 @@ export function formatPlaced(message: string, where: ErrorWhere): string {
   return printable(`${prefix}${message}${places.length === 0 ? '' : ` (${places.join(', ')})`}`);
 }
 
-/** Throws a bug, not a user's mistake: a state that our own code must never reach. */
+/** Reports a bug rather than a user's mistake: a state that our own code must never reach. */
 export function unreachable(what: string): never {
   throw new Error(`bug in nx-igvm: ${what}`);
 }
@@ -105,7 +105,7 @@ export function unreachable(what: string): never {
 /** A place in a JSON document: keys and array indices from the root. */
 export type JsonPath = readonly (string | number)[];
 
-/** `guest_configs[0].image.linux`; `$` for the root; keys that are no identifiers in brackets: `resources["a b"]`. */
+/** `guest_configs[0].image.linux`; `$` for the root; keys that are not identifiers in brackets: `resources["a b"]`. */
 export function formatPath(path: JsonPath): string {
   if (path.length === 0) return '$';
   return path

@@ -1,51 +1,51 @@
 /**
- * Characters that nobody sees for what they are: control characters, line breaks, characters that reorder text or have no
- * glyph, blanks other than the space, and halves of characters.
+ * Characters that can't be recognised when they are displayed: control characters, line breaks, characters that reorder text or have
+ * no glyph, blanks other than the space, and lone surrogates.
  */
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]|(?! )\p{Zs}/gu;
 
 const spelledOut = (character: string): string => `\\u{${character.codePointAt(0)!.toString(16)}}`;
 
 /**
- * Text from a file as it may be shown on a terminal or page: control characters, line breaks, characters that reorder text and
- * those that can't be seen become `\u{...}`, so that a file can neither move the cursor, nor fake lines or names. A backslash
- * that would look like the beginning of such a thing is spelled out as well.
+ * Text from a file in a form that is safe to show on a terminal or page: control characters, line breaks, characters that reorder text
+ * and invisible characters become `\u{...}`, so that a file can neither move the cursor nor fake lines or names. A backslash that
+ * looks like the start of such an escape is escaped as well.
  */
 export const printable = (text: string): string =>
   text.replaceAll(/\\(?=u\{)/g, spelledOut).replaceAll(UNPRINTABLE, spelledOut);
 
-/** A value as JSON for programs that a terminal may be shown as well. */
+/** A value as JSON for programs, in a form that is safe to show on a terminal. */
 export const printableJson = (value: unknown): string => escapeJson(JSON.stringify(value, undefined, 2));
 
-/** JSON that means the same, with JSON's own escapes for all that can't be seen for what it is, but for line ends. */
+/** Equivalent JSON, with JSON's own escapes for all unprintable characters except line ends. */
 export const escapeJson = (json: string): string =>
   json.replaceAll(UNPRINTABLE, (character) =>
     character === '\n' ? character : [...utf16(character)].map((unit) => `\\u${unit}`).join(''),
   );
 
-/** The units of a character, four hexadecimal digits each. */
+/** The UTF-16 code units of a character, as four hexadecimal digits each. */
 function* utf16(character: string): Generator<string> {
   for (let at = 0; at < character.length; at++) yield character.charCodeAt(at).toString(16).padStart(4, '0');
 }
 
-/** The beginning of what a CI service takes for a command in a log: `::name`, `##[name]`, `##vso[name]`, `##teamcity[name`. */
+/** The start of text that a CI service reads as a command in a log: `::name`, `##[name]`, `##vso[name]`, `##teamcity[name`. */
 const COMMAND = /^[^\S\n]*::|##(?=\w*\[)/gm;
-/** The end of a piece of text that may go on to become one. */
+/** The end of a piece of text that may be the first part of such a start. */
 const MAYBE_COMMAND = /(?:^[^\S\n]*:?|##?\w{0,20})$/;
 
 /**
- * What a guest, a VMM or another program says, on its way to a log: whoever reads it must not take it for something else. Text
- * comes in pieces of any size. Control characters but tabs and line ends are spelled out, and so is the first character of
- * what a CI service would take for one of its commands, such as one that masks the rest of the log.
+ * Makes the output of a guest, a VMM or another program safe for a log. Text comes in pieces of any size. Control characters other than
+ * tabs and line ends are escaped. So is the first character of text that a CI service would read as a command, such as one that masks
+ * the rest of the log.
  */
 export class LogText {
   private held = '';
   private atLineStart = true;
 
-  /** @returns what can be shown of the text so far */
+  /** @returns the part of the text so far that can be shown */
   add(piece: string): string {
     const text = this.held + piece;
-    // In the midst of a line, its start is over.
+    // A piece may begin in the middle of a line.
     const lineStart = text.lastIndexOf('\n') + 1;
     const open = text.slice(lineStart);
     const [tail = ''] = (lineStart > 0 || this.atLineStart ? MAYBE_COMMAND : /##?\w{0,20}$/).exec(open) ?? [];
@@ -55,7 +55,7 @@ export class LogText {
     return this.shown(text.slice(0, text.length - kept));
   }
 
-  /** @returns the rest, when nothing more comes */
+  /** @returns the rest, after the last piece */
   end(): string {
     const rest = this.held;
     this.held = '';
@@ -66,7 +66,7 @@ export class LogText {
     if (text === '') return '';
     const before = this.atLineStart ? '' : '\0';
     this.atLineStart = text.endsWith('\n');
-    // With something before it, the first line doesn't begin here.
+    // A character in front, so that the expression doesn't match in the middle of a line.
     const broken = (before + text).replaceAll(COMMAND, (command) =>
       command.startsWith('#') ? `${spelledOut('#')}#` : `${command.slice(0, -2)}${spelledOut(':')}:`,
     );
@@ -74,7 +74,7 @@ export class LogText {
   }
 }
 
-/** Messages of a program, as a terminal or a log may have them. @param isTerminal whether `write` shows them on one */
+/** Passes on the messages of a program, made safe for a log. @param isTerminal whether `write` shows them, unchanged, on a terminal */
 export function messageSink(
   write: (text: string) => void,
   isTerminal: boolean,
@@ -88,7 +88,7 @@ export function messageSink(
     : { add: (text) => show(log.add(text)), end: () => show(log.end()) };
 }
 
-/** A number as messages and reports show addresses, masks and registers. */
+/** A number in the form in which messages and reports show addresses, masks and registers. */
 export const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
 
 /** A range of addresses in bytes, end exclusive. */

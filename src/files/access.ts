@@ -1,8 +1,8 @@
 import { type BigIntStats, type Stats, statSync } from 'node:fs';
 
 /**
- * Who may have access to what is made of some files: a mask of permission bits that lacks those of others, and of the group,
- * where they may not read one of the files. Everything on systems without permission bits.
+ * Who may have access to the output made from some input files, as a mask of permission bits. It lacks the bits of others, and of
+ * the group, if they may not read all of the inputs. On systems without permission bits, it has all bits.
  */
 export type Access = number;
 
@@ -18,12 +18,12 @@ export function accessOf(stats: Stats | BigIntStats): Access {
   const needed = stats.isDirectory() ? 0o5 : 0o4;
   const othersMay = (mode & needed) === needed;
   const groupMay = (mode & (needed << 3)) === needed << 3;
-  // An output gets this process's group, which may have other members than that of the file.
+  // An output gets the group of this process, which may have other members than the group of the file.
   const isSameGroup = process.getegid === undefined || Number(stats.gid) === process.getegid();
   return OWNER_ONLY | (othersMay ? OTHERS : 0) | (groupMay && (othersMay || isSameGroup) ? GROUP : 0);
 }
 
-/** Who may read all of some files. One that can't be looked at counts for nothing: reading it says why. */
+/** Who may read all of some files. A file that can't be examined is ignored: reading it reports why. */
 export function accessOfFiles(paths: Iterable<string>): Access {
   let access = EVERYONE;
   for (const path of paths) {
@@ -36,18 +36,18 @@ export function accessOfFiles(paths: Iterable<string>): Access {
   return access;
 }
 
-/** How a new file is made, or one that replaces another. */
+/** The permission bits for a new file, or for one that replaces another. */
 export interface NewMode {
-  /** The bits to make it with; the process's umask takes some away. */
+  /** The bits to create it with, minus those of the process's umask. */
   make: number;
-  /** The bits to give it then, if they are known exactly. */
+  /** The bits to set afterwards, if they are known exactly. */
   exact?: number;
 }
 
 /**
- * A file that replaces another keeps its bits, so that what was private stays so. Of one of another user it keeps only what
- * that user may decide: that fewer may read it.
- * @param access who may have access at most
+ * A file that replaces another keeps the bits of that file, so that a private file stays private. If the old file belongs to another
+ * user, its bits can only restrict access further.
+ * @param access the most that the bits may allow
  */
 export function modeOfOutput(access: Access, replaced?: Pick<Stats, 'mode' | 'uid'>): NewMode {
   if (replaced === undefined) return { make: access & 0o666 };
@@ -57,8 +57,8 @@ export function modeOfOutput(access: Access, replaced?: Pick<Stats, 'mode' | 'ui
 }
 
 /**
- * Permission bits without those of the group if the file lies in another one than {@link accessOf} assumed: some folders hand
- * theirs on.
+ * Permission bits, without those of the group if the file has another group than {@link accessOf} assumed: some folders pass their
+ * group on to new files.
  */
 export function withoutForeignGroup(mode: number, group: number, access: Access): number {
   const isForGroupAlone = (access & GROUP) !== 0 && (access & OTHERS) === 0;

@@ -18,32 +18,32 @@ import { isLeftover, isTempName, type OutputFile, TempFile } from './temp-file';
 
 interface CommitOptions {
   last?: string;
-  /** Asked when nothing changes any more. */
+  /** Called when all files are complete. */
   remove?: () => readonly string[];
 }
 
 /**
- * The files of one build. They are written beside their targets and take their names when all are complete, so that
- * every file is whole at any moment, and the one that is renamed last implies the others.
+ * The files of one build. They are written beside their targets and renamed when all are complete. So every file is whole at any
+ * moment, and the presence of the file that is renamed last implies the others.
  */
 export interface OutputSet {
   /**
-   * Starts a file; makes its folder when it is missing. Clears what killed builds left in that folder. A file that is replaced
-   * keeps its permission bits.
-   * @param access who may have access to it at most; by default what the umask leaves
+   * Starts a file, and creates its folder if it is missing. Removes files that killed builds left in that folder. A file that replaces
+   * another keeps the permission bits of that file.
+   * @param access the most access to allow; by default, as the umask says
    * @throws IgvmError FILE_UNWRITABLE: also when `path` is a directory, a symbolic link (it could lead anywhere; an
    *   output replaces files, not what they point to) or a device
    */
   add(path: string, access?: Access): OutputFile;
   /**
-   * Gives every file its name; `last` comes last. Nothing can be added afterwards.
-   * @param options.last the path whose presence implies all others; no other process's set with such a path gets its
-   *   names in that folder meanwhile, so that of two builds at once one comes as a whole after the other
-   * @param options.remove tells of files that an earlier build made and this one doesn't; removed before `last` is renamed
+   * Renames every file to its target, `last` as the last one. Nothing can be added afterwards.
+   * @param options.last the path whose presence implies all others. Sets with such a path are renamed in a folder one at a time,
+   *   so that the files of two simultaneous builds don't mix
+   * @param options.remove returns files that an earlier build made and this one doesn't; they are removed before `last` is renamed
    * @throws IgvmError FILE_UNWRITABLE; the set is then aborted
    */
   commit(options?: CommitOptions): Promise<void>;
-  /** Removes everything that was written, and folders that were made for it. Does nothing after a commit. */
+  /** Removes everything that was written, and the folders that were created for it. Does nothing after a commit. */
   abort(): Promise<void>;
 }
 
@@ -110,7 +110,7 @@ class TempFileSet implements OutputSet {
       try {
         rmdirSync(folder);
       } catch {
-        // Only folders that are still empty go; someone else may have put something there meanwhile.
+        // Only empty folders are removed: another program may have put a file there meanwhile.
       }
     }
   }
@@ -130,14 +130,14 @@ class TempFileSet implements OutputSet {
     try {
       names = readdirSync(folder).filter(isTempName);
     } catch {
-      // A folder may be writable but not listable; then leftovers stay.
+      // A folder may be writable but not listable; then the old files stay.
     }
     for (const name of names) {
       const path = join(folder, name);
       try {
         if (isLeftover(path, lstatSync(path).mtimeMs)) rmSync(path, { force: true });
       } catch {
-        // Another build clears it too, or may, as it isn't ours to remove.
+        // Another build has removed it, or it belongs to another user.
       }
     }
   }
@@ -168,8 +168,8 @@ function removeFile(path: string): void {
 }
 
 /**
- * Refuses outputs that would replace a file which they are made from, whatever its name: through linked folders, links to files,
- * and file systems that ignore case. (A second hard link is another file to an output: it replaces one name.)
+ * Refuses outputs that would replace one of their own inputs, also by another name: through linked folders, links to files, and
+ * file systems that ignore case. (A second hard link is allowed, because an output replaces only one of the names.)
  * @param outputs paths of files that may not exist yet
  * @param inputs paths
  * @throws IgvmError FILE_UNWRITABLE
@@ -178,7 +178,7 @@ export function checkNotInputs(outputs: readonly string[], inputs: readonly stri
   const read = new Set(inputs.flatMap(namesOfInput));
   const clash = outputs.find((path) => namesOfOutput(path).some((name) => read.has(name)));
   if (clash !== undefined) {
-    throw new IgvmError('FILE_UNWRITABLE', 'the output would replace a file that it is made from', { file: clash });
+    throw new IgvmError('FILE_UNWRITABLE', 'the output would replace one of its own inputs', { file: clash });
   }
 }
 
@@ -196,7 +196,7 @@ const namesOfOutput = (path: string): string[] => [
   ...some(() => inode(lstatSync(path, { bigint: true }))),
 ];
 
-/** The path without links on the way; of what doesn't exist, as far as its folders do. */
+/** The path with the links in its folders resolved, as far as the folders exist. */
 export function placeOf(path: string): string {
   const absolute = resolve(path);
   const parent = dirname(absolute);
@@ -205,11 +205,11 @@ export function placeOf(path: string): string {
   return join(folder, basename(absolute));
 }
 
-/** Tells a file with one name from every other. */
+/** Identifies a file that has only one name. */
 const inode = ({ dev, ino, nlink }: BigIntStats): string | undefined =>
   nlink === 1n && ino !== 0n ? `${dev}:${ino}` : undefined;
 
-/** Nothing for a path that doesn't exist or can't be looked at: reading or writing it tells why. */
+/** Empty for a path that doesn't exist or can't be examined: reading or writing it reports why. */
 function some(look: () => string | undefined): string[] {
   try {
     const found = look();
@@ -219,10 +219,10 @@ function some(look: () => string | undefined): string[] {
   }
 }
 
-/** Characters that are written at once: single lines would be a system call each. */
+/** Characters to write at once: each single line would cost a system call. */
 const CHUNK = 2 ** 16;
 
-/** Joins small pieces of text to chunks that are worth a system call. */
+/** Joins small pieces of text into chunks, so that fewer system calls are needed. */
 export function* textChunks(pieces: Iterable<string>): Generator<string> {
   let chunk = '';
   for (const piece of pieces) {

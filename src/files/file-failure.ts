@@ -6,7 +6,7 @@ const REASONS: Record<string, string> = {
   EACCES: 'permission denied',
   EBUSY: 'it is in use',
   EDQUOT: 'the disk quota is used up',
-  EFBIG: 'the file system does not hold files of this size',
+  EFBIG: 'the file system does not support files of this size',
   EIO: 'the device reports an input/output error',
   EISDIR: 'it is a directory',
   ELOOP: 'its symbolic links form a loop',
@@ -27,15 +27,15 @@ const reasonOf = (error: unknown): string => {
 /** The errno name of an operating system error, if it is one. */
 export const errnoOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException)?.code;
 
-/** FILE_UNREADABLE for whatever the file system said of `path`. */
+/** FILE_UNREADABLE for an error of the file system about `path`. */
 export const unreadable = (path: string, error: unknown): IgvmError =>
   new IgvmError('FILE_UNREADABLE', `cannot be read: ${reasonOf(error)}`, { file: path }, { cause: error });
 
-/** FILE_UNWRITABLE for whatever the file system said of `path`. */
+/** FILE_UNWRITABLE for an error of the file system about `path`. */
 export const unwritable = (path: string, error: unknown): IgvmError =>
   new IgvmError('FILE_UNWRITABLE', `cannot be written: ${reasonOf(error)}`, { file: path }, { cause: error });
 
-/** How messages name a path: from `folder` on and with `/` when it lies inside, otherwise as it is. */
+/** A path for messages: relative to `folder` and with `/` if it lies inside, otherwise unchanged. */
 export function shownPath(folder: string, path: string): string {
   const inside = relative(folder, resolve(folder, path));
   const steps = inside.split(sep);

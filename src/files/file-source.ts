@@ -4,23 +4,23 @@ import type { ByteSource } from '../memory/byte-source';
 import { unreadable } from './file-failure';
 import { openRegularFile } from './regular-file';
 
-/** A file opened for reading; its size is that at the time of opening. */
+/** A file that is open for reading. Its size is the one it had when it was opened. */
 export interface FileSource extends ByteSource {
   /** How messages name the file. */
   readonly label: string;
   /**
-   * Whether the file is still what was opened. Called once everything has been read, it catches a file that was
-   * rewritten or grew meanwhile, which no single read notices.
+   * Checks that the file has not changed since it was opened. To be called after the last read, as no single read notices that the
+   * file was rewritten or grew.
    * @throws IgvmError FILE_CHANGED when its size or modification time differs
    */
   checkUnchanged(): void;
-  /** Gives the file back to the system. Further calls do nothing. */
+  /** Closes the file. Further calls do nothing. */
   close(): void;
 }
 
 /**
  * Opens a regular file as a byte source. Close it when done.
- * @param place where messages say that it is
+ * @param place the place for messages
  * @throws IgvmError FILE_UNREADABLE when it does not exist, may not be read or is not a regular file
  */
 export function openFileSource(path: string, place: ErrorWhere = {}): FileSource {
@@ -79,7 +79,7 @@ class OpenFile implements FileSource {
     closeSync(this.fd);
   }
 
-  /** A closed file's number may be that of another file by now. */
+  /** The descriptor of a closed file may belong to another file by now. */
   private descriptor(): number {
     return this.isOpen ? this.fd : unreachable(`${this.label} was read after it was closed`);
   }

@@ -1,14 +1,14 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { delimiter, isAbsolute, join, resolve } from 'node:path';
 
-/** Whether a program is given by its name alone, without a folder. */
+/** Whether a program is given by its name only, without a folder. */
 export const isProgramName = (program: string): boolean =>
   !isAbsolute(program) && !program.includes('/') && !program.includes('\\');
 
 /**
- * The path of a program: as it is when it names a folder, else in the folders of `search`.
+ * The path of a program: unchanged if it has a folder, otherwise found in the folders of `search`.
  * @param search folders, as in the environment variable PATH
- * @returns nothing when there is no such program
+ * @returns undefined when there is no such program
  */
 export function findProgram(program: string, search: string = process.env['PATH'] ?? ''): string | undefined {
   const suffixes = process.platform === 'win32' ? ['', '.exe'] : [''];
@@ -32,8 +32,8 @@ function isProgram(path: string): boolean {
 }
 
 /**
- * The path of a program that an option names: of a file relative to `folder`, or else of a program in PATH when it is a name
- * alone.
+ * The path of a program that an option names: a file relative to `folder`, or, if the option has only a name and there is no such file,
+ * a program in PATH.
  */
 export function programPath(program: string, folder: string, search?: string): string {
   const file = resolve(folder, program);
@@ -41,5 +41,5 @@ export function programPath(program: string, folder: string, search?: string): s
   return findProgram(program, search) ?? file;
 }
 
-/** Name of the files that keep empty folders under version control: no initramfs has them, and none depends on them. */
+/** Name of the files that keep empty folders under version control. They are left out of every initramfs. */
 export const PLACEHOLDER = '.gitkeep';

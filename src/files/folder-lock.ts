@@ -7,45 +7,45 @@ import { errnoOf, unwritable } from './file-failure';
 export const LOCK_NAME = '.nx-igvm-lock';
 
 /**
- * A lock is held for milliseconds. One that stays as it is for this long (milliseconds) belongs to nobody: its process was
- * killed, or someone else put it there. Measured here, as clocks of other machines may differ.
+ * A lock is held for milliseconds. If a lock does not change for this long (milliseconds), its process was killed, or the file is not
+ * a lock at all. The time is measured by this process, because the clocks of other machines may differ.
  */
 const ABANDONED_AFTER = 1000;
 
-/** All in all nobody waits for longer than this (milliseconds). */
+/** The longest time to wait in all (milliseconds). */
 const MOST_PATIENCE = 5_000;
 
 /** Milliseconds between two attempts. */
 const POLL = 5;
 
-/** A lock that is held. */
+/** A lock that this process holds. */
 export interface FolderLock {
-  /** Says that its holder is at work. */
+  /** Shows other processes that the holder is still running. */
   refresh(): void;
   release(): void;
 }
 
 /**
- * Waits until nobody else renames files in the folder of `path`, so that files that belong together get their names together.
- * The lock is a file that only one process can make. It is advice: a file that is in the way delays a build by a second
- * and stops none.
+ * Waits until no other process renames files in the folder of `path`, so that files that belong together get their names together.
+ * The lock is a file that only one process can create. It is advisory: a stray file of its name delays a build by a second, but
+ * never stops it.
  * @throws IgvmError FILE_UNWRITABLE
  */
 export const lockFolder = (path: string): Promise<FolderLock> =>
   lockFile(join(dirname(resolve(path)), LOCK_NAME), path, { abandonedAfter: ABANDONED_AFTER, patience: MOST_PATIENCE });
 
-/** How long others wait for a lock. Milliseconds. */
+/** How long other processes wait for a lock, in milliseconds. */
 export interface LockTimes {
-  /** A lock that nobody refreshes for this long belongs to nobody. */
+  /** A lock that is not refreshed for this long is abandoned. */
   abandonedAfter: number;
-  /** Nobody waits for longer than this, and goes on without a lock then. */
+  /** After this time, a process goes on without the lock. */
   patience: number;
 }
 
 /**
- * Waits for a lock, which is a file that only one process can make. Advice, as that of a folder.
+ * Waits for a lock, which is a file that only one process can create. It is advisory, like the lock of a folder.
  * @param lock its path
- * @param path what messages name
+ * @param path the path for messages
  * @throws IgvmError FILE_UNWRITABLE
  */
 export async function lockFile(
@@ -74,10 +74,10 @@ export async function lockFile(
 /** Where there can be no lock. */
 const NOT_NEEDED: FolderLock = { refresh: () => undefined, release: () => undefined };
 
-/** Something that nobody locks with: a folder, a link, a pipe. */
+/** Something that is never a lock: a folder, a link, a pipe. */
 const NO_FILE = 'no file';
 
-/** @returns nothing when there is a lock */
+/** @returns undefined when there is a lock already */
 function tryToMake(lock: string, path: string): FolderLock | undefined {
   let fd: number;
   try {
@@ -97,14 +97,14 @@ function tryToMake(lock: string, path: string): FolderLock | undefined {
       ignoringFailure(() => closeSync(fd));
       ignoringFailure(() => {
         const present = lstatSync(lock, { bigint: true, throwIfNoEntry: false });
-        // A holder that was stopped for a while may find the lock of another one.
+        // A process that was suspended for a while may find the lock of another process.
         if (present !== undefined && identityOf(present) === own) rmSync(lock, { force: true });
       });
     },
   };
 }
 
-/** A lock that can't be kept or removed delays the next build by a second, and is no reason to fail this one. */
+/** A lock that can't be refreshed or removed delays the next build by a second, but must not fail this one. */
 function ignoringFailure(work: () => void): void {
   try {
     work();
@@ -115,14 +115,14 @@ function ignoringFailure(work: () => void): void {
 
 const identityOf = ({ dev, ino }: BigIntStats): string => `${dev}:${ino}`;
 
-/** What changes while a lock is in use; nothing when there is none. */
+/** A text that changes while a lock is in use; undefined when there is no lock. */
 function stateOf(lock: string): string | undefined {
   const stats = lstatSync(lock, { bigint: true, throwIfNoEntry: false });
   if (stats === undefined) return undefined;
   return stats.isFile() ? `${identityOf(stats)}:${stats.mtimeNs}` : NO_FILE;
 }
 
-/** @returns whether it is gone; someone else may have been faster */
+/** @returns whether the lock is gone; another process may have removed it */
 function removeAbandoned(lock: string, state: string): boolean {
   try {
     if (stateOf(lock) === state) rmSync(lock, { force: true });

@@ -43,7 +43,7 @@ export async function withImage<T>(
 }
 
 function imageIn(bytes: ByteSource, validate?: boolean): OpenImage {
-  // A kernel is an EFI program, too: readIgvm says what it is.
+  // A kernel is an EFI program, too: readIgvm reports it as a kernel.
   if (!isPortableExecutable(bytes) || isLinuxKernel(bytes)) {
     return { source: bytes, file: readIgvm(bytes, { crc32, validate }), isFirmwareDll: false };
   }
@@ -55,7 +55,7 @@ function imageIn(bytes: ByteSource, validate?: boolean): OpenImage {
   }
 }
 
-/** Closes the files behind images that nobody holds any more. */
+/** Closes the files of images that are no longer referenced. */
 const forgotten = new FinalizationRegistry<FileSource>((opened) => opened.close());
 
 /**
@@ -86,8 +86,8 @@ export function readImage(image: string | Uint8Array): IgvmFile {
 }
 
 /**
- * Writes an image to a file, which is there when it is complete and not before. Memory use doesn't depend on its size.
- * @param options.access who may have access to it at most
+ * Writes an image to a file, which appears only when it is complete. Memory use doesn't depend on its size.
+ * @param options.access the most access to allow
  * @throws IgvmError IGVM_INVALID, IGVM_TOO_LARGE, FILE_UNWRITABLE, and what the file's sources throw
  */
 export const writeImage = (
@@ -98,9 +98,9 @@ export const writeImage = (
   replacing(output, (begin) => writeIgvm(file, begin(), { crc32, sha256Hex, parameterOffsets }), access);
 
 /**
- * Writes a changed copy of an image, for those to read who may read the image. `output` may be the image itself: it is replaced
- * when the copy is complete.
- * @param change gives the new headers; may measure, which reads the image
+ * Writes a changed copy of an image, which only those may read who may read the image. `output` may be the image itself: it is
+ * replaced when the copy is complete.
+ * @param change returns the new headers; it may measure the image, which reads it
  * @throws IgvmError as {@link withImage}, IGVM_IN_DLL, FILE_UNWRITABLE, and what `change` throws
  */
 export async function rewriteImage(
@@ -111,14 +111,14 @@ export async function rewriteImage(
   const write = (begin: () => IgvmSink): Promise<void> =>
     withImage(input, async ({ file, isFirmwareDll }) => {
       if (isFirmwareDll) {
-        throw new IgvmError('IGVM_IN_DLL', 'an image inside a firmware DLL can be read, but not changed');
+        throw new IgvmError('IGVM_IN_DLL', 'an image inside a firmware DLL can be read but not changed');
       }
       await writeIgvm(await change(file), begin(), { crc32, sha256Hex });
     });
   await replacing(output, write, accessOfFiles([input]));
 }
 
-/** Replaces a file by what `write` puts into the sink that `begin` gives, once it has. */
+/** Replaces a file with what `write` writes to the sink that `begin` returns, once that is complete. */
 async function replacing<T>(output: string, write: (begin: () => IgvmSink) => Promise<T>, access?: Access): Promise<T> {
   const outputs = createOutputSet();
   try {

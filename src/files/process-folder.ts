@@ -4,37 +4,37 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { unwritable } from './file-failure';
 
-/** Which process made a file or folder, as text for its name: `PLACE-PID-START`. */
+/** The process that made a file or folder, as a part of its name: `PLACE-PID-START`. */
 export const PROCESS_MARK = /([0-9a-f]{16})-(\d+)-(\d+)/;
 
 /**
- * Where process numbers mean what they mean here. Another machine that shares a folder has processes of its own, and so has a
- * container or sandbox (a PID namespace), and the same machine after a restart.
+ * Identifies the set of processes to which a PID belongs. Another machine that shares a folder has its own processes. So does a
+ * container or sandbox (a PID namespace), and this machine after a restart.
  */
 const PLACE = createHash('sha256')
   .update([hostname(), textOf('/proc/sys/kernel/random/boot_id'), pidNamespace()].join('\0'))
   .digest('hex')
   .slice(0, 16);
 
-/** This process. */
+/** The mark of this process. */
 export const processMark = (): string => `${PLACE}-${process.pid}-${startOf('self')}`;
 
-/** What is known of the process that a mark names. */
+/** What is known about the process of a mark. */
 export type MarkedProcess = 'this' | 'running' | 'gone' | 'unknown';
 
-/** @param mark a match of {@link PROCESS_MARK}; `unknown` is one whose processes can't be seen from here */
+/** @param mark a match of {@link PROCESS_MARK}; the result is `unknown` when its processes can't be seen from here */
 export function processOf([, place, pid, start]: RegExpExecArray): MarkedProcess {
   if (place !== PLACE) return 'unknown';
   if (Number(pid) === process.pid && start === startOf('self')) return 'this';
   if (!isAlive(Number(pid))) return 'gone';
-  // A number is given again. Without a start time on either side nobody can tell.
+  // PIDs are reused. Without both start times, the process may be the same one.
   const startNow = seesOwnProcesses() ? startOf(String(pid)) : NO_START;
   return start === NO_START || startNow === NO_START || start === startNow ? 'running' : 'gone';
 }
 
 const NO_START = '0';
 
-/** When a process began, in ticks since the machine did (proc(5), `starttime`); {@link NO_START} outside of Linux. */
+/** When a process started, in ticks after the machine did (proc(5), `starttime`); {@link NO_START} outside of Linux. */
 function startOf(pid: string): string {
   const text = textOf(`/proc/${pid}/stat`);
   // The second field is a name in parentheses, which may hold blanks and parentheses.
@@ -42,10 +42,10 @@ function startOf(pid: string): string {
   return start !== undefined && /^\d+$/.test(start) ? start : NO_START;
 }
 
-/** A sandbox may show the processes of the machine around it, with other numbers. */
+/** Whether `/proc` has the PIDs of this namespace: a sandbox may show the processes of its host, with other numbers. */
 const seesOwnProcesses = (): boolean => linkOf('/proc/self') === String(process.pid);
 
-/** Where Linux doesn't tell, this process knows no other. */
+/** If Linux doesn't say, a random text: then the process can't identify any other. */
 function pidNamespace(): string {
   const namespace = linkOf('/proc/self/ns/pid');
   return namespace === '' && process.platform === 'linux' ? randomUUID() : namespace;
@@ -80,8 +80,8 @@ function isAlive(pid: number): boolean {
 const NAME = new RegExp(`^nx-igvm-(?:boot|kernel|loader)-${PROCESS_MARK.source}-`);
 
 /**
- * A folder for the files of a program that this process runs, in the system's temporary folder. Removes those of processes
- * that are gone and could not do so themselves, but none of another user, machine, container or sandbox.
+ * A folder for the files of a program that this process runs, in the system's temporary folder. Removes such folders of processes that
+ * ended without removing them, but none of another user, machine, container or sandbox.
  * @throws IgvmError FILE_UNWRITABLE
  */
 export function makeProcessFolder(purpose: 'boot' | 'kernel' | 'loader', parent: string = tmpdir()): string {
@@ -107,14 +107,14 @@ function clearLeftovers(parent: string): void {
     try {
       if (isOurs(path)) rmSync(path, { recursive: true, force: true });
     } catch {
-      // Someone else removes it, too.
+      // Another process removes it at the same time.
     }
   }
 }
 
 /**
- * Whether a path is a folder that this user made and nobody else can put anything into: in one of another user, links could
- * lead the removal elsewhere.
+ * Whether a path is a folder of this user that nobody else can write to: in a folder of another user, links could redirect the
+ * removal.
  */
 function isOurs(path: string): boolean {
   const stats = lstatSync(path);

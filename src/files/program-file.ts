@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 
 /**
- * The file of a program or of a thread: JavaScript beside the module that starts it. In a module of its own: Node 20 can't run
- * TypeScript, so that tests put another in its place, which compiles first (jest.config.js).
- * @param name without ending
+ * The file of a program or of a thread: JavaScript beside the module that starts it. This function has its own module because tests
+ * replace it: Node 20 can't run TypeScript, so they compile the file first (jest.config.cjs).
+ * @param name without an extension
  */
 export const programFile = (folder: string, name: string): string => join(folder, `${name}.js`);

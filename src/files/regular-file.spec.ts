@@ -32,7 +32,7 @@ describe('a regular file', () => {
   });
 
   it('has a limit', () => {
-    expect(() => read(5)).toThrow('6 bytes are too many, the limit is 5');
+    expect(() => read(5)).toThrow('it has 6 bytes, and the limit is 5');
   });
 
   it('is as large as it was when it was opened', () => {
@@ -43,13 +43,13 @@ describe('a regular file', () => {
         .mockImplementation(((fd: number) =>
           Object.assign(fstatSync(fd, { bigint: true }), { size })) as unknown as typeof fstatSync);
     claim(3n);
-    expect(() => read()).toThrow('its size changed meanwhile');
+    expect(() => read()).toThrow('its size changed while it was read');
     claim(9n);
-    expect(() => read()).toThrow('its size changed meanwhile');
+    expect(() => read()).toThrow('its size changed while it was read');
     claim(0n);
-    expect(() => openRegularFile(path)).toThrow(/made up by the system/);
+    expect(() => openRegularFile(path)).toThrow(/a special file of the system/);
     claim(2n ** 47n);
-    expect(() => openRegularFile(path)).toThrow(/140737488355328 bytes are more than any image can hold/);
+    expect(() => openRegularFile(path)).toThrow(/140737488355328 bytes, more than any image can hold/);
   });
 
   it('keeps the errors of the system for what is not there', () => {
@@ -104,7 +104,7 @@ posix('what is no regular file', () => {
   });
 
   (fs.existsSync('/proc/self/status') ? it : it.skip)('is refused at once: files that the kernel makes up', () => {
-    refused('/proc/self/status', /made up by the system/);
+    refused('/proc/self/status', /a special file of the system/);
     if (fs.existsSync('/proc/kcore')) expect(() => openRegularFile('/proc/kcore')).toThrow();
   });
 });

@@ -19,8 +19,8 @@ export function sha256OfSource(source: ByteSource): string {
 }
 
 /**
- * SHA-256 in hexadecimal of an open file from where it stands, up to `size` bytes or its end.
- * @throws the errors of node:fs
+ * SHA-256 in hexadecimal of an open file, from its current position up to `size` bytes or its end.
+ * @throws errors of node:fs
  */
 export function sha256OfOpenFile(file: number, size: number): string {
   const hash = createHash('sha256');
@@ -34,7 +34,7 @@ export function sha256OfOpenFile(file: number, size: number): string {
   return hash.digest('hex');
 }
 
-/** SHA-256 of a regular file in hexadecimal. @throws NotRegularError, and the errors of node:fs */
+/** SHA-256 of a regular file in hexadecimal. @throws NotRegularError, and errors of node:fs */
 export function sha256OfFile(path: string): string {
   const { fd, stats } = openRegularFile(path);
   try {

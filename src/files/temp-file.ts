@@ -9,33 +9,33 @@ import { errnoOf, unwritable } from './file-failure';
 import { PROCESS_MARK, processMark, processOf } from './process-folder';
 
 /**
- * Names of the files that an unfinished build writes beside its outputs: `.nx-igvm-PROCESS-NUMBER.nx-igvm-tmp`. They say who
- * writes them, so that a later build can tell a killed build's leftovers from a running build's files. They don't hold the
- * output's own name: that may be as long as a name can be.
+ * Names of the files that an unfinished build writes beside its outputs: `.nx-igvm-PROCESS-NUMBER.nx-igvm-tmp`. They identify the
+ * process, so that a later build can distinguish the files of a killed build from those of a running one. They don't contain the name
+ * of the output, which may have the maximum length already.
  */
 const TEMP_NAME = new RegExp(`^\\.nx-igvm-${PROCESS_MARK.source}-\\d+\\.nx-igvm-tmp$`);
 
-/** A leftover whose process nobody can look for is removed when it is this old (milliseconds). */
+/** A temporary file whose process can't be looked up is removed at this age (milliseconds). */
 const ABANDONED_AFTER = 24 * 60 * 60 * 1000;
 
 /** The temporary files of this thread. */
 const live = new Set<string>();
 
-/** The number of the next name. Threads of a process share its mark, and each has an instance of this module. */
+/** The number of the next name. The threads of a process share its mark, but each has its own instance of this module. */
 let counter = threadId * 2 ** 32;
 
-/** A new temporary path beside `target`. It counts as in use until {@link releaseTempPath}. */
+/** A new temporary path beside `target`. It is in use until {@link releaseTempPath}. */
 export function claimTempPath(target: string): string {
   const path = join(dirname(target), `.nx-igvm-${processMark()}-${counter++}.nx-igvm-tmp`);
   live.add(path);
   return path;
 }
 
-/** The temporary file is renamed or removed. */
+/** To be called when the temporary file was renamed or removed. */
 export const releaseTempPath = (path: string): void => void live.delete(path);
 
 /**
- * Whether a file is what a build that no longer runs left behind.
+ * Whether a file was left behind by a build that is no longer running.
  * @param path of the file
  * @param modified its modification time in milliseconds
  * @param now the time in milliseconds
@@ -47,7 +47,7 @@ export function isLeftover(path: string, modified: number, now = Date.now()): bo
   return processOf(mark) === 'gone';
 }
 
-/** Whether the name is one of ours, whoever's it is. */
+/** Whether a name is that of a temporary file of any process. */
 export const isTempName = (name: string): boolean => TEMP_NAME.test(name);
 
 const writeParts = promisify(writev);
@@ -56,9 +56,9 @@ const writeParts = promisify(writev);
 export interface OutputFile {
   /** The path as the user named it. */
   readonly path: string;
-  /** Writes `bytes` at `offset`. They must not change until the promise settles; several writes may be under way. */
+  /** Writes `bytes` at `offset`. They must not change until the promise settles. Several writes may be pending. */
   write(offset: number, bytes: Uint8Array): Promise<void>;
-  /** Fills `target` with what was written at `offset`; those writes must have settled. */
+  /** Fills `target` with the bytes written at `offset`, whose writes must have settled. */
   read(offset: number, target: Uint8Array): void;
   /** Writes `bytes` as the whole content. */
   writeAll(bytes: Uint8Array): Promise<void>;
@@ -71,16 +71,16 @@ interface QueuedWrite {
   reject(error: unknown): void;
 }
 
-/** Parts of one system call; systems allow 1024 (IOV_MAX). */
+/** The most parts in one system call; systems allow 1024 (IOV_MAX). */
 const MOST_PARTS = 256;
 
-/** Bytes after which a system call takes no more parts: its buffers should soon be free for the next ones. */
+/** Bytes after which a system call gets no more parts, so that its buffers are free again soon. */
 const MOST_BYTES = 512 * 1024;
 
-/** What file systems without permission bits say. */
+/** Errors of file systems without permission bits. */
 const NO_MODES = ['EPERM', 'EINVAL', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP'];
 
-/** @throws the errors of node:fs */
+/** @throws errors of node:fs */
 function setMode(fd: number, mode: number): void {
   if (process.platform === 'win32') return;
   try {
@@ -90,19 +90,19 @@ function setMode(fd: number, mode: number): void {
   }
 }
 
-/** A file that is written under a temporary name and then takes its own, or is removed. */
+/** A file that is written under a temporary name and then renamed or removed. */
 export class TempFile implements OutputFile {
   private readonly temp: string;
   private fd: number | undefined;
-  /** Otherwise a file of this name is someone else's. */
+  /** While false, a file with this name belongs to someone else. */
   private isMade = false;
   private queue: QueuedWrite[] = [];
   private writing: Promise<void> | undefined;
   private failure: IgvmError | undefined;
 
   /**
-   * @param mode its permission bits, from the start: nobody opens it who may not read it later
-   * @param access what `mode` was made of
+   * @param mode its permission bits from the start, so that nobody can open it who may not read it later
+   * @param access the access that `mode` was made from
    * @throws IgvmError FILE_UNWRITABLE
    */
   constructor(
@@ -146,18 +146,19 @@ export class TempFile implements OutputFile {
       } catch (error) {
         throw unwritable(this.path, error);
       }
-      if (count === 0) throw new IgvmError('FILE_UNWRITABLE', 'was cut off while it was written', { file: this.path });
+      if (count === 0)
+        throw new IgvmError('FILE_UNWRITABLE', 'was truncated while it was being written', { file: this.path });
       done += count;
     }
   }
 
-  /** Waits for writes under way; throws the first failure, even when nobody awaited that write. */
+  /** Waits for pending writes. Throws the first failure, even if nobody awaited that write. */
   async settled(): Promise<void> {
     await this.writing;
     if (this.failure !== undefined) throw this.failure;
   }
 
-  /** @throws IgvmError FILE_UNWRITABLE: some file systems report a full disk only now */
+  /** @throws IgvmError FILE_UNWRITABLE: some file systems report a full disk only here */
   close(): void {
     if (this.fd === undefined) return;
     const fd = this.fd;
@@ -169,9 +170,9 @@ export class TempFile implements OutputFile {
     }
   }
 
-  /** Gives the closed file its own name. @throws IgvmError FILE_UNWRITABLE */
+  /** Renames the closed file to its target. @throws IgvmError FILE_UNWRITABLE */
   async rename(): Promise<void> {
-    // Windows refuses to replace a file that someone (a virus scanner, most often) has open for a moment.
+    // Windows refuses to replace a file that another program, usually a virus scanner, has open for a moment.
     for (let attempt = 0; ; attempt++) {
       try {
         renameSync(this.temp, this.target);
@@ -190,19 +191,19 @@ export class TempFile implements OutputFile {
     try {
       this.close();
     } catch {
-      // The file goes anyway.
+      // The file is removed anyway.
     }
     try {
       if (this.isMade) rmSync(this.temp, { force: true });
     } catch {
-      // Then the next build clears it.
+      // Then the next build removes it.
     }
     releaseTempPath(this.temp);
   }
 
   /**
-   * One system call at a time, with everything adjacent that has come up meanwhile: a file system lets one writer into
-   * a file, and threads that wait for it take the processor from the one that reads.
+   * Makes one system call at a time, with all adjacent writes that are queued by then. A file system allows only one writer in a file,
+   * and waiting threads would compete with the reader for the processor.
    */
   private async drain(): Promise<void> {
     while (this.queue.length > 0) {

@@ -117,7 +117,7 @@ describe('a manifest', () => {
     const image = join(mkdtempSync(join(tmpdir(), 'igvm-manifest-')), 'guest.igvm');
     writeFileSync(image, '');
     truncateSync(image, 2 ** 32);
-    expect(() => loadManifest(image)).toThrow(/4294967296 bytes are too many, the limit is 262144/);
+    expect(() => loadManifest(image)).toThrow(/4294967296 bytes, and the limit is 262144/);
     rmSync(dirname(image), { recursive: true });
   });
 });

@@ -41,7 +41,7 @@ describe('JSON that inference reads', () => {
     for (const path of ['a/igvm.json', 'b/igvm.json', 'folder/secret.json']) {
       expect(failure(path)).toMatchObject({
         code: 'FILE_UNREADABLE',
-        message: 'cannot be read: it is a link, or lies behind one, that leads out of the workspace',
+        message: 'cannot be read: it is reached through a link that leads out of the workspace',
         where: { file: path },
       });
     }
