@@ -51,7 +51,7 @@ describe('JSON that inference reads', () => {
     workspace.write('a.json', `{"x": "${'x'.repeat(2 ** 20)}"}`);
     expect(failure('a.json')).toMatchObject({
       code: 'FILE_UNREADABLE',
-      message: expect.stringContaining('are too many'),
+      message: expect.stringContaining('and the limit is'),
     });
   });
 
