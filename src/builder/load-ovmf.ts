@@ -102,7 +102,7 @@ function guestsOf({ guest_arch: arch, guest_configs: guests }: Manifest): {
   for (const config of guests) {
     const { image } = config;
     if (typeof image === 'string' || !('ovmf' in image)) {
-      throw new IgvmError('CONFIG_UNSUPPORTED', 'ovmf shares a file with another ovmf guest only');
+      throw new IgvmError('CONFIG_UNSUPPORTED', 'an ovmf guest can share a file only with another ovmf guest');
     }
     const { isolation } = guestSpec(config, arch);
     const name = isolation.type === 'none' ? 'native' : 'snp';

@@ -1,6 +1,6 @@
 /**
- * What a schema can't say: values that are valid each on their own but don't go together. Rules about the contents of
- * a kernel or firmware belong to the loaders.
+ * Rules that a schema can't express: values that are valid on their own but not together. Rules about the contents of a kernel or
+ * firmware are in the loaders.
  */
 import { type ErrorWhere, IgvmError, type JsonPath } from '../errors/igvm-error';
 import { PLATFORM_TYPE, type PlatformType } from '../igvm/model';
@@ -31,9 +31,9 @@ import { SECURE_BOOT_RESOURCES } from './image-files';
 const PAGE = BigInt(PAGE_SIZE);
 /** OpenHCL's memory is mapped by large pages. */
 const LARGE_PAGE_COUNT = 512n;
-/** Bits of a page number whose address is a u64: upstream's release builds lose the others, and so do we. */
+/** Bits of a page number whose address is a u64. The release builds of igvmfilegen drop higher bits, and so do we. */
 export const PAGE_NUMBER_BITS = 52;
-/** Below it the fixed parts of a directly booted SNP guest don't fit. */
+/** With fewer pages, the fixed parts of a directly booted SNP guest don't fit. */
 const MIN_DIRECT_PAGES = 256n;
 
 /** `[path below the guest, what is wrong]`. */
@@ -46,7 +46,7 @@ const isolationOf = (guest: GuestConfig): IsolationName => tagOf(guest.isolation
 function checkSnp(guest: GuestConfig): Finding[] {
   if (typeof guest.isolation_type === 'string' || !('snp' in guest.isolation_type)) return [];
   const image = tagOf(guest.image);
-  // The first two have rules of their own, the last does not run under SNP at all.
+  // The first two have their own rules. The last one does not run under SNP at all.
   if (image === 'snp_linux_direct' || image === 'ovmf' || (image === 'linux' && guest.max_vtl === 0)) return [];
   const { shared_gpa_boundary_bits: bits, injection_type: injection } = guest.isolation_type.snp;
   const at = (key: string): JsonPath => ['isolation_type', 'snp', key];
@@ -138,11 +138,11 @@ function checkLinux(guest: GuestConfig, manifest: Manifest): Finding[] {
 function checkUefi(guest: GuestConfig, manifest: Manifest): Finding[] {
   if (typeof guest.image === 'string' || !('uefi' in guest.image)) return [];
   return manifest.guest_arch === 'aarch64' && guest.image.uefi.config_type === 'igvm'
-    ? [[['image', 'uefi', 'config_type'], 'UEFI for aarch64 takes no configuration by IGVM parameters']]
+    ? [[['image', 'uefi', 'config_type'], 'UEFI for aarch64 cannot be configured by IGVM parameters']]
     : [];
 }
 
-/** igvm-wrap gives all guests of a file the same pages, and an SNP guest registers for normal injection and no more. */
+/** igvm-wrap gives all guests of a file the same pages, and gives an SNP guest registers for normal injection only. */
 function checkOvmf(guest: GuestConfig, manifest: Manifest): Finding[] {
   const ovmf = ovmfOf(guest);
   if (ovmf === undefined) return [];
@@ -156,7 +156,7 @@ function checkOvmf(guest: GuestConfig, manifest: Manifest): Finding[] {
   if (manifest.guest_configs.some((other) => ovmfOf(other) === undefined)) {
     findings.push([
       at(),
-      'ovmf shares a file with another ovmf guest only, and this manifest has a guest of another kind',
+      'an ovmf guest can share a file only with another ovmf guest, but this manifest has a guest of another kind',
     ]);
   }
   const first = manifest.guest_configs.map(ovmfOf).find((other) => other !== undefined) ?? ovmf;
@@ -182,7 +182,7 @@ function checkPolicy(policy: ProductPolicy): Finding[] {
   const [[product, body]] = Object.entries(policy) as [[string, Extract<ProductPolicy, { sivm: unknown }>['sivm']]];
   const needsJson = body.require_secure_boot && (body.require_secure_boot_vars || body.require_bcd_integrity);
   return needsJson && body.custom_uefi_json === ''
-    ? [[[product, 'custom_uefi_json'], 'these demands need a custom_uefi_json that is not empty']]
+    ? [[[product, 'custom_uefi_json'], 'these requirements need a custom_uefi_json that is not empty']]
     : [];
 }
 
@@ -230,7 +230,7 @@ function checkArch(guest: GuestConfig, manifest: Manifest): Finding[] {
     : [[['isolation_type'], `an ${manifest.guest_arch} guest cannot run under ${isolation}`]];
 }
 
-/** The platform that a guest is written for; two guests of a file can't share one. */
+/** The platform of a guest. Two guests of a file can't have the same one. */
 function platformTypeOf(guest: GuestConfig, manifest: Manifest): PlatformType {
   const isolation = isolationOf(guest);
   // Without isolation a guest runs on the platform of VBS, except for OVMF and a Linux kernel started directly on x64.
@@ -251,7 +251,7 @@ function checkPlatforms(manifest: Manifest): Finding[][] {
       return [];
     }
     const hint = platform === PLATFORM_TYPE.VSM_ISOLATION ? ' ("none" and "vbs" are the same platform)' : '';
-    return [[['isolation_type'], `guest ${other} is for the platform ${platformOf(platform)?.label} already${hint}`]];
+    return [[['isolation_type'], `guest ${other} already has the platform ${platformOf(platform)?.label}${hint}`]];
   });
 }
 
@@ -261,11 +261,11 @@ function checkInjection({ image, isolation_type: isolation }: GuestConfig, has: 
   if (typeof image === 'string' || !('snp_linux_direct' in image) || has('snp_bootshim')) return [];
   if (typeof isolation === 'string' || !('snp' in isolation) || isolation.snp.injection_type === 'normal') return [];
   const message =
-    'snp_linux_direct needs normal injection, or the resource "snp_bootshim", which restricted injection works with';
+    'snp_linux_direct needs normal injection, or the resource "snp_bootshim", which works with restricted injection';
   return [[['isolation_type', 'snp', 'injection_type'], message]];
 }
 
-/** Secure Boot that nobody asked for, or that no program passes, is a mistake that only a boot would show. */
+/** Secure Boot that is not requested, or that would reject every program, is a mistake that would show only at boot. */
 function checkOvmfResources(guest: GuestConfig, has: HasResource): Finding[] {
   const ovmf = ovmfOf(guest);
   if (ovmf === undefined) return [];
@@ -277,14 +277,14 @@ function checkOvmfResources(guest: GuestConfig, has: HasResource): Finding[] {
   const secureBoot = ovmf.secure_boot ?? undefined;
   if (secureBoot === undefined) {
     const keys = SECURE_BOOT_RESOURCES.filter(has);
-    if (keys.length > 0) findings.push([path, `"secure_boot" is missing, which the resource "${keys[0]}" is for`]);
+    if (keys.length > 0) findings.push([path, `the resource "${keys[0]}" needs "secure_boot", which is missing`]);
     return findings;
   }
   const { profile, hashes } = secureBoot;
   if (hashes && !(['shim', 'uki', 'linux_kernel'] as const).some(has)) {
     findings.push([
       [...path, 'secure_boot', 'hashes'],
-      'hashes are those of "shim", "uki" or "linux_kernel", and the resources have none of them',
+      'hashes need one of the resources "shim", "uki" and "linux_kernel", and there is none',
     ]);
   }
   if (profile === 'none' && !hashes && !has('secure_boot_db')) {
@@ -296,7 +296,7 @@ function checkOvmfResources(guest: GuestConfig, has: HasResource): Finding[] {
   return findings;
 }
 
-/** Conflicts that can be told only with the resources that a build is given. */
+/** Conflicts that depend on the resources of a build. */
 export const checkWithResources = (
   manifest: Manifest,
   has: HasResource,
@@ -321,8 +321,8 @@ const GUEST_CHECKS = [
 ] as const;
 
 /**
- * All conflicts of a valid manifest, in the order of its guests. Source of the rules: openvmm igvmfilegen and loader. The
- * loaders check what concerns them again, at the same places, for callers of `buildImage`, whose manifest nobody checked.
+ * All conflicts in a valid manifest, in the order of its guests. Source of the rules: openvmm igvmfilegen and loader. The loaders
+ * repeat the checks that concern them, for callers of `buildImage`, whose manifest was not checked.
  */
 export function checkManifest(manifest: Manifest, document: JsonDocument): IgvmError[] {
   const platforms = checkPlatforms(manifest);

@@ -30,7 +30,7 @@ describe('text for a command line', () => {
     ['a letter that is not ASCII', 'grüße', /byte 0xc3/, 2],
     ['bytes that are no text', Buffer.from([0x61, 0xff]), /byte 0xff/, 1],
     ['DEL', 'a\x7fb', /byte 0x7f/, 1],
-    ['a quotation that is not closed', 'dm-mod.create="vroot', /not closed/, undefined],
+    ['a quotation that is not closed', 'dm-mod.create="vroot', /unclosed/, undefined],
   ])('is not %s', (_, bytes, message, offset) => {
     const failure = (() => {
       try {
@@ -58,7 +58,7 @@ describe('text for a command line', () => {
   });
 
   it('is not taken into a quotation of the line', () => {
-    expect(() => appendToCommandLine('dm-mod.create="vroot', 'x=1')).toThrow(/not closed/);
+    expect(() => appendToCommandLine('dm-mod.create="vroot', 'x=1')).toThrow(/unclosed/);
   });
 });
 

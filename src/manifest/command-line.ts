@@ -2,12 +2,12 @@
 import { IgvmError, type JsonPath } from '../errors/igvm-error';
 import type { Image, Manifest } from './model';
 
-/** Bytes of the file, with the blanks around its text: far more than any kernel takes. */
+/** The most bytes in the file, including the blanks around its text: far more than any kernel accepts. */
 export const COMMAND_LINE_FILE_LIMIT = 65536;
 
 /**
- * Where the command line is that the text goes to, below a guest's `image`. Under OpenHCL that is the line of the kernel in VTL0,
- * if there is one: `linux_kernel` and `linux_initrd` are that kernel's, too.
+ * The place of the command line that the text is added to, below a guest's `image`. With OpenHCL, it is that of the kernel in VTL0, if
+ * there is one: `linux_kernel` and `linux_initrd` belong to that kernel, too.
  */
 export function commandLinePlace(image: Image): [string, ...string[]] | undefined {
   if (image === 'none') return undefined;
@@ -19,7 +19,7 @@ export function commandLinePlace(image: Image): [string, ...string[]] | undefine
   return undefined;
 }
 
-/** What keeps the text from being part of an image, and where below the guest: `[path, message]`. */
+/** Why the text can't be part of an image, and the place below the guest: `[path, message]`. */
 export function commandLineConflict(
   { guest_arch: arch }: Manifest,
   { image, max_vtl: maxVtl }: Manifest['guest_configs'][number],
@@ -29,7 +29,7 @@ export function commandLineConflict(
   if ('ovmf' in image) {
     return [
       ['image', 'ovmf'],
-      `ovmf takes programs as they are, with the command line that a UKI has inside (ukify --cmdline), ${without}`,
+      `ovmf starts programs unchanged, with the command line inside a UKI (ukify --cmdline), ${without}`,
     ];
   }
   if ('linux' in image) {
@@ -41,15 +41,12 @@ export function commandLineConflict(
   if ('openhcl' in image) {
     const { linux, static_command_line: isStatic } = image.openhcl;
     if (linux && arch === 'aarch64') {
-      return [
-        ['image', 'openhcl', 'linux'],
-        `on aarch64, OpenHCL is told no command line for Linux in VTL0, ${without}`,
-      ];
+      return [['image', 'openhcl', 'linux'], `on aarch64, OpenHCL gets no command line for Linux in VTL0, ${without}`];
     }
     if (!linux && !isStatic) {
       return [
         ['image', 'openhcl', 'static_command_line'],
-        'the resource "linux_command_line" needs static_command_line true, as the host could append to it otherwise',
+        'the resource "linux_command_line" needs "static_command_line": true, because the host could append to it otherwise',
       ];
     }
   }
@@ -58,9 +55,9 @@ export function commandLineConflict(
 
 /**
  * The text of such a file, without the blanks around it.
- * @param bytes no more than {@link COMMAND_LINE_FILE_LIMIT}
+ * @param bytes at most {@link COMMAND_LINE_FILE_LIMIT}
  * @param file its name in messages
- * @throws IgvmError COMMAND_LINE_TEXT for what isn't one line of printable ASCII
+ * @throws IgvmError COMMAND_LINE_TEXT for anything but one line of printable ASCII
  */
 export function commandLineText(bytes: Uint8Array, file: string): string {
   const refuse = (what: string, offset?: number): never => {
@@ -71,32 +68,31 @@ export function commandLineText(bytes: Uint8Array, file: string): string {
   let end = bytes.length;
   while (start < end && blank(bytes[start])) start++;
   while (end > start && blank(bytes[end - 1])) end--;
-  if (start === end) refuse('is empty, and would add nothing to the command line');
+  if (start === end) refuse('is empty and would add nothing to the command line');
   for (let at = start; at < end; at++) {
     const byte = bytes[at]!;
     if (byte >= 0x20 && byte < 0x7f) continue;
-    if (byte === 0) refuse('has a NUL in it, where the kernel would stop reading', at);
+    if (byte === 0) refuse('contains a NUL character, at which the kernel would stop reading', at);
     if (byte === 0x0a || byte === 0x0d) refuse('has more than one line', at);
-    refuse(`has the byte 0x${byte.toString(16).padStart(2, '0')} in it, which is not printable ASCII`, at);
+    refuse(`contains the byte 0x${byte.toString(16).padStart(2, '0')}, which is not printable ASCII`, at);
   }
   const text = Buffer.from(bytes.subarray(start, end)).toString('latin1');
-  if (hasOpenQuote(text))
-    refuse('has a quotation mark that is not closed: the kernel would take all of it for one word');
+  if (hasOpenQuote(text)) refuse('has an unclosed quotation mark: the kernel would read the rest as one word');
   return text;
 }
 
-/** Linux takes every `"` for the beginning or the end of a quotation (lib/cmdline.c: next_arg). */
+/** For Linux, every `"` starts or ends a quotation (lib/cmdline.c: next_arg). */
 const hasOpenQuote = (text: string): boolean => (text.match(/"/g)?.length ?? 0) % 2 === 1;
 
 /**
- * A command line with text appended: at its end, or before a `--`, behind which Linux reads no parameters any more.
- * @throws IgvmError COMMAND_LINE_TEXT when the line ends within a quotation, which would go on in the text
+ * A command line with text appended: at its end, or before a `--`, after which Linux reads no parameters.
+ * @throws IgvmError COMMAND_LINE_TEXT when the line ends inside a quotation, which would continue in the text
  */
 export function appendToCommandLine(line: string, text: string): string {
   if (hasOpenQuote(line)) {
     throw new IgvmError(
       'COMMAND_LINE_TEXT',
-      'command_line has a quotation mark that is not closed, and would take in what "linux_command_line" adds',
+      'command_line has an unclosed quotation mark, which would also quote the text of "linux_command_line"',
     );
   }
   const end = endOfParameters(line);
@@ -105,7 +101,7 @@ export function appendToCommandLine(line: string, text: string): string {
   return [before, text, behind].filter((part) => part !== '').join(' ');
 }
 
-/** Where the word `--` is in a command line, outside of quotations; its length when there is none. */
+/** Index of the word `--` in a command line, outside of quotations; the length of the line when there is none. */
 function endOfParameters(line: string): number {
   let isQuoted = false;
   for (let at = 0; at < line.length; at++) {

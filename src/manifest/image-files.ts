@@ -1,15 +1,15 @@
 /**
- * The files that a build writes, told from the manifest alone: inference declares them, the build writes them.
- * Source of the names: openvmm igvmfilegen main.rs.
+ * The files of an image as the manifest alone determines them: those that a build writes, which inference declares as outputs, and
+ * the resources that it uses. Source of the names: openvmm igvmfilegen main.rs.
  */
 import { basename, dirname, extname, join, posix } from 'node:path';
 import { isMeasured, ISOLATION_NAMES, type MeasuredPlatform } from '../igvm/isolation';
 import { RESOURCE_NAMES, type ResourceName } from './model';
 
-/** What a file about one platform is. */
+/** The kinds of files about one platform. */
 export type SiblingKind = 'identity' | 'corim' | 'idBlock';
 
-/** The files about a platform, `NAME-PLATFORM` with an extension beside the image `NAME.igvm`, in the reference's order. */
+/** The files about a platform, `NAME-PLATFORM` with an extension, beside the image `NAME.igvm`. In the order of igvmfilegen. */
 export const SIBLINGS: readonly { kind: SiblingKind; extension: string; platforms: readonly MeasuredPlatform[] }[] = [
   { kind: 'corim', extension: '.cbor', platforms: ISOLATION_NAMES.filter(isMeasured) },
   { kind: 'identity', extension: '.json', platforms: ISOLATION_NAMES.filter(isMeasured) },
@@ -17,8 +17,8 @@ export const SIBLINGS: readonly { kind: SiblingKind; extension: string; platform
 ];
 
 /**
- * Name of the image that a manifest describes. `NAME.igvm.json` gives NAME, `igvm.json` the name of its folder; at the
- * root of a workspace it is `image`, as the root's own name differs between clones.
+ * Name of the image that a manifest describes: NAME for `NAME.igvm.json`, and the name of the folder for `igvm.json`. At the root of a
+ * workspace it is `image`, because the name of the root differs between clones.
  * @param manifestPath relative to the workspace, with `/`
  */
 export function imageNameInWorkspace(manifestPath: string): string {
@@ -26,7 +26,7 @@ export function imageNameInWorkspace(manifestPath: string): string {
   return (base === 'igvm.json' ? posix.basename(dir) : base.replace(/(?:\.igvm)?\.json$/, '')) || 'image';
 }
 
-/** Isolation types of a manifest's guests, also of a manifest that isn't validated. */
+/** Isolation types of a manifest's guests. The manifest need not be valid. */
 export function isolationTypes(manifest: { guest_configs?: unknown }): string[] {
   const guests: unknown[] = Array.isArray(manifest.guest_configs) ? manifest.guest_configs : [];
   const types = guests.flatMap((guest) => {
@@ -59,14 +59,14 @@ export function siblingPath(output: string, platform: MeasuredPlatform, extensio
   return join(dirname(output), `${name.slice(0, name.length - extname(name).length)}-${platform}${extension}`);
 }
 
-/** Names of projects: what npm allows in a package name, so that the same name works in package.json. */
+/** Valid names of projects. npm allows them as package names, so that the same name works in package.json. */
 export const PROJECT_NAME = /^(?:@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*$/;
 
 export const PROJECT_NAME_RULE = 'use lower-case letters, digits, dots, dashes and underscores';
 
-/** What a resource is to an image. */
+/** How an image uses a resource. */
 export interface ResourceUse {
-  /** `optional`: used when it is given, not missed otherwise. */
+  /** `optional`: used if it is given. */
   need: 'required' | 'optional';
   /** Index of the first guest that uses it. */
   guest: number;
@@ -79,7 +79,7 @@ function linuxResources(linux: unknown): ResourceName[] {
   return asRecord(linux)['use_initrd'] === true ? ['linux_kernel', 'linux_initrd'] : ['linux_kernel'];
 }
 
-/** Resources that an image can't do without, by the image's tag. */
+/** Resources that an image requires, by the tag of the image. */
 const REQUIRED: Record<string, (image: Record<string, unknown>) => ResourceName[]> = {
   uefi: () => ['uefi'],
   openhcl: ({ uefi, linux }) => [
@@ -94,7 +94,7 @@ const REQUIRED: Record<string, (image: Record<string, unknown>) => ResourceName[
   ovmf: () => ['ovmf_code'],
 };
 
-/** Keys for Secure Boot, which only an image with it uses. */
+/** Keys for Secure Boot, used only by images with Secure Boot. */
 export const SECURE_BOOT_RESOURCES = [
   'secure_boot_pk',
   'secure_boot_kek',
@@ -102,7 +102,7 @@ export const SECURE_BOOT_RESOURCES = [
   'secure_boot_dbx',
 ] as const;
 
-/** Resources that an image uses when they are given, by the image's tag. */
+/** Resources that an image uses if they are given, by the tag of the image. */
 const OPTIONAL: Record<string, (image: Record<string, unknown>) => readonly ResourceName[]> = {
   openhcl: () => ['underhill_sidecar', 'linux_command_line'],
   linux: () => ['linux_command_line'],
@@ -117,8 +117,8 @@ const OPTIONAL: Record<string, (image: Record<string, unknown>) => readonly Reso
 };
 
 /**
- * The resources that the images of a manifest use, in the order of {@link RESOURCE_NAMES}. Takes a manifest that isn't
- * validated too, as inference must say something of one that is wrong.
+ * The resources that the images of a manifest use, in the order of {@link RESOURCE_NAMES}. The manifest need not be valid, because
+ * inference must also handle wrong ones.
  */
 export function usedResources(manifest: { guest_configs?: unknown }): Map<ResourceName, ResourceUse> {
   const uses = new Map<ResourceName, ResourceUse>();

@@ -5,34 +5,34 @@ import { JSON_SIZE_LIMIT, readRegularFile } from '../files/regular-file';
 import { decodeUtf8, lineAndColumn, lineStarts, parseChecked } from './json-syntax';
 
 /**
- * A JSON file with the place of everything in it. Whole numbers are bigints, exactly as written; a number with a
- * fraction or an exponent is a JavaScript number, as serde_json too takes `1.0` and `1e3` for floating point.
+ * A JSON file with the places of all values. Whole numbers are bigints, exactly as written. A number with a fraction or an exponent is
+ * a JavaScript number: serde_json also reads `1.0` and `1e3` as floating point.
  */
 export interface JsonDocument {
   /** The file's name, for messages. */
   readonly file: string;
   readonly value: unknown;
-  /** Keys that come a second time in their object; `value` has the last of them. Whether that is an error is the caller's choice. */
+  /** Keys that occur again in the same object. `value` has the last value. The caller decides whether that is an error. */
   readonly duplicates: readonly Duplicate[];
-  /** The first of them that is neither at one of the given paths nor below one. */
+  /** The first duplicate that is neither at one of the given paths nor below one. */
   duplicateOutside(ignored: readonly JsonPath[]): Duplicate | undefined;
-  /** Whether something is written at `path`. */
+  /** Whether there is a value at `path`. */
   has(path: JsonPath): boolean;
-  /** What is written at `path`, as in the file. */
+  /** The text of the value at `path`, as in the file. */
   source(path: JsonPath): string;
-  /** File, line, column and JSON path. What isn't there is placed at the object or array that should have it. */
+  /** File, line, column and JSON path. For a missing value, the place of the object or array that should contain it. */
   where(path: JsonPath): ErrorWhere;
-  /** As `where`, but the place of the key rather than of its value. */
+  /** As `where`, but with the place of the key instead of its value. */
   whereKey(path: JsonPath): ErrorWhere;
 }
 
-/** A key that comes a second time in its object. */
+/** A key that occurs again in the same object. */
 export interface Duplicate {
   readonly path: JsonPath;
   readonly where: ErrorWhere;
 }
 
-/** A path from its end on: what is deep in a document shares the way to it. */
+/** A path, linked from its end, so that deep places share their common parts. */
 interface Place {
   readonly parent: Place | undefined;
   readonly step: string | number;
@@ -44,7 +44,7 @@ function pathOf(place: Place): JsonPath {
   return path.reverse();
 }
 
-/** Finds out where it is when someone asks: a file may have very many of them. */
+/** Computes its place on demand: a file may have very many duplicates. */
 const duplicateAt = (place: Place, whereOf: (path: JsonPath) => ErrorWhere): Duplicate => ({
   get path() {
     return pathOf(place);
@@ -56,7 +56,7 @@ const duplicateAt = (place: Place, whereOf: (path: JsonPath) => ErrorWhere): Dup
 
 type Branch = Map<string | number, Branch | 'ignored'>;
 
-/** Whether a place is at one of the paths or below one, in time that doesn't grow with their number. */
+/** Tests whether a place is at one of the paths or below one, in time that doesn't grow with the number of paths. */
 function ignoredPlaces(paths: readonly JsonPath[]): (place: Place) => boolean {
   const tree: Branch = new Map();
   for (const path of paths) {
@@ -87,9 +87,9 @@ function numberValue(source: string): bigint | number {
 /**
  * The bytes of a JSON file.
  * @param display its name in messages
- * @param options.limit bytes; a lock may be larger than a manifest
- * @param options.within an absolute folder: a file inside it that leads out of it by way of links is refused
- * @throws IgvmError FILE_UNREADABLE also for what is no regular file, or far too large
+ * @param options.limit in bytes; a lock may be larger than a manifest
+ * @param options.within an absolute folder: a file inside it that leads out of it through links is refused
+ * @throws IgvmError FILE_UNREADABLE, also if it is not a regular file or is far too large
  */
 export function readJsonFile(
   path: string,
@@ -104,7 +104,7 @@ export function readJsonFile(
 }
 
 /**
- * Reads a JSON document strictly: UTF-8 without a byte order mark, no comments, no trailing commas or data.
+ * Parses a JSON document strictly: UTF-8 without a byte order mark, no comments, no trailing commas or data.
  * @throws IgvmError MANIFEST_SYNTAX with file, line, column and JSON path.
  */
 export function parseJson(content: string | Uint8Array, file: string): JsonDocument {
@@ -136,12 +136,12 @@ export function parseJson(content: string | Uint8Array, file: string): JsonDocum
       }
       entries.set(key, valueOf(valueNode, keyPlace));
     }
-    // fromEntries defines properties, so that a key named __proto__ is a key like any other.
+    // fromEntries defines properties, so that __proto__ is a key like any other.
     return Object.fromEntries(entries);
   };
 
   const members = new Map<Node, Map<unknown, Node | undefined>>();
-  /** The values of an object by key, found once: a file may have very many keys of which something is to be said. */
+  /** The values of an object by key. Cached, because a file may have very many keys with messages about them. */
   const membersOf = (object: Node): Map<unknown, Node | undefined> => {
     let known = members.get(object);
     if (known === undefined) {
@@ -151,7 +151,7 @@ export function parseJson(content: string | Uint8Array, file: string): JsonDocum
     return known;
   };
 
-  /** The last of several equal keys, as in `value`. */
+  /** The value of the last of several equal keys, as in `value`. */
   const find = (path: JsonPath): Node | undefined => {
     let node: Node | undefined = root;
     for (const step of path) {

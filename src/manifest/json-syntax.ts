@@ -10,14 +10,14 @@ import {
 } from 'jsonc-parser';
 import { IgvmError, type JsonPath } from '../errors/igvm-error';
 
-/** Deeper documents are refused: the parser recurses, and no manifest needs more than ten levels. */
+/** Deeper documents are refused, because the parser is recursive. No manifest needs more than ten levels. */
 const MAX_NESTING = 512;
 
 const PARSE_OPTIONS = { disallowComments: true, allowTrailingComma: false, allowEmptyContent: false };
 
-/** By the names that the parser gives to its codes. None says what is in the file: it may be another one than was meant. */
+/** By the parser's names of its codes. No message quotes the file, which may be the wrong one and hold secrets. */
 const SYNTAX_ERRORS: Record<string, string> = {
-  InvalidSymbol: 'this is no JSON value',
+  InvalidSymbol: 'this is not a JSON value',
   InvalidNumberFormat: 'this is not a JSON number',
   PropertyNameExpected: 'expected a key in double quotes',
   ValueExpected: 'expected a JSON value',
@@ -25,17 +25,17 @@ const SYNTAX_ERRORS: Record<string, string> = {
   CommaExpected: 'expected a comma',
   CloseBraceExpected: 'expected a closing brace',
   CloseBracketExpected: 'expected a closing bracket',
-  EndOfFileExpected: 'there is something behind the end of the JSON document',
+  EndOfFileExpected: 'there is text after the end of the JSON document',
   InvalidCommentToken: 'comments are not allowed',
   UnexpectedEndOfComment: 'comments are not allowed',
-  UnexpectedEndOfString: 'this string has no end on its line',
+  UnexpectedEndOfString: 'this string does not end on its line',
   UnexpectedEndOfNumber: 'this number is not complete',
   InvalidUnicode: 'this string has an incomplete \\u escape',
   InvalidEscapeCharacter: 'this string has an unknown escape',
   InvalidCharacter: 'this string has a control character that must be escaped',
 };
 
-/** A message that fits what is likely to be meant by the text at `offset`, which a parser calls an error of the kind `name`. */
+/** A message that fits the likely intention of the text at `offset`, for which the parser reports an error `name`. */
 function syntaxMessage(text: string, offset: number, name: string): string {
   const rest = text.slice(offset, offset + 40);
   const before = text
@@ -48,18 +48,18 @@ function syntaxMessage(text: string, offset: number, name: string): string {
   if (name !== 'InvalidSymbol' && name !== 'InvalidNumberFormat') return SYNTAX_ERRORS[name] ?? 'this is not JSON';
   const isKey = /^[^\s,{}[\]]*\s*:/.test(rest) && (before === '{' || before === ',');
   if (isKey) return SYNTAX_ERRORS['PropertyNameExpected']!;
-  if (/^['‘’“”`]/.test(rest)) return 'this is no JSON value: a string needs double quotes';
+  if (/^['‘’“”`]/.test(rest)) return 'this is not a JSON value: a string needs double quotes';
   const hexadecimal = hexadecimalAt(text, offset);
   if (hexadecimal !== undefined) return `JSON has no hexadecimal numbers: write ${hexadecimal}`;
   if (/^\d/.test(rest)) return SYNTAX_ERRORS['InvalidNumberFormat']!;
   return before === ':' || before === ',' || before === '['
-    ? 'this is no JSON value: a string needs double quotes, other words are true, false and null'
+    ? 'this is not a JSON value: a string needs double quotes, other words are true, false and null'
     : SYNTAX_ERRORS['InvalidSymbol']!;
 }
 
 /**
- * The value of a key, when it is a hexadecimal number such as `0x1000`: as JSON writes it. The parser's complaint may be about
- * the `x`. Longer ones than a u64 are no numbers of a manifest, and not repeated.
+ * The value of a key if it is a hexadecimal number such as `0x1000`. The parser's error may be at the `x`. Numbers longer than a u64
+ * are never valid in a manifest, and not quoted.
  */
 function hexadecimalAt(text: string, offset: number): bigint | undefined {
   const around = text.slice(Math.max(0, offset - 12), offset + 24);
@@ -170,14 +170,14 @@ function checkNesting(text: string, file: string): void {
   }
 }
 
-/** Throws for the first mistake of a text that isn't JSON; what comes after it doesn't matter. */
+/** Throws for the first mistake in a text that isn't JSON. */
 function refuseSyntax(text: string, file: string): never {
   let depth = 0;
   let isComplete = false;
   const enter = (offset: number) => {
     if (++depth > MAX_NESTING) throw tooDeep(text, file, offset);
   };
-  // An object without its closing brace ends as well, with no length.
+  // The parser also reports the end of an object without a closing brace, with no length.
   const leave = (offset: number) => {
     depth--;
     isComplete ||= depth === 0 && offset < text.length;
@@ -208,7 +208,7 @@ export function parseChecked(text: string, file: string): Node {
     throw syntaxError(text, file, 0, 'the file starts with a byte order mark, which JSON does not allow');
   }
   try {
-    // The platform's own parser has the last word, should the two ever disagree. It is also the faster one.
+    // The parser of JavaScript decides if the two should ever disagree. It is also the faster one.
     JSON.parse(text);
   } catch {
     refuseSyntax(text, file);

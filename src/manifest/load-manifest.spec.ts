@@ -368,6 +368,6 @@ describe('an unknown key', () => {
   ])('is no such key when it says that a form was meant which lacks another: %s without %s', (given, lacking) => {
     const error = failure(manifest([guest('none')], { resources: { uefi: { [given]: 'a', path: 'b' } } }));
     expect([error.code, textOf(error.where)]).toEqual(['MANIFEST_INVALID', `resources.uefi.${given}`]);
-    expect(error.message).toBe(`"${lacking}" is missing, which goes with "${given}"`);
+    expect(error.message).toBe(`"${given}" needs "${lacking}", which is missing`);
   });
 });

@@ -8,13 +8,13 @@ import type * as ResourcesSchema from './resources-schema';
 import { unknownKeys } from './unknown-keys';
 import { combined, examine, type ManifestWarning, validate } from './validate';
 
-/** Changes that a build makes to the manifest. The first two are flags of igvmfilegen, too. */
+/** Values that a build changes in the manifest. The first two are also flags of igvmfilegen. */
 export interface ManifestOverrides {
-  /** Secure AVIC off in every SNP guest. */
+  /** Turns Secure AVIC off in every SNP guest. */
   disableSecureAvic?: boolean;
-  /** `OPENHCL_CONFIDENTIAL_DEBUG=1` at the end of every OpenHCL command line. */
+  /** Appends `OPENHCL_CONFIDENTIAL_DEBUG=1` to every OpenHCL command line. */
   confidentialDebug?: boolean;
-  /** In the place of the manifest's `embed_corim`. */
+  /** Replaces the manifest's `embed_corim`. */
   embedCorim?: boolean;
 }
 
@@ -47,17 +47,17 @@ export function applyOverrides(manifest: Manifest, overrides: ManifestOverrides)
 }
 
 export interface LoadOptions extends ManifestOverrides {
-  /** Unknown keys are errors. */
+  /** Whether unknown keys are errors. */
   strict?: boolean;
   /** The file's name in messages; by default the path as given. */
   display?: string;
-  /** An absolute folder: a manifest inside it that leads out of it by way of links is refused. */
+  /** An absolute folder: a manifest inside it that leads out of it through links is refused. */
   within?: string;
-  /** Takes values that don't go together, for a caller that has more to find fault with. By default they are thrown. */
+  /** Receives conflicts between values, for a caller that has further checks. By default they are thrown. */
   conflicts?: IgvmError[];
 }
 
-/** A valid manifest, and where everything in it stands. */
+/** A valid manifest, with the places of its values. */
 export interface LoadedManifest {
   /** Absolute path of the file. */
   readonly path: string;
@@ -81,14 +81,13 @@ export function loadManifest(path: string, options: LoadOptions = {}): LoadedMan
 }
 
 /**
- * Reads a manifest from text or bytes; `file` is its name in messages, and the path that relative resources are
- * relative to.
+ * Parses a manifest from text or bytes. `file` is its name in messages, and the path that relative resources are relative to.
  * @throws IgvmError MANIFEST_SYNTAX, MANIFEST_DUPLICATE_KEY, MANIFEST_INVALID, MANIFEST_UNKNOWN_KEY or
  * MANIFEST_CONFLICT with file, line, column and JSON path; further mistakes are in its `also`.
  */
 export function parseManifest(content: string | Uint8Array, file: string, options: LoadOptions = {}): LoadedManifest {
   const document = parseJson(content, file);
-  // The schema brings zod, which is slow to load: only where something is validated.
+  // The schema loads zod, which is slow: so it is loaded only where something is validated.
   const { manifestSchema } = require('./manifest-schema') as typeof ManifestSchema;
   const keys = unknownKeys(manifestSchema, document.value);
   const { value, errors, warnings, misspelt } = examine(document, manifestSchema, options.strict ?? false, keys);
@@ -107,7 +106,7 @@ export function parseManifest(content: string | Uint8Array, file: string, option
   };
 }
 
-/** What is ignored may come twice, as in upstream: a warning names it anyway. */
+/** Ignored keys may occur twice, as in igvmfilegen: there are warnings about them anyway. */
 function duplicateErrors(document: JsonDocument, ignored: readonly JsonPath[]): IgvmError[] {
   const duplicate = document.duplicateOutside(ignored);
   if (duplicate === undefined) return [];
@@ -124,7 +123,7 @@ export interface ResourcesFile {
   whereAll(): ErrorWhere;
 }
 
-/** So many keys that come twice are named. */
+/** The most warnings about keys that occur twice. */
 const REPEATED_SHOWN = 20;
 
 /**
@@ -137,8 +136,8 @@ export const loadResourcesFile = (
 ): ResourcesFile => parseResourcesFile(readJsonFile(path, display), display, strict);
 
 /**
- * Reads a separate resources file under igvmfilegen's rule: absolute paths as strings, taken literally; unknown names
- * are errors, other unknown keys are not; of several equal names the last counts.
+ * Parses a separate resources file under igvmfilegen's rules: paths are absolute strings, taken literally. Unknown names are errors,
+ * other unknown keys are not. If a name occurs several times, the last one counts.
  * @param display the file's name in messages
  * @throws IgvmError MANIFEST_SYNTAX, MANIFEST_DUPLICATE_KEY, MANIFEST_INVALID, MANIFEST_UNKNOWN_KEY
  */
@@ -150,7 +149,7 @@ export function parseResourcesFile(content: Uint8Array, display: string, strict 
     const isTable = place.length === 1 && key === 'resources';
     if (isTable || strict) throw new IgvmError('MANIFEST_DUPLICATE_KEY', `duplicate key "${key}"`, where);
     if (repeated.length < REPEATED_SHOWN) {
-      repeated.push({ message: `"${key}" is here a second time; the last one counts`, where });
+      repeated.push({ message: `"${key}" occurs again; the last one counts`, where });
     }
   }
   const { resourcesSchema } = require('./resources-schema') as typeof ResourcesSchema;

@@ -1,12 +1,12 @@
-/** VMMs whose launch digests can be told; src/measurement/launches.ts has a row for each. */
+/** VMMs whose launch digests can be computed; src/measurement/launches.ts has a row for each. */
 export const VMM_NAMES = ['hyperv', 'qemu-kvm', 'cloud-hypervisor-kvm', 'vanadium'] as const;
 export type Vmm = (typeof VMM_NAMES)[number];
 
-/** Whose VMSAs KVM measures: those of all vCPUs, or of the first alone, as an unfinished change of the kernel has it. */
+/** The vCPUs whose VMSAs KVM measures: all of them, or only the first one, as in an unfinished change to the kernel. */
 export const KVM_MODES = ['all-vcpus', 'bsp-only'] as const;
 export type KvmMode = (typeof KVM_MODES)[number];
 
-/** What each of them is, for editors and the reference. */
+/** A description of each VMM, for editors and the reference. */
 export const VMM_MEANINGS: Record<Vmm, string> = {
   hyperv: 'Hyper-V, and OpenVMM on it: VMSAs as the image has them.',
   'qemu-kvm': 'QEMU on KVM: a VMSA for each vCPU, made by KVM. Depends on the number of vCPUs and on the processor.',
@@ -18,7 +18,7 @@ export const KVM_MODE_MEANINGS: Record<KvmMode, string> = {
   'bsp-only': 'Only that of the first vCPU, as in an unfinished change to the kernel.',
 };
 
-/** Launches as manifest, lock and options state them: every count with every processor. */
+/** Launches in the form of manifests, locks and options: each count of vCPUs with each processor. */
 export interface LaunchRequest {
   vmm: string;
   vcpus?: readonly number[];
@@ -27,24 +27,24 @@ export interface LaunchRequest {
 }
 
 /**
- * The manifest after validation: what loaders get. The zod schemas in this folder infer exactly these types (a type
- * test beside them holds the two together); this file imports types alone, so that everything may use it.
- * Source of the shape: openvmm vm/loader/igvmfilegen_config/src/lib.rs; `name`, `resources`, `embed_corim`, `launches`, `boot_test`, `$schema` and
- * the last three keys of a linux image, and ovmf images are ours (docs/manifest.md).
+ * The manifest after validation, as loaders get it. The zod schemas in this folder infer exactly these types, which a type test checks.
+ * This file imports no code, so that every module can use it. Source of the format: openvmm vm/loader/igvmfilegen_config/src/lib.rs.
+ * `$schema`, `name`, `resources`, `embed_corim`, `launches`, `boot_test`, the last three keys of a linux image, and ovmf images are
+ * extensions of nx-igvm (docs/manifest.md).
  */
 
 export interface Manifest {
-  /** For editors; means nothing to the build. */
+  /** For editors. Ignored by the build. */
   $schema?: string;
-  /** The Nx project's name, where the folder has neither project.json nor package.json. */
+  /** The Nx project's name, if the folder has neither project.json nor package.json. */
   name?: string;
   guest_arch: 'x64' | 'aarch64';
   guest_configs: GuestConfig[];
-  /** Whether the image holds its CoRIM documents, which lie beside it either way. Default: true. */
+  /** Whether the image contains its CoRIM documents, which are written beside it either way. Default: true. */
   embed_corim?: boolean;
-  /** The launches of SEV-SNP guests whose digests count: measure, lock and verify cover these. Mean nothing to the build. */
+  /** The launches of SEV-SNP guests that measure, lock and verify cover. Ignored by the build. */
   launches?: { vmm: Vmm; vcpus?: number[]; cpu?: string[]; kvm_mode?: KvmMode }[];
-  /** What `nx boot-test` checks; means nothing to the build. */
+  /** What `nx boot-test` checks. Ignored by the build. */
   boot_test?: { until?: string; timeout?: number };
   resources?: Partial<Record<ResourceName, Resource>>;
 }
@@ -88,7 +88,7 @@ export interface LinuxImage {
 }
 
 export interface DirectLinuxImage extends LinuxImage {
-  /** Who supplies memory map and command line. Default "vmm". */
+  /** Whether the VMM or the image supplies the memory map and the command line. Default: "vmm". */
   boot_data: 'vmm' | 'embedded';
   /** Bytes. */
   memory_size?: number;
@@ -114,13 +114,13 @@ export interface SnpLinuxDirectImage {
   linux: LinuxImage;
   /** u32, not 0. */
   processor_count: number;
-  /** Not 0, less than 4 GiB in all. */
+  /** Not 0, and less than 4 GiB in total. */
   memory_page_count: bigint;
   /** Address bit, 32 to 51. */
   c_bit_position: number;
 }
 
-/** OVMF for QEMU, as `nx-igvm wrap` and `update` lay it out. Not an image of igvmfilegen. */
+/** OVMF for QEMU, in the layout of `nx-igvm wrap` and `update`. Not known to igvmfilegen. */
 export interface OvmfImage {
   /** Default "real16". */
   boot_mode: 'real16' | 'flat32';
@@ -129,7 +129,7 @@ export interface OvmfImage {
   secure_boot?: SecureBoot | null;
 }
 
-/** What Secure Boot accepts, besides the keys that are resources. */
+/** What Secure Boot accepts, in addition to the keys among the resources. */
 export interface SecureBoot {
   /** Default "none". */
   profile: SecureBootProfile;
@@ -137,7 +137,7 @@ export interface SecureBoot {
   hashes: boolean;
 }
 
-/** Sets of public certificates for db; src/loader/ovmf/secure-boot.ts says which. The names are virtfw's. */
+/** Sets of public certificates for db, listed in src/loader/ovmf/secure-boot.ts. The names are those of virtfw. */
 export const SECURE_BOOT_PROFILES = [
   'none',
   'win11',
@@ -153,7 +153,7 @@ export const SECURE_BOOT_PROFILES = [
 
 export type SecureBootProfile = (typeof SECURE_BOOT_PROFILES)[number];
 
-/** Source of the shape: openvmm openhcl/product_policy/src. A new product is a new key. */
+/** Source of the format: openvmm openhcl/product_policy/src. A new product is a new key. */
 export type ProductPolicy = { sivm: SivmPolicy } | { cwcow: CwcowPolicy };
 
 export type SivmPolicy = {

@@ -1,7 +1,7 @@
 /**
- * The building blocks of the manifest's schema. Each states what it expects as a noun phrase, from which error messages
- * are made ("expected <phrase>, found …"), and what JSON Schema says of it. Made of zod's small variant, which costs a build half
- * as much time; even so this file and the schemas are required only where something is validated.
+ * The building blocks of the manifest's schema. Each has a noun phrase for error messages ("expected <phrase>, found …") and a
+ * description for JSON Schema. They use zod's small variant, which takes half the time in a build. Even so, this file and the schemas
+ * are loaded only where something is validated.
  */
 import * as z from 'zod/mini';
 import { UNKNOWN_KEY } from './validate';
@@ -17,7 +17,7 @@ interface Limits {
   max: bigint;
 }
 
-/** A whole number, exact whatever its size. */
+/** A whole number of any size, kept exactly. */
 export function exact({ min = 0n, max }: Limits, description: string) {
   const phrase = `a whole number from ${min} to ${max}`;
   return z
@@ -26,7 +26,7 @@ export function exact({ min = 0n, max }: Limits, description: string) {
     .register(z.globalRegistry, { type: 'integer', minimum: Number(min), maximum: Number(max), description });
 }
 
-/** A whole number that a JavaScript number holds. */
+/** A whole number that fits in a JavaScript number. */
 export function count(limits: Limits, description: string) {
   return z
     .pipe(exact(limits, description), z.transform(Number))
@@ -43,7 +43,7 @@ export const u8 = (description: string) => count({ max: 255n }, description);
 export const u32 = (description: string) => count({ max: 2n ** 32n - 1n }, description);
 export const u64 = (description: string) => exact({ max: MAX_U64 }, description);
 
-/** A whole number that is one of a few. @param meanings what each of them means */
+/** One of a few whole numbers. @param meanings the meaning of each */
 export function oneOfNumbers(meanings: Record<number, string>, description: string) {
   const values = Object.keys(meanings).map(BigInt);
   const phrase = values.join(' or ');
@@ -71,21 +71,21 @@ export function cString(description: string) {
   return textThat((value) => !value.includes('\0'), 'a string without NUL characters', description);
 }
 
-/** Text that passes a test; `phrase` says which. */
+/** Text that passes a test, which `phrase` describes. */
 export function textThat(passes: (value: string) => boolean, phrase: string, description: string) {
   return text(description).check(z.refine(passes, { error: () => phrase }));
 }
 
 /**
- * Text with at least one character; `phrase` says what it is. Not by zod's `minLength`: it looks at whatever has a `length`, also at
- * an object of the wrong type, and fails with an error of its own if that can't be compared with a number.
+ * Text with at least one character, described by `phrase`. Doesn't use zod's `minLength`, which also checks the `length` of values of
+ * the wrong type, and throws if that can't be compared with a number.
  */
 export function someText(phrase: string, description: string) {
   const isSome = textThat((value) => value !== '', phrase, description);
   return isSome.register(z.globalRegistry, { minLength: 1, description });
 }
 
-/** Text with a fixed form; `phrase` says which. */
+/** Text with a fixed form, which `phrase` describes. */
 export function patternText(pattern: RegExp, phrase: string, description: string) {
   return z
     .string({ error: () => phrase })
@@ -112,7 +112,7 @@ export function list<Item extends z.core.SomeType>(item: Item, description: stri
   return z.array(item, { error: () => 'an array' }).register(z.globalRegistry, { description });
 }
 
-/** An array with at least one item; `phrase` says what it has. Not by zod's `minLength`: see {@link someText}. */
+/** An array with at least one item, described by `phrase`. Doesn't use zod's `minLength`: see {@link someText}. */
 export function someOf<Item extends z.core.SomeType>(item: Item, phrase: string, description: string) {
   const isSome = list(item, description).check(z.refine((items) => items.length > 0, { error: () => phrase }));
   return isSome.register(z.globalRegistry, { minItems: 1, description });
@@ -123,21 +123,21 @@ export function record<Value extends z.core.SomeType>(value: Value, description:
   return z.record(z.string(), value, { error: () => 'an object' }).register(z.globalRegistry, { description });
 }
 
-/** Meanings of an enum's values, in their order, under the key by which editors know them. */
+/** The meanings of an enum's values, in their order, under the key that editors use. */
 const enumDescriptions = (meanings: Record<string, string>) => ({
   markdownEnumDescriptions: Object.values(meanings),
 });
 
 const quoted = (words: readonly string[]) => words.map((word) => JSON.stringify(word)).join(', ');
 
-/** serde also takes `{ "word": null }` for a variant without content. */
+/** serde also accepts `{ "word": null }` for a variant without content. */
 const plainVariant = (words: readonly string[]) => (value: unknown) => {
   if (typeof value !== 'object' || value === null) return value;
   const [entry, ...more] = Object.entries(value);
   return entry !== undefined && more.length === 0 && entry[1] === null && words.includes(entry[0]) ? entry[0] : value;
 };
 
-/** One of a few words. @param meanings what each of them means */
+/** One of a few words. @param meanings the meaning of each */
 export function word<const Word extends string>(meanings: Record<Word, string>, description: string) {
   const words = Object.keys(meanings) as [Word, ...Word[]];
   const schema = z.enum(words, { error: () => `one of ${quoted(words)}` });
@@ -146,14 +146,14 @@ export function word<const Word extends string>(meanings: Record<Word, string>, 
     .register(z.globalRegistry, { description, ...enumDescriptions(meanings) });
 }
 
-/** An object with exactly one key, which says what its value is: the only key of the object is strict. */
+/** An object with exactly one key, which names the kind of its value. */
 export function tagged<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
   return z.strictObject(shape, anObject('an object with exactly one key'));
 }
 
 /**
  * An externally tagged enum: a plain word, or an object with one key. Objects come from {@link tagged}.
- * @param meanings the plain words, with what each of them means
+ * @param meanings the plain words, with the meaning of each
  */
 export function variants<const Word extends string, Options extends readonly [z.ZodMiniObject, ...z.ZodMiniObject[]]>(
   meanings: Record<Word, string>,
@@ -174,11 +174,11 @@ export function variants<const Word extends string, Options extends readonly [z.
   return z.pipe(z.transform(plainVariant(words)), schema).register(z.globalRegistry, { description });
 }
 
-/** As `URL` reads it: some texts that begin well are none. */
+/** As parsed by `URL`: some texts that begin correctly are not URLs. */
 const isDownloadable = (value: string): boolean =>
   URL.canParse(value) && /^https?:$/.test(new URL(value).protocol) && new URL(value).hostname !== '';
 
-/** The keys of a file that a web server gives. */
+/** The keys of a file from a web server. */
 export const webFile = {
   url: textThat(
     isDownloadable,

@@ -2,7 +2,7 @@ import { distance as editDistance } from 'fastest-levenshtein';
 import type * as z from 'zod/mini';
 import { formatPath, type JsonPath } from '../errors/igvm-error';
 
-/** The parts of a zod schema that say where keys are known. */
+/** The parts of a zod schema that determine the known keys. */
 interface SchemaDef {
   type: string;
   shape?: Record<string, z.core.$ZodType>;
@@ -31,7 +31,7 @@ const requiredKeys = (schema: z.core.$ZodType): string[] =>
     .filter(([, inner]) => inner._zod.optin !== 'optional')
     .map(([key]) => key);
 
-/** Of a union, the object that a value is meant to be: one that requires only keys it has, the largest first. */
+/** The option of a union that a value is meant to be: the one with the most required keys, all of which the value has. */
 function meantObject(options: readonly z.core.$ZodType[], value: Record<string, unknown>): z.core.$ZodType | undefined {
   return options
     .map(unwrap)
@@ -41,19 +41,19 @@ function meantObject(options: readonly z.core.$ZodType[], value: Record<string, 
     .sort((a, b) => requiredKeys(b).length - requiredKeys(a).length)[0];
 }
 
-/** Entries of a list or table. A manifest has a few guests; an initrd.json perhaps some hundred links. */
+/** The most entries in a list or table. A manifest has a few guests, and an initrd.json perhaps some hundred links. */
 export const ENTRIES_LIMIT = 4096;
 
-/** How many entries a list or table of the schema has in a document; 0 for everything else. */
+/** The number of entries that a list or table of the schema has in a document; 0 for everything else. */
 function entriesOf({ type }: SchemaDef, value: unknown): number {
   if (type === 'array' && Array.isArray(value)) return value.length;
   return type === 'record' && isObject(value) ? Object.keys(value).length : 0;
 }
 
 /**
- * Of a document: paths of the keys that its schema ignores, in order, and the names of those of an object; paths of the lists
- * and tables with more entries than a validation should see; the keys that are known at a path; and of the keys that an object
- * has in another form only, what it lacks of that form.
+ * Compares a document with its schema. The result has the paths of the keys that the schema ignores, in order, and their names by
+ * object; the paths of lists and tables with too many entries to validate; the known keys at a path; and, for a key that belongs to
+ * another form of an object, the keys that the object lacks for that form.
  */
 export function unknownKeys(schema: z.core.$ZodType, document: unknown) {
   const unknown: JsonPath[] = [];
@@ -82,7 +82,7 @@ export function unknownKeys(schema: z.core.$ZodType, document: unknown) {
     }
   };
   visit(schema, document, []);
-  /** The unknown keys of an object, made once: there may be as many objects as keys. */
+  /** The unknown keys by object. Made once, because there may be as many objects as keys. */
   let byObject: Map<string, string[]> | undefined;
   const unknownAt = (path: JsonPath): string[] => {
     if (byObject === undefined) {
@@ -110,8 +110,8 @@ export function unknownKeys(schema: z.core.$ZodType, document: unknown) {
 }
 
 /**
- * The candidate that `word` is probably a misspelling of. Case and the choice of `-` or `_` count for nothing, and at
- * most a third of the letters may differ, so that an unrelated word gets no suggestion.
+ * The candidate that `word` is probably a misspelling of. Case doesn't matter, nor does the choice of `-` or `_`. At most a third of
+ * the letters may differ, so that an unrelated word gets no suggestion.
  */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   const plain = (text: string) => text.slice(0, 64).toLowerCase().replaceAll('-', '_');

@@ -5,12 +5,12 @@ import type { JsonDocument } from './json-document';
 import { ENTRIES_LIMIT, nearest, unknownKeys } from './unknown-keys';
 
 /**
- * The message of an issue about unknown keys of a closed object, for those that print issues. (A variant's object says
- * instead that one key is too many.) In a file of its own so that it can be had without loading zod.
+ * The message of an issue about unknown keys in a closed object, for modules that print issues. (For an object with exactly one key,
+ * the message is about the extra key.) Defined here so that it can be used without loading zod.
  */
 export const UNKNOWN_KEY = 'unknown key';
 
-/** Something doubtful that doesn't keep an image from being built. */
+/** A doubtful value that doesn't prevent a build. */
 export interface ManifestWarning {
   message: string;
   where: ErrorWhere;
@@ -18,15 +18,15 @@ export interface ManifestWarning {
 
 const didYouMean = (guess: string | undefined) => (guess === undefined ? '' : `; did you mean "${guess}"?`);
 
-/** So many mistakes or warnings of one file are shown: nobody reads more, and a file may have a hundred thousand. */
+/** The most mistakes or warnings to show for a file: nobody reads more, and a file may have a hundred thousand. */
 const SHOWN = 50;
-/** So many keys of an object are compared with known ones. */
+/** The most keys of an object to compare with known ones. */
 const COMPARED = 20;
 
-/** What stands at a path, in a few words. */
+/** A short description of the value at a path. */
 function found(document: JsonDocument, path: JsonPath): string {
   const source = document.source(path);
-  // A file that is a single text is no manifest, but perhaps someone's password.
+  // A file with nothing but a string is not a manifest. It may be a password.
   if (path.length === 0 && !/^[[{]/.test(source)) return `${kindOf(document.value)}`;
   if (source.startsWith('{')) {
     const keys = Object.keys(valueAt(document.value, path) as object).slice(0, 4);
@@ -36,7 +36,7 @@ function found(document: JsonDocument, path: JsonPath): string {
   }
   if (source.startsWith('['))
     return (valueAt(document.value, path) as unknown[]).length === 0 ? 'an empty array' : 'an array';
-  // What stands before the host of a URL may be a password.
+  // The text before the host of a URL may be a password.
   const shown = source.replace(/:\/\/[^\s"]*@/g, '://…@');
   return shown.length > 40 ? `${shown.slice(0, 40)}…` : shown;
 }
@@ -53,14 +53,14 @@ function valueAt(value: unknown, path: JsonPath): unknown {
 
 type Issue = z.core.$ZodIssue;
 
-/** The branch of a union that the document means: the one all of whose issues lie below the branch's own tag. */
+/** The branch of a union that the document is meant to use: all issues of that branch are below its own tag. */
 function meantBranch(document: JsonDocument, path: JsonPath, branches: Issue[][]): Issue[] | undefined {
   return branches.find((branch) =>
     branch.every(({ path: [tag] }) => tag !== undefined && document.has([...path, tag as string])),
   );
 }
 
-/** All issues with their whole paths, unions replaced by the issues of the branch that was meant. */
+/** All issues with their full paths. A union is replaced by the issues of the intended branch. */
 function flatten(
   document: JsonDocument,
   issues: readonly Issue[],
@@ -73,13 +73,13 @@ function flatten(
   });
 }
 
-/** Bytes that one of a number counts, by the end of its key. */
+/** The unit of a number in bytes, by the end of its key. */
 const UNITS: readonly (readonly [key: RegExp, bytes: number, what: string])[] = [
   [/_size$/, 1, 'in bytes'],
   [/_page_(?:count|base)$/, PAGE_SIZE, 'in pages of 4 KiB'],
 ];
 
-/** The number that a text stands for where one is wanted: quoted, hexadecimal, or a size as people write it. */
+/** The number that a text is meant to be where a number is expected: quoted, hexadecimal, or a size such as 512M. */
 function numberMeant(path: JsonPath, text: string): string | undefined {
   if (/^(?:\d{1,20}|0x[0-9a-f]{1,16})$/i.test(text)) return `${BigInt(text)}, without quotes`;
   const unit = UNITS.find(([key]) => key.test(String(path.at(-1))));
@@ -88,7 +88,7 @@ function numberMeant(path: JsonPath, text: string): string | undefined {
   return `${bytes / unit[1]}, ${unit[2]}`;
 }
 
-/** One of the keys that have no meaning there may be the misspelling of a missing key. */
+/** The message about a wrong or missing value. An unknown key may be the misspelling of a missing one. */
 function describe(document: JsonDocument, path: JsonPath, expected: string, { unknownAt }: Keys): string {
   if (!document.has(path)) {
     const key = String(path.at(-1));
@@ -115,12 +115,12 @@ function describe(document: JsonDocument, path: JsonPath, expected: string, { un
 
 type Keys = ReturnType<typeof unknownKeys>;
 
-/** @param isFirst of its object, which is told the known keys; the others need not repeat them */
+/** @param isFirst whether it is the first one of its object: only that message lists the known keys */
 function unknownKeyError(document: JsonDocument, path: JsonPath, key: string, keys: Keys, isFirst: boolean): IgvmError {
   const where = document.whereKey([...path, key]);
   const [needed] = keys.neededWith(path, key);
   if (needed !== undefined) {
-    return new IgvmError('MANIFEST_INVALID', `"${needed}" is missing, which goes with "${key}"`, where);
+    return new IgvmError('MANIFEST_INVALID', `"${key}" needs "${needed}", which is missing`, where);
   }
   const known = keys.knownAt(path);
   const guess = nearest(key, known);
@@ -129,7 +129,7 @@ function unknownKeyError(document: JsonDocument, path: JsonPath, key: string, ke
   return new IgvmError('MANIFEST_UNKNOWN_KEY', `unknown key "${key}"${hint}`, where);
 }
 
-/** An error for each wrong place, in the order of the file. */
+/** An error for each wrong value, in the order of the file. */
 function toErrors(document: JsonDocument, issues: readonly Issue[], keys: Keys): IgvmError[] {
   return flatten(document, issues.slice(0, SHOWN))
     .flatMap(({ path, issue }) => {
@@ -144,31 +144,30 @@ function toErrors(document: JsonDocument, issues: readonly Issue[], keys: Keys):
     .sort((a, b) => a.where.line! - b.where.line! || a.where.column! - b.where.column!);
 }
 
-/** What a document is by a schema: its value, or what is wrong with it; and in any case the keys without a meaning. */
+/** The result of validation: the value or the errors, and in either case the unknown keys. */
 export interface Validation<Value> {
   /** Undefined when there are errors. */
   value: Value | undefined;
   errors: IgvmError[];
-  /** Keys that are ignored, or errors with `strict`. */
+  /** Unknown keys that are ignored; with `strict`, they are errors. */
   warnings: ManifestWarning[];
-  /** Those of them that look like known keys. A mistake elsewhere may come from one. */
+  /** The unknown keys that look like misspelt known ones, which may be the cause of another error. */
   misspelt: IgvmError[];
 }
 
-/** Keys in manifests of other programs that are no misspellings, and what an image has instead of what they say. */
+/** Keys of other programs, which are not misspellings, and their effect here. */
 const FOREIGN_KEYS: Readonly<Record<string, string>> = {
   processor_topology:
-    "kata's launcher reads it; the image has as many processors as processor_count says, each a socket of its own",
-  vm_layout: "kata's launcher reads it; the guest's memory is what the image's own keys say",
-  boot_layout:
-    "kata's tools read it; where the parts of the image lie follows from their sizes, and the map file says it",
-  pcie: 'only unmerged branches of igvmfilegen know it; the image has no PCI Express',
+    "it is for kata's launcher; processor_count determines the number of processors, each with its own socket",
+  vm_layout: "it is for kata's launcher; the keys of the image determine the guest's memory",
+  boot_layout: "it is for kata's tools; the sizes of the parts determine where they lie, and the map file shows it",
+  pcie: 'it is known only to unmerged branches of igvmfilegen; the image has no PCI Express',
 };
 
 /**
  * Validates a document. Keys that the schema doesn't know become warnings, or errors with `strict`; where the schema
  * is closed they are errors anyway.
- * @internal as the schema's type is that of a package which users of the library don't have
+ * @internal because the schema's type is from a package that users of the library don't have
  */
 export function examine<Schema extends z.ZodMiniType>(
   document: JsonDocument,
@@ -215,8 +214,8 @@ export function examine<Schema extends z.ZodMiniType>(
 
 /**
  * Validates a document as {@link examine} does.
- * @throws IgvmError MANIFEST_INVALID or MANIFEST_UNKNOWN_KEY: the first wrong place, the others in `also`, keys that may be
- * misspelt among them
+ * @throws IgvmError MANIFEST_INVALID or MANIFEST_UNKNOWN_KEY for the first wrong value. The others, including keys that may be
+ *   misspelt, are in its `also`.
  */
 export function validate<Schema extends z.ZodMiniType>(
   document: JsonDocument,

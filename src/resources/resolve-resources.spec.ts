@@ -221,10 +221,7 @@ describe('a separate resources file', () => {
     write('k');
     const { resolved, warnings } = separate('{"a": 1, "resources": {"linux_kernel": "/x", "linux_kernel": "ROOT/k"}}');
     expect(resolved.get('linux_kernel')!.display).toBe('k');
-    expect(warnings).toEqual([
-      '"linux_kernel" is here a second time; the last one counts',
-      'unknown key "a" is ignored',
-    ]);
+    expect(warnings).toEqual(['"linux_kernel" occurs again; the last one counts', 'unknown key "a" is ignored']);
   });
 
   it.each([

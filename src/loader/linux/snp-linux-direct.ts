@@ -56,7 +56,7 @@ export function loadSnpLinuxDirect(importer: ImageImporter, guest: SnpLinuxDirec
   if (bootShim === undefined && guest.injectionType === 'restricted') {
     throw new IgvmError(
       'CONFIG_UNSUPPORTED',
-      'snp_linux_direct needs normal injection, or the resource "snp_bootshim", which restricted injection works with',
+      'snp_linux_direct needs normal injection, or the resource "snp_bootshim", which works with restricted injection',
       { jsonPath: ['isolation_type', 'snp', 'injection_type'] },
     );
   }
