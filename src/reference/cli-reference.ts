@@ -44,7 +44,9 @@ const argumentName = (argument: Argument): string => {
 function optionRow(option: Option): string {
   const { flags, description, argChoices, defaultValue, mandatory } = option;
   const value = argChoices?.map((choice) => `\`${choice}\``).join(', ') ?? '';
-  const fallback = defaultValue === undefined ? '' : `\`${String(defaultValue)}\``;
+  // A list that begins empty, for options that may be repeated, is no default.
+  const hasDefault = defaultValue !== undefined && !Array.isArray(defaultValue);
+  const fallback = hasDefault ? `\`${String(defaultValue)}\`` : '';
   return `| \`${cell(flags)}\` | ${value} | ${mandatory ? 'required' : fallback} | ${cell(description)} |`;
 }
 

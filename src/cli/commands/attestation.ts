@@ -43,35 +43,38 @@ export function registerVerifyReport(program: Command, environment: CliEnvironme
   const several = (value: string, before: string[]): string[] => [...before, value];
   const command = program
     .command('verify-report')
-    .description("check the evidence of a running guest: is it genuine, and is it of a build's guest")
+    .description('check whether the evidence of a running guest is genuine and belongs to a build')
     .argument(
       '<report>',
-      'an SEV-SNP attestation report, with certificates or without, or a TDX quote: bytes or hexadecimal digits',
+      'an SEV-SNP attestation report, with or without certificates, or a TDX quote: bytes or hexadecimal digits',
     )
     .option('--certificate <file>', 'a certificate of the chain, DER or PEM (may be repeated)', several, [])
     .option(
       '--root <file>',
-      'a certificate that is trusted as a root besides those of the makers (may be repeated)',
+      "a certificate to trust as a root, in addition to AMD's and Intel's (may be repeated)",
       several,
       [],
     )
     .option('--crl <file>', 'a list of revoked certificates, DER or PEM (may be repeated)', several, [])
-    .option('--at <time>', 'when certificates have to be valid, such as 2026-03-01T12:00:00Z (default: now)')
+    .option('--at <time>', 'the time at which certificates must be valid, such as 2026-03-01T12:00:00Z (default: now)')
     .option('--lock <lock>', 'the measurement lock that says which guests are ours')
-    .option('--image <image>', 'the image that is ours; with --lock: to explain what differs');
+    .option('--image <image>', 'the image that is ours; with --lock, it only explains differences');
   withLaunchOptions(command, 'with --image: the VMM whose launch is ours (default: any)')
-    .option('--report-data <hex>', 'the report data that is expected; fewer than 64 bytes are filled with zeros')
-    .option('--nonce <hex>', 'what the report data has to begin with, 8 to 64 bytes')
-    .option('--host-data <hex>', 'the host data that is expected, 32 bytes')
+    .option('--report-data <hex>', 'the expected report data; fewer than 64 bytes are padded with zeros')
+    .option('--nonce <hex>', 'the expected beginning of the report data, 8 to 64 bytes')
+    .option('--host-data <hex>', 'the expected host data, 32 bytes')
     .option(
       '--minimum-tcb <list>',
-      'lowest versions of firmware, such as bootloader=4,tee=0,snp=24,microcode=219; of TDX 16 bytes in hexadecimal',
+      'the lowest accepted firmware versions, such as bootloader=4,tee=0,snp=24,microcode=219; for TDX, 16 bytes in hexadecimal',
     )
-    .option('--guest-svn <number>', 'the lowest security version of the guest')
-    .option('--vmpl <number>', 'who has to have asked for the report, 0 to 3 (default with --lock or --image: 0)')
+    .option('--guest-svn <number>', 'the lowest accepted security version of the guest')
+    .option(
+      '--vmpl <number>',
+      'the privilege level (VMPL) that must have requested the report, 0 to 3 (default with --lock or --image: 0)',
+    )
     .option('--id-key-digest <hex>', 'SHA-384 of the key that signed the ID block')
     .option('--author-key-digest <hex>', 'SHA-384 of the key that signed the ID key')
-    .option('--event-log <file>', 'the event log (CCEL) that the RTMRs of a TDX quote have to come from')
+    .option('--event-log <file>', 'the event log (CCEL) that must give the RTMRs of the TDX quote')
     .option('--json', 'as JSON, for programs')
     .addHelpText(
       'after',
@@ -147,22 +150,27 @@ export function registerReferenceValues(program: Command, environment: CliEnviro
   const several = (value: string, before: string[]): string[] => [...before, ...value.split(',')];
   const command = program
     .command('reference-values')
-    .description('write what verifiers compare evidence with: trustee, CoRIM, go-sev-guest, in-toto')
+    .description('write reference values for verifiers: trustee, CoRIM, go-sev-guest, in-toto')
     .argument('<image>', 'the image')
-    .requiredOption('-o, --output <folder>', 'where the files go')
-    .option('--lock <lock>', 'the measurement lock: the image has to be what it says, and its launches count')
-    .option('--manifest <manifest>', 'the manifest, whose files the in-toto statement names with their digests')
-    .option('--format <formats>', 'only these: trustee, corim, go-sev-guest, in-toto (may be repeated)', several, []);
-  withLaunchOptions(command, 'without a lock: the launches that count (default: hyperv)')
-    .option('--sign-key <key>', 'sign the in-toto statement with this private key: PEM, of P-256, P-384 or Ed25519')
+    .requiredOption('-o, --output <folder>', 'the folder for the files')
+    .option('--lock <lock>', 'the measurement lock; the image has to match it, and the launches are those of the lock')
+    .option('--manifest <manifest>', 'the manifest; the in-toto statement lists its files with their digests')
+    .option(
+      '--format <formats>',
+      'a format to write: trustee, corim, go-sev-guest, in-toto (may be repeated; default: all)',
+      several,
+      [],
+    );
+  withLaunchOptions(command, 'without a lock: the VMM that launches SEV-SNP guests (default: hyperv)')
+    .option('--sign-key <key>', 'sign the in-toto statement with this private key: PEM; P-256, P-384 or Ed25519')
     .option(
       '--sign-command <words>',
-      'sign it with a program, such as that of a KMS; {message} and {digest} become files. Words end at blanks, there is no shell',
+      'sign the statement with a program, such as the client of a KMS; {message} and {digest} are replaced by files; words end at blanks, no shell is used',
     )
-    .option('--public-key <key>', 'with --sign-command: its public key or certificate, PEM or DER')
+    .option('--public-key <key>', 'with --sign-command: the public key or certificate, PEM or DER')
     .addOption(
       program
-        .createOption('--envelope <kind>', 'what the signed statement is written as')
+        .createOption('--envelope <kind>', 'the form of the signed statement')
         .choices(['dsse', 'sigstore'])
         .default('dsse'),
     )
@@ -182,10 +190,10 @@ export function registerReferenceValues(program: Command, environment: CliEnviro
 export function registerExplain(program: Command, environment: CliEnvironment): void {
   program
     .command('explain')
-    .description('find what gives a launch digest: which launch of an image, or which state of its lock')
+    .description('find the launch of an image, or the commits of its lock, that give a launch digest')
     .argument('<digest>', 'a launch digest in hexadecimal digits, or an SEV-SNP report or TDX quote with one')
     .argument('<image>', 'the image, or a firmware DLL with one')
-    .option('--lock <lock>', 'also look through this lock and its history in git')
+    .option('--lock <lock>', 'also search this lock and its history in git')
     .option('--json', 'as JSON, for programs')
     .addHelpText(
       'after',

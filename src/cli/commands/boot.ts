@@ -67,7 +67,7 @@ export async function boot(
 }
 
 function addTablesOption(command: Command): Command {
-  const help = "whose memory map and processor tables Linux gets; auto is the image's if it has any (default: vmm)";
+  const help = "whose memory map and processor tables Linux gets; auto uses the image's if it has any (default: vmm)";
   return command.addOption(command.createOption('--tables <whose>', help).choices(['vmm', 'auto', 'image']));
 }
 
@@ -93,7 +93,7 @@ type BootFlags = Omit<BootOptions, 'image' | 'vmmArgs' | 'cpus' | 'timeout'> & {
 export function registerBoot(program: Command, environment: CliEnvironment): void {
   const command = program
     .command('boot')
-    .description("run an image in a VM, with the guest's serial console on stdin and stdout; Ctrl-a x ends it")
+    .description("run an image in a VM, with the guest's serial console on stdin and stdout; Ctrl-a x ends the run")
     .argument('<image>', 'the .igvm file')
     .argument('[vmm-args...]', 'after --: further arguments for the VMM')
     .showHelpAfterError('Arguments for the VMM go after --, as in: nx-igvm boot IMAGE -- -device virtio-rng-pci');
@@ -103,27 +103,27 @@ export function registerBoot(program: Command, environment: CliEnvironment): voi
         .createOption('--vmm <name>', 'virtual machine monitor (default: the first that is installed)')
         .choices(['qemu', 'cloud-hypervisor']),
     )
-    .option('--vmm-path <program>', 'its program, when it is not in PATH')
+    .option('--vmm-path <program>', "the VMM's program, if it is not in PATH")
     .addOption(command.createOption('--vmmPath <program>').hideHelp())
     .addOption(
       command
         .createOption(
           '--way <name>',
-          'pvh: as a kernel that is made of the image (default); igvm: the VMM loads the file itself; bios: for OVMF, where igvm is the default if the VMM can',
+          'pvh: converted to a PVH kernel (default); igvm: the VMM loads the file itself; bios: for OVMF, for which igvm is the default if the VMM supports it',
         )
         .choices(['pvh', 'igvm', 'bios']),
     )
     .addOption(
       command
-        .createOption('--accel <name>', 'what runs the guest; auto is KVM where it works')
+        .createOption('--accel <name>', 'what runs the guest; auto uses KVM if it works')
         .choices(['auto', 'kvm', 'tcg'])
         .default('auto'),
     )
-    .option('--memory <size>', 'memory of the VM, as 512M or 1G (default: what the image needs, at least 512M)')
-    .option('--cpus <number>', 'processors of the VM', '1');
+    .option('--memory <size>', 'memory of the VM, such as 512M or 1G (default: what the image needs, at least 512M)')
+    .option('--cpus <number>', 'number of processors of the VM', '1');
   addCommandLineOption(addTablesOption(command))
-    .option('--until <regex>', 'end when the serial output matches; exit code 1 when it never does')
-    .option('--timeout <seconds>', 'end after this time in any case, with exit code 1')
+    .option('--until <regex>', 'end when the serial output matches; exit code 1 if it never does')
+    .option('--timeout <seconds>', 'end after this time with exit code 1')
     .action(async (image: string, vmmArgs: string[], { cpus, timeout, ...flags }: BootFlags) => {
       const options = {
         ...flags,
@@ -159,7 +159,7 @@ interface ExportOptions {
 export function registerExport(program: Command, environment: CliEnvironment): void {
   const command = program
     .command('export')
-    .description('write an image in a form that other tools take')
+    .description('convert an image to a format for other tools')
     .argument('<image>', 'the .igvm file');
   command
     .addOption(
@@ -170,8 +170,8 @@ export function registerExport(program: Command, environment: CliEnvironment): v
     )
     .option('-o, --output <file>', 'the file to write (default: NAME.elf in the current folder)');
   addCommandLineOption(addTablesOption(command))
-    .option('--memory <size>', 'memory that the VM will have, for images that leave the memory map to the VMM')
-    .option('--cpus <number>', "processors that the VM will have, for the image's own tables (default: 1)")
+    .option('--memory <size>', 'memory of the VM, for images that leave the memory map to the VMM')
+    .option('--cpus <number>', "number of processors of the VM, for the image's own tables (default: 1)")
     .action(async (image: string, options: ExportOptions) => {
       const { exportImage } = require('../../boot/pvh-export') as typeof import('../../boot/pvh-export');
       const { parseVmMemory } = require('../../boot/vmm') as typeof import('../../boot/vmm');

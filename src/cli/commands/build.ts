@@ -59,20 +59,23 @@ export function registerBuild(program: Command, environment: CliEnvironment): vo
   const command = program
     .command('build')
     .description('build the image of a manifest, with its map and endorsement files')
-    .argument('<manifest>', 'the image: igvm.json or NAME.igvm.json')
+    .argument('<manifest>', 'the manifest: igvm.json or NAME.igvm.json')
     .option('-r, --resources <file>', "igvmfilegen's resources file, instead of the manifest's resources")
     .option('-o, --output <file>', 'the image to write (default: NAME.igvm in the current folder)')
     .option('--strict', 'treat unknown keys of the manifest as errors')
     .option('--debug-validation', 'read the image back and compare')
     .option('--disable-secure-avic', 'build SNP guests without secure AVIC')
-    .option('--confidential-debug', 'have OpenHCL trust diagnostics by the host; measured; for development only')
-    .option('--embed-corim', 'have the image hold its CoRIM documents, whatever the manifest says')
+    .option(
+      '--confidential-debug',
+      'let OpenHCL trust diagnostics by the host; this is measured, and for development only',
+    )
+    .option('--embed-corim', 'include the CoRIM documents in the image, whatever the manifest says')
     .option(
       '--no-embed-corim',
-      'leave them out of the image, not out of its folder: QEMU and Cloud Hypervisor refuse them',
+      'write the CoRIM documents only beside the image; QEMU and Cloud Hypervisor refuse images with them',
     )
-    .option('--private', 'let nobody but its owner read the image (mode 0600)')
-    .option('--loader <program>', 'have this igvmfilegen program build the image: a path, or a name in PATH');
+    .option('--private', 'let only the owner read the image (mode 0600)')
+    .option('--loader <program>', 'build the image with this igvmfilegen program: a path, or a name in PATH');
   addDownloadOptions(command).action(
     (manifest: string, { output, ...options }: Omit<BuildOptions, 'manifest'> & { output?: string }) => {
       const caller = commandLine(environment);
@@ -186,11 +189,14 @@ export function registerPack(program: Command, environment: CliEnvironment): voi
     .command('pack')
     .description('make an image of a Linux kernel, without a manifest')
     .argument('<kernel>', 'an x64 kernel: bzImage, vmlinux or a UKI')
-    .option('-i, --initrd <file>', 'its initramfs (default: that of a UKI)')
-    .option('-c, --command-line <text>', 'its command line (default: that of a UKI, else "console=ttyS0 panic=-1")')
+    .option('-i, --initrd <file>', 'the initramfs (default: the one in a UKI)')
+    .option(
+      '-c, --command-line <text>',
+      'the command line (default: the one in a UKI, otherwise "console=ttyS0 panic=-1")',
+    )
     .option('-m, --memory <size>', "the guest's memory, up to 2G", '512M')
-    .option('--cpus <count>', 'the most processors that the guest will have (default: the VMM tells)')
-    .option('--private', 'let nobody but its owner read the image (mode 0600)')
+    .option('--cpus <count>', 'the largest number of processors (default: the VMM decides)')
+    .option('--private', 'let only the owner read the image (mode 0600)')
     .option('-o, --output <file>', 'the image to write', 'guest.igvm')
     .action(async (kernel: string, options: PackOptions) => {
       const { packKernel } = require('../../builder/pack-kernel') as typeof import('../../builder/pack-kernel');

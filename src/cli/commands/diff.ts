@@ -16,7 +16,7 @@ interface DiffFlags extends LaunchOptions {
 export function registerDiff(program: Command, environment: CliEnvironment): void {
   const command = program
     .command('diff')
-    .description('show how two images differ, two locks, or the locks of two revisions in git')
+    .description('show the differences between two images, two locks, or the locks of two revisions in git')
     .argument('[files...]', 'two images or two locks; with --revisions: locks (default: all)');
   command
     .option(
@@ -24,10 +24,13 @@ export function registerDiff(program: Command, environment: CliEnvironment): voi
       'compare locks and manifests of a repository: main..HEAD, main...HEAD, or one revision',
     )
     .addOption(
-      command.createOption('--format <format>', 'how to show it').choices(['text', 'json', 'markdown']).default('text'),
+      command
+        .createOption('--format <format>', 'the output format')
+        .choices(['text', 'json', 'markdown'])
+        .default('text'),
     )
     .option('--json', 'the same as --format json');
-  withLaunchOptions(command, 'of images: compare the digests of this launch, too')
+  withLaunchOptions(command, 'for images: also compare the digests of this launch')
     .addHelpText(
       'after',
       '\nExit code: 0 when nothing differs, 1 when something does. With --format markdown, a report for pull requests, 0 in both cases.',

@@ -19,9 +19,9 @@ export const addDownloadOptions = (command: Command): Command =>
   command
     .option(
       '--downloads <folder>',
-      'the folder for downloads (default: NX_IGVM_DOWNLOADS, or nx-igvm/downloads in the cache folder of the system)',
+      "the folder for downloads (default: NX_IGVM_DOWNLOADS, or nx-igvm/downloads in the system's cache folder)",
     )
-    .option('--download-limit <size>', 'the most that a download, or what is unpacked of it, may have (default: 4G)');
+    .option('--download-limit <size>', 'the largest size of a download, or of the data unpacked from it (default: 4G)');
 
 /** Bytes. A smaller download is over before anybody could read a progress bar. */
 const SHOW_ABOVE = 2 ** 20;
@@ -105,10 +105,10 @@ interface UrlOptions extends DownloadSettings {
 export function registerFetch(program: Command, environment: CliEnvironment): void {
   const command = program
     .command('fetch')
-    .description('download a file that a manifest is to name, and print the resource that names it')
-    .argument('<url>', 'the file, or an archive with it: https or http')
+    .description('download a file for a manifest, and print the resource to paste')
+    .argument('<url>', 'the https or http URL of the file, or of an archive that contains it')
     .option('-m, --member <path>', 'the file in the archive: tar (also with gzip, xz or zstd), .deb, .rpm or .zip')
-    .option('--sha256 <digest>', 'what the download has to have; without this the command says what it has');
+    .option('--sha256 <digest>', 'the expected SHA-256 of the download; without this, the command prints it');
   addDownloadOptions(command).action((url: string, options: UrlOptions) =>
     fetchUrl(url, options, commandLine(environment)),
   );

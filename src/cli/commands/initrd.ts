@@ -106,7 +106,7 @@ export function registerInitrd(program: Command, environment: CliEnvironment): v
   const command = program
     .command('initrd')
     .description('pack a folder into a reproducible initramfs (cpio newc)')
-    .argument('<source>', 'the folder, or an initrd.json that names it with device nodes, links and modes')
+    .argument('<source>', 'the folder, or an initrd.json with the folder, device nodes, links and modes')
     .option(
       '-o, --output <file>',
       'the file to write (default: initrd.cpio, .cpio.gz or .cpio.zst in the current folder)',
@@ -114,18 +114,18 @@ export function registerInitrd(program: Command, environment: CliEnvironment): v
   command
     .addOption(
       command
-        .createOption('--compression <format>', 'default: what initrd.json says, else none')
+        .createOption('--compression <format>', 'the compression (default: from initrd.json, otherwise none)')
         .choices(['none', 'gzip', 'zstd']),
     )
     .addOption(
       command
         .createOption(
           '--init <arch>',
-          'a small program of ours at /init, or none at all (default: what initrd.json says)',
+          "nx-igvm's small program as /init, or no /init at all (default: from initrd.json)",
         )
         .choices(INIT_CHOICES),
     )
-    .option('--private', 'let nobody but its owner read the initramfs (mode 0600)');
+    .option('--private', 'let only the owner read the initramfs (mode 0600)');
   addDownloadOptions(command).action(
     (
       source: string,

@@ -52,12 +52,12 @@ export function registerInspect(program: Command, environment: CliEnvironment): 
   command
     .addOption(
       command
-        .createOption('--format <format>', 'a page for a browser, or what dump shows')
+        .createOption('--format <format>', 'a page for a browser, or the output of dump')
         .choices(['html', 'text', 'json'])
         .default('html'),
     )
     .option('-o, --output <file>', 'the file to write (default: a page beside the image, text and JSON to stdout)')
-    .option('--lock <file>', 'a measurement lock: the page says whether the image agrees with it')
+    .option('--lock <file>', 'a measurement lock; the page says whether the image matches it')
     .action(async (image: string, { output, ...options }: Omit<InspectOptions, 'image'> & { output?: string }) => {
       const file = await inspect({ ...options, image }, commandLine(environment), output);
       if (file !== undefined) environment.stdout(`${printable(file)}\n`);
@@ -68,7 +68,7 @@ export function registerInspect(program: Command, environment: CliEnvironment): 
 export function registerDump(program: Command, environment: CliEnvironment): void {
   program
     .command('dump')
-    .description('show what an image, or the image in a firmware DLL, consists of')
+    .description('show the content of an image, or of the image in a firmware DLL')
     .argument('<file>', 'the image')
     .option('--json', 'as JSON, for programs')
     .action((image: string, { json }: { json?: boolean }) => dump(environment, image, json === true));
@@ -96,10 +96,10 @@ interface ExtractOptions {
 export function registerExtract(program: Command, environment: CliEnvironment): void {
   program
     .command('extract')
-    .description('take an image, or the image in a firmware DLL, apart into files')
+    .description('extract the parts of an image, or of the image in a firmware DLL, to files')
     .argument('<image>', 'the image')
     .requiredOption('-o, --output <folder>', 'a new folder for the files')
-    .option('-m, --map <file>', 'the map file that names its parts (default: IMAGE.map, where it is)')
+    .option('-m, --map <file>', 'the map file that names the parts (default: IMAGE.map, if it exists)')
     .action((image: string, options: ExtractOptions) => extract(environment, image, options));
 }
 
@@ -157,7 +157,7 @@ const corimOptions = (command: Command): Command =>
     .description('list the CoRIM documents and signatures of an image, or extract them')
     .addOption(command.createOption('--header-type <type>', 'only these headers').choices(['document', 'signature']))
     .addOption(platformOption(command, 'only this platform'))
-    .option('-o, --output <folder>', 'folder to extract them to');
+    .option('-o, --output <folder>', 'the folder to extract them to');
 
 async function dumpCorim(
   { cwd, stdout }: CliEnvironment,
@@ -175,9 +175,9 @@ async function dumpCorim(
 export function registerLint(program: Command, environment: CliEnvironment): void {
   const command = program
     .command('lint')
-    .description('list what VMMs refuse in an image, and what an image for production should not have')
+    .description('list what VMMs refuse in an image, and what a production image should not contain')
     .argument('<file>', 'the image, or a firmware DLL with one');
-  withLaunchOptions(command, 'the VMM that has to load the image (default: all of them)')
+  withLaunchOptions(command, 'the VMM that has to load the image (default: all)')
     .option('--json', 'as JSON, for programs')
     .addHelpText('after', '\nExit code: 0 when nothing is found, 1 when something is.')
     .action(async (file: string, { json, ...launch }: LaunchOptions & { json?: boolean }) => {

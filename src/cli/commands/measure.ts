@@ -11,11 +11,14 @@ import type { CliEnvironment } from '../cli';
 export const withLaunchOptions = (command: Command, vmms: string): Command =>
   command
     .addOption(command.createOption('--vmm <vmm>', vmms).choices([...ALL_VMM_NAMES, 'kvm']))
-    .option('--vcpus <counts>', 'counts of vCPUs for the VMMs on KVM, such as 1,2,4 (default: 1)')
+    .option('--vcpus <counts>', 'numbers of vCPUs for VMMs on KVM, such as 1,2,4 (default: 1)')
     .option('--cpu <models>', 'processors for QEMU: models (EPYC-Milan), signatures (0x00a00f11) or 25/1/1')
     .addOption(
       command
-        .createOption('--kvm-mode <mode>', 'whose VMSAs KVM measures; bsp-only is an unfinished change of the kernel')
+        .createOption(
+          '--kvm-mode <mode>',
+          'whose VMSAs KVM measures; bsp-only is for an unfinished change to the kernel',
+        )
         .choices(KVM_MODES),
     );
 
@@ -86,10 +89,13 @@ export function registerMeasure(program: Command, environment: CliEnvironment): 
     .description('compute the launch digests of an image')
     .argument('<file>', 'the image, or a firmware DLL with one');
   command.addOption(platformOption(command, 'only this platform'));
-  withLaunchOptions(command, 'whose launch of SEV-SNP guests (default: hyperv, which the documents endorse)')
+  withLaunchOptions(
+    command,
+    'the VMM that launches SEV-SNP guests (default: hyperv, whose digest the documents endorse)',
+  )
     .option('--json', 'as JSON, for programs')
     .option('--update-lock <lock>', 'write the measurement lock, igvm.lock.json beside the manifest')
-    .option('--allow-debug', 'with --update-lock: also for guests that the host may debug, and say so in the lock')
+    .option('--allow-debug', 'with --update-lock: also allow guests that the host may debug, and say so in the lock')
     .action(async (image: string, { updateLock: lock, ...flags }: MeasureOptions & { updateLock?: string }) => {
       const caller = commandLine(environment);
       await printDigests({ ...flags, image }, caller);
@@ -125,7 +131,7 @@ export async function verifyWithLock(
 export function registerVerify(program: Command, environment: CliEnvironment): void {
   program
     .command('verify')
-    .description('check that an image is and measures what its lock says, and that the documents about it are its own')
+    .description('check that an image and its documents match its lock')
     .argument('<file>', 'the image')
     .requiredOption('--lock <lock>', 'the measurement lock, igvm.lock.json beside the manifest')
     .action(async (image: string, { lock }: Pick<VerifyOptions, 'lock'>) => {

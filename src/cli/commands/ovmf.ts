@@ -21,20 +21,23 @@ interface WrapOptions {
 export function registerWrap(program: Command, environment: CliEnvironment): void {
   const command = program
     .command('wrap')
-    .description('put OVMF into an image for QEMU, as igvm-wrap does')
+    .description('make an OVMF image for QEMU, like igvm-wrap')
     .option('-i, --input <CODE>', 'the firmware: OVMF.fd, or OVMF_CODE.fd with --vars')
-    .option('--vars <VARS>', 'its variable store, which lies in front of it')
-    .option('-o, --output <IGVM>', 'the image; without it, everything is checked and nothing written')
+    .option('--vars <VARS>', 'the variable store, which lies before the firmware')
+    .option('-o, --output <IGVM>', 'the image to write; without it, everything is checked but nothing is written')
     .option('--native', 'for guests without isolation (the default)')
     .option('--no-native', 'not for guests without isolation')
     .option('--snp', 'for SEV-SNP')
     .option('--no-snp', 'not for SEV-SNP (the default)')
-    .option('--params', 'a VMM fills in memory map and processor count, where the firmware asks for them (the default)')
-    .option('--no-params', 'no parameters for a VMM to fill in')
-    .addOption(new Option('--real16', 'start in real mode, as a processor does (the default)').conflicts('flat32'))
+    .option(
+      '--params',
+      'the VMM fills in the memory map and the number of processors, if the firmware asks for them (the default)',
+    )
+    .option('--no-params', 'no parameters for the VMM')
+    .addOption(new Option('--real16', 'start in real mode, like a processor (the default)').conflicts('flat32'))
     .option('--flat32', 'start in protected mode')
-    .option('--meta', "print what the firmware's metadata says of memory")
-    .option('--inspect', 'print what the image consists of');
+    .option('--meta', "print the memory areas in the firmware's metadata")
+    .option('--inspect', 'print the content of the image');
   strictOptions(command).action(async (options: WrapOptions) => {
     const { input, vars, output, native = true, snp = false, params = true, flat32 = false } = options;
     if (input === undefined) {
@@ -93,10 +96,10 @@ export function registerUpdate(program: Command, environment: CliEnvironment): v
   const command = program
     .command('update')
     .description(
-      'put a kernel or UKI, a shim and Secure Boot keys into an image of OVMF, as igvm-update does, or replace or remove them',
+      'add a kernel or UKI, a shim and Secure Boot keys to an OVMF image, like igvm-update; or replace or remove them',
     )
-    .requiredOption('-i, --input <FILE>', 'an image that wrap or igvm-wrap made')
-    .option('-s, --shim <SHIM>', 'the EFI program that the firmware starts, which starts the kernel')
+    .requiredOption('-i, --input <FILE>', 'an image from wrap or igvm-wrap')
+    .option('-s, --shim <SHIM>', 'the EFI program that the firmware starts first and that starts the kernel')
     .option('-k, --kernel <KERNEL>', 'an EFI program: a kernel with an EFI stub, or a UKI')
     .option('--add-hash-sha256', "Secure Boot, with the programs' Authenticode hashes in db")
     .addOption(new Option('--add-hash', 'the same').hideHelp().conflicts('addHashSha256'))
@@ -105,7 +108,9 @@ export function registerUpdate(program: Command, environment: CliEnvironment): v
       new Option('--profile <NAME>', 'certificates for --add-cert-ms (default: uefi11)').choices(SECURE_BOOT_PROFILES),
     )
     .addOption(
-      new Option('--arch <ARCH>', 'whose revocations are in dbx: x64 (the default) or aa64').argParser(parseArch),
+      new Option('--arch <ARCH>', 'the architecture of the revocations in dbx: x64 (the default) or aa64').argParser(
+        parseArch,
+      ),
     )
     .option(
       '--secure-boot-pk <FILE>',
@@ -117,14 +122,14 @@ export function registerUpdate(program: Command, environment: CliEnvironment): v
     )
     .option(
       '--secure-boot-db <FILE>',
-      'Secure Boot, with these certificates or hashes in db, behind those of --add-cert-ms',
+      'Secure Boot, with these certificates or hashes in db, after those of --add-cert-ms',
     )
     .option(
       '--secure-boot-dbx <FILE>',
       "Secure Boot, with these certificates or hashes in dbx (default: Microsoft's revocations)",
     )
     .addOption(
-      new Option('--remove', 'take out what an update put in: gives back what wrap made').conflicts([
+      new Option('--remove', 'remove everything that an update added; the result is the file from wrap').conflicts([
         'shim',
         'kernel',
         'addHashSha256',
@@ -138,10 +143,10 @@ export function registerUpdate(program: Command, environment: CliEnvironment): v
         'secureBootDbx',
       ]),
     )
-    .option('--inspect', 'print what the updated image consists of')
+    .option('--inspect', 'print the content of the updated image')
     .option(
       '-o, --output <FILE>',
-      'the image; may be the input; without it, everything is checked and nothing written',
+      'the image to write; may be the input; without it, everything is checked but nothing is written',
     );
   strictOptions(command).action(async (options: UpdateOptions) => {
     const at = (path: string): string => resolve(environment.cwd, path);

@@ -148,8 +148,8 @@ function registerIdBlock(program: Command, environment: CliEnvironment, print: (
         .createOption('--manifest <FILE>', "sign with a temporary key, for the manifest's SNP guest")
         .conflicts(OUT_OF_BAND),
     )
-    .option('--id-block <FILE>', 'the .idblock file of the build, which someone has signed')
-    .option('--id-signature <FILE>', 'its ECDSA P-384 signature over SHA-384, DER')
+    .option('--id-block <FILE>', 'the .idblock file of the build that was signed')
+    .option('--id-signature <FILE>', 'the ECDSA P-384 signature of the ID block over SHA-384, DER')
     .option('--id-public-key <FILE>', "the signer's certificate or public key, PEM or DER")
     .action(async ({ input, output, guestSvn, ...options }: InputAndOutput & IdBlockFlags) => {
       const { addSnpIdBlock } =
@@ -177,7 +177,7 @@ const wholeNumber = (text: string): number => (/^\d+$/.test(text) ? Number(text)
 export function registerPatchCorimSignature(program: Command, environment: CliEnvironment): void {
   registerCorim(program, environment, environment.stdout).option(
     '--allow-rsa-2048',
-    'take RSA keys of 2048 bits, too; otherwise 3072 at least',
+    'accept RSA keys of 2048 bits; otherwise, at least 3072 are needed',
   );
 }
 
@@ -194,17 +194,19 @@ function registerCorim(
 ): Command {
   const command = program
     .command('patch-corim-signature')
-    .description("add a signature for an image's CoRIM document; checks the signature, not the certificate's chain")
+    .description(
+      "add a signature for an image's CoRIM document; the signature is checked, but not the certificate's chain",
+    )
     .requiredOption('-i, --input <INPUT>', 'the image')
     .requiredOption('-o, --output <OUTPUT>', 'the signed image; may be the input');
   return command
     .addOption(
       command
-        .createOption('--corim-bundle <FILE>', 'a COSE_Sign1 with the document inside (PS384)')
+        .createOption('--corim-bundle <FILE>', 'a COSE_Sign1 (PS384) that contains the document')
         .conflicts('corimSignature'),
     )
     .option('--corim-signature <FILE>', 'a detached COSE_Sign1 (PS384)')
-    .addOption(platformOption(command, 'whose document').makeOptionMandatory())
+    .addOption(platformOption(command, 'the platform of the document').makeOptionMandatory())
     .action(async ({ input, output, ...options }: InputAndOutput & CorimOptions) => {
       const { patchCorimSignature } =
         require('../../endorsement/sign-image') as typeof import('../../endorsement/sign-image');
