@@ -11,7 +11,13 @@ import { logger } from '../../plugin/workspace-nx';
 import { IgvmError } from '../../errors/igvm-error';
 import { SIBLINGS } from '../../manifest/image-files';
 import { requireFree } from '../workspace/project-location';
-import type { CiWorkflowGeneratorSchema } from './schema';
+
+/** Options of `nx g nx-igvm:ci-workflow`, described in schema.json. */
+interface CiWorkflowGeneratorSchema {
+  ci?: 'github' | 'gitlab';
+  name?: string;
+  skipFormat?: boolean;
+}
 
 /** Where each service looks for workflows. */
 const FOLDERS = { github: '.github/workflows', gitlab: '.gitlab/ci' } as const;

@@ -14,7 +14,12 @@ import { PACKAGE_NAME } from '../../plugin/plugin-place';
 import { logger } from '../../plugin/workspace-nx';
 import { initGenerator } from '../init/generator';
 import { formatFiles, reportingUserErrors } from '../workspace/generate';
-import type { ConvertToInferredGeneratorSchema } from './schema';
+
+/** Options of `nx g nx-igvm:convert-to-inferred`, described in schema.json. */
+interface ConvertToInferredGeneratorSchema {
+  project?: string;
+  skipFormat?: boolean;
+}
 
 /** Takes explicit targets out of project files where the plugin infers the same. */
 export function convertToInferredGenerator(tree: Tree, options: ConvertToInferredGeneratorSchema): Promise<void> {

@@ -1,7 +1,6 @@
 import type { Tree } from '@nx/devkit';
 import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
-import { guestImageGenerator } from './generator';
-import type { GuestImageGeneratorSchema } from './schema';
+import { guestImageGenerator, type GuestImageGeneratorSchema } from './generator';
 
 let tree: Tree;
 beforeEach(() => {

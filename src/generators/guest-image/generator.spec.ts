@@ -6,8 +6,7 @@ import { logger } from '../../plugin/workspace-nx';
 import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
 import { ISOLATION_NAMES } from '../../igvm/isolation';
 import { parseManifest } from '../../manifest/load-manifest';
-import { guestImageGenerator } from './generator';
-import type { GuestImageGeneratorSchema } from './schema';
+import { guestImageGenerator, type GuestImageGeneratorSchema } from './generator';
 
 let tree: Tree;
 beforeEach(() => {

@@ -22,7 +22,35 @@ import { describeBinaries } from './binaries';
 import { linuxDirect, linuxParavisor, ovmf, snpLinuxDirect, uefi } from './image-types';
 import { defaultPath, type ImageOptions, type Scaffold } from './scaffold';
 import { ResourceOptions } from './resource-option';
-import type { GuestImageGeneratorSchema, GuestImageType } from './schema';
+import type { IsolationName } from '../../igvm/isolation';
+
+type GuestImageType = 'linux-direct' | 'linux-paravisor' | 'uefi' | 'ovmf' | 'snp-linux-direct';
+
+/** Options of `nx g nx-igvm:guest-image`, described in schema.json. */
+export interface GuestImageGeneratorSchema {
+  name: string;
+  type?: GuestImageType;
+  directory?: string;
+  arch?: 'x64' | 'aarch64';
+  isolation?: IsolationName[];
+  kernel?: string;
+  initrd?: string;
+  commandLine?: string;
+  memorySize?: string | number;
+  bootData?: 'embedded' | 'vmm';
+  processorCount?: number;
+  uefi?: string;
+  firmware?: string;
+  uki?: string;
+  paravisor?: boolean;
+  debug?: boolean;
+  embedCorim?: boolean;
+  from?: string;
+  resources?: string;
+  useProjectJson?: boolean;
+  tags?: string;
+  skipFormat?: boolean;
+}
 
 const TYPES: Record<GuestImageType, (options: ImageOptions) => Scaffold> = {
   'linux-direct': linuxDirect,

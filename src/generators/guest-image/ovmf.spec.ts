@@ -1,8 +1,7 @@
 import { readJson, type Tree } from '@nx/devkit';
 import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
 import { logger } from '../../plugin/workspace-nx';
-import { guestImageGenerator } from './generator';
-import type { GuestImageGeneratorSchema } from './schema';
+import { guestImageGenerator, type GuestImageGeneratorSchema } from './generator';
 
 let tree: Tree;
 beforeEach(() => {

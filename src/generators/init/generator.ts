@@ -13,7 +13,12 @@ import { PACKAGE_NAME, PACKAGE_ROOT } from '../../plugin/plugin-place';
 import { nxVersion, requireSupportedNx } from '../../plugin/workspace-nx';
 import { formatFiles, reportingUserErrors } from '../workspace/generate';
 import { addDevDependency } from '../workspace/install-packages';
-import type { InitGeneratorSchema } from './schema';
+
+/** Options of `nx g nx-igvm:init`, described in schema.json. */
+interface InitGeneratorSchema {
+  skipPackageJson?: boolean;
+  skipFormat?: boolean;
+}
 
 /** Prepares a workspace: the plugin in nx.json and package.json, its outputs in .gitignore. Idempotent. */
 export function initGenerator(tree: Tree, options: InitGeneratorSchema): Promise<GeneratorCallback> {

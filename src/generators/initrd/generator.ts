@@ -19,7 +19,20 @@ import {
   requireFree,
   writeProjectFile,
 } from '../workspace/project-location';
-import type { InitrdGeneratorSchema } from './schema';
+
+/** Options of `nx g nx-igvm:initrd`, described in schema.json. */
+interface InitrdGeneratorSchema {
+  name: string;
+  directory?: string;
+  busybox?: string;
+  image?: string;
+  tag?: string;
+  arch?: 'x64' | 'aarch64';
+  compression?: 'none' | 'gzip' | 'zstd';
+  useProjectJson?: boolean;
+  tags?: string;
+  skipFormat?: boolean;
+}
 
 /**
  * Creates a project that packs a folder or a container image into an initramfs: the folder with a busybox and a script around it, or with a

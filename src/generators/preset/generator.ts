@@ -3,7 +3,14 @@ import { formatFiles } from '../workspace/generate';
 import { runTasksInSerial } from '../workspace/install-packages';
 import { guestImageGenerator } from '../guest-image/generator';
 import { initrdGenerator } from '../initrd/generator';
-import type { PresetGeneratorSchema } from './schema';
+
+/** Options of `nx g nx-igvm:preset`, described in schema.json. */
+interface PresetGeneratorSchema {
+  name: string;
+  kernel?: string;
+  busybox?: string;
+  skipFormat?: boolean;
+}
 
 /** Folders that create-nx-workspace keeps for applications and libraries; the projects of this preset lie beside them. */
 const EMPTY_FOLDERS = ['apps', 'libs'];

@@ -1,5 +1,0 @@
-export interface CiWorkflowGeneratorSchema {
-  ci?: 'github' | 'gitlab';
-  name?: string;
-  skipFormat?: boolean;
-}

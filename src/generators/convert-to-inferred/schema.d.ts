@@ -1,4 +1,0 @@
-export interface ConvertToInferredGeneratorSchema {
-  project?: string;
-  skipFormat?: boolean;
-}

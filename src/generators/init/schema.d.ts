@@ -1,4 +1,0 @@
-export interface InitGeneratorSchema {
-  skipPackageJson?: boolean;
-  skipFormat?: boolean;
-}

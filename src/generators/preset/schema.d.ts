@@ -1,6 +1,0 @@
-export interface PresetGeneratorSchema {
-  name: string;
-  kernel?: string;
-  busybox?: string;
-  skipFormat?: boolean;
-}
