@@ -56,7 +56,7 @@ it('the script of `runtime` inputs loads no package, and little of this one', ()
   expect(status).toBe(0);
   // How the build divides these into chunks changes with what else uses them.
   const expected =
-    /^(chunks\/(errors|hashing|model)|errors\/printable|files\/regular-file|manifest\/image-files|plugin\/hash-files)\.js$/;
+    /^(chunks\/(errors|hashing|model)|errors\/printable|files\/regular-file|manifest\/image-files|resources\/resource-reference|plugin\/hash-files)\.js$/;
   expect(modules.filter((path) => !expected.test(path))).toEqual([]);
   expect(modules).toContain('plugin/hash-files.js');
 });

@@ -21,7 +21,7 @@ const CHUNKS = {
   // What Nx loads on every command.
   paths: ['resources/resource-reference', 'resources/glob', 'manifest/image-files', 'manifest/unknown-keys'],
   // What a target's `runtime` input runs, a process for each: without Nx.
-  hashing: ['plugin/hash-requests', 'files/find-program'],
+  hashing: ['plugin/hash-files', 'files/find-program'],
   // What a thread that hashes loads, of which there may be several.
   pages: ['measurement/page-hashing'],
   manifest: ['manifest/json-document'],

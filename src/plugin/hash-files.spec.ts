@@ -15,8 +15,7 @@ import {
 } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { hashFiles } from './hash-files';
-import { decodeRequests, encodeRequests, HashMemory, type HashRequest } from './hash-requests';
+import { decodeRequests, encodeRequests, hashFiles, HashMemory, type HashRequest } from './hash-files';
 import { Workspace } from './workspace.fixture';
 
 let workspace: Workspace;

@@ -1,7 +1,7 @@
 import { execFileSync, execSync } from 'node:child_process';
 import fs, { chmodSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { decodeRequests, encodeRequests } from './hash-requests';
+import { decodeRequests, encodeRequests } from './hash-files';
 import { featuresOf } from './workspace-nx';
 import { locatePlugin as locate } from './plugin-place';
 import { requestsOf, runtimeInput } from './tracked-inputs';

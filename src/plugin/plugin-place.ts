@@ -1,7 +1,7 @@
 import { existsSync, realpathSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { parse } from 'jsonc-parser';
-import type { HashRequest } from './hash-requests';
+import type { HashRequest } from './hash-files';
 import { asRecord, readForInference } from './inferred-image';
 import { escapeGlob, type Inputs, inWorkspace, type TrackingPlace, toSlashes } from './tracked-inputs';
 

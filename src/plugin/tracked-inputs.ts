@@ -2,7 +2,7 @@ import { readdirSync, readlinkSync } from 'node:fs';
 import { dirname, isAbsolute, join, posix, relative, resolve, sep } from 'node:path';
 import type { TargetConfiguration } from 'nx/src/devkit-exports';
 import { parseResource, type ResourceReference } from '../resources/resource-reference';
-import { decodeRequests, encodeRequests, type HashRequest } from './hash-requests';
+import { decodeRequests, encodeRequests, type HashRequest } from './hash-files';
 import type { NxFeatures } from './workspace-nx';
 import type { PluginPlace } from './plugin-place';
 

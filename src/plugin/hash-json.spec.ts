@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { withoutMembers } from './hash-requests';
+import { withoutMembers } from './hash-files';
 
 describe('a JSON object without some members', () => {
   it.each<[text: string, rest: string]>([
