@@ -1,4 +1,5 @@
 import { StructWriter } from '../../memory/struct-writer';
+import { patched } from './kernel.fixture';
 
 export const MACHINE = { x64: 62, aarch64: 183 } as const;
 
@@ -30,3 +31,18 @@ export function elfFile(
   for (const { at, data } of placed) file.zeros(at - file.length).raw(data);
   return file.finish();
 }
+
+/** The file with a section header at its end that holds the count of program headers. */
+export function withCountInSection(file: Uint8Array, count: number): Uint8Array {
+  const larger = new Uint8Array(file.length + 64);
+  larger.set(file);
+  new DataView(larger.buffer).setUint32(file.length + 44, count, true);
+  return patched(patched(patched(larger, 40, u64(BigInt(file.length))), 56, [0xff, 0xff]), 58, [64]);
+}
+
+/** The bytes of a 64-bit field. */
+export const u64 = (value: bigint): number[] => {
+  const view = new DataView(new ArrayBuffer(8));
+  view.setBigUint64(0, value, true);
+  return [...new Uint8Array(view.buffer)];
+};

@@ -1,6 +1,6 @@
 import { IgvmError } from '../../errors/igvm-error';
 import { bytesSource } from '../../memory/byte-source';
-import { elfFile } from '../formats/elf.fixture';
+import { elfFile, u64, withCountInSection } from '../formats/elf.fixture';
 import { type ElfLoadInfo, type ElfPlacement, loadStaticElf } from './elf';
 import { bytes, patched } from '../formats/kernel.fixture';
 import { LaidOutGuest } from './laid-out-guest.fixture';
@@ -42,20 +42,6 @@ const kernel = elfFile('x64', 0x1000200, [
 
 /** Offsets in the file of the first program header's fields. */
 const PHDR = { type: 64, offset: 72, paddr: 88, filesz: 96, memsz: 104 };
-
-/** The file with its program headers counted by a section header at its end. */
-function counted(file: Uint8Array, count: number): Uint8Array {
-  const larger = new Uint8Array(file.length + 64);
-  larger.set(file);
-  new DataView(larger.buffer).setUint32(file.length + 44, count, true);
-  return patched(patched(patched(larger, 40, u64(BigInt(file.length))), 56, [0xff, 0xff]), 58, [64]);
-}
-
-const u64 = (value: bigint): number[] => {
-  const view = new DataView(new ArrayBuffer(8));
-  view.setBigUint64(0, value, true);
-  return [...new Uint8Array(view.buffer)];
-};
 
 describe('loadStaticElf', () => {
   it('places segments at their physical addresses, with empty pages behind the file data', async () => {
@@ -132,7 +118,7 @@ describe('loadStaticElf', () => {
   it.each([
     ['no program headers', patched(kernel, 56, [0, 0])],
     ['program headers at 0', patched(kernel, 32, u64(0n))],
-    ['no program headers, counted elsewhere', counted(kernel, 0)],
+    ['no program headers, counted elsewhere', withCountInSection(kernel, 0)],
   ])('loads nothing of a file with %s, and says so', async (_name, file) => {
     const { guest, info } = await load(file, { loadOffset: 0x3000 });
     expect(info).toEqual({ minimumAddress: -1, nextAddress: 0x3000, entrypoint: 0x1003200n, segments: [] });
@@ -146,7 +132,7 @@ describe('loadStaticElf', () => {
   });
 
   it('reads as many program headers as the first section header counts', async () => {
-    const { guest } = await load(counted(kernel, 1));
+    const { guest } = await load(withCountInSection(kernel, 1));
     expect(guest.map).toEqual(['kernel 1000000-1003000']);
   });
 
@@ -154,7 +140,7 @@ describe('loadStaticElf', () => {
     const headers = 0x10001;
     const file = new Uint8Array(0x2000 + headers * 56);
     file.set(patched(kernel, 32, u64(0x2000n)).subarray(0, 0x2000));
-    const many = counted(file, headers);
+    const many = withCountInSection(file, headers);
     const view = new DataView(many.buffer);
     for (let index = 0; index < headers; index++) view.setUint32(0x2000 + index * 56, 4, true);
     many.set(kernel.subarray(64 + 56, 64 + 112), 0x2000 + (headers - 1) * 56);
@@ -175,30 +161,6 @@ describe('loadStaticElf', () => {
   });
 
   describe('rejects with KERNEL_INVALID', () => {
-    it.each([
-      ['no file at all', new Uint8Array(0), 'too short', 0],
-      ['less than a header', kernel.subarray(0, 63), 'too short', 0],
-      ['another magic', patched(kernel, 0, [0x7e]), 'not an ELF file', 0],
-      ['32 bits', patched(kernel, 4, [1]), 'not a 64-bit ELF', 4],
-      ['big-endian', patched(kernel, 5, [2]), 'big-endian', 5],
-      ['an unknown byte order', patched(kernel, 5, [3]), 'byte order', 5],
-      ['an unknown version', patched(kernel, 6, [2]), 'ELF version', 6],
-      ['another architecture', patched(kernel, 18, [183]), 'another architecture', 18],
-      ['program headers of another size', patched(kernel, 54, [32]), 'program headers of 32', 54],
-      ['program headers behind the file', patched(kernel, 32, u64(BigInt(kernel.length))), 'truncated', 32],
-      ['program headers at the end of the world', patched(kernel, 32, u64(2n ** 64n - 1n)), 'truncated', 32],
-      ['a file cut off in its program headers', kernel.subarray(0, 64 + 56), 'truncated', 32],
-      ['a giant number of program headers', patched(kernel, 56, [0xfe, 0xff]), 'truncated', 32],
-      ['the escape for more program headers without a section header', patched(kernel, 56, [0xff, 0xff]), 'counts', 56],
-      ['section headers of another size', patched(counted(kernel, 2), 58, [40]), 'section headers of 40', 58],
-      ['a section header behind the file', counted(kernel, 2).subarray(0, -1), 'first section header', 40],
-      ['a giant number of program headers, counted elsewhere', counted(kernel, 0xffffffff), 'truncated', 32],
-    ])('%s', async (_name, file, message, offset) => {
-      const error = await failure(file);
-      expect([error.code, error.where.offset]).toEqual(['KERNEL_INVALID', offset]);
-      expect(error.message).toContain(message);
-    });
-
     it.each([
       [
         'a file offset that no file has',
