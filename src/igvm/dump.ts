@@ -18,26 +18,29 @@ import { pageOverlaps } from './page-overlaps';
 /** A value of a dump. Numbers are exact; bigints are 64-bit fields whose bits have meanings. */
 export type DumpValue = string | number | bigint | boolean | Uint8Array | DumpValue[] | { [name: string]: DumpValue };
 
-/** One header, or many equal ones: its fields by the model's names. */
+/** One header, or several equal ones, with the field names of the model. */
 export type DumpRecord = { [name: string]: DumpValue };
 
 /** A platform header, with its type by name. */
 export type PlatformRecord = DumpRecord & { compatibilityMask: number; platformType: string };
 
-/** The contents of a file, section by section. Directives are made while they are taken. */
+/** The contents of a file, section by section. Directives are generated lazily. */
 export interface Dump {
   fixedHeader: DumpRecord & { totalFileSize: number };
   platforms: PlatformRecord[];
   initializations: DumpRecord[];
   directives: Iterable<DumpRecord>;
-  /** Memory that the file fills more than once, platform by platform; absent where there is none. */
+  /** Memory that the file fills more than once, platform by platform; absent if there is none. */
   overlaps?: DumpRecord[];
 }
 
-/** Decodes a VP context into records, one a register. Handed in: register layouts are not part of the format. */
+/**
+ * Decodes a VP context into records, one per register. The caller supplies it, as register layouts are not part of the
+ * format.
+ */
 export type ContextDecoder = (context: VpContextDirective) => DumpRecord[];
 
-/** Name of a platform type, as the format's specification has it; a number when it is not known. */
+/** Name of a platform type as in the format's specification; the number if it is unknown. */
 export const platformTypeName = (type: number): string =>
   Object.entries(PLATFORM_TYPE).find(([, each]) => each === type)?.[0] ?? String(type);
 
@@ -77,7 +80,7 @@ export const describePlatform = (platform: PlatformHeader): PlatformRecord => ({
   platformType: platformTypeName(platform.platformType),
 });
 
-/** CoRIMs by their size; their contents are the business of dump-corim. */
+/** A CoRIM is described by its size only; `dump-corim` shows its contents. */
 export function describeInitialization(header: InitializationHeader): DumpRecord {
   if (header.type !== 'corimDocument' && header.type !== 'corimSignature') return fieldsOf(header);
   return { type: header.type, compatibilityMask: header.compatibilityMask, size: header.content.size };
@@ -115,12 +118,12 @@ export function describeDirective(
   }
 }
 
-/** The fields of a header that is a structure and nothing else; structures within are records of their own. */
+/** The fields of a header that consists of one structure; nested structures are nested records. */
 const fieldsOf = (header: object): DumpRecord => ({ ...header }) as DumpRecord;
 
 const NAMED_FLAGS = Object.values(PAGE_FLAG).reduce((mask, bit) => mask | bit, 0);
 
-/** What a run's flags and type mean; flags without a name together as a number in hexadecimal. */
+/** The names of a run's type and flags; unnamed flags are combined into one hexadecimal number. */
 export function describePageKind({ flags, dataType }: Pick<PageDataDirective, 'flags' | 'dataType'>): {
   dataType: string;
   flags: string[];
@@ -132,7 +135,7 @@ export function describePageKind({ flags, dataType }: Pick<PageDataDirective, 'f
   return { dataType: pageTypeName(dataType), flags: unnamed === 0 ? named : [...named, hex(unnamed)] };
 }
 
-/** Page data headers that follow each other in the file and in the guest, wherever their data lies. */
+/** Consecutive page data headers of adjacent guest pages, wherever their data is in the file. */
 class PageGroup {
   private pages = 0;
   private emptyPages = 0;
@@ -163,9 +166,9 @@ class PageGroup {
 }
 
 /**
- * A dump as JSON for programs, in pieces: one header a line. Addresses, sizes and masks are numbers; 64-bit fields whose
- * bits have meanings (policies, registers, boundaries) are strings like "0x1f"; bytes are hexadecimal strings. Nothing
- * that comes from the file can do anything to a terminal.
+ * A dump as JSON for programs, in pieces: one header per line. Addresses, sizes and masks are numbers; 64-bit fields
+ * whose bits have meanings (policies, registers, boundaries) are strings like "0x1f"; bytes are hexadecimal strings.
+ * Text from the file is escaped, so that it can't control a terminal.
  */
 export function* dumpJson({ fixedHeader, platforms, initializations, directives, overlaps }: Dump): Generator<string> {
   yield `{\n"fixedHeader": ${recordJson(fixedHeader)}`;
@@ -223,7 +226,7 @@ const HEXADECIMAL: ReadonlySet<string> = new Set([
 /** Width of the column with the header's name. */
 const NAME_WIDTH = 20;
 
-/** A dump for people, line by line. Nothing that comes from the file can do anything to a terminal. */
+/** A dump for people, line by line. Text from the file is escaped, so that it can't control a terminal. */
 export function* dumpText(dump: Dump): Generator<string> {
   const names = platformNames(dump);
   yield `Total file size: ${dump.fixedHeader.totalFileSize} bytes\n\n`;
@@ -261,7 +264,7 @@ function line(name: string, record: DumpRecord, namesByBit: ReadonlyMap<number, 
   return `  ${column}${printable(fieldsText(record, namesByBit))}\n`;
 }
 
-/** The fields of a record on one line, texts as they are in the file: `printable` is for whoever shows them. */
+/** The fields of a record on one line. Texts are as in the file: pass them through `printable` before showing them. */
 export function fieldsText(record: DumpRecord, namesByBit: ReadonlyMap<number, string> = new Map()): string {
   const parts = Object.entries(record).map(([field, value]) =>
     field === 'compatibilityMask' && namesByBit.size > 0

@@ -2,9 +2,9 @@ import { IgvmError } from '../errors/igvm-error';
 import { alignUp, PAGE_SIZE } from '../memory/page';
 import type { StoredBytes } from './page-index';
 
-/** Where a file is written to. An output file of src/files is one; so is {@link memorySink}. */
+/** Where a file is written to: an output file of src/files, or {@link memorySink}. */
 export interface IgvmSink {
-  /** Writes `bytes` at `offset`. They don't change until the promise settles; several writes may be under way. */
+  /** Writes `bytes` at `offset`. They must not change until the promise settles. Several writes may be in progress. */
   write(offset: number, bytes: Uint8Array): Promise<void>;
   /** Fills `target` with what was written at `offset`; those writes have settled. */
   read(offset: number, target: Uint8Array): void;
@@ -42,10 +42,13 @@ const MOST_FILE_BYTES = 0xffff_ffff;
 /** Short stretches are gathered in buffers of this size. */
 const BUFFER_SIZE = 1024 * 1024;
 
-/** Stretches from this size on go to the sink from where they are: copying them costs more than a write of their own. */
+/**
+ * Stretches of at least this size are written from the caller's buffer: copying them would cost more than a separate
+ * write.
+ */
 const DIRECT_SIZE = 64 * 1024;
 
-/** Gathered buffers that may be on their way to the sink before the caller has to wait. */
+/** Gathered buffers that may be in flight before the caller has to wait. */
 const BUFFERS_IN_FLIGHT = 3;
 
 /** Bytes that are not in the sink yet. */
@@ -55,8 +58,8 @@ interface Held {
 }
 
 /**
- * The file data as it grows, written behind the caller's back and read back from wherever it is. What is appended from
- * one buffer without a gap is a stretch, and is written as one.
+ * The growing file data. It is written in the background and can be read back at any time. Bytes that are appended from
+ * one buffer without a gap form a stretch, which is written in one call.
  */
 export class FileDataWriter implements StoredBytes {
   end: number;
@@ -78,7 +81,7 @@ export class FileDataWriter implements StoredBytes {
   }
 
   /**
-   * Appends `size` bytes of a buffer and returns their offset. They must not change until {@link settle} says so.
+   * Appends `size` bytes of a buffer and returns their offset. They must not change until {@link settle} allows it.
    * @throws IgvmError IGVM_TOO_LARGE
    */
   append(buffer: Uint8Array, at: number, size: number): number {
@@ -95,8 +98,8 @@ export class FileDataWriter implements StoredBytes {
   }
 
   /**
-   * Ends the use of the caller's buffers: undefined when it is over; otherwise a promise to wait for before they change.
-   * It also slows the caller down when the sink can't keep up.
+   * Releases the caller's buffers. Returns undefined if they are free already, otherwise a promise to await before they
+   * change. This also slows the caller down when the sink can't keep up.
    */
   settle(): Promise<void> | undefined {
     this.endStretch();
@@ -135,7 +138,7 @@ export class FileDataWriter implements StoredBytes {
     this.check();
   }
 
-  /** Waits for writes under way, whether they fail or not. */
+  /** Waits for the writes in progress, whether they fail or not. */
   async settled(): Promise<void> {
     await Promise.all(this.inFlight.map(({ settled }) => settled));
   }

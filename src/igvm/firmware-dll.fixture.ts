@@ -1,7 +1,7 @@
 /** Bytes that stand for an image. */
 export const IMAGE = Uint8Array.from({ length: 100 }, (_, index) => index);
 
-/** What of a DLL is wrong, in tests. */
+/** The defect of a DLL in a test. */
 export interface DllOptions {
   type?: string;
   magic?: number;

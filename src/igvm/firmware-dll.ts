@@ -14,7 +14,7 @@ const PE32_PLUS = 0x20b;
 const RESOURCE_TABLE = 2;
 const DATA_DIRECTORIES = 112;
 
-/** Set in a resource entry's offset that leads to a further directory, and in a name that is an offset. */
+/** Set in the offset of a resource entry that leads to another directory, and in a name that is an offset. */
 const HIGH_BIT = 0x8000_0000;
 
 /** Whether a file is a PE file, by its first bytes. */
@@ -65,7 +65,7 @@ interface ResourceEntry {
   offset: number;
 }
 
-/** What has to be read of a PE file; every offset is checked against the file. */
+/** The parts of a PE file that are needed here. Every offset is checked against the file. */
 class PortableExecutable {
   private readonly sections: Section[];
   /** File offset of the resource section's root. */

@@ -1,10 +1,13 @@
 /**
  * CRC-32 (IEEE 802.3, as zlib's) of `bytes`, continuing from `seed`, the value of what came before (0 at the start).
- * Handed in, so that the format library needs no built-in of Node.
+ * Supplied by the caller, so that the format library needs no Node built-ins.
  */
 export type Crc32 = (bytes: Uint8Array, seed?: number) => number;
 
-/** SHA-256 of `bytes` in hexadecimal; only compared with itself. Handed in, like {@link Crc32}. */
+/**
+ * SHA-256 of `bytes` in hexadecimal; only compared with other results of the same function. Supplied by the caller,
+ * like {@link Crc32}.
+ */
 export type Sha256Hex = (bytes: Uint8Array) => string;
 
 /** Sizes of digests, in bytes. */
@@ -18,7 +21,7 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   return crc;
 });
 
-/** CRC-32 where nothing better is handed in: a browser has none. */
+/** CRC-32 for callers that supply none: browsers don't have one built in. */
 export const portableCrc32: Crc32 = (bytes, seed = 0) => {
   let crc = ~seed;
   for (const byte of bytes) crc = (crc >>> 8) ^ (TABLE[(crc ^ byte) & 0xff] as number);

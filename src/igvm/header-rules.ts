@@ -23,7 +23,9 @@ import {
   vpContextFormat,
 } from './platforms';
 
-/** What a header must satisfy, possibly in view of those before it. Returns the complaint when it does not. */
+/**
+ * A requirement on a header, possibly in view of earlier headers. Returns the complaint if the header doesn't meet it.
+ */
 export type Rule<H, S> = (header: H, state: S) => string | undefined;
 
 /** Applies the rules in order. @throws IgvmError IGVM_INVALID with the first complaint */
@@ -52,7 +54,10 @@ const multipleOf =
       ? undefined
       : `${field} ${hex(header[field])} is not a multiple of ${alignment} ${hex(header[alignment])}`;
 
-/** A header that is kept as it is: of a type of the section that a loader may skip, and that no other header has. */
+/**
+ * A header of unknown type, which is kept unchanged. Its type has to be optional, of the section, and different from
+ * all known types.
+ */
 const opaqueIn =
   (section: Section, what: string): Rule<UnknownHeader, unknown> =>
   ({ headerType }) => {
@@ -95,7 +100,7 @@ interface Region {
   end: number;
 }
 
-/** What the initialization headers so far have fixed. */
+/** State collected from the initialization headers so far. */
 export interface InitializationState {
   readonly arch: IgvmFile['arch'];
   /** Compatibility bits of CCA platforms. */
@@ -141,7 +146,7 @@ const knownVtl: Rule<Movable, InitializationState> = ({ vtl, vpIndex, compatibil
 };
 
 const oneCorimForEach: Rule<CorimHeader, InitializationState> = ({ type, compatibilityMask }, { corimMasks }) => {
-  // A mask of no platform is in nobody's way, so that there could be any number of them.
+  // A header for no platform conflicts with no other, so there could be any number of them.
   if (compatibilityMask === 0) return 'it is for no platform';
   const twice = (corimMasks[type] & compatibilityMask) !== 0;
   corimMasks[type] |= compatibilityMask;
@@ -199,7 +204,10 @@ export const INITIALIZATION_RULES: { readonly [T in InitializationHeader['type']
   unknown: [opaqueIn('initialization', 'initialization header')],
 };
 
-/** A region that begins inside another of the same platform; one sweep, as a hostile file may have a million. */
+/**
+ * A region that begins inside another of the same platform. Found in one sweep, as a hostile file may have a million
+ * regions.
+ */
 export function overlappingRegion({ regions }: InitializationState): Region | undefined {
   const endOfBit = new Float64Array(32);
   return [...regions]
@@ -215,7 +223,7 @@ export function overlappingRegion({ regions }: InitializationState): Region | un
     });
 }
 
-/** What the headers so far have fixed. */
+/** State collected from the headers so far. */
 export interface DirectiveState {
   readonly file: IgvmFile;
   readonly pageTables: InitializationState['pageTables'];
@@ -229,7 +237,7 @@ export interface DirectiveState {
 
 interface ParameterArea {
   readonly size: number;
-  /** Then it can't be used again. */
+  /** An area that is inserted can't be used again. */
   isInserted: boolean;
 }
 
@@ -260,7 +268,7 @@ const forOpenArea =
     return area.isInserted ? `parameter area ${header.index} is inserted before it` : rule(header, area, state);
   };
 
-/** The architecture needs no rule: only platforms of the right one have a context of the format. */
+/** The architecture needs no rule: only platforms of the right architecture have contexts of this format. */
 const contextData: Rule<VpContextDirective, unknown> = ({ format, data, vpIndex }) => {
   if (format === 'tdx') return 'TDX has no VP context; its VPs start at the reset vector';
   if (format === 'vbs') return vbsComplaint(data, vpIndex);
@@ -343,7 +351,7 @@ export const DIRECTIVE_RULES: { readonly [T in Directive['type']]: DirectiveRule
   unknown: [opaqueIn('directive', 'directive')],
 };
 
-/** A VP whose registers relocation changes and that has no context; only VBS contexts can be changed. */
+/** A VP without a context whose registers relocation would change. Only VBS contexts can be changed. */
 export const vpWithoutContext = (
   { usedVps }: InitializationState,
   { contextMasks }: DirectiveState,

@@ -16,7 +16,7 @@ import {
 import { memorySink } from './file-data';
 import { type WriteReport, writeIgvm } from './write-igvm';
 
-/** The hashes that the format library wants to be handed. */
+/** The hashes that the format library takes from its caller. */
 export const hashes = { crc32, sha256Hex };
 
 /** The bytes of a file, as written to memory. */
@@ -42,7 +42,7 @@ export function countingSource(bytes: Uint8Array): ByteSource & { total: number 
 
 const patterns = new Map<number, Uint8Array>();
 
-/** A page whose bytes all follow from a number; 0 gives zeros. */
+/** A page whose bytes are derived from a number; 0 gives zeros. */
 export function patternPage(seed: number): Uint8Array {
   let page = patterns.get(seed);
   if (page === undefined) {
@@ -61,7 +61,7 @@ export const platformOf = (platformType: PlatformType, compatibilityMask = 1): P
   sharedGpaBoundary: 0n,
 });
 
-/** A valid file with these directives, for VBS unless told otherwise. */
+/** A valid file with these directives, by default for VBS. */
 export const fileOf = (directives: Directive[], more: Partial<IgvmFile> = {}): IgvmFile => ({
   version: 1,
   arch: 'x64',
@@ -92,7 +92,7 @@ export const runOf = (
 
 const HV_X64_REGISTER_RIP = 0x00020010;
 
-/** A VBS context of so many registers. */
+/** A VBS context with the given number of registers. */
 export function vbsContext(vtl: number, registers = 1): Uint8Array {
   const data = new Uint8Array(4 + 32 * registers);
   const view = new DataView(data.buffer);
@@ -104,7 +104,9 @@ export function vbsContext(vtl: number, registers = 1): Uint8Array {
   return data;
 }
 
-/** What a file says, one page a header and with its data, so that two files can be compared whatever their runs. */
+/**
+ * The contents of a file, with one header per page and its data, so that two files can be compared whatever their runs.
+ */
 export function flatten(file: IgvmFile): unknown {
   const digest = (bytes: Uint8Array): string => `${bytes.length} bytes, ${sha256Hex(bytes)}`;
   const bytesOf = (source: ByteSource, size = source.size): Uint8Array => {
@@ -140,7 +142,7 @@ const bytesOfSize = (size: number): fc.Arbitrary<Uint8Array> =>
   fc.nat(255).map((seed) => Uint8Array.from({ length: size }, (_, index) => seed + 3 * index));
 const gpaOf = (): fc.Arbitrary<number> => fc.nat(2 ** 40).map((page) => page * PAGE_SIZE);
 
-/** A few distinct pages, so that equal ones are frequent. */
+/** A few distinct pages, so that equal pages are frequent. */
 const pages = (): fc.Arbitrary<Uint8Array> =>
   fc.tuple(fc.array(fc.nat(4), { minLength: 1, maxLength: 5 }), fc.nat(PAGE_SIZE - 1)).map(([seeds, missing]) => {
     const bytes = new Uint8Array(seeds.length * PAGE_SIZE);

@@ -1,6 +1,6 @@
 /**
- * The IGVM file format, `nx-igvm/igvm`: the model, reader, writer, validation and merge. Needs nothing of Node: SHA-256
- * is handed in, files are byte sources and sinks.
+ * The IGVM file format, `nx-igvm/igvm`: the model, reader, writer, validation and merge. It needs no Node built-ins:
+ * the caller supplies SHA-256, and files are byte sources and sinks.
  */
 export { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 export * from '../memory/byte-source';

@@ -2,19 +2,22 @@ import { IgvmError, unreachable } from '../errors/igvm-error';
 import { type GuestArch, type IgvmFile, PLATFORM_TYPE, type PlatformHeader, type PlatformType } from './model';
 import { platformOf } from './platforms';
 
-/** What more than one folder has to know about an isolation type. */
+/** The properties of an isolation type that several folders need. */
 interface Isolation {
   /** The platform that its guests are for. */
   readonly platformType: PlatformType;
-  /** Whether the processor isolates, not the hypervisor. What such guests need at boot, a `linux` image doesn't have. */
+  /**
+   * Whether the processor isolates the guest, rather than the hypervisor. A `linux` image lacks what such guests need
+   * at boot.
+   */
   readonly byProcessor: boolean;
-  /** Whether its guests have a launch measurement, and builds write what endorses it. */
+  /** Whether its guests have a launch measurement, which builds endorse in documents beside the image. */
   readonly isMeasured: boolean;
 }
 
 /** Every isolation type by its name in manifests, in options and in the names of sibling files. */
 export const ISOLATIONS = {
-  // To the format a guest without isolation is one of Hyper-V, unless it is NATIVE; it has nobody to prove anything to.
+  // In the format, a guest without isolation is a Hyper-V guest unless it is NATIVE. It has nothing to attest.
   none: { platformType: PLATFORM_TYPE.VSM_ISOLATION, byProcessor: false, isMeasured: false },
   vbs: { platformType: PLATFORM_TYPE.VSM_ISOLATION, byProcessor: false, isMeasured: true },
   snp: { platformType: PLATFORM_TYPE.SEV_SNP, byProcessor: true, isMeasured: true },
@@ -24,7 +27,7 @@ export const ISOLATIONS = {
 /** The name of an isolation type. */
 export type IsolationName = keyof typeof ISOLATIONS;
 
-/** An isolation type whose guests have a launch measurement: it names their platform, too. */
+/** An isolation type whose guests have a launch measurement. It is also the name of their platform. */
 export type MeasuredPlatform = {
   [Name in IsolationName]: (typeof ISOLATIONS)[Name]['isMeasured'] extends true ? Name : never;
 }[IsolationName];
@@ -42,7 +45,7 @@ export function existsOn(name: IsolationName, arch: GuestArch): boolean {
 /** What a launch measurement is. */
 interface LaunchMeasurement {
   readonly algorithm: 'SHA-256' | 'SHA-384';
-  /** Whether the digest depends on what launches the guest. */
+  /** Whether the digest depends on the VMM that launches the guest. */
   readonly dependsOnVmm: boolean;
 }
 
@@ -54,7 +57,7 @@ const MEASUREMENTS: Readonly<Record<MeasuredPlatform, LaunchMeasurement>> = {
 
 export const MEASURED_PLATFORM_NAMES = Object.keys(MEASUREMENTS) as MeasuredPlatform[];
 
-/** What messages call each measured platform, and what its launch measurement is. */
+/** The name in messages and the launch measurement of each measured platform. */
 export const MEASURED_PLATFORMS = Object.fromEntries(
   MEASURED_PLATFORM_NAMES.map((name) => {
     const { platformType } = ISOLATIONS[name];

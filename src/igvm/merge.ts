@@ -37,7 +37,7 @@ function mergeTwo(base: IgvmFile, added: IgvmFile): IgvmFile {
   };
 }
 
-/** What changes in a file's headers when it joins another. */
+/** The changes to a file's headers when it is merged into another. */
 class FixUp {
   private readonly masks: ReadonlyMap<number, number>;
   private readonly areas: ReadonlyMap<number, number>;

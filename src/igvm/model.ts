@@ -101,8 +101,8 @@ export interface VersionStringHeader {
 }
 
 /**
- * A header that this version does not know and that its writer marked as one that loaders may skip (igvm_defs:
- * IGVM_VHT_OPTIONAL_BIT). It is kept as it is, so that reading and writing lose nothing.
+ * An unknown header that loaders may skip, as its type has the optional bit (igvm_defs: IGVM_VHT_OPTIONAL_BIT). It is
+ * kept unchanged, so that reading and writing lose nothing.
  */
 export interface UnknownHeader {
   type: 'unknown';
@@ -120,7 +120,7 @@ export type InitializationHeader =
   | VersionStringHeader
   | UnknownHeader;
 
-/** IGVM_VHS_PAGE_DATA (0x302), one header a page in the file, one run here. */
+/** IGVM_VHS_PAGE_DATA (0x302): one header per page in the file, one run here. */
 export interface PageDataDirective extends PageRun {
   type: 'pageData';
 }
@@ -271,11 +271,14 @@ export const PAGE_FLAG = { IS_2MB_PAGE: 1, UNMEASURED: 2, SHARED: 4 } as const;
 /** Type of a page (igvm_defs: IgvmPageDataType, u16). */
 export const PAGE_DATA_TYPE = { NORMAL: 0, SECRETS: 1, CPUID_DATA: 2, CPUID_XF: 3 } as const;
 
-/** Name of a page's type; a number when it is not known. */
+/** Name of a page's type; the number if it is unknown. */
 export const pageTypeName = (dataType: number): string =>
   Object.entries(PAGE_DATA_TYPE).find(([, each]) => each === dataType)?.[0] ?? String(dataType);
 
-/** What a loader asks for a range, by the names of the importer (openvmm vm/loader/src/importer.rs: BootPageAcceptance). */
+/**
+ * How a loader wants a range to be imported, by the importer's names (openvmm vm/loader/src/importer.rs:
+ * BootPageAcceptance).
+ */
 export type PageAcceptance =
   | 'exclusive'
   | 'exclusiveUnmeasured'

@@ -13,26 +13,26 @@ const WORDS_PER_PAGE = PAGE_SIZE / 4;
 /** A file holds less than 4 GiB, hence at most this many distinct pages. */
 const MOST_PAGES = 2 ** 32 / PAGE_SIZE;
 
-/** Words that a key takes in at once. */
+/** Words that are added to a key in one step. */
 const LANES = 4;
 
-/** The first key takes in 16 bytes of every 128. */
+/** The first key covers 16 of every 128 bytes. */
 const SAMPLE_STEP = 32;
 
-/** Pages of one key that are compared one by one; beyond that someone is attacking the key. */
+/** Most pages with one key that are compared one by one. With more, someone is attacking the key. */
 const BUCKET_LIMIT = 16;
 
-/** Bytes that are read back at once when one page after the other turns out to be stored already. */
+/** Bytes that are read back at once when consecutive pages turn out to be stored already. */
 const READ_BACK = 64 * 1024;
 
 const randomWord = (): number => Math.floor(Math.random() * 2 ** 32);
 
 /**
- * Where each distinct page is stored: exact deduplication in 16 to 64 bytes a page. A page is found by a key of 32 bits
- * and then compared byte by byte with what was stored. Nearly all pages differ in a sample of their bytes, so that is
- * the first key; where it has too many pages they go over to a key of all bytes, and from there, if someone attacks
- * that one, to SHA-256. Keys are mixed with random numbers, which changes nothing in the result but leaves nobody a
- * page to prepare.
+ * Where each distinct page is stored: exact deduplication in 16 to 64 bytes per page. A page is looked up by a 32-bit
+ * key and then compared byte by byte with the stored one. The first key covers a sample of the bytes, as nearly all
+ * pages differ there. If too many pages share a key, they move to a key of all bytes, and from there, if someone
+ * attacks that key, to SHA-256. Keys are mixed with random numbers. This doesn't change the result, but keeps an
+ * attacker from preparing pages with equal keys.
  */
 export class PageIndex {
   private readonly seed = randomWord();
@@ -52,8 +52,8 @@ export class PageIndex {
   }
 
   /**
-   * The offset of the page that is stored already and equal to that at `words[at…]`; 0 when there is none. Then the
-   * page counts as stored at `next`, and the caller stores it there before it looks for another.
+   * The offset of a stored page that equals the one at `words[at…]`; 0 if there is none. In that case the page counts
+   * as stored at `next`: the caller has to store it there before the next lookup.
    */
   place(words: Uint32Array, at: number, next: number): number {
     if (isZero(words, at)) {
@@ -94,7 +94,7 @@ export class PageIndex {
     return 0;
   }
 
-  /** Makes the pages of a key known at the next level, too. */
+  /** Adds the pages of a key to the next level. */
   private moveUp(level: number, key: number): void {
     const table = this.tables[level] as KeyTable;
     const page = new Uint32Array(WORDS_PER_PAGE);
@@ -106,7 +106,7 @@ export class PageIndex {
   }
 }
 
-/** Offsets by key, in open addressing. A second table costs address space alone until it is used. */
+/** Offsets by key, in open addressing. A second table costs only address space until it is used. */
 class KeyTable {
   readonly keys: Uint32Array;
   /** 0: the slot is free. */
@@ -135,7 +135,7 @@ class KeyTable {
   }
 }
 
-/** Reads stored pages back to compare with, several at once where one page after the other is asked for. */
+/** Reads stored pages back for comparison, several at once when consecutive pages are requested. */
 class ReadBackWindow {
   private readonly words = new Uint32Array(READ_BACK / 4);
   private start = 0;
@@ -162,8 +162,8 @@ class ReadBackWindow {
 }
 
 /**
- * A key of the words in every `step`, at four words each: four lanes that the processor works on side by side; the
- * rotation lets every bit reach every other.
+ * A key of four words in every `step`. The processor can work on the four lanes in parallel; the rotation spreads every
+ * bit to all others.
  */
 function pageKey(words: Uint32Array, at: number, step: number, seed: number): number {
   let a = seed;

@@ -14,10 +14,10 @@ interface Claim extends PageOverlap {
 }
 
 /**
- * Where the memory of one platform's guest is filled twice: page data, areas that the VMM fills in, and VMSAs that lie in the
- * guest's memory. The format doesn't forbid it, but loaders differ in what they do then: the launch of SEV-SNP and TDX fails, others
- * take the page that comes last.
- * @returns ranges by ascending address, adjacent ones as one
+ * Where the memory of one platform's guest is filled twice: page data, areas that the VMM fills in, and VMSAs that lie
+ * in the guest's memory. The format doesn't forbid this, but loaders differ: launches under SEV-SNP and TDX fail,
+ * others take the last page.
+ * @returns ranges by ascending address, adjacent ones merged
  */
 export const pageOverlaps = (file: Pick<IgvmFile, 'directives'>, compatibilityMask: number): PageOverlap[] =>
   overlapsOf(claims(file.directives, compatibilityMask));
@@ -66,7 +66,7 @@ function overlapsOf(all: readonly Claim[]): PageOverlap[] {
   return overlaps;
 }
 
-/** Whether `[gpa, end)` has something in common with one of the ranges, which ascend. */
+/** Whether `[gpa, end)` overlaps one of the ranges, which are in ascending order. */
 function touches(overlaps: readonly PageOverlap[], gpa: number, end: number): boolean {
   let low = 0;
   let high = overlaps.length;

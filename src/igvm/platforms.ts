@@ -1,7 +1,7 @@
 import { PAGE_SIZE } from '../memory/page';
 import { type GuestArch, PLATFORM_TYPE, type PlatformHeader, type PlatformType, type VpContextFormat } from './model';
 
-/** What the format says of a platform. */
+/** A platform as the format defines it. */
 export interface Platform {
   /** Short name: the key of locks, and of files and options where the platform has a launch measurement. */
   readonly name: string;
@@ -82,7 +82,7 @@ export const PLATFORM_NAMES: readonly string[] = Object.values(PLATFORMS).map(({
 /** The only version of every platform (igvm_defs: IGVM_*_PLATFORM_VERSION). */
 export const PLATFORM_VERSION = 1;
 
-/** The platform of a type as a file has it; undefined for a number that is none. */
+/** The platform with a type number from a file; undefined for an unknown number. */
 export const platformOf = (type: number): Platform | undefined => PLATFORMS[type as PlatformType];
 
 /**
@@ -130,7 +130,7 @@ export const VBS_REGISTER_SIZE = 32;
 /** Far more than either architecture has; keeps a hostile count from becoming a large allocation. */
 export const MOST_VBS_REGISTERS = 1024;
 
-/** Bytes of a VBS context with so many registers. */
+/** Bytes of a VBS context with the given number of registers. */
 export const vbsContextSize = (registers: number): number => VBS_HEADER_SIZE + registers * VBS_REGISTER_SIZE;
 
 /** The VTL of each register of a VBS context whose size is right. */

@@ -29,7 +29,7 @@ export class RunCollector {
   /**
    * Adds the IGVM_VHS_PAGE_DATA at `at`.
    * @param headerOffset byte offset of its header in the file, for messages
-   * @throws IgvmError IGVM_MALFORMED; of an earlier run with the byte offset of that run's first header
+   * @throws IgvmError IGVM_MALFORMED; for an earlier run, with the byte offset of its first header
    */
   add(view: DataView, at: number, headerOffset: number): void {
     const { offsets } = PAGE_DATA;
@@ -63,7 +63,7 @@ export class RunCollector {
   }
 
   /**
-   * Emits the run that is being collected, as another header follows.
+   * Emits the run that is being collected. Called when it can't go on: another header follows.
    * @throws IgvmError IGVM_MALFORMED with the byte offset of the run's first header
    */
   finish(): void {

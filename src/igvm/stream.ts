@@ -2,7 +2,7 @@ import { unreachable } from '../errors/igvm-error';
 import { PAGE_SIZE } from '../memory/page';
 import type { Directive, IgvmFile, PageDataDirective } from './model';
 
-/** Everything that looks at a guest's pages: the writer, a measurement, OpenHCL's page hashes, an initrd's CRC32. */
+/** An observer of a guest's pages: the writer, a measurement, OpenHCL's page hashes, an initrd's CRC32. */
 export interface DirectiveObserver {
   /** A directive other than page data, in file order. */
   directive?(directive: Exclude<Directive, PageDataDirective>): void | Promise<void>;
@@ -18,15 +18,18 @@ export interface DirectiveObserver {
     bytes: Uint8Array | undefined,
   ): void | Promise<void>;
   /**
-   * Whether `pages` and `directive` may be called while earlier promises of `pages` are pending: they then say no more than
-   * how long the bytes are used. For a writer, whose bytes are on their way to the disk, and for what hashes in other threads.
+   * Whether `pages` and `directive` may be called while earlier promises of `pages` are pending. These then only say
+   * how long the bytes are in use. Meant for the writer, whose bytes are still being written, and for hashing in other
+   * threads.
    */
   readonly pagesOverlap?: boolean;
-  /** Ends what it does in the background. For whoever made the observer to call, also when the pass has failed. */
+  /** Ends its work in the background. The owner of the observer calls it, even when the pass has failed. */
   close?(): Promise<void>;
 }
 
-/** Pages in one chunk: 2 MiB. Each costs 0.1 ms, whatever its size; larger ones measured no faster and cost memory. */
+/**
+ * Pages in one chunk: 2 MiB. A chunk costs 0.1 ms, whatever its size. Larger ones were no faster and need more memory.
+ */
 const CHUNK_PAGES = 512;
 
 /** Chunks in flight: one is read and hashed while earlier ones are still being written. */
@@ -96,7 +99,7 @@ async function streamRun(run: PageDataDirective, lanes: readonly Lane[], chunks:
 
 type Call = (observer: DirectiveObserver) => void | Promise<void>;
 
-/** One observer's calls, each begun when the one before has settled. */
+/** The calls to one observer. Each begins when the previous one has settled. */
 class Lane {
   private readonly unsettled = new Set<Promise<void>>();
   /** What the next call waits for. */
@@ -110,7 +113,7 @@ class Lane {
     return this.unsettled.size;
   }
 
-  /** Undefined when the call is over already; otherwise a promise that never rejects. */
+  /** Undefined if the call has finished already; otherwise a promise that never rejects. */
   next(call: Call): Promise<void> | undefined {
     const settled = this.begin(call);
     if (settled !== undefined) this.tail = settled;
@@ -173,7 +176,7 @@ class ChunkPool {
     return new Uint8Array(newBuffer(CHUNK_PAGES * PAGE_SIZE));
   }
 
-  /** The chunk that has been in use for longest. */
+  /** The chunk that has been in use the longest. */
   async wait(): Promise<Uint8Array> {
     const oldest = this.inUse.shift() ?? unreachable('no chunk in use and none free');
     await oldest.until;

@@ -29,7 +29,7 @@ export const newPlatformState = (file: IgvmFile): PlatformState => ({
 
 type PlatformHeaderRule = Rule<PlatformHeader, PlatformState>;
 
-/** A rule about what the format says of the header's platform. */
+/** A rule that follows from the format's definition of the platform. */
 const forPlatform =
   (rule: (platform: Platform, ...args: Parameters<PlatformHeaderRule>) => string | undefined): PlatformHeaderRule =>
   (header, state) => {
@@ -66,13 +66,13 @@ export const PLATFORM_RULES: readonly PlatformHeaderRule[] = [
 
 /** What is checked beyond the igvm crate's rules. */
 export interface ValidationOptions {
-  /** Whether parameters must begin in their area, which igvm-wrap doesn't see to. Default true. */
+  /** Whether parameters must begin within their area. igvm-wrap doesn't ensure that. Default true. */
   parameterOffsets?: boolean;
 }
 
 /**
- * Checks what the headers must satisfy, each by itself and together: the rules of the igvm crate, and those that the
- * format's documentation adds where a loader would otherwise go wrong (igvm_defs/src/lib.rs).
+ * Checks the headers, one by one and together: by the rules of the igvm crate, and by those of the format's
+ * documentation that keep loaders from going wrong (igvm_defs/src/lib.rs).
  * @throws IgvmError IGVM_INVALID naming the header, its GPA range and what is wrong
  */
 export function validateIgvm(file: IgvmFile, { parameterOffsets = true }: ValidationOptions = {}): void {

@@ -20,11 +20,11 @@ import { type DirectiveObserver, streamDirectives } from './stream';
 import { type ValidationOptions, validateIgvm } from './validate';
 import { invalidHeader } from './header-rules';
 
-/** What the writer can't do by itself, and who else wants to see the pages. */
+/** Functions that the writer takes from its caller, and further observers of the pages. */
 export interface WriteOptions extends ValidationOptions {
   crc32: Crc32;
   sha256Hex: Sha256Hex;
-  /** See the same pass over the guest's memory as the writer, behind it. */
+  /** Observers of the same pass over the guest's memory, which are called after the writer. */
   observers?: readonly DirectiveObserver[];
 }
 
@@ -37,7 +37,7 @@ export interface WriteReport {
   pages: number;
   /** Of these, pages without file data. */
   emptyPages: number;
-  /** Pages that are stored; each of the others with file data equals one of them, or a context or a parameter area. */
+  /** Pages that are stored. Every other page with file data equals one of them, or a context or parameter area. */
   uniquePages: number;
   /** File data that was not stored, as an equal page, context or parameter area already was. */
   dedupedBytes: number;
@@ -45,15 +45,15 @@ export interface WriteReport {
 
 const PAGE_HEADER_SIZE = headerSizeFor(PAGE_DATA.size);
 
-/** Takes the first header of each run, to see that its values fit. */
+/** The first header of each run is written here, to check that its values fit. */
 const SCRATCH = new DataView(new ArrayBuffer(PAGE_DATA.size));
 
 /**
  * Writes a file in one pass over its memory: headers with the CRC-32 over them come last, when all offsets are known.
  * Layout as upstream's (igvm/src/lib.rs: serialize): file data right behind the headers, CoRIM documents first, then
- * everything in header order; equal data is stored once. The same model gives the same bytes, always.
+ * everything in header order; equal data is stored once. The same model always gives the same bytes.
  * @throws IgvmError IGVM_INVALID (see validateIgvm), IGVM_TOO_LARGE, and what sources, sink and observers throw; the
- *   sink then holds part of a file, and writes nothing any more
+ *   sink then holds part of a file, and no write is in progress
  */
 export async function writeIgvm(file: IgvmFile, sink: IgvmSink, options: WriteOptions): Promise<WriteReport> {
   validateIgvm(file, options);
@@ -165,7 +165,7 @@ class IgvmWriter implements DirectiveObserver {
     return this.report;
   }
 
-  /** Waits for what the sink is still writing, so that it can be closed. */
+  /** Waits for the writes in progress, so that the sink can be closed. */
   async abandon(): Promise<void> {
     await this.data.settled();
   }
@@ -179,7 +179,10 @@ class IgvmWriter implements DirectiveObserver {
     return at + TYPE_AND_LENGTH_SIZE;
   }
 
-  /** PAGE_DATA.write for a million pages: the same fields at the same places. `pages` has checked once for the run that the values fit. */
+  /**
+   * PAGE_DATA.write for a million pages, faster: the same fields at the same offsets. `pages` has already checked that
+   * the values of the run fit.
+   */
   private pageHeader(run: PageDataDirective, gpa: number, fileOffset: number): void {
     const { headers } = this;
     const at = this.begin(HEADER_TYPE.pageData, PAGE_DATA.size);
@@ -222,7 +225,10 @@ class IgvmWriter implements DirectiveObserver {
   }
 }
 
-/** Writes a header. @throws IgvmError IGVM_INVALID: a structure names the field that a value doesn't fit, and this the header */
+/**
+ * Writes a header. @throws IgvmError IGVM_INVALID with the names of the header and of the field that a value doesn't
+ * fit
+ */
 function named(what: string, header: object, write: () => void): void {
   try {
     write();

@@ -76,7 +76,7 @@ export interface CorimFields {
 /** IGVM_VHS_CORIM_DATA. */
 export const CORIM_DATA = struct<CorimFields>(u32('compatibilityMask'), u32('fileOffset'), u32('size'), reserved(4));
 
-/** Initialization headers that are a structure and nothing else, by their name in the model. */
+/** Initialization headers that consist of one structure, by their names in the model. */
 export const PLAIN_INITIALIZATIONS = {
   /** IGVM_VHS_GUEST_POLICY. */
   guestPolicy: struct<Omit<GuestPolicyHeader, 'type'>>(u64('policy'), u32('compatibilityMask'), reserved(4)),
@@ -178,7 +178,7 @@ const SNP_SIGNATURE = struct<SnpSignature>(bytes('r', 72), bytes('s', 72));
 /** IGVM_VHS_SNP_ID_BLOCK_PUBLIC_KEY. */
 const SNP_PUBLIC_KEY = struct<SnpPublicKey>(u32('curve'), reserved(4), bytes('qx', 72), bytes('qy', 72));
 
-/** Directives that are a structure and nothing else, by their name in the model. */
+/** Directives that consist of one structure, by their names in the model. */
 export const PLAIN_DIRECTIVES = {
   /** IGVM_VHS_PARAMETER_INSERT. */
   parameterInsert: struct<Omit<ParameterInsertDirective, 'type'>>(

@@ -26,7 +26,7 @@ export interface StructBytes {
   headerType: number;
   view: DataView;
   at: number;
-  /** As the header says; what lies in `view` is checked already. */
+  /** As stated by the header; already checked against `view`. */
   length: number;
 }
 
@@ -66,7 +66,7 @@ export function decodeInitialization(bytes: StructBytes, data: FileDataReader): 
   return { type: plain.type, ...read(plain.of, bytes) } as InitializationHeader;
 }
 
-/** A directive of a known type, page data aside. @throws IgvmError IGVM_MALFORMED */
+/** A directive of a known type other than page data. @throws IgvmError IGVM_MALFORMED */
 export function decodeDirective(bytes: StructBytes, data: FileDataReader): Directive {
   const { headerType } = bytes;
   const kind = PARAMETER_KINDS.get(headerType);
@@ -86,7 +86,7 @@ function read<T>(of: Struct<T>, { view, at, length }: StructBytes): T {
   return of.read(view, at);
 }
 
-/** @throws IgvmError IGVM_MALFORMED when a header has another length than its structure */
+/** @throws IgvmError IGVM_MALFORMED when the length of a header differs from that of its structure */
 export function checkLength(of: Struct<unknown>, length: number): void {
   if (length !== of.size) fail(`a header of ${of.size} bytes says that it has ${length}`);
 }
@@ -105,7 +105,7 @@ function fail(message: string): never {
   throw new IgvmError('IGVM_MALFORMED', message);
 }
 
-/** Every header but page data, whose many headers the writer fills in place. */
+/** Every header except page data, whose many headers the writer fills in place. */
 export type SingleHeader = InitializationHeader | Exclude<Directive, PageDataDirective>;
 
 /** How a header is written. */
@@ -119,7 +119,7 @@ export interface EncodedHeader {
 
 const PLAIN_HEADERS = { ...PLAIN_INITIALIZATIONS, ...PLAIN_DIRECTIVES };
 
-/** The structure of a header, except for the place of its file data, which is known later. */
+/** The structure of a header, except for the offset of its file data, which is known later. */
 export function encodeHeader(header: SingleHeader): EncodedHeader {
   switch (header.type) {
     case 'corimDocument':

@@ -23,7 +23,7 @@ export const HEADER_TYPE = {
   vbsMeasurement: 0x311,
 } as const satisfies Record<Exclude<HeaderName, 'parameter' | 'unknown'> | 'supportedPlatform', number>;
 
-/** What messages call a header. */
+/** The names of headers in messages. */
 export const HEADER_LABEL: Record<HeaderName, string> = {
   guestPolicy: 'guest policy',
   relocatableRegion: 'relocatable region',
@@ -69,7 +69,7 @@ export const isOptional = (headerType: number): boolean => headerType >= OPTIONA
 
 const KNOWN_TYPES: ReadonlySet<number> = new Set([...Object.values(HEADER_TYPE), ...Object.values(PARAMETER_TYPE)]);
 
-/** Whether this library knows the type, the optional bit left aside. */
+/** Whether this library knows the type, ignoring the optional bit. */
 export const isKnown = (headerType: number): boolean => KNOWN_TYPES.has(headerType % OPTIONAL_BIT);
 
 /** IGVM_VHS_VARIABLE_HEADER: type and length, before every structure. */

@@ -1,7 +1,7 @@
 import { IgvmError } from '../../errors/igvm-error';
 
 /**
- * The format's structures as tables of fields, from which encoding and decoding both come, so that the two can't
+ * The format's structures as tables of fields. Encoding and decoding are both derived from them, so that they can't
  * disagree. All integers are little-endian and packed in the order of the table.
  */
 export interface Struct<T> {
