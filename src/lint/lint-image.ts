@@ -15,12 +15,12 @@ import { type Vmm, VMM_NAMES } from '../manifest/model';
 /** What a finding is about. */
 export type LintRule = 'refused' | 'policy' | 'id-blocks' | 'id-block-digest' | 'page-overlap';
 
-/** Something that keeps an image from being launched, or that an image for production should not have. */
+/** A reason why a VMM would not launch an image, or something that a production image should not have. */
 export interface LintFinding {
   rule: LintRule;
-  /** What messages call the platform. */
+  /** The platform's name in messages. */
   platform: string;
-  /** The VMM that refuses the file; undefined for what is wrong with every VMM. */
+  /** The VMM that refuses the file; undefined for what is wrong whatever the VMM. */
   vmm?: string;
   /** One line: what, where, and what to change. */
   message: string;
@@ -34,18 +34,18 @@ export interface LintRequest {
   launches?: readonly Launch[];
 }
 
-/** Bits of a launch policy that an image for production should not have, by the names of its fields. */
+/** Bits of a launch policy that a production image should not have, by the names of their fields. */
 const UNWANTED_POLICY: Readonly<Record<string, string>> = {
   debug: 'it allows the host to debug the guest, and so to read its memory; set enable_debug to false',
   migrationAgent: 'it allows a migration agent to take the guest elsewhere; clear bit 18 of the policy',
 };
 
-/** vCPUs up to which an ID block's digest is looked for. */
+/** Most vCPUs with which the digest of an ID block is searched for. */
 const MOST_VCPUS = 64;
 
 /**
- * Everything that VMMs refuse in an image, and what an image for production should not have. Reads headers only, but for an
- * image with an ID block, whose digest is compared with those that VMMs on KVM report.
+ * Everything that VMMs refuse in an image, and what a production image should not have. Only headers are read, except
+ * for an image with an ID block: its digest is compared with those that VMMs on KVM report.
  * @throws IgvmError MEASUREMENT_IMPOSSIBLE; and as withImage does
  */
 export const lintImage = ({ image, launches }: LintRequest): Promise<LintFinding[]> =>
@@ -121,7 +121,7 @@ async function idBlockFindings(file: IgvmFile, header: PlatformHeader): Promise<
   return [...several, ...(await digestFindings(file, header, block)).map((each) => ({ ...base, ...each }))];
 }
 
-/** An ID block for a launch that no VMM makes: the firmware refuses the guest. */
+/** An ID block whose digest belongs to no launch by any VMM: the firmware would refuse the guest. */
 async function digestFindings(
   file: IgvmFile,
   header: PlatformHeader,
@@ -155,6 +155,6 @@ const overlapFindings = (file: IgvmFile, header: PlatformHeader): LintFinding[] 
     }),
   }));
 
-/** Findings for people, a line each. */
+/** Findings for people, one line each. */
 export const lintText = (findings: readonly LintFinding[]): string =>
   findings.map(({ platform, message }) => `${platform}: ${message}\n`).join('');

@@ -7,11 +7,11 @@ import { HashChain, hashPages } from './page-hashing';
 export type HashJob =
   /** SHA-384 of each page, one digest after the other. */
   | { kind: 'digests'; pages: Uint8Array }
-  /** The same, and the pages are added to the thread's SHA-384 of all. */
+  /** The same, and adds the pages to the thread's SHA-384 of all pages. */
   | { kind: 'digestsAndAll'; pages: Uint8Array }
   /** Ends the SHA-384 of all pages: the answer. */
   | { kind: 'all'; pages?: undefined }
-  /** Extends the thread's chain and answers with its last link. */
+  /** Extends the thread's chain; the answer is its last link. */
   | { kind: 'chain'; head: Uint8Array; count: number; pages: Uint8Array | undefined };
 
 const all = createHash('sha384');
@@ -32,7 +32,7 @@ function answerTo(job: HashJob): Uint8Array<ArrayBuffer> {
   }
 }
 
-/** How many jobs are done: the other side reads it at once, while answers are on their way. */
+/** How many jobs are done. The other thread can read this before the answers arrive. */
 const done = workerData as Int32Array;
 
 parentPort?.on('message', (job: HashJob) => {

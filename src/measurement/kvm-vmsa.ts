@@ -4,7 +4,7 @@ import { Vmsa, type VmsaFieldName, type VmsaSelectorName } from '../vp-context/v
 /** CR4 bits that not every processor model has (AMD64 manual, volume 2, section 3.1.3). */
 const CR4 = { umip: 1n << 11n, pke: 1n << 22n, cet: 1n << 23n, pks: 1n << 24n, lam: 1n << 28n } as const;
 
-/** What QEMU takes off CR4 for every model: none of them has CET, PKS or LAM. */
+/** CR4 bits that QEMU clears for every model: none of them has CET, PKS or LAM. */
 const DROPPED_BY_ALL = CR4.cet | CR4.pks | CR4.lam;
 
 /** CR4 bits that every EPYC model of QEMU keeps: bits 0 to 10, FSGSBASE, OSXSAVE, SMEP, SMAP. */
@@ -37,7 +37,7 @@ export interface CpuModel {
   readonly name: string;
   /** CPUID leaf 1, EAX; it is in RDX when a vCPU is reset. */
   readonly signature: number;
-  /** CR4 bits that QEMU drops; undefined for a signature that is no model's. */
+  /** CR4 bits that QEMU drops; undefined for a signature of no known model. */
   readonly drops?: bigint;
 }
 
@@ -77,20 +77,20 @@ function signatureOf(text: string): number | undefined {
 export const processorSignature = (family: number, model: number, stepping: number): number =>
   ((family - 15) << 20) | ((model >> 4) << 16) | (0xf << 8) | ((model & 0xf) << 4) | stepping;
 
-/** CR4 bits whose fate depends on the model. */
+/** CR4 bits that only some models keep. */
 export const dependsOnModel = (cr4: bigint): boolean => (cr4 & (CR4.umip | CR4.pke)) !== 0n;
 
-/** CR4 bits of which it isn't known what QEMU makes of them. */
+/** CR4 bits that QEMU handles in an unknown way. */
 export const unknownCr4Bits = (cr4: bigint): bigint => cr4 & ~(KEPT_BY_ALL | CR4.umip | CR4.pke | DROPPED_BY_ALL);
 
-/** CR4 as QEMU sets it for a model; without one only for values that don't depend on it. */
+/** CR4 as QEMU sets it for a model. The model may be missing only for values that don't depend on it. */
 export const cr4OnModel = (cr4: bigint, cpu: CpuModel | undefined): bigint => cr4 & ~(cpu?.drops ?? DROPPED_BY_ALL);
 
 /** How a VMM on KVM fills the registers of its vCPUs, from which KVM makes the VMSAs that are measured. */
 export interface VcpuState {
   /** Fields that the VMM takes from the file; all others are as after a reset. */
   readonly takes: readonly VmsaFieldName[];
-  /** Whose base TR gets. QEMU sets it to that of LDTR, a fault of QEMU's that digests depend on. */
+  /** The register whose base TR gets. QEMU takes that of LDTR, a bug that digests depend on. */
   readonly trBase: 'tr' | 'ldtr';
   /** QEMU passes control registers through its own model of a processor: ET is set, LMA follows, CR4 loses bits. */
   readonly correctsControlRegisters: boolean;
@@ -133,7 +133,10 @@ export const QEMU_VCPUS: VcpuState = {
   reset: { cs: 0x9b, data: 0x93, tr: 0x8b, rdx: 'signature' },
 };
 
-/** Cloud Hypervisor (hypervisor/src/kvm: setup_sev_snp_regs); what it leaves is KVM's own reset state (svm.c: init_vmcb). */
+/**
+ * Cloud Hypervisor (hypervisor/src/kvm: setup_sev_snp_regs); the other fields have KVM's own reset state (svm.c:
+ * init_vmcb).
+ */
 export const CLOUD_HYPERVISOR_VCPUS: VcpuState = {
   takes: COMMON,
   trBase: 'tr',
@@ -143,7 +146,10 @@ export const CLOUD_HYPERVISOR_VCPUS: VcpuState = {
 
 const CODE_AND_DATA = ['es', 'cs', 'ss', 'ds', 'fs', 'gs'] as const satisfies readonly VmsaSelectorName[];
 
-/** Of every vCPU after a reset (AMD64 manual, volume 2, table 14-1). MXCSR and the x87 control word are never taken from a file. */
+/**
+ * Fields of every vCPU after a reset (AMD64 manual, volume 2, table 14-1). MXCSR and the x87 control word are never
+ * taken from a file.
+ */
 const RESET: Partial<Record<VmsaFieldName, bigint>> = {
   cr0: 0x10n,
   rip: 0xfff0n,
@@ -161,26 +167,27 @@ const CR0_ET = 0x10n;
 const CR4_MCE = 0x40n;
 export const EFER = { lme: 0x100n, lma: 0x400n, svme: 0x1000n } as const;
 
-/** EFER as the VMM hands it to KVM: QEMU sets LMA with paging when LME is set. */
+/** EFER as the VMM passes it to KVM: QEMU sets LMA if paging and LME are on. */
 export function eferFor(state: VcpuState, vmsa: Vmsa): bigint {
   const efer = vmsa.get('efer');
   const isLong = (vmsa.get('cr0') & CR0_PG) !== 0n && (efer & EFER.lme) !== 0n;
   return state.correctsControlRegisters && isLong ? efer | EFER.lma : efer;
 }
 
-/** What decides on the VMSA of one vCPU. */
+/** Everything that the VMSA of one vCPU depends on. */
 export interface VcpuLaunch {
   readonly state: VcpuState;
   /** The vCPU's context in the file. */
   readonly context: Vmsa | undefined;
-  /** SEV_FEATURES of the first vCPU, which count for all. */
+  /** SEV_FEATURES of the first vCPU, which apply to all. */
   readonly features: bigint;
   readonly cpu: CpuModel | undefined;
 }
 
 /**
- * The VMSA that KVM measures for a vCPU when the launch is finished (Linux, arch/x86/kvm/svm/sev.c: sev_es_sync_vmsa, with
- * what svm.c does to segments and control registers as they are set). Fields that it doesn't name are zero.
+ * The VMSA that KVM measures for a vCPU when the launch is finished (Linux, arch/x86/kvm/svm/sev.c: sev_es_sync_vmsa,
+ * and the changes that svm.c makes to segments and control registers as they are set). Fields that KVM doesn't set are
+ * zero.
  */
 export function kvmVmsa({ state, context, features, cpu }: VcpuLaunch): Vmsa {
   const measured = new Vmsa();

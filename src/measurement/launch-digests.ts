@@ -11,19 +11,19 @@ import type { DirectiveObserver } from '../igvm/stream';
 import type { Launch } from './launches';
 import type { LoadRefusal } from './load-refusals';
 
-/** What one launch of a guest measures. */
+/** The result of measuring one launch of a guest. */
 export interface LaunchResult {
-  /** Undefined where the digest doesn't depend on what launches the guest. */
+  /** Undefined if the digest doesn't depend on the VMM that launches the guest. */
   readonly launch?: Launch;
-  /** Undefined when the VMM refuses the file. With refusals that are late, what would have been measured. */
+  /** Undefined if the VMM refuses the file. With late refusals, the digest that would have been measured. */
   readonly digest?: Uint8Array;
-  /** Why there is no such guest. */
+  /** Why the VMM would not launch the guest. */
   readonly refusals: readonly LoadRefusal[];
-  /** What the VMM does otherwise than the file says. */
+  /** How the VMM deviates from the file. */
   readonly warnings: readonly string[];
 }
 
-/** The launch measurements of one platform, computed while the guest's directives stream by in file order. */
+/** The launch measurements of one platform, computed while the guest's directives are streamed in file order. */
 export interface LaunchDigests extends DirectiveObserver {
   readonly compatibilityMask: number;
   /** One for each launch that was asked for, in that order. Called once, after the last directive. */
@@ -35,17 +35,17 @@ export interface LaunchDigests extends DirectiveObserver {
 /** Whether a directive is part of the guest that is measured; directives without a mask belong to all guests. */
 export function isForPlatform(directive: object, compatibilityMask: number): boolean {
   if (!('compatibilityMask' in directive) || typeof directive.compatibilityMask !== 'number') return true;
-  // Without sign: what `&` gives is negative when both have bit 31, and then no mask.
+  // As an unsigned number: the result of `&` is negative when both masks have bit 31.
   return (directive.compatibilityMask & compatibilityMask) >>> 0 === compatibilityMask;
 }
 
 /**
- * Pages that all inserted areas and error ranges may have together: 256 MiB, of which VBS hashes every byte. Sizes come from
- * the file unchecked, and a few bytes of header must not keep a processor busy for seconds.
+ * Most pages of all inserted areas and error ranges together: 256 MiB. VBS hashes every byte of them, their sizes come
+ * unchecked from the file, and a few bytes of header must not keep a processor busy for seconds.
  */
 const PAGE_LIMIT = 2 ** 16;
 
-/** The sizes of a file's parameter areas, and the pages that they take in the guest. */
+/** The sizes of a file's parameter areas, and the guest pages that they occupy. */
 export class ParameterAreas {
   private readonly sizes = new Map<number, number>();
   private pages = 0;
@@ -82,7 +82,7 @@ export class ParameterAreas {
 }
 
 /**
- * Pages of a file that can have contents to hash; decides whether worker threads pay.
+ * The number of pages with contents that may be hashed. Decides whether worker threads pay off.
  * @param withShared whether pages that the guest shares with the host are measured, too
  */
 export function storedPages(directives: readonly Directive[], compatibilityMask: number, withShared = false): number {
@@ -95,7 +95,7 @@ export function storedPages(directives: readonly Directive[], compatibilityMask:
   return pages;
 }
 
-/** Where each inserted parameter area lies. Known before the pages stream by, as QEMU adds some of them earlier. */
+/** Where each inserted parameter area lies. Computed before the pages are streamed, as QEMU adds some areas early. */
 export class InsertedAreas {
   private readonly pages = new Map<ParameterInsertDirective, number[]>();
 
@@ -116,8 +116,8 @@ export class InsertedAreas {
 }
 
 /**
- * Parameter areas that QEMU adds before the run of pages that it is gathering. It adds such a run when a page comes that
- * does not continue it, and an area at once, which leaves the run open (QEMU backends/igvm.c: qigvm_process_mem_page,
+ * Parameter areas that QEMU adds before the run of pages that it is collecting. QEMU adds a run when the next page does
+ * not continue it, but an area at once, without ending the run (QEMU backends/igvm.c: qigvm_process_mem_page,
  * qigvm_directive_parameter_insert).
  */
 export class EarlyInserts {
@@ -157,7 +157,7 @@ export class EarlyInserts {
 
 const filledPages = (run: PageDataDirective): number => Math.ceil(run.content.size / PAGE_SIZE);
 
-/** The page at which the last part of a run begins: those without data are a part of their own. */
+/** The page at which the last part of a run begins: its pages without data are a separate part. */
 function openStart(run: PageDataDirective): number {
   const filled = filledPages(run);
   return filled > 0 && filled < run.pageCount ? filled : 0;

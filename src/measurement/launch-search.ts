@@ -9,13 +9,13 @@ import { loadRefusals } from './load-refusals';
 import { platformHeader } from '../igvm/isolation';
 import { SnpLaunchDigests } from './snp';
 
-/** vCPUs up to which launches with a known model of processor are searched, and with any signature. */
+/** Most vCPUs of the launches that are searched: with a known processor model, and with any signature. */
 export const SEARCHED_VCPUS = 512;
 export const SEARCHED_VCPUS_BY_SIGNATURE = 64;
 
 /**
- * Families and models whose signatures are searched, each with every stepping: AMD's server processors from Naples to those after
- * Turin (AMD's processor programming references; `-cpu host` has the host's own).
+ * Families and models whose signatures are searched, with every stepping: AMD's server processors from Naples to the
+ * successors of Turin (AMD's processor programming references). `-cpu host` has the host's own signature.
  */
 const SIGNATURES: readonly { readonly family: number; readonly models: readonly (readonly [number, number])[] }[] = [
   {
@@ -41,11 +41,13 @@ const SIGNATURES: readonly { readonly family: number; readonly models: readonly 
   },
 ];
 
-/** A launch that gives the digest that was looked for. */
+/** A launch with the wanted digest. */
 export interface FoundLaunch {
   launch: Launch;
-  /** Why the VMM would not launch this file so. The digest is then of another file with the same pages, such as one without its CoRIM. */
-  /** The first few of them. */
+  /**
+   * Why the VMM would not launch this file that way. The digest is then that of another file with the same pages, such
+   * as one without the CoRIM. Only the first few refusals are listed.
+   */
   refusals: string[];
 }
 
@@ -53,17 +55,18 @@ export interface LaunchSearch {
   found: FoundLaunch[];
   /** Launches whose digests were compared. */
   tried: number;
-  /** Whether all signatures of processors were searched, as no known model gave the digest. */
+  /** Whether all processor signatures were searched, as no known model had the digest. */
   triedSignatures: boolean;
 }
 
 /**
- * Looks for the launches of an SEV-SNP guest that give a digest, in one pass over its pages: every VMM, with 1 to
- * {@link SEARCHED_VCPUS} vCPUs and each of QEMU's models of processors; where none of these does, with the signatures of other
- * processors. A digest with one vCPU is also that of any count where KVM measures the first vCPU alone (`bsp-only`).
+ * Searches for launches of an SEV-SNP guest that have a given digest, in one pass over its pages: every VMM, with 1 to
+ * {@link SEARCHED_VCPUS} vCPUs and each of QEMU's processor models; if none matches, with the signatures of other
+ * processors. If KVM measures only the first vCPU (`bsp-only`), the digest with one vCPU is that of any count.
  * @param digest 48 bytes
- * @param signature of the processor that made the report, CPUID leaf 1 EAX, to try it first
- * @throws IgvmError MEASUREMENT_UNAVAILABLE, MEASUREMENT_IMPOSSIBLE; FILE_CHANGED, FILE_UNREADABLE from the file's sources
+ * @param signature CPUID leaf 1 EAX of the processor that made the report, which is tried first
+ * @throws IgvmError MEASUREMENT_UNAVAILABLE, MEASUREMENT_IMPOSSIBLE; FILE_CHANGED, FILE_UNREADABLE from the file's
+ *   sources
  */
 export async function searchLaunches(file: IgvmFile, digest: Uint8Array, signature?: number): Promise<LaunchSearch> {
   const mask = platformHeader(file, 'snp').compatibilityMask;

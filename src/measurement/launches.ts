@@ -3,28 +3,31 @@ import { type Directive, type InitializationHeader, PAGE_DATA_TYPE, type Paramet
 import { type KvmMode, type LaunchRequest, type Vmm, VMM_NAMES } from '../manifest/model';
 import { CLOUD_HYPERVISOR_VCPUS, type CpuModel, parseCpu, QEMU_VCPUS, type VcpuState } from './kvm-vmsa';
 
-/** How sure a profile is. */
+/** How well a profile is confirmed. */
 type Evidence =
-  /** The real program was run and what it asked to be measured recorded, or independent tools agree. */
+  /** The real program was run and its launch calls were recorded, or independent tools agree. */
   | 'tried'
-  /** One other tool says so. */
+  /** One other tool agrees. */
   | 'one source';
 
 /** What a VMM measures of an SEV-SNP guest, and in which order. */
 export interface LaunchRules {
-  /** PAGE_TYPE of a normal page without data: measured like a page of zeros, or as the firmware's type ZERO. */
+  /** How a normal page without data is measured: like a page of zeros, or with the firmware's page type ZERO. */
   readonly emptyPages: 'normal' | 'zero';
   /** Pages with the shared flag. */
   readonly sharedPages: 'left out' | 'measured';
-  /** Pages of 4 KiB that a page with the 2 MiB flag counts as. */
+  /** How many 4 KiB pages a page with the 2 MiB flag stands for. */
   readonly largePage: 1 | 512;
-  /** Whether parameter areas come in file order, or before the run of pages that QEMU is gathering (backends/igvm.c). */
+  /**
+   * Whether parameter areas are added in file order, or before the run of pages that QEMU is collecting
+   * (backends/igvm.c).
+   */
   readonly inserts: 'in file order' | 'before the open run';
-  /** VMSAs as the file has them, where it has them; or one for each vCPU behind all pages, as KVM makes them. */
+  /** VMSAs as and where they are in the file, or one per vCPU after all pages, as KVM creates them. */
   readonly vmsas: 'as in the file' | VcpuState;
 }
 
-/** What a VMM loads. What isn't named here it refuses. */
+/** What a VMM loads. It refuses everything else. */
 interface LoadRules {
   /** Whether other platforms may be in the file. */
   readonly otherPlatforms: boolean;
@@ -32,7 +35,7 @@ interface LoadRules {
   readonly directives: readonly Directive['type'][];
   readonly parameters: readonly ParameterKind[];
   readonly pageTypes: readonly number[];
-  /** Which of the checks of VP contexts apply (load-refusals.ts). */
+  /** Which checks of VP contexts apply (load-refusals.ts). */
   readonly contexts: readonly ContextRule[];
 }
 
@@ -57,7 +60,7 @@ export interface VmmProfile {
   readonly launch: LaunchRules;
   /** Undefined: loads whatever the format allows. */
   readonly loads?: LoadRules;
-  /** Whether the digest depends on the count of vCPUs, and on the model of the processor. */
+  /** Whether the digest depends on the number of vCPUs, and on the processor model. */
   readonly takes: { readonly vcpus: boolean; readonly cpu: boolean };
 }
 
@@ -73,7 +76,7 @@ const COMMON_DIRECTIVES: readonly Directive['type'][] = [
   'snpIdBlock',
 ];
 
-/** The VMMs whose launch digests can be told, one a row. docs/launch-digests.md says where each row comes from. */
+/** The VMMs whose launch digests can be computed, one per row. docs/launch-digests.md names the source of each row. */
 const VMM_PROFILES = {
   hyperv: {
     program: 'Hyper-V',
@@ -158,8 +161,8 @@ const VMM_PROFILES = {
 export const vmmProfile = (vmm: Vmm): VmmProfile => VMM_PROFILES[vmm];
 
 /**
- * VMMs that load IGVM files and whose launch digest can't be told from what is public. Asking for one is answered with the
- * reason.
+ * VMMs that load IGVM files, but whose launch digest can't be computed from public sources. A request for one is
+ * answered with the reason.
  */
 export const UNSETTLED_VMMS = {
   'cloud-hypervisor-mshv':
@@ -170,32 +173,33 @@ export const UNSETTLED_VMMS = {
 
 type UnsettledVmm = keyof typeof UNSETTLED_VMMS;
 
-/** A digest as reports, documents and locks show it: upper-case hexadecimal, as igvmfilegen has it. */
+/** A digest as in reports, documents and locks: upper-case hexadecimal, like igvmfilegen's. */
 export const digestHex = (digest: Uint8Array): string => Buffer.from(digest).toString('hex').toUpperCase();
 
-/** vCPUs that a launch may have: KVM's own limit is 4096 (arch/x86/include/asm/kvm_host.h: KVM_MAX_VCPUS). */
+/** Most vCPUs of a launch: KVM's own limit is 4096 (arch/x86/include/asm/kvm_host.h: KVM_MAX_VCPUS). */
 const MOST_VCPUS = 4096;
 
-/** One way in which an SEV-SNP guest is launched, and so one launch digest. */
+/** One way to launch an SEV-SNP guest, and so one launch digest. */
 export interface Launch {
   readonly vmm: Vmm | UnsettledVmm;
-  /** From 1; only where the digest depends on it. */
+  /** At least 1; only if the digest depends on it. */
   readonly vcpus?: number;
-  /** Only where the digest depends on it. */
+  /** Only if the digest depends on it. */
   readonly cpu?: CpuModel;
   /**
-   * Whose VMSAs KVM measures: those of all vCPUs, or of the first alone, as an unfinished change of the kernel has it.
-   * Default: all.
+   * Whose VMSAs KVM measures: those of all vCPUs, or only that of the first, as in a kernel patch that isn't merged
+   * yet. Default: all.
    */
   readonly kvmMode?: KvmMode;
 }
 
-/** The launch that a file's own documents endorse. */
+/** The launch that the documents beside an image endorse. */
 export const DEFAULT_LAUNCH = { vmm: 'hyperv' } as const satisfies Launch;
 
 /**
- * The launches that are asked for, in the order of the request; counts before processors.
- * @throws IgvmError LAUNCH_INVALID for a VMM, count or processor that is none, or that the VMM does not depend on
+ * The requested launches, in the order of the request: for each count, all processors.
+ * @throws IgvmError LAUNCH_INVALID for an unknown VMM or processor, an invalid count, or one that the digest does not
+ *   depend on
  */
 export function launchesOf({ vmm, vcpus, cpu, kvmMode }: LaunchRequest): Launch[] {
   if (Object.hasOwn(UNSETTLED_VMMS, vmm)) return [{ vmm: vmm as UnsettledVmm }];
@@ -235,7 +239,7 @@ const unknownVmm = (name: string): string =>
     : `"${name}" is not a VMM (known: ${ALL_VMM_NAMES.join(', ')})`;
 
 /**
- * Reads a list of counts as options state it: `1,2,4`.
+ * Reads a list of counts as in options: `1,2,4`.
  * @throws IgvmError LAUNCH_INVALID
  */
 function parseVcpus(text: string): number[] {
@@ -247,7 +251,7 @@ function parseVcpus(text: string): number[] {
   });
 }
 
-/** Launches as the command line and the executor state them. */
+/** Launches as options of the command line and the executor. */
 export interface LaunchOptions {
   /** Default: hyperv. */
   vmm?: string;
@@ -271,7 +275,7 @@ export function launchesOfOptions({ vmm = DEFAULT_LAUNCH.vmm, vcpus, cpu, kvmMod
   });
 }
 
-/** What messages call a launch: `QEMU with KVM, 2 vCPUs, EPYC-Milan`. */
+/** The name of a launch in messages: `QEMU with KVM, 2 vCPUs, EPYC-Milan`. */
 export function launchLabel({ vmm, vcpus, cpu, kvmMode }: Launch): string {
   const label = isVmm(vmm) ? vmmProfile(vmm).label : vmm;
   return [
@@ -282,7 +286,10 @@ export function launchLabel({ vmm, vcpus, cpu, kvmMode }: Launch): string {
   ].join(', ');
 }
 
-/** A launch in the words of options, on one line, the same for the same launch: `qemu-kvm vcpus 2 cpu EPYC-Milan`. */
+/**
+ * A launch on one line, in the words of the options; equal launches have equal names: `qemu-kvm vcpus 2 cpu
+ * EPYC-Milan`.
+ */
 export function launchName({ vmm, vcpus, cpu, kvmMode }: Launch): string {
   return [
     vmm,
@@ -292,7 +299,7 @@ export function launchName({ vmm, vcpus, cpu, kvmMode }: Launch): string {
   ].join(' ');
 }
 
-/** A launch as manifests and locks state it. */
+/** A launch as written in manifests and locks. */
 export const launchRequest = ({ vmm, vcpus, cpu, kvmMode }: Launch): LaunchRequest => ({
   vmm,
   ...(vcpus === undefined ? {} : { vcpus: [vcpus] }),

@@ -18,13 +18,13 @@ import { isForPlatform } from './launch-digests';
 
 type LaunchedFile = Pick<IgvmFile, 'platforms' | 'initializations' | 'directives'>;
 
-/** Why a VMM does not launch a file, and what would have to change. */
+/** Why a VMM does not launch a file, and how to change that. */
 export interface LoadRefusal {
-  /** One sentence without the VMM's name, and the cure behind a semicolon where there is one. */
+  /** One sentence without the VMM's name, with the cure after a semicolon if there is one. */
   readonly reason: string;
   /**
-   * Set when the VMM hands all pages to KVM and KVM refuses one of them: what the launch would have measured is known then,
-   * for comparing, though no guest ever reports it.
+   * Set if the VMM passes all pages to KVM and KVM refuses one of them. The digest that would have been measured is
+   * then known and useful for comparison, though no guest ever reports it.
    */
   readonly isLate?: true;
   readonly gpa?: { start: number; end: number };
@@ -33,7 +33,7 @@ export interface LoadRefusal {
 /** SEV_FEATURES that KVM lets a VMM choose (Linux 6.16, arch/x86/kvm/svm/sev.c: sev_supported_vmsa_features), and SNP itself. */
 const KVM_SEV_FEATURES = SEV_FEATURE.snp | SEV_FEATURE.debugSwap | SEV_FEATURE.secureTsc;
 
-/** What QEMU hands on to KVM of a VMSA, as `[byte offset, bytes]` (target/i386/sev.c: check_vmsa_supported). */
+/** The parts of a VMSA that QEMU passes to KVM, as `[byte offset, bytes]` (target/i386/sev.c: check_vmsa_supported). */
 const QEMU_FIELDS: readonly (readonly [number, number])[] = [
   // Ten selectors.
   [0x00, 0xa0],
@@ -53,12 +53,12 @@ const QEMU_FIELDS: readonly (readonly [number, number])[] = [
   [0x410, 2],
 ];
 
-/** Bytes of a VMSA that have a meaning. */
+/** End of the defined fields of a VMSA, in bytes. */
 const VMSA_FIELDS_END = 0x670;
 
 const CR0_PG = 1n << 31n;
 const CR4_PAE = 1n << 5n;
-/** Bit 9 of the attributes in a VMSA, bit 13 as VMX has it. */
+/** The L bit of a code segment's attributes: bit 9 in a VMSA, bit 13 in VMX's form, which this is. */
 const LONG_CODE = 0x2000;
 const DR7_ALWAYS_SET = 0x400n;
 const XCR0 = { x87: 1n, sse: 2n, avx: 4n } as const;
@@ -71,7 +71,7 @@ interface Context {
   readonly profile: VmmProfile;
 }
 
-/** Each check gives the reason to refuse a context, or nothing. Where each comes from: docs/launch-digests.md. */
+/** Each check returns the reason for refusing a context, or undefined. docs/launch-digests.md names their sources. */
 const CONTEXT_RULES: Record<ContextRule, (context: Context) => string | undefined> = {
   fixedGpa: ({ gpa }) =>
     gpa === KVM_VMSA_GPA ? undefined : `its GPA is ${hex(gpa)}; KVM has VMSAs at ${hex(KVM_VMSA_GPA)} only`,
@@ -133,7 +133,7 @@ const HEADER_CURE: Partial<Record<InitializationHeader['type'] | Directive['type
 };
 
 /**
- * Everything for which a VMM refuses to launch the SEV-SNP guest of a file. Reads headers only.
+ * All reasons why a VMM refuses to launch the SEV-SNP guest of a file. Only headers are read.
  * @param mask compatibility mask of the platform
  */
 export function loadRefusals(file: LaunchedFile, mask: number, profile: VmmProfile, launch: Launch): LoadRefusal[] {
@@ -150,7 +150,7 @@ export function loadRefusals(file: LaunchedFile, mask: number, profile: VmmProfi
   const seen = new Set<string>();
   for (const directive of file.directives) {
     const label = unloadable(directive, profile);
-    // One of a kind is enough.
+    // One finding of a kind is enough.
     if (label !== undefined && !seen.has(label)) refuse(label, 'gpa' in directive ? directive.gpa : undefined);
     if (label !== undefined) seen.add(label);
     if (!isForPlatform(directive, mask) || directive.type !== 'vpContext') continue;
@@ -204,7 +204,7 @@ function pageRefusals(directives: readonly Directive[], mask: number, largePage:
       const { gpa, pageCount, flags } = directive;
       const isLarge = (flags & PAGE_FLAG.IS_2MB_PAGE) !== 0;
       ranges.push({ start: gpa, end: gpa + (isLarge ? largePage : pageCount) * PAGE_SIZE });
-      // Each large page of a run reaches into the next.
+      // Each large page of a run overlaps the next.
       if (isLarge && pageCount > 1) ranges.push({ start: gpa + PAGE_SIZE, end: gpa + pageCount * PAGE_SIZE });
     } else if (directive.type === 'parameterInsert') {
       const size = pagesFor(sizes.get(directive.index) ?? 0) * PAGE_SIZE;

@@ -11,18 +11,18 @@ import { SnpLaunchDigests } from './snp';
 import { TdxLaunchDigest } from './tdx';
 import { VbsLaunchDigest } from './vbs';
 
-/** The launch measurement of one platform of a file, as one VMM launches it. */
+/** The launch measurement of one platform of a file, launched by one VMM. */
 export interface Measurement {
   platform: MeasuredPlatform;
-  /** What launches the guest; undefined where the digest doesn't depend on it. */
+  /** How the guest is launched; undefined if the digest doesn't depend on it. */
   launch?: Launch;
   compatibilityMask: number;
   digest: Uint8Array;
-  /** What the VMM does otherwise than the file says. */
+  /** How the VMM deviates from the file. */
   warnings: readonly string[];
 }
 
-/** A launch that fails, as the VMM doesn't load the file. */
+/** A launch that fails because the VMM doesn't load the file. */
 export interface MeasurementRefusal {
   platform: MeasuredPlatform;
   launch: Launch;
@@ -33,22 +33,25 @@ export interface MeasurementRefusal {
 export interface MeasureOptions {
   /** Default: every platform of the file that has a launch measurement. */
   platforms?: readonly MeasuredPlatform[];
-  /** Launches of the platforms whose digest depends on them. Default: Hyper-V's, which a file's documents endorse. */
+  /**
+   * Launches of the platforms whose digest depends on them. Default: Hyper-V's, which the documents beside an image
+   * endorse.
+   */
   launches?: readonly Launch[];
-  /** Who else wants to see the guest in the same pass. */
+  /** Further observers of the same pass over the guest. */
   observers?: readonly DirectiveObserver[];
 }
 
 /**
- * All that was asked for: every launch of every platform is in one of the lists. It is in both when the VMM hands over all
- * pages and KVM refuses one: its digest is then what would have been measured.
+ * Every requested launch of every platform is in one of the lists. It is in both if the VMM passes all pages to KVM and
+ * KVM refuses one: its digest is then the one that would have been measured.
  */
 export interface MeasurementReport {
   measurements: Measurement[];
   refusals: MeasurementRefusal[];
 }
 
-/** What a measurement looks at before the guest is streamed. */
+/** The parts of a file that a measurement needs before the guest is streamed. */
 type MeasuredFile = Pick<IgvmFile, 'platforms' | 'initializations' | 'directives'>;
 
 const LAUNCH_DIGESTS: Record<
@@ -72,7 +75,7 @@ export function launchDigests(
   return LAUNCH_DIGESTS[platform](file, platformHeader(file, platform).compatibilityMask, launches);
 }
 
-/** The digest of a build's own launch, which nothing refuses. */
+/** The digest of the launch that a build endorses. Nothing refuses that launch. */
 export async function endorsedDigest(digests: LaunchDigests): Promise<Uint8Array> {
   const [result] = await digests.results();
   return result?.digest ?? unreachable('a guest without the digest that its documents endorse');
@@ -85,8 +88,8 @@ export function measurablePlatforms(file: Pick<IgvmFile, 'platforms'>): Measured
 
 /**
  * The launch measurements of a file, in the order of its platform headers; none when no guest of it is isolated.
- * @throws IgvmError MEASUREMENT_REFUSED when a VMM does not load the file, so that nothing that was asked for is left out in
- *   silence; otherwise as {@link measureLaunches}
+ * @throws IgvmError MEASUREMENT_REFUSED when a VMM does not load the file, so that no requested launch is silently left
+ *   out; otherwise as {@link measureLaunches}
  */
 export async function measure(file: IgvmFile, options: MeasureOptions = {}): Promise<Measurement[]> {
   const { measurements, refusals } = await measureLaunches(file, options);
@@ -94,17 +97,17 @@ export async function measure(file: IgvmFile, options: MeasureOptions = {}): Pro
   return measurements;
 }
 
-/** @throws IgvmError MEASUREMENT_REFUSED that has them all, when there is one */
+/** @throws IgvmError MEASUREMENT_REFUSED with all refusals, if there are any */
 export function throwRefusals(refusals: readonly MeasurementRefusal[]): void {
   const [first, ...others] = refusals.map(({ reason }) => new IgvmError('MEASUREMENT_REFUSED', reason));
   if (first !== undefined) throw new IgvmError(first.code, first.message, {}, { also: others });
 }
 
 /**
- * The launch measurements of a file and the launches that have none, in one pass over its pages whatever the number of
- * platforms and launches.
- * @throws IgvmError MEASUREMENT_UNAVAILABLE for a platform that the file does not have; MEASUREMENT_IMPOSSIBLE; LAUNCH_INVALID;
- *   FILE_CHANGED, FILE_UNREADABLE from its sources.
+ * The launch measurements of a file and the launches without one, in a single pass over its pages, whatever the number
+ * of platforms and launches.
+ * @throws IgvmError MEASUREMENT_UNAVAILABLE for a platform that the file does not have; MEASUREMENT_IMPOSSIBLE;
+ *   LAUNCH_INVALID; FILE_CHANGED, FILE_UNREADABLE from its sources.
  */
 export async function measureLaunches(file: IgvmFile, options: MeasureOptions = {}): Promise<MeasurementReport> {
   const { launches = [DEFAULT_LAUNCH], observers = [] } = options;
@@ -127,7 +130,7 @@ export async function measureLaunches(file: IgvmFile, options: MeasureOptions = 
   }
 }
 
-/** The launches that a platform has a digest for; others become refusals. */
+/** The launches for which a platform has a digest; the others become refusals. */
 function launchesFor(platform: MeasuredPlatform, launches: readonly Launch[], report: MeasurementReport): Launch[] {
   if (MEASURED_PLATFORMS[platform].dependsOnVmm) return [...launches];
   const { label } = MEASURED_PLATFORMS[platform];
@@ -166,16 +169,16 @@ function refusalText(launch: Launch | undefined, { reason, gpa }: LoadRefusal): 
 }
 
 /**
- * The launch measurements of an image on disk, or of the image in a firmware DLL; none for an image without a platform
- * that has a launch measurement.
- * @throws IgvmError as `measure`; FILE_UNREADABLE, FILE_CHANGED, IGVM_MALFORMED, IGVM_UNSUPPORTED, IGVM_INVALID with the
- *   file's path
+ * The launch measurements of an image on disk, or of the image in a firmware DLL. The list is empty if no platform of
+ * the image has a launch measurement.
+ * @throws IgvmError as `measure`; FILE_UNREADABLE, FILE_CHANGED, IGVM_MALFORMED, IGVM_UNSUPPORTED, IGVM_INVALID with
+ *   the file's path
  */
 export const measureFile = (path: string, options: MeasureOptions = {}): Promise<Measurement[]> =>
   withImage(path, ({ file }) => measure(file, options));
 
 /**
- * As {@link measureFile}, with the launches that VMMs refuse beside those that have a digest.
+ * As {@link measureFile}, but also returns the launches that VMMs refuse.
  * @throws IgvmError as `measureLaunches` and {@link measureFile}
  */
 export const measureFileLaunches = (path: string, options: MeasureOptions = {}): Promise<MeasurementReport> =>
@@ -184,7 +187,7 @@ export const measureFileLaunches = (path: string, options: MeasureOptions = {}):
 /** A launch digest of an image, or why there is none. */
 export interface ImageDigest {
   platform: MeasuredPlatform;
-  /** Undefined where the digest doesn't depend on what launches the guest. */
+  /** Undefined if the digest doesn't depend on the VMM that launches the guest. */
   launch?: Launch;
   /** Upper-case hexadecimal. */
   digest?: string;
@@ -193,13 +196,13 @@ export interface ImageDigest {
 }
 
 /**
- * All launch digests of an image, in one pass over its pages whatever the number of platforms and launches. A platform whose
- * measurement is impossible doesn't keep the others from being measured.
+ * All launch digests of an image, in one pass over its pages whatever the number of platforms and launches. If the
+ * measurement of one platform is impossible, the others are measured all the same.
  * @param options.platforms default: all of the file that have a launch measurement
  * @param options.launches of SEV-SNP guests. Default: the one that the image's documents endorse
  * @param options.observers see the pages in the same pass
- * @throws IgvmError MEASUREMENT_UNAVAILABLE for a platform that the file doesn't have; LAUNCH_INVALID; FILE_CHANGED, FILE_UNREADABLE
- *   from its sources
+ * @throws IgvmError MEASUREMENT_UNAVAILABLE for a platform that the file doesn't have; LAUNCH_INVALID; FILE_CHANGED,
+ *   FILE_UNREADABLE from its sources
  */
 export async function imageDigests(file: IgvmFile, options: MeasureOptions = {}): Promise<ImageDigest[]> {
   const { launches = [DEFAULT_LAUNCH], observers = [] } = options;
@@ -218,10 +221,10 @@ export async function imageDigests(file: IgvmFile, options: MeasureOptions = {})
   }
 }
 
-/** A measurement that may turn out to be impossible without ending the pass for the others. */
+/** A measurement that may turn out to be impossible without failing the pass for the others. */
 class Attempt implements DirectiveObserver {
   readonly pagesOverlap: boolean;
-  /** Undefined, once, for a platform whose digest doesn't depend on the launch. */
+  /** One undefined for a platform whose digest doesn't depend on the launch. */
   private readonly launches: readonly (Launch | undefined)[];
   private readonly measurement: LaunchDigests | undefined;
   private impossible: IgvmError | undefined;
@@ -285,14 +288,14 @@ class Attempt implements DirectiveObserver {
     }
   }
 
-  /** @throws anything that says more than that the platform can't launch the file */
+  /** @throws every error other than that the platform can't launch the file */
   private keep(error: unknown): void {
     if (!(error instanceof IgvmError) || error.code !== 'MEASUREMENT_IMPOSSIBLE') throw error;
     this.impossible ??= error;
   }
 }
 
-/** Measurements for people: a line each, the digest last. */
+/** Measurements for people: one line each, with the digest at its end. */
 export const measurementText = (measurements: readonly Measurement[]): string =>
   measurements
     .map(({ platform, launch, digest }) => `${platform}  ${describe(platform, launch)}: ${digestHex(digest)}\n`)
@@ -304,7 +307,7 @@ function describe(platform: Measurement['platform'], launch: Launch | undefined)
   return `${label} launch digest (${algorithm})${how}`;
 }
 
-/** Measurements for programs. `vmm` is there where the digest depends on it, and so are `vcpus`, `cpu` and `kvmMode`. */
+/** Measurements for programs. `vmm`, `vcpus`, `cpu` and `kvmMode` are present if the digest depends on them. */
 export const measurementJson = ({ measurements, refusals }: MeasurementReport): string =>
   `${JSON.stringify(
     {
@@ -322,7 +325,7 @@ export const measurementJson = ({ measurements, refusals }: MeasurementReport): 
     2,
   )}\n`;
 
-/** A launch as JSON states it. */
+/** A launch as JSON. */
 export function launchJson(launch: Launch | undefined): Record<string, unknown> {
   if (launch === undefined) return {};
   const { vmm, vcpus, cpu, kvmMode } = launch;

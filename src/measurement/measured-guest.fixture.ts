@@ -32,7 +32,7 @@ export const fileOf = (directives: Directive[]): IgvmFile => ({
   directives,
 });
 
-/** Pages, from a page number on; one that is not empty unless told otherwise. */
+/** A run that starts at a page number; by default one page with data. */
 export const run = (page: number, changes: Partial<PageDataDirective> = {}): PageDataDirective => ({
   type: 'pageData',
   gpa: page * PAGE_SIZE,

@@ -6,11 +6,11 @@ import { SHA256_SIZE, SHA384_SIZE } from '../igvm/hashes';
 import { PAGE_SIZE } from '../memory/page';
 import type { HashJob } from './hash-worker';
 
-/** Hashes many pages at once, on this thread or others. */
+/** Hashes many pages at once, on this thread or on others. */
 export interface PageHasher {
   /**
-   * SHA-384 of each page, one digest after the other. `pages` are whole pages and may be reused when the result is
-   * there; several calls may be pending.
+   * SHA-384 of each page, one digest after the other. `pages` are whole pages; the buffer may be reused once the result
+   * is available. Several calls may be pending.
    */
   hash(pages: Uint8Array): Uint8Array | Promise<Uint8Array>;
   close(): Promise<void>;
@@ -18,10 +18,10 @@ export interface PageHasher {
 
 const ZERO_PAGE = new Uint8Array(PAGE_SIZE);
 
-/** SHA-384 of a page of zeros, which also stands for an empty one. */
+/** SHA-384 of a page of zeros, which is also used for an empty page. */
 export const ZERO_PAGE_DIGEST: Uint8Array = hash('sha384', ZERO_PAGE, 'buffer');
 
-/** SHA-384 of each of some whole pages, one digest after the other, in a buffer of its own. */
+/** SHA-384 of each of some whole pages, one digest after the other, in a new buffer. */
 export function hashPages(pages: Uint8Array): Buffer<ArrayBuffer> {
   const digests = Buffer.from(new ArrayBuffer((pages.length / PAGE_SIZE) * SHA384_SIZE));
   for (let at = 0, out = 0; at < pages.length; at += PAGE_SIZE, out += SHA384_SIZE) {
@@ -39,17 +39,20 @@ export const inlineHasher: PageHasher = {
   async close() {},
 };
 
-/** Bytes of a head in a chain. Its last eight are the number of a page. */
+/** Bytes of a head in a chain. Its last eight bytes are a page number. */
 export const CHAIN_HEAD_SIZE = 32;
 
 const PAGE_NUMBER_OFFSET = CHAIN_HEAD_SIZE - 8;
 
-/** A chain of SHA-256: each link covers the one before, a head and a page. Links can't be made side by side. */
+/** A chain of SHA-256: each link covers the previous link, a head and a page. Links can't be computed in parallel. */
 export class HashChain {
   private readonly link = Buffer.from(new ArrayBuffer(SHA256_SIZE + CHAIN_HEAD_SIZE + PAGE_SIZE));
   private readonly head = new DataView(this.link.buffer, SHA256_SIZE, CHAIN_HEAD_SIZE);
 
-  /** Adds links for `count` adjacent pages, or pages of zeros. The head has the number of the first page. */
+  /**
+   * Adds links for `count` adjacent pages, or for pages of zeros if `pages` is undefined. The head holds the number of
+   * the first page.
+   */
   extend(head: Uint8Array, count: number, pages: Uint8Array | undefined): void {
     const contents = SHA256_SIZE + CHAIN_HEAD_SIZE;
     this.link.set(head, SHA256_SIZE);
@@ -68,7 +71,10 @@ export class HashChain {
   }
 }
 
-/** Megabytes of JavaScript objects: a thread holds a digest or two, and without a limit grows before it collects. */
+/**
+ * Limits of a thread's JavaScript heap. It holds only a digest or two, but without a limit it would grow before it is
+ * collected.
+ */
 const HEAP_LIMITS = { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 2 };
 
 interface Pending {
@@ -88,7 +94,7 @@ export class HashThread {
     this.worker = new Worker(programFile(__dirname, 'hash-worker'), {
       workerData: this.done,
       resourceLimits: HEAP_LIMITS,
-      // Without the user's options: what they have Node load first (tracing, a compiler) need not fit into so small a heap.
+      // Without the user's options: modules that they preload (tracing, a compiler) may not fit into such a small heap.
       execArgv: [],
       env: {},
     });
@@ -100,12 +106,12 @@ export class HashThread {
     this.worker.unref();
   }
 
-  /** Jobs that the thread has not finished, as of now: answers may be on their way. */
+  /** Jobs that the thread has not finished yet. Answers to finished ones may not have arrived. */
   get waiting(): number {
     return this.sent - Atomics.load(this.done, 0);
   }
 
-  /** Pages may be reused when the answer is there. They are not copied when they lie in shared memory. */
+  /** The pages may be reused once the answer has arrived. Pages in shared memory are not copied. */
   run(job: HashJob): Promise<Uint8Array> {
     if (this.failure !== undefined) return Promise.reject(this.failure.error);
     return new Promise((resolve, reject) => {
@@ -114,7 +120,7 @@ export class HashThread {
       this.sent++;
       if (job.pages === undefined || job.pages.buffer instanceof SharedArrayBuffer) this.worker.postMessage(job);
       else {
-        // A view is cloned with its whole buffer, so what is sent has to be a copy of the pages alone; it is then moved.
+        // Sending a view clones its whole buffer, so only the pages are copied; the copy is then transferred.
         const pages = job.pages.slice();
         this.worker.postMessage({ ...job, pages }, [pages.buffer]);
       }
@@ -132,21 +138,21 @@ export class HashThread {
   }
 }
 
-/** Stored pages from which on it pays to start threads: 32 MiB. */
+/** Number of stored pages from which threads pay off: 32 MiB. */
 export const THREAD_THRESHOLD = (32 * 2 ** 20) / PAGE_SIZE;
 
 /** Bytes below which sending pages to a thread costs more than hashing them. */
 const SMALLEST_BATCH = 8 * PAGE_SIZE;
 
-/** More threads than this don't help: the chain of digests and the reading stay on the calling one. */
+/** More threads don't help: reading and the chain of digests stay on the calling thread. */
 const MOST_THREADS = 3;
 
-/** Batches that a thread has at hand: it should find the next one when it is done with one. */
+/** Most batches that wait for a thread: it should find the next one when it finishes one. */
 const MOST_WAITING = 2;
 
 /**
- * Spreads pages over worker threads; when all have enough to do the calling thread hashes, too. They are started with the first
- * pages: what fails before leaves none behind.
+ * Spreads pages over worker threads. When all are busy, the calling thread hashes as well. The threads are started with
+ * the first pages: an earlier failure leaves none behind.
  */
 export class PageHashPool implements PageHasher {
   private readonly threads: HashThread[] = [];
@@ -176,8 +182,8 @@ export class PageHashPool implements PageHasher {
 }
 
 /**
- * The hasher for a guest with `pages` stored pages: a pool when it is large enough and there is a processor to spare.
- * Close it.
+ * The hasher for a guest with `pages` stored pages: a pool if the guest is large enough and a processor is free. The
+ * caller has to close it.
  */
 export function pageHasherFor(pages: number): PageHasher {
   const threads = Math.min(availableParallelism() - 1, MOST_THREADS);
@@ -187,11 +193,11 @@ export function pageHasherFor(pages: number): PageHasher {
 /** SHA-384 of each page, and of all pages together in the order of the calls. */
 export interface PageDigests {
   /**
-   * The digests of whole pages, one after the other. The pages may be reused when the digests are there; the next call need
-   * not wait for them.
+   * The digests of whole pages, one after the other. The pages may be reused once the digests are available; the next
+   * call need not wait for them.
    */
   add(pages: Uint8Array): Uint8Array | Promise<Uint8Array>;
-  /** The digest of all pages so far together; the last call but {@link close}. */
+  /** The digest of all pages together. The last call before {@link close}. */
   end(): Promise<Uint8Array>;
   close(): Promise<void>;
 }
@@ -211,7 +217,7 @@ class InlineDigests implements PageDigests {
   async close(): Promise<void> {}
 }
 
-/** In a thread, which is started with the first pages: that comes after everything that a user may have done wrong. */
+/** On a thread that is started with the first pages: by then, all mistakes of a user have been reported. */
 class ThreadDigests implements PageDigests {
   private thread: HashThread | undefined;
 
@@ -230,7 +236,10 @@ class ThreadDigests implements PageDigests {
   }
 }
 
-/** For a guest with `pages` such pages: in a thread when there are many and there is a processor to spare. Close it. */
+/**
+ * The digests for a guest with `pages` such pages: on a thread if there are many and a processor is free. The caller
+ * has to close it.
+ */
 export function pageDigestsFor(pages: number): PageDigests {
   return pages < THREAD_THRESHOLD || availableParallelism() < 2 ? new InlineDigests() : new ThreadDigests();
 }
@@ -238,8 +247,9 @@ export function pageDigestsFor(pages: number): PageDigests {
 /** A {@link HashChain} on this thread or another. */
 export interface PageChain {
   /**
-   * Adds links for `count` adjacent pages, or pages of zeros. The last eight bytes of the head are the number of the first
-   * page. The pages may be reused when the promise settles; the next call need not wait for it.
+   * Adds links for `count` adjacent pages, or for pages of zeros if `pages` is undefined. The last eight bytes of the
+   * head are the number of the first page. The pages may be reused when the promise settles; the next call need not
+   * wait for it.
    */
   extend(head: Uint8Array, count: number, pages: Uint8Array | undefined): void | Promise<void>;
   /** The last link. */
@@ -261,7 +271,10 @@ class InlineChain implements PageChain {
   async close(): Promise<void> {}
 }
 
-/** In a thread, beside the reading and writing. It is started with the first pages: what fails before leaves none behind. */
+/**
+ * On a thread, in parallel with reading and writing. It is started with the first pages: an earlier failure leaves none
+ * behind.
+ */
 class ThreadChain implements PageChain {
   private thread: HashThread | undefined;
   private last: Promise<Uint8Array> = Promise.resolve(new Uint8Array(SHA256_SIZE));
@@ -269,7 +282,7 @@ class ThreadChain implements PageChain {
   extend(head: Uint8Array, count: number, pages: Uint8Array | undefined): Promise<void> {
     this.thread ??= new HashThread();
     this.last = this.thread.run({ kind: 'chain', head, count, pages });
-    // A failure fails all that follows, so that `end` reports it.
+    // A failure also fails all later links, so that `end` reports it.
     return this.last.then(
       () => undefined,
       () => undefined,
@@ -285,7 +298,10 @@ class ThreadChain implements PageChain {
   }
 }
 
-/** The chain for a guest with `pages` stored pages: in a thread when it is long and there is a processor to spare. Close it. */
+/**
+ * The chain for a guest with `pages` stored pages: on a thread if it is long and a processor is free. The caller has to
+ * close it.
+ */
 export function pageChainFor(pages: number): PageChain {
   return pages < THREAD_THRESHOLD || availableParallelism() < 2 ? new InlineChain() : new ThreadChain();
 }

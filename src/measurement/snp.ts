@@ -57,12 +57,12 @@ class DigestChain {
     this.pageInfo.set(contents, SHA384_SIZE);
     this.view.setUint8(98, type);
     this.view.setBigUint64(104, BigInt(gpa), true);
-    // A string of one byte a character is made faster than a buffer, by a quarter of the hash's own time.
+    // Getting the hash as a string with one byte per character is faster than getting a buffer, by a quarter of the time that hashing takes.
     this.pageInfo.write(hash('sha384', this.pageInfo, 'binary'), 0, SHA384_SIZE, 'latin1');
   }
 }
 
-/** The pages of a guest as the VMMs of one set of rules add them. */
+/** The pages of a guest as they are added by the VMMs that share a set of rules. */
 class PagesOfLaunch {
   readonly chain = new DigestChain();
   private readonly early: EarlyInserts | undefined;
@@ -80,7 +80,7 @@ class PagesOfLaunch {
     return this.rules.sharedPages === 'left out' && (run.flags & PAGE_FLAG.SHARED) !== 0;
   }
 
-  /** What comes before a part of a run that begins at a page of it. */
+  /** Parameter areas that are added before the part of a run that begins at `page`. */
   before(run: PageDataDirective, firstPage: number): void {
     for (const insert of this.early?.before(run, firstPage) ?? []) this.extendByArea(insert);
   }
@@ -89,7 +89,7 @@ class PagesOfLaunch {
     if (!this.early?.has(directive)) this.extendByArea(directive);
   }
 
-  /** Pages whose contents don't count, or that have none. */
+  /** Pages without contents, or whose contents aren't measured. */
   extend(type: number, gpa: number, pageCount: number, isLarge: boolean): void {
     const isZeroType = type === PAGE_TYPE.normal && this.rules.emptyPages === 'zero';
     const contents = type === PAGE_TYPE.normal && !isZeroType ? ZERO_PAGE_DIGEST : NO_CONTENTS;
@@ -105,7 +105,7 @@ class PagesOfLaunch {
       const contents = digests.subarray(page * SHA384_SIZE, (page + 1) * SHA384_SIZE);
       const at = gpa + page * PAGE_SIZE;
       this.chain.extend(PAGE_TYPE.normal, at, contents);
-      // What lies behind the data of a large page is zeros.
+      // A large page is zero after its data.
       if (isLarge) {
         for (let rest = 1; rest < this.rules.largePage; rest++)
           this.extend(PAGE_TYPE.normal, at + rest * PAGE_SIZE, 1, false);
@@ -119,11 +119,11 @@ class PagesOfLaunch {
 }
 
 /**
- * SEV-SNP launch digests, of as many launches as wanted in one pass: the SHA-384 of each page is computed once, each set
- * of rules has a chain of its own, and launches that differ in their vCPUs alone differ in the end of one chain.
+ * SEV-SNP launch digests of any number of launches in one pass. The SHA-384 of each page is computed once, each set of
+ * rules has its own chain, and launches that differ only in their vCPUs differ only at the end of a chain.
  */
 export class SnpLaunchDigests implements LaunchDigests {
-  /** Links wait for the digests of their pages, not for the end of an earlier call. */
+  /** Links wait for the digests of their pages themselves, so that calls need not wait for each other. */
   readonly pagesOverlap = true;
   private readonly hasher: PageHasher;
   private readonly chains = new Map<Vmm, PagesOfLaunch>();
@@ -131,13 +131,13 @@ export class SnpLaunchDigests implements LaunchDigests {
   private readonly contexts = new Map<number, Vmsa>();
   /** The launch digest that the file's ID block expects. */
   private expected: Uint8Array | undefined;
-  /** The last link that waits for worker threads; undefined while nothing does. */
+  /** The last link that waits for worker threads; undefined while none does. */
   private tail: Promise<void> | undefined;
 
   /**
-   * @param options.searched VMMs whose digests `digestsByCount` tells afterwards, also where the VMM refuses the file
-   * @throws IgvmError MEASUREMENT_IMPOSSIBLE when the file has no guest policy for the platform; LAUNCH_INVALID when a digest
-   *   depends on the model of the processor and none is named
+   * @param options.searched VMMs whose digests `digestsByCount` returns afterwards, even if the VMM refuses the file
+   * @throws IgvmError MEASUREMENT_IMPOSSIBLE when the file has no guest policy for the platform; LAUNCH_INVALID when a
+   *   digest depends on the processor model and none is named
    */
   constructor(
     file: Pick<IgvmFile, 'platforms' | 'initializations' | 'directives'>,
@@ -154,7 +154,7 @@ export class SnpLaunchDigests implements LaunchDigests {
     }
     for (const directive of file.directives) {
       if (directive.type === 'vpContext' && directive.format === 'snp' && isForPlatform(directive, mask)) {
-        // The last of several for one vCPU counts, as each sets all its registers.
+        // The last context of a vCPU counts, as each sets all registers.
         this.contexts.set(directive.vpIndex, new Vmsa(directive.data));
       }
     }
@@ -239,8 +239,8 @@ export class SnpLaunchDigests implements LaunchDigests {
   }
 
   /**
-   * What a VMM's launches measure with 1, 2, 3 and so on vCPUs, without end; a single digest where it doesn't depend on their count.
-   * After `results`, for a VMM that was measured or is among those that are searched.
+   * The digests of a VMM's launches with 1, 2, 3 and so on vCPUs, without end; a single digest if it doesn't depend on
+   * their number. May be called after `results`, for a VMM that was measured or searched.
    */
   *digestsByCount(launch: Pick<Launch, 'vmm' | 'cpu'>): Generator<Uint8Array> {
     const { rules, chain } = this.chains.get(launch.vmm as Vmm) ?? unreachable('a VMM whose pages were not followed');
@@ -285,7 +285,7 @@ export class SnpLaunchDigests implements LaunchDigests {
     return kvmVmsa({ state, context: this.contexts.get(index), features, cpu });
   }
 
-  /** What the digest depends on and the file can't say. */
+  /** Warnings about inputs of the digest that the file can't determine. */
   private checkProcessor(launch: Launch, vmm: Vmm): void {
     const { takes } = vmmProfile(vmm);
     if (!takes.cpu || launch.cpu !== undefined) return;
@@ -317,7 +317,7 @@ export class SnpLaunchDigests implements LaunchDigests {
     for (const pages of this.chains.values()) step(pages);
   }
 
-  /** Does `step` after everything before it: at once, or when the pages that worker threads still hash are there. */
+  /** Runs `step` after all earlier steps: at once, or when worker threads have hashed the pages before it. */
   private link(step: () => void): void {
     if (this.tail === undefined) step();
     else this.queue(async () => step());
@@ -329,12 +329,12 @@ export class SnpLaunchDigests implements LaunchDigests {
     const isDone = (): void => {
       if (this.tail === tail) this.tail = undefined;
     };
-    // A failure stays, for `results` to report.
+    // A failure is kept for `results` to report.
     tail.then(isDone, () => undefined);
   }
 }
 
-/** The end of a chain: the VMSAs of vCPU 0, 1 and so on. The digest of each count is a step of it. */
+/** The end of a chain: the VMSAs of vCPU 0, 1 and so on. Each link is the digest with that many vCPUs. */
 class VcpuChain {
   private readonly digests: Uint8Array[] = [];
   private readonly chain: DigestChain;

@@ -33,7 +33,7 @@ export class VbsLaunchDigest implements LaunchDigests {
   private readonly areas = new ParameterAreas();
   private readonly contexts: Uint8Array[] = [];
   private readonly chain: PageChain;
-  /** Pages are measured in the order of calls; none has to wait for another. */
+  /** Pages are measured in the order of the calls, which need not wait for each other. */
   readonly pagesOverlap = true;
 
   constructor(
@@ -88,7 +88,7 @@ export class VbsLaunchDigest implements LaunchDigests {
     await this.chain.close();
   }
 
-  /** Adjacent pages, of which only their places count. */
+  /** Adjacent pages of which only the addresses are measured. */
   private extendByZeros(gpas: Iterable<number>, metadata: bigint): void {
     let first: number | undefined;
     let count = 0;
@@ -110,7 +110,7 @@ export class VbsLaunchDigest implements LaunchDigests {
   }
 }
 
-/** A context is a register count and that many registers; the reader has checked that they fit. */
+/** A context is a register count and that many registers. The reader has checked that they fit. */
 function extendByContext(digest: Uint8Array, context: Uint8Array): Uint8Array {
   const stored = new DataView(context.buffer, context.byteOffset, context.length);
   const count = context.length < 4 ? 0 : stored.getUint32(0, true);

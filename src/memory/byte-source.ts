@@ -1,13 +1,17 @@
 import { type ErrorWhere, IgvmError, unreachable } from '../errors/igvm-error';
 
 /**
- * Bytes that can be read without being held: a region of a file, bytes in memory, or bytes that are only known late.
- * Reading is synchronous: a page-cache read is a memory copy, and a synchronous format library stays simple.
+ * Bytes that can be read without being kept in memory: a region of a file, bytes in memory, or bytes that are only
+ * known late. Reading is synchronous: a page-cache read is a memory copy, and a synchronous format library stays
+ * simple.
  */
 export interface ByteSource {
   /** Size in bytes, known before anything is read. */
   readonly size: number;
-  /** Where the bytes are, for errors about them: the file, the offset of the first, and what names the file. */
+  /**
+   * Where the bytes are, for errors about them: the file, the offset of the first byte, and the setting that names the
+   * file.
+   */
   readonly place?: ErrorWhere;
   /**
    * Fills all of `target` from `offset` (bytes).
@@ -40,7 +44,7 @@ export function bytesSource(bytes: Uint8Array): ByteSource {
 /** No bytes. As page content it means *empty* pages: no file data, offset 0 in the file. */
 export const EMPTY_SOURCE: ByteSource = bytesSource(new Uint8Array(0));
 
-/** The part of `source` from `offset` on, `size` bytes. Both are checked against the source. */
+/** The `size` bytes of `source` from `offset` on. Both are checked against the source. */
 export function regionSource(source: ByteSource, offset: number, size: number): ByteSource {
   checkRange(source.size, offset, size);
   if (offset === 0 && size === source.size) return source;
@@ -56,7 +60,7 @@ export function offsetIn(whole: ByteSource, part: ByteSource): number | undefine
   return part.of === of ? part.start - start : undefined;
 }
 
-/** A class, as a file of 3.5 GiB may be made of a million regions: three fields each, and no closures. */
+/** A class without closures, as a file of 3.5 GiB may consist of a million regions. */
 class Region implements ByteSource {
   constructor(
     readonly of: ByteSource,
@@ -94,7 +98,7 @@ function checkRange(size: number, offset: number, length: number): void {
   }
 }
 
-/** `zeros` zero bytes and then `source`: how content starts in the middle of its first page. */
+/** `zeros` zero bytes followed by `source`, for contents that start in the middle of their first page. */
 export function leadingZerosSource(zeros: number, source: ByteSource): ByteSource {
   if (zeros === 0) return source;
   return {

@@ -1,6 +1,6 @@
 import { unreachable } from '../errors/igvm-error';
 
-/** Writes the fields of a C structure one after the other, little-endian and without padding of its own. */
+/** Writes the fields of a C structure one after the other, little-endian and without padding. */
 export class StructWriter {
   private bytes = new Uint8Array(256);
   private view = new DataView(this.bytes.buffer);
@@ -66,7 +66,7 @@ export class StructWriter {
     return this.bytes.slice(0, this.used);
   }
 
-  /** Makes room for an unsigned field, in a view that may be a new one. @returns its offset */
+  /** Makes room for an unsigned field; may replace the view. @returns its offset */
   private growFor(value: number, size: 1 | 2 | 4): number {
     if (!Number.isInteger(value) || value < 0 || value >= 2 ** (8 * size)) {
       unreachable(`${value} in a field of ${size} bytes`);

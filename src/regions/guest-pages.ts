@@ -11,8 +11,8 @@ export interface PageSpan {
 }
 
 /**
- * The pages of one platform by ascending address, without overlaps: where two runs claim a page, the one that begins first has
- * it (a loader would refuse such a file).
+ * The pages of one platform by ascending address, without overlaps: if two runs contain a page, it belongs to the one
+ * that begins first (some loaders refuse such a file).
  */
 export function guestPages({ directives }: Pick<IgvmFile, 'directives'>, compatibilityMask: number): PageSpan[] {
   const spans: PageSpan[] = [];
@@ -31,7 +31,7 @@ export function guestPages({ directives }: Pick<IgvmFile, 'directives'>, compati
   return spans;
 }
 
-/** Bytes of a run that lie in the file, rounded up to pages; what lies behind is empty. */
+/** End of the pages of a run that have data in the file; the pages after it are empty. GPA. */
 export const storedEnd = ({ gpa, content }: PageDataDirective): number =>
   gpa + Math.ceil(content.size / PAGE_SIZE) * PAGE_SIZE;
 
@@ -44,7 +44,7 @@ export function readPages(run: PageDataDirective, gpa: number, target: Uint8Arra
 }
 
 /**
- * A range of a guest's memory as its pages fill it; zeros where there are none. Read page by page when it is asked for.
+ * A range of a guest's memory with the contents of its pages, and zeros where there are none. Pages are read on demand.
  * @param gpa in bytes
  * @param size in bytes
  */
@@ -70,7 +70,7 @@ export function guestMemory(
   };
 }
 
-/** Index of the first span that ends behind an address. */
+/** Index of the first span that ends after an address. */
 function firstBehind(spans: readonly PageSpan[], address: number): number {
   let first = 0;
   for (let last = spans.length; first < last; ) {

@@ -4,7 +4,7 @@ import { PAGE_SIZE } from '../memory/page';
 import { guestPages, type PageSpan, readPages, storedEnd } from './guest-pages';
 import { type TaggedRange, TagIndex } from './image-map';
 
-/** What a region of a guest's memory is, as far as launching it goes. */
+/** The kinds of regions in a guest's memory, as far as a launch tells them apart. */
 export const REGION_KINDS = {
   data: 'Data',
   empty: 'Empty, zeros',
@@ -24,15 +24,15 @@ export interface GuestRegion {
   gpa: number;
   end: number;
   kind: RegionKind;
-  /** What the headers of its first pages say besides the kind: flags, and a type that the kind alone doesn't tell. */
+  /** Further properties of its first pages: flags, and a page type that doesn't follow from the kind. */
   marks: string[];
-  /** What the map file calls it; several names where regions were joined, none without a map. */
+  /** Its name in the map file; several names if regions were joined, none without a map. */
   tags: string[];
   /** Pages without file data. Parameters and processor state have neither. */
   emptyPages: number;
   /** The stretches of page data that it consists of, by ascending address. */
   spans: PageSpan[];
-  /** What the VMM writes there, by the names of the parameters. */
+  /** The names of the parameters that the VMM writes there. */
   parameters: string[];
   /** Processors whose state it is. */
   processors: number[];
@@ -46,7 +46,7 @@ export function regionName({ tags, kind, parameters, processors }: GuestRegion):
   return REGION_KINDS[kind].toLowerCase();
 }
 
-/** Names that a label has room for. */
+/** Most names in a label. */
 const FEW = 3;
 
 const few = (names: readonly string[]): string =>
@@ -56,10 +56,11 @@ const few = (names: readonly string[]): string =>
 export const regionSize = ({ gpa, end }: Pick<GuestRegion, 'gpa' | 'end'>): number => end - gpa;
 
 /**
- * The memory of one platform's guest by ascending address: pages, cut where the map file names something else or the kind of
+ * The memory of one platform's guest by ascending address: pages, split where the name in the map file or the kind of
  * page changes, areas that the VMM fills in, and pages of processor state.
  * @param tags named ranges by ascending address, of the same guest
- * @param options `apart`: pages whose headers differ are never in one region. Default: only those of different kinds are told apart
+ * @param options `apart`: pages with different headers are never in one region. By default, only pages of different
+ *   kinds are separated
  */
 export function guestRegions(
   file: Pick<IgvmFile, 'directives'>,
@@ -81,7 +82,7 @@ function* cutAtTags(spans: readonly PageSpan[], names: TagIndex): Generator<Tagg
   for (const { gpa, end, run } of spans) {
     for (let start = gpa; start < end; ) {
       const { tag, until } = names.at(start);
-      // Without a name, data and what is empty are told apart: nothing else says where one thing ends.
+      // Without names, data and empty pages are separate regions: nothing else shows where a part ends.
       const stored = storedEnd(run);
       const limit = tag === undefined && start < stored ? stored : Number.POSITIVE_INFINITY;
       const stop = Math.min(end, until, limit);
@@ -113,7 +114,7 @@ function addPiece(regions: GuestRegion[], { gpa, end, run, tag }: TaggedSpan, ap
   regions.push({ gpa, end, kind, marks, tags, emptyPages, spans: [{ gpa, end, run }], parameters: [], processors: [] });
 }
 
-/** What has a name is one region although some of its pages are empty. */
+/** A named part is one region even if some of its pages are empty. */
 function continues({ kind }: GuestRegion, next: RegionKind, tag: string | undefined): boolean {
   const isPlain = (each: RegionKind): boolean => each === 'data' || each === 'empty';
   return kind === next || (tag !== undefined && isPlain(kind) && isPlain(next));
@@ -127,7 +128,7 @@ function kindOf(flags: number, dataType: number, isEmpty: boolean): RegionKind {
   return isEmpty ? 'empty' : 'data';
 }
 
-/** What each kind says already. */
+/** The properties that each kind implies. */
 const IMPLIED: Partial<Record<RegionKind, string>> = {
   unmeasured: 'UNMEASURED',
   shared: 'SHARED',
@@ -151,7 +152,7 @@ function otherRegions(directives: readonly Directive[], mask: number, names: Tag
       if (kinds === undefined) uses.set(directive.index, [directive.kind]);
       else kinds.push(directive.kind);
     } else if (directive.type === 'vpContext' && directive.format === 'snp') {
-      // The only contexts that lie in the guest's memory; others are registers that the VMM sets.
+      // Only these contexts lie in the guest's memory; others are registers that the VMM sets.
       if ((directive.compatibilityMask & mask) === 0) continue;
       const region = regions.get(directive.gpa) ?? plainRegion(directive.gpa, PAGE_SIZE, 'vpContext', names);
       region.processors.push(directive.vpIndex);
@@ -159,7 +160,7 @@ function otherRegions(directives: readonly Directive[], mask: number, names: Tag
     } else if (directive.type === 'parameterInsert') {
       if ((directive.compatibilityMask & mask) === 0) continue;
       const region = plainRegion(directive.gpa, sizes.get(directive.index) ?? PAGE_SIZE, 'parameters', names);
-      // One by one: a call takes only so many arguments, and a hostile file has more.
+      // One by one: the number of arguments of a call is limited, and a hostile file may have more.
       for (const kind of uses.get(directive.index) ?? []) region.parameters.push(kind);
       regions.set(directive.gpa, region);
     }
@@ -174,7 +175,8 @@ function plainRegion(gpa: number, size: number, kind: RegionKind, names: TagInde
 }
 
 /**
- * The same with neighbours joined until there are at most `limit`: a picture with more shows nothing. The closest are joined first.
+ * The regions with neighbours joined until there are at most `limit`, as a picture with more would be unreadable. The
+ * closest neighbours are joined first.
  */
 export function joinRegions(regions: readonly GuestRegion[], limit: number): GuestRegion[] {
   let joined = [...regions];
@@ -210,7 +212,7 @@ function joinWithin(regions: readonly GuestRegion[], distance: number): GuestReg
   return joined;
 }
 
-/** Whether a map names exactly the memory that the guests of a file have. */
+/** Whether a map covers exactly the memory of a file's guests. */
 export function fitsMap(
   file: Pick<IgvmFile, 'platforms' | 'directives'>,
   map: readonly (readonly TaggedRange[])[],
@@ -225,7 +227,7 @@ export function fitsMap(
   });
 }
 
-/** Ranges by ascending address, adjacent ones as one. */
+/** Ranges by ascending address, adjacent ones merged. */
 function covered(ranges: readonly { gpa: number; end: number }[]): { gpa: number; end: number }[] {
   const result: { gpa: number; end: number }[] = [];
   for (const { gpa, end } of ranges) {
@@ -239,7 +241,7 @@ function covered(ranges: readonly { gpa: number; end: number }[]): { gpa: number
 /** A command line has at most a page. */
 const TEXT_BYTES = 4096;
 
-/** Shorter text is as likely to be chance. */
+/** Shorter text may well be a coincidence. */
 const LEAST_TEXT = 6;
 
 /** The first bytes of a region, up to a page; undefined when it begins with nothing but zeros, or has no data. */
@@ -251,7 +253,7 @@ export function firstBytes({ spans }: Pick<GuestRegion, 'spans'>): Uint8Array | 
   return bytes.every((byte) => byte === 0) ? undefined : bytes;
 }
 
-/** Text up to a NUL character. Not of ASCII alone: a kernel's command line may name anything. */
+/** Text up to a NUL character. Not only ASCII: a kernel's command line may contain any characters. */
 export function textAtStart(bytes: Uint8Array): string | undefined {
   const end = bytes.indexOf(0);
   if (end < LEAST_TEXT) return undefined;
@@ -263,7 +265,7 @@ export function textAtStart(bytes: Uint8Array): string | undefined {
   }
 }
 
-/** The longest line of printable ASCII. OpenHCL's command lines stand behind a length. */
+/** The longest line of printable ASCII. OpenHCL's command lines follow a length field. */
 function textWithin(bytes: Uint8Array): string | undefined {
   const lines =
     Buffer.from(bytes)
@@ -277,7 +279,7 @@ function textWithin(bytes: Uint8Array): string | undefined {
 export const isCommandLine = ({ tags }: Pick<GuestRegion, 'tags'>): boolean =>
   tags.some((tag) => /command-?line|cmdline/i.test(tag));
 
-/** The text of a region that holds some; undefined where there is none. */
+/** The text of a region; undefined if it holds none. */
 export function textOfRegion(region: Pick<GuestRegion, 'spans'>): string | undefined {
   const bytes = firstBytes(region);
   return bytes && (textAtStart(bytes) ?? textWithin(bytes));

@@ -15,8 +15,8 @@ export interface TaggedRange {
 const RANGE = /^ {2}([0-9a-f]{16}) - ([0-9a-f]{16}) \(0x[0-9a-f]+ bytes\) (.*)$/;
 
 /**
- * Reads what a `.map` file calls the parts of its guests: one list a guest, in the order of the image's platform headers, each by
- * ascending address. Lines that are not understood are passed over: a map only names things.
+ * Reads the names in a `.map` file: one list per guest, in the order of the image's platform headers, each by ascending
+ * address. Unknown lines are skipped: a map only adds names.
  */
 export function parseMap(text: string): TaggedRange[][] {
   const guests: TaggedRange[][] = [];
@@ -33,7 +33,7 @@ export function parseMap(text: string): TaggedRange[][] {
   return guests;
 }
 
-/** Names by address. A map file may be anybody's: its ranges may overlap, and the first then counts. */
+/** Names by address. A map file may come from anyone: if its ranges overlap, the first one counts. */
 export class TagIndex {
   private readonly ranges: TaggedRange[] = [];
 
@@ -48,11 +48,11 @@ export class TagIndex {
     }
   }
 
-  /** The name at an address, and the address up to which the answer is the same. */
+  /** The name at an address, and the end of the range with this answer. */
   at(gpa: number): { tag?: string; until: number } {
     const range = this.ranges[this.firstEndingBehind(gpa)];
     if (range === undefined) return { until: Number.POSITIVE_INFINITY };
-    // Pages are whole, and so are the steps: a range that ends inside a page is no reason to split the page.
+    // Results change only between pages: a range that ends inside a page doesn't split the page.
     const whole = (address: number): number => Math.ceil(address / PAGE_SIZE) * PAGE_SIZE;
     return range.gpa <= gpa ? { tag: range.tag, until: whole(range.end) } : { until: whole(range.gpa) };
   }
@@ -68,7 +68,7 @@ export class TagIndex {
     return tags;
   }
 
-  /** Index of the first range that ends behind an address; the number of ranges when none does. */
+  /** Index of the first range that ends after an address; the number of ranges if none does. */
   private firstEndingBehind(gpa: number): number {
     let low = 0;
     let high = this.ranges.length;
@@ -81,7 +81,7 @@ export class TagIndex {
   }
 }
 
-/** What a map file calls a guest's isolation, and the platforms that such a guest can be on. */
+/** The names of isolation types in map files, and the platforms that such guests can have. */
 const ISOLATIONS: Readonly<Record<string, readonly PlatformType[]>> = {
   None: [PLATFORM_TYPE.NATIVE, PLATFORM_TYPE.VSM_ISOLATION],
   Vbs: [PLATFORM_TYPE.VSM_ISOLATION],
@@ -92,10 +92,10 @@ const ISOLATIONS: Readonly<Record<string, readonly PlatformType[]>> = {
 const ISOLATION = /^IGVM file isolation: (\w+)/gm;
 
 /**
- * The names of a map file that was given for an image, rather than found beside it: whatever doesn't fit is an error (openvmm
+ * The names in a map file that was given for an image, rather than found beside it: any mismatch is an error (openvmm
  * igvminspect, extract).
  * @param display the map file's name in messages
- * @returns named ranges a guest, in the order of the image's platform headers
+ * @returns named ranges per guest, in the order of the image's platform headers
  * @throws IgvmError MAP_INVALID
  */
 export function parseMapFor(text: string, file: IgvmFile, display: string): TaggedRange[][] {
@@ -129,10 +129,10 @@ function checked(ranges: TaggedRange[], wrong: (what: string) => IgvmError): Tag
   return ranges;
 }
 
-/** Far more than a map file has: a line a region. */
+/** Far more than any map file has, with its one line per region. */
 const MAP_SIZE_LIMIT = 16 * 2 ** 20;
 
-/** What the map file beside an image names. It only adds names: without one, or with one that can't be read, there are none. */
+/** The names in the map file beside an image. They are optional: without a readable map file there are none. */
 export function mapBeside(image: string): TaggedRange[][] | undefined {
   const path = `${image}.map`;
   try {

@@ -2,7 +2,10 @@ import { createHash, type Hash } from 'node:crypto';
 import { IgvmError } from '../errors/igvm-error';
 import type { ByteSource } from '../memory/byte-source';
 
-/** The headers of 64-bit PE programs, as EFI has them (Microsoft: PE format). Every offset and size is checked before it is used. */
+/**
+ * The headers of 64-bit PE programs, the format of EFI programs (Microsoft: PE format). Every offset and size is
+ * checked before it is used.
+ */
 
 /** Offsets in bytes from the start of each structure. */
 const DOS_HEADER = { size: 64, newHeader: 0x3c, magic: 0x5a4d };
@@ -17,7 +20,7 @@ const SECTION_NAME_SIZE = 8;
 
 /** A section as its header describes it. Nothing is checked against the file. */
 export interface PeSection {
-  /** Up to 8 characters, the first of which may be anything that a file has there. */
+  /** Up to 8 characters, unchecked. */
   name: string;
   /** Bytes in memory. */
   virtualSize: number;
@@ -29,9 +32,9 @@ export interface PeSection {
   rawStart: number;
 }
 
-/** What the headers of a program say. Offsets and sizes in bytes. */
+/** The fields of a program's headers. Offsets and sizes in bytes. */
 interface PeHeaders {
-  /** Offsets of the two fields that a signature can't cover, and behind the second one. */
+  /** Places of the two fields that a signature can't cover. */
   checksum: { start: number; end: number };
   securityDirectory: { start: number; end: number };
   /** IMAGE_FILE_MACHINE. */
@@ -44,7 +47,8 @@ interface PeHeaders {
 
 /**
  * Reads the headers of a PE32+ program.
- * @throws IgvmError EFI_DATA_INVALID for what is none, or has headers outside the file; and what the source throws
+ * @throws IgvmError EFI_DATA_INVALID for a file that isn't one, or whose headers lie outside the file; and what the
+ *   source throws
  */
 export function readPeHeaders(program: ByteSource): PeHeaders {
   const view = (offset: number, size: number, complaint: string): DataView => {
@@ -95,8 +99,8 @@ function sectionAt(table: DataView, at: number): PeSection {
 }
 
 /**
- * Names of the sections that a file lists, as far as it goes; none for what is no PE file. For files of which nobody knows yet what
- * they are: nothing is wrong with any.
+ * The names of the sections that a file lists, up to its end; none if it isn't a PE file. Meant for files of unknown
+ * type: no file is an error.
  */
 export function peSectionNames(file: ByteSource): string[] {
   const read = (offset: number, size: number): DataView | undefined => {
@@ -122,11 +126,12 @@ const invalid = (why: string): IgvmError => new IgvmError('EFI_DATA_INVALID', `t
 const CHUNK = 1024 * 1024;
 
 /**
- * The Authenticode digest (SHA-256) of an EFI program, by which Secure Boot's db may allow it: everything but the checksum and the
- * certificates. What is behind the sections counts as if they had no gaps, and certificates as if they were last, as in the crate
- * authenticode 0.6.0 (src/authenticode_digest.rs), which igvm-update uses. The program is read in pieces.
+ * The Authenticode digest (SHA-256) of an EFI program, by which Secure Boot's db may allow it. It covers everything
+ * except the checksum and the certificates. Sections are assumed to have no gaps, and certificates to be last, as in
+ * the crate authenticode 0.6.0 (src/authenticode_digest.rs), which igvm-update uses. The program is read in pieces.
  * @param program a PE32+ file, signed or not
- * @throws IgvmError EFI_DATA_INVALID for what is none, or has parts outside the file; and what the source throws
+ * @throws IgvmError EFI_DATA_INVALID for a file that isn't one, or has parts outside the file; and what the source
+ *   throws
  */
 export function authenticodeSha256(program: ByteSource): Uint8Array {
   const { checksum, securityDirectory, sizeOfHeaders, certificateSize, sections } = readPeHeaders(program);
@@ -137,7 +142,7 @@ export function authenticodeSha256(program: ByteSource): Uint8Array {
   };
   add(0, checksum.start);
   add(checksum.end, securityDirectory.start);
-  // Also where there are fewer directories, and other bytes in this place.
+  // Even if there are fewer directories, and this place holds other bytes.
   add(securityDirectory.end, sizeOfHeaders);
   let hashed = sizeOfHeaders;
   for (const { rawStart, rawSize } of sections.toSorted((a, b) => a.rawStart - b.rawStart)) {

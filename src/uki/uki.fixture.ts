@@ -1,4 +1,4 @@
-/** A section to write, and what its header says where it differs from that. */
+/** A section to write, and fields of its header that deviate from it. */
 export interface WrittenSection {
   name: string;
   content: Uint8Array | string;
@@ -44,7 +44,7 @@ export function peFile(sections: readonly WrittenSection[]): Buffer {
   return file;
 }
 
-/** A UKI with the code of a stub in front, and these sections by name. */
+/** A UKI with a stub's code first, and these sections by name. */
 export const ukiFile = (sections: Readonly<Record<string, Uint8Array | string>>): Buffer =>
   peFile([
     { name: '.text', content: new Uint8Array(100).fill(0xcc) },

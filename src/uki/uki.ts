@@ -1,4 +1,7 @@
-/** Unified kernel images: EFI programs with a kernel and all that it needs in their sections (UAPI group, Unified Kernel Image). */
+/**
+ * Unified kernel images: EFI programs that hold a kernel and everything it needs in their sections (UAPI group, Unified
+ * Kernel Image).
+ */
 import { IgvmError } from '../errors/igvm-error';
 import { type ByteSource, regionSource } from '../memory/byte-source';
 import { type PeSection, peSectionNames, readPeHeaders } from './pe';
@@ -24,9 +27,9 @@ export const UKI_SECTIONS = [
 
 export type UkiSectionName = (typeof UKI_SECTIONS)[number];
 
-/** Of these there may be several: one for each kind of hardware. */
+/** There may be several of these: one for each kind of hardware. */
 const SEVERAL: readonly UkiSectionName[] = ['.dtbauto', '.efifw'];
-/** Begins a profile: what follows replaces sections of the base. The first profile is what a boot without a choice takes. */
+/** Begins a profile: the following sections replace sections of the base. The first profile is the default. */
 const PROFILE = '.profile';
 
 /** Bytes of text that are read. */
@@ -37,19 +40,19 @@ export interface UkiSection {
   name: UkiSectionName;
   /** Bytes from the file's start; 0 for no content. */
   offset: number;
-  /** Bytes, without what pads them. */
+  /** Bytes, without padding. */
   size: number;
 }
 
 /** What is in a UKI. */
 export interface Uki {
-  /** What a boot without a choice takes: of the base and of the first profile, in the file's order. */
+  /** The sections of the default boot: those of the base and of the first profile, in file order. */
   sections: UkiSection[];
-  /** How many further profiles there are to choose from. */
+  /** The number of further profiles. */
   profiles: number;
 }
 
-/** Whether a file is a UKI: an EFI program with a kernel in a section. It may still be a damaged one. */
+/** Whether a file is a UKI: an EFI program with a kernel in a section. It may still be damaged. */
 export const isUki = (file: ByteSource): boolean => peSectionNames(file).includes('.linux');
 
 /**

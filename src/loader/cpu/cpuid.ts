@@ -9,8 +9,8 @@ const SHARED_BOUNDARY_SHIFT = 6;
 const SHARED_BOUNDARY_MASK = 0x3f;
 
 /**
- * What the guest will find in Hyper-V's isolation CPUID leaf, of which ECX and EDX are 0: UEFI gets it in registers,
- * before it can ask (openvmm vm/loader/src/importer.rs: get_cpuid).
+ * What the guest will find in Hyper-V's isolation CPUID leaf (ECX and EDX are 0). UEFI gets it in registers, before it
+ * can execute CPUID (openvmm vm/loader/src/importer.rs: get_cpuid).
  */
 export function isolationCpuid(isolation: IsolationConfig): { eax: number; ebx: number } {
   const bits = isolation.sharedGpaBoundaryBits;
@@ -19,7 +19,7 @@ export function isolationCpuid(isolation: IsolationConfig): { eax: number; ebx: 
   return { eax: isolation.paravisorPresent ? 1 : 0, ebx: ISOLATION_TYPE[isolation.type] | boundary };
 }
 
-/** One CPUID leaf that the guest wants to see: EAX and ECX of the query. */
+/** One CPUID leaf that the guest needs: EAX and ECX of the query. */
 export type CpuidLeaf = readonly [eax: number, ecx: number];
 
 /** CPUID function numbers by the names of AMD64 manual, volume 3, appendix E. */
@@ -94,8 +94,8 @@ const LEAF_LIMIT = 64;
 const LEAF_SIZE = 48;
 
 /**
- * The page that asks SNP firmware to validate CPUID leaves: each leaf with its inputs, outputs still zero. The whole
- * array is written, used or not, as it is measured.
+ * The page that asks SNP firmware to validate CPUID leaves: each leaf has its inputs, and zeros for its outputs. The
+ * whole array is written, even unused entries, as it is measured.
  * @param extendedStateXfem XCR0 to assume when the extended state leaves are evaluated
  */
 export function snpCpuidPage(leaves: readonly CpuidLeaf[], extendedStateXfem: number): Uint8Array {

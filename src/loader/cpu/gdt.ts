@@ -15,7 +15,7 @@ const DESCRIPTOR_COUNT = 4;
 
 const DATA_SEGMENTS: readonly SegmentRegisterName[] = ['ds', 'es', 'fs', 'gs', 'ss'];
 
-/** Where a flat GDT keeps its two descriptors, and what the map file calls it. */
+/** The places of a flat GDT's two descriptors, and its name in the map file. */
 export interface GdtLayout {
   codeSelector: number;
   dataSelector: number;

@@ -6,7 +6,7 @@ import { PAGE_SIZE } from '../../memory/page';
 const VALID = 1n << 0n;
 const TABLE = 1n << 1n;
 const INNER_SHAREABLE = 3n << 8n;
-/** Set up front: without it, translation fails where the CPU does not manage the flag itself. */
+/** Set from the start: without it, translation fails on CPUs that do not manage the flag themselves. */
 const ACCESSED = 1n << 10n;
 const USER_EXECUTE_NEVER = 1n << 54n;
 
@@ -14,7 +14,7 @@ const USER_EXECUTE_NEVER = 1n << 54n;
 export const tableArm64 = (gpa: number): bigint => BigInt(gpa) | TABLE | VALID;
 
 /**
- * A descriptor that maps a block of memory for the kernel only to execute.
+ * A descriptor that maps a block of memory that only the kernel can execute.
  * @param attributeIndex index in MAIR_EL1 of its memory type, 0 to 7
  */
 export const blockArm64 = (gpa: number, attributeIndex: number): bigint =>
@@ -23,13 +23,13 @@ export const blockArm64 = (gpa: number, attributeIndex: number): bigint =>
 const GIB = 2 ** 30;
 const LARGE_PAGE = 2 ** 21;
 
-/** Output addresses that a descriptor of upstream's builder holds: 35 bits of page number. */
+/** Bits of the output addresses in descriptors of upstream's builder: 35 bits of page number. */
 const ADDRESS_BITS = 47;
 const ADDRESS_LIMIT = 2 ** ADDRESS_BITS;
 
 /**
- * Upstream fills the root table with this byte before use, and so do we: the bytes are part of the image. Bit 0 is clear,
- * so entries not set are invalid.
+ * Upstream fills the root table with this byte before use, and so do we, as the bytes are part of the image. Bit 0 is
+ * clear, so unused entries are invalid.
  */
 const ROOT_FILLER = 0xfe;
 
@@ -37,7 +37,7 @@ const ROOT_FILLER = 0xfe;
 export interface IdentityMapArm64 {
   /** GPA of the first table, a multiple of 4096. */
   pageTableGpa: number;
-  /** What is mapped; multiples of 2 MiB, `size` above 0. */
+  /** The mapped range; multiples of 2 MiB, `size` above 0. */
   start: number;
   size: number;
   /** Index in MAIR_EL1 of the memory type of all of it, 0 to 7. */

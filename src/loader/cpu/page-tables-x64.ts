@@ -8,12 +8,15 @@ export const ENTRY = {
   READ_WRITE: 1n << 1n,
   ACCESSED: 1n << 5n,
   DIRTY: 1n << 6n,
-  /** Of an entry in a PDPT or PD: it maps a page of 1 GiB or 2 MiB. */
+  /** In a PDPT or PD: the entry maps a page of 1 GiB or 2 MiB. */
   LARGE: 1n << 7n,
   ADDRESS: 0x000f_ffff_ffff_f000n,
 } as const;
 
-/** Of a table that points to another one, and the default of what it maps: set up front, so that no CPU has to write it. */
+/**
+ * Flags of an entry that points to another table, and defaults for pages. Set from the start, so that no CPU has to
+ * write them.
+ */
 const TABLE_FLAGS = ENTRY.PRESENT | ENTRY.READ_WRITE | ENTRY.ACCESSED;
 
 const GIB = 2 ** 30;
@@ -33,17 +36,20 @@ export interface IdentityMap {
   pageTableGpa: number;
   /** GiB of address space from 0 on; default 4. */
   gib?: 4 | 8;
-  /** Added to each mapped address; then there is no root table, only what its entry `addressBias >> 39` points to. */
+  /**
+   * Added to each mapped address. There is then no root table, only the table that its entry `addressBias >> 39` points
+   * to.
+   */
   addressBias?: bigint;
-  /** Has the root's entry for `address` (a multiple of 512 GiB) point to the table at `tableGpa`. */
+  /** Makes the root's entry for `address` (a multiple of 512 GiB) point to the table at `tableGpa`. */
   pml4Link?: { tableGpa: number; address: bigint };
   /** Address bit that marks private memory (SNP's C-bit), set in every entry. */
   confidentialBit?: number;
 }
 
 /**
- * 4-level page tables that map the bottom of the address space to itself in 2 MiB pages: root, one table of GiBs, one
- * table a GiB, in this order (openvmm vm/loader/page_table/src/x64.rs: IdentityMapBuilder).
+ * 4-level page tables that map the bottom of the address space to itself in 2 MiB pages: the root, one table of GiBs,
+ * and one table per GiB, in this order (openvmm vm/loader/page_table/src/x64.rs: IdentityMapBuilder).
  */
 export function buildIdentityMap(map: IdentityMap): Uint8Array {
   const { gib: size = 4, addressBias: bias = 0n } = map;
@@ -137,7 +143,8 @@ export function buildPageTablesX64(map: PageTables): Uint8Array {
 }
 
 /**
- * Tables of 2 MiB pages that a range needs: one a GiB that it touches. Bytes (x64.rs: calculate_pde_table_count).
+ * Number of tables of 2 MiB pages that a range needs: one for each GiB that it touches. Parameters in bytes (x64.rs:
+ * calculate_pde_table_count).
  */
 export function gibTableCount(start: number, size: number): number {
   const first = Math.floor(start / GIB);
@@ -153,7 +160,7 @@ function mappedTwice(address: number, { what, start, end }: MappedRange): IgvmEr
   );
 }
 
-/** The processor would take the table to lie at an address without the bit. */
+/** The processor would look for the table at the address without the bit. */
 function marked(gpa: number, bit: number | undefined): IgvmError {
   return new IgvmError(
     'LAYOUT_OUT_OF_RANGE',

@@ -13,11 +13,11 @@ const FLAG_PAGE_SIZE = 3n << 1n;
 const PAGE_SIZE_4K = 1n << 1n;
 const FLAG_ANY_ADDRESS = 1n << 3n;
 
-/** What a loader needs of an arm64 `Image`. Bytes. */
+/** The header fields of an arm64 `Image` that a loader needs. Bytes. */
 export interface Arm64ImageInfo {
-  /** Distance of the image from a 2 MiB boundary. */
+  /** Required distance of the image from a 2 MiB boundary. */
   textOffset: bigint;
-  /** Memory from the image's start on that the kernel needs; 0 in kernels before 3.17: the file's size. */
+  /** Memory that the kernel needs from the image's start; 0 in kernels before 3.17, which need the file's size. */
   imageSize: bigint;
 }
 

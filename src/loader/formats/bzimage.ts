@@ -2,11 +2,11 @@ import { IgvmError } from '../../errors/igvm-error';
 import type { ByteSource } from '../../memory/byte-source';
 
 /**
- * Linux' boot_params, the "zero page" (Linux, Documentation/arch/x86/zero-page.rst and boot.rst): what a boot loader tells
- * the kernel. A bzImage has the setup header, a part of it, at the same offsets as the zero page.
+ * Linux's boot_params, the "zero page" (Linux, Documentation/arch/x86/zero-page.rst and boot.rst): the information that
+ * a boot loader gives to the kernel. A part of it, the setup header, is at the same offsets in a bzImage.
  */
 
-/** The setup header up to and including `handover_offset`, which is as much of it as upstream copies. */
+/** The setup header up to and including `handover_offset`, the part that upstream copies. */
 export const SETUP_HEADER_START = 0x1f1;
 export const SETUP_HEADER_END = 0x268;
 
@@ -41,30 +41,32 @@ export const HEADER_MAGIC = 0x53726448;
 /** Offset of the 64-bit entry point in the protected-mode code (boot.rst, "64-bit BOOT PROTOCOL"). */
 const ENTRY_OFFSET = 0x200;
 
-/** 2.12 brought xloadflags, and with it the promise of a 64-bit entry point. */
+/** Version 2.12 added xloadflags, which tell whether there is a 64-bit entry point. */
 const MINIMUM_VERSION = 0x020c;
 const PARAGRAPH = 16;
 const LOADED_HIGH = 1;
 const XLF_KERNEL_64 = 1;
 
-/** What a loader needs of a bzImage. Sizes and offsets in bytes. */
+/** The properties of a bzImage that a loader needs. Sizes and offsets in bytes. */
 export interface BzImageInfo {
   /** The setup header's bytes from SETUP_HEADER_START to SETUP_HEADER_END, for the zero page. */
   setupHeader: Uint8Array;
-  /** Offset and size in the file of what is loaded: everything behind the real-mode setup. Not checked against the file. */
+  /**
+   * Offset and size in the file of the loaded part: everything after the real-mode setup. Not checked against the file.
+   */
   payloadOffset: number;
   payloadSize: number;
-  /** Of the 64-bit entry point, from the payload's start. */
+  /** Offset of the 64-bit entry point from the payload's start. */
   entryOffset: number;
   /** The kernel decompresses to this address (or its load address, if higher) ... */
   preferredAddress: bigint;
   /** ... and needs this much memory there. */
   initSize: number;
-  /** Longest command line that the kernel takes, without NUL. */
+  /** The longest command line that the kernel accepts, without NUL. */
   commandLineSize: number;
 }
 
-/** Whether a file is a bzImage: long enough for a setup header, with its two marks. */
+/** Whether a file is a bzImage: long enough for a setup header, and with its two magic numbers. */
 export function isBzImage(source: ByteSource): boolean {
   if (source.size < SETUP_HEADER_END) return false;
   return hasMarks(readHead(source));
@@ -118,8 +120,8 @@ export function readBzImage(source: ByteSource, label: string): BzImageInfo {
 }
 
 /**
- * Bytes behind the setup. The header counts them in paragraphs of 16, the last of which needn't be whole: Debian's memtest86+ ends
- * in the middle of one, and boot loaders take it.
+ * Bytes after the setup. The header counts them in paragraphs of 16 bytes, the last of which may be cut off: Debian's
+ * memtest86+ ends within one, and boot loaders accept it.
  * @param rest bytes that the file has there
  */
 function readPayloadSize(view: DataView, rest: number): number {

@@ -13,7 +13,7 @@ const SHDR_SIZE = 64;
 const PN_XNUM = 0xffff;
 const SH_INFO = 44;
 
-/** Most segments that are loaded: they are kept in memory, and each takes a page of the guest. */
+/** Most segments that are loaded: they are kept in memory, and each takes at least a page of the guest. */
 const SEGMENT_LIMIT = 0x10000;
 
 /** Program headers that are read at a time. */
@@ -37,11 +37,11 @@ export interface LoadSegment {
   memorySize: bigint;
 }
 
-/** What a loader needs of an ELF file. */
+/** The header fields of an ELF file that a loader needs. */
 export interface ElfHeader {
   /** e_entry. */
   entry: bigint;
-  /** The PT_LOAD headers in file order, also those of no size. */
+  /** The PT_LOAD headers in file order, including empty ones. */
   segments: LoadSegment[];
 }
 
@@ -55,13 +55,13 @@ export function isElf(source: ByteSource): boolean {
   return new DataView(magic.buffer).getUint32(0) === MAGIC;
 }
 
-/** Program headers that are looked at to tell a program: they have about ten. */
+/** Program headers that are searched to recognise a program: programs have about ten. */
 const PROGRAM_HEADERS = 64;
 
 /**
- * What an ELF file is when it is a program that a kernel has to start: a dynamic one names its interpreter; a static one says what
- * stack it wants, and has its own ELF header in memory, where its C library looks for it. Kernels do neither.
- * @returns what it is, with an article; undefined for a kernel, and for a file that isn't whole
+ * What an ELF file is if it is a user-space program. A dynamic program names its interpreter. A static one requests a
+ * stack and loads its own ELF header, which its C library reads. Kernels do neither.
+ * @returns a noun with its article; undefined for a kernel, and for a truncated file
  */
 export function programKind(source: ByteSource): string | undefined {
   if (source.size < EHDR_SIZE) return undefined;
@@ -87,7 +87,8 @@ export function programKind(source: ByteSource): string | undefined {
 }
 
 /**
- * Reads an ELF64 little-endian file's header and program headers; of section headers only what counts program headers.
+ * Reads the header and the program headers of a little-endian ELF64 file. The first section header is read only for the
+ * count of program headers.
  * @param label what the file is, for messages
  * @throws IgvmError KERNEL_INVALID with the byte offset of the offending field
  */

@@ -3,11 +3,11 @@ import type { ByteSource } from '../../memory/byte-source';
 import { peSectionNames } from '../../uki/pe';
 
 /**
- * What a file is that was given as a kernel and isn't one that can be loaded, told by its first bytes: for messages that say what to
+ * Recognises, by its first bytes, a file that was given as a kernel but can't be loaded, for messages that say what to
  * do. Nothing here is needed to load a file.
  */
 
-/** Enough for every mark here, and for the headers of most EFI programs. Bytes. */
+/** Enough for every signature here, and for the headers of most EFI programs. Bytes. */
 const HEAD_SIZE = 4096;
 
 /** A file's first bytes, and zeros where it has fewer. */
@@ -28,7 +28,7 @@ class Head {
   }
 }
 
-/** Compressed files and archives: what they begin with, what they are, and how to unpack them. */
+/** Compressed files and archives: their first bytes, their name, and how to unpack them. */
 const MARKS: readonly (readonly [mark: string, what: string])[] = [
   ['\x1f\x8b', 'is compressed with gzip: unpack it first (gzip -dc)'],
   ['\x28\xb5\x2f\xfd', 'is compressed with zstd: unpack it first (zstd -dc)'],
@@ -59,17 +59,20 @@ const WANTED: Readonly<Record<GuestArch, string>> = {
   aarch64: "use the kernel's Image",
 };
 
-/** How kernels for two architectures are marked, in headers of the same form. */
+/** The signatures of kernels for two architectures whose headers have the same form. */
 const IMAGE_MARKS: readonly (readonly [mark: string, arch: string])[] = [
   ['ARM\x64', 'arm64'],
   ['RSC\x05', 'RISC-V'],
 ];
 
-/** Offset of that mark, and of the fields of an EFI zboot kernel (Linux, drivers/firmware/efi/libstub/zboot-header.S). */
+/**
+ * Offset of that signature, and of the fields of an EFI zboot kernel (Linux,
+ * drivers/firmware/efi/libstub/zboot-header.S).
+ */
 const IMAGE_MARK_OFFSET = 56;
 const ZBOOT = { mark: 4, payloadOffset: 8, payloadSize: 12, compression: 24 };
 
-/** How to unpack what a zboot kernel has inside, by the name that it gives. */
+/** How to unpack the payload of a zboot kernel, by the name of its compression. */
 const ZBOOT_TOOLS: Readonly<Record<string, string>> = {
   gzip: 'gzip -dc',
   zstd: 'zstd -dc',
@@ -78,7 +81,7 @@ const ZBOOT_TOOLS: Readonly<Record<string, string>> = {
   lz4: 'lz4 -dc',
 };
 
-/** PE files (PE format specification): the offsets of what is read here. */
+/** PE files (PE format specification): the offsets of the fields that are read here. */
 const PE = {
   headerOffset: 0x3c,
   machine: 4,
@@ -99,9 +102,9 @@ const MACHINES: Readonly<Record<number, string>> = {
 };
 
 /**
- * What a file is and what to do with it, as the rest of a sentence that begins with the file's name; undefined for what isn't known,
- * and for ELF files, whose reader says what is wrong.
- * @param arch of the guest that it was given to
+ * What a file is and what to do with it, as the rest of a sentence that begins with the file's name; undefined for
+ * unknown files, and for ELF files, whose reader says what is wrong.
+ * @param arch the guest's architecture
  */
 export function fileKind(source: ByteSource, arch: GuestArch): string | undefined {
   if (source.size === 0) return 'is an empty file';
@@ -130,7 +133,7 @@ function zbootKernel(head: Head): string | undefined {
   return `is an EFI zboot kernel, which only firmware can start: unpack the kernel inside it${packed}${way}`;
 }
 
-/** A kernel as it lies in memory, with the header that arm64 and RISC-V have in common. */
+/** An uncompressed kernel with the header that arm64 and RISC-V share. */
 function bareImage(head: Head, guest: GuestArch): string | undefined {
   const [, arch] = IMAGE_MARKS.find(([mark]) => head.has(IMAGE_MARK_OFFSET, mark)) ?? [];
   if (arch === undefined) return undefined;

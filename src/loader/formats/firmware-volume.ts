@@ -1,9 +1,12 @@
 import { IgvmError } from '../../errors/igvm-error';
 import { type ByteSource, readAll, regionSource } from '../../memory/byte-source';
 
-/** Of the DOS header (PE format specification, MS-DOS stub): its size and the place of the PE header's offset. */
+/** The DOS header (PE format specification, MS-DOS stub): its size, and where it holds the offset of the PE header. */
 const DOS_HEADER = { size: 64, newHeaderOffset: 0x3c, signature: 0x5a4d };
-/** Signature, file header and optional header in its 32-bit form, which the entry point has in common with 64-bit. */
+/**
+ * Signature, file header and optional header up to the entry point, which is at the same place in 32-bit and 64-bit
+ * files.
+ */
 const NT_HEADERS = { size: 248, entryPoint: 40, signature: 0x4550 };
 /** Terse executable (UEFI PI specification, volume 1, section 15). */
 const TE_HEADER = { size: 40, strippedSize: 6, entryPoint: 8, signature: 0x5a56 };
@@ -49,8 +52,8 @@ const SECTION_TYPE_PE32 = 0x10;
  * Offset in bytes of the SEC core's entry point from the start of an x64 firmware image: the first file of type
  * "security core" in the SEC volume, and in it the first PE32 section, which holds a PE or TE image.
  *
- * Like upstream, a SEC core without a PE32 section counts as code that starts behind its last section, and sections
- * are counted from the file's place in its volume.
+ * As upstream does, a SEC core without a PE32 section is taken as code that starts after its last section, and sections
+ * are aligned from the file's place in its volume.
  * @throws IgvmError FIRMWARE_INVALID
  */
 export function secEntryPointOffset(image: ByteSource): number {
@@ -69,7 +72,7 @@ export function secEntryPointOffset(image: ByteSource): number {
   const volumeLength = volume.getBigUint64(VOLUME_HEADER.length, true);
   const filesStart = volume.getUint16(VOLUME_HEADER.headerLength, true);
 
-  // Offsets of files are aligned from the end of the volume header.
+  // Files are aligned relative to the end of the volume header.
   let file = 0;
   for (;;) {
     if (BigInt(file) >= volumeLength) throw noEntryPoint('the SEC volume has no security core file');
@@ -98,7 +101,7 @@ export function secEntryPointOffset(image: ByteSource): number {
   return SEC_VOLUME_OFFSET + filesStart + section;
 }
 
-/** The SEC volume is the last of its image; the only firmware there is has 128 KiB of it. */
+/** The SEC volume is the last one of the image; the only existing firmware has one of 128 KiB. */
 const SEC_VOLUME_LIMIT = 0x100000;
 
 const noEntryPoint = (why: string): IgvmError =>

@@ -59,9 +59,9 @@ export function x64Firmware(volume: Uint8Array): ByteSource {
   return bytesSource(image);
 }
 
-/** One that can be started: entry point 0x1234 in the PE image of its SEC core. */
+/** Firmware that can be started: entry point 0x1234 in the PE image of its SEC core. */
 export const STARTABLE_FIRMWARE = x64Firmware(
   firmwareVolume(firmwareFile(FILE_TYPE.SECURITY_CORE, section(SECTION_TYPE.PE32, peImage(0x1234)))),
 );
-/** Headers of volume, file and section come before the PE image. */
+/** The headers of volume, file and section precede the PE image. */
 export const STARTABLE_ENTRY = 0x5e0000 + 0x48 + 24 + 4 + 0x1234;

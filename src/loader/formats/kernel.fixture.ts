@@ -1,4 +1,4 @@
-/** Fields of a bzImage's setup header that tests vary, by their names in boot.rst. */
+/** Fields of a bzImage's setup header that tests change, by their names in boot.rst. */
 export interface BzImageFields {
   setup_sects: number;
   /** In units of 16 bytes; default: the code's size. */
@@ -13,7 +13,7 @@ export interface BzImageFields {
   init_size: number;
 }
 
-/** A bzImage whose code is `code`, with a header as today's kernels have it. */
+/** A bzImage whose code is `code`, with a header like those of today's kernels. */
 export function bzImageFile(code: Uint8Array, fields: Partial<BzImageFields> = {}): Uint8Array {
   const setupSects = fields.setup_sects ?? 1;
   const file = new Uint8Array(((setupSects || 4) + 1) * 512 + code.length);

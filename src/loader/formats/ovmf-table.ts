@@ -17,7 +17,7 @@ export function guidBytes(text: string): Uint8Array {
 export const hexOfGuid = (text: string): string =>
   Array.from(guidBytes(text), (byte) => byte.toString(16).padStart(2, '0')).join('');
 
-/** What a range of memory is for, as OVMF's table says it. */
+/** The purpose of a memory range in OVMF's table. */
 export type OvmfRegionKind =
   | 'sevMemory'
   | 'sevSecrets'
@@ -32,15 +32,17 @@ export type OvmfRegionKind =
 /** A range that OVMF's table names. */
 export interface OvmfRegion {
   kind: OvmfRegionKind;
-  /** GPA in bytes; of `memoryMap` and `vpCount` the byte offset in the parameter area. Below 2^32, of any alignment. */
+  /**
+   * GPA in bytes; for `memoryMap` and `vpCount` the byte offset in the parameter area. Below 2^32, of any alignment.
+   */
   base: number;
   /** Bytes, above 0 and below 2^32. */
   size: number;
 }
 
-/** The table stands in front of the reset vector's last bytes. */
+/** The table ends this many bytes before the end of the firmware, where the reset vector is. */
 const BEHIND_TABLE = 0x20;
-/** u16 size and GUID, behind the entry's data. The size counts both. */
+/** u16 size and GUID, which follow the entry's data. The size includes both. */
 const ENTRY_TAIL = 18;
 const FOOTER = hexOfGuid('96b582de-1fb2-45f7-baea-a366c55a082d');
 
@@ -61,18 +63,18 @@ const LISTS: Readonly<Record<string, Readonly<Record<number, OvmfRegionKind>>>> 
   },
 };
 
-/** Magic, length, version and count, of which only the count is looked at. */
+/** Magic, length, version and count. Only the count is read. */
 const LIST_HEADER = { size: 16, count: 12 };
 /** u32 base, u32 size, u32 kind. */
 const LIST_ENTRY = 12;
-/** Real firmware has about 20. Keeps a file that is made to be slow from being so. */
+/** Real firmware has about 20. The limit bounds the time that a hostile file can cost. */
 const MOST_ENTRIES = 100_000;
 
 /**
- * The regions in the metadata at the end of an OVMF image, in the order in which igvm-wrap takes them: the table from its end, each
- * list from its beginning. What is damaged ends the reading of its list or of the table, as it does for igvm-wrap 0.2.6
- * (src/ovmfmeta.rs): the same regions count.
- * @returns undefined when the file can't have a table at all; an empty list when what stands there is no table of OVMF
+ * The regions in the metadata at the end of an OVMF image, in igvm-wrap's order: the table from its end, each list from
+ * its start. Damage ends the reading of its list or of the table, as in igvm-wrap 0.2.6 (src/ovmfmeta.rs), so that both
+ * find the same regions.
+ * @returns undefined when the file can't have a table at all; an empty list when there is no table of OVMF at its place
  * @throws IgvmError FIRMWARE_INVALID for more than 100000 entries, and what the source throws
  */
 export function readOvmfTable(firmware: ByteSource): OvmfRegion[] | undefined {

@@ -18,7 +18,7 @@ export interface AcceptedRange {
 const end = (range: AcceptedRange): number => range.pageBase + range.pageCount;
 const place = (range: AcceptedRange): string => hexRange(range.pageBase * PAGE_SIZE, end(range) * PAGE_SIZE);
 
-/** Which pages of the guest are taken, and by what. No page is ever taken twice. */
+/** Which pages of the guest are in use, and for what. No page is used twice. */
 export class AcceptedRanges {
   /** By ascending page number, disjoint. */
   private ranges: AcceptedRange[] = [];
@@ -29,8 +29,7 @@ export class AcceptedRanges {
   }
 
   /**
-   * Takes pages.
-   * @throws IgvmError LAYOUT_OVERLAP naming both ranges; LAYOUT_OUT_OF_RANGE for pages beyond 2^52
+   * Marks pages as used. @throws IgvmError LAYOUT_OVERLAP naming both ranges; LAYOUT_OUT_OF_RANGE for pages beyond 2^52
    */
   accept(range: AcceptedRange): void {
     const { pageBase, pageCount, tag } = range;
@@ -57,7 +56,10 @@ export class AcceptedRanges {
     this.ranges.splice(next, 0, range);
   }
 
-  /** Joins neighbours with the same tag and acceptance: kernels come in several imports, maps show them as one. */
+  /**
+   * Merges neighbours with the same tag and acceptance: kernels are imported in several parts, but maps show them as
+   * one.
+   */
   mergeAdjacent(): void {
     const merged: AcceptedRange[] = [];
     for (const range of this.ranges) {
@@ -76,7 +78,7 @@ export class AcceptedRanges {
     this.ranges = merged;
   }
 
-  /** Page number behind the last range. */
+  /** The page number after the last range. */
   end(): number {
     const last = this.ranges.at(-1);
     return last === undefined ? 0 : end(last);
@@ -98,7 +100,7 @@ export class AcceptedRanges {
     return gaps;
   }
 
-  /** Index of the first range that ends behind `page`. */
+  /** Index of the first range that ends after `page`. */
   private firstEndingAfter(page: number): number {
     let low = 0;
     let high = this.ranges.length;

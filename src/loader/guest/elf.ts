@@ -27,29 +27,29 @@ export interface GpaRange {
 }
 
 /**
- * Lowest address of nothing. Upstream starts looking from the largest u64, and passes that on when nothing is found; written
- * as a u64, and in sums modulo 2^64, this is the same.
+ * The lowest address if there is none. Upstream starts its search with the largest u64 and keeps it if nothing is
+ * found. Written as a u64, and in sums modulo 2^64, -1 is the same.
  */
 export const NO_ADDRESS = -1;
 
-/** Where an ELF file went. */
+/** Where an ELF file was loaded. */
 export interface ElfLoadInfo {
   /** Start of the lowest page used; {@link NO_ADDRESS} in a file without segments. */
   minimumAddress: number;
   /** End of the highest page used. */
   nextAddress: number;
-  /** Any u64: the file says so, and only the guest can tell whether it is right. */
+  /** Any u64: it is the file's value, and only the guest can tell whether it is right. */
   entrypoint: bigint;
   /** The pages of each segment that has memory, in file order. */
   segments: GpaRange[];
 }
 
 /**
- * Loads an ELF file's PT_LOAD segments at their physical addresses, each as one run that refers to the file. Two segments
- * in one page are an error: pages can't be shared (openvmm vm/loader/src/elf.rs: load_static_elf).
+ * Loads an ELF file's PT_LOAD segments at their physical addresses, each as one run that refers to the file. Two
+ * segments in one page are an error: pages can't be shared (openvmm vm/loader/src/elf.rs: load_static_elf).
  *
- * Of a file without segments nothing is loaded, which a note says: upstream builds that image, so we do, too. Only
- * position-independent code has no place without them.
+ * For a file without segments, nothing is loaded, and a note says so: upstream builds such an image, and so do we. Only
+ * position-independent code needs a segment.
  * @throws IgvmError KERNEL_INVALID, LAYOUT_OVERLAP
  */
 export const loadStaticElf = (importer: ImageImporter, source: ByteSource, placement: ElfPlacement): ElfLoadInfo =>
@@ -61,7 +61,7 @@ function loadSegments(importer: ImageImporter, source: ByteSource, placement: El
   const segments = header.segments.map((segment) => ({
     address: address(segment.physicalAddress, `${tag} has a segment at`),
     memorySize: address(segment.memorySize, `${tag} has a segment of size`),
-    // Rounded where they are no exact numbers; nothing is read with them unless they fit the file.
+    // Large values are rounded; they are not used for reading unless they lie within the file.
     fileOffset: Number(segment.fileOffset),
     fileSize: Number(segment.fileSize),
   }));
@@ -137,10 +137,10 @@ function loadSegments(importer: ImageImporter, source: ByteSource, placement: El
   };
 }
 
-/** File offsets are signed 64-bit numbers on every system, and upstream goes there even for a segment without data. */
+/** File offsets are signed 64-bit numbers on every system, and upstream seeks there even for a segment without data. */
 const FILE_OFFSET_LIMIT = 2 ** 63;
 
-/** A u64 of the file as a number that sums of two stay exact of. */
+/** A u64 of the file as a number that is small enough for exact sums of two. */
 function address(value: bigint, what: string): number {
   if (value > BigInt(GPA_LIMIT)) {
     throw new IgvmError('KERNEL_INVALID', `${what} ${hex(value)}, which lies beyond the address space of 2^52 bytes`);

@@ -5,9 +5,9 @@ import { alignDown, GPA_LIMIT, PAGE_SIZE, pagesFor } from '../../memory/page';
 import type { ImageImporter } from './importer';
 
 /**
- * Bytes that are worked out when they are first awaited, after all pages before them have streamed by.
+ * Bytes that are computed when they are first awaited, after all pages before them have been streamed.
  * @param size in bytes
- * @param parts gives the bytes' beginning; zeros follow up to `size`
+ * @param parts returns the first bytes; zeros follow up to `size`
  */
 export function deferredSource(size: number, parts: () => Uint8Array[] | Promise<Uint8Array[]>): ByteSource {
   let bytes: Uint8Array | undefined;
@@ -31,12 +31,13 @@ export function deferredSource(size: number, parts: () => Uint8Array[] | Promise
 }
 
 /**
- * Zeros that a file may ask for besides its own bytes, in all: each page of them takes 32 bytes of the image, and of memory
- * while it is built, so that without a limit a small hostile kernel could fill both. Kernels ask for some MiB.
+ * Most zeros that a file may request besides its own bytes. Each page of them takes 32 bytes of the image, and of
+ * memory during the build, so that without a limit a small hostile kernel could fill both. Real kernels request some
+ * MiB.
  */
 const ZERO_FILL_LIMIT = 2 ** 32;
 
-/** @throws IgvmError KERNEL_INVALID when `size` bytes of zeros, which a file asks for, are more than any kernel needs */
+/** @throws IgvmError KERNEL_INVALID when a file requests `size` bytes of zeros, more than any kernel needs */
 export function checkZeroFill(tag: string, size: number): void {
   if (size > ZERO_FILL_LIMIT) {
     throw new IgvmError('KERNEL_INVALID', `${tag} asks for ${size} bytes of zeroed memory, and 4 GiB is the most`);
@@ -49,9 +50,9 @@ export interface FileRegion {
   /** Offset and length in `source`; checked here. */
   offset: number;
   length: number;
-  /** Need not be aligned: the first page then begins with zeros. */
+  /** Need not be aligned: if it isn't, the first page begins with zeros. */
   gpa: number;
-  /** At least `length`; what lies behind the file's bytes is zero. */
+  /** At least `length`; the memory after the file's bytes is zero. */
   memoryLength: number;
   acceptance: PageAcceptance;
   /** Name in the map file. */
@@ -61,10 +62,10 @@ export interface FileRegion {
 }
 
 /**
- * Imports a region of a file as one run that refers to it: nothing is read. Pages wholly behind the file's bytes become
- * empty pages. A region of no memory imports nothing (openvmm vm/loader/src/common.rs: import_file_region).
- * @throws IgvmError KERNEL_INVALID when the region does not fit its memory or the file, LAYOUT_OUT_OF_RANGE when it does
- *   not fit the address space, LAYOUT_OVERLAP from the importer
+ * Imports a region of a file as one run that refers to it: nothing is read. Pages after the file's bytes become empty
+ * pages. An empty region imports nothing (openvmm vm/loader/src/common.rs: import_file_region).
+ * @throws IgvmError KERNEL_INVALID when the region does not fit its memory or the file, LAYOUT_OUT_OF_RANGE when it
+ *   does not fit the address space, LAYOUT_OVERLAP from the importer
  */
 export function importFileRegion(importer: ImageImporter, region: FileRegion): void {
   const { source, offset, length, gpa, memoryLength, tag, label = tag } = region;
@@ -93,10 +94,10 @@ export function importFileRegion(importer: ImageImporter, region: FileRegion): v
   importer.importPages((gpa - leading) / PAGE_SIZE, pagesFor(leading + memoryLength), tag, region.acceptance, content);
 }
 
-/** Codes that say that what a file contains is wrong. */
+/** Codes of errors in the contents of a file. */
 const CONTENT_CODES: ReadonlySet<string> = new Set(['KERNEL_INVALID', 'FIRMWARE_INVALID']);
 
-/** Loads from a file: an error about what it contains gets the file's place, unless it has one. */
+/** Loads from a file: an error in its contents gets the file's place, unless it names a file already. */
 export function loadingFrom<T>(source: ByteSource, load: () => T): T {
   try {
     return load();

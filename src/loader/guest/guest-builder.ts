@@ -29,27 +29,27 @@ import type { ImageImporter, IsolationConfig, NestedImporter, RelocationRegion }
 import type { MapFile } from './map-file';
 import { NestedGuest } from './nested-guest';
 
-/** A guest that has been laid out, on its own: its compatibility mask is 1 until guests are merged. */
+/** One guest after layout. Its compatibility mask is 1 until guests are merged. */
 export interface BuiltGuest {
   file: IgvmFile;
   map: MapFile;
-  /** To be shown this guest's directives while they stream by; contents of the file depend on it. */
+  /** Observers that need this guest's directives while they are streamed, as contents of the file depend on them. */
   observers: DirectiveObserver[];
-  /** What the user should know of the image, one sentence each. */
+  /** What the user should know about the image, one sentence each. */
   notes: string[];
-  /** What only matters to those who look closely. */
+  /** Further details, shown only on request. */
   details: string[];
 }
 
 /** Compatibility mask of a guest that is alone in its file. */
 const SINGLE_GUEST_MASK = 1;
 
-/** What says how much RAM a guest with fixed RAM has. */
+/** The option that sets the size of a guest's fixed RAM. */
 const FIXED_RAM = { jsonPath: ['image', 'snp_linux_direct', 'memory_page_count'] };
 
 /**
- * Turns what a loader asks for into one guest of an IGVM file, in the reference's order of directives (file_loader.rs):
- * imports as they are called, the VP context, parameter inserts by address, page data last.
+ * Turns a loader's calls into one guest of an IGVM file, in the reference's order of directives (file_loader.rs):
+ * imports in the order of the calls, the VP context, parameter inserts by address, and page data last.
  */
 export class GuestBuilder implements ImageImporter {
   readonly arch: GuestArch;
@@ -306,7 +306,7 @@ export class GuestBuilder implements ImageImporter {
     });
   }
 
-  /** A VP context in guest memory is a directive of its own: the processor's VMSA, in one page. */
+  /** A VP context in guest memory becomes a directive: the processor's VMSA, in one page. */
   private vmsaDirective(pageBase: number, pageCount: number, source: ByteSource): VpContextDirective {
     if (this.guestIsolation.type !== 'snp' || pageCount !== 1 || source.size < VMSA_SIZE || source.size > PAGE_SIZE) {
       unreachable(`a VMSA of ${source.size} bytes in ${pageCount} pages of a ${this.guestIsolation.type} guest`);
@@ -324,8 +324,8 @@ export class GuestBuilder implements ImageImporter {
   }
 
   /**
-   * OpenHCL's two pages that describe all others. They go behind the sorted page data, the hashes first so that the list
-   * of regions has them, too.
+   * OpenHCL's two areas that describe all other pages. They follow the sorted page data. The hashes come first, so that
+   * the list of regions includes them.
    */
   private importDeferredPages(): void {
     const listPage = this.importedRegionsPage;
@@ -354,7 +354,7 @@ export class GuestBuilder implements ImageImporter {
   }
 
   /**
-   * A guest with a fixed memory map gets all of its RAM measured: what nothing was loaded to, as empty pages, unless code in the
+   * All RAM of a guest with a fixed memory map is measured: memory without contents as empty pages, unless code in the
    * guest accepts it.
    */
   private importAllRam({ pageCount }: FixedRam): void {

@@ -11,7 +11,7 @@ import { KVM_VMSA_GPA } from '../../vp-context/vmsa';
 import type { VpContextBuilder } from '../../vp-context/vp-register';
 import type { NestedVpContext } from './nested-guest';
 
-/** How a guest is isolated, with everything the file has to say about it (file_loader.rs: LoaderIsolationType). */
+/** How a guest is isolated, with all related settings of the file (file_loader.rs: LoaderIsolationType). */
 export type GuestIsolation =
   | { type: 'none' }
   | { type: 'vbs'; enableDebug: boolean }
@@ -65,11 +65,11 @@ export function policyFields(policy: bigint, fields: readonly BitField[]): [name
   return fields.map(([name, lowestBit, bits]) => [name, (policy >> lowestBit) & ((1n << bits) - 1n)]);
 }
 
-/** What a guest is: what has to be known before anything is loaded into it. */
+/** The properties of a guest that have to be known before anything is loaded into it. */
 export interface GuestSpec {
   arch: GuestArch;
   isolation: GuestIsolation;
-  /** 2 where a paravisor runs. */
+  /** 2 if there is a paravisor. */
   maxVtl: 0 | 2;
   /** Linux booted directly without isolation: a NATIVE guest, which plain VMMs can start. x64 only. */
   native?: boolean;

@@ -4,7 +4,7 @@ import type { DirectiveObserver } from '../../igvm/stream';
 import type { IsolationName } from '../../igvm/isolation';
 import type { VpRegister, VpRegisterName } from '../../vp-context/vp-register';
 
-/** What the guest is isolated by, as loaders need to know it (importer.rs: IsolationConfig). */
+/** The guest's isolation, as far as loaders need it (importer.rs: IsolationConfig). */
 export interface IsolationConfig {
   type: IsolationName;
   /** Whether a paravisor runs in VTL2. */
@@ -26,16 +26,17 @@ export interface RelocationRegion {
 }
 
 /**
- * What a loader may ask of the guest it lays out. GuestBuilder implements it; loaders know nothing else of the file.
- * All `pageBase` are page numbers (GPA / 4096). Everything that takes memory fails with LAYOUT_OVERLAP when it is taken.
- * An IgvmError of a loader has a JSON path from the guest's configuration, such as `image.linux.memory_size`.
+ * The interface through which a loader lays out a guest. GuestBuilder implements it; loaders know nothing else about
+ * the file. All `pageBase` are page numbers (GPA / 4096). Everything that uses memory fails with LAYOUT_OVERLAP if the
+ * memory is in use. An IgvmError of a loader has a JSON path from the guest's configuration, such as
+ * `image.linux.memory_size`.
  */
 export interface ImageImporter {
   readonly arch: GuestArch;
   readonly isolation: IsolationConfig;
 
   /**
-   * Imports pages. Pages wholly behind `content` are empty.
+   * Imports pages. Pages after the end of `content` are empty.
    * @param tag name of the range in the map file, upstream's spelling
    */
   importPages(
@@ -49,7 +50,7 @@ export interface ImageImporter {
   /** Reserves pages for a parameter area; returns its index. */
   createParameterArea(pageBase: number, pageCount: number, tag: string, initialData?: Uint8Array): number;
 
-  /** Has the VMM write a parameter at `byteOffset` of an area. */
+  /** Makes the VMM write a parameter at `byteOffset` of an area. */
   importParameter(areaIndex: number, byteOffset: number, kind: ParameterKind): void;
 
   /** Whether the VP context of this guest has a place for the register. */
@@ -64,11 +65,11 @@ export interface ImageImporter {
   /** End of the highest page that was imported so far, in bytes. */
   endOfImports(): number;
 
-  /** The stretches of the guest's first `pageLimit` pages that nothing was imported into so far, by ascending address. */
+  /** The unused ranges among the guest's first `pageLimit` pages, by ascending address. */
   freePages(pageLimit: number): { pageBase: number; pageCount: number }[];
 
   /**
-   * Leaves all memory that nothing was imported into, of a guest with fixed RAM, to code in the guest, which accepts it at boot.
+   * Leaves the unused memory of a guest with fixed RAM to code in the guest, which accepts it at boot.
    * @param tag name of the ranges in the map file
    */
   acceptAtBoot(ranges: readonly { pageBase: number; pageCount: number }[], tag: string): void;
@@ -87,15 +88,15 @@ export interface ImageImporter {
   setExpectedPageHashesPage(pageBase: number): void;
 
   /**
-   * Shows the observer this guest's directives while the file is written, for contents that depend on pages imported
-   * earlier (an initrd's CRC32). The content's `ready` settles after all earlier runs have been observed.
+   * Calls the observer with this guest's directives while the file is written, for contents that depend on pages
+   * imported earlier (an initrd's CRC32). The content's `ready` settles after all earlier runs have been observed.
    */
   observe(observer: DirectiveObserver): void;
 
-  /** Tells the user something about the image that is built, in one sentence. */
+  /** Reports something about the image to the user, in one sentence. */
   note(text: string): void;
 
-  /** Like {@link note}, of what is as it should be and only matters to those who look closely. */
+  /** Like {@link note}, for details that are shown only on request. */
   detail(text: string): void;
 
   /**

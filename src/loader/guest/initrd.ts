@@ -8,7 +8,7 @@ import { alignUp, GPA_LIMIT, PAGE_SIZE } from '../../memory/page';
 import { importFileRegion } from './file-region';
 import type { ImageImporter } from './importer';
 
-/** CRC32 of an initrd, gathered while its pages stream by, so that it need not be read twice. */
+/** CRC32 of an initrd, computed while its pages are streamed, so that it is not read twice. */
 export class InitrdChecksum implements DirectiveObserver {
   private seen = 0;
   private checksum = 0;
@@ -38,7 +38,7 @@ export class InitrdChecksum implements DirectiveObserver {
   }
 }
 
-/** Initrds placed behind a kernel start at a multiple of this. */
+/** Initrds after a kernel start at a multiple of this. */
 export const LARGE_PAGE_SIZE = 0x200000;
 
 /** Where an initrd lies, in bytes; its last page is padded with zeros. */
@@ -48,10 +48,10 @@ export interface InitrdInfo {
 }
 
 /**
- * Imports an initrd as one run, from the first 2 MiB boundary behind the kernel on. An empty file imports nothing but still has an address (openvmm vm/loader/src/linux.rs:
- * import_initrd).
- * @param nextAddress first GPA behind the kernel and the memory it needs while it starts
- * @param kernel what the kernel is called in messages
+ * Imports an initrd as one run, at the first 2 MiB boundary after the kernel. For an empty file nothing is imported,
+ * but it still has an address (openvmm vm/loader/src/linux.rs: import_initrd).
+ * @param nextAddress first GPA after the kernel and the memory that it needs while it starts
+ * @param kernel the kernel's name in messages
  * @throws IgvmError LAYOUT_OVERLAP, KERNEL_INVALID
  */
 export function importInitrd(

@@ -15,15 +15,15 @@ const KERNEL_TAG = 'linux-kernel';
 /** Where a kernel lies. GPAs and sizes in bytes. */
 export interface KernelInfo {
   /**
-   * Of the region from the kernel's first page to its last; an arm64 kernel's 2 MiB boundary, without the text offset;
-   * NO_ADDRESS (./elf) when nothing of it is loaded.
+   * Start of the kernel's pages; for an arm64 kernel the 2 MiB boundary, without the text offset; NO_ADDRESS (./elf) if
+   * nothing is loaded.
    */
   gpa: number;
   size: number;
   entrypoint: bigint;
-  /** The pages really imported: gaps between an ELF file's segments stay free. */
+  /** The pages that are imported: gaps between an ELF file's segments stay free. */
   segments: GpaRange[];
-  /** First GPA behind the kernel and the memory that it needs while it starts. */
+  /** First GPA after the kernel and the memory that it needs while it starts. */
   end: bigint;
 }
 
@@ -38,7 +38,7 @@ export interface LinuxLoadInfo {
 /**
  * Loads an x64 kernel, bzImage or ELF vmlinux, and an initrd. Sets no registers and no boot data (openvmm
  * vm/loader/src/linux.rs: load_kernel_and_initrd_x64).
- * @param startAddress page-aligned GPA in bytes: of a bzImage, or below which an ELF kernel may not reach
+ * @param startAddress page-aligned GPA in bytes: the place of a bzImage, or the lowest address of an ELF kernel
  * @throws IgvmError KERNEL_INVALID, LAYOUT_OVERLAP
  */
 export function loadKernelAndInitrdX64(
@@ -82,7 +82,7 @@ function loadKernelX64(
   };
 }
 
-/** The kernel's own decompressor runs at boot; the initrd keeps clear of the memory that it fills. */
+/** The kernel decompresses itself at boot; the initrd must not overlap the memory that it uses for that. */
 function loadBzImage(
   importer: ImageImporter,
   kernel: ByteSource,
@@ -123,7 +123,7 @@ function loadBzImage(
  * Loads an arm64 kernel `Image` and an initrd. Sets no registers and no boot data (openvmm vm/loader/src/linux.rs:
  * load_kernel_and_initrd_arm64).
  * @param startAddress GPA in bytes, a multiple of 2 MiB; the kernel's text offset is added
- * @param label what the kernel is called in messages: a paravisor's has the same tag in the map file as one in VTL0
+ * @param label the kernel's name in messages: a paravisor's kernel has the same tag in the map file as one in VTL0
  * @throws IgvmError KERNEL_INVALID, LAYOUT_OVERLAP
  */
 export function loadKernelAndInitrdArm64(
@@ -163,7 +163,7 @@ function loadKernelArm64(
       { offset: 16 },
     );
   }
-  // Like upstream, at the page that holds the address: real kernels have page-aligned text offsets.
+  // As upstream does, at the page that holds the address: real kernels have page-aligned text offsets.
   const base = alignDown(address, PAGE_SIZE);
   importFileRegion(importer, {
     source: kernel,

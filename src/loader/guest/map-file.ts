@@ -2,12 +2,12 @@ import { PAGE_SIZE } from '../../memory/page';
 import type { AcceptedRange } from './accepted-ranges';
 import { type GuestIsolation, policyFields, SNP_POLICY_FIELDS, TDX_POLICY_FIELDS } from './guest-platform';
 
-/** What the `.map` file says of one guest: where everything lies in its memory. Addresses and sizes in bytes. */
+/** One guest's part of the `.map` file: where everything lies in its memory. Addresses and sizes in bytes. */
 export interface MapFile {
   isolation: GuestIsolation;
   /** By ascending address. */
   acceptedRanges: readonly AcceptedRange[];
-  /** Memory that code in the guest accepts at boot, by ascending address; absent where there is no such code. */
+  /** Memory that code in the guest accepts at boot, by ascending address; absent if there is no such code. */
   reportedRanges?: readonly { pageBase: number; pageCount: number; tag: string }[];
   /** In the order in which they were required. */
   requiredMemory: readonly { gpa: number; size: number; vtl2Protectable: boolean }[];

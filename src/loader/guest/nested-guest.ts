@@ -13,7 +13,7 @@ export interface NestedVpContext {
   serialize(): Uint8Array;
 }
 
-/** How a paravisor's inner guest relocates: as the outer one, at VTL0. */
+/** How a paravisor's inner guest relocates: like the outer one, but in VTL0. */
 export interface NestedRelocations {
   relocate(region: RelocationRegion): void;
   relocatePageTable(gpa: number, pageCount: number, usedPageCount: number, vpIndex: number): void;
@@ -111,7 +111,7 @@ export class NestedGuest implements NestedImporter {
     this.outer.detail(text);
   }
 
-  /** A guest inside the inner one has registers of its own again, and relocates at VTL0 as well. */
+  /** A guest inside the inner one again has its own registers, and also relocates in VTL0. */
   nested(): NestedImporter {
     return this.outer.nested();
   }

@@ -22,8 +22,8 @@ export const EXPECTED_PAGE_HASHES_LIMIT = Math.floor(
 );
 
 /**
- * The region from which OpenHCL's boot shim learns what each shared page should hold: a header, a SHA-384 for every
- * shared page by ascending GPA, zeros. Known once all shared pages have been seen.
+ * The region with which OpenHCL's boot shim checks the shared pages: a header, the SHA-384 of each shared page by
+ * ascending GPA, and zeros. Known once all shared pages have been seen.
  */
 export function expectedPageHashes(hashes: SharedPageHashes): ByteSource {
   return deferredSource(EXPECTED_PAGE_HASHES_PAGES * PAGE_SIZE, () => {
@@ -39,12 +39,12 @@ export function expectedPageHashes(hashes: SharedPageHashes): ByteSource {
 /** ImportedRegionDescriptor: page number u64, page count u64, accepted u8, padding (loader_defs paravisor.rs). */
 const DESCRIPTOR_SIZE = 24;
 
-/** How many descriptors fit into the page behind the digest. */
+/** How many descriptors fit into the page after the digest. */
 const DESCRIPTOR_LIMIT = Math.floor((PAGE_SIZE - SHA384_SIZE) / DESCRIPTOR_SIZE);
 
 /**
- * The page from which OpenHCL's boot shim learns which memory the loader has filled, and so accepted, already: the
- * SHA-384 of all shared pages, then the regions by ascending address.
+ * The page that tells OpenHCL's boot shim which memory the loader has filled and thereby accepted: the SHA-384 of all
+ * shared pages, then the regions by ascending address.
  * @param regions everything imported, this page included
  * @throws IgvmError LAYOUT_OUT_OF_RANGE when the list does not fit into its page
  */
@@ -76,13 +76,13 @@ export function importedRegions(
 export const isSharedData = (run: Pick<PageDataDirective, 'dataType' | 'flags'>): boolean =>
   run.dataType === PAGE_DATA_TYPE.NORMAL && (run.flags & PAGE_FLAG.SHARED) !== 0;
 
-/** Pages of zeros that are hashed at once, for empty ones: in memory that a thread shares. */
+/** Pages of zeros that are hashed at once in place of empty pages. They are in memory that threads share. */
 const ZERO_PAGES = 64;
 const ZEROS = new Uint8Array(new SharedArrayBuffer(ZERO_PAGES * PAGE_SIZE));
 
 /**
- * SHA-384 of every shared page of a guest and of all of them together, gathered while the pages stream by in ascending
- * GPA order (file_loader.rs: generate_cryptographic_hashes_of_shared_pages).
+ * SHA-384 of every shared page of a guest and of all of them together, computed while the pages are streamed in
+ * ascending GPA order (file_loader.rs: generate_cryptographic_hashes_of_shared_pages).
  */
 export class SharedPageHashes implements DirectiveObserver {
   readonly pagesOverlap = true;

@@ -20,8 +20,8 @@ const REGISTERS: readonly [Arm64RegisterName, bigint][] = [
 ];
 
 /**
- * Lays out an aarch64 Linux guest: the kernel `Image` at 0, the initrd behind it, and registers. There is no device tree,
- * and so no place for command line and memory: the VMM has to supply one, and none known does.
+ * Lays out an aarch64 Linux guest: the kernel `Image` at 0, the initrd after it, and registers. There is no device
+ * tree, and so no place for command line and memory: the VMM would have to supply one, but no known VMM does.
  * @throws IgvmError KERNEL_INVALID, LAYOUT_OVERLAP, CONFIG_UNSUPPORTED, ISOLATION_UNSUPPORTED
  */
 export function loadLinuxDirectArm64(importer: ImageImporter, linux: DirectLinux): LinuxLoadInfo {

@@ -12,9 +12,7 @@ export interface DirectLinux {
   image: DirectLinuxImage;
 }
 
-/**
- * @throws IgvmError ISOLATION_UNSUPPORTED: what confidential guests need at boot, a `linux` image doesn't have
- */
+/** @throws IgvmError ISOLATION_UNSUPPORTED: a `linux` image lacks what confidential guests need at boot */
 export function checkDirectLinuxIsolation(isolation: IsolationConfig['type']): void {
   if (ISOLATIONS[isolation].byProcessor) {
     const other = isolation === 'snp' ? 'snp_linux_direct or openhcl' : 'openhcl (or snp_linux_direct under snp)';
@@ -26,20 +24,23 @@ export function checkDirectLinuxIsolation(isolation: IsolationConfig['type']): v
   }
 }
 
-/** x86 kernels have a buffer of 2048 bytes for it, NUL included (Linux, COMMAND_LINE_SIZE). */
+/** x86 kernels have a buffer of 2048 bytes for the command line, including the NUL (Linux, COMMAND_LINE_SIZE). */
 const X64_LIMIT = 2047;
 
 const WHERE = { jsonPath: ['image', 'linux', 'command_line'] };
 
-/** Bytes without NUL that a kernel reads. @param kernelLimit what a bzImage says; an ELF kernel doesn't */
+/**
+ * The longest command line that a kernel reads, in bytes without NUL. @param kernelLimit a bzImage's own limit;
+ * undefined for an ELF kernel
+ */
 export const commandLineLimit = (kernelLimit: number | undefined): number => kernelLimit || X64_LIMIT;
 
 /**
- * Says that the kernel will not read all of its command line, where upstream builds the image all the same. A line that a file
- * has a part in must be read whole: what would be lost is that part, such as a root hash.
+ * Notes that the kernel will not read all of its command line, as upstream builds such an image. A line that contains
+ * text from a file must be read completely: that text, such as a root hash, would be cut off.
  * @param length bytes without NUL
  * @param kernelLimit as for {@link encodeCommandLine}
- * @param mustFitAt the path of a line that must be read whole
+ * @param mustFitAt the JSON path of a line that must be read completely
  * @throws IgvmError LAYOUT_OUT_OF_RANGE when such a line is too long
  */
 export function noteCutOff(
@@ -63,10 +64,10 @@ export function noteCutOff(
 }
 
 /**
- * A kernel's command line as the kernel reads it: UTF-8 with a NUL behind.
- * @param kernelLimit bytes without NUL that a bzImage says it takes; an ELF kernel doesn't say
- * @param room bytes of memory kept for it
- * @throws IgvmError LAYOUT_OUT_OF_RANGE when it is too long for either: the kernel would cut it off in silence,
+ * A kernel's command line as the kernel reads it: UTF-8, terminated by a NUL.
+ * @param kernelLimit a bzImage's own limit in bytes without NUL; undefined for an ELF kernel
+ * @param room bytes of memory reserved for it
+ * @throws IgvmError LAYOUT_OUT_OF_RANGE when it exceeds either limit, as the kernel would silently cut it off;
  *   CONFIG_UNSUPPORTED when it contains a NUL
  */
 export function encodeCommandLine(text: string, kernelLimit: number | undefined, room: number): Uint8Array {

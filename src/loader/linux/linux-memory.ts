@@ -15,7 +15,7 @@ export interface PagePlace {
 const place = (page: number, pages = 1): PagePlace => ({ page, pages, gpa: page * PAGE_SIZE, size: pages * PAGE_SIZE });
 
 /*
- * Low memory of the Linux guests that start without firmware. Whoever needs an address asks here.
+ * The low memory of Linux guests that start without firmware. All addresses there are defined here.
  *
  *              linux                                  snp_linux_direct
  *   0x000000   left alone                             left alone
@@ -32,10 +32,10 @@ const place = (page: number, pages = 1): PagePlace => ({ page, pages, gpa: page 
  *              fix-up, VP_COUNT, MP table               :
  *   0x0a0000   video memory and BIOS: no RAM            :
  *   0x0e0000     :                                    RSDP
- *   0x100000   kernel, unless it is linked elsewhere; behind it the initrd
+ *   0x100000   kernel, unless it is linked elsewhere; then the initrd
  */
 
-/** Start of video memory and BIOS, and of the memory behind them. GPA. */
+/** Start of video memory and BIOS, and of the memory after them. GPA. */
 export const LOW_MEMORY_END = 0xa0000;
 export const HIGH_MEMORY_START = 0x100000;
 
@@ -62,13 +62,13 @@ export const SNP_LINUX_MAP = {
   zeroPage: place(0x2),
   commandLine: place(0x3),
   pageTables: place(0x4, 21),
-  /** With SNP's boot pages behind the tables. */
+  /** Includes SNP's boot pages, which follow the tables. */
   acpiTables: place(0x19, 0xe0 - 0x19),
   /** Where old kernels look for it: in the BIOS's last 128 KiB. */
   rsdp: place(0xe0),
 } as const satisfies Record<string, PagePlace>;
 
-/** Of e_entry in an ELF file. */
+/** Offset of e_entry in an ELF file. */
 const ELF_ENTRY_OFFSET = 24;
 
 /**
@@ -85,11 +85,11 @@ export function checkKernelInRam({ kernel }: LinuxLoadInfo): void {
   }
 }
 
-/** End of what the page tables map that an x64 kernel starts with. */
+/** End of the memory that is mapped when an x64 kernel starts. */
 const FIRST_MAPPING_END = 2 ** 32;
 
 /**
- * Checks that the kernel starts within itself, where it is mapped: an ELF file can say anything.
+ * Checks that the entry point lies in the kernel and is mapped: an ELF file can contain any value.
  * @throws IgvmError KERNEL_INVALID, LAYOUT_OUT_OF_RANGE
  */
 export function checkEntrypoint({ kernel }: LinuxLoadInfo): void {
@@ -114,7 +114,7 @@ export function checkEntrypoint({ kernel }: LinuxLoadInfo): void {
 
 const MIB = 1n << 20n;
 
-/** A size as people say it, where it can be said so. */
+/** A size in MiB if it is a whole number of MiB, otherwise in bytes. */
 const inMebibytes = (bytes: number): string => (bytes % Number(MIB) === 0 ? formatMemorySize(bytes) : `${bytes} bytes`);
 
 /**
@@ -135,7 +135,7 @@ export function checkMemorySize(memorySize: number, { kernel, initrd }: LinuxLoa
   const initrdEnd = initrd === undefined ? 0n : BigInt(initrd.gpa + initrd.size);
   const [end, who] =
     initrdEnd > kernel.end ? [initrdEnd, 'the kernel and the initrd need'] : [kernel.end, 'the kernel needs'];
-  // Whole MiB, with more than the last byte.
+  // Rounded up to whole MiB, and at least one byte more than the end.
   const least = (end / MIB + 1n) * MIB;
   if (BigInt(memorySize) <= end || memorySize <= HIGH_MEMORY_START) {
     throw wrong(`and ${who} at least ${least / MIB} MiB: ${least}`);
@@ -143,7 +143,7 @@ export function checkMemorySize(memorySize: number, { kernel, initrd }: LinuxLoa
 }
 
 /**
- * The e820 map of a guest with RAM from 0 to `memorySize` bytes, but for the hole below 1 MiB.
+ * The e820 map of a guest with RAM from 0 to `memorySize` bytes, except for the hole below 1 MiB.
  * @param reserved start of the part of low memory that the kernel must leave alone, in bytes
  */
 export function linuxMemoryMap(memorySize: number, reserved: number = LOW_MEMORY_END): E820Range[] {

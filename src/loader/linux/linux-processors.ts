@@ -16,12 +16,12 @@ import { LINUX_MAP } from './linux-memory';
 const { acpiTables: ACPI_TABLES, processorFixUp: FIX_UP, vpCount: VP_COUNT, mpTable: MP_TABLE } = LINUX_MAP;
 
 /**
- * Tells Linux of `processorCount` processors where nobody gives it ACPI: ACPI tables, which kernels from 5.0 on find by the zero
- * page; an MP table in low memory for others; and code that runs before the kernel and switches off those that the VM, says its VMM,
- * doesn't have. Linux would wait ten seconds for each.
+ * Describes `processorCount` processors to Linux if its VMM supplies no ACPI: in ACPI tables, which kernels from 5.0 on
+ * find through the zero page, and in an MP table in low memory for older kernels. Code that runs before the kernel
+ * disables the processors that the VM doesn't have according to its VMM; Linux would wait ten seconds for each.
  * @param entrypoint of the kernel
  * @returns the entry point to start at instead
- * @throws IgvmError CONFIG_UNSUPPORTED when the table has no room for as many, LAYOUT_OVERLAP
+ * @throws IgvmError CONFIG_UNSUPPORTED when there are too many for the table, LAYOUT_OVERLAP
  */
 export function importProcessors(importer: ImageImporter, processorCount: number, entrypoint: bigint): bigint {
   const table = mpConfigurationTable(processorCount);
@@ -73,7 +73,7 @@ function processorFixUp(
   code.emit(0x6b, 0xf9, MP_PROCESSOR_SIZE); // imul edi, ecx, size of an entry
   code.emit(0x80, 0x64, 0x3a, MP_FIRST_FLAGS_OFFSET, 0xfe); // and byte [rdx + rdi + flags], ~enabled
   code.emit(0xfe, 0x42, MP_CHECKSUM_OFFSET); // inc byte [rdx + checksum]
-  // Both with an absolute address, which only a SIB byte without base can have in 64-bit mode.
+  // Both use an absolute address, which in 64-bit mode needs a SIB byte without base.
   code.withImmediate([0x80, 0x24, 0xcd], madtGpa + MADT_FIRST_FLAGS_OFFSET).emit(0xfe); // and byte [8 * rcx + flags], ~enabled
   code.withImmediate([0xfe, 0x04, 0x25], madtGpa + MADT_CHECKSUM_OFFSET); // inc byte [checksum]
   code.jumpBack(JUMP.always, next);
@@ -93,7 +93,7 @@ const PROCESSOR_IS_BSP = 2;
 const APIC_VERSION = 0x14;
 /** Version of the I/O APIC that PCs emulate. */
 const IO_APIC_VERSION = 0x11;
-/** Family 6, as any processor with 64 bits says; Linux reads only the features: FPU and APIC on chip. */
+/** Family 6, as in all 64-bit processors; Linux reads only the features: FPU and APIC on chip. */
 const CPU_SIGNATURE = 0x600;
 const CPU_FEATURES = 0x201;
 const ALL_LOCAL_APICS = 255;
@@ -109,7 +109,7 @@ export const MP_LENGTH_OFFSET = 4;
 export const MP_PROCESSOR_SIZE = 20;
 export const MP_PROCESSOR_TYPE = ENTRY.processor;
 
-/** Offsets that a fix-up of the table needs: the checksum, and a processor entry's flags. */
+/** Offsets for the fix-up of the table: the checksum, and the flags of the first processor entry. */
 const MP_CHECKSUM_OFFSET = 7;
 const MP_FIRST_FLAGS_OFFSET = MP_HEADER_SIZE + 3;
 
@@ -120,7 +120,7 @@ const TIMER_PIN = 2;
 
 /**
  * An MP configuration table for processors with the APIC IDs 0 to `processorCount` - 1, the first of which boots, one
- * I/O APIC and the legacy interrupts. For guests to which nobody gives ACPI.
+ * I/O APIC and the legacy interrupts. For guests whose VMM supplies no ACPI.
  */
 export function mpConfigurationTable(processorCount: number): Uint8Array {
   const ioApicId = processorCount;

@@ -47,7 +47,7 @@ const CONTROL_REGISTERS: readonly [X64ValueRegisterName, bigint][] = [
   ['efer', EFER.NXE | EFER.LMA | EFER.LME | EFER.SCE],
 ];
 
-/** As firmware would leave them: page attributes of a reset, MTRRs on, the lowest 640 KiB write-back. */
+/** As firmware would set them: page attributes as after a reset, MTRRs on, the lowest 640 KiB write-back. */
 const CACHE_REGISTERS: readonly [X64ValueRegisterName, bigint][] = [
   ['mtrrDefType', MTRR_DEFAULT_TYPE],
   ['mtrrFix64k00000', MTRR_WRITE_BACK],
@@ -66,7 +66,7 @@ export function loadLinuxDirectX64(importer: ImageImporter, linux: DirectLinux):
   checkOptions(linux);
   checkNoProgram(kernel);
 
-  // An ELF kernel lies where it is linked; a bzImage anywhere, so at the start of high memory.
+  // An ELF kernel lies where it is linked; a bzImage can lie anywhere and is put at the start of high memory.
   const startAddress = isBzImage(kernel) ? HIGH_MEMORY_START : 0;
   const loaded = loadKernelAndInitrdX64(importer, kernel, startAddress, initrd);
   checkKernelInRam(loaded);
@@ -111,7 +111,7 @@ export function loadLinuxDirectX64(importer: ImageImporter, linux: DirectLinux):
   return loaded;
 }
 
-/** What the zero page says of memory: nothing, in an image without memory_size. */
+/** The memory map of the zero page; empty for an image without memory_size. */
 function initialMemoryMap(
   importer: ImageImporter,
   { memory_size: size, processor_count: processors }: DirectLinuxImage,
@@ -142,7 +142,10 @@ function importBootData(importer: ImageImporter, commandLine: Uint8Array, memory
   }
 }
 
-/** Areas that the VMM fills. The command line's holds the manifest's until then, so that it is never lost. */
+/**
+ * Areas that the VMM fills. The area of the command line holds the manifest's command line until then, so that it is
+ * never lost.
+ */
 function createVmmParameters(importer: ImageImporter, commandLine: Uint8Array): void {
   const initial = commandLine.length > 1 ? commandLine : undefined;
   const area = importer.createParameterArea(

@@ -15,12 +15,12 @@ import { noteCutOff } from './linux-direct';
 import { E820, linuxDirectZeroPage } from './zero-page';
 import { HIGH_MEMORY_START, SNP_LINUX_MAP } from './linux-memory';
 
-/** A Linux guest that needs no firmware and no paravisor under SNP. */
+/** A Linux guest that runs under SNP without firmware and paravisor. */
 export interface SnpLinuxDirect {
   kernel: ByteSource;
   initrd?: ByteSource;
   commandLine: string;
-  /** Whether a command line that the kernel would cut off is an error. Default: false. */
+  /** Whether a command line that is too long for the kernel is an error. Default: false. */
   commandLineMustFit?: boolean;
   /** At least 1. */
   processorCount: number;
@@ -45,9 +45,9 @@ const REGISTERS: readonly [X64ValueRegisterName, bigint][] = [
 
 /**
  * Lays out a Linux kernel with everything that it needs to start under SNP: initrd, command line, page tables with the
- * C-bit, ACPI tables, SNP's boot pages and the zero page (openvmm igvmfilegen/src/snp_linux_direct.rs). With a boot shim the image
- * is as upstream has it since August 2026: sparse, the shim accepts the memory that is left. Without one it is as it was before: the
- * guest builder adds that memory.
+ * C-bit, ACPI tables, SNP's boot pages and the zero page (openvmm igvmfilegen/src/snp_linux_direct.rs). With a boot
+ * shim the image is sparse, as upstream's since August 2026: the shim accepts the remaining memory. Without one it is
+ * as before: the guest builder adds that memory.
  * @throws IgvmError KERNEL_INVALID, LAYOUT_OVERLAP, LAYOUT_OUT_OF_RANGE, CONFIG_UNSUPPORTED
  */
 export function loadSnpLinuxDirect(importer: ImageImporter, guest: SnpLinuxDirect): void {
@@ -144,7 +144,7 @@ export function loadSnpLinuxDirect(importer: ImageImporter, guest: SnpLinuxDirec
   importer.setRegister({ name: 'rip', value: entry.rip });
 }
 
-/** What a boot shim would change: so many pages that are launched, and measured, one by one. */
+/** Notes what a boot shim would save: pages that are added and measured one by one. */
 function noteSavings(importer: ImageImporter, pageCount: number): void {
   const free = importer.freePages(pageCount).reduce((sum, gap) => sum + gap.pageCount, 0);
   importer.note(
@@ -154,7 +154,7 @@ function noteSavings(importer: ImageImporter, pageCount: number): void {
 
 const endOfTables = (tables: Uint8Array): number => SNP_LINUX_MAP.acpiTables.gpa + alignUp(tables.length, PAGE_SIZE);
 
-/** The most processors whose tables, with SNP's pages behind, end below the RSDP. */
+/** The most processors whose tables, followed by SNP's pages, end below the RSDP. */
 function processorLimit(memorySize: number): number {
   let fitting = 1;
   let tooMany = PROCESSOR_NAME_LIMIT + 1;
@@ -178,13 +178,13 @@ function tooManyProcessors(count: number, memorySize: number): IgvmError {
   );
 }
 
-/** Pages that {@link importSnpBootPages} takes. */
+/** Number of pages that {@link importSnpBootPages} uses. */
 export const SNP_BOOT_PAGES = 5;
 
 /** "AMDE" (Linux, arch/x86/include/asm/sev.h: CC_BLOB_SEV_HDR_MAGIC). */
 const CC_BLOB_MAGIC = 0x45444d41;
 const SETUP_CC_BLOB = 7;
-/** struct setup_data, and what follows it here: the blob's address, padded to 16 bytes. */
+/** struct setup_data, and the blob's address that follows it here, padded to 16 bytes. */
 const SETUP_DATA_LENGTH = 16;
 
 /**
@@ -222,11 +222,14 @@ export function importSnpBootPages(importer: ImageImporter, gpa: number): number
 /** Name in the map file, and in messages. */
 const SHIM_TAG = 'snp-bootshim';
 
-/** The shim's parameters: one page, whose header ranges of memory follow (openvmm vm/loader/loader_defs: snp_bootshim). */
+/**
+ * The shim's parameters: one page with a header, followed by memory ranges (openvmm vm/loader/loader_defs:
+ * snp_bootshim).
+ */
 const PARAMETERS = { magic: 'SNPBSHIM', version: 1, headerSize: 0x30, rangeSize: 16 } as const;
 const MOST_RANGES = (PAGE_SIZE - PARAMETERS.headerSize) / PARAMETERS.rangeSize;
 
-/** What runs before the kernel, and how much memory the guest has. */
+/** The kernel that the shim starts, and how much memory the guest has. */
 export interface ShimmedGuest {
   linux: LinuxLoadInfo;
   /** RAM from GPA 0 on. */
@@ -234,10 +237,11 @@ export interface ShimmedGuest {
 }
 
 /**
- * Loads openvmm's boot shim behind everything else and gives it the list of the memory that the image doesn't have, which it
- * accepts before it starts the kernel (openvmm igvmfilegen/src/snp_linux_direct.rs). Called when all else is imported.
- * @returns where the processor starts instead of at the kernel, and with what in RSI
- * @throws IgvmError KERNEL_INVALID for a file that is no shim, LAYOUT_OUT_OF_RANGE, LAYOUT_OVERLAP
+ * Loads openvmm's boot shim after everything else and gives it a list of the memory that the image doesn't contain. The
+ * shim accepts that memory before it starts the kernel (openvmm igvmfilegen/src/snp_linux_direct.rs). Called when
+ * everything else has been imported.
+ * @returns the entry point in place of the kernel's, and the value of RSI
+ * @throws IgvmError KERNEL_INVALID for a file that is not a shim, LAYOUT_OUT_OF_RANGE, LAYOUT_OVERLAP
  */
 export function importSnpBootShim(
   importer: ImageImporter,
@@ -280,7 +284,7 @@ export function importSnpBootShim(
   return { rip: entrypoint, rsi: BigInt(parameters) };
 }
 
-/** The first page behind all that is imported, and behind the memory in which the kernel unpacks itself. GPA. */
+/** The first page after everything that is imported, and after the memory in which the kernel unpacks itself. GPA. */
 function shimBase(importer: ImageImporter, { kernel }: LinuxLoadInfo): number {
   if (kernel.end > BigInt(GPA_LIMIT)) {
     throw new IgvmError(
@@ -293,7 +297,7 @@ function shimBase(importer: ImageImporter, { kernel }: LinuxLoadInfo): number {
 
 type Gap = ReturnType<ImageImporter['freePages']>[number];
 
-/** What is left of a gap without one page. */
+/** The parts of a gap without one page. */
 function withoutPage({ pageBase, pageCount }: Gap, page: number): Gap[] {
   const end = pageBase + pageCount;
   if (page < pageBase || page >= end) return [{ pageBase, pageCount }];

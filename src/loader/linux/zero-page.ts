@@ -20,11 +20,11 @@ export interface E820Range {
 }
 
 const ENTRY_SIZE = 20;
-/** Entries that boot_params has room for (E820_MAX_ENTRIES_ZEROPAGE). */
+/** Most entries in boot_params (E820_MAX_ENTRIES_ZEROPAGE). */
 const ENTRY_LIMIT = 128;
 
 /**
- * Writes a memory map into a zero page; ranges without bytes are left out.
+ * Writes a memory map into a zero page; empty ranges are left out.
  * @throws IgvmError LAYOUT_OUT_OF_RANGE when there are too many ranges
  */
 export function writeE820Map(zeroPage: DataView, map: readonly E820Range[]): void {
@@ -41,7 +41,10 @@ export function writeE820Map(zeroPage: DataView, map: readonly E820Range[]): voi
   }
 }
 
-/** The memory map in a zero page, whoever wrote it: any type, any addresses (to the nearest number), as many entries as it has room for. */
+/**
+ * Reads the memory map of any zero page: types are unchecked, addresses are rounded to the nearest number, and there
+ * are at most as many entries as fit.
+ */
 export function readE820Map(zeroPage: DataView): { start: number; end: number; type: number }[] {
   const count = Math.min(zeroPage.getUint8(BOOT_PARAMS.e820_entries), ENTRY_LIMIT);
   return Array.from({ length: count }, (_, index) => {
@@ -51,13 +54,13 @@ export function readE820Map(zeroPage: DataView): { start: number; end: number; t
   });
 }
 
-/** What the zero page tells the kernel. Addresses and sizes in bytes. */
+/** The contents of the zero page. Addresses and sizes in bytes. */
 export interface ZeroPageContent {
   commandLine: {
     gpa: number;
     /**
-     * What `cmdline_size` says: the longest command line that the kernel takes, in bytes without NUL (boot.rst has it as a field
-     * that loaders only read). igvmfilegen writes the length of this command line there.
+     * `cmdline_size`: the longest command line that the kernel accepts, in bytes without NUL (in boot.rst a field that
+     * loaders only read). igvmfilegen writes the length of this command line instead.
      */
     size: number;
   };
@@ -65,15 +68,15 @@ export interface ZeroPageContent {
   /** Head of the setup_data list. */
   setupData: number;
   memoryMap: readonly E820Range[];
-  /** Where the image's own ACPI tables begin. */
+  /** GPA of the RSDP of the image's own ACPI tables. */
   rsdpGpa?: number;
-  /** Of a bzImage: the kernel reads its own setup header back. */
+  /** Set for a bzImage, whose setup header is copied to the zero page. */
   bzImage?: BzImageInfo;
 }
 
-/** Of an ELF kernel, which has no header to say it: what upstream claims. */
+/** The alignment of an ELF kernel, which has no setup header: upstream's value. */
 const ELF_KERNEL_ALIGNMENT = 0x100000;
-/** A boot loader without a number of its own. */
+/** A boot loader without a registered number. */
 const LOADER_UNREGISTERED = 0xff;
 
 /**

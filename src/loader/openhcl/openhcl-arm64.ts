@@ -26,7 +26,7 @@ import { CONFIG_REGION_PAGES, importConfigParameters, importMeasuredConfig, shim
 import { importVtl0Config, loadVtl0Image } from './openhcl-vtl0';
 import { buildIdentityMapArm64 } from '../cpu/page-tables-arm64';
 
-/** Pages kept for page tables: what mapping takes at most, and twice that for relocation. */
+/** Pages reserved for page tables: the most that the mapping needs, and twice as many for relocation. */
 const PAGE_TABLE_PAGES = 15;
 
 /** MAIR_EL1, attribute 0 first: device, non-cacheable, write-through, write-back; the rest is device. */
@@ -40,7 +40,7 @@ const WRITE_BACK_INDEX = MEMORY_TYPES.indexOf(0xff);
 const TCR = 17n | (1n << 8n) | (1n << 10n) | (3n << 12n) | (1n << 23n) | (2n << 30n) | (5n << 32n);
 
 /**
- * Lays out OpenHCL on aarch64, upwards from the start of its memory: room for persisted state, kernel, initrd, boot
+ * Lays out OpenHCL on aarch64, upwards from the start of its memory: space for persisted state, kernel, initrd, boot
  * shim, command line, shim parameters, the configuration region, the shim's log and heap, page tables (openvmm
  * vm/loader/src/paravisor.rs: load_openhcl_arm64). Without a base address it can be relocated under VBS, too.
  * @throws IgvmError KERNEL_INVALID, FIRMWARE_INVALID, CONFIG_UNSUPPORTED, LAYOUT_OVERLAP, LAYOUT_OUT_OF_RANGE

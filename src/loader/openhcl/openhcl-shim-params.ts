@@ -10,14 +10,19 @@ import { EXPECTED_PAGE_HASHES_PAGES } from '../guest/paravisor-pages';
 import type { MemoryRange } from './openhcl';
 import { encodeProductPolicy } from './product-policy';
 
-/** What the VMM fills at the start of the region, in this order and without gaps (loader_defs/src/paravisor.rs). */
+/**
+ * The areas at the start of the region that the VMM fills, in this order and without gaps
+ * (loader_defs/src/paravisor.rs).
+ */
 const PARAMETERS: readonly { tag: string; kind: ParameterKind; pages: number }[] = [
   { tag: 'underhill-slit', kind: 'slit', pages: 20 },
   { tag: 'underhill-pptt', kind: 'pptt', pages: 20 },
   { tag: 'underhill-device-tree', kind: 'deviceTree', pages: 64 },
 ];
 
-/** Behind the parameters, measured: the list of imported regions, the configuration, the hashes of shared pages. */
+/**
+ * The measured part after the parameters: the list of imported regions, the configuration, the hashes of shared pages.
+ */
 const IMPORTED_REGIONS = PARAMETERS.reduce((pages, parameter) => pages + parameter.pages, 0);
 const MEASURED_CONFIG = IMPORTED_REGIONS + 1;
 const PAGE_HASHES = MEASURED_CONFIG + 1;
@@ -41,8 +46,8 @@ export function importConfigParameters(importer: ImageImporter, regionPage: numb
 }
 
 /**
- * Imports VTL2's measured configuration, and says where the pages go that the guest builder fills.
- * @param vtomBit address bit of the shared GPA boundary; 0: there is none
+ * Imports VTL2's measured configuration, and sets the places of the pages that the guest builder fills.
+ * @param vtomBit address bit of the shared GPA boundary; 0 if there is none
  * @throws IgvmError CONFIG_UNSUPPORTED, MANIFEST_INVALID for the policy
  */
 export function importMeasuredConfig(
@@ -58,16 +63,16 @@ export function importMeasuredConfig(
   importer.setExpectedPageHashesPage(regionPage + PAGE_HASHES);
 }
 
-/** What OpenHCL's boot shim is told (openvmm vm/loader/loader_defs/src/shim.rs: ShimParamsRaw). GPAs in bytes. */
+/** The parameters of OpenHCL's boot shim (openvmm vm/loader/loader_defs/src/shim.rs: ShimParamsRaw). GPAs in bytes. */
 export interface ShimParams {
-  /** Where the shim itself lies: everything is told relative to this. */
+  /** Where the shim itself lies: all parameters are relative to this. */
   shimBase: number;
   kernelEntry: bigint;
   commandLine: number;
   initrd: MemoryRange;
   memory: MemoryRange;
   parameters: MemoryRange;
-  /** Absent ranges are told as offset 0 and size 0. */
+  /** Absent ranges are encoded as offset 0 and size 0. */
   reserved?: MemoryRange;
   sidecar?: MemoryRange & { entry: bigint };
   /** End of the memory that the loader filled; it starts where the memory does. */
@@ -81,10 +86,10 @@ export interface ShimParams {
 /** Size of the encoded parameters. */
 const SHIM_PARAMS_SIZE = 192;
 
-/** The shim asks the CPU whether it is isolated by VBS, so that guests without isolation count as VBS. */
+/** The shim asks the CPU whether VBS isolates it, so guests without isolation are encoded as VBS. */
 const ISOLATION = { none: 1, vbs: 1, snp: 2, tdx: 3 } as const;
 
-/** The parameters as the shim reads them. Their bytes are known when the initrd's pages, which lie below, have been seen. */
+/** The parameters as the shim reads them. They are known once the initrd's pages, which come first, have been seen. */
 export function shimParams(importer: ImageImporter, params: ShimParams): ByteSource {
   const checksum = new InitrdChecksum(params.initrd.gpa, params.initrd.size);
   importer.observe(checksum);

@@ -13,17 +13,17 @@ import { loadUefiX64 } from '../uefi/uefi-x64';
 
 interface Vtl0CommandLine {
   commandLine: string;
-  /** Whether a line that the kernel would cut off is an error. Default: false. */
+  /** Whether a command line that is too long for the kernel is an error. Default: false. */
   mustFit?: boolean;
 }
 
-/** What OpenHCL starts in VTL0, when it is part of the image. */
+/** The image that OpenHCL starts in VTL0, if it is part of the file. */
 export type Vtl0Image =
   | { kind: 'none' }
   | { kind: 'uefi'; firmware: ByteSource }
   | ({ kind: 'linux'; kernel: ByteSource; initrd?: ByteSource } & Vtl0CommandLine);
 
-/** {@link Vtl0Image}, laid out. */
+/** A {@link Vtl0Image} after layout. */
 export type Vtl0LoadInfo =
   | { kind: 'none' }
   /** `vpContext` is the firmware's VBS context. */
@@ -31,8 +31,8 @@ export type Vtl0LoadInfo =
   | ({ kind: 'linux'; linux: LinuxLoadInfo } & Vtl0CommandLine);
 
 /**
- * Where OpenHCL looks for what it may start (loader_defs/src/paravisor.rs): page 0 exists on every x64 machine; on
- * aarch64 it is UEFI's, and 16 MiB is above it.
+ * The page where OpenHCL looks for the images that it may start (loader_defs/src/paravisor.rs): page 0 exists on every
+ * x64 machine; on aarch64 it is UEFI's, and 16 MiB is above it.
  */
 const VTL0_CONFIG_PAGE = { x64: 0, aarch64: 0x1000 } as const;
 
@@ -43,7 +43,7 @@ const NO_REGION = [0, 0] as const;
 const VTL0_COMMAND_LINE = ['image', 'openhcl', 'linux', 'command_line'];
 
 /**
- * Lays out the image for VTL0, with registers of its own.
+ * Lays out the image for VTL0, with its own registers.
  * @throws IgvmError from the image's loader; KERNEL_INVALID for a bzImage
  */
 export function loadVtl0Image(importer: ImageImporter, image: Vtl0Image): Vtl0LoadInfo {
@@ -68,8 +68,8 @@ export function loadVtl0Image(importer: ImageImporter, image: Vtl0Image): Vtl0Lo
 }
 
 /**
- * Imports the measured configuration of VTL0 behind what it refers to: the page behind it holds UEFI's VP context or
- * the kernel's command line (ParavisorMeasuredVtl0Config). On aarch64 upstream says nothing of Linux, nor do we.
+ * Imports the measured configuration of VTL0 and the page after it, which holds UEFI's VP context or the kernel's
+ * command line (ParavisorMeasuredVtl0Config). On aarch64, upstream leaves Linux out of it, and so do we.
  * @throws IgvmError LAYOUT_OUT_OF_RANGE for a command line above one page
  */
 export function importVtl0Config(importer: ImageImporter, vtl0: Vtl0LoadInfo): void {
@@ -80,7 +80,7 @@ export function importVtl0Config(importer: ImageImporter, vtl0: Vtl0LoadInfo): v
   if (vtl0.kind === 'uefi') {
     const { firmwareBase, totalSize } = vtl0.uefi;
     importer.importPages(contentPage, 1, 'openhcl-uefi-vp-context', 'exclusive', vtl0.vpContext);
-    // The host loads PCAT firmware, so that every x64 image with UEFI can be started with PCAT, too.
+    // The host loads PCAT firmware, so every x64 image with UEFI can also be started with PCAT.
     config.u64(arch === 'x64' ? SUPPORTS.UEFI | SUPPORTS.PCAT : SUPPORTS.UEFI);
     config.u64(firmwareBase / PAGE_SIZE, totalSize / PAGE_SIZE, contentPage, 1);
   } else {

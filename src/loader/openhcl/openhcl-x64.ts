@@ -35,10 +35,13 @@ import { importVtl0Config, loadVtl0Image } from './openhcl-vtl0';
 import { buildPageTablesX64, gibTableCount, type MappedRange } from '../cpu/page-tables-x64';
 import { PARAVISOR_CPUID_LEAVES, snpCpuidPage } from '../cpu/cpuid';
 
-/** SNP's own pages, reserved to the kernel, by their offsets in pages. Laid out for every isolation type. */
+/**
+ * SNP's own pages, which the kernel must not use, by their offsets in pages. They are laid out for every isolation
+ * type.
+ */
 const RESERVED = { VMSA: 0, CPUID: 1, SECRETS: 3, PAGES: 4 };
 
-/** Mapped for SNP and TDX: through it the boot shim reaches pages that have no other mapping. */
+/** Mapped for SNP and TDX: the boot shim uses it to reach pages that have no other mapping. */
 const LOCAL_MAP: MappedRange = { what: "the boot shim's window", start: 0x200000, end: 0x400000 };
 /** Mapped for TDX: the code that it starts with. */
 const RESET_VECTOR: MappedRange = {
@@ -57,7 +60,7 @@ const SNP_C_BIT = 51;
 const GDT = { codeSelector: 0x10, dataSelector: 0x18, tag: 'underhill-gdt' };
 
 /**
- * Lays out OpenHCL on x64, upwards from the start of its memory: room for persisted state, a bounce buffer (SNP and
+ * Lays out OpenHCL on x64, upwards from the start of its memory: space for persisted state, a bounce buffer (SNP and
  * TDX), kernel, sidecar, boot shim, initrd, GDT, shim parameters, command line, SNP's pages, the configuration region,
  * the shim's log and heap, page tables (openvmm vm/loader/src/paravisor.rs: load_openhcl_x64).
  * @throws IgvmError KERNEL_INVALID, FIRMWARE_INVALID, CONFIG_UNSUPPORTED, LAYOUT_OVERLAP, LAYOUT_OUT_OF_RANGE
@@ -76,7 +79,7 @@ export function loadOpenhclX64(importer: ImageImporter, guest: OpenhclGuest): vo
   const layout = new UpwardLayout(memory.gpa);
   const persistedState = layout.take(PERSISTED_STATE_SIZE);
   const bounceBuffer = isHardwareIsolated ? layout.take(LARGE_PAGE_SIZE) : undefined;
-  // The shim accepts what is shared, so that large parts load fast; it checks their hashes instead.
+  // Large parts are shared, so that they load fast: the shim accepts them and checks their hashes.
   const acceptance = isHardwareIsolated ? 'shared' : 'exclusive';
   const kernel = loadStaticElf(importer, guest.kernel, {
     startAddress: layout.next,
@@ -185,7 +188,7 @@ export function loadOpenhclX64(importer: ImageImporter, guest: OpenhclGuest): vo
   importMeasuredConfig(importer, configPage, isolation.sharedGpaBoundaryBits ?? 0, guest.productPolicy);
 }
 
-/** The sidecar takes memory from the next 2 MiB boundary on. */
+/** The sidecar's memory starts at the next 2 MiB boundary. */
 function loadSidecar(
   importer: ImageImporter,
   sidecar: OpenhclGuest['kernel'],
@@ -203,8 +206,8 @@ function loadSidecar(
 }
 
 /**
- * Pages kept for page tables: five, and for each GiB that the memory touches two, so that it can be relocated across
- * any boundary; more for the local map, and three for the reset vector.
+ * Pages reserved for page tables: five, and two for each GiB that the memory touches, so that it can be relocated
+ * across any boundary; more for the local map, and three for the reset vector.
  */
 function pageTablePages(importer: ImageImporter, memory: MemoryRange): number {
   const { type } = importer.isolation;
@@ -216,7 +219,7 @@ function pageTablePages(importer: ImageImporter, memory: MemoryRange): number {
 /** End of the lower half of the addresses that 4-level page tables map; above it, none is mapped to itself. */
 const CANONICAL_END = 2 ** 47;
 
-/** Upstream builds OpenHCL anywhere, and so do we. */
+/** Upstream builds OpenHCL at any address, and so do we. */
 function noteUnusableMemory(importer: ImageImporter, { gpa, size }: MemoryRange): void {
   const end = gpa + size;
   const { type, sharedGpaBoundaryBits: bits } = importer.isolation;
@@ -233,7 +236,7 @@ function noteUnusableMemory(importer: ImageImporter, { gpa, size }: MemoryRange)
   }
 }
 
-/** Processors load CR3 before they are in 64-bit mode. */
+/** Processors load CR3 before they enter 64-bit mode. */
 function tablesTooHigh({ gpa, size }: MemoryRange): IgvmError {
   return new IgvmError(
     'LAYOUT_OUT_OF_RANGE',

@@ -13,9 +13,9 @@ export interface MemoryRange {
   size: number;
 }
 
-/** Hands out guest memory upwards from an address, each range right behind the one before. */
+/** Allocates guest memory upwards from an address, each range right after the previous one. */
 export class UpwardLayout {
-  /** @param next first GPA that is not yet taken; a part that finds its own size moves it */
+  /** @param next first free GPA; a part that determines its own size moves it */
   constructor(public next: number) {}
 
   /** @param size bytes */
@@ -26,7 +26,7 @@ export class UpwardLayout {
   }
 }
 
-/** An OpenHCL guest: the paravisor's parts, its memory and what it starts. */
+/** An OpenHCL guest: the paravisor's parts, its memory, and the image that it starts. */
 export interface OpenhclGuest {
   kernel: ByteSource;
   bootShim: ByteSource;
@@ -34,29 +34,29 @@ export interface OpenhclGuest {
   /** Kernel of the processors that the paravisor leaves idle. x64 only; upstream ignores it on aarch64, and so do we. */
   sidecar?: ByteSource;
   commandLine: string;
-  /** Whether the host may not append to the command line. */
+  /** Whether the host must not append to the command line. */
   staticCommandLine: boolean;
-  /** First page of the paravisor's memory; absent: 128 MiB, and the host may move it. */
+  /** First page of the paravisor's memory. If absent, it is at 128 MiB, and the host may move it. */
   memoryPageBase?: bigint;
   memoryPageCount: bigint;
   vtl0: Vtl0Image;
   productPolicy?: ProductPolicy;
 }
 
-/** Where the paravisor lies when nothing else is asked for, and the least that it may be relocated to. */
+/** The paravisor's default place, and the lowest address that it may be relocated to. */
 export const DEFAULT_MEMORY_BASE = 128 * 2 ** 20;
 
 /** End of the addresses that the paravisor may be relocated to. */
 export const RELOCATION_LIMIT = 2 ** 48;
 
-/** Kept free at the start of the memory, for state that survives a restart of the paravisor. Bytes. */
+/** Reserved at the start of the memory for state that survives a restart of the paravisor. Bytes. */
 export const PERSISTED_STATE_SIZE = LARGE_PAGE_SIZE;
 
 /** The boot shim's log and heap: loaded, so that it need not accept the memory first. Bytes. */
 const LOG_SIZE = 2 * PAGE_SIZE;
 const HEAP_SIZE = 16 * PAGE_SIZE;
 
-/** Has errors name the option that they are about. */
+/** Adds the option that an error is about. */
 function blaming<T>(jsonPath: JsonPath, run: () => T): T {
   try {
     return run();
@@ -73,13 +73,13 @@ const placedBy = ({ memoryPageBase }: OpenhclGuest): JsonPath => [
 ];
 
 /**
- * Runs what maps the paravisor's memory: if it can't, then because of where the memory lies, or how far it reaches.
+ * Runs `map`, which maps the paravisor's memory. If it fails, the cause is the place or the size of that memory.
  * @throws IgvmError from `map`, with the option that says so
  */
 export const mappingMemory = <T>(guest: OpenhclGuest, map: () => T): T => blaming(placedBy(guest), map);
 
 /**
- * The paravisor's memory, which the host has to protect from VTL0 when there is a VTL2.
+ * Requires the paravisor's memory, which the host has to protect from VTL0 if there is a VTL2.
  * @throws IgvmError LAYOUT_OUT_OF_RANGE unless it is made of whole 2 MiB pages, less than 4 GiB of them
  */
 export function requireOpenhclMemory(importer: ImageImporter, guest: OpenhclGuest): MemoryRange {
@@ -109,7 +109,7 @@ export function requireOpenhclMemory(importer: ImageImporter, guest: OpenhclGues
   return { gpa: Number(base) * PAGE_SIZE, size: pageCount * PAGE_SIZE };
 }
 
-/** Room in the command line's page behind policy and length. */
+/** Bytes in the command line's page after policy and length. */
 const COMMAND_LINE_LIMIT = PAGE_SIZE - 4;
 const POLICY = { STATIC: 0, APPEND_CHOSEN: 1 };
 

@@ -5,7 +5,7 @@ import { StructWriter } from '../../memory/struct-writer';
 /** Field numbers of the encoded policy (openvmm openhcl/product_policy/src); they are part of the measured bytes. */
 const ENVELOPE = { magic: 1, policy: 2 };
 const PRODUCT = { sivm: 1, cwcow: 2 } as const;
-/** A product's fields are wrapped in a message of their own, as the only field of it. */
+/** A product's fields are wrapped in a message, whose only field they are. */
 const PRODUCT_FIELDS = 1;
 const FIELD = {
   require_ephemeral_vmgs: 1,
@@ -25,7 +25,7 @@ const LENGTH_DELIMITED = 2;
 
 /**
  * A product policy as OpenHCL reads it: protobuf, in which fields that are false or empty are left out.
- * @param limit bytes there is room for
+ * @param limit the available bytes
  * @throws IgvmError CONFIG_UNSUPPORTED when the policy needs a custom UEFI JSON and has none, or is too long;
  *   MANIFEST_INVALID for a custom UEFI JSON that is not base64
  */
@@ -82,7 +82,7 @@ function varint(writer: StructWriter, value: bigint): void {
   writer.u8(Number(rest));
 }
 
-/** Strict standard base64: padded, and nothing else in it, as upstream's decoder has it. */
+/** Strict standard base64, with padding and without other characters, as in upstream's decoder. */
 function fromBase64(text: string, where: ErrorWhere): Uint8Array {
   const bytes = Buffer.from(text, 'base64');
   if (bytes.toString('base64') !== text) {

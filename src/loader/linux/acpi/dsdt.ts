@@ -3,7 +3,7 @@ import { IO_APIC_BASE, LOCAL_APIC_BASE } from './processor-tables';
 import { acpiTable } from './tables';
 
 /**
- * ACPI Machine Language, as much of it as a list of devices needs (ACPI specification 6.5, chapter 20). A term is its
+ * The part of ACPI Machine Language that a list of devices needs (ACPI specification 6.5, chapter 20). A term is its
  * bytes; names are ASL's, segments of up to four characters separated by dots.
  */
 type AmlTerm = Uint8Array;
@@ -44,8 +44,8 @@ function nameString(name: string): AmlTerm {
 }
 
 /**
- * PkgLength of what follows: it counts its own bytes. One byte up to 63 in all, else the low four bits and the number
- * of further bytes in the first.
+ * PkgLength of the following bytes, which includes its own size. One byte up to a total of 63; otherwise the first byte
+ * holds the low four bits and the number of further bytes.
  */
 function packageLength(length: number): number[] {
   if (length < 63) return [length + 1];
@@ -95,7 +95,7 @@ export const methodReturning = (name: string, value: AmlTerm): AmlTerm =>
 export const device = (name: string, ...objects: AmlTerm[]): AmlTerm =>
   join([OP.EXTENDED, OP.DEVICE], withLength(join(nameString(name), ...objects)));
 
-/** Name(_CRS, ResourceTemplate() { … }), of the descriptors below. */
+/** Name(_CRS, ResourceTemplate() { … }), with the descriptors below. */
 export function currentResources(...descriptors: AmlTerm[]): AmlTerm {
   const END_TAG = [0x79, 0];
   const template = join(...descriptors, END_TAG);
@@ -145,10 +145,10 @@ const CHIPSET: readonly AmlTerm[] = [
   ),
 ];
 
-/** Processors that names go round for: the first letter counts thousands, from P to Z. */
+/** Most processors with distinct names: the first letter counts thousands, from P to Z. */
 export const PROCESSOR_NAME_LIMIT = ('Z'.charCodeAt(0) - 'P'.charCodeAt(0) + 1) * 1000 - 1;
 
-/** "P001" for the first processor; after "P999" follows "Q000". */
+/** "P001" for the first processor; "Q000" follows "P999". */
 function processorName(uid: number): string {
   const letter = String.fromCharCode('P'.charCodeAt(0) + Math.floor(uid / 1000));
   return letter + String(uid % 1000).padStart(3, '0');

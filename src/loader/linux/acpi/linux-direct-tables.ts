@@ -3,7 +3,7 @@ import { dsdt } from './dsdt';
 import { IO_APIC_BASE, LOCAL_APIC_BASE } from './processor-tables';
 import { acpiTable, AcpiTableSet } from './tables';
 
-/** Highest APIC ID of the short structures: 255 means all processors (ACPI 5.2.12.2). */
+/** Highest APIC ID in the short structures: 255 means all processors (ACPI 5.2.12.2). */
 export const LEGACY_APIC_ID_LIMIT = 0xfe;
 
 /** Types of interrupt controller structures (ACPI specification, table 5.21). */
@@ -15,8 +15,8 @@ const ENABLED = 1;
 const ACTIVE_HIGH_LEVEL = 0b1101;
 
 /**
- * The multiple APIC description table: one IO-APIC, the ACPI interrupt, the timer's interrupt 0 on input 2, the
- * NMI line of processor 1, and the processors. Processor `n` has APIC ID `n` and UID `n + 1`.
+ * The multiple APIC description table: one I/O APIC, the ACPI interrupt, the timer's interrupt 0 on input 2, the NMI
+ * line of processor 1, and the processors. Processor `n` has APIC ID `n` and UID `n + 1`.
  * @param acpiIrq interrupt line of ACPI
  */
 export function madt(processorCount: number, acpiIrq: number): Uint8Array {
@@ -48,8 +48,8 @@ const AFFINITY_ENABLED = 1;
 /**
  * The system resource affinity table. All memory, one range from GPA 0, belongs to proximity domain 0.
  * @param memorySize bytes
- * @param domains `single`: all processors belong to that domain, too. `each`: processor `n` is the only one of socket `n` and so of
- *   domain `n`, as in upstream until August 2026
+ * @param domains `single`: all processors belong to that domain, too. `each`: processor `n` is the only one of socket
+ *   `n` and thus of domain `n`, as in upstream until August 2026
  */
 export function srat(processorCount: number, memorySize: number, domains: 'single' | 'each'): Uint8Array {
   const table = new StructWriter().u32(1).u64(0);
@@ -77,7 +77,7 @@ const FLAGS = [
   15, // use the platform clock
 ].reduce((flags, bit) => flags | (1 << bit), 0);
 
-/** Latencies above these limits say that there is no C2 and no C3. */
+/** Latencies above these limits mean that there is no C2 and no C3. */
 const NO_C2 = 101;
 const NO_C3 = 1001;
 
@@ -135,12 +135,12 @@ const PM_BASE = 0x400;
 const ACPI_IRQ = 9;
 
 /**
- * ACPI tables of a guest on OpenVMM's standard chipset with one processor a socket and all RAM in one range (openvmm
+ * ACPI tables of a guest on OpenVMM's standard chipset with one processor per socket and all RAM in one range (openvmm
  * vmm_core/src/acpi_builder.rs: build_acpi_tables).
  * @param gpa where the tables will lie
  * @param processorCount at most PROCESSOR_NAME_LIMIT of dsdt.ts
  * @param memorySize bytes
- * @param domains see srat.ts
+ * @param domains as for the SRAT above
  */
 export function linuxDirectAcpiTables(
   gpa: number,

@@ -1,7 +1,7 @@
 import { StructWriter } from '../../../memory/struct-writer';
 import { type AcpiOem, acpiTable, AcpiTableSet } from './tables';
 
-/** Interrupt controllers as PCs have them, and as QEMU, KVM and Hyper-V emulate them. GPAs. */
+/** The interrupt controllers of PCs, as QEMU, KVM and Hyper-V emulate them. GPAs. */
 export const LOCAL_APIC_BASE = 0xfee00000;
 export const IO_APIC_BASE = 0xfec00000;
 
@@ -23,7 +23,10 @@ const TIMER_INPUT = 2;
 const MADT_HEADER_SIZE = 44;
 const LOCAL_APIC_FLAGS = 4;
 
-/** Where a fix-up finds the first processor's flags in the MADT, the distance to the next one's, and the table's checksum. */
+/**
+ * For the fix-up: the offset of the first processor's flags in the MADT, the distance to the next processor's, and the
+ * offset of the checksum.
+ */
 export const MADT_FIRST_FLAGS_OFFSET = MADT_HEADER_SIZE + LOCAL_APIC_FLAGS;
 export const MADT_PROCESSOR_SIZE = LOCAL_APIC_SIZE;
 export const MADT_CHECKSUM_OFFSET = 9;
@@ -49,9 +52,9 @@ const BOOT_ARCHITECTURE = { offset: 109 - 36, legacyDevices: 1, keyboardControll
 const FADT_SIZE = 276 - 36;
 
 /**
- * A FADT of a machine with a PC's devices and nothing else: where the power management registers are is up to firmware, which such a
- * guest has none of, and so they are left out, as is a DSDT. Linux then goes on as on a machine without ACPI, but knows its
- * processors: PCI is found by asking the devices, and a guest that powers off halts.
+ * The FADT of a machine with only a PC's standard devices. The place of the power management registers depends on the
+ * firmware, which such a guest doesn't have, so they are left out, and the DSDT is empty. Linux then runs as on a
+ * machine without ACPI, but knows its processors: it probes for PCI, and a guest that powers off halts.
  */
 function fadt(dsdtGpa: number): Uint8Array {
   const body = new Uint8Array(FADT_SIZE);
@@ -70,7 +73,7 @@ function fadt(dsdtGpa: number): Uint8Array {
 const RSDP_SIZE = 64;
 
 /**
- * ACPI tables that say which processors there are, for guests to which nobody else gives ACPI: RSDP, FADT, MADT and XSDT.
+ * ACPI tables that list the processors, for guests whose VMM supplies no ACPI: RSDP, FADT, MADT and XSDT.
  * @param gpa where they will lie; the RSDP is the first
  * @param processorCount at most 254
  * @returns also where the MADT lies

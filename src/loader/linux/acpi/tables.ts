@@ -1,6 +1,6 @@
 import { StructWriter } from '../../../memory/struct-writer';
 
-/** Who made a table (ACPI specification 5.2.6). */
+/** The creator of a table (ACPI specification 5.2.6). */
 export interface AcpiOem {
   /** 6, 8 and 4 characters. */
   id: string;
@@ -10,7 +10,7 @@ export interface AcpiOem {
   creatorRevision: number;
 }
 
-/** What OpenVMM calls itself in the tables that it builds (openvmm vmm_core/src/acpi_builder.rs: OEM_INFO). */
+/** OpenVMM's name in the tables that it builds (openvmm vmm_core/src/acpi_builder.rs: OEM_INFO). */
 const OPENVMM_OEM: AcpiOem = {
   id: 'HVLITE',
   tableId: 'HVLITETB',
@@ -47,7 +47,7 @@ export function acpiTable(
   return bytes;
 }
 
-/** Tables one after the other in guest memory, each at a multiple of 8, and an XSDT behind them that lists them. */
+/** Tables one after the other in guest memory, each at a multiple of 8, followed by an XSDT that lists them. */
 export class AcpiTableSet {
   private readonly bytes = new StructWriter();
   private readonly listed: number[] = [];
@@ -76,7 +76,7 @@ export class AcpiTableSet {
   }
 }
 
-/** Two checksums: one over the part that ACPI 1.0 knew, one over everything. */
+/** With two checksums: one over the part that ACPI 1.0 defined, one over everything. */
 function rsdp(xsdt: number, oem: AcpiOem): Uint8Array {
   const ACPI_1 = { size: 20, checksum: 8 };
   const ACPI_2 = { size: 36, revision: 2, checksum: 32 };
