@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type Blocks, needing } from './needing.fixture';
 
 export type AssemblyArchitecture = 'x64' | 'aarch64';
@@ -24,7 +24,7 @@ export function assemble(architecture: AssemblyArchitecture, source: string): { 
   const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-as-'));
   const [object, binary] = [join(folder, 'o'), join(folder, 'bin')];
   try {
-    execFileSync(`${prefix}as`, [...flags, '-o', object, source], { stdio: 'pipe' });
+    execFileSync(`${prefix}as`, [...flags, '-I', dirname(source), '-o', object, source], { stdio: 'pipe' });
     execFileSync(`${prefix}objcopy`, ['-O', 'binary', '-j', '.text', object, binary], { stdio: 'pipe' });
     return { code: readFileSync(binary), symbols: execFileSync(`${prefix}nm`, [object], { encoding: 'utf8' }) };
   } finally {

@@ -9,7 +9,8 @@ import { withImage, writeImage } from '../files/igvm-image';
 import { HEADER_LABEL } from '../igvm/headers/header-type';
 import { type Directive, type IgvmFile, PAGE_FLAG, pageTypeName } from '../igvm/model';
 import { platformOf } from '../igvm/platforms';
-import type { OvmfItem, OvmfItemName } from '../loader/ovmf/hob-list';
+import { PART_NAMES } from '../loader/ovmf/contents';
+import type { OvmfItem } from '../loader/ovmf/hob-list';
 import { type OwnKeys, readOwnKeys, type SecureBootVariable } from '../loader/ovmf/own-keys';
 import { addPrograms, type OvmfPrograms, putIn, removePrograms } from '../loader/ovmf/update';
 import type { EfiArch, SecureBootVariables } from '../loader/ovmf/secure-boot';
@@ -19,16 +20,6 @@ import { PAGE_SIZE } from '../memory/page';
 import { authenticodeSha256 } from '../uki/pe';
 
 /** `nx-igvm wrap` and `nx-igvm update` on files. */
-
-/** As people write them. */
-const ITEM_NAMES: Readonly<Record<OvmfItemName, string>> = {
-  pk: 'PK',
-  kek: 'KEK',
-  db: 'db',
-  dbx: 'dbx',
-  shim: 'shim',
-  kernel: 'kernel',
-};
 
 /** Paths of files and what `nx-igvm wrap` is asked for. */
 export interface WrapFilesOptions extends Omit<WrapOptions, 'firmware' | 'vars'> {
@@ -147,7 +138,7 @@ const withOvmfImage = (path: string, use: (file: IgvmFile) => Promise<void>): Pr
     { validate: false },
   );
 
-const namesOf = (items: readonly OvmfItem[]): string => items.map(({ name }) => ITEM_NAMES[name]).join(', ');
+const namesOf = (items: readonly OvmfItem[]): string => items.map(({ name }) => PART_NAMES[name]).join(', ');
 
 /** Says what an update does to an earlier one, whose Secure Boot variables don't outlast it. */
 function noteEarlier(file: IgvmFile, added: OvmfPrograms, note: (message: string) => void): void {

@@ -67,7 +67,8 @@ export async function* decompress(
 
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-function gunzip(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+/** @throws what reading the source throws, and errors of zlib, whose codes begin with `Z_` */
+export function gunzip(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   return through(source, zlib.createGunzip());
 }
 

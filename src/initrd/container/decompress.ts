@@ -1,11 +1,7 @@
 /** Compressed streams of container images, which come from strangers: memory stays bounded, whatever they say. */
-import { Readable } from 'node:stream';
-import { createGunzip } from 'node:zlib';
-import { ByteReader, isZstd, UnpackError, unzstd } from '../../resources/decompress';
+import { ByteReader, compressionOf, gunzip, isZstd, UnpackError, unzstd } from '../../resources/decompress';
 
 type Chunks = AsyncIterable<Uint8Array>;
-
-const GZIP = [0x1f, 0x8b];
 
 /**
  * The content of a stream that is compressed with gzip or zstd, told by its first bytes, or not at all. The compressor's own
@@ -15,7 +11,7 @@ const GZIP = [0x1f, 0x8b];
 export async function* decompressed(chunks: Chunks): AsyncGenerator<Uint8Array> {
   const reader = new ByteReader(chunks);
   const kind = kindOf(await reader.peek(4));
-  if (kind === 'gzip') yield* gunzip(reader);
+  if (kind === 'gzip') yield* gunzipped(reader);
   else if (kind === 'zstd') yield* unzstd(reader);
   else yield* reader.remaining();
 }
@@ -24,26 +20,16 @@ export async function* decompressed(chunks: Chunks): AsyncGenerator<Uint8Array> 
 export const isCompressed = (start: Uint8Array): boolean => kindOf(start) !== undefined;
 
 function kindOf(start: Uint8Array): 'gzip' | 'zstd' | undefined {
-  const begins = (magic: readonly number[]): boolean => magic.every((byte, index) => start[index] === byte);
-  if (begins(GZIP)) return 'gzip';
-  return isZstd(start) ? 'zstd' : undefined;
+  if (isZstd(start)) return 'zstd';
+  return compressionOf(start) === 'gzip' ? 'gzip' : undefined;
 }
 
-async function* gunzip(reader: ByteReader): AsyncGenerator<Uint8Array> {
-  const unzip = createGunzip();
-  const source = Readable.from(reader.remaining());
-  let failure: unknown;
-  source.on('error', (error) => {
-    failure = error;
-    unzip.destroy(error);
-  });
-  source.pipe(unzip);
+/** What zlib itself reports is damage; what reading the stream throws says so itself. */
+async function* gunzipped(reader: ByteReader): AsyncGenerator<Uint8Array> {
   try {
-    for await (const chunk of unzip) yield chunk as Uint8Array;
+    yield* gunzip(reader.remaining());
   } catch (error) {
-    throw failure ?? new UnpackError(`is damaged: ${(error as Error).message}`);
-  } finally {
-    source.destroy();
-    unzip.destroy();
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    throw code.startsWith('Z_') ? new UnpackError(`is damaged: ${message}`) : error;
   }
 }

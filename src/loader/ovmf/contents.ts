@@ -192,7 +192,7 @@ export interface MeasuredParts {
 }
 
 /** As UEFI and people write them. */
-const PART_NAMES: Record<OvmfItemName, string> = {
+export const PART_NAMES: Readonly<Record<OvmfItemName, string>> = {
   pk: 'PK',
   kek: 'KEK',
   db: 'db',
