@@ -3,20 +3,11 @@ import { writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { transformFileSync } from '@swc/core';
 import { debianKernel } from '../scripts/debian-kernel.mjs';
 
 const require = createRequire(import.meta.url);
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-
-// TypeScript that otherwise only tests load; here it is compiled in memory as jest does it.
-require.extensions['.ts'] = (module, file) => {
-  const { code } = transformFileSync(file, {
-    jsc: { parser: { syntax: 'typescript' }, target: 'es2022' },
-    module: { type: 'commonjs' },
-  });
-  module._compile(code, file);
-};
+require('../scripts/typescript.cjs');
 
 /** Writes synthetic inputs of some hundred KiB into `folder`, and returns the resources that name them. */
 export function writeSmallInputs(folder) {

@@ -15,7 +15,7 @@ const MIB = 1024 * 1024;
 const HEADERS = 0x200;
 const here = dirname(fileURLToPath(import.meta.url));
 const require = createRequire(import.meta.url);
-require('../fuzz/engine/typescript.cjs');
+require('../scripts/typescript.cjs');
 const { efiProgram, ovmfFirmware, SEV_REGIONS } = require('../src/loader/ovmf/ovmf-firmware.fixture.ts');
 
 const { values: options } = parseArgs({

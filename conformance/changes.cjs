@@ -1,3 +1,3 @@
 // `IGVMFILEGEN=path npm run reference-changes -- --help`
-require('../fuzz/engine/typescript.cjs');
+require('../scripts/typescript.cjs');
 require('./reference-changes.ts').main(process.argv.slice(2));

@@ -1,7 +1,7 @@
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { findInPath } from '../src/boot/system-packages';
+import { findProgram } from '../src/files/find-program';
 import { packInitrd } from '../src/initrd/pack-initrd';
 
 /** What the guest prints once it runs in userspace. */
@@ -26,7 +26,7 @@ if /bin/busybox grep -qw stay /proc/cmdline; then while :; do /bin/busybox sleep
 
 /** An initramfs of busybox and {@link INIT}. */
 export async function makeBootInitrd(output: string): Promise<void> {
-  const busybox = findInPath('busybox', process.env['PATH'] ?? '');
+  const busybox = findProgram('busybox');
   if (busybox === undefined) throw new Error('these tests need a static busybox (Debian: busybox-static)');
   const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-initrd-'));
   try {

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { findInPath } from '../src/boot/system-packages';
+import { findProgram } from '../src/files/find-program';
 import { manifest, MIB } from './boot-guest';
 import { debianKernelWithModules, needingModules } from './debian-kernel';
 import { run } from './harness/run';
@@ -49,7 +49,7 @@ booting('an image with the root hash of a file system in its command line', () =
     const kernel = debianKernelWithModules('verity');
     workspace.write('boot/vmlinux', extractVmlinux(kernel.vmlinuz));
     const search = process.env['PATH'] ?? '';
-    const [busybox, veritysetup] = ['busybox', 'veritysetup'].map((name) => findInPath(name, search)!);
+    const [busybox, veritysetup] = ['busybox', 'veritysetup'].map((name) => findProgram(name, search)!);
     const copy = (from: string, to: string): void => {
       mkdirSync(dirname(workspace.path(to)), { recursive: true });
       copyFileSync(realpathSync(from), workspace.path(to));

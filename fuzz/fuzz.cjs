@@ -1,3 +1,3 @@
 // `npm run fuzz -- --help`
-require('./engine/typescript.cjs');
+require('../scripts/typescript.cjs');
 void require('./command.ts').main(process.argv.slice(2));

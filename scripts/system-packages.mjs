@@ -4,15 +4,18 @@
 // that installs them. The exit code is 1 if something is still missing. The package managers are those of
 // src/boot/system-packages.ts, which `nx boot` uses, too.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createRequire, Module } from 'node:module';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const require = createRequire(import.meta.url);
-const { CLOUD_HYPERVISOR_PACKAGE, findInPath, installCommands, installLine, packageManager, QEMU_PACKAGE, thisSystem } =
-  loadTypeScript(join(root, 'src', 'boot', 'system-packages.ts'));
+// Before anything is built.
+require('./typescript.cjs');
+const { CLOUD_HYPERVISOR_PACKAGE, installCommands, installLine, packageManager, QEMU_PACKAGE, thisSystem } =
+  require('../src/boot/system-packages.ts');
+const { findProgram } = require('../src/files/find-program.ts');
 
 /** The packages. `for` says what needs one. One of its programs is enough; an absolute path is a file. */
 const WANTED = [
@@ -213,9 +216,7 @@ export function systemPackages(purpose, { install = true, note = (line) => conso
 }
 
 const isMissing = ({ programs }) =>
-  !programs.some((program) =>
-    isAbsolute(program) ? existsSync(program) : findInPath(program, process.env.PATH ?? '') !== undefined,
-  );
+  !programs.some((program) => (isAbsolute(program) ? existsSync(program) : findProgram(program) !== undefined));
 
 /** Why nothing can be installed by this process; undefined when it can. */
 function whyNot(manager, { isRoot, search }, install) {
@@ -223,7 +224,7 @@ function whyNot(manager, { isRoot, search }, install) {
   if (manager === undefined) return 'no known package manager was found';
   if (!ASKS_NOTHING.includes(manager.name)) return `${manager.name} asks questions`;
   if (!manager.needsRoot || isRoot) return undefined;
-  if (findInPath('sudo', search) === undefined) return 'this user is not root, and sudo is missing';
+  if (findProgram('sudo', search) === undefined) return 'this user is not root, and sudo is missing';
   if (!process.stdin.isTTY || !process.stderr.isTTY) return 'this user is not root, and sudo has no terminal to ask on';
   return undefined;
 }
@@ -266,20 +267,6 @@ function spawnLogged([program, ...args]) {
   const said = error?.message ?? stderr.trim().split('\n').slice(-5).join('\n');
   console.error(`${program} ${args.join(' ')} failed: ${said}\nIts output is in ${log}`);
   return false;
-}
-
-/** Loads a module of src that imports only Node's modules, before anything is built. */
-function loadTypeScript(file) {
-  const { transformSync } = require('@swc/core');
-  const { code } = transformSync(readFileSync(file, 'utf8'), {
-    filename: file,
-    swcrc: false,
-    jsc: { parser: { syntax: 'typescript' }, target: 'es2022' },
-    module: { type: 'commonjs' },
-  });
-  const module = new Module(file);
-  module._compile(code, file);
-  return module.exports;
 }
 
 if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {

@@ -69,6 +69,19 @@ describe('the private npm workspaces', () => {
     expect(importsOf(codeIn(folder)).filter((name) => !declared.includes(name))).toEqual([]);
   });
 
+  it.each(WORKSPACES)('%s uses what it declares', (folder) => {
+    const declared = Object.keys(declaredBy(readPackage(folder)));
+    const imported = importsOf(codeIn(folder));
+    const code = codeIn(folder).map((file) => readFileSync(join(ROOT, file), 'utf8'));
+    const isUsed = (name: string): boolean =>
+      imported.includes(name) ||
+      imported.includes(name.replace('@types/', '')) ||
+      programsOf(name).some((program) => code.some((text) => text.includes(`'${program}'`))) ||
+      // A plugin of a package that is imported.
+      Object.keys(readPackage(`node_modules/${name}`).peerDependencies ?? {}).some((peer) => imported.includes(peer));
+    expect(declared.filter((name) => !isUsed(name))).toEqual([]);
+  });
+
   it.each(WORKSPACES)('%s takes the same versions as the root, and so finds them where the root has them', (folder) => {
     const root = declaredBy({ ...own, peerDependencies: {} });
     const others = Object.entries(declaredBy(readPackage(folder))).filter(

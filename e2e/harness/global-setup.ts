@@ -1,8 +1,8 @@
-import { findInPath } from '../../src/boot/system-packages';
+import { findProgram } from '../../src/files/find-program';
 import { prepareTemplate } from './template';
 
 /** Packs the plugin once for all e2e suites, and adds it to a workspace of the repository's Nx. */
 export default async function setup(): Promise<void> {
   // Without git, all of them are skipped (setup.ts).
-  if (findInPath('git', process.env['PATH'] ?? '') !== undefined) await prepareTemplate();
+  if (findProgram('git') !== undefined) await prepareTemplate();
 }

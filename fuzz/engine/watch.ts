@@ -106,7 +106,7 @@ export class WatchedFuzzer {
 
   private start(): Worker {
     this.shared = new SharedArrayBuffer(SHARED.header + SHARED.bytes);
-    const [hook, thread] = [require.resolve('./typescript.cjs'), require.resolve('./thread.ts')];
+    const [hook, thread] = [require.resolve('../../scripts/typescript.cjs'), require.resolve('./thread.ts')];
     return new Worker(`require(${JSON.stringify(hook)}); require(${JSON.stringify(thread)});`, {
       eval: true,
       workerData: { shared: this.shared, targets: this.targets },

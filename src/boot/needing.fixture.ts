@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
-import { findInPath } from './system-packages';
+import { findProgram } from '../files/find-program';
 
 /** Jest's blocks, or the same that are skipped. */
 export interface Blocks {
@@ -21,7 +21,7 @@ export function skippedFor(missing: string | undefined): Blocks {
 }
 
 const isThere = (program: string): boolean =>
-  isAbsolute(program) ? existsSync(program) : findInPath(program, process.env['PATH'] ?? '') !== undefined;
+  isAbsolute(program) ? existsSync(program) : findProgram(program) !== undefined;
 
 /**
  * Blocks of tests that run programs of the system, or read files of it, which are named by their paths.

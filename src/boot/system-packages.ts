@@ -1,9 +1,8 @@
 /**
  * How programs get onto a machine: package managers, and what they call the VMMs. The repository's own scripts read this file,
- * too, before anything is built: it imports nothing but Node's own modules.
+ * too, before anything is built.
  */
-import { accessSync, constants, statSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { findProgram } from '../files/find-program';
 
 export type PackageManagerName = 'apt' | 'dnf' | 'pacman' | 'brew' | 'winget';
 
@@ -88,7 +87,7 @@ export const thisSystem = (): InstallSystem => ({
 /** The package manager of a machine, if it is one of those above. */
 export const packageManager = ({ platform, search }: InstallSystem): PackageManager | undefined =>
   PACKAGE_MANAGERS.find(
-    (manager) => manager.platform === platform && findInPath(manager.program, search) !== undefined,
+    (manager) => manager.platform === platform && findProgram(manager.program, search) !== undefined,
   );
 
 /** The commands, one after the other, that install packages of a manager. */
@@ -105,7 +104,7 @@ export function installLine(wanted: readonly SystemPackage[], system: InstallSys
   if (names.length === 0) return undefined;
   const commands = installCommands(manager, names).map((command) => command.join(' '));
   if (!manager.needsRoot || system.isRoot) return commands.join(' && ');
-  if (findInPath('sudo', system.search) === undefined) return `su -c '${commands.join(' && ')}'`;
+  if (findProgram('sudo', system.search) === undefined) return `su -c '${commands.join(' && ')}'`;
   return commands.map((command) => `sudo ${command}`).join(' && ');
 }
 
@@ -120,23 +119,4 @@ export function howToInstall(wanted: readonly SystemPackage[], system: InstallSy
     }
   }
   return wanted.map(({ label, site }) => `${label} is at ${site}`).join(', ');
-}
-
-/** The path of a program in the folders of `search`. */
-export function findInPath(program: string, search: string): string | undefined {
-  const suffixes = process.platform === 'win32' ? ['', '.exe', '.cmd'] : [''];
-  return search
-    .split(delimiter)
-    .filter((folder) => folder !== '')
-    .flatMap((folder) => suffixes.map((suffix) => join(folder, program + suffix)))
-    .find(isProgram);
-}
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
-  }
 }

@@ -1,8 +1,9 @@
-// Lets Node require TypeScript, in this thread: the fuzzer needs no build, and src/ is instrumented on its way in.
+// Lets Node require TypeScript, in this thread: fuzzer, benchmark and scripts read src/ without a build.
 const { readFileSync } = require('node:fs');
 const { transformSync } = require('@swc/core');
 
 const options = {
+  swcrc: false,
   jsc: { parser: { syntax: 'typescript' }, target: 'es2022' },
   module: { type: 'commonjs' },
   sourceMaps: 'inline',
