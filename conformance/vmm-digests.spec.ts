@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { skippedFor } from '../src/boot/needing.fixture';
 import { IGVMFILEGEN } from '../src/cli/programs';
 import { withImage } from '../src/files/igvm-image';
+import { processorTime } from '../src/files/processor-time.fixture';
 import { sha256OfFile } from '../src/files/sha256';
 import type { IgvmFile } from '../src/igvm/model';
 import { explainDigest } from '../src/attestation/explain';
@@ -135,12 +136,12 @@ skippedFor(isThere ? undefined : 'python3 and the digests of real VMMs').describ
     });
 
     // Where the table has a file without its CoRIM, the file with it explains its digests, too, and says that the VMM would refuse it.
-    it.each(testable)('is explained for $name, each in two seconds', async ({ name, digests }) => {
+    it.each(testable)('is explained for $name, each in two seconds of processor time', async ({ name, digests }) => {
       const path = await makeFile(name);
       for (const expected of digests) {
-        const before = performance.now();
+        const seconds = processorTime();
         const { found } = await explainDigest({ subject: expected.digest ?? '', image: path });
-        expect(performance.now() - before).toBeLessThan(2000);
+        expect(seconds()).toBeLessThan(2);
         // Versions of a model have its signature, and so its digest.
         const models = expected.cpus?.filter((cpu) => !/-v\d$/.test(cpu));
         const names = found.map(({ launch }) => launch && launchName(launch));

@@ -63,11 +63,9 @@ const posix = process.platform === 'win32' ? describe.skip : describe;
 posix('what is no regular file', () => {
   const refused = (what: string, reason: RegExp) => {
     const before = openFiles();
-    const start = performance.now();
     expect(() => openRegularFile(what)).toThrow(NotRegularError);
     expect(() => openRegularFile(what)).toThrow(reason);
     expect(() => readRegularFile(what, { limit: 2 ** 30 })).toThrow(reason);
-    expect(performance.now() - start).toBeLessThan(1000);
     expect(openFiles()).toBe(before);
   };
 

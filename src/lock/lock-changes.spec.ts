@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { marked } from 'marked';
+import { needing } from '../boot/needing.fixture';
 import { NX_IGVM } from '../cli/programs';
 import { run } from '../cli/run';
 import { lockText } from './lock-file';
@@ -79,7 +80,7 @@ describe('two locks', () => {
   });
 });
 
-describe('two revisions', () => {
+needing('git').describe('two revisions', () => {
   beforeEach(async () => {
     git('init', '-q', '-b', 'main');
     put('vm/igvm.lock.json', lockText(await lock(2)));
@@ -139,7 +140,7 @@ describe('two revisions', () => {
   });
 });
 
-it('names of files and texts of images mean nothing in Markdown', async () => {
+needing('git').it('names of files and texts of images mean nothing in Markdown', async () => {
   git('init', '-q');
   const hostile = 'x`](javascript:1) <img src=x> **b** | @admin #1 https://a.example ~~`` \u202e';
   const state = async (initrd: number): Promise<MeasurementLock> => {
