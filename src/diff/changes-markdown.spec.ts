@@ -53,6 +53,14 @@ describe('a diff for a pull request', () => {
     expect(diffMarkdown(await diffImages(a, a), ['x', 'x'])).toBe('The images are the same.\n');
   });
 
+  it('compares no command lines where one image has no map file, which alone says where they are', async () => {
+    const [a, b] = [await image(snp('console=ttyS0', 1), map), await image(snp('console=ttyS0', 2))];
+    for (const difference of [await diffImages(a, b), await diffImages(b, a)]) {
+      expect(difference.guests[0]?.commandLines).toEqual([]);
+      expect(difference.guests[0]?.pages).toHaveLength(1);
+    }
+  });
+
   it('says why a launch has no digest, in text as well', async () => {
     const corim = (each: IgvmFile): IgvmFile => ({
       ...each,

@@ -49,6 +49,34 @@ describe('a diff as text', () => {
     );
   });
 
+  it('shows the fields of a long header on lines of their own', () => {
+    const header = (key: string): string => `svn 1  publicKey ${key.repeat(160)}`;
+    expect(
+      textOf({
+        guests: [
+          guest({
+            headers: [
+              { what: 'id', b: header('b') },
+              { what: 'x', a: header('c'), b: 'svn 1  y 2' },
+            ],
+          }),
+        ],
+      }),
+    ).toEqual([
+      'TDX:',
+      '  headers:',
+      '    id: only in B:',
+      '      svn 1',
+      `      publicKey ${'b'.repeat(160)}`,
+      '    x:',
+      '      A',
+      '        svn 1',
+      `        publicKey ${'c'.repeat(160)}`,
+      '      B svn 1  y 2',
+      '',
+    ]);
+  });
+
   it('shows ranges of pages with how they differ and what the maps call them', () => {
     const range = { gpa: 0x1000, end: 0x1000 + PAGE_SIZE, tags: [] };
     const pages: GuestDifference['pages'] = [

@@ -69,11 +69,22 @@ const facts = (title: string, differences: readonly FactDifference[]): string[] 
     : [
         `${title}:`,
         ...differences.flatMap(({ what, a, b }) => {
-          if (b === undefined) return [`  ${printable(what)}: only in A: ${printable(a ?? '')}`];
-          if (a === undefined) return [`  ${printable(what)}: only in B: ${printable(b)}`];
-          return [`  ${printable(what)}:`, `    A ${printable(a)}`, `    B ${printable(b)}`];
+          const name = printable(what);
+          if (b === undefined) return labelled(`  ${name}: only in A: `, `    `, a ?? '');
+          if (a === undefined) return labelled(`  ${name}: only in B: `, `    `, b);
+          return [`  ${name}:`, ...labelled('    A ', '      ', a), ...labelled('    B ', '      ', b)];
         }),
       ];
+
+/** A longer text of several fields has a line for each. */
+const LONGEST_LINE = 160;
+
+/** A text behind a label: in one line, or its fields, which stand apart by two spaces, on lines of their own. */
+function labelled(label: string, indent: string, text: string): string[] {
+  const fields = text.length > LONGEST_LINE ? text.split('  ') : [text];
+  if (fields.length === 1) return [`${label}${printable(text)}`];
+  return [label.trimEnd(), ...fields.map((field) => `${indent}${printable(field)}`)];
+}
 
 function pageLines(pages: GuestDifference['pages']): string[] {
   if (pages.length === 0) return [];

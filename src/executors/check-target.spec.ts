@@ -28,7 +28,8 @@ async function check(
   const { a } = (await workspace.infer(files)) as { a: ProjectConfiguration };
   const target = { ...a.targets![name]!, ...change };
   const data = { ...a, targets: { ...a.targets, [name]: target } };
-  const projectGraph = { nodes: { a: { type: 'app', name: 'a', data } }, dependencies: {} };
+  const builder = { type: 'lib', name: 'kernel', data: { root: 'kernel', targets: { compile: {} } } };
+  const projectGraph = { nodes: { a: { type: 'app', name: 'a', data }, kernel: builder }, dependencies: {} };
   const context = {
     root: workspace.root,
     nxJsonConfiguration: {},
@@ -43,6 +44,21 @@ const REFUSED = { code: 'NX_KEY_REPLACED' };
 describe('a target as inferred', () => {
   it.each(['build', 'inspect', 'measure', 'verify', 'boot'])('runs: %s', async (name) => {
     await check(name);
+  });
+
+  it('runs where Nx has dropped the dependency on a project or target that is not there, which the build reports with its place', async () => {
+    const withoutBuilder = (nodes: object) =>
+      ({ projectGraph: { nodes, dependencies: {} } }) as unknown as ExecutorContext;
+    workspace.write('a/igvm.json', linuxManifest(kernel));
+    const { a } = (await workspace.infer(['a/igvm.json'])) as { a: ProjectConfiguration };
+    const data = { ...a, targets: { ...a.targets, build: { ...a.targets!['build'], dependsOn: [] } } };
+    const own = { a: { type: 'app', name: 'a', data } };
+    await check('build', {}, withoutBuilder(own));
+    await check(
+      'build',
+      {},
+      withoutBuilder({ ...own, kernel: { name: 'kernel', data: { root: 'kernel', targets: {} } } }),
+    );
   });
 
   it('runs after a file has become a link, which Nx’s daemon does not see', async () => {

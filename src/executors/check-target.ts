@@ -150,13 +150,17 @@ export function checkTarget(context: TargetContext, task: TaskTarget | undefined
   const { namedInputs } = node.data;
   const standard = { default: ['{projectRoot}/**/*'], ...project.nxJson.namedInputs, ...namedInputs };
   const own = ownKeysOf(given);
+  const waitsFor = runsBefore(context.taskGraph, task);
+  // Nx drops what depends on a target that isn't there. That is a mistake of the file that names it, and told of with its place there.
+  const isThere = (other: string, target: string): boolean =>
+    context.projectGraph?.nodes[other]?.data.targets?.[target] !== undefined;
   const [lack] = lacksOf({
     expected: { ...expected, options: given },
     effective: { ...effective, options: given },
     project,
     namedInput: (name) => (Object.hasOwn(standard, name) ? standard[name as 'default'] : undefined),
     ownFolder: isAlone(node),
-    runsBefore: runsBefore(context.taskGraph, task),
+    runsBefore: (other, target) => (other !== node.name && !isThere(other, target)) || waitsFor(other, target),
   }).filter(({ key }) => !own.includes(key));
   if (lack === undefined) return;
   const executor = effective.executor ?? '';

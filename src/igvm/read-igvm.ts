@@ -72,7 +72,9 @@ function readFixedHeader(source: ByteSource, crc32: Crc32): { file: IgvmFile; fi
   source.read(0, bytes);
   const view = new DataView(bytes.buffer);
   if (bytes.length < 4 || view.getUint32(0, true) !== MAGIC) {
-    throw malformed(notAnImage(source) ?? 'the file does not begin with "IGVM"', 0);
+    const other = notAnImage(source);
+    if (other === KERNEL) throw new IgvmError('IGVM_MALFORMED', KERNEL, { offset: 0 }, { saysAll: true });
+    throw malformed(other ?? 'the file does not begin with "IGVM"', 0);
   }
   if (bytes.length < FIXED_HEADER.size) throw malformed('the file ends within its fixed header', 0);
   const fixed = FIXED_HEADER.read(view, 0);

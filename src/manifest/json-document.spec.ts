@@ -100,6 +100,11 @@ describe('a JSON document', () => {
     expect(failure(text).message).toBe(message);
   });
 
+  it('follow with a general cure only what does not say what to write', () => {
+    expect(failure('{"a": 1,}').format()).toMatch(/this "}" \(at \$\) \[MANIFEST_SYNTAX\]$/);
+    expect(failure('{"a": 1').format()).toMatch(/\[MANIFEST_SYNTAX\]\n {2}Correct the JSON/);
+  });
+
   it.each([
     'SECRET',
     '"SECRET',

@@ -35,6 +35,9 @@ const SYNTAX_ERRORS: Record<string, string> = {
   InvalidCharacter: 'this string has a control character that must be escaped',
 };
 
+/** Messages that say what is wrong, and not what to write. */
+const PLAIN_MESSAGES = new Set([...Object.values(SYNTAX_ERRORS), 'this is not JSON']);
+
 /** A message that fits the likely intention of the text at `offset`, for which the parser reports an error `name`. */
 function syntaxMessage(text: string, offset: number, name: string): string {
   const rest = text.slice(offset, offset + 40);
@@ -89,11 +92,8 @@ export function lineAndColumn(starts: readonly number[], offset: number): { line
 }
 
 function syntaxError(text: string, file: string, offset: number, message: string): IgvmError {
-  return new IgvmError('MANIFEST_SYNTAX', message, {
-    file,
-    ...lineAndColumn(lineStarts(text), offset),
-    jsonPath: pathAt(text, offset),
-  });
+  const where = { file, ...lineAndColumn(lineStarts(text), offset), jsonPath: pathAt(text, offset) };
+  return new IgvmError('MANIFEST_SYNTAX', message, where, { saysAll: !PLAIN_MESSAGES.has(message) });
 }
 
 function pathAt(text: string, offset: number): JsonPath {
@@ -117,7 +117,7 @@ export function decodeUtf8(bytes: Uint8Array, file: string): string {
     // A decoder that replaces what is wrong keeps everything before the first wrong byte.
     const lenient = new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
     const valid = validPrefix(bytes);
-    throw syntaxError(lenient, file, valid, 'the file is not UTF-8 text');
+    throw syntaxError(lenient, file, valid, 'the file is not UTF-8 text: save it as UTF-8');
   }
 }
 

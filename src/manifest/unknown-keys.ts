@@ -109,6 +109,13 @@ export function unknownKeys(schema: z.core.$ZodType, document: unknown) {
   };
 }
 
+/** Whether two words differ by two neighbouring letters that have changed places, which is one mistake, and an edit distance of 2. */
+function hasSwappedLetters(a: string, b: string): boolean {
+  let at = 0;
+  while (at < a.length && a[at] === b[at]) at += 1;
+  return a.slice(at) === `${b[at + 1]}${b[at]}${b.slice(at + 2)}` && at + 1 < b.length;
+}
+
 /**
  * The candidate that `word` is probably a misspelling of. Case doesn't matter, nor does the choice of `-` or `_`. At most a third of
  * the letters may differ, so that an unrelated word gets no suggestion.
@@ -118,7 +125,8 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
   let best: string | undefined;
   let bestDistance = Number.POSITIVE_INFINITY;
   for (const candidate of candidates) {
-    const distance = editDistance(plain(word), plain(candidate));
+    const [written, known] = [plain(word), plain(candidate)];
+    const distance = hasSwappedLetters(written, known) ? 1 : editDistance(written, known);
     if (distance < bestDistance && distance <= Math.max(1, Math.floor(candidate.length / 3))) {
       best = candidate;
       bestDistance = distance;

@@ -310,7 +310,14 @@ describe('the options of the plugin', () => {
 
   it('that say nothing of a target are left out, with a warning', async () => {
     const warn = jest.spyOn(logger, 'warn').mockImplementation(() => {});
-    const wrong = { build: null, inspect: 7, buildTargetName: 'x', verfy: false, other: 1 } as unknown as PluginOptions;
+    const wrong = {
+      build: null,
+      inspect: 7,
+      buildTargetName: 'x',
+      verfy: false,
+      biuld: 1,
+      other: 1,
+    } as unknown as PluginOptions;
     const targets = await inferOne('k', wrong);
     expect(Object.keys(targets)).toEqual(Object.keys(await inferOne('k')));
     expect(warn.mock.calls.flat()).toEqual([
@@ -318,6 +325,7 @@ describe('the options of the plugin', () => {
       'the option "inspect" of the plugin nx-igvm takes a name, false or an object, not 7',
       'the plugin nx-igvm has no option "buildTargetName"; did you mean "build"?',
       'the plugin nx-igvm has no option "verfy"; did you mean "verify"?',
+      'the plugin nx-igvm has no option "biuld"; did you mean "build"?',
       'the plugin nx-igvm has no option "other"',
     ]);
     warn.mockRestore();

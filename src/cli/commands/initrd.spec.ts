@@ -27,7 +27,7 @@ describe('the command initrd', () => {
   }
 
   it('packs a folder', async () => {
-    expect(await initrd('root')).toEqual({ code: 0, stdout: 'initrd.cpio: 512 bytes, 1 entries\n', stderr: '' });
+    expect(await initrd('root')).toEqual({ code: 0, stdout: 'initrd.cpio: 512 bytes, 1 entry\n', stderr: '' });
     expect(readFileSync(join(folder, 'initrd.cpio'), 'latin1')).toMatch(/^070701.*init\0+#!\/hi\0/s);
   });
 

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import type { Command } from 'commander';
 import { type ErrorWhere, formatPlaced } from '../../errors/igvm-error';
-import { printable } from '../../errors/printable';
+import { counted, printable, withCommas } from '../../errors/printable';
 import { shownPath } from '../../files/file-failure';
 import type { InitChoice } from '../../initrd/guest-init';
 import type { Compression, InitrdOptions as Initrd } from '../../initrd/load-initrd';
@@ -61,8 +61,9 @@ export async function packFolder(options: InitrdOptions, caller: Caller, setting
     notExecutableWarning(notExecutable),
   ];
   for (const warning of warnings) if (warning !== undefined) caller.warn(printable(warning));
-  const unpacked = compression === 'none' ? '' : `, ${archiveSize} before ${compression}`;
-  caller.info(`${printable(caller.display(output))}: ${size} bytes${unpacked}, ${entryCount} entries`);
+  const unpacked = compression === 'none' ? '' : `, ${withCommas(archiveSize)} before ${compression}`;
+  const entries = counted(entryCount, 'entry', 'entries');
+  caller.info(`${printable(caller.display(output))}: ${counted(size, 'byte')}${unpacked}, ${entries}`);
 }
 
 /** What an initrd.json says, with everything downloaded that it names by URL. */

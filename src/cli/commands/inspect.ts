@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { printable, printableJson } from '../../errors/printable';
+import { counted, printable, printableJson } from '../../errors/printable';
 import type { MeasuredPlatform } from '../../igvm/isolation';
 import type { InspectFormat } from '../../inspect/inspect-file';
 import { type Caller, commandLine, optionalPath } from '../caller';
@@ -126,7 +126,12 @@ async function extract(environment: CliEnvironment, image: string, { output, map
     map: optionalPath(caller, map),
     display,
   });
-  caller.info(`${printable(output)}: ${regions} regions, ${contexts} VP contexts, ${parameterAreas} parameter areas`);
+  const parts = [
+    counted(regions, 'region'),
+    counted(contexts, 'VP context'),
+    counted(parameterAreas, 'parameter area'),
+  ];
+  caller.info(`${printable(output)}: ${parts.join(', ')}`);
 }
 
 interface DumpCorimOptions {
