@@ -3,7 +3,7 @@ import type { Writable } from 'node:stream';
 import type { ReadStream } from 'node:tty';
 import { IgvmError } from '../errors/igvm-error';
 import { makeProcessFolder } from '../files/process-folder';
-import { usableTerminal } from './console-input';
+import { usableTerminal } from './console';
 import { findVmm, type InstalledVmm } from './find-vmm';
 import { askKvm } from './kvm-probe';
 import { prepareVm, WAY_TEXTS } from './prepare-vm';

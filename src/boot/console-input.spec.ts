@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { ReadStream } from 'node:tty';
-import { connectTerminal, type Terminal, usableTerminal } from './console-input';
+import { connectTerminal, type Terminal, usableTerminal } from './console';
 
 class FakeTerminal extends EventEmitter {
   isTTY = true;

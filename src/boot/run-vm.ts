@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { programFile } from '../files/program-file';
-import { connectTerminal, type Terminal, terminalState } from './console-input';
+import { connectTerminal, type Terminal, terminalState } from './console';
 import type { SupervisorOptions } from './supervisor';
 
 /** A VMM to run until it ends or has printed something. */

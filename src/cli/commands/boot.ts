@@ -46,7 +46,7 @@ export async function boot(
   signal?: AbortSignal,
 ): Promise<BootResult> {
   const { bootImage } = require('../../boot/boot-image') as typeof import('../../boot/boot-image');
-  const { LogOutput } = require('../../boot/log-output') as typeof import('../../boot/log-output');
+  const { LogOutput } = require('../../boot/console') as typeof import('../../boot/console');
   const log = stdout.isTTY === true ? undefined : new LogOutput(stdout);
   const messages = messageSink(caller.message, caller.isInteractive);
   try {

@@ -1,6 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { Writable } from 'node:stream';
+import { finished } from 'node:stream/promises';
+import { StringDecoder } from 'node:string_decoder';
 import type { ReadStream } from 'node:tty';
+import { LogText } from '../errors/printable';
 
 /** The terminal that a guest's console is on: `process.stdin` of a program that somebody watches. */
 export type Terminal = Pick<ReadStream, 'setRawMode' | 'on' | 'off' | 'resume' | 'pause'> & { fd?: number };
@@ -99,5 +103,39 @@ export function terminalState({ fd }: Terminal): string | undefined {
     return execFileSync('stty', ['-g'], { encoding: 'utf8', stdio: [fd ?? 'inherit', 'pipe', 'ignore'] }).trim();
   } catch {
     return undefined;
+  }
+}
+
+/**
+ * The output of a guest or VMM on its way to a file, a pipe or the log of a CI service. It becomes text that is harmless there, see
+ * {@link LogText}. A terminal gets the output as it is.
+ */
+export class LogOutput extends Writable {
+  private readonly decoder = new StringDecoder('utf8');
+  private readonly log = new LogText();
+
+  /** @param target stays open */
+  constructor(private readonly target: Writable) {
+    super();
+  }
+
+  override _write(bytes: Buffer, _: BufferEncoding, done: () => void): void {
+    this.handOn(this.log.add(this.decoder.write(bytes)), done);
+  }
+
+  override _final(done: () => void): void {
+    this.handOn(this.log.add(this.decoder.end()) + this.log.end(), done);
+  }
+
+  /** Writes what is left. Call it when the output has ended. A second call does nothing. */
+  async finish(): Promise<void> {
+    if (this.writableEnded) return;
+    this.end();
+    await finished(this);
+  }
+
+  private handOn(text: string, done: () => void): void {
+    if (text === '' || this.target.write(text)) done();
+    else this.target.once('drain', done);
   }
 }

@@ -1,5 +1,5 @@
 import { Writable } from 'node:stream';
-import { LogOutput } from './log-output';
+import { LogOutput } from './console';
 
 describe('the output of a guest that nobody watches on a terminal', () => {
   it('is text, whole characters, and no commands of a CI service', async () => {
