@@ -1,4 +1,4 @@
-/** The entries of archives, in one form whatever the archive is: tar, .deb, .rpm and .zip. */
+/** The entries of archives, in the same form for every format: tar, .deb, .rpm and .zip. */
 import { read } from 'node:fs';
 import { pipeline, Readable } from 'node:stream';
 import { promisify } from 'node:util';
@@ -8,22 +8,22 @@ import { ByteReader, compressionOf, decompress, MAGIC_SIZE, UnpackError } from '
 
 /** One entry of an archive. */
 export interface ArchiveEntry {
-  /** Without `./` or `/` in front. */
+  /** Without leading `./` or `/`. */
   readonly path: string;
   readonly kind: 'file' | 'link' | 'hard link' | 'folder' | 'other';
-  /** Where a link leads to, as it is written. */
+  /** The target of a link, unchanged. */
   readonly target?: string;
-  /** Of an entry whose content comes with another name of the same file: what they have in common. */
+  /** For an entry whose content comes with another name of the same file: the inode of both. */
   readonly inode?: string;
   /** Bytes. */
   readonly size: number;
-  /** The content; nothing when it isn't asked for before the next entry. */
+  /** The content. Empty unless it is read before the next entry. */
   content(): AsyncIterable<Uint8Array>;
 }
 
-/** Bytes of an archive, which are read at any place. */
+/** The bytes of an archive, with random access. */
 export interface ArchiveFile {
-  /** An open file, for formats with a table at their end. */
+  /** The open file, for formats with a table at their end. */
   readonly fd: number;
   /** All bytes from the beginning. */
   stream(): AsyncIterable<Uint8Array>;
@@ -34,7 +34,7 @@ const readAt = promisify(read);
 /** Bytes read at once. */
 const CHUNK = 2 ** 18;
 
-/** An open file, which its owner closes when nothing reads it any more. */
+/** An open file, which its owner closes after the last read. */
 export const archiveFile = (fd: number): ArchiveFile => ({
   fd,
   async *stream() {
@@ -47,7 +47,7 @@ export const archiveFile = (fd: number): ArchiveFile => ({
   },
 });
 
-/** Bytes of a path or of the target of a link. */
+/** The most bytes of a path or of the target of a link. */
 const MOST_PATH = 4096;
 
 const RPM_MAGIC = [0xed, 0xab, 0xee, 0xdb];
@@ -55,13 +55,13 @@ const AR_MAGIC = '!<arch>\n';
 /** A local header, or the end of an archive without entries. */
 const ZIP_MAGICS = ['PK\u0003\u0004', 'PK\u0005\u0006'];
 
-/** What archives there are, for messages. */
+/** The supported formats, for messages. */
 export const ARCHIVES = 'tar, also with gzip, xz or zstd, .deb, .rpm and .zip';
 
 /**
- * The entries of an archive, in its order, by what its first bytes say that it is.
- * @param limit bytes that a compressed archive may unpack to
- * @throws UnpackError for what is no archive, or is damaged
+ * The entries of an archive, in its order. The first bytes determine its format.
+ * @param limit the most bytes that a compressed archive may unpack to
+ * @throws UnpackError for anything but an archive, and for a damaged one
  */
 export async function* archiveEntries(file: ArchiveFile, limit: number): AsyncGenerator<ArchiveEntry> {
   const reader = new ByteReader(file.stream());
@@ -76,7 +76,7 @@ export async function* archiveEntries(file: ArchiveFile, limit: number): AsyncGe
   }
 }
 
-/** What is left of a stream, unpacked when it is compressed. */
+/** The rest of a stream, unpacked if it is compressed. */
 async function plain(reader: ByteReader, limit: number): Promise<AsyncIterable<Uint8Array>> {
   const compression = compressionOf(await reader.peek(MAGIC_SIZE));
   return compression === undefined ? reader.remaining() : decompress(reader.remaining(), compression, limit);
@@ -99,13 +99,13 @@ async function* tarEntries(source: AsyncIterable<Uint8Array>): AsyncGenerator<Ar
   const named = (error: unknown): UnpackError => {
     const cause = failure ?? error;
     if (cause instanceof UnpackError) return cause;
-    return new UnpackError(`is no archive that can be read (${ARCHIVES}): ${(cause as Error).message}`);
+    return new UnpackError(`is not an archive that can be read (${ARCHIVES}): ${(cause as Error).message}`);
   };
   pipeline(Readable.from(source, { objectMode: false }), extraction, (error) => void (failure = error));
   try {
     for await (const entry of extraction) {
       yield tarEntry(entry.header, () => tarContent(entry as AsyncIterable<Uint8Array>, named));
-      // The next entry comes when this one has been read.
+      // The next entry comes after this one has been read.
       entry.resume();
     }
   } catch (error) {
@@ -127,7 +127,7 @@ async function* tarContent(
 function tarEntry(header: Header, content: ArchiveEntry['content']): ArchiveEntry {
   const { name, linkname, size } = header;
   const { type, pax } = header as Header & { pax?: Record<string, string> | null };
-  // Holes are left out of the content, which therefore isn't that of the file.
+  // The content lacks the holes of the file.
   const isSparse = Object.keys(pax ?? {}).some((key) => key.startsWith('GNU.sparse.'));
   const kind = isSparse ? 'other' : (TAR_KINDS[type ?? ''] ?? 'other');
   return {
@@ -144,7 +144,7 @@ async function* debEntries(reader: ByteReader, limit: number): AsyncGenerator<Ar
   await reader.skip(AR_MAGIC.length);
   for (;;) {
     if ((await reader.peek(1)).length === 0)
-      throw new UnpackError('is an ar archive without a data.tar: no Debian package');
+      throw new UnpackError('is not a Debian package: it is an ar archive without a data.tar');
     const header = (await reader.read(60)).toString('latin1');
     const name = header.slice(0, 16).trim().replace(/\/$/, '');
     const sizeText = header.slice(48, 58).trim();
@@ -164,17 +164,17 @@ async function* debEntries(reader: ByteReader, limit: number): AsyncGenerator<Ar
   }
 }
 
-/** Bytes of an RPM's lead, and of the beginning of each of the two headers behind it (RPM's format documentation). */
+/** Bytes of an RPM's lead, and of the intro of each of the two headers after it (RPM's format documentation). */
 const RPM_LEAD = 96;
 const RPM_INTRO = 16;
 const RPM_INDEX_ENTRY = 16;
-/** What RPM itself takes at most. */
+/** The limit of RPM itself. */
 const RPM_HEADER_LIMIT = 2 ** 28;
 
 /** An RPM package: two headers, and a compressed cpio archive. */
 async function* rpmEntries(reader: ByteReader, limit: number): AsyncGenerator<ArchiveEntry> {
   await reader.skip(RPM_LEAD);
-  // The signature is filled up to a multiple of 8 bytes.
+  // The signature is padded to a multiple of 8 bytes.
   await skipRpmHeader(reader, 8);
   await skipRpmHeader(reader, 1);
   const payload = new ByteReader(await plain(reader, limit));
@@ -201,13 +201,13 @@ const CPIO_KINDS: Readonly<Partial<Record<number, ArchiveEntry['kind']>>> = {
   0o040000: 'folder',
 };
 
-/** A cpio archive as RPM writes it: "newc", with or without checksums (cpio(5)). */
+/** A cpio archive in the format of RPM: "newc", with or without checksums (cpio(5)). */
 async function* cpioEntries(reader: ByteReader): AsyncGenerator<ArchiveEntry> {
   const toBoundary = (): Promise<void> => reader.skip(-reader.position & 3);
   for (;;) {
     const header = (await reader.read(CPIO_HEADER)).toString('latin1');
     if (header.startsWith('07070X')) {
-      throw new UnpackError('has files of more than 4 GiB, in a form of RPM that is not supported');
+      throw new UnpackError('has files of more than 4 GiB, in an RPM format that is not supported');
     }
     if (!/^07070[12][0-9a-fA-F]{104}$/.test(header)) throw new UnpackError('has a damaged cpio header');
     const field = (index: number): number => Number.parseInt(header.slice(6 + index * 8, 14 + index * 8), 16);

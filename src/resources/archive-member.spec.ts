@@ -215,7 +215,7 @@ describe('an archive', () => {
     writeFileSync(join(root, 'bomb/small'), 'x');
     run('tar', ['-czf', 'bomb.tgz', '-C', 'bomb', 'zeros', 'small']);
     expect(await failure('bomb.tgz', 'small', 2 ** 24)).toBe(
-      'ARCHIVE_INVALID: http://host/a unpacks to more than 16777216 bytes, the most that are taken',
+      'ARCHIVE_INVALID: http://host/a unpacks to more than 16777216 bytes, which is the limit',
     );
   });
 
@@ -238,7 +238,7 @@ describe('an archive', () => {
     [
       'that is none',
       ['cp', 'tree/boot/vmlinuz-6.1', 'x'],
-      'is no archive that can be read (tar, also with gzip, xz or zstd, .deb, .rpm and .zip)',
+      'is not an archive that can be read (tar, also with gzip, xz or zstd, .deb, .rpm and .zip)',
     ],
   ])('%s is refused with what is missing', async (_, [program = '', ...args], message) => {
     run(program, args);

@@ -4,24 +4,24 @@ import { nearest } from '../manifest/unknown-keys';
 import { archiveEntries, type ArchiveEntry, type ArchiveFile, normalPath } from './archive-entries';
 import { UnpackError } from './decompress';
 
-/** Links from one entry to the next that are followed. */
+/** The most links to follow from one entry to the next. */
 const MOST_LINKS = 8;
 
-/** So many names of an archive are kept for a message about one that isn't in it, and so many compared letter by letter. */
+/** How many names of an archive are kept for a message about a missing member, and how many are compared letter by letter. */
 const KEPT_NAMES = 20_000;
 const COMPARED = 1000;
 
-/** Takes the content of a member. */
+/** Receives the content of a member. */
 export interface MemberSink {
   write(chunk: Uint8Array): Promise<void>;
 }
 
 /**
- * Reads one file out of an archive: by its path, or by way of links in the archive to another one. Reads to the end of the archive,
- * as only then it is known to be whole, and the member to be the only one of its name.
- * @param display of the archive, for messages
- * @param limit bytes of the member, and of the archive when it is unpacked
- * @param open makes the place for the member; called once
+ * Extracts one file from an archive: the one at a path, or the one that links in the archive lead to from there. Reads the whole
+ * archive, to make sure that it is complete and that no other member has the same name.
+ * @param display the name of the archive, for messages
+ * @param limit the most bytes of the member, and of the unpacked archive
+ * @param open creates the sink for the member; called once
  * @throws IgvmError ARCHIVE_INVALID, ARCHIVE_MEMBER, and what the sink throws
  */
 export async function readMember(
@@ -47,15 +47,15 @@ export async function readMember(
 
 interface Pass {
   isWritten: boolean;
-  /** What to look for in the next pass. */
+  /** The path to look for in the next pass. */
   next?: { path: string; inode?: string };
-  /** Of some files in the archive. */
+  /** The paths of some files in the archive. */
   names: string[];
 }
 
 /**
- * Goes through the archive once.
- * @param inode of a file with several names, whose content comes with another one
+ * Reads the archive once.
+ * @param inode that of a file with several names, whose content comes with another one
  */
 async function pass(
   file: ArchiveFile,
@@ -82,7 +82,7 @@ async function pass(
   return result;
 }
 
-/** The target of a symbolic link is relative to its folder; that of a hard link, and an absolute one, to the archive. */
+/** A symbolic link is relative to its folder. A hard link and an absolute link are relative to the archive. */
 function linked({ path, kind, target = '' }: ArchiveEntry): string {
   const isRelative = kind === 'link' && !target.startsWith('/');
   return normalPath(posix.normalize(isRelative ? posix.join(posix.dirname(path), target) : target));
@@ -94,7 +94,7 @@ function notFile({ kind, size }: ArchiveEntry, path: string, limit: number): Unp
 }
 
 const tooLarge = (path: string, limit: number): UnpackError =>
-  new UnpackError(`has "${path}" with more than ${limit} bytes, the most that a member may have`);
+  new UnpackError(`has more than ${limit} bytes in "${path}", the most that a member may have`);
 
 async function write(entry: ArchiveEntry, path: string, limit: number, sink: MemberSink): Promise<void> {
   let size = 0;
@@ -107,7 +107,7 @@ async function write(entry: ArchiveEntry, path: string, limit: number, sink: Mem
   if (size !== entry.size) throw new UnpackError(`has only ${size} of ${entry.size} bytes of "${path}"`);
 }
 
-/** Names that may have been meant: of the same file elsewhere, of files that begin alike, or nearly the same. */
+/** Names that may have been meant: the same name in another folder, names with the same beginning, and similar ones. */
 function missing(display: string, member: string, path: string, names: readonly string[]): IgvmError {
   const base = posix.basename(path);
   const [word = ''] = /^[\p{L}\p{M}_]{4,}/u.exec(base) ?? [];

@@ -1,10 +1,10 @@
-/** Compressed data, recognised by its first bytes and unpacked as it comes. */
+/** Compressed data, recognised by its first bytes and unpacked as a stream. Memory is bounded, whatever the data claims. */
 import { pipeline, Readable, type Transform } from 'node:stream';
 import * as zlib from 'node:zlib';
 import type { Decompress } from 'fzstd';
 import { IgvmError } from '../errors/igvm-error';
 
-/** A form of compressed data, and how to unpack it; without that it is only known by name. */
+/** A format of compressed data. Without `unpack`, it is recognised but not supported. */
 interface Format {
   magic: readonly number[];
   unpack?: (source: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
@@ -17,7 +17,7 @@ const FORMATS = {
   xz: { magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00], unpack: unxz, program: 'xz -dc' },
   zstd: { magic: [0x28, 0xb5, 0x2f, 0xfd], unpack: unzstdStream, program: 'zstd -dc' },
   lz4: { magic: [0x04, 0x22, 0x4d, 0x18], program: 'lz4 -dc' },
-  // The form that the kernel's build writes.
+  // The format that the kernel's build writes.
   'lz4 (legacy)': { magic: [0x02, 0x21, 0x4c, 0x18], program: 'lz4 -dc' },
   bzip2: { magic: [0x42, 0x5a, 0x68], program: 'bzip2 -dc' },
   lzma: { magic: [0x5d, 0x00, 0x00], program: 'xz -dc --format=lzma' },
@@ -26,22 +26,22 @@ const FORMATS = {
 
 export type Compression = keyof typeof FORMATS;
 
-/** So many bytes tell what something is. */
+/** The number of first bytes that determine the format. */
 export const MAGIC_SIZE = 6;
 
-/** What data is compressed with, by its first {@link MAGIC_SIZE} bytes; undefined when nothing is known of it. */
+/** The compression of data, by its first {@link MAGIC_SIZE} bytes; undefined for an unknown one. */
 export function compressionOf(start: Uint8Array): Compression | undefined {
   const known = Object.keys(FORMATS) as Compression[];
   return known.find((name) => FORMATS[name].magic.every((byte, index) => start[index] === byte));
 }
 
-/** Whether such data is unpacked here. */
+/** Whether {@link decompress} supports a compression. */
 export const isUnpacked = (compression: Compression): boolean => 'unpack' in FORMATS[compression];
 
 /**
- * Unpacks data as it is read.
- * @param limit bytes; data that has more is given up
- * @throws UnpackError for what is damaged, needs too much memory, or has a form that nothing here reads
+ * Unpacks a stream.
+ * @param limit the most unpacked bytes
+ * @throws UnpackError for data that is damaged, needs too much memory, has too many bytes, or has an unsupported format
  */
 export async function* decompress(
   source: AsyncIterable<Uint8Array>,
@@ -56,7 +56,7 @@ export async function* decompress(
   try {
     for await (const chunk of unpack(source)) {
       size += chunk.length;
-      if (size > limit) throw new UnpackError(`unpacks to more than ${limit} bytes, the most that are taken`);
+      if (size > limit) throw new UnpackError(`unpacks to more than ${limit} bytes, which is the limit`);
       yield chunk;
     }
   } catch (error) {
@@ -72,14 +72,14 @@ export function gunzip(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Ar
   return through(source, zlib.createGunzip());
 }
 
-/** A stream of Node with its input; errors of either side end both. */
+/** Connects a stream of Node with its input. An error in either ends both. */
 function through(source: AsyncIterable<Uint8Array>, stream: Transform): AsyncIterable<Uint8Array> {
-  // Errors come out of the stream itself.
+  // The stream itself reports errors.
   pipeline(Readable.from(source, { objectMode: false }), stream, () => undefined);
   return stream;
 }
 
-/** What zlib has since Node 22.15. */
+/** zlib since Node 22.15. */
 interface ZstdOfNode {
   createZstdDecompress?: () => Transform;
 }
@@ -93,10 +93,10 @@ async function* unzstdStream(source: AsyncIterable<Uint8Array>): AsyncGenerator<
   yield* unzstd(new ByteReader(source));
 }
 
-/** What the numbers of xz-embedded mean (xz.h, `enum xz_ret`). */
+/** Error numbers of xz-embedded (xz.h, `enum xz_ret`). */
 const XZ_REASONS: Readonly<Record<string, string>> = {
   4: 'its dictionary is larger than 64 MiB',
-  6: 'it has a filter for machine code (BCJ), a SHA-256 of its own, or another option that is not supported',
+  6: 'it has a filter for machine code (BCJ), a SHA-256 check, or another option that is not supported',
   7: 'it is damaged',
   8: 'it ends early or is damaged',
 };
@@ -115,21 +115,21 @@ async function* unxz(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Arr
   }
 }
 
-/** Why data can't be unpacked; the caller knows whose data it is. */
+/** Why data can't be unpacked. The caller adds the name of the data. */
 export class UnpackError extends Error {}
 
-/** Reads a stream of bytes in pieces of the sizes that a format has, without holding more than a piece. */
+/** Reads a stream of bytes in pieces of given sizes, without holding more than one piece. */
 export class ByteReader {
   private readonly source: AsyncIterator<Uint8Array>;
   private rest: Uint8Array = new Uint8Array(0);
-  /** Bytes that have been read. */
+  /** The number of bytes read so far. */
   position = 0;
 
   constructor(source: AsyncIterable<Uint8Array>) {
     this.source = source[Symbol.asyncIterator]();
   }
 
-  /** Up to `size` bytes that stay to be read: fewer at the end. For small sizes. */
+  /** Up to `size` bytes, without consuming them; fewer at the end. For small sizes. */
   async peek(size: number): Promise<Uint8Array> {
     while (this.rest.length < size) {
       const { done, value } = await this.source.next();
@@ -148,7 +148,7 @@ export class ByteReader {
     return Buffer.from(bytes);
   }
 
-  /** The next `size` bytes as they come, which all have to be taken. @throws UnpackError when there are fewer */
+  /** The next `size` bytes in pieces of any size. The caller must consume all of them. @throws UnpackError when there are fewer */
   async *take(size: number): AsyncGenerator<Uint8Array> {
     for (let left = size; left > 0; ) {
       if (this.rest.length === 0 && (await this.peek(1)).length === 0) throw endsEarly();
@@ -166,7 +166,7 @@ export class ByteReader {
     while ((await taken.next()).done !== true);
   }
 
-  /** Everything that is left. */
+  /** The rest of the stream. */
   async *remaining(): AsyncGenerator<Uint8Array> {
     if (this.rest.length > 0) yield this.rest;
     for (;;) {
@@ -176,7 +176,7 @@ export class ByteReader {
     }
   }
 
-  /** Gives the source up. */
+  /** Ends the source. */
   async close(): Promise<void> {
     await this.source.return?.();
   }
@@ -184,14 +184,14 @@ export class ByteReader {
 
 const endsEarly = (): UnpackError => new UnpackError('ends early');
 
-/** Bytes of memory that a zstd frame may ask for: what the program zstd allows without being asked. */
+/** The most bytes of memory that a zstd frame may require: the default limit of the program zstd. */
 const LARGEST_WINDOW = 2 ** 27;
 
 const ZSTD = [0x28, 0xb5, 0x2f, 0xfd];
-/** The first number of a frame that holds no data; the last four bits are any. */
+/** The magic number of a skippable frame, which holds no data. Its last four bits are arbitrary. */
 const ZSTD_SKIPPABLE = 0x184d2a50;
 
-/** Whether data is that of zstd, by its first four bytes. */
+/** Whether data is compressed with zstd, by its first four bytes. */
 export function isZstd(start: Uint8Array): boolean {
   if (start.length < 4) return false;
   return ZSTD.every((byte, index) => start[index] === byte) || isSkippable(Buffer.from(start).readUInt32LE(0));
@@ -200,8 +200,8 @@ export function isZstd(start: Uint8Array): boolean {
 const isSkippable = (magic: number): boolean => (magic & 0xfffffff0) >>> 0 === ZSTD_SKIPPABLE;
 
 /**
- * Unpacks frame by frame, as their sizes and what they ask for have to be known: the package takes any window, and calls itself for
- * each further frame (RFC 8878, 3.1). The checksum behind a frame needn't be right: whose data it is has its digest.
+ * Unpacks frame by frame, to check the window of each: the package accepts any window, and recurses for each further frame (RFC 8878,
+ * 3.1). The checksum after a frame is not checked, because the caller checks a digest of the data.
  * @throws UnpackError, and what reading `reader` throws
  */
 export async function* unzstd(reader: ByteReader): AsyncGenerator<Uint8Array> {
@@ -232,7 +232,7 @@ function push(frame: Decompress, part: Uint8Array, final = false): void {
   }
 }
 
-/** A zstd frame behind its magic number, in pieces: its header, each block, and its checksum. */
+/** A zstd frame after its magic number, in pieces: its header, each block, and its checksum. */
 async function* frameParts(reader: ByteReader): AsyncGenerator<Uint8Array> {
   const [descriptor = 0] = await reader.read(1);
   const isSingle = (descriptor & 0x20) !== 0;
@@ -243,7 +243,7 @@ async function* frameParts(reader: ByteReader): AsyncGenerator<Uint8Array> {
   const exponent = 10 + ((header[0] ?? 0) >> 3);
   const window = isSingle ? sizeOf(header) : 2 ** exponent * (1 + ((header[0] ?? 0) & 7) / 8);
   if (window > LARGEST_WINDOW) {
-    throw new UnpackError(`asks for ${window} bytes of memory, and ${LARGEST_WINDOW} is the most that is taken`);
+    throw new UnpackError(`needs ${window} bytes of memory, and the limit is ${LARGEST_WINDOW}`);
   }
   yield Buffer.concat([Buffer.from(ZSTD), Buffer.of(descriptor), header]);
   for (;;) {
@@ -256,7 +256,7 @@ async function* frameParts(reader: ByteReader): AsyncGenerator<Uint8Array> {
   if ((descriptor & 4) !== 0) yield await reader.read(4);
 }
 
-/** A little-endian number of 1, 2, 4 or 8 bytes; that of 2 bytes counts from 256. */
+/** A little-endian number of 1, 2, 4 or 8 bytes. A number of 2 bytes starts at 256. */
 function sizeOf(bytes: Buffer): number {
   if (bytes.length === 8) return Number(bytes.readBigUInt64LE(0));
   return bytes.readUIntLE(0, bytes.length) + (bytes.length === 2 ? 256 : 0);

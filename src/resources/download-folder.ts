@@ -1,4 +1,4 @@
-/** Where downloads are kept: a folder for each, named by the digest of the file, whatever URLs it comes from. */
+/** The folder in which downloads are kept. Each has a subfolder named by the digest of the file, regardless of its URL. */
 import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { homedir } from 'node:os';
@@ -7,17 +7,17 @@ import { IgvmError } from '../errors/igvm-error';
 import { unwritable } from '../files/file-failure';
 import { type FolderLock, lockFile } from '../files/folder-lock';
 
-/** The variable that names the folder. */
+/** The environment variable that names the folder. */
 export const DOWNLOADS_VARIABLE = 'NX_IGVM_DOWNLOADS';
 
-/** A lock is refreshed this often, and one that isn't for {@link ABANDONED_AFTER} belongs to a process that was killed. Milliseconds. */
+/** How often a lock is refreshed (milliseconds). If it isn't for {@link ABANDONED_AFTER}, its process was killed. */
 const REFRESH = 1000;
 const ABANDONED_AFTER = 15_000;
 
 /**
- * The folder for downloads: what an option says, or NX_IGVM_DOWNLOADS, or the place that the system has for such files.
+ * The folder for downloads: that of an option, or of NX_IGVM_DOWNLOADS, or the system's place for such files.
  * @param option an absolute path
- * @param cwd what a relative path of the variable is relative to
+ * @param cwd the base of a relative path in the variable
  * @throws IgvmError DOWNLOAD_FAILED on a system without a home folder
  */
 export function downloadFolder(option: string | undefined, cwd: string, environment = process.env): string {
@@ -33,7 +33,7 @@ function systemCache({ LOCALAPPDATA, XDG_CACHE_HOME }: NodeJS.ProcessEnv): strin
   try {
     home = homedir();
   } catch {
-    // Said below.
+    // Reported below.
   }
   if (!isAbsolute(home)) {
     throw new IgvmError('DOWNLOAD_FAILED', `there is no home folder to keep downloads in: set ${DOWNLOADS_VARIABLE}`);
@@ -46,13 +46,13 @@ function systemCache({ LOCALAPPDATA, XDG_CACHE_HOME }: NodeJS.ProcessEnv): strin
 
 const MEMBER = /^member-([0-9a-f]{64})-([0-9a-f]{64})$/;
 
-/** The files that are kept of one download. */
+/** The files of one download. */
 export class KeptDownload {
-  /** The whole file: it has the digest that the folder is named by. */
+  /** The complete file, whose digest is the name of the folder. */
   readonly file: string;
-  /** Its beginning, while it isn't here whole. */
+  /** The beginning of the file, while the download is incomplete. */
   readonly part: string;
-  /** What is known of {@link part}. */
+  /** Facts about {@link part}. */
   readonly partFacts: string;
 
   constructor(readonly folder: string) {
@@ -61,7 +61,7 @@ export class KeptDownload {
     this.partFacts = join(folder, 'part.json');
   }
 
-  /** Whether the whole file is here. */
+  /** Whether the file is complete. */
   get isWhole(): boolean {
     return isFile(this.file);
   }
@@ -89,12 +89,12 @@ export class KeptDownload {
     }
   }
 
-  /** Where a member belongs, once its digest is known. It is part of the name, so that both are there together or not at all. */
+  /** The path of a member. Its name includes the digest, so that both exist together or not at all. */
   memberPath(member: string, sha256: string): string {
     return join(this.folder, `member-${keyOf(member)}-${sha256}`);
   }
 
-  /** A member that has been unpacked, with its SHA-256. */
+  /** A member that was unpacked earlier, with its SHA-256. */
   findMember(member: string): { path: string; sha256: string } | undefined {
     const key = keyOf(member);
     for (const name of namesIn(this.folder)) {
@@ -105,7 +105,7 @@ export class KeptDownload {
     return undefined;
   }
 
-  /** Removes what has been found damaged. */
+  /** Removes damaged files. */
   discard(path: string): void {
     rmSync(path, { force: true });
   }

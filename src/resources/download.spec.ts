@@ -173,7 +173,7 @@ describe('a download', () => {
     });
     expect((await download(server.url())).equals(CONTENT)).toBe(true);
     const error = await failureOf(download(server.url(), {}, '0'.repeat(64)));
-    expect(error.message).toContain('; the server sent it with the encoding "gzip", unasked');
+    expect(error.message).toContain('; the server sent it with the encoding "gzip" without being asked');
   });
 
   it('without a digest is kept under the one that it has', async () => {
@@ -252,7 +252,9 @@ describe('a server', () => {
   it('that is not there is named, with what to look at', async () => {
     const error = await failureOf(download(new URL('http://127.0.0.1:9/a?token=secret')));
     expect(error.code).toBe('DOWNLOAD_FAILED');
-    expect(error.message).toBe('http://127.0.0.1:9/a?… cannot be downloaded: the connection is refused (ECONNREFUSED)');
+    expect(error.message).toBe(
+      'http://127.0.0.1:9/a?… cannot be downloaded: the connection was refused (ECONNREFUSED)',
+    );
   });
 
   it('that never ends is stopped at the limit, and nothing of it stays', async () => {
@@ -338,7 +340,7 @@ describe('a password in a URL', () => {
     expect(error.format()).not.toMatch(/cret|me:/);
     expect(readFileSync(join(root, SHA256, 'part.json'), 'utf8')).not.toMatch(/cret/);
     expect(() => parseUrl('ftp://me:s%3Acret@host/')).toThrow(
-      /^only http and https are possible, and this URL begins with "ftp:"$/,
+      /^only http and https are supported, and this URL begins with "ftp:"$/,
     );
     expect(() => parseUrl('https://me:secret@')).toThrow('this is not a URL');
   });

@@ -1,4 +1,4 @@
-/** A download from its first byte to a file that has the right digest: interrupted, continued, verified. */
+/** A download to a file with the right digest, continued after interruptions. */
 import { createHash, type Hash } from 'node:crypto';
 import { type FileHandle, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -10,31 +10,31 @@ import { KeptDownload } from './download-folder';
 import { type HttpAnswer, type HttpClient, Interruption, openHttpClient, StaleStart } from './http-answer';
 import { shownUrl } from './resource-reference';
 
-/** Bytes, unless an option says otherwise: more than any kernel, initrd or package with one has. */
+/** The default limit in bytes: more than any kernel, initrd or package with one has. */
 export const DOWNLOAD_LIMIT = 2 ** 32;
 
-/** So many interruptions in a row end a download, and so many in all. */
+/** The number of interruptions that end a download: in a row, and in total. */
 const MOST_IN_A_ROW = 5;
 const MOST_IN_ALL = 100;
 
-/** Milliseconds before the second attempt; each further one waits twice as long. */
+/** Milliseconds before the second attempt. The time doubles with each further one. */
 const FIRST_WAIT = 500;
 
 export interface TransferOptions {
-  /** Bytes; more are refused. Default: {@link DOWNLOAD_LIMIT}. */
+  /** The most bytes. Default: {@link DOWNLOAD_LIMIT}. */
   limit?: number;
-  /** Told of a download as it goes on. `total` is what the server says. */
+  /** Called as a download progresses. `total` is the size that the server states. */
   progress?: (url: string, done: number, total: number | undefined) => void;
-  /** Interruptions in a row that end a download. */
+  /** The number of interruptions in a row that ends a download. */
   attempts?: number;
   /** Milliseconds before the second attempt. */
   wait?: number;
-  /** Milliseconds for which a server may be silent. */
+  /** Milliseconds for which a server may send nothing. */
   patience?: number;
 }
 
 /**
- * Downloads a file whose digest is known, unless it is here. What an earlier attempt got is continued.
+ * Downloads a file with a known digest, unless it is in the folder already. Continues an earlier incomplete download.
  * @param root the folder for downloads
  * @throws IgvmError DOWNLOAD_FAILED, DOWNLOAD_REFUSED, RESOURCE_DIGEST, FILE_UNWRITABLE
  */
@@ -47,7 +47,7 @@ export async function downloadPinned(
   const kept = new KeptDownload(join(root, sha256));
   if (kept.isWhole) return kept;
   await kept.alone(async () => {
-    // Another process may have had it meanwhile.
+    // Another process may have downloaded it meanwhile.
     if (kept.isWhole) return;
     const transfer = new Transfer(url, kept.part, options);
     const facts = await readFacts(kept, url);
@@ -60,7 +60,7 @@ export async function downloadPinned(
       await renamed(kept.part, kept.file);
       await removePart(kept);
     } catch (error) {
-      // What broke off is continued another time; what is wrong is of no use.
+      // An interrupted download is continued by the next run. A wrong file is useless.
       if (error instanceof IgvmError && ['RESOURCE_DIGEST', 'DOWNLOAD_REFUSED'].includes(error.code)) {
         await removePart(kept);
       }
@@ -78,7 +78,7 @@ const wrongDigest = (url: URL, actual: string, wanted: string, note: string): Ig
   new IgvmError('RESOURCE_DIGEST', `${shownUrl(url)} has the SHA-256 ${actual}, not ${wanted}${note}`);
 
 /**
- * Downloads a file whose digest nobody has stated, and keeps it under the one that it has.
+ * Downloads a file with an unknown digest, and stores it under the digest that it has.
  * @throws IgvmError DOWNLOAD_FAILED, DOWNLOAD_REFUSED, FILE_UNWRITABLE
  */
 export async function downloadAny(
@@ -112,13 +112,13 @@ async function renamed(from: string, to: string): Promise<void> {
 }
 
 interface PartFacts {
-  /** Bytes that are here. */
+  /** The number of bytes downloaded so far. */
   from: number;
-  /** What the server called the file that they are of. */
+  /** The server's validator for the file: an ETag or a date. */
   validator?: string;
 }
 
-/** Bytes from another URL are not continued: its server may count on another file. */
+/** Bytes from another URL are not continued, because its server may have another file. */
 async function readFacts(kept: KeptDownload, url: URL): Promise<PartFacts> {
   try {
     const { size } = await stat(kept.part);
@@ -138,21 +138,21 @@ async function writeFacts(kept: KeptDownload, url: URL, validator: string | unde
   }
 }
 
-/** A URL as it may lie on a disk: a password is none of its business. */
+/** A URL in a form that may be stored on disk: without a password. */
 const placeOf = (url: URL): string => createHash('sha256').update(url.href).digest('hex');
 
 interface TransferChecks {
-  /** Keeps what the server calls the file, before its first byte is written. */
+  /** Stores the server's validator before the first byte of the file is written. */
   keep: (validator: string | undefined) => Promise<void>;
-  /** Whether a digest is the one that is wanted. */
+  /** Whether a digest is the expected one. */
   isRight: (sha256: string) => boolean;
 }
 
-/** The way of one file over the network. */
+/** The transfer of one file. */
 class Transfer {
   private readonly limit: number;
   private hash: Hash = createHash('sha256');
-  /** Bytes that are in the file, and in the hash. */
+  /** The number of bytes in the file and in the hash. */
   private done = 0;
   private encoding: string | undefined;
   private inARow = 0;
@@ -166,13 +166,15 @@ class Transfer {
     this.limit = options.limit ?? DOWNLOAD_LIMIT;
   }
 
-  /** Why a digest may be another one than that of the file. */
+  /** A possible reason for a wrong digest. */
   get encodingNote(): string {
-    return this.encoding === undefined ? '' : `; the server sent it with the encoding "${this.encoding}", unasked`;
+    return this.encoding === undefined
+      ? ''
+      : `; the server sent it with the encoding "${this.encoding}" without being asked`;
   }
 
   /**
-   * @param from bytes that are in the file already
+   * @param from the number of bytes already in the file
    * @returns the SHA-256 of the file in hexadecimal
    */
   async run(from: number, validator: string | undefined, checks: TransferChecks): Promise<string> {
@@ -180,12 +182,12 @@ class Transfer {
     try {
       const file = await this.openAt(from);
       try {
-        // A process that was killed at the end has left a file that is whole.
+        // The file may be complete, if a process was killed at the end.
         if (this.done > 0 && checks.isRight(this.hash.copy().digest('hex'))) return this.hash.digest('hex');
         const isJoined = await this.fill(client, file, validator, checks);
         const digest = this.hash.copy().digest('hex');
         if (checks.isRight(digest) || !isJoined) return digest;
-        // Pieces may be of two files, when a server doesn't say which one it has.
+        // If the server sends no validator, the pieces may be of two different files.
         await this.restart(file);
         await this.fill(client, file, undefined, checks, true);
         return this.hash.digest('hex');
@@ -200,7 +202,7 @@ class Transfer {
     }
   }
 
-  /** Reads what is there already, as its hash is needed. */
+  /** Reads the bytes that are in the file already, for the hash. */
   private async openAt(from: number): Promise<FileHandle> {
     let file: FileHandle;
     try {
@@ -230,9 +232,9 @@ class Transfer {
   }
 
   /**
-   * Asks until the file is whole.
-   * @param fromStart with an interruption everything begins again
-   * @returns whether it was put together from several answers
+   * Sends requests until the file is complete.
+   * @param fromStart whether to begin again after an interruption
+   * @returns whether the file was assembled from several responses
    */
   private async fill(
     client: HttpClient,
@@ -267,7 +269,7 @@ class Transfer {
     }
   }
 
-  /** @throws the interruption when there were too many */
+  /** @throws the interruption if there have been too many */
   private async recover(error: Interruption, file: FileHandle, before: number, fromStart: boolean): Promise<void> {
     this.inARow = this.done > before ? 1 : this.inARow + 1;
     this.inAll++;

@@ -1,4 +1,4 @@
-/** Resources that a URL names: from the folder of downloads, or else from the network into it. */
+/** Resources with a URL: from the download folder, or from the network into that folder. */
 import { createHash } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
@@ -16,27 +16,27 @@ import { parseUrl, shownReference, shownUrl, type UrlReference } from './resourc
 export interface DownloadOptions extends TransferOptions {
   /** The folder for downloads. Default: NX_IGVM_DOWNLOADS, or the system's place for such files. */
   folder?: string;
-  /** What a relative folder is relative to. Default: the current folder. */
+  /** The base of a relative folder. Default: the current folder. */
   cwd?: string;
 }
 
-/** A file that a URL names, on this machine. */
+/** A downloaded file. */
 export interface Download {
-  /** Absolute path in the folder of downloads. */
+  /** Absolute path in the download folder. */
   readonly path: string;
-  /** SHA-256 of this file in hexadecimal. Whoever reads it checks it: the folder may have been damaged since. */
+  /** SHA-256 of this file in hexadecimal. The reader must check it, as the folder may have been damaged since. */
   readonly sha256: string;
   /** How messages name it. */
   readonly display: string;
 }
 
-/** What is being fetched in this process: threads and other processes wait by a lock. */
+/** Downloads in progress in this thread. Other threads and processes wait for a lock. */
 const running = new Map<string, Promise<Download>>();
 
 /**
- * Gets the file that a URL names: from the folder of downloads, without any network, or by downloading it. It is there under its name
- * only when it has the digest.
- * @throws IgvmError RESOURCE_UNPINNED with the digest that the file has, when none is stated; DOWNLOAD_FAILED, DOWNLOAD_REFUSED,
+ * Gets the file of a URL from the download folder, without using the network, or downloads it. The folder never has a file whose digest
+ * is wrong under its final name.
+ * @throws IgvmError RESOURCE_UNPINNED with the digest of the file, when none is stated; DOWNLOAD_FAILED, DOWNLOAD_REFUSED,
  *   RESOURCE_DIGEST, ARCHIVE_INVALID, ARCHIVE_MEMBER, FILE_UNWRITABLE
  */
 export function fetchReference(
@@ -60,11 +60,11 @@ async function fetchNew(reference: UrlReference, options: DownloadOptions): Prom
   const url = parseUrl(reference.url);
   if (sha256 === undefined) {
     const { sha256: seen } = await fetchUnpinned(reference, options);
-    const message = `${shownUrl(url)} is not pinned; add "sha256": "${seen}", if that is what you want to build from`;
+    const message = `${shownUrl(url)} is not pinned; add "sha256": "${seen}" if this is the file that you want to build from`;
     throw new IgvmError('RESOURCE_UNPINNED', message);
   }
   if (!/^[0-9a-f]{64}$/.test(sha256)) {
-    throw new IgvmError('RESOURCE_UNPINNED', `"${sha256}" is no SHA-256, which has 64 hexadecimal digits`);
+    throw new IgvmError('RESOURCE_UNPINNED', `"${sha256}" is not a SHA-256 of 64 hexadecimal digits`);
   }
   const root = rootOf(options);
   const display = shownReference(reference);
@@ -79,8 +79,8 @@ async function fetchNew(reference: UrlReference, options: DownloadOptions): Prom
 }
 
 /**
- * Downloads a file that nobody has pinned, and tells what it is.
- * @returns the SHA-256 of what the server gave, to pin it, and the file or its member
+ * Downloads a file that is not pinned.
+ * @returns the SHA-256 of the download, for pinning, and the file or its member
  */
 export async function fetchUnpinned(
   { url: text, member }: Omit<UrlReference, 'kind' | 'sha256'>,
@@ -97,7 +97,7 @@ export async function fetchUnpinned(
 
 const rootOf = ({ folder, cwd = process.cwd() }: DownloadOptions): string => downloadFolder(folder, cwd);
 
-/** Removes files that aren't what they were any more, so that they are downloaded again. @returns whether there were any */
+/** Removes files that have changed since their download, so that they are downloaded again. @returns whether there were any */
 export function discardDamaged(downloads: readonly { path: string; sha256?: string }[]): boolean {
   const damaged = downloads.filter(({ path, sha256 }) => {
     try {
@@ -136,7 +136,7 @@ async function unpacked(
   }
 }
 
-/** The archive, open, with the digest that it should have: what is unpacked is what was checked. */
+/** Opens the archive and checks its digest, so that the bytes that are unpacked are the ones that were checked. */
 async function verifiedArchive(
   kept: KeptDownload,
   url: URL,
@@ -153,7 +153,7 @@ async function verifiedArchive(
     }
     await handle.close();
     if (attempt > 0) throw new IgvmError('FILE_CHANGED', 'was written to while it was being read', { file: kept.file });
-    // It has been damaged since it was downloaded.
+    // It was damaged after the download.
     await rm(kept.file, { force: true });
     await downloadPinned(join(kept.folder, '..'), url, sha256, options);
   }

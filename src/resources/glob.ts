@@ -4,12 +4,12 @@ import { IgvmError } from '../errors/igvm-error';
 import { errnoOf } from '../files/file-failure';
 
 /**
- * Patterns of resources. They come from manifests, so from whoever may open a pull request: a library that expands braces
- * or makes a regular expression of a pattern needs gigabytes or hours for some of 30 characters. Here, the time for a name
- * grows with its length times the pattern's, and a walk through folders has a limit.
+ * Patterns of resources. They come from manifests, and so from anyone who can open a pull request. A library that expands braces or
+ * converts a pattern to a regular expression needs gigabytes or hours for some patterns of 30 characters. Here, the time for a name is
+ * at most proportional to its length times the pattern's, and a walk through folders has a limit.
  *
- * `*` and `?` stand for characters within a name, `[a-z]` and `[!a-z]` for one of several, `{a,b}` for either text, `**` as a
- * whole step of a path for any number of folders. A backslash makes the next character an ordinary one.
+ * `*` and `?` match characters within a name, `[a-z]` and `[!a-z]` match one of several, `{a,b}` matches either text, and `**` as a
+ * whole step of a path matches any number of folders. A backslash escapes the next character.
  */
 type Part =
   | { kind: 'text'; text: string }
@@ -20,24 +20,24 @@ type Part =
 
 type Step = Part[] | '**';
 
-/** Characters of a pattern. */
+/** The most characters of a pattern. */
 const LENGTH_LIMIT = 1024;
-/** Folders that a path of an output goes through. */
+/** The most folders in the path of an output. */
 const PATH_DEPTH_LIMIT = 256;
-/** Braces in braces. */
+/** The deepest nesting of braces. */
 const DEPTH_LIMIT = 8;
-/** Names that a walk looks at: about a second. */
+/** The most names that a walk may read: about a second. */
 const WALK_LIMIT = 200_000;
-/** Comparisons of a character with a part of the pattern, in one walk: about a second. */
+/** The most comparisons of a character with a part of the pattern in one walk: about a second. */
 const WORK_LIMIT = 100_000_000;
 
 const refused = (message: string) => new IgvmError('RESOURCE_PATH', message);
 
-/** Where the bracket at `start` ends, or -1 for one that is an ordinary character. */
+/** Index of the end of the bracket at `start`; -1 if the bracket is an ordinary character. */
 function endOfClass(text: string, start: number): number {
   let at = start + 1;
   if (text[at] === '!' || text[at] === '^') at++;
-  // A bracket right at the beginning is one of the characters.
+  // A closing bracket at the beginning is one of the characters.
   for (let first = true; at < text.length; at++, first = false) {
     if (text[at] === '\\') at++;
     else if (text[at] === ']' && !first) return at;
@@ -63,7 +63,7 @@ function parseClass(text: string, start: number, end: number): Part {
   return { kind: 'class', negated, ranges };
 }
 
-/** The brace that closes the one at `start`, and the commas between them; undefined for one that is an ordinary character. */
+/** The closing brace for the one at `start`, and the commas between them; undefined if the brace is an ordinary character. */
 function findBraces(text: string, start: number): { end: number; commas: number[] } | undefined {
   const commas: number[] = [];
   let depth = 0;
@@ -93,7 +93,7 @@ function parseParts(text: string, depth = 0): Part[] {
     literal = '';
     parts.push(part);
   };
-  // Unclosed brackets and braces are looked for once: otherwise the time would grow with the square of their number.
+  // The search for unclosed brackets and braces is done once. Otherwise the time would be quadratic in their number.
   let [openClass, openBrace] = [true, true];
   for (let at = 0; at < text.length; at++) {
     const character = text[at]!;
@@ -133,13 +133,13 @@ function parseParts(text: string, depth = 0): Part[] {
   return parts;
 }
 
-/** The steps of a pattern, and the folder before the first one that is more than a name. */
+/** The steps of a pattern, and the folder before the first step that is not a plain name. */
 function parsePattern(pattern: string): { folder: string; steps: Step[] } {
   if (pattern.length > LENGTH_LIMIT) throw refused(`a pattern has at most ${LENGTH_LIMIT} characters`);
   checkBraces(pattern);
   const steps = pattern.split('/').map((text): Step => (text === '**' ? '**' : parseParts(text)));
   const first = steps.findIndex((step) => step === '**' || step.some(({ kind }) => kind !== 'text'));
-  // A pattern without anything special, such as `a{b}`, is the name of a file.
+  // A pattern without special characters, such as `a{b}`, is the name of a file.
   const start = first === -1 ? steps.length - 1 : first;
   const folder = (steps.slice(0, start) as Part[][]).map(
     (parts) => `${parts.map((part) => (part.kind === 'text' ? part.text : '')).join('')}/`,
@@ -151,7 +151,7 @@ function parsePattern(pattern: string): { folder: string; steps: Step[] } {
   };
 }
 
-/** Alternatives with a slash would make paths of different depths. */
+/** With slashes in alternatives, paths could have different depths. */
 function checkBraces(pattern: string): void {
   for (let at = 0; at < pattern.length; at++) {
     if (pattern[at] === '\\') at++;
@@ -163,7 +163,7 @@ function checkBraces(pattern: string): void {
   }
 }
 
-/** Where in a name a part can end that begins at one of the given places. `work` counts what is done. */
+/** The indices in a name at which a part can end that begins at one of the given indices. `work` counts the comparisons. */
 function advance(part: Part, name: readonly string[], places: Uint8Array, work: { done: number }): Uint8Array {
   const next = new Uint8Array(places.length);
   work.done += places.length;
@@ -213,7 +213,7 @@ function matchesName(parts: readonly Part[], name: string, work: { done: number 
   return advanceAll(parts, characters, start, work)[characters.length] === 1;
 }
 
-/** What a name of a folder leads to; links count as what they point to. */
+/** The kind of an entry of a folder; for a link, the kind of its target. */
 function kindOf(entry: Dirent, path: string): 'file' | 'folder' | 'other' {
   let type: Pick<Dirent, 'isFile' | 'isDirectory'> = entry;
   if (entry.isSymbolicLink()) {
@@ -232,10 +232,10 @@ class Walk {
 
   constructor(private readonly steps: readonly Step[]) {}
 
-  /** @param index of the step that names in this folder have to match */
+  /** @param index the step that names in this folder have to match */
   visit(folder: string, index: number): void {
     const step = this.steps[index];
-    // With several `**`, there are many ways to a folder.
+    // With several `**`, a folder can be reached in many ways.
     const visit = `${index} ${folder}`;
     if (step === undefined || this.visited.has(visit)) return;
     this.visited.add(visit);
@@ -244,7 +244,7 @@ class Walk {
     for (const entry of this.list(folder)) {
       const path = join(folder, entry.name);
       if (step === '**') {
-        // A link isn't followed to just any depth: it may lead back to where it is.
+        // `**` doesn't follow links, which may form a loop.
         if (entry.isDirectory()) this.visit(path, index);
         else if (last && this.kind(entry, path) === 'file') this.found.add(path);
       } else if (matchesName(step, entry.name, this.work)) {
@@ -252,7 +252,7 @@ class Walk {
         if (last && kind === 'file') this.found.add(path);
         else if (!last && kind === 'folder') this.visit(path, index + 1);
       }
-      if (this.work.done > WORK_LIMIT) throw refused('the pattern is too complicated for the names that it meets');
+      if (this.work.done > WORK_LIMIT) throw refused('the pattern is too complex for the names in its folders');
     }
   }
 
@@ -268,7 +268,7 @@ class Walk {
     this.names += entries.length;
     if (this.names > WALK_LIMIT) {
       throw refused(
-        `the pattern would have to look at more than ${WALK_LIMIT} names: begin it with the folder it is about`,
+        `the pattern would have to search more than ${WALK_LIMIT} names: begin it with a more specific folder`,
       );
     }
     return entries;
@@ -284,8 +284,8 @@ class Walk {
 }
 
 /**
- * Absolute paths of the files that a resource's pattern matches, sorted. Links count as what they point to, but `**` doesn't
- * enter folders through them.
+ * Absolute paths of the files that a resource's pattern matches, sorted. Links are treated as their targets, but `**` doesn't enter
+ * folders through them.
  * @param cwd absolute path of the folder that a relative pattern starts from
  * @throws IgvmError without a place: RESOURCE_PATH for a pattern that isn't supported, begins at the root of the file
  * system, or would take too long; FILE_UNREADABLE for a folder that may not be searched
@@ -302,7 +302,7 @@ export function matchGlob(pattern: string, cwd: string): string[] {
 }
 
 /**
- * Whether a pattern matches a path or a folder around it, by their names alone. Both are relative, with `/`.
+ * Whether a pattern matches a path or one of its folders, without looking at any file. Both are relative, with `/`.
  * @throws IgvmError RESOURCE_PATH for a pattern that isn't supported
  */
 export function globCovers(pattern: string, path: string): boolean {
@@ -314,7 +314,7 @@ export function globCovers(pattern: string, path: string): boolean {
   const names = path.split('/').filter((name) => name !== '' && name !== '.');
   if (names.length > PATH_DEPTH_LIMIT || names.some((name) => name.length > LENGTH_LIMIT)) return false;
   const work = { done: 0 };
-  // Which numbers of names the steps so far can stand for.
+  // The numbers of names that the steps so far can match.
   let reached = new Set([0]);
   for (const step of [...before, ...steps]) {
     const next = new Set<number>();

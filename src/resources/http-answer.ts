@@ -1,68 +1,68 @@
-/** One answer of a web server, behind redirects and proxies. */
+/** One response of a web server, through redirects and proxies. */
 import { IgvmError } from '../errors/igvm-error';
 import { authorizationOf, checkScheme, shownUrl } from './resource-reference';
 import type { Agent, Dispatcher } from 'undici';
 
-/** Redirects that are followed for one download. */
+/** The most redirects for one download. */
 const MOST_REDIRECTS = 10;
 
-/** Milliseconds without a byte after which a server counts as silent. */
+/** Milliseconds without a byte after which a server counts as unresponsive. */
 const PATIENCE = 60_000;
 
 const REDIRECTS = [301, 302, 303, 307, 308];
 
-/** Answers that may be another one a little later. */
+/** Status codes that may be temporary. */
 const PASSING = [408, 425, 429, 500, 502, 503, 504];
 
-/** What went wrong on the way, and may go right when it is tried again. */
+/** A temporary failure of the transfer, after which another attempt may succeed. */
 export class Interruption extends Error {}
 
-/** What is asked for. */
+/** A request for a file or its end. */
 export interface HttpRequest {
   url: URL;
-  /** First byte that is wanted. */
+  /** The first byte to send. */
   from: number;
-  /** An ETag or a date: bytes from the middle are of use only when the file still has it. */
+  /** An ETag or a date: the rest of the file is useful only if it still matches. */
   validator?: string;
 }
 
-/** What a server gives. */
+/** The response of a server. */
 export interface HttpAnswer {
-  /** Where its first byte belongs: what was asked for, or 0 when the server starts from the beginning. */
+  /** The offset of its first byte: as requested, or 0 if the server sends the whole file. */
   from: number;
-  /** Bytes of the whole file, if the server says so. It may lie. */
+  /** The size of the whole file in bytes, if the server states it. It may be wrong. */
   size?: number;
-  /** Names this state of the file for a later request: a strong ETag, or the time of its last change. */
+  /** Identifies this version of the file in a later request: a strong ETag, or the time of its last change. */
   validator?: string;
-  /** What the server says that it did to the bytes, which are stored as they came. */
+  /** The content encoding that the server states. The bytes are stored unchanged. */
   encoding?: string;
-  /** @throws Interruption when the connection breaks off */
+  /** @throws Interruption when the connection is lost */
   body: AsyncIterable<Uint8Array>;
-  /** Ends the connection; for a body that isn't read to its end. */
+  /** Closes the connection, for a body that isn't read to its end. */
   close(): void;
 }
 
-/** Connections, through the proxies that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name in either case. Close it. */
+/** Connections through the proxies of HTTP_PROXY, HTTPS_PROXY and NO_PROXY, in upper or lower case. Must be closed. */
 export interface HttpClient {
   /**
-   * Asks for a file, following redirects.
-   * @throws Interruption for what may pass; IgvmError DOWNLOAD_FAILED for what won't, DOWNLOAD_REFUSED for a redirect to where no
-   *   one should be sent
+   * Requests a file, following redirects.
+   * @throws Interruption for a temporary failure; IgvmError DOWNLOAD_FAILED for a permanent one, DOWNLOAD_REFUSED for a redirect that is
+   *   not allowed
    */
   ask(request: HttpRequest): Promise<HttpAnswer>;
   close(): Promise<void>;
 }
 
-/** @param patience milliseconds to wait for a silent server */
+/** @param patience milliseconds to wait for an unresponsive server */
 export function openHttpClient(patience = PATIENCE): HttpClient {
   const { EnvHttpProxyAgent } = require('undici') as typeof import('undici');
   const timeouts: Agent.Options = { headersTimeout: patience, bodyTimeout: patience, connect: { timeout: patience } };
-  // A tunnel is for https: many proxies refuse one to port 80.
+  // Tunnels are only for https: many proxies refuse one to port 80.
   let agent: Dispatcher;
   try {
     agent = new EnvHttpProxyAgent({ ...timeouts, proxyTunnel: false });
   } catch {
-    // The error would repeat the variable, which may hold a password.
+    // The original error would quote the variable, which may contain a password.
     throw new IgvmError('DOWNLOAD_FAILED', 'HTTP_PROXY or HTTPS_PROXY is not the URL of a proxy');
   }
   return {
@@ -80,17 +80,17 @@ async function askFollowing(agent: Dispatcher, request: HttpRequest): Promise<Ht
     if (!REDIRECTS.includes(status)) return answerOf(response, request, url);
     response.body.on('error', () => undefined).destroy();
     const next = redirectTarget(url, headerOf(response, 'location'), status);
-    // A password is for the server that it was written for.
+    // A password must not be sent to another server.
     if (next.origin !== url.origin) authorization = undefined;
     url = next;
   }
   throw new IgvmError('DOWNLOAD_REFUSED', `${shownUrl(request.url)} leads to more than ${MOST_REDIRECTS} redirects`);
 }
 
-/** Where a redirect leads. @throws IgvmError DOWNLOAD_FAILED, DOWNLOAD_REFUSED */
+/** The target of a redirect. @throws IgvmError DOWNLOAD_FAILED, DOWNLOAD_REFUSED */
 export function redirectTarget(url: URL, location: string | undefined, status: number): URL {
   if (location === undefined || !URL.canParse(location, url.href)) {
-    throw new IgvmError('DOWNLOAD_FAILED', `${shownUrl(url)} redirects (${status}) to no URL`);
+    throw new IgvmError('DOWNLOAD_FAILED', `${shownUrl(url)} redirects (${status}) without a valid URL`);
   }
   const next = new URL(location, url);
   checkScheme(next);
@@ -103,7 +103,7 @@ export function redirectTarget(url: URL, location: string | undefined, status: n
 const headersOf = ({ from, validator }: HttpRequest, authorization: string | undefined): Record<string, string> => ({
   'user-agent': 'nx-igvm',
   accept: '*/*',
-  // The digest is that of the file, not of a form in which it travels.
+  // The digest is that of the file, not of an encoded form.
   'accept-encoding': 'identity',
   ...(from === 0 ? {} : { range: `bytes=${from}-`, ...(validator === undefined ? {} : { 'if-range': validator }) }),
   ...(authorization === undefined ? {} : { authorization }),
@@ -138,7 +138,7 @@ function answerOf(response: Dispatcher.ResponseData, { from, validator }: HttpRe
     (validator === undefined || seen === undefined || seen === validator);
   if (status !== 200 && !isContinued) {
     close();
-    // 416: the file is shorter than what is here already. 206: another part, or a part of another file.
+    // 416: the file is shorter than the part that is here already. 206: another part, or a part of another file.
     if (from > 0 && (status === 416 || status === 206)) throw new StaleStart(url);
     const what = `${shownUrl(url)} answers with status ${status}`;
     throw PASSING.includes(status) ? new Interruption(what) : new IgvmError('DOWNLOAD_FAILED', what);
@@ -154,10 +154,10 @@ function answerOf(response: Dispatcher.ResponseData, { from, validator }: HttpRe
   };
 }
 
-/** What is here already can't be continued: the download has to begin again. */
+/** The part that is here already can't be continued: the download has to start again. */
 export class StaleStart extends Interruption {
   constructor(url: URL) {
-    super(`${shownUrl(url)} has another file than the one whose beginning is here`);
+    super(`${shownUrl(url)} has another file than the one that was partly downloaded`);
   }
 }
 
@@ -166,7 +166,7 @@ function encodingOf(response: Dispatcher.ResponseData): Pick<HttpAnswer, 'encodi
   return encoding === '' || encoding === 'identity' ? {} : { encoding };
 }
 
-/** A weak ETag is the same for files that only mean the same (RFC 9110, 8.8.1). */
+/** Files with the same weak ETag may have different bytes (RFC 9110, 8.8.1). */
 function validatorOf(response: Dispatcher.ResponseData): string | undefined {
   const etag = headerOf(response, 'etag');
   return etag !== undefined && /^"[^"]*"$/.test(etag) ? etag : headerOf(response, 'last-modified');
@@ -180,22 +180,22 @@ async function* interruptible(body: AsyncIterable<Uint8Array>, url: URL): AsyncG
   }
 }
 
-/** What errors of the network mean, and whether waiting helps. */
+/** Network errors: their meaning, and whether they may be temporary. */
 const NETWORK_ERRORS: Readonly<Record<string, { reason: string; passes: boolean }>> = {
-  ECONNREFUSED: { reason: 'the connection is refused', passes: false },
-  ECONNRESET: { reason: 'the connection broke off', passes: true },
-  EHOSTUNREACH: { reason: 'there is no way to this host', passes: false },
-  ENETUNREACH: { reason: 'there is no network', passes: false },
+  ECONNREFUSED: { reason: 'the connection was refused', passes: false },
+  ECONNRESET: { reason: 'the connection was lost', passes: true },
+  EHOSTUNREACH: { reason: 'the host is unreachable', passes: false },
+  ENETUNREACH: { reason: 'the network is unreachable', passes: false },
   ENOTFOUND: { reason: 'there is no such host, or no network', passes: false },
-  EAI_AGAIN: { reason: 'the name of the host cannot be looked up now', passes: false },
-  EPIPE: { reason: 'the connection broke off', passes: true },
-  ETIMEDOUT: { reason: 'the connection took too long', passes: true },
-  UND_ERR_BODY_TIMEOUT: { reason: 'the server fell silent', passes: true },
-  UND_ERR_CONNECT_TIMEOUT: { reason: 'the connection took too long', passes: true },
+  EAI_AGAIN: { reason: 'the name of the host cannot be resolved at the moment', passes: false },
+  EPIPE: { reason: 'the connection was lost', passes: true },
+  ETIMEDOUT: { reason: 'the connection timed out', passes: true },
+  UND_ERR_BODY_TIMEOUT: { reason: 'the server stopped sending', passes: true },
+  UND_ERR_CONNECT_TIMEOUT: { reason: 'the connection timed out', passes: true },
   UND_ERR_HEADERS_TIMEOUT: { reason: 'the server does not answer', passes: true },
-  UND_ERR_HEADERS_OVERFLOW: { reason: 'the header of the answer is too large', passes: false },
-  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: { reason: 'there are more or fewer bytes than the server said', passes: true },
-  UND_ERR_SOCKET: { reason: 'the connection broke off', passes: true },
+  UND_ERR_HEADERS_OVERFLOW: { reason: 'the header of the response is too large', passes: false },
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: { reason: 'the server sent more or fewer bytes than it stated', passes: true },
+  UND_ERR_SOCKET: { reason: 'the connection was lost', passes: true },
 };
 
 function networkFailure(url: URL, error: unknown): Error {
@@ -208,12 +208,12 @@ function networkFailure(url: URL, error: unknown): Error {
     return known.passes ? new Interruption(what) : new IgvmError('DOWNLOAD_FAILED', what, {}, { cause: error });
   }
   const isCertificate = /CERT|SIGNATURE|TLS|SSL/.test(code);
-  const cure = isCertificate ? '; NODE_EXTRA_CA_CERTS names a file with further certificates' : '';
+  const cure = isCertificate ? '; NODE_EXTRA_CA_CERTS can name a file with further certificates' : '';
   const text = `${message.replace(/\/\/[^/@\s]*@/g, '//')}${code === '' ? '' : ` (${code})`}`;
   return new IgvmError('DOWNLOAD_FAILED', `${shown} cannot be downloaded: ${text}${cure}`, {}, { cause: error });
 }
 
-/** A failed connection to several addresses has an error for each. */
+/** If connections to several addresses fail, there is an error for each. */
 function innermost(error: unknown): { code?: string; message: string } {
   if (error instanceof AggregateError && error.errors.length > 0) return innermost(error.errors[0]);
   const { code, message, cause } = error as NodeJS.ErrnoException;

@@ -77,7 +77,7 @@ describe('a resource', () => {
     for (const resource of ['{workspaceRoot}/.git/config', '{workspaceRoot}/kernel']) {
       expect(failure(() => kernel(resource))).toMatchObject({
         code: 'RESOURCE_PATH',
-        message: expect.stringContaining("part of a Git repository's own data"),
+        message: expect.stringContaining('part of the data of a Git repository'),
       });
     }
   });
@@ -93,7 +93,7 @@ describe('a resource', () => {
   it.each([
     ['that is not there', 'k', 'FILE_UNREADABLE', 'does not exist'],
     ['below a file', 'file/k', 'FILE_UNREADABLE', 'does not exist'],
-    ['that is a folder', 'folder', 'FILE_UNREADABLE', 'is a folder, and a file is wanted'],
+    ['that is a folder', 'folder', 'FILE_UNREADABLE', 'is a folder, not a file'],
     ['by a glob without a match', 'no-*', 'RESOURCE_PATH', 'matches no file'],
     ['by a glob with two matches', 'two-*', 'RESOURCE_PATH', 'matches 2 files (two-a, two-b), expected exactly one'],
     ['by a glob with many matches', 'many-*', 'RESOURCE_PATH', 'matches 4 files (many-1, many-2, many-3, …)'],

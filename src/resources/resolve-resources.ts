@@ -19,42 +19,42 @@ export interface ResolvedResource {
   readonly path: string;
   /** How messages name it. */
   readonly display: string;
-  /** Where the manifest or the resources file names it. */
+  /** The place in the manifest or the resources file that names it. */
   readonly where: ErrorWhere;
   /**
-   * That the file isn't one of the workspace: the manifest says so, or only a link on the way to it does, which a reader of
-   * the manifest may overlook.
+   * Set if the file is outside the workspace: either the manifest says so, or a link leads out, which a reader of the manifest
+   * can't see.
    */
   readonly outside?: 'written' | 'linked';
-  /** What it is pinned to: SHA-256 in hexadecimal. The build checks it, on the file that it builds from. */
+  /** The pinned SHA-256 in hexadecimal. The build checks it while it reads the file. */
   readonly sha256?: string;
-  /** That it was downloaded: the file is one of the folder of downloads. */
+  /** Set if it was downloaded: then the file is in the download folder. */
   readonly isDownload?: true;
 }
 
-/** A resource that has to be fetched before anything can be read of it. */
+/** A resource that has to be downloaded before it can be read. */
 export interface RemoteResource {
   readonly remote: UrlReference;
   readonly display: string;
   readonly where: ErrorWhere;
 }
 
-/** A resource as it is found without any network. */
+/** A resource as it is known without using the network. */
 export type LocatedResource = ResolvedResource | RemoteResource;
 
 export interface ResolveOptions {
   /** Absolute path. By default the nearest folder above the manifest that has an nx.json. */
   workspaceRoot?: string;
-  /** A separate resources file, which then is the only place for resources; the manifest's own are left aside. */
+  /** A separate resources file. It replaces the resources of the manifest. */
   resourcesFile?: string;
   /** Its name in messages. */
   resourcesDisplay?: string;
-  /** How messages name a file, by its absolute path. By default from the workspace on when it lies inside. */
+  /** Makes the name of a file for messages from its absolute path. By default, relative to the workspace if it lies inside. */
   display?: (path: string) => string;
   strict?: boolean;
-  /** Takes the warnings of the separate resources file. */
+  /** Receives the warnings of the separate resources file. */
   warn?: (warning: ManifestWarning) => void;
-  /** How resources with a URL are downloaded, and where they are kept. */
+  /** Options for resources with a URL. */
   downloads?: DownloadOptions;
 }
 
@@ -110,12 +110,12 @@ function expandGlob(reference: FileReference, cwd: string, where: ErrorWhere): s
   });
 }
 
-/** So many names of a folder are compared with one that isn't there. */
+/** The most names of a folder to compare with a missing one. */
 const COMPARED = 2000;
 
 /**
- * Names that may have been meant by one that isn't in its folder: those that begin alike, or are a letter or two away. Of a
- * pattern, the text before its first special character counts.
+ * Names that may have been meant by one that isn't in its folder: names with the same beginning, or with a letter or two that differ. For
+ * a pattern, the text before its first special character is compared.
  */
 export function nearNames(path: string): string | undefined {
   const [start = ''] = /^[^*?[{\\]*/.exec(basename(path)) ?? [];
@@ -125,7 +125,7 @@ export function nearNames(path: string): string | undefined {
   } catch {
     return undefined;
   }
-  // `vmlinuz-6.1.0-44-amd64` is like `vmlinuz-6.1.0-50-amd64` in its first word.
+  // `vmlinuz-6.1.0-44-amd64` and `vmlinuz-6.1.0-50-amd64` have the same first word.
   const [word = ''] = /^[\p{L}\p{M}_]{4,}/u.exec(start) ?? [];
   const guess = nearest(basename(path), names);
   const alike = word === '' ? [] : names.filter((name) => name.startsWith(word));
@@ -135,7 +135,7 @@ export function nearNames(path: string): string | undefined {
   return `; that folder has ${shown.join(', ')}${near.length > shown.length ? ', …' : ''}`;
 }
 
-/** The first names of a folder. Where the pattern's own folder is a pattern, there is none. */
+/** The first names of a folder. If the folder of a pattern is itself a pattern, there are none. */
 function someNames(folder: string): string | undefined {
   try {
     const names = readdirSync(folder).sort();
@@ -147,19 +147,19 @@ function someNames(folder: string): string | undefined {
   }
 }
 
-/** What a shell would have made of a path, and nobody does here. */
+/** The hint about text that a shell would expand, which is not done here. */
 export function unexpanded(written: string): string | undefined {
   if (/^~(?:[/\\]|\w)/.test(written)) return '"~" is not expanded: write the whole path';
   const [variable] = /\$(?:\{\w+\}|\w+|\()/.exec(written) ?? [];
   return variable === undefined ? undefined : `"${variable}" is not expanded: write the whole path`;
 }
 
-/** @param written as the manifest has it @param made by a target, which then has to run */
+/** @param written the path in the manifest @param made the target that makes the file, if any */
 function checkFile(path: string, display: string, where: ErrorWhere, written: string, made?: string): void {
   let problem: string | undefined;
   try {
     const stats = statSync(path);
-    if (!stats.isFile()) problem = stats.isDirectory() ? 'is a folder, and a file is wanted' : 'is not a file';
+    if (!stats.isFile()) problem = stats.isDirectory() ? 'is a folder, not a file' : 'is not a file';
   } catch (cause) {
     const code = errnoOf(cause);
     if (code !== 'ENOENT' && code !== 'ENOTDIR') {
@@ -178,7 +178,7 @@ function checkFile(path: string, display: string, where: ErrorWhere, written: st
 
 function locateOne(resource: unknown, folders: Folders, where: ErrorWhere): LocatedResource {
   const reference = parseResource(resource);
-  if (reference === undefined) throw new IgvmError('RESOURCE_PATH', 'this is no form of a resource', where);
+  if (reference === undefined) throw new IgvmError('RESOURCE_PATH', 'this is not a valid resource', where);
   if (reference.kind === 'url') return { remote: reference, display: shownReference(reference), where };
   let path: string;
   if (reference.kind === 'output') path = resolve(needWorkspace(folders, where), reference.path);
@@ -199,12 +199,12 @@ function locateOne(resource: unknown, folders: Folders, where: ErrorWhere): Loca
   };
 }
 
-/** What Git keeps of a repository may hold the token that it was fetched with. */
+/** The files in `.git` may contain the token that the repository was cloned with. */
 function checkNoRepository(path: string, display: string, where: ErrorWhere): void {
   if (![path, realpathSync(path)].some((each) => /(?:^|[\\/])\.git(?:[\\/]|$)/i.test(each))) return;
   throw new IgvmError(
     'RESOURCE_PATH',
-    `${display} is part of a Git repository's own data, which is never packed`,
+    `${display} is part of the data of a Git repository, which is never packed`,
     where,
   );
 }
@@ -221,7 +221,7 @@ function missingResources(uses: ReadonlyMap<ResourceName, ResourceUse>, given: o
     .map(([name]) => name);
 }
 
-/** Where resources come from: the manifest's own block, or a separate file. */
+/** The source of resources: the block in the manifest, or a separate file. */
 function resourceTable(loaded: LoadedManifest, options: ResolveOptions) {
   if (options.resourcesFile === undefined) {
     const { resources } = loaded.manifest;
@@ -249,8 +249,8 @@ function resourceTable(loaded: LoadedManifest, options: ResolveOptions) {
 }
 
 /**
- * Finds the files of all resources that the images use, in the order of RESOURCE_NAMES, and downloads those that a URL names unless
- * they are here. Each exists and is a regular file.
+ * Finds the files of all resources that the images use, in the order of RESOURCE_NAMES, and downloads those with a URL unless they are in
+ * the download folder. Each file exists and is a regular file.
  * @throws IgvmError as {@link locateResources} and {@link fetchResources}
  */
 export async function resolveResources(
@@ -261,8 +261,8 @@ export async function resolveResources(
 }
 
 /**
- * Downloads what URLs name, one after the other, unless it is here.
- * @throws IgvmError of `fetchReference`, with the place that names the resource; all failures are in it and its `also`
+ * Downloads the resources with URLs, one after the other, unless they are in the download folder.
+ * @throws IgvmError as `fetchReference`, with the place that names the resource; its `also` has the other failures
  */
 export async function fetchResources(
   located: ReadonlyMap<ResourceName, LocatedResource>,
@@ -289,7 +289,7 @@ export async function fetchResources(
 }
 
 /**
- * Downloads what the resources name by URL that the images use, whatever their other resources are: those may still have to be built.
+ * Downloads the resources with URLs that the images use. Their other resources are ignored, as they may not be built yet.
  * @throws IgvmError as {@link fetchResources}
  */
 export async function fetchUrls(
@@ -310,11 +310,10 @@ export async function fetchUrls(
 }
 
 /**
- * Finds the files of all resources that the images use, in the order of RESOURCE_NAMES, without any network. Each file exists and is a
- * regular file; what a URL names is still to be fetched.
- * @throws IgvmError RESOURCE_MISSING, RESOURCE_PATH or FILE_UNREADABLE, with the place that names the resource; MANIFEST_CONFLICT
- * for an image that is possible only with a resource that isn't given; DOWNLOAD_REFUSED for what is no URL; all mistakes are in it
- * and its `also`.
+ * Finds the files of all resources that the images use, in the order of RESOURCE_NAMES, without using the network. Each file exists and
+ * is a regular file. Resources with URLs are not downloaded.
+ * @throws IgvmError RESOURCE_MISSING, RESOURCE_PATH or FILE_UNREADABLE, with the place that names the resource; MANIFEST_CONFLICT for an
+ *   image that needs a resource which isn't given; DOWNLOAD_REFUSED for an invalid URL. Its `also` has the other mistakes.
  */
 export function locateResources(
   loaded: LoadedManifest,

@@ -1,11 +1,11 @@
 import { IgvmError } from '../errors/igvm-error';
 
-/** What a resource's text means, without looking at any file: inference and the build read it alike. */
+/** The meaning of a resource's text, without looking at any file: the same for inference and the build. */
 export type ResourceReference = FileReference | OutputReference | UrlReference;
 
 export interface FileReference {
   kind: 'file';
-  /** What `path` is relative to. */
+  /** The base of `path`. */
   base: 'manifest' | 'workspace' | 'absolute';
   /** A path with `/`, or when `glob` a pattern (glob.ts). */
   path: string;
@@ -23,12 +23,12 @@ export interface OutputReference {
   sha256?: string;
 }
 
-/** What a server gives, or a file in an archive that it gives. */
+/** A file on a web server, or a file in an archive there. */
 export interface UrlReference {
   kind: 'url';
-  /** As it is written; nobody has checked it. */
+  /** As written; not checked. */
   url: string;
-  /** Of what the server gives: of the archive, where there is a member. */
+  /** Of the download: if there is a member, of the archive. */
   sha256?: string;
   /** Path of a file in the archive. */
   member?: string;
@@ -54,7 +54,7 @@ function fileReference(text: string, sha256?: string): FileReference {
   };
 }
 
-/** The meaning of a resource as the manifest states it; undefined when it has none of the forms. */
+/** The meaning of a resource in a manifest; undefined when it has none of the valid forms. */
 export function parseResource(resource: unknown): ResourceReference | undefined {
   if (typeof resource === 'string') return resource === '' ? undefined : fileReference(resource);
   if (typeof resource !== 'object' || resource === null) return undefined;
@@ -81,14 +81,14 @@ export function parseResource(resource: unknown): ResourceReference | undefined 
 }
 
 /**
- * A URL that may be downloaded from: http or https.
- * @throws IgvmError DOWNLOAD_REFUSED, which doesn't repeat the text: it may hold a password
+ * A URL that may be downloaded: http or https.
+ * @throws IgvmError DOWNLOAD_REFUSED. It doesn't quote the text, which may contain a password.
  */
 export function parseUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined) throw new IgvmError('DOWNLOAD_REFUSED', 'this is not a URL');
   checkScheme(url);
-  if (url.hostname === '') throw new IgvmError('DOWNLOAD_REFUSED', 'this URL names no host');
+  if (url.hostname === '') throw new IgvmError('DOWNLOAD_REFUSED', 'this URL has no host');
   url.hash = '';
   return url;
 }
@@ -96,18 +96,18 @@ export function parseUrl(text: string): URL {
 /** @throws IgvmError DOWNLOAD_REFUSED */
 export function checkScheme({ protocol }: URL): void {
   if (protocol === 'https:' || protocol === 'http:') return;
-  throw new IgvmError('DOWNLOAD_REFUSED', `only http and https are possible, and this URL begins with "${protocol}"`);
+  throw new IgvmError('DOWNLOAD_REFUSED', `only http and https are supported, and this URL begins with "${protocol}"`);
 }
 
 /**
- * A URL as messages show it: without user and password, and without its query, which may hold a signature or a token. Without
- * a fragment, too, which a server never sees.
+ * A URL for messages: without user and password, without its query, which may contain a signature or a token, and without its fragment,
+ * which a server never sees.
  */
 export function shownUrl(url: URL): string {
   return `${url.protocol}//${url.host}${url.pathname}${url.search === '' ? '' : '?…'}`;
 }
 
-/** How messages name what a URL names. @throws IgvmError DOWNLOAD_REFUSED for what is no URL */
+/** The name of a download for messages. @throws IgvmError DOWNLOAD_REFUSED for an invalid URL */
 export function shownReference({ url, member }: Pick<UrlReference, 'url' | 'member'>): string {
   const shown = shownUrl(parseUrl(url));
   return member === undefined ? shown : `${shown} (${member})`;
@@ -121,14 +121,14 @@ export function withoutPassword(url: URL): string {
   return open.href;
 }
 
-/** The value of an Authorization header for the user and password of a URL; undefined when it has none. */
+/** The Authorization header for the user and password of a URL; undefined when it has none. */
 export function authorizationOf({ username, password }: URL): string | undefined {
   if (username === '' && password === '') return undefined;
   const pair = `${decoded(username)}:${decoded(password)}`;
   return `Basic ${Buffer.from(pair).toString('base64')}`;
 }
 
-/** A percent sign that begins no escape stands for itself. */
+/** A percent sign that doesn't begin an escape is an ordinary character. */
 function decoded(text: string): string {
   try {
     return decodeURIComponent(text);

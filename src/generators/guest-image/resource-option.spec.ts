@@ -42,7 +42,7 @@ describe('guest-image with a URL', () => {
   });
 
   it('fails for a member that is not there, and writes nothing', async () => {
-    await expect(generate({ kernel: `${server.url().href}#boot/vmlinuz` })).rejects.toThrow('is no archive');
+    await expect(generate({ kernel: `${server.url().href}#boot/vmlinuz` })).rejects.toThrow('is not an archive');
     expect(tree.exists('my-image')).toBe(false);
   });
 
