@@ -92,7 +92,7 @@ function regionChanges(image: Buffer, file: string, lock: string): Change[] {
       return (pages.get(gpa) ?? []).flatMap((header): Change[] => {
         const what = `${platform} region ${tag ?? kind} ${gpa}`;
         const offset = image.readUInt32LE(header.at + PAGE.fileOffset);
-        const named = new RegExp(`${gpa}\\b|-${end}|pages over pages|VBS measures`);
+        const named = new RegExp(`${gpa}\\b|-${end}|overlapping pages|VBS measures`);
         const field = (at: number, flip: number) => ({
           file,
           bytes: () => withByte(image, header.at + at, flip),

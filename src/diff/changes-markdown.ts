@@ -1,42 +1,42 @@
 import { printable } from '../errors/printable';
 
-/** What changed in something that is reviewed, whatever it was found in. Texts may come from anyone. */
+/** Changes for a review, of an image or of a lock. Texts may come from an attacker. */
 export interface ReportedChanges {
-  /** What it is about: an image, a lock. */
+  /** The image or lock that changed. */
   title: string;
-  /** Sentences about all of it. */
+  /** Sentences about the whole image or lock. */
   notes: string[];
   guests: ReportedGuest[];
 }
 
 export interface ReportedGuest {
-  /** What it is about: a platform, or the file. */
+  /** The platform, or the file itself. */
   name: string;
-  /** By what launches the guest; without one where the digest doesn't depend on it. */
+  /** By launch; empty if the digest doesn't depend on it. */
   digests: { launch: string; before: string | undefined; after: string | undefined }[];
   commandLines: { name: string; before: string | undefined; after: string | undefined }[];
-  /** Everything else, a line each. */
+  /** All other changes, a line each. */
   changes: string[];
 }
 
-/** A pull request's page shows some 60,000 characters, and nobody reads as much. */
+/** The most lines: a pull request's page shows some 60,000 characters, and nobody reads that many. */
 const MOST_CHANGES = 100;
 
 /**
- * A text as code in Markdown, so that nothing in it means anything: no link, name, picture, HTML. Characters that end a cell of a
- * table are spelled out, as no way to escape them holds behind a backslash.
+ * A text as code in Markdown, so that nothing in it is interpreted: no link, name, picture or HTML. Characters that would end a cell of a
+ * table are written as code points, because escaping them fails after a backslash.
  */
 export function code(text: string): string {
   const shown = printable(text).replaceAll('|', '\\u{7c}');
   if (shown.trim() === '') return shown === '' ? '(empty)' : '(blanks)';
   const longest = Math.max(0, ...Array.from(shown.matchAll(/`+/g), ([run]) => run.length));
   const fence = '`'.repeat(longest + 1);
-  // A space on both sides is not part of the code.
+  // Markdown removes a space on both sides.
   const pad = /^[` ]|[` ]$/.test(shown) ? ' ' : '';
   return `${fence}${pad}${shown}${pad}${fence}`;
 }
 
-/** Lines that nothing in them can end early. */
+/** A code block whose fence is longer than any in its lines. */
 function codeBlock(language: string, lines: readonly string[]): string[] {
   const shown = lines.map(printable);
   const longest = Math.max(2, ...shown.flatMap((line) => Array.from(line.matchAll(/`+/g), ([run]) => run.length)));
@@ -44,7 +44,7 @@ function codeBlock(language: string, lines: readonly string[]): string[] {
   return [`${fence}${language}`, ...shown, fence];
 }
 
-/** Changes as Markdown, for the page of a pull request. @param none what is said where nothing changed */
+/** Changes as Markdown, for a pull request. @param none the text if there are no changes */
 export function changesMarkdown(reports: readonly ReportedChanges[], none: string): string {
   if (reports.length === 0) return `${none}\n`;
   return `${reports.map((each) => reportLines(each).join('\n')).join('\n\n')}\n`;

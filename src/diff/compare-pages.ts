@@ -27,11 +27,11 @@ const sha256 = (page: Uint8Array): Buffer => hash('sha256', page, 'buffer');
 const ZERO_PAGE = sha256(new Uint8Array(PAGE_SIZE));
 
 /**
- * The SHA-256 of each stored page of a file, taken while the pages stream by: two files are compared page by page although each
- * is read once and has its pages in its own order. Takes 32 bytes of memory a page.
+ * The SHA-256 of each stored page of a file, computed during the pass over its pages. So two files can be compared page by page
+ * although each is read only once, in its own order. Takes 32 bytes of memory for each page.
  */
 export class PageDigests implements DirectiveObserver {
-  /** Of all stored pages, in the order of the file. */
+  /** The digests of all stored pages, in the order of the file. */
   readonly all: Buffer;
   /** Where the digests of a run begin in {@link all}, in bytes. */
   private readonly starts = new Map<PageDataDirective, number>();
@@ -66,7 +66,7 @@ export class PageDigests implements DirectiveObserver {
   }
 }
 
-/** The pages of a guest by address, and what their file's pages hold. */
+/** The pages of a guest by address, and the digests of the pages of its file. */
 export interface GuestPages {
   spans: readonly PageSpan[];
   digests: PageDigests;
@@ -127,7 +127,7 @@ function kindText(run: PageDataDirective): string {
   return [dataType, ...flags].join(' ');
 }
 
-/** Differences, adjacent ones of one kind as one. */
+/** Collects differences. Adjacent ones of the same kind are merged. */
 class DifferenceList {
   readonly list: PageDifference[] = [];
 

@@ -23,31 +23,31 @@ import { regionNames } from '../image/region-names';
 import { type TaggedRange, TagIndex } from '../regions/image-map';
 import { comparePages, type GuestPages, PageDigests, type PageDifference } from './compare-pages';
 
-/** An image to compare, with its map where there is one. */
+/** An image to compare, with its map if there is one. */
 export interface ComparedImage extends Pick<OpenImage, 'file' | 'source'> {
-  /** Tagged ranges a guest, in the order of the platform headers; each guest's by ascending address. */
+  /** The tagged ranges of each guest, by ascending address. In the order of the platform headers. */
   map?: TaggedRange[][];
 }
 
-/** How the guests of one platform differ. Empty lists: they don't. */
+/** How the guests of one platform differ. All lists are empty if they don't. */
 export interface GuestDifference {
   /** Name of the platform in the format. */
   platform: string;
-  /** The only file that has a guest for the platform; then there is nothing to compare. */
+  /** Set if only one file has a guest for the platform. Then there is nothing to compare. */
   onlyIn?: 'a' | 'b';
   headers: FactDifference[];
   registers: FactDifference[];
   pages: (PageDifference & { tags: string[] })[];
   digests: DigestDifference[];
-  /** Command lines, of regions that the map files name so; by the names of the regions. */
+  /** Command lines, from regions that the map files name as such; by the names of the regions. */
   commandLines: FactDifference[];
-  /** Memory that a file fills more than once, if any: `pages` compares the first page of each address, `headers` has all layers. */
+  /** Memory that a file fills more than once, if any. `pages` compares the first page at each address; `headers` has all layers. */
   overlaps?: { a: PageOverlap[]; b: PageOverlap[] };
 }
 
-/** A launch digest that differs. Each side has the digest in upper-case hexadecimal, or the reason why it has none. */
+/** A launch digest that differs. Each side has the digest in upper-case hexadecimal, or the reason why there is none. */
 export interface DigestDifference {
-  /** The launch, where digests depend on what launches the guest. */
+  /** The launch, if the digest depends on it. */
   vmm?: Launch['vmm'];
   vcpus?: number;
   cpu?: string;
@@ -61,14 +61,14 @@ export interface ImageDifference {
   /** Whether the files are the same, byte for byte. */
   isSame: boolean;
   file: FactDifference[];
-  /** Of all platforms of both files; empty when the files are the same. */
+  /** The guests of all platforms of both files; empty when the files are the same. */
   guests: GuestDifference[];
 }
 
 /**
- * Compares two images, platform by platform: headers, registers, pages by address, command lines, launch digests. The pages of each
- * are read once, whatever the number of platforms and launches.
- * @param launches of SEV-SNP guests, besides the one that documents endorse
+ * Compares two images, platform by platform: headers, registers, pages by address, command lines, launch digests. Reads the pages of each
+ * once, whatever the number of platforms and launches.
+ * @param launches of SEV-SNP guests, in addition to the one that documents endorse
  * @throws IgvmError LAUNCH_INVALID; FILE_CHANGED, FILE_UNREADABLE from the sources
  */
 export async function diffImages(
@@ -95,7 +95,7 @@ function platformsOfBoth(a: IgvmFile, b: IgvmFile): MeasuredPlatform[] {
   return [...ofA].filter((platform) => platform !== undefined && ofB.has(platform)) as MeasuredPlatform[];
 }
 
-/** What is learnt of an image while its pages stream by. */
+/** The results of the pass over an image's pages. */
 interface ImagePass {
   pages: PageDigests;
   uki: UkiSections;
@@ -113,7 +113,7 @@ async function passOver(
   return { pages, uki, digests };
 }
 
-/** Headers, and what UKIs have in their sections. */
+/** Facts about the headers, and about the sections of UKIs. */
 const factsOf = (file: IgvmFile, { uki }: ImagePass): Facts => new Map([...fileFacts(file), ...uki.facts()]);
 
 interface ComparedGuest {
@@ -196,7 +196,7 @@ function commandLines({ file, platform, map }: ComparedGuest): Facts {
   return found.facts;
 }
 
-/** The digests of two guests of one platform, where they differ; none when the platform has no launch measurement. */
+/** The launch digests that differ between two guests of one platform; none if the platform has no launch measurement. */
 function compareDigests(a: readonly ImageDigest[], b: readonly ImageDigest[]): DigestDifference[] {
   const nameOf = ({ launch }: ImageDigest): string => (launch === undefined ? '' : launchName(launch));
   const inB = new Map(b.map((each) => [nameOf(each), each]));
@@ -213,10 +213,10 @@ const sideOf = ({ digest, reason }: ImageDigest): DigestDifference['a'] =>
 const withoutUndefined = (launch: Record<string, unknown>): Omit<DigestDifference, 'a' | 'b'> =>
   Object.fromEntries(Object.entries(launch).filter(([, value]) => value !== undefined));
 
-/** Bytes compared at once. */
+/** Bytes to compare at once. */
 const CHUNK = 2 ** 20;
 
-/** Whether two files are alike but for the contents of page data: their headers, and so their layout, and all other data. */
+/** Whether two files agree in everything but page data: in their headers, and so in their layout, and in all other data. */
 function isSameOutsidePages(a: ComparedImage, b: ComparedImage): boolean {
   if (a.source.size !== b.source.size) return false;
   const buffers = [new Uint8Array(CHUNK), new Uint8Array(CHUNK)] as const;
@@ -251,8 +251,8 @@ function rangesOutsidePages({ file, source }: ComparedImage): { start: number; e
 }
 
 /**
- * Compares two images on disk. The map files beside them (`IMAGE.map`), where they are, name the regions of pages.
- * @param launches of SEV-SNP guests whose digests are compared, besides the one that documents endorse
+ * Compares two images on disk. The map files beside them (`IMAGE.map`), if any, name the regions of pages.
+ * @param launches of SEV-SNP guests to compare, in addition to the one that documents endorse
  * @throws IgvmError FILE_UNREADABLE, FILE_CHANGED, IGVM_MALFORMED, IGVM_UNSUPPORTED, IGVM_INVALID with the file's path
  */
 export const diffFiles = (a: string, b: string, launches: readonly Launch[] = []): Promise<ImageDifference> =>

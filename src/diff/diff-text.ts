@@ -6,7 +6,7 @@ import { changesMarkdown, type ReportedGuest } from './changes-markdown';
 import type { PageDifference, PageDifferenceKind } from './compare-pages';
 import type { DigestDifference, GuestDifference, ImageDifference } from './diff-images';
 
-/** Page ranges shown for a guest; programs get all. */
+/** The most page ranges to show for a guest. JSON output has all. */
 const MOST_RANGES = 200;
 
 const KINDS: Record<PageDifferenceKind, string> = {
@@ -45,13 +45,13 @@ function guestLines(guest: GuestDifference): string[] {
   return lines.length === 0 ? [] : [`${platform}:`, ...lines.map((line) => `  ${line}`)];
 }
 
-/** Never "the same": which of two pages at one address a guest gets depends on the loader. */
+/** Overlaps are shown even if both files have the same: which of two pages a guest gets depends on the loader. */
 function overlapLines(name: string, overlaps: readonly PageOverlap[]): string[] {
   if (overlaps.length === 0) return [];
   const lines = overlaps.slice(0, MOST_RANGES).map(({ gpa, end }) => `  ${hexRange(gpa, end)}`);
   const hidden = overlaps.length - MOST_RANGES;
   if (hidden > 0) lines.push(`  … and ${hidden} more ranges`);
-  return [`pages over pages in ${name}, of which loaders differ in which they take:`, ...lines];
+  return [`overlapping pages in ${name} (loaders differ in which of them they use):`, ...lines];
 }
 
 /** A launch in the words of options: `qemu-kvm vcpus 2 cpu EPYC-Milan`. */
@@ -96,7 +96,7 @@ function pageLines(pages: GuestDifference['pages']): string[] {
   return [`pages (${pageCount(pages)} differ):`, ...lines];
 }
 
-/** Pages in ranges that are in the order of the guest's memory; one may be in two, for its type and for its contents. */
+/** The number of pages in ranges that are sorted by address. A page may be in two, for its type and for its contents. */
 function pageCount(ranges: readonly PageDifference[]): number {
   let bytes = 0;
   let counted = 0;
@@ -118,14 +118,14 @@ const CHANGES: Record<PageDifferenceKind, string> = {
   stored: 'zeros are stored in one file only',
 };
 
-/** How pages differ, when one file came before the other. */
+/** How pages changed, when one file is the successor of the other. */
 export function pageChange({ gpa, end, difference, a, b, tags }: GuestDifference['pages'][number]): string {
   const name = tags.length === 0 ? 'pages' : tags.join(', ');
   const what = difference === 'type' ? `type ${a} before, now ${b}` : CHANGES[difference];
   return `${name} ${hexRange(gpa, end)}: ${what}`;
 }
 
-/** The differences of two images for the page of a pull request. @param names of the two */
+/** The differences of two images as Markdown, for a pull request. @param names the names of the two */
 export function diffMarkdown({ isSame, file, guests }: ImageDifference, names: readonly [string, string]): string {
   const title = names[0] === names[1] ? names[0] : names.join(' → ');
   if (isSame) return changesMarkdown([], 'The images are the same.');
@@ -142,7 +142,7 @@ export function diffMarkdown({ isSame, file, guests }: ImageDifference, names: r
 function reportedGuest(guest: GuestDifference): ReportedGuest {
   const { platform, onlyIn, headers, registers, pages, digests, commandLines, overlaps } = guest;
   const overlapping = (side: 'a' | 'b', when: string): string[] =>
-    (overlaps?.[side] ?? []).map(({ gpa, end }) => `pages over pages ${when}: ${hexRange(gpa, end)}`);
+    (overlaps?.[side] ?? []).map(({ gpa, end }) => `overlapping pages ${when}: ${hexRange(gpa, end)}`);
   return {
     name: platform,
     digests: digests.map(({ a, b, ...launch }) => ({
@@ -152,7 +152,7 @@ function reportedGuest(guest: GuestDifference): ReportedGuest {
     })),
     commandLines: commandLines.map(({ what, a, b }) => ({ name: what, before: a, after: b })),
     changes: [
-      ...(onlyIn === undefined ? [] : [onlyIn === 'a' ? 'this guest is gone' : 'this guest is new']),
+      ...(onlyIn === undefined ? [] : [onlyIn === 'a' ? 'this guest was removed' : 'this guest is new']),
       ...overlapping('a', 'before'),
       ...overlapping('b', 'after'),
       ...pages.map(pageChange),

@@ -127,7 +127,7 @@ describe('diff of pages and a large map', () => {
   });
 });
 
-describe('diff of pages over pages', () => {
+describe('diff of overlapping pages', () => {
   const file = (seed: number): IgvmFile => fileOf([runOf(0, pages(1)), runOf(0, pages(seed))]);
 
   it('is never nothing, and shows the layers that differ', async () => {
@@ -138,7 +138,7 @@ describe('diff of pages over pages', () => {
     ]);
     const other = await diffOf({ ...file(2), initializations: [{ type: 'versionString', value: 'x' }] }, file(2));
     expect(diffText(other)).not.toContain('the guests are the same');
-    expect(diffText(other)).toContain('pages over pages in B');
+    expect(diffText(other)).toContain('overlapping pages in B');
   });
 });
 

@@ -5,24 +5,24 @@ import type { LockedDigest, LockedPlatform, LockedRegion, MeasurementLock } from
 
 /** A launch digest that is not the expected one; undefined where there is none. */
 export interface DigestDifference {
-  /** What launches the guest; empty where the digest doesn't depend on it. */
+  /** The launch; empty if the digest doesn't depend on it. */
   launch: string;
   expected?: string;
   actual?: string;
 }
 
-/** How the guest of a platform differs from its lock, or the file from what the lock says of it. */
+/** How the guest of a platform differs from the lock, or how the file itself does. */
 export interface LockDifference {
-  /** Short name of the platform; undefined for what is of no guest in particular. */
+  /** Short name of the platform; undefined for facts that belong to no single guest. */
   platform?: string;
-  /** The side that lacks the platform; then there is nothing to compare. */
+  /** The side that lacks the platform. Then there is nothing to compare. */
   missingIn?: 'image' | 'lock';
   digests: DigestDifference[];
-  /** What is different besides, a sentence each: how it may be launched, documents, regions by their tags, headers, registers. */
+  /** Other differences, a sentence each: launch policy, documents, regions by their tags, headers, registers. */
   changes: string[];
 }
 
-/** How an image differs from its lock: empty when it is what the lock says, in everything that the lock says. */
+/** How an image differs from its lock; empty if it agrees with the lock in everything. */
 export function compareLocks(expected: MeasurementLock, actual: MeasurementLock): LockDifference[] {
   const file = factChanges('', factsOf(expected.file), factsOf(actual.file));
   return [
@@ -50,7 +50,7 @@ function compareDigests(before: LockedPlatform, after: LockedPlatform): DigestDi
     .map((launch) => ({ launch, expected: expected.get(launch), actual: actual.get(launch) }));
 }
 
-/** A launch that a lock has with two digests has both: neither is then the image's. */
+/** If a lock has two digests for a launch, both are joined, so that neither matches the image. */
 function byLaunch(digests: readonly LockedDigest[] = []): Map<string, string> {
   const found = new Map<string, string>();
   for (const { digest, launches } of digests) {
@@ -62,7 +62,7 @@ function byLaunch(digests: readonly LockedDigest[] = []): Map<string, string> {
   return found;
 }
 
-/** What changed between two states of a guest. */
+/** The changes between two states of a guest. */
 const changesBetween = (before: LockedPlatform, after: LockedPlatform): string[] => [
   ...factChanges('', launchFacts(before), launchFacts(after)),
   ...regionChanges(before.regions, after.regions),
@@ -71,7 +71,7 @@ const changesBetween = (before: LockedPlatform, after: LockedPlatform): string[]
   ...factChanges('SHA-256 of the document ', factsOf({ ...before.documents }), factsOf({ ...after.documents })),
 ];
 
-/** How a guest may be launched, by the names of the lock's fields. */
+/** The launch policy of a guest, by the names of the lock's fields. */
 function launchFacts(platform: LockedPlatform): Facts {
   const { debug, svn, familyId, imageId, policy, attributes, highestVtl, sharedGpaBoundary, algorithm } = platform;
   const own = { debug, svn, familyId, imageId, highestVtl, sharedGpaBoundary, algorithm };
@@ -96,7 +96,7 @@ function regionChanges(before: readonly LockedRegion[], after: readonly LockedRe
   );
 }
 
-/** Regions by tag; by their address where nothing names them. */
+/** Regions by tag, or by address if they have no tag. */
 function byName(regions: readonly LockedRegion[]): Map<string, LockedRegion[]> {
   const found = new Map<string, LockedRegion[]>();
   for (const region of regions) {
@@ -108,7 +108,7 @@ function byName(regions: readonly LockedRegion[]): Map<string, LockedRegion[]> {
 
 type RegionPair = readonly [was: LockedRegion | undefined, is: LockedRegion | undefined];
 
-/** Which region of one name became which: the one at the same address, and of those that moved the first becomes the first. */
+/** Pairs the regions of one name: first by the same address, then the moved ones in order. */
 function regionPairs(before: readonly LockedRegion[], after: readonly LockedRegion[]): RegionPair[] {
   const places = new Map(after.map((is) => [is.gpa, is]));
   const stayed = new Map<LockedRegion, LockedRegion>();

@@ -3,10 +3,10 @@ import { basename, dirname } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { findProgram } from '../files/find-program';
 
-/** Bytes: logs of long histories, and files of revisions. */
+/** The most bytes of output: logs of long histories, and files of revisions. */
 const OUTPUT_LIMIT = 2 ** 26;
 
-/** Nothing that a repository's configuration names is run: no file system monitor, no check of signatures, no pager. */
+/** Options that prevent programs in a repository's configuration from running: file system monitors, signature checks, pagers. */
 const SETTINGS = [
   '--no-pager',
   '-c',
@@ -18,13 +18,13 @@ const SETTINGS = [
 ];
 
 /**
- * What git prints.
- * @param folder where it runs
- * @throws IgvmError GIT_FAILED when there is no git, the folder is in no repository, or git finds the arguments wrong
+ * The output of git.
+ * @param folder its working directory
+ * @throws IgvmError GIT_FAILED when there is no git, the folder is not in a repository, or git rejects the arguments
  */
 export function git(folder: string, ...args: string[]): string {
   const program = findProgram('git');
-  if (program === undefined) throw new IgvmError('GIT_FAILED', 'there is no program git', { file: folder });
+  if (program === undefined) throw new IgvmError('GIT_FAILED', 'the program git was not found', { file: folder });
   try {
     return execFileSync(program, [...SETTINGS, ...args], {
       cwd: folder,
@@ -40,7 +40,7 @@ export function git(folder: string, ...args: string[]): string {
   }
 }
 
-/** A commit in which a file got or lost a text. */
+/** A commit that added a text to a file or removed it. */
 export interface HistoricChange {
   /** Full hash. */
   commit: string;
@@ -51,12 +51,12 @@ export interface HistoricChange {
   path: string;
 }
 
-/** Fields of a commit, which no subject can have in it. */
+/** Separates the fields of a commit. No subject can contain it. */
 const FIELD = '\x1f';
 const RECORD = '\x1e';
 
 /**
- * The commits in which a text came into a file or left it, the newest first, under the names that the file had.
+ * The commits that added a text to a file or removed it, newest first, with the file's path in each.
  * @throws IgvmError GIT_FAILED
  */
 export function commitsThatChanged(file: string, text: string): HistoricChange[] {
@@ -88,11 +88,11 @@ export function commitsThatChanged(file: string, text: string): HistoricChange[]
 }
 
 /**
- * A file's text in a revision.
+ * The text of a file in a revision.
  * @param folder in the repository
  * @param path relative to the top of the repository
- * @returns undefined when the revision doesn't have it
- * @throws IgvmError GIT_FAILED for a revision that there is not
+ * @returns undefined when the revision doesn't have the file
+ * @throws IgvmError GIT_FAILED for a revision that doesn't exist
  */
 export function fileInRevision(folder: string, revision: string, path: string): string | undefined {
   const commit = commitOf(folder, revision);
@@ -104,10 +104,10 @@ export function fileInRevision(folder: string, revision: string, path: string): 
 /** The hash of a revision's commit. @throws IgvmError GIT_FAILED */
 export function commitOf(folder: string, revision: string): string {
   try {
-    // What begins with a dash would be an option.
+    // A text that begins with a dash would be an option.
     if (/^[^-]/.test(revision)) return git(folder, 'rev-parse', '--verify', `${revision}^{commit}`).trim();
   } catch (error) {
     if (!(error instanceof IgvmError) || error.message.includes('not a git repository')) throw error;
   }
-  throw new IgvmError('GIT_FAILED', `"${revision}" is no revision of this repository`, { file: folder });
+  throw new IgvmError('GIT_FAILED', `"${revision}" is not a revision of this repository`, { file: folder });
 }

@@ -124,18 +124,18 @@ needing('git').describe('two revisions', () => {
     const { locks } = JSON.parse(parted.text) as { locks: { name: string }[] };
     expect(locks.map(({ name }) => name)).toEqual(['new/igvm.lock.json', 'other/b.igvm.lock.json']);
     git('rm', '-q', 'vm/igvm.lock.json');
-    expect((await diff('--revisions', 'HEAD')).text).toContain('The lock is gone');
+    expect((await diff('--revisions', 'HEAD')).text).toContain('The lock was removed');
   });
 
   it('of which one has a lock of another version, say so', async () => {
     put('vm/igvm.lock.json', { lockVersion: 1, digests: {} });
-    expect((await diff('--revisions', 'HEAD')).text).toMatch(/The lock after can't be read: it is of version 1/);
+    expect((await diff('--revisions', 'HEAD')).text).toMatch(/The lock after can't be read: it has version 1/);
   });
 
   it.each(['main..nowhere', 'nowhere', '--output=x', 'main..--output=x'])('refuse %s, which is none', async (range) => {
     expect(await diff(`--revisions=${range}`)).toEqual({
       code: 1,
-      text: expect.stringMatching(/is no revision.*GIT_FAILED/),
+      text: expect.stringMatching(/is not a revision.*GIT_FAILED/),
     });
   });
 });

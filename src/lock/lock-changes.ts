@@ -13,26 +13,26 @@ import { LOCK_SIZE_LIMIT, parseLock, readLock } from './lock-file';
 import type { MeasurementLock } from './lock-schema';
 import { platformLabel } from './verify-image';
 
-/** How an image changed between two states of its lock, and of its manifest where that is known. */
+/** The changes of an image between two states of its lock, and of its manifest if it is known. */
 export interface LockChanges {
   /** Name of the lock. */
   name: string;
-  /** Sentences: a lock that is new, gone or can't be read. */
+  /** Sentences about a lock that is new, was removed or can't be read. */
   notes: string[];
   differences: LockDifference[];
-  /** In the manifest, by their place there. */
+  /** Command lines in the manifest, by their places. */
   commandLines: ReportedGuest['commandLines'];
-  /** Resources of the manifest, a line each. */
+  /** Changed resources in the manifest, a line each. */
   resources: string[];
 }
 
-/** What there is of an image at one time; undefined: no such file. */
+/** The files about an image at one time; undefined if there is none. */
 export interface ReviewedState {
   lock: Uint8Array | undefined;
   manifest: Uint8Array | undefined;
 }
 
-/** Compares two states of an image's lock and manifest. What can't be read is said, not thrown: one of them may be long past. */
+/** Compares two states of an image's lock and manifest. A file that can't be read becomes a note instead of an error, as it may be old. */
 export function compareStates(name: string, before: ReviewedState, after: ReviewedState): LockChanges {
   const notes: string[] = [];
   const read = <T>(what: string, content: Uint8Array | undefined, parse: (content: Uint8Array) => T): T | undefined => {
@@ -49,7 +49,7 @@ export function compareStates(name: string, before: ReviewedState, after: Review
   const [old, now] = [read('lock before', before.lock, lockOf), read('lock after', after.lock, lockOf)];
   if (before.lock === undefined && after.lock !== undefined) notes.push('The lock is new.');
   if (before.lock !== undefined && after.lock === undefined)
-    notes.push('The lock is gone: nothing is expected of this image any more.');
+    notes.push('The lock was removed: this image is no longer checked.');
   const nothing: MeasurementLock = { lockVersion: 0, file: {}, platforms: {} };
   const manifestOf = (content: Uint8Array): ManifestFacts => factsOf(parseJson(content, name).value);
   const none: ManifestFacts = { commandLines: new Map(), resources: new Map() };
@@ -60,7 +60,7 @@ export function compareStates(name: string, before: ReviewedState, after: Review
   return {
     name,
     notes,
-    // A lock that can't be read would make everything look new.
+    // Otherwise everything would look new.
     differences:
       (old ?? now) === undefined || isUnreadable(before, old) || isUnreadable(after, now)
         ? []
@@ -79,7 +79,7 @@ export function compareStates(name: string, before: ReviewedState, after: Review
 const isUnreadable = ({ lock }: ReviewedState, parsed: MeasurementLock | undefined): boolean =>
   lock !== undefined && parsed === undefined;
 
-/** With the digests of a guest that is new or gone, which are what reviewers want to see. */
+/** Adds the digests of a guest that is new or was removed, which reviewers want to see. */
 function differencesOf(before: MeasurementLock, after: MeasurementLock): LockDifference[] {
   return compareLocks(before, after).map((difference) => {
     const { platform, missingIn } = difference;
@@ -117,7 +117,7 @@ interface ManifestFacts {
   resources: Facts;
 }
 
-/** Command lines, wherever a manifest has them, and resources. Not by its schema, which may be another by now. */
+/** All command lines and resources in a manifest. Doesn't use its schema, which may have changed since. */
 function factsOf(manifest: unknown): ManifestFacts {
   const commandLines = new FactList();
   const visit = (value: unknown, path: string): void => {
@@ -145,7 +145,7 @@ function factsOf(manifest: unknown): ManifestFacts {
 export const hasChanges = ({ notes, differences, commandLines, resources }: LockChanges): boolean =>
   notes.length + differences.length + commandLines.length + resources.length > 0;
 
-/** Whether a file is JSON, as locks are and no image is. @throws IgvmError FILE_UNREADABLE */
+/** Whether a file is JSON: then it is a lock, not an image. @throws IgvmError FILE_UNREADABLE */
 export function isLock(path: string): boolean {
   let fd: number | undefined;
   try {
@@ -160,7 +160,7 @@ export function isLock(path: string): boolean {
 }
 
 /**
- * How two locks differ; none when they don't.
+ * The differences between two locks.
  * @throws IgvmError as `readLock`
  */
 export function lockFileChanges(before: string, after: string, name: string): LockChanges[] {
@@ -169,7 +169,7 @@ export function lockFileChanges(before: string, after: string, name: string): Lo
   return hasChanges(changes) ? [changes] : [];
 }
 
-/** Two revisions that are compared: commits, or the files as they lie there. */
+/** Two revisions to compare: commits, or a commit and the working tree. */
 export interface RevisionRange {
   from: string;
   /** Undefined: the working tree. */
@@ -177,8 +177,8 @@ export interface RevisionRange {
 }
 
 /**
- * Reads what git calls a range: `main..HEAD`, `main...HEAD` (from where they parted), or one revision, which is compared with the
- * files as they are.
+ * Parses a range of git: `main..HEAD`, `main...HEAD` (from their merge base), or one revision, which is compared with the working
+ * tree.
  * @param folder in the repository
  * @throws IgvmError GIT_FAILED
  */
@@ -190,7 +190,7 @@ export function parseRange(folder: string, text: string): RevisionRange {
 }
 
 /**
- * How the locks of a repository, and the manifests beside them, changed between two revisions.
+ * The changes of a repository's locks, and of the manifests beside them, between two revisions.
  * @param folder in the repository
  * @param locks paths relative to `folder`. Default: all igvm.lock.json and NAME.igvm.lock.json in it
  * @throws IgvmError GIT_FAILED
@@ -252,7 +252,7 @@ function fileInWorkingTree(path: string): Uint8Array | undefined {
   }
 }
 
-/** Changes as they are reported: the digests first, what decides them last. */
+/** Changes in the order of the report: digests first, the causes last. */
 function reported({ name, notes, differences, commandLines, resources }: LockChanges): ReportedChanges {
   const manifest: ReportedGuest[] =
     commandLines.length + resources.length === 0
@@ -271,7 +271,7 @@ function reported({ name, notes, differences, commandLines, resources }: LockCha
       digests: digests.map(({ launch, expected, actual }) => ({ launch, before: expected, after: actual })),
       commandLines: [],
       changes: [
-        ...(missingIn === undefined ? [] : [missingIn === 'image' ? 'this guest is gone' : 'this guest is new']),
+        ...(missingIn === undefined ? [] : [missingIn === 'image' ? 'this guest was removed' : 'this guest is new']),
         ...changes,
       ],
     }),
@@ -308,6 +308,6 @@ const guestLines = ({ digests, commandLines, changes }: ReportedGuest): string[]
 
 const NOTHING_CHANGED = 'No launch digest that a lock expects has changed.';
 
-/** Changes for the page of a pull request. */
+/** Changes as Markdown, for a pull request. */
 export const lockChangesMarkdown = (changes: readonly LockChanges[]): string =>
   changesMarkdown(changes.map(reported), NOTHING_CHANGED);

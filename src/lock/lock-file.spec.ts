@@ -95,7 +95,7 @@ describe('a measurement lock', () => {
 
   it('of an older version says how to renew it', () => {
     const error = failureOf(() => read('{ "lockVersion": 1, "platforms": {} }'));
-    expect(error.format()).toMatch(/^igvm\.lock\.json:1:18: it is of version 1, which says nothing of debugging/);
+    expect(error.format()).toMatch(/^igvm\.lock\.json:1:18: it has version 1, which does not cover debugging/);
     expect(error.format()).toContain('measure --update-lock');
   });
 

@@ -10,7 +10,7 @@ import { type Launch, launchesOf } from '../measurement/launches';
 import type * as LockSchema from './lock-schema';
 import type { LockedDigest, LockedPlatform, LockedRegion, MeasurementLock } from './lock-schema';
 
-/** Bytes: a lock of an image with some thousand regions; those of real ones have a hundred. */
+/** The most bytes: enough for some thousand regions. Real images have about a hundred. */
 export const LOCK_SIZE_LIMIT = 2 ** 19;
 
 /**
@@ -23,7 +23,7 @@ export function readLock(path: string, display: string = path): MeasurementLock 
   return parseLock(readJsonFile(path, display, { limit: LOCK_SIZE_LIMIT }), display);
 }
 
-/** What can't be looked at is not missing: reading it says why. */
+/** Whether there is no such file. A file that can't be examined is not missing: reading it reports why. */
 function isMissing(path: string): boolean {
   try {
     statSync(path);
@@ -42,8 +42,8 @@ export function parseLock(content: Uint8Array, display: string): MeasurementLock
   const document = parseJson(content, display);
   const [duplicate] = document.duplicates;
   if (duplicate !== undefined) {
-    // Two values for one digest: people would read one, and the check use the other.
-    throw new IgvmError('LOCK_INVALID', 'a key is here a second time', duplicate.where);
+    // With two values for one digest, people could read one while the check uses the other.
+    throw new IgvmError('LOCK_INVALID', 'this key occurs twice', duplicate.where);
   }
   const { LOCK_VERSION, lockSchema } = require('./lock-schema') as typeof LockSchema;
   checkVersion(document, display, LOCK_VERSION);
@@ -55,19 +55,19 @@ export function parseLock(content: Uint8Array, display: string): MeasurementLock
   }
 }
 
-/** A lock of another version is named as one, and not by what it lacks. */
+/** For a lock of another version, the message is about the version, not about missing keys. */
 function checkVersion(document: JsonDocument, display: string, known: number): void {
   const { value } = document;
   const found = typeof value === 'object' && value !== null && 'lockVersion' in value ? value.lockVersion : undefined;
   if ((typeof found !== 'number' && typeof found !== 'bigint') || Number(found) === known) return;
   const why =
     Number(found) < known
-      ? `it is of version ${found}, which says nothing of debugging, security version and other platforms`
-      : `it is of version ${found}, and this nx-igvm reads version ${known}`;
+      ? `it has version ${found}, which does not cover debugging, the security version and other platforms`
+      : `it has version ${found}, and this nx-igvm reads version ${known}`;
   throw new IgvmError('LOCK_INVALID', why, document.where(['lockVersion']) ?? { file: display });
 }
 
-/** A lock as text: always the same for the same lock, and a line a fact, so that a diff shows what changed. */
+/** A lock as text: always the same text for the same lock, with one line for each fact, so that a diff shows the changes. */
 export function lockText({ $schema, lockVersion, file, platforms }: MeasurementLock): string {
   const entries = PLATFORM_NAMES.flatMap((name) => {
     const platform = platforms[name];
@@ -84,7 +84,7 @@ export function lockText({ $schema, lockVersion, file, platforms }: MeasurementL
 
 const INDENT = '      ';
 
-/** The members of a platform in the order in which they are reviewed: how it may be launched, what it measures, what it is. */
+/** The members of a platform in the order of a review: launch policy, digests, contents. */
 const MEMBERS: Record<keyof LockedPlatform, (platform: LockedPlatform) => string | undefined> = {
   debug: ({ debug }) => JSON.stringify(debug),
   svn: ({ svn }) => JSON.stringify(svn),
@@ -139,17 +139,16 @@ function lineText(value: unknown): string {
   return `{ ${members.join(', ')} }`;
 }
 
-/** The manifest whose image a lock is of: the file beside it that inference made the lock's name from. */
+/** The manifest of a lock: the file beside it from which inference derives the name of the lock. */
 const manifestOf = (lock: string): string | undefined =>
   lock.endsWith('.lock.json') ? `${lock.slice(0, -'.lock.json'.length)}.json` : undefined;
 
 /**
- * The launches that count for an image: those that the manifest beside its lock names. Undefined when there is no such
- * manifest, or it names none; then the lock itself says which.
+ * The launches of an image that its lock must cover: those in the manifest beside the lock. Undefined if there is no such manifest or it
+ * names none. Then the lock itself determines them.
  * @param lock path of the lock
  * @param display how messages name a path
- * @throws IgvmError LAUNCH_INVALID with the place; and as loadManifest does, as a manifest that can't be read doesn't say that
- *   no launches count
+ * @throws IgvmError LAUNCH_INVALID with the place; and as loadManifest, because a manifest that can't be read may name launches
  */
 export function manifestLaunches(lock: string, display: (path: string) => string = String): Launch[] | undefined {
   const path = manifestOf(lock);

@@ -24,7 +24,7 @@ import { MEASURED_PLATFORMS } from '../igvm/isolation';
 import type { TaggedRange } from '../regions/image-map';
 import type { LockedDigest, LockedDocuments, LockedPlatform, LockedRegion, MeasurementLock } from './lock-schema';
 
-/** The names that a lock has for the guests of a file: for an image without a map. */
+/** The names of regions in a lock, for an image without a map. */
 export const tagsOfLock = ({ platforms }: MeasurementLock, file: Pick<IgvmFile, 'platforms'>): TaggedRange[][] =>
   file.platforms.map(({ platformType }) => {
     const regions = platforms[platformOf(platformType)?.name ?? '']?.regions ?? [];
@@ -34,31 +34,31 @@ export const tagsOfLock = ({ platforms }: MeasurementLock, file: Pick<IgvmFile, 
     });
   });
 
-/** Version of the format that is written; the schema, which is loaded where a lock is read, has it, too. */
+/** The version of locks that are written. Also in the schema, which is loaded only to read a lock. */
 const LOCK_VERSION = 2;
 
-/** The lock that an image has to have, and what is wrong with the documents about it. */
+/** The lock that matches an image, and what is wrong with the documents about the image. */
 export interface ImageLock {
   lock: MeasurementLock;
-  /** One sentence a document that is not the image's. */
+  /** A sentence for each document that doesn't match the image. */
   complaints: string[];
-  /** Who signed what, one sentence a signature in the image. */
+  /** A sentence for each signature in the image, with its signer. */
   signers: string[];
-  /** Why launches whose digests count have none, one line each. */
+  /** Why a requested launch has no digest, a line each. */
   refusals: string[];
 }
 
-/** What is known of an image besides its file. */
+/** Sources of a lock in addition to the image file. */
 export interface LockSources {
-  /** Tagged ranges a guest, in the order of the platform headers. */
+  /** The tagged ranges of each guest, in the order of the platform headers. */
   map?: readonly (readonly TaggedRange[])[];
   /** Path of the image, for the documents beside it. Default: there are none. */
   image?: string;
-  /** The lock that says what documents should say. */
+  /** The lock whose claims the documents should contain. */
   expected?: MeasurementLock;
-  /** Describes the image: for whoever wants the description as well. */
+  /** Describes the image. For callers that also use the description. */
   describe?: typeof describeImage;
-  /** The launches of an SEV-SNP guest whose digests count. Default: those of `expected`, or else the one that documents endorse. */
+  /** The launches of an SEV-SNP guest to cover. Default: those of `expected`, or else the one that documents endorse. */
   launches?: readonly Launch[];
 }
 
@@ -71,9 +71,10 @@ export function launchesInLock({ platforms }: MeasurementLock): Launch[] {
 }
 
 /**
- * What an image is and measures, on every platform and for every VMM; reads its pages once.
- * @throws IgvmError MEASUREMENT_IMPOSSIBLE for a measured platform without any digest, as two of those would look alike; PAGES_OVERLAP
- *   when a guest has pages over pages, as nothing says which of them it gets; FILE_CHANGED, FILE_UNREADABLE from the file's sources
+ * The lock of an image: its contents and launch digests, for every platform and VMM. Reads its pages once.
+ * @throws IgvmError MEASUREMENT_IMPOSSIBLE for a measured platform without any digest, because two such guests would look the same;
+ *   PAGES_OVERLAP when a guest has overlapping pages, because it is not certain which of them it gets; FILE_CHANGED, FILE_UNREADABLE
+ *   from the file's sources
  */
 export async function lockImage(file: IgvmFile, sources: LockSources): Promise<ImageLock> {
   const { map, image, expected, describe = describeImage } = sources;
@@ -102,7 +103,7 @@ export async function lockImage(file: IgvmFile, sources: LockSources): Promise<I
   return result;
 }
 
-/** The lock of an image alone, without the documents beside it. See {@link lockImage}. */
+/** The lock of an image file, without the documents beside it. See {@link lockImage}. */
 export const lockOfImage = async (
   file: IgvmFile,
   map: readonly (readonly TaggedRange[])[] | undefined,
@@ -111,12 +112,12 @@ export const lockOfImage = async (
 function checkOverlaps({ label, overlaps: [first, ...more] }: DescribedGuest): void {
   if (first === undefined) return;
   const others = more.length === 0 ? '' : ` and in ${more.length} more ${more.length === 1 ? 'place' : 'places'}`;
-  throw new IgvmError('PAGES_OVERLAP', `the ${label} guest has pages over pages here${others}`, {
+  throw new IgvmError('PAGES_OVERLAP', `the ${label} guest has overlapping pages here${others}`, {
     gpa: { start: first.gpa, end: first.end },
   });
 }
 
-/** What documents about a guest are made of; undefined for a platform without launch measurement. */
+/** The input for documents about a guest; undefined for a platform without launch measurement. */
 export function documentedGuest(
   { platform, header, digests, policy }: Pick<DescribedGuest, 'platform' | 'header' | 'digests' | 'policy'>,
   file: IgvmFile,
@@ -129,7 +130,7 @@ export function documentedGuest(
     file,
     platform,
     compatibilityMask,
-    // Documents are about the launch in the order of the file.
+    // Documents endorse the launch that follows the order of the file.
     digest: digests.find(({ launch }) => launch === undefined || launch.vmm === DEFAULT_LAUNCH.vmm)?.digest,
     policy: platform === 'snp' ? guestPolicy(file, compatibilityMask) : undefined,
     debugEnabled: platform === 'vbs' ? undefined : (policy?.debug ?? false),
@@ -182,7 +183,7 @@ function lockedPlatform(
 
 const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
-/** Each digest once, with all launches that give it and that count. */
+/** Each digest once, with all of the covered launches that result in it. */
 function lockedDigests(digests: readonly LaunchedDigest[], launches: readonly Launch[]): LockedDigest[] {
   const counting = new Set(launches.map(launchName));
   const locked = new Map<string, LockedDigest>();
@@ -203,10 +204,10 @@ const lockedDocuments = ({ corim, identity, idBlock }: GuestDocuments): LockedDo
   ...(idBlock === undefined ? {} : { idBlock: sha256(idBlock) }),
 });
 
-/** Documents of a measured platform, which signers add to; checkDocuments compares them. */
+/** Documents of a measured platform, to which signers add theirs. checkDocuments compares them. */
 const DOCUMENTS = /^(?:corimDocument|corimSignature|snpIdBlock)( |$)/;
 
-/** The headers but for what has fields of its own. A second policy stays: it would be lost otherwise. */
+/** The headers, except for those with their own fields in the lock. A second policy is kept, as it would be lost otherwise. */
 const otherHeaders = ({ platform, policy, headers }: DescribedGuest): Facts =>
   new Map(
     [...headers].filter(([what], index) => {

@@ -11,35 +11,35 @@ import { launchesInLock, lockImage } from './lock-of-image';
 import type { MeasurementLock } from './lock-schema';
 import { IgvmError } from '../errors/igvm-error';
 
-/** What writing a lock came to. */
+/** The result of writing a lock. */
 export interface LockUpdate {
-  /** Whether the lock says something else now than before. */
+  /** Whether the contents of the lock changed. */
   isChanged: boolean;
-  /** What the lock says now. */
+  /** The new contents of the lock. */
   lock: MeasurementLock;
   text: string;
 }
 
-/** How a lock is written. */
+/** Options for writing a lock. */
 export interface UpdateOptions {
-  /** Writes `"debug": true` for guests that the host may debug. Default: only where the present lock says it already. */
+  /** Writes `"debug": true` for guests that the host may debug. Default: only if the present lock already has it. */
   allowDebug?: boolean;
   /**
-   * The launches of SEV-SNP guests whose digests count. Default: those that the manifest beside the lock names, or else those of the
+   * The launches of SEV-SNP guests to cover. Default: those in the manifest beside the lock, or else those of the
    * present lock, or else the one that documents endorse.
    */
   launches?: readonly Launch[];
 }
 
 /**
- * What the lock of an image has to be. A `$schema` that is in the present lock stays; a new lock names its schema where the
- * manifest beside it names its own. A lock that says nothing that can be understood is as none: it is about to be replaced.
+ * The lock that matches an image. A `$schema` in the present lock is kept. A new lock gets a `$schema` if the manifest beside it has
+ * one. A present lock that can't be parsed is ignored, because it is about to be replaced.
  * @param image path
  * @param path of the lock
  * @param display the image's name in messages
  * @throws IgvmError SIBLINGS_STALE; DEBUG_NOT_ALLOWED; PAGES_OVERLAP; MEASUREMENT_UNAVAILABLE for an image without launch measurement;
- *   MEASUREMENT_IMPOSSIBLE; FILE_UNWRITABLE, FILE_UNREADABLE or LOCK_INVALID when `path` is the image or another file that is no
- *   lock; and as withImage does
+ *   MEASUREMENT_IMPOSSIBLE; FILE_UNWRITABLE, FILE_UNREADABLE or LOCK_INVALID when `path` is the image or another file that is not a
+ *   lock; and as withImage
  */
 async function lockFor(
   image: string,
@@ -57,8 +57,8 @@ async function lockFor(
     const [refusal] = refusals;
     if (refusal !== undefined) throw new IgvmError('MEASUREMENT_REFUSED', refusal, { file: display });
     if (map !== undefined && !fitsMap(file, map)) {
-      // Its tags would go into the lock.
-      complaints.unshift(`${basename(image)}.map describes another layout than the image has`);
+      // Otherwise the lock would get its tags.
+      complaints.unshift(`${basename(image)}.map does not match the layout of the image`);
     }
     if (complaints.length > 0) throw new IgvmError('SIBLINGS_STALE', complaints.join('; '), { file: display });
     return lock;
@@ -74,7 +74,7 @@ async function lockFor(
     const names = debuggable.map(([name]) => name).join(', ');
     throw new IgvmError(
       'DEBUG_NOT_ALLOWED',
-      `the host may debug this image's guests (${names}), and the lock doesn't allow it`,
+      `the host may debug guests of this image (${names}), but the lock doesn't allow it`,
       {
         file: display,
       },
@@ -93,15 +93,15 @@ function previousLock(path: string): MeasurementLock | undefined {
     if (!(error instanceof IgvmError) || error.code === 'FILE_UNREADABLE') throw error;
     if (error.code === 'LOCK_MISSING') return undefined;
     if (isMeantAsLock(path)) return undefined;
-    throw new IgvmError('LOCK_INVALID', 'is no measurement lock, and will not be replaced by one', { file: path });
+    throw new IgvmError('LOCK_INVALID', 'is not a measurement lock, so it is not replaced by one', { file: path });
   }
 }
 
-/** A lock with marks of a merge conflict, or of another version, may be replaced; a manifest or an image may not. */
+/** Whether a file may be replaced: a lock with merge conflict markers, or of another version, but no manifest or image. */
 const isMeantAsLock = (path: string): boolean =>
   /\.lock\.json$/i.test(path) || readRegularFile(path, { limit: LOCK_SIZE_LIMIT }).includes('"lockVersion"');
 
-/** What a new lock says of its schema. */
+/** The `$schema` of a new lock. */
 function schemaBeside(lock: string): string | undefined {
   try {
     const { $schema } = JSON.parse(
@@ -117,7 +117,7 @@ function schemaBeside(lock: string): string | undefined {
 }
 
 /**
- * The text that the lock of an image should have; undefined when the image is what the lock says already.
+ * The new text for the lock of an image; undefined when the lock matches the image already.
  * @throws IgvmError as {@link updateLock}, but FILE_UNWRITABLE
  */
 export async function changedLock(image: string, path: string, display: string): Promise<string | undefined> {
@@ -126,13 +126,13 @@ export async function changedLock(image: string, path: string, display: string):
 }
 
 /**
- * Writes the lock of an image. A lock that says the same already is left alone, however it is laid out.
+ * Writes the lock of an image. A lock with the same contents is left unchanged, regardless of its formatting.
  * @param image path
  * @param path of the lock
  * @param display the image's name in messages
  * @throws IgvmError SIBLINGS_STALE; DEBUG_NOT_ALLOWED for a guest that the host may debug, unless that is allowed or the present lock
  *   says `"debug": true`; PAGES_OVERLAP; MEASUREMENT_UNAVAILABLE for an image without launch measurement; MEASUREMENT_IMPOSSIBLE;
- *   FILE_UNWRITABLE; LOCK_INVALID or FILE_UNREADABLE for a file in its place that is no lock; and as withImage does
+ *   FILE_UNWRITABLE; LOCK_INVALID or FILE_UNREADABLE for a file in its place that is not a lock; and as withImage
  */
 export async function updateLock(
   image: string,

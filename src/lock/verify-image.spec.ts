@@ -239,7 +239,7 @@ describe('what a launch digest does not cover', () => {
     expect(verifyText(report)).toMatch(named);
   });
 
-  it('is no lock for an image with pages over pages, and no such image fits one', async () => {
+  it('is no lock for an image with overlapping pages', async () => {
     const paths = await locked(snp(), null);
     await replace(
       paths.image,

@@ -15,7 +15,7 @@ import { manifestLaunches, readLock } from './lock-file';
 import { lockImage, tagsOfLock } from './lock-of-image';
 import type { MeasurementLock } from './lock-schema';
 
-/** What to check against what. */
+/** The image and the lock to compare. */
 export interface VerifyRequest {
   /** Path of the image. */
   image: string;
@@ -25,22 +25,22 @@ export interface VerifyRequest {
   display?: (path: string) => string;
 }
 
-/** How a check came out. */
+/** The result of a check. */
 export interface VerifyReport {
-  /** The platforms that were checked, by their short names; empty for an image that nobody has to prove anything to. */
+  /** The platforms that were checked, by their short names; empty for an image without isolated guests and without a lock. */
   platforms: string[];
   differences: LockDifference[];
-  /** Documents that are not the image's, one sentence each, of an image that isn't the lock's either. */
+  /** A sentence for each document that doesn't match the image, if the image doesn't match the lock either. */
   complaints: string[];
-  /** Who signed what, one sentence a signature in the image. Signatures are checked; whose they have to be, the lock doesn't say. */
+  /** A sentence for each signature in the image, with its signer. Signatures are checked, but the lock doesn't name the signer. */
   signers: string[];
 }
 
 /**
- * Checks that an image is what its lock says, in everything that the lock says: digests, all platforms, how guests may be launched,
- * headers, registers, regions; and that the documents in the image and beside it are, byte for byte, those that follow from it.
- * @throws IgvmError SIBLINGS_STALE when nothing but a document is wrong; PAGES_OVERLAP; LOCK_MISSING unless no guest of the image is
- *   isolated; LOCK_INVALID; MEASUREMENT_IMPOSSIBLE; and as withImage does
+ * Checks that an image agrees with its lock in everything: digests, all platforms, launch policies, headers, registers and regions. Also
+ * checks that the documents in the image and beside it are, byte for byte, those of the image.
+ * @throws IgvmError SIBLINGS_STALE when only a document is wrong; PAGES_OVERLAP; LOCK_MISSING unless no guest of the image is
+ *   isolated; LOCK_INVALID; MEASUREMENT_IMPOSSIBLE; and as withImage
  */
 export async function verifyImage(request: VerifyRequest): Promise<VerifyReport> {
   const { image, display = String } = request;
@@ -54,9 +54,9 @@ export async function verifyImage(request: VerifyRequest): Promise<VerifyReport>
 }
 
 /**
- * How an image that is open compares with its lock; unlike {@link verifyImage}, wrong documents are in the report.
- * @param describe what describes the image, for whoever wants the description as well
- * @throws IgvmError as verifyImage does, but for SIBLINGS_STALE
+ * Compares an open image with its lock. Unlike {@link verifyImage}, it reports wrong documents instead of throwing.
+ * @param describe describes the image; for callers that also use the description
+ * @throws IgvmError as verifyImage, except for SIBLINGS_STALE
  */
 export async function compareWithLock(
   file: IgvmFile,
@@ -67,20 +67,20 @@ export async function compareWithLock(
   const map = mapBeside(image);
   const fits = map !== undefined && fitsMap(file, map);
   const tags = fits ? map : expected && tagsOfLock(expected, file);
-  // Launches that the manifest names and the lock doesn't have are a difference.
+  // Launches that are in the manifest but not in the lock are a difference.
   const launches = expected && manifestLaunches(lock, display);
   const sources = { map: tags, image, expected, launches, describe };
   const { lock: actual, signers, refusals, ...found } = await lockImage(file, sources);
   const complaints = expected === undefined ? [] : [...found.complaints, ...refusals];
   if (map !== undefined && !fits) {
-    complaints.unshift(`${basename(image)}.map describes another layout than the image has`);
+    complaints.unshift(`${basename(image)}.map does not match the layout of the image`);
   }
   const differences = expected === undefined ? [] : compareLocks(expected, actual);
   const platforms = PLATFORM_NAMES.filter((name) => expected?.platforms[name] !== undefined);
   return { platforms, differences, complaints, signers: expected === undefined ? [] : signers };
 }
 
-/** Undefined when there is no lock, and no guest that needs one. */
+/** Undefined when there is no lock and no guest needs one. */
 function lockOrNone(isIsolated: boolean, path: string, display: string): MeasurementLock | undefined {
   try {
     return readLock(path, display);
@@ -91,9 +91,8 @@ function lockOrNone(isIsolated: boolean, path: string, display: string): Measure
 }
 
 /**
- * Whether a guest of the image has to prove what it is. SEV-SNP and TDX guests always do; a guest of Hyper-V's platform without
- * isolation differs from an isolated one only in that nothing endorses it: neither a CoRIM in the image nor, where that was left
- * out, one beside it.
+ * Whether the image needs a lock because one of its guests is isolated. SEV-SNP and TDX guests always are. A guest of Hyper-V's platform
+ * is isolated if there is a CoRIM about it, in the image or beside it. Nothing else distinguishes it from one without isolation.
  */
 const hasIsolation = ({ platforms, initializations }: IgvmFile, image: string): boolean =>
   platforms.some((header) => {
@@ -105,13 +104,13 @@ const hasIsolation = ({ platforms, initializations }: IgvmFile, image: string): 
     return isEndorsed || existsSync(siblingPath(image, platform, '.cbor'));
   });
 
-/** Why an image that differs from its lock fails, in one sentence. @param lock as messages name it */
+/** The message for an image that differs from its lock. @param lock its name in messages */
 export const mismatchText = ({ differences }: VerifyReport, lock: string): string =>
   differences.some(({ digests, missingIn }) => digests.length > 0 || missingIn !== undefined)
     ? `the image measures differently than ${lock} says`
-    : `the image measures as ${lock} says, but is not what it describes`;
+    : `the image has the launch digests of ${lock}, but differs from it otherwise`;
 
-/** Changes that a report lists of a platform. */
+/** The most changes to list for a platform. */
 const MOST_CHANGES = 30;
 
 /** The report for people. */
@@ -126,7 +125,7 @@ export function verifyText({ platforms, differences, complaints, signers }: Veri
   return [head, ...signers.map((each) => `  ${printable(each)}`)].join('\n');
 }
 
-/** What messages call a platform. @param name its short name */
+/** The name of a platform in messages. @param name its short name */
 export const platformLabel = (name: string): string => {
   const type = Object.values(PLATFORM_TYPE).find((each) => platformOf(each)?.name === name);
   return (type === undefined ? undefined : platformOf(type)?.label) ?? name;
@@ -138,7 +137,7 @@ function differenceLines({ platform, missingIn, digests, changes }: LockDifferen
   if (missingIn === 'lock') return [`${label}: in the image, but not in the lock`];
   const hidden = changes.length - MOST_CHANGES;
   const isMeasured = platform !== undefined && digests.length === 0;
-  // Each launch of one side is missing in the other, as after a change of the manifest's launches.
+  // Each launch of one side is missing in the other, for example after a change of the manifest's launches.
   const hasOtherLaunches =
     digests.length > 0 && digests.every(({ expected, actual }) => expected === undefined || actual === undefined);
   const digestText = hasOtherLaunches
@@ -146,11 +145,11 @@ function differenceLines({ platform, missingIn, digests, changes }: LockDifferen
     : `${label}: the launch digest is not the expected one`;
   const sameText = hasOtherLaunches
     ? '  nothing else that the lock lists has changed'
-    : '  nothing that the lock lists has changed: its order may have';
+    : '  nothing that the lock lists has changed, except perhaps the order';
   return [
     digests.length > 0
       ? digestText
-      : `${label}: ${isMeasured ? 'no launch digest says otherwise, but it ' : ''}is not what the lock describes`,
+      : `${label}: ${isMeasured ? 'the launch digests match, but the guest ' : ''}differs from the lock`,
     ...digests.flatMap(({ launch, expected, actual }) => [
       `  ${launch === '' ? '' : `${launch} `}expected ${expected ?? 'none'}`,
       `  ${launch === '' ? '' : `${launch} `}actual   ${actual ?? 'none'}`,
