@@ -1,18 +1,18 @@
-// The same conditions for everything that is measured: inputs that neither compress nor repeat, and a machine at rest.
+// The same conditions for all measurements: inputs that neither compress nor repeat, and an idle machine.
 import { execFileSync } from 'node:child_process';
 import { createCipheriv } from 'node:crypto';
 import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 
 const MIB = 1024 * 1024;
 
-/** A program that takes some MiB of memory, writes to them and ends. */
+/** A program that allocates some MiB of memory, writes to them and ends. */
 const TOUCH =
   'for (let left = Number(process.argv[1]), all = []; left > 0; left--) all.push(Buffer.alloc(2 ** 20, 1));';
 
-/** Memory that is touched for each byte of output: more than it takes, as others take some in between. */
+/** Memory to touch for each byte of output: more than needed, because other programs take some in between. */
 const SPARE = 1.25;
 
-/** A file of noise, the same in every run. */
+/** A file of random bytes, the same in every run. */
 export function writeNoise(path, size) {
   const noise = createCipheriv('aes-128-ctr', Buffer.alloc(16, 1), Buffer.alloc(16));
   const zeros = Buffer.alloc(MIB);
@@ -21,7 +21,7 @@ export function writeNoise(path, size) {
   closeSync(fd);
 }
 
-/** Has the system keep a file's content in memory, from where a program that took a lot may have driven it out. */
+/** Reads a file into the system's cache, from which another program may have displaced it. */
 function readThrough(path) {
   const chunk = Buffer.alloc(MIB);
   const fd = openSync(path, 'r');
@@ -30,12 +30,12 @@ function readThrough(path) {
 }
 
 /**
- * What `run` does, with all that earlier runs left written out, its input in memory, and as much free memory as its output
- * will take really there: a virtual machine may have given it back, and whoever touches it first waits for the host, for
- * longer than the copying takes. So a file of that size is written and removed, which leaves just the memory that the next
- * file gets. (A program that takes memory and ends doesn't: 0.8 s of processor time instead of 0.35 s for 256 MiB.)
+ * Calls `run` after flushing earlier writes, with its input in memory, and with enough physical memory for its output. A virtual
+ * machine may have returned memory to the host, and the first program to use it waits longer than copying takes. So a file of that
+ * size is written and removed, which leaves the memory that the next file gets. (A program that allocates memory and ends doesn't:
+ * 0.8 s of processor time instead of 0.35 s for 256 MiB.)
  * @param mib size of the output
- * @param memory MiB of its own that it will take besides
+ * @param memory MiB that it needs in addition
  */
 export const settled =
   (mib, input, run, memory = 0) =>

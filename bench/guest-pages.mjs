@@ -1,4 +1,4 @@
-// What nobody can avoid to hash of a built image: the pages of its guests, sorted by the form in which they have to be hashed.
+// The data of a built image that any builder has to hash: the pages of its guests, sorted by the form of hashing.
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ const { PAGE_DATA_TYPE, PAGE_FLAG, PAGE_SIZE, streamDirectives } = require('../d
 
 const hasFlag = ({ flags }, flag) => (flags & flag) !== 0;
 
-/** For each platform, the form for pages of a run; `isEmpty` when they have no contents. Undefined: they need no hashing. */
+/** For each platform, the form for pages of a run; `isEmpty` if they have no content. Undefined if they need no hashing. */
 const FORM_OF = {
   snp: (run, isEmpty) => {
     if (hasFlag(run, PAGE_FLAG.SHARED)) return 'shared';

@@ -1,6 +1,6 @@
-// The images that are timed: a manifest each, what they measure, and how much initrd they can hold.
+// The images of the benchmark: manifest, measurements, and maximum size of the initrd.
 const MIB = 1024 * 1024;
-/** Pages for `bytes`, in the whole 2 MiB that OpenHCL wants. */
+/** Pages for `bytes`, in multiples of 2 MiB as OpenHCL requires. */
 const pages = (bytes) => Math.ceil(bytes / (2 * MIB)) * 512;
 
 const guest = (isolation_type, image, max_vtl = 0) => ({ guest_svn: 1, max_vtl, isolation_type, image });
@@ -10,7 +10,7 @@ const openhcl = (initrd) => ({
 });
 const snp = { policy: 196639, enable_debug: false, injection_type: 'restricted', secure_avic: 'disabled' };
 
-/** `guests(initrdBytes)` gives the guest configs, `hashes` what measures each of them. */
+/** `guests(initrdBytes)` returns the guest configs, `hashes` names their measurements. */
 export const IMAGES = [
   { name: 'native', hashes: [], maxMib: 3500, guests: () => [guest('none', { linux })] },
   { name: 'openhcl none', hashes: [], maxMib: 3500, guests: (initrd) => [guest('none', openhcl(initrd), 2)] },

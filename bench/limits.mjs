@@ -1,4 +1,4 @@
-// What no builder can beat: hashing pages once on one core with OpenSSL, in the form that the format forces.
+// The lower limit for any builder: hashing pages once on one core with OpenSSL, in the form that the format requires.
 // Run as a program: node bench/limits.mjs FORM FILE, or for "chain" a number of pages (bench/guest-pages.mjs makes both).
 import { createHash, hash } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
@@ -6,7 +6,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
 const PAGE = 4096;
 const CHUNK = 256 * PAGE;
 
-/** SEV-SNP's chain: a record of 112 bytes for each page, which the next one's begins with a digest of (SNP ABI, 8.17.2). */
+/** SEV-SNP's chain: a record of 112 bytes for each page, which begins with the digest of the previous one (SNP ABI, 8.17.2). */
 const record = Buffer.alloc(112);
 const link = () => hash('sha384', record, 'buffer').copy(record, 0);
 
@@ -15,13 +15,13 @@ const perPage = (each) => (chunk, size) => {
 };
 
 const FORMS = {
-  /** SEV-SNP, pages with contents: SHA-384 of each, and its link. */
+  /** SEV-SNP, pages with content: SHA-384 of each, and its link. */
   snp: () =>
     perPage((page) => {
       hash('sha384', page, 'buffer').copy(record, 48);
       link();
     }),
-  /** SEV-SNP and TDX under OpenHCL, memory that the host shares: SHA-384 of each page, and of all together. */
+  /** SEV-SNP and TDX under OpenHCL, memory shared with the host: SHA-384 of each page, and of all together. */
   shared: () => {
     const all = createHash('sha384');
     const each = perPage((page) => hash('sha384', page, 'buffer'));
@@ -30,7 +30,7 @@ const FORMS = {
       each(chunk, size);
     };
   },
-  /** VBS: a chain of SHA-256 whose every link covers the page itself. */
+  /** VBS: a SHA-256 chain in which each link covers the page itself. */
   vbs: () => {
     const covered = Buffer.alloc(32 + 32 + PAGE);
     return perPage((page) => {

@@ -1,13 +1,13 @@
-// Runs one program as a whole process and says what it cost: wall time from here, CPU and peak memory from the system.
+// Runs one program as a whole process and returns its cost: wall time from here, CPU time and peak memory from the system.
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
 const TICKS_PER_SECOND = 100; // USER_HZ, the same on every Linux architecture
 
-/** Reading the counters takes processor time from what is measured. */
+/** Reading the counters takes processor time from the measured program. */
 const POLL_MS = 10;
 
-/** CPU seconds and peak bytes so far of a live process and of what it has waited for; undefined when it is gone. */
+/** CPU seconds and peak bytes so far of a live process and its finished children; undefined if it has ended. */
 function look(pid) {
   try {
     const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').pop().split(' ');
@@ -21,9 +21,8 @@ function look(pid) {
 
 /**
  * Runs `command` and resolves to `{ wall, cpu, peak }` in seconds, seconds and bytes.
- * Node's own programs report exact figures at their exit (bench/report-usage.cjs), with anything else that they put into
- * `process.benchFigures`; of others the kernel's counters are read every 10 ms, so CPU of a very short run can read low by
- * that much.
+ * Node programs report exact figures at their exit (bench/report-usage.cjs), and anything in `process.benchFigures`. For others, the
+ * kernel's counters are read every 10 ms, so the CPU time of a very short run can be too low by that much.
  */
 export function measure(command, args, { cwd, env = process.env } = {}) {
   return new Promise((resolve, reject) => {
@@ -37,7 +36,7 @@ export function measure(command, args, { cwd, env = process.env } = {}) {
       if (now) seen = { cpu: Math.max(seen.cpu, now.cpu), peak: Math.max(seen.peak, now.peak) };
     }, POLL_MS);
     child.on('message', (usage) => {
-      // Other programs have messages of their own for whoever started them.
+      // Other programs may send messages of their own to their parent.
       if (typeof usage?.cpu === 'number') exact = usage;
     });
     child.stderr.on('data', (data) => {
@@ -53,12 +52,12 @@ export function measure(command, args, { cwd, env = process.env } = {}) {
   });
 }
 
-/** The middle one of some numbers. */
+/** The median. */
 export const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
 /**
- * Runs the given functions in turn, `rounds` times after one uncounted round, and returns each one's median figures; undefined
- * for one that gave none.
+ * Runs the given functions in turn, `rounds` times after a warm-up round, and returns the median figures of each; undefined for one
+ * without figures.
  */
 export async function paired(rounds, ...functions) {
   const results = functions.map(() => []);

@@ -38,7 +38,7 @@ const node = (...args) =>
     ...args,
   ]);
 
-/** An EFI program with a section of noise. Never in memory: a child's peak begins with what its parent has. */
+/** An EFI program with a section of random bytes. It is never in memory, because a child's peak starts at its parent's memory. */
 function writeProgram(path, bytes) {
   writeNoise(path, bytes + HEADERS);
   const header = Buffer.from(efiProgram(''));

@@ -1,4 +1,4 @@
-// Loaded with --require into a Node program under measurement: reports its own CPU and peak memory when it ends.
+// Loaded with --require into a measured Node program: reports its CPU time and peak memory when it ends.
 process.on('exit', () => {
   const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
   process.send?.({

@@ -1,4 +1,4 @@
-// The figures as Markdown: a row for each image and size, and how the largest size compares with 256 MiB.
+// The figures as Markdown: a row for each image and size, and the largest size compared with 256 MiB.
 const MIB = 1024 * 1024;
 
 /** The size that others are compared with. */
@@ -8,7 +8,7 @@ const seconds = (value) => value.toFixed(2);
 const inMib = (bytes) => (bytes / MIB).toFixed(0);
 
 /**
- * What was measured of one image with one size of initrd, from the medians of its runs.
+ * The figures of one image with one size of initrd, from the medians of its runs.
  * @param {{ image: string, size: number, outputSize: number, start: object, our: object, cp: object, hashing: number, node: object, their?: object }} measured
  * sizes: `size` in MiB, `outputSize` in bytes; `start` is our run with a small kernel and an initrd of a page, `node` one of
  * Node that does nothing, `hashing` in seconds
@@ -30,7 +30,7 @@ export function figures({ outputSize, start, our, cp, hashing, ...rest }) {
   };
 }
 
-/** @param {Record<string, unknown>[]} rows all with the same keys, which become the head */
+/** @param {Record<string, unknown>[]} rows with the same keys, which become the head */
 function table(rows) {
   const columns = Object.keys(rows[0]);
   const line = (cells) => `| ${cells.join(' | ')} |`;
@@ -66,7 +66,7 @@ export function sizesTable(measured) {
   );
 }
 
-/** How many times as much a MiB costs in the largest image as in one of 256 MiB; undefined without either. */
+/** The cost of a MiB in the largest image, relative to one of 256 MiB; undefined without either. */
 export function growthTable(measured) {
   const largest = Math.max(...measured.map(({ size }) => size));
   const pairs = measured.flatMap((large) => {

@@ -1,5 +1,5 @@
 // `npm run bench [-- --sizes 1,64,256,1024,3500 --images native,snp_linux_direct --rounds 3 --large-rounds 1 --write]`
-// Pairs our build with cp of the same bytes, with hashing them once, and with igvmfilegen where IGVMFILEGEN names one.
+// Pairs our build with cp of the same bytes, with hashing them once, and with igvmfilegen if IGVMFILEGEN is its path.
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -14,11 +14,11 @@ import { figures, growthTable, sizesTable } from './report.mjs';
 import { startUp } from './start-up.mjs';
 
 const MIB = 1024 * 1024;
-/** From here on a run takes seconds, and `--large-rounds` counts. */
+/** From this size on, a run takes seconds, and `--large-rounds` applies. */
 const LARGE_MIB = 1024;
 /** What is loaded of the kernel. */
 const KERNEL_MIB = 27;
-/** igvmfilegen takes four times the image in memory. */
+/** igvmfilegen needs memory of four times the image. */
 const UPSTREAM_MEMORY = 4;
 const here = dirname(fileURLToPath(import.meta.url));
 const cli = join(here, '..', 'dist', 'cli', 'nx-igvm.js');
@@ -68,7 +68,7 @@ function prepare(image, size, resources) {
   };
 }
 
-/** What another program can't do must not end the run. */
+/** A failure of another program must not end the run. */
 const report = (error) => void process.stderr.write(`${error.message}\n`);
 
 /** @param start our run with a small kernel and an initrd of a page */

@@ -21,7 +21,7 @@ const PACKED = ['package.json', 'executors.json', 'generators.json', 'migrations
 
 const writeJson = (path, value) => writeFileSync(path, `${JSON.stringify(value, null, 2)}\n`);
 
-/** The workspace's packages: those of the repository, and a copy of the plugin. */
+/** The packages of the workspace: the repository's, and a copy of the plugin. */
 function install(root) {
   const modules = join(root, 'node_modules');
   mkdirSync(join(modules, 'nx-igvm'), { recursive: true });
@@ -45,13 +45,13 @@ class ScaleWorkspace {
     this.root = root;
   }
 
-  /** Runs Nx; resolves to what it cost. */
+  /** Runs Nx; resolves to its cost. */
   nx(...args) {
     const program = join(this.root, 'node_modules', 'nx', 'dist', 'bin', 'nx.js');
     return measure(process.execPath, [program, ...args], { cwd: this.root, env: environment(this.home) });
   }
 
-  /** What Nx knows of a project: all its targets, inferred or not. */
+  /** Nx's description of a project: all its targets, inferred or not. */
   async projects() {
     const file = join(this.home, 'graph.json');
     await this.nx('graph', `--file=${file}`);
@@ -64,7 +64,7 @@ class ScaleWorkspace {
   }
 }
 
-/** A small image: a kernel that all projects share, and a command line of each one's own. */
+/** A small image: a kernel that all projects share, and its own command line. */
 const manifest = (index) => ({
   guest_arch: 'x64',
   guest_configs: [
@@ -90,8 +90,8 @@ const projectName = (index) => `image-${String(index).padStart(4, '0')}`;
 /**
  * Makes a workspace of `count` image projects in a temporary folder.
  * @param kernel path of the kernel of all images
- * @param plugin what nx.json names; with `pluginSource`, a file of the workspace with that text
- * @param projectJson gives what stands in a project's project.json
+ * @param plugin the plugin in nx.json; with `pluginSource`, a file of the workspace with that text
+ * @param projectJson returns the content of a project's project.json
  */
 export function makeWorkspace({ count, kernel, plugin, pluginSource, projectJson }) {
   const home = mkdtempSync(join(tmpdir(), 'nx-igvm-scale-'));
@@ -113,7 +113,7 @@ export function makeWorkspace({ count, kernel, plugin, pluginSource, projectJson
   return new ScaleWorkspace(home, root);
 }
 
-/** What Nx needs to know so that it asks nobody and remembers nothing elsewhere. */
+/** Variables that keep Nx from prompting and from storing anything elsewhere. */
 const environment = (home) => ({
   ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(NX_|npm_|NODE_OPTIONS$)/.test(name))),
   NX_DAEMON: 'false',

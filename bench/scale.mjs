@@ -1,6 +1,6 @@
 // `node bench/scale.mjs [--projects 1000] [--images 50] [--rounds 3] [--write]`, after `npm run build`
-// What a workspace full of images costs Nx: listing its projects, paired with the same targets written out in project.json
-// beside a plugin that does nothing; and building many small images, in one process and in a process each.
+// The cost for Nx of a workspace full of images: listing its projects, paired with the same targets in project.json and a plugin
+// that does nothing; and building many small images, in one process and in separate processes.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';

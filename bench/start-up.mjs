@@ -1,4 +1,4 @@
-// What it costs to begin: the whole of a short command, and what the executor adds to Nx.
+// The cost of starting: a whole short command, and the executor's addition to Nx.
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { measure, median, paired } from './measure.mjs';

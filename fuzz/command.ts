@@ -8,11 +8,11 @@ import { TARGETS } from './targets';
 const USAGE = `npm run fuzz -- --target NAME [--target NAME ...] | --all
   --seconds N      how long to fuzz each target (default 60), or
   --executions N   how many mutants to run
-  --seed N         of the random numbers (default 1)
+  --seed N         seed of the random numbers (default 1)
   --grow           also read, and add to, the inputs found on this machine so far (tmp/fuzz)
-  --minimize       take what is worth keeping of them into fuzz/corpus, instead of fuzzing
-  --findings DIR   where inputs that break a rule go (default tmp/fuzz/findings)
-  --json           say it as JSON, for programs
+  --minimize       instead of fuzzing, move the inputs worth keeping from there to fuzz/corpus
+  --findings DIR   the folder for inputs that break a rule (default tmp/fuzz/findings)
+  --json           print results as JSON, for programs
   --list           show the targets
 `;
 
@@ -21,13 +21,13 @@ const CORPUS = join(__dirname, 'corpus');
 const WORKING = join(ROOT, 'tmp', 'fuzz');
 const TARGETS_MODULE = require.resolve('./targets');
 
-/** Options that are numbers: with any other text fuzzing would never end. */
+/** Options that must be numbers: with other text, fuzzing would never end. */
 const NUMBERS = ['seconds', 'executions', 'seed'] as const;
 
 const isAmount = (name: (typeof NUMBERS)[number], text: string): boolean =>
   Number(text) > 0 && (name === 'seconds' ? Number.isFinite(Number(text)) : Number.isSafeInteger(Number(text)));
 
-/** The command; its exit code is 1 when anything was found. */
+/** The command; its exit code is 1 if anything was found. */
 export async function main(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
     args: [...args],
@@ -54,7 +54,7 @@ export async function main(args: readonly string[]): Promise<void> {
   if (unknown !== undefined) process.stderr.write(`there is no target ${unknown}\n`);
   const wrong = NUMBERS.find((name) => values[name] !== undefined && !isAmount(name, values[name]));
   if (wrong !== undefined)
-    process.stderr.write(`--${wrong} is a number above 0${wrong === 'seconds' ? '' : ', and whole'}\n`);
+    process.stderr.write(`--${wrong} must be a ${wrong === 'seconds' ? '' : 'whole '}number above 0\n`);
   if (values.help || wrong !== undefined || unknown !== undefined || targets.length === 0) {
     process.stderr.write(USAGE);
     process.exitCode = values.help ? 0 : 2;
@@ -109,7 +109,7 @@ async function fuzz(targets: readonly Target[], { budget, seed, grow, findings }
   return results;
 }
 
-/** A finding that ends the thread doesn't end the time. */
+/** If a finding ends the thread, fuzzing continues until the time is over. */
 async function fuzzOn(watched: WatchedFuzzer, job: FuzzJob): Promise<FuzzResult> {
   const end = performance.now() + ('seconds' in job.budget ? job.budget.seconds * 1000 : 0);
   let total = await watched.fuzz(job);

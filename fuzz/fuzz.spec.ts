@@ -5,13 +5,13 @@ import { join } from 'node:path';
 import { TARGETS } from './targets';
 import type { FuzzResult } from './engine/job';
 
-/** Of each target; the whole run takes a third of a minute of processor time. */
+/** Mutants of each target; the whole run takes about 20 s of processor time. */
 const EXECUTIONS = 400;
 
 const command = (...args: string[]) =>
   spawnSync(process.execPath, [join(__dirname, 'fuzz.cjs'), ...args], { encoding: 'utf8' });
 
-/** Runs the command in a process of its own, as instrumented code can't run within jest. */
+/** Runs the command in its own process, because instrumented code can't run within Jest. */
 function fuzz(findings: string): FuzzResult[] {
   const { status, signal, stdout, stderr } = command(
     '--all',
@@ -21,7 +21,7 @@ function fuzz(findings: string): FuzzResult[] {
     '--findings',
     findings,
   );
-  // Findings are told by the exit code, too; the results come all the same.
+  // The exit code reports findings, too; the results are printed all the same.
   if (stdout === '') throw new Error(`the fuzzer ended with ${signal ?? status}:\n${stderr}`);
   return JSON.parse(stdout) as FuzzResult[];
 }
@@ -34,7 +34,7 @@ it.each([
   expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringContaining(`${option} is a number above 0`) });
 });
 
-describe('each way into the product for bytes of others', () => {
+describe('each reader of untrusted bytes', () => {
   let folder: string;
   let results: FuzzResult[];
 

@@ -1,4 +1,4 @@
-/** Thrown in place of an allocation that would go beyond the limit. */
+/** Thrown instead of an allocation beyond the limit. */
 export class AllocationRefused extends Error {
   override readonly name = 'AllocationRefused';
 }
@@ -19,25 +19,25 @@ const TYPED_ARRAYS = [
 
 const BUFFERS = ['ArrayBuffer', 'SharedArrayBuffer'] as const;
 
-/** Methods that make a typed array through its constructor, but not by way of the name that we replace. */
+/** Methods that call the constructor of a typed array, but not through the name that we replace. */
 const COPYING_METHODS = ['slice', 'map', 'filter', 'toReversed', 'toSorted', 'with'] as const;
 
 type Constructor = new (...args: unknown[]) => ArrayBufferView | ArrayBufferLike;
 type Callable = (...args: unknown[]) => unknown;
 
 /**
- * Counts the bytes that are allocated for buffers, by all code that names the global constructors, and refuses what
- * would go beyond a limit before it is made: a hostile size costs nothing. Views of existing buffers don't count.
+ * Counts the bytes of buffers from all code that uses the global constructors. An allocation beyond the limit is refused before it
+ * is made, so a hostile size costs nothing. Views of existing buffers don't count.
  */
 export class AllocationMeter {
   /** Since {@link start}. */
   bytes = 0;
-  /** What was refused since {@link start}, even if the code under test caught the error. */
+  /** The allocation that was refused since {@link start}, even if the code under test caught the error. */
   refused: AllocationRefused | undefined;
   private limit = Number.POSITIVE_INFINITY;
   private readonly undo: (() => void)[] = [];
 
-  /** Begins anew. @param limit bytes */
+  /** Starts counting from zero. @param limit bytes */
   start(limit: number): void {
     this.bytes = 0;
     this.refused = undefined;
@@ -76,7 +76,7 @@ export class AllocationMeter {
     }
   }
 
-  /** Puts everything back. */
+  /** Restores the constructors. */
   uninstall(): void {
     for (const step of this.undo.reverse()) step();
     this.undo.length = 0;
@@ -91,7 +91,7 @@ export class AllocationMeter {
         else if (Array.isArray(first) || ArrayBuffer.isView(first)) {
           this.count((first as unknown as { length: number }).length * width);
         }
-        // A call of the constructor by its own methods reaches it through the proxy, too.
+        // The constructor's own methods also call it through the proxy.
         return Reflect.construct(target, args, newTarget) as object;
       },
     });
@@ -108,7 +108,7 @@ export class AllocationMeter {
   }
 
   private count(size: number): void {
-    // Wrong sizes are for the constructor to refuse.
+    // The constructor refuses invalid sizes.
     if (!(size > 0)) return;
     if (this.bytes + size > this.limit) {
       this.refused ??= new AllocationRefused(`${size} bytes, after ${this.bytes}, are more than ${this.limit}`);

@@ -8,7 +8,7 @@ export interface CorpusFile {
   bytes: Uint8Array;
 }
 
-/** The inputs in a folder, by name; none when there is no folder. */
+/** The inputs in a folder, by name; none if there is no folder. */
 export function readCorpus(folder: string): CorpusFile[] {
   if (!existsSync(folder)) return [];
   return readdirSync(folder)
@@ -16,13 +16,13 @@ export function readCorpus(folder: string): CorpusFile[] {
     .map((name) => ({ name, bytes: new Uint8Array(readFileSync(join(folder, name))) }));
 }
 
-/** Names of inputs that nobody named. */
+/** Generated names of inputs. */
 const GENERATED_NAME = /^[0-9a-f]{16}$/;
 
-/** Whether somebody named the input: it is a regression and stays, whatever it covers. */
+/** Whether the input has a descriptive name: it is a regression and stays, whatever it covers. */
 export const isNamed = ({ name }: CorpusFile): boolean => !GENERATED_NAME.test(name);
 
-/** The name of an input that nobody named. */
+/** The generated name of an input. */
 export const generatedName = (bytes: Uint8Array): string =>
   createHash('sha256').update(bytes).digest('hex').slice(0, 16);
 
@@ -34,7 +34,7 @@ export function addToCorpus(folder: string, bytes: Uint8Array, name: string = ge
   return path;
 }
 
-/** Replaces the inputs in `folder` that nobody named. */
+/** Replaces the inputs in `folder` with generated names. */
 export function replaceGenerated(folder: string, kept: readonly CorpusFile[]): void {
   for (const file of readCorpus(folder)) if (!isNamed(file)) rmSync(join(folder, file.name));
   for (const file of kept) if (!isNamed(file)) addToCorpus(folder, file.bytes, file.name);

@@ -27,11 +27,11 @@ describe('coverage', () => {
     expect(featuresOf(3)).toEqual(featuresOf(3));
   });
 
-  it('tells branches apart', () => {
+  it('distinguishes branches', () => {
     expect(withoutCounts(featuresOf(3))).not.toEqual(withoutCounts(featuresOf(5)));
   });
 
-  it('tells how often a loop ran, about', () => {
+  it('shows about how often a loop ran', () => {
     expect(featuresOf(10)).toEqual(featuresOf(11));
     expect(featuresOf(10)).not.toEqual(featuresOf(100));
     expect(withoutCounts(featuresOf(10))).toEqual(withoutCounts(featuresOf(100)));
@@ -47,7 +47,7 @@ describe('coverage', () => {
     expect(seen.counters).toBeGreaterThan(before);
   });
 
-  it('says which files did something', () => {
+  it('lists the files that ran', () => {
     featuresOf(1);
     expect(coverage.activeFiles()).toEqual([`/src/${LOOP.length}.js`]);
     coverage.reset();
@@ -61,11 +61,11 @@ describe('the constants of code', () => {
     new CoverageMap(),
   );
 
-  it('are its numbers, but for the smallest, and its strings', () => {
+  it('are its numbers, except the smallest, and its strings', () => {
     expect(literals).toEqual({ numbers: [0x1234n, 0x8664n], strings: ['_FVH'] });
   });
 
-  it('become words in both orders of bytes, or text', () => {
+  it('become words in both byte orders, or text', () => {
     const words = dictionaryOf([literals], 'binary').map((word) => Buffer.from(word).toString('hex'));
     expect(words).toEqual(expect.arrayContaining(['3412', '1234', '34120000', '6486', '5f465648']));
     expect(dictionaryOf([literals], 'json').map((word) => new TextDecoder().decode(word))).toEqual([

@@ -8,10 +8,10 @@ interface FileCounters {
   b: Record<string, number[]> | Uint32Array[];
 }
 
-/** Counters of all files together; our whole source has a quarter of them. */
+/** The most counters in all files; our whole source has a quarter of them. */
 const MOST_COUNTERS = 2 ** 18;
 
-/** The first counter above these takes the next bucket, as in AFL: a loop that ran 5 times instead of 4 is news, 50 instead of 49 is not. */
+/** Counts above these limits are in the next bucket, as in AFL: 5 instead of 4 runs of a loop are new coverage, 50 instead of 49 are not. */
 const BUCKET_ENDS = [1, 2, 3, 7, 15, 31, 127] as const;
 
 const bucketBit = (count: number): number => {
@@ -22,15 +22,15 @@ const bucketBit = (count: number): number => {
 const SMALL_BUCKETS = Uint8Array.from({ length: 128 }, (_, count) => (count === 0 ? 0 : bucketBit(count)));
 
 /**
- * What an execution did, as numbers that are kept in one array: each file's counters move there when the file is
- * loaded. Comparing executions is then a pass over memory.
+ * The counters of an execution in one array. Each file's counters move there when the file is loaded, so that executions can be
+ * compared in one pass over memory.
  */
 export class CoverageMap {
   private readonly counters = new Uint32Array(MOST_COUNTERS);
   private readonly files: { path: string; from: number; to: number }[] = [];
   private used = 0;
 
-  /** Makes the map the place where instrumented code, loaded from now on, counts. */
+  /** Lets instrumented code that is loaded from now on count in this map. */
   install(): void {
     const known: Record<string, FileCounters> = {};
     const files = new Proxy(known, {
@@ -47,7 +47,7 @@ export class CoverageMap {
     this.counters.fill(0, 0, this.used);
   }
 
-  /** Features of the execution since {@link reset}: each is a counter and how often, about, it was reached. */
+  /** Features of the execution since {@link reset}: each is a counter with its approximate count. */
   features(): Uint32Array {
     const features: number[] = [];
     const { counters, used } = this;
@@ -58,12 +58,12 @@ export class CoverageMap {
     return Uint32Array.from(features);
   }
 
-  /** The files that did something since {@link reset}. */
+  /** The files that ran since {@link reset}. */
   activeFiles(): string[] {
     return this.files.filter(({ from, to }) => this.counters.subarray(from, to).some(Boolean)).map(({ path }) => path);
   }
 
-  /** A record of what was ever seen, for one target. */
+  /** A record of all coverage of one target. */
   record(): SeenFeatures {
     return new SeenFeatures(MOST_COUNTERS);
   }
@@ -83,7 +83,7 @@ export class CoverageMap {
   }
 }
 
-/** The features that any execution so far had. */
+/** The features of all executions so far. */
 export class SeenFeatures {
   private readonly buckets: Uint8Array;
   private counterCount = 0;
@@ -92,7 +92,7 @@ export class SeenFeatures {
     this.buckets = new Uint8Array(counters);
   }
 
-  /** Counters that were reached at all: the statements, functions and branches covered. */
+  /** Counters that were ever reached: the covered statements, functions and branches. */
   get counters(): number {
     return this.counterCount;
   }
@@ -113,5 +113,5 @@ export class SeenFeatures {
   }
 }
 
-/** Features without how often: whether a counter was reached. What a kept corpus is chosen by. */
+/** Features without counts: whether a counter was reached. The kept corpus is chosen by these. */
 export const withoutCounts = (features: Uint32Array): Uint32Array => features.map((feature) => (feature | 0xff) - 0xfe);

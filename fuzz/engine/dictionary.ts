@@ -14,7 +14,7 @@ function numberBytes(value: bigint): Uint8Array[] {
 
 const textBytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
-/** What a target names, twice: it knows best. */
+/** The target's own words twice, because they matter most. */
 export const ownDictionary = (values: readonly (string | Uint8Array)[]): Dictionary =>
   values.map((value) => (typeof value === 'string' ? textBytes(value) : value));
 

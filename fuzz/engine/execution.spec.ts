@@ -37,7 +37,7 @@ describe('an execution', () => {
     });
   });
 
-  it('may not refuse with what a terminal obeys', async () => {
+  it('may not refuse with control characters in the message', async () => {
     class Rude extends IgvmError {
       override format(): string {
         return '\u001b[2J';
@@ -58,12 +58,12 @@ describe('an execution', () => {
     expect(await runs(spin)).toBeUndefined();
   });
 
-  it('may not wait for what never comes', async () => {
+  it('may not wait forever', async () => {
     const never = () => new Promise<void>(() => undefined);
     expect(await runs(never, undefined, { ...LIMITS, stall: 50 })).toMatchObject({ kind: 'stall' });
   });
 
-  it('may not read outside its file, and not hide that it did', async () => {
+  it('may not read outside its file, even if it catches the error', async () => {
     expect(await runs((input) => input.source().read(4, new Uint8Array(7)))).toMatchObject({ kind: 'outside' });
     const hiding: Target['run'] = (input) => {
       try {
@@ -76,7 +76,7 @@ describe('an execution', () => {
     expect(await runs((input) => input.source().read(4, new Uint8Array(6)))).toBeUndefined();
   });
 
-  it('gets its bytes in the middle of others', async () => {
+  it('gets its bytes inside a larger buffer', async () => {
     await runs(({ bytes }) => {
       expect(bytes.byteOffset).toBeGreaterThan(0);
       expect(bytes.buffer.byteLength).toBeGreaterThan(bytes.byteOffset + bytes.length);
@@ -84,7 +84,7 @@ describe('an execution', () => {
   });
 
   it('may not fill the heap', async () => {
-    // What other specs left in this process, collected meanwhile, would make up for it.
+    // Garbage of other specs in this process, collected meanwhile, would hide it.
     collectGarbage();
     let held: unknown;
     const hoard = (): void => {
@@ -114,7 +114,7 @@ describe('an execution whose buffers are counted', () => {
     expect(await runs(() => void allocate())).toMatchObject({ kind: 'allocation' });
   });
 
-  it('may not hide that it tried', async () => {
+  it('may not try to, even if it catches the error', async () => {
     const hiding = (): void => {
       try {
         Buffer.alloc(2 ** 32);
@@ -125,7 +125,7 @@ describe('an execution whose buffers are counted', () => {
     expect(await runs(hiding)).toMatchObject({ kind: 'allocation' });
   });
 
-  it('may allocate four times its input and 64 MiB, and views of that as it likes', async () => {
+  it('may allocate four times its input plus 64 MiB, and any number of views', async () => {
     const allocate: Target['run'] = ({ size }) => {
       const bytes = new Uint8Array(4 * size + 64 * MIB);
       for (let view = 0; view < 1000; view++) new DataView(new Uint8Array(bytes.buffer, 0, MIB).buffer);
@@ -133,7 +133,7 @@ describe('an execution whose buffers are counted', () => {
     expect(await runs(allocate, new Uint8Array(MIB))).toBeUndefined();
   });
 
-  it('works on typed arrays as without being counted', async () => {
+  it('can use typed arrays as usual', async () => {
     const finding = await runs(() => {
       expect(new Uint8Array(2) instanceof Uint8Array).toBe(true);
       expect(Buffer.from([1, 2]) instanceof Uint8Array).toBe(true);

@@ -64,12 +64,12 @@ class Stalled extends Error {
   override readonly name = 'Stalled';
 }
 
-/** Fails when `running` waits for something that never comes. */
+/** Fails if `running` waits forever. */
 async function orStall(running: void | Promise<void>, milliseconds: number): Promise<void> {
   if (running === undefined) return;
   let timer: NodeJS.Timeout | undefined;
   const stalled = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Stalled(`nothing goes on for ${milliseconds} ms`)), milliseconds);
+    timer = setTimeout(() => reject(new Stalled(`no progress for ${milliseconds} ms`)), milliseconds);
   });
   try {
     await Promise.race([running, stalled]);
@@ -85,11 +85,11 @@ function growth(before: HeapInfo, counted: number): number {
   return heap + Math.max(0, after.external_memory - before.external_memory - counted);
 }
 
-/** What is wrong with what was thrown: nothing with an error of the product that prints as lines of plain text. */
+/** The fault in a thrown value: none for an error of the product that prints as plain text. */
 function complaint(thrown: unknown): unknown {
   if (!(thrown instanceof IgvmError)) return thrown;
   try {
-    // oxlint-disable-next-line no-control-regex -- control characters are what must not be there
+    // oxlint-disable-next-line no-control-regex -- control characters must not occur
     const [found] = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/.exec(thrown.format()) ?? [];
     return found === undefined ? undefined : new Error(`the message of ${thrown.code} has a control character`);
   } catch (error) {

@@ -25,7 +25,7 @@ describe('the fuzzer', () => {
     expect(new DataView(bytes.buffer).getUint16(4, true)).toBe(bytes.length);
   });
 
-  it('comes there step by step: what it keeps covers more and more', async () => {
+  it('progresses in steps: the kept inputs cover more and more', async () => {
     const { fuzzer, kept } = await fuzzed(1, 40_000);
     expect(kept.length).toBeGreaterThan(2);
     expect(fuzzer.corpusSize).toBe(kept.length + 1);

@@ -9,37 +9,37 @@ import { mutateJson } from './mutate-json';
 import type { Random } from './random';
 import { DEFAULT_MAX_SIZE, type Target } from './target';
 
-/** What all targets of a thread share. */
+/** State that all targets of a thread share. */
 export interface Instruments {
   coverage: CoverageMap;
   meter: AllocationMeter;
   /** The constants of instrumented files. */
   literals: ReadonlyMap<string, Literals>;
-  /** Is told of each execution, for whoever watches the thread. */
+  /** Called for each execution, for the watcher of the thread. */
   watch?: { begins(bytes: Uint8Array): void; ended(): void };
   limits?: Limits;
 }
 
-/** An input that did something new. */
+/** An input with new coverage. */
 interface Entry {
   bytes: Uint8Array;
   picks: number;
 }
 
-/** A rule that was broken, and the smallest input found that breaks it. */
+/** A broken rule, and the smallest input found that breaks it. */
 export interface FoundInput extends Finding {
   bytes: Uint8Array;
 }
 
-/** Executions that making one input smaller may take. */
+/** The maximum number of executions to reduce one input. */
 const TRIM_EXECUTIONS = 64;
 
-/** One mutant in so many keeps wrong checksums. */
+/** One in this many mutants keeps wrong checksums. */
 const UNREPAIRED = 16;
 
 /**
- * Coverage-guided fuzzing of one target: mutants of what did something new before; those that do something new
- * themselves join. The order depends on the seed of `random` alone.
+ * Coverage-guided fuzzing of one target: mutants are made from inputs with new coverage, and those with new coverage join them. The
+ * order depends only on the seed of `random`.
  */
 export class Fuzzer {
   executions = 0;
@@ -53,7 +53,7 @@ export class Fuzzer {
     private readonly target: Target,
     private readonly instruments: Instruments,
     private readonly random: Random,
-    /** Takes inputs that did something new. */
+    /** Receives inputs with new coverage. */
     private readonly keep: (bytes: Uint8Array) => void = () => undefined,
   ) {
     this.seen = instruments.coverage.record();
@@ -64,16 +64,16 @@ export class Fuzzer {
     return this.seen.counters;
   }
 
-  /** Inputs that each did something new. */
+  /** Inputs that each had new coverage. */
   get corpusSize(): number {
     return this.entries.length;
   }
 
-  /** Runs inputs as they are; all of them are mutated later. To be called once, first. */
+  /** Runs inputs unchanged; all of them are mutated later. Call this once, first. */
   async begin(inputs: readonly Uint8Array[]): Promise<void> {
     const { coverage, literals } = this.instruments;
     for (const bytes of inputs) {
-      // The first run loads what the product loads late.
+      // The first run loads modules that the product loads late.
       await this.run(bytes);
       const features = await this.run(bytes);
       for (const path of coverage.activeFiles()) this.activeFiles.add(path);
@@ -84,7 +84,7 @@ export class Fuzzer {
     const found = [...this.activeFiles].flatMap((path) => literals.get(path) ?? []);
     const own = ownDictionary(this.target.dictionary ?? []);
     const harvested = dictionaryOf(found, this.target.format);
-    // As many words of the target's as of the code's, however many those are.
+    // As many words from the target as from the code, however many those are.
     const times = own.length === 0 ? 0 : Math.ceil(harvested.length / own.length);
     this.dictionary = [...harvested, ...Array.from({ length: times }, () => own).flat()];
   }
@@ -101,7 +101,7 @@ export class Fuzzer {
     this.keep(kept);
   }
 
-  /** A new entry, one that was rarely tried, or any. */
+  /** A new entry, a rarely tried one, or any. */
   private choose(): Entry {
     const { entries, random } = this;
     const any = random.pick(entries);

@@ -1,8 +1,8 @@
-/** What a target works on: the bytes, and a source of them that notices a read beyond its end. */
+/** The input of a target: the bytes, and a source that detects reads beyond its end. */
 export class Input {
   /**
-   * The bytes lie within a larger buffer, as those of a file read by Node often do: code that forgets where its view
-   * begins finds other bytes than it should.
+   * The bytes are inside a larger buffer, as those of a file that Node reads often are. Code that forgets the offset of its view
+   * reads other bytes.
    */
   readonly bytes: Uint8Array;
   /** The first read that went beyond the end, even if the code under test caught the error. */
@@ -18,7 +18,7 @@ export class Input {
     return this.bytes.length;
   }
 
-  /** A byte source, as the product reads files. `bytes` by default are all. */
+  /** A byte source, as the product reads files. Default of `bytes`: all. */
   source(bytes: Uint8Array = this.bytes): InputSource {
     return {
       size: bytes.length,
@@ -36,7 +36,7 @@ export class Input {
 
 const SURROUNDINGS = 16;
 
-/** The product's ByteSource, as far as a file is one. */
+/** The part of the product's ByteSource that files have. */
 export interface InputSource {
   readonly size: number;
   read(offset: number, target: Uint8Array): void;

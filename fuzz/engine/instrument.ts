@@ -3,22 +3,22 @@ import { sep } from 'node:path';
 import { parseSync, transformSync } from '@swc/core';
 import { createInstrumenter } from 'istanbul-lib-instrument';
 
-/** Where instrumented code finds its counters, as a property of the global object. See {@link CoverageMap}. */
+/** The property of the global object in which instrumented code finds its counters. See {@link CoverageMap}. */
 export const COVERAGE_VARIABLE = '__fuzzCoverage__';
 
-/** The constants of a piece of code: what it compares with is worth trying as input. */
+/** The constants of a piece of code. Values in comparisons are useful in inputs. */
 export interface Literals {
   numbers: readonly bigint[];
   strings: readonly string[];
 }
 
-/** Code that counts what it does, and its constants. */
+/** Instrumented code, and its constants. */
 export interface InstrumentedCode {
   code: string;
   literals: Literals;
 }
 
-/** Makes JavaScript (CommonJS) count its statements, functions and branches. `path` names the counters. */
+/** Instruments JavaScript (CommonJS) to count its statements, functions and branches. `path` names the counters. */
 export function instrument(code: string, path: string): InstrumentedCode {
   const instrumenter = createInstrumenter({
     esModules: false,
@@ -32,7 +32,7 @@ export function instrument(code: string, path: string): InstrumentedCode {
 /** Longer strings are messages. */
 const LONGEST_STRING = 32;
 
-/** Numbers below are found without help. */
+/** Smaller numbers are found without help. */
 const LEAST_NUMBER = 0x20n;
 
 function literalsOf(code: string): Literals {
@@ -54,7 +54,7 @@ function literalsOf(code: string): Literals {
   };
 }
 
-/** Packages whose code works on hostile bytes on our behalf. */
+/** Packages that parse hostile bytes for us. */
 const PARSERS = [
   '@levischuck/tiny-cbor',
   'jsonc-parser',
@@ -68,8 +68,8 @@ const PARSERS = [
 const isProduct = (path: string): boolean => path.includes(`${sep}src${sep}`) && !/\.(fixture|spec)\.ts$/.test(path);
 
 /**
- * From now on, code of src/ and of the packages that parse for it is instrumented when it is required.
- * @param found is told the constants of each file
+ * Instruments code of src/, and of the packages that parse for it, when it is required from now on.
+ * @param found receives the constants of each file
  */
 export function instrumentRequired(found: (path: string, literals: Literals) => void): void {
   const compile = (module: NodeModule, path: string, code: string): void => {

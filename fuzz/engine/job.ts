@@ -9,18 +9,18 @@ export interface FuzzJob {
   target: string;
   seed: number;
   budget: Budget;
-  /** Folder of inputs that others found before, read only. */
+  /** Folder of inputs from earlier runs, read only. */
   corpus: string;
-  /** Folder for inputs that do something new; also read. */
+  /** Folder for inputs with new coverage; also read. */
   grown?: string;
   /** Folder for inputs that break a rule. */
   findings: string;
 }
 
-/** Keep of a corpus what is worth it. */
+/** Reduce a corpus to the inputs worth keeping. */
 export interface MinimizeJob {
   kind: 'minimize';
-  /** All that share the corpus. */
+  /** All targets that share the corpus. */
   targets: readonly string[];
   corpus: string;
   grown: string;
@@ -53,11 +53,11 @@ export interface MinimizeResult {
   bytes: number;
 }
 
-/** From a fuzzing thread to the one that watches it. */
+/** Messages from a fuzzing thread to its watcher. */
 export type Message =
   | { kind: 'progress'; result: FuzzResult }
   | { kind: 'fuzzed'; result: FuzzResult }
   | { kind: 'minimized'; result: MinimizeResult };
 
-/** What both threads see: the number of executions, the size of the last one's input, whether it is under way; then its bytes. */
+/** Memory that both threads share: the number of executions, the size of the last input, whether it is running, and its bytes. */
 export const SHARED = { executions: 0, size: 1, running: 2, header: 64, bytes: 2 ** 20 } as const;

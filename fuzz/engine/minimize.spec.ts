@@ -12,7 +12,7 @@ const file = (name: string, size: number, ...features: number[]): MeasuredFile =
 const names = (files: readonly MeasuredFile[]): string[] => files.map(({ name }) => name);
 
 describe('the inputs worth keeping', () => {
-  it('reach all that any of them reaches, and each something more', () => {
+  it('reach everything together, and each adds something', () => {
     const kept = worthKeeping(
       [file('a', 10, 1, 2), file('b', 10, 2, 3), file('c', 10, 1, 3), file('d', 10, 3)],
       new Set(),
@@ -25,7 +25,7 @@ describe('the inputs worth keeping', () => {
     expect(names(worthKeeping([file('large', 5000, 1), file('small', 10, 1)], new Set()))).toEqual(['small']);
   });
 
-  it('are none when what runs anyway reaches as much', () => {
+  it('are none if the other inputs already reach as much', () => {
     expect(worthKeeping([file('a', 10, 1, 2)], new Set([1, 2, 3]))).toEqual([]);
   });
 });
@@ -38,7 +38,7 @@ describe('a corpus on disk', () => {
     expect(readCorpus(join(folder, 'none'))).toEqual([]);
   });
 
-  it('keeps what somebody named when it is made smaller', () => {
+  it('keeps named inputs when it is minimized', () => {
     addToCorpus(folder, Uint8Array.of(1));
     addToCorpus(folder, Uint8Array.of(2), 'comment-without-end');
     const kept = { name: '0123456789abcdef', bytes: Uint8Array.of(3) };

@@ -1,13 +1,13 @@
 import type { CorpusFile } from './corpus';
 
-/** An input and what it reaches, over all targets that share the corpus. */
+/** An input with its coverage in all targets that share the corpus. */
 export interface MeasuredFile extends CorpusFile {
   features: ReadonlySet<number>;
 }
 
 /**
- * The inputs of a corpus that are worth keeping: each adds something to `reached`, the features of what is run anyway.
- * Greedy, by how many features an input adds for its size.
+ * The inputs of a corpus that are worth keeping: each adds something to `reached`, the features of inputs that run anyway.
+ * Greedy, by the number of features that an input adds for its size.
  */
 export function worthKeeping(files: readonly MeasuredFile[], reached: ReadonlySet<number>): MeasuredFile[] {
   const covered = new Set(reached);

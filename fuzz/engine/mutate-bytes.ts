@@ -1,7 +1,7 @@
 import type { Dictionary } from './dictionary';
 import type { Random } from './random';
 
-/** What mutations may take from. */
+/** The sources of mutations. */
 export interface Material {
   random: Random;
   maxSize: number;
@@ -12,7 +12,7 @@ export interface Material {
 
 type Mutation = (bytes: Uint8Array, material: Material) => Uint8Array;
 
-/** Limits of number types, and what is next to them. */
+/** Limits of number types, and their neighbours. */
 const INTERESTING: Readonly<Record<1 | 2 | 4 | 8, readonly bigint[]>> = {
   1: [0n, 1n, 0x10n, 0x20n, 0x40n, 0x7fn, 0x80n, 0xffn],
   2: [0n, 1n, 0x80n, 0xffn, 0x100n, 0x1000n, 0x7fffn, 0x8000n, 0xffffn],
@@ -33,7 +33,7 @@ const INTERESTING: Readonly<Record<1 | 2 | 4 | 8, readonly bigint[]>> = {
 };
 const WIDTHS = [1, 2, 4, 8] as const;
 
-/** Any place; headers come first, so places near the start come more often. */
+/** Any offset; offsets near the start are more frequent, because headers come first. */
 const place = (size: number, random: Random): number => (random.oneIn(2) ? random.below(size) : random.small(size));
 
 const copyOf = (bytes: Uint8Array): Uint8Array => Uint8Array.from(bytes);
@@ -50,7 +50,7 @@ function getNumber(bytes: Uint8Array, at: number, width: number): bigint {
   return value;
 }
 
-/** Where a number of a random width fits, naturally aligned more often than not; undefined in an input that is too short. */
+/** The range of a number with a random width, mostly naturally aligned; undefined if the input is too short. */
 function numberPlace(bytes: Uint8Array, random: Random): { at: number; width: (typeof WIDTHS)[number] } | undefined {
   const width = random.pick(WIDTHS);
   if (bytes.length < width) return undefined;
@@ -170,7 +170,7 @@ const resizes: Mutation[] = [
   },
 ];
 
-/** Changes bytes once to many times, and never makes more than `maxSize` of them. */
+/** Changes bytes once or several times, and returns at most `maxSize` of them. */
 export function mutateBytes(bytes: Uint8Array, material: Material): Uint8Array {
   const { random, maxSize } = material;
   let result = bytes;

@@ -3,7 +3,7 @@ import type { Random } from './random';
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
-/** Values that readers of JSON stumble over. As source text: not all of them survive JSON.stringify. */
+/** Values that are difficult for readers of JSON. They are source text, because not all of them survive JSON.stringify. */
 const SOURCES = [
   'null',
   'true',
@@ -34,7 +34,7 @@ const SOURCES = [
 
 const KEYS = ['__proto__', 'constructor', 'toString', 'length', '', '0', '$ref', '\u0000', '\u202e'];
 
-/** Stands for a source text until the value is written. */
+/** Replaced by a source text when the value is written. */
 const MARK = '\u0001source:';
 
 const someValue = (random: Random): Json => `${MARK}${random.pick(SOURCES)}`;
@@ -61,7 +61,7 @@ function changeArray(array: Json[], random: Random, other: Json): void {
 function changeObject(object: { [key: string]: Json }, random: Random, other: Json, names: readonly string[]): void {
   const keys = Object.keys(object);
   const key = keys.length === 0 ? random.pick(names) : random.pick(keys);
-  // Not what every object inherits, such as a constructor.
+  // Without inherited properties, such as a constructor.
   const value = Object.hasOwn(object, key) ? (object[key] ?? null) : null;
   const choice = random.below(7);
   if (choice === 0) delete object[key];
@@ -87,10 +87,10 @@ const nested = (text: string, random: Random): string => {
     : `${'{"a":'.repeat(depth)}${text}${'}'.repeat(depth)}`;
 };
 
-/** Levels of a document that is changed as a tree, which takes recursion; deeper ones are changed as bytes. */
+/** Levels of a document that is changed as a tree, by recursion; deeper ones are changed as bytes. */
 const DEEPEST_TREE = 200;
 
-/** Brackets that are open at once, at most. */
+/** The maximum number of open brackets. */
 function depthOf(text: string): number {
   let depth = 0;
   let deepest = 0;
@@ -110,7 +110,7 @@ function parsed(bytes: Uint8Array): Json | undefined {
   }
 }
 
-/** Changes JSON as a tree, and now and then as text; what isn't JSON, as bytes. */
+/** Changes JSON as a tree, and sometimes as text; other inputs as bytes. */
 export function mutateJson(bytes: Uint8Array, material: Material): Uint8Array {
   const { random, maxSize, other, dictionary } = material;
   const value = random.oneIn(4) ? undefined : parsed(bytes);

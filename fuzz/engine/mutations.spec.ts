@@ -16,7 +16,7 @@ const INPUT = Uint8Array.from({ length: 32 }, (_, index) => index);
 describe('mutants of bytes', () => {
   const mutants = Array.from({ length: 3000 }, (_, seed) => mutateBytes(INPUT, material(seed)));
 
-  it('follow from the random numbers, and leave what they come from as it was', () => {
+  it('depend on the random numbers only, and leave the original unchanged', () => {
     expect(mutateBytes(INPUT, material(5))).toEqual(mutateBytes(INPUT, material(5)));
     expect([...INPUT]).toEqual(Array.from({ length: 32 }, (_, index) => index));
   });
@@ -41,7 +41,7 @@ describe('mutants of bytes', () => {
     expect(mutants.some(is)).toBe(true);
   });
 
-  it('are made of nothing, too', () => {
+  it('can be made from an empty input', () => {
     for (let seed = 0; seed < 200; seed++) {
       const empty = material(seed, { other: new Uint8Array(0), dictionary: [] });
       expect(mutateBytes(new Uint8Array(0), empty).length).toBeLessThanOrEqual(MAX);
@@ -71,7 +71,7 @@ describe('mutants of JSON', () => {
     }
   });
 
-  it('are JSON more often than not', () => {
+  it('are mostly JSON', () => {
     expect(values.length).toBeGreaterThan(1000);
     expect(values.length).toBeLessThan(2000);
   });
@@ -88,13 +88,13 @@ describe('mutants of JSON', () => {
     expect(mutants.some((mutant) => pattern.test(mutant))).toBe(true);
   });
 
-  it('are made of empty objects, too', () => {
+  it('can be made from empty objects', () => {
     for (let seed = 0; seed < 500; seed++) {
       expect(() => mutateJson(text({}), material(seed, { maxSize: 4096, other: text([{}]) }))).not.toThrow();
     }
   });
 
-  it('are bytes when they come from what is no JSON, or too deep for a tree', () => {
+  it('are bytes if the original is no JSON, or too deep for a tree', () => {
     const deep = new TextEncoder().encode('['.repeat(5000) + ']'.repeat(5000));
     for (let seed = 0; seed < 100; seed++) {
       const mutant = mutateJson(deep, material(seed, { maxSize: 20_000, other: deep }));

@@ -1,9 +1,9 @@
-/** Small pieces of code with planted bugs, to see that the fuzzer finds them. */
+/** Small pieces of code with planted bugs, to test that the fuzzer finds them. */
 import type { CoverageMap } from './coverage';
 import { instrument, type Literals } from './instrument';
 import type { Target } from './target';
 
-/** A header with a magic number and a length that must be right; the bug is behind both. */
+/** A header with a magic number and a length that must be right; the bug is after both. */
 const PARSER = `
 module.exports = (bytes) => {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);

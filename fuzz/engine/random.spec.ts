@@ -6,7 +6,7 @@ const numbers = (seed: number): number[] => {
 };
 
 describe('random numbers', () => {
-  it('follow from the seed', () => {
+  it('depend on the seed only', () => {
     expect(numbers(1)).toEqual(numbers(1));
     expect(numbers(1)).not.toEqual(numbers(2));
   });
@@ -18,7 +18,7 @@ describe('random numbers', () => {
     expect(new Set(numbers(7)).size).toBe(1000);
   });
 
-  it('stay below their limit, and reach all below it', () => {
+  it('stay below their limit, and reach every number below it', () => {
     const random = new Random(3);
     const seen = new Set(Array.from({ length: 200 }, () => random.below(5)));
     expect(seen).toEqual(new Set([0, 1, 2, 3, 4]));

@@ -20,7 +20,7 @@ export class Random {
     return result >>> 0;
   }
 
-  /** A whole number from 0 to `limit` - 1; 0 when there is none. */
+  /** A whole number from 0 to `limit` - 1; 0 if there is none. */
   below(limit: number): number {
     return limit <= 1 ? 0 : Math.floor((this.u32() / 2 ** 32) * limit);
   }
@@ -30,7 +30,7 @@ export class Random {
     return this.below(times) === 0;
   }
 
-  /** One of a list that isn't empty. */
+  /** An element of a non-empty list. */
   pick<T>(list: readonly T[]): T {
     return list[this.below(list.length)] as T;
   }

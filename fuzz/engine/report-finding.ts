@@ -4,7 +4,7 @@ import { generatedName } from './corpus';
 import type { FoundInput } from './fuzzer';
 import type { ReportedFinding } from './job';
 
-/** Writes an input that breaks a rule, and beside it why. */
+/** Writes an input that breaks a rule, with the reason beside it. */
 export function reportFinding(folder: string, { kind, signature, details, bytes }: FoundInput): ReportedFinding {
   mkdirSync(folder, { recursive: true });
   const path = join(folder, `${kind}-${generatedName(bytes)}`);

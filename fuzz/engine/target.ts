@@ -1,29 +1,29 @@
 import type { Input } from './input';
 import type { Random } from './random';
 
-/** A way into the product for bytes of others. */
+/** A part of the product that reads untrusted bytes. */
 export interface Target {
-  /** As `--target` takes it. */
+  /** The value for `--target`. */
   name: string;
-  /** What of the product works on the bytes. */
+  /** The code under test. */
   about: string;
-  /** Name of the folder of its corpus; targets with the same format share one. By default the target's name. */
+  /** Name of its corpus folder; targets with the same format share one. Default: the target's name. */
   corpus?: string;
   /** Text targets get other mutations. */
   format: 'binary' | 'json';
-  /** Bytes of the largest input that is tried. Default 16 KiB. */
+  /** Size of the largest input in bytes. Default: 16 KiB. */
   maxSize?: number;
-  /** Values that the format gives a meaning, besides the constants of the code that the seeds reach. */
+  /** Values with a meaning in the format, in addition to the constants of the code that the seeds reach. */
   dictionary?: readonly (string | Uint8Array)[];
-  /** Changes that know the format; half of all mutants begin with one. */
+  /** Mutations that know the format; half of all mutants begin with one. */
   mutate?(bytes: Uint8Array, random: Random): Uint8Array;
-  /** Makes checksums and the like right again, so that a mutant isn't refused for them alone. Most mutants are. */
+  /** Repairs checksums and the like, so that a mutant isn't refused only because of them. Most mutants are repaired. */
   repair?(bytes: Uint8Array): void;
   /** Small valid inputs, the same in each run. */
   seeds(): readonly Uint8Array[] | Promise<readonly Uint8Array[]>;
   /**
-   * Hands the input to the product. May throw IgvmError, which is how the product refuses; everything else that is
-   * thrown is a bug, in this function also an expectation that doesn't hold.
+   * Passes the input to the product. It may throw IgvmError, which is a refusal. Anything else that is thrown is a bug, or an
+   * expectation of this function that doesn't hold.
    */
   run(input: Input): void | Promise<void>;
 }

@@ -20,7 +20,7 @@ import { Random } from './random';
 import { reportFinding } from './report-finding';
 import type { Target } from './target';
 
-/** A thread that fuzzes, and knows nothing of being watched but where to say what it is doing. */
+/** A thread that fuzzes. It knows nothing about its watcher except where to report progress. */
 
 const { shared, targets: targetsModule } = workerData as { shared: SharedArrayBuffer; targets: string };
 const numbers = new Int32Array(shared, 0, SHARED.header / 4);
@@ -31,7 +31,7 @@ const meter = new AllocationMeter();
 const literals = new Map<string, Literals>();
 coverage.install();
 instrumentRequired((path, found) => void literals.set(path, found));
-// The product is loaded from here on; execution.ts alone had its error class before.
+// The product is loaded from here on; before, only execution.ts had its error class.
 const { TARGETS } = require(targetsModule) as { TARGETS: readonly Target[] };
 meter.install();
 
@@ -98,7 +98,7 @@ async function fuzz(job: FuzzJob): Promise<FuzzResult> {
     if (performance.now() - reportedAt < PROGRESS_INTERVAL) continue;
     post({ kind: 'progress', result: result() });
     reportedAt = performance.now();
-    // Lets the message out.
+    // Lets the message be sent.
     await new Promise(setImmediate);
   }
   return result();
@@ -143,7 +143,7 @@ parentPort?.on('message', (job: Job) => {
     job.kind === 'fuzz'
       ? fuzz(job).then((result) => post({ kind: 'fuzzed', result }))
       : minimize(job).then((result) => post({ kind: 'minimized', result }));
-  // Uncaught, it ends the thread, and the one that watches it says why.
+  // Uncaught, it ends the thread, and the watcher reports why.
   done.catch((error: unknown) =>
     setImmediate(() => {
       throw error;

@@ -30,7 +30,7 @@ describe('a watched fuzzer', () => {
     expect([...readFileSync(findings[0]?.path ?? '')]).toEqual([1, 2, 3]);
   });
 
-  it('goes on with other targets, several in one thread', async () => {
+  it('continues with other targets, several in one thread', async () => {
     for (let time = 0; time < 2; time++) {
       const result = await watched.fuzz(job('behaves'));
       expect(result.findings).toEqual([]);

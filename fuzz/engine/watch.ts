@@ -13,24 +13,24 @@ import {
 import { reportFinding } from './report-finding';
 
 export interface WatchOptions {
-  /** Processor time that one execution may take before its thread is ended, in milliseconds; what ends earlier is only slow. */
+  /** Processor time after which the thread of an execution is ended, in milliseconds; one that ends earlier is only slow. */
   hang?: number;
-  /** MiB of heap: far more than any small input may need. */
+  /** MiB of heap, far more than a small input needs. */
   heap?: number;
   onProgress?(result: FuzzResult): void;
 }
 
-/** Milliseconds between looks at the thread. */
+/** Milliseconds between checks of the thread. */
 const LOOK_INTERVAL = 200;
 
-/** MiB, as that of Node's main thread, so that recursion ends where it would for users. */
+/** MiB of stack, as in Node's main thread, so that recursion has the same limit as for users. */
 const STACK = 1;
 
 type Outcome = { kind: 'message'; message: Message } | { kind: FindingKind; details: string };
 
 /**
- * Runs jobs in a thread that may hang or run out of memory: that is a finding like others, and the next job gets a new
- * thread. End it with {@link close}.
+ * Runs jobs in a thread that may hang or run out of memory. That is a finding like any other, and the next job gets a new thread.
+ * End it with {@link close}.
  */
 export class WatchedFuzzer {
   private thread: Worker | undefined;
@@ -83,7 +83,7 @@ export class WatchedFuzzer {
     const outcome = await new Promise<Outcome>((resolve) => {
       const settle = (value: Outcome): void => {
         clearInterval(looking);
-        // A thread that is ended for one reason may still report another.
+        // A thread that is ended for one reason may still report another one.
         if (value.kind !== 'message') thread.on('error', () => undefined);
         thread.off('message', onMessage).off('error', onError);
         resolve(value);
@@ -114,7 +114,7 @@ export class WatchedFuzzer {
     });
   }
 
-  /** Processor time is that of the whole process, in which nothing else runs: a busy machine makes no hang. */
+  /** Uses the processor time of the whole process, in which nothing else runs, so a busy machine causes no hang. */
   private lookForHang(found: (outcome: Outcome) => void): NodeJS.Timeout {
     const numbers = new Int32Array(this.shared, 0, SHARED.header / 4);
     const { hang = 10_000 } = this.options;

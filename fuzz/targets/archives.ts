@@ -1,4 +1,4 @@
-/** Archives and container images, which come from elsewhere and are unpacked on behalf of a build. */
+/** Archives and container images, which are untrusted and unpacked for a build. */
 import { closeSync, ftruncateSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ import type { Target } from '../engine/target';
 
 const sample = (name: string): Buffer => readFileSync(join(__dirname, '..', 'samples', name));
 
-/** The file that is looked for; the samples have it, and a link to it. */
+/** The requested file; the samples contain it and a link to it. */
 const MEMBER = 'boot/vmlinuz';
 
 /** Bytes of a member, and of an unpacked archive. */
@@ -29,7 +29,7 @@ const tar = (): Promise<Buffer> =>
     { name: `${'long/'.repeat(30)}name`, content: 'x' },
   ]);
 
-/** Archives with a table at their end are read from a file, as they can't be read as a stream. */
+/** Archives with a table at their end are read from a file, because they can't be read as a stream. */
 function withFile(bytes: Uint8Array, use: (file: ArchiveFile) => Promise<void>): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-fuzz-archive-'));
   const fd = openSync(join(folder, 'archive'), 'w+');
@@ -43,7 +43,7 @@ function withFile(bytes: Uint8Array, use: (file: ArchiveFile) => Promise<void>):
 
 export const archive: Target = {
   name: 'archive',
-  about: 'archives that a resource is a member of: tar, .deb, .rpm, .zip',
+  about: 'archives with resources: tar, .deb, .rpm, .zip',
   format: 'binary',
   dictionary: ['!<arch>\n', 'data.tar.gz/', 'PK\u0001\u0002', 'PK\u0003\u0004', 'PK\u0005\u0006', '070701', 'ustar'],
   seeds: async () => [
@@ -65,7 +65,7 @@ export const archive: Target = {
   },
 };
 
-/** Counts, and keeps nothing. */
+/** Counts bytes, and keeps nothing. */
 class EmptySpool implements Spool {
   size = 0;
   async append(bytes: Uint8Array): Promise<void> {
@@ -73,7 +73,7 @@ class EmptySpool implements Spool {
   }
 }
 
-/** Parts behind each other: a byte with the length of its name, the name, four bytes with the length of the part, the part. */
+/** Concatenated parts: a byte with the length of the name, the name, four bytes with the length of the part, the part. */
 function encodeParts(parts: ReadonlyMap<string, Uint8Array>): Buffer {
   return Buffer.concat(
     [...parts].flatMap(([name, bytes]) => {
@@ -133,7 +133,7 @@ export const containerLayer: Target = {
   async run({ bytes }) {
     const layer = (content: Uint8Array): Layer => ({
       where: { file: 'layer' },
-      // That of what is compressed is another one; its entries have all been looked at when that is noticed.
+      // The digest of the compressed data differs, but that is detected only after all entries have been read.
       diffId: sha256(content),
       async *chunks() {
         yield content;

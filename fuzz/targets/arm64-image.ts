@@ -10,7 +10,7 @@ const INITRD = bytesSource(new Uint8Array(100).fill(1));
 
 export const arm64Image: Target = {
   name: 'arm64-image',
-  about: 'arm64 kernels: by themselves, and as the kernel of OpenHCL',
+  about: 'arm64 kernels: alone, and as the kernel of OpenHCL',
   format: 'binary',
   dictionary: ['ARM\x64', Uint8Array.of(0x0a)],
   seeds: () => [

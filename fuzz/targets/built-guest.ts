@@ -6,7 +6,7 @@ import { writeAndRead } from './written-image';
 
 type Load = (importer: ImageImporter) => void;
 
-/** Builds a guest with what a loader makes of an input, and writes it: what is accepted must become a valid image. */
+/** Builds a guest from an input with a loader, and writes it: an accepted input must give a valid image. */
 export async function buildGuest(arch: GuestArch, load: Load, spec: Partial<GuestSpec> = {}): Promise<void> {
   const builder = new GuestBuilder(guestPlatform({ arch, isolation: { type: 'none' }, maxVtl: 0, ...spec }));
   load(builder);
@@ -14,7 +14,7 @@ export async function buildGuest(arch: GuestArch, load: Load, spec: Partial<Gues
   await writeAndRead(file, observers);
 }
 
-/** Does all of them, and fails with the first failure: one loader may refuse what another takes. */
+/** Runs all of them, and throws the first failure: one loader may refuse what another accepts. */
 export async function buildGuests(...builds: (() => Promise<void>)[]): Promise<void> {
   const failures: unknown[] = [];
   for (const build of builds) await build().catch((error: unknown) => failures.push(error));

@@ -10,7 +10,7 @@ const MEMORY = 2 ** 29;
 
 export const bzimage: Target = {
   name: 'bzimage',
-  about: 'bzImage kernels, with an initrd and without',
+  about: 'bzImage kernels, with and without an initrd',
   format: 'binary',
   dictionary: ['HdrS', Uint8Array.of(0x55, 0xaa), Uint8Array.of(0x0f, 0x02)],
   seeds: () => [

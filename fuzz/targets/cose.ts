@@ -5,7 +5,7 @@ import { decodeCoseSign1, encodeDetached } from '../../src/endorsement/cose-sign
 import type { Target } from '../engine/target';
 import { CORIM, RSA_CERTIFICATE } from './signed-samples';
 
-/** A signed CoRIM whose signature is none. */
+/** A signed CoRIM with an invalid signature. */
 function signed(payload: Uint8Array | null, header: readonly [number, Parameters<typeof encodeCbor>[0]][]): Uint8Array {
   const protectedBytes = encodeCbor(cborMap(...header));
   return encodeCbor(cborTag(18, [protectedBytes, cborMap(), payload, new Uint8Array(256).fill(1)]));

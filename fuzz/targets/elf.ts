@@ -12,7 +12,7 @@ const AARCH64 = 183;
 
 export const elf: Target = {
   name: 'elf',
-  about: 'ELF files: as a kernel that is booted directly, as kernel and boot shim of OpenHCL',
+  about: 'ELF files: as a directly booted kernel, and as kernel and boot shim of OpenHCL',
   format: 'binary',
   dictionary: ['\x7fELF', Uint8Array.of(62, 0), Uint8Array.of(183, 0), Uint8Array.of(0xff, 0xff)],
   seeds: () => [

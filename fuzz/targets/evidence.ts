@@ -14,7 +14,7 @@ import type { Target } from '../engine/target';
 import { expectPlainText } from './plain-text';
 import { pem } from './signed-samples';
 
-/** Evidence and certificates of chains that exist for nothing else. */
+/** Evidence and certificates of chains for fuzzing only. */
 const sample = (name: string): Buffer => readFileSync(join(__dirname, '..', 'samples', name));
 
 const EXTENDED_REPORT = sample('snp-extended-report.bin');
@@ -37,7 +37,7 @@ const REPORT_SIZE = 0x4a0;
 const SNP_SIGNED = parseSnpEvidence(EXTENDED_REPORT, 'sample').report.signed;
 const TDX_SIGNED = parseTdxQuote(QUOTE, 'sample').signed;
 
-/** Whatever was changed, what is accepted is what the key signed. */
+/** Whatever was changed, only the signed data may be accepted. */
 function expectGenuine(platform: 'snp' | 'tdx', genuine: Checks, ours: Checks, isSigned: boolean): void {
   const checks = [...genuine.list, ...ours.list];
   expectPlainText(evidenceText({ verdict: 'genuine', platform, checks }));
@@ -47,7 +47,7 @@ function expectGenuine(platform: 'snp' | 'tdx', genuine: Checks, ours: Checks, i
 
 export const snpReport: Target = {
   name: 'snp-report',
-  about: 'SEV-SNP reports, raw, in hexadecimal and extended, with their chains',
+  about: 'SEV-SNP reports (raw, hexadecimal, extended) with their chains',
   format: 'binary',
   dictionary: [
     Uint8Array.of(0x63, 0xda, 0x75, 0x8d, 0xe6, 0x64, 0x45, 0x64, 0xad, 0xc5, 0xf4, 0xb9, 0x3b, 0xe8, 0xac, 0xcd),
@@ -89,7 +89,7 @@ export const tdxQuote: Target = {
   },
 };
 
-/** Runs each reader, and throws what the last of them throws: an input is refused if all refuse it. */
+/** Runs each reader, and throws the last error if all refuse the input. */
 function eachReader(...readers: (() => unknown)[]): void {
   const refusals = readers.flatMap((reader) => {
     try {
@@ -147,7 +147,7 @@ function event(register: number, type: number, data: Uint8Array): Buffer {
   return Buffer.concat([bytes, data]);
 }
 
-/** The event that names the format: SHA-384 alone. */
+/** The event that names the format: only SHA-384. */
 function formatEvent(): Buffer {
   const data = Buffer.alloc(33);
   data.write('Spec ID Event03\0', 'latin1');

@@ -7,7 +7,7 @@ import type { Target } from '../engine/target';
 
 export const firmwareDll: Target = {
   name: 'firmware-dll',
-  about: 'the image that is a resource of a DLL',
+  about: 'the image in a resource of a DLL',
   format: 'binary',
   dictionary: ['MZ', 'PE\0\0', 'V\0M\0F\0W\0', Uint8Array.of(0x0b, 0x02)],
   async seeds() {

@@ -11,12 +11,12 @@ import {
 import { leadingZerosSource } from '../../src/memory/byte-source';
 import type { Target } from '../engine/target';
 
-/** The volumes of the fixture are padded as real ones are. */
+/** The volumes of the fixture are padded like real ones. */
 const unpadded = (volume: Uint8Array): Uint8Array => volume.slice(0, 0x800);
 
 export const firmwareVolumeTarget: Target = {
   name: 'firmware-volume',
-  about: 'the volume of UEFI firmware in which the entry point is looked for',
+  about: 'the UEFI firmware volume, to find its entry point',
   format: 'binary',
   dictionary: ['_FVH', 'MZ', 'VZ', 'PE\0\0', Uint8Array.of(3), Uint8Array.of(0x10)],
   seeds: () => [

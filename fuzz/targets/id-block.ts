@@ -14,7 +14,7 @@ const IMAGE = fileOf([runOf(0, patternPage(1))], {
 
 export const idBlock: Target = {
   name: 'id-block',
-  about: 'SNP ID blocks, and the other files beside an image that a build replaces only if they are its own',
+  about: 'SNP ID blocks, and the other siblings, which a build replaces only if they are its own',
   format: 'binary',
   seeds: () => [
     ID_BLOCK,

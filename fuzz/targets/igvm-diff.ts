@@ -27,7 +27,7 @@ function join(a: Uint8Array, b: Uint8Array): Uint8Array {
   return pair;
 }
 
-/** Changes one of the two, or makes it the other with a change. */
+/** Changes one of the two, or replaces it by a changed copy of the other. */
 function mutatePair(pair: Uint8Array, random: Random): Uint8Array {
   const [a, b] = split(pair);
   if (random.oneIn(4)) return join(a, mutateIgvm(a, random));

@@ -21,10 +21,10 @@ const FIELD = FIXED_HEADER.offsets;
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 
-/** Where the fixed header of a version ends, whatever the file says. */
+/** The end of the fixed header of a version, whatever the file says. */
 const fixedSize = (view: DataView): number => fixedHeaderSize(view.getUint32(FIELD.formatVersion, true) === 1 ? 1 : 2);
 
-/** Makes the file's size and the checksum of its headers right again. */
+/** Repairs the file's size and the checksum of its headers. */
 export function repairIgvm(bytes: Uint8Array): void {
   const view = viewOf(bytes);
   if (bytes.length < fixedHeaderSize(2) || view.getUint32(0, true) !== MAGIC) return;
@@ -37,7 +37,7 @@ export function repairIgvm(bytes: Uint8Array): void {
   view.setUint32(FIELD.checksum, crc, true);
 }
 
-/** Headers that point to file data, and where in the structure they do. */
+/** Headers that point to file data, with the offset of the pointer in the structure. */
 const FILE_OFFSETS: Readonly<Record<number, number>> = {
   [HEADER_TYPE.pageData]: PAGE_DATA.offsets.fileOffset,
   [HEADER_TYPE.parameterArea]: PARAMETER_AREA.offsets.fileOffset,
@@ -63,7 +63,7 @@ const SIZES: Readonly<Record<number, number>> = Object.fromEntries([
 
 const TYPES = Object.keys(SIZES).map(Number);
 
-/** The variable headers one by one, as far as they can be told apart, and what lies around them. */
+/** The variable headers one by one, as far as they can be parsed, and the bytes around them. */
 function takeApart(bytes: Uint8Array): { fixed: Uint8Array; headers: Uint8Array[]; data: Uint8Array } | undefined {
   if (bytes.length < fixedHeaderSize(2)) return undefined;
   const view = viewOf(bytes);
@@ -79,7 +79,7 @@ function takeApart(bytes: Uint8Array): { fixed: Uint8Array; headers: Uint8Array[
   return { fixed: bytes.slice(0, start), headers, data: bytes.slice(end) };
 }
 
-/** A header with a structure of the right size, its numbers small or those of a header that is there. */
+/** A header with a structure of the right size; its numbers are small or taken from an existing header. */
 function newHeader(random: Random, headers: readonly Uint8Array[]): Uint8Array {
   const type = random.pick(TYPES);
   const size = SIZES[type] ?? 8;
@@ -99,7 +99,7 @@ function newHeader(random: Random, headers: readonly Uint8Array[]): Uint8Array {
   return header;
 }
 
-/** Takes headers away, repeats, moves or adds some, and keeps what points to file data pointing there. */
+/** Removes, repeats, moves or adds headers, and keeps pointers to file data valid. */
 export function mutateIgvm(bytes: Uint8Array, random: Random): Uint8Array {
   const parts = takeApart(bytes);
   if (parts === undefined) return bytes;
@@ -118,7 +118,7 @@ export function mutateIgvm(bytes: Uint8Array, random: Random): Uint8Array {
   return putTogether(fixed, headers, data, parts.headers);
 }
 
-/** One aligned number of a header is another. */
+/** Replaces one aligned number of a header. */
 function changedField(header: Uint8Array, random: Random): Uint8Array {
   const result = header.slice();
   const fields = (result.length - TYPE_AND_LENGTH_SIZE) >> 2;

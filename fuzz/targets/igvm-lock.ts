@@ -5,7 +5,7 @@ import { imageOf, igvmTarget } from './igvm-target';
 
 export const igvmLock = igvmTarget({
   name: 'igvm-lock',
-  about: 'measurement locks of images: what is written can be read, and says the same',
+  about: 'measurement locks of images: a written lock reads back the same',
   async run(input) {
     const { file } = imageOf(input);
     const lock = await lockOfImage(file, undefined);

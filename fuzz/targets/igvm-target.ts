@@ -8,7 +8,7 @@ import type { Target } from '../engine/target';
 import { mutateIgvm, repairIgvm } from './igvm-format';
 import { igvmSeeds } from './igvm-seeds';
 
-/** The largest image that is tried: one with every header is that large. */
+/** The largest input: an image with every header has this size. */
 const MOST_BYTES = 48 * 1024;
 
 const word = (value: number): Uint8Array => new Uint8Array(Uint32Array.of(value).buffer);

@@ -27,7 +27,7 @@ import { resources } from './resources';
 import { staticExecutable } from './static-executable';
 import { uki } from './uki';
 
-/** Every way into the product for bytes of others. */
+/** All targets: every part of the product that reads untrusted bytes. */
 export const TARGETS: readonly Target[] = [
   igvmRead,
   igvmRewrite,

@@ -5,7 +5,7 @@ import { jsonTarget } from './json-target';
 
 const FILES = ['images/igvm.json', 'images/other.igvm.json', 'images/initrd.json'];
 
-/** What inference failed with, without Nx around it. */
+/** The error of inference, without Nx's wrapper. */
 function causeOf(error: unknown): unknown {
   if (!(error instanceof AggregateCreateNodesError)) return error;
   const causes = error.errors.map(([, cause]) => cause as unknown);
@@ -14,7 +14,7 @@ function causeOf(error: unknown): unknown {
 
 export const inference = jsonTarget({
   name: 'inference',
-  about: 'manifests and initrd.json as Nx reads them on every command, without validation',
+  about: 'manifests and initrd.json as the plugin reads them for every Nx command, without validation',
   values: [
     linuxManifest('boot/vmlinuz'),
     linuxManifest({ project: 'kernel', target: 'build', path: 'dist/vmlinuz' }, { name: 'named' }),

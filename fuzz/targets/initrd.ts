@@ -3,7 +3,7 @@ import { jsonTarget } from './json-target';
 
 export const initrd = jsonTarget({
   name: 'initrd',
-  about: 'lists of what an initramfs is made of (initrd.json)',
+  about: 'descriptions of an initramfs (initrd.json)',
   values: [
     { folder: 'rootfs' },
     {

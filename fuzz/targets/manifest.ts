@@ -8,7 +8,7 @@ const embedded = linux({ use_initrd: true, boot_data: 'embedded', memory_size: 2
 
 export const manifestTarget = jsonTarget({
   name: 'manifest',
-  about: 'manifests (igvm.json), strictly and not',
+  about: 'manifests (igvm.json), strict and lenient',
   values: [
     manifest([guest(linux())]),
     manifest([guest(embedded)], {

@@ -8,7 +8,7 @@ const FILE = fileOf([runOf(0, patternPage(1)), runOf(0x1000, patternPage(2))]);
 
 export const mapFile: Target = {
   name: 'map-file',
-  about: 'map files beside images, which name the parts of guests',
+  about: 'map files beside images, which name the regions of guests',
   format: 'binary',
   dictionary: [
     'IGVM file isolation: ',

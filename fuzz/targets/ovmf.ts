@@ -12,7 +12,7 @@ const VARS = variableStore();
 
 export const ovmfFirmwareTarget: Target = {
   name: 'ovmf-firmware',
-  about: 'OVMF: the metadata at its end, and the image that it becomes',
+  about: 'OVMF: the metadata at its end, and the image with it',
   format: 'binary',
   dictionary: ['IGVM', 'ASEV', Uint8Array.of(0x10, 0, 0, 0), Uint8Array.of(0, 0, 0x80, 0)],
   seeds: () => [
@@ -35,7 +35,7 @@ const OWNER = new Uint8Array(16).fill(0x11);
 
 export const secureBootKeys: Target = {
   name: 'secure-boot-keys',
-  about: "keys of Secure Boot: certificates, signature lists (.esl) and variables' updates (.auth)",
+  about: 'keys for Secure Boot: certificates, signature lists (.esl) and updates of variables (.auth)',
   format: 'binary',
   dictionary: [
     Uint8Array.of(0xa1, 0x59, 0xc0, 0xa5, 0xe4, 0x94, 0xa7, 0x4a, 0x87, 0xb5, 0xab, 0x15, 0x5c, 0x2b, 0xf0, 0x72),

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { corimDocument } from '../../src/endorsement/corim';
 
-/** Keys made for nothing else, and what they signed: made once, as fuzzing has to begin with the same bytes each time. */
+/** Keys for fuzzing only, and data that they signed. They are fixed, because fuzzing has to start with the same bytes each time. */
 const sample = (name: string): Uint8Array => new Uint8Array(readFileSync(join(__dirname, '..', 'samples', name)));
 
 /** The ID block of the image in id-block.ts, signed with the EC key. */

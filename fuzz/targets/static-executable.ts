@@ -4,7 +4,7 @@ import type { Target } from '../engine/target';
 
 export const staticExecutable: Target = {
   name: 'static-executable',
-  about: 'programs that a new initramfs shall hold, which must need no dynamic linker',
+  about: 'programs for a new initramfs, which must not need a dynamic linker',
   format: 'binary',
   dictionary: ['\x7fELF', Uint8Array.of(3, 0, 0, 0)],
   seeds: () => {

@@ -6,10 +6,10 @@ import type { DirectiveObserver } from '../../src/igvm/stream';
 import { writeIgvm } from '../../src/igvm/write-igvm';
 import { bytesSource } from '../../src/memory/byte-source';
 
-/** Images that are larger are written, but not kept: a few bytes can ask for many empty pages. */
+/** Larger images are written, but not kept, because a few bytes can ask for many empty pages. */
 const MOST_KEPT = 4 * 2 ** 20;
 
-/** A sink that holds small files; of larger ones it forgets everything. */
+/** A sink that keeps small files and drops larger ones. */
 export function forgetfulSink(): IgvmSink & { bytes(): Uint8Array | undefined } {
   const sink = memorySink();
   let isTooLarge = false;
@@ -27,7 +27,7 @@ export function forgetfulSink(): IgvmSink & { bytes(): Uint8Array | undefined } 
 }
 
 /**
- * Writes an image and reads it back, which must succeed when writing did. Undefined for one too large to keep.
+ * Writes an image and reads it back, which must succeed if writing did. Undefined if it is too large to keep.
  * @param observers see the pages, too
  */
 export async function writeAndRead(

@@ -34,9 +34,9 @@ export const examplesOf = (schema: JsonSchema): SchemaExample[] => (schema['exam
 const NOT_RUN: Record<string, string> = {
   'npx create-nx-workspace my-images --preset=nx-igvm': 'it takes nx-igvm from the registry, and installs a workspace',
   'nx fetch my-image': 'a manifest with a URL is needed; e2e/caching/sharing.e2e.ts has one, and a server',
-  'nx run my-image:reference-values': 'the target is one that the user writes, as below',
+  'nx run my-image:reference-values': 'the user writes this target; docs/reference-values.md shows one',
   'nx run my-image:reference-values --signKey=build.pem --envelope=sigstore':
-    'the target is one that the user writes, as below',
+    'the user writes this target; docs/reference-values.md shows one',
   'nx run my-image:verify-report --report=report.bin --nonce=0123456789abcdef': 'a report of a running guest is needed',
   'nx g nx-igvm:initrd app-guest --image=app:image:dist/app.tar':
     'a project that builds a container image is needed; e2e/container.e2e.ts has one',
@@ -58,8 +58,9 @@ export function executorReference({ name, schema, description }: CollectionEntry
     `# nx-igvm:${name}\n`,
     `${schema.description ?? description}\n`,
     commandBlock(examplesOf(schema)),
-    `In project.json, these are the \`options\` of a target with the \`executor\` \`nx-igvm:${name}\`. Inferred targets set those that they need.\n`,
-    `## Options\n\n${optionsTable(schema, (option) => option)}\n`,
+    '## Options\n',
+    `In project.json, they go into \`options\` of a target with the \`executor\` \`nx-igvm:${name}\`. Inferred targets have those that they need.\n`,
+    `${optionsTable(schema, (option) => option)}\n`,
   ].join('\n');
 }
 
