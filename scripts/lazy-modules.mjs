@@ -2,9 +2,11 @@
 // scripts/lazy-modules.json. One that costs less than a millisecond is imported as usual, but for two kinds: the subcommands, of which
 // a process runs one, and the table of error codes, which only failures need.
 //   node scripts/lazy-modules.mjs           what has changed in the list; exit code 1 if anything has
-//   node scripts/lazy-modules.mjs --write   measures the modules of dist (after npm run build), and writes the list
+//   node scripts/lazy-modules.mjs --write   writes the list, and measures what is new in it in dist (after npm run build)
+//   node scripts/lazy-modules.mjs --measure the same, and measures everything again
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join, posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -48,14 +50,17 @@ function measure(module) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const modules = lazyModules();
-  if (process.argv.includes('--write')) {
-    const rows = Object.entries(modules).map(([module, { users }]) => [
-      module,
-      { milliseconds: measure(module), users },
-    ]);
+  const listed = JSON.parse(readFileSync(LIST, 'utf8'));
+  const measuresAll = process.argv.includes('--measure');
+  if (measuresAll || process.argv.includes('--write')) {
+    const rows = Object.entries(modules).map(([module, { users }]) => {
+      const known = measuresAll ? undefined : listed[module]?.milliseconds;
+      return [module, { milliseconds: known ?? measure(module), users }];
+    });
     writeFileSync(LIST, `${JSON.stringify(Object.fromEntries(rows), undefined, 2)}\n`);
+    const biome = createRequire(import.meta.url).resolve('@biomejs/biome/bin/biome');
+    execFileSync(process.execPath, [biome, 'format', '--write', '--log-level=error', LIST], { cwd: root });
   } else {
-    const listed = JSON.parse(readFileSync(LIST, 'utf8'));
     const usersOf = (list) =>
       Object.entries(list).flatMap(([module, { users }]) => users.map((user) => `${module}, in ${user}`));
     const [now, before] = [usersOf(modules), usersOf(listed)];
@@ -63,7 +68,10 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
       ...now.filter((place) => !before.includes(place)).map((place) => `not in the list: ${place}`),
       ...before.filter((place) => !now.includes(place)).map((place) => `no longer there: ${place}`),
     ];
-    console.log(changes.length === 0 ? 'the list is complete' : changes.join('\n'));
+    const cure = 'npm run build && node scripts/lazy-modules.mjs --write';
+    console.log(
+      changes.length === 0 ? 'the list is complete' : [...changes, `${cure} brings it up to date`].join('\n'),
+    );
     process.exitCode = changes.length === 0 ? 0 : 1;
   }
 }
