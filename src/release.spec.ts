@@ -62,6 +62,12 @@ describe('the workflows', () => {
   });
 });
 
+describe('a checkout', () => {
+  it('has the committed bytes on Windows, too', () => {
+    expect(read('.gitattributes')).toMatch(/^\* -text$/m);
+  });
+});
+
 describe('a release', () => {
   it('is built before it is packed or published, so that a fresh clone gives no empty package', () => {
     expect(manifest.scripts).toMatchObject({ prepack: 'npm run build', prepublishOnly: 'npm run build' });
