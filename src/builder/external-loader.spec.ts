@@ -97,7 +97,7 @@ describeOnPosix('a build by an external loader', () => {
 
     const error = await failureOf(build(program("fs.writeFileSync(args.output, 'image');")));
     expect(error).toMatchObject({ code: 'EXTERNAL_LOADER_FAILED', where: { file: loader } });
-    expect(error.message).toContain("the CoRIM can't be left out of");
+    expect(error.message).toContain("from which the CoRIM can't be removed");
   });
 
   it('takes an image that is called as the resources file is', async () => {

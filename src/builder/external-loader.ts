@@ -150,7 +150,7 @@ async function leaveOutCorims(loader: string, image: string): Promise<void> {
     }));
   } catch (cause) {
     throw cause instanceof IgvmError
-      ? failed(loader, `has written an image that the CoRIM can't be left out of: ${cause.message}`, cause)
+      ? failed(loader, `has written an image from which the CoRIM can't be removed: ${cause.message}`, cause)
       : cause;
   }
 }
@@ -173,7 +173,7 @@ async function adoptAll(
   const isImage = (name: string): boolean => name === basename(output);
   const found = readdirSync(written, { withFileTypes: true });
   const odd = found.find((entry) => !entry.isFile());
-  if (odd !== undefined) throw failed(loader, `has made "${odd.name}", which is no file`);
+  if (odd !== undefined) throw failed(loader, `has made "${odd.name}", which is not a file`);
   const names = found.map(({ name }) => name).sort((a, b) => Number(isImage(b)) - Number(isImage(a)));
   if (names[0] === undefined || !isImage(names[0])) throw failed(loader, 'has ended without writing an image');
   const targets = names.map((name) => join(dirname(output), name));
@@ -229,7 +229,7 @@ function runLoader(build: ExternalBuild, resources: string, output: string): Pro
 }
 
 const whyNotStarted = (error: Error): string =>
-  errnoOf(error) === 'ENOENT' ? 'there is no such program, and none of this name in PATH' : error.message;
+  errnoOf(error) === 'ENOENT' ? 'no such program exists, nor is it in PATH' : error.message;
 
 /** @returns bytes */
 async function adopt(from: string, to: string, outputs: OutputSet, access: Access): Promise<number> {

@@ -94,12 +94,12 @@ describe('the error of a file that is not what its resource needs', () => {
     [
       'linux_kernel',
       { linux_kernel: 'initrd.cpio', linux_initrd: 'initrd.cpio' },
-      'initrd.cpio: linux-kernel is a cpio archive, as an initramfs is, and no kernel: give it as linux_initrd (at resources.linux_kernel, byte offset 0x0) [KERNEL_INVALID]',
+      'initrd.cpio: linux-kernel is a cpio archive, like an initramfs, not a kernel: give it as linux_initrd (at resources.linux_kernel, byte offset 0x0) [KERNEL_INVALID]',
     ],
     [
       'linux_initrd',
       { linux_initrd: 'vmlinux', linux_kernel: 'vmlinux' },
-      'vmlinux: linux-initrd is an ELF file, such as a kernel or a program, and not an initramfs (at resources.linux_initrd) [INITRD_INVALID]',
+      'vmlinux: linux-initrd is an ELF file, such as a kernel or a program, not an initramfs (at resources.linux_initrd) [INITRD_INVALID]',
     ],
   ] as const)('has the place of %s in the manifest, and no cure that says less', async (_, files, message) => {
     expect((await failure(embedded(), files)).split('\n  Name')[0]).toBe(`igvm.json:8:21: ${message}`);

@@ -127,7 +127,7 @@ function checkInitrd(guest: GuestBuilder, image: LinuxImage, resources: OpenReso
   const { offset: _, ...place } = initrd.place ?? {};
   const other = otherThanInitrd(initrd);
   if (other !== undefined) {
-    throw new IgvmError('INITRD_INVALID', `linux-initrd is ${other}, and not an initramfs`, place);
+    throw new IgvmError('INITRD_INVALID', `linux-initrd is ${other}, not an initramfs`, place);
   }
   if (!startsNothing(initrd, image.command_line)) return;
   const what =
@@ -154,7 +154,7 @@ function loadLinux(guest: GuestBuilder, image: DirectLinuxImage, resources: Open
   }
   const load = isX64 ? loadKernelAndInitrdX64 : loadKernelAndInitrdArm64;
   load(guest, files.kernel, 0, files.initrd);
-  guest.note('a linux image in VTL2 has neither registers nor boot data: nothing that is known starts it');
+  guest.note('a linux image in VTL2 has neither registers nor boot data: no known VMM starts it');
 }
 
 function vtl0Image({ uefi, linux }: OpenhclImage, resources: OpenResources): Vtl0Image {
@@ -209,7 +209,7 @@ function loadImage(
   }
   if ('openhcl' in image) {
     if (!guest.isolation.paravisorPresent) {
-      guest.note('OpenHCL is a paravisor, and without "max_vtl": 2 nothing that is known starts it');
+      guest.note('OpenHCL is a paravisor, and without "max_vtl": 2 no known VMM starts it');
     }
     LOADERS.openhcl[guest.arch]()(guest, openhclGuest(guest, image.openhcl, resources));
     const { uefi, linux } = image.openhcl;

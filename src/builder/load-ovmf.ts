@@ -86,7 +86,7 @@ export function loadOvmf(manifest: Manifest, resources: OpenResources): LaidOutI
 
 /** What the image says of registers isn't what KVM measures (docs/launch-digests.md). */
 const KVM_REGISTERS =
-  'the SEV-SNP digest is that of a VMM which takes the registers from the image; what QEMU with KVM measures, `nx-igvm measure --vmm qemu-kvm` says';
+  'the SEV-SNP digest is that of a VMM that takes the registers from the image; `nx-igvm measure --vmm qemu-kvm` prints that of QEMU with KVM';
 
 type SnpIsolation = Extract<GuestIsolation, { type: 'snp' }>;
 
@@ -156,7 +156,7 @@ const PAGE_WORDS = { sevSecrets: 'page for secrets', sevCpuid: 'page for CPUID' 
 function program(name: ResourceName, resources: OpenResources): FileSource | undefined {
   const source = resources.find(name);
   if (source === undefined || isPortableExecutable(source)) return source;
-  throw new IgvmError('EFI_DATA_INVALID', `${name} is no EFI program: it does not begin with "MZ"`, {
+  throw new IgvmError('EFI_DATA_INVALID', `${name} is not an EFI program: it does not begin with "MZ"`, {
     file: resources.displayOf(name),
   });
 }

@@ -149,14 +149,14 @@ function noteEarlier(file: IgvmFile, added: OvmfPrograms, note: (message: string
   if (added.secureBoot === undefined && programs.every(({ size }) => size === 0)) {
     if (pages.end > pages.start) {
       note(
-        `warning: the programs are empty, and the pages of ${namesOf(items)} stay in the image; update --remove takes them out`,
+        `warning: the programs are empty, and the pages of ${namesOf(items)} stay in the image; update --remove removes them`,
       );
     }
     return;
   }
   note(`replaced ${namesOf(items)}`);
   if (added.secureBoot === undefined && items.some(({ name }) => name === 'pk')) {
-    note('warning: the image has no Secure Boot any more; give its options again to keep it');
+    note('warning: the image no longer has Secure Boot; repeat its options to keep it');
   }
 }
 
@@ -170,7 +170,7 @@ function secureBootOf(
   if (!addHashes && profile === undefined && keys.db === undefined) {
     throw new IgvmError(
       'EFI_DATA_INVALID',
-      'no program could start: keys of your own need --secure-boot-db, --add-cert-ms or --add-hash-sha256',
+      'no program could start: your own keys need --secure-boot-db, --add-cert-ms or --add-hash-sha256',
       {},
       { saysAll: true },
     );

@@ -100,6 +100,6 @@ export function describeUki(file: ByteSource, uki: Uki = readUki(file)): string 
     const text = ukiText(file, section);
     return text === undefined || text === '' ? `${section.name} ${section.size} bytes` : `${section.name} "${text}"`;
   });
-  const profiles = uki.profiles === 0 ? '' : `, and ${uki.profiles} further profiles, which are not looked at`;
+  const profiles = uki.profiles === 0 ? '' : `, and ${uki.profiles} further profiles, which are ignored`;
   return printable(`${parts.join(', ')}${profiles}`);
 }

@@ -239,7 +239,7 @@ export function* dumpText(dump: Dump): Generator<string> {
   yield '\nDirectives:\n';
   for (const directive of dump.directives) yield recordText(directive, names);
   if (dump.overlaps === undefined) return;
-  yield '\nPages over pages, of which loaders differ in which they take:\n';
+  yield '\nOverlapping pages (loaders differ in which of them they load):\n';
   for (const overlap of dump.overlaps) yield recordText(overlap, names);
 }
 

@@ -63,7 +63,7 @@ const opaqueIn =
   ({ headerType }) => {
     const isOfSection = isOptional(headerType) && headerType <= 0xffff_ffff && sectionOf(headerType) === section;
     if (!isOfSection) return `type ${hex(headerType)} is not an optional ${what}`;
-    return isKnown(headerType) ? `type ${hex(headerType)} is one that readers know, and not as optional` : undefined;
+    return isKnown(headerType) ? `type ${hex(headerType)} is a known type that is not optional` : undefined;
   };
 
 /** Nothing is a multiple of 0: the remainder is NaN. */
@@ -170,7 +170,8 @@ export const INITIALIZATION_RULES: { readonly [T in InitializationHeader['type']
     pageAligned('gpa'),
     pageAligned('size'),
     pageAligned('usedSize'),
-    ({ size, usedSize }) => (usedSize <= size ? undefined : 'more of the page tables is used than there is'),
+    ({ size, usedSize }) =>
+      usedSize <= size ? undefined : 'the used part of the page tables is larger than the region',
     notEmpty,
     knownVtl,
     ({ compatibilityMask, gpa, size }, state) => {
@@ -185,7 +186,9 @@ export const INITIALIZATION_RULES: { readonly [T in InitializationHeader['type']
   corimSignature: [
     oneCorimForEach,
     ({ compatibilityMask }, { corimMasks }) =>
-      (compatibilityMask & ~corimMasks.corimDocument) === 0 ? undefined : 'the document that it signs is not before it',
+      (compatibilityMask & ~corimMasks.corimDocument) === 0
+        ? undefined
+        : 'the document that it signs does not precede it',
   ],
   ccaPolicy: [
     (_, { arch }) => (arch === 'aarch64' ? undefined : `CCA does not exist on ${arch}`),
@@ -274,7 +277,7 @@ const contextData: Rule<VpContextDirective, unknown> = ({ format, data, vpIndex 
   if (format === 'vbs') return vbsComplaint(data, vpIndex);
   if (data.length !== PAGE_CONTEXT_SIZE) return `a ${format} context has ${PAGE_SIZE} bytes, not ${data.length}`;
   return data.subarray(CONTEXT_STRUCT_SIZE[format]).some((byte) => byte !== 0)
-    ? `bytes behind the ${format} context are not zero`
+    ? `bytes after the ${format} context are not zero`
     : undefined;
 };
 
@@ -313,7 +316,9 @@ export const DIRECTIVE_RULES: { readonly [T in Directive['type']]: DirectiveRule
   ],
   parameter: [
     forOpenArea(({ index, byteOffset }, { size }, { checksOffsets }) =>
-      byteOffset <= size || !checksOffsets ? undefined : `offset ${byteOffset} lies behind parameter area ${index}`,
+      byteOffset <= size || !checksOffsets
+        ? undefined
+        : `offset ${byteOffset} lies after the end of parameter area ${index}`,
     ),
   ],
   parameterInsert: [

@@ -110,5 +110,5 @@ const areasIn = (directives: readonly Directive[]): number[] =>
 const unknownHeader = (headerType: number): IgvmError =>
   new IgvmError(
     'IGVM_UNSUPPORTED',
-    `header type 0x${headerType.toString(16)} is not known, so it can't be said which guest it belongs to`,
+    `header type 0x${headerType.toString(16)} is not known, so it is unclear which guest it belongs to`,
   );

@@ -45,11 +45,11 @@ describe('pages over pages', () => {
     const file = fileOf([page(0, 1), page(0, 2)]);
     const source = bytesSource((await written(file)).bytes);
     const contents = () => dump(file, source, () => []);
-    expect([...dumpText(contents())].join('')).toMatch(/Pages over pages.*:\n {2}overlap +gpa 0x0 {2}end 0x1000/);
+    expect([...dumpText(contents())].join('')).toMatch(/Overlapping pages.*:\n {2}overlap +gpa 0x0 {2}end 0x1000/);
     const { overlaps } = JSON.parse([...dumpJson(contents())].join('')) as { overlaps: object[] };
     expect(overlaps).toEqual([{ type: 'overlap', gpa: 0, end: PAGE_SIZE, compatibilityMask: 1 }]);
     const plain = dump(fileOf([page(0, 1)]), source, () => []);
-    expect([...dumpText(plain)].join('')).not.toContain('Pages over pages');
+    expect([...dumpText(plain)].join('')).not.toContain('Overlapping pages');
   });
 
   it('are found in time that the size of the file bounds', () => {

@@ -348,7 +348,7 @@ describe('a file in the place of an image', () => {
     ['an Image', file(4096, [0x38, 'ARM\x64']), 'is a Linux kernel'],
     ['a vmlinux', file(64, [0, '\x7fELF']), 'an ELF file'],
     ['an initramfs', file(110, [0, '070701']), 'a cpio archive'],
-    ['a manifest', file(20, [0, '{ "guest_arch"']), '"nx-igvm build" makes an image of one'],
+    ['a manifest', file(20, [0, '{ "guest_arch"']), '"nx-igvm build" builds an image from one'],
     ['nothing', file(0), 'is empty'],
   ])('is named: %s', (_, bytes, said) => {
     expect(notAnImage(bytesSource(bytes))).toContain(said);

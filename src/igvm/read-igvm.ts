@@ -298,7 +298,7 @@ const MARKS: readonly (readonly [mark: string, what: string])[] = [
   ['\x1f\x8b', 'compressed with gzip'],
   ['\x28\xb5\x2f\xfd', 'compressed with zstd'],
   ['\xfd7zXZ\0', 'compressed with xz'],
-  ['{', 'a text, such as a manifest: "nx-igvm build" makes an image of one'],
+  ['{', 'text, such as a manifest: "nx-igvm build" builds an image from one'],
   ['QFI\xfb', 'a disk image'],
 ];
 
@@ -311,7 +311,7 @@ const KERNELS: readonly (readonly [offset: number, mark: string])[] = [
 /** Bytes up to the end of the last of these marks. */
 const HEAD_SIZE = 0x206;
 
-const KERNEL = 'the file is a Linux kernel, not an IGVM image: "nx-igvm pack" makes one of it';
+const KERNEL = 'the file is a Linux kernel, not an IGVM image: "nx-igvm pack" turns it into one';
 
 /**
  * What a file is if it isn't an IGVM image, as a sentence; undefined for unknown files. A kernel may look like a
@@ -327,7 +327,7 @@ export function notAnImage(source: ByteSource): string | undefined {
     return KERNEL;
   }
   const what = MARKS.find(([mark]) => has(0, mark))?.[1];
-  return what === undefined ? undefined : `the file is no IGVM image, but ${what}`;
+  return what === undefined ? undefined : `the file is not an IGVM image, but ${what}`;
 }
 
 /** Whether a file is a Linux kernel, which may be an EFI program at the same time. */

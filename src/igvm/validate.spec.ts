@@ -171,7 +171,7 @@ describe('validateIgvm', () => {
   );
 
   const invalid: [complaint: string, file: IgvmFile][] = [
-    ['version 1 of the format knows x64 alone', fileOf([], { arch: 'aarch64' })],
+    ['version 1 of the format supports only x64', fileOf([], { arch: 'aarch64' })],
     ['supports no platform', fileOf([], { platforms: [] })],
     ['mask 0x3 is not a single bit', platform({ compatibilityMask: 3 })],
     ['mask 0x0 is not a single bit', platform({ compatibilityMask: 0 })],
@@ -197,7 +197,7 @@ describe('validateIgvm', () => {
     ['gpa 0x1 is not a multiple', init(pageTables({ gpa: 1 }))],
     ['size 0x4001 is not a multiple', init(pageTables({ size: 0x4001 }))],
     ['usedSize 0x1 is not a multiple', init(pageTables({ usedSize: 1 }))],
-    ['more of the page tables is used than there is', init(pageTables({ usedSize: 0x5000 }))],
+    ['the used part of the page tables is larger than the region', init(pageTables({ usedSize: 0x5000 }))],
     ['page table relocation: a platform has more than one', init(pageTables(), pageTables({ gpa: 0x100000 }))],
     [
       'VP 0 in VTL 2, which has no VP context', // and not that it overlaps the region of another platform
@@ -209,7 +209,7 @@ describe('validateIgvm', () => {
     ['VP 1 in VTL 2, which has no VP context', init(relocatable({ vpIndex: 1 }))],
     ['VP 0 in VTL 0, which has no VP context', init(pageTables({ vtl: 0 }))],
     ['CoRIM document: a platform has more than one', init(corim('corimDocument', 3), corim('corimDocument', 2))],
-    ['the document that it signs is not before it', init(corim('corimSignature'), corim('corimDocument'))],
+    ['the document that it signs does not precede it', init(corim('corimSignature'), corim('corimDocument'))],
     [
       'CoRIM signature: a platform has more than one',
       init(corim('corimDocument'), corim('corimSignature'), corim('corimSignature')),
@@ -231,7 +231,7 @@ describe('validateIgvm', () => {
     ],
     ['at most one', init({ type: 'versionString', value: 'a' }, { type: 'versionString', value: 'b' })],
     ['not an optional initialization', init({ type: 'unknown', headerType: 0x1f0, data: page })],
-    ['0x80000104 is one that readers know', init({ type: 'unknown', headerType: 0x8000_0104, data: page })],
+    ['0x80000104 is a known type that is not optional', init({ type: 'unknown', headerType: 0x8000_0104, data: page })],
     ['not an optional initialization', init({ type: 'unknown', headerType: 0x8000_03f0, data: page })],
 
     ['gpa 0x1001 is not a multiple', fileOf([runOf(0x1001, page)])],
@@ -242,7 +242,7 @@ describe('validateIgvm', () => {
     ['4096 bytes of initial data do not fit in 0', fileOf([area(0, { size: 0, initialData: bytesSource(page) })])],
     ['parameter area 0 is declared twice', fileOf([area(0), area(0)])],
     ['parameter area 1 is not declared before it', fileOf([area(0), parameter(1), area(1)])],
-    ['offset 4097 lies behind parameter area 0', fileOf([area(0), parameter(0, 4097)])],
+    ['offset 4097 lies after the end of parameter area 0', fileOf([area(0), parameter(0, 4097)])],
     ['parameter area 0 is inserted before it', fileOf([area(0), insert(0), parameter(0)])],
     ['parameter area 0 is inserted before it', fileOf([area(0), insert(0), insert(0)])],
     ['gpa 0x1 is not a multiple', fileOf([area(0), insert(0, 1)])],
@@ -266,9 +266,9 @@ describe('validateIgvm', () => {
     ['TDX has no VP context', fileOf([context({ format: 'tdx' })], { platforms: [platformOf(PLATFORM_TYPE.TDX)] })],
     ['gpa 0x1 is not a multiple', fileOf([context({ format: 'snp', gpa: 1, data: page })], snp)],
     ['a snp context has 4096 bytes, not 4', fileOf([context({ format: 'snp', data: page.subarray(0, 4) })], snp)],
-    ['bytes behind the native context', fileOf([context({ format: 'native', data: filledTo(233) })], native)],
+    ['bytes after the native context', fileOf([context({ format: 'native', data: filledTo(233) })], native)],
     [
-      'bytes behind the cca context',
+      'bytes after the cca context',
       fileOf([context({ format: 'cca', compatibilityMask: 2, data: filledTo(81) })], cca),
     ],
     ['no register count', fileOf([context({ data: new Uint8Array(3) })])],
@@ -284,7 +284,10 @@ describe('validateIgvm', () => {
     ['a VBS context is for VP 0, not 1', fileOf([context({ vpIndex: 1 })])],
     ['not an optional directive', fileOf([{ type: 'unknown', headerType: 0x8000_01f0, data: page }])],
     ['not an optional directive', fileOf([{ type: 'unknown', headerType: 0x1_8000_03f0, data: page }])],
-    ['0x80000305 is one that readers know', fileOf([{ type: 'unknown', headerType: 0x8000_0305, data: page }])],
+    [
+      '0x80000305 is a known type that is not optional',
+      fileOf([{ type: 'unknown', headerType: 0x8000_0305, data: page }]),
+    ],
   ];
   it.each(invalid)('refuses a file: %s', (complaint, file) => {
     expect(() => validateIgvm(file)).toThrow(expect.objectContaining({ code: 'IGVM_INVALID' }));

@@ -77,7 +77,7 @@ export interface ValidationOptions {
  */
 export function validateIgvm(file: IgvmFile, { parameterOffsets = true }: ValidationOptions = {}): void {
   if (file.version === 1 && file.arch !== 'x64') {
-    throw new IgvmError('IGVM_INVALID', `version 1 of the format knows x64 alone, not ${file.arch}`);
+    throw new IgvmError('IGVM_INVALID', `version 1 of the format supports only x64, not ${file.arch}`);
   }
   if (file.platforms.length === 0) throw new IgvmError('IGVM_INVALID', 'the file supports no platform');
   const platformState = newPlatformState(file);

@@ -117,7 +117,7 @@ describe('extractImage', () => {
     const range = (start: number, end: number, tag: string): string =>
       `  ${start.toString(16).padStart(16, '0')} - ${end.toString(16).padStart(16, '0')} (0x1 bytes) ${tag}\n`;
     for (const [map, message] of [
-      ['', 'is no map file'],
+      ['', 'is not a map file'],
       ['IGVM file isolation: Snp\n', "isolation Snp, which the image doesn't have"],
       [head + range(0, 0, 'a'), 'has no pages'],
       [head + range(0, 0x1001, 'a'), 'whole pages'],

@@ -37,7 +37,7 @@ export interface LintRequest {
 /** Bits of a launch policy that a production image should not have, by the names of their fields. */
 const UNWANTED_POLICY: Readonly<Record<string, string>> = {
   debug: 'it allows the host to debug the guest, and so to read its memory; set enable_debug to false',
-  migrationAgent: 'it allows a migration agent to take the guest elsewhere; clear bit 18 of the policy',
+  migrationAgent: 'it allows a migration agent to move the guest to another host; clear bit 18 of the policy',
 };
 
 /** Most vCPUs with which the digest of an ID block is searched for. */
@@ -150,7 +150,7 @@ const overlapFindings = (file: IgvmFile, header: PlatformHeader): LintFinding[] 
   pageOverlaps(file, header.compatibilityMask).map(({ gpa, end }) => ({
     rule: 'page-overlap',
     platform: labelOf(header),
-    message: formatPlaced('the file fills this memory twice, and loaders differ in what they take', {
+    message: formatPlaced('the file fills this memory twice, and loaders differ in which contents they load', {
       gpa: { start: gpa, end },
     }),
   }));

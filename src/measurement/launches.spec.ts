@@ -62,10 +62,10 @@ describe('a launch', () => {
   it.each<[string, LaunchRequest, string]>([
     ['an unknown VMM', { vmm: 'xen' }, '"xen" is not a VMM (known: hyperv, qemu-kvm,'],
     ['the former kvm', { vmm: 'kvm' }, '"qemu-kvm" and "cloud-hypervisor-kvm"'],
-    ['vCPUs where they do not count', { vmm: 'hyperv', vcpus: [1] }, 'does not depend on a count of vCPUs'],
+    ['vCPUs where they do not count', { vmm: 'hyperv', vcpus: [1] }, 'does not depend on a vCPU count'],
     ['a processor where it does not count', { ...CLOUD_HYPERVISOR, cpu: ['EPYC'] }, 'does not depend on a processor'],
-    ['no vCPU', { vmm: 'qemu-kvm', vcpus: [0] }, '0 is not a count of vCPUs'],
-    ['too many vCPUs', { vmm: 'qemu-kvm', vcpus: [4097] }, '4097 is not a count of vCPUs'],
+    ['no vCPU', { vmm: 'qemu-kvm', vcpus: [0] }, '0 is not a valid vCPU count'],
+    ['too many vCPUs', { vmm: 'qemu-kvm', vcpus: [4097] }, '4097 is not a valid vCPU count'],
     ['another processor', { ...QEMU, cpu: ['constructor'] }, '"constructor" is not a processor (known: EPYC,'],
     ['the processor of the host', { ...QEMU, cpu: ['host'] }, "give the processor's signature"],
   ])('can not have %s', (_, request, message) => {
@@ -212,7 +212,7 @@ describe('a file that a VMM does not load', () => {
       CLOUD_HYPERVISOR,
       'pages of type CPUID_XF',
     ],
-    ['other platforms', fileOf([context()]), CLOUD_HYPERVISOR, 'it has other platforms than SEV-SNP'],
+    ['other platforms', fileOf([context()]), CLOUD_HYPERVISOR, 'it has platforms other than SEV-SNP'],
     ['anything, on a VMM that is not settled', snp([context()]), { vmm: 'openvmm-kvm' }, 'no digest for openvmm-kvm: '],
   ])('because of %s has a reason in place of a digest', async (_, file, request, reason) => {
     expect(await outcomes(file, request)).toEqual([expect.stringContaining(reason)]);
@@ -296,7 +296,7 @@ describe('what a launch leaves out or adds', () => {
 
   it('has names for people, whatever the launch', () => {
     const [first] = launchesOf({ vmm: 'qemu-kvm', vcpus: [8], kvmMode: 'bsp-only' });
-    expect(first && launchLabel(first)).toBe('QEMU with KVM, 8 vCPUs, first vCPU alone measured');
+    expect(first && launchLabel(first)).toBe('QEMU with KVM, 8 vCPUs, only the first vCPU measured');
     expect(launchLabel({ vmm: 'openvmm-kvm' })).toBe('openvmm-kvm');
   });
 

@@ -206,7 +206,7 @@ export function launchesOf({ vmm, vcpus, cpu, kvmMode }: LaunchRequest): Launch[
   if (!isVmm(vmm)) throw new IgvmError('LAUNCH_INVALID', unknownVmm(vmm));
   const { takes, label } = vmmProfile(vmm);
   const unwanted = [
-    ...(vcpus !== undefined && !takes.vcpus ? ['a count of vCPUs'] : []),
+    ...(vcpus !== undefined && !takes.vcpus ? ['a vCPU count'] : []),
     ...(cpu !== undefined && !takes.cpu ? ['a processor model'] : []),
     ...(kvmMode !== undefined && !takes.vcpus ? ['a KVM mode'] : []),
   ];
@@ -217,7 +217,10 @@ export function launchesOf({ vmm, vcpus, cpu, kvmMode }: LaunchRequest): Launch[
   const models = cpu?.map(parseCpu) ?? [undefined];
   return (vcpus ?? [1]).flatMap((count) => {
     if (!Number.isInteger(count) || count < 1 || count > MOST_VCPUS) {
-      throw new IgvmError('LAUNCH_INVALID', `${count} is not a count of vCPUs: a whole number from 1 to ${MOST_VCPUS}`);
+      throw new IgvmError(
+        'LAUNCH_INVALID',
+        `${count} is not a valid vCPU count: use a whole number from 1 to ${MOST_VCPUS}`,
+      );
     }
     return models.map((model) => ({
       vmm,
@@ -235,7 +238,7 @@ const isVmm = (name: string): name is Vmm => (VMM_NAMES as readonly string[]).in
 
 const unknownVmm = (name: string): string =>
   name === 'kvm'
-    ? 'the VMM "kvm" is now two, as each measures in its own way: "qemu-kvm" and "cloud-hypervisor-kvm"'
+    ? 'the VMM "kvm" is now split in two, which measure differently: "qemu-kvm" and "cloud-hypervisor-kvm"'
     : `"${name}" is not a VMM (known: ${ALL_VMM_NAMES.join(', ')})`;
 
 /**
@@ -282,7 +285,7 @@ export function launchLabel({ vmm, vcpus, cpu, kvmMode }: Launch): string {
     label,
     ...(vcpus === undefined ? [] : [`${vcpus} vCPU${vcpus === 1 ? '' : 's'}`]),
     ...(cpu === undefined ? [] : [cpu.name]),
-    ...(kvmMode === 'bsp-only' ? ['first vCPU alone measured'] : []),
+    ...(kvmMode === 'bsp-only' ? ['only the first vCPU measured'] : []),
   ].join(', ');
 }
 

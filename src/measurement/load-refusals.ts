@@ -86,23 +86,23 @@ const CONTEXT_RULES: Record<ContextRule, (context: Context) => string | undefine
   knownFields: ({ vmsa }) => {
     const rest = withoutNamed(vmsa.page.subarray(0, VMSA_FIELDS_END), QEMU_FIELDS);
     const at = rest.findIndex((byte) => byte !== 0);
-    return at < 0 ? undefined : `it sets a field that QEMU does not hand on to KVM, at byte ${hex(at)} of the VMSA`;
+    return at < 0 ? undefined : `it sets a field that QEMU does not pass to KVM, at byte ${hex(at)} of the VMSA`;
   },
   debugControl: ({ vmsa }) => {
     const value = vmsa.get('dr7');
-    return (value & ~DR7_ALWAYS_SET) === 0n ? undefined : `KVM takes no breakpoints, and DR7 is ${hex(value)}`;
+    return (value & ~DR7_ALWAYS_SET) === 0n ? undefined : `KVM accepts no breakpoints, but DR7 is ${hex(value)}`;
   },
   extendedControl: ({ vmsa }) => {
     const value = vmsa.get('xcr0');
     const isAvxAlone = (value & XCR0.avx) !== 0n && (value & XCR0.sse) === 0n;
     return (value & XCR0.x87) !== 0n && !isAvxAlone
       ? undefined
-      : `KVM does not take XCR0 ${hex(value)}; QEMU then goes on with a vCPU that is half set up`;
+      : `KVM does not accept XCR0 ${hex(value)}; QEMU then continues with a vCPU that is only half set up`;
   },
   knownCr4: ({ vmsa, launch: { cpu } }) => {
     const value = vmsa.get('cr4');
     const unknown = unknownCr4Bits(value);
-    if (unknown !== 0n) return `it is not known what QEMU makes of the CR4 bits ${hex(unknown)}`;
+    if (unknown !== 0n) return `it is not known how QEMU handles the CR4 bits ${hex(unknown)}`;
     return cpu !== undefined && cpu.drops === undefined && dependsOnModel(value)
       ? `CR4 has bits that not every processor model has, and ${cpu.name} is the signature of no known model; name the model`
       : undefined;
@@ -142,7 +142,7 @@ export function loadRefusals(file: LaunchedFile, mask: number, profile: VmmProfi
   const refusals: LoadRefusal[] = [];
   const refuse = (reason: string, gpa?: number): void => void refusals.push(placed(reason, gpa));
   if (!loads.otherPlatforms && file.platforms.length > 1) {
-    refuse('it has other platforms than SEV-SNP; build an image for this platform alone');
+    refuse('it has platforms other than SEV-SNP; build an image for this platform alone');
   }
   for (const header of file.initializations) {
     if (!loads.initializations.includes(header.type)) refuse(unknownHeader(header));

@@ -295,7 +295,7 @@ export class SnpLaunchDigests implements LaunchDigests {
       if (context !== undefined && !dependsOnModel(context.get('cr4'))) continue;
       throw new IgvmError(
         'LAUNCH_INVALID',
-        `the launch digest on ${launchLabel(launch)} depends on the model of the processor, and none is named`,
+        `the launch digest on ${launchLabel(launch)} depends on the processor model, and none is given`,
       );
     }
   }
@@ -306,7 +306,7 @@ export class SnpLaunchDigests implements LaunchDigests {
     for (const [index, context] of this.contexts) {
       const tr = context.getSegment('tr').base;
       if (state.trBase === 'ldtr' && tr !== context.getSegment('ldtr').base) {
-        warnings.push(`QEMU gives TR of vCPU ${index} the base of LDTR; a QEMU that mends this has another digest`);
+        warnings.push(`QEMU gives TR of vCPU ${index} the base of LDTR; a QEMU that fixes this has another digest`);
       }
       if (index >= vcpus) warnings.push(`${vmmProfile(vmm as Vmm).program} leaves out the context of vCPU ${index}`);
     }

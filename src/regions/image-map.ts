@@ -102,7 +102,7 @@ export function parseMapFor(text: string, file: IgvmFile, display: string): Tagg
   const isolations = [...text.matchAll(ISOLATION)].map(([, isolation = '']) => isolation);
   const guests = parseMap(text);
   const wrong = (what: string): IgvmError => new IgvmError('MAP_INVALID', what, { file: display });
-  if (isolations.length === 0) throw wrong('is no map file: it has no line "IGVM file isolation: …"');
+  if (isolations.length === 0) throw wrong('is not a map file: it has no line "IGVM file isolation: …"');
   const names: TaggedRange[][] = file.platforms.map(() => []);
   const taken = new Set<number>();
   for (const [index, isolation] of isolations.entries()) {
@@ -123,7 +123,7 @@ function checked(ranges: TaggedRange[], wrong: (what: string) => IgvmError): Tag
     const place = `"${tag}" at 0x${gpa.toString(16)}-0x${end.toString(16)}`;
     if (end <= gpa) throw wrong(`${place} has no pages`);
     if (gpa % PAGE_SIZE !== 0 || end % PAGE_SIZE !== 0) throw wrong(`${place} isn't made of whole pages`);
-    if (gpa < taken) throw wrong(`${place} overlaps what is named before it`);
+    if (gpa < taken) throw wrong(`${place} overlaps an earlier range`);
     taken = end;
   }
   return ranges;

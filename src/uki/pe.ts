@@ -63,7 +63,7 @@ export function readPeHeaders(program: ByteSource): PeHeaders {
   const headers = view(start, NT_HEADERS.size, 'its PE headers lie outside the file');
   if (headers.getUint32(0, true) !== NT_HEADERS.magic) throw invalid('it has no PE headers');
   const { optional: fixed } = NT_HEADERS;
-  if (headers.getUint16(fixed, true) !== OPTIONAL_HEADER.magic) throw invalid('it is no 64-bit program (PE32+)');
+  if (headers.getUint16(fixed, true) !== OPTIONAL_HEADER.magic) throw invalid('it is not a 64-bit program (PE32+)');
   const optional = start + fixed;
   const optionalSize = headers.getUint16(NT_HEADERS.optionalSize, true);
   const directoryBytes = optionalSize - OPTIONAL_HEADER.size;

@@ -125,7 +125,7 @@ describe('a UKI of somebody who means harm', () => {
     ['sections without room for their headers', withCount(uki(), 0xffff), /section headers lie outside the file/],
     ['a header that is cut off', uki().subarray(0, 0x100), /optional header lies outside|PE headers lie outside/],
     ['headers elsewhere', withOffset(uki(), 0xffff_fff0), /PE headers lie outside the file/],
-    ['a 32-bit header', withMagic(uki(), 0x10b), /no 64-bit program/],
+    ['a 32-bit header', withMagic(uki(), 0x10b), /not a 64-bit program/],
   ])('is refused: %s', (_, file, message) => {
     expect(() => readUki(bytesSource(file))).toThrow(
       expect.objectContaining({ code: 'EFI_DATA_INVALID', message: expect.stringMatching(message) as string }),

@@ -53,14 +53,14 @@ describe('nx-igvm update of an image that has been updated', () => {
     );
     expect((await update('image.igvm', 'less.igvm', '-k', 'other.efi')).stderr).toBe(
       'replaced PK, KEK, db, dbx, shim, kernel\n' +
-        'warning: the image has no Secure Boot any more; give its options again to keep it\n',
+        'warning: the image no longer has Secure Boot; repeat its options to keep it\n',
     );
   });
 
   it('warns when the pages stay, as igvm-update leaves them', async () => {
     await update('wrapped.igvm', 'image.igvm', '-k', 'kernel.efi');
     expect((await update('image.igvm', 'emptied.igvm', '-k', 'empty.efi')).stderr).toBe(
-      'warning: the programs are empty, and the pages of kernel stay in the image; update --remove takes them out\n',
+      'warning: the programs are empty, and the pages of kernel stay in the image; update --remove removes them\n',
     );
     expect((await update('emptied.igvm', 'removed.igvm', '--remove')).stderr).toBe('removed kernel\n');
     expect(isSame('removed.igvm', 'wrapped.igvm')).toBe(true);

@@ -155,7 +155,7 @@ export function gibTableCount(start: number, size: number): number {
 function mappedTwice(address: number, { what, start, end }: MappedRange): IgvmError {
   return new IgvmError(
     'LAYOUT_OVERLAP',
-    `${hex(address)} of ${what} would be mapped like another address: page tables tell only 2^48 bytes apart`,
+    `${hex(address)} of ${what} would be mapped like another address: page tables map only 2^48 bytes`,
     { gpa: { start, end } },
   );
 }

@@ -100,7 +100,7 @@ export function readElfHeader(source: ByteSource, arch: GuestArch, label: string
   source.read(0, bytes);
   const view = new DataView(bytes.buffer);
   if (view.getUint32(0) !== MAGIC) {
-    const kind = isBzImage(source) ? 'is a bzImage; unpack it: its vmlinux is wanted here' : fileKind(source, arch);
+    const kind = isBzImage(source) ? 'is a bzImage; unpack it: its vmlinux is needed here' : fileKind(source, arch);
     const saysAll = kind !== undefined;
     throw new IgvmError('KERNEL_INVALID', `${label} ${kind ?? 'is not an ELF file'}`, { offset: 0 }, { saysAll });
   }

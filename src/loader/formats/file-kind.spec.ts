@@ -34,13 +34,13 @@ describe('a file that is no kernel', () => {
     ['gzip', gzipSync(bytes(9000, 1)), 'compressed with gzip: unpack it first (gzip -dc)'],
     ['zstd', file(100, [0, '\x28\xb5\x2f\xfd']), 'zstd -dc'],
     ['xz', file(100, [0, '\xfd7zXZ\0']), 'xz -dc'],
-    ['cpio', file(512, [0, '070701']), 'is a cpio archive, as an initramfs is, and no kernel: give it as linux_initrd'],
+    ['cpio', file(512, [0, '070701']), 'is a cpio archive, like an initramfs, not a kernel: give it as linux_initrd'],
     ['a Debian package', file(512, [0, '!<arch>\n']), 'a Debian package'],
     ['an IGVM image', file(64, [0, 'IGVM']), 'is an IGVM image'],
     ['an empty file', new Uint8Array(0), 'is an empty file'],
     ['a UKI', pe(0x8664, 10, ['.text', '.osrel', '.linux', '.initrd']), 'a unified kernel image (UKI)'],
     ['a boot loader', pe(0x8664, 10, ['.text']), 'is an EFI program for x64, which only firmware can start'],
-    ['a program of Windows', pe(0x14c, 3), 'is a program for Windows for 32-bit x86, and no kernel'],
+    ['a program of Windows', pe(0x14c, 3), 'is a program for Windows for 32-bit x86, not a kernel'],
     ['a program of DOS', file(100, [0, 'MZ']), 'is a program for DOS, Windows or EFI'],
     [
       'a zboot kernel',
@@ -64,7 +64,7 @@ describe('a file that is no kernel', () => {
 
   it('is told what is wanted for its architecture', () => {
     expect(kindOf(pe(0xaa64, 10), 'aarch64')).toContain(
-      "for arm64, which only firmware can start, and no kernel that can be loaded: use the kernel's Image",
+      "for arm64, which only firmware can start, not a kernel that can be loaded: use the kernel's Image",
     );
   });
 

@@ -38,17 +38,17 @@ const MARKS: readonly (readonly [mark: string, what: string])[] = [
   ['\x04\x22\x4d\x18', 'is compressed with lz4: unpack it first (lz4 -dc)'],
   ['\x5d\0\0', 'is compressed with lzma: unpack it first (xz -dc --format=lzma)'],
   ['\x89LZO\0\r\n', 'is compressed with lzo: unpack it first (lzop -dc)'],
-  ['070701', 'is a cpio archive, as an initramfs is, and no kernel: give it as linux_initrd'],
-  ['070702', 'is a cpio archive, as an initramfs is, and no kernel: give it as linux_initrd'],
-  ['070707', 'is a cpio archive and no kernel'],
-  ['!<arch>\n', 'is an archive (ar, or a Debian package) and no kernel: unpack it first'],
-  ['\xed\xab\xee\xdb', 'is an RPM package and no kernel: unpack it first'],
-  ['PK\x03\x04', 'is a zip archive and no kernel: unpack it first'],
-  ['\x27\x05\x19\x56', 'is an image for U-Boot and no kernel by itself: unpack it first (dumpimage)'],
+  ['070701', 'is a cpio archive, like an initramfs, not a kernel: give it as linux_initrd'],
+  ['070702', 'is a cpio archive, like an initramfs, not a kernel: give it as linux_initrd'],
+  ['070707', 'is a cpio archive, not a kernel'],
+  ['!<arch>\n', 'is an archive (ar, or a Debian package), not a kernel: unpack it first'],
+  ['\xed\xab\xee\xdb', 'is an RPM package, not a kernel: unpack it first'],
+  ['PK\x03\x04', 'is a zip archive, not a kernel: unpack it first'],
+  ['\x27\x05\x19\x56', 'is a U-Boot image, not a bare kernel: unpack it first (dumpimage)'],
   ['\xd0\x0d\xfe\xed', 'is a device tree, or a FIT image with a kernel inside: unpack it first (dumpimage)'],
-  ['IGVM', 'is an IGVM image, and no kernel'],
-  ['QFI\xfb', 'is a disk image, and no kernel'],
-  ['#!', 'is a script, and no kernel'],
+  ['IGVM', 'is an IGVM image, not a kernel'],
+  ['QFI\xfb', 'is a disk image, not a kernel'],
+  ['#!', 'is a script, not a kernel'],
 ];
 
 const ELF_MARK = '\x7fELF';
@@ -144,7 +144,7 @@ function bareImage(head: Head, guest: GuestArch): string | undefined {
 function portableExecutable({ view, source }: Head, guest: GuestArch): string {
   const at = view.getUint32(PE.headerOffset, true);
   const isPe = at <= HEAD_SIZE - PE.headerSize - PE.subsystem - 2 && view.getUint32(at) === 0x50450000;
-  if (!isPe) return `is a program for DOS, Windows or EFI, and no kernel that can be loaded: ${WANTED[guest]}`;
+  if (!isPe) return `is a program for DOS, Windows or EFI, not a kernel that can be loaded: ${WANTED[guest]}`;
   if (peSectionNames(source).includes('.linux')) {
     return (
       'is a unified kernel image (UKI), an EFI program: take the kernel out of its section .linux ' +
@@ -158,6 +158,6 @@ function portableExecutable({ view, source }: Head, guest: GuestArch): string {
   const what = isEfi ? 'an EFI program' : 'a program for Windows';
   const forMachine = machine === undefined ? '' : ` for ${machine}`;
   return isEfi
-    ? `is ${what}${forMachine}, which only firmware can start, and no kernel that can be loaded: ${WANTED[guest]}; a unified kernel image has one in its section .linux`
-    : `is ${what}${forMachine}, and no kernel: ${WANTED[guest]}`;
+    ? `is ${what}${forMachine}, which only firmware can start, not a kernel that can be loaded: ${WANTED[guest]}; a unified kernel image has one in its section .linux`
+    : `is ${what}${forMachine}, not a kernel: ${WANTED[guest]}`;
 }

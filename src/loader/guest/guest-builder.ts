@@ -226,7 +226,7 @@ export class GuestBuilder implements ImageImporter {
     const contextParts = this.platform.vpContext.finish();
     if (contextParts.length === 0 && this.hasRegisters) {
       this.note(
-        'the image has no VP context, so that nothing starts it: under SNP, UEFI has one only with config_type "igvm"',
+        'the image has no VP context, so no VMM can start it: under SNP, UEFI has one only with config_type "igvm"',
       );
     }
     for (const part of contextParts) {

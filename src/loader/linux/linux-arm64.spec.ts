@@ -39,7 +39,7 @@ describe('loadLinuxDirectArm64', () => {
   });
 
   it('says what the image lacks', async () => {
-    expect((await layOut({})).notes).toEqual([expect.stringMatching(/no VMM known boots.*command_line is not/)]);
+    expect((await layOut({})).notes).toEqual([expect.stringMatching(/no known VMM boots.*command_line is not/)]);
     expect((await layOut({ memory_size: 4096 })).notes[0]).toContain('command_line and memory_size are not');
   });
 

@@ -38,6 +38,6 @@ export function loadLinuxDirectArm64(importer: ImageImporter, linux: DirectLinux
   importer.setRegister({ name: 'pc', value: loaded.kernel.entrypoint });
   for (const [name, value] of REGISTERS) importer.setRegister({ name, value });
   const lost = image.memory_size === undefined ? 'command_line is' : 'command_line and memory_size are';
-  importer.note(`no VMM known boots the image: it has no device tree, so ${lost} not part of it`);
+  importer.note(`no known VMM boots the image: it has no device tree, so ${lost} not part of it`);
   return loaded;
 }

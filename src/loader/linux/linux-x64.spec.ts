@@ -296,7 +296,7 @@ describe('loadLinuxDirectX64', () => {
     new DataView(program.buffer).setUint32(64 + 56, 3, true); // PT_INTERP
     await expect(layOut({}, { kernel: program })).rejects.toMatchObject({
       code: 'KERNEL_INVALID',
-      message: expect.stringContaining('is a program for user space, or a shared library, and no kernel') as string,
+      message: expect.stringContaining('is a program for user space, or a shared library, not a kernel') as string,
     });
   });
 

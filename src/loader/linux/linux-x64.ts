@@ -120,7 +120,7 @@ function initialMemoryMap(
   const common = Math.min(size, COMMON_MEMORY_LIMIT);
   if (common < size) {
     importer.note(
-      "the image's own memory map has the first 2 GiB of memory_size only: VMMs differ in where the rest is",
+      "the image's own memory map covers only the first 2 GiB of memory_size: VMMs differ in where they place the rest",
     );
   }
   return linuxMemoryMap(common, processors === undefined ? undefined : LINUX_MAP.acpiTables.gpa);
@@ -196,7 +196,7 @@ function checkOptions({ image }: DirectLinux): void {
   if (!embedded && image.processor_count !== undefined) {
     throw new IgvmError(
       'CONFIG_UNSUPPORTED',
-      'processor_count needs boot_data "embedded": otherwise the VMM tells the kernel of its processors',
+      'processor_count needs boot_data "embedded": otherwise the VMM describes the processors to the kernel',
       { jsonPath: ['image', 'linux', 'processor_count'] },
     );
   }
@@ -208,7 +208,7 @@ function checkNoProgram(kernel: ByteSource): void {
   if (program !== undefined) {
     throw new IgvmError(
       'KERNEL_INVALID',
-      `linux-kernel is ${program}, and no kernel: use a bzImage (vmlinuz) or its vmlinux, and give programs in an initramfs`,
+      `linux-kernel is ${program}, not a kernel: use a bzImage (vmlinuz) or its vmlinux, and put programs into an initramfs`,
       { offset: 0 },
     );
   }

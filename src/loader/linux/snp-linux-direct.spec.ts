@@ -147,7 +147,7 @@ describe('loadSnpLinuxDirect', () => {
     const initrd = undefined;
     expect((await layOut({ kernel, initrd, commandLine: 'x'.repeat(101) })).notes).toEqual([
       expect.stringContaining('the kernel reads only the first 100'),
-      'the kernel needs memory up to 0x5000000 to start, and memory_page_count ends it at 0x400000',
+      'the kernel needs memory up to 0x5000000 to start, but memory_page_count ends it at 0x400000',
       expect.stringContaining('the image is dense'),
     ]);
     expect((await layOut({ kernel, initrd, commandLine: 'x'.repeat(100), memoryPageCount: 0x5000 })).notes).toEqual([

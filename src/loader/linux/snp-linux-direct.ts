@@ -84,7 +84,7 @@ export function loadSnpLinuxDirect(importer: ImageImporter, guest: SnpLinuxDirec
   noteCutOff(importer, text.length, linux.bzImage?.commandLineSize, mustFitAt);
   if (linux.kernel.end > BigInt(memorySize)) {
     importer.note(
-      `the kernel needs memory up to ${hex(linux.kernel.end)} to start, and memory_page_count ends it at ${hex(memorySize)}`,
+      `the kernel needs memory up to ${hex(linux.kernel.end)} to start, but memory_page_count ends it at ${hex(memorySize)}`,
     );
   }
   if (text.length > 0) {

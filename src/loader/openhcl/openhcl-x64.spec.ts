@@ -293,7 +293,7 @@ describe('loadOpenhclX64', () => {
   it('says what to do with a bzImage in the place of its kernel', async () => {
     await expect(layOut({ kernel: bytesSource(bzImage) })).rejects.toMatchObject({
       code: 'KERNEL_INVALID',
-      message: 'underhill-kernel is a bzImage; unpack it: its vmlinux is wanted here',
+      message: 'underhill-kernel is a bzImage; unpack it: its vmlinux is needed here',
     });
   });
 

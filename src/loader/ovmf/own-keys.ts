@@ -92,7 +92,7 @@ function listsIn(bytes: Uint8Array, variable: SecureBootVariable): CheckedKeys {
   for (const { kind, headerSize, entrySize, entries, offset } of listsOrNone(lists, variable)) {
     const supported = SUPPORTED.get(kind);
     if (supported === undefined)
-      throw invalid(variable, "it has a signature list of a kind that OVMF doesn't take", offset);
+      throw invalid(variable, "it has a signature list of a kind that OVMF doesn't accept", offset);
     const { name, size } = supported;
     const dataSize = entrySize - OWNER_SIZE;
     if (headerSize !== 0 || dataSize !== (size ?? dataSize)) {
@@ -112,14 +112,14 @@ function listsOrNone(bytes: Uint8Array, variable: SecureBootVariable): Iterable<
 }
 
 function checkLists({ entryCount, certificates }: CheckedKeys, variable: SecureBootVariable): void {
-  if (entryCount === 0) throw invalid(variable, 'it has no keys in it');
+  if (entryCount === 0) throw invalid(variable, 'it contains no keys');
   if (variable === 'pk' && (entryCount !== 1 || certificates.length !== 1)) {
     throw invalid(variable, `a platform key is one certificate, and it has ${entryCount} keys`);
   }
   const other = certificates.find(({ publicKey }) => publicKey.asymmetricKeyType !== 'rsa');
   if (other !== undefined) {
     const type = other.publicKey.asymmetricKeyType ?? 'other';
-    throw invalid(variable, `its certificate has a key of the type ${type}, and OVMF takes RSA alone`);
+    throw invalid(variable, `its certificate has a key of the type ${type}, and OVMF accepts only RSA`);
   }
 }
 
@@ -133,10 +133,10 @@ function certificatesIn(bytes: Uint8Array, variable: SecureBootVariable): X509Ce
   if (text.includes('-----BEGIN ')) {
     return [...text.matchAll(PEM)].map(([block, label = '']) => {
       if (label.endsWith('PRIVATE KEY')) {
-        throw invalid(variable, 'it has a private key in it, which belongs into no image');
+        throw invalid(variable, 'it contains a private key, which must not be in an image');
       }
       if (label !== 'CERTIFICATE' && label !== 'X509 CERTIFICATE') {
-        throw invalid(variable, `it has a ${label} in it, and only certificates belong there`);
+        throw invalid(variable, `it contains a ${label}, but only certificates are allowed`);
       }
       return certificate(block, variable);
     });
@@ -146,7 +146,7 @@ function certificatesIn(bytes: Uint8Array, variable: SecureBootVariable): X509Ce
   for (let at = 0; at < bytes.length; ) {
     const end = at + derSize(bytes, at);
     if (bytes[at] !== SEQUENCE || !(end <= bytes.length)) {
-      throw invalid(variable, 'it has bytes that are no certificate', at);
+      throw invalid(variable, 'it has bytes that are not a certificate', at);
     }
     found.push(certificate(bytes.subarray(at, end), variable));
     at = end;
@@ -169,7 +169,7 @@ function certificate(bytes: Uint8Array | string, variable: SecureBootVariable): 
   try {
     return new X509Certificate(bytes);
   } catch {
-    throw invalid(variable, 'it has a certificate in it that cannot be read');
+    throw invalid(variable, 'it contains a certificate that cannot be read');
   }
 }
 

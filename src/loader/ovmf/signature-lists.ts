@@ -106,7 +106,7 @@ export function readUpdate(bytes: Uint8Array): VariableUpdate {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const length = isUpdate(bytes) ? view.getUint32(TIME_SIZE, true) : 0;
   if (length < CERTIFICATE_HEADER.size || length > bytes.length - TIME_SIZE) {
-    throw invalid('it is no authenticated variable (.auth)', 0);
+    throw invalid('it is not an authenticated variable (.auth)', 0);
   }
   const [month, day, hour, minute, second] = bytes.subarray(2, 7) as unknown as [
     number,

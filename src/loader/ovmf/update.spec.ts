@@ -147,7 +147,7 @@ describe('a list of programs that no update made', () => {
   ])('takes nothing with it: it %s', (_, list, at) => {
     const file = withList(list, pages(at));
     expect(putIn(file).items).toEqual([]);
-    expect(() => removePrograms(file)).toThrow(/the list in the HOB area is none that an update made/);
+    expect(() => removePrograms(file)).toThrow(/the list in the HOB area was not made by an update/);
     expect(() => addPrograms(file, { kernel: KERNEL })).toThrow(/is filled twice/);
   });
 

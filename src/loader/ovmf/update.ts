@@ -170,7 +170,7 @@ export function removePrograms(image: IgvmFile): IgvmFile {
   const there = putIn(image);
   if (there.items.length === 0) {
     if (hobPage(image, hobArea)?.some((byte) => byte !== 0)) {
-      throw new IgvmError('OVMF_UNSUITABLE', 'the list in the HOB area is none that an update made', {
+      throw new IgvmError('OVMF_UNSUITABLE', 'the list in the HOB area was not made by an update', {
         gpa: { start: hobArea, end: hobArea + PAGE_SIZE },
       });
     }

@@ -122,7 +122,7 @@ describe("the description of OVMF's metadata", () => {
       'vpCount: offset 0xff0, 0x4 bytes\n',
       `hobArea: GPA 0x${HOB_AREA.toString(16)}, 0x1000 bytes\n`,
     ]);
-    expect([...describeOvmfTable(bytesSource(new Uint8Array(4096)))].join('')).toContain('no metadata');
+    expect([...describeOvmfTable(bytesSource(new Uint8Array(4096)))].join('')).toContain('no OVMF metadata');
   });
 });
 

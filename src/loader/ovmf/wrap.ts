@@ -137,7 +137,7 @@ function acceptedPages({ kind, base, size }: OvmfRegion): Directive[] {
 export function* describeOvmfTable(firmware: ByteSource): Generator<string> {
   const regions = readOvmfTable(firmware);
   if (regions === undefined || regions.length === 0)
-    yield 'The firmware has no metadata of OVMF that says what memory is for.\n';
+    yield 'The firmware has no OVMF metadata that describes its memory.\n';
   for (const { kind, base, size } of regions ?? []) {
     const isOffset = kind === 'memoryMap' || kind === 'vpCount';
     yield `${kind}: ${isOffset ? 'offset' : 'GPA'} ${hex(base)}, ${hex(size)} bytes\n`;
