@@ -23,9 +23,9 @@ export const MANIFEST_ERRORS: Record<keyof typeof MANIFEST_CODES | keyof typeof 
     (scene) => scene.buildOf(linuxGuest({ command_line: 5 }), KERNEL),
   ],
   MANIFEST_UNKNOWN_KEY: [
-    'misspells a key in strict mode',
+    'writes a key that nobody knows in strict mode',
     (scene) => {
-      scene.manifest(EMPTY_GUEST, {}, { resource: {} });
+      scene.manifest(EMPTY_GUEST, {}, { wattage: 5 });
       return scene.nxIgvm('build', 'igvm.json', '--strict');
     },
   ],

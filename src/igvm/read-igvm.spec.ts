@@ -352,6 +352,8 @@ describe('a file in the place of an image', () => {
     ['nothing', file(0), 'is empty'],
   ])('is named: %s', (_, bytes, said) => {
     expect(notAnImage(bytesSource(bytes))).toContain(said);
+    // The general cure is about damaged images.
+    expect(() => readIgvm(bytesSource(bytes))).toThrow(expect.objectContaining({ saysAll: bytes.length > 0 }));
   });
 
   it('is told from a firmware DLL', () => {

@@ -34,7 +34,7 @@ import { MOST_VBS_REGISTERS, PAGE_CONTEXT_SIZE, VBS_HEADER_SIZE, vbsContextSize,
 import { RunCollector } from './run-collector';
 import { validateIgvm } from './validate';
 
-/** A CRC-32 that is faster than the reader's own, and how much the reader checks. */
+/** What Node does faster than the reader by itself, and how much the reader checks. */
 export interface ReadOptions {
   /** Default: a portable one. */
   crc32?: Crc32;
@@ -45,8 +45,8 @@ export interface ReadOptions {
 /**
  * Reads a file's headers; page data, parameter data and CoRIMs become regions of `source` and are not read. Nothing in
  * the file is trusted: every offset, size and count is checked before it is used, and memory use is bounded by the size
- * of the headers. Unknown optional headers are kept unchanged.
- * @param image the file's bytes, or a source of them; the result goes on using it
+ * of the headers. Optional headers that are not known are kept as they are.
+ * @param image its bytes, or where they are; stays in use by the result
  * @throws IgvmError IGVM_MALFORMED, IGVM_UNSUPPORTED, IGVM_INVALID with the byte offset or GPA range; and what the
  *   source throws
  */
@@ -72,9 +72,9 @@ function readFixedHeader(source: ByteSource, crc32: Crc32): { file: IgvmFile; fi
   source.read(0, bytes);
   const view = new DataView(bytes.buffer);
   if (bytes.length < 4 || view.getUint32(0, true) !== MAGIC) {
-    const other = notAnImage(source);
-    if (other === KERNEL) throw new IgvmError('IGVM_MALFORMED', KERNEL, { offset: 0 }, { saysAll: true });
-    throw malformed(other ?? 'the file does not begin with "IGVM"', 0);
+    const kind = notAnImage(source);
+    const message = kind ?? 'the file does not begin with "IGVM"';
+    throw new IgvmError('IGVM_MALFORMED', message, { offset: 0 }, { saysAll: kind !== undefined && source.size > 0 });
   }
   if (bytes.length < FIXED_HEADER.size) throw malformed('the file ends within its fixed header', 0);
   const fixed = FIXED_HEADER.read(view, 0);
@@ -107,7 +107,7 @@ function readArch(view: DataView): GuestArch {
   return arch;
 }
 
-/** A compatibility mask has one bit per platform. */
+/** More platforms than bits in a compatibility mask can't be told apart. */
 const MOST_PLATFORMS = 32;
 
 function readVariableHeaders(headers: HeaderWindow, file: IgvmFile, data: FileData): void {
@@ -158,7 +158,7 @@ const opaque = ({ headerType, view, at, length }: StructBytes): UnknownHeader =>
 
 /** The part of the file behind its headers. */
 class FileData implements FileDataReader {
-  /** VP contexts by their place in the file: the processors of a guest usually share one. */
+  /** VP contexts by place: the processors of one guest mostly share theirs. */
   private readonly contexts = new Map<string, Uint8Array>();
   private contextBytes = 0;
 
@@ -196,7 +196,7 @@ class FileData implements FileDataReader {
     let data = this.contexts.get(place);
     if (data === undefined) {
       const region = this.region(offset, size);
-      // With contexts that overlap, a small file could cause a large allocation.
+      // Contexts that overlap without being the same would make a small file a large allocation.
       this.contextBytes += size;
       if (this.contextBytes > this.source.size) throw malformed('VP contexts overlap');
       data = readAll(region, size);
@@ -212,7 +212,7 @@ const malformed = (message: string, offset?: number): IgvmError =>
 const unsupported = (message: string, offset?: number): IgvmError =>
   new IgvmError('IGVM_UNSUPPORTED', message, offset === undefined ? {} : { offset });
 
-/** Bytes that are read at once. Only unknown headers can be larger. */
+/** Bytes that are read at once. A header is larger only if it is one that this version doesn't know. */
 const WINDOW_SIZE = 256 * 1024;
 
 /** CRC-32 of a part of a source, continuing from `seed`. */
@@ -227,7 +227,7 @@ function crcOfRange(source: ByteSource, start: number, end: number, crc32: Crc32
   return crc;
 }
 
-/** Goes through the variable headers one by one and keeps only a bounded part of them in memory. */
+/** Goes through the variable headers one by one and holds a bounded part of them. */
 class HeaderWindow {
   /** Offset in the file of the header that `next` returned last. */
   offset: number;
@@ -290,7 +290,7 @@ class HeaderWindow {
   }
 }
 
-/** The first bytes of files that are often given instead of an image, and what such a file is. */
+/** What files begin with that are given in the place of an image, and what they are. */
 const MARKS: readonly (readonly [mark: string, what: string])[] = [
   ['\x7fELF', 'an ELF file, such as an uncompressed kernel'],
   ['070701', 'a cpio archive, as an initramfs is'],
@@ -308,14 +308,14 @@ const KERNELS: readonly (readonly [offset: number, mark: string])[] = [
   [0x38, 'ARM\x64'],
 ];
 
-/** Bytes up to the end of the last of these marks. */
+/** Bytes: as far as the last of these marks. */
 const HEAD_SIZE = 0x206;
 
 const KERNEL = 'the file is a Linux kernel, not an IGVM image: "nx-igvm pack" turns it into one';
 
 /**
- * What a file is if it isn't an IGVM image, as a sentence; undefined for unknown files. A kernel may look like a
- * firmware DLL, as both can be EFI programs.
+ * What a file is that isn't an IGVM image, as a sentence; undefined for what isn't known. A kernel may look like a firmware DLL, as both can
+ * be EFI programs.
  */
 export function notAnImage(source: ByteSource): string | undefined {
   if (source.size === 0) return 'the file is empty';

@@ -284,8 +284,10 @@ describe('a wrong value', () => {
     [manifest([guest({ openhlc: {} })]), 'did you mean "openhcl"?'],
     [manifest([guest('none', 'None')]), 'did you mean "none"?'],
     [manifest([{ ...guest('none'), max_vtl: undefined, 'max-vtl': 0 }]), 'is "max-vtl" a misspelling of it?'],
-  ])('comes with the nearest known word: %#', (document, hint) => {
-    expect(failure(document).message).toContain(hint);
+  ])('comes with the nearest known word, and no other cure: %#', (document, hint) => {
+    const lines = failure(document).format().split('\n');
+    expect(lines[0]).toContain(hint);
+    expect(lines.filter((line) => line.startsWith('  '))).toEqual([]);
   });
 });
 

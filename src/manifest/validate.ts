@@ -89,17 +89,22 @@ function numberMeant(path: JsonPath, text: string): string | undefined {
 }
 
 /** The message about a wrong or missing value. An unknown key may be the misspelling of a missing one. */
-function describe(document: JsonDocument, path: JsonPath, expected: string, { unknownAt }: Keys): string {
+function describe(
+  document: JsonDocument,
+  path: JsonPath,
+  expected: string,
+  { unknownAt }: Keys,
+): [message: string, saysAll: boolean] {
   if (!document.has(path)) {
     const key = String(path.at(-1));
     const guess = nearest(key, unknownAt(path.slice(0, -1)).slice(0, COMPARED));
     const hint = guess === undefined ? '' : `; is "${guess}" a misspelling of it?`;
-    return `"${key}" is missing, expected ${expected}${hint}`;
+    return [`"${key}" is missing, expected ${expected}${hint}`, guess !== undefined];
   }
   const value = valueAt(document.value, path);
   const number =
     typeof value === 'string' && expected.startsWith('a whole number') ? numberMeant(path, value) : undefined;
-  if (number !== undefined) return `expected ${expected}, found ${found(document, path)}; write ${number}`;
+  if (number !== undefined) return [`expected ${expected}, found ${found(document, path)}; write ${number}`, true];
   const given =
     typeof value === 'string'
       ? [value]
@@ -110,7 +115,7 @@ function describe(document: JsonDocument, path: JsonPath, expected: string, { un
   const guess = given
     .map((name) => nearest(name, alternatives))
     .find((name) => name !== undefined && !given.includes(name));
-  return `expected ${expected}, found ${found(document, path)}${didYouMean(guess)}`;
+  return [`expected ${expected}, found ${found(document, path)}${didYouMean(guess)}`, guess !== undefined];
 }
 
 type Keys = ReturnType<typeof unknownKeys>;
@@ -126,7 +131,7 @@ function unknownKeyError(document: JsonDocument, path: JsonPath, key: string, ke
   const guess = nearest(key, known);
   const expected = isFirst ? `, expected one of ${known.join(', ')}` : '';
   const hint = guess === undefined ? expected : didYouMean(guess);
-  return new IgvmError('MANIFEST_UNKNOWN_KEY', `unknown key "${key}"${hint}`, where);
+  return new IgvmError('MANIFEST_UNKNOWN_KEY', `unknown key "${key}"${hint}`, where, { saysAll: guess !== undefined });
 }
 
 /** An error for each wrong value, in the order of the file. */
@@ -139,7 +144,8 @@ function toErrors(document: JsonDocument, issues: readonly Issue[], keys: Keys):
       const where = document.has(path)
         ? document.where(path)
         : { ...document.where(path.slice(0, -1)), jsonPath: path };
-      return new IgvmError('MANIFEST_INVALID', describe(document, path, issue.message, keys), where);
+      const [message, saysAll] = describe(document, path, issue.message, keys);
+      return new IgvmError('MANIFEST_INVALID', message, where, { saysAll });
     })
     .sort((a, b) => a.where.line! - b.where.line! || a.where.column! - b.where.column!);
 }
@@ -191,7 +197,9 @@ export function examine<Schema extends z.ZodMiniType>(
     return { key, guess, foreign, where: document.whereKey(path) };
   });
   const asError = ({ key, guess, where }: (typeof found)[number]) =>
-    new IgvmError('MANIFEST_UNKNOWN_KEY', `unknown key "${key}"${didYouMean(guess)}`, where);
+    new IgvmError('MANIFEST_UNKNOWN_KEY', `unknown key "${key}"${didYouMean(guess)}`, where, {
+      saysAll: guess !== undefined,
+    });
   if (strict) errors.push(...found.map(asError));
   const warnings = found.map(({ key, guess, foreign, where }) => ({
     message:

@@ -332,12 +332,13 @@ export function locateResources(
   const errors: IgvmError[] = [];
   if (missing.length > 0) {
     const names = missing.map((name) => `"${name}"`).join(', ');
-    const withoutInitrd = missing.includes('linux_initrd') ? '; or set use_initrd to false' : '';
+    const withoutInitrd = missing.join() === 'linux_initrd' ? ': add it, or set use_initrd to false' : '';
     errors.push(
       new IgvmError(
         'RESOURCE_MISSING',
         `the images need ${names}, which the resources do not name${withoutInitrd}`,
         table.whereAll(),
+        { saysAll: withoutInitrd !== '' },
       ),
     );
   }
