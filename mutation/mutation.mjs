@@ -1,15 +1,15 @@
-// `npm run mutation [-- folder or file ...]`: changes the source in small ways and counts which changes no test notices.
-// Each file is held to the specs that describe it, not to every test that happens to run it: faster, and a survivor
-// shows what its own description leaves open. Results are kept in tmp/mutation; only what changed is run again.
+// `npm run mutation [-- folder or file ...]`: makes small changes to the source and counts those that no test detects.
+// Each file is tested only with the specs that describe it, not with every test that happens to run it. That is faster, and a
+// survivor shows a gap in its own specs. Results are kept in tmp/mutation; only changed files are run again.
 import { createRequire } from 'node:module';
 import { Stryker } from '@stryker-mutator/core';
 
 const [unit] = createRequire(import.meta.url)('../jest.config.js').projects;
 
-/** Percent of the mutants that a folder's specs have to notice. */
+/** The percentage of mutants that a folder's specs have to detect. */
 const LEAST_SCORE = 80;
 
-/** Which specs describe which files: groups, run one after the other, of paths without their endings. */
+/** The specs that describe files, in groups that run in turn; paths are without extensions. */
 const DESCRIBED_BY = {
   'src/igvm': [
     [['headers/*'], ['headers/*', 'read-igvm', 'write-igvm', 'read-write']],

@@ -1,5 +1,4 @@
-// `npm run build`: types of src to dist, the code as a bundle, and what neither takes along (schemas of executors and generators,
-// template files).
+// `npm run build`: writes declarations, the bundle, and the remaining files (schemas of executors and generators, templates) to dist.
 import { execFileSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';

@@ -1,28 +1,28 @@
-// Bundles src into dist: an entry point is one file at the place of its source, and what several share is in dist/chunks. A small
-// image is built in less time than its 150 modules take to load one by one. Nothing is minified, so that stack traces can be read.
+// Bundles src into dist: an entry point is one file at the place of its source, and shared code is in dist/chunks. Building a small
+// image takes less time than loading its 150 modules one by one. Nothing is minified, so that stack traces are readable.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { rolldown } from 'rolldown';
 import { isOwn, lazyModules } from './lazy-modules.mjs';
 
-/** Packages that are not part of the bundle: Nx's is the workspace's own, and the others are rarely called for. */
+/** Packages outside the bundle: Nx is the workspace's own, and the others are rarely needed. */
 const EXTERNAL = [/^nx\//, '@levischuck/tiny-cbor', 'cli-progress', 'undici', 'xz-decompress'];
 
-/** Programs that others than package.json and Nx's collections name: what a target, a thread and a boot run. */
+/** Entry points that neither package.json nor Nx's collections name: programs of targets, threads and boots. */
 const PROGRAMS = ['plugin/hash-files', 'executors/build-thread', 'boot/supervisor', 'measurement/hash-worker'];
 
-/** Chunks, each of some files with all that they import and that is in no chunk before. */
+/** Chunks. Each has some files and all their imports that are in no earlier chunk. */
 const CHUNKS = {
   errors: ['errors/igvm-error'],
   // The format's constants, which the plugin needs without the rest.
   model: ['igvm/platforms'],
-  // Whole, and before others, so that nx-igvm/igvm stays without what others need: Node's built-ins.
+  // Complete, and before others, so that nx-igvm/igvm stays free of Node's modules, which others need.
   format: ['igvm/index'],
-  // What Nx loads on every command.
+  // Code that Nx loads for every command.
   paths: ['resources/resource-reference', 'resources/glob', 'manifest/image-files', 'manifest/unknown-keys'],
-  // What a target's `runtime` input runs, a process for each: without Nx.
+  // Code that a target's `runtime` input runs, in a process for each, without Nx.
   hashing: ['plugin/hash-files', 'files/find-program'],
-  // What a thread that hashes loads, of which there may be several.
+  // Code that each hashing thread loads.
   pages: ['measurement/page-hashing'],
   manifest: ['manifest/json-document'],
   run: ['cli/run'],
@@ -31,17 +31,17 @@ const CHUNKS = {
   build: ['builder/build-manifest'],
 };
 
-/** Stands for a path in dist, until it is known which file wants to know it. */
+/** A placeholder for a path in dist, until the file that uses it is known. */
 const placeholder = (path) => `dist:${path}`;
 
-/** @throws when it isn't there: a chunk that follows no file would silently fall apart */
+/** @throws if the file is missing: its chunk would silently fall apart */
 function fileOf(source, path) {
   const file = join(source, `${path}.ts`);
   if (!existsSync(file)) throw new Error(`scripts/bundle.mjs names ${path}, which is not in src`);
   return file;
 }
 
-/** What other files name, and what is required where it is used: files of their own, each loaded when it is called for. */
+/** Modules that other files name or load late: separate files, each loaded when it is needed. */
 function entryPoints(source) {
   const named = ['package.json', 'executors.json', 'generators.json', 'migrations.json']
     .map((name) => readFileSync(join(source, '..', name), 'utf8'))
@@ -52,7 +52,7 @@ function entryPoints(source) {
   return [...new Set([...named, ...PROGRAMS, ...lazy])];
 }
 
-/** Keeps paths true where code moves from the place of its source to another file: of modules required late, and of its folder. */
+/** Adjusts paths of late modules and of the folder in code that moves from the place of its source to another file. */
 function placesInDist(source, entries) {
   const inDist = (path) => relative(source, path);
   return {
@@ -87,8 +87,7 @@ function placesInDist(source, entries) {
 }
 
 /**
- * Commander can run subcommands that are programs of their own. There are none here, and what it would start them with takes 3 ms
- * to load.
+ * Commander can run subcommands that are separate programs. There are none here, and the code for starting them takes 3 ms to load.
  */
 const withoutProgramsOfCommander = {
   name: 'without-programs-of-commander',
@@ -99,10 +98,10 @@ const withoutProgramsOfCommander = {
   load: (id) => (id.endsWith('no-programs.js') ? 'module.exports = {};' : undefined),
 };
 
-/** Functions that the compiler adds to the code, for what it can't say otherwise. Below all others: whoever imports them has no circle. */
+/** Helper functions that the compiler adds. They are below all others, so importing them causes no cycle. */
 const helpers = { name: 'helpers', test: /^\0@oxc-project/, priority: 1000 };
 
-/** @throws when chunks import each other: the one that is loaded second would see the first without its exports */
+/** @throws if chunks import each other: the one that is loaded second would see the first without its exports */
 function checkNoCircle(output) {
   const chunks = new Map(output.flatMap((each) => (each.type === 'chunk' ? [[each.fileName, each.imports]] : [])));
   const done = new Set();
@@ -115,7 +114,7 @@ function checkNoCircle(output) {
   for (const fileName of chunks.keys()) visit(fileName, []);
 }
 
-/** What is in no other chunk is with the rest of its folder, or of its package. */
+/** Modules in no other chunk are grouped by folder or package. */
 function folderOf(source, id) {
   if (id.includes('node_modules')) return id.split('node_modules/').at(-1).split('/')[0];
   if (!id.startsWith(source)) return null;
@@ -167,12 +166,12 @@ export async function bundle(root) {
     },
   );
   checkNoCircle(output);
-  // For bundlers of web pages: an ES module, of which they leave out what a page doesn't use.
+  // For bundlers of web pages: an ES module, from which they drop unused code.
   await write(
     { input: join(source, 'igvm', 'index.ts'), platform: 'browser', external: [] },
     { file: join(dist, 'igvm', 'index.browser.mjs'), format: 'esm', codeSplitting: false },
   );
-  // Only `npm run generate` uses it: it is not published, and must not make the chunks larger.
+  // Only `npm run generate` uses it. It is not published and must not enlarge the chunks.
   await write(
     { input: join(source, 'reference', 'generated-files.ts') },
     { file: join(dist, 'reference', 'generated-files.js'), codeSplitting: false },
@@ -180,7 +179,7 @@ export async function bundle(root) {
   writeFileSync(join(dist, 'chunks', 'LICENSES.txt'), licenses(output));
 }
 
-/** The licenses of the packages in some chunks, which ask to be passed on with them. */
+/** The licenses of the packages in chunks, which have to be distributed with them. */
 function licenses(chunks) {
   const folders = chunks
     .flatMap(({ moduleIds }) => moduleIds)

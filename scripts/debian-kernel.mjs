@@ -23,7 +23,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** Where downloaded kernels are kept between runs. */
+/** The folder for downloaded kernels. */
 const CACHE = join(root, 'tmp', 'debian-kernel');
 
 const VIRTIO = ['virtio_ring', 'virtio', 'virtio_pci_modern_dev', 'virtio_pci_legacy_dev', 'virtio_pci'];
@@ -31,7 +31,7 @@ const VIRTIO = ['virtio_ring', 'virtio', 'virtio_pci_modern_dev', 'virtio_pci_le
 /** The modules that guests load, in an order in which each comes after those that it needs. */
 const MODULES = {
   network: [...VIRTIO, 'failover', 'net_failover', 'virtio_net'],
-  /** A disk with a file system that is verified. */
+  /** A disk with a verified file system. */
   verity: [
     ...VIRTIO,
     'virtio_blk',
@@ -48,18 +48,18 @@ const MODULES = {
   ],
 };
 
-/** A kernel for those who have no apt: one file, and no package around it. */
+/** A kernel for systems without apt: a single file, not a package. */
 const ELSEWHERE =
   'https://deb.debian.org/debian/dists/stable/main/installer-amd64/current/images/netboot/debian-installer/amd64/linux';
 
 /**
  * @typedef {object} Kernel
  * @property {string} vmlinuz absolute path of the bzImage, or for arm64 the Image
- * @property {string} version as `uname -r` prints it, or the file's name where that says nothing
+ * @property {string} version as `uname -r` prints it, or the file's name if that is unknown
  */
 
 /**
- * @param {(line: string) => void} [log] told what takes long
+ * @param {(line: string) => void} [log] called before slow steps
  * @param {'amd64' | 'arm64'} [architecture]
  * @returns {Kernel}
  * @throws an Error whose message says what to do
@@ -85,7 +85,7 @@ export function debianKernel(log = () => {}, architecture = 'amd64') {
 export function debianKernelWithModules(log = () => {}) {
   const cache = join(CACHE, 'amd64');
   const folder = join(cache, 'modules');
-  // One that was downloaded before modules were kept has none.
+  // A kernel that was downloaded by an earlier version has no modules.
   const kernel = (existsSync(folder) ? newestKernel(join(cache, 'boot')) : undefined) ?? download('amd64', log);
   const paths = (names) => names.map((name) => join(folder, `${name}.ko`)).filter((path) => existsSync(path));
   return { ...kernel, modules: { network: paths(MODULES.network), verity: paths(MODULES.verity) } };
@@ -100,7 +100,7 @@ function newestKernel(folder) {
   return newest && { vmlinuz: join(folder, newest), version: newest.slice('vmlinuz-'.length) };
 }
 
-/** Whether it can be read and has the header of a bzImage (Linux, Documentation/arch/x86/boot.rst). Some systems keep theirs to root. */
+/** Whether it can be read and has the header of a bzImage (Linux, Documentation/arch/x86/boot.rst). On some systems, only root may read it. */
 function isBzImage(path) {
   const header = Buffer.alloc(0x206);
   try {
@@ -140,7 +140,7 @@ function download(architecture, log) {
   return newestKernel(join(cache, 'boot'));
 }
 
-/** Of several hundred megabytes, those that are wanted. A kernel may have some built in, and others compressed. */
+/** The needed modules, out of several hundred megabytes. A kernel may have some built in, and others compressed. */
 function keepModules(unpacked, folder) {
   for (const path of readdirSync(unpacked, { recursive: true })) {
     const [, name, isCompressed] = /([^/]+)\.ko(\.xz)?$/.exec(path) ?? [];
@@ -151,7 +151,7 @@ function keepModules(unpacked, folder) {
   }
 }
 
-/** Downloads with the system's lists of packages, or else with lists of our own: only root may update the system's. */
+/** Downloads with the system's package lists, otherwise with our own lists, because only root may update the system's. */
 function unpackPackage(work, architecture, log) {
   try {
     if (architecture === 'amd64') return downloadPackage(work, architecture, {}, log);

@@ -1,4 +1,4 @@
-// `npm run generate`: writes the JSON Schemas and the reference pages that the source gives. Wants a build in dist.
+// `npm run generate`: writes the JSON Schemas and reference pages from the source. Needs a build in dist.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

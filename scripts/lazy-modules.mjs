@@ -1,7 +1,7 @@
-// The modules and packages that src requires where they are used, `require('…') as typeof import('…')`, with what loading each costs:
-// scripts/lazy-modules.json. One that costs less than a millisecond is imported as usual, but for two kinds: the subcommands, of which
-// a process runs one, and the table of error codes, which only failures need.
-//   node scripts/lazy-modules.mjs           what has changed in the list; exit code 1 if anything has
+// The modules and packages that src loads where they are used, `require('…') as typeof import('…')`, with the cost of loading each:
+// scripts/lazy-modules.json. One that costs less than a millisecond is imported as usual, with two exceptions: subcommands, because a
+// process runs only one, and the table of error codes, which only failures need.
+//   node scripts/lazy-modules.mjs           lists the changes; the exit code is 1 if there are any
 //   node scripts/lazy-modules.mjs --write   writes the list, and measures what is new in it in dist (after npm run build)
 //   node scripts/lazy-modules.mjs --measure the same, and measures everything again
 import { execFileSync } from 'node:child_process';
@@ -14,7 +14,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const LIST = join(root, 'scripts', 'lazy-modules.json');
 const RUNS = 3;
 
-/** Modules by their paths in src, and packages by their names, each with the files that require it late. */
+/** Modules by path in src, and packages by name, each with the files that load it late. */
 export function lazyModules() {
   const found = {};
   const files = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
@@ -35,10 +35,10 @@ export function lazyModules() {
   );
 }
 
-/** Whether it is a module of src, and no package. */
+/** Whether it is a module of src and not a package. */
 export const isOwn = (module) => existsSync(join(root, 'src', `${module}.ts`));
 
-/** Milliseconds that one takes to load when the errors are there already, as they always are: the best of some runs. */
+/** Milliseconds to load one after the errors, which are always loaded: the best of some runs. */
 function measure(module) {
   const path = isOwn(module) ? `./dist/${module}.js` : module;
   const script = `require('./dist/chunks/errors.js');const start=performance.now();require('${path}');console.log(performance.now()-start)`;

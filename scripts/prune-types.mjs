@@ -1,8 +1,8 @@
-// Leaves of the declarations that tsc has written those that the package's exports lead to.
+// Removes the declarations from tsc that the package's exports don't need.
 import { readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-/** Relative imports of a declaration, of all forms that tsc writes. */
+/** Relative imports of a declaration, in all forms that tsc writes. */
 const IMPORT = /(?:from |import\()["'](\.[^"']+)["']/g;
 
 /** @param {string} root the folder of package.json */
