@@ -59,7 +59,7 @@ function argumentsOf({ vmm, vmmPath, vmmArgs = [], __unparsed__ = [] }: BootTask
   return [...vmmArgs, ...vmmArguments(__unparsed__, Object.keys(properties), { takesLongOptions })];
 }
 
-/** Shows what is left: the last line of a guest that has crashed, most often, has no end. */
+/** Writes what is left. The last line of a guest that has crashed usually has no newline. */
 async function end(output: Writable | undefined): Promise<void> {
   if (output === undefined || output.writableEnded) return;
   output.end();
@@ -68,15 +68,15 @@ async function end(output: Writable | undefined): Promise<void> {
 
 const written = (stream: Writable): Promise<void> => new Promise((resolve) => stream.write('', () => resolve()));
 
-/** Options of Nx that it leaves among a target's arguments. */
+/** Nx's own options that it leaves among a target's arguments. */
 const NX_OPTIONS: ReadonlySet<string> = new Set(['verbose']);
 
 /**
- * The arguments of `nx boot PROJECT …` that are for the VMM: all but options of the executor with their values. Nx hands
- * over the command line without its `--`, so they can't be told apart by their place.
+ * The arguments of `nx boot PROJECT …` that are for the VMM: all except the executor's options and their values. Nx passes the command
+ * line on without its `--`, so position doesn't distinguish them.
  * @param options names of the executor's options, each of which takes a value
  * @param takesLongOptions whether the VMM's own options begin with two dashes, as Cloud Hypervisor's do
- * @throws IgvmError BOOT_OPTION for what can only be a misspelt option: the VMM would boot something else than was asked for
+ * @throws IgvmError BOOT_OPTION for what can only be a misspelt option. Ignoring it would boot something else than requested.
  */
 export function vmmArguments(
   args: readonly string[],
@@ -112,14 +112,14 @@ function misspelt(name: string, guess: string | undefined): IgvmError {
 const camelCase = (name: string): string => name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
 const kebabCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
-/** Milliseconds after which a line without an end is a prompt, and worth showing. */
+/** Milliseconds after which a line without a newline is considered a prompt, and shown. */
 const PROMPT_AFTER = 500;
 
 const NEWLINE = 0x0a;
 
 /**
- * Hands bytes on in whole lines. Nx, where it has no terminal, ends a line wherever a piece of output ends, and a serial
- * console comes in pieces of any length. What is left at the end is handed on, too.
+ * Passes bytes on in whole lines. Without a terminal, Nx ends a line wherever a chunk of output ends, and the chunks of a serial
+ * console have any length. At the end, the rest is passed on as well.
  */
 export class WholeLines extends Writable {
   private readonly pending: Buffer[] = [];

@@ -5,10 +5,10 @@ import { checkBatch } from './check-target';
 import type { BuildTaskOptions } from './build';
 import { type BatchTask, type BatchTaskResult, buildTask, SKIPPED, ThreadBuilder } from './build-thread';
 
-/** Milliseconds after which a batch that still has images to begin gets one more thread. Starting one costs about 150. */
+/** Milliseconds after which a batch with waiting images gets one more thread. Starting one takes about 150 ms. */
 const THREAD_AFTER = 300;
 
-/** More images at once would wait for the disk. */
+/** With more concurrent images, the disk is the bottleneck. */
 const MOST_AT_ONCE = 8;
 
 type Build = (task: BatchTask) => Promise<BatchTaskResult>;
@@ -19,8 +19,8 @@ interface TaskDone {
 }
 
 /**
- * Builds all images of a batch in one process, which saves a start of Node for each; small images are done before a
- * thread would have started. When they are larger, threads join in, one after the other.
+ * Builds all images of a batch in one process, which saves starting Node for each. Small images are built before a thread would have
+ * started. For larger ones, threads join one after the other.
  */
 export default async function* buildBatch(
   graph: TaskGraph,
@@ -39,7 +39,7 @@ export default async function* buildBatch(
   let living = 0;
   const lane = async (build: Build, isDead = () => false): Promise<void> => {
     living++;
-    // A dead thread would fail one image after the other, faster than the others can take them.
+    // A dead thread would fail one image after the other, before others can build them.
     while (!isDead()) {
       const task = await schedule.next();
       if (task === undefined) break;
@@ -68,7 +68,7 @@ export default async function* buildBatch(
   }
 }
 
-/** The result of a task that a check refuses. */
+/** The result of a task that a check refuses; undefined if it passes. */
 function refused(check: () => void): BatchTaskResult | undefined {
   try {
     check();
@@ -79,7 +79,7 @@ function refused(check: () => void): BatchTaskResult | undefined {
   }
 }
 
-/** Results in the order in which tasks are done, for one who asks for them one at a time. */
+/** A queue of results in the order in which tasks finish. */
 class Results {
   private readonly ready: TaskDone[] = [];
   private ask: ((result: TaskDone) => void) | undefined;
@@ -97,13 +97,13 @@ class Results {
   }
 }
 
-/** Nx 21 and 22 name the tasks, later ones have objects with more. */
+/** Nx 21 and 22 state dependencies as names of tasks, later versions as objects. */
 const idOf = (dependency: string | { id: string }): string =>
   typeof dependency === 'string' ? dependency : dependency.id;
 
-/** Hands out the tasks of a batch, each when all that it depends on is done. */
+/** Hands out the tasks of a batch, each when its dependencies are done. */
 export class BatchSchedule {
-  /** Tasks that nobody has taken, in the graph's order. */
+  /** Tasks that have not been handed out, in the graph's order. */
   private readonly open: Set<string>;
   private readonly blockers: ReadonlyMap<string, Set<string>>;
   private waiting: (() => void)[] = [];
@@ -113,13 +113,13 @@ export class BatchSchedule {
     this.blockers = new Map([...this.open].map((task) => [task, new Set(this.blockersOf(task))]));
   }
 
-  /** Tasks of the batch that a task waits for. What isn't part of the batch was done before it began. */
+  /** Tasks of the batch that a task waits for. Tasks outside the batch were done before it began. */
   blockersOf(task: string): string[] {
     const dependencies: readonly (string | { id: string })[] = this.graph.dependencies[task] ?? [];
     return dependencies.map(idOf).filter((id) => Object.hasOwn(this.graph.tasks, id));
   }
 
-  /** The next task, which may take until another one is done; undefined when there is none left. */
+  /** Resolves to the next task, possibly when another one is done; undefined when none is left. */
   async next(): Promise<string | undefined> {
     while (this.open.size > 0) {
       const task = this.ready();
@@ -132,12 +132,12 @@ export class BatchSchedule {
     return undefined;
   }
 
-  /** Whether {@link next} has a task at once. */
+  /** Whether {@link next} would resolve immediately. */
   hasReady(): boolean {
     return this.ready() !== undefined;
   }
 
-  /** A task is done. Returns the tasks that can't be begun because it failed. */
+  /** Marks a task as done. Returns the tasks that can't run because it failed. */
   finish(task: string, success: boolean): string[] {
     const skipped = success ? [] : this.dropDependents(task);
     if (success) for (const blockers of this.blockers.values()) blockers.delete(task);

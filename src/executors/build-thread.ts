@@ -38,7 +38,7 @@ export async function buildTask({ options, target }: BatchTask, context: BuildCo
   return { success, terminalOutput: output.join(''), startTime, endTime: Date.now() };
 }
 
-/** Builds images on a thread of its own, one at a time. Close it. */
+/** Builds images one at a time on a thread of its own. Must be closed. */
 export class ThreadBuilder {
   private readonly worker: Worker;
   private settle: ((result: BatchTaskResult) => void) | undefined;
@@ -54,12 +54,12 @@ export class ThreadBuilder {
     this.worker.on('exit', () => this.fail('the thread that built this image has ended'));
   }
 
-  /** Whether the thread has died: it builds nothing more. */
+  /** Whether the thread has died. It builds no more images. */
   get isDead(): boolean {
     return this.failure !== undefined;
   }
 
-  /** Never rejects; a thread that dies fails the image that it was building. */
+  /** Never rejects. If the thread dies, the image that it was building fails. */
   build(task: BatchTask): Promise<BatchTaskResult> {
     return new Promise((resolve) => {
       this.settle = resolve;

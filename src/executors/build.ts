@@ -90,9 +90,9 @@ interface OptionsSchema {
 }
 
 /**
- * Checks a task's options as Nx would, but fails that task alone. (Nx checks the options of all tasks of a batch before it
- * begins, and gives up all of them for a mistake in one; so schemas of executors with a batch let everything through.)
- * @param required names of the options that must be there
+ * Checks a task's options as Nx would, but fails only this task. (Nx checks the options of all tasks of a batch before it begins, and
+ * a mistake in one fails all of them. So the schemas of executors with a batch accept everything.)
+ * @param required names of the required options
  * @throws IgvmError NX_OPTION_INVALID
  */
 function checkOptions(

@@ -22,13 +22,13 @@ import { toSlashes } from '../plugin/tracked-inputs';
 import { nxFeatures } from '../plugin/workspace-nx';
 import { globCovers } from '../resources/glob';
 
-/** What an executor's context has to have for the check; a thread gets no more. */
+/** The part of an executor's context that the check needs. A thread gets no more. */
 export type TargetContext = Pick<ExecutorContext, 'root'> &
   Partial<Pick<ExecutorContext, 'projectGraph' | 'nxJsonConfiguration' | 'taskGraph'>>;
 
 type Project = ExecutorContext['projectGraph']['nodes'][string];
 
-/** The project as inference sees it, without what depends on the files of the moment. */
+/** The project as inference sees it, apart from the current targets of links. */
 function projectOf(context: TargetContext, node: Project): InferredProject {
   const { root: workspaceRoot, nxJsonConfiguration: nxJson = {} } = context;
   const { root } = node.data;
@@ -50,7 +50,7 @@ function pluginOptions({ plugins = [] }: NxJsonConfiguration): InferredProject['
   return readPluginOptions(asRecord(entry)['options'], () => undefined);
 }
 
-/** Something that inference reports where it can't be read, or the executor itself. */
+/** The value, or undefined if reading fails. Inference or the executor itself reports the failure. */
 function tryRead<T>(read: () => T): T | undefined {
   try {
     return read();
@@ -76,7 +76,7 @@ function builderOf(image: string, node: Project, project: InferredProject): Pick
 
 const noManifest = (path: string): ImageManifest => ({ path, resources: {}, saysMore: false });
 
-/** The target as it would be inferred with the options that it has. Undefined where its file can't be read, which is reported elsewhere. */
+/** The target as it would be inferred with its actual options. Undefined if its file can't be read, which is reported elsewhere. */
 function expectedTarget(
   target: TargetConfiguration,
   options: Record<string, unknown>,
@@ -103,12 +103,12 @@ function expectedTarget(
   const image = { path: builder.manifest.path, name, suffix: '', outputPath: '', project, file, ...builder };
   const kind = TARGET_KINDS.find((each) => each !== 'initrd' && IMAGE_TARGETS[each].executor === executor);
   const inferred = kind === undefined || kind === 'initrd' ? undefined : IMAGE_TARGETS[kind].create(image, own);
-  // Where none would be inferred, as for an image that can't be signed, at least the image is the one of the build.
+  // If none would be inferred, as for an image that can't be signed, the build must at least run first.
   const least = { executor, cache: false, ...(builder.build === undefined ? {} : { dependsOn: [builder.build] }) };
   return inferred === undefined || executor === IMAGE_TARGETS.boot.executor ? least : inferred;
 }
 
-/** Whether a task waits for another one, directly or by way of others. */
+/** Whether a task waits for another one, directly or through others. */
 function runsBefore(graph: TaskGraph | undefined, { project, target, configuration }: TaskTarget) {
   const suffix = configuration === undefined ? '' : `:${configuration}`;
   const start = `${project}:${target}${suffix}`;
@@ -127,16 +127,16 @@ function runsBefore(graph: TaskGraph | undefined, { project, target, configurati
   };
 }
 
-/** Whether no other target writes to the folder of this one. */
+/** Whether no other target writes to this one's folder. */
 const isAlone = (node: Project): boolean =>
   Object.values(node.data.targets ?? {}).filter(
     ({ executor }) => executor === BUILD_EXECUTOR || executor === INITRD_EXECUTOR,
   ).length < 2;
 
 /**
- * Refuses a target whose lists are replaced so that its image could be an old one: what fails is never cached. Inference knows of most
- * of these lists, too, but here is what Nx made of all of them.
- * @param options those that the executor got
+ * Refuses a target if the user's lists could make its image outdated. A failure is never cached. Inference handles most of these lists,
+ * but only here is the result of Nx's merging known.
+ * @param options the executor's options
  * @throws IgvmError NX_KEY_REPLACED
  */
 export function checkTarget(context: TargetContext, task: TaskTarget | undefined, options: object): void {
@@ -173,7 +173,7 @@ export function checkTarget(context: TargetContext, task: TaskTarget | undefined
 }
 
 /**
- * Refuses an image that is made of another one of its batch, where Nx hashes it before that is built.
+ * Refuses an image that is made of another image of its batch, if Nx hashes it before that one is built.
  * @param blockers tasks of the batch that run first, with their outputs
  * @throws IgvmError NX_BATCH_HASHES
  */
@@ -199,26 +199,26 @@ export function checkBatch(
 const kindExecutor = (kind: (typeof TARGET_KINDS)[number]): string =>
   kind === 'initrd' ? INITRD_EXECUTOR : IMAGE_TARGETS[kind].executor;
 
-/** Which task runs. */
+/** The names of a task. */
 export interface TaskTarget {
   project: string;
   target: string;
   configuration?: string;
 }
 
-/** What Nx says of a task. */
+/** The part of an executor's context that names its task. */
 export type TaskContext = Partial<Pick<ExecutorContext, 'projectName' | 'targetName' | 'configurationName'>>;
 
-/** The task of an executor, as far as Nx says. */
+/** The task of an executor; undefined if Nx doesn't name it. */
 export function targetOf(context: TaskContext): TaskTarget | undefined {
   const { projectName: project, targetName: target, configurationName: configuration } = context;
   return project === undefined || target === undefined ? undefined : { project, target, configuration };
 }
 
 /**
- * Refuses files that only the command line names. Nx hashes such an option but not what the file holds, so a cacheable
- * target would go on getting the old output when the file changes.
- * @param names of the options that name files
+ * Refuses files that only the command line names. Nx hashes such an option but not the file's content, so a cacheable target would
+ * still get the old output after the file has changed.
+ * @param names the options that name files
  * @throws IgvmError NX_OPTION_UNTRACKED
  */
 export function checkTrackedOptions(

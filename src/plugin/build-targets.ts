@@ -34,8 +34,8 @@ import {
 export const BUILD_EXECUTOR = 'nx-igvm:build';
 
 /**
- * A target's outputs, each file by its name: the folder may have files of others, which a cache hit would remove. The
- * folder is an option, so that outputs follow it; one with special characters can't be, as Nx would take it for a pattern.
+ * A target's outputs, with each file by name. The folder may contain files of other targets, which a cache hit would remove. The outputs
+ * refer to the option, so that they follow it, unless the folder has special characters, which Nx would treat as a pattern.
  * @param folder the option `outputPath`
  */
 export function outputFiles(folder: string, names: readonly string[], project: InferredProject): string[] {
@@ -44,7 +44,7 @@ export function outputFiles(folder: string, names: readonly string[], project: I
   return names.map((name) => `${start}/${escapeGlob(name)}`);
 }
 
-/** A separate resources file, and the absolute paths that it names. */
+/** Inputs for a separate resources file, and for the absolute paths that it names. */
 function separateResources(project: InferredProject, manifest: ImageManifest, value: string): TrackedInputs {
   const path = resolve(project.workspaceRoot, optionPath(value, project));
   const files = usedOf(manifest, readSeparateResources(path)).filter((file) => typeof file === 'string');
@@ -54,7 +54,7 @@ function separateResources(project: InferredProject, manifest: ImageManifest, va
   ]);
 }
 
-/** The manifest that inference found, and those that options name in its place. */
+/** The manifest that inference found, and those with which options replace it. */
 function manifestsOf(project: InferredProject, manifest: ImageManifest, own: OwnTarget): ImageManifest[] {
   const paths = own.values('manifest').map((value) => optionPath(value, project));
   const others = [...new Set(paths)].filter((path) => path !== manifest.path);
@@ -62,8 +62,8 @@ function manifestsOf(project: InferredProject, manifest: ImageManifest, own: Own
 }
 
 /**
- * A manifest without the keys that say nothing of the image, where it has such keys: another `launches` needs no build. It is
- * in the project's folder, so `nx affected` knows of it.
+ * Inputs for a manifest without keys that don't affect the image: a change of `launches` needs no build. `nx affected` tracks the manifest
+ * itself, because it is in the project's folder.
  */
 function manifestInputs(project: InferredProject, { path, saysMore }: ImageManifest): TrackedInputs {
   const file = fileInputs(project, resolve(project.workspaceRoot, path), path);
@@ -74,14 +74,14 @@ function manifestInputs(project: InferredProject, { path, saysMore }: ImageManif
 
 const isBelow = (folder: string, path: string): boolean => folder === '.' || path.startsWith(`${folder}/`);
 
-/** Everything that the image is made of. */
+/** Inputs for everything that the image is made of. */
 function trackedInputs(project: InferredProject, manifests: readonly ImageManifest[], own: OwnTarget): TrackedInputs {
-  // A separate file is then the only place for resources; with a configuration's, both are.
+  // A separate resources file replaces the manifest's. If only a configuration names one, both count.
   const hasOwn = own.always('resources') === undefined;
   return combineInputs([
     ...manifests.flatMap((manifest) => [
       manifestInputs(project, manifest),
-      // What it needs isn't known. Should the build get to read it after all, it must not count for later.
+      // Its inputs are unknown. If the build can read it after all, the result must not be cached.
       ...(manifest.unread === undefined ? [] : [NEVER_CACHED]),
       ...(hasOwn ? usedOf(manifest, manifest.resources) : []).map((resource) =>
         resourceInputs(project, manifest.path, resource),
@@ -94,7 +94,7 @@ function trackedInputs(project: InferredProject, manifests: readonly ImageManife
   ]);
 }
 
-/** An image with what other targets have to know of the one that builds it. */
+/** An image with the facts about its build target that other targets need. */
 export function inferImage(names: ImageNames, project: InferredProject, manifest: ImageManifest): InferredImage {
   const kind = targetName('build', project.options);
   const build = kind === undefined ? undefined : `${kind}${names.suffix}`;
@@ -131,7 +131,7 @@ export function builtFiles({ file, manifest }: InferredImage): string[] {
   return imageFileNames(posix.basename(file, '.igvm'), manifest).map((name) => folder + name);
 }
 
-/** The files of images that a target's options name in place of the built one. */
+/** Inputs for the files of images with which a target's options replace the built one. */
 export function namedImages(image: InferredImage, own: OwnTarget): TrackedInputs[] {
   const { project, manifest } = image;
   const paths = own.values('image').map((value) => optionPath(value, project));
@@ -144,13 +144,13 @@ export function namedImages(image: InferredImage, own: OwnTarget): TrackedInputs
     });
 }
 
-/** A file of the workspace that is no output of a target. @param path relative to the workspace, or absolute */
+/** Inputs for a file of the workspace that is not an output of a target. @param path relative to the workspace, or absolute */
 export const sourceFile = ({ project }: InferredImage, path: string): TrackedInputs =>
   fileInputs(project, resolve(project.workspaceRoot, path), path);
 
 /**
- * What a target declares that reads the image: it runs behind the build, and again when a file of the build changes. Without
- * a build target the files are taken as they are.
+ * The dependencies and inputs of a target that reads the image. It runs after the build, and again when a file of the build changes.
+ * Without a build target, the files are ordinary inputs.
  * @param files those of {@link builtFiles} that it reads
  * @param others further files that it reads
  */
@@ -172,20 +172,20 @@ export function readsImage(
 
 export const INITRD_EXECUTOR = 'nx-igvm:initrd';
 
-/** An initrd.json as inference reads it: not validated, as a wrong one shall still have its target. */
+/** An initrd.json as inference reads it. It is not validated, because a wrong one should still have its target. */
 export interface InitrdFile {
   /** Relative to the workspace, with `/`. */
   readonly path: string;
   readonly name?: string;
-  /** What is packed: relative to the workspace or absolute. None beside an image, unless it is named. */
+  /** The folder that is packed, relative to the workspace or absolute. Undefined if only an image is packed. */
   readonly folder?: string;
-  /** The container image that is packed, as it is written. */
+  /** The container image that is packed, as written. */
   readonly image?: unknown;
-  /** Kernel modules, as they are written. */
+  /** Kernel modules, as written. */
   readonly modules: readonly unknown[];
-  /** Name of the file that is written. */
+  /** Name of the output file. */
   readonly output: string;
-  /** Why nothing is known of it. Its target is there nevertheless, and says the same. */
+  /** Why it can't be read. Its target exists nevertheless, and fails with the same error. */
   readonly unread?: IgvmError;
 }
 
@@ -194,7 +194,7 @@ export function readInitrdFile(workspaceRoot: string, path: string): InitrdFile 
   return initrdFile(path, readJsonObject(workspaceRoot, path));
 }
 
-/** One as far as it can be read: a mistake in it is no reason to stop every command of Nx. */
+/** Reads an initrd.json as far as possible. A mistake in it must not stop every command of Nx. */
 export function readAnyInitrdFile(workspaceRoot: string, path: string): InitrdFile {
   try {
     return readInitrdFile(workspaceRoot, path);
@@ -218,7 +218,7 @@ function initrdFile(path: string, { name, folder, image, modules, compression }:
   };
 }
 
-/** What an initramfs is made of. */
+/** Inputs for everything that an initramfs is made of. */
 const contentInputs = (project: InferredProject, { path, folder, image, modules }: InitrdFile): TrackedInputs[] => [
   ...(folder === undefined ? [] : [folderInputs(project, folder)]),
   ...(image === undefined ? [] : [imageInputs(project, path, image)]),

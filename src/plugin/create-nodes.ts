@@ -25,14 +25,14 @@ import { locatePlugin } from './plugin-place';
 import type { Inputs } from './tracked-inputs';
 
 /**
- * An image's manifest is `igvm.json`, or `NAME.igvm.json` where a project has several. `initrd.json` says what an
- * initramfs is packed from.
+ * An image's manifest is `igvm.json`, or `NAME.igvm.json` in a project with several images. `initrd.json` describes an
+ * initramfs.
  */
 export const FILES_GLOB = '**/{igvm.json,*.igvm.json,initrd.json}';
 
 type Targets = Record<string, TargetConfiguration>;
 
-/** What one file adds to the project of its folder. */
+/** The contribution of one file to the project of its folder. */
 interface Contribution {
   /** The project's name. */
   name: string;
@@ -42,15 +42,15 @@ interface Contribution {
   warnings: string[];
 }
 
-/** The project as a file sees it: the file's name for it counts where neither project.json nor package.json is there. */
+/** The project with the name that a file gives it. The name only counts if there is neither a project.json nor a package.json. */
 const withName = (project: InferredProject, name = project.name): InferredProject =>
   project.files.name === undefined ? { ...project, name } : project;
 
-/** What is wrong with a file, at its line and column. Its targets fail with the same; the others are none of its business. */
+/** The error in a file, with line and column. Its targets fail with the same error, without affecting other files. */
 const unreadWarnings = (unread: IgvmError | undefined): string[] =>
   unread === undefined ? [] : [formatPlaced(unread.message, unread.where)];
 
-/** The name that a file gives its project. Nx takes any, and shows it everywhere: it has to be one that generators would take. */
+/** The name that a file gives its project. Nx accepts any name and shows it everywhere, so it must be one that generators accept. */
 function nameOf({ path, name }: { path: string; name?: string }, warnings: string[]): string | undefined {
   if (name === undefined || PROJECT_NAME.test(name)) return name;
   warnings.push(`${path}: the name "${name.slice(0, 100)}" is left aside: ${PROJECT_NAME_RULE}`);
@@ -59,7 +59,7 @@ function nameOf({ path, name }: { path: string; name?: string }, warnings: strin
 
 const isInitrd = (path: string): boolean => basename(path) === 'initrd.json';
 
-/** Adds a target, with what the user says of it. */
+/** Adds a target with the user's configuration of it. */
 function addTarget(
   to: Contribution,
   name: string,
@@ -82,7 +82,7 @@ function addTarget(
   } else to.warnings.push(...healed.warnings);
 }
 
-/** @param siblings all manifests of the folder, sorted; the first adds what they share */
+/** @param siblings all manifests of the folder, sorted. The first one adds the targets for all of them. */
 function imageContribution(path: string, siblings: readonly string[], folder: InferredProject): Contribution {
   const manifest = readAnyManifest(folder.workspaceRoot, path);
   const warnings: string[] = unreadWarnings(manifest.unread);
@@ -128,7 +128,7 @@ function initrdContribution(path: string, siblings: readonly string[], folder: I
   const warnings: string[] = unreadWarnings(initrd.unread);
   const project = withName(folder, nameOf(initrd, warnings));
   const result: Contribution = { name: project.name, targets: {}, named: [], warnings };
-  // `build` is for the image, where there is one.
+  // If there is an image, `build` is its target.
   const name = targetName('initrd', project.options, siblings.length === 0 ? 'build' : 'initrd');
   if (name === undefined) return result;
   const own = ownTarget('initrd', INITRD_EXECUTOR, name, project);
@@ -140,7 +140,7 @@ function initrdContribution(path: string, siblings: readonly string[], folder: I
 const contributionOf = (path: string, manifests: readonly string[], project: InferredProject): Contribution =>
   (isInitrd(path) ? initrdContribution : imageContribution)(path, manifests, project);
 
-/** The named inputs that the files of a folder need, each with what all of them need: Nx keeps one meaning of a name. */
+/** The named inputs that the files of a folder need. Each has the inputs of all files, because Nx keeps one definition of a name. */
 function namedInputsOf(paths: readonly string[], manifests: readonly string[], project: InferredProject): Json {
   const named: Record<string, Inputs> = {};
   for (const path of paths) {
@@ -149,7 +149,7 @@ function namedInputsOf(paths: readonly string[], manifests: readonly string[], p
         named[name] = [...(named[name] ?? []), ...inputs];
       }
     } catch {
-      // The file itself says so.
+      // The file's own contribution reports the error.
     }
   }
   return Object.keys(named).length === 0 ? {} : { namedInputs: named };
@@ -175,7 +175,7 @@ function createNode(
   const { name, targets, warnings } = contributionOf(path, manifests, project);
   for (const warning of warnings) warn(warning);
   const isFirst = paths[0] === path;
-  // Nx joins the lists of several contributions: what is the same in all comes from one.
+  // Nx concatenates the lists of several contributions, so only one contributes what is the same in all.
   const technologies = isFirst ? { technologies: ['igvm'] } : {};
   return {
     projects: {
@@ -192,7 +192,7 @@ function createNode(
 
 const warned = new Set<string>();
 
-/** Nx infers again and again, in its daemon for days. */
+/** Warns once. Nx's daemon infers repeatedly, for days. */
 function warnOnce(text: string): void {
   if (warned.has(text)) return;
   warned.add(text);
@@ -213,8 +213,8 @@ function byFolder(paths: readonly string[], workspaceRoot: string): Map<string, 
 }
 
 /**
- * Names for projects that have none: that of the folder, or where several folders are called alike the whole path. Two
- * projects of one name would fail every command.
+ * Names for projects without one: the folder's name, or the whole path if several folders have the same name. Two projects with
+ * the same name would fail every command.
  */
 function fallbackNames(folders: ReadonlyMap<string, Folder>): (root: string) => string {
   const counts = new Map<string, number>();
@@ -227,7 +227,7 @@ function fallbackNames(folders: ReadonlyMap<string, Folder>): (root: string) => 
   };
 }
 
-/** What each file gives. One that is faulty doesn't take the others along, although Nx fails in the end. */
+/** The result for each file. A failure doesn't lose the results of other files, although Nx fails in the end. */
 function nodesOf(
   paths: readonly string[],
   { workspaceRoot }: CreateNodesContext,
@@ -248,8 +248,8 @@ function nodesOf(
 }
 
 /**
- * Infers the targets of every image and initramfs. Reads their JSON files, and of what these name only where links lead.
- * @param warn takes what the user should know
+ * Infers the targets of every image and initramfs. Reads only their JSON files, and resolves links to the files that they name.
+ * @param warn takes warnings for the user
  */
 export function inferTargets(
   paths: readonly string[],
@@ -261,7 +261,7 @@ export function inferTargets(
   const version = nxVersion(workspaceRoot);
   requireSupportedNx(version);
   const options = readPluginOptions(given, warn);
-  // Whatever order they come in, what they make of a project is the same.
+  // The result must not depend on the order of the files.
   const sorted = [...paths].sort();
   const folders = byFolder(sorted, workspaceRoot);
   const nameOf = fallbackNames(folders);
@@ -278,5 +278,5 @@ export const createNodes: CreateNodes<PluginOptions> = [
   (paths, given, context) => inferTargets(paths, given, context, warnOnce),
 ];
 
-/** The name that Nx 21 asks for. Later ones take either. */
+/** The name that Nx 21 looks for. Later versions accept either. */
 export const createNodesV2 = createNodes;

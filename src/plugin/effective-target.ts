@@ -13,40 +13,40 @@ import type { PluginPlace } from './plugin-place';
 import { type DependsOn, type Inputs, requestsOf, runtimeInput } from './tracked-inputs';
 
 /**
- * Users' configuration replaces whole lists of an inferred target: `inputs`, `outputs` and `dependsOn` of `targetDefaults`, of
- * project.json and of package.json. An image would then be a hit though its kernel has changed, a hit would restore nothing, or the
- * kernel would not be built before. Here is what a target needs to be right, whatever its lists are.
+ * A user's `inputs`, `outputs` and `dependsOn` in `targetDefaults`, project.json or package.json replace those of an inferred target as
+ * whole lists. Then an image could be a cache hit although its kernel has changed, a hit could restore nothing, or the kernel might not be
+ * built first. This file finds out what such a target lacks, and adapts it so that it is still correct.
  */
 
-/** The keys of a target that may be replaced, and what the option `ownKeys` of the executors takes. */
+/** The keys of a target that users may replace. They are also the values of the executors' option `ownKeys`. */
 export const GUARDED_KEYS = ['inputs', 'outputs', 'dependsOn', 'cache'] as const;
 export type GuardedKey = (typeof GUARDED_KEYS)[number];
 
 /** Something that a target lacks. */
 export interface Lack {
   key: GuardedKey;
-  /** What comes of it: a sentence without its end. */
+  /** The consequence, as a clause. */
   effect: string;
 }
 
-/** What a target is compared by. */
+/** What is known about a target to find what it lacks. */
 export interface Comparison {
-  /** As inferred, with the options that it has. */
+  /** The target as inferred, with its actual options. */
   expected: TargetConfiguration;
-  /** As it is. */
+  /** The target as it is. */
   effective: TargetConfiguration;
   project: TokenProject;
-  /** The definition of a named input, in the project or in nx.json. */
+  /** Returns the definition of a named input in the project or in nx.json. */
   namedInput: (name: string) => Inputs | undefined;
-  /** Whether no other target writes to the folders of this one: then an output may be a folder. */
+  /** Whether no other target writes to this one's folders. Only then may an output be a folder. */
   ownFolder: boolean;
-  /** Whether a target runs before, for a reason that the lists don't show. */
+  /** Whether a target runs first for a reason that the lists don't show. */
   runsBefore?: (project: string, target: string) => boolean;
 }
 
 type Definition = Exclude<Inputs[number], string>;
 
-/** An input in its plain form, with the named ones replaced by what they mean. `^…` is about other projects. */
+/** Inputs with named ones replaced by their definitions. `^…` concerns other projects and is left out. */
 function flatten(inputs: Inputs, namedInput: Comparison['namedInput'], depth = 0): Definition[] {
   return inputs.flatMap((input): Definition[] => {
     const isText = typeof input === 'string';
@@ -59,13 +59,13 @@ function flatten(inputs: Inputs, namedInput: Comparison['namedInput'], depth = 0
   });
 }
 
-/** The same text for the same input, whatever the order of its keys. */
+/** The same text for equal inputs, whatever the order of their keys. */
 const canonical = (value: object): string => JSON.stringify(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
 
 const filesetPath = (fileset: string): string =>
   fileset.replace(/^\{workspaceRoot\}\//, '').replace(/\\([\\*?[\]{}()!])/g, '$1');
 
-/** What is not tracked by the inputs that a target has. */
+/** Something that the target's inputs don't track; undefined if they track everything. */
 function missingInput({ expected, effective, namedInput }: Comparison): string | undefined {
   const has = flatten(effective.inputs ?? ['default'], namedInput);
   const definitions = new Set(has.map(canonical));
@@ -73,7 +73,7 @@ function missingInput({ expected, effective, namedInput }: Comparison): string |
     has.flatMap((input) => ('runtime' in input ? requestsOf(input.runtime).map((each) => JSON.stringify(each)) : [])),
   );
   const watches = (file: string): boolean => requests.has(JSON.stringify({ file }));
-  // Nx puts the filesets of a target together, and what is left out is left out of all.
+  // Nx combines a target's filesets, and an exclusion applies to all of them.
   const isCut = has.some((input) => 'fileset' in input && input.fileset.startsWith('!{workspaceRoot}'));
   const packages = has.filter((input) => 'externalDependencies' in input);
   for (const input of (expected.inputs ?? []) as Definition[]) {
@@ -83,7 +83,7 @@ function missingInput({ expected, effective, namedInput }: Comparison): string |
       );
       if (missing !== undefined) return Object.values(missing).map(String)[0];
     } else if ('fileset' in input) {
-      // Plain filesets only help `nx affected`: what they mean is hashed by other inputs.
+      // Plain filesets only help `nx affected`. Other inputs hash their files.
       if (!('includeIgnored' in input) || watches(filesetPath(input.fileset))) continue;
       const isFile = !/(?:^|[^\\])\*/.test(input.fileset);
       if ((isCut && isFile) || !definitions.has(canonical(input))) return filesetPath(input.fileset);
@@ -99,7 +99,7 @@ function missingInput({ expected, effective, namedInput }: Comparison): string |
   return undefined;
 }
 
-/** Outputs as paths and patterns from the workspace's root; those whose option isn't set are none. */
+/** Outputs as paths and patterns relative to the workspace. Those with an option that isn't set are left out. */
 function resolveOutputs(outputs: readonly string[], options: unknown, project: TokenProject): string[] {
   return outputs.flatMap((output) => {
     const text = output.replace(/\{options\.([^}]+)\}/g, (token, name: string) => {
@@ -126,7 +126,7 @@ function matchesPath(pattern: string, path: string): boolean {
   return from(0, 0);
 }
 
-/** A file that a hit would not restore. */
+/** A file that a cache hit would not restore; undefined if there is none. */
 function missingOutput({ expected, effective, project, ownFolder }: Comparison): string | undefined {
   const options = { ...asRecord(expected.options), ...asRecord(effective.options) };
   const has = resolveOutputs(effective.outputs ?? [], options, project);
@@ -145,7 +145,7 @@ function missingOutput({ expected, effective, project, ownFolder }: Comparison):
     );
 }
 
-/** Whether an entry of `dependsOn` runs a target of a project for certain. @param self name of the target's own project */
+/** Whether an entry of `dependsOn` certainly runs a target of a project. @param self name of the project with the entry */
 function covers(entry: DependsOn[number] | string, project: string, target: string, self: string): boolean {
   if (typeof entry === 'string') {
     if (entry.startsWith('^')) return project !== self && patternMatches(entry.slice(1), target) === 'yes';
@@ -158,7 +158,7 @@ function covers(entry: DependsOn[number] | string, project: string, target: stri
   return projects.some((name) => name === '*' || name === project || (name === 'dependencies' && project !== self));
 }
 
-/** A target that has to run before and doesn't. */
+/** A target that has to run first and doesn't; undefined if there is none. */
 function missingDependency({
   expected,
   effective,
@@ -177,14 +177,14 @@ function missingDependency({
   return undefined;
 }
 
-/** Whether nothing that the target makes is ever taken from the cache. */
+/** Whether the target is never taken from the cache. */
 function isNeverHit({ effective, namedInput }: Comparison): boolean {
   return flatten(effective.inputs ?? [], namedInput).some(
     (input) => 'runtime' in input && requestsOf(input.runtime).some((request) => 'never' in request),
   );
 }
 
-/** What a target lacks to be right: one entry for each key at most. */
+/** What a target lacks to be correct: at most one entry for each key. */
 export function lacksOf(comparison: Comparison): Lack[] {
   const { expected, effective } = comparison;
   const lacks: Lack[] = [];
@@ -217,7 +217,7 @@ export function ownKeysOf(options: unknown): GuardedKey[] {
   return GUARDED_KEYS.filter((key) => Array.isArray(keys) && keys.includes(key));
 }
 
-/** The value of a key as Nx merges it, and the place that replaced the inferred one, if any did. */
+/** The value of a key as Nx merges it, and the place that replaced the inferred value, if any. */
 export function mergedValue(
   sayings: readonly Saying[],
   key: GuardedKey,
@@ -235,7 +235,7 @@ export function mergedValue(
   return { value, from };
 }
 
-/** What a user can do about a list that replaces an inferred one. @param spread whether the workspace's Nx knows `"..."` */
+/** The cure for a list that replaces an inferred one. @param spread whether the workspace's Nx supports `"..."` */
 export function cureFor(from: string | undefined, executor: string, spread: boolean): string {
   if (from?.startsWith('nx.json (targetDefaults') === true && !from.includes(executor)) {
     return '"nx g nx-igvm:init" adds an entry for the executor to targetDefaults, which keeps the inferred lists';
@@ -246,16 +246,16 @@ export function cureFor(from: string | undefined, executor: string, spread: bool
   return 'take the key out, and put what it adds into the options of the plugin nx-igvm in nx.json, with "..." in the list';
 }
 
-/** An inferred target that works with what users say of it, or at least is never wrong. */
+/** An inferred target adapted to the user's configuration, so that it works or at least is never wrong. */
 export interface Healed {
   target: TargetConfiguration;
-  /** A named input that the project gets, because the user's list has its name in place of the inferred inputs. */
+  /** A named input of the project that contains the inferred inputs. The user's list refers to it by name. */
   named?: { name: string; inputs: Inputs };
-  /** What the user is told. */
+  /** Warnings for the user. */
   warnings: string[];
 }
 
-/** The first named input of a list that the project can give another meaning. */
+/** The first named input of a list that the project can redefine. */
 function nameToExtend(inputs: unknown, project: InferredProject): string | undefined {
   const names = (Array.isArray(inputs) ? inputs : []).flatMap((input: unknown) => {
     if (typeof input === 'string') return [input];
@@ -267,14 +267,14 @@ function nameToExtend(inputs: unknown, project: InferredProject): string | undef
   );
 }
 
-/** What a named input means in a project, before anything is inferred. */
+/** The definition of a named input in a project, before inference adds to it. */
 function namedInputOf(name: string, { files, nxJson }: InferredProject): Inputs | undefined {
   const standard = name === 'default' ? ['{projectRoot}/**/*'] : undefined;
   const own = files.namedInputs[name] ?? asRecord(nxJson.namedInputs)[name] ?? standard;
   return Array.isArray(own) ? (own as Inputs) : undefined;
 }
 
-/** Inputs that count whatever else a list has in it: Nx takes what one input leaves out from the filesets of all. */
+/** Inputs that count whatever else is in the list. Nx applies an exclusion in one input to the filesets of all of them. */
 function robust(inputs: Inputs, plugin: PluginPlace): Inputs {
   const requests = inputs.flatMap((input) =>
     typeof input === 'object' && 'runtime' in input ? requestsOf(input.runtime) : [],
@@ -285,8 +285,8 @@ function robust(inputs: Inputs, plugin: PluginPlace): Inputs {
 }
 
 /**
- * Adapts an inferred target to the lists by which users replace its own. Inputs are put behind a name that the user's list has
- * in it; where that can't be, or a hit would not restore the outputs, the target is not cached; what is left the executor refuses.
+ * Adapts an inferred target to the user's lists. The inferred inputs go into a named input that the user's list contains. If there is
+ * none, or if a hit would not restore the outputs, the target is not cached. The executor refuses the remaining cases.
  */
 export function healTarget(
   expected: TargetConfiguration,
@@ -309,7 +309,7 @@ export function healTarget(
   const effective = effectiveWith(certain);
   const possible = effectiveWith(own.sayings);
   const lacks = lacking(effective);
-  // Nx refuses every command for a continuous target with `cache`; like this only the target itself is refused.
+  // Nx refuses every command if a continuous target has `cache`. This way, only the target itself is refused.
   const isCached = merged.continuous === true && possible.cache === true;
   const healed: Healed = { target: isCached ? { ...merged, continuous: false } : merged, warnings: [] };
   const inputs = [lacks, lacking(possible)].some((all) => all.some(({ key }) => key === 'inputs'))
@@ -319,7 +319,7 @@ export function healTarget(
   const left = lacks.filter(({ key }) => key !== 'inputs' || inputs === undefined);
   const uncached = left.filter(({ key }) => key === 'inputs' || key === 'outputs');
   const saysCache = certain.some(({ says }) => says.cache !== undefined);
-  // Inputs that count: the inferred ones, or a name for them.
+  // Whether the inferred inputs count, either by themselves or through a named input.
   const counts = inputs !== undefined || !lacks.some(({ key }) => key === 'inputs');
   if (uncached.length > 0 && !saysCache) healed.target = { ...merged, cache: false };
   else if (uncached.length > 0 && counts) {

@@ -1,7 +1,7 @@
 /**
- * A `runtime` input of inferred targets: prints the contents' SHA-256 of files that Nx can't track by itself. Nx takes
- * what is printed for a part of a target's hash, also when the command fails, so a state that is not understood gets an
- * answer that was never given before. Usage: `node hash-files.js ARGUMENT`, run in the workspace's root; see tracked-inputs.ts.
+ * A `runtime` input of inferred targets. It prints the SHA-256 of files that Nx can't track by itself. The output becomes part of a
+ * target's hash, even when the command fails. So for a state that it doesn't understand, it prints something that it has never printed
+ * before. Usage: `node hash-files.js ARGUMENT`, run in the workspace's root; see tracked-inputs.ts.
  */
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import {
@@ -29,20 +29,20 @@ export type HashRequest =
   | { file: string }
   /** A pattern, and the folder it starts from. */
   | { glob: string; base: string }
-  /** A program that is named without a folder, where PATH has it. */
+  /** A program that is named without a folder, found in PATH. */
   | { program: string }
   /** Everything below a folder. */
   | { tree: string }
-  /** What is at a path: a file, or everything below a folder. */
+  /** A file, or everything below a folder, whichever is at the path. */
   | { fileOrTree: string }
-  /** A file of the workspace, as far as links lead to it. */
+  /** A file of the workspace, if its path contains a symbolic link. */
   | { linked: string }
-  /** A JSON file, without these members of its object. */
+  /** A JSON file without these members of its top-level object. */
   | { json: string; without: readonly string[] }
-  /** Nothing: the answer is another one each time. */
+  /** Nothing. The answer is different each time. */
   | { never: true };
 
-/** Requests as one word that no shell takes for anything else. */
+/** Requests as one word without characters that are special to a shell. */
 export const encodeRequests = (requests: readonly HashRequest[]): string =>
   Buffer.from(JSON.stringify(requests)).toString('base64url');
 
@@ -52,20 +52,20 @@ export const decodeRequests = (argument: string): HashRequest[] =>
 /** A file that changed this recently may change again within the same time stamp. */
 const SETTLED_MS = 2000n;
 
-/** Bytes: far more than an entry has. */
+/** Bytes. Entries are far smaller. */
 const ENTRY_LIMIT = 64 * 1024;
 
-/** What a file's content can't change without changing: everything that a stat tells. */
+/** The attributes of a file. Its content can't change without changing one of them. */
 function fingerprint({ size, mtimeNs, ctimeNs, ino, dev }: BigIntStats): string {
   return [size, mtimeNs, ctimeNs, ino, dev].join(':');
 }
 
-/** SHA-256 of files, remembered in a folder so that an unchanged file is read once. */
+/** SHA-256 of files. Remembers them in a folder, so that an unchanged file is read once. */
 export class HashMemory {
-  /** @param folder is made when something is to be remembered; it may be lost at any time */
+  /** @param folder created when there is something to remember. It may be deleted at any time. */
   constructor(private readonly folder: string) {}
 
-  /** Lower-case hex. @throws NotRegularError for what is no regular file, and the errors of node:fs */
+  /** Lower-case hexadecimal. @throws NotRegularError for anything but a regular file; the errors of node:fs */
   hash(path: string): string {
     const { fd: file, stats: before } = openRegularFile(path);
     try {
@@ -81,7 +81,7 @@ export class HashMemory {
     }
   }
 
-  /** One small file for each path, so that processes that run at once don't lose each other's entries. */
+  /** Each path has a small file of its own, so that concurrent processes don't lose each other's entries. */
   private entry(path: string): string {
     return join(this.folder, `${createHash('sha256').update(path).digest('hex').slice(0, 32)}.json`);
   }
@@ -104,7 +104,7 @@ export class HashMemory {
     try {
       mkdirSync(this.folder, { recursive: true });
       const entry = this.entry(path);
-      // A name that nobody can know beforehand, and only a file that wasn't there: a link could lead to any file of the user.
+      // A new file with an unpredictable name. Otherwise a link could redirect the write to any file of the user.
       const temporary = `${entry}.${randomBytes(8).toString('hex')}`;
       writeFileSync(temporary, JSON.stringify({ path, fingerprint: print, sha256 }), { flag: 'wx' });
       try {
@@ -119,8 +119,8 @@ export class HashMemory {
 }
 
 /**
- * A JSON object without some of its own members, for hashing: equal texts say the same. Everything else stays as it is
- * written, numbers of any size included; only space around the members is lost. What isn't a JSON object comes back whole.
+ * A JSON object without some of its own members, for hashing: equal texts have the same meaning. Everything else stays as written,
+ * including numbers of any size. Only space around the members is lost. Text that isn't a JSON object is returned whole.
  */
 export function withoutMembers(text: string, keys: readonly string[]): string {
   if (!isObject(text)) return text;
@@ -137,7 +137,7 @@ function isObject(text: string): boolean {
   }
 }
 
-/** Where a string of JSON ends, behind its quote. @param at its first quote */
+/** The index after the closing quote of a JSON string. @param at index of its opening quote */
 function endOfString(text: string, at: number): number {
   let end = at + 1;
   while (text[end] !== '"') end += text[end] === '\\' ? 2 : 1;
@@ -164,16 +164,16 @@ function members(text: string): string[] {
   return found.filter((member) => member !== '');
 }
 
-/** The key of a member, whatever escapes it is written with. */
+/** The key of a member, with its escapes decoded. */
 const keyOf = (member: string): string => JSON.parse(member.slice(0, endOfString(member, 0))) as string;
 
-/** An answer that no other run gives: a target whose hash it is part of is never taken from the cache. */
+/** An answer that no other run gives. A target with this in its hash is never taken from the cache. */
 const never = (): string => `never-${randomUUID()}`;
 
 /**
- * What there is to say of a path that can't be read. Whatever keeps it from being read (permissions, a failing disk, a file that
- * changes meanwhile) may be over when the target runs: only a missing file is a state to remember.
- * @throws what no file can cause, such as a Node that is too old for this program
+ * The answer for a path that can't be read. The reason (permissions, a failing disk, a file that is being changed) may be gone when the
+ * target runs. So only a missing file gets a constant answer.
+ * @throws errors that no file can cause, such as that of a Node that is too old for this program
  */
 function failed(error: unknown): string {
   const { code } = error as NodeJS.ErrnoException;
@@ -189,7 +189,7 @@ function hashFile(path: string, memory: HashMemory): string {
   }
 }
 
-/** What a JSON file says besides some members. Latin-1 keeps every byte apart, whatever they mean. */
+/** The hash of a JSON file without some members. Latin-1 keeps every byte distinct, whatever the encoding. */
 function hashJson(path: string, without: readonly string[]): string {
   try {
     const text = readRegularFile(path, { limit: JSON_SIZE_LIMIT }).toString('latin1');
@@ -199,7 +199,7 @@ function hashJson(path: string, without: readonly string[]): string {
   }
 }
 
-/** What an initramfs takes from an entry of a folder: its kind, its content or target. Who may execute it follows from its content. */
+/** The properties of an entry that an initramfs depends on: its kind, and its content or target. The execute permission follows from the content. */
 function describeEntry(path: string, memory: HashMemory): string {
   const info = lstatSync(path);
   if (info.isSymbolicLink()) return `link ${encodeURIComponent(readlinkSync(path))}`;
@@ -208,8 +208,8 @@ function describeEntry(path: string, memory: HashMemory): string {
 }
 
 /**
- * A line for each entry below a folder. Links are no folders, as for who packs it (src/initrd/collect-entries.ts), and an entry
- * that can't be read is one line: the others count still.
+ * One line for each entry below a folder. Links are not followed, as when the folder is packed (src/initrd). An entry that can't
+ * be read also gets a line, so that the others still count.
  * @throws the errors of node:fs for the folder itself
  */
 function* describeTree(folder: string, prefix: string, memory: HashMemory): Generator<[name: string, what: string]> {
@@ -240,10 +240,10 @@ function hashTree(folder: string, memory: HashMemory): string {
   return hash.digest('hex');
 }
 
-/** What can't be looked at is no folder: reading it as a file says why. */
+/** A path that can't be examined counts as no folder. Reading it as a file gives the reason. */
 const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 
-/** Whether a path of the workspace is a link or lies behind one. A missing file is neither. */
+/** Whether a path of the workspace contains a symbolic link. A missing file doesn't count as one. */
 function passesLink(root: string, path: string): boolean {
   const steps = path.split('/');
   return steps.some(
@@ -252,7 +252,7 @@ function passesLink(root: string, path: string): boolean {
   );
 }
 
-/** What a file holds if it is reached by way of a link; Nx sees the others by itself. */
+/** The hash of a file if its path contains a link. Nx tracks other files by itself. */
 function hashLinked(path: string, root: string, memory: HashMemory): string {
   try {
     return passesLink(root, path) ? hashFile(resolve(root, path), memory) : 'no-link';
@@ -261,7 +261,7 @@ function hashLinked(path: string, root: string, memory: HashMemory): string {
   }
 }
 
-/** The files that a pattern matches, or an answer for a pattern that the build will refuse or a folder that can't be searched. */
+/** The files that a pattern matches; or an answer, for a pattern that the build will refuse or a folder that can't be searched. */
 function globMatches(pattern: string, base: string): string[] | string {
   try {
     return matchGlob(pattern, base);
@@ -282,18 +282,18 @@ function answer(request: HashRequest, root: string, memory: HashMemory): string 
     return isFolder(path) ? hashTree(path, memory) : hashFile(path, memory);
   }
   if ('tree' in request) return hashTree(resolve(root, request.tree), memory);
-  // The name of the match is left out: an image depends on the content alone.
+  // The names of the matches are left out, because an image depends only on their content.
   const matches = globMatches(request.glob, resolve(root, request.base));
   if (typeof matches === 'string') return matches;
   return [`matches-${matches.length}`, ...matches.map((path) => hashFile(path, memory))].join(' ');
 }
 
-/** One line for each request. @throws what no file can cause: the command fails then, and its other half answers */
+/** One line for each request. @throws errors that no file can cause. Then the command fails, and its fallback prints the answer. */
 export function hashFiles(requests: readonly HashRequest[], root: string, memory: HashMemory): string {
   return requests.map((request) => `${answer(request, root, memory)}\n`).join('');
 }
 
-/** Where Nx keeps the data of a workspace. */
+/** The folder for remembered hashes, in Nx's data folder of the workspace. */
 function memoryFolder(root: string): string {
   const data = process.env['NX_WORKSPACE_DATA_DIRECTORY'] ?? join('.nx', 'workspace-data');
   return join(resolve(root, data), 'nx-igvm-hashes');

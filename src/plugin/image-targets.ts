@@ -17,14 +17,14 @@ import { optionFile, type OwnTarget } from './own-target';
 import { escapeGlob } from './tracked-inputs';
 import { nxFeatures } from './workspace-nx';
 
-/** Whether a VMM at hand can boot the image: one Linux kernel for x64 that starts itself, or OVMF, without isolation. */
+/** Whether common VMMs can boot the image: one Linux kernel for x64 that is started directly, or OVMF, without isolation. */
 function isBootable(manifest: ImageManifest): boolean {
   const guests: unknown[] = Array.isArray(manifest.guest_configs) ? manifest.guest_configs : [];
   const isOf = (kind: string): boolean =>
     guests.every((guest) => Object.hasOwn(asRecord(asRecord(guest)['image']), kind));
   const isolations = isolationTypes(manifest);
   if (manifest.guest_arch !== 'x64' || guests.length === 0) return false;
-  // Of OVMF, a guest under SEV-SNP may be in the same file.
+  // A file with OVMF may also contain a guest for SEV-SNP.
   return isOf('ovmf')
     ? isolations.includes('none')
     : guests.length === 1 && isOf('linux') && isolations.join() === 'none';
@@ -33,12 +33,12 @@ function isBootable(manifest: ImageManifest): boolean {
 const runsAfterBuild = ({ build }: InferredImage): Pick<TargetConfiguration, 'dependsOn'> =>
   build === undefined ? {} : { dependsOn: [build] };
 
-/** The target that boots an image; none for an image that needs hardware which few machines have. */
+/** The target that boots an image; none for an image that needs uncommon hardware. */
 export function bootTarget(image: InferredImage): TargetConfiguration | undefined {
   if (!isBootable(image.manifest)) return undefined;
   return {
     executor: 'nx-igvm:boot',
-    // Where Nx has another result than the guest, a boot is a task like any other: what depends on it waits for its end.
+    // If Nx doesn't take over the guest's result, a boot is an ordinary task, and dependent tasks wait for its end.
     continuous: nxFeatures(image.project.workspaceRoot).continuousResult,
     options: { image: image.file },
     ...runsAfterBuild(image),
@@ -50,18 +50,18 @@ export function bootTarget(image: InferredImage): TargetConfiguration | undefine
   };
 }
 
-/** Seconds that a boot test may take unless the manifest or the plugin's options say otherwise: TCG is slow. */
+/** Default time limit of a boot test in seconds. TCG is slow. */
 const TEST_TIMEOUT = 120;
 
-/** Whether the manifest or the plugin's options ask for a boot test of an image that can be booted here. */
+/** Whether the manifest or the plugin's options request a boot test, and the image is bootable. */
 export function hasBootTest(manifest: ImageManifest, option: TargetOption | undefined): boolean {
   const isAskedFor = typeof manifest.boot_test === 'object' && manifest.boot_test !== null;
   return isBootable(manifest) && option !== false && (isAskedFor || option !== undefined);
 }
 
 /**
- * The target that boots an image and checks what it prints. Nx shares one run of a continuous task such as `boot` among all
- * commands that ask for it, whatever their arguments, and counts it as a success for each; a test must run by itself.
+ * The target that boots an image and checks its output. Nx shares one run of a continuous task such as `boot` among all commands that
+ * need it, whatever their arguments, and counts it as a success for each. A test needs a run of its own.
  */
 export function bootTestTarget(image: InferredImage): TargetConfiguration | undefined {
   const { manifest, project } = image;
@@ -84,9 +84,9 @@ export function bootTestTarget(image: InferredImage): TargetConfiguration | unde
 /** A kind of target of images. */
 export interface TargetRow {
   executor: string;
-  /** Gives nothing for an image that can't have such a target. @param own what the user says of it */
+  /** Returns undefined for an image that can't have such a target. @param own the user's configuration of it */
   create: (image: InferredImage, own: OwnTarget) => TargetConfiguration | undefined;
-  /** What one target that runs those of all images of a project does; none for kinds that aren't run together. */
+  /** The description of the target that runs those of all images of a project; undefined for kinds that have no such target. */
   together?: string;
 }
 
@@ -121,11 +121,11 @@ export const IMAGE_TARGETS: Record<Exclude<TargetKind, 'initrd'>, TargetRow> = {
   },
 };
 
-/** Whether the images of a manifest use what a URL names. */
+/** Whether the images of a manifest use a resource with a URL. */
 export const hasUrls = (manifest: ImageManifest): boolean =>
   usedOf(manifest, manifest.resources).some((resource) => parseResource(resource)?.kind === 'url');
 
-/** The target that downloads what an image names by URL; none for one that names nothing so. Not cached: it fills a folder of the machine. */
+/** The target that downloads an image's resources with a URL; none without such resources. Not cached, because it fills a folder of the machine. */
 function fetchTarget({ manifest, path, name }: InferredImage): TargetConfiguration | undefined {
   if (!hasUrls(manifest)) return undefined;
   return {
@@ -142,7 +142,7 @@ function fetchTarget({ manifest, path, name }: InferredImage): TargetConfigurati
   };
 }
 
-/** The target that writes a page about an image, the documents beside it and, where guests are isolated, its agreement with its lock. */
+/** The target that writes a page about an image and the documents beside it. For isolated guests, the page compares it with its lock. */
 function inspectTarget(image: InferredImage, own: OwnTarget): TargetConfiguration {
   const { file, project } = image;
   const lock = isIsolated(image) ? lockPath(image.path) : undefined;
@@ -161,10 +161,10 @@ function inspectTarget(image: InferredImage, own: OwnTarget): TargetConfiguratio
   };
 }
 
-/** Whether a guest of the image proves to somebody what it is. */
+/** Whether a guest of the image is isolated, and so can prove what it is. */
 const isIsolated = ({ manifest }: InferredImage): boolean => isolationTypes(manifest).some((type) => type !== 'none');
 
-/** The target that prints launch digests and writes the lock. Not cached: a hit would not write the lock. */
+/** The target that prints launch digests and writes the lock. Not cached, because a hit would not write the lock. */
 function measureTarget(image: InferredImage): TargetConfiguration {
   return {
     executor: 'nx-igvm:measure',
@@ -181,8 +181,8 @@ function measureTarget(image: InferredImage): TargetConfiguration {
 }
 
 /**
- * The target that checks an image against its lock. Not cached: its success would be worth no more than the cache, which may be
- * writable for those whom the lock protects from.
+ * The target that verifies an image against its lock. Not cached: a cached success is only as trustworthy as the cache, which may be
+ * writable for attackers.
  */
 function verifyTarget(image: InferredImage, own: OwnTarget): TargetConfiguration {
   const { project } = image;
@@ -203,7 +203,7 @@ function verifyTarget(image: InferredImage, own: OwnTarget): TargetConfiguration
 }
 
 /**
- * The target that signs an image; none for an image that proves nothing to anybody. Not cached, as a temporary key gives another
+ * The target that signs an image; none for an image without isolated guests. Not cached, because a temporary key gives a different
  * image each time.
  */
 function signTarget(image: InferredImage): TargetConfiguration | undefined {
@@ -229,8 +229,8 @@ function signTarget(image: InferredImage): TargetConfiguration | undefined {
 export const GROUP_EXECUTOR = 'nx-igvm:group';
 
 /**
- * For a project with several images: the targets that run those of all images.
- * @param some the suffixes of the images that have a target, for kinds that not all images have
+ * The targets that run those of all images, for a project with several.
+ * @param some for kinds that only some images have: the suffixes of those images
  */
 export function togetherTargets(
   suffixes: readonly string[],

@@ -13,13 +13,13 @@ import type { TrackingPlace } from './tracked-inputs';
 
 export type Json = Record<string, unknown>;
 
-/** The value when it is a JSON object, otherwise an empty one. */
+/** The value if it is a JSON object, otherwise an empty object. */
 export const asRecord = (value: unknown): Json =>
   typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : {};
 
 /**
- * The bytes of a file that inference looks at. It does so on every command of Nx, and nobody has asked for this file: one
- * in the workspace must not lead out of it by way of links, to a secret or a device.
+ * The bytes of a file for inference, which runs for every command of Nx, without being asked. A link in the workspace must not lead it
+ * to a secret or a device outside.
  * @param path relative to the workspace, or absolute
  * @throws NotRegularError, and the errors of node:fs
  */
@@ -27,7 +27,7 @@ export const readForInference = (workspaceRoot: string, path: string, limit = JS
   readRegularFile(resolve(workspaceRoot, path), { limit, within: workspaceRoot });
 
 /**
- * Reads a JSON file of the workspace; what is no object is taken for an empty one, and reported when it is built.
+ * Reads a JSON file of the workspace. Any other value counts as an empty object; the build reports it.
  * @param path relative to the workspace, or absolute
  * @throws IgvmError FILE_UNREADABLE or MANIFEST_SYNTAX, the only failures of inference
  */
@@ -41,21 +41,21 @@ export function readJsonObject(workspaceRoot: string, path: string): Json {
   try {
     return asRecord(JSON.parse(bytes.toString()));
   } catch {
-    // The slower reader says what is wrong, and where.
+    // The slower parser reports what is wrong, and where.
     const { parseJson } = require('../manifest/json-document') as typeof JsonDocument;
     return asRecord(parseJson(bytes, path).value);
   }
 }
 
 /**
- * What the options say of one kind of target: another name; `false` for none; or an object that extends it, where
- * `"..."` in a list stands for what is inferred.
+ * The option for one kind of target: another name, `false` for no such target, or an object that extends it. In its lists,
+ * `"..."` stands for the inferred values.
  */
 export type TargetOption = string | false | ({ name?: string } & Partial<TargetConfiguration>);
 
 /**
- * The kinds of inferred targets, which are also their names unless the options say otherwise. (`initrd` is called `build`
- * in a project without an image.)
+ * The kinds of inferred targets. These are also their names, unless the options change them. (In a project without an image,
+ * `initrd` is called `build`.)
  */
 export const TARGET_KINDS = [
   'build',
@@ -73,13 +73,13 @@ export type TargetKind = (typeof TARGET_KINDS)[number];
 /** Options of the plugin in nx.json. */
 export type PluginOptions = Partial<Record<TargetKind, TargetOption>> & {
   /**
-   * Targets that a resource may name although Nx doesn't cache them: `project:target`, or `target` of any project. A manifest
-   * doesn't look like code, and a target that it names runs.
+   * Targets that a resource may name although Nx doesn't cache them: `project:target`, or `target` for every project. They need this
+   * permission because a manifest doesn't look like code, but the targets that it names run.
    */
   resourceTargets?: string[];
 };
 
-/** The key of the option that is no kind of target. */
+/** The only option that is not a kind of target. */
 const RESOURCE_TARGETS = 'resourceTargets';
 
 const isOption = (value: unknown): value is TargetOption =>
@@ -102,7 +102,7 @@ const OTHER_TARGET_KEYS = [
   'syncGenerators',
 ];
 
-/** What extends a target, without what Nx can't take; the user is told of that, and of keys that no target has. */
+/** The extension of a target without values that Nx can't use. Warns about those and about unknown keys. */
 function checkedExtension(
   kind: string,
   given: Exclude<TargetOption, string | false>,
@@ -128,9 +128,9 @@ function checkedExtension(
 }
 
 /**
- * The options as nx.json has them, which nobody has checked: what says nothing of a kind of target is left out, and the user told.
- * An error would fail every command.
- * @param warn is called with each mistake
+ * Reads the options in nx.json, which nobody has checked. Wrong ones are left out with a warning, because an error would fail every
+ * command.
+ * @param warn called for each mistake
  */
 export function readPluginOptions(given: unknown, warn: (message: string) => void): PluginOptions {
   const options: PluginOptions = {};
@@ -140,7 +140,7 @@ export function readPluginOptions(given: unknown, warn: (message: string) => voi
       if (Array.isArray(value) && value.every((each) => typeof each === 'string')) options.resourceTargets = value;
       else warn(`the option "${key}" of the plugin nx-igvm takes a list of targets, not ${JSON.stringify(value)}`);
     } else if (kind === undefined) {
-      // Plugins of Nx call theirs `buildTargetName`.
+      // Nx's own plugins call such options `buildTargetName`.
       const guess = nearest(key.replace(/Target(?:Name)?$/, ''), [...TARGET_KINDS, RESOURCE_TARGETS]);
       warn(`the plugin nx-igvm has no option "${key}"${guess === undefined ? '' : `; did you mean "${guess}"?`}`);
     } else if (isOption(value)) {
@@ -152,12 +152,12 @@ export function readPluginOptions(given: unknown, warn: (message: string) => voi
   return options;
 }
 
-/** A list of the user's, in which `"..."` stands for the inferred one. */
+/** A user's list, with the inferred one in place of `"..."`. */
 function spread(inferred: readonly unknown[] | undefined, own: readonly unknown[]): unknown[] {
   return own.flatMap((item) => (item === '...' ? (inferred ?? []) : [item]));
 }
 
-/** An inferred target with the user's changes: objects are merged key by key, lists replaced, anything else replaced. */
+/** An inferred target with the user's changes: objects are merged by key, everything else is replaced. */
 export function mergeTarget(inferred: TargetConfiguration, option: TargetOption | undefined): TargetConfiguration {
   if (typeof option !== 'object') return inferred;
   const { name: _, ...own } = option;
@@ -227,19 +227,19 @@ export function readSeparateResources(path: string): Partial<Record<ResourceName
   }
 }
 
-/** What a manifest's images use of the given resources. */
+/** Those of the given resources that a manifest's images use. */
 export function usedOf(manifest: ImageManifest, resources: Partial<Record<ResourceName, unknown>>): unknown[] {
   const uses = usedResources(manifest);
   return RESOURCE_NAMES.flatMap((name) => (uses.has(name) && Object.hasOwn(resources, name) ? [resources[name]] : []));
 }
 
-/** Where inferred targets are made: a folder of a workspace. */
+/** A project for which targets are inferred. */
 export interface InferredProject extends TrackingPlace {
   readonly nxJson: NxJsonConfiguration;
   readonly options: PluginOptions;
   readonly plugin: PluginPlace;
   readonly files: ProjectFiles;
-  /** What Nx calls the project. */
+  /** The project's name in Nx. */
   readonly name: string;
   /** Relative to the workspace; `.` for its root. */
   readonly root: string;
@@ -249,25 +249,25 @@ export interface InferredProject extends TrackingPlace {
 export interface ImageNames {
   /** Path of its manifest, relative to the workspace. */
   readonly path: string;
-  /** Of its files. */
+  /** The name of its files, without extensions. */
   readonly name: string;
-  /** Behind the name of every target: nothing for the only image of a project, otherwise `-NAME`. */
+  /** The end of each target's name: empty for the only image of a project, otherwise `-NAME`. */
   readonly suffix: string;
   /** Folder of its files, relative to the workspace. */
   readonly outputPath: string;
 }
 
-/** What the targets of one image are made from. */
+/** Everything from which the targets of one image are inferred. */
 export interface InferredImage extends ImageNames {
   readonly project: InferredProject;
   readonly manifest: ImageManifest;
-  /** Name of the target that builds it, or undefined when there is none. */
+  /** Name of the target that builds it; undefined if there is none. */
   readonly build: string | undefined;
-  /** Path of the image that this target writes, relative to the workspace or absolute. */
+  /** Path of the image that the build target writes, relative to the workspace or absolute. */
   readonly file: string;
 }
 
-/** The name of a kind of target, or undefined when the options leave it out. */
+/** The name of a kind of target; undefined if the options leave it out. */
 export function targetName(kind: TargetKind, options: PluginOptions, fallback: string = kind): string | undefined {
   const option = options[kind];
   if (option === false) return undefined;
@@ -285,7 +285,7 @@ export function nameImages(paths: readonly string[]): ImageNames[] {
     const name = names[index]!;
     const folder = outputFolder(dirname(path));
     const suffix = paths.length > 1 ? `-${name}` : '';
-    // `a/igvm.json` and `a/a.igvm.json` are both called a: the first steps aside.
+    // `a/igvm.json` and `a/a.igvm.json` are both called a, so the first gets another name.
     const taken = posix.basename(path) === 'igvm.json' && names.filter((other) => other === name).length > 1;
     return taken
       ? { path, name, suffix: '-igvm', outputPath: `${folder}/igvm` }
@@ -295,7 +295,7 @@ export function nameImages(paths: readonly string[]): ImageNames[] {
 
 const TOKEN = '{imageName}';
 
-/** A value of JSON with the token replaced in every text below it. */
+/** A JSON value with the token replaced in every text in it. */
 function replaced<T>(value: T, name: string): T {
   if (typeof value === 'string') return value.replaceAll(TOKEN, name) as T;
   if (Array.isArray(value)) return value.map((item: unknown) => replaced(item, name)) as T;
@@ -304,8 +304,8 @@ function replaced<T>(value: T, name: string): T {
 }
 
 /**
- * The plugin's options for one image: `{imageName}` stands for its name, as Nx has `{projectName}` for the project's. Names of
- * targets are left alone: those of several images differ by what is behind them.
+ * The plugin's options for one image, with `{imageName}` replaced by its name, like Nx's `{projectName}`. It is not replaced in names of
+ * targets: those of several images differ by their suffixes.
  */
 export function withImageName(options: PluginOptions, name: string): PluginOptions {
   return Object.fromEntries(

@@ -16,18 +16,18 @@ import { type PluginOptions, readImageManifest, readPluginOptions, usedOf } from
 import { replaceTokens, type TokenProject } from './own-target';
 import { haveGraphWritten, workspaceNx } from './workspace-nx';
 
-/** A value of nx that isn't worth loading nx for. */
+/** A constant of nx. Loading nx for it would take too long. */
 const IMPLICIT = 'implicit' as DependencyType.implicit;
 
 type Targets = Record<string, { executor?: string; options?: unknown; cache?: boolean }>;
 
-/** The option that names the file which says what a target reads. */
+/** The option that names the file in which a target's inputs are described. */
 const CONFIGURED_BY: Readonly<Record<string, 'manifest' | 'config'>> = {
   [BUILD_EXECUTOR]: 'manifest',
   [INITRD_EXECUTOR]: 'config',
 };
 
-/** Manifests of a project's images and what its archives are packed from: those of its targets, inferred or not. */
+/** The manifests and initrd.json files of a project's targets, inferred or not. */
 function filesOf(project: TokenProject, targets: Targets | undefined): { path: string; isManifest: boolean }[] {
   const files = Object.values(targets ?? {}).flatMap(({ executor, options }) => {
     const key = Object.hasOwn(CONFIGURED_BY, executor ?? '') ? CONFIGURED_BY[executor ?? ''] : undefined;
@@ -44,7 +44,7 @@ function filesOf(project: TokenProject, targets: Targets | undefined): { path: s
   return [...new Map(files).values()].sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-/** The outputs of other targets that an image or an archive uses. */
+/** The outputs of other targets that an image or initramfs uses. */
 function usedOutputs(workspaceRoot: string, path: string, isManifest: boolean): OutputReference[] {
   let used: unknown[];
   try {
@@ -56,7 +56,7 @@ function usedOutputs(workspaceRoot: string, path: string, isManifest: boolean): 
       used = [image, ...modules];
     }
   } catch {
-    // Inference has reported it, or the executor will.
+    // Inference has reported the error, or the executor will.
     return [];
   }
   return used.flatMap((resource) => {
@@ -66,14 +66,14 @@ function usedOutputs(workspaceRoot: string, path: string, isManifest: boolean): 
 }
 
 /**
- * Executors that make files and nothing else, or do nothing themselves: what targets with these depend on is the workspace's own
+ * Executors that only create files, or do nothing themselves. The dependencies of such targets come from the workspace's own
  * configuration.
  */
 const HARMLESS = [BUILD_EXECUTOR, INITRD_EXECUTOR, GROUP_EXECUTOR, 'nx:noop'];
 
 /**
- * Why a resource may not name a target: it isn't one that Nx caches. A manifest looks like data, and reviewers let a change
- * of it pass; but what it names runs, with the secrets that CI has. A cacheable target makes files and nothing else.
+ * The reason why a resource may not name a target: Nx doesn't cache it. A manifest looks like data, so reviewers may overlook a change.
+ * But the target runs, with the secrets of CI. A cacheable target only creates files.
  */
 function refusalOf(
   { project, target }: OutputReference,
@@ -82,7 +82,7 @@ function refusalOf(
 ): string | undefined {
   const targets = Object.hasOwn(projects, project) ? projects[project]?.targets : undefined;
   const found = targets !== undefined && Object.hasOwn(targets, target) ? targets[target] : undefined;
-  // One that doesn't exist is the executor's to report.
+  // The executor reports a target that doesn't exist.
   if (found === undefined || found.cache === true || HARMLESS.includes(found.executor ?? '')) return undefined;
   const name = `${project}:${target}`;
   if (allowed.includes(name) || allowed.includes(target)) return undefined;
@@ -95,7 +95,7 @@ function refusalOf(
  */
 export const createDependencies: CreateDependencies<PluginOptions> = (options, { projects, workspaceRoot }) => {
   haveGraphWritten(workspaceRoot);
-  // What is wrong with the options, inference has said.
+  // Inference has reported mistakes in the options.
   const { resourceTargets = [] } = readPluginOptions(options, () => undefined);
   const refusals: string[] = [];
   const edges = new Map<string, RawProjectGraphDependency>();
@@ -107,34 +107,34 @@ export const createDependencies: CreateDependencies<PluginOptions> = (options, {
       const { project: target } = output;
       const refusal = refusalOf(output, projects, resourceTargets);
       if (refusal !== undefined) refusals.push(formatPlaced(refusal, { file: path }));
-      // A project that doesn't exist is the executor's to report: an edge to it would fail every command.
+      // The executor reports a project that doesn't exist. An edge to it would fail every command.
       if (target === source || !Object.hasOwn(projects, target)) continue;
       edges.set(`${source}\n${target}`, { source, target, type: IMPLICIT });
     }
   }
   if (refusals.length > 0) {
-    // Nx shows the message alone. Nothing runs: the target would be among the first.
+    // Nx shows only the message. No target runs, because the refused one could be among the first.
     throw new IgvmError('NX_TARGET_UNCACHED', [...new Set(refusals)].join('\n'));
   }
   return [...edges.values()];
 };
 
-/** What is looked at: the workspace's folder and its projects. */
+/** The workspace's folder and its projects. */
 export type OutputContext = Pick<ExecutorContext, 'root' | 'projectGraph'>;
 
-/** The end of a message about a name that isn't there. */
+/** The end of a message about an unknown name: the nearest known one, if any is similar. */
 export const didYouMean = (name: string, candidates: Iterable<string>): string => {
   const guess = nearest(name, candidates);
   return guess === undefined ? '' : `; did you mean "${guess}"?`;
 };
 
-/** What is said under a name that comes from a file: `constructor` is no more than any other. */
+/** The value under a name from a file. Inherited properties such as `constructor` don't count. */
 const own = <Value>(table: Record<string, Value>, name: string): Value | undefined =>
   Object.hasOwn(table, name) ? table[name] : undefined;
 
 const nodeOf = (graph: ProjectGraph, project: string) => own(graph.nodes, project);
 
-/** What a target writes, of a target without files of its own (`nx:noop`, `nx-igvm:group`) what those write that it runs. */
+/** The outputs of a target. For one without files of its own (`nx:noop`, `nx-igvm:group`), those of the targets that it runs. */
 export function outputsOf(context: OutputContext, project: string, target: string, seen = new Set<string>()): string[] {
   const { root, projectGraph: graph } = context;
   const node = nodeOf(graph, project);
@@ -151,7 +151,7 @@ export function outputsOf(context: OutputContext, project: string, target: strin
   });
 }
 
-/** Whether an output of a target is the file, a folder around it, or a pattern that matches one of the two. Names may be escaped. */
+/** Whether an output is the file, a folder that contains it, or a pattern that matches one of these. Names may be escaped. */
 function covers(root: string, output: string, path: string): boolean {
   const inside = (folder: string) => {
     const rest = relative(resolve(root, folder), resolve(root, path));
@@ -161,13 +161,13 @@ function covers(root: string, output: string, path: string): boolean {
   try {
     return globCovers(output, path);
   } catch {
-    // Nx's own patterns can do more. What we can't judge is not refused.
+    // Nx's patterns have more syntax. A pattern that we can't evaluate is not refused.
     return true;
   }
 }
 
 /**
- * Refuses the use of another target's output in a way that Nx can't follow.
+ * Refuses a use of another target's output that Nx can't track.
  * @throws IgvmError NX_TARGET_UNKNOWN, NX_OUTPUT_UNDECLARED
  */
 export function checkOutputReference(context: OutputContext, reference: OutputReference, where: ErrorWhere = {}): void {

@@ -9,55 +9,55 @@ import { fileInputs, toSlashes, type TrackedInputs } from './tracked-inputs';
 
 type Target = Partial<TargetConfiguration>;
 
-/** How messages name the options of this plugin. */
+/** The name of this plugin's options in messages. */
 export const PLUGIN_OPTIONS = 'the options of the plugin nx-igvm in nx.json';
 
-/** Something that a file of the user says of an inferred target. */
+/** What one file of the user states about an inferred target. */
 export interface Saying {
-  /** How messages name the place. */
+  /** The name of the place in messages. */
   readonly from: string;
   readonly says: Target;
-  /** False for what may apply: only Nx knows which projects a filter or a rare pattern means. */
+  /** False for a statement that may not apply. Only Nx knows which projects match a filter or an unusual pattern. */
   readonly certain: boolean;
 }
 
-/** What the user says of an inferred target: in the plugin's options, nx.json, package.json and project.json. */
+/** The user's configuration of an inferred target: in the plugin's options, nx.json, package.json and project.json. */
 export interface OwnTarget {
-  /** The strongest last, as Nx merges them. */
+  /** In the order in which Nx merges them: the last has the highest precedence. */
   readonly sayings: readonly Saying[];
-  /** An option that no configuration changes, when it is given as text. */
+  /** The value of an option without any configuration, if it is a text. */
   always(name: string): string | undefined;
-  /** An option as it is when no configuration is named: with the default one. */
+  /** The value of an option when no configuration is named: the default configuration applies. */
   option(name: string): string | undefined;
-  /** All values that an option can have, with each of the target's configurations and without. @param inferred its value unless the user gives one */
+  /** All values that an option can have, with each of the target's configurations and without one. @param inferred the value unless the user gives one */
   values(name: string, inferred?: string): string[];
 }
 
-/** project.json and package.json of a folder, as far as they say something of inferred targets. */
+/** The parts of a folder's project.json and package.json that concern inferred targets. */
 export interface ProjectFiles {
-  /** The project's name if there is such a file; without a name in it, Nx takes the folder's in lower case. */
+  /** The project's name, if one of the files exists. If it has no name, Nx uses the folder's in lower case. */
   readonly name: string | undefined;
-  /** What they say of a target, the strongest last. */
+  /** Their statements about a target; the last has the highest precedence. */
   sayingsOf(target: string): Saying[];
-  /** The named inputs that they give. */
+  /** The named inputs that they define. */
   readonly namedInputs: Json;
-  /** Whether a script of package.json takes the place of a target of this name. */
+  /** Whether a script in package.json replaces a target of this name. */
   hasScript(target: string): boolean;
 }
 
-/** Bytes. Nx reads these files, too, and follows links: what it makes of them and what we make of them must not differ. */
+/** Bytes. Nx reads these files too, and follows links. We must read the same content. */
 const NX_FILE_LIMIT = 2 ** 24;
 
 function read(path: string): Json {
   try {
-    // As Nx does: comments are allowed, and a mistake is for Nx to report.
+    // As in Nx, comments are allowed. Nx reports mistakes.
     return asRecord(parse(readRegularFile(path, { limit: NX_FILE_LIMIT }).toString()));
   } catch {
     return {};
   }
 }
 
-/** @param folder absolute path @param shown the folder in messages, with a `/` behind it */
+/** @param folder absolute path @param shown the folder's name in messages, with a `/` at the end */
 export function readProjectFiles(folder: string, shown = ''): ProjectFiles {
   const paths = [join(folder, 'package.json'), join(folder, 'project.json')] as const;
   const [manifest, project] = [read(paths[0]), read(paths[1])];
@@ -83,10 +83,10 @@ export function readProjectFiles(folder: string, shown = ''): ProjectFiles {
 
 type Verdict = 'yes' | 'no' | 'maybe';
 
-/** Whether a key is a pattern to Nx (its utils/globs). */
+/** Whether Nx treats a key as a pattern (see its utils/globs). */
 const isPattern = (key: string): boolean => /[*|{}()[]/.test(key);
 
-/** Whether a pattern means a target. Nx's patterns are minimatch's, of which `*`, `?` and plain `{a,b}` are read here. */
+/** Whether a pattern matches a target. Nx uses minimatch's patterns. Only `*`, `?` and plain `{a,b}` are evaluated here. */
 export function patternMatches(pattern: string, name: string): Verdict {
   if (/[()[\]\\!#]|\{[^{}]*\{|\.\./.test(pattern)) return 'maybe';
   const source = pattern
@@ -97,13 +97,13 @@ export function patternMatches(pattern: string, name: string): Verdict {
   return /[{}]/.test(source) ? 'maybe' : new RegExp(`^${source}$`).test(name) ? 'yes' : 'no';
 }
 
-/** Whether an entry with this filter applies. */
+/** Whether an entry with this filter applies to a target. */
 function filterMatches(filter: Json, executor: string): Verdict {
   if (filter['executor'] !== undefined && filter['executor'] !== executor) return 'no';
   return filter['projects'] === undefined && filter['plugin'] === undefined ? 'yes' : 'maybe';
 }
 
-/** The keys that mean a target, the first that has a matching entry is the one that counts: executor, name, patterns by length. */
+/** The keys that match a target: the executor, the name, then patterns, the longest first. The first with a matching entry counts. */
 function matchingKeys(defaults: Json, executor: string, name: string): [key: string, verdict: Verdict][] {
   const exact = [...new Set([executor, name])].filter((key) => defaults[key] !== undefined);
   const patterns = Object.keys(defaults)
@@ -117,9 +117,8 @@ function matchingKeys(defaults: Json, executor: string, name: string): [key: str
 }
 
 /**
- * What `targetDefaults` of nx.json say of a target, the strongest last. Read as Nx 24 does
- * (project-graph/utils/project-configuration/target-defaults): a value is an object, or a list of entries of which all that match
- * are merged.
+ * The statements about a target in `targetDefaults` of nx.json; the last has the highest precedence. They are read as in Nx 24
+ * (project-graph/utils/project-configuration/target-defaults): a value is an object, or a list whose matching entries are all merged.
  * @param name of the target
  */
 function targetDefaults({ targetDefaults: raw }: NxJsonConfiguration, executor: string, name: string): Saying[] {
@@ -131,9 +130,9 @@ function targetDefaults({ targetDefaults: raw }: NxJsonConfiguration, executor: 
       const verdict = filterMatches(asRecord(entry['filter']), executor);
       return verdict === 'no' ? [] : [{ entry, certain: verdict === 'yes' && keyVerdict === 'yes' }];
     });
-    // Nx drops an entry that is of another executor, but the key counts.
+    // Nx drops an entry for another executor, but the key counts as matched.
     const fitting = entries.filter(({ entry }) => entry['executor'] === undefined || entry['executor'] === executor);
-    // A weaker key's: it counts where none of the stronger ones does.
+    // Keys that come later have lower precedence.
     const from = `nx.json (targetDefaults["${key}"])`;
     sayings.unshift(...fitting.map(({ entry, certain }) => ({ from, says: entry as Target, certain })));
     if (entries.some(({ certain }) => certain)) break;
@@ -148,7 +147,7 @@ const configuredOf = ({ configurations }: Target, key: string, wanted?: string):
     wanted === undefined || wanted === name ? texts(asRecord(configuration)[key]) : [],
   );
 
-/** @param sayings the strongest last */
+/** @param sayings the last has the highest precedence */
 export function ownTargetOf(sayings: readonly Saying[]): OwnTarget {
   const certain = sayings.filter((saying) => saying.certain).map(({ says }) => says);
   const uncertain = sayings.filter((saying) => !saying.certain).map(({ says }) => says);
@@ -171,7 +170,7 @@ export function ownTargetOf(sayings: readonly Saying[]): OwnTarget {
   };
 }
 
-/** @param kind undefined for a target that the plugin's options don't know */
+/** @param kind undefined for a target that has no entry in the plugin's options */
 export function ownTarget(
   kind: TargetKind | undefined,
   executor: string,
@@ -187,7 +186,7 @@ export function ownTarget(
   ]);
 }
 
-/** What the tokens in a target's options stand for. */
+/** The values of the tokens in a target's options. */
 export interface TokenProject {
   /** The project's name. */
   readonly name: string;
@@ -195,23 +194,23 @@ export interface TokenProject {
   readonly root: string;
 }
 
-/** The text of an option with Nx's tokens replaced, as Nx does before it runs a target. */
+/** An option's text with Nx's tokens replaced, as Nx does before it runs a target. */
 export const replaceTokens = (value: string, { name, root }: TokenProject): string =>
   value
     .replace(/^\{workspaceRoot\}\//, '')
     .replaceAll('{projectRoot}', root)
     .replaceAll('{projectName}', name);
 
-/** A path in an option with its tokens replaced: relative to the workspace or absolute, with `/`. */
+/** An option's path with its tokens replaced: relative to the workspace or absolute, with `/`. */
 export const optionPath = (value: string, project: TokenProject): string => toSlashes(replaceTokens(value, project));
 
-/** A file that an option names. */
+/** Inputs for a file that an option names. */
 export function optionFile(value: string, project: InferredProject): TrackedInputs {
   const path = optionPath(value, project);
   return fileInputs(project, resolve(project.workspaceRoot, path), path);
 }
 
-/** A program that an option names. Where PATH has it is looked up when its hash is asked for. */
+/** Inputs for a program that an option names. PATH is searched when the hash is computed. */
 export function optionProgram(value: string, project: InferredProject): TrackedInputs {
   const file = optionFile(value, project);
   return isProgramName(value) ? { ...file, requests: [...file.requests, { program: value }] } : file;

@@ -9,47 +9,47 @@ import type { PluginPlace } from './plugin-place';
 export type Inputs = NonNullable<TargetConfiguration['inputs']>;
 export type DependsOn = NonNullable<TargetConfiguration['dependsOn']>;
 
-/** How Nx comes to know of a change of what a target reads. */
+/** How Nx detects changes of what a target reads. */
 export interface TrackedInputs {
   inputs: Inputs;
   dependsOn: DependsOn;
-  /** Files for the `runtime` input, which is one for all of them. */
+  /** Files for the `runtime` input. A target has one for all of them. */
   requests: HashRequest[];
   /**
-   * Inputs for what links lead to at the moment. `nx affected` finds an image by them, and they are hashed again when another target
-   * has written these files. The requests see every change without them.
+   * Inputs for the current targets of links. `nx affected` needs them to find an image, and Nx hashes them again when another target has
+   * written these files. The requests detect every change without them.
    */
   hints: Inputs;
 }
 
-/** Of something that can't be looked at: no run is like another. */
+/** For something that can't be examined: no two runs have the same hash. */
 export const NEVER_CACHED: TrackedInputs = { inputs: [], dependsOn: [], requests: [{ never: true }], hints: [] };
 
-/** A workspace, as far as tracking depends on it. */
+/** The properties of a workspace and project that tracking depends on. */
 export interface TrackingPlace {
   readonly workspaceRoot: string;
   readonly features: NxFeatures;
-  /** Whether to look where links lead at the moment, for {@link TrackedInputs.hints}. */
+  /** Whether to resolve links now, for {@link TrackedInputs.hints}. */
   readonly followsLinks: boolean;
-  /** The folder of the project, relative to the workspace: `nx affected` knows what lies there. */
+  /** The project's folder, relative to the workspace. `nx affected` knows the files in it. */
   readonly root?: string;
 }
 
 const NOTHING: TrackedInputs = { inputs: [], dependsOn: [], requests: [], hints: [] };
 
-/** A path with `/` on every platform. Where `/` separates anyway, a backslash is a part of a name. */
+/** A path with `/` on every platform. Where the separator is `/`, a backslash is part of a name. */
 export const toSlashes = (path: string): string => (sep === '/' ? path : path.replaceAll(sep, '/'));
 
-/** A path as a pattern of Nx that matches nothing but itself. */
+/** A pattern of Nx that matches only this path. */
 export const escapeGlob = (path: string): string => path.replace(/[\\*?[\]{}()!]/g, '\\$&');
 
-/** The path relative to the workspace with `/`, or undefined outside of it. */
+/** The path relative to the workspace, with `/`; undefined outside of it. */
 export function inWorkspace(workspaceRoot: string, path: string): string | undefined {
   const inside = relative(workspaceRoot, path);
   return inside === '..' || /^\.\.[\\/]/.test(inside) || isAbsolute(inside) ? undefined : toSlashes(inside);
 }
 
-/** No chain of links is longer. */
+/** Longer chains of links are cut off. */
 const MOST_LINKS = 40;
 
 function linkTarget(path: string): string | undefined {
@@ -61,8 +61,8 @@ function linkTarget(path: string): string | undefined {
 }
 
 /**
- * The paths of a workspace that another one stands for by way of links: each link on the way and the end of it. Empty for
- * a path without links.
+ * The paths that a path with links passes through inside the workspace: each link, and the final target. Empty for a path without
+ * links.
  * @param inside relative to the workspace
  */
 function stations(workspaceRoot: string, inside: string): string[] {
@@ -87,31 +87,32 @@ function stations(workspaceRoot: string, inside: string): string[] {
   return found.length === 0 ? [] : [...found, at];
 }
 
-/** A file, or a pattern of files, that another target may write, and that a commit may change. */
+/** Inputs for files that either another target or a commit may change. */
 const changing = (pattern: string): Inputs => [
   { fileset: `{workspaceRoot}/${pattern}` },
   { dependentTasksOutputFiles: pattern, transitive: true },
 ];
 
-/** @param below what is read below the path: nothing, or a pattern with a `/` in front */
+/** @param below the part that is read below the path: empty, or a pattern that begins with `/` */
 function hintsOf({ workspaceRoot, followsLinks, root }: TrackingPlace, inside: string, below = ''): Inputs {
   const all = followsLinks ? stations(workspaceRoot, inside) : [];
   return all.flatMap((station, index) => {
     const isEnd = index === all.length - 1;
     const inputs = changing(`${escapeGlob(station)}${isEnd ? below : ''}`);
-    // Nx doesn't list a link that leads nowhere yet, as before the first build: the link itself would be another input later.
+    // Nx doesn't list a dangling link, as before the first build. As an input, the link would change the hash once its target exists.
     return !isEnd && station.startsWith(`${root}/`) ? inputs.slice(1) : inputs;
   });
 }
 
 /**
- * Inputs for a file at an absolute path. A link is hashed by us alone. So is what becomes one later: Nx's daemon keeps the inputs.
- * @param written how a target names a path outside the workspace: so that clones agree
- * @param pinned whether the manifest holds its digest
+ * Inputs for a file at an absolute path. Only our script hashes links. It also watches for files that become links later, because Nx's
+ * daemon keeps the inputs.
+ * @param written the name of a path outside the workspace, the same in all clones
+ * @param pinned whether the manifest contains its digest
  */
 export function fileInputs(place: TrackingPlace, path: string, written: string, pinned = false): TrackedInputs {
   const inside = inWorkspace(place.workspaceRoot, path);
-  // The manifest, which is hashed, says what a pinned file is; the build refuses any other.
+  // The manifest is hashed and contains the digest of a pinned file. The build refuses any other content.
   if (inside === undefined) return { ...NOTHING, requests: pinned ? [] : [{ file: written }] };
   const pattern = escapeGlob(inside);
   const { includeIgnored } = place.features;
@@ -122,7 +123,7 @@ export function fileInputs(place: TrackingPlace, path: string, written: string, 
     return { inputs, dependsOn: [], requests: [{ file: inside }], hints };
   }
   return {
-    // Another target may write the file: what Nx hashes before the tasks begin is the old one.
+    // Another target may write the file. Before the tasks begin, Nx hashes its old content.
     inputs: [
       includeIgnored ? { fileset, includeIgnored } : { fileset },
       { dependentTasksOutputFiles: pattern, transitive: true },
@@ -133,7 +134,7 @@ export function fileInputs(place: TrackingPlace, path: string, written: string, 
   };
 }
 
-/** Inputs for everything in a folder as an initramfs takes it: with links, empty folders and permissions, none of which Nx hashes. */
+/** Inputs for a folder that is packed, including links, empty folders and permissions, which Nx doesn't hash. */
 export function folderInputs(place: TrackingPlace, folder: string): TrackedInputs {
   const inside = inWorkspace(place.workspaceRoot, resolve(place.workspaceRoot, folder));
   const requests = [{ tree: folder }];
@@ -146,7 +147,7 @@ export function folderInputs(place: TrackingPlace, folder: string): TrackedInput
   };
 }
 
-/** A step of a pattern in the words that all readers of patterns share: what others mean becomes `*`. Undefined for a stranger one. */
+/** A step of a pattern in the syntax that all matchers share. Other syntax becomes `*`. Undefined if that isn't possible. */
 function plainStep(step: string): string | undefined {
   if (step === '**') return step;
   const plain = step.replace(/\[[^\]]*\]|[!@+?*]\([^)]*\)|\\./g, '*').replace(/\*+/g, '*');
@@ -154,8 +155,8 @@ function plainStep(step: string): string | undefined {
 }
 
 /**
- * The folder that a resource's pattern starts from, and what is below it as a pattern of Nx. That one may match more: it finds
- * images for `nx affected`, and what counts is what the request finds.
+ * Splits a resource's pattern into a fixed folder and a pattern of Nx below it. Nx's pattern may match more files: it only helps
+ * `nx affected` to find images, and the request decides which files count.
  */
 function splitPattern(pattern: string): [folder: string, below: string] {
   const steps = pattern.split('/');
@@ -166,7 +167,7 @@ function splitPattern(pattern: string): [folder: string, below: string] {
   return [steps.slice(0, special === -1 ? -1 : special).join('/'), known.join('/')];
 }
 
-/** The links among the files of a folder that a pattern of one step may match. */
+/** The links in a folder that a pattern of one step may match. */
 function linksIn(folder: string, rest: string): string[] {
   if (rest.includes('/') || rest.includes('{')) return [];
   const source = rest
@@ -183,13 +184,13 @@ function linksIn(folder: string, rest: string): string[] {
   }
 }
 
-/** Inputs for the files that a pattern matches, which change with files that neither Nx nor we know yet. */
+/** Inputs for the files that a pattern matches, including files that don't exist yet. */
 function patternInputs(place: TrackingPlace, base: string, pattern: string, isAbsolutePath: boolean): TrackedInputs {
   const { workspaceRoot } = place;
   const request = { glob: pattern, base: isAbsolutePath ? '.' : inWorkspace(workspaceRoot, base) || '.' };
   const [folder, rest] = splitPattern(pattern);
   const inside = inWorkspace(workspaceRoot, resolve(isAbsolutePath ? '/' : base, folder));
-  // The whole workspace would be an input.
+  // Otherwise the whole workspace would be an input.
   if (inside === undefined || (inside === '' && rest.startsWith('**'))) return { ...NOTHING, requests: [request] };
   const links = linksIn(join(workspaceRoot, inside), rest).map((name) => posix.join(inside, name));
   return {
@@ -209,7 +210,7 @@ function outputInputs(reference: Extract<ResourceReference, { kind: 'output' }>)
 }
 
 /**
- * Inputs for a resource as a manifest states it; nothing for what has no meaning, which the build reports.
+ * Inputs for a resource in a manifest. None for a value that makes no sense; the build reports it.
  * @param manifest path of the manifest, relative to the workspace
  */
 export function resourceInputs(place: TrackingPlace, manifest: string, resource: unknown): TrackedInputs {
@@ -217,7 +218,7 @@ export function resourceInputs(place: TrackingPlace, manifest: string, resource:
   const reference = parseResource(resource);
   if (reference === undefined) return NOTHING;
   if (reference.kind === 'output') return outputInputs(reference);
-  // The manifest, which is hashed, says what comes from there; the build refuses anything else.
+  // The manifest is hashed and contains the digest. The build refuses any other content.
   if (reference.kind === 'url') return NOTHING;
   const base = reference.base === 'workspace' ? workspaceRoot : join(workspaceRoot, dirname(manifest));
   const isAbsolutePath = reference.base === 'absolute';
@@ -228,8 +229,7 @@ export function resourceInputs(place: TrackingPlace, manifest: string, resource:
 }
 
 /**
- * Inputs for a container image as an initrd.json names it: an archive, or the folder of an OCI layout, which may take each other's
- * place.
+ * Inputs for a container image in an initrd.json: an archive, or the folder of an OCI layout. One may replace the other.
  * @param config path of the initrd.json, relative to the workspace
  */
 export function imageInputs(place: TrackingPlace, config: string, image: unknown): TrackedInputs {
@@ -258,7 +258,7 @@ export function imageInputs(place: TrackingPlace, config: string, image: unknown
   };
 }
 
-/** All of several, each once, in their order. */
+/** The union of several, without duplicates, in order. */
 export function combineInputs(parts: readonly TrackedInputs[]): TrackedInputs {
   const unique = <Item>(items: Item[]): Item[] => [
     ...new Map(items.map((item) => [JSON.stringify(item), item])).values(),
@@ -272,29 +272,28 @@ export function combineInputs(parts: readonly TrackedInputs[]): TrackedInputs {
 }
 
 /**
- * What a shell prints in place of the hashing script when that can't run: there is no `node` in PATH, as for an IDE or a service, or
- * one that is too old, or the plugin has moved. Nx would take the same failure for the same files, so each time it has to be something
- * new, without any program: for sh its process, a number of the kernel (Linux), a random number (bash, zsh, busybox) and the time
- * (where /bin/date is); for cmd.exe, which reads the same words, a random number and the time. The words are the same on every
- * system, as they are part of the hash.
+ * The fallback that a shell prints when the hashing script can't run: PATH has no `node`, as in an IDE or a service, or an old one, or
+ * the plugin has moved. Nx would treat equal output as equal files, so the output must be unique, without the help of a program. sh
+ * prints its process ID, a UUID of the kernel (Linux), a random number (bash, zsh, busybox) and the time (if /bin/date exists). cmd.exe
+ * reads the same words and prints a random number and the time. The words are part of the hash, so they are the same on every system.
  */
 const OTHERWISE =
   'echo "never $$ $RANDOM $(read u < /proc/sys/kernel/random/uuid; echo $u) $(/bin/date) %RANDOM% %DATE% %TIME%"';
 
-/** The `runtime` input that hashes what Nx can't track. File names never come near a shell. */
+/** The `runtime` input that hashes what Nx can't track. No file name reaches a shell unencoded. */
 export function runtimeInput({ script }: Pick<PluginPlace, 'script'>, requests: readonly HashRequest[]): Inputs {
   if (requests.length === 0) return [];
   return [{ runtime: `node ${programWord(script)} ${encodeRequests(requests)} || ${OTHERWISE}` }];
 }
 
-/** What has Node run a script. One with a path that a shell could take for more than a word is named in base64. */
+/** The arguments with which Node runs a script. A path with characters that are special to a shell is encoded in base64. */
 function programWord(script: string): string {
   if (/^[\w@./-]+$/.test(script)) return script;
   const path = `Buffer.from('${Buffer.from(script).toString('base64url')}','base64url')+''`;
   return `-e "process.argv.splice(1,0,require('path').resolve(${path}));require('module').runMain()"`;
 }
 
-/** The requests of such an input; none for a command of others. */
+/** The requests in such an input; none for any other command. */
 export function requestsOf(command: string): HashRequest[] {
   const [, argument] = /^node .* ([\w-]+) \|\| echo "never /.exec(command) ?? [];
   try {
@@ -304,7 +303,7 @@ export function requestsOf(command: string): HashRequest[] {
   }
 }
 
-/** All inputs of a target: of what it reads, and of the plugin. */
+/** All inputs of a target: everything that it reads, and the plugin itself. */
 export function allInputs(plugin: PluginPlace, { inputs, hints, requests }: TrackedInputs): Inputs {
   const unique = new Map([...inputs, ...hints].map((input) => [JSON.stringify(input), input]));
   return [...unique.values(), ...runtimeInput(plugin, [...requests, ...plugin.requests]), ...plugin.inputs];

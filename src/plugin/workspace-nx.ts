@@ -6,9 +6,9 @@ import pc from 'picocolors';
 import { IgvmError } from '../errors/igvm-error';
 
 /**
- * The workspace's own nx: where its wrapper installs below `.nx`, too. A package manager may give a plugin another one, and a plugin that
- * is linked into a workspace has that of its own repository; its version, its native code and its project graph would be the wrong ones.
- * Where a folder has none (a test's), it is the one that this package finds.
+ * Resolves a module of the workspace's own nx, which may also be below `.nx`, where Nx's wrapper installs it. A package manager may give
+ * a plugin another copy, and a linked plugin finds that of its own repository. Its version, native code and project graph would be wrong.
+ * In a folder without nx, as in tests, this package's copy is used.
  * @param request a module of the package nx
  * @throws an error of Node's when there is no nx
  */
@@ -23,43 +23,43 @@ export function resolveNx(workspaceRoot: string, request: string): string {
   return require.resolve(request);
 }
 
-/** What nx has for plugins. It takes long to load: not at the top of a file. */
+/** Nx's API for plugins. It loads slowly, so don't load it at the top of a file. */
 export function workspaceNx(workspaceRoot: string): typeof Nx {
   return createRequire(__filename)(resolveNx(workspaceRoot, 'nx/src/devkit-exports')) as typeof Nx;
 }
 
-/** The oldest Nx that the plugin works with. */
+/** The oldest supported version of Nx. */
 export const OLDEST_NX = '21.0.0';
 
-/** What not every supported Nx has. Everything else is the same in all of them. */
+/** Features that not every supported version of Nx has. */
 export interface NxFeatures {
   /** The version of the workspace's Nx. */
   readonly version: string;
   /**
-   * Whether `{ "fileset": …, "includeIgnored": true }` sees files that git ignores. An older Nx takes the key without a word and
-   * doesn't see them. Nx 23.3.
+   * Whether `{ "fileset": …, "includeIgnored": true }` includes files that git ignores. An older Nx accepts the key and silently
+   * ignores it. Since Nx 23.3.
    */
   readonly includeIgnored: boolean;
-  /** Whether `"..."` in a list stands for the inferred values. To an older Nx it is an invalid fileset. Nx 23. */
+  /** Whether `"..."` in a list stands for the inferred values. To an older Nx, it is an invalid fileset. Since Nx 23. */
   readonly spread: boolean;
   /**
-   * Whether a continuous task that ends by itself ends Nx as its process ended. Nx 21 says that it was interrupted, 22 that it failed, and 23 that it
-   * succeeded, even when it failed. Nx 24.0.5.
+   * Whether a continuous task that ends by itself has the result of its process. Nx 21 reports an interruption, 22 a failure, and 23 a
+   * success even if it failed. Since Nx 24.0.5.
    */
   readonly continuousResult: boolean;
   /**
-   * Whether a task of a batch that reads what another task of the batch writes is hashed again when that is written. Before, its image is cached
-   * under the hash of the older files. Nx 23; batches come by themselves from 22.6 on.
+   * Whether a task that reads the output of another task of its batch is hashed again when that output has been written. Otherwise its
+   * image is cached under the hash of the older files. Since Nx 23. Nx runs batches by default since 22.6.
    */
   readonly batchHashes: boolean;
   /**
-   * Whether the daemon writes each new project graph to the file from which tasks read it. Nx 22.6 and 22.7 leave out those that a
-   * change of a file brought about. Nx 23.
+   * Whether the daemon writes each new project graph to the file from which tasks read it. Nx 22.6 and 22.7 don't write one that follows
+   * a change of a file. Since Nx 23.
    */
   readonly graphWritten: boolean;
 }
 
-/** The version that each feature came with. */
+/** The first version with each feature. */
 const SINCE = {
   includeIgnored: '23.3.0',
   spread: '23.0.0',
@@ -68,13 +68,13 @@ const SINCE = {
   graphWritten: '23.0.0',
 } as const satisfies Record<Exclude<keyof NxFeatures, 'version'>, string>;
 
-/** Major, minor and patch. What comes before a release, like 23.3.0-beta.1, may not have yet what the release has. */
+/** Major, minor and patch. A prerelease such as 23.3.0-beta.1 counts as older than its release, whose features it may lack. */
 function numbersOf(version: string): number[] {
   const [, major, minor, patch, before] = /^(\d+)\.(\d+)\.(\d+)(-)?/.exec(version) ?? [];
   return [Number(major), Number(minor), Number(patch) - (before === undefined ? 0 : 0.5)];
 }
 
-/** Whether a version is at least another. False for what is no version. */
+/** Whether a version is at least another one. False for text that is not a version. */
 export function isAtLeast(version: string, least: string): boolean {
   const numbers = numbersOf(version);
   const others = numbersOf(least);
@@ -82,7 +82,7 @@ export function isAtLeast(version: string, least: string): boolean {
   return index === -1 || numbers[index]! > others[index]!;
 }
 
-/** What an Nx of a version has. */
+/** The features of a version of Nx. */
 export function featuresOf(version: string): NxFeatures {
   const has = Object.entries(SINCE).map(([feature, since]) => [feature, isAtLeast(version, since)]);
   return { version, ...(Object.fromEntries(has) as Record<keyof typeof SINCE, boolean>) };
@@ -109,12 +109,12 @@ function readVersion(workspaceRoot: string): string {
   }
 }
 
-/** What the Nx of a workspace has. */
+/** The features of a workspace's Nx. */
 export const nxFeatures = (workspaceRoot: string): NxFeatures => featuresOf(nxVersion(workspaceRoot));
 
 /**
- * Has the daemon write the project graph that it is making. Nx 22.6 and 22.7 only write one that a command waits for, and otherwise when
- * somebody else has written the file since: without this, a task runs with the options of an older graph, or finds no project.
+ * Makes the daemon write the project graph that it is computing. Nx 22.6 and 22.7 write one only when a command waits for it, or when
+ * the file has changed since. Without this, a task could run with the options of an older graph, or find no project.
  */
 export function haveGraphWritten(workspaceRoot: string): void {
   if (nxFeatures(workspaceRoot).graphWritten) return;
@@ -125,7 +125,7 @@ export function haveGraphWritten(workspaceRoot: string): void {
     const now = new Date();
     utimesSync(join(cache.workspaceDataDirectory, 'project-graph.json'), now, now);
   } catch {
-    // There is none yet: then it will be written.
+    // There is none yet, so the daemon will write it.
   }
 }
 
@@ -137,7 +137,7 @@ export function requireSupportedNx(version: string): void {
   }
 }
 
-/** Prints as Nx's own logger does, which takes a tenth of a second to load. */
+/** Prints like Nx's own logger, which takes a tenth of a second to load. */
 export const logger = {
   info: (text: string): void => console.info(text),
   warn: (text: string): void => console.warn(pc.bold(pc.yellow(text))),
