@@ -7,7 +7,10 @@ import { packInitrd } from '../src/initrd/pack-initrd';
 /** What the guest prints once it runs in userspace. */
 export const GUEST_READY = 'guest: in userspace';
 
-/** Says what the guest sees of its machine, then powers off; with `shell` on its command line it starts one, with `stay` it waits. */
+/**
+ * Says what the guest sees of its machine, then powers off. With `shell` on its command line it starts one, with `stay` it waits, and
+ * with `restart` it restarts.
+ */
 const INIT = `#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sys /sys
@@ -21,6 +24,7 @@ echo "guest: up for $(/bin/busybox cut -d. -f1 /proc/uptime) seconds"
 echo "guest: done"
 if /bin/busybox grep -qw shell /proc/cmdline; then exec /bin/busybox setsid /bin/busybox cttyhack /bin/busybox sh; fi
 if /bin/busybox grep -qw stay /proc/cmdline; then while :; do /bin/busybox sleep 1; done; fi
+if /bin/busybox grep -qw restart /proc/cmdline; then exec /bin/busybox reboot -f; fi
 /bin/busybox poweroff -f
 `;
 
