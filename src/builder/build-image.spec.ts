@@ -9,12 +9,15 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import type * as WorkerThreads from 'node:worker_threads';
 import { noise, PAGE } from '../../conformance/inputs/bytes';
 import { makeInputs } from '../../conformance/make-inputs';
+import { skippedFor } from '../boot/needing.fixture';
 import { crc32 } from '../files/checksum';
 import { sha256OfFile } from '../files/sha256';
 import { openFileSource } from '../files/file-source';
@@ -23,6 +26,18 @@ import type { GuestConfig, ResourceName } from '../manifest/model';
 import { buildImage, type BuildRequest } from './build-image';
 import { reportText } from './build-report';
 import { failureOf, guest, linux, openhcl, REQUEST_INPUTS, requestIn } from './build-request.fixture';
+
+const mockWorkers: WorkerThreads.Worker[] = [];
+jest.mock('node:worker_threads', () => {
+  const real = jest.requireActual<typeof WorkerThreads>('node:worker_threads');
+  class KnownWorker extends real.Worker {
+    constructor(...parameters: ConstructorParameters<typeof WorkerThreads.Worker>) {
+      super(...parameters);
+      mockWorkers.push(this);
+    }
+  }
+  return { ...real, Worker: KnownWorker };
+});
 
 const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-build-'));
 const inputs = join(folder, 'inputs');
@@ -232,6 +247,22 @@ describe('a build that fails', () => {
     });
     expect((await failureOf(build)).code).toBe('FILE_CHANGED');
     expect(readdirSync(out)).toEqual([]);
+  });
+
+  skippedFor(availableParallelism() > 1 ? undefined : 'two processors').it('leaves no thread behind', async () => {
+    const initrd = join(out, 'large.cpio');
+    writeFileSync(initrd, Buffer.alloc(36 * 2 ** 20, 1));
+    const made = request([guest(linux(), { isolation_type: { vbs: { enable_debug: false } } })]);
+    const resources = new Map([...made.resources, ['linux_initrd' as ResourceName, { path: initrd }]]);
+    const progress = () => {
+      if (mockWorkers.length > 0) truncateSync(initrd, 5000);
+    };
+    mockWorkers.length = 0;
+    const error = await failureOf(buildImage({ ...made, resources, progress }));
+    expect(error).toMatchObject({ code: 'FILE_CHANGED' });
+    // A thread that has ended has no number.
+    expect(mockWorkers.map(({ threadId }) => threadId)).toEqual(mockWorkers.map(() => -1));
+    expect(mockWorkers).not.toHaveLength(0);
   });
 
   it('does not replace what it reads', async () => {

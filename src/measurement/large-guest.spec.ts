@@ -1,9 +1,23 @@
+import { availableParallelism } from 'node:os';
+import type * as WorkerThreads from 'node:worker_threads';
 import { secondSnpDigest, secondVbsDigest } from '../../e2e/measurement/second-measurement';
 import type { IgvmFile } from '../igvm/model';
 import { bytesSource, EMPTY_SOURCE } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { measure } from './measure';
 import { fileOf, hex, MASK, run, vmsa, written } from './measured-guest.fixture';
+
+const mockWorkers: WorkerThreads.Worker[] = [];
+jest.mock('node:worker_threads', () => {
+  const real = jest.requireActual<typeof WorkerThreads>('node:worker_threads');
+  class KnownWorker extends real.Worker {
+    constructor(...parameters: ConstructorParameters<typeof WorkerThreads.Worker>) {
+      super(...parameters);
+      mockWorkers.push(this);
+    }
+  }
+  return { ...real, Worker: KnownWorker };
+});
 
 /** Bytes of memory from which on threads hash. */
 const LARGE = 36 * 2 ** 20;
@@ -29,6 +43,22 @@ describe('the measurement of a guest that is large enough for threads', () => {
     const expected = [hex(secondSnpDigest(image, MASK.snp, 'hyperv')), hex(secondVbsDigest(image, MASK.vbs))];
     expect(await measured(whole)).toEqual(expected);
     expect(await measured(fileOf([...parts, ...last]))).toEqual(expected);
+  });
+
+  it('leaves no thread behind when it fails', async () => {
+    mockWorkers.length = 0;
+    const content = {
+      size: LARGE,
+      read(offset: number, target: Uint8Array) {
+        if (offset > LARGE / 2) throw new Error('the disk is gone');
+        target.fill(1);
+      },
+    };
+    const file = fileOf([run(1, { pageCount: LARGE / PAGE_SIZE, content })]);
+    await expect(measure(file, { platforms: ['snp', 'vbs'] })).rejects.toThrow('the disk is gone');
+    expect(mockWorkers.length > 0).toBe(availableParallelism() > 1);
+    // A thread that has ended has no number.
+    expect(mockWorkers.map(({ threadId }) => threadId)).toEqual(mockWorkers.map(() => -1));
   });
 
   it('fails with what its source throws', async () => {
