@@ -1,10 +1,10 @@
 /**
- * The certificates that evidence is traced back to, as their makers publish them (DER in base64). AMD: kdsintf.amd.com, under
+ * The root and intermediate certificates for evidence, as their makers publish them (DER in base64). AMD: kdsintf.amd.com, under
  * vcek/v1/NAME/cert_chain and vlek/v1/NAME/cert_chain; Intel: certificates.trustedservices.intel.com, Intel_SGX_Provisioning_Certification_RootCA.
- * They don't change: a new generation of processors brings new ones.
+ * They don't change: a new generation of processors has new ones.
  */
 
-/** A generation of AMD's processors with its root (ARK), and what signs keys of chips (ASK) and of cloud providers (ASVK). */
+/** A generation of AMD's processors with its root (ARK) and the certificates that sign keys of chips (ASK) and cloud providers (ASVK). */
 export interface AmdGeneration {
   readonly name: 'Milan' | 'Genoa' | 'Turin';
   readonly ark: string;
@@ -230,7 +230,7 @@ export const AMD_GENERATIONS: readonly AmdGeneration[] = [
   },
 ];
 
-/** Intel's root of the keys that sign TDX quotes. */
+/** Intel's root for the keys that sign TDX quotes. */
 export const INTEL_SGX_ROOT = lines(
   'MIICjzCCAjSgAwIBAgIUImUM1lqdNInzg7SVUr9QGzknBqwwCgYIKoZIzj0EAwIwaDEaMBgGA1UEAwwRSW50ZWwgU0dYIFJvb3QgQ0ExGjAYBg',
   'NVBAoMEUludGVsIENvcnBvcmF0aW9uMRQwEgYDVQQHDAtTYW50YSBDbGFyYTELMAkGA1UECAwCQ0ExCzAJBgNVBAYTAlVTMB4XDTE4MDUyMTEw',

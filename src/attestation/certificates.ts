@@ -4,11 +4,11 @@ import { Certificate, CertificateList } from '@peculiar/asn1-x509';
 import { IgvmError } from '../errors/igvm-error';
 import type { Checks } from './check';
 
-/** An X.509 certificate, for Node to verify and with the extensions that Node does not show. */
+/** An X.509 certificate, with the extensions that Node does not show. */
 export interface ParsedCertificate {
-  /** What messages call it: the subject's common name, and where it comes from. */
+  /** Its name in messages: the subject's common name and its origin. */
   name: string;
-  /** File, or part of the evidence, that it was found in. */
+  /** The file, or the part of the evidence, that contains it. */
   origin: string;
   commonName: string;
   x509: X509Certificate;
@@ -29,15 +29,15 @@ export interface RevocationList {
   nextUpdate: Date | undefined;
   /** Serial numbers as in {@link ParsedCertificate}. */
   serials: ReadonlySet<string>;
-  /** Whether a key made its signature. */
+  /** Whether it is signed by a key. */
   isSignedBy: (key: KeyObject) => boolean;
 }
 
 const PEM_BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----\r?\n([A-Za-z0-9+/=\r\n]*)-----END \1-----(?=[\r\n\0]|$)/g;
 
 /**
- * The blocks of a PEM text. Strict, as a changed line must not make a block vanish: text may stand between blocks, but nothing
- * that looks like a damaged one.
+ * The blocks of a PEM text. There may be text between blocks, but nothing that looks like a damaged block, so that a changed line can't
+ * make a block disappear.
  * @param origin for messages
  * @throws IgvmError CERTIFICATE_INVALID
  */
@@ -47,7 +47,7 @@ export function pemBlocks(bytes: Uint8Array, label: string, origin: string): Buf
   const rest = text.replaceAll(PEM_BLOCK, (_, found: string, base64: string) => {
     const packed = base64.replaceAll(/[\r\n]/g, '');
     const der = Buffer.from(packed, 'base64');
-    // Node skips what is not base64, and unused bits of the last character.
+    // Node ignores characters that are not base64, and unused bits of the last character.
     if (found !== label || der.toString('base64') !== packed) throw invalid(`is not a PEM ${label}`, origin);
     blocks.push(der);
     return '';
@@ -67,13 +67,13 @@ export function parseCertificates(bytes: Uint8Array, origin: string): ParsedCert
   return pemBlocks(bytes, 'CERTIFICATE', origin).map((der) => parseCertificate(der, origin));
 }
 
-/** @throws IgvmError CERTIFICATE_INVALID for what is not one certificate in DER, to the last byte */
+/** @throws IgvmError CERTIFICATE_INVALID for anything but exactly one certificate in DER */
 export function parseCertificate(der: Uint8Array, origin: string): ParsedCertificate {
   try {
     const x509 = new X509Certificate(der);
-    // Other encodings of the same certificate, and bytes behind it, are nobody's.
+    // Refuses other encodings of the same certificate, and bytes after it.
     if (!x509.raw.equals(der)) throw new Error('it is not DER');
-    // Read now, as Node only then notices that it is damaged: a point that isn't on its curve.
+    // Reading the key makes Node check it, for instance that its point is on the curve.
     if (x509.publicKey.type !== 'public') throw new Error('it has no public key');
     const { tbsCertificate } = AsnConvert.parse(x509.raw, Certificate);
     const commonName = /^CN=(.*)$/m.exec(x509.subject)?.[1] ?? x509.subject.replaceAll('\n', ', ');
@@ -105,7 +105,7 @@ const HASHES: Readonly<Record<string, string>> = {
   '1.2.840.10045.4.3.2': 'sha256',
   '1.2.840.10045.4.3.3': 'sha384',
   '1.2.840.10045.4.3.4': 'sha512',
-  // AMD's, whose parameters are always SHA-384 with a salt of its length.
+  // RSASSA-PSS of AMD, always with SHA-384 and a salt of the same length.
   [PSS]: 'sha384',
 };
 
@@ -148,7 +148,7 @@ function parseRevocationList(der: Buffer, origin: string): RevocationList {
   }
 }
 
-/** The name of a certificate's subject, to compare with that of a list's issuer. */
+/** The name of a certificate's subject, for comparison with the issuer of a list. */
 export const subjectOf = ({ x509 }: ParsedCertificate): string =>
   nameText(AsnConvert.serialize(AsnConvert.parse(x509.raw, Certificate).tbsCertificate.subject));
 
@@ -156,13 +156,13 @@ const nameText = (der: ArrayBuffer): string => Buffer.from(der).toString('hex');
 
 const serialText = (bytes: Buffer): string => bytes.toString('hex').replace(/^0+(?=.)/, '');
 
-/** SHA-256 of a certificate's key, lower-case hexadecimal: what makes it the one that is trusted, whatever its dates. */
+/** SHA-256 of a certificate's key, lower-case hexadecimal. Roots are trusted by their keys, so that a renewed root stays trusted. */
 export const keyDigest = ({ x509 }: ParsedCertificate): string =>
   createHash('sha256')
     .update(x509.publicKey.export({ format: 'der', type: 'spki' }))
     .digest('hex');
 
-/** Whether one certificate says that another issued it, and is signed by that one's key. */
+/** Whether a certificate names another as its issuer and is signed by the key of that one. */
 export function isIssuedBy(certificate: ParsedCertificate, issuer: ParsedCertificate): boolean {
   try {
     return certificate.x509.issuer === issuer.x509.subject && certificate.x509.verify(issuer.x509.publicKey);
@@ -174,7 +174,7 @@ export function isIssuedBy(certificate: ParsedCertificate, issuer: ParsedCertifi
 const invalid = (message: string, file: string, cause?: unknown): IgvmError =>
   new IgvmError('CERTIFICATE_INVALID', message, { file }, { cause });
 
-/** What chains are judged by. */
+/** The conditions for chains of certificates. */
 export interface Trust {
   /** The time at which certificates have to be valid. */
   at: Date;
@@ -182,8 +182,8 @@ export interface Trust {
 }
 
 /**
- * Checks a chain from a root that is trusted down to the certificate of the key that signed: who issued whom, the dates of each, and
- * whether one is revoked.
+ * Checks a chain from a trusted root to the certificate of the signing key: the issuer and the dates of each certificate, and whether one
+ * is revoked.
  * @param chain the root first
  * @param trusted digests of the keys of roots
  * @returns whether the last certificate's key may be used
@@ -201,7 +201,7 @@ export function checkChain(
     'root certificate',
     trusted.has(keyDigest(root)) && isIssuedBy(root, root),
     `${root.commonName} is trusted`,
-    `${root.name} is not a root that is trusted: it is not the maker's, or was changed`,
+    `${root.name} is not a trusted root: it is not from the maker, or was changed`,
   );
   for (const [index, certificate] of chain.slice(1).entries()) {
     const issuer = chain[index]!;
@@ -226,10 +226,10 @@ export function checkChain(
 
 const dateText = (date: Date): string => date.toISOString().replace('.000Z', 'Z');
 
-/** A list that is given has to be of use: signed by a certificate of the chain, and valid at the time. */
+/** Each given list must be signed by a certificate of the chain and valid at the time. */
 function checkRevocation(checks: Checks, chain: readonly ParsedCertificate[], { at, revocationLists }: Trust): void {
   if (revocationLists.length === 0)
-    return checks.notAskedFor('revocation', '--crl FILE gives lists of revoked certificates');
+    return checks.notAskedFor('revocation', 'use --crl FILE for lists of revoked certificates');
   for (const { name, issuer, thisUpdate, nextUpdate, serials, isSignedBy } of revocationLists) {
     const index = chain.findIndex((each) => subjectOf(each) === issuer);
     const authority = chain[index];
@@ -238,7 +238,7 @@ function checkRevocation(checks: Checks, chain: readonly ParsedCertificate[], { 
       checks.failed('revocation', `${name} is not signed by ${authority.commonName}`);
     } else if (at < thisUpdate || (nextUpdate !== undefined && at > nextUpdate)) {
       const until = nextUpdate === undefined ? '' : ` to ${dateText(nextUpdate)}`;
-      checks.failed('revocation', `${name} counts from ${dateText(thisUpdate)}${until}, not at ${dateText(at)}`);
+      checks.failed('revocation', `${name} is valid from ${dateText(thisUpdate)}${until}, not at ${dateText(at)}`);
     } else {
       const issued = chain.slice(index === 0 ? 0 : index + 1, index + 2);
       const revoked = issued.find(({ serial }) => serials.has(serial));

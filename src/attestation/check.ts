@@ -1,18 +1,18 @@
-/** What came of a check. */
+/** The result of a check. */
 export type CheckResult = 'passed' | 'failed' | 'not asked for';
 
-/** One thing that was looked at. */
+/** One check. */
 export interface Check {
-  /** Whether it is about the evidence being genuine, or about the guest being ours. */
+  /** Whether it is about the evidence being genuine or about the guest being ours. */
   about: 'genuine' | 'ours';
-  /** Short and always the same, for programs. */
+  /** Short and stable, for programs. */
   name: string;
   result: CheckResult;
-  /** What was found, or why it failed, or what asks for it. */
+  /** What was found, why it failed, or the option that requests the check. */
   detail: string;
 }
 
-/** The checks of one question, in the order in which they were made. */
+/** The checks for one question, in order. */
 export class Checks {
   readonly list: Check[] = [];
 

@@ -6,28 +6,28 @@ import type { Expectations, ExpectedDigest } from './expectations';
 import { type GenerationName, isZero, parseMinimumTcb, type SnpReport, tcbParts, tcbText } from './snp-report';
 import { replayEventLog, type TdxQuote } from './tdx-quote';
 
-/** What the user wants of evidence besides what a lock or an image says. Undefined: not asked for. */
+/** The user's requirements for evidence, in addition to a lock or an image. Undefined: not checked. */
 export interface Demands {
   /** All 64 bytes. */
   reportData?: Buffer | undefined;
-  /** What the report data begins with, 1 to 64 bytes. */
+  /** The beginning of the report data, 1 to 64 bytes. */
   nonce?: Buffer | undefined;
-  /** 32 bytes, of SEV-SNP. */
+  /** 32 bytes, for SEV-SNP. */
   hostData?: Buffer | undefined;
-  /** The lowest versions of the firmware's parts: of SEV-SNP as `parseMinimumTcb` reads them, of TDX 16 bytes in hexadecimal. */
+  /** The lowest versions of the firmware's parts: for SEV-SNP as for `parseMinimumTcb`, for TDX 16 bytes in hexadecimal. */
   minimumTcb?: string | undefined;
-  /** The lowest security version of the guest, of SEV-SNP. */
+  /** The lowest security version of the guest, for SEV-SNP. */
   guestSvn?: number | undefined;
-  /** Of SEV-SNP. Default: 0 when there is a lock or an image. */
+  /** For SEV-SNP. Default: 0 if there is a lock or an image. */
   vmpl?: number | undefined;
-  /** SHA-384 of keys, 48 bytes, of SEV-SNP. */
+  /** SHA-384 of keys, 48 bytes, for SEV-SNP. */
   idKeyDigest?: Buffer | undefined;
   authorKeyDigest?: Buffer | undefined;
 }
 
-const FROM_BUILD = '--lock or --image says what to expect';
+const FROM_BUILD = 'use --lock or --image for the expected value';
 
-/** The launch digest: whose guest it is, and how it was launched. */
+/** Checks the launch digest: whether the guest is ours, and how it was launched. */
 export function compareMeasurement(
   checks: Checks,
   measurement: Buffer,
@@ -54,18 +54,20 @@ export function compareMeasurement(
   if (loaded !== undefined) {
     const how = launchesText(same.filter(({ refusal }) => refusal === undefined).map(({ launch }) => launch));
     const wanted = launchesText(expected.digests.map(({ launch }) => launch));
-    checks.failed('measurement', `${none}: it is the image launched by ${how}, and expected is ${wanted}`);
+    checks.failed('measurement', `${none}: it is the image launched by ${how}, expected was ${wanted}`);
   } else if (refused?.refusal !== undefined) {
     const why = `which does not launch this file: ${printable(refused.refusal)}`;
     checks.failed('measurement', `${none}: it is what its pages measure with ${refused.launch}, ${why}`);
   } else {
     const hasLooked = explained !== undefined || expected.isImage;
-    const why = hasLooked ? 'with any launch that is known' : '--image FILE tells whether it is of another launch';
+    const why = hasLooked
+      ? 'with any known launch'
+      : 'use --image FILE to find out whether it is another launch of the image';
     checks.failed('measurement', hasLooked ? `${none} ${why}` : `${none}; ${why}`);
   }
 }
 
-/** Launches that give one digest, the first few by name. */
+/** Launches with the same digest, the first few by name. */
 function launchesText(launches: readonly (string | undefined)[]): string {
   const names = [...new Set(launches.filter((launch) => launch !== undefined))];
   const shown = names.slice(0, 4).join(' or ');
@@ -89,27 +91,21 @@ export function compareDebug(checks: Checks, isDebug: boolean, expected: Expecta
   } else checks.passed('debug', isDebug ? `${found}, as ${printable(expected.source)} says` : found);
 }
 
-/** Report data and nonce, which TDX has as well. */
+/** Checks report data and nonce. Also for TDX. */
 export function compareReportData(checks: Checks, reportData: Buffer, { reportData: wanted, nonce }: Demands): void {
   const found = reportData.toString('hex');
-  if (wanted === undefined) checks.notAskedFor('report data', `${found}; --report-data HEX asks for it`);
-  else
-    checks.expect(
-      'report data',
-      reportData.equals(wanted),
-      found,
-      `${found}, and expected is ${wanted.toString('hex')}`,
-    );
-  if (nonce === undefined) return checks.notAskedFor('nonce', '--nonce HEX asks for it');
+  if (wanted === undefined) checks.notAskedFor('report data', `${found}; use --report-data HEX to check it`);
+  else checks.expect('report data', reportData.equals(wanted), found, `${found}, expected ${wanted.toString('hex')}`);
+  if (nonce === undefined) return checks.notAskedFor('nonce', 'use --nonce HEX to check it');
   checks.expect(
     'nonce',
     reportData.subarray(0, nonce.length).equals(nonce),
     'the report data begins with it',
-    `the report data does not begin with ${nonce.toString('hex')}: it may be a report of another time`,
+    `the report data does not begin with ${nonce.toString('hex')}: the report may be an old one`,
   );
 }
 
-/** Whether a report is of a guest of the build, launched as it should be, and answers what the user asked. */
+/** Checks that a report is from a guest of the build, launched as expected, and meets the user's requirements. */
 export function compareSnpGuest(
   checks: Checks,
   report: SnpReport,
@@ -143,18 +139,18 @@ function compareIdentity(
       'ID block',
       inImage === undefined || hasBlock,
       'the guest was launched with one',
-      `${printable(inImage?.source ?? '')} has one, and the guest was launched without`,
+      `${printable(inImage?.source ?? '')} has one, but the guest was launched without it`,
     );
   } else
-    checks.notAskedFor('ID block', 'the guest was launched without, so its report has no security version and IDs');
+    checks.notAskedFor('ID block', 'the guest was launched without one, so its report has no security version and IDs');
   const lowest = demands.guestSvn;
   if (lowest !== undefined) {
-    const bad = `${report.guestSvn}, and ${lowest} or more is expected`;
+    const bad = `${report.guestSvn}, expected ${lowest} or more`;
     checks.expect('guest SVN', report.guestSvn >= lowest, String(report.guestSvn), bad);
   } else if (identity.svn !== undefined && hasBlock) {
     const bad = `${report.guestSvn}, and the build has ${identity.svn}`;
     checks.expect('guest SVN', report.guestSvn === identity.svn, String(report.guestSvn), bad);
-  } else checks.notAskedFor('guest SVN', `${report.guestSvn}; --guest-svn NUMBER asks for the lowest`);
+  } else checks.notAskedFor('guest SVN', `${report.guestSvn}; use --guest-svn NUMBER for the lowest`);
   for (const [name, found, wanted] of [
     ['family ID', report.familyId, identity.familyId],
     ['image ID', report.imageId, identity.imageId],
@@ -173,14 +169,14 @@ function compareIdentity(
 function compareVmpl(checks: Checks, vmpl: number, wanted: number | undefined): void {
   const found =
     vmpl === 0xffff_ffff ? 'the host asked for the report, not the guest' : `VMPL ${vmpl} asked for the report`;
-  if (wanted === undefined) return checks.notAskedFor('VMPL', `${found}; --vmpl NUMBER asks for one`);
-  checks.expect('VMPL', vmpl === wanted, found, `${found}, and VMPL ${wanted} is expected`);
+  if (wanted === undefined) return checks.notAskedFor('VMPL', `${found}; use --vmpl NUMBER to check it`);
+  checks.expect('VMPL', vmpl === wanted, found, `${found}, expected VMPL ${wanted}`);
 }
 
 function compareBytes(checks: Checks, name: string, found: Buffer, wanted: Buffer | undefined, asks: string): void {
   const text = found.toString('hex');
-  if (wanted === undefined) return checks.notAskedFor(name, `${text}; ${asks} asks for it`);
-  checks.expect(name, found.equals(wanted), text, `${text}, and expected is ${wanted.toString('hex')}`);
+  if (wanted === undefined) return checks.notAskedFor(name, `${text}; use ${asks} to check it`);
+  checks.expect(name, found.equals(wanted), text, `${text}, expected ${wanted.toString('hex')}`);
 }
 
 function compareTcb(
@@ -191,18 +187,18 @@ function compareTcb(
 ): void {
   const minimum = text === undefined ? undefined : parseMinimumTcb(text);
   if (generation === undefined) {
-    if (minimum === undefined) checks.notAskedFor('minimum TCB', '--minimum-tcb LIST asks for it');
+    if (minimum === undefined) checks.notAskedFor('minimum TCB', 'use --minimum-tcb LIST to check it');
     else checks.failed('minimum TCB', 'the generation of the processor is not known');
     return;
   }
   const parts = tcbParts(tcb, generation);
   if (minimum === undefined) {
-    return checks.notAskedFor('minimum TCB', `${tcbText(parts)}; --minimum-tcb LIST asks for it`);
+    return checks.notAskedFor('minimum TCB', `${tcbText(parts)}; use --minimum-tcb LIST to check it`);
   }
   const low = [...minimum].flatMap(([part, lowest]) => {
     const version = parts.get(part);
     if (version === undefined) return [`${generation} has no ${part}`];
-    return version >= lowest ? [] : [`${part} is ${version}, and ${lowest} is the least`];
+    return version >= lowest ? [] : [`${part} is ${version}, and the minimum is ${lowest}`];
   });
   checks.expect('minimum TCB', low.length === 0, tcbText(parts), low.join('; '));
 }
@@ -213,14 +209,14 @@ export interface EventLog {
   origin: string;
 }
 
-/** The attributes of a TD that make it one under debugging: the group TUD, bits 0 to 7 (Intel TDX module ABI, ATTRIBUTES). */
+/** The attributes that allow debugging a TD: the group TUD, bits 0 to 7 (Intel TDX module ABI, ATTRIBUTES). */
 const ANY_DEBUG = 0xffn;
 
-/** Bits of ATTRIBUTES, and those of an IGVM file's policy that stand for them (igvm_defs: TdxPolicy). */
+/** Bits of ATTRIBUTES, and the corresponding bits in the policy of an IGVM file (igvm_defs: TdxPolicy). */
 const SEPT_VE_DISABLE = { attribute: 1n << 28n, policy: 1n << 1n };
 const MIGRATABLE = { attribute: 1n << 29n, policy: 1n << 2n };
 
-/** What SEV-SNP has and TDX doesn't: asked of a quote, it is missing. */
+/** Requirements that only SEV-SNP reports can meet, and TDX quotes can't. */
 const SNP_DEMANDS = {
   guestSvn: 'guest SVN',
   vmpl: 'VMPL',
@@ -229,7 +225,7 @@ const SNP_DEMANDS = {
   authorKeyDigest: 'author key',
 } as const satisfies Partial<Record<keyof Demands, string>>;
 
-/** Whether a quote is of a guest of the build, and answers what the user asked. */
+/** Checks that a quote is from a guest of the build and meets the user's requirements. */
 export function compareTdxGuest(
   checks: Checks,
   quote: TdxQuote,
@@ -249,10 +245,10 @@ export function compareTdxGuest(
   }
 }
 
-/** A VMM may add attributes that protect; it may not leave out what the policy wants, nor let a guest migrate that shall not. */
+/** A VMM may add protective attributes. It must not omit those of the policy, nor make a guest migratable against the policy. */
 function compareAttributes(checks: Checks, attributes: bigint, expected: Expectations | undefined): void {
   if (expected?.policy === undefined) {
-    return checks.notAskedFor('attributes', `${hex(attributes)}; --lock or --image with a policy asks for it`);
+    return checks.notAskedFor('attributes', `${hex(attributes)}; use --lock or --image with a policy to check them`);
   }
   const has = (bit: bigint, among: bigint): boolean => (among & bit) !== 0n;
   const { policy } = expected;
@@ -267,7 +263,7 @@ function compareAttributes(checks: Checks, attributes: bigint, expected: Expecta
 
 function compareVersions(checks: Checks, found: Buffer, minimum: string | undefined): void {
   const text = found.toString('hex');
-  if (minimum === undefined) return checks.notAskedFor('minimum TCB', `${text}; --minimum-tcb HEX asks for it`);
+  if (minimum === undefined) return checks.notAskedFor('minimum TCB', `${text}; use --minimum-tcb HEX to check it`);
   if (!/^[0-9a-f]{32}$/i.test(minimum)) {
     throw new IgvmError('USAGE', `the minimum TCB of a TDX quote is 16 bytes in hexadecimal digits, not "${minimum}"`);
   }
@@ -277,14 +273,14 @@ function compareVersions(checks: Checks, found: Buffer, minimum: string | undefi
     'minimum TCB',
     low.length === 0,
     text,
-    `${text}, and ${minimum} is the least: ${low.length === 1 ? 'byte' : 'bytes'} ${low.join(', ')}`,
+    `${text}, and the minimum is ${minimum}: ${low.length === 1 ? 'byte' : 'bytes'} ${low.join(', ')}`,
   );
 }
 
 function compareRegisters(checks: Checks, rtmrs: readonly Buffer[], log: EventLog | undefined): void {
   if (log === undefined) {
     const found = rtmrs.map((each, index) => `${index} ${each.toString('hex')}`).join(', ');
-    return checks.notAskedFor('RTMRs', `${found}; --event-log FILE replays them`);
+    return checks.notAskedFor('RTMRs', `${found}; use --event-log FILE to check them`);
   }
   const replayed = replayEventLog(log.bytes, log.origin);
   for (const [index, rtmr] of rtmrs.entries()) {
@@ -293,7 +289,7 @@ function compareRegisters(checks: Checks, rtmrs: readonly Buffer[], log: EventLo
       `RTMR ${index}`,
       rtmr.equals(expected),
       rtmr.toString('hex'),
-      `${rtmr.toString('hex')}, and the event log gives ${expected.toString('hex')}`,
+      `${rtmr.toString('hex')}, but the event log results in ${expected.toString('hex')}`,
     );
   }
 }

@@ -16,13 +16,13 @@ import { unreadable } from '../files/file-failure';
 import { findProgram, isProgramName } from '../files/find-program';
 import { readRegularFile } from '../files/regular-file';
 
-/** How a statement is signed. */
+/** The signer of a statement. */
 export type StatementSigner =
   /** Path of a private key: PEM (PKCS #8 or SEC 1) of P-256, P-384 or Ed25519. */
   | { kind: 'key'; path: string }
   /**
-   * A program that signs, such as that of a key management service, and the path of its public key or certificate. In its arguments,
-   * `{message}` and `{digest}` become paths of files with what is signed, and with its digest; the message is its input, too.
+   * A program that signs, such as the client of a key management service, and the path of its public key or certificate. In its
+   * arguments, `{message}` and `{digest}` become paths of files with the message and its digest. The message is also its input.
    */
   | { kind: 'command'; words: readonly string[]; publicKey: string };
 
@@ -34,16 +34,16 @@ export interface DsseEnvelope {
   signatures: { keyid: string; sig: string }[];
 }
 
-/** What a signature is made with. */
+/** A key that signs. */
 interface SigningKey {
   publicKey: KeyObject;
-  /** Hash of ECDSA; Ed25519 has its own. */
+  /** The hash for ECDSA. Ed25519 has its own. */
   hash: 'sha256' | 'sha384' | null;
-  /** DER of a certificate, where that is what was given. */
+  /** The certificate in DER, if one was given. */
   certificate: Buffer | undefined;
 }
 
-/** Bytes: keys and certificates are small. */
+/** The most bytes: keys and certificates are small. */
 const KEY_LIMIT = 2 ** 16;
 const SIGNATURE_LIMIT = 2 ** 16;
 const COMMAND_MILLISECONDS = 120_000;
@@ -51,20 +51,20 @@ const COMMAND_MILLISECONDS = 120_000;
 const failed = (message: string, file?: string, cause?: unknown): IgvmError =>
   new IgvmError('STATEMENT_SIGNING', message, file === undefined ? {} : { file }, { cause });
 
-/** What is signed: type and payload with their lengths before them (DSSE, PAE). */
+/** The signed message: type and payload, each after its length (DSSE, PAE). */
 export function preAuthEncoding(payloadType: string, payload: Uint8Array): Buffer {
   const type = Buffer.from(payloadType);
   return Buffer.concat([Buffer.from(`DSSEv1 ${type.length} `), type, Buffer.from(` ${payload.length} `), payload]);
 }
 
-/** SHA-256 of a public key (DER, SPKI), hexadecimal: a hint which key it was. */
+/** SHA-256 of a public key (DER, SPKI), hexadecimal, as a hint for verifiers. */
 export const keyId = (key: KeyObject): string =>
   createHash('sha256')
     .update(key.export({ format: 'der', type: 'spki' }))
     .digest('hex');
 
 /**
- * Signs a payload. The signature is verified before it is handed out, whoever made it.
+ * Signs a payload. The signature is always verified before it is returned.
  * @throws IgvmError STATEMENT_SIGNING, FILE_UNREADABLE
  */
 export function signedEnvelope(
@@ -78,15 +78,15 @@ export function signedEnvelope(
   const envelope = {
     payload: Buffer.from(payload).toString('base64'),
     payloadType,
-    // A hint that verifiers may do without, and that each kind of them makes in its own way.
+    // An optional hint, which each kind of verifier defines in its own way.
     signatures: [{ keyid: '', sig: signature.toString('base64') }],
   };
   return { envelope, key };
 }
 
 /**
- * An envelope as sigstore's clients take it (sigstore/protobuf-specs: bundle, version 0.3), for a key of one's own: without an entry in a
- * transparency log and without a time stamp, which would have to be fetched.
+ * An envelope for sigstore's clients (sigstore/protobuf-specs: bundle, version 0.3), for the user's own key. Without an entry in a
+ * transparency log and without a timestamp, which would need the network.
  */
 export function sigstoreBundle(envelope: DsseEnvelope, { publicKey, certificate }: SigningKey): object {
   const material =
@@ -152,7 +152,7 @@ function signWithCommand(
   const key = publicKeyIn(path);
   const [name = '', ...args] = words;
   const program = isProgramName(name) ? findProgram(name) : name;
-  if (program === undefined || program === '') throw failed(`there is no program "${name}" to sign with`);
+  if (program === undefined || program === '') throw failed(`the program "${name}", which should sign, was not found`);
   const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-sign-'));
   let printed: Buffer;
   try {
@@ -167,7 +167,7 @@ function signWithCommand(
     const filled = args.map((arg) =>
       arg.replaceAll(/\{message\}|\{digest\}/g, (each) => files[each as keyof typeof files]),
     );
-    // From the file: a program that doesn't read what it is given must not break a pipe.
+    // The input is the file, not a pipe, because a program that doesn't read it would break the pipe.
     const input = openSync(files['{message}'], 'r');
     try {
       const limits = { maxBuffer: SIGNATURE_LIMIT, timeout: COMMAND_MILLISECONDS };
@@ -182,11 +182,11 @@ function signWithCommand(
   }
   const signature = signaturesIn(printed, key).find((each) => isSignature(key, message, each));
   if (signature === undefined)
-    throw failed(`what the program "${name}" printed is no signature by the public key`, path);
+    throw failed(`the output of the program "${name}" is not a signature by the public key`, path);
   return { key, signature };
 }
 
-/** What a program may have meant: a signature as bytes or in base64; of ECDSA in DER, or its two numbers alone. */
+/** The possible signatures in the output of a program: as bytes or in base64. For ECDSA, in DER or as two plain numbers. */
 function signaturesIn(printed: Buffer, { hash }: SigningKey): Buffer[] {
   const text = printed.toString('latin1').trim();
   const decoded = /^[A-Za-z0-9+/_=\s-]+$/.test(text) ? [Buffer.from(text, 'base64')] : [];

@@ -9,51 +9,51 @@ import { searchLaunches } from '../measurement/launch-search';
 import { measureLaunches } from '../measurement/measure';
 import { MEASURED_PLATFORMS, measuredPlatformOf } from '../igvm/isolation';
 
-/** Platforms whose guests give evidence that is verified here. */
+/** Platforms whose evidence can be verified. */
 export type EvidencePlatform = 'snp' | 'tdx';
 
-/** A launch digest that evidence may have, and the launch that gives it. */
+/** An expected launch digest, and its launch. */
 export interface ExpectedDigest {
   /** Upper-case hexadecimal. */
   digest: string;
-  /** For people: `QEMU with KVM, 2 vCPUs, EPYC-Milan`; undefined where the digest doesn't depend on the launch. */
+  /** For people: `QEMU with KVM, 2 vCPUs, EPYC-Milan`; undefined if the digest doesn't depend on the launch. */
   launch: string | undefined;
-  /** Why the VMM of that launch would not launch the file: then evidence is of another file with the same pages. */
+  /** Why the VMM of that launch would refuse the file. Then the evidence is from another file with the same pages. */
   refusal?: string | undefined;
 }
 
-/** What a guest launched with an ID block has in its reports. */
+/** The fields in reports of a guest that was launched with an ID block. */
 export interface ExpectedIdentity {
   familyId?: string;
   imageId?: string;
   svn?: number;
-  /** SHA-384 of keys as the firmware computes it, lower-case hexadecimal. */
+  /** SHA-384 of keys in the form of the firmware, lower-case hexadecimal. */
   idKeyDigest?: string;
   authorKeyDigest?: string;
 }
 
-/** What evidence of a build's guest has to say. */
+/** The expected evidence from a guest of a build. */
 export interface Expectations {
-  /** For messages: the lock or the image. */
+  /** The lock or the image, for messages. */
   source: string;
-  /** Digests that are ours; none when there is no guest for the platform. */
+  /** The digests of the build; none if there is no guest for the platform. */
   digests: ExpectedDigest[];
-  /** Whether it is of an image, whose launches were searched. */
+  /** Whether the source is an image, whose launches were searched. */
   isImage: boolean;
-  /** Other launches of the image that give the measurement of the evidence: they explain why it isn't ours. */
+  /** Other launches of the image with the measurement of the evidence, which explain why it isn't expected. */
   others: ExpectedDigest[];
-  /** Why there is nothing to compare with; the guests that there are. */
+  /** Why there is nothing to compare with, and the guests that exist. */
   missing: string | undefined;
-  /** The guest policy of SEV-SNP, the attributes of TDX; undefined where nothing says so. */
+  /** The guest policy of SEV-SNP, or the attributes of TDX, if known. */
   policy: bigint | undefined;
   /** Whether the host may debug the guest. */
   debug: boolean;
   identity: ExpectedIdentity;
-  /** Whether the image holds an ID block, so that each launch of it has one. */
+  /** Whether the image has an ID block, so that each of its launches has one. */
   hasIdBlock: boolean;
 }
 
-/** What the lock says of the guest for a platform. @throws IgvmError LOCK_MISSING, LOCK_INVALID and others of `readLock` */
+/** The expectations from a lock for a platform. @throws IgvmError LOCK_MISSING, LOCK_INVALID and others of `readLock` */
 export function expectationsOfLock(path: string, display: string, platform: EvidencePlatform): Expectations {
   const lock = readLock(path, display);
   const locked = lock.platforms[platform];
@@ -93,17 +93,17 @@ const digestsOfLock = ({ digests = [] }: LockedPlatform): ExpectedDigest[] =>
       : launches.flatMap(launchesOf).map((launch) => ({ digest: digest.toUpperCase(), launch: launchLabel(launch) })),
   );
 
-/** What of evidence is looked for in an image. */
+/** The facts of evidence to search for in an image. */
 export interface Looked {
   /** 48 bytes. */
   measurement: Uint8Array;
-  /** Of the processor that the evidence names: CPUID leaf 1, EAX. */
+  /** The signature of the processor in the evidence: CPUID leaf 1, EAX. */
   signature?: number | undefined;
 }
 
 /**
- * What an image says of its guest for a platform, and which launches of it give the measurement of evidence.
- * @param launches that are ours. Default: every one that gives it
+ * The expectations from an image for a platform, and its launches with the measurement of the evidence.
+ * @param launches the expected ones. Default: all that have the measurement
  * @throws IgvmError as `withImage`, `measureLaunches` and `searchLaunches`
  */
 export function expectationsOfImage(
@@ -137,7 +137,7 @@ export function expectationsOfImage(
   });
 }
 
-/** The launches that give a measurement. */
+/** The launches with a measurement. */
 async function recognized(file: IgvmFile, { measurement, signature }: Looked): Promise<ExpectedDigest[]> {
   const { found } = await searchLaunches(file, measurement, signature);
   const digest = digestHex(measurement);

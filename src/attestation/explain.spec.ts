@@ -72,7 +72,7 @@ describe('a launch digest', () => {
   it('of another image is not explained, and what was tried is said', async () => {
     const { code, text, answer } = await explain(await digestOf({ vmm: 'hyperv' }, snpGuest(0x20)), await image());
     expect([code, answer.found]).toEqual([1, []]);
-    expect(text).toContain('nothing that is known gives this digest');
+    expect(text).toContain('no known origin of this digest was found');
     for (const part of [
       'Hyper-V',
       'QEMU with KVM (1 to 512 vCPUs; the processors EPYC, ',

@@ -24,26 +24,26 @@ export interface ExplainOptions {
   subject: string;
   /** Path of the image. */
   image: string;
-  /** Path of the lock, whose history is looked through. */
+  /** Path of the lock, whose history is searched. */
   lock?: string;
-  /** What messages call a path. Default: the path. */
+  /** Makes the name of a path for messages. Default: the path. */
   display?: (path: string) => string;
 }
 
-/** A launch of the image that gives the digest. */
+/** A launch of the image with the digest. */
 export interface ExplainedLaunch {
   platform: MeasuredPlatform;
-  /** Undefined where the digest doesn't depend on what launches the guest. */
+  /** Undefined if the digest doesn't depend on the launch. */
   launch: Launch | undefined;
-  /** Why that VMM would not launch this file; then the digest is of another file with the same pages. */
+  /** Why that VMM would refuse this file. Then the digest is from another file with the same pages. */
   refusals: string[];
 }
 
 /** A state of the lock that has the digest. */
 export interface LockedState {
-  /** The lock as it lies there, or a commit of it. */
+  /** The lock in the working tree, or one of its commits. */
   commit: HistoricChange | undefined;
-  /** Whether the digest came into the lock or left it with this commit. */
+  /** Whether this commit added the digest to the lock or removed it. */
   change: 'present' | 'added' | 'removed';
   platform: string | undefined;
   launches: Launch[];
@@ -53,7 +53,7 @@ export interface Explanation {
   /** Upper-case hexadecimal. */
   digest: string;
   found: ExplainedLaunch[];
-  /** Guest policy of the platforms that the digest may be of: of the image, and of the report where there is one. */
+  /** The guest policy of each possible platform: in the image, and in the report if there is one. */
   policies: {
     platform: MeasuredPlatform;
     image: PolicyFields | undefined;
@@ -61,11 +61,11 @@ export interface Explanation {
     agree: boolean;
   }[];
   history: LockedState[];
-  /** What was compared, a sentence each. */
+  /** The comparisons that were made, a sentence each. */
   tried: string[];
 }
 
-/** What a digest may be of. */
+/** The facts about a digest. */
 interface Subject {
   digest: Buffer;
   platforms: readonly MeasuredPlatform[];
@@ -75,7 +75,7 @@ interface Subject {
 }
 
 /**
- * Finds what gives a launch digest: which launch of an image, or which state of a lock. A report is not verified for that.
+ * Finds the origin of a launch digest: the launch of an image, or the state of a lock. Does not verify reports.
  * @throws IgvmError USAGE, EVIDENCE_INVALID, FILE_UNREADABLE; those of images, locks and git
  */
 export async function explainDigest({
@@ -100,7 +100,7 @@ export async function explainDigest({
       addPolicy(file, platform, subject, result);
     }
   });
-  if (lock === undefined) result.tried.push('the history of a lock was not looked through: --lock FILE does that');
+  if (lock === undefined) result.tried.push('the history of a lock was not searched: use --lock FILE for that');
   else lookThroughLock(lock, display(lock), result);
   return result;
 }
@@ -137,7 +137,7 @@ function subjectOf(text: string, display: (path: string) => string): Subject {
   return { digest: measurement, platforms: ['snp'], policy, signature };
 }
 
-/** By the size of the digest; the one that is compared at once is first. */
+/** Platforms by the size of the digest. The one with the quickest comparison is first. */
 const platformsOf = (size: number): MeasuredPlatform[] => (size === 48 ? ['tdx', 'snp'] : ['vbs']);
 
 async function searchSnp(file: IgvmFile, { digest, signature }: Subject, result: Explanation): Promise<void> {
@@ -185,7 +185,7 @@ function addPolicy(
 ): void {
   const image = launchPolicy(file, platformHeader(file, platform))?.fields;
   const report = reported === undefined ? undefined : hex(reported);
-  // The attributes of TDX are other bits than the file's policy: verify-report compares them.
+  // The attributes of TDX have other bits than the file's policy. verify-report compares them.
   const agree = platform !== 'snp' || report === undefined || image?.['value'] === report;
   if (image !== undefined || report !== undefined) result.policies.push({ platform, image, report, agree });
 }
@@ -205,7 +205,7 @@ function lookThroughLock(path: string, display: string, result: Explanation): vo
   tried.push(`${display} as it is, and every commit of it that git log shows`);
 }
 
-/** A lock of a commit. One of another version is text alone. */
+/** The lock of a commit. A lock of another version is only searched as text. */
 function lockIn(
   folder: string,
   revision: string,
@@ -231,19 +231,19 @@ function launchesWith(lock: MeasurementLock | undefined, digest: string): Pick<L
   return { platform: undefined, launches: [] };
 }
 
-/** Whether anything gives the digest. */
+/** Whether an origin of the digest was found. */
 export const isExplained = ({ found, history }: Explanation): boolean => found.length + history.length > 0;
 
 /** An explanation for people. */
 export function explanationText(explanation: Explanation): string {
   const { digest, found, policies, history, tried } = explanation;
   const lines = [digest, ...launchLines(found), ...policies.flatMap(policyLines), ...history.map(historyLine)];
-  if (!isExplained(explanation)) lines.push('nothing that is known gives this digest');
+  if (!isExplained(explanation)) lines.push('no known origin of this digest was found');
   lines.push('tried:', ...tried.map((each) => `  ${each}`));
   return `${lines.map(printable).join('\n')}\n`;
 }
 
-/** A line for each launch; processors that give the same digest share one. */
+/** A line for each launch. Processors with the same digest share one. */
 function launchLines(found: readonly ExplainedLaunch[]): string[] {
   const groups = new Map<
     string,

@@ -122,7 +122,7 @@ withEvidence.describe('evidence of real machines, TDX', () => {
     const other = ['--event-log', put('ccel', changed)];
     expect(await verifyFiles(tdx('cos-113-tdx-quote.dat'), ...args, ...other)).toMatchObject({
       code: 4,
-      failed: [expect.stringMatching(/^RTMR 0: .* the event log gives/)],
+      failed: [expect.stringMatching(/^RTMR 0: .* the event log results in/)],
     });
     const cut = ['--event-log', put('ccel', changed.subarray(0, 0x100))];
     expect(await verifyFiles(tdx('cos-113-tdx-quote.dat'), ...args, ...cut)).toMatchObject({ code: 3 });

@@ -243,8 +243,12 @@ describe('reference values', () => {
     [['--format', 'corim', '--sign-key', 'key.pem'], 1, /STATEMENT_SIGNING/],
     [['--sign-command', 'openssl'], 1, /STATEMENT_SIGNING/],
     [['--sign-key', 'guest.igvm'], 1, /STATEMENT_SIGNING/],
-    [['--sign-command', 'no-such-program', '--public-key', 'key.pem'], 1, /no program "no-such-program"/],
-    [['--sign-command', 'true', '--public-key', 'key.pem'], 1, /is no signature/],
+    [
+      ['--sign-command', 'no-such-program', '--public-key', 'key.pem'],
+      1,
+      /the program "no-such-program", which should sign, was not found/,
+    ],
+    [['--sign-command', 'true', '--public-key', 'key.pem'], 1, /is not a signature/],
     [['--sign-command', 'false', '--public-key', 'key.pem'], 1, /did not sign/],
   ] as const)('%j is refused, and nothing is written', async (args, wanted, message) => {
     await imageWithLock();

@@ -22,24 +22,24 @@ import { signedEnvelope, sigstoreBundle, type StatementSigner } from './dsse';
 import { type ExpectedIdentity, identityInImage } from './expectations';
 import { goSevGuestPolicy, provenanceStatement, STATEMENT_TYPE, trusteeMessage } from './reference-formats';
 
-/** What verifiers take. */
+/** The formats of verifiers. */
 export const REFERENCE_FORMATS = ['trustee', 'corim', 'go-sev-guest', 'in-toto'] as const;
 
 export type ReferenceFormat = (typeof REFERENCE_FORMATS)[number];
 
-/** Reads formats as options name them; none: undefined. @throws IgvmError USAGE */
+/** Parses the formats in options; undefined if there are none. @throws IgvmError USAGE */
 export function referenceFormatsOf(names: readonly string[]): ReferenceFormat[] | undefined {
   const unknown = names.find((name) => !(REFERENCE_FORMATS as readonly string[]).includes(name));
   if (unknown !== undefined) {
     throw new IgvmError(
       'USAGE',
-      `"${unknown}" is no format of reference values (known: ${REFERENCE_FORMATS.join(', ')})`,
+      `"${unknown}" is not a format of reference values (known: ${REFERENCE_FORMATS.join(', ')})`,
     );
   }
   return names.length === 0 ? undefined : (names as ReferenceFormat[]);
 }
 
-/** Who signs, as options say it; undefined: nobody. @throws IgvmError STATEMENT_SIGNING for options that don't go together */
+/** The signer in options, if any. @throws IgvmError STATEMENT_SIGNING for options that contradict each other */
 export function signerOf(
   { key, command, publicKey }: { key?: string; command?: readonly string[]; publicKey?: string },
   at: (path: string) => string,
@@ -53,23 +53,23 @@ export function signerOf(
   return { kind: 'command', words: command, publicKey: at(publicKey) };
 }
 
-/** What evidence of a guest has to say. */
+/** The reference values of a guest. */
 export interface ReferenceGuest {
   platform: MeasuredPlatform;
   digests: { digest: Uint8Array; launches: Launch[] }[];
-  /** Of SEV-SNP. */
+  /** For SEV-SNP. */
   policy: bigint | undefined;
   debug: boolean;
   svn: number | undefined;
-  /** Of an ID block that the image holds. */
+  /** From an ID block in the image. */
   identity: ExpectedIdentity | undefined;
 }
 
-/** A file that an image was made of. */
+/** A file that an image was built from. */
 export interface ReferenceInput {
   /** Its place in the manifest. */
   name: string;
-  /** As messages name it. */
+  /** Its name in messages. */
   path: string;
   sha256: string;
 }
@@ -86,20 +86,20 @@ export interface ReferenceImage {
 export interface ReferenceRequest {
   /** Path of the image. */
   image: string;
-  /** Path of its lock: the image has to be what it says, and its launches count. */
+  /** Path of its lock. The image must match it, and its launches are used. */
   lock?: string;
-  /** Without a lock: the launches that count. Default: the one that documents endorse. */
+  /** The launches to use if there is no lock. Default: the one that documents endorse. */
   launches?: readonly Launch[];
-  /** Path of the manifest, whose files a statement names. The image is built once more, to see that it comes from them. */
+  /** Path of the manifest, whose files a statement names. The image is built again to check that it comes from them. */
   manifest?: string;
   workspaceRoot?: string;
-  /** Folder that the files go to. */
+  /** The output folder. */
   output: string;
-  /** Default: all that there is something to say in. */
+  /** Default: all formats for which there are values. */
   formats?: readonly ReferenceFormat[];
-  /** Who signs the in-toto statement; default: nobody. */
+  /** The signer of the in-toto statement. Default: it is not signed. */
   signer?: StatementSigner;
-  /** What a signed statement is written as. Default: a DSSE envelope. */
+  /** The form of a signed statement. Default: a DSSE envelope. */
   envelope?: 'dsse' | 'sigstore';
   /** What messages call a path. Default: the path. */
   display?: (path: string) => string;
@@ -111,15 +111,15 @@ export interface ReferenceReport {
   warnings: string[];
 }
 
-/** Every name of a file that is written here; another run may have left more of them, with digests that count no more. */
+/** The names of all files that can be written. An earlier run may have left more of them, with outdated digests. */
 const OWN_NAME = /^(?:trustee\.json|corim\.cbor|go-sev-guest-\d+\.textproto|provenance(?:\.dsse|\.sigstore)?\.json)$/;
 
 /**
- * Writes reference values of an image's guests in the forms that verifiers take. All files appear together, or none; files of an
- * earlier run that are none of these any more are removed, as they would go on to vouch for another image.
+ * Writes reference values of an image's guests in the formats of verifiers. All files appear together, or none does. Other files of an
+ * earlier run are removed, because they would still vouch for another image.
  * @throws IgvmError LOCK_MISMATCH and others of `verifyImage`; MEASUREMENT_UNAVAILABLE for an image without measured guests;
- *   MEASUREMENT_REFUSED when a VMM that was asked for refuses the image, as the values would then lack its launches;
- *   BUILD_FIRST when the manifest builds another image now; STATEMENT_SIGNING; FILE_UNREADABLE, FILE_UNWRITABLE; those of manifests and resources
+ *   MEASUREMENT_REFUSED when a requested VMM refuses the image, because the values would lack its launches; BUILD_FIRST when the
+ *   manifest builds a different image now; STATEMENT_SIGNING; FILE_UNREADABLE, FILE_UNWRITABLE; those of manifests and resources
  */
 export async function writeReferenceValues(request: ReferenceRequest): Promise<ReferenceReport> {
   const { output, formats = REFERENCE_FORMATS, signer, envelope = 'dsse', display = (path) => path } = request;
@@ -254,8 +254,8 @@ function referenceGuest(
 }
 
 /**
- * The manifest, and the files that it names for this image. They are the image's own only if they build it: a statement that names others
- * would be false, however it is signed.
+ * The manifest, and the files that it names for this image. Checks that the image is built from them: otherwise a statement that names
+ * them would be false.
  */
 async function inputsOf(request: ReferenceRequest): Promise<ReferenceInput[]> {
   const { manifest, workspaceRoot, display = (path) => path } = request;
@@ -277,7 +277,7 @@ async function inputsOf(request: ReferenceRequest): Promise<ReferenceInput[]> {
   ];
 }
 
-/** Builds the image again and compares everything that a lock says of it; signatures may have been added since. */
+/** Builds the image again and compares everything in its lock. Signatures may have been added since. */
 async function checkBuiltFrom(
   manifest: string,
   { image, workspaceRoot, display = (path) => path }: ReferenceRequest,
@@ -294,7 +294,7 @@ async function checkBuiltFrom(
     const [difference] = compareLocks(again, present);
     if (difference === undefined) return;
     const { platform = 'the file', changes, digests } = difference;
-    const what = changes[0] ?? (digests.length > 0 ? 'the launch digest is another' : 'it has other guests');
+    const what = changes[0] ?? (digests.length > 0 ? 'the launch digest differs' : 'it has other guests');
     throw new IgvmError('BUILD_FIRST', `it is not what ${display(manifest)} builds now: ${platform}: ${what}`, {
       file: display(image),
     });

@@ -6,13 +6,13 @@ import { parseCertificate, type ParsedCertificate } from './certificates';
 /** Bytes of an SEV-SNP attestation report, all versions. */
 export const SNP_REPORT_SIZE = 0x4a0;
 
-/** Bytes of it that its signature covers. */
+/** Bytes of a report that its signature covers. */
 const SNP_SIGNED_SIZE = 0x2a0;
 
 /** Versions of reports whose fields are known: SEV-SNP firmware ABI 1.51 to 1.58, ATTESTATION_REPORT. */
 export const SNP_REPORT_VERSIONS: readonly number[] = [2, 3, 4, 5];
 
-/** An SEV-SNP attestation report (SEV-SNP firmware ABI 1.58, ATTESTATION_REPORT). Nothing of it is true before it is verified. */
+/** An SEV-SNP attestation report (SEV-SNP firmware ABI 1.58, ATTESTATION_REPORT). Nothing in it can be trusted before it is verified. */
 export interface SnpReport {
   version: number;
   /** u32; 0 without an ID block. */
@@ -22,7 +22,7 @@ export interface SnpReport {
   /** 16 bytes each; zeros without an ID block. */
   familyId: Buffer;
   imageId: Buffer;
-  /** Who asked: 0 to 3, or 0xffffffff for the host. */
+  /** The VMPL that requested the report: 0 to 3, or 0xffffffff for the host. */
   vmpl: number;
   /** 1 for ECDSA P-384 with SHA-384. */
   signatureAlgorithm: number;
@@ -40,15 +40,15 @@ export interface SnpReport {
   /** 48 bytes each: SHA-384 of keys; zeros without them. */
   idKeyDigest: Buffer;
   authorKeyDigest: Buffer;
-  /** Versions of the firmware's parts, 8 bytes: what the key that signs is derived from. */
+  /** Versions of the firmware's parts, 8 bytes. The signing key is derived from them. */
   reportedTcb: Buffer;
-  /** Of the processor, from report version 3 on: family and model as CPUID counts them. */
+  /** The family and model of the processor as in CPUID, from report version 3 on. */
   cpu: { family: number; model: number; stepping: number } | undefined;
   /** 64 bytes; zeros where the host hides it. */
   chipId: Buffer;
   /** The bytes that are signed. */
   signed: Buffer;
-  /** r and s, 48 bytes each, big-endian; undefined where the signature's field has other bytes than theirs. */
+  /** r and s, 48 bytes each, big-endian; undefined if the field of the signature has any other bytes. */
   signature: Buffer | undefined;
 }
 
@@ -84,7 +84,7 @@ export function parseSnpReport(bytes: Buffer): SnpReport {
   };
 }
 
-/** The signature of the processor, CPUID leaf 1 EAX, where a report says it. */
+/** The signature of the processor, CPUID leaf 1 EAX, if the report has it. */
 export const signatureOf = ({ cpu }: SnpReport): number | undefined =>
   cpu === undefined || cpu.family < 15 ? undefined : processorSignature(cpu.family, cpu.model, cpu.stepping & 0xf);
 
@@ -97,26 +97,26 @@ function numbersOf(field: Buffer): Buffer | undefined {
 
 export const isZero = (bytes: Uint8Array): boolean => bytes.every((byte) => byte === 0);
 
-/** What a file with a report has. */
+/** The contents of a file with a report. */
 export interface SnpEvidence {
   report: SnpReport;
-  /** Certificates that the host handed out with the report. */
+  /** Certificates that the host provided with the report. */
   certificates: ParsedCertificate[];
-  /** Bytes behind the report that belong to nothing. */
+  /** Unused bytes after the report. */
   surplus: number;
 }
 
 /** Bytes of the header of the firmware's answer to the guest's request (MSG_REPORT_RSP): status, size of the report, 24 reserved. */
 const ANSWER_HEADER_SIZE = 32;
 
-/** Whether the bytes begin as a report, or an answer with one, does. */
+/** Whether the bytes begin like a report, or like a response with one. */
 export const isSnpEvidence = (bytes: Buffer): boolean => reportStart(bytes) !== undefined;
 
 function reportStart(bytes: Buffer): number | undefined {
   const looksLikeOne = (start: number): boolean => {
     if (bytes.length < start + SNP_REPORT_SIZE) return false;
     const version = bytes.readUInt32LE(start);
-    // Later versions are recognized, and refused by name.
+    // Later versions are recognised, so that the message can name them.
     return version >= 1 && version <= 0xff && bytes.readUInt32LE(start + 0x34) <= 0xff;
   };
   const isAnswer =
@@ -129,8 +129,8 @@ function reportStart(bytes: Buffer): number | undefined {
 }
 
 /**
- * Reads a report, alone (as the firmware, configfs-tsm's outblob and snpguest hand it out), in the firmware's answer, or with the
- * host's certificates behind it (extended report).
+ * Reads a report: alone (as from the firmware, configfs-tsm's outblob and snpguest), in the firmware's response, or followed by the host's
+ * certificates (extended report).
  * @param origin the file's name, for messages
  * @throws IgvmError EVIDENCE_INVALID, CERTIFICATE_INVALID
  */
@@ -149,7 +149,7 @@ export function parseSnpEvidence(bytes: Buffer, origin: string): SnpEvidence {
 /** GHCB specification 2.03, 4.1.8.1: an entry is a GUID, offset and length; an entry of zeros is the last. */
 const ENTRY_SIZE = 24;
 
-/** What a table has, by GUID. */
+/** The kinds of table entries, by GUID. */
 const ENTRIES: Readonly<Record<string, string>> = {
   '63da758de6644564adc5f4b93be8accd': 'VCEK',
   a8074bc2a25a483eaae639c045a0b8a1: 'VLEK',
@@ -158,7 +158,7 @@ const ENTRIES: Readonly<Record<string, string>> = {
 };
 
 /**
- * Certificates of a table such as the host hands out with an extended report, and configfs-tsm as auxblob.
+ * The certificates in a table from the host, as in an extended report or configfs-tsm's auxblob.
  * @throws IgvmError EVIDENCE_INVALID, CERTIFICATE_INVALID
  */
 export function certificatesInTable(table: Buffer, origin: string): ParsedCertificate[] {
@@ -182,7 +182,7 @@ export function certificatesInTable(table: Buffer, origin: string): ParsedCertif
   return entries.flatMap(({ kind, offset, length }) => {
     const content = table.subarray(offset, offset + length);
     if (kind !== undefined) return [parseCertificate(content, `${origin}, ${kind}`)];
-    // Hosts may add what they like, but no certificate may be passed over because its GUID was changed.
+    // Hosts may add entries of their own, but a certificate must not be ignored because its GUID was changed.
     if (isCertificate(content)) fail('has a certificate under an unknown GUID');
     return [];
   });
@@ -196,7 +196,7 @@ function isCertificate(content: Buffer): boolean {
   }
 }
 
-/** GUIDs are seen in both byte orders: as a string of bytes, and with the first three parts as little-endian numbers. */
+/** GUIDs occur in both byte orders: as plain bytes, and with the first three parts as little-endian numbers. */
 function kindOf(guid: Buffer): string | undefined {
   const mixed = Buffer.from(guid);
   mixed.subarray(0, 4).reverse();
@@ -205,17 +205,17 @@ function kindOf(guid: Buffer): string | undefined {
   return ENTRIES[guid.toString('hex')] ?? ENTRIES[mixed.toString('hex')];
 }
 
-/** A part of the firmware whose version is in a TCB. */
+/** A part of the firmware with a version in the TCB. */
 export type TcbPart = 'fmc' | 'bootloader' | 'tee' | 'snp' | 'microcode';
 
 /** Under AMD's arc: versions of the parts in a certificate (VCEK specification, table 8). */
 const SPL = '1.3.6.1.4.1.3704.1.3.';
 
-/** Where the byte of a part is in a TCB of 8 bytes, and the object identifier of its extension in certificates. */
+/** A byte of the 8-byte TCB: its part of the firmware, and the object identifier of its extension in certificates. */
 interface TcbByte {
   readonly part?: TcbPart;
   readonly extension: string;
-  /** Whether certificates may lack it: a byte that is reserved. */
+  /** Whether the byte is reserved. Then certificates may lack the extension. */
   readonly isReserved?: true;
 }
 
@@ -231,7 +231,7 @@ const ZEN3: readonly TcbByte[] = [
   { part: 'microcode', extension: `${SPL}8` },
 ];
 
-/** Family 1Ah (Turin), which has a part more: the FMC. */
+/** Family 1Ah (Turin), which has the FMC as a further part. */
 const ZEN5: readonly TcbByte[] = [
   { part: 'fmc', extension: `${SPL}9` },
   { part: 'bootloader', extension: `${SPL}1` },
@@ -263,7 +263,7 @@ function numberOf(value: Buffer | undefined): number | undefined {
 }
 
 /**
- * Compares the TCB that a report states with that of the certificate that signs it.
+ * Compares the TCB in a report with that of the certificate of its signing key.
  * @returns what differs, in words; none when they agree
  */
 export function tcbDifferences(
@@ -283,7 +283,7 @@ export function tcbDifferences(
 }
 
 /**
- * Reads the lowest TCB as an option states it: `bootloader=4,tee=0,snp=24,microcode=219`; what isn't named may be anything.
+ * Parses the minimum TCB of an option: `bootloader=4,tee=0,snp=24,microcode=219`. Parts that are not named have no minimum.
  * @throws IgvmError USAGE
  */
 export function parseMinimumTcb(text: string): Map<TcbPart, number> {

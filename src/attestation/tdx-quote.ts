@@ -12,14 +12,14 @@ export interface QuotingEnclave {
   bytes: Buffer;
 }
 
-/** A TDX quote (Intel TDX DCAP quoting library API, A.3: quote formats 4 and 5). Nothing of it is true before it is verified. */
+/** A TDX quote (Intel TDX DCAP quoting library API, A.3: quote formats 4 and 5). Nothing in it can be trusted before it is verified. */
 export interface TdxQuote {
   version: number;
   /** 2: ECDSA with P-256. */
   attestationKeyType: number;
   /** 0x81: TDX. */
   teeType: number;
-  /** Who made the quoting enclave, 16 bytes, hexadecimal. */
+  /** The vendor of the quoting enclave, 16 bytes, hexadecimal. */
   vendor: string;
   /** Versions of the TDX module and its loader, 16 bytes. */
   teeTcbSvn: Buffer;
@@ -27,7 +27,7 @@ export interface TdxQuote {
   attributes: bigint;
   /** 48 bytes: the launch digest. */
   mrTd: Buffer;
-  /** Four of 48 bytes: what the guest measured at run time. */
+  /** Four registers of 48 bytes, with the guest's measurements at run time. */
   rtmrs: Buffer[];
   /** 64 bytes. */
   reportData: Buffer;
@@ -39,18 +39,18 @@ export interface TdxQuote {
   attestationKey: Buffer;
   enclave: QuotingEnclave;
   enclaveSignature: Buffer;
-  /** What is hashed with the attestation key. */
+  /** Data that is hashed together with the attestation key. */
   authenticationData: Buffer;
-  /** The chain of the key that signs for the platform (PCK), as the quote has it: the PCK's first. */
+  /** The certificate chain of the platform's signing key (PCK) in the order of the quote: that of the PCK first. */
   certificates: ParsedCertificate[];
-  /** Bytes behind the quote that belong to nothing. */
+  /** Unused bytes after the quote. */
   surplus: number;
 }
 
 const HEADER_SIZE = 48;
 const TDX_TEE_TYPE = 0x81;
 
-/** Bytes of a body: of TDX 1.0 and, with two more fields, 1.5. */
+/** Bytes of a body: for TDX 1.0 and, with two more fields, for 1.5. */
 const BODY_SIZES: Readonly<Record<number, number>> = { 2: 584, 3: 648 };
 const ENCLAVE_REPORT_SIZE = 384;
 
@@ -58,12 +58,12 @@ const ENCLAVE_REPORT_SIZE = 384;
 const PCK_CHAIN = 5;
 const ENCLAVE_DATA = 6;
 
-/** Whether the bytes begin as a TDX quote does. */
+/** Whether the bytes begin like a TDX quote. */
 export const isTdxEvidence = (bytes: Buffer): boolean =>
   bytes.length >= HEADER_SIZE && bytes.readUInt32LE(4) === TDX_TEE_TYPE && bytes.readUInt16LE(0) >= 4;
 
 /**
- * Reads a quote. Its lengths have to agree; what follows it is left alone, as buffers for quotes are larger.
+ * Reads a quote. Its lengths must agree. Bytes after it are ignored, because buffers for quotes are larger.
  * @param origin the file's name, for messages
  * @throws IgvmError EVIDENCE_INVALID, CERTIFICATE_INVALID
  */
@@ -74,7 +74,7 @@ export function parseTdxQuote(bytes: Buffer, origin: string): TdxQuote {
   if (version !== 4 && version !== 5) throw reader.error(`has version ${version} (known: 4, 5)`);
   const bodyType = version === 4 ? 2 : reader.u16('the type of its body');
   const bodySize = BODY_SIZES[bodyType];
-  if (bodySize === undefined) throw reader.error(`has a body of type ${bodyType}, which is no TDX guest's`);
+  if (bodySize === undefined) throw reader.error(`has a body of type ${bodyType}, which is not that of a TDX guest`);
   if (version === 5 && reader.u32('the size of its body') !== bodySize)
     throw reader.error('has a body of another size');
   const body = reader.take(bodySize, 'its body');
@@ -112,10 +112,10 @@ export function parseTdxQuote(bytes: Buffer, origin: string): TdxQuote {
   };
 }
 
-/** Some quoting libraries end the text with a zero. */
+/** Some quoting libraries end the text with a NUL character. */
 const withoutEnd = (text: Buffer): Buffer => (text.at(-1) === 0 ? text.subarray(0, -1) : text);
 
-/** Takes parts one after another, each within the bytes. */
+/** Reads consecutive parts, and checks that each is within the bytes. */
 class Reader {
   at = 0;
 
@@ -138,10 +138,10 @@ class Reader {
     return this.take(4, what).readUInt32LE(0);
   }
 
-  /** Data with its type and size before it. */
+  /** Data after its type and size. */
   sized(type: number, what: string): Reader {
     const found = this.u16(what);
-    if (found !== type) throw this.error(`has data of type ${found} for ${what}, and type ${type} is known`);
+    if (found !== type) throw this.error(`has data of type ${found} for ${what}, expected type ${type}`);
     return new Reader(this.take(this.u32(what), what), this.origin);
   }
 
@@ -150,7 +150,7 @@ class Reader {
   }
 
   end(what: string): void {
-    if (this.at !== this.bytes.length) throw this.error(`has bytes behind ${what}`);
+    if (this.at !== this.bytes.length) throw this.error(`has bytes after ${what}`);
   }
 
   error(message: string): IgvmError {
@@ -159,9 +159,9 @@ class Reader {
 }
 
 const SHA384 = 0x000c;
-/** An event that says something and measures nothing. */
+/** The type of events that are not measured. */
 const EV_NO_ACTION = 3;
-/** More events than any boot has, and digests an event. */
+/** Limits for events and for the digests of an event, above those of any boot. */
 const MOST_EVENTS = 2 ** 16;
 const MOST_DIGESTS = 16;
 
@@ -173,7 +173,7 @@ const SIGNATURE = 'Spec ID Event03\0';
  * Replays the event log of a TDX guest (ACPI's CCEL: TCG PC Client Platform Firmware Profile, 10.2, crypto-agile format; register
  * numbers from Intel's guest-hypervisor communication interface: 0 for MRTD, 1 to 4 for RTMR 0 to 3).
  * @param origin the file's name, for messages
- * @returns the four registers, 48 bytes each, and how many events they got
+ * @returns the four registers, 48 bytes each, and the number of events
  * @throws IgvmError EVIDENCE_INVALID
  */
 export function replayEventLog(log: Buffer, origin: string): { rtmrs: Buffer[]; events: number } {
@@ -215,13 +215,13 @@ export function replayEventLog(log: Buffer, origin: string): { rtmrs: Buffer[]; 
   return { rtmrs, events };
 }
 
-/** Behind the last event there is what firmware filled the area with: ones or zeros. */
+/** After the last event, the area is filled with ones or zeros. */
 function isEnd(log: Buffer, at: number): boolean {
   const next = log.subarray(at, at + 12);
   return next.every((byte) => byte === 0xff) || next.every((byte) => byte === 0);
 }
 
-/** Sizes of digests by the numbers of their algorithms. */
+/** Sizes of digests, by the numbers of their algorithms. */
 function digestSizes(specification: Buffer): ReadonlyMap<number, number> | undefined {
   if (specification.length < 28) return undefined;
   const count = specification.readUInt32LE(24);

@@ -46,7 +46,7 @@ describe('a report of a chain that is trusted', () => {
     const other = await verifyOwn(signedReport(genoa, turin.leaf.key), turin);
     expect([other.code, other.failed]).toEqual([
       3,
-      ['processor generation: the chain is of Turin, the report is of Genoa (family 25, model 17)'],
+      ['processor generation: the chain is of Turin, the report is from Genoa (family 25, model 17)'],
     ]);
   });
 
@@ -161,7 +161,7 @@ describe('a report of a chain that is trusted', () => {
     expect((await withList(MILAN.ask, [3])).failed).toEqual([
       expect.stringContaining('SEV-Milan has revoked SEV-VCEK'),
     ]);
-    expect((await withList(MILAN.ark, [], [2020, 2021])).failed).toEqual([expect.stringContaining('counts from')]);
+    expect((await withList(MILAN.ark, [], [2020, 2021])).failed).toEqual([expect.stringContaining('is valid from')]);
     const forged = issue({ commonName: 'ARK-Milan' });
     expect((await withList(forged, [])).failed).toEqual([expect.stringContaining('is not signed by ARK-Milan')]);
     const foreign = issue({ commonName: 'ARK-Genoa' });

@@ -17,28 +17,28 @@ import { isTdxEvidence, parseTdxQuote, type TdxQuote } from './tdx-quote';
 import { type SnpTrust, verifySnpReport } from './verify-snp';
 import { type TdxTrust, verifyTdxQuote } from './verify-tdx';
 
-/** What evidence turns out to be. */
+/** The verdict about evidence. */
 export type Verdict = 'not genuine' | 'genuine, not ours' | 'genuine' | 'ours';
 
 export interface VerifyReportOptions extends Demands {
   /** Path of the report. */
   report: string;
-  /** Paths of certificates, in DER or PEM, or of the host's table of them. They are not trusted by themselves. */
+  /** Paths of certificates in DER or PEM, or of the host's table of them. They are not trusted by themselves. */
   certificates?: readonly string[];
-  /** Paths of certificates that are trusted as roots besides the makers' own. */
+  /** Paths of certificates to trust as roots, in addition to those of the makers. */
   roots?: readonly string[];
   /** Paths of revocation lists, in DER or PEM. */
   crls?: readonly string[];
-  /** When certificates have to be valid. Default: now. */
+  /** The time at which certificates must be valid. Default: now. */
   at?: Date;
-  /** Path of the lock, and of the image: the lock decides, and the image explains. */
+  /** Paths of the lock and the image. The lock decides; the image can explain why a measurement differs. */
   lock?: string;
   image?: string;
   /** Path of the event log (CCEL) of a TDX guest. */
   eventLog?: string;
-  /** The launches of an image that are ours. Default: every one that is recognized. */
+  /** The expected launches of an image. Default: all that are recognised. */
   launches?: readonly Launch[];
-  /** What messages call a path. Default: the path. */
+  /** Makes the name of a path for messages. Default: the path. */
   display?: (path: string) => string;
 }
 
@@ -50,8 +50,8 @@ export interface EvidenceReport {
 }
 
 /**
- * Verifies the evidence of a running guest: first whether a processor made it, then whether it is of a guest of the build.
- * @throws IgvmError EVIDENCE_INVALID for a file that is no evidence, CERTIFICATE_INVALID, FILE_UNREADABLE; those of locks and images
+ * Verifies the evidence of a running guest: first whether it is from a genuine processor, then whether the guest is from the build.
+ * @throws IgvmError EVIDENCE_INVALID for a file that is not evidence, CERTIFICATE_INVALID, FILE_UNREADABLE; those of locks and images
  */
 export async function verifyReport(options: VerifyReportOptions): Promise<EvidenceReport> {
   const { report: path, crls = [], at = new Date() } = options;
@@ -111,9 +111,9 @@ async function verifyTdx(quote: TdxQuote, trust: TdxTrust, options: VerifyReport
   return { platform: 'tdx', checks: [checks, ours] };
 }
 
-/** Buffers for evidence are larger than it. */
+/** Reports unused bytes after the evidence, whose buffers may be larger. */
 function noteSurplus(checks: Checks, surplus: number): void {
-  if (surplus > 0) checks.notAskedFor('bytes behind the evidence', `${surplus}, which nothing covers`);
+  if (surplus > 0) checks.notAskedFor('bytes behind the evidence', `${surplus}, which no signature covers`);
 }
 
 async function expectations(
@@ -136,15 +136,15 @@ function verdictOf(genuine: Checks, ours: Checks, hasBuild: boolean): Verdict {
 }
 
 const VERDICTS: Readonly<Record<Verdict, string>> = {
-  'not genuine': 'not genuine: no processor vouches for it, so nothing of it counts',
+  'not genuine': 'not genuine: no processor vouches for it, so nothing in it can be trusted',
   'genuine, not ours': 'genuine, and not ours',
-  genuine: 'genuine; whether it is ours was not asked for (--lock or --image)',
+  genuine: 'genuine; use --lock or --image to check whether it is ours',
   ours: 'genuine, and ours',
 };
 
 const QUESTIONS = { genuine: 'Is it genuine?', ours: 'Is it ours?' } as const;
 
-/** A report for people: a line a check, and the verdict last. */
+/** A report for people: a line for each check, and the verdict last. */
 export function evidenceText({ checks, verdict }: EvidenceReport): string {
   const lines = (Object.keys(QUESTIONS) as (keyof typeof QUESTIONS)[]).flatMap((about) => [
     QUESTIONS[about],
@@ -159,7 +159,7 @@ export function evidenceText({ checks, verdict }: EvidenceReport): string {
 export const evidenceJson = ({ verdict, platform, checks }: EvidenceReport): string =>
   `${printableJson({ verdict, platform, checks })}\n`;
 
-/** What is asked of evidence, as options state it. */
+/** The requirements for evidence in the form of options. */
 export interface EvidenceOptions extends LaunchOptions {
   /** Paths. */
   certificates?: readonly string[];
@@ -183,11 +183,11 @@ export interface EvidenceOptions extends LaunchOptions {
 }
 
 /**
- * Verifies the evidence that options name.
+ * Verifies evidence as options request it.
  * @param at makes a path absolute
- * @param display what messages call an absolute path
- * @param nameOf what messages call an option
- * @throws IgvmError USAGE for an option that makes no sense, and as `verifyReport`
+ * @param display makes the name of an absolute path for messages
+ * @param nameOf makes the name of an option for messages
+ * @throws IgvmError USAGE for an invalid option, and as `verifyReport`
  */
 export function verifyReportOfOptions(
   report: string,
@@ -201,7 +201,7 @@ export function verifyReportOfOptions(
   const { vmm, vcpus, cpu, kvmMode, lock, image, eventLog } = options;
   const isLaunchGiven = [vmm, vcpus, cpu, kvmMode].some((each) => each !== undefined);
   if (isLaunchGiven && (image === undefined || vmm === undefined)) {
-    throw new IgvmError('USAGE', `a launch is expected with ${nameOf('image')} and ${nameOf('vmm')}`);
+    throw new IgvmError('USAGE', `a launch needs ${nameOf('image')} and ${nameOf('vmm')}`);
   }
   const bytes = (name: HexOption): Buffer | undefined => bytesOf(nameOf(name), options[name], SIZES[name]);
   const path = (text: string | undefined): string | undefined => (text === undefined ? undefined : at(text));
@@ -228,7 +228,7 @@ export function verifyReportOfOptions(
   return verifyReport(request);
 }
 
-/** The fewest and most bytes of an option, or up to how many it is filled with zeros. */
+/** The fewest and most bytes of an option, and the size to which it is padded with zeros. */
 const SIZES = {
   reportData: { least: 1, most: 64, fill: 64 },
   nonce: { least: 8, most: 64 },
@@ -245,13 +245,13 @@ interface Size {
   readonly fill?: number;
 }
 
-/** ISO 8601 with a time zone, or a date alone: anything else means different times on different machines. */
+/** ISO 8601 with a time zone, or only a date. Other forms mean different times on different machines. */
 function timeOf(name: string, text: string | undefined): Date | undefined {
   if (text === undefined) return undefined;
   const isExact = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/.test(text);
   const time = new Date(text);
   if (isExact && !Number.isNaN(time.getTime())) return time;
-  throw new IgvmError('USAGE', `${name} is "${text}", which is no time such as 2026-03-01T12:00:00Z`);
+  throw new IgvmError('USAGE', `${name} is "${text}", which is not a time such as 2026-03-01T12:00:00Z`);
 }
 
 function bytesOf(name: string, text: string | undefined, { least, most, fill }: Size): Buffer | undefined {
@@ -269,7 +269,7 @@ function wholeNumber(name: string, value: string | number | undefined, most: num
   if (value === undefined) return undefined;
   const text = String(value);
   if (!/^\d{1,10}$/.test(text) || Number(text) > most) {
-    throw new IgvmError('USAGE', `${name} is "${text}", which is no whole number from 0 to ${most}`);
+    throw new IgvmError('USAGE', `${name} is "${text}", which is not a whole number from 0 to ${most}`);
   }
   return Number(text);
 }

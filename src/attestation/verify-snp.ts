@@ -11,28 +11,28 @@ import {
 import { Checks } from './check';
 import { type GenerationName, isZero, SNP_REPORT_VERSIONS, type SnpReport, tcbDifferences } from './snp-report';
 
-/** Object identifiers of extensions of a VCEK and VLEK (AMD 57230, table 8). */
+/** Object identifiers of extensions in VCEK and VLEK certificates (AMD 57230, table 8). */
 const PRODUCT_NAME = '1.3.6.1.4.1.3704.1.2';
 const CHIP_ID = '1.3.6.1.4.1.3704.1.4';
 
-/** Who signs a report, by the number in it. */
+/** The signer of a report, by the number in it. */
 const SIGNERS: Readonly<Record<number, { leaf: string; issuer: string }>> = {
   0: { leaf: 'VCEK', issuer: 'SEV-' },
   1: { leaf: 'VLEK', issuer: 'SEV-VLEK-' },
 };
 
-/** What a report's chain has to end in, and what else there is to build it from. */
+/** The certificates for building the chain of a report. */
 export interface SnpTrust extends Trust {
-  /** Given by the user or the host, not trusted by themselves. */
+  /** From the user or the host; not trusted by themselves. */
   certificates: readonly ParsedCertificate[];
-  /** Roots that the user trusts besides AMD's. */
+  /** Roots that the user trusts in addition to AMD's. */
   roots: readonly ParsedCertificate[];
 }
 
-/** What was found out of a report's origin. */
+/** The origin of a report. */
 export interface SnpGenuineness {
   checks: Checks;
-  /** Of the processor; undefined where no chain says so. */
+  /** The generation of the processor; undefined if no chain proves it. */
   generation: GenerationName | undefined;
 }
 
@@ -43,7 +43,7 @@ const builtIn = (): ParsedCertificate[] =>
 
 const isRoot = ({ x509 }: ParsedCertificate): boolean => x509.subject === x509.issuer;
 
-/** Checks that an AMD processor's firmware made a report: its signature, the chain of the key, and that key and report belong together. */
+/** Checks that the firmware of an AMD processor made a report: its signature, the chain of the key, and that key and report match. */
 export function verifySnpReport(report: SnpReport, trust: SnpTrust): SnpGenuineness {
   const checks = new Checks('genuine');
   const { version, signatureAlgorithm, signingKey, isChipKeyMasked } = report;
@@ -68,14 +68,14 @@ export function verifySnpReport(report: SnpReport, trust: SnpTrust): SnpGenuinen
   checkGiven(checks, given, known);
   const leaf = leafOf(checks, given, `SEV-${signer.leaf}`, report);
   if (leaf === undefined) return { checks, generation: undefined };
-  // What is given comes first: a damaged certificate must not be replaced by a good one in silence.
+  // Given certificates come first, so that a damaged one is not silently replaced by a built-in one.
   const pool = [...given, ...known];
   const issuer = issuerOf(leaf, pool);
   const root = issuer && issuerOf(issuer, pool);
   if (issuer === undefined || root === undefined) {
     const missing = issuer === undefined ? leaf : issuer;
     const wanted = missing.x509.issuer.replaceAll('\n', ', ');
-    checks.failed('certificate chain', `${missing.name} is not signed by any ${wanted} that is built in or given`);
+    checks.failed('certificate chain', `${missing.name} is not signed by any built-in or given ${wanted}`);
     return { checks, generation: undefined };
   }
   checkChain(checks, [root, issuer, leaf], trusted, trust);
@@ -90,14 +90,14 @@ export function verifySnpReport(report: SnpReport, trust: SnpTrust): SnpGenuinen
   return { checks, generation };
 }
 
-/** Certificates that are given have to be somebody's, whether the chain needs them or not. */
+/** Every given certificate must have a known issuer, even if the chain doesn't need it. */
 function checkGiven(checks: Checks, given: readonly ParsedCertificate[], known: readonly ParsedCertificate[]): void {
   const odd = given.filter((each) => ![...given, ...known].some((issuer) => isIssuedBy(each, issuer)));
   checks.expect(
     'certificates given',
     odd.length === 0,
     given.length === 0 ? 'none' : given.map(({ commonName }) => commonName).join(', '),
-    `no issuer that is built in or given has signed ${odd.map(({ name }) => name).join(', ')}`,
+    `no built-in or given issuer has signed ${odd.map(({ name }) => name).join(', ')}`,
   );
 }
 
@@ -108,7 +108,7 @@ function leafOf(
   report: SnpReport,
 ): ParsedCertificate | undefined {
   const leaves = given.filter((each) => each.commonName === commonName);
-  // A fleet's certificates may be given together: the one whose key made the signature counts, or else the first.
+  // The certificates of several machines may be given together. The one whose key made the signature is used, or else the first.
   const leaf = leaves.find((each) => isSignedBy(report, each)) ?? leaves[0];
   if (leaf === undefined) {
     checks.failed(
@@ -136,7 +136,7 @@ function generationOfCpu({ family, model }: NonNullable<SnpReport['cpu']>): Gene
   return undefined;
 }
 
-/** The generation has to be the same in the names of the chain, in the leaf's product name, and in the report. */
+/** The generation must be the same in the names of the chain, in the leaf's product name, and in the report. */
 function generationOf(
   checks: Checks,
   prefix: string,
@@ -150,7 +150,7 @@ function generationOf(
   if (found === undefined) {
     checks.failed(
       'processor generation',
-      `${root.commonName} and ${issuer.commonName} are no chain of AMD's for this key`,
+      `${root.commonName} and ${issuer.commonName} do not form a chain of AMD for this key`,
     );
     return undefined;
   }
@@ -161,7 +161,7 @@ function generationOf(
     ...(product === name || product.startsWith(`${name}-`) ? [] : [`the certificate is for "${product}"`]),
     ...(cpu === undefined || ofCpu === name
       ? []
-      : [`the report is of ${ofCpu ?? 'an unknown generation'} (family ${cpu.family}, model ${cpu.model})`]),
+      : [`the report is from ${ofCpu ?? 'an unknown generation'} (family ${cpu.family}, model ${cpu.model})`]),
   ];
   checks.expect(
     'processor generation',
@@ -172,7 +172,7 @@ function generationOf(
   return name;
 }
 
-/** The key belongs to this chip and this version of its firmware. */
+/** Checks that the key belongs to this chip and this version of its firmware. */
 function checkLeaf(
   checks: Checks,
   leaf: ParsedCertificate,

@@ -12,7 +12,7 @@ import { Checks } from './check';
 import { isZero } from './snp-report';
 import type { TdxQuote } from './tdx-quote';
 
-/** Intel's number for who made the quoting enclave. */
+/** The vendor ID of Intel's quoting enclave. */
 const INTEL = '939a7233f79c4ca9940a0db3957f0607';
 
 /** Extension of a PCK certificate with the platform's TCB (Intel SGX PCK certificate specification, 1.3.5). */
@@ -23,11 +23,11 @@ const PCK_AUTHORITIES: readonly string[] = ['Intel SGX PCK Platform CA', 'Intel 
 
 const ENCLAVE_DEBUG = 2n;
 
-/** What a quote's chain has to end in. */
+/** The certificates for building the chain of a quote. */
 export interface TdxTrust extends Trust {
-  /** Given besides those in the quote, not trusted by themselves. */
+  /** In addition to those in the quote; not trusted by themselves. */
   certificates: readonly ParsedCertificate[];
-  /** Roots that the user trusts besides Intel's. */
+  /** Roots that the user trusts in addition to Intel's. */
   roots: readonly ParsedCertificate[];
 }
 
@@ -40,7 +40,7 @@ export function verifyTdxQuote(quote: TdxQuote, trust: TdxTrust): Checks {
     'signing key',
     attestationKeyType === 2,
     'ECDSA P-256',
-    `the attestation key is of type ${attestationKeyType}, and only ECDSA P-256 (2) is known`,
+    `the attestation key has type ${attestationKeyType}, and only ECDSA P-256 (2) is supported`,
   );
   const root = parseCertificate(Buffer.from(INTEL_SGX_ROOT, 'base64'), 'built in');
   const given = [...quote.certificates, ...trust.certificates, ...trust.roots];
@@ -49,7 +49,7 @@ export function verifyTdxQuote(quote: TdxQuote, trust: TdxTrust): Checks {
     'certificates given',
     odd.length === 0,
     given.map(({ commonName }) => commonName).join(', '),
-    `no issuer that is built in or given has signed ${odd.map(({ name }) => name).join(', ')}`,
+    `no built-in or given issuer has signed ${odd.map(({ name }) => name).join(', ')}`,
   );
   const pck = pckOf(checks, quote, given, root, trust);
   checks.expect(
@@ -98,7 +98,7 @@ function pckOf(
   const authority = issuerOf(pck);
   const root = issuerOf(authority);
   if (pck === undefined || authority === undefined || root === undefined) {
-    checks.failed('certificate chain', 'it does not lead to a root that is built in or given');
+    checks.failed('certificate chain', 'it does not lead to a built-in or given root');
     return undefined;
   }
   checkChain(checks, [root, authority, pck], new Set([builtInRoot, ...trust.roots].map(keyDigest)), trust);
@@ -106,7 +106,7 @@ function pckOf(
     'platform key',
     PCK_AUTHORITIES.includes(authority.commonName) && pck.extensions.has(SGX_EXTENSION),
     `a PCK certificate of ${authority.commonName}`,
-    `${pck.name}, issued by ${authority.name}, is no PCK certificate`,
+    `${pck.name}, issued by ${authority.name}, is not a PCK certificate`,
   );
   return pck;
 }
