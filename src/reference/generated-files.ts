@@ -37,8 +37,8 @@ export const AREAS = [
 
 const INTRODUCTION = `# Errors
 
-Every failure that a user or an input file can cause has a code that stays the same from version to version. The message says what is wrong and
-where: file, line, column and JSON path, byte offset or guest address. Anything else is a bug, and is worth a report.
+Every failure that a user or an input file can cause has a code, which doesn't change between versions. The message says what is wrong and
+where: file, line, column and JSON path, byte offset, or guest address. Any other failure is a bug; please report it.
 `;
 
 /** docs/errors.md. */
