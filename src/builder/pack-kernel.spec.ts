@@ -1,3 +1,7 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { IgvmError } from '../errors/igvm-error';
 import { packKernel } from './pack-kernel';
 
 describe('packing a kernel', () => {
@@ -11,5 +15,22 @@ describe('packing a kernel', () => {
       message: expect.stringContaining(message),
       where: { gpa: undefined, offset: undefined },
     });
+  });
+
+  it('names the file that is wrong, and gives no second cure', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-pack-'));
+    const path = join(folder, 'initrd.cpio');
+    writeFileSync(path, '070701'.padEnd(200, '0'));
+    const pack = { kernel: { path, display: 'initrd.cpio' }, memory: 2 ** 28, output: join(folder, 'never.igvm') };
+    try {
+      await packKernel(pack);
+      expect('an error').toBe('thrown');
+    } catch (error) {
+      expect((error as IgvmError).format()).toMatch(
+        /^initrd\.cpio: linux-kernel is a cpio archive.*\(byte offset 0x0\) \[KERNEL_INVALID\]$/,
+      );
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });

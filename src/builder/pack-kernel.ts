@@ -74,8 +74,12 @@ async function unplaced<T>(action: () => Promise<T>): Promise<T> {
     return await action();
   } catch (error) {
     if (!(error instanceof IgvmError) || error.where.jsonPath === undefined) throw error;
-    const { gpa, offset, jsonPath } = error.where;
+    const { file, gpa, offset, jsonPath } = error.where;
+    const { cause, saysAll } = error;
+    // The file of a resource is one that the user gave.
+    if (jsonPath[0] === 'resources')
+      throw new IgvmError(error.code, error.message, { file, gpa, offset }, { cause, saysAll });
     const message = error.code === 'MANIFEST_INVALID' ? `${String(jsonPath.at(-1))}: ${error.message}` : error.message;
-    throw new IgvmError(error.code, message, { gpa, offset }, { cause: error });
+    throw new IgvmError(error.code, message, { gpa, offset }, { cause: error, saysAll });
   }
 }
