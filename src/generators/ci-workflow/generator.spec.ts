@@ -53,6 +53,33 @@ describe('ci-workflow', () => {
     },
   );
 
+  it('warns about files of this machine that images are made of', async () => {
+    const warn = jest.spyOn(logger, 'warn').mockImplementation();
+    const manifest = (resources: unknown) => JSON.stringify({ resources });
+    tree.write('a/project.json', '{ "name": "a" }');
+    tree.write('a/broken.igvm.json', '{');
+    tree.write('a/list.igvm.json', manifest(null));
+    tree.write(
+      'a/igvm.json',
+      manifest({ linux_kernel: 'boot/vmlinuz', linux_initrd: { project: 'i', target: 'build', path: 'dist/i' } }),
+    );
+    await ciWorkflowGenerator(tree, { name: 'without' });
+    expect(warn).not.toHaveBeenCalled();
+    tree.write(
+      'a/x.igvm.json',
+      manifest({ linux_kernel: '/boot/vmlinuz', linux_initrd: { path: 'C:\\initrd', sha256: '0' } }),
+    );
+    await ciWorkflowGenerator(tree, {});
+    expect(warn.mock.calls).toEqual([
+      [
+        expect.stringMatching(
+          /don't have \/boot\/vmlinuz \(a\/x\.igvm\.json\), C:\\initrd \(a\/x\.igvm\.json\): https:.*binaries\.md#in-ci/,
+        ),
+      ],
+    ]);
+    warn.mockRestore();
+  });
+
   it('keeps images of the main branch alone on GitLab', async () => {
     const info = jest.spyOn(logger, 'info').mockImplementation();
     await ciWorkflowGenerator(tree, { ci: 'gitlab' });

@@ -1,7 +1,8 @@
-import { join } from 'node:path';
+import { join, posix, win32 } from 'node:path';
 import {
   detectPackageManager,
   getPackageManagerCommand,
+  getProjects,
   joinPathFragments,
   readNxJson,
   type Tree,
@@ -9,6 +10,7 @@ import {
 import { formatFiles, generateFiles, reportingUserErrors } from '../workspace/generate';
 import { logger } from '../../plugin/workspace-nx';
 import { IgvmError } from '../../errors/igvm-error';
+import { printable } from '../../errors/printable';
 import { SIBLINGS } from '../../manifest/image-files';
 import { requireFree } from '../workspace/project-location';
 
@@ -77,9 +79,47 @@ export function ciWorkflowGenerator(tree: Tree, options: CiWorkflowGeneratorSche
     if (ci === 'gitlab') {
       logger.info(`Add "include: ${file}" to .gitlab-ci.yml.`);
     }
+    warnOfLocalFiles(tree);
     if (!options.skipFormat) {
       await formatFiles(tree);
     }
+  });
+}
+
+/** Files named in a warning. */
+const MOST_NAMED = 5;
+
+/** Warns about resources outside the workspace, such as kernels in `/boot`: a runner has others, or none. */
+function warnOfLocalFiles(tree: Tree): void {
+  const named = [...getProjects(tree).values()].flatMap(({ root }) =>
+    tree
+      .children(root)
+      .filter((file) => file === 'igvm.json' || file.endsWith('.igvm.json'))
+      .flatMap((file) => localFiles(tree, joinPathFragments(root, file))),
+  );
+  if (named.length === 0) return;
+  const more = named.length > MOST_NAMED ? ` and ${named.length - MOST_NAMED} more` : '';
+  logger.warn(
+    `Runners of CI don't have ${printable(named.slice(0, MOST_NAMED).join(', '))}${more}: https://github.com/nx-igvm/nx-igvm/blob/main/docs/binaries.md#in-ci says how all machines get the same files.`,
+  );
+}
+
+/** The absolute paths among a manifest's resources, with the manifest. What can't be read is reported by its build. */
+function localFiles(tree: Tree, manifest: string): string[] {
+  let resources: unknown;
+  try {
+    ({ resources } = JSON.parse(tree.read(manifest, 'utf8') ?? '{}') as { resources?: unknown });
+  } catch {
+    return [];
+  }
+  if (typeof resources !== 'object' || resources === null) return [];
+  return Object.values(resources as Record<string, unknown>).flatMap((resource) => {
+    const path: unknown =
+      typeof resource === 'object' && resource !== null && 'path' in resource && !('project' in resource)
+        ? resource.path
+        : resource;
+    if (typeof path !== 'string' || (!posix.isAbsolute(path) && !win32.isAbsolute(path))) return [];
+    return [`${path} (${manifest})`];
   });
 }
 
