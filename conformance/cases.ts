@@ -3,20 +3,20 @@ import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ProgramDescription, run } from '../src/cli/run';
 
-/** What igvmfilegen does with a manifest, as `case.json` records it. */
+/** The behaviour of igvmfilegen for a manifest, as recorded in `case.json`. */
 export interface ConformanceCase {
   /** Path below conformance/. */
   name: string;
   /** Extra flags. */
   args: string[];
   outcome: 'build' | 'reject';
-  /** SHA-256 of each file that a build writes, by name; absent where the manifest is refused. */
+  /** SHA-256 of each file that a build writes, by name; absent if the manifest is refused. */
   sha256?: Record<string, string>;
-  /** Code of our error (docs/errors.md) where the manifest is refused: the reference's reason in our words. */
+  /** Code of our error (docs/errors.md) if the manifest is refused. */
   code?: string;
 }
 
-/** Folders of cases, each of another state of igvmfilegen (README.md). */
+/** Folders of cases, each for one version of igvmfilegen (README.md). */
 export const SUITES = ['cases', 'cases-head'] as const;
 
 /** All cases, by suite and name. */
@@ -33,14 +33,14 @@ export const conformanceCases = (suites: readonly string[] = SUITES): Conformanc
       }),
   );
 
-/** The files of a case besides its outputs. */
+/** The input files of a case. */
 export const CASE_FILES = ['manifest.json', 'resources.json', 'case.json'];
 
-/** Puts a case's files into `folder`, its resources pointing into `inputs`. */
+/** Copies a case's files into `folder`, with resources that point into `inputs`. */
 export const placeCase = (name: string, folder: string, inputs: string): void =>
   place(join(__dirname, name), folder, inputs);
 
-/** Like {@link placeCase}, for a case of a tool that works on an image. */
+/** Like {@link placeCase}, for the case of a tool that works on an image. */
 export const placeTool = (name: string, folder: string, inputs: string): void =>
   place(join(__dirname, 'tools', name), folder, inputs);
 
@@ -51,7 +51,7 @@ function place(from: string, folder: string, inputs: string): void {
   writeFileSync(join(folder, 'resources.json'), resources.replaceAll('@INPUTS@', path));
 }
 
-/** What a run of a program did, as a user sees it. */
+/** The visible result of running a program. */
 export interface Outcome {
   exitCode: number;
   stdout: string;

@@ -1,13 +1,13 @@
 /**
- * Changes of an image's bytes, one at a time, as somebody makes them who sees to the checksum. Written from the format's
- * specification (igvm_defs) and not with our reader, so that both don't overlook the same.
+ * Single changes of an image's bytes, with a corrected checksum, as an attacker would make them. Written from the
+ * format's specification (igvm_defs) and not with our reader, so that they don't share its mistakes.
  */
 import { crc32 } from 'node:zlib';
 
-/** A header of an image, by where it is. */
+/** The place of a header in an image. */
 export interface HeaderPlace {
   type: number;
-  /** Bytes of the file where its fields begin, and how many they are. */
+  /** Offset in the file and length of its fields, in bytes. */
   at: number;
   length: number;
 }
@@ -15,7 +15,7 @@ export interface HeaderPlace {
 const VARIABLE_HEADERS_AT = 8;
 const VARIABLE_HEADERS_SIZE = 12;
 const CHECKSUM_AT = 20;
-/** Type and length in front of each header. */
+/** Type and length before each header. */
 const HEAD_SIZE = 8;
 
 /** The variable headers of an image, in the order of the file. */
@@ -31,7 +31,7 @@ export function headersOf(image: Buffer): HeaderPlace[] {
   return headers;
 }
 
-/** Puts the checksum of the headers right: CRC-32 over fixed and variable headers, its own field zero. */
+/** Corrects the checksum of the headers: CRC-32 over fixed and variable headers, with its own field zero. */
 export function withChecksum(image: Buffer): Buffer {
   const start = image.readUInt32LE(VARIABLE_HEADERS_AT);
   const end = start + image.readUInt32LE(VARIABLE_HEADERS_SIZE);
@@ -48,7 +48,7 @@ export function withByte(image: Buffer, at: number, flip: number): Buffer {
   return withChecksum(changed);
 }
 
-/** The image without one header: what follows it moves up, and the room is left behind the headers. */
+/** The image without one header: the following headers move up, and the free space is after the headers. */
 export function withoutHeader(image: Buffer, { at, length }: HeaderPlace): Buffer {
   const changed = Buffer.from(image);
   const size = HEAD_SIZE + Math.ceil(length / 8) * 8;

@@ -5,7 +5,10 @@ import { FIRMWARE } from './inputs/firmware';
 import { LINUX_KERNELS } from './inputs/linux-kernels';
 import { OPENHCL_PARTS, SNP_BOOT_SHIMS } from './inputs/boot-shims';
 
-/** Every file that a conformance case may name, and how to make it. Made up, small, the same bytes on every machine. */
+/**
+ * Every file that a conformance case may name, and a function that makes it. The files are made up, small, and the same
+ * on every machine.
+ */
 export const INPUTS: Readonly<Record<string, () => Uint8Array>> = {
   ...LINUX_KERNELS,
   ...OPENHCL_PARTS,

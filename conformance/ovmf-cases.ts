@@ -4,11 +4,11 @@ import { join, resolve } from 'node:path';
 import { NX_IGVM } from '../src/cli/programs';
 import { type Outcome, runProgram } from './cases';
 
-/** What igvm-wrap and igvm-update really did: data beside the repository, where its owners have it. */
+/** Recorded runs of igvm-wrap and igvm-update. They are outside the repository and may be missing. */
 const OVMF = resolve(__dirname, '..', '..', 'shared', 'ovmf');
 const COMMANDS: Readonly<Record<string, string>> = { 'igvm-wrap': 'wrap', 'igvm-update': 'update' };
 
-/** Debian's firmware by its name in the cases. */
+/** Debian's firmware, by its names in the cases. */
 const REAL: Readonly<Record<string, string>> = {
   amdsev: 'OVMF.amdsev.fd',
   inteltdx: 'OVMF.inteltdx.ms.fd',
@@ -24,13 +24,13 @@ export interface ToolRun {
   sha256?: string;
 }
 
-/** A recorded run, and those before it whose output it takes. */
+/** A recorded run, and the earlier runs whose output it uses. */
 export interface OvmfCase extends ToolRun {
   pre?: ToolRun[];
   expected: { exit: number; kind?: string; sha256?: string; stderr?: string };
 }
 
-/** Whether the cases, and what makes their inputs, are there. */
+/** Whether the cases and the tools that make their inputs are available. */
 export const hasOvmfCases = (): boolean =>
   existsSync(join(OVMF, 'make_firmware.py')) &&
   ['python3', 'xz'].every((tool) => spawnSync(tool, ['--version']).status === 0);

@@ -1,4 +1,4 @@
-/** What a newer igvmfilegen does otherwise than the one whose behaviour is recorded here, case by case. */
+/** Lists, case by case, how a newer igvmfilegen differs from the recorded one. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ Runs the recorded cases through the igvmfilegen at that path and lists those wit
 refused, refuses what was built, or writes other bytes. What it wrote stays in tmp/reference-changes; the exit code is then 1.
 Suites: ${SUITES.join(', ')}; all by default.`;
 
-/** How a case came out otherwise than it is recorded; undefined when it didn't. */
+/** How the result of a case differs from the recorded one; undefined if it doesn't. */
 export function change(
   program: string,
   { name, args, outcome, sha256 }: ConformanceCase,

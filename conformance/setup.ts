@@ -1,2 +1,2 @@
-// A hang is a failure, a busy machine is not; jest knows no timeout of a project's own.
+// A hang is a failure, a busy machine is not. jest has no timeout per project.
 jest.setTimeout(60_000);

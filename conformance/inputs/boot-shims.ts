@@ -16,7 +16,7 @@ const openhclShim = noise('shim', 12 * PAGE + 333);
 const openhclData = noise('shim.data', 900);
 const sidecar = noise('sidecar', 6 * PAGE + 10);
 
-/** A boot shim is a static PIE linked at 0; its last segment has room behind it. */
+/** A boot shim is a static PIE linked at 0; its last segment is larger in memory than in the file. */
 const bootShim = (machine: number): Buffer =>
   elf(
     0x1234,
@@ -36,7 +36,7 @@ export const OPENHCL_PARTS: Readonly<Record<string, () => Uint8Array>> = {
     elf(0x40, [flat(0x0, sidecar, 5), flat(0x8000, noise('sidecar.d', 100), 6, 3 * PAGE)], { type: SHARED_OBJECT }),
 };
 
-/** hlt, jmp to it: what each shim's code begins with. */
+/** hlt, and a jump back to it: the start of each shim's code. */
 const HALT = Buffer.from([0xf4, 0xeb, 0xfd]);
 
 const code = (seed: string, size: number): Buffer => Buffer.concat([HALT, noise(seed, size - HALT.length)]);
@@ -45,14 +45,14 @@ const code = (seed: string, size: number): Buffer => Buffer.concat([HALT, noise(
 const shim = (entry: number, segments: readonly Segment[], options: ElfOptions = {}): Buffer =>
   elf(entry, segments, { type: SHARED_OBJECT, ...options });
 
-/** Code, constants, and data with zeros behind. */
+/** Code, constants, and data followed by zeros. */
 const usual = [
   flat(0, code('s.text', 3 * PAGE + 100)),
   flat(0x4000, noise('s.ro', 700), 4),
   flat(0x5000, noise('s.data', 900), 6, 5 * PAGE + 40),
 ];
 
-/** A page of memory and a page of nothing, so many times. */
+/** Alternating used and unused pages, the given number of times. */
 const withHoles = (count: number): Buffer =>
   shim(
     0,
@@ -67,7 +67,7 @@ const note = Buffer.concat([
   Buffer.from('abc\0\x01\x02\x03\x04', 'latin1'),
 ]);
 
-/** 2^64 less a page. */
+/** 2^64 minus a page. */
 const LAST_PAGE = 0xffff_ffff_ffff_f000;
 
 /** Boot shims of SNP guests by file name: good ones, odd ones that must load, and broken ones. */

@@ -28,7 +28,7 @@ export interface ElfOptions {
   elfClass?: number;
 }
 
-/** An ELF64 whose segments lie in the file at offsets congruent to their physical addresses, as linkers do. */
+/** An ELF64 file whose segments lie at offsets congruent to their physical addresses, as linkers place them. */
 export function elf(entry: number, segments: readonly Segment[], options: ElfOptions = {}): Buffer {
   const { machine = MACHINE.x64, notes = [], type = 2, byteOrder = 1, elfClass = 2 } = options;
   const headerCount = segments.length + notes.length;

@@ -1,6 +1,6 @@
 import { filled, noise, PAGE, struct, zeros } from './bytes';
 
-/** Where x64 firmware has the volume with its SEC core. */
+/** Offset of the volume with the SEC core in x64 firmware. */
 const SEC_VOLUME = 0x5e0000;
 const SEC_VOLUME_SIZE = 0x20000;
 
@@ -42,7 +42,7 @@ const file = (type: number, payload: Uint8Array): Buffer =>
 const section = (type: number, payload: Uint8Array): Buffer =>
   struct(['u24', 4 + payload.length], ['u8', type], payload);
 
-/** A PE32+ image, as far as its entry point. */
+/** A PE32+ image, up to its entry point. */
 function pe(entry: number): Buffer {
   const dosHeader = Buffer.alloc(0x80);
   dosHeader.write('MZ', 0, 'latin1');
@@ -58,7 +58,7 @@ function pe(entry: number): Buffer {
   ]);
 }
 
-/** A TE image: a PE whose headers were cut down to 40 bytes. */
+/** A TE image: a PE image with its headers reduced to 40 bytes. */
 const te = (entry: number, strippedSize: number): Buffer =>
   struct(
     Buffer.from('VZ', 'latin1'),
@@ -77,7 +77,7 @@ const PEIM_CORE_LIKE = 2;
 
 function x64Firmware(executable: Uint8Array, secFileType = SEC_CORE): Buffer {
   const sections = Buffer.concat([align(section(0x19, noise('raw', 35)), 4, 0), section(0x10, executable)]);
-  // A pad file of odd length and a raw file come first, so that finding the SEC core takes a walk.
+  // A pad file of odd length and a raw file come first, so that the SEC core has to be searched for.
   const files = [
     file(0xf0, Buffer.alloc(37, 0xff)),
     file(1, noise('rawfile', 61)),

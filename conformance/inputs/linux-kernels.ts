@@ -5,7 +5,7 @@ const KERNEL_BASE = 0xffffffff80000000n;
 
 const text = noise('k.text', 23 * PAGE + 1234);
 const repeated = noise('k.rep', PAGE);
-/** Pages that occur more than once, and pages of zeros: what deduplication is about. */
+/** Pages that occur more than once, and pages of zeros, for deduplication. */
 const readOnly = Buffer.concat([
   repeated,
   repeated,
@@ -31,7 +31,7 @@ const xenNote = Buffer.concat([struct(['u32', 4], ['u32', 4], ['u32', 1]), Buffe
 
 const vmlinux = elf(0x1000000, vmlinuxSegments, { notes: [xenNote] });
 
-/** Segments that begin inside a page, have nothing in the file, or nothing at all. */
+/** Segments that begin inside a page, have no data in the file, or are empty. */
 const unalignedSegments: readonly Segment[] = [
   { physical: 0x1000010, virtual: KERNEL_BASE + 0x1000010n, data: noise('u.text', 2 * PAGE + 100), flags: 5 },
   { physical: 0x1004000, virtual: KERNEL_BASE + 0x1004000n, data: zeros(0), memorySize: 3 * PAGE + 1, flags: 6 },
@@ -77,7 +77,7 @@ interface BzImageOptions {
   protocol?: number;
   loadFlags?: number;
   xloadFlags?: number;
-  /** In 16-byte units. Default: what the payload has. */
+  /** In 16-byte units. Default: the payload's size. */
   systemSize?: number;
   /** Bytes behind the payload. */
   trailer?: number;
@@ -150,7 +150,7 @@ export const LINUX_KERNELS: Readonly<Record<string, () => Uint8Array>> = {
   'bzImage-x64-no64': () => bzImage({ xloadFlags: 0 }),
   'bzImage-x64-tiny': () => bzImage({ payloadSize: 512 }),
   'bzImage-x64-truncated': () => bzImage().subarray(0, 200000),
-  // The memory in which it unpacks itself ends above, below or beside everything that is loaded, or beyond all addresses.
+  // The memory in which the kernel unpacks itself ends above, below or next to everything that is loaded, or beyond all addresses.
   'bzImage-x64-biginit': () => bzImage({ initSize: 0x4000000 }),
   'bzImage-x64-lowpref': () => bzImage({ preferredAddress: 0x100000, initSize: 0x20000 }),
   'bzImage-x64-oddinit': () => bzImage({ initSize: 0x300123 }),

@@ -1,4 +1,6 @@
-/** Random firmware and programs through igvm-wrap and igvm-update and through ours: what they write has to come out the same, to the byte. */
+/**
+ * Runs igvm-wrap and igvm-update, and our commands, on random firmware and programs: both have to write the same bytes.
+ */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,7 +16,7 @@ const HELP = `IGVM_WRAP=path IGVM_UPDATE=path npm run compare -- --ovmf [--image
 Wraps random firmware and updates the images with random programs, with virtfw's tools at those paths and with ours.
 What differs stays in tmp/compare; the exit code is then 1.`;
 
-/** Mostly pages; what is odd is refused, or cut somewhere. */
+/** Mostly whole pages; other sizes are refused or cut off. */
 const address = fc.oneof(
   { weight: 12, arbitrary: fc.nat(0x40).map((page) => 0x80_0000 + page * 4096) },
   { weight: 1, arbitrary: fc.constantFrom(0xe_0000, 0xf_f000, 0xffff_f000, 0x80_0800, 0x2000_0000, 0) },
@@ -88,7 +90,7 @@ function place(
   ];
 }
 
-/** Runs both programs of one step, and says how they differ. @returns the difference, and whether both wrote a file */
+/** Runs both programs of one step and compares them. @returns the difference, and whether both wrote a file */
 async function step(
   command: string,
   tool: string,

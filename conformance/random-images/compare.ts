@@ -1,4 +1,4 @@
-/** Random images through igvmfilegen and through ours: whatever it builds has to come out the same, to the byte. */
+/** Builds random images with igvmfilegen and with our loader: both have to write the same bytes. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,13 +17,15 @@ Images that differ stay in tmp/compare; the exit code is then 1.`;
 
 const ARGUMENTS = ['manifest', '-m', '../igvm.json', '-r', '../resources.json', '-o', 'out.igvm'];
 
-/** Where our own kind of image begins: upstream builds something else of it (docs/migration-from-igvmfilegen.md). */
+/** Images that upstream builds differently by design (docs/migration-from-igvmfilegen.md). */
 const isOurOwn = ({ manifest }: RandomImage): boolean =>
   (manifest as { guest_configs: { max_vtl: number; image: object | string }[] }).guest_configs.some(
     ({ max_vtl, image }) => max_vtl === 0 && typeof image === 'object' && 'linux' in image,
   );
 
-/** Whether an igvmfilegen of the other age refuses an image because a boot shim is, or isn't, among its resources. */
+/**
+ * Whether an igvmfilegen of the other version refuses an image because a boot shim is, or isn't, among its resources.
+ */
 const isOfAge = ({ manifest, resources }: RandomImage, isHead: boolean): boolean =>
   !JSON.stringify(manifest, (_, each: unknown) => (typeof each === 'bigint' ? 0 : each)).includes(
     '"snp_linux_direct"',
@@ -33,7 +35,7 @@ interface Damage {
   /** Which of the image's files, modulo their number. */
   file: number;
   bytes: { at: number; value: number }[];
-  /** The share of it that stays; null: all. */
+  /** The fraction of it that is kept; null: all. */
   kept: number | null;
 }
 
@@ -59,7 +61,7 @@ function damageOne(image: RandomImage, folder: string, { file, bytes, kept }: Da
   writeFileSync(path, kept === null ? content : content.subarray(0, Math.floor(content.length * kept)));
 }
 
-/** What came of an image: the digests of its files, or why there are none. */
+/** The result for an image: the digests of its files, or the reason why there are none. */
 interface Result {
   files: Record<string, string> | undefined;
   message: string;

@@ -10,7 +10,7 @@ export interface RandomSegment {
   memorySize: number;
 }
 
-/** What a file is made of, short enough to be read where a test fails. */
+/** The description of a file, short enough for the message of a failed test. */
 export type RandomFile =
   | { kind: 'elf'; machine: 'x64' | 'aarch64'; entry: number; segments: RandomSegment[] }
   | {
@@ -26,7 +26,7 @@ export type RandomFile =
 
 const MIB = 2 ** 20;
 
-/** Sizes of which some are whole pages, and some next to it. */
+/** Sizes, some of which are whole pages or close to whole pages. */
 const size = (max: number): fc.Arbitrary<number> =>
   fc.oneof(
     fc.integer({ min: 1, max }),
@@ -35,7 +35,7 @@ const size = (max: number): fc.Arbitrary<number> =>
       .chain((pages) => fc.constantFrom(-1, 0, 1).map((more) => pages * PAGE + more)),
   );
 
-/** Segments one behind the other, none in a page of another, from `start` (bytes) on. */
+/** Consecutive segments from `start` (bytes) on, none of which share a page. */
 const segments = (start: number): fc.Arbitrary<RandomSegment[]> =>
   fc
     .array(
@@ -57,7 +57,7 @@ const segments = (start: number): fc.Arbitrary<RandomSegment[]> =>
       });
     });
 
-/** An ELF file that starts somewhere in itself, its program headers in any order. */
+/** An ELF file with an entry point in one of its segments and program headers in any order. */
 const elfFile = (machine: 'x64' | 'aarch64', start: fc.Arbitrary<number>): fc.Arbitrary<RandomFile> =>
   start
     .chain(segments)
@@ -105,10 +105,10 @@ export const randomInitrd: fc.Arbitrary<RandomFile> = size(200_000).chain((bytes
 /** A boot shim is linked at 0 and may be moved. */
 export const bootShim = (machine: 'x64' | 'aarch64'): fc.Arbitrary<RandomFile> => elfFile(machine, fc.constant(0));
 
-/** Of which the files are made: hashing them anew for each would take longer than building the image. */
+/** The bytes of all files. Hashing new ones for each file would take longer than building the image. */
 let pool: Buffer | undefined;
 
-/** Bytes that depend on a number, as many as a file here has at most. */
+/** Bytes that depend on a number, as many as the largest file has. */
 function noiseFrom(start: number, length: number): Buffer {
   pool ??= noise('pool', 2 * MIB);
   return Buffer.from(pool.subarray(start % MIB, (start % MIB) + length));

@@ -13,13 +13,13 @@ import {
   type RandomFile,
 } from './random-kernel';
 
-/** A manifest and the resources that it may use: made up, or files of the conformance suite's inputs. */
+/** A manifest and the resources that it may use: generated ones, or inputs of the conformance suite. */
 export interface RandomImage {
   manifest: object;
   resources: Record<string, string | RandomFile>;
 }
 
-/** JSON with bigints as the numbers that they are. */
+/** JSON with bigints as numbers. */
 const json = (value: unknown): string =>
   JSON.stringify(value, (_, each: unknown) => (typeof each === 'bigint' ? `bigint ${each}` : each), 2).replaceAll(
     /"bigint (\d+)"/g,
@@ -28,14 +28,14 @@ const json = (value: unknown): string =>
 
 const inputs = new Map<string, Uint8Array>();
 
-/** A file of the conformance suite's, made once. */
+/** A file of the conformance suite, made once. */
 function input(name: string): Uint8Array {
   const bytes = inputs.get(name) ?? INPUTS[name]!();
   inputs.set(name, bytes);
   return bytes;
 }
 
-/** Writes igvm.json, its resources.json as igvmfilegen takes it, and the files that they name. */
+/** Writes igvm.json, a resources.json for igvmfilegen, and the files that they name. */
 export function placeImage({ manifest, resources }: RandomImage, folder: string): void {
   for (const [name, file] of Object.entries(resources)) {
     writeFileSync(join(folder, name), typeof file === 'string' ? input(file) : fileBytes(file));
@@ -75,7 +75,7 @@ const productPolicy = fc
   })
   .map(({ bytes, ...flags }) => ({ sivm: { ...flags, custom_uefi_json: Buffer.from(bytes).toString('base64') } }));
 
-/** Memory in whole 2 MiB, enough for the small inputs. */
+/** Memory in multiples of 2 MiB, enough for the small inputs. */
 const memoryPages = fc.integer({ min: 32, max: 256 }).map((count) => count * 512);
 
 const openhclX64 = fc.record(
@@ -87,7 +87,7 @@ const openhclX64 = fc.record(
         .oneof(
           { weight: 4, arbitrary: fc.integer({ min: 64, max: 512 }) },
           { weight: 4, arbitrary: fc.nat(2 ** 20) },
-          // Where addresses get a bit that means something: canonical halves, the C-bit, the end of all addresses.
+          // Addresses around bits with a meaning: canonical halves, the C-bit, the end of all addresses.
           { weight: 1, arbitrary: fc.constantFrom(46, 47, 48, 51, 52).map((bit) => 2 ** (bit - 21) - 64) },
           { weight: 1, arbitrary: fc.constantFrom(46, 47, 51).map((bit) => 2 ** (bit - 21)) },
         )
@@ -184,7 +184,7 @@ const sparseSnpLinuxDirect = fc
   })
   .map(({ injection, ...guest }) => sparseOrDense(guest, injection));
 
-/** Not igvmfilegen's: a NATIVE guest, alone in its file. */
+/** Not supported by igvmfilegen: a NATIVE guest, alone in its file. */
 const directLinux = fc
   .record(
     {
@@ -205,7 +205,7 @@ const directLinux = fc
     { guest_svn: 1, max_vtl: 0, isolation_type: 'none', image: { linux: { ...linuxImage, ...boot } } },
   ]);
 
-/** Linux under VBS, beside nothing at all under SNP, in either VTL. */
+/** Linux under VBS, together with an empty guest under SNP, in either VTL. */
 const isolatedLinux = fc
   .record({ guest_svn: svn, max_vtl: fc.constantFrom(0, 2), linux, vbs, snp: fc.option(snp, { nil: undefined }) })
   .map(({ linux: image, vbs: isolation, snp: other, guest_svn, max_vtl }) => [
@@ -277,7 +277,7 @@ const SPARSE_RESOURCES = fc.record({
   ),
 });
 
-/** Resources that images use, by what their part of the manifest looks like. */
+/** Resources that images use, by a pattern of their part of the manifest. */
 const USED: readonly [RegExp, readonly string[]][] = [
   [/"openhcl":/, ['underhill_kernel', 'openhcl_boot', 'underhill_initrd', 'underhill_sidecar']],
   [/"linux":/, ['linux_kernel', 'linux_initrd']],
@@ -304,7 +304,7 @@ const forArch = (
 /** Linux that starts directly at VTL0. Some may be refused: a layout that doesn't fit. */
 export const randomLinuxImage: fc.Arbitrary<RandomImage> = forArch('x64', directLinux);
 
-/** Sparse images of SNP guests. Some may be refused: a layout that doesn't fit, or a shim that is none. */
+/** Sparse images of SNP guests. Some may be refused: a layout that doesn't fit, or an invalid shim. */
 export const randomSparseImage: fc.Arbitrary<RandomImage> = forArch('x64', sparseSnpLinuxDirect, SPARSE_RESOURCES);
 
 /** Images of every kind, architecture and isolation. Some may be refused: a layout that doesn't fit. */

@@ -18,30 +18,30 @@ import { isOvmf, loadGuest } from './load-guest';
 import type { LaidOutImage } from './load-ovmf';
 import { OpenResources, type ResourceFile } from './open-resources';
 
-/** What to build, with everything found and checked. */
+/** A build whose manifest and resources have been found and checked. */
 export interface BuildRequest {
   /** A checked manifest (src/manifest: loadManifest), with its overrides applied. */
   manifest: Manifest;
-  /** Where a JSON path of the manifest stands, for errors that are found while a guest is laid out. */
+  /** The place of a JSON path in the manifest, for errors that occur while a guest is laid out. */
   positionOf?: (jsonPath: JsonPath) => ErrorWhere;
   /** The files of all resources that the images use. */
   resources: ReadonlyMap<ResourceName, ResourceFile>;
-  /** Path of the image; its siblings go beside it, named as igvmfilegen names them. */
+  /** Path of the image. Its siblings go beside it, with igvmfilegen's names. */
   output: string;
-  /** Further files that the build was made from and that its outputs must not replace. */
+  /** Further inputs of the build, which its outputs must not replace. */
   otherInputs?: readonly string[];
-  /** Nobody but its owner may read the image, whatever it is made of. */
+  /** Only its owner may read the image, whoever may read its inputs. */
   private?: boolean;
-  /** Reads the image back and writes it again, to see that both are the same. */
+  /** Reads the image back and writes it again, to check that both are the same. */
   debugValidation?: boolean;
-  /** Pages of the image that are done, and of how many. */
+  /** Called with the number of finished pages and the number of all pages. */
   progress?: (done: number, total: number) => void;
 }
 
 /**
  * Builds an image: lays out its guests, then reads, measures and writes them in one pass. All files appear at once, the
- * image last, and siblings that an earlier build made and this one doesn't go; a failed build leaves nothing behind. Those may
- * read the image who may read all that it is made of.
+ * image last. Siblings of an earlier build that this one doesn't make are removed. A failed build leaves nothing
+ * behind. The image is readable for those who may read all of its inputs.
  * @throws IgvmError RESOURCE_DIGEST, and from loaders, resources and outputs
  */
 export async function buildImage(request: BuildRequest): Promise<BuildReport> {
@@ -102,7 +102,7 @@ function layOut({ manifest, positionOf }: BuildRequest, resources: OpenResources
   return { file: mergeGuests(guests.map(({ file }) => file)), guests };
 }
 
-/** A loader knows where in its guest's configuration a mistake is; the manifest knows where that guest's is. */
+/** A loader knows where a mistake is in its guest's configuration; the manifest knows where that configuration is. */
 function placed(error: IgvmError, index: number, positionOf: BuildRequest['positionOf']): IgvmError {
   const jsonPath = ['guest_configs', index, ...(error.where.jsonPath ?? ['image'])];
   const where = { ...error.where, jsonPath, ...positionOf?.(jsonPath) };
@@ -171,7 +171,7 @@ function progressOf(file: IgvmFile, progress: BuildRequest['progress']): Directi
   return [pageCounter((done) => progress(done, total))];
 }
 
-/** Shows an observer only what belongs to one guest of a merged file: directives without a mask belong to all. */
+/** Restricts an observer to one guest of a merged file. Directives without a mask belong to all guests. */
 export function forGuest(observer: DirectiveObserver, compatibilityMask: number): DirectiveObserver {
   return {
     pagesOverlap: observer.pagesOverlap,
@@ -187,7 +187,7 @@ export function forGuest(observer: DirectiveObserver, compatibilityMask: number)
   };
 }
 
-/** Counts the pages that have streamed by. */
+/** Counts the pages that have been streamed. */
 export function pageCounter(onPages: (done: number) => void): DirectiveObserver {
   let done = 0;
   return {
@@ -199,7 +199,7 @@ export function pageCounter(onPages: (done: number) => void): DirectiveObserver 
 }
 
 /**
- * Reads an image back and writes it again, comparing instead of writing: reader and writer must agree on every byte.
+ * Reads an image back and writes it again to a sink that only compares: reader and writer must agree on every byte.
  * @param size of the image in bytes
  * @throws IgvmError when our reader refuses the image; an Error, as that is a bug, when the second image differs
  */

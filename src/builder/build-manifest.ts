@@ -15,11 +15,11 @@ import { buildImage } from './build-image';
 import type { BuildReport } from './build-report';
 import { isOvmf } from './load-guest';
 
-/** A build from files, as executor and command line ask for it. */
+/** A build from files, as requested by the executor or the command line. */
 export interface ManifestBuild extends ManifestOverrides {
   /** Path of the manifest. */
   manifest: string;
-  /** Path of a separate resources file; then the manifest's own resources don't count. */
+  /** Path of a separate resources file, which replaces the manifest's own resources. */
   resources?: string;
   /** Path of the image. */
   output: string;
@@ -27,28 +27,28 @@ export interface ManifestBuild extends ManifestOverrides {
   workspaceRoot?: string;
   /** Unknown keys of the manifest are errors. */
   strict?: boolean;
-  /** Nobody but its owner may read the image, whatever it is made of. */
+  /** Only its owner may read the image, whoever may read its inputs. */
   private?: boolean;
-  /** Reads the image back and writes it again, to see that both are the same. */
+  /** Reads the image back and writes it again, to check that both are the same. */
   debugValidation?: boolean;
   /** Path of an igvmfilegen program that builds the image instead of this package's loader. */
   loader?: string;
   /** How resources with a URL are downloaded, and where they are kept. */
   downloads?: DownloadOptions;
-  /** Finds further mistakes in the manifest, before anything is looked for that it names. */
+  /** Finds further mistakes in the manifest, before its resources are looked for. */
   check?: (loaded: LoadedManifest) => readonly IgvmError[];
-  /** Takes the messages of that program. */
+  /** Receives the messages of that program. */
   message?: (text: string) => void;
-  /** How messages name a path. Default: as given. */
+  /** The form of a path in messages. Default: as given. */
   display?: (path: string) => string;
-  /** Told of every warning as it comes up, before the image is built. */
+  /** Receives every warning at once, before the image is built. */
   warn?: (warning: ManifestWarning) => void;
-  /** Pages of the image that are done, and of how many. */
+  /** Called with the number of finished pages and the number of all pages. */
   progress?: (done: number, total: number) => void;
 }
 
 /**
- * Builds the image of a manifest with its sibling files; all of them appear at once, or none.
+ * Builds the image of a manifest and its sibling files. Either all of them appear at once, or none.
  * @throws IgvmError for whatever is wrong with manifest, resources or outputs
  */
 export async function buildManifest(build: ManifestBuild): Promise<BuildReport> {
@@ -85,8 +85,8 @@ export async function buildManifest(build: ManifestBuild): Promise<BuildReport> 
 }
 
 /**
- * Builds from downloads. One that has been damaged where it is kept is downloaded again: the build says so when it reads it, as it
- * checks every file that is pinned.
+ * Builds from downloads. A download that has been damaged in the cache is downloaded again: the build notices the
+ * damage, as it checks every pinned file.
  */
 async function withDownloads(
   located: ReadonlyMap<ResourceName, LocatedResource>,
@@ -150,7 +150,7 @@ async function buildWith(
   return { ...report, notes: [...report.notes, ...outside] };
 }
 
-/** What a reader of the manifest should know of where the image's parts come from. */
+/** Notes about inputs from outside the workspace, for readers of the manifest. */
 const notesOfOutside = (resources: ReadonlyMap<ResourceName, ResolvedResource>): string[] =>
   [...resources].flatMap(([name, { outside, display }]) => {
     if (outside === undefined) return [];

@@ -4,12 +4,12 @@ import { digestHex } from '../measurement/launches';
 import type { MeasuredPlatform } from '../igvm/isolation';
 import { printable, withCommas } from '../errors/printable';
 
-/** What a file of a build is; `other` is one of an external loader that has a name of its own. */
+/** The kind of a file of a build; `other` is a file of an external loader with another name. */
 export type OutputKind = 'image' | 'map' | SiblingKind | 'other';
 
 export interface BuiltFile {
   kind: OutputKind;
-  /** As the output was named: absolute when it was. */
+  /** In the form of the output path: absolute if that was absolute. */
   path: string;
   /** Bytes. */
   size: number;
@@ -21,17 +21,17 @@ export interface BuiltMeasurement {
   digest: Uint8Array;
 }
 
-/** What a build did. */
+/** The result of a build. */
 export interface BuildReport {
   /** The image first. */
   files: BuiltFile[];
   /** Sizes and page counts of the image; absent when an external loader wrote it. */
   image?: WriteReport;
-  /** Of the guests that have one, in the manifest's order; none from an external loader. */
+  /** The digests of the guests that have one, in the manifest's order; none from an external loader. */
   measurements: BuiltMeasurement[];
-  /** What the image leaves to others, one sentence each. */
+  /** What the user should know about the image, one sentence each. */
   notes: string[];
-  /** What is as it should be, and only matters to those who look closely. */
+  /** Further details, shown only on request. */
   details: string[];
 }
 
@@ -44,9 +44,10 @@ function pageLines({ pages, emptyPages, uniquePages, dedupedBytes }: WriteReport
 }
 
 /**
- * The report for people: no timings, and paths only as `display` gives them, so that it can be replayed from a cache.
- * @param display how the report names a path. Default: as it is
- * @param verbose whether the report has the details, too
+ * The report for people. It has no timings, and paths only in the form of `display`, so that it can be replayed from a
+ * cache.
+ * @param display the form of a path in the report. Default: unchanged
+ * @param verbose whether the report includes the details
  */
 export function reportText(
   report: BuildReport,

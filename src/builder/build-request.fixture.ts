@@ -1,4 +1,4 @@
-/** Requests of builds from the conformance suite's synthetic files, for tests. */
+/** Build requests for tests, from the synthetic files of the conformance suite. */
 import { join } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import type { GuestConfig, Manifest, ResourceName } from '../manifest/model';
@@ -6,7 +6,7 @@ import type { BuildRequest } from './build-image';
 
 export const KERNEL = 'vmlinux-x64.elf';
 
-/** What {@link requestIn} builds from, by the names of the conformance suite. */
+/** The inputs of {@link requestIn}, by their names in the conformance suite. */
 export const REQUEST_INPUTS: readonly string[] = [KERNEL, 'initrd-small.bin', 'openhcl_boot-x64.elf'];
 
 export const guest = (image: GuestConfig['image'], more: Partial<GuestConfig> = {}): GuestConfig => ({
@@ -34,7 +34,7 @@ export const openhcl = {
 /**
  * @param inputs folder of the files
  * @param out folder of the image
- * @param files in the place of the usual ones
+ * @param files files that replace the usual ones
  */
 export function requestIn(
   inputs: string,
@@ -61,7 +61,7 @@ export function requestIn(
   };
 }
 
-/** What a build fails with. */
+/** The error of a build that fails. */
 export async function failureOf(promise: Promise<unknown>): Promise<IgvmError> {
   try {
     await promise;

@@ -1,4 +1,7 @@
-/** Kernels for arm64 that are compressed: an EFI zboot kernel, which unpacks itself with the help of firmware, or an Image in gzip. */
+/**
+ * Compressed kernels for arm64: EFI zboot kernels, which unpack themselves with the help of firmware, and Images in
+ * gzip.
+ */
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
@@ -16,7 +19,7 @@ import {
   UnpackError,
 } from '../resources/decompress';
 
-/** Bytes that a kernel may unpack to: many times what one with everything in it has. */
+/** Most bytes that a kernel may unpack to: many times the size of a kernel with everything built in. */
 const KERNEL_LIMIT = 2 ** 30;
 
 /** Bytes read at once. */
@@ -25,7 +28,7 @@ const CHUNK = 2 ** 20;
 /** Fields of an EFI zboot kernel (Linux, drivers/firmware/efi/libstub/zboot-header.S). */
 const ZBOOT = { mark: 'zimg', markOffset: 4, payloadOffset: 8, payloadSize: 12, headerSize: 64 };
 
-/** Kernels of arm64 guests, and how messages call them. */
+/** Kernels of arm64 guests, and their names in messages. */
 export const ARM64_KERNELS = [
   ['linux_kernel', 'linux-kernel'],
   ['underhill_kernel', 'underhill-kernel'],
@@ -34,13 +37,13 @@ export const ARM64_KERNELS = [
 interface Packed {
   payload: ByteSource;
   compression: Compression;
-  /** Bytes that it unpacks to, if the file says so apart from the compressed data. */
+  /** Bytes that it unpacks to, if the file states that outside the compressed data. */
   size?: number;
 }
 
 /**
- * What has to be unpacked of a kernel; undefined for one that is no such thing, or whose form nothing here unpacks: its loader says
- * what it is and which program unpacks it.
+ * The compressed part of a kernel; undefined for a kernel that isn't compressed, or in a form that can't be unpacked
+ * here. In that case its loader says what it is and which program unpacks it.
  * @throws IgvmError KERNEL_INVALID for a header that can't be true
  */
 function packedKernel(source: ByteSource, label: string): Packed | undefined {
@@ -70,7 +73,7 @@ function packedKernel(source: ByteSource, label: string): Packed | undefined {
   return { payload, compression, ...unpackedSize(source, offset + size, compression) };
 }
 
-/** Behind the data, for all forms but gzip, which ends with its size itself. */
+/** Size of the field after the data that holds the unpacked size. gzip has none, as its data ends with that size. */
 function unpackedSize(source: ByteSource, end: number, compression: Compression): Pick<Packed, 'size'> {
   if (compression === 'gzip' || end + 4 > source.size) return {};
   const size = Buffer.alloc(4);
@@ -78,7 +81,7 @@ function unpackedSize(source: ByteSource, end: number, compression: Compression)
   return { size: size.readUInt32LE() };
 }
 
-/** A kernel that was unpacked. */
+/** An unpacked kernel. */
 export interface UnpackedKernel {
   readonly source: FileSource;
   /** Closes and removes it. */
@@ -87,8 +90,8 @@ export interface UnpackedKernel {
 
 /**
  * Unpacks a compressed kernel into a temporary file.
- * @param label what messages call it
- * @param limit bytes that it may unpack to
+ * @param label its name in messages
+ * @param limit most bytes that it may unpack to
  * @returns undefined when there is nothing to unpack
  * @throws IgvmError KERNEL_INVALID, FILE_CHANGED, FILE_UNREADABLE, FILE_UNWRITABLE
  */

@@ -25,19 +25,19 @@ interface EndorsedGuest {
   digest?: Uint8Array;
 }
 
-/** What only guests with isolation need. */
+/** Modules that only guests with isolation need. */
 const measure = () => require('../measurement/measure') as typeof import('../measurement/measure');
 const corim = () => require('../endorsement/corim') as typeof import('../endorsement/corim');
 const identity = () => require('../endorsement/identity-document') as typeof import('../endorsement/identity-document');
 const idBlock = () => require('../endorsement/snp-id-block') as typeof import('../endorsement/snp-id-block');
 
-/** igvmfilegen calls all that isn't Linux booted directly OpenHCL; it knows no OVMF. */
+/** igvmfilegen calls everything except directly booted Linux OpenHCL; it doesn't know OVMF. */
 function identityOf(image: Exclude<GuestConfig['image'], 'none'>): 'openhcl' | 'linuxDirect' | 'ovmf' {
   if ('ovmf' in image) return 'ovmf';
   return 'snp_linux_direct' in image ? 'linuxDirect' : 'openhcl';
 }
 
-/** What a build says of its guests besides the image: launch digests and the documents that endorse them. */
+/** The launch digests of a build's guests and the documents that endorse them. */
 export class Endorsements {
   private readonly guests: EndorsedGuest[];
 
@@ -60,11 +60,11 @@ export class Endorsements {
   }
 
   /**
-   * The file with a CoRIM for each endorsed guest behind its other initialization headers; known when all is measured. Without
-   * them where the manifest says so: no digest depends on them.
+   * The file with a CoRIM for each endorsed guest after its other initialization headers. Their contents are known once
+   * everything is measured. The manifest may leave them out: no digest depends on them.
    */
   addTo(file: IgvmFile): IgvmFile {
-    // OVMF is for QEMU, which can't read an image with them.
+    // OVMF is meant for QEMU, which can't read an image with CoRIMs.
     const isEmbedded = this.manifest.embed_corim ?? !this.manifest.guest_configs.some(isOvmf);
     if (!isEmbedded) return file;
     const documents = this.guests.map((guest) => ({
@@ -79,7 +79,7 @@ export class Endorsements {
     return this.guests.map(({ measurement }) => measurement);
   }
 
-  /** Ends what measures in the background, also after a failure. */
+  /** Ends the measurements in the background, even after a failure. */
   async close(): Promise<void> {
     await Promise.all(this.guests.map(({ measurement }) => measurement.close()));
   }
@@ -101,7 +101,7 @@ export class Endorsements {
     return files;
   }
 
-  /** The digests, when {@link write} is done. */
+  /** The digests, after {@link write}. */
   measurements(): BuiltMeasurement[] {
     return this.guests.map(({ platform, digest = unreachable('nothing was measured') }) => ({ platform, digest }));
   }
@@ -153,14 +153,14 @@ export class Endorsements {
   }
 }
 
-/** Larger than any sibling (bytes); something else then has its name. */
+/** Larger than any sibling; a larger file with such a name is something else. Bytes. */
 const SIBLING_LIMIT = 64 * 1024;
 
 /**
- * Files about platforms that an image had in an earlier build and doesn't have any more: they would endorse an image that
- * no longer exists. A name alone proves nothing, so only files that are recognisably what we write are among them.
+ * Siblings for platforms that the image had in an earlier build but no longer has: they would endorse an image that no
+ * longer exists. As a name alone proves nothing, only files whose contents are recognisably ours are returned.
  * @param output path of the image
- * @param kept paths that stay in any case: what the build makes and what it reads
+ * @param kept paths that must stay: the build's outputs and inputs
  */
 export function formerSiblings(output: string, kept: readonly string[]): string[] {
   const others = new Set(kept.map((path) => resolve(path)));
@@ -179,7 +179,7 @@ function isOwn(path: string, kind: OutputKind, platform: MeasuredPlatform): bool
     if (stats === undefined || !stats.isFile()) return false;
     bytes = readRegularFile(path, { limit: SIBLING_LIMIT });
   } catch {
-    // What can't be read can't be told from someone else's file.
+    // An unreadable file may belong to someone else.
     return false;
   }
   return isOfKind(bytes, kind, platform);

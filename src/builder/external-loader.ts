@@ -17,26 +17,26 @@ import { textForCommandLine, withCommandLine } from './load-guest';
 import { formerSiblings } from './endorsements';
 import { OpenResources, type ResourceFile } from './open-resources';
 
-/** A build by another igvmfilegen than ours. */
+/** A build by an igvmfilegen other than ours. */
 export interface ExternalBuild extends ManifestOverrides {
   /** Path of the program. */
   loader: string;
   /** Path of the manifest, which the program reads itself. */
   manifest: string;
-  /** What is in it. */
+  /** Its contents. */
   loaded: Manifest;
   resources: ReadonlyMap<ResourceName, ResourceFile>;
   /** Path of the image. */
   output: string;
   otherInputs?: readonly string[];
-  /** Nobody but its owner may read the image, whatever it is made of. */
+  /** Only its owner may read the image, whoever may read its inputs. */
   private?: boolean;
   debugValidation?: boolean;
-  /** Takes what the program says, as it says it. */
+  /** Receives the program's output as it is written. */
   message?: (text: string) => void;
 }
 
-/** Of the siblings of an image, by extension. */
+/** The siblings of an image, by extension. */
 const KINDS: Readonly<Record<string, OutputKind>> = {
   '.map': 'map',
   '.json': 'identity',
@@ -46,15 +46,15 @@ const KINDS: Readonly<Record<string, OutputKind>> = {
 
 const COPY_SIZE = 1 << 20;
 
-/** Signals that end this process; the program ends first. Nx stops tasks with SIGTERM. */
+/** Signals that end this process after the program. Nx stops tasks with SIGTERM. */
 const FORWARDED: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
-/** Milliseconds that the program has to end after such a signal. */
+/** Milliseconds within which the program has to end after such a signal. */
 const GRACE = 2000;
 
 /**
- * Has a program with igvmfilegen's command line build the image, in a folder of its own; what it wrote appears at once. A signal
- * ends the program, removes the folder, and then does what it would have done.
+ * Builds the image with a program that has igvmfilegen's command line, in a separate folder; the files it wrote appear
+ * at once. A signal ends the program and removes the folder, and then has its usual effect.
  * @throws IgvmError EXTERNAL_LOADER_FAILED, FILE_UNWRITABLE; RESOURCE_DIGEST, FILE_UNREADABLE for pinned resources
  */
 export async function buildWithExternalLoader(build: ExternalBuild): Promise<BuildReport> {
@@ -63,7 +63,7 @@ export async function buildWithExternalLoader(build: ExternalBuild): Promise<Bui
   let signal: NodeJS.Signals | undefined;
   try {
     checkPinned(build.resources);
-    // Beside the folder that the program writes to: the image may have that name.
+    // Not in the folder that the program writes to, where the image may have that name.
     const resources = join(folder, 'resources.json');
     const written = join(folder, 'written');
     mkdirSync(written);
@@ -74,9 +74,9 @@ export async function buildWithExternalLoader(build: ExternalBuild): Promise<Bui
     const manifest = manifestFor(build, join(folder, 'igvm.json'));
     signal = await runLoader({ ...build, manifest }, resources, join(written, basename(build.output)));
     if (signal !== undefined) throw failed(build.loader, `was stopped by ${signal}`);
-    // The program knows no such key.
+    // The program doesn't know this key.
     if (build.embedCorim === false) await leaveOutCorims(build.loader, join(written, basename(build.output)));
-    // The program opens them itself: what it read is what was pinned if they still are.
+    // The program opens the files itself: if they still have their pinned digests, it has read the right ones.
     checkPinned(build.resources);
     return await adoptAll(build, written, outputs);
   } finally {
@@ -87,8 +87,8 @@ export async function buildWithExternalLoader(build: ExternalBuild): Promise<Bui
 }
 
 /**
- * The manifest for a program that knows no `linux_command_line`: one with the text in its command lines, at `path`, or the
- * manifest itself when there is no such text.
+ * The manifest for a program that doesn't know `linux_command_line`: a manifest at `path` with the text in its command
+ * lines, or the original if there is no such text.
  */
 function manifestFor({ manifest, loaded, resources }: ExternalBuild, path: string): string {
   const open = new OpenResources(resources);
@@ -110,7 +110,7 @@ function manifestFor({ manifest, loaded, resources }: ExternalBuild, path: strin
   }
 }
 
-/** Files for a program that knows no UKIs: the sections of those that are given as a kernel or initrd. */
+/** Files for a program that doesn't know UKIs: the sections of UKIs that are given as kernel or initrd. */
 function takeOutSections(files: ExternalBuild['resources'], folder: string): Map<ResourceName, string> {
   const open = new OpenResources(files);
   try {
@@ -164,7 +164,7 @@ function checkPinned(resources: ExternalBuild['resources']): void {
   }
 }
 
-/** Gives what is in the folder `written` its place beside the image. */
+/** Moves the files of the folder `written` to their places beside the image. */
 async function adoptAll(
   { loader, output, resources, otherInputs = [], private: isPrivate = false }: ExternalBuild,
   written: string,

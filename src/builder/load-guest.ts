@@ -32,7 +32,7 @@ import type {
 } from '../manifest/model';
 import type { OpenResources } from './open-resources';
 
-/** What the file says of a guest's isolation. `enable_debug` decides, whatever the policy's own debug bit says. */
+/** The isolation of a guest in the file. `enable_debug` overrides the debug bit of the policy. */
 function guestIsolation(isolation: IsolationType): GuestIsolation {
   if (isolation === 'none') return { type: 'none' };
   if ('vbs' in isolation) return { type: 'vbs', enableDebug: isolation.vbs.enable_debug };
@@ -53,7 +53,7 @@ function guestIsolation(isolation: IsolationType): GuestIsolation {
   };
 }
 
-/** Whether the guest may be debugged from outside; its endorsement says so. */
+/** Whether the guest may be debugged from outside, which its endorsement states. */
 export function isDebuggable(isolation: GuestIsolation): boolean {
   switch (isolation.type) {
     case 'none':
@@ -83,7 +83,10 @@ export function guestSpec({ max_vtl, image, isolation_type }: GuestConfig, arch:
   return spec;
 }
 
-/** Loaders, each loaded when the first image needs it: starting to build takes longer than a small image. */
+/**
+ * Loaders. Each module is loaded when the first image needs it, as loading all of them takes longer than building a
+ * small image.
+ */
 const LOADERS = {
   linux: {
     x64: () => (require('../loader/linux/linux-x64') as typeof import('../loader/linux/linux-x64')).loadLinuxDirectX64,
@@ -105,7 +108,7 @@ const LOADERS = {
       .loadSnpLinuxDirect,
 } as const;
 
-/** Whether a file has a part in the command line, which is then no good cut off. */
+/** Whether text from a file is part of the command line, which must then not be cut off. */
 const hasText = (resources: OpenResources): boolean => resources.has('linux_command_line');
 
 /** A kernel and its initrd. */
@@ -141,8 +144,8 @@ function checkInitrd(guest: GuestBuilder, image: LinuxImage, resources: OpenReso
 }
 
 /**
- * Linux that starts by itself. In VTL2 it can only be a paravisor of its own kind, of which nothing is known: it gets no
- * boot data and no registers, as in the reference.
+ * Linux that is started directly. In VTL2 it could only be an unknown paravisor, so it gets no boot data and no
+ * registers, as in the reference.
  */
 function loadLinux(guest: GuestBuilder, image: DirectLinuxImage, resources: OpenResources): void {
   const files = linuxFiles(image, resources);
@@ -164,7 +167,7 @@ function vtl0Image({ uefi, linux }: OpenhclImage, resources: OpenResources): Vtl
   return { kind: 'linux', ...linuxFiles(linux, resources), commandLine, mustFit: hasText(resources) };
 }
 
-/** A page's number as its address keeps it: see PAGE_NUMBER_BITS. */
+/** A page number, reduced to the bits that its address can hold: see PAGE_NUMBER_BITS. */
 function pageNumber(guest: GuestBuilder, key: string, given: bigint): bigint {
   const kept = BigInt.asUintN(PAGE_NUMBER_BITS, given);
   if (kept !== given) {
@@ -189,7 +192,7 @@ const openhclGuest = (guest: GuestBuilder, image: OpenhclImage, resources: OpenR
   productPolicy: image.product_policy ?? undefined,
 });
 
-/** Whether an image is of a kind that all guests of a file share (load-ovmf.ts). */
+/** Whether an image is of the kind that all guests of a file share (load-ovmf.ts). */
 export const isOvmf = ({ image }: GuestConfig): boolean => typeof image !== 'string' && 'ovmf' in image;
 
 function loadImage(
@@ -238,7 +241,7 @@ function noteBoundary(guest: GuestBuilder): void {
   }
 }
 
-/** The file that errors are about unless a loader knows better: OpenHCL's loaders do, as they read several. */
+/** The file that errors are about by default. OpenHCL's loaders, which read several files, name it themselves. */
 function mainResource(image: GuestConfig['image']): ResourceName | undefined {
   if (image === 'none') return undefined;
   if ('uefi' in image) return 'uefi';
@@ -284,7 +287,7 @@ export function textForCommandLine(resources: OpenResources): string | undefined
 }
 
 /**
- * A guest with the text appended to its command line; the same guest when it has none.
+ * A guest with the text appended to its command line; the same guest if it has no command line.
  * @throws IgvmError MANIFEST_CONFLICT for an image that has no place for it, COMMAND_LINE_TEXT
  */
 export function withCommandLine(config: GuestConfig, arch: Manifest['guest_arch'], text: string): GuestConfig {

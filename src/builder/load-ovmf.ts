@@ -23,7 +23,7 @@ import { guestSpec } from './load-guest';
 import type { OpenResources } from './open-resources';
 import { ukiNote } from './uki-resources';
 
-/** The guests of an image, and the file that they are in. */
+/** The guests of an image, and the file with them. */
 export interface LaidOutImage {
   file: IgvmFile;
   /** In the order of the file's platforms. */
@@ -31,10 +31,10 @@ export interface LaidOutImage {
 }
 
 /**
- * OVMF with its programs for all guests of a checked manifest: the bytes that `nx-igvm wrap` and then `update` write. Other than these, it
- * refuses what no VMM would start.
- * @throws IgvmError FIRMWARE_INVALID, OVMF_UNSUITABLE, EFI_DATA_INVALID, LAYOUT_OVERLAP, LAYOUT_OUT_OF_RANGE, IGVM_INVALID; CONFIG_UNSUPPORTED
- *   and ISOLATION_UNSUPPORTED for a manifest that nobody checked; and what the resources throw
+ * OVMF with its programs for all guests of a checked manifest: the bytes that `nx-igvm wrap` and then `nx-igvm update`
+ * write. Unlike these commands, it refuses an image that no VMM would start.
+ * @throws IgvmError FIRMWARE_INVALID, OVMF_UNSUITABLE, EFI_DATA_INVALID, LAYOUT_OVERLAP, LAYOUT_OUT_OF_RANGE,
+ *   IGVM_INVALID; CONFIG_UNSUPPORTED and ISOLATION_UNSUPPORTED for an unchecked manifest; and what the resources throw
  */
 export function loadOvmf(manifest: Manifest, resources: OpenResources): LaidOutImage {
   const { native, snp, image } = guestsOf(manifest);
@@ -84,13 +84,13 @@ export function loadOvmf(manifest: Manifest, resources: OpenResources): LaidOutI
   };
 }
 
-/** What the image says of registers isn't what KVM measures (docs/launch-digests.md). */
+/** KVM doesn't measure the registers of the image (docs/launch-digests.md). */
 const KVM_REGISTERS =
   'the SEV-SNP digest is that of a VMM that takes the registers from the image; `nx-igvm measure --vmm qemu-kvm` prints that of QEMU with KVM';
 
 type SnpIsolation = Extract<GuestIsolation, { type: 'snp' }>;
 
-/** The guests by their platform, and what all of them are. */
+/** The guests by their platform, and the image that they share. */
 function guestsOf({ guest_arch: arch, guest_configs: guests }: Manifest): {
   native?: GuestIsolation;
   snp?: SnpIsolation;
@@ -120,7 +120,7 @@ function guestsOf({ guest_arch: arch, guest_configs: guests }: Manifest): {
   return { ...found, image: first ?? unreachable('an image of OVMF without guests') };
 }
 
-/** What nothing can be made of, although `wrap` takes it as igvm-wrap does. */
+/** Refuses firmware that can't start, although `wrap` accepts it, as igvm-wrap does. */
 function checkFirmware(
   firmware: FileSource,
   { hasSnp, hasParameters }: { hasSnp: boolean; hasParameters: boolean },
@@ -147,12 +147,14 @@ function checkFirmware(
   }
 }
 
-/** Bytes that a VMM writes at least: a count, and one entry of a memory map (igvm_defs: IGVM_VHS_MEMORY_MAP_ENTRY). */
+/**
+ * The least that a VMM writes, in bytes: a count, and one entry of a memory map (igvm_defs: IGVM_VHS_MEMORY_MAP_ENTRY).
+ */
 const PARAMETER_SIZES = { vpCount: 4, memoryMap: 24 } as const;
 
 const PAGE_WORDS = { sevSecrets: 'page for secrets', sevCpuid: 'page for CPUID' } as const;
 
-/** A program that the firmware starts. `update` takes any file, which only a boot would show. */
+/** A program that the firmware starts. `update` accepts any file, so that only a boot would show the mistake. */
 function program(name: ResourceName, resources: OpenResources): FileSource | undefined {
   const source = resources.find(name);
   if (source === undefined || isPortableExecutable(source)) return source;
@@ -161,7 +163,7 @@ function program(name: ResourceName, resources: OpenResources): FileSource | und
   });
 }
 
-/** What is in a program that is a UKI. @throws IgvmError EFI_DATA_INVALID for a damaged one */
+/** The contents of a program that is a UKI. @throws IgvmError EFI_DATA_INVALID for a damaged one */
 function ukiNotes(name: ResourceName, resources: OpenResources): string[] {
   const source = resources.find(name);
   if (source === undefined || !isUki(source)) return [];
@@ -184,7 +186,7 @@ function secureBootOf({ profile, hashes }: SecureBoot, resources: OpenResources)
   return secureBootVariables({ profile, hashes: digests, arch: 'x64', own });
 }
 
-/** Runs `work`; when it finds fault with a file, the error names that file. */
+/** Runs `work`; an error about a file's contents names that file. */
 function inFile<T>(name: ResourceName, resources: OpenResources, work: () => T): T {
   try {
     return work();
@@ -193,7 +195,10 @@ function inFile<T>(name: ResourceName, resources: OpenResources, work: () => T):
   }
 }
 
-/** The memory of one platform's guest. @throws IgvmError LAYOUT_OVERLAP also for areas over pages, which KVM refuses */
+/**
+ * The memory of one platform's guest. @throws IgvmError LAYOUT_OVERLAP also for areas that overlap pages, which KVM
+ * refuses
+ */
 function mapOf(file: IgvmFile, mask: number, names: readonly TaggedRange[], isolation: GuestIsolation): MapFile {
   const index = new TagIndex(names);
   const ranges = new AcceptedRanges();

@@ -6,7 +6,7 @@ import type { ByteSource } from '../memory/byte-source';
 import type { UnpackedKernel } from './compressed-kernel';
 import { ukiNote, ukiResource, type UkiResource } from './uki-resources';
 
-/** What a manifest says that a file has to be. */
+/** The digest that a manifest requires a file to have. */
 export interface PinnedDigest {
   /** SHA-256 in hexadecimal. */
   readonly sha256: string;
@@ -15,8 +15,8 @@ export interface PinnedDigest {
 }
 
 /**
- * Refuses a file that isn't the pinned one.
- * @param source the file, open: what is built from must be what was checked
+ * Refuses a file that doesn't have the pinned digest.
+ * @param source the open file: the same bytes have to be checked and used
  * @param display its name in messages
  * @throws IgvmError RESOURCE_DIGEST at the place that pins it, and what reading the source throws
  */
@@ -27,13 +27,13 @@ export function verifyDigest(source: ByteSource, display: string, { sha256, wher
   }
 }
 
-/** Where a resource is, and how messages name it. */
+/** Where a resource is, and its name in messages. */
 export interface ResourceFile {
   /** Absolute path. */
   path: string;
   /** Default: the path. */
   display?: string;
-  /** SHA-256 in hexadecimal that the file must have. */
+  /** The required SHA-256 in hexadecimal. */
   sha256?: string;
   /** The place that names it, for messages. */
   where?: ErrorWhere;
@@ -48,7 +48,7 @@ export class OpenResources {
 
   constructor(private readonly files: ReadonlyMap<ResourceName, ResourceFile>) {}
 
-  /** @throws IgvmError FILE_UNREADABLE, FILE_CHANGED; RESOURCE_DIGEST for a file that isn't the pinned one */
+  /** @throws IgvmError FILE_UNREADABLE, FILE_CHANGED; RESOURCE_DIGEST for a file without its pinned digest */
   get(name: ResourceName): FileSource {
     const unpacked = this.unpacked.get(name);
     if (unpacked !== undefined) return unpacked.source;
@@ -63,7 +63,7 @@ export class OpenResources {
   }
 
   /**
-   * A kernel, initrd or command line for Linux that nothing but the image starts: the file, or its section where it is a UKI.
+   * A kernel, initrd or command line of Linux: the file, or its section if the file is a UKI.
    * @throws IgvmError as {@link get}; EFI_DATA_INVALID for a UKI that is damaged or doesn't have it
    */
   linuxPart(name: ResourceName): FileSource {
@@ -75,12 +75,12 @@ export class OpenResources {
     return section.content;
   }
 
-  /** Where what {@link linuxPart} gave begins in the file. Bytes; undefined for all of a file. */
+  /** Offset in the file of the section that {@link linuxPart} returned; undefined for a whole file. Bytes. */
   sectionStart(name: ResourceName): number | undefined {
     return this.sections.get(name)?.start;
   }
 
-  /** What the UKIs have that {@link linuxPart} found, and what of it nobody asked for; a line each. */
+  /** The contents of the UKIs that {@link linuxPart} found, and their unused sections; one line each. */
   *ukiNotes(): Generator<string> {
     const paths = new Set([...this.sections.keys()].map((name) => this.files.get(name)?.path));
     for (const path of paths) {
@@ -90,7 +90,7 @@ export class OpenResources {
   }
 
   /**
-   * Unpacks those kernels of arm64 guests that are compressed: what {@link get} gives is the kernel itself from then on.
+   * Unpacks the compressed kernels of arm64 guests: from then on, {@link get} returns the unpacked kernel.
    * @throws IgvmError KERNEL_INVALID and as {@link get}
    */
   async unpackKernels(): Promise<void> {
@@ -121,18 +121,18 @@ export class OpenResources {
     return this.files.has(name);
   }
 
-  /** Where errors about a resource's content are. */
+  /** The place of errors about a resource's content. */
   private placeOf(name: ResourceName): ErrorWhere {
     return { file: this.displayOf(name), jsonPath: ['resources', name] };
   }
 
-  /** How messages name a resource's file. */
+  /** The name of a resource's file in messages. */
   displayOf(name: ResourceName): string {
     const file = this.files.get(name);
     return file?.display ?? file?.path ?? name;
   }
 
-  /** @throws IgvmError FILE_CHANGED when a file is not what it was when it was opened */
+  /** @throws IgvmError FILE_CHANGED when a file has changed since it was opened */
   checkUnchanged(): void {
     for (const source of this.open.values()) source.checkUnchanged();
   }

@@ -21,20 +21,20 @@ import { authenticodeSha256 } from '../uki/pe';
 
 /** `nx-igvm wrap` and `nx-igvm update` on files. */
 
-/** Paths of files and what `nx-igvm wrap` is asked for. */
+/** Paths and options of `nx-igvm wrap`. */
 export interface WrapFilesOptions extends Omit<WrapOptions, 'firmware' | 'vars'> {
   firmware: string;
   vars?: string;
-  /** Without it, everything is checked and nothing written. */
+  /** Without it, everything is checked, but nothing is written. */
   output?: string;
-  /** Takes the lines of the firmware's metadata. */
+  /** Receives the lines of the firmware's metadata. */
   showTable?: (line: string) => void;
-  /** Sees the image before it is written. */
+  /** Called with the image before it is written. */
   show?: (file: IgvmFile) => void;
 }
 
 /**
- * Wraps firmware in an IGVM file. Firmware and variables are read once, in pieces, beside the few bytes of their metadata.
+ * Wraps firmware in an IGVM file. Firmware and variables are read once, in pieces, apart from a few bytes of metadata.
  * @throws IgvmError FILE_UNREADABLE, FILE_CHANGED, FILE_UNWRITABLE, and as `wrapFirmware`
  */
 export async function wrapFiles({
@@ -55,30 +55,31 @@ export async function wrapFiles({
   });
 }
 
-/** Paths of files and what `nx-igvm update` is asked for. */
+/** Paths and options of `nx-igvm update`. */
 export interface UpdateFilesOptions {
   image: string;
   shim?: string;
   kernel?: string;
   /** Whether the programs' hashes are in db. */
   addHashes: boolean;
-  /** The certificates in db; none if only hashes shall be there. */
+  /** The certificates in db; none if db should only hold hashes. */
   profile?: SecureBootProfile;
   arch: EfiArch;
-  /** Files with keys for Secure Boot, in the place of the built-in ones; those of db come behind the certificates. */
+  /** Files with keys for Secure Boot, which replace the built-in keys; those of db are added to the certificates. */
   keys?: Readonly<Partial<Record<SecureBootVariable, string>>>;
-  /** May be the image. Without it, everything is checked and nothing written. */
+  /** May be the image. Without it, everything is checked, but nothing is written. */
   output?: string;
   show?: (file: IgvmFile) => void;
-  /** Takes what happens to the programs and variables of an earlier update. */
+  /** Receives lines about the programs and variables of an earlier update. */
   note?: (message: string) => void;
 }
 
 /**
- * Puts programs, and Secure Boot's variables where hashes, a profile or own keys are asked for, into an image, in place of those of an earlier
- * update. Each program is read in pieces, a second time where its hash is asked for: the hash comes before the program in the file.
- * @throws IgvmError FILE_UNREADABLE, FILE_CHANGED, FILE_UNWRITABLE, IGVM_MALFORMED, IGVM_UNSUPPORTED, IGVM_INVALID, IGVM_IN_DLL,
- *   EFI_DATA_INVALID, and as `addPrograms`
+ * Puts programs into an image, and Secure Boot's variables if hashes, a profile or own keys are requested. They replace
+ * those of an earlier update. Each program is read in pieces, and a second time if its hash is requested: the hash
+ * precedes the program in the file.
+ * @throws IgvmError FILE_UNREADABLE, FILE_CHANGED, FILE_UNWRITABLE, IGVM_MALFORMED, IGVM_UNSUPPORTED, IGVM_INVALID,
+ *   IGVM_IN_DLL, EFI_DATA_INVALID, and as `addPrograms`
  */
 export async function updateFiles(options: UpdateFilesOptions): Promise<void> {
   const { image, shim, kernel, output, show, note } = options;
@@ -102,8 +103,8 @@ export async function updateFiles(options: UpdateFilesOptions): Promise<void> {
 }
 
 /**
- * Takes out what an update put into an image: what is written is the file that was updated, if `nx-igvm wrap` or igvm-wrap made it.
- * @throws IgvmError as {@link updateFiles}, but for programs
+ * Removes what an update put into an image. The result is the original file, if `nx-igvm wrap` or igvm-wrap made it.
+ * @throws IgvmError as {@link updateFiles}, except for programs
  */
 export const removeFromFile = ({
   image,
@@ -134,13 +135,13 @@ const withOvmfImage = (path: string, use: (file: IgvmFile) => Promise<void>): Pr
       }
       await use(file);
     },
-    // The format's rules are checked for what becomes of it: an image for another architecture may be changed, as by igvm-update.
+    // The format's rules are checked for the result only: like igvm-update, this may change an image for another architecture.
     { validate: false },
   );
 
 const namesOf = (items: readonly OvmfItem[]): string => items.map(({ name }) => PART_NAMES[name]).join(', ');
 
-/** Says what an update does to an earlier one, whose Secure Boot variables don't outlast it. */
+/** Reports the effects of an update on an earlier one, whose Secure Boot variables it removes. */
 function noteEarlier(file: IgvmFile, added: OvmfPrograms, note: (message: string) => void): void {
   const programs = [added.shim, added.kernel].filter((program) => program !== undefined);
   if (added.secureBoot === undefined && programs.length === 0) return;
@@ -186,7 +187,7 @@ function secureBootOf(
   return secureBootVariables({ profile: profile ?? 'none', hashes, arch, own });
 }
 
-/** The folder of an output has to be there, as for igvm-wrap: a misspelt path makes no new folder. */
+/** The folder of an output has to exist, as for igvm-wrap, so that a misspelt path creates no new folder. */
 async function write(file: IgvmFile, output: string, inputs: readonly string[]): Promise<void> {
   if (!existsSync(dirname(resolve(output)))) {
     throw new IgvmError('FILE_UNWRITABLE', 'cannot be written: its folder does not exist', { file: output });
@@ -194,7 +195,7 @@ async function write(file: IgvmFile, output: string, inputs: readonly string[]):
   await writeImage(file, output, { access: accessOfFiles(inputs), parameterOffsets: false });
 }
 
-/** Opens files for as long as `use` runs. @throws IgvmError FILE_CHANGED also when one was written to meanwhile */
+/** Opens files while `use` runs. @throws IgvmError FILE_CHANGED also when one was changed meanwhile */
 async function withSources(paths: readonly string[], use: (sources: FileSource[]) => Promise<void>): Promise<void> {
   const opened: FileSource[] = [];
   try {
@@ -214,7 +215,7 @@ function inFile<T>(path: string, work: () => T): T {
   }
 }
 
-/** What an image consists of before it is written, a line for each platform, range of pages and other directive. */
+/** The contents of an image before it is written: one line for each platform, range of pages and other directive. */
 export function imageSummary({ platforms, directives }: IgvmFile): string {
   const lines = platforms.map(
     ({ platformType, compatibilityMask }) =>

@@ -7,30 +7,30 @@ import { buildImage } from './build-image';
 import type { BuildReport } from './build-report';
 import type { ResourceFile } from './open-resources';
 
-/** Where a kernel prints, and what it does in a panic: it restarts, which ends a run. */
+/** The console of the kernel, and a restart in case of a panic, which ends the run. */
 export const DEFAULT_COMMAND_LINE = 'console=ttyS0 panic=-1';
 
-/** An x64 Linux kernel to make an image of, with all that it needs. */
+/** An x64 Linux kernel to build an image from, with everything it needs. */
 export interface KernelPack {
-  /** May be a UKI, which brings its initrd and its command line. */
+  /** May be a UKI, which includes an initrd and a command line. */
   kernel: ResourceFile;
-  /** In place of a UKI's. */
+  /** Replaces a UKI's. */
   initrd?: ResourceFile;
-  /** In place of a UKI's; without either, {@link DEFAULT_COMMAND_LINE}. */
+  /** Replaces a UKI's. Without either, {@link DEFAULT_COMMAND_LINE}. */
   commandLine?: string;
   /** Bytes of the guest's memory, a multiple of PAGE_SIZE; at most 2 GiB, above which VMMs place memory differently. */
   memory: number;
-  /** Most processors that the guest will have; without it the VMM has to tell the kernel. */
+  /** Most processors of the guest. Without it, the VMM has to describe the processors to the kernel. */
   processorCount?: number;
-  /** Nobody but its owner may read the image, whatever it is made of. */
+  /** Only its owner may read the image, whoever may read its inputs. */
   private?: boolean;
   /** Path of the image. */
   output: string;
 }
 
 /**
- * Builds the NATIVE image of a kernel that boots unchanged wherever such files are loaded, without a manifest: as from one with a
- * `linux` guest and embedded boot data.
+ * Builds the NATIVE image of a kernel without a manifest, as from a manifest with a `linux` guest and embedded boot
+ * data. It boots unchanged on every VMM that loads such files.
  * @throws IgvmError from the checks of a manifest, the loader and the outputs
  */
 export async function packKernel(pack: KernelPack): Promise<BuildReport> {
@@ -56,7 +56,9 @@ export async function packKernel(pack: KernelPack): Promise<BuildReport> {
   });
 }
 
-/** What of a UKI has content; nothing for other files. @throws IgvmError EFI_DATA_INVALID, FILE_UNREADABLE */
+/**
+ * The sections of a UKI that have contents; none for other files. @throws IgvmError EFI_DATA_INVALID, FILE_UNREADABLE
+ */
 function sectionsOf({ path, display = path }: ResourceFile): UkiSectionName[] {
   const source = openFileSource(path);
   try {
@@ -68,7 +70,7 @@ function sectionsOf({ path, display = path }: ResourceFile): UkiSectionName[] {
   }
 }
 
-/** Nobody wrote the manifest: messages say which value is wrong, not where in it. */
+/** There is no manifest file: messages name the wrong value, not its place. */
 async function unplaced<T>(action: () => Promise<T>): Promise<T> {
   try {
     return await action();

@@ -1,4 +1,4 @@
-/** Resources of Linux that are a unified kernel image (UKI): each stands for one of its sections. */
+/** Linux resources whose file is a unified kernel image (UKI): each stands for one section of it. */
 import { IgvmError } from '../errors/igvm-error';
 import { printable } from '../errors/printable';
 import type { FileSource } from '../files/file-source';
@@ -7,14 +7,14 @@ import type { ResourceName } from '../manifest/model';
 import { type ByteSource, regionSource } from '../memory/byte-source';
 import { isUki, readUki, type Uki, type UkiSectionName, ukiText } from '../uki/uki';
 
-/** The section that a resource takes out of a UKI. */
+/** The section of a UKI that a resource stands for. */
 const SECTION_OF: Readonly<Partial<Record<ResourceName, UkiSectionName>>> = {
   linux_kernel: '.linux',
   linux_initrd: '.initrd',
   linux_command_line: '.cmdline',
 };
 
-/** More is no command line. Bytes. */
+/** Larger files are no command lines. Bytes. */
 const MOST_TEXT = 65536;
 
 /** A section of a UKI in place of the whole file. */
@@ -25,8 +25,8 @@ export interface UkiResource {
 }
 
 /**
- * What a resource is when its file is a UKI; undefined when it isn't.
- * @param display how messages name the file
+ * The section for a resource whose file is a UKI; undefined for other files.
+ * @param display the file's name in messages
  * @throws IgvmError EFI_DATA_INVALID for a damaged UKI and for one without the section, and what the file throws
  */
 export function ukiResource(name: ResourceName, file: FileSource, display: string): UkiResource | undefined {
@@ -45,7 +45,7 @@ export function ukiResource(name: ResourceName, file: FileSource, display: strin
   }
 }
 
-/** Without the NULs that some tools put behind a command line. */
+/** Removes the NULs that some tools append to a command line. */
 function withoutEnd(text: ByteSource): ByteSource {
   const bytes = new Uint8Array(Math.min(text.size, MOST_TEXT));
   text.read(0, bytes);
@@ -80,8 +80,8 @@ class Section implements FileSource {
 }
 
 /**
- * What a UKI has, for a build's report.
- * @param used what takes a section out of it; then also what of it is not in the image though it could be
+ * The contents of a UKI, for a build's report.
+ * @param used the resources that use its sections. If given, unused sections are named, too
  */
 export function ukiNote(file: ByteSource, display: string, used?: readonly ResourceName[]): string {
   const uki = readUki(file);

@@ -1,6 +1,6 @@
 import type { VpRegister } from './vp-register';
 
-/** The registers of an OpenHCL guest that are the same under SNP and TDX; segments differ. */
+/** The registers of an OpenHCL guest that are the same under SNP and TDX. Segments differ. */
 export const OPENHCL_REGISTERS: readonly VpRegister[] = [
   { name: 'gdtr', table: { base: 0x8a44000n, limit: 0x1f } },
   { name: 'cr0', value: 0x80000021n },

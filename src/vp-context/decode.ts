@@ -10,9 +10,8 @@ import { decodeVmsa, unnamedInVmsa } from './vmsa';
 const CCA_FIELDS = ['x0', 'x1', 'x2', 'x3', 'x4', 'x5', 'x6', 'x7', 'pc', 'flags'] as const;
 
 /**
- * A stored VP context as records for a dump: the registers that are set, then the bytes that no register is made of,
- * where they are not zero. A context that can't be decoded gives one record that says why. Contexts that differ are
- * described differently.
+ * A stored VP context as records for a dump: the registers that are set, then all other bytes that are not zero. For a
+ * context that can't be decoded, one record gives the reason. Different contexts have different records.
  */
 export function describeVpContext(context: VpContextDirective, arch: GuestArch): DumpRecord[] {
   try {

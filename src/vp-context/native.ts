@@ -44,21 +44,21 @@ type NativeValueName = keyof typeof VALUE_OFFSETS;
 
 const TABLE_OFFSETS = { idtr: { base: 144, limit: 152 }, gdtr: { base: 160, limit: 158 } } as const;
 
-/** Of twelve bytes: selector and attributes (u16), base and limit (u32). */
+/** Offsets of twelve bytes each: selector and attributes (u16), base and limit (u32). */
 const SEGMENT_OFFSETS = { code: 168, data: 180 } as const;
 
 /** The registers that share the data segment's fields. */
 const DATA_SEGMENTS: readonly VpRegisterName[] = ['ds', 'es', 'fs', 'gs', 'ss'];
 
-/** Attributes have the segment limit's upper bits here in a descriptor; the context wants zeros. */
+/** In a descriptor, these bits of the attributes hold upper bits of the limit; in the context they must be zero. */
 const ATTRIBUTES_MUST_BE_ZERO = 0x0f00;
 
-/** What a native context says of a VP, field by field. */
+/** The fields of a native context. */
 export type NativeContextFields = Record<NativeValueName, bigint> & {
   idtr: TableRegister;
   gdtr: TableRegister;
   code: SegmentRegister;
-  /** DS, ES, FS, GS and SS; GS has its base in `gsBase`. */
+  /** DS, ES, FS, GS and SS; the base of GS is in `gsBase`. */
   data: SegmentRegister;
 };
 
@@ -97,7 +97,7 @@ export function decodeNativeContext(context: Uint8Array): NativeContextFields {
   };
 }
 
-/** A native context's bytes that are not part of {@link NativeContextFields}; zeros in place of the others. */
+/** The bytes of a native context that are not part of {@link NativeContextFields}; zeros in place of the others. */
 export const unnamedInNative = (context: Uint8Array): Uint8Array =>
   withoutNamed(context, [
     ...Object.values(VALUE_OFFSETS).map((offset) => [offset, 8] as const),
@@ -106,14 +106,14 @@ export const unnamedInNative = (context: Uint8Array): Uint8Array =>
   ]);
 
 /**
- * The VP context of NATIVE guests: one page of fixed fields that any VMM can load. It has no PAT and no MTRRs, and one
- * set of fields for all data segments.
+ * The VP context of NATIVE guests: one page of fixed fields that any VMM can load. It has neither PAT nor MTRRs, and
+ * one set of fields for all data segments.
  */
 export class NativeContext implements VpContextBuilder {
   private readonly bytes = new Uint8Array(PAGE_CONTEXT_SIZE);
   private readonly view = new DataView(this.bytes.buffer);
   private readonly set = new Set<VpRegisterName>();
-  /** The data segment's fields other than the base, and who set them. */
+  /** The data segment's fields other than the base, and the register that set them. */
   private data: { by: SegmentRegisterName; segment: SegmentRegister } | undefined;
   private dataBase: { by: SegmentRegisterName; base: bigint } | undefined;
 
@@ -198,7 +198,7 @@ export class NativeContext implements VpContextBuilder {
     this.view.setUint32(SEGMENT_OFFSETS.data + 4, Number(segment.base), true);
   }
 
-  /** All but the base. */
+  /** All fields except the base. */
   private writeSegment(at: number, segment: SegmentRegister): void {
     this.view.setUint16(at, segment.selector, true);
     this.view.setUint16(at + 2, segment.attributes, true);

@@ -16,7 +16,7 @@ import { JUMP, X86Code } from './x86-code';
 
 /** SNP guests with a vTOM (OpenHCL, UEFI). Source: openvmm vp_context_builder/snp.rs, SnpHardwareContext::new. */
 export interface SnpContextOptions {
-  /** Whether a paravisor runs in VTL2; without one the guest is an enlightened UEFI. */
+  /** Whether a paravisor runs in VTL2. Without one, the guest is an enlightened UEFI. */
   paravisorPresent: boolean;
   /** GPA above which memory is shared, a power of two. Used when there is no paravisor. */
   sharedGpaBoundary: bigint;
@@ -49,7 +49,7 @@ const VALUE_REGISTERS = [
   'r12',
 ] as const satisfies readonly (VpRegisterName & VmsaFieldName)[];
 
-/** A Linux-direct guest starts by the Linux boot protocol, which says more about the entry state. */
+/** A Linux-direct guest starts by the Linux boot protocol, which defines more of the entry state. */
 const LINUX_DIRECT_VALUE_REGISTERS = ['rsp', 'rflags'] as const satisfies readonly (VpRegisterName & VmsaFieldName)[];
 
 /** The VMSA of the boot processor, imported as a page of type "VP context". */
@@ -57,7 +57,10 @@ export class SnpContext implements VpContextBuilder {
   private readonly tables: ReadonlySet<VpRegisterName>;
   private readonly values: ReadonlySet<VpRegisterName>;
   private readonly segments: ReadonlySet<VpRegisterName> = new Set(SELECTOR_REGISTERS);
-  /** Bits that a register has whatever the loader asks for: without them the VMSA is not valid, or not what KVM starts. */
+  /**
+   * Bits that are set in a register regardless of the loader: without them the VMSA is invalid, or KVM doesn't start
+   * it.
+   */
   private readonly forcedBits: Partial<Record<VpRegisterName, bigint>>;
   private contextPage: number | undefined;
 
@@ -104,7 +107,7 @@ export class SnpContext implements VpContextBuilder {
     const vmsa = new Vmsa();
     vmsa.set('efer', EFER.SVME);
     vmsa.set('sevFeatures', SEV_FEATURE.snp | (restricted ? SEV_FEATURE.restrictInjection : 0n));
-    // What follows is the state of a processor after reset, which KVM measures as well.
+    // The following is the state of a processor after reset, which KVM measures as well.
     vmsa.set('xcr0', 1n);
     vmsa.set('rflags', RFLAGS_FIXED);
     vmsa.set('dr6', 0xffff0ff0n);
@@ -138,8 +141,8 @@ export class SnpContext implements VpContextBuilder {
   }
 
   /**
-   * The VMSA, and before it the stub that accepts low memory for UEFI. Nothing when no page was set: such an image
-   * (a UEFI without a configuration) has no VP context.
+   * The VMSA, preceded by the stub that accepts low memory for UEFI. Nothing if no page was set: such an image (a UEFI
+   * without a configuration) has no VP context.
    * @throws IgvmError KERNEL_INVALID when a directly booted Linux has no entry point.
    */
   finish(): VpContextPart[] {
@@ -168,8 +171,8 @@ export class SnpContext implements VpContextBuilder {
 const STUB_ENTRY = 9;
 
 /**
- * UEFI expects the low megabyte to be validated, which a paravisor would have done. This page, at GPA 0 where nothing
- * else lives, does it and jumps to the real entry point: u64 entry point, INT3 for the case of failure, code.
+ * UEFI expects the low megabyte to be validated, as a paravisor would have done. This page, at the unused GPA 0, does
+ * that and jumps to the real entry point. It holds the entry point (u64), an INT3 for failures, and code.
  */
 function acceptLowMemoryStub(entryPoint: bigint): Uint8Array {
   const page = new Uint8Array(PAGE_SIZE);

@@ -28,7 +28,7 @@ export const TDX_BOOT_VALUES = {
 
 export type TdxBootValueName = keyof typeof TDX_BOOT_VALUES;
 
-/** The state that the reset page's code loads. Registers that were not set are 0. */
+/** The state that the code of the reset page loads. Registers that were not set are 0. */
 export interface TdxBootState {
   dataSelector: number;
   taskSelector: number;
@@ -76,7 +76,7 @@ export function writeTdxBootState(state: TdxBootState, page: Uint8Array): void {
   }
   for (const [name, value] of state.values) view.setBigUint64(TDX_BOOT_VALUES[name], value, true);
   view.setUint32(TDX_BOOT.transitionCr3, Number(state.values.get('cr3') ?? 0n), true);
-  // A table with one descriptor, 0x08: a 64-bit code segment, for the way into long mode.
+  // A table with one descriptor, 0x08: a 64-bit code segment for entering long mode.
   view.setUint16(TDX_BOOT.staticGdtr, 0xf, true);
   view.setUint32(TDX_BOOT.staticGdtr + 2, TDX_RESET_PAGE_GPA + TDX_BOOT.staticGdt, true);
   page.set([0xff, 0xff, 0, 0, 0, 0x9b, 0xa0, 0], TDX_BOOT.staticGdt + 8);
@@ -85,14 +85,15 @@ export function writeTdxBootState(state: TdxBootState, page: Uint8Array): void {
 /** Where a processor starts: 16 bytes below the end of the page. */
 const RESET_VECTOR = 0xff0;
 
-/** An INT3 in front of the reset vector, where errors go. */
+/** An INT3 before the reset vector, the target of all errors. */
 const BREAKPOINT = RESET_VECTOR - 1;
 
 const INT3 = 0xcc;
 
 /**
  * The page at the reset vector: the boot state, then code that enters long mode with it. A processor arrives in 32-bit
- * protected mode with paging off and ESI 0 on the boot processor, its index on the others; these wait in the mailbox loop.
+ * protected mode with paging off. ESI is its index, which is 0 on the boot processor. The others wait in the mailbox
+ * loop.
  */
 export function tdxResetPage(state: TdxBootState, options: { acceptLowMemory: boolean }): Uint8Array {
   const page = new Uint8Array(PAGE_SIZE).fill(INT3);
@@ -120,14 +121,13 @@ function enterLongMode(code: X86Code): void {
   code.withImmediate([0xea], address(code.offset + 7)).emit(0x08, 0x00); // jmp 0x08:next instruction
 }
 
-/** From here on 64-bit code. Without a GDT of its own the guest keeps the selectors as they are. */
+/** From here on 64-bit code. Without its own GDT, the guest keeps the selectors. */
 function loadDescriptorTables(code: X86Code, page: Uint8Array): void {
   code.withRelative([0x48, 0x8b, 0x05], TDX_BOOT_VALUES.cr3); // mov rax, cr3 value
   code.emit(0x0f, 0x22, 0xd8); // mov cr3, rax
   const noGdt = skipIfWordIsZero(code, TDX_BOOT.gdtr);
   code.withRelative([0x0f, 0x01, 0x15], TDX_BOOT.gdtr); // lgdt
-  // igvmfilegen writes the code's length so far over the static GDT's last byte (a slip in its generator). The byte is
-  // bits 24-31 of a code segment's base, which long mode ignores; it is measured, so ours has it too.
+  // igvmfilegen writes the code's length so far over the static GDT's last byte (a slip in its generator). The byte holds bits 24-31 of a code segment's base, which long mode ignores. It is measured, so we write it, too.
   page[TDX_BOOT_STATE_SIZE - 1] = code.offset - TDX_BOOT_STATE_SIZE;
   const noIdt = skipIfWordIsZero(code, TDX_BOOT.idtr);
   code.withRelative([0x0f, 0x01, 0x1d], TDX_BOOT.idtr); // lidt
@@ -177,7 +177,7 @@ function waitInMailbox(code: X86Code): void {
   code.land(isBootProcessor);
 }
 
-/** The boot processor accepts the low megabyte page by page (TDG.MEM.PAGE.ACCEPT), which a paravisor would do itself. */
+/** The boot processor accepts the low megabyte page by page (TDG.MEM.PAGE.ACCEPT). A paravisor would do that itself. */
 function acceptLowMemory(code: X86Code): void {
   testEsi(code);
   const isOtherProcessor = code.jumpAhead(JUMP.ifNotZero);
@@ -218,10 +218,10 @@ function loadRegistersAndJump(code: X86Code): void {
   code.withRelative([0x48, 0xff, 0x25], TDX_BOOT_VALUES.rip); // jmp [entry point]
 }
 
-/** All loaded from one selector. */
+/** Registers that are loaded from one selector. */
 const DATA_SEGMENTS: ReadonlySet<VpRegisterName> = new Set<VpRegisterName>(['ds', 'es', 'fs', 'gs', 'ss']);
 
-/** Checked, not stored: a TD starts with these values and no others. */
+/** Checked, but not stored: a TD always starts with these values. */
 const FIXED: ReadonlySet<VpRegisterName> = new Set<VpRegisterName>(['efer', 'pat']);
 
 const OTHERS: ReadonlySet<VpRegisterName> = new Set<VpRegisterName>(['cs', 'tr', 'gdtr', 'idtr']);
@@ -248,8 +248,8 @@ export class TdxContext implements VpContextBuilder {
   }
 
   /**
-   * Takes no data segments that differ, no CR3 above 4 GiB (the reset code loads it in 32-bit mode), no EFER without LME
-   * and no PAT other than the one after reset.
+   * Refuses data segments that differ, CR3 above 4 GiB (the reset code loads it in 32-bit mode), EFER without LME, and
+   * any PAT other than that after a reset.
    */
   setRegister(register: VpRegister): void {
     if (!this.canHold(register.name)) unreachable(`a TDX VP context has no place for ${register.name}`);

@@ -11,8 +11,8 @@ import {
 } from './vp-register';
 
 /**
- * Hyper-V's names of the registers (HvX64RegisterName, HvArm64RegisterName in the hypervisor's functional specification;
- * crates.io igvm, src/hv_defs.rs).
+ * Hyper-V's numbers for the registers (HvX64RegisterName, HvArm64RegisterName in the hypervisor's functional
+ * specification; crates.io igvm, src/hv_defs.rs).
  */
 export const VBS_REGISTER: Record<GuestArch, Partial<Record<VpRegisterName, number>>> = {
   x64: {
@@ -82,13 +82,16 @@ export const VBS_REGISTER: Record<GuestArch, Partial<Record<VpRegisterName, numb
 export const TABLE_REGISTERS = ['gdtr', 'idtr'] as const;
 export const SEGMENT_REGISTERS = ['ds', 'es', 'fs', 'gs', 'ss', 'cs', 'tr'] as const;
 
-/** In a register (igvm_defs: VbsVpContextRegister): the VTL (u8), its name (u32, unaligned), eleven zeros, its value. */
+/**
+ * Offsets in a register (igvm_defs: VbsVpContextRegister): the VTL (u8), its name (u32, unaligned), eleven zeros, its
+ * value.
+ */
 const NAME_OFFSET = 1;
 const VALUE_OFFSET = 0x10;
 
-/** A VBS context read back. */
+/** A decoded VBS context. */
 export interface VbsContextFields {
-  /** Of the VP that the registers belong to. */
+  /** The VTL of the registers. */
   vtl: number;
   /** In the order of the file. */
   registers: VpRegister[];
@@ -96,8 +99,8 @@ export interface VbsContextFields {
 
 /**
  * The registers of a VBS context as stored in a file, or at the start of a page.
- * @throws IgvmError IGVM_MALFORMED when the bytes are too few, the VTLs differ or there is no register; IGVM_UNSUPPORTED
- *   for a register that the format's reference doesn't know either
+ * @throws IgvmError IGVM_MALFORMED when the bytes are too few, the VTLs differ or there is no register;
+ *   IGVM_UNSUPPORTED for a register that is unknown to the format's reference as well
  */
 export function decodeVbsContext(context: Uint8Array, arch: GuestArch): VbsContextFields {
   const malformed = (what: string): IgvmError => new IgvmError('IGVM_MALFORMED', `a VBS VP context ${what}`);
@@ -117,7 +120,7 @@ export function decodeVbsContext(context: Uint8Array, arch: GuestArch): VbsConte
   return { vtl, registers };
 }
 
-/** A VBS context's bytes that {@link decodeVbsContext} says nothing of; zeros in place of the others. */
+/** The bytes of a VBS context that {@link decodeVbsContext} doesn't decode; zeros in place of the others. */
 export function unnamedInVbs(context: Uint8Array, { registers }: VbsContextFields): Uint8Array {
   const named: [offset: number, size: number][] = [[0, VBS_HEADER_SIZE]];
   for (const [index, register] of registers.entries()) {
@@ -184,7 +187,7 @@ export class VbsContext implements VpContextBuilder {
     unreachable('a VBS VP context takes no guest memory');
   }
 
-  /** No registers, no context. */
+  /** Without registers there is no context. */
   finish(): VpContextPart[] {
     if (this.registers.size === 0) return [];
     return [
@@ -202,7 +205,7 @@ export class VbsContext implements VpContextBuilder {
     ];
   }
 
-  /** The context as it is stored: header and registers, unpadded. Nothing when no register was set. */
+  /** The context as stored: header and registers, unpadded. Empty if no register was set. */
   serialize(): Uint8Array {
     if (this.registers.size === 0) return new Uint8Array(0);
     const view = new DataView(new ArrayBuffer(VBS_HEADER_SIZE + this.registers.size * VBS_REGISTER_SIZE));

@@ -1,10 +1,16 @@
 import { PAGE_SIZE } from '../memory/page';
 import { type SegmentRegister, type TableRegister, withoutNamed } from './vp-register';
 
-/** Bytes of the save area that the architecture defines (AMD64 manual, volume 2, appendix B); the rest of its page is zero. */
+/**
+ * Bytes of the save area defined by the architecture (AMD64 manual, volume 2, appendix B); the rest of its page is
+ * zero.
+ */
 export const VMSA_SIZE = 0x670;
 
-/** KVM puts the boot processor's VMSA here, and measures it, whatever the file says (openvmm snp_linux_direct.rs). */
+/**
+ * KVM puts the boot processor's VMSA here and measures this address, whatever the file contains (openvmm
+ * snp_linux_direct.rs).
+ */
 export const KVM_VMSA_GPA = 0xffff_ffff_f000;
 
 /** Byte offsets of the selectors, 16 bytes each: u16 selector, u16 attributes, u32 limit, u64 base. */
@@ -21,7 +27,10 @@ const SELECTORS = {
   tr: 0x90,
 } as const;
 
-/** Byte offset and width of the other fields (AMD64 manual, volume 2, table B-4), but for the x87, MMX, XMM and YMM registers. */
+/**
+ * Byte offset and width of the other fields (AMD64 manual, volume 2, table B-4), except for the x87, MMX, XMM and YMM
+ * registers.
+ */
 const FIELDS = {
   pl0Ssp: [0xa0, 8],
   pl1Ssp: [0xa8, 8],
@@ -193,7 +202,7 @@ export class Vmsa {
   }
 }
 
-/** What a stored VMSA says, for people: everything that is not zero, in the order of the save area. */
+/** The contents of a stored VMSA, for people: everything that is not zero, in the order of the save area. */
 export interface DecodedVmsa {
   selectors: (SegmentRegister & { name: VmsaSelectorName })[];
   fields: { name: VmsaFieldName; value: bigint }[];
@@ -215,14 +224,14 @@ export function decodeVmsa(data: Uint8Array): DecodedVmsa {
   };
 }
 
-/** A stored VMSA's bytes that {@link decodeVmsa} says nothing of; zeros in place of the others. */
+/** The bytes of a stored VMSA that {@link decodeVmsa} doesn't decode; zeros in place of the others. */
 export function unnamedInVmsa(data: Uint8Array): Uint8Array {
   const selectors = Object.values(SELECTORS);
   const rest = withoutNamed(data, [
     ...selectors.flatMap((at) => [[at, 3] as const, [at + 4, 12] as const]),
     ...Object.values(FIELDS),
   ]);
-  // Of the attributes, the upper four bits have no name.
+  // The upper four bits of the attributes have no name.
   for (const at of selectors) if (at + 3 < rest.length) rest[at + 3] = (rest[at + 3] ?? 0) & 0xf0;
   return rest;
 }

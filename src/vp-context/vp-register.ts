@@ -83,16 +83,18 @@ export type VpRegister =
   | { name: SegmentRegisterName; segment: SegmentRegister }
   | { name: X64ValueRegisterName | Arm64RegisterName; value: bigint };
 
-/** What a finished VP context becomes: pages of the guest (TDX reset vector, SNP VMSA), or a directive of its own. */
+/** A part of a finished VP context: pages of the guest (TDX reset vector, SNP VMSA), or a directive. */
 export type VpContextPart =
   | { kind: 'pages'; pageBase: number; pageCount: number; acceptance: PageAcceptance; data: Uint8Array }
   | { kind: 'directive'; directive: VpContextDirective };
 
-/** Collects the BSP's registers and turns them into one platform's VP context. One file per platform beside this one. */
+/**
+ * Collects the BSP's registers and turns them into one platform's VP context. Each platform has a file in this folder.
+ */
 export interface VpContextBuilder {
-  /** Whether the context has a place for the register. A loader asks before it sets what it can do without. */
+  /** Whether the context has a place for the register. Loaders ask this before they set an optional register. */
   canHold(name: VpRegisterName): boolean;
-  /** Only what the context can hold: what a user can ask for, loaders check before they set it. */
+  /** Sets a register that the context can hold. Loaders check values that come from users first. */
   setRegister(register: VpRegister): void;
   /** First page number of the memory that the context may use for itself. */
   setContextPage(pageBase: number): void;
@@ -123,7 +125,7 @@ export const CR4 = {
 export const EFER = {
   /** System calls. */
   SCE: 1n << 0n,
-  /** 64-bit mode, wanted and active. */
+  /** 64-bit mode, enabled and active. */
   LME: 1n << 8n,
   LMA: 1n << 10n,
   /** Pages that can't be executed. */
@@ -143,7 +145,7 @@ export const MTRR_DEFAULT_TYPE = 0xc00n;
 /** Eight fixed ranges of write-back memory. */
 export const MTRR_WRITE_BACK = 0x0606_0606_0606_0606n;
 
-/** TR after reset: a busy 32-bit TSS with all that a 16-bit limit reaches. */
+/** TR after reset: a busy 32-bit TSS with the largest 16-bit limit. */
 export const TASK_REGISTER_AT_RESET = { selector: 0, base: 0n, limit: 0xffff, attributes: 0x8b } as const;
 
 /** Bits and values of aarch64 registers that guests start with (Arm ARM, D24.2 and C5.2). */
@@ -152,19 +154,19 @@ export const TASK_REGISTER_AT_RESET = { selector: 0, base: 0n, limit: 0xffff, at
 export const CPSR_EL1H = 0b0101n;
 
 /**
- * SCTLR_EL1: data cache (2) and instruction cache (12) on, and the bits that are one where their feature is missing: EOS,
+ * SCTLR_EL1: data cache (2) and instruction cache (12) on, and the bits that are one if their feature is missing: EOS,
  * TSCXT, EIS, SPAN, nTLSMD, LSMAOE.
  */
 export const SCTLR_CACHES = [2n, 11n, 12n, 20n, 22n, 23n, 28n, 29n].reduce((value, bit) => value | (1n << bit), 0n);
 
-/** With the MMU on, too. */
+/** The same with the MMU on. */
 export const SCTLR_MMU_AND_CACHES = SCTLR_CACHES | 1n;
 
 /** MAIR_EL1 of memory types, attribute 0 first; at most eight. */
 export const memoryAttributes = (types: readonly number[]): bigint =>
   types.reduceRight((mair, type) => (mair << 8n) | BigInt(type), 0n);
 
-/** A copy of a context's bytes with zeros in place of those that fields are made of. */
+/** A copy of a context's bytes with zeros in place of the named fields. */
 export function withoutNamed(
   context: Uint8Array,
   named: Iterable<readonly [offset: number, size: number]>,
@@ -174,10 +176,10 @@ export function withoutNamed(
   return rest;
 }
 
-/** So many zeros end a run: a record for each odd byte would make long descriptions of small contexts. */
+/** This many zeros end a run of bytes: one record per byte would make the descriptions of small contexts long. */
 const GAP = 16;
 
-/** What is left of a context when its fields are shown: its bytes that are not zero, as records of a dump. */
+/** The bytes of a context that no field shows and that are not zero, as records of a dump. */
 export function unnamedBytes(rest: Uint8Array): DumpRecord[] {
   const records: DumpRecord[] = [];
   for (let at = 0; at < rest.length; at++) {

@@ -1,13 +1,13 @@
 import { unreachable } from '../errors/igvm-error';
 
-/** Where a forward jump's displacement is still to be filled in. */
+/** The place of a forward jump's displacement, which is filled in later. */
 export interface PendingJump {
   readonly at: number;
 }
 
 /**
- * Lays x86 machine code into a page, front to back, and keeps relative displacements right: those of jumps and of
- * operands in the same page. Offsets are bytes from the page's start.
+ * Writes x86 machine code into a page, front to back, and computes relative displacements of jumps and operands in the
+ * page. Offsets are bytes from the page's start.
  */
 export class X86Code {
   private readonly view: DataView;
@@ -20,7 +20,7 @@ export class X86Code {
     this.view = new DataView(page.buffer, page.byteOffset, page.length);
   }
 
-  /** Appends bytes as they are. */
+  /** Appends bytes unchanged. */
   emit(...bytes: number[]): this {
     this.page.set(bytes, this.offset);
     this.offset += bytes.length;
@@ -35,7 +35,10 @@ export class X86Code {
     return this;
   }
 
-  /** Appends an instruction whose last four bytes are the distance from its end to `target`: near jumps, RIP-relative operands. */
+  /**
+   * Appends an instruction whose last four bytes are the distance from its end to `target`: a near jump, or one with a
+   * RIP-relative operand.
+   */
   withRelative(opcode: readonly number[], target: number): this {
     return this.withImmediate(opcode, target - (this.offset + opcode.length + 4));
   }
@@ -49,7 +52,7 @@ export class X86Code {
     return this;
   }
 
-  /** Appends a two-byte jump forward; `land` says where to. */
+  /** Appends a two-byte jump forward; `land` sets its target. */
   jumpAhead(opcode: number): PendingJump {
     this.emit(opcode, 0);
     return { at: this.offset };

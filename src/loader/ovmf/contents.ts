@@ -1,4 +1,7 @@
-/** What is in an image of OVMF: where it lies, by the names that map files, pages and comparisons give it, and what of it is measured. */
+/**
+ * The parts of an image of OVMF: where they lie, their names in map files, pages and comparisons, and which of them are
+ * measured.
+ */
 import { IgvmError } from '../../errors/igvm-error';
 import { type IgvmFile, PAGE_DATA_TYPE, PAGE_FLAG, type PageDataDirective } from '../../igvm/model';
 import { type ByteSource, regionSource } from '../../memory/byte-source';
@@ -9,16 +12,16 @@ import { hasPage, type OvmfItem, type OvmfItemName } from './hob-list';
 import { isUki } from '../../uki/uki';
 import { putIn } from './update';
 
-/** What {@link ovmfRegionNames} is told of a file. */
+/** The facts of a file that {@link ovmfRegionNames} needs. */
 export interface OvmfParts {
   firmware: ByteSource;
-  /** Bytes; 0 without a variable store in front of the firmware. */
+  /** Bytes; 0 without a variable store before the firmware. */
   varsSize: number;
-  /** Whether the firmware's last part is also below 1 MiB. */
+  /** Whether a copy of the firmware's last part is below 1 MiB. */
   hasLowCopy: boolean;
   /** What an update put in. */
   items: readonly OvmfItem[];
-  /** What the kernel is called. */
+  /** The name of the kernel. */
   kernel: 'uki' | 'linux-kernel';
 }
 
@@ -41,7 +44,9 @@ const ITEM_NAMES: Record<Exclude<OvmfItemName, 'kernel'>, string> = {
   shim: 'shim',
 };
 
-/** Names by ascending address, without overlaps. What the firmware asks for is named where nothing else lies. */
+/**
+ * Names by ascending address, without overlaps. The areas that the firmware requests are named where nothing else lies.
+ */
 export function ovmfRegionNames({ firmware, varsSize, hasLowCopy, items, kernel }: OvmfParts): TaggedRange[] {
   const regions = readOvmfTable(firmware) ?? [];
   const named: TaggedRange[] = [];
@@ -64,7 +69,7 @@ export function ovmfRegionNames({ firmware, varsSize, hasLowCopy, items, kernel 
   return named.sort((a, b) => a.gpa - b.gpa);
 }
 
-/** The parts of a range that lie in none of some others. @param taken by ascending address */
+/** The parts of a range outside other ranges. @param taken by ascending address */
 function outside({ tag, gpa, end }: TaggedRange, taken: readonly TaggedRange[]): TaggedRange[] {
   const parts: TaggedRange[] = [];
   let start = gpa;
@@ -87,8 +92,8 @@ const VARIABLE_VOLUME = {
 };
 
 /**
- * What is in a file that `wrap` and `update`, of ours or of virtfw, made: the end of the firmware has its metadata. A variable store is told by
- * the header of its volume.
+ * The parts of a file that our `wrap` and `update` or those of virtfw made, from the metadata at the end of the
+ * firmware. A variable store is recognised by the header of its volume.
  * @returns undefined when the file has no firmware with metadata of OVMF
  * @throws what the file's sources throw
  */
@@ -111,7 +116,7 @@ export function ovmfParts(file: IgvmFile): OvmfParts | undefined {
   };
 }
 
-/** What an item holds. Its pages are there: `putIn` gives no others. */
+/** The contents of an item. Its pages exist: `putIn` returns only such items. */
 function contentOf({ directives }: IgvmFile, { address, size }: OvmfItem): ByteSource {
   const runs = directives.filter(
     (each): each is PageDataDirective =>
@@ -127,7 +132,7 @@ function contentOf({ directives }: IgvmFile, { address, size }: OvmfItem): ByteS
   );
 }
 
-/** The pages with data that end at 4 GiB, without a gap. Where several platforms have other ones, what any of them has. */
+/** The pages with data that end at 4 GiB, without a gap. If platforms differ, pages of any platform count. */
 function flashOf(file: IgvmFile): ByteSource {
   const runs: PageDataDirective[] = [];
   let start = FOUR_GIB;
@@ -135,7 +140,7 @@ function flashOf(file: IgvmFile): ByteSource {
     (each): each is PageDataDirective => each.type === 'pageData' && each.gpa < FOUR_GIB && each.content.size > 0,
   );
   for (const run of candidates.sort((a, b) => b.gpa - a.gpa)) {
-    // A short last page is only where a file was built, and padding never ends firmware.
+    // Only a file that has just been built has a short last page, and firmware never ends with padding.
     if (run.gpa + run.content.size !== start || run.dataType !== PAGE_DATA_TYPE.NORMAL) break;
     runs.unshift(run);
     start = run.gpa;
@@ -152,7 +157,7 @@ function pagesOf(runs: readonly PageDataDirective[], start: number, size: number
         const at = start + offset + done;
         const run = runs[lastFrom(runs, at)]!;
         const count = Math.min(target.length - done, run.gpa + run.content.size - at);
-        // Runs of several platforms may overlap, in a file that no update made.
+        // In a file that no update made, runs of several platforms may overlap.
         if (run.gpa > at || count <= 0) throw new IgvmError('OVMF_UNSUITABLE', 'pages of the image overlap');
         run.content.read(at - run.gpa, target.subarray(done, done + count));
         done += count;
@@ -172,7 +177,7 @@ function lastFrom(runs: readonly PageDataDirective[], gpa: number): number {
   return low;
 }
 
-/** Bytes of the variable store that flash begins with; 0 where it begins with something else. */
+/** Bytes of the variable store at the start of a flash image; 0 if there is none. */
 function variableStore(flash: ByteSource): number {
   const { headerSize, guid, length, name } = VARIABLE_VOLUME;
   if (flash.size < headerSize) return 0;
@@ -183,15 +188,15 @@ function variableStore(flash: ByteSource): number {
   return size % PAGE_SIZE === 0 && size < flash.size ? size : 0;
 }
 
-/** What a launch measurement covers of an image of OVMF and what it doesn't, in words. */
+/** A description of what a launch measurement covers of an image of OVMF, and what it doesn't. */
 export interface MeasuredParts {
   measured: string[];
   unmeasured: string[];
-  /** Whether the firmware checks what isn't measured, by db and dbx. */
+  /** Whether the firmware checks the unmeasured programs, by db and dbx. */
   hasSecureBoot: boolean;
 }
 
-/** As UEFI and people write them. */
+/** The variables' usual names. */
 export const PART_NAMES: Readonly<Record<OvmfItemName, string>> = {
   pk: 'PK',
   kek: 'KEK',
@@ -201,7 +206,7 @@ export const PART_NAMES: Readonly<Record<OvmfItemName, string>> = {
   kernel: 'kernel',
 };
 
-/** @param file that `parts` are of: the flags of its pages count */
+/** @param file the file of `parts`, whose page flags decide */
 export function measuredParts(file: IgvmFile, { varsSize, items, kernel }: Omit<OvmfParts, 'firmware'>): MeasuredParts {
   const measured = [
     'firmware',
@@ -219,7 +224,7 @@ export function measuredParts(file: IgvmFile, { varsSize, items, kernel }: Omit<
   return { measured, unmeasured, hasSecureBoot: items.some(({ name }) => name === 'pk') };
 }
 
-/** The same in a sentence or two. */
+/** The same as one or two sentences. */
 export function measuredText({ measured, unmeasured, hasSecureBoot }: MeasuredParts): string {
   const programs = unmeasured.filter((part) => ['shim', 'kernel', 'UKI'].includes(part));
   return [

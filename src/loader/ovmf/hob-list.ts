@@ -1,4 +1,7 @@
-/** The list by which OVMF finds what an image gives it, and where that list lies (UEFI PI specification, volume 3; edk2: EFI_IGVM_DATA_HOB). */
+/**
+ * The list through which OVMF finds the programs and variables of an image, and its place (UEFI PI specification,
+ * volume 3; edk2: EFI_IGVM_DATA_HOB).
+ */
 import { hex } from '../../errors/printable';
 import { IgvmError } from '../../errors/igvm-error';
 import type { Directive, PageDataDirective } from '../../igvm/model';
@@ -14,7 +17,7 @@ export type OvmfItemName = keyof typeof DATA_TYPE;
 /** All names, in the order of their places. */
 export const OVMF_ITEM_NAMES = Object.keys(DATA_TYPE) as readonly OvmfItemName[];
 
-/** What an image gives to OVMF: a variable of Secure Boot, or a program. */
+/** An item that an image passes to OVMF: a variable of Secure Boot, or a program. */
 export interface OvmfItem {
   name: OvmfItemName;
   /** GPA in bytes, at a page. */
@@ -47,7 +50,7 @@ export function encodeHobList(items: readonly OvmfItem[]): Uint8Array {
 /**
  * The items of a list that igvm-update 0.2.6 or `nx-igvm update` made.
  * @param page the first page of the HOB area
- * @returns undefined for anything else: other HOBs, other addresses than those of {@link OVMF_ITEMS_START}, no list at all
+ * @returns undefined for anything else: other HOBs, unexpected addresses (see {@link OVMF_ITEMS_START}), no list at all
  */
 export function decodeHobList(page: Uint8Array): OvmfItem[] | undefined {
   const view = new DataView(page.buffer, page.byteOffset, page.length);
@@ -74,8 +77,8 @@ export function decodeHobList(page: Uint8Array): OvmfItem[] | undefined {
 }
 
 /**
- * GPA of the page where the firmware looks for the list: read from the firmware's last page, as igvm-update does.
- * @throws IgvmError OVMF_UNSUITABLE when the image has no firmware that says so
+ * GPA of the page where the firmware looks for the list, from the firmware's last page, as in igvm-update.
+ * @throws IgvmError OVMF_UNSUITABLE when the image has no firmware with such a page
  */
 export function hobAreaOf(directives: readonly Directive[]): number {
   const run = directives.find((each): each is PageDataDirective => hasPage(each, LAST_FIRMWARE_PAGE));
@@ -87,11 +90,11 @@ export function hobAreaOf(directives: readonly Directive[]): number {
   return area.base;
 }
 
-/** Whether this is page data, and the page at `gpa` is part of it. */
+/** Whether this is page data that includes the page at `gpa`. */
 export const hasPage = (directive: Directive, gpa: number): directive is PageDataDirective =>
   directive.type === 'pageData' && directive.gpa <= gpa && gpa < directive.gpa + directive.pageCount * PAGE_SIZE;
 
-/** A whole page of a run, padded with zeros; no bytes where the page has no data. */
+/** A whole page of a run, padded with zeros; no bytes if the page has no data. */
 export function pageAt({ gpa, content }: PageDataDirective, at: number): ByteSource {
   const start = at - gpa;
   if (start >= content.size) return EMPTY_SOURCE;

@@ -4,7 +4,7 @@ import { guidBytes } from '../formats/ovmf-table';
 /** Where the firmware of {@link ovmfFirmware} looks for the list of programs. */
 export const HOB_AREA = 0x80_9000;
 
-/** GPA, size and kind of a region, as the metadata has them; of kinds that are an offset, the offset. */
+/** GPA, size and kind of a region, as in the metadata; for some kinds an offset in place of the GPA. */
 export type MetadataRegion = readonly [base: number, size: number, kind: number];
 
 /** A parameter area with a memory map and a count of processors, and a HOB area. */
@@ -15,7 +15,7 @@ export const IGVM_REGIONS: readonly MetadataRegion[] = [
   [HOB_AREA, 0x1000, 0x200],
 ];
 
-/** What SEV-SNP wants: memory, with the areas of {@link IGVM_REGIONS} in it, and pages for secrets and CPUID. */
+/** The regions for SEV-SNP: memory, including the areas of {@link IGVM_REGIONS}, and pages for secrets and CPUID. */
 export const SEV_REGIONS: readonly MetadataRegion[] = [
   [0x80_0000, 0xd000, 1],
   [0x80_d000, 0x1000, 2],
@@ -41,7 +41,7 @@ export interface FirmwareOptions {
   sev?: readonly MetadataRegion[];
 }
 
-/** Firmware that is nothing but the metadata at its end; all pages differ. */
+/** Firmware with nothing but the metadata at its end; all pages differ. */
 export function ovmfFirmware({ size = 0x10000, igvm = IGVM_REGIONS, sev = [] }: FirmwareOptions = {}): Uint8Array {
   const regions = [igvm, sev].map((list, index) => ({ ...LISTS[index]!, list })).filter(({ list }) => list.length > 0);
   const metadata = new StructWriter();

@@ -1,7 +1,8 @@
 /**
- * Files with keys for Secure Boot, in every form in which people have them, as what a variable holds. Only what OVMF accepts gets through:
- * it refuses a whole variable for one list that it doesn't like (edk2 SecurityPkg/Library/AuthVariableLib/AuthService.c,
- * CheckSignatureListFormat), and the guest then starts without Secure Boot.
+ * Turns files with keys for Secure Boot, in all common formats, into the contents of a variable. Everything that OVMF
+ * would not accept is refused: OVMF rejects a whole variable for one bad list (edk2
+ * SecurityPkg/Library/AuthVariableLib/AuthService.c, CheckSignatureListFormat), and the guest then starts without
+ * Secure Boot.
  */
 import { X509Certificate } from 'node:crypto';
 import { IgvmError } from '../../errors/igvm-error';
@@ -20,11 +21,14 @@ import {
 export const SECURE_BOOT_VARIABLES = ['pk', 'kek', 'db', 'dbx'] as const;
 export type SecureBootVariable = (typeof SECURE_BOOT_VARIABLES)[number];
 
-/** What a file gives a variable. */
+/** The part of a variable that comes from a file. */
 export interface OwnKeys {
   /** Signature lists as they are stored. */
   lists: Uint8Array;
-  /** Of the update that they come from, or from which on all certificates are valid; undefined without either. */
+  /**
+   * The time of the update that the lists come from, or from which all certificates are valid; undefined without
+   * either.
+   */
   time?: Date;
 }
 
@@ -53,11 +57,12 @@ const SUPPORTED = new Map<string, { name: string; size?: number }>(
 );
 
 /**
- * Reads certificates (PEM or DER, one or several behind each other), signature lists (.esl) or an update of a variable (.auth); which of
- * them a file is, its content says. Of an update its time counts, and its signature is left out: pages that are measured need none.
+ * Reads certificates (PEM or DER, one or several in a row), signature lists (.esl) or an update of a variable (.auth).
+ * The format is recognised by the contents. The time of an update is kept, but not its signature: measured pages need
+ * none.
  * @param file at most 1 MiB
  * @param variable whose keys they are; the platform key has to be exactly one certificate
- * @param owner GUID of who vouches for certificates, 16 bytes; signature lists have their own
+ * @param owner GUID of the owner of certificates, 16 bytes; signature lists have their own
  * @throws IgvmError EFI_DATA_INVALID, and what the source throws
  */
 export function readOwnKeys(file: ByteSource, variable: SecureBootVariable, owner: Uint8Array): OwnKeys {
@@ -72,7 +77,7 @@ export function readOwnKeys(file: ByteSource, variable: SecureBootVariable, owne
   return { lists: keys.lists, ...(time === undefined ? {} : { time }) };
 }
 
-/** Lists as they are checked. */
+/** Checks lists one by one. */
 interface CheckedKeys {
   lists: Uint8Array;
   entryCount: number;
@@ -105,7 +110,7 @@ function listsIn(bytes: Uint8Array, variable: SecureBootVariable): CheckedKeys {
   return keys;
 }
 
-/** What doesn't begin with the GUID of a known kind is some other file, and no list at all. */
+/** A file that doesn't begin with the GUID of a known kind is not a signature list. */
 function listsOrNone(bytes: Uint8Array, variable: SecureBootVariable): Iterable<StoredList> {
   if (SUPPORTED.has(Buffer.from(bytes.subarray(0, 16)).toString('hex'))) return readLists(bytes);
   throw invalid(variable, 'it has neither certificates (PEM, DER) nor signature lists (.esl, .auth)');
@@ -127,7 +132,7 @@ const PEM = /-----BEGIN ([A-Z0-9 ]+)-----[^-]*-----END \1-----/g;
 /** The tag of a certificate in DER: a sequence. */
 const SEQUENCE = 0x30;
 
-/** The certificates of a file in PEM or DER; undefined for one that is neither. */
+/** The certificates of a file in PEM or DER; undefined for other files. */
 function certificatesIn(bytes: Uint8Array, variable: SecureBootVariable): X509Certificate[] | undefined {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
   if (text.includes('-----BEGIN ')) {
@@ -154,7 +159,7 @@ function certificatesIn(bytes: Uint8Array, variable: SecureBootVariable): X509Ce
   return found;
 }
 
-/** Bytes of a value in DER with its tag and length; NaN where there is none (X.690, 8.1.3). */
+/** Bytes of a value in DER with its tag and length; NaN if there is none (X.690, 8.1.3). */
 function derSize(bytes: Uint8Array, at: number): number {
   const first = bytes[at + 1] ?? Number.NaN;
   if (first < 0x80) return 2 + first;
@@ -180,5 +185,5 @@ const invalid = (variable: SecureBootVariable, why: string, offset?: number): Ig
     offset === undefined ? {} : { offset },
   );
 
-/** As UEFI writes them. */
+/** The variables' names in UEFI. */
 const NAMES: Record<SecureBootVariable, string> = { pk: 'PK', kek: 'KEK', db: 'db', dbx: 'dbx' };

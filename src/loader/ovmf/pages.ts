@@ -15,7 +15,7 @@ export function dataPages(gpa: number, compatibilityMask: number, content: ByteS
   return [{ type: 'pageData', gpa, pageCount: pagesFor(content.size), flags, dataType, compatibilityMask, content }];
 }
 
-/** The directives without the page data at exactly this address, of whatever platform. */
+/** The directives without the page data at exactly this address, for all platforms. */
 export const withoutPageAt = (directives: readonly Directive[], gpa: number): Directive[] =>
   directives.flatMap((directive): Directive[] =>
     directive.type === 'pageData' ? without(directive, gpa) : [directive],
@@ -27,7 +27,10 @@ function without(run: PageDataDirective, gpa: number): PageDataDirective[] {
   return [part(run, 0, page), part(run, page + 1, run.pageCount)].filter(({ pageCount }) => pageCount > 0);
 }
 
-/** The directives without the page data in a range of addresses, where `isMeant` says so of a run. Start and end are at pages. */
+/**
+ * The directives without the page data in a range of addresses, for runs that `isMeant` selects. Start and end are
+ * page-aligned.
+ */
 export const withoutPages = (
   directives: readonly Directive[],
   { start, end }: { start: number; end: number },
@@ -49,8 +52,8 @@ function part(run: PageDataDirective, from: number, to: number): PageDataDirecti
 }
 
 /**
- * Refuses pages that one platform gets twice. Of an inserted parameter area, only the first page counts, and only the platforms
- * with the masks 1 and 2 do: so do igvm-wrap and igvm-update.
+ * Refuses pages that are added twice for one platform. As in igvm-wrap and igvm-update, only the first page of an
+ * inserted parameter area counts, and only the platforms with the masks 1 and 2.
  * @throws IgvmError LAYOUT_OVERLAP
  */
 export function checkNoPageTwice(directives: readonly Directive[]): void {
@@ -75,7 +78,7 @@ export function checkNoPageTwice(directives: readonly Directive[]): void {
   }
 }
 
-/** Page data by mask and address behind everything else, which keeps its order: the order that igvm-wrap writes. */
+/** Sorts directives as igvm-wrap does: page data by mask and address, after everything else, which keeps its order. */
 export function inWrapOrder(directives: readonly Directive[]): Directive[] {
   const others = directives.filter(({ type }) => type !== 'pageData');
   const runs = directives

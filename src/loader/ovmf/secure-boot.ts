@@ -13,14 +13,14 @@ import {
   unsignedUpdate,
 } from './signature-lists';
 
-/** Who vouches for an entry. */
+/** The owners of entries. */
 const OWNERS = {
   microsoft: guidBytes('77fa9abd-0359-4d32-bd60-28f4e78f784b'),
   /** OvmfEnrollDefaultKeys, which edk2's program of that name uses. */
   ovmf: guidBytes('a0baa8a3-041d-48a8-bc87-c36d121b5e3d'),
 } as const;
 
-/** The public certificates that the profiles consist of; the files are those that virtfw-libefi embeds. */
+/** The public certificates of the profiles; the same files as those embedded in virtfw-libefi. */
 const CERTIFICATES = {
   /** Red Hat Secure Boot (PK/KEK key 1). */
   redHatPlatformKey: { file: 'rh-pk-kek-2014.der', owner: OWNERS.microsoft },
@@ -58,33 +58,36 @@ const REVOKED = {
   aa64: ['dbx-2011.aarch64.auth', 'dbx-2023.aarch64.auth'],
 } as const satisfies Record<EfiArch, readonly (keyof typeof files)[]>;
 
-/** Time of a db without certificates, which have the times when they begin to be valid. */
+/** Time of a db without certificates. Otherwise it is the time from which they are valid. */
 const TIME_WITHOUT_CERTIFICATES = new Date(Date.UTC(2010, 0, 1));
-/** The time that all updates of dbx have. */
+/** The time of all updates of dbx. */
 const DBX_TIME = new Date(Date.UTC(2010, 2, 6, 19, 17, 21));
 
-/** SHA-256 of nothing: keeps a db that would be empty from being no db. */
+/** SHA-256 of no bytes: an entry for a db that would otherwise be empty and so not exist. */
 const HASH_OF_NOTHING = Buffer.from('e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855', 'hex');
 
-/** What Secure Boot shall accept. */
+/** The programs that Secure Boot should accept. */
 export interface SecureBootOptions {
   /** Certificates whose programs may start. */
   profile: SecureBootProfile;
   /** Authenticode digests (SHA-256) of programs that may start. */
   hashes: readonly Uint8Array[];
-  /** Whose revocations count. */
+  /** The platform whose revocations apply. */
   arch: EfiArch;
-  /** In the place of the built-in PK, KEK and dbx; behind the profile's certificates in db. */
+  /** Replace the built-in PK, KEK and dbx; in db they follow the profile's certificates. */
   own?: Readonly<Partial<Record<SecureBootVariable, OwnKeys>>>;
 }
 
-/** Who vouches for certificates of a user that don't say it themselves. */
+/** The owner of a user's certificates that have none. */
 export const OWN_KEYS_OWNER = OWNERS.ovmf;
 
 /** Content of the four variables. */
 export type SecureBootVariables = Record<SecureBootVariable, Uint8Array>;
 
-/** The variables that `options` ask for; without keys of one's own with Red Hat's platform key and Microsoft's key exchange keys and revocations. */
+/**
+ * The variables for `options`; without own keys, they have Red Hat's platform key and Microsoft's key exchange keys and
+ * revocations.
+ */
 export function secureBootVariables({ profile, hashes, arch, own = {} }: SecureBootOptions): SecureBootVariables {
   const { pk = builtIn(['redHatPlatformKey']), kek = builtIn(['kek11', 'kek23']), dbx = revocations(arch) } = own;
   return {
@@ -95,7 +98,7 @@ export function secureBootVariables({ profile, hashes, arch, own = {} }: SecureB
   };
 }
 
-/** What db has, in its order. One that would be empty has a hash that no program has: without any, it would be no db. */
+/** The contents of db, in order. An empty db gets a hash that no program has: without entries, it would not exist. */
 function allowed(profile: SecureBootProfile, hashes: readonly Uint8Array[], own: OwnKeys | undefined): OwnKeys[] {
   const keys = [
     ...(PROFILES[profile].length === 0 ? [] : [builtIn(PROFILES[profile])]),

@@ -1,4 +1,7 @@
-/** What Secure Boot's variables hold: signature lists, and the form in which an update of a variable comes (UEFI specification, 8.2.2 and 32.4.1). */
+/**
+ * The contents of Secure Boot's variables: signature lists, and the format of updates (UEFI specification, 8.2.2 and
+ * 32.4.1).
+ */
 import { IgvmError } from '../../errors/igvm-error';
 import { StructWriter } from '../../memory/struct-writer';
 import { guidBytes, hexOfGuid } from '../formats/ovmf-table';
@@ -11,7 +14,7 @@ const PKCS7 = '4aafd29d-68df-49ee-8aa9-347d375665a7';
 
 /** One entry of a list. */
 export interface Signature {
-  /** GUID of who vouches for it, 16 bytes. */
+  /** GUID of its owner, 16 bytes. */
   owner: Uint8Array;
   /** A certificate (DER), or a digest of 32 bytes. */
   data: Uint8Array;
@@ -23,14 +26,14 @@ export interface SignatureList {
   entries: Signature[];
 }
 
-/** Bytes of the GUID in front of an entry's data. */
+/** Bytes of the GUID before an entry's data. */
 export const OWNER_SIZE = 16;
 const LIST_HEADER_SIZE = 28;
-/** EFI_TIME, and WIN_CERTIFICATE behind it, whose length counts itself. */
+/** EFI_TIME, and the following WIN_CERTIFICATE, whose length includes itself. */
 const TIME_SIZE = 16;
 const CERTIFICATE_HEADER = { size: 24, revision: 0x0200, type: 0x0ef1 };
 
-/** The lists as they are stored, one behind the other. */
+/** The lists as stored, one after the other. */
 export function encodeSignatureLists(lists: readonly SignatureList[]): Uint8Array {
   const out = new StructWriter();
   for (const { kind, entries } of lists) {
@@ -41,7 +44,7 @@ export function encodeSignatureLists(lists: readonly SignatureList[]): Uint8Arra
   return out.finish();
 }
 
-/** A list as it is stored, of whatever kind. */
+/** A list as stored, of any kind. */
 export interface StoredList {
   /** Its GUID as UEFI stores it, in hexadecimal. */
   kind: string;
@@ -85,7 +88,7 @@ export function* readLists(bytes: Uint8Array): Generator<StoredList> {
   }
 }
 
-/** An update of a variable (.auth), whose signature is not looked at. */
+/** An update of a variable (.auth). Its signature is ignored. */
 export interface VariableUpdate {
   /** To the second. */
   time: Date;
@@ -93,7 +96,7 @@ export interface VariableUpdate {
   lists: Uint8Array;
 }
 
-/** Whether a file is an update of a variable, rather than something else: the header of its signature says so. */
+/** Whether a file is an update of a variable, judging by the header of its signature. */
 export function isUpdate(bytes: Uint8Array): boolean {
   if (bytes.length < TIME_SIZE + CERTIFICATE_HEADER.size) return false;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -132,7 +135,8 @@ export const listsOfUpdate = (update: Uint8Array): SignatureList[] =>
   });
 
 /**
- * A variable's content as the firmware takes it at boot: an update without a signature, which nobody checks as the pages are measured.
+ * A variable's contents as the firmware reads them at boot: an update without a signature. The signature isn't checked,
+ * as the pages are measured.
  * @param time of the update; to the second, from year 0 to 9999
  * @param lists signature lists as they are stored
  */
@@ -150,7 +154,7 @@ export function mergeSignatureLists(lists: readonly SignatureList[]): SignatureL
   const merged: SignatureList[] = [];
   const seen = new Set<string>();
   for (const { kind, entries } of lists) {
-    // Certificates are told apart without their owner.
+    // Certificates are compared without their owner.
     const fresh = entries.filter(({ owner, data }) => {
       const key = Buffer.concat(kind === 'sha256' ? [owner, data] : [data]).toString('hex');
       return !seen.has(key) && seen.add(key);

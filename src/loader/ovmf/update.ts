@@ -19,7 +19,7 @@ import type { SecureBootVariables } from './secure-boot';
 
 /** What is put into an image for OVMF. */
 export interface OvmfPrograms {
-  /** The program that the firmware starts; it starts `kernel`. */
+  /** The program that the firmware starts and that starts `kernel`. */
   shim?: ByteSource;
   /** Any EFI program: a kernel with an EFI stub, a UKI. */
   kernel?: ByteSource;
@@ -33,12 +33,13 @@ interface Item extends OvmfItem {
 }
 
 /**
- * An image of OVMF with programs and Secure Boot's variables in it, where igvm-update 0.2.6 puts them (bin/igvm-update.rs, builder.rs):
- * from 512 MiB on, with a list of them (HOBs) where the firmware looks for it. They replace everything that an earlier update put in.
- * Empty programs alone replace the list, and leave the pages, as with igvm-update.
+ * An image of OVMF with programs and Secure Boot's variables in it, where igvm-update 0.2.6 puts them
+ * (bin/igvm-update.rs, builder.rs): from 512 MiB on, with a list of them (HOBs) where the firmware looks for it. They
+ * replace everything that an earlier update put in. As with igvm-update, an update with only empty programs replaces
+ * the list and leaves the pages.
  * @returns a file of version 2 for x64, whatever `image` was, sorted as igvm-wrap does
- * @throws IgvmError OVMF_UNSUITABLE when the image has no firmware that takes such a list, LAYOUT_OVERLAP when something is there
- *   that no update put in, IGVM_INVALID, and what the sources throw
+ * @throws IgvmError OVMF_UNSUITABLE when the image has no firmware that takes such a list, LAYOUT_OVERLAP when
+ *   something is there that no update put in, IGVM_INVALID, and what the sources throw
  */
 export function addPrograms(image: IgvmFile, programs: OvmfPrograms): IgvmFile {
   const file: IgvmFile = { ...image, version: 2, arch: 'x64' };
@@ -84,23 +85,23 @@ const pagesOf = (items: readonly Item[], mask: number, isMeasured: boolean): Pag
     .filter((item) => item.isMeasured === isMeasured)
     .flatMap(({ address, content }) => dataPages(address, mask, content, isMeasured ? 0 : PAGE_FLAG.UNMEASURED));
 
-/** What an earlier `update`, of igvm-update 0.2.6 or of ours, put into an image, and how it is taken out again. */
+/** Programs and variables of an earlier `update`, by igvm-update 0.2.6 or by ours, and their removal. */
 
-/** What is in an image by an update. */
+/** The programs and variables that an update put into an image. */
 interface PutIn {
-  /** In the order of their places; none where nothing was put in. */
+  /** In the order of their addresses; empty if nothing was put in. */
   items: OvmfItem[];
-  /** GPAs in bytes of the pages with their data; the end is the first byte behind them. */
+  /** GPAs in bytes of the pages with their data; the end is exclusive. */
   pages: { start: number; end: number };
 }
 
-/** All platforms of an image: what a page has that is for each of them. */
+/** The mask of all platforms of an image. */
 const allPlatforms = ({ platforms }: IgvmFile): number =>
   platforms.reduce((bits, { compatibilityMask }) => bits | compatibilityMask, 0) >>> 0;
 
 /**
- * What an update put into this image, which the list in its HOB area says. A list that doesn't fit the image's pages doesn't count.
- * Reads two pages.
+ * The programs and variables that an update put into this image, from the list in its HOB area. A list that doesn't
+ * match the image's pages is ignored. Reads two pages.
  * @throws IgvmError OVMF_UNSUITABLE when the image has no firmware with a HOB area, and what the image's sources throw
  */
 export function putIn(file: IgvmFile): PutIn {
@@ -111,7 +112,7 @@ export function putIn(file: IgvmFile): PutIn {
   const runs = file.directives.filter((directive) => isPutIn(directive, allPlatforms(file)));
   const isComplete = pagesIn(runs, end) === (end - OVMF_ITEMS_START) / PAGE_SIZE;
   if (!isComplete) return nothing();
-  // After an update with empty programs alone, igvm-update leaves the pages of the one before, without an entry in the list.
+  // With only empty programs, igvm-update leaves the pages of the previous update, without an entry in the list.
   return { items, pages: { start: OVMF_ITEMS_START, end: end > OVMF_ITEMS_START ? end : adjacentEnd(runs) } };
 }
 
@@ -138,14 +139,14 @@ const isPutIn = (directive: Directive, mask: number): directive is PageDataDirec
   (directive.flags === 0 || directive.flags === PAGE_FLAG.UNMEASURED) &&
   directive.content.size > 0;
 
-/** How many pages there are from the first item's place to `end`. */
+/** The number of pages from the first item to `end`. */
 const pagesIn = (runs: readonly PageDataDirective[], end: number): number =>
   runs.reduce((count, { gpa, pageCount }) => {
     const [from, to] = [Math.max(gpa, OVMF_ITEMS_START), Math.min(gpa + pageCount * PAGE_SIZE, end)];
     return count + Math.max(0, (to - from) / PAGE_SIZE);
   }, 0);
 
-/** Where the pages from the first item's place on end. */
+/** The end of the pages that start at the first item. */
 function adjacentEnd(runs: readonly PageDataDirective[]): number {
   let end = OVMF_ITEMS_START;
   for (const { gpa, pageCount } of runs.toSorted((a, b) => a.gpa - b.gpa)) {

@@ -17,7 +17,7 @@ import { KVM_VMSA_GPA, SEV_FEATURE, Vmsa } from '../../vp-context/vmsa';
 import { type OvmfRegion, type OvmfRegionKind, readOvmfTable } from '../formats/ovmf-table';
 import { checkNoPageTwice, dataPages, inWrapOrder, OVMF_MASK, withoutPageAt } from './pages';
 
-/** What `igvm-wrap` is told of an image. */
+/** The options of `igvm-wrap`. */
 export interface WrapOptions {
   /** OVMF's code, or a whole flash image: ends at 4 GiB. */
   firmware: ByteSource;
@@ -33,7 +33,7 @@ export interface WrapOptions {
 }
 
 const FOUR_GIB = 2 ** 32;
-/** The last part of the firmware is also below 1 MiB, where real mode looks for it. */
+/** The last part of the firmware is copied to below 1 MiB, where it runs in real mode. */
 const LOW_COPY = { end: 2 ** 20, most: 128 * 1024 };
 /** SMT is allowed, and bit 17, which has to be one (SEV-SNP ABI, guest policy). */
 const SNP_POLICY = 0x30000n;
@@ -47,10 +47,11 @@ const PAGE_TYPES: Partial<Record<OvmfRegionKind, number>> = {
 };
 
 /**
- * OVMF as an IGVM file for QEMU, the way igvm-wrap 0.2.6 lays it out (bin/igvm-wrap.rs, builder.rs): the same headers in the same order.
- * The firmware's own metadata says which memory SEV-SNP accepts before it starts, and where a VMM puts parameters.
- * @throws IgvmError LAYOUT_OVERLAP, LAYOUT_OUT_OF_RANGE, FIRMWARE_INVALID, IGVM_INVALID (also for no platform, and for firmware of a size
- *   that isn't whole pages), and what the sources throw
+ * OVMF as an IGVM file for QEMU, the way igvm-wrap 0.2.6 lays it out (bin/igvm-wrap.rs, builder.rs): the same headers
+ * in the same order. The firmware's metadata lists the memory that has to be accepted before it starts under SEV-SNP,
+ * and the places of the VMM's parameters.
+ * @throws IgvmError LAYOUT_OVERLAP, LAYOUT_OUT_OF_RANGE, FIRMWARE_INVALID, IGVM_INVALID (also without a platform, and
+ *   for firmware whose size isn't a multiple of a page), and what the sources throw
  */
 export function wrapFirmware(options: WrapOptions): IgvmFile {
   const { native, snp, firmware, policy = SNP_POLICY } = options;
@@ -102,7 +103,7 @@ function directivesOf(options: WrapOptions, regions: readonly OvmfRegion[]): Dir
   }
   const hobArea = regions.find(({ kind }) => kind === 'hobArea');
   if (hobArea !== undefined) {
-    // A page of zeros with data: an empty list until a kernel is put in.
+    // A page with data, all zeros: an empty list until a kernel is put in.
     directives = withoutPageAt(directives, hobArea.base);
     directives.push(...dataPages(hobArea.base, mask, bytesSource(new Uint8Array(1))));
   }
@@ -116,7 +117,7 @@ function directivesOf(options: WrapOptions, regions: readonly OvmfRegion[]): Dir
   return directives;
 }
 
-/** Pages without data that a SEV-SNP guest has from its start. */
+/** Pages without data that are accepted before a SEV-SNP guest starts. */
 function acceptedPages({ kind, base, size }: OvmfRegion): Directive[] {
   const dataType = PAGE_TYPES[kind];
   if (dataType === undefined) return [];
@@ -133,7 +134,7 @@ function acceptedPages({ kind, base, size }: OvmfRegion): Directive[] {
   ];
 }
 
-/** What OVMF's metadata says, for people; a line each. */
+/** The entries of OVMF's metadata, for people; one line each. */
 export function* describeOvmfTable(firmware: ByteSource): Generator<string> {
   const regions = readOvmfTable(firmware);
   if (regions === undefined || regions.length === 0)
@@ -146,10 +147,13 @@ export function* describeOvmfTable(firmware: ByteSource): Generator<string> {
 
 /** Where OVMF starts: the registers that igvm-wrap 0.2.6 gives it (src/x86regs.rs). */
 
-/** `real16`: at the reset vector, as a processor does. `flat32`: protected mode, without the firmware's 16-bit code. */
+/**
+ * `real16`: at the reset vector, like a real processor. `flat32`: in protected mode, without the firmware's 16-bit
+ * code.
+ */
 type OvmfBootMode = 'real16' | 'flat32';
 
-/** Attributes as VMX writes them: the type in the low byte, flags from bit 12. */
+/** Attributes in VMX's form: the type in the low byte, flags from bit 12 on. */
 const STATES = {
   real16: {
     cs: { selector: 0xf000, attributes: 0x9b, limit: 0xffff, base: 0xffff_0000n },
@@ -169,7 +173,7 @@ const STATES = {
 
 const NO_TABLE = { limit: 0xffff, base: 0n };
 
-/** The same in both modes. CR4 and RFLAGS stay 0, which KVM measures otherwise (docs/ovmf.md). */
+/** The same in both modes. CR4 and RFLAGS stay 0, but KVM measures other values (docs/ovmf.md). */
 const SNP_FIELDS = {
   efer: 0x1000n,
   dr7: 0x400n,

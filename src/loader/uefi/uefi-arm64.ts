@@ -23,7 +23,7 @@ const PAGE_TABLES = STACK_END;
 const CONFIG_BASE = 0x824000;
 const ENTRY_POINT = 0x1000;
 
-/** Up to here the firmware's first page tables map memory, from here to 4 GiB devices. */
+/** The firmware's first page tables map memory up to here, and devices from here to 4 GiB. */
 const END_OF_RAM = 2 ** 30;
 
 /** Platform type in X2 (mu_msvm SecPlatformType.h): Hyper-V. */
@@ -49,8 +49,8 @@ const REGISTERS: readonly [Arm64RegisterName, bigint][] = [
 ];
 
 /**
- * Lays out UEFI for Hyper-V on aarch64.
- * @throws IgvmError FIRMWARE_INVALID for an image of another size, CONFIG_UNSUPPORTED for IGVM parameters
+ * Lays out UEFI for Hyper-V on aarch64. @throws IgvmError FIRMWARE_INVALID for an image of the wrong size,
+ * CONFIG_UNSUPPORTED for IGVM parameters
  */
 export function loadUefiArm64(importer: ImageImporter, image: ByteSource, config: UefiConfigType): UefiLoadInfo {
   checkFirmwareSize(image, IMAGE_SIZE);
@@ -73,8 +73,8 @@ const WRITE_BACK = 0;
 const UNCACHED = 1;
 
 /**
- * The first 4 GiB, mapped in blocks of 1 GiB. The firmware expects four tables: the two of finer granularity are for
- * an end of RAM within a gigabyte, and stay empty here.
+ * The first 4 GiB, mapped in blocks of 1 GiB. The firmware expects four tables. The two of finer granularity, for RAM
+ * that ends within a GiB, stay empty here.
  */
 function identityMap(gpa: number): Uint8Array {
   const tables = new StructWriter();

@@ -29,8 +29,8 @@ const CONFIG_BASE = MISC_BASE + MISC_SIZE;
 
 /**
  * Lays out UEFI for Hyper-V on x64. Without a paravisor, an SNP guest also maps the first 4 GiB above its shared GPA
- * boundary, so that the firmware can share memory before it has page tables of its own. Firmware that starts outside
- * itself is built as upstream builds it, with a note.
+ * boundary, so that the firmware can share memory before it has its own page tables. Firmware whose entry point is
+ * outside of it is built as in upstream, with a note.
  * @throws IgvmError FIRMWARE_INVALID, CONFIG_UNSUPPORTED
  */
 export function loadUefiX64(importer: ImageImporter, image: ByteSource, config: UefiConfigType): UefiLoadInfo {
@@ -81,7 +81,7 @@ export function loadUefiX64(importer: ImageImporter, image: ByteSource, config: 
     ['r9', BigInt(cpuid.ebx)],
     ['r10', 0n],
     ['r11', 0n],
-    // The lowest 640 KiB are write-back. SNP and TDX contexts have no MTRRs; UEFI then does without.
+    // The lowest 640 KiB are write-back. SNP and TDX contexts have no MTRRs, and UEFI then does without them.
     ['mtrrDefType', MTRR_DEFAULT_TYPE],
     ['mtrrFix64k00000', MTRR_WRITE_BACK],
     ['mtrrFix16k80000', MTRR_WRITE_BACK],
@@ -89,7 +89,7 @@ export function loadUefiX64(importer: ImageImporter, image: ByteSource, config: 
   for (const [name, value] of registers) {
     if (!name.startsWith('mtrr') || importer.canHoldRegister(name)) importer.setRegister({ name, value });
   }
-  // Upstream counts the pages below the image, too.
+  // Upstream also counts the pages below the image.
   return { firmwareBase: IMAGE_BASE, totalSize: end };
 }
 

@@ -7,17 +7,20 @@ import { TDX_RESET_PAGE_GPA } from '../../vp-context/tdx';
 import { snpCpuidPage, UEFI_CPUID_LEAVES } from '../cpu/cpuid';
 import type { ImageImporter } from '../guest/importer';
 
-/** Where UEFI gets its configuration: nowhere yet (a paravisor supplies it), or from IGVM parameters. */
+/** Where UEFI gets its configuration from: a paravisor, which supplies it later, or IGVM parameters. */
 export type UefiConfigType = 'none' | 'igvm';
 
 /** Where UEFI lies, for a paravisor that has to start it. Bytes. */
 export interface UefiLoadInfo {
   firmwareBase: number;
-  /** From `firmwareBase` to the end of what the loader uses; upstream's reckoning, which on x64 is 1 MiB too much. */
+  /**
+   * From `firmwareBase` to the end of the memory that the loader uses, by upstream's calculation, which on x64 is 1 MiB
+   * too much.
+   */
   totalSize: number;
 }
 
-/** @throws IgvmError FIRMWARE_INVALID unless the image has the one size that this firmware comes in. */
+/** @throws IgvmError FIRMWARE_INVALID unless the image has the fixed size of this firmware. */
 export function checkFirmwareSize(image: ByteSource, size: number): void {
   if (image.size !== size) {
     throw new IgvmError(
@@ -30,19 +33,19 @@ export function checkFirmwareSize(image: ByteSource, size: number): void {
 /** Pages of each table that the VMM fills. */
 const TABLE_PAGES = 20;
 
-/** Told to UEFI as the VP context's page where it is not in this region: under TDX it is there. */
+/** The page of the VP context that UEFI is given if it is not in this region: the place under TDX. */
 const OTHER_VP_CONTEXT_PAGE = TDX_RESET_PAGE_GPA / PAGE_SIZE;
 
 /**
- * Lays out the configuration region of UEFI with IGVM parameters: a page that says where the others are, page tables
- * for shared memory, parameter areas for the VMM, scratch memory, and under SNP two CPUID pages (openvmm
+ * Lays out the configuration region of UEFI with IGVM parameters: a page with the places of the others, page tables for
+ * shared memory, parameter areas for the VMM, scratch memory, and under SNP two CPUID pages (openvmm
  * vm/loader/src/uefi/mod.rs: set_igvm_parameters).
  * @param sharedPageTables bytes, whole pages; empty without a shared GPA boundary
  * @returns pages used from `basePage` on
  */
 export function importUefiParameters(importer: ImageImporter, basePage: number, sharedPageTables: Uint8Array): number {
   let pages = 1;
-  /** Offset in pages from `basePage` of the next `count` pages. */
+  /** Allocates the next `count` pages; returns their offset in pages from `basePage`. */
   const allocate = (count: number): number => {
     pages += count;
     return pages - count;
@@ -64,7 +67,7 @@ export function importUefiParameters(importer: ImageImporter, basePage: number, 
     cpuidPages = allocate(2);
     importer.importPages(basePage + cpuidPages, 1, 'uefi-cpuid-page', 'cpuid', snpCpuidPage(UEFI_CPUID_LEAVES, 0));
     importer.importPages(basePage + cpuidPages + 1, 1, 'uefi-cpuid-extended-page', 'cpuidExtendedState', EMPTY_SOURCE);
-    // Behind the region and not part of it, as it is protected differently.
+    // After the region and not part of it, as it is protected differently.
     vpContextPage = basePage + pages;
     importer.setVpContextPage(vpContextPage);
   }
