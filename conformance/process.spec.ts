@@ -28,7 +28,7 @@ const SAMPLE = ['multi-vbs-snp-tdx', 'snp-linux-direct', 'err-manifest-dup-key',
 describe.each(COMMAND_LINES)('the process $script', ({ script, args }) => {
   const sample = conformanceCases().filter(({ name }) => SAMPLE.includes(name));
 
-  it.each(sample)('does with $name what the reference does', ({ name, args: flags, sha256 }) => {
+  it.each(sample)('treats $name like the reference', ({ name, args: flags, sha256 }) => {
     const cwd = mkdtempSync(join(folder, 'case-'));
     placeCase(name, cwd, inputs);
     const { status, stderr } = spawnSync(process.execPath, [join(DIST, 'cli', script), ...args, ...flags], {

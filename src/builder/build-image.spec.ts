@@ -136,7 +136,7 @@ describe('buildImage', () => {
     expect(readFileSync(join(out, 'image-vbs.cbor')).equals(corim)).toBe(true);
   });
 
-  it('builds OpenHCL in VTL0 as the reference does, and says that it is no use', async () => {
+  it('builds OpenHCL in VTL0 as the reference does, and notes that it is of no use', async () => {
     const { notes } = await buildImage(request([guest(openhcl)]));
     expect(notes).toEqual([expect.stringContaining('without "max_vtl": 2')]);
     expect((await buildImage(request([guest(openhcl, { max_vtl: 2 })]))).notes).toEqual([]);

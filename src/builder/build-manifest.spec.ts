@@ -75,7 +75,7 @@ describe('a build from a manifest', () => {
     ]);
   });
 
-  it('says which of its files are not of the workspace', async () => {
+  it('notes which of its files are outside the workspace', async () => {
     makeInputs(folder, ['vmlinux-x64.elf', 'initrd-small.bin']);
     renameSync(join(folder, 'vmlinux-x64.elf'), join(folder, 'kernel'));
     symlinkSync(folder, join(workspaceRoot(), 'link'));

@@ -168,7 +168,7 @@ describeOnPosix('a build by an external loader', () => {
     expect((await failureOf(build(program('fs.writeFileSync("never", "");')))).code).toBe('RESOURCE_DIGEST');
   });
 
-  it('says so when there is no such program', async () => {
+  it('reports that there is no such program', async () => {
     const error = await failureOf(build(join(folder, 'missing')));
     expect(error.code).toBe('EXTERNAL_LOADER_FAILED');
     expect(error.where.file).toBe(join(folder, 'missing'));

@@ -130,7 +130,7 @@ describe('an image of OVMF from a manifest', () => {
     expect(isSame(expected)).toBe(true);
   });
 
-  it('says what is in a UKI, which may be no damaged one', async () => {
+  it('shows the contents of a UKI, and refuses a damaged one', async () => {
     writeFileSync(at('uki.efi'), ukiFile({ '.cmdline': 'quiet', '.linux': new Uint8Array(700) }));
     const { notes } = await build([guest('none')], { ovmf_code: 'OVMF.fd', uki: 'uki.efi' });
     expect(notes).toContainEqual(expect.stringMatching(/uki\.efi is a UKI: \.cmdline "quiet", \.linux 700 bytes$/));
@@ -183,7 +183,7 @@ describe('an image of OVMF from a manifest', () => {
     ]);
   });
 
-  it('measures programs where there is no Secure Boot', async () => {
+  it('measures programs if there is no Secure Boot', async () => {
     const { notes } = await build([guest('none', { parameters: false })], { ovmf_code: 'OVMF.fd', uki: 'linux.efi' });
     expect(notes).toEqual(['measured: firmware, list of programs, UKI']);
   });

@@ -81,7 +81,7 @@ describe('a UKI as a resource of a Linux image', () => {
     expect(error.message).toContain('its section .initrd lies outside the file');
   });
 
-  it('has its faults named with the place in the file', async () => {
+  it('reports its faults with their places in the file', async () => {
     const broken = bzImageFile(bytes(0x2010, 1), { version: 0x200 });
     const uki = ukiFile({ ...PARTS, '.linux': broken });
     writeFileSync(join(folder, 'old.efi'), uki);

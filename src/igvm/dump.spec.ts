@@ -106,7 +106,7 @@ describe('dump', () => {
     expect(fieldsText({ flags: [], name: 'x' })).toBe('flags none  x');
   });
 
-  it('is JSON for programs, a header a line', () => {
+  it('is JSON for programs, one header per line', () => {
     const contents: Dump = {
       fixedHeader: { totalFileSize: 1 },
       platforms: [],
@@ -150,7 +150,7 @@ describe('dump', () => {
     expect(second.fixedHeader).toMatchObject({ formatVersion: 2, architecture: 'aarch64', pageSize: 4096 });
   });
 
-  it('says with numbers what has no name', () => {
+  it('shows unnamed values as numbers', () => {
     expect(platformTypeName(2)).toBe('SEV_SNP');
     expect(platformTypeName(99)).toBe('99');
     expect(describePageKind({ dataType: 1, flags: 2 })).toEqual({ dataType: 'SECRETS', flags: ['UNMEASURED'] });
@@ -242,13 +242,13 @@ describe('dump', () => {
     ]);
   });
 
-  it('says of a context that it can not decode why', async () => {
+  it('gives the reason for a context that it cannot decode', async () => {
     const data = Uint8Array.of(1, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, ...new Uint8Array(27));
     const context: Directive = { type: 'vpContext', format: 'vbs', gpa: 0, compatibilityMask: 1, vpIndex: 0, data };
     expect(text(await dumpOf(fileOf([context])))).toMatch(/undecodable .*unknown register 0xffffffff/);
   });
 
-  it('lets no text from a file reach the terminal as it is', async () => {
+  it('escapes text from a file before it reaches the terminal', async () => {
     const value = 'v1\u001b[2J\u009b2J\u202eevil\u2028\nDirectives:';
     const initializations: IgvmFile['initializations'] = [{ type: 'versionString', value }];
     const contents = await dumpOf({ ...fileOf([]), initializations });

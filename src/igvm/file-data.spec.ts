@@ -34,7 +34,7 @@ describe('FileDataWriter', () => {
     expect(sink.bytes().subarray(START)).toEqual(Uint8Array.of(...counting(30), ...counting(10, 5)));
   });
 
-  it('gives back what was appended from wherever it is: at hand, on its way or in the sink', async () => {
+  it('reads back what was appended, whether it is held, in flight or in the sink', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(
@@ -86,7 +86,7 @@ describe('FileDataWriter', () => {
     );
   });
 
-  it('hands a long stretch of one buffer to the sink as it is, in one write', () => {
+  it('passes a long stretch of one buffer to the sink in one write, without a copy', () => {
     const sink = heldSink();
     const data = new FileDataWriter(sink, START);
     const buffer = counting(100_000);
@@ -97,7 +97,7 @@ describe('FileDataWriter', () => {
     expect(sink.writes[0]?.bytes.buffer).toBe(buffer.buffer);
   });
 
-  it('asks for time while the sink uses the buffer of its caller, and only then', async () => {
+  it('makes the caller wait only while the sink uses its buffer', async () => {
     const sink = heldSink();
     const data = new FileDataWriter(sink, START);
     data.append(counting(65_535), 0, 65_535);
@@ -162,7 +162,7 @@ describe('FileDataWriter', () => {
     await expect(gathered.finish()).rejects.toThrow('disk full');
   });
 
-  it('refuses to grow beyond what 32 bits say', () => {
+  it('refuses to grow beyond 32-bit offsets', () => {
     const data = new FileDataWriter(memorySink(), 0xffff_ffff - 10);
     expect(() => data.append(counting(11), 0, 11)).toThrow(expect.objectContaining({ code: 'IGVM_TOO_LARGE' }));
     expect(data.append(counting(10), 0, 10)).toBe(0xffff_ffff - 10);

@@ -28,7 +28,7 @@ function changed(...words: [at: number, value: number][]): Uint8Array {
 }
 
 describe('firmware DLL', () => {
-  it('is told by its first bytes', () => {
+  it('is recognised by its first bytes', () => {
     expect(isPortableExecutable(bytesSource(dll()))).toBe(true);
     expect(isPortableExecutable(bytesSource(Buffer.from('IGVM')))).toBe(false);
     expect(isPortableExecutable(bytesSource(Buffer.from('MZ')))).toBe(true);

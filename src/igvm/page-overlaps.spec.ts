@@ -11,7 +11,7 @@ const page = (gpa: number, seed: number, pageCount = 1): Directive =>
 const overlapsOf = (directives: Directive[]) =>
   pageOverlaps(fileOf(directives), 1).map(({ gpa, end }) => [gpa / PAGE_SIZE, end / PAGE_SIZE]);
 
-describe('pages over pages', () => {
+describe('overlapping pages', () => {
   it('are found whatever the order, adjacent ones as one', () => {
     expect(overlapsOf([page(0, 1), page(1, 2), page(5, 3)])).toEqual([]);
     expect(overlapsOf([page(1, 1), page(0, 2, 4), page(2, 3)])).toEqual([[1, 3]]);

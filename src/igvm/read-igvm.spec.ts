@@ -356,7 +356,7 @@ describe('a file in the place of an image', () => {
     expect(() => readIgvm(bytesSource(bytes))).toThrow(expect.objectContaining({ saysAll: bytes.length > 0 }));
   });
 
-  it('is told from a firmware DLL', () => {
+  it('is distinguished from a firmware DLL', () => {
     expect(isLinuxKernel(bytesSource(file(4096, [0, 'MZ'])))).toBe(false);
     expect(isLinuxKernel(bytesSource(file(0x206, [0, 'MZ'], [0x202, 'HdrS'])))).toBe(true);
     expect(isLinuxKernel(bytesSource(file(0x205, [0, 'MZ'], [0x202, 'Hdr'])))).toBe(false);

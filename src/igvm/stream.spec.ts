@@ -201,7 +201,7 @@ describe('streamDirectives', () => {
     expect(calls).toBeLessThan(50);
   });
 
-  it('calls an observer that has failed no more', async () => {
+  it('does not call an observer again after it has failed', async () => {
     let calls = 0;
     const observer: DirectiveObserver = {
       directive: async () => {

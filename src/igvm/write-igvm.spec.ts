@@ -144,7 +144,7 @@ describe('writeIgvm', () => {
     expect(Buffer.compare(memory.bytes(), (await written(file)).bytes)).toBe(0);
   });
 
-  it('has nothing under way when a source fails', async () => {
+  it('has no work in progress when a source fails', async () => {
     let [begun, underWay] = [0, 0];
     const slow: IgvmSink = {
       async write() {

@@ -49,7 +49,7 @@ describe('lint', () => {
     expect(await findings(snp([context(), context(1), page(0x10)]))).toEqual([]);
   });
 
-  it('names each VMM that refuses the image, and only those that are asked for', async () => {
+  it('names each VMM that refuses the image, and only requested ones', async () => {
     const file = snp([context(), page(0x10)], 0x30000n, [corim]);
     expect(await findings(file)).toEqual([
       expect.stringMatching(/^refused: QEMU refuses this file: .*CoRIM document.*"embed_corim": false/),
@@ -81,7 +81,7 @@ describe('lint', () => {
       (await measure(plain, { launches: launchesOf({ vmm, vcpus, cpu }) }))[0]!.digest;
     const withBlocks = (...digests: Uint8Array[]) => snp([context(), page(0x10), ...digests.map(idBlock)]);
 
-    it('finds nothing in one whose digest a VMM on KVM reports, for whatever count and processor', async () => {
+    it('finds nothing in one whose digest a VMM on KVM reports, for any count and processor', async () => {
       expect(await findings(withBlocks(await digestOn('qemu-kvm', [3], ['EPYC-Genoa'])), 'hyperv')).toEqual([]);
       expect(await findings(withBlocks(await digestOn('cloud-hypervisor-kvm', [2])), 'hyperv')).toEqual([]);
     });
@@ -91,7 +91,7 @@ describe('lint', () => {
       expect(await findings(withBlocks(digest, digest), 'hyperv')).toEqual([expect.stringMatching(/^id-blocks: .*2/)]);
     });
 
-    it('names one whose digest is of Hyper-V, or of nobody', async () => {
+    it('names one with a digest of Hyper-V, or of no VMM', async () => {
       // In place: the VMSA comes first, so Hyper-V's digest is another.
       expect(await findings(withBlocks(await digestOn('hyperv')), 'hyperv')).toEqual([
         expect.stringContaining('expects the digest that Hyper-V reports'),

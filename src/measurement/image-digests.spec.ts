@@ -29,7 +29,7 @@ describe('imageDigests', () => {
     ]);
   });
 
-  it('say of a platform that can not be measured why', async () => {
+  it('give the reason for a platform that cannot be measured', async () => {
     const image = file({ initializations: [] });
     const reason = 'the file has no guest policy for its SEV-SNP platform';
     expect(await imageDigests(image)).toEqual([
@@ -38,7 +38,7 @@ describe('imageDigests', () => {
     ]);
   });
 
-  it('say where the guest has what can not be measured', async () => {
+  it('name the place of pages that cannot be measured', async () => {
     const image = fileOf([runOf(0x1000, patternPage(1)), runOf(0x5000, patternPage(1), { dataType: 1 })]);
     expect(await imageDigests(image)).toEqual([
       {

@@ -294,7 +294,7 @@ describe('what a launch leaves out or adds', () => {
     expect(report.refusals.map((each) => each.reason)).toContainEqual(expect.stringContaining(reason));
   });
 
-  it('has names for people, whatever the launch', () => {
+  it('has names for people, for all launches', () => {
     const [first] = launchesOf({ vmm: 'qemu-kvm', vcpus: [8], kvmMode: 'bsp-only' });
     expect(first && launchLabel(first)).toBe('QEMU with KVM, 8 vCPUs, only the first vCPU measured');
     expect(launchLabel({ vmm: 'openvmm-kvm' })).toBe('openvmm-kvm');

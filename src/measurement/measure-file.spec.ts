@@ -59,7 +59,7 @@ const measurements: Measurement[] = [
 ];
 
 describe('a report of measurements', () => {
-  it('is a line each for people', () => {
+  it('is one line each for people', () => {
     expect(measurementText(measurements)).toBe(
       'snp  SEV-SNP launch digest (SHA-384), QEMU with KVM, 2 vCPUs, EPYC-Milan: 00AB\nvbs  VBS launch digest (SHA-256): 01\n',
     );

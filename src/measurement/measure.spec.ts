@@ -116,7 +116,7 @@ describe('measure', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('measures the platforms in the order of their headers, or as asked for', async () => {
+  it('measures the platforms in the order of their headers, or in the requested order', async () => {
     const file = fileOf([run(1)]);
     const reversed = { ...file, platforms: file.platforms.toReversed() };
     const names = (measurements: readonly Measurement[]) =>
@@ -170,7 +170,7 @@ describe('measure', () => {
     await expect(measure(none, { platforms: ['snp'] })).rejects.toThrow('(it has: none)');
   });
 
-  it('gives nothing for a file that has nothing to measure', async () => {
+  it('returns nothing for a file that has nothing to measure', async () => {
     const native = { ...fileOf([]), platforms: [platform(1, PLATFORM_TYPE.NATIVE)] };
     expect(await measure(native)).toEqual([]);
   });

@@ -81,7 +81,7 @@ describe('a thread that hashes', () => {
     expect(thread.waiting).toBe(0);
   });
 
-  it('loads nothing that the user has Node load first', async () => {
+  it('ignores modules that the user makes Node preload', async () => {
     const options = process.env['NODE_OPTIONS'];
     process.env['NODE_OPTIONS'] = '--require=./there-is-no-such-file.cjs';
     const other = new HashThread();
@@ -124,7 +124,7 @@ describe('a pool of threads', () => {
     expect(same(await digests, digestsOf(large))).toBe(true);
   });
 
-  it('keeps two batches at hand for each thread and hashes what is beyond itself', async () => {
+  it('keeps two batches waiting for each thread and hashes the rest itself', async () => {
     const pages = pagesOf(2000, new SharedArrayBuffer(2000 * PAGE_SIZE));
     const started = Array.from({ length: 5 }, () => pool.hash(pages));
     expect(started.map((digests) => digests instanceof Promise)).toEqual([true, true, true, true, false]);

@@ -21,7 +21,7 @@ describe('regionSource', () => {
     expect(() => regionSource(source, Number.NaN, 1)).toThrow();
   });
 
-  it('is known when its source is', async () => {
+  it('is known if its source is', async () => {
     let isReady = false;
     const late = { ...source, late: true, ready: async () => void (isReady = true) };
     const region = regionSource(late, 1, 2);

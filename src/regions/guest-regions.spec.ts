@@ -44,7 +44,7 @@ describe('the regions of a guest', () => {
     ]);
   });
 
-  it('may be more than a call takes arguments, and so may be the parameters of one', () => {
+  it('may be more than a call takes arguments, and so may the parameters of one', () => {
     const many = 200_000;
     const parameters = Array.from(
       { length: many },

@@ -21,7 +21,7 @@ describe('mapBeside', () => {
     expect(mapBeside(image())).toEqual([[{ gpa: 0x1000, end: 0x3000, tag: 'kernel' }]]);
   });
 
-  it('finds no names in a file that is no map', () => {
+  it('finds no names in a file that is not a map', () => {
     writeFileSync(map(), Uint8Array.of(0, 255, 10, 200));
     expect(mapBeside(image())).toEqual([]);
   });
@@ -49,7 +49,7 @@ describe('mapBeside', () => {
     expect(mapBeside(image())).toBeUndefined();
   });
 
-  it('does without one beside a name that no file can have', () => {
+  it('finds none beside an impossible file name', () => {
     expect(mapBeside(join(folder, 'a\0'))).toBeUndefined();
   });
 
@@ -85,7 +85,7 @@ describe('TagIndex', () => {
     expect([...index.within(0x4fff, 0x20000)]).toEqual(['kernel']);
   });
 
-  it('agrees with a look at all ranges, where these do not overlap', () => {
+  it('agrees with a linear search in disjoint ranges', () => {
     const gaps = fc.array(fc.record({ gap: fc.nat(3), size: fc.integer({ min: 1, max: 3 }), tag: fc.string() }));
     fc.assert(
       fc.property(gaps, fc.nat(60), fc.nat(20), (specs, start, size) => {

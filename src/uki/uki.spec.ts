@@ -19,7 +19,7 @@ const textsOf = (file: Uint8Array): (string | undefined)[] => {
 };
 
 describe('a UKI', () => {
-  it('is told from other files', () => {
+  it('is distinguished from other files', () => {
     expect(isUki(bytesSource(uki()))).toBe(true);
     for (const other of [peFile([{ name: '.text', content: 'x' }]), Buffer.from('MZ'), Buffer.alloc(0), INITRD]) {
       expect(isUki(bytesSource(other))).toBe(false);
@@ -99,7 +99,7 @@ describe('a UKI', () => {
   });
 });
 
-describe('a UKI of somebody who means harm', () => {
+describe('a malicious UKI', () => {
   const hostile = (header: WrittenSection['header'], name = '.linux'): Buffer =>
     peFile([
       { name: '.initrd', content: INITRD },
@@ -153,7 +153,7 @@ describe('a UKI of somebody who means harm', () => {
     expect(textsOf(text)).toEqual(['', undefined]);
   });
 
-  it('never breaks the question whether it is one', () => {
+  it('never makes the check for a UKI fail', () => {
     const file = uki();
     for (let length = 0; length < 0x400; length += 7) {
       expect(() => peSectionNames(bytesSource(file.subarray(0, length)))).not.toThrow();

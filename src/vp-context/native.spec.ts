@@ -32,7 +32,7 @@ describe('NativeContext', () => {
     });
   });
 
-  it('is zero but for RFLAGS when nothing is set', () => {
+  it('is zero except for RFLAGS if nothing is set', () => {
     const bytes = contextOf();
     expect(bytes).toHaveLength(4096);
     expect(bytes.reduce((sum, byte) => sum + byte, 0)).toBe(2);
@@ -104,7 +104,7 @@ describe('NativeContext', () => {
     expect(failure({ name: 'tr', segment: data })).toMatch(/no place for tr/);
   });
 
-  it('does not take a register twice, or guest memory', () => {
+  it('refuses a register that is set twice, and guest memory', () => {
     const context = new NativeContext();
     context.setRegister({ name: 'rip', value: 1n });
     expect(() => context.setRegister({ name: 'rip', value: 1n })).toThrow(/bug/);

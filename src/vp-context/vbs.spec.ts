@@ -56,7 +56,7 @@ describe('VbsContext', () => {
     expect(setPc).toThrow('bug in nx-igvm: a VBS VP context for x64 has no place for pc');
   });
 
-  it('does not take a register twice, or guest memory', () => {
+  it('refuses a register that is set twice, and guest memory', () => {
     const context = new VbsContext('x64', 0);
     context.setRegister({ name: 'rip', value: 1n });
     expect(() => context.setRegister({ name: 'rip', value: 1n })).toThrow(/bug/);

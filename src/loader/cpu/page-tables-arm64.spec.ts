@@ -69,7 +69,7 @@ describe('buildIdentityMapArm64', () => {
     expect(build(128 * MIB, 64 * MIB, 3 * 4096)).toHaveLength(3 * 4096);
   });
 
-  it('does not take memory that is no multiple of 2 MiB', () => {
+  it('refuses memory that is not a multiple of 2 MiB', () => {
     expect(() => build(MIB, 2 * MIB)).toThrow(/bug/);
     expect(() => build(0, 3 * MIB)).toThrow(/bug/);
     expect(() => build(0, 0)).toThrow(/bug/);

@@ -62,7 +62,7 @@ describe('a file that is no kernel', () => {
     expect(kindOf(content)).toMatch(/compressed with gzip$/);
   });
 
-  it('is told what is wanted for its architecture', () => {
+  it('is told what its architecture needs', () => {
     expect(kindOf(pe(0xaa64, 10), 'aarch64')).toContain(
       "for arm64, which only firmware can start, not a kernel that can be loaded: use the kernel's Image",
     );
@@ -82,7 +82,7 @@ describe('a file that is no kernel', () => {
 });
 
 describe('a program', () => {
-  it.each(['/bin/ls', '/bin/busybox', process.execPath])('is told from a kernel: %s', (path) => {
+  it.each(['/bin/ls', '/bin/busybox', process.execPath])('is distinguished from a kernel: %s', (path) => {
     let content: Buffer;
     try {
       content = readFileSync(path).subarray(0, 65536);

@@ -63,7 +63,7 @@ describe('loadStaticElf', () => {
     expect([0x1201000, 0x1202000, 0x1203000].map((gpa) => guest.isEmpty(gpa))).toEqual([true, true, true]);
   });
 
-  it('makes one run a segment, whatever its size', async () => {
+  it('makes one run per segment, whatever its size', async () => {
     const { guest } = await load(elfFile('x64', 0x1000000, [{ address: 0x1000000, data: bytes(1 << 20, 3) }]));
     expect(guest.directives('pageData').map(({ pageCount }) => pageCount)).toEqual([256]);
   });

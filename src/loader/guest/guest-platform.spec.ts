@@ -21,7 +21,7 @@ describe('the platform of a guest', () => {
     expect(direct).toMatchObject({ header: { sharedGpaBoundary: 0n }, fixedRam: { pageCount: 512 } });
   });
 
-  it('has the second version of the format where the first does not know it', () => {
+  it('uses version 2 of the format if version 1 does not support it', () => {
     expect(guestPlatform({ arch: 'x64', isolation: vbs, maxVtl: 0 }).version).toBe(1);
     expect(guestPlatform({ arch: 'aarch64', isolation: vbs, maxVtl: 0 }).version).toBe(2);
     const native = guestPlatform({ arch: 'x64', isolation: { type: 'none' }, maxVtl: 0, native: true });

@@ -40,7 +40,7 @@ describe('the map file', () => {
     );
   });
 
-  it('leaves out what the guest has not', () => {
+  it('leaves out what the guest does not have', () => {
     expect(mapFileText([empty, empty])).toBe('IGVM file isolation: None\nIGVM file layout:\n\n'.repeat(2));
   });
 

@@ -142,7 +142,7 @@ describe('loadLinuxDirectX64', () => {
       }
     });
 
-    it('requires the memory from 1 MiB to its end, and tells the kernel of it', async () => {
+    it('requires the memory from 1 MiB to its end, and describes it to the kernel', async () => {
       const { guest } = await layOut({ ...EMBEDDED });
       expect(guest.directives('requiredMemory')).toMatchObject([{ gpa: MIB, size: 511 * MIB, vtl2Protectable: false }]);
       expect(e820(guest.page(0x1000))).toEqual(['0-a0000 1', 'a0000-100000 2', '100000-20000000 1']);
@@ -226,7 +226,7 @@ describe('loadLinuxDirectX64', () => {
     },
   );
 
-  it('enters an ELF kernel where it says, with a header in its stead and no initrd', async () => {
+  it('enters an ELF kernel at its entry point, with a substitute header and no initrd', async () => {
     const { guest } = await layOut({}, { kernel: vmlinux });
     const zeroPage = guest.page(0x1000);
     expect([zeroPage.getUint16(0x1fe, true), zeroPage.getUint32(0x202, true)]).toEqual([0xaa55, 0x53726448]);

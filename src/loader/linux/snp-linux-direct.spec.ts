@@ -123,7 +123,7 @@ describe('loadSnpLinuxDirect', () => {
     });
   });
 
-  it('rejects a kernel that is none', async () => {
+  it('rejects a file that is not a kernel', async () => {
     await expect(layOut({ kernel: bytesSource(new Uint8Array(100)) })).rejects.toMatchObject({
       code: 'KERNEL_INVALID',
     });

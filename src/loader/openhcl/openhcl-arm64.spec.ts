@@ -63,7 +63,7 @@ describe('loadOpenhclArm64', () => {
     expect(at(120)).toBe(0x18e000);
   });
 
-  it('says of VTL0 that UEFI can be started there, but nothing of Linux', async () => {
+  it('describes UEFI in VTL0, but not Linux', async () => {
     const uefi = (await layOut()).page(0x1000000);
     expect([8, 16, 24, 32, 40].map((offset) => Number(uefi.getBigUint64(offset, true)))).toEqual([
       1, 0, 0x824, 0x1001, 1,

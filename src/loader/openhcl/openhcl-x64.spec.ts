@@ -254,7 +254,7 @@ describe('loadOpenhclX64', () => {
     });
   });
 
-  it('says that memory reaches too far where nobody said where it begins', async () => {
+  it('reports that memory reaches too far if no base was given', async () => {
     await expect(layOut({ memoryPageCount: 0xffe00n }, TDX)).rejects.toMatchObject({
       code: 'LAYOUT_OVERLAP',
       where: { jsonPath: ['image', 'openhcl', 'memory_page_count'] },

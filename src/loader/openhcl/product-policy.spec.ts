@@ -44,7 +44,7 @@ describe('encodeProductPolicy', () => {
     }
   });
 
-  it('fits into the room that there is, to the byte', () => {
+  it('may use all available bytes, and no more', () => {
     const sivm = { ...NOTHING, custom_uefi_json: Buffer.alloc(300).toString('base64') };
     const { length } = encodeProductPolicy({ sivm }, LIMIT);
     expect(encodeProductPolicy({ sivm }, length)).toHaveLength(length);
