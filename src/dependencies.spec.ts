@@ -91,6 +91,18 @@ describe('the private npm workspaces', () => {
     expect(existsSync(join(ROOT, folder, 'node_modules'))).toBe(false);
   });
 
+  it.each(WORKSPACES)('%s loads only modules of the built package that have a source', (folder) => {
+    const loaded = codeIn(folder).flatMap((file) =>
+      Array.from(
+        readFileSync(join(ROOT, file), 'utf8').matchAll(
+          /(?:from|import\(|require\()\s*'(?:\.\.\/)+dist\/([^']+)\.js'/g,
+        ),
+        ([, module]) => module as string,
+      ),
+    );
+    expect(loaded.filter((module) => !existsSync(join(ROOT, 'src', `${module}.ts`)))).toEqual([]);
+  });
+
   it('are no projects of Nx', () => {
     const ignored = readFileSync(join(ROOT, '.nxignore'), 'utf8').split('\n');
     expect(WORKSPACES.filter((folder) => !ignored.includes(folder))).toEqual([]);
