@@ -11,8 +11,9 @@ function pathsIn(value: Json): string[] {
   return Object.values(value ?? {}).flatMap(pathsIn);
 }
 
-/** What a path into dist is built from. */
-function sources(path: string): string[] {
+/** The files from which a path into dist may be built. Nx accepts `PATH#EXPORT` for one function of a module. */
+function sources(pathAndExport: string): string[] {
+  const path = pathAndExport.replace(/#.*$/, '');
   if (!path.startsWith('./dist/')) return [path];
   const source = path.replace('./dist/', './src/');
   return [source, source.replace(/(?:\.d\.ts|\.js|\.browser\.mjs)?$/, '.ts')];
@@ -23,6 +24,18 @@ describe.each(['executors.json', 'generators.json', 'migrations.json', 'package.
     const missing = pathsIn(read(file))
       .filter((path) => !path.includes('*'))
       .filter((path) => !sources(path).some((source) => existsSync(join(ROOT, source))));
+    expect(missing).toEqual([]);
+  });
+
+  it('names only functions that their modules export', () => {
+    const missing = pathsIn(read(file)).filter((path) => {
+      const [, name] = /#(\w+)$/.exec(path) ?? [];
+      if (name === undefined) return false;
+      const source = sources(path).find((each) => existsSync(join(ROOT, each)));
+      return !new RegExp(`^export (?:async )?function ${name}\\b|^export const ${name}\\b`, 'm').test(
+        source === undefined ? '' : readFileSync(join(ROOT, source), 'utf8'),
+      );
+    });
     expect(missing).toEqual([]);
   });
 });
