@@ -33,7 +33,7 @@ describe('the reference', () => {
     expect(parseInitrd(Buffer.from(example!), '/a/initrd.json')).toMatchObject({
       folder: '/a/rootfs',
       compression: 'zstd',
-      symlinks: { 'bin/sh': 'busybox' },
+      symlinks: { '/bin/sh': 'busybox' },
       warnings: [],
     });
     expect(parseInitrd(Buffer.from('{}'), '/a/initrd.json')).toMatchObject({ folder: '/a/rootfs', warnings: [] });

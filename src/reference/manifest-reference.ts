@@ -147,10 +147,10 @@ container image is packed: [containers.md](containers.md).
   "$schema": "../node_modules/nx-igvm/schemas/initrd.schema.json",
   "folder": "rootfs",
   "compression": "zstd",
-  "directories": ["proc", "sys", "dev"],
-  "devices": [{ "path": "dev/console", "type": "char", "major": 5, "minor": 1 }],
-  "symlinks": { "bin/sh": "busybox" },
-  "modes": { "root": "700" }
+  "directories": ["/dev", "/proc", "/sys"],
+  "devices": [{ "path": "/dev/console", "type": "char", "major": 5, "minor": 1 }],
+  "symlinks": { "/bin/sh": "busybox" },
+  "modes": { "/root": "700" }
 }
 \`\`\`
 
