@@ -53,7 +53,7 @@ describe('a report of a guest of an image', () => {
       const { code, failed } = await verifyOwn(four, MILAN, ...flags);
       expect([code, failed]).toEqual([
         4,
-        [expect.stringMatching(/launched by QEMU with KVM, 4 vCPUs, EPYC-Milan.*expected is .*2 vCPUs/)],
+        [expect.stringMatching(/launched by QEMU with KVM, 4 vCPUs, EPYC-Milan.*expected was .*2 vCPUs/)],
       ]);
     }
     expect(await verifyOwn(four, MILAN, '--image', await image())).toMatchObject({ code: 0, verdict: 'ours' });
