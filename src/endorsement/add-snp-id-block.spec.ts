@@ -117,7 +117,9 @@ describe('SNP ID block', () => {
   it('is refused when it belongs to another build or policy', async () => {
     const block = await idBlock();
     block[0] = (block[0] as number) ^ 1;
-    await expect(outOfBand({ idBlock: block })).rejects.toMatchObject(invalid(/another launch digest/));
+    await expect(outOfBand({ idBlock: block })).rejects.toMatchObject(
+      invalid(/does not have the launch digest of the image/),
+    );
     await expect(outOfBand({ idBlock: await idBlock({ policy: 0n }) })).rejects.toMatchObject(invalid(/policy 0x0/));
     await expect(outOfBand({ idBlock: new Uint8Array(95) })).rejects.toMatchObject(invalid(/96 bytes/));
   });
@@ -128,11 +130,11 @@ describe('SNP ID block', () => {
     await expect(outOfBand({ idBlock: version })).rejects.toMatchObject(invalid(/version 7/));
     const block = await idBlock();
     const foreign = Buffer.from(block).fill(0xee, 48, 64);
-    await expect(outOfBand({ idBlock: foreign })).rejects.toMatchObject(invalid(/another family/));
+    await expect(outOfBand({ idBlock: foreign })).rejects.toMatchObject(invalid(/family or image ID/));
     const signer: SnpIdBlockSigner = { kind: 'temporaryKey', guestSvn: 5, identity: SNP_IDENTITY.linuxDirect };
     await expect(signed(signer, file(), { guestSvn: 6 })).rejects.toMatchObject(invalid(/version 5, and the guest 6/));
     await expect(signed(signer, file(), { identity: SNP_IDENTITY.openhcl })).rejects.toMatchObject(
-      invalid(/another family/),
+      invalid(/family or image ID/),
     );
     const [measurement] = await measure(file());
     const content = bytesSource(corimDocument('snp', measurement!.digest, 4));

@@ -29,17 +29,17 @@ import {
 const ECDSA_P384_SHA384 = 1;
 const CURVE_P384 = 2;
 
-/** Bytes of a number in the ID block's keys and signatures, little-endian. */
+/** Bytes of a number in the keys and signatures of an ID block, little-endian. */
 const COMPONENT_SIZE = 72;
 
-/** Who signs the ID block. */
+/** The signer of the ID block. */
 export type SnpIdBlockSigner =
-  /** Someone else has signed the .idblock file of the build; all three as files. */
+  /** The .idblock file of the build, signed outside; all three are files. */
   | { kind: 'outOfBand'; idBlock: Uint8Array; signature: Uint8Array; publicKey: Uint8Array }
-  /** A key made on the spot, for development. */
+  /** A temporary key, for development. */
   | { kind: 'temporaryKey'; guestSvn: number; identity: SnpIdentity };
 
-/** What is known of the guest besides its file, from its manifest or the documents beside the image. */
+/** Facts about the guest from its manifest or from the documents beside the image. */
 export interface KnownGuest {
   guestSvn?: number;
   identity?: SnpIdentity;
@@ -52,11 +52,11 @@ export interface SignedIdBlock {
 }
 
 /**
- * The file with a signed ID block behind its other directives (openvmm igvmfilegen/src/snp_id_block.rs). It is not measured, so
- * the digest inside stays right. Measures the file, so it reads all of it.
- * @param known what the block is to say; what isn't known is taken from the image's CoRIM, or has to be an identity that builds give
- * @throws IgvmError MEASUREMENT_UNAVAILABLE, MEASUREMENT_IMPOSSIBLE, ID_BLOCK_PRESENT; ID_BLOCK_INVALID also when block and
- *   image, or block, signature and key don't belong together
+ * The file with a signed ID block after its other directives (openvmm igvmfilegen/src/snp_id_block.rs). The block is not measured, so the
+ * digest inside stays correct. Measures the file, so it reads all of it.
+ * @param known the contents of the block. Facts that are not known come from the image's CoRIM, or must be an identity of our builds.
+ * @throws IgvmError MEASUREMENT_UNAVAILABLE, MEASUREMENT_IMPOSSIBLE, ID_BLOCK_PRESENT; ID_BLOCK_INVALID also when the block doesn't match
+ *   the image, or its signature or key
  */
 export async function withSnpIdBlock(
   file: IgvmFile,
@@ -93,7 +93,7 @@ function sign(signer: SnpIdBlockSigner, ld: Uint8Array, policy: bigint): SignedB
   const { idBlock } = signer;
   const block = parseSnpIdBlock(idBlock);
   if (Buffer.compare(block.ld, ld) !== 0) {
-    throw invalid('the ID block has another launch digest than the image: it belongs to another build');
+    throw invalid('the ID block does not have the launch digest of the image: it belongs to another build');
   }
   if (block.policy !== policy) {
     throw invalid(
@@ -103,16 +103,16 @@ function sign(signer: SnpIdBlockSigner, ld: Uint8Array, policy: bigint): SignedB
   const signature = parseEcdsaSignature(signer.signature);
   const key = parseP384PublicKey(signer.publicKey);
   if (!verifyP384(idBlock, key, signature)) {
-    throw invalid('the signature does not verify: ID block, signature and public key do not belong together');
+    throw invalid('the signature does not verify: ID block, signature and public key do not match');
   }
   return { bytes: idBlock, signature, key };
 }
 
-/** What no digest says: version, security version and identity have to be those of the guest. */
+/** Checks the fields that no digest covers: version, security version and identity must be those of the guest. */
 function checkBlock(bytes: Uint8Array, file: IgvmFile, compatibilityMask: number, known: KnownGuest): void {
   const { version, guestSvn, familyId, imageId } = parseSnpIdBlock(bytes);
   if (version !== ID_BLOCK_VERSION) {
-    throw invalid(`the ID block is of version ${version}, and firmware takes version ${ID_BLOCK_VERSION} alone`);
+    throw invalid(`the ID block has version ${version}, and the firmware accepts only version ${ID_BLOCK_VERSION}`);
   }
   for (const svn of [known.guestSvn, svnOfCorim(file, compatibilityMask)]) {
     if (svn !== undefined && svn !== guestSvn) {
@@ -124,10 +124,10 @@ function checkBlock(bytes: Uint8Array, file: IgvmFile, compatibilityMask: number
   const isKnown = identities.some(
     (each) => Buffer.compare(each.familyId, familyId) === 0 && Buffer.compare(each.imageId, imageId) === 0,
   );
-  if (!isKnown) throw invalid('the ID block names another family or image than the guest has');
+  if (!isKnown) throw invalid('the family or image ID in the ID block is not that of the guest');
 }
 
-/** The security version that the CoRIM in a file gives a guest. */
+/** The security version of a guest in the CoRIM of a file. */
 function svnOfCorim({ initializations }: IgvmFile, compatibilityMask: number): number | undefined {
   for (const header of initializations) {
     if (header.type !== 'corimDocument' || header.compatibilityMask !== compatibilityMask) continue;
@@ -137,9 +137,9 @@ function svnOfCorim({ initializations }: IgvmFile, compatibilityMask: number): n
 }
 
 /**
- * Checks the signature of an ID block that is in an image.
- * @param bytes the block as it was signed
- * @returns whose key it is, for people
+ * Checks the signature of an ID block in an image.
+ * @param bytes the signed bytes of the block
+ * @returns a description of the key, for people
  * @throws IgvmError ID_BLOCK_INVALID
  */
 export function checkSignedIdBlock(block: SnpIdBlockDirective, bytes: Uint8Array): string {
@@ -156,7 +156,7 @@ export function checkSignedIdBlock(block: SnpIdBlockDirective, bytes: Uint8Array
     block.authorPublicKey.curve !== 0 ||
     author.some((part) => part.some((byte) => byte !== 0))
   ) {
-    throw invalid('has parts of an author key, and says that it has none');
+    throw invalid('has parts of an author key, but states that it has none');
   }
   const numbers = [idPublicKey.qx, idPublicKey.qy, idKeySignature.r, idKeySignature.s].map(bigEndian);
   const [x, y, r, s] = numbers;
@@ -172,10 +172,10 @@ export function checkSignedIdBlock(block: SnpIdBlockDirective, bytes: Uint8Array
   return keyText(idPublicKey);
 }
 
-/** Bytes of a public key as the firmware hashes it (SEV-SNP firmware ABI, chapter 10). */
+/** The bytes of a public key that the firmware hashes (SEV-SNP firmware ABI, chapter 10). */
 const KEY_SIZE = 0x404;
 
-/** A key by the digest that attestation reports have as ID_KEY_DIGEST. */
+/** A key, described by its ID_KEY_DIGEST in attestation reports. */
 function keyText({ curve, qx, qy }: SnpPublicKey): string {
   const bytes = new Uint8Array(KEY_SIZE);
   new DataView(bytes.buffer).setUint32(0, curve, true);
@@ -184,7 +184,7 @@ function keyText({ curve, qx, qy }: SnpPublicKey): string {
   return `the key with ID_KEY_DIGEST ${createHash('sha384').update(bytes).digest('hex')}`;
 }
 
-/** A number of the ID block; undefined when it is too large for P-384. */
+/** A number in the ID block; undefined when it is too large for P-384. */
 function bigEndian(littleEndianBytes: Uint8Array): Uint8Array | undefined {
   const isSmall = littleEndianBytes.subarray(P384_SIZE).every((byte) => byte === 0);
   return isSmall ? Uint8Array.from(littleEndianBytes.subarray(0, P384_SIZE)).reverse() : undefined;

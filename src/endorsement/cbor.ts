@@ -1,17 +1,17 @@
 import type * as TinyCbor from '@levischuck/tiny-cbor' with { 'resolution-mode': 'import' };
 import { IgvmError } from '../errors/igvm-error';
 
-// The library's typings are those of its ES module, which a CommonJS file may not import as such.
+// The types of the library are those of its ES module, which a CommonJS file can't import directly.
 const library = require('@levischuck/tiny-cbor') as typeof TinyCbor;
 
 export type CborValue = TinyCbor.CBORType;
 export type CborTag = TinyCbor.CBORTag;
 export type CborMap = Map<string | number, CborValue>;
 
-/** Levels of arrays, maps and tags within each other. Signed CoRIMs have about five; the library recurses. */
+/** The most levels of nested arrays, maps and tags, because the library is recursive. Signed CoRIMs have about five. */
 const DEPTH_LIMIT = 32;
 
-/** Bytes of one document or signature, as upstream limits them (the corim crate, validate.rs). */
+/** The most bytes of a document or signature, as in the corim crate (validate.rs). */
 const SIZE_LIMIT = 16 * 2 ** 20;
 
 const MAJOR = { byteString: 2, textString: 3, array: 4, map: 5, tag: 6 } as const;
@@ -21,7 +21,7 @@ export const cborTag = (tag: number, value: CborValue): CborTag => new library.C
 
 export const isCborTag = (value: CborValue): value is CborTag => value instanceof library.CBORTag;
 
-/** A map; for a deterministic encoding (RFC 8949, 4.2.1) the keys are given in ascending order. */
+/** A map. For a deterministic encoding (RFC 8949, 4.2.1), the keys must be in ascending order. */
 export const cborMap = (...entries: [number, CborValue][]): CborMap => new Map<string | number, CborValue>(entries);
 
 /** Encodes integers and lengths in their shortest form, and maps in their order. */
@@ -29,14 +29,14 @@ export const encodeCbor = (value: CborValue): Uint8Array => library.encodeCBOR(v
 
 /**
  * Decodes one value that fills all of `bytes`.
- * @param what names the bytes in messages
+ * @param what the name of the bytes for messages
  * @throws IgvmError CORIM_SIGNATURE_INVALID when it isn't CBOR, is nested too deeply or too large
  */
 export function decodeCbor(bytes: Uint8Array, what: string): CborValue {
   if (bytes.length > SIZE_LIMIT) throw invalid(`${what} is larger than ${SIZE_LIMIT} bytes`);
   checkDepth(bytes, what);
   try {
-    // A plain view: the library takes no subclass (Buffer), and reads byte strings from the underlying buffer.
+    // A plain Uint8Array: the library accepts no subclass (Buffer), and reads byte strings from the underlying buffer.
     return library.decodeCBOR(Uint8Array.from(bytes));
   } catch (cause) {
     throw new IgvmError('CORIM_SIGNATURE_INVALID', `${what} is not well-formed CBOR`, {}, { cause });
@@ -53,10 +53,10 @@ export function sortMaps(value: CborValue): CborValue {
   return new Map(entries.map(({ key, item }) => [key, sortMaps(item)]));
 }
 
-/** Walks the heads of the items without recursion, and stops at what can't be read: the decoder says so itself. */
+/** Visits the heads of the items without recursion. Stops at malformed data, which the decoder reports itself. */
 function checkDepth(bytes: Uint8Array, what: string): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  /** Items still to come, per level. */
+  /** The number of remaining items on each level. */
   const open: number[] = [];
   for (let at = 0; at < bytes.length; ) {
     const head = view.getUint8(at);

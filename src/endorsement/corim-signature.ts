@@ -12,37 +12,37 @@ import { decodeCoseSign1, encodeDetached, signedBytes } from './cose-sign1';
 /** COSE algorithm PS384: RSASSA-PSS with SHA-384 (RFC 8230). */
 const PS384 = -38;
 
-/** Bytes of PS384's salt: those of its hash. */
+/** Bytes of the salt of PS384, as many as its hash has. */
 const PS384_SALT_SIZE = 48;
 
 /** A signature for the CoRIM document of an image. */
 export type CorimSignature =
   /** A COSE_Sign1 with the document inside. */
   | { kind: 'bundle'; bytes: Uint8Array }
-  /** A COSE_Sign1 without payload; it goes into the file as it is. */
+  /** A COSE_Sign1 without payload, which is added to the file unchanged. */
   | { kind: 'detached'; bytes: Uint8Array };
 
-/** How strict the check of a signature is. */
+/** Options for checking a signature. */
 export interface SignatureOptions {
-  /** Takes RSA keys of 2048 bits, too. Default: 3072 at least, as SHA-384 deserves (NIST SP 800-57, part 1, 5.6.1). */
+  /** Whether RSA keys of 2048 bits are allowed. Default: at least 3072, to match SHA-384 (NIST SP 800-57, part 1, 5.6.1). */
   allowRsa2048?: boolean;
 }
 
-/** Bits of the shortest RSA key. */
+/** Bits of the shortest allowed RSA key. */
 const LEAST_RSA_BITS = { usual: 3072, allowed: 2048 } as const;
 
-/** A file with a CoRIM signature, and who made it. */
+/** A file with a CoRIM signature, and its signer. */
 export interface SignedCorim {
   file: IgvmFile;
   signer: string;
 }
 
 /**
- * The file with a signature for a platform's CoRIM document. Document and signature go behind all other initialization
- * headers, where a previous signature for the platform is replaced (openvmm igvmfilegen/src/corim_signature/mod.rs).
- * The signature is checked, and that the document is the one that a build writes for the image's launch digest; the certificate's
- * chain and validity are not. Measures the file, so it reads all of it.
- * @param options `guestSvn`: the security version that the document has to have, where something besides it says so
+ * The file with a signature for a platform's CoRIM document. Document and signature are placed after all other initialization headers,
+ * and replace a previous signature for the platform (openvmm igvmfilegen/src/corim_signature/mod.rs). Checks the signature, and that the
+ * document is the one that a build writes for the launch digest of the image. Doesn't check the chain and the validity of the
+ * certificate. Measures the file, so it reads all of it.
+ * @param options `guestSvn`: the required security version of the document, if known
  * @throws IgvmError MEASUREMENT_UNAVAILABLE, MEASUREMENT_IMPOSSIBLE, CORIM_MISSING, CORIM_INVALID, CORIM_SIGNATURE_INVALID
  */
 export async function withCorimSignature(
@@ -59,7 +59,7 @@ export async function withCorimSignature(
   if (document === undefined) {
     throw new IgvmError(
       'CORIM_MISSING',
-      `the image has no CoRIM document for ${MEASURED_PLATFORMS[platform].label} that could be signed`,
+      `the image has no CoRIM document for ${MEASURED_PLATFORMS[platform].label} to sign`,
     );
   }
   const content = readAll(document.content, CORIM_SIZE_LIMIT);
@@ -80,7 +80,7 @@ export async function withCorimSignature(
   return { file: signed, signer };
 }
 
-/** A document is a function of launch digest and security version; one that isn't endorses something else than the image. */
+/** Checks that a document follows from the launch digest and security version. Otherwise it endorses something other than the image. */
 async function checkDocument(
   file: IgvmFile,
   platform: MeasuredPlatform,
@@ -102,14 +102,14 @@ async function checkDocument(
   if (isOfImage) return;
   throw new IgvmError(
     'CORIM_INVALID',
-    `the CoRIM document in the image endorses something else than the image's ${MEASURED_PLATFORMS[platform].label} guest`,
+    `the CoRIM document in the image endorses something other than the image's ${MEASURED_PLATFORMS[platform].label} guest`,
   );
 }
 
 /**
- * Checks a detached signature over a document with the certificate in its own header. Neither the certificate's chain nor its
- * validity is checked: whom to trust, and when, is for the verifier to say.
- * @returns who signed, for people
+ * Checks a detached signature over a document with the certificate in its own header. Doesn't check the chain and the validity of the
+ * certificate: these are up to the verifier.
+ * @returns the signer, for people
  * @throws IgvmError CORIM_SIGNATURE_INVALID
  */
 export function verifyCorimSignature(
@@ -130,7 +130,7 @@ export function verifyCorimSignature(
   }
   const { certificate, key, bits } = rsaKeyOf(sign1.certificate);
   const least = allowRsa2048 ? LEAST_RSA_BITS.allowed : LEAST_RSA_BITS.usual;
-  if (bits < least) throw invalid(`the signer's RSA key has ${bits} bits, and at least ${least} are wanted`);
+  if (bits < least) throw invalid(`the signer's RSA key has ${bits} bits, and at least ${least} are required`);
   const options = { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: PS384_SALT_SIZE };
   if (!verify('sha384', signedBytes(sign1, document), options, sign1.signature)) {
     throw invalid(
@@ -149,7 +149,7 @@ function detachBundle(bundle: Uint8Array, document: Uint8Array): Uint8Array {
   if (sign1.payload === undefined) throw invalid('the bundle has no document inside: it is a detached signature');
   if (Buffer.compare(sign1.payload, document) !== 0) {
     throw invalid(
-      `the bundle signs another document (${sign1.payload.length} bytes) than the image has (${document.length} bytes)`,
+      `the bundle signs another document (${sign1.payload.length} bytes) than the one in the image (${document.length} bytes)`,
     );
   }
   return encodeDetached(sign1);
@@ -159,7 +159,7 @@ function rsaKeyOf(der: Uint8Array): { certificate: X509Certificate; key: KeyObje
   let certificate: X509Certificate;
   let key: KeyObject;
   try {
-    // X509Certificate takes PEM as well, which a COSE header must not have.
+    // X509Certificate also accepts PEM, which a COSE header must not have.
     if (der[0] !== 0x30) throw new Error('not DER');
     certificate = new X509Certificate(der);
     key = certificate.publicKey;

@@ -54,8 +54,8 @@ const PROFILES: Record<MeasuredPlatform, PlatformProfile> = {
 };
 
 /**
- * A CoRIM that endorses a launch digest: one CoMID with the digest as reference value, and a series that gives a guest with
- * this digest the security version `guestSvn` (u32).
+ * A CoRIM that endorses a launch digest: one CoMID with the digest as reference value, and a series that endorses the security version
+ * `guestSvn` (u32) for a guest with this digest.
  */
 export function corimDocument(platform: MeasuredPlatform, digest: Uint8Array, guestSvn: number): Uint8Array {
   const { vendor, model, measurementKey, algorithm, tagId } = PROFILES[platform];
@@ -68,9 +68,9 @@ export function corimDocument(platform: MeasuredPlatform, digest: Uint8Array, gu
     [
       4,
       cborMap(
-        // Reference values: the digest that is expected in this environment.
+        // Reference values: the expected digest in this environment.
         [0, [[environment, [measurement]]]],
-        // Conditional endorsement series: in this environment, and with this digest, the security version holds.
+        // Conditional endorsement series: the security version in this environment and with this digest.
         [8, [[[environment, []], [[[measurement], [svn]]]]]],
       ),
     ],
@@ -83,12 +83,12 @@ export function corimDocument(platform: MeasuredPlatform, digest: Uint8Array, gu
   return encodeCbor(cborTag(TAG.corim, corim));
 }
 
-/** What a CoRIM says of the guest of one platform. */
+/** The contents of a CoRIM for the guest of one platform. */
 export interface ReferencedGuest {
   platform: MeasuredPlatform;
-  /** Each launch digest that counts. */
+  /** All launch digests to endorse. */
   digests: readonly Uint8Array[];
-  /** u32; undefined: nothing is endorsed. */
+  /** u32; undefined if no security version is endorsed. */
   guestSvn: number | undefined;
 }
 
@@ -97,7 +97,7 @@ export interface ReferencedGuest {
  * value for each digest and the security version that goes with it. It names no profile, which is optional. The draft
  * wants a tagged URI there, and veraison's reader refuses any other; the corim crate refuses the tag, because igvmfilegen's
  * documents ({@link corimDocument}) have none. Without a profile, both read it.
- * @param name of the image; it makes the documents of different images different
+ * @param name the name of the image, which distinguishes the documents of different images
  */
 export function corimOfGuests(name: string, guests: readonly ReferencedGuest[]): Uint8Array {
   const comids = guests.map(({ platform, digests, guestSvn }) => {
@@ -124,7 +124,7 @@ export function corimOfGuests(name: string, guests: readonly ReferencedGuest[]):
   return encodeCbor(cborTag(TAG.corim, cborMap([0, `${name}/launch-measurements`], [1, comids])));
 }
 
-/** Bytes of a document, known before the digest is. */
+/** The size of a document in bytes, which doesn't depend on the digest. */
 export const corimDocumentSize = (platform: MeasuredPlatform, guestSvn: number): number =>
   corimDocument(platform, new Uint8Array(PROFILES[platform].digestSize), guestSvn).length;
 
@@ -142,8 +142,8 @@ export function isCorimDocument(bytes: Uint8Array, platform: MeasuredPlatform): 
 }
 
 /**
- * The security version that a CoRIM of this kind endorses, without any promise that the rest of it is right: whoever trusts it makes
- * the document again and compares. Undefined for anything else.
+ * The security version that a CoRIM of this kind endorses; undefined for anything else. The rest of the document is not checked: to trust
+ * it, generate the document again and compare.
  */
 export function corimSvn(bytes: Uint8Array): number | undefined {
   try {
@@ -159,7 +159,7 @@ export function corimSvn(bytes: Uint8Array): number | undefined {
 
 const untagged = (value: CborValue): CborValue => (isCborTag(value) ? value.value : value);
 
-/** What is found by going down keys of maps and places in arrays. */
+/** The value at a path of map keys and array indices. */
 const memberOf = (value: CborValue, ...path: number[]): CborValue =>
   path.reduce<CborValue>((outer, step) => {
     if (outer instanceof Map) return outer.get(step);

@@ -8,21 +8,21 @@ import { type MeasuredPlatform, measuredPlatformOf, platformHeader } from '../ig
 import type { IgvmFile, PlatformHeader } from '../igvm/model';
 import { type ByteSource, readAll } from '../memory/byte-source';
 
-/** Bytes: more than a CoRIM document or signature of any known tool has. */
+/** A limit in bytes, above the size of CoRIM documents and signatures of all known tools. */
 export const CORIM_SIZE_LIMIT = 16 * 2 ** 20;
 
 /** A CoRIM of an image. */
 export interface Corim {
   kind: 'document' | 'signature';
   compatibilityMask: number;
-  /** Short name of its platform, as in the names of files. */
+  /** Short name of its platform, as in file names. */
   platform: string;
   /** All platforms of the mask, by the names of the format. */
   platformTypes: string;
   content: ByteSource;
 }
 
-/** What to list; all when nothing is given. */
+/** Filters for the list. Default: all. */
 export interface CorimFilter {
   kind?: Corim['kind'];
   platform?: MeasuredPlatform;
@@ -53,7 +53,7 @@ export function corimsOf(file: IgvmFile, filter: CorimFilter = {}): Corim[] {
   return corims;
 }
 
-/** Name of the file that a CoRIM is extracted to. */
+/** The name of the file for an extracted CoRIM. */
 export const corimFileName = ({ kind, platform }: Corim): string =>
   `corim_${kind}_${platform}.${kind === 'document' ? 'cbor' : 'cose'}`;
 
@@ -102,7 +102,7 @@ const typeNames = (platforms: readonly PlatformHeader[], mask: number): string =
     .map(({ platformType }) => platformTypeName(platformType))
     .join(', ') || 'Unknown';
 
-/** What was found, and where it was written to. */
+/** The CoRIMs that were found, and the files that were written. */
 export interface CorimListing {
   /** For people. */
   text: string;
@@ -110,7 +110,7 @@ export interface CorimListing {
 }
 
 /**
- * Lists the CoRIMs of an image or firmware DLL, and writes them to `folder` when one is given.
+ * Lists the CoRIMs of an image or firmware DLL, and writes them to `folder` if one is given.
  * @throws IgvmError MEASUREMENT_UNAVAILABLE, FILE_UNREADABLE, FILE_UNWRITABLE, IGVM_MALFORMED, …
  */
 export async function extractCorims(
@@ -147,8 +147,9 @@ export async function extractCorims(
 }
 
 /**
- * Headers may share contents, so that a small file could fill a disk; and two of one name would be one file.
- * @param fileSize bytes
+ * Checks that the CoRIMs can be extracted. Headers may share contents, so that a small file could fill a disk, and two CoRIMs with the
+ * same name would overwrite each other.
+ * @param fileSize in bytes
  * @throws IgvmError IGVM_INVALID
  */
 function checkExtractable(corims: readonly Corim[], fileSize: number): void {
@@ -156,7 +157,7 @@ function checkExtractable(corims: readonly Corim[], fileSize: number): void {
   let size = 0;
   for (const corim of corims) {
     const { kind, compatibilityMask, content } = corim;
-    if (compatibilityMask === 0) throw new IgvmError('IGVM_INVALID', `a CoRIM ${kind} is for no platform`);
+    if (compatibilityMask === 0) throw new IgvmError('IGVM_INVALID', `a CoRIM ${kind} does not name a platform`);
     const name = corimFileName(corim);
     if (names.has(name)) throw new IgvmError('IGVM_INVALID', `two CoRIMs would be extracted to ${name}`);
     names.add(name);

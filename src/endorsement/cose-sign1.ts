@@ -1,7 +1,7 @@
 import { IgvmError } from '../errors/igvm-error';
 import { type CborMap, type CborValue, cborTag, decodeCbor, encodeCbor, isCborTag, sortMaps } from './cbor';
 
-/** CBOR tag of a COSE_Sign1 (RFC 9052), which is what a signed CoRIM is. */
+/** CBOR tag of a COSE_Sign1 (RFC 9052), the form of a signed CoRIM. */
 const SIGN1_TAG = 18;
 
 /** Tags that older tools put around it (draft-ietf-rats-corim before 2025). */
@@ -18,7 +18,7 @@ const LABEL = {
   x5chain: 33,
 } as const;
 
-/** What else a signed CoRIM's header may have, and must be if it does. */
+/** Optional parameters in the header of a signed CoRIM, and their required form. */
 const OPTIONAL_LABELS: readonly (readonly [number, string, (value: CborValue) => boolean])[] = [
   [34, 'x5t', (value) => Array.isArray(value) && value.length === 2 && value[1] instanceof Uint8Array],
   [35, 'x5u', (value) => typeof value === 'string'],
@@ -29,7 +29,7 @@ const HASH_ENVELOPE = [258, 259, 260] as const;
 
 const CONTENT_TYPE = 'application/rim+cbor';
 
-/** A signed CoRIM, taken apart (draft-ietf-rats-corim, 4.2). */
+/** The parts of a signed CoRIM (draft-ietf-rats-corim, 4.2). */
 export interface CoseSign1 {
   /** The protected header as it was signed. */
   protectedBytes: Uint8Array;
@@ -38,15 +38,15 @@ export interface CoseSign1 {
   /** Certificate of the signer (DER); undefined when the header has none. */
   certificate: Uint8Array | undefined;
   unprotected: CborMap;
-  /** Undefined: the signature is detached. */
+  /** Undefined if the signature is detached. */
   payload: Uint8Array | undefined;
   signature: Uint8Array;
-  /** Whether it says anything that the signature doesn't cover: an unprotected header, or something else in place of its payload. */
+  /** Whether it has parts that the signature doesn't cover: an unprotected header, or something else in place of its payload. */
   hasUnsigned: boolean;
 }
 
 /**
- * Decodes a signed CoRIM, attached or detached. Says nothing about the signature itself.
+ * Decodes a signed CoRIM, attached or detached. Doesn't check the signature.
  * @throws IgvmError CORIM_SIGNATURE_INVALID
  */
 export function decodeCoseSign1(bytes: Uint8Array): CoseSign1 {
@@ -55,13 +55,13 @@ export function decodeCoseSign1(bytes: Uint8Array): CoseSign1 {
   if (!isCborTag(value) || value.tag !== SIGN1_TAG) throw invalid('the CoRIM signature is not a COSE_Sign1 (tag 18)');
   const parts = value.value;
   if (!Array.isArray(parts) || parts.length !== 4)
-    throw invalid('a COSE_Sign1 has four elements, and this one has not');
+    throw invalid('a COSE_Sign1 must have four elements, but this one does not');
   const [protectedBytes, unprotected, payload, signature] = parts;
   if (!(protectedBytes instanceof Uint8Array)) throw invalid('the protected header is not a byte string');
   return {
     protectedBytes,
     ...protectedHeader(protectedBytes),
-    // As upstream: what other tools put in these places counts as nothing.
+    // As in igvmfilegen, other values in these places are ignored.
     unprotected: unprotected instanceof Map ? (unprotected as CborMap) : new Map(),
     payload: payload instanceof Uint8Array ? payload : undefined,
     signature: signature instanceof Uint8Array ? signature : new Uint8Array(0),
@@ -79,7 +79,7 @@ export function encodeDetached({
   return encodeCbor(cborTag(SIGN1_TAG, [protectedBytes, sortMaps(unprotected), null, signature]));
 }
 
-/** What is signed (RFC 9052, 4.4: Sig_structure), with the payload from elsewhere. */
+/** The signed bytes (RFC 9052, 4.4: Sig_structure), with a payload from elsewhere. */
 export const signedBytes = ({ protectedBytes }: CoseSign1, payload: Uint8Array): Uint8Array =>
   encodeCbor(['Signature1', protectedBytes, new Uint8Array(0), Uint8Array.from(payload)]);
 
@@ -90,7 +90,7 @@ function protectedHeader(bytes: Uint8Array): Pick<CoseSign1, 'algorithm' | 'cert
   if (typeof algorithm !== 'number') throw invalid('the protected header has no algorithm');
   const contentType = header.get(LABEL.contentType);
   if (contentType !== undefined && contentType !== CONTENT_TYPE) {
-    throw invalid(`the content type of a CoRIM signature is "${CONTENT_TYPE}", and this one has another`);
+    throw invalid(`the content type of the CoRIM signature is not "${CONTENT_TYPE}"`);
   }
   for (const [label, name, isValid] of OPTIONAL_LABELS) {
     if (header.has(label) && !isValid(header.get(label))) {
@@ -98,7 +98,7 @@ function protectedHeader(bytes: Uint8Array): Pick<CoseSign1, 'algorithm' | 'cert
     }
   }
   if (header.has(LABEL.critical)) {
-    // RFC 9052, 3.1: who doesn't know all that is listed there must refuse the message, and we know of nothing that would be.
+    // RFC 9052, 3.1: a reader must refuse a message with critical parameters that it doesn't know, and we know none.
     throw invalid('the protected header lists critical parameters (label 2), of which none is known');
   }
   const envelope = HASH_ENVELOPE.find((label) => header.has(label));
@@ -113,7 +113,7 @@ function protectedHeader(bytes: Uint8Array): Pick<CoseSign1, 'algorithm' | 'cert
   return { algorithm, certificate: x5chain ?? x5bag };
 }
 
-/** A signed CoRIM names its signer in one of two ways. */
+/** Checks that the header names the signer, which it may do in one of two ways. */
 function checkSigner(header: CborMap): void {
   const claims = header.get(LABEL.cwtClaims);
   if (claims !== undefined) {
@@ -129,7 +129,7 @@ function checkSigner(header: CborMap): void {
   }
 }
 
-/** `{ 0: { 0: signer name } }`, as a byte string of its own. */
+/** `{ 0: { 0: signer name } }`, in a byte string. */
 function isCorimMeta(bytes: CborValue): boolean {
   if (!(bytes instanceof Uint8Array)) return false;
   let meta: CborValue;
@@ -146,7 +146,7 @@ function isCorimMeta(bytes: CborValue): boolean {
 function certificateOf(value: CborValue): Uint8Array | undefined {
   if (value === undefined || value instanceof Uint8Array) return value;
   if (Array.isArray(value) && value.length > 0 && value.every((each) => each instanceof Uint8Array)) return value[0];
-  throw invalid('x5chain and x5bag are a certificate or an array of certificates, and here they are not');
+  throw invalid('x5chain or x5bag is neither a certificate nor an array of certificates');
 }
 
 const invalid = (message: string): IgvmError => new IgvmError('CORIM_SIGNATURE_INVALID', message);

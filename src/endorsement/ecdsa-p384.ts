@@ -26,12 +26,12 @@ export interface P384Point {
 
 /**
  * Reads a DER-encoded ECDSA signature (RFC 3279: SEQUENCE of two INTEGERs). Strict: shortest lengths, no negative numbers, no
- * bytes behind it.
+ * bytes after it.
  * @throws IgvmError ID_BLOCK_INVALID
  */
 export function parseEcdsaSignature(der: Uint8Array): P384Signature {
   const sequence = derValue(der, 0, 0x30);
-  if (sequence.end !== der.length) throw invalid('the signature has bytes behind its end');
+  if (sequence.end !== der.length) throw invalid('the signature has bytes after its end');
   const r = derValue(der, sequence.start, 0x02);
   const s = derValue(der, r.end, 0x02);
   if (s.end !== sequence.end) throw invalid('the signature is not two numbers');
@@ -39,7 +39,7 @@ export function parseEcdsaSignature(der: Uint8Array): P384Signature {
 }
 
 /**
- * Reads the key that made a signature: an X.509 certificate or a SubjectPublicKeyInfo, as PEM or DER.
+ * Reads a public key: an X.509 certificate or a SubjectPublicKeyInfo, in PEM or DER.
  * @throws IgvmError ID_BLOCK_INVALID, also for a key that is not on P-384, and for a private key
  */
 export function parseP384PublicKey(bytes: Uint8Array): KeyObject {
@@ -52,7 +52,7 @@ export function parseP384PublicKey(bytes: Uint8Array): KeyObject {
   return key;
 }
 
-/** Whether the signature over SHA-384 of `bytes` is the key's. */
+/** Whether a signature over the SHA-384 of `bytes` was made with the key. */
 export function verifyP384(bytes: Uint8Array, key: KeyObject, { r, s }: P384Signature): boolean {
   return verify('sha384', bytes, { key, dsaEncoding: 'ieee-p1363' }, Buffer.concat([r, s]));
 }
@@ -62,7 +62,7 @@ export function p384Point(key: KeyObject): P384Point {
   return { x: padded(Buffer.from(x, 'base64url')), y: padded(Buffer.from(y, 'base64url')) };
 }
 
-/** The key with a point; undefined for numbers that are no point of the curve. */
+/** The key with a given point; undefined for numbers that are not a point on the curve. */
 export function p384KeyOf({ x, y }: P384Point): KeyObject | undefined {
   const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64url');
   try {
@@ -72,7 +72,7 @@ export function p384KeyOf({ x, y }: P384Point): KeyObject | undefined {
   }
 }
 
-/** Signs `bytes` with a key that is made for this one signature and then forgotten. */
+/** Signs `bytes` with a new key that is used only once. */
 export function signWithTemporaryKey(bytes: Uint8Array): { signature: P384Signature; key: KeyObject } {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-384' });
   const both = sign('sha384', bytes, { key: privateKey, dsaEncoding: 'ieee-p1363' });
@@ -92,7 +92,7 @@ function publicKeyOf(bytes: Uint8Array): KeyObject | undefined {
   try {
     return new X509Certificate(bytes).publicKey;
   } catch {
-    // Not a certificate; a bare key remains.
+    // Not a certificate, so it should be a plain key.
   }
   try {
     return createPublicKey({ key: Buffer.from(bytes), format: 'der', type: 'spki' });
@@ -101,7 +101,7 @@ function publicKeyOf(bytes: Uint8Array): KeyObject | undefined {
   }
 }
 
-/** Where the contents of the DER value at `at` begin and end. Signatures are short: one length byte, or 0x81 and one. */
+/** The start and end of the contents of the DER value at `at`. Signatures are short: the length is one byte, or 0x81 and one byte. */
 function derValue(der: Uint8Array, at: number, tag: number): { start: number; end: number } {
   const [found, first, second] = der.subarray(at, at + 3);
   if (found !== tag || first === undefined) throw invalid('the signature is not a DER-encoded ECDSA signature');

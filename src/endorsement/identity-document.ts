@@ -11,7 +11,7 @@ const KEYS: Record<MeasuredPlatform, { digest: string; svn: string }> = {
   vbs: { digest: 'vbs_boot_digest', svn: 'vbs_isvsvn' },
 };
 
-/** What an endorsement says of a guest. */
+/** The contents of an endorsement of a guest. */
 export interface GuestEndorsement {
   platform: MeasuredPlatform;
   digest: Uint8Array;
@@ -22,8 +22,8 @@ export interface GuestEndorsement {
 }
 
 /**
- * The identity document of a guest, `IMAGE-PLATFORM.json`: its launch digest and the security version that it
- * stands for. Compact JSON with a newline at the end, byte for byte as igvmfilegen writes it.
+ * The identity document of a guest, `IMAGE-PLATFORM.json`, with its launch digest and its security version. Compact JSON with a newline
+ * at the end, byte for byte as igvmfilegen writes it.
  */
 export function identityDocument({ platform, digest, guestSvn, debugEnabled }: GuestEndorsement): Uint8Array {
   const keys = KEYS[platform];
@@ -39,7 +39,7 @@ export function identityDocument({ platform, digest, guestSvn, debugEnabled }: G
   return Buffer.from(`${JSON.stringify(document)}\n`);
 }
 
-/** What an identity document says, without any promise that it is one: whoever trusts it makes it again and compares. */
+/** The unverified contents of an identity document. To trust them, generate the document again and compare. */
 export interface IdentityClaims {
   /** Upper-case hexadecimal. */
   digest?: string;
@@ -47,7 +47,7 @@ export interface IdentityClaims {
   debugEnabled?: boolean;
 }
 
-/** What a file that should be an identity document says; nothing for one that says nothing. */
+/** The contents of a file that should be an identity document; empty if it has none. */
 export function identityClaims(document: Uint8Array, platform: MeasuredPlatform): IdentityClaims {
   try {
     const { series } = JSON.parse(Buffer.from(document).toString('utf8')) as {

@@ -15,27 +15,27 @@ import { decodeCoseSign1 } from './cose-sign1';
 import { identityClaims, identityDocument } from './identity-document';
 import { ID_BLOCK_VERSION, parseSnpIdBlock, type SnpIdBlock, type SnpIdentity, snpIdBlock } from './snp-id-block';
 
-/** The guest that documents are about. */
+/** The subject of documents: a guest. */
 export interface DocumentedGuest {
-  /** Path of the image: the documents beside it are named after it. Undefined: there are none. */
+  /** Path of the image, from which the documents beside it get their names. Undefined if there are none. */
   image: string | undefined;
   file: IgvmFile;
   platform: MeasuredPlatform;
   compatibilityMask: number;
-  /** The launch digest as Hyper-V launches the guest, upper-case hexadecimal; undefined where it can't. */
+  /** The launch digest with Hyper-V, upper-case hexadecimal; undefined if Hyper-V can't launch the guest. */
   digest: string | undefined;
-  /** The guest policy of SEV-SNP; undefined where the file has none. */
+  /** The guest policy of SEV-SNP; undefined if the file has none. */
   policy: bigint | undefined;
-  /** Whether the guest may be debugged; undefined for VBS, whose files don't say it. */
+  /** Whether the guest may be debugged; undefined for VBS, whose files don't state it. */
   debugEnabled: boolean | undefined;
 }
 
-/** What documents say that doesn't follow from the image. */
+/** Facts in documents that don't follow from the image. */
 export interface DocumentClaims {
   guestSvn?: number;
-  /** For a guest whose file doesn't say it. */
+  /** For a guest whose file doesn't state it. */
   debugEnabled?: boolean;
-  /** Of an ID block. */
+  /** The identity in an ID block. */
   identity?: SnpIdentity;
 }
 
@@ -46,7 +46,7 @@ export interface GuestDocuments {
   idBlock?: Uint8Array;
 }
 
-/** The documents about a guest; undefined when it has no digest, or nothing says which security version it has. */
+/** The documents about a guest; undefined when it has no digest or its security version is unknown. */
 export function guestDocuments(guest: DocumentedGuest, claims: DocumentClaims): GuestDocuments | undefined {
   const { platform, policy } = guest;
   const { guestSvn, identity } = claims;
@@ -61,10 +61,10 @@ export function guestDocuments(guest: DocumentedGuest, claims: DocumentClaims): 
   };
 }
 
-/** Larger than any document that a build writes, bytes; something else then has its name. */
+/** A limit in bytes, above the size of all documents that a build writes. */
 const DOCUMENT_LIMIT = 64 * 1024;
 
-/** The documents that are there, in the image and beside it. `other` for what can't be one: a link, a folder, something large. */
+/** The present documents, in the image and beside it. `other` is something that can't be a document: a link, a folder, a large file. */
 interface FoundDocuments {
   corimInImage?: CorimHeader;
   signatureInImage?: CorimHeader;
@@ -110,9 +110,9 @@ function readSibling(path: string): Uint8Array | undefined | 'other' {
 }
 
 /**
- * What the documents of an image say of a guest. Nothing of it is to be trusted before {@link checkDocuments} has compared every
- * document with what follows from it.
- * @param expected what they should say: it counts where one of them says it, or none says anything, and else the first that does
+ * The claims in the documents of an image about a guest. They can't be trusted until {@link checkDocuments} has compared every document
+ * with the one that follows from them.
+ * @param expected the expected claims. Each is used if a document has it or no document has any; otherwise the first document decides
  */
 export function claimsOfDocuments(guest: DocumentedGuest, expected: DocumentClaims = {}): DocumentClaims {
   const found = findDocuments(guest);
@@ -122,12 +122,12 @@ export function claimsOfDocuments(guest: DocumentedGuest, expected: DocumentClai
   return {
     guestSvn: chosen([...svns, ...blocks.map(({ guestSvn }) => guestSvn)], expected.guestSvn),
     debugEnabled: identity.debugEnabled ?? expected.debugEnabled,
-    // One document alone has it, so that none could confirm what is expected.
+    // Only one document has it, so no other one can confirm the expected value.
     identity: expected.identity ?? blocks.map(({ familyId, imageId }) => ({ familyId, imageId }))[0],
   };
 }
 
-/** What is expected where someone says it, or nobody says anything; else the first thing that is said. */
+/** The expected value if it is among the found ones, or if there are none; otherwise the first one found. */
 function chosen(said: readonly (number | undefined)[], expected: number | undefined): number | undefined {
   const known = said.filter((each) => each !== undefined);
   return expected !== undefined && known.includes(expected) ? expected : (known[0] ?? expected);
@@ -146,7 +146,7 @@ const embeddedCorim = ({ corimInImage }: FoundDocuments): Uint8Array =>
 
 const NOTHING = new Uint8Array(0);
 
-/** What the documents beside an image say of a guest, whether the image holds more or not; as little to be trusted. */
+/** The claims in the documents beside an image, regardless of those inside. They can't be trusted either. */
 export function claimsBeside(image: string, platform: MeasuredPlatform): DocumentClaims {
   const { corim, identity, idBlock } = documentsBeside(image, platform);
   const block = platform === 'snp' ? blockOf(bytesOf(idBlock)) : undefined;
@@ -166,17 +166,17 @@ function blockOf(bytes: Uint8Array): SnpIdBlock | undefined {
   }
 }
 
-/** How the documents of a guest came out. */
+/** The result of checking the documents of a guest. */
 export interface DocumentCheck {
-  /** What is wrong, one sentence a document; empty when all that are there are the guest's. */
+  /** A sentence for each wrong document; empty if all present documents match the guest. */
   complaints: string[];
-  /** Who signed what, one sentence a signature that is in the image. */
+  /** A sentence for each signature in the image, with its signer. */
   signers: string[];
 }
 
 /**
- * Compares every document about a guest, in the image and beside it, with what follows from the image and the claims, byte for byte;
- * and checks signatures in the image. Documents that aren't there are not missed.
+ * Compares every document about a guest, in the image and beside it, byte for byte with the one that follows from the image and the
+ * claims. Also checks the signatures in the image. Missing documents are no error.
  */
 export function checkDocuments(guest: DocumentedGuest, claims: DocumentClaims): DocumentCheck {
   const found = findDocuments(guest);
@@ -210,14 +210,14 @@ interface Subject {
   claims: DocumentClaims;
 }
 
-/** Why a document isn't the expected one; undefined when it is, or isn't there. */
+/** Why a document isn't the expected one; undefined if it is, or if there is none. */
 function complaint(
   found: Uint8Array | 'other' | undefined,
   expected: Uint8Array | undefined,
   describe: (bytes: Uint8Array) => string | undefined,
 ): string | undefined {
   if (found === undefined) return undefined;
-  if (found === 'other') return 'is no file of a build';
+  if (found === 'other') return 'was not written by a build';
   if (expected !== undefined && Buffer.compare(found, expected) === 0) return undefined;
   return describe(found) ?? 'is not, byte for byte, what a build writes about this image';
 }
@@ -225,7 +225,7 @@ function complaint(
 const ABOUT_ANOTHER = 'is about another image';
 
 const svnComplaint = (found: number, { claims: { guestSvn } }: Subject): string | undefined => {
-  if (guestSvn === undefined) return `has security version ${found}, and none is expected`;
+  if (guestSvn === undefined) return `has security version ${found}, but none is expected`;
   return found === guestSvn ? undefined : `has security version ${found} instead of ${guestSvn}`;
 };
 
@@ -248,7 +248,7 @@ function corimComplaint(bytes: Uint8Array, subject: Subject): string | undefined
   const ours = corimDocument(platform, Buffer.from(digest, 'hex'), guestSvn);
   return Buffer.compare(ours, bytes) === 0
     ? svnComplaint(guestSvn, subject)
-    : 'endorses something else than this image';
+    : 'endorses something other than this image';
 }
 
 function idBlockComplaint(bytes: Uint8Array, subject: Subject): string | undefined {
@@ -256,7 +256,7 @@ function idBlockComplaint(bytes: Uint8Array, subject: Subject): string | undefin
   return block && blockComplaint(block, subject);
 }
 
-/** What an ID block says otherwise than the image. The policy is not part of the directive in an image. */
+/** How an ID block differs from the image. The policy is not part of the directive in an image. */
 function blockComplaint(
   { ld, version, guestSvn, policy, familyId, imageId }: Omit<SnpIdBlock, 'policy'> & { policy?: bigint },
   subject: Subject,
@@ -264,14 +264,14 @@ function blockComplaint(
   const { guest, claims } = subject;
   if (Buffer.from(ld).toString('hex').toUpperCase() !== guest.digest) return ABOUT_ANOTHER;
   if (version !== ID_BLOCK_VERSION)
-    return `is of version ${version}, and firmware takes version ${ID_BLOCK_VERSION} alone`;
+    return `has version ${version}, and the firmware accepts only version ${ID_BLOCK_VERSION}`;
   if (policy !== undefined && policy !== guest.policy) {
     return `has the guest policy 0x${policy.toString(16)}, and the image ${guest.policy === undefined ? 'none' : `0x${guest.policy.toString(16)}`}`;
   }
   const svn = svnComplaint(guestSvn, subject);
   if (svn !== undefined) return svn;
   const { identity } = claims;
-  if (identity === undefined) return 'is there, and none is expected';
+  if (identity === undefined) return 'is there, but none is expected';
   return isSameIdentity({ familyId, imageId }, identity) ? undefined : 'names another family or image than expected';
 }
 

@@ -13,46 +13,46 @@ import { parseEcdsaSignature, parseP384PublicKey } from './ecdsa-p384';
 import { claimsBeside } from './image-documents';
 import { parseSnpIdBlock, SNP_IDENTITY, type SnpIdentity } from './snp-id-block';
 
-/** Keys, signatures and blocks are small; a larger file is something else. */
+/** A limit in bytes, above the size of keys, signatures and blocks. */
 const SMALL_FILE_LIMIT = 16 * 2 ** 20;
 
-/** Where the signed copy of an image goes unless something else is said. */
+/** The default path for the signed copy of an image. */
 export const signedPath = (image: string): string => `${image.replace(/\.igvm$/i, '')}-signed.igvm`;
 
-/** Where an ID block comes from; all paths. */
+/** The source of an ID block. All values are paths. */
 export type SnpIdBlockSource =
   | { kind: 'outOfBand'; idBlock: string; signature: string; publicKey: string }
-  /** A temporary key, and the identity of OpenHCL. */
+  /** Signs with a temporary key, and uses the identity of OpenHCL. */
   | { kind: 'guestSvn'; guestSvn: number }
-  /** A temporary key; security version and identity of the manifest's SNP guest. */
+  /** Signs with a temporary key, and uses the security version and identity of the manifest's SNP guest. */
   | { kind: 'manifest'; path: string };
 
-/** A signature for a platform's CoRIM document; a path. */
+/** The path of a signature for a platform's CoRIM document. */
 export interface CorimSignatureSource {
   platform: MeasuredPlatform;
   signature: { kind: CorimSignature['kind']; path: string };
 }
 
-/** One or both of the signatures that an image can have. */
+/** One or both signatures of an image. */
 export interface SignRequest {
   input: string;
   /** May be the input. */
   output: string;
   idBlock?: SnpIdBlockSource;
   corim?: CorimSignatureSource & SignatureOptions;
-  /** Path of the image's manifest: what is signed has to have its security version and identity. */
+  /** Path of the image's manifest, whose security version and identity the signed documents must have. */
   manifest?: string;
 }
 
-/** What signing came to. */
+/** The result of signing. */
 export interface SignReport {
-  /** Who signed what, one sentence a signature. */
+  /** A sentence for each signature, with its signer. */
   signers: string[];
 }
 
 /**
- * Writes a signed copy of an image: with all that was asked for, or not at all. Nothing is signed that contradicts the image, its
- * manifest or the documents beside it. See {@link withSnpIdBlock} and {@link withCorimSignature}.
+ * Writes a signed copy of an image, with all requested signatures or not at all. Refuses documents that contradict the image, its manifest
+ * or the documents beside it. See {@link withSnpIdBlock} and {@link withCorimSignature}.
  * @throws IgvmError also MANIFEST_… for the manifest, FILE_UNREADABLE, FILE_UNWRITABLE also for a key or signature as output
  */
 export async function signImage({ input, output, idBlock, corim, manifest }: SignRequest): Promise<SignReport> {
@@ -86,7 +86,7 @@ export async function signImage({ input, output, idBlock, corim, manifest }: Sig
   return { signers };
 }
 
-/** What a manifest says of its guest for a platform; nothing without one, or with several. */
+/** The facts about the guest for a platform in a manifest; empty unless there is exactly one. */
 function knownOfManifest(guests: readonly GuestConfig[], platform: MeasuredPlatform): KnownGuest {
   const own = guests.filter(({ isolation_type: type }) => typeof type === 'object' && platform in type);
   const [guest] = own;
@@ -124,7 +124,7 @@ function pathsOf(source: SnpIdBlockSource | undefined): string[] {
   }
 }
 
-/** Names the signed file in an error about it; other errors are about the image. */
+/** Adds the name of the signed file to an error about it. Other errors are about the image. */
 async function about<T>(path: string | undefined, code: ErrorCode, step: () => T | Promise<T>): Promise<T> {
   try {
     return await step();
@@ -156,7 +156,7 @@ function signerOfManifest(path: string): SnpIdBlockSigner {
   if (guest === undefined || guests.length > 1) {
     throw new IgvmError(
       'MANIFEST_CONFLICT',
-      `an ID block needs a manifest with one SEV-SNP guest, and it has ${guests.length}`,
+      `an ID block needs a manifest with one SEV-SNP guest, and this one has ${guests.length}`,
       {
         file: path,
       },
@@ -165,7 +165,7 @@ function signerOfManifest(path: string): SnpIdBlockSigner {
   return { kind: 'temporaryKey', guestSvn: guest.guest_svn, identity: identityOf(guest) };
 }
 
-/** The bytes of a file that `parse` understands: where it doesn't, the error names this file and not another of the three. */
+/** The bytes of a file, which `parse` checks. An error names this file rather than another one of the three. */
 function readIdBlockPart(path: string, parse: (bytes: Uint8Array) => unknown): Uint8Array {
   const bytes = readSmallFile(path, 'ID_BLOCK_INVALID');
   try {
@@ -180,7 +180,7 @@ function readSmallFile(path: string, code: 'ID_BLOCK_INVALID' | 'CORIM_SIGNATURE
   const source = openFileSource(path);
   try {
     if (source.size > SMALL_FILE_LIMIT) {
-      throw new IgvmError(code, `is ${source.size} bytes large, and no signature or key is`, { file: path });
+      throw new IgvmError(code, `has ${source.size} bytes, too many for a signature or key`, { file: path });
     }
     return readAll(source, SMALL_FILE_LIMIT);
   } finally {

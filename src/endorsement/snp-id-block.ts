@@ -2,7 +2,7 @@ import { IgvmError } from '../errors/igvm-error';
 import type { IgvmFile } from '../igvm/model';
 import { isForPlatform } from '../measurement/launch-digests';
 
-/** Family and image of a guest, 16 bytes each: part of its attested identity, so they never change. */
+/** Family and image IDs of a guest, 16 bytes each. They are part of its attested identity, so they never change. */
 export interface SnpIdentity {
   familyId: Uint8Array;
   imageId: Uint8Array;
@@ -15,8 +15,8 @@ const text16 = (text: string): Uint8Array => {
 };
 
 /**
- * The identities that igvmfilegen gives (openvmm igvmfilegen/src/snp_id_block.rs): Linux booted directly, and all others; and ours of OVMF,
- * whose family is QEMU's default.
+ * The identities of igvmfilegen (openvmm igvmfilegen/src/snp_id_block.rs) for directly booted Linux and for all other guests, and our own
+ * for OVMF, whose family is QEMU's default.
  */
 export const SNP_IDENTITY = {
   openhcl: { familyId: Uint8Array.of(0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), imageId: text16('openhcl') },
@@ -27,10 +27,10 @@ export const SNP_IDENTITY = {
 /** Bytes of an ID block. */
 const ID_BLOCK_SIZE = 96;
 
-/** The only version that firmware takes. */
+/** The only version that the firmware accepts. */
 export const ID_BLOCK_VERSION = 1;
 
-/** The SNP ID block (SEV-SNP firmware ABI, table 75): what the firmware compares a launch with, and what is signed. */
+/** The SNP ID block (SEV-SNP firmware ABI, table 75). It is signed, and the firmware compares a launch with it. */
 export interface SnpIdBlock extends SnpIdentity {
   /** Launch digest, 48 bytes. */
   ld: Uint8Array;
@@ -41,7 +41,7 @@ export interface SnpIdBlock extends SnpIdentity {
   policy: bigint;
 }
 
-/** The ID block as bytes, `IMAGE-snp.idblock`: exactly what is signed, and what the firmware checks the signature over. */
+/** The bytes of the ID block, `IMAGE-snp.idblock`: exactly those that are signed and whose signature the firmware checks. */
 export function snpIdBlock(block: Omit<SnpIdBlock, 'version'>): Uint8Array {
   const bytes = new Uint8Array(ID_BLOCK_SIZE);
   const view = new DataView(bytes.buffer);
@@ -54,7 +54,7 @@ export function snpIdBlock(block: Omit<SnpIdBlock, 'version'>): Uint8Array {
   return bytes;
 }
 
-/** @throws IgvmError ID_BLOCK_INVALID when the bytes are not an ID block's 96. */
+/** @throws IgvmError ID_BLOCK_INVALID unless there are exactly 96 bytes */
 export function parseSnpIdBlock(bytes: Uint8Array): SnpIdBlock {
   if (bytes.length !== ID_BLOCK_SIZE) {
     throw new IgvmError('ID_BLOCK_INVALID', `an ID block has ${ID_BLOCK_SIZE} bytes, not ${bytes.length}`);
@@ -78,7 +78,7 @@ export function guestPolicy(file: Pick<IgvmFile, 'initializations'>, compatibili
   return undefined;
 }
 
-/** Whether a file is an ID block of one of the identities that we give. */
+/** Whether a file is an ID block with one of the identities that we use. */
 export function isOwnIdBlock(bytes: Uint8Array): boolean {
   if (bytes.length !== ID_BLOCK_SIZE) return false;
   const { version, familyId, imageId } = parseSnpIdBlock(bytes);

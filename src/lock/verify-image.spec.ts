@@ -167,7 +167,7 @@ describe('files beside an image that are of another build', () => {
   it('are no links or folders, whatever those hold', async () => {
     const paths = await locked();
     mkdirSync(join(paths.folder, 'guest-tdx.json'));
-    await expect(verifyImage(paths)).rejects.toMatchObject({ message: 'guest-tdx.json is no file of a build' });
+    await expect(verifyImage(paths)).rejects.toMatchObject({ message: 'guest-tdx.json was not written by a build' });
   });
 
   it('do not matter where nobody asks: a VBS image needs a lock only when something endorses it', async () => {
