@@ -13,7 +13,7 @@ import { type KernelVersion, KernelVersions } from './kernel-versions';
 /** A lock to compare the image with. */
 export interface PageLock {
   path: string;
-  /** Whether the page is made without it, and says so, when the file doesn't exist. */
+  /** If the file doesn't exist, the page says so instead of failing. */
   isOptional: boolean;
 }
 
@@ -21,38 +21,38 @@ export interface PageLock {
 export interface Agreement {
   /** As the page names the lock. */
   lock: string;
-  /** Why nothing could be compared; there are no differences then. */
+  /** Why nothing could be compared. There are no differences then. */
   impossible?: string;
   /** Short names of the platforms that the lock has. */
   platforms: readonly string[];
   differences: readonly LockDifference[];
-  /** Documents that are wrong, one sentence each. */
+  /** What is wrong with documents, one sentence each. */
   complaints: readonly string[];
 }
 
-/** A guest, and what documents say of it. */
+/** A guest, and what documents say about it. */
 export interface PageGuest extends DescribedGuest {
   /** Why there is no launch digest, one sentence. */
   impossible?: string;
-  /** What the documents in the image and beside it say; checked, as the complaints say. */
+  /** What the documents in the image and beside it say. The complaints tell which of it is wrong. */
   claims: DocumentClaims;
   complaints: readonly string[];
   signers: readonly string[];
   kernels: readonly KernelVersion[];
 }
 
-/** All that the page says of an image's guests. */
+/** Everything that the page says about the guests of an image. */
 export interface DescribedPage {
   guests: PageGuest[];
-  /** Undefined where no lock was asked for. */
+  /** Undefined unless a lock was asked for. */
   agreement?: Agreement;
 }
 
-/** What the page is made of. */
+/** What the page is made from. */
 export interface PageSources {
-  /** Path of the image, for the documents beside it. Undefined: there are none. */
+  /** Path of the image, to find the documents beside it. Undefined: there are none. */
   image?: string;
-  /** Tagged ranges a guest, in the order of the platform headers. */
+  /** Tagged ranges of each guest, in the order of the platform headers. */
   map?: readonly (readonly TaggedRange[])[];
   lock?: PageLock;
   /** How the page names a path. */
@@ -60,8 +60,8 @@ export interface PageSources {
 }
 
 /**
- * Describes an image for its page, and compares it with its lock; its pages are read once. Only where a platform can't be measured
- * are they read again, to tell the others' digests.
+ * Describes an image for its page and compares it with its lock. Its pages are read once. Only if a platform can't be measured are they
+ * read again, for the digests of the others.
  * @throws IgvmError LOCK_INVALID; LOCK_MISSING unless the lock is optional; FILE_CHANGED, FILE_UNREADABLE
  */
 export async function describePage(file: IgvmFile, sources: PageSources): Promise<DescribedPage> {
@@ -94,7 +94,7 @@ export async function describePage(file: IgvmFile, sources: PageSources): Promis
 
 const NONE: ReadonlyMap<MeasuredPlatform, string> = new Map();
 
-/** Describes an image although some of its platforms can't be measured. Gives the reason of each that can't. */
+/** Describes an image some of whose platforms can't be measured. Returns the reason for each of those. */
 async function describePossible(
   file: IgvmFile,
   map: PageSources['map'],

@@ -27,13 +27,13 @@ import { type GuestRegion, guestRegions } from '../regions/guest-regions';
 import { readPages, storedEnd } from '../regions/guest-pages';
 import { describeVpContext } from '../vp-context/decode';
 
-/** What to take apart, and where to. All paths. */
+/** What to extract, and where to. All are paths. */
 export interface ExtractRequest {
   /** An image, or a firmware DLL with one inside. */
   image: string;
-  /** Must not exist; appears when all is in it. */
+  /** Must not exist yet; appears when it is complete. */
   output: string;
-  /** A map file, which must fit the image. Without one, that beside the image counts, as far as it goes. */
+  /** A map file, which must fit the image. By default, the one beside the image is used as far as it fits. */
   map?: string;
   /** How messages name a path. Default: as given. */
   display?: (path: string) => string;
@@ -49,14 +49,14 @@ export interface ExtractReport {
 /** Bytes copied at a time. */
 const CHUNK = 2 ** 20;
 
-/** Files that people can still look through; a hostile image has one for each page. */
+/** More files than this, nobody can look through. A hostile image could ask for one per page. */
 const MOST_FILES = 100_000;
 
 const MAP_SIZE_LIMIT = 16 * 2 ** 20;
 
 /**
- * Takes an image apart into files: headers and directives as text, memory region by region, VP contexts and parameter areas. Reads
- * and writes in chunks; pages without data take no room on the disk where the file system allows it.
+ * Extracts an image into files: headers and directives as text, memory region by region, VP contexts and parameter areas. Reads and
+ * writes in chunks. Pages without data take no space on file systems that support holes.
  * @throws IgvmError as withImage, FILE_UNWRITABLE also for a folder that exists, MAP_INVALID, IGVM_TOO_LARGE for far too many regions
  */
 export async function extractImage({ image, output, map, display = String }: ExtractRequest): Promise<ExtractReport> {
@@ -97,7 +97,7 @@ function readMap(path: string, display: string): string {
   }
 }
 
-/** Extensions of what has a form of its own, by the map file's names. */
+/** File extensions of regions with a format of their own, by their names in the map file. */
 const EXTENSIONS: readonly (readonly [name: RegExp, extension: string])[] = [
   [/^underhill-initrd$/, 'cpio.gz'],
   [/command-?line$/, 'txt'],
@@ -106,10 +106,10 @@ const EXTENSIONS: readonly (readonly [name: RegExp, extension: string])[] = [
 
 const UNNAMED = 'unmapped';
 
-/** Characters of a name in a file's name, which has room for 255 bytes. */
+/** Most characters of a region's name in a file name, which can have 255 bytes. */
 const NAME_LIMIT = 200;
 
-/** Safe in every file system: letters, digits, `_` and `-` as they are, all else as `%XX`. */
+/** Safe in every file system: letters, digits, `_` and `-` stay, everything else becomes `%XX`. */
 export const safeName = (name: string): string =>
   [...Buffer.from(name)]
     .map((byte) => String.fromCharCode(byte))
@@ -212,7 +212,7 @@ class Extraction {
     return count;
   }
 
-  /** A name that no file has yet: guests of two platforms may have a processor of the same number. */
+  /** A name that no file has yet: guests of two platforms may have processors with the same number. */
   private unique(
     stem: string,
     extension: string,

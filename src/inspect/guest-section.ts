@@ -24,7 +24,7 @@ ${processors.length > 0 && processorTables(view)}
 </section>`;
 }
 
-/** Places that a note names. */
+/** Most places that a note names. */
 const MOST_OVERLAPS = 8;
 
 function overlapNote(overlaps: readonly PageOverlap[]): Html {
@@ -48,7 +48,7 @@ Right: heights on a log scale. </span><span class="of-rows">Heights are on a log
 ${memoryMap(view)}
 ${
   items > MOST_ON_PAPER &&
-  html`<p class="paper">Of ${countText(items)} rows and gaps, paper has room for the first ${countText(MOST_ON_PAPER)}. The page on the screen shows all.</p>`
+  html`<p class="paper">Of ${countText(items)} rows and gaps, only the first ${countText(MOST_ON_PAPER)} are printed. The screen shows all of them.</p>`
 }</div>
 <aside class="side" aria-label="Region of the ${label} guest" aria-live="polite" tabindex="0"><div class="panel">
 <button type="button" class="close" aria-label="Close the region">✕</button>
@@ -95,16 +95,16 @@ function processorTable({ index, format, registers }: ProcessorView, { label, ro
 ${format === 'native' && html`<p class="muted">PAT and the MTRRs are set by the VMM: a native context has no place for them.</p>`}`;
 }
 
-/** A value alone, without its field's name. */
+/** A value without the name of its field. */
 function valueText(fields: DumpRecord): string {
   const [only, ...more] = Object.values(fields);
   return only === undefined || more.length > 0 ? fieldsText(fields) : fieldsText({ name: only });
 }
 
-/** Registers that hand something on to a kernel, in which case their value is an address of the map as well. */
+/** Registers that pass a kernel something by its address in guest memory. */
 const HANDED_ON: ReadonlySet<unknown> = new Set(['rsi', 'x0']);
 
-/** Where in the map a register points to. */
+/** The region that a register points to. */
 function whereText(register: DumpRecord, rows: readonly MapRow[]): string {
   const { name, value } = register;
   const handedOn =

@@ -11,17 +11,17 @@ import { capitalized } from './html';
 import { layOut, type MapLayout } from './map-layout';
 import { registerAddress } from './register-meaning';
 
-/** A row of the map: a region, or neighbours of one name and kind. */
+/** A row of the map: a region, or adjacent regions with the same name and kind. */
 export interface MapRow extends GuestRegion {
   /** By ascending address; at least one. */
   parts: readonly DescribedRegion[];
-  /** Whether the launch digest covers the contents; undefined when it covers some of the parts. */
+  /** Whether the launch digest covers the contents; undefined if it covers only some of the parts. */
   isMeasured?: boolean;
-  /** The id of the element with all that is known of it. */
+  /** The id of the element that describes it. */
   id: string;
 }
 
-/** A range of memory that a header states something about. */
+/** A range of memory that a header says something about. */
 export interface StatedRange {
   gpa: number;
   end: number;
@@ -37,29 +37,29 @@ export interface ProcessorView {
 
 /** The guest of one platform, as the page shows it. */
 export interface GuestView extends PageGuest {
-  /** Its place among the file's platforms. */
+  /** Its index among the platforms of the file. */
   index: number;
   rows: MapRow[];
   layout: MapLayout<MapRow>;
   ranges: StatedRange[];
   rangeCount: number;
   processors: ProcessorView[];
-  /** How many there are; only so many are shown. */
+  /** How many there are. Not all are shown. */
   processorCount: number;
-  /** What of an image of OVMF is measured and what isn't. */
+  /** For an image of OVMF: what is measured and what isn't. */
   measured?: string;
-  /** What the UKIs in an image of OVMF have in their sections. */
+  /** For an image of OVMF: what the sections of its UKIs say. */
   uki: Facts;
-  /** By index of a row: the registers of the first processor that point into it. */
+  /** The registers of the first processor that point into a row, by the row's index. */
   pointers: Map<number, string[]>;
 }
 
-/** A page with more rows or ranges shows nothing any more. */
+/** Limits, beyond which a page would no longer be readable. */
 const MOST_ROWS = 400;
 const MOST_RANGES = 16;
 const MOST_PROCESSORS = 64;
 
-/** Bytes between two regions that are folded into one row. */
+/** Most bytes between two regions that share a row. */
 const MOST_BETWEEN = 4 * 2 ** 20;
 
 /** The guests of an image, in the order of its platform headers. */
@@ -93,7 +93,7 @@ export function guestViews(file: IgvmFile, guests: readonly PageGuest[]): GuestV
 export const rowAt = (rows: readonly MapRow[], address: number): number =>
   rows.findIndex(({ gpa, end }) => gpa <= address && address < end);
 
-/** Neighbours that are the same for a reader are one row; where too many are left, the closest are joined as well. */
+/** Adjacent regions that look the same to a reader share a row. If too many rows are left, the closest are joined, too. */
 function rowsOf(regions: readonly DescribedRegion[], guest: number): MapRow[] {
   const folded: DescribedRegion[][] = [];
   for (const region of regions) {
@@ -117,7 +117,7 @@ const isSameKind = (a: DescribedRegion, b: DescribedRegion): boolean =>
   a.isMeasured === b.isMeasured &&
   a.marks.join() === b.marks.join() &&
   a.tags[0] === b.tags[0] &&
-  // Without a name, nothing but their kind says that these belong together.
+  // Regions without a name belong together only if their kind says so.
   (a.tags.length > 0 || a.kind === 'vpContext' || a.kind === 'empty') &&
   a.kind !== 'parameters' &&
   b.gpa >= a.end &&
@@ -188,7 +188,7 @@ const processorView = (context: VpContextDirective, { arch }: IgvmFile): Process
   registers: describeVpContext(context, arch),
 });
 
-/** What a field of the first processor means, in the names of the format: SEV features, for example. */
+/** The meaning of a field of the first processor, such as its SEV features, in the format's own names. */
 export function firstProcessorMeaning({ processors }: GuestView, name: string): DumpValue | undefined {
   const register = processors[0]?.registers.find((each) => each['name'] === name);
   return register?.['meaning'];

@@ -1,11 +1,11 @@
 import { printable } from '../errors/printable';
 
-/** Markup that is safe to put into a page as it is. Only {@link html} and {@link trusted} make it. */
+/** Markup that is safe in a page. Only {@link html} and {@link trusted} create it. */
 export class Html {
   constructor(readonly text: string) {}
 }
 
-/** What a template may hold: text and numbers are escaped, markup and lists of it are not. */
+/** What a template may contain. Text and numbers are escaped; markup and lists of markup are not. */
 export type HtmlPart = Html | string | number | false | undefined | readonly HtmlPart[];
 
 const ENTITIES: Readonly<Record<string, string>> = {
@@ -17,8 +17,8 @@ const ENTITIES: Readonly<Record<string, string>> = {
 };
 
 /**
- * Text as it may stand between tags and in a quoted attribute. Characters that have no glyph, or that reorder what
- * stands around them, are spelled out: a name from a file can't disguise itself.
+ * Text that is safe between tags and in quoted attributes. Characters without a glyph, or that reorder the text around them, are
+ * spelled out, so that a name from a file can't disguise itself.
  */
 export const escapeHtml = (text: string): string =>
   printable(text).replaceAll(/[&<>"']/g, (character) => ENTITIES[character] ?? '');
@@ -28,7 +28,7 @@ export function html(strings: TemplateStringsArray, ...parts: HtmlPart[]): Html 
   return new Html(strings.map((text, index) => text + (index < parts.length ? render(parts[index]) : '')).join(''));
 }
 
-/** Markup that is written in this package, such as its style sheet. Never for anything that comes from a file. */
+/** Markup written in this package, such as its style sheet. Never use this for anything from a file. */
 export const trusted = (markup: string): Html => new Html(markup);
 
 function render(part: HtmlPart): string {
@@ -40,7 +40,7 @@ function render(part: HtmlPart): string {
 
 const UNITS = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
 
-/** A size for people: the largest unit that gives at least 1, with at most one decimal. */
+/** A size as people write it: in the largest unit that gives at least 1, with at most one decimal. */
 export function sizeText(bytes: number): string {
   let value = bytes;
   let unit = 0;
@@ -51,8 +51,8 @@ export function sizeText(bytes: number): string {
   return `${value.toLocaleString('en-US', { maximumFractionDigits: value < 100 ? 1 : 0 })} ${UNITS[unit]}`;
 }
 
-/** A number for people. */
+/** A number as people write it. */
 export const countText = (value: number): string => value.toLocaleString('en-US');
 
-/** A text as a heading or sentence begins. */
+/** Text with a capital first letter, for headings and sentences. */
 export const capitalized = (text: string): string => `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;

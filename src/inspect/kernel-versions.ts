@@ -2,11 +2,11 @@ import type { PageDataDirective } from '../igvm/model';
 import type { DirectiveObserver } from '../igvm/stream';
 import { PAGE_SIZE } from '../memory/page';
 
-/** The version of a Linux kernel, as a string in guest memory states it. */
+/** The version of a Linux kernel, from a string in guest memory. */
 export interface KernelVersion {
-  /** Platforms whose guests have it. */
+  /** The platforms whose guests contain it. */
   compatibilityMask: number;
-  /** Where the string begins, bytes. */
+  /** Address of the string, in bytes. */
   gpa: number;
   /** As `uname -r` prints it. Printable ASCII without spaces. */
   release: string;
@@ -14,10 +14,10 @@ export interface KernelVersion {
   build: string;
 }
 
-/** Longer than the version string of any known kernel, bytes. */
+/** No known kernel has a longer version string. Bytes. */
 const MOST_BYTES = 300;
 
-/** More than a guest has kernels. */
+/** No guest has more kernels. */
 const MOST_VERSIONS = 16;
 
 const NOTHING = Buffer.alloc(0);
@@ -29,13 +29,13 @@ const NOTHING = Buffer.alloc(0);
  */
 const VERSION = /(?<!\S)(\d+\.\d+\S*) (\([^()]+@[^()]+\) (?:\(.*\) )?#.*)$/;
 
-/** What each of them has, and little else. */
+/** Part of each version string, and rare in anything else. */
 const NEEDLE = ') #';
 
-/** Finds the version strings of Linux kernels while the guests' pages pass by. A kernel that is compressed as a whole shows none. */
+/** Finds the version strings of Linux kernels while the pages of the guests stream by. A kernel that is compressed as a whole has none. */
 export class KernelVersions implements DirectiveObserver {
   readonly found: KernelVersion[] = [];
-  /** The end of the pages before: a string there may continue in the next ones. */
+  /** The end of the previous pages. A string there may continue on the next ones. */
   private last: { run: PageDataDirective; nextPage: number; rest: Buffer } | undefined;
 
   pages(run: PageDataDirective, firstPage: number, pageCount: number, bytes: Uint8Array | undefined): void {
@@ -57,8 +57,8 @@ export class KernelVersions implements DirectiveObserver {
   }
 
   /**
-   * Finds the strings that begin from one offset to another, both included. What begins elsewhere may be cut off in these bytes, and
-   * another search finds it whole.
+   * Finds the strings that begin between two offsets, both included. A string that begins elsewhere may be cut off here; another search
+   * finds it whole.
    */
   private search(bytes: Buffer, gpa: number, run: PageDataDirective, from: number, to: number): void {
     let next = 0;
@@ -76,7 +76,7 @@ export class KernelVersions implements DirectiveObserver {
   }
 }
 
-/** Printable ASCII before and behind an offset. */
+/** The printable ASCII around an offset. */
 function lineAround(bytes: Buffer, offset: number): { start: number; text: string } {
   let start = offset;
   while (start > 0 && offset - start < MOST_BYTES && isPrintable(bytes[start - 1])) start--;

@@ -4,22 +4,22 @@ import { isCommandLine, regionName, textOfRegion } from '../regions/guest-region
 import { firstProcessorMeaning, type GuestView, rowAt, type StatedRange } from './guest-view';
 import { capitalized, countText, html, type Html, sizeText } from './html';
 
-/** What a field of a policy means when it is set and when it isn't (the sources are named in src/image/policy.ts). */
+/** What the fields of a policy mean when they are set and when they aren't (sources: src/image/policy.ts). */
 const POLICY_WORDS: Readonly<Record<string, readonly [name: string, set: string, clear: string]>> = {
   debug: ['Debugging by the host', 'ALLOWED', 'not allowed'],
   smt: ['Simultaneous multithreading', 'allowed', 'not allowed'],
   migrationAgent: ['Migration agent', 'allowed', 'not allowed'],
-  singleSocket: ['One socket alone', 'required', 'not required'],
+  singleSocket: ['Single socket', 'required', 'not required'],
   cxl: ['CXL memory', 'allowed', 'not allowed'],
   memoryAes256Xts: ['AES-256-XTS for memory', 'required', 'not required'],
-  raplDisabled: ['RAPL must be off', 'required', 'not required'],
+  raplDisabled: ['RAPL turned off', 'required', 'not required'],
   ciphertextHiding: ['Ciphertext hiding', 'required', 'not required'],
-  pageSwapDisabled: ['Page swapping must be off', 'required', 'not required'],
+  pageSwapDisabled: ['Page swapping turned off', 'required', 'not required'],
   septVeDisable: ['#VE on pages that are not accepted', 'off', 'on'],
   migratable: ['Migration', 'allowed', 'not allowed'],
 };
 
-/** How a guest is launched, and what it starts: what an engineer asks of a platform. */
+/** How a guest is launched and what it starts: what an engineer wants to know about a platform. */
 export function launchFacts(view: GuestView): Html {
   const { header, policy, kernels, platform, registers, processorCount } = view;
   const features = firstProcessorMeaning(view, 'sevFeatures');
@@ -36,7 +36,7 @@ export function launchFacts(view: GuestView): Html {
         html`${release}${build !== '' && html` <span class="build">${build}</span>`}`,
       ),
     ),
-    ...(kernels.length === 0 ? [fact('Kernel', 'no version found: it is compressed as a whole, or not Linux')] : []),
+    ...(kernels.length === 0 ? [fact('Kernel', 'no version found: compressed as a whole, or not Linux')] : []),
     ...(features === undefined ? [] : [fact('SEV features', fieldsText({ name: features }))]),
     fact('Platform version', String(header.platformVersion)),
     fact('Highest VTL', String(header.highestVtl)),
@@ -68,7 +68,7 @@ ${
 }`;
 }
 
-/** An address alone doesn't say why 512 MiB of a manifest are 511 here. */
+/** An address alone doesn't explain why 512 MiB in a manifest are 511 MiB here. */
 function rangeText({ gpa, end, label }: StatedRange): Html {
   const range = html`${sizeText(end - gpa)}, <code>${hex(gpa)}–${hex(end)}</code>`;
   if (!label.startsWith('Required memory')) return range;
@@ -77,7 +77,7 @@ function rangeText({ gpa, end, label }: StatedRange): Html {
   }`;
 }
 
-/** What is known of the documents: they are read and checked, not only listed. */
+/** What is known about the documents. They are read and checked, not just listed. */
 function documentFacts(
   { headers, claims, complaints, signers, platform }: GuestView,
   fact: (name: string, value: Html | string) => Html,
@@ -110,17 +110,17 @@ function documentFacts(
   ];
 }
 
-/** An ID in hexadecimal, and as text where it is one. */
+/** An ID in hexadecimal, and as text if it is text. */
 function idText(id: Uint8Array): Html {
   const bytes = Buffer.from(id);
   const text = /^([\x20-\x7e]+)\0*$/.exec(bytes.toString('latin1'))?.[1];
   return html`<code>${bytes.toString('hex')}</code>${text !== undefined && ` “${text}”`}`;
 }
 
-/** Command lines that a page shows. */
+/** Most command lines that a page shows. */
 const MOST_COMMAND_LINES = 4;
 
-/** The command lines in a guest's memory: regions that a map file names so and that begin with text. */
+/** The command lines in guest memory: regions with such a name in the map file that begin with text. */
 function commandLines({ rows }: GuestView): { name: string; text: string }[] {
   return rows
     .filter(isCommandLine)
@@ -131,7 +131,7 @@ function commandLines({ rows }: GuestView): { name: string; text: string }[] {
     });
 }
 
-/** The kernels of a guest, each release once a region: a kernel states its version more than once, and one string has no number. */
+/** The kernels of a guest, each release once per region. A kernel has several version strings, one of them without a build number. */
 export function kernelsOf({ kernels, rows }: GuestView): { name?: string; release: string; build: string }[] {
   const found = new Map<string, { name?: string; release: string; build: string }>();
   for (const { gpa, release, build } of kernels) {

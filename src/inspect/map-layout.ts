@@ -1,18 +1,18 @@
 import { PAGE_SIZE } from '../memory/page';
 
-/** A range of memory that has a row: all that a layout looks at. Bytes; `end` is exclusive. */
+/** What the layout needs to know about a range of memory with a row. Bytes; `end` is exclusive. */
 export interface MappedRange {
   gpa: number;
   end: number;
 }
 
-/** A stretch of the picture, in its units from the top. */
+/** A vertical stretch of the picture, in its units from the top. */
 export interface Stretch {
   top: number;
   bottom: number;
 }
 
-/** A region in both columns: drawn to scale, and large enough to be read. */
+/** A region in both columns: drawn to scale, and tall enough to be read. */
 export interface PlacedRegion<R extends MappedRange = MappedRange> {
   region: R;
   toScale: Stretch;
@@ -25,7 +25,7 @@ export interface PlacedGap {
   end: number;
   toScale: Stretch;
   readable: Stretch;
-  /** Left out of the column that is to scale, which shows a break there. */
+  /** Whether the column that is to scale leaves it out and shows a break. */
   isCut: boolean;
 }
 
@@ -47,10 +47,10 @@ const GAP_HEIGHT = 22;
 const GAP_PER_DOUBLING = 1;
 const BREAK_HEIGHT = 22;
 
-/** What is narrower than this in the column that is to scale could not be seen. */
+/** Anything less tall would be invisible in the column that is to scale. */
 const LEAST = 1;
 
-/** A gap below this is never left out. */
+/** A smaller gap is never left out. Bytes. */
 const LEAST_CUT = 4 * 2 ** 20;
 
 /**

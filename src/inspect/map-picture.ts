@@ -4,16 +4,16 @@ import type { GuestView, MapRow } from './guest-view';
 import { html, type Html, sizeText } from './html';
 import type { MapLayout, PlacedGap, PlacedRegion, Stretch } from './map-layout';
 
-/** Columns of the picture, in pixels: addresses, the scale, and what connects it with the rows. */
+/** Columns of the picture, in pixels: addresses, the scale, and the connections to the rows. */
 const SCALE = { left: 112, right: 142 };
 const WIDTH = 184;
 
-/** Labels of the scale that are closer together would overlap. */
+/** Labels of the scale that are closer than this would overlap. */
 const LABEL_DISTANCE = 15;
 
 /**
- * A guest's memory: left to scale, with breaks where there is nothing for long; right a row for each region, whose height is
- * logarithmic. The rows are plain boxes, so that their text wraps and prints; only the scale is a picture.
+ * A guest's memory. Left: to scale, with breaks in place of long gaps. Right: a row for each region, with a logarithmic height. The rows
+ * are plain boxes, so that their text wraps and prints. Only the scale is a picture.
  */
 export function memoryMap({ rows, layout, pointers, platform }: GuestView): Html {
   const items = [
@@ -34,8 +34,8 @@ ${scaleLabels(layout)}</svg>
 }
 
 /**
- * The heights of rows as rules of a style sheet: the page's policy lets no element have a style of its own. On a phone there is no
- * scale beside the rows, which may then be taller, so that long names wrap.
+ * The heights of rows as rules for the style sheet, because the page's policy forbids style attributes. On a phone there is no scale
+ * beside the rows, so they may be taller, and long names wrap.
  */
 export function heightRules(views: readonly GuestView[]): string {
   const heights = new Set<number>();
@@ -59,7 +59,7 @@ function connector({ region, toScale, readable }: PlacedRegion<MapRow>): Html {
   return html`<path class="link k-${region.kind}" d="M${left} ${from}C${bend} ${from} ${bend} ${top} ${right} ${top}V${bottom}C${bend} ${bottom} ${bend} ${to} ${left} ${to}Z"/>`;
 }
 
-/** A mark for each part of a row, in its place and at its size, but never too thin to be seen. */
+/** A mark for each part of a row, to scale, but never too thin to be seen. */
 function scaleMarks({ region: { gpa, end, kind, parts }, toScale }: PlacedRegion<MapRow>): Html[] {
   const perByte = (toScale.bottom - toScale.top) / Math.max(1, end - gpa);
   return parts.map((part) => {
@@ -72,7 +72,7 @@ function scaleMarks({ region: { gpa, end, kind, parts }, toScale }: PlacedRegion
 const gapRow = ({ gpa, end, readable, isCut }: PlacedGap): Html =>
   html`<p class="gap h${heightOf(readable)}"><span>${sizeText(end - gpa)} without data${isCut && html`<i class="of-scale">, not to scale</i>`}</span></p>`;
 
-/** Two waves across the column: here the scale leaves something out. */
+/** Two waves across the column, where the scale leaves something out. */
 function breakMark({ top, bottom }: Stretch): Html {
   const middle = (top + bottom) / 2;
   const [left, right] = [SCALE.left - 4, SCALE.right + 4];
@@ -83,7 +83,7 @@ function breakMark({ top, bottom }: Stretch): Html {
 <path class="break" d="${wave(middle - height / 2)}${wave(middle + height / 2)}"/>`;
 }
 
-/** Addresses beside the scale, where there is room: the ends of what a break divides come first. */
+/** Addresses beside the scale, where there is room. Those around breaks come first. */
 function scaleLabels(layout: MapLayout<MapRow>): Html[] {
   const wanted = new Map<number, number>();
   const add = (gpa: number, y: number): void => {
@@ -102,11 +102,11 @@ function scaleLabels(layout: MapLayout<MapRow>): Html[] {
   );
 }
 
-/** What a row says of measuring. */
+/** What a row says about measurement. */
 export const measuredText = (isMeasured: boolean | undefined): string =>
   isMeasured === undefined ? 'partly measured' : isMeasured ? 'measured' : 'not measured';
 
-/** Registers that a row has room for. */
+/** Most registers that a row has room for. */
 const MOST_CHIPS = 4;
 
 function rowLink(

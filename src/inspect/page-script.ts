@@ -1,8 +1,8 @@
 /**
- * What the page does where scripts run: the links to platforms become tabs, and the arrow keys move through tabs and maps. A region
- * is described while it has the focus, and on a wide screen below the pointer, too; there, the region that the guest starts in is
- * described first. The page's address follows the region that is chosen. Buttons copy digests.
- * Without the script the platforms stand one below the other, and the link of a region shows its description.
+ * The script of the page. It turns the links to platforms into tabs, and arrow keys move through tabs and maps. A region is described
+ * while it has the focus; on a wide screen also while the pointer is over it, and there the region where the guest starts is described
+ * first. The address of the page follows the chosen region. Buttons copy digests.
+ * Without the script, all platforms are shown one below the other, and the link of a region shows its description.
  */
 export const PAGE_SCRIPT = `
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];

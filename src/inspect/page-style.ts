@@ -1,7 +1,7 @@
-/** Rows and gaps of a map that two printed pages have room for, beside what is said of the platform. */
+/** Most rows and gaps of a map that fit on two printed pages together with the facts about the platform. */
 export const MOST_ON_PAPER = 56;
 
-/** The page's style sheet. Colours are written once for each scheme; kinds of regions get theirs by class. Paper is always light. */
+/** The style sheet of the page. Each scheme defines its colours once; kinds of regions get theirs by class. Print is always light. */
 export const PAGE_STYLE = `
 :root{color-scheme:light dark;
 --bg:#f6f7f9;--card:#fff;--line:#dfe3ea;--text:#161b26;--muted:#55607a;--accent:#2456d6;--bad:#b3131f;--good:#0f6b43;--shade:#eef1f6;

@@ -16,11 +16,11 @@ import { heightRules } from './map-picture';
 import { PAGE_SCRIPT } from './page-script';
 import { PAGE_STYLE } from './page-style';
 
-/** Rows of the table of directives; whoever wants all of more takes text or JSON. */
+/** Most rows in the table of directives. The formats text and JSON have them all. */
 const MOST_DIRECTIVES = 2000;
 
 export interface InspectedImage {
-  /** As the page's title names it. */
+  /** Its name in the title of the page. */
   name: string;
   /** SHA-256 of the file, hexadecimal. */
   sha256: string;
@@ -36,7 +36,7 @@ const VERIFIED_AS: Record<MeasuredPlatform, string> = {
   vbs: 'boot digest of a VBS report',
 };
 
-/** A page about an image that needs nothing but itself: no script, style, font or picture of elsewhere. */
+/** A self-contained page about an image: no script, style, font or picture from elsewhere. */
 export function inspectPage(image: InspectedImage): string {
   const { file, source, described } = image;
   const contents = dump(file, source, (context) => describeVpContext(context, file.arch));
@@ -69,7 +69,7 @@ ${views.map(guestSection)}
 ${fileSection(image, contents)}
 </main>
 <footer>Made by nx-igvm from the image and the files beside it: its map, which names the regions, and its documents.
-<span class="paper">Registers, headers, and what regions hold are left to the page on the screen.</span></footer>
+<span class="paper">Registers, headers and the contents of regions are shown on the screen only.</span></footer>
 <script>${trusted(PAGE_SCRIPT)}</script>
 </body>
 </html>
@@ -78,7 +78,7 @@ ${fileSection(image, contents)}
 
 const hashOf = (text: string): string => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
 
-/** Nothing is loaded, and nothing runs but what is in this page: a name that slipped through as markup would be inert. */
+/** Nothing is loaded, and only this page's own script runs: a name that slipped through as markup would be inert. */
 const contentSecurityPolicy = (style: string): string =>
   [
     "default-src 'none'",
@@ -89,7 +89,7 @@ const contentSecurityPolicy = (style: string): string =>
     "form-action 'none'",
   ].join('; ');
 
-/** What is asked first of each platform, side by side. */
+/** What people ask first about each platform, side by side. */
 function overviewCard(view: GuestView, agreement: Agreement | undefined): Html {
   const { index, label, platform, claims, complaints, headers } = view;
   const has = (type: string): boolean => [...headers.keys()].some((what) => what.startsWith(type));
@@ -121,7 +121,7 @@ function lockText({ name }: GuestView, { impossible, platforms, differences }: A
   return platforms.includes(name) ? html`<strong class="good">agrees</strong>` : 'nothing to compare';
 }
 
-/** Changes that a note lists of a platform. */
+/** Most changes of a platform that a note lists. */
 const MOST_CHANGES = 12;
 
 function agreementNote({ lock, impossible, platforms, differences, complaints }: Agreement): Html {
@@ -200,7 +200,7 @@ ${hidden > 0 && html`<p class="muted">And ${countText(hidden)} more: nx-igvm dum
 </details></section>`;
 }
 
-/** Of the file as a whole; memory is told a platform, as a host loads one of them. */
+/** Facts about the file as a whole. Memory is shown per platform, because a host loads only one of them. */
 function fileFacts({ file, source, sha256 }: InspectedImage): Html {
   const perPlatform = file.platforms.length > 1;
   let pages = 0;
@@ -221,7 +221,7 @@ const headerTable = (title: string, rows: readonly Html[]): Html =>
   html`<div class="panel scroll" tabindex="0" role="region" aria-label="${title}"><table>
 <thead><tr><th scope="col" colspan="2">${title}</th></tr></thead><tbody>${rows}</tbody></table></div>`;
 
-/** One header; the registers of a context have a table of their own. */
+/** One header. The registers of a context have a table of their own. */
 function headerRow(record: DumpRecord, names: ReadonlyMap<number, string>): Html {
   const { type, registers: _, ...fields } = record;
   const { platformType, ...rest } = fields;

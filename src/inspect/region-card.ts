@@ -6,10 +6,10 @@ import type { MapRow } from './guest-view';
 import { countText, html, type Html, sizeText } from './html';
 import { measuredText } from './map-picture';
 
-/** Parts that a card lists. */
+/** Most parts that a card lists. */
 const MOST_PARTS = 64;
 
-/** What is known of a row of the map. */
+/** The description of a row of the map. */
 export function rowCard(row: MapRow, pointers: readonly string[], isMeasurable: boolean): Html {
   const { gpa, end, kind, id, emptyPages, spans, parameters, parts, marks, isMeasured } = row;
   const [only] = parts;
@@ -56,16 +56,16 @@ const NEWLINE = html`
 
 /** The first bytes of a region. */
 interface Preview {
-  /** Rows of 8 bytes: hexadecimal, and the printable ones as characters. */
+  /** Rows of 8 bytes, in hexadecimal and as characters where they are printable. */
   rows: { hex: string; characters: string }[];
-  /** The text that the region begins with, when it is one: a command line, for example. */
+  /** The text at the start of the region, if there is one: a command line, for example. */
   text?: string;
 }
 
 const ROW = 8;
 const PREVIEW_BYTES = 64;
 
-/** Looks into a region; undefined when it holds nothing but zeros, or no data. */
+/** A preview of a region; undefined if it contains only zeros or no data. */
 function previewOf(region: Pick<GuestRegion, 'spans'>): Preview | undefined {
   const bytes = firstBytes(region);
   if (bytes === undefined) return undefined;

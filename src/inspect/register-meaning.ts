@@ -39,8 +39,8 @@ const BITS: Readonly<Record<string, Bits>> = {
 const MEMORY_TYPES: Readonly<Record<number, string>> = { 0: 'UC', 1: 'WC', 4: 'WT', 5: 'WP', 6: 'WB', 7: 'UC-' };
 
 /**
- * Registers that hold an address of the guest's memory when it starts: paging maps every address to itself. Not those that
- * pass something on, such as RSI: what that is, is between loader and guest.
+ * Registers that hold an address in guest memory when the guest starts, as paging maps every address to itself. Registers that pass
+ * something on, such as RSI, are not among them: their meaning is between loader and guest.
  */
 const ADDRESSES: ReadonlySet<string> = new Set(['rip', 'rsp', 'rbp', 'pc', 'ttbr0El1', 'vbarEl1']);
 
@@ -62,13 +62,13 @@ function inRange(value: unknown): number | undefined {
   return typeof value === 'bigint' && value > 0n && value < 2n ** 52n ? Number(value) : undefined;
 }
 
-/** What the value of a register means, as far as it is a matter of bits; empty for one that is just a number. */
+/** What the bits of a register mean; empty for a register that is just a number. */
 export function registerMeaning(register: DumpRecord): string {
   const { value, attributes, limit, meaning } = register;
   const name = nameOf(register);
   if (Array.isArray(meaning)) return fieldsText({ name: meaning });
   if (typeof attributes === 'number' && attributes !== 0) return segmentMeaning(attributes);
-  // Segments without attributes have limits, too, and gates of an IDT another size.
+  // Segments without attributes have limits, too, and gates of an IDT have another size.
   if (typeof limit === 'number') return name === 'gdtr' ? `${Math.floor((limit + 1) / 8)} entries` : '';
   if (typeof value !== 'bigint') return '';
   if (name === 'pat') return memoryTypes(value);
@@ -90,7 +90,7 @@ function memoryTypes(value: bigint): string {
   return entries.map((entry) => MEMORY_TYPES[entry] ?? String(entry)).join(' ');
 }
 
-/** Attributes as VMX has them: type, S, DPL and P in the low byte; AVL, L, D/B and G in bits 12 to 15. */
+/** Attributes in the layout of VMX: type, S, DPL and P in the low byte; AVL, L, D/B and G in bits 12 to 15. */
 function segmentMeaning(attributes: number): string {
   const isCode = (attributes & 0x18) === 0x18;
   const isSystem = (attributes & 0x10) === 0;
