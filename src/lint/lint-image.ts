@@ -53,12 +53,14 @@ export const lintImage = ({ image, launches }: LintRequest): Promise<LintFinding
     const findings: LintFinding[] = [];
     for (const header of file.platforms) {
       const wanted = launches ?? launchesOfAll(file, header);
-      findings.push(
+      const found = [
         ...refusalsOf(file, header, wanted),
         ...policyFindings(file, header),
         ...(await idBlockFindings(file, header)),
         ...overlapFindings(file, header),
-      );
+      ];
+      // There may be one for each page, and a call takes fewer arguments.
+      for (const finding of found) findings.push(finding);
     }
     return findings;
   });
