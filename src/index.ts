@@ -1,9 +1,9 @@
-/** What Nx loads on every command: keep it light. The library is `nx-igvm/api`: `import { readIgvm } from 'nx-igvm/api'`. */
+/** Nx loads this for every command, so keep it light. The library is `nx-igvm/api`: `import { readIgvm } from 'nx-igvm/api'`. */
 export { createDependencies } from './plugin/output-references';
 export { createNodes, createNodesV2 } from './plugin/create-nodes';
 export type { PluginOptions, TargetKind, TargetOption } from './plugin/inferred-image';
 
-/** Who imports the library from here is told where it is, instead of "Named export not found". */
+/** An import of the library from here fails with a pointer to it, instead of "Named export not found". */
 const inApi = (name: string) => (): never => {
   throw new Error(`nx-igvm is the plugin for Nx; the library is nx-igvm/api, which has ${name}`);
 };

@@ -17,44 +17,44 @@ export interface BootRequest {
   image: string;
   /** Default: the first that is installed. */
   vmm?: VmmName;
-  /** Its program; default: from PATH. */
+  /** The VMM's program. Default: from PATH. */
   vmmPath?: string;
   /**
-   * How the image gets into the VM. `pvh`, the default for what is no firmware: as a PVH kernel that is made of it. `igvm`: the VMM loads the
-   * file itself; such a guest can't power off, if it isn't firmware. `bios`: firmware that ends at 4 GiB becomes the VM's own. Firmware's default
-   * is `igvm` where the VMM can, else `bios`.
+   * How the image gets into the VM. `pvh`, the default unless it is firmware: it is converted to a PVH kernel. `igvm`: the VMM loads the
+   * file itself; without firmware, such a guest can't power off. `bios`: firmware that ends at 4 GiB becomes the VM's own. The default for
+   * firmware is `igvm` if the VMM supports it, otherwise `bios`.
    */
   way?: BootWay;
-  /** Default `auto`: KVM where it works, else TCG. */
+  /** Default `auto`: KVM if it works, otherwise TCG. */
   accel?: 'auto' | Accelerator;
-  /** A size like 512M; default: what the image needs and at least 512 MiB. */
+  /** A size such as 512M. Default: what the image needs, at least 512 MiB. */
   memory?: string | number;
   /** Default 1. */
   cpus?: number;
-  /** Default: `image` when the VMM loads the image itself, else `vmm`. */
+  /** Default: `image` if the VMM loads the image itself, otherwise `vmm`. */
   tables?: GuestTables;
-  /** Replaces the image's. */
+  /** Replaces the image's command line. */
   commandLine?: string;
   /**
-   * Regular expression; the run ends when the guest's serial output matches. With `$`, `\b` or a lookahead it sees whole lines only, as it
-   * must not match a line that is still growing.
+   * A regular expression. The run ends when the guest's serial output matches. With `$`, `\b` or a lookahead it is tried on whole lines
+   * only, because it must not match a line that is still growing.
    */
   until?: string;
   /** Seconds until the run ends in any case. */
   timeout?: number;
   /** Further arguments for the VMM. */
   vmmArgs?: readonly string[];
-  /** Gets the guest's serial output, byte for byte; it isn't closed. */
+  /** Gets the guest's serial output, byte for byte. It is not closed. */
   stdout: Writable;
   /** The VMM's messages, and ours. */
   stderr: (text: string) => void;
-  /** What is typed there goes to the guest, if it is a terminal that this process may read. Ctrl-a x ends the run. */
+  /** Its input goes to the guest, if it is a terminal that this process may read. Ctrl-a x ends the run. */
   stdin?: ReadStream;
-  /** Ends the run. SIGINT, SIGTERM and SIGHUP do so in any case. */
+  /** Ends the run. SIGINT, SIGTERM and SIGHUP always do so, too. */
   signal?: AbortSignal;
 }
 
-/** How a run ended, and what ran: nothing, when it was stopped before the VM was started. */
+/** How a run ended, and what ran. Nothing ran if it was stopped before the VM started. */
 export interface BootResult extends Pick<VmEnd, 'by' | 'exitCode' | 'messages'> {
   vmm?: VmmName;
   accel?: Accelerator;
@@ -62,13 +62,13 @@ export interface BootResult extends Pick<VmEnd, 'by' | 'exitCode' | 'messages'> 
   /** The signal to this process that stopped it. */
   signal?: NodeJS.Signals;
   /**
-   * Why this is not what was asked for. With `until`, success is a match; with `timeout` alone, that the guest ended by itself in time.
-   * A run that was stopped before it came to that has shown neither.
+   * Why the run did not succeed. With `until`, success is a match. With `timeout` alone, it is that the guest ended by itself in time.
+   * A run that was stopped earlier has shown neither.
    */
   failure?: IgvmError;
 }
 
-/** The last line of a Linux that was to power off and has no ACPI to do it with (kernel/reboot.c), with the times that it may print. */
+/** The last line of a Linux that should power off but has no ACPI for it (kernel/reboot.c), with optional time stamps. */
 const SYSTEM_HALTED = /^(?:\[[ .\dCT]+\] ?)*reboot: System halted$/m;
 
 /**
@@ -167,7 +167,7 @@ async function chosenAccelerator(
   return 'tcg';
 }
 
-/** Lines have their own beginnings and ends. @throws IgvmError BOOT_OPTION */
+/** `^` and `$` match at every line. @throws IgvmError BOOT_OPTION */
 function parseUntil(text: string): RegExp {
   try {
     return new RegExp(text, 'm');

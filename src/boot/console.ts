@@ -6,15 +6,15 @@ import { StringDecoder } from 'node:string_decoder';
 import type { ReadStream } from 'node:tty';
 import { LogText } from '../errors/printable';
 
-/** The terminal that a guest's console is on: `process.stdin` of a program that somebody watches. */
+/** The terminal with a guest's console: `process.stdin` of an interactive program. */
 export type Terminal = Pick<ReadStream, 'setRawMode' | 'on' | 'off' | 'resume' | 'pause'> & { fd?: number };
 
-/** What is done with what is typed. */
+/** What to do with the input. */
 export interface ConsoleActions {
   send: (bytes: Uint8Array) => void;
   /** Ends the run. */
   quit: () => void;
-  /** Tells the user something, in whole lines. */
+  /** Prints whole lines for the user. */
   tell: (text: string) => void;
 }
 
@@ -23,8 +23,8 @@ const CTRL_A = 0x01;
 const HELP = `nx-igvm: what you type goes to the guest; Ctrl-a x ends the run, Ctrl-a Ctrl-a sends Ctrl-a\n`;
 
 /**
- * Hands what is typed to a guest, key by key and unchanged, Ctrl-C included. As in QEMU, Ctrl-a is the key for us.
- * @returns sets the terminal back; may be called twice
+ * Passes input on to a guest, key by key and unchanged, including Ctrl-C. As in QEMU, Ctrl-a is the escape key.
+ * @returns resets the terminal; may be called twice
  */
 export function connectTerminal(terminal: Terminal, actions: ConsoleActions): () => void {
   const keys = new EscapeKey(actions);
@@ -43,7 +43,7 @@ export function connectTerminal(terminal: Terminal, actions: ConsoleActions): ()
   };
 }
 
-/** Finds our key in what is typed; everything else is for the guest. */
+/** Finds the escape key in the input. Everything else goes to the guest. */
 class EscapeKey {
   private isPending = false;
 
@@ -64,7 +64,7 @@ class EscapeKey {
         return this.actions.quit();
       }
       if (key === 'h' || key === '?') this.actions.tell(HELP);
-      // A line editor's Ctrl-a, followed by another key, works without being typed twice.
+      // Ctrl-a for a line editor in the guest needs not be typed twice if another key follows.
       else if (byte === CTRL_A) forGuest.push(CTRL_A);
       else forGuest.push(CTRL_A, byte);
     }
@@ -73,8 +73,8 @@ class EscapeKey {
 }
 
 /**
- * A stream's terminal, when this process may use it: one in the background is stopped by the system when it reads, or changes the mode.
- * @param stdin undefined, or no terminal: nothing is typed
+ * A stream's terminal, if this process may use it. The system stops a background process that reads from it or changes its mode.
+ * @param stdin undefined or not a terminal if there is no input
  */
 export function usableTerminal(stdin: ReadStream | undefined): Terminal | undefined {
   return stdin?.isTTY === true && isInForeground() ? stdin : undefined;
@@ -84,7 +84,7 @@ function isInForeground(): boolean {
   if (process.platform === 'win32') return true;
   try {
     if (process.platform === 'linux') {
-      // Behind the name, which may hold anything: state, parent, group, session, terminal, the terminal's group (proc(5)).
+      // After the name, which may contain anything: state, parent, group, session, terminal, the terminal's group (proc(5)).
       const [, , group, , , foreground] = readFileSync('/proc/self/stat', 'latin1')
         .replace(/^.*\) /s, '')
         .split(' ');
@@ -96,7 +96,7 @@ function isInForeground(): boolean {
   }
 }
 
-/** The state of a terminal, for the program `stty`; undefined where that is not to be had. */
+/** The state of a terminal for the program `stty`; undefined if it can't be determined. */
 export function terminalState({ fd }: Terminal): string | undefined {
   if (process.platform === 'win32') return undefined;
   try {

@@ -11,7 +11,7 @@ import {
   thisSystem,
 } from './system-packages';
 
-/** In the order in which they are looked for. */
+/** In the order of the search. */
 export const VMMS: readonly Vmm[] = [QEMU, CLOUD_HYPERVISOR];
 
 const VMM_PACKAGES: Readonly<Record<VmmName, SystemPackage>> = {
@@ -27,20 +27,21 @@ export interface InstalledVmm {
   capabilities: VmmCapabilities;
 }
 
-/** A VMM that doesn't answer such a question at once hangs. Milliseconds. */
+/** Milliseconds. A VMM that takes longer to answer is considered hung. */
 const ANSWER_TIME = 10_000;
 
-/** Where a VMM is looked for. */
+/** Where to search for a VMM. */
 export interface VmmSearch {
-  /** Folders, as in the environment variable PATH, which is the default. */
+  /** Folders in the form of the environment variable PATH, which is the default. */
   search?: string;
-  /** Ends the search: it rejects with the signal's reason. */
+  /** Ends the search, which then rejects with the signal's reason. */
   signal?: AbortSignal;
 }
 
 /**
- * The VMM that is asked for, or the first that is installed, after asking its program what it can do. One that doesn't answer is ended.
- * @throws IgvmError VMM_MISSING, VMM_FAILED when it doesn't say what it can do
+ * The requested VMM, or the first installed one, with its capabilities, for which its program is asked. A program that doesn't answer
+ * is killed.
+ * @throws IgvmError VMM_MISSING, VMM_FAILED when the program doesn't state its capabilities
  */
 export async function findVmm(
   asked: { vmm?: VmmName; vmmPath?: string },
@@ -85,13 +86,13 @@ function vmmNamed(name: string): Vmm {
   return vmm;
 }
 
-/** By the program's name; what is not called Cloud Hypervisor is taken for a QEMU. */
+/** Chosen by the program's name. Everything except Cloud Hypervisor is treated as QEMU. */
 const vmmOfProgram = (path: string): Vmm =>
   basename(path).startsWith(CLOUD_HYPERVISOR.name) ? CLOUD_HYPERVISOR : QEMU;
 
-/** What a VMM's program prints to a question. @throws IgvmError VMM_FAILED, the signal's reason */
+/** The output of a VMM's program for a query. @throws IgvmError VMM_FAILED, the signal's reason */
 function ask(vmm: Vmm, path: string, args: readonly string[], signal?: AbortSignal): Promise<string> {
-  // One that hangs may ignore a request to end, and Node's own `signal` would send one.
+  // A hung program may ignore SIGTERM, which Node's own `signal` would send.
   const options = { encoding: 'utf8', timeout: ANSWER_TIME, killSignal: 'SIGKILL' } as const;
   return new Promise((resolve, reject) => {
     const child = execFile(path, args, options, (error, stdout, stderr) => {
@@ -108,7 +109,7 @@ function ask(vmm: Vmm, path: string, args: readonly string[], signal?: AbortSign
   });
 }
 
-/** The last that a program said to its failure, or else how it failed. */
+/** The last message of a program that failed, or else how it failed. */
 function whyNoAnswer({ killed, code, signal, message }: ExecFileException, stderr: string): string {
   if (killed === true) return `it did not answer within ${ANSWER_TIME / 1000} s`;
   const said = stderr.trim().split('\n').at(-1) ?? '';

@@ -5,31 +5,31 @@ import { PAGE_SIZE } from '../memory/page';
 import type { GuestPages, PageRange } from './guest-pages';
 import type { NativeMemory } from './native-guest';
 
-/** A NATIVE guest that starts as a PC does: firmware that ends at 4 GiB, such as OVMF, and what it finds in memory. */
+/** A NATIVE guest that starts like a PC: firmware that ends at 4 GiB, such as OVMF, and the initial content of memory. */
 export interface FirmwareGuest {
   /** Ends at 4 GiB. */
   firmware: readonly PageRange[];
-  /** Bytes of it. */
+  /** The size of the firmware in bytes. */
   firmwareSize: number;
-  /** What is in memory before it starts; ascending, apart from each other. Pages without content are left out. */
+  /** The content of memory before it starts: ascending ranges that don't touch. Pages without content are left out. */
   ram: readonly (readonly PageRange[])[];
   /** Whether the image's registers differ from those of a processor after a reset. */
   hasOwnRegisters: boolean;
-  /** Bytes of memory from GPA 0 on that the guest can't do without. */
+  /** The memory that the guest needs from GPA 0 on, in bytes. */
   memoryNeeded: number;
 }
 
 const FOUR_GIB = 2 ** 32;
 /** Where a processor starts after a reset. */
 const RESET_VECTOR = 0xffff_fff0n;
-/** QEMU puts the end of its firmware below 1 MiB itself; video memory is below that. */
+/** QEMU itself copies the end of its firmware to below 1 MiB. Video memory is below that. */
 const LOW_COPY = { start: 0xe_0000, end: 0x10_0000 };
 const VIDEO_MEMORY = 0xa_0000;
 /** Interrupt controllers are below. */
 const LOWEST_FIRMWARE = 0xff00_0000;
-/** QEMU takes firmware in pieces of this size. */
+/** The size of QEMU's firmware must be a multiple of this. */
 const FIRMWARE_UNIT = 0x1_0000;
-/** A file and an option of QEMU for each. */
+/** Each range needs a file and an option of QEMU. */
 const MOST_PLACES = 64;
 const CHUNK = 2 ** 20;
 
@@ -38,9 +38,9 @@ export const startsAtResetVector = ({ pages, context }: Pick<NativeMemory, 'page
   pages.has(FOUR_GIB - PAGE_SIZE, PAGE_SIZE) && (context === undefined || context.rip === RESET_VECTOR);
 
 /**
- * Takes apart what a VMM without a loader for IGVM files has to put into its ROM and into memory.
- * @param memory of a guest that {@link startsAtResetVector}
- * @throws IgvmError BOOT_LAYOUT for pages that such a VM can't have
+ * Divides an image into the parts that a VMM without a loader for IGVM files has to put into its ROM and into memory.
+ * @param memory a guest that {@link startsAtResetVector}
+ * @throws IgvmError BOOT_LAYOUT for pages that such a VM can't contain
  */
 export function firmwareGuest({ pages, context, memoryNeeded }: NativeMemory): FirmwareGuest {
   const ranges = pages.within(0, Infinity);
@@ -78,7 +78,7 @@ export function firmwareGuest({ pages, context, memoryNeeded }: NativeMemory): F
   };
 }
 
-/** What QEMU puts below 1 MiB has to be what the image has there. */
+/** Checks that the image has the same content below 1 MiB that QEMU puts there. */
 function checkLowCopy(pages: GuestPages, range: PageRange, firmwareStart: number): void {
   const original = range.gpa + FOUR_GIB - LOW_COPY.end;
   const inPlace = range.gpa >= LOW_COPY.start && range.gpa + range.size <= LOW_COPY.end && original >= firmwareStart;
@@ -86,13 +86,13 @@ function checkLowCopy(pages: GuestPages, range: PageRange, firmwareStart: number
   if (!isSame) throw misplaced(range, 'where QEMU has video memory and the end of the firmware');
 }
 
-/** The firmware as `-bios` takes it: in whole pieces of 64 KiB, with zeros in front. */
+/** The firmware in the form that `-bios` accepts: a multiple of 64 KiB, with leading zeros. */
 export function writeFirmware({ firmware, firmwareSize }: FirmwareGuest, sink: IgvmSink): Promise<void> {
   const size = Math.ceil(firmwareSize / FIRMWARE_UNIT) * FIRMWARE_UNIT;
   return writeRanges(firmware, sink, FOUR_GIB - size);
 }
 
-/** Adjacent pages as they are in memory, from `start` on. */
+/** The content of adjacent pages from `start` on. */
 export async function writeRanges(ranges: readonly PageRange[], sink: IgvmSink, start: number): Promise<void> {
   const buffer = new Uint8Array(CHUNK);
   let written = start;

@@ -2,7 +2,7 @@ import { IgvmError } from '../errors/igvm-error';
 import { type ByteSource, regionSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 
-/** Adjacent pages of the guest. What `content` doesn't cover is zero. */
+/** Adjacent pages of the guest. The rest beyond `content` is zero. */
 export interface PageRange {
   /** Bytes, a multiple of PAGE_SIZE. */
   gpa: number;
@@ -11,7 +11,7 @@ export interface PageRange {
   content: ByteSource;
 }
 
-/** The memory of a guest as it is before the first instruction, by GPA; parts of it can be replaced. */
+/** The memory of a guest before the first instruction, by GPA. Parts of it can be replaced. */
 export class GuestPages {
   /** Ascending. */
   private readonly ranges: readonly PageRange[];
@@ -37,7 +37,7 @@ export class GuestPages {
     return last === undefined ? 0 : last.gpa + last.size;
   }
 
-  /** The pages of [start, end) that the image has, ascending, with everything written so far. */
+  /** The image's pages in [start, end), ascending, with everything written so far. */
   within(start: number, end: number): PageRange[] {
     return this.touching(start, end).map((range) => {
       const from = Math.max(start, range.gpa);
@@ -49,12 +49,12 @@ export class GuestPages {
     });
   }
 
-  /** Whether the image has all of [gpa, gpa + size). */
+  /** Whether the image's pages cover [gpa, gpa + size). */
   has(gpa: number, size: number): boolean {
     return this.within(gpa, gpa + size).reduce((sum, range) => sum + range.size, 0) === size;
   }
 
-  /** `size` bytes from `gpa` on; undefined when the image doesn't have all of them. */
+  /** `size` bytes from `gpa` on; undefined if the image's pages don't cover them. */
   read(gpa: number, size: number): Uint8Array | undefined {
     if (!this.has(gpa, size)) return undefined;
     const bytes = new Uint8Array(size);
@@ -100,15 +100,15 @@ export class GuestPages {
   }
 }
 
-/** Bytes that replace those at `offset`. */
+/** Replacement bytes at `offset`. */
 export interface Patch {
   offset: number;
   bytes: Uint8Array;
 }
 
 /**
- * `source` with some bytes replaced, later patches over earlier ones. A patch behind the source's end makes it longer;
- * what lies between is zero. There may be as many patches as an image has parameters: hundreds of thousands.
+ * `source` with some bytes replaced. Later patches override earlier ones. A patch beyond the source's end makes it longer, with zeros
+ * in between. There may be as many patches as an image has parameters: hundreds of thousands.
  */
 export function patchedSource(source: ByteSource, patches: readonly Patch[]): ByteSource {
   if (patches.length === 0) return source;

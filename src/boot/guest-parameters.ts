@@ -15,7 +15,7 @@ import type { GuestPages } from './guest-pages';
 import { vmMemoryMap } from './linux-zero-page';
 import type { GuestParameter, NativeGuest } from './native-guest';
 
-/** What a VMM knows of its VM. */
+/** Facts about a VM that its VMM knows. */
 export interface VmFacts {
   tables: 'vmm' | 'image';
   commandLine?: string;
@@ -27,17 +27,17 @@ export interface VmFacts {
 /** IGVM_VHS_MEMORY_MAP_ENTRY: memory that the guest may use. */
 const MEMORY_MAP_TYPE_MEMORY = 0;
 
-/** IgvmEnvironmentInfo: memory starts out shared with the host, as that of any guest without isolation. */
+/** IgvmEnvironmentInfo: memory is initially shared with the host, as in any guest without isolation. */
 const MEMORY_IS_SHARED = 1;
 
-/** PCI and APICs on all PC-like VMMs: from 3 GiB on. */
+/** All PC-like VMMs have PCI and APICs between 3 and 4 GiB. */
 const MMIO = { start: 0xc0000000, end: 2 ** 32 };
 
 /**
- * Does what a VMM does for an image that leaves boot data to it: fills the parameter areas and the Linux zero page in the
- * guest's pages. ACPI tables of a topology (SRAT, SLIT, PPTT, MADT) stay empty, as on a VMM that has none to tell: the
- * guest finds the VMM's own where `tables` is `vmm`.
- * @throws IgvmError BOOT_PARAMETER when something doesn't fit its area or isn't known, BOOT_OPTION for impossible facts
+ * Does the work of a VMM for an image that leaves boot data to it: fills the parameter areas and the Linux zero page in the guest's
+ * pages. ACPI tables of the topology (SRAT, SLIT, PPTT, MADT) stay empty, as with a VMM that provides none. If `tables` is `vmm`, the
+ * guest finds the VMM's own.
+ * @throws IgvmError BOOT_PARAMETER for a parameter that is unknown or doesn't fit its area; BOOT_OPTION for impossible facts
  */
 export function fillParameters(guest: NativeGuest, facts: VmFacts): void {
   const { tables, memory } = facts;
@@ -70,7 +70,7 @@ export function fillParameters(guest: NativeGuest, facts: VmFacts): void {
 
 type KnownFacts = VmFacts & { cpus: number };
 
-/** What is written for each parameter; undefined: the area keeps its initial data. */
+/** The value of each parameter; undefined if the area keeps its initial data. */
 const PARAMETER_BYTES: Record<ParameterKind, (facts: KnownFacts) => Uint8Array | undefined> = {
   vpCount: ({ cpus }) => new StructWriter().u32(cpus).finish(),
   memoryMap: ({ memory }) => (memory === undefined ? undefined : memoryMap(memory)),
@@ -90,7 +90,7 @@ const PARAMETER_BYTES: Record<ParameterKind, (facts: KnownFacts) => Uint8Array |
   },
 };
 
-/** Entries in ascending order, an empty one behind them (igvm_defs: IGVM_VHS_MEMORY_MAP_ENTRY). */
+/** Entries in ascending order, followed by an empty one (igvm_defs: IGVM_VHS_MEMORY_MAP_ENTRY). */
 function memoryMap(memory: number): Uint8Array {
   const writer = new StructWriter();
   for (const { start, end, type } of vmMemoryMap(memory)) {
@@ -103,7 +103,7 @@ function memoryMap(memory: number): Uint8Array {
   return writer.zeros(24).finish();
 }
 
-/** A VMM's command line is ASCII with a NUL; Linux takes UTF-8. */
+/** A VMM's command line is ASCII with a NUL. Linux accepts UTF-8. */
 const terminated = (text: string): Uint8Array => new TextEncoder().encode(`${text}\0`);
 
 function checkFacts({ commandLine, memory, cpus }: VmFacts): void {
@@ -124,8 +124,8 @@ const tooLarge = ({ kind, room, gpa }: GuestParameter, size: number): IgvmError 
   });
 
 /**
- * Takes the pointer to the image's MP table out of guest memory, for a guest that gets its VMM's ACPI.
- * @returns the table's number of processors, which as VP_COUNT leaves its fix-up nothing to do; undefined without table
+ * Removes the pointer to the image's MP table from guest memory, for a guest that gets its VMM's ACPI tables.
+ * @returns the number of processors in the table; with this VP_COUNT, its fix-up changes nothing; undefined without a table
  */
 export function leaveOutMpTable(pages: GuestPages): number | undefined {
   const pointer = pages.read(MP_FLOATING_POINTER_GPA, MP_FLOATING_POINTER_SIZE);

@@ -11,21 +11,21 @@ import { runVm } from './run-vm';
 
 const DEVICE = '/dev/kvm';
 
-/** Bytes: more than any firmware wants. */
+/** Bytes. More than any firmware needs. */
 const PROBE_MEMORY = 2 ** 26;
 
-/** Milliseconds. With KVM the guest answers within half a second, firmware included. */
+/** Milliseconds. With KVM, the guest answers within half a second, including firmware. */
 const PROBE_TIME = 3000;
 
-/** Whether KVM runs guests here. */
+/** Whether KVM can run guests on this machine. */
 export type KvmAnswer = { is: 'usable' } | { is: 'unusable'; problem: string };
 
 const unusable = (problem: string): KvmAnswer => ({ is: 'unusable', problem });
 
 /**
- * Runs a tiny 64-bit guest under KVM. There are hosts whose /dev/kvm opens but doesn't run such guests: nested ones, and
- * some that only know guests made for them. A kernel that starts there hangs without a word.
- * @param options.signal ends the run: this rejects with its reason
+ * Runs a tiny 64-bit guest under KVM. On some hosts, /dev/kvm can be opened but doesn't run such guests: nested ones, and some that only
+ * run guests made for them. There, a kernel hangs without any output.
+ * @param options.signal ends the run, which then rejects with the signal's reason
  * @param options.device path of the device
  * @throws IgvmError FILE_UNWRITABLE
  */
@@ -84,7 +84,7 @@ async function writeProbe(path: string): Promise<void> {
   }
 }
 
-/** Where kvm-probe.S is loaded and entered, in bytes, and the memory that it needs from there on. */
+/** The address at which kvm-probe.S is loaded and entered, and the memory that it needs from there on. Bytes. */
 const PROBE = 0x100000;
 const PROBE_SIZE = 0x16000;
 
@@ -111,7 +111,7 @@ export const PROBE_CODE = Buffer.from(
   'hex',
 );
 
-/** What the guest prints on COM1 once it has done everything that a 64-bit kernel does. */
+/** The guest's output on COM1 once it has done everything that a 64-bit kernel does. */
 export const PROBE_MESSAGE = 'nx-igvm: guest runs';
 
 /** Writes the probe guest as a kernel that PVH VMMs boot. */

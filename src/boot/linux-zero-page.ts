@@ -6,10 +6,10 @@ import { COMMON_MEMORY_LIMIT, PAGE_SIZE } from '../memory/page';
 import type { NativeContextFields } from '../vp-context/native';
 import type { GuestPages } from './guest-pages';
 
-/** Bytes of a command line that an x86 kernel keeps, NUL included (Linux, COMMAND_LINE_SIZE). */
+/** The most bytes of a command line that an x86 kernel keeps, including NUL (Linux, COMMAND_LINE_SIZE). */
 const KERNEL_COMMAND_LINE = 2048;
 
-/** What an RSDP begins with (ACPI 5.2.5.3). */
+/** The signature of an RSDP (ACPI 5.2.5.3). */
 const RSDP_MARK = 'RSD PTR ';
 
 /** Linux' boot_params in an image; RSI points to it in the 64-bit boot protocol. */
@@ -21,7 +21,7 @@ export class LinuxZeroPage {
     private readonly view: DataView,
   ) {}
 
-  /** The zero page, when the guest has one: a page at RSI with the magic of a Linux setup header. */
+  /** The zero page: a page at RSI with the magic of a Linux setup header. Undefined if there is none. */
   static of(pages: GuestPages, { rsi }: Pick<NativeContextFields, 'rsi'>): LinuxZeroPage | undefined {
     if (rsi % BigInt(PAGE_SIZE) !== 0n || rsi >> 32n !== 0n) return undefined;
     const gpa = Number(rsi);
@@ -35,19 +35,19 @@ export class LinuxZeroPage {
     return this.view.getUint8(BOOT_PARAMS.e820_entries) !== 0;
   }
 
-  /** End of the RAM below 4 GiB that its memory map has, in bytes; 0 without a map. */
+  /** End of the RAM below 4 GiB in its memory map, in bytes; 0 without a map. */
   get ramEnd(): number {
     const ends = readE820Map(this.view).map(({ start, end, type }) => (type === E820.RAM && start < 2 ** 32 ? end : 0));
     return Math.max(0, ...ends);
   }
 
-  /** Gives the kernel a VM's memory; see {@link vmMemoryMap}. @param memorySize bytes */
+  /** Describes a VM's memory to the kernel; see {@link vmMemoryMap}. @param memorySize bytes */
   setMemoryMap(memorySize: number): void {
     writeE820Map(this.view, vmMemoryMap(memorySize));
     this.writeBack();
   }
 
-  /** Takes the image's own ACPI tables out, for a guest that gets its VMM's: their address, and what they are found by. */
+  /** Removes the image's own ACPI tables, for a guest that gets its VMM's: their address, and the signature that is searched for. */
   leaveOutAcpi(): void {
     const gpa = this.view.getBigUint64(BOOT_PARAMS.acpi_rsdp_addr, true);
     if (gpa === 0n) return;
@@ -60,9 +60,9 @@ export class LinuxZeroPage {
   }
 
   /**
-   * Refuses a command line that the kernel would cut off: `cmdline_size` says how long a one it takes, and stays what it is. In the
-   * images of some tools the field holds the length of the image's own command line; then it grows with the command line, as a
-   * kernel that goes by it would miss the end.
+   * Refuses a command line that the kernel would truncate. `cmdline_size` is the longest that it accepts, and is not changed. In images
+   * of some tools, however, the field is the length of the image's own command line. Then it grows with the command line, because a
+   * kernel that relies on it would miss the end.
    * @param length bytes without NUL
    * @throws IgvmError BOOT_PARAMETER
    */
@@ -81,8 +81,8 @@ export class LinuxZeroPage {
 
   /**
    * Replaces the command line where the kernel looks for it; see {@link fitCommandLine}.
-   * @param text with a NUL behind it
-   * @throws IgvmError BOOT_PARAMETER when the image has no page for it, or too little room
+   * @param text ends with a NUL
+   * @throws IgvmError BOOT_PARAMETER if the image has no page for it, or not enough room
    */
   setCommandLine(text: Uint8Array): void {
     const { gpa, room } = this.commandLinePlace();
@@ -100,13 +100,13 @@ export class LinuxZeroPage {
     this.pages.write(gpa, bytes);
   }
 
-  /** Where the kernel looks for its command line, and how many bytes it keeps. GPA. */
+  /** The GPA of the kernel's command line, and the number of bytes that the kernel keeps. */
   private commandLinePlace(): { gpa: number; room: number } {
     const gpa = this.view.getUint32(BOOT_PARAMS.cmd_line_ptr, true);
     return { gpa, room: Math.min(PAGE_SIZE - (gpa % PAGE_SIZE), KERNEL_COMMAND_LINE) };
   }
 
-  /** Of the image's own command line, in bytes without NUL; undefined without one. */
+  /** The length of the image's own command line, in bytes without NUL; undefined without one. */
   private commandLineLength(): number | undefined {
     const { gpa, room } = this.commandLinePlace();
     const end = this.pages.read(gpa, room)?.indexOf(0);
@@ -119,8 +119,8 @@ export class LinuxZeroPage {
 }
 
 /**
- * What a guest that finds no tables of its VMM is told of a VM's memory: its first 2 GiB, as VMMs differ in where the rest is, and
- * devices and APICs lie in between.
+ * The memory map for a guest without tables from its VMM: the first 2 GiB of a VM's memory. VMMs differ in where the rest is, with
+ * devices and APICs in between.
  * @param memory bytes
  */
 export const vmMemoryMap = (memory: number): E820Range[] => linuxMemoryMap(Math.min(memory, COMMON_MEMORY_LIMIT));

@@ -16,29 +16,29 @@ export interface GuestParameter {
   room: number;
 }
 
-/** What an image puts into the memory of its NATIVE x64 guest, and the state of VP 0. */
+/** The initial memory of an image's NATIVE x64 guest, and the state of VP 0. */
 export interface NativeMemory {
-  /** Parameter areas included, holding their initial data. */
+  /** Includes parameter areas with their initial data. */
   pages: GuestPages;
-  /** Undefined for firmware that starts as after a reset. */
+  /** Undefined for firmware that starts in the reset state. */
   context: NativeContextFields | undefined;
   parameters: readonly GuestParameter[];
-  /** Bytes of memory from GPA 0 that the image declares that the guest can't do without. */
+  /** The required memory from GPA 0 on that the image declares, in bytes. */
   memoryNeeded: number;
 }
 
-/** The NATIVE x64 guest of an image that starts in its own state: memory, that state, and what it expects of its VMM. */
+/** An image's NATIVE x64 guest that starts in a state of its own: its memory, this state, and what it expects of its VMM. */
 export interface NativeGuest extends NativeMemory {
   context: NativeContextFields;
-  /** Undefined for what is no Linux. */
+  /** Undefined unless the guest is Linux. */
   zeroPage: LinuxZeroPage | undefined;
-  /** Bytes of memory from GPA 0 that the guest can't do without: the end of its pages and of required memory. */
+  /** The memory that the guest needs from GPA 0 on, in bytes: up to the end of its pages and of required memory. */
   memoryNeeded: number;
 }
 
 /**
- * Reads the guest of an image, once for all that a boot does with it.
- * @throws IgvmError BOOT_CONTEXT for firmware and without a context of VP 0, and as {@link nativeMemory}
+ * Reads the guest of an image, once for the whole boot.
+ * @throws IgvmError BOOT_CONTEXT for firmware, and for an image without a context for VP 0; and as {@link nativeMemory} does
  */
 export function nativeGuest(file: IgvmFile, memory: NativeMemory = nativeMemory(file)): NativeGuest {
   const { pages, context } = memory;
@@ -54,8 +54,8 @@ export function nativeGuest(file: IgvmFile, memory: NativeMemory = nativeMemory(
 }
 
 /**
- * Reads what a NATIVE guest starts with.
- * @throws IgvmError BOOT_PLATFORM without a NATIVE x64 guest, BOOT_CONTEXT for a context of another VP than VP 0, or several,
+ * Reads the initial memory and state of a NATIVE guest.
+ * @throws IgvmError BOOT_PLATFORM without a NATIVE x64 guest; BOOT_CONTEXT for several contexts, or one for another VP than VP 0;
  *   BOOT_LAYOUT for pages that only confidential guests have
  */
 export function nativeMemory(file: IgvmFile): NativeMemory {

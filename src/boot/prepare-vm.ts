@@ -14,21 +14,21 @@ import type { BootWay, Vmm, VmSpec } from './vmm';
 
 const DEFAULT_MEMORY = 2 ** 29;
 
-/** What a kernel needs besides its image, generously. Bytes. */
+/** A generous estimate of the memory that a kernel needs besides its image. Bytes. */
 const HEADROOM = 2 ** 27;
 
 const MIB = 2 ** 20;
 
-/** What firmware has by default, and what it gets besides the image's pages. Bytes. */
+/** The default memory for firmware, and the memory for it besides the image's pages. Bytes. */
 const FIRMWARE_MEMORY = 2 ** 30;
 const FIRMWARE_HEADROOM = 2 ** 29;
-/** Pages from here on are in no memory of a PC. */
+/** A PC has no memory for pages from here on. */
 const FIRMWARE_FROM = 0xff00_0000;
 
 /** Bytes copied at a time. */
 const CHUNK = 1 << 20;
 
-/** What the VMM does, by way. */
+/** What the VMM does with the image, for each way. */
 export const WAY_TEXTS: Record<BootWay, string> = {
   pvh: 'boots the image as a PVH kernel (way pvh)',
   igvm: 'loads the image itself (way igvm)',
@@ -36,7 +36,7 @@ export const WAY_TEXTS: Record<BootWay, string> = {
 };
 
 /**
- * Everything about the VM that the image decides; the files that it boots from are in `folder`, or the image itself.
+ * Everything about the VM that depends on the image. The files from which it boots are in `folder`, or the image itself.
  * @throws IgvmError BOOT_*, VMM_UNSUPPORTED, and what reading the image throws
  */
 export const prepareVm = (
@@ -57,7 +57,7 @@ export const prepareVm = (
     return prepareGuest(request, installed, folder, size, image, nativeGuest(image.file, memory));
   });
 
-/** What the VM is asked to have. Memory in bytes. */
+/** The requested size of the VM. Memory in bytes. */
 export interface VmSize {
   cpus: number;
   askedMemory: number | undefined;
@@ -84,12 +84,12 @@ async function prepareGuest(
   const file = join(folder, 'guest.elf');
   const options = { tables, commandLine, memory, cpus };
   const { memoryNeeded, pagesEnd } = await writingFile(file, (begin) => exportGuest(guest, begin(), options));
-  // Pages that wait in a place of their own need memory, too.
+  // Staged pages need memory, too.
   checkMemory(memory, Math.max(memoryNeeded, pagesEnd + installed.vmm.firmwareRoom));
   return { way, file, memory, cpus, tables };
 }
 
-/** Firmware asks the VMM for memory, tables and processors itself, however it got into the VM. */
+/** Firmware itself asks the VMM for memory, tables and processors, however it got into the VM. */
 async function prepareFirmware(
   request: BootRequest,
   installed: InstalledVmm,
@@ -133,7 +133,7 @@ async function prepareFirmware(
   return { way, file, loaded, memory, cpus, tables: 'vmm' };
 }
 
-/** Ends of the pages that are in memory. */
+/** The ends of the pages in memory. */
 const ramEnds = ({ pages }: NativeMemory): number[] =>
   pages.within(0, FIRMWARE_FROM).map(({ gpa, size }) => gpa + size);
 
@@ -144,14 +144,14 @@ function firmwareMemory(
   asked: number | undefined,
 ): number {
   if (memoryNeeded > vmm.lowMemoryEnd) throw tooHigh('pages', memoryNeeded, vmm);
-  // A program is copied on its way, and a UKI's initrd once more, and unpacked.
+  // Programs are copied once. A UKI's initrd is copied again and then unpacked.
   const memory = asked ?? Math.ceil(Math.max(FIRMWARE_MEMORY, memoryNeeded + FIRMWARE_HEADROOM) / MIB) * MIB;
   checkMemory(memory, memoryNeeded);
   return memory;
 }
 
 /**
- * Checks that the VMM loads the file itself as it is.
+ * Checks that the VMM can load the file itself.
  * @throws IgvmError BOOT_WAY, VMM_UNSUPPORTED
  */
 function checkLoadable(file: IgvmFile, installed: InstalledVmm): void {
@@ -178,7 +178,7 @@ function loadingRefusal(file: IgvmFile, { vmm, capabilities }: InstalledVmm): Ig
   return refusal === undefined ? undefined : new IgvmError('BOOT_WAY', refusal);
 }
 
-/** The file with the image alone, for a VMM to read. */
+/** A file that contains only the image, for a VMM. */
 async function loadableFile({ source, isFirmwareDll }: OpenImage, path: string, folder: string): Promise<string> {
   if (!isFirmwareDll) return path;
   const copy = join(folder, 'guest.igvm');
@@ -203,7 +203,7 @@ function vmMemory(
   asked: number | undefined,
 ): number {
   const { pages, zeroPage } = guest;
-  // A guest that goes by the image's memory map uses all that is in it.
+  // A guest with the image's memory map uses all memory in the map.
   const ramEnd = tables === 'image' ? (zeroPage?.ramEnd ?? 0) : 0;
   const end = Math.max(pages.end, ramEnd);
   if (end > vmm.lowMemoryEnd) throw tooHigh(pages.end >= ramEnd ? 'pages' : 'a memory map', end, vmm);

@@ -15,8 +15,8 @@ import { writePvhElf } from './pvh-elf';
 import { type StagedCopy, STUB, stubBlock } from './pvh-stub';
 
 /**
- * Whose memory map and ACPI a Linux guest gets. `vmm`: the VMM's; processors, PCI interrupts and power-off work as with
- * any kernel. `image`: the image's e820, ACPI and MP tables. `auto`: the image's if it has a memory map, else the VMM's.
+ * The source of a Linux guest's memory map and ACPI tables. `vmm`: the VMM; processors, PCI interrupts and power-off work as with any
+ * kernel. `image`: the image's e820, ACPI and MP tables. `auto`: the image if it has a memory map, otherwise the VMM.
  */
 export type GuestTables = 'vmm' | 'auto' | 'image';
 
@@ -25,43 +25,43 @@ export interface PvhExportOptions {
   tables?: GuestTables;
   /** Replaces the image's command line. */
   commandLine?: string;
-  /** Bytes of the VM's memory, for images that ask for a memory map. */
+  /** The size of the VM's memory in bytes, for images that request a memory map. */
   memory?: number;
-  /** Processors of the VM, for images that ask for their number. Default 1. */
+  /** The number of the VM's processors, for images that request it. Default: 1. */
   cpus?: number;
 }
 
-/** What was exported. */
+/** The result of an export. */
 export interface PvhExport {
-  /** Bytes of the ELF file. */
+  /** The size of the ELF file in bytes. */
   fileSize: number;
   /** GPA of the stub, where the VM enters the image. */
   entry: number;
-  /** Bytes of memory from GPA 0 that a VM must have. */
+  /** The memory that a VM must have from GPA 0 on, in bytes. */
   memoryNeeded: number;
   /** Bytes from GPA 0 to the end of the image's pages; firmware must not use memory below. */
   pagesEnd: number;
-  /** Whose tables the guest gets. */
+  /** The source of the guest's tables. */
   tables: 'vmm' | 'image';
 }
 
-/** Below it the VMM and its firmware have things of their own until the guest runs: such pages are staged above. */
+/** Below this GPA, the VMM and its firmware have data of their own until the guest runs. Such pages are staged above it. */
 const STAGED_BELOW = HIGH_MEMORY_START;
 
 const FOUR_GIB = 2 ** 32;
 
 /**
- * Writes an image's NATIVE guest as one ELF file that any PVH VMM boots as a kernel. Pages from 1 MiB on load at their
- * address. Those below, and a stub, load into the first gap above 1 MiB; the stub copies them to their place and enters
- * the VP context. Reads the image in chunks: memory use doesn't depend on its size.
- * @param sink gets the file; incomplete when this fails
+ * Writes an image's NATIVE guest as one ELF file that any PVH VMM boots as a kernel. Pages above 1 MiB load at their addresses. Those
+ * below, together with a stub, load into the first gap above 1 MiB. The stub copies them to their addresses and enters the VP context.
+ * The image is read in chunks, so memory use doesn't depend on its size.
+ * @param sink gets the file, which is incomplete if this fails
  * @throws IgvmError BOOT_PLATFORM, BOOT_CONTEXT, BOOT_LAYOUT, BOOT_PARAMETER, BOOT_OPTION
  */
 export const exportPvh = (file: IgvmFile, sink: IgvmSink, options: PvhExportOptions = {}): Promise<PvhExport> =>
   exportGuest(nativeGuest(file), sink, options);
 
 /**
- * {@link exportPvh} of a guest that was read already. Its parameters are filled in, so it is exported once.
+ * {@link exportPvh} for a guest that has already been read. This fills in its parameters, so export it only once.
  * @throws IgvmError BOOT_CONTEXT, BOOT_LAYOUT, BOOT_PARAMETER, BOOT_OPTION
  */
 export async function exportGuest(
@@ -118,18 +118,18 @@ function checkPlaces(pages: GuestPages): void {
   }
 }
 
-/** Whose tables an exported guest gets. */
+/** The source of an exported guest's tables. */
 export function chosenTables(asked: GuestTables = 'vmm', { zeroPage }: NativeGuest): 'vmm' | 'image' {
   if (zeroPage === undefined) return 'image';
   if (asked !== 'auto') return asked;
   return zeroPage.hasMemoryMap ? 'image' : 'vmm';
 }
 
-/** The first gap from 1 MiB on that holds `size` bytes and whose first page the image's page tables leave where it is. */
+/** The first gap above 1 MiB for `size` bytes whose first page the image's page tables map to itself. */
 function stagingPlace({ pages, context }: NativeGuest, size: number): number {
   let candidate = STAGED_BELOW;
   for (const { gpa, size: taken } of [...pages.within(STAGED_BELOW, FOUR_GIB), { gpa: FOUR_GIB, size: 0 }]) {
-    // The page tables may map some gaps only.
+    // The page tables may map only some gaps.
     if (candidate + size <= gpa && isIdentityMapped(pages, context.cr3, candidate)) return candidate;
     candidate = gpa + taken;
   }
@@ -162,7 +162,7 @@ export function isIdentityMapped(pages: GuestPages, cr3: bigint, address: number
   return false;
 }
 
-/** Writes the file `path`, which appears when it is complete. @throws IgvmError FILE_UNWRITABLE */
+/** Writes the file `path`, which appears once it is complete. @throws IgvmError FILE_UNWRITABLE */
 export async function writingFile<T>(
   path: string,
   write: (begin: () => IgvmSink) => Promise<T>,
@@ -180,7 +180,7 @@ export async function writingFile<T>(
 
 /**
  * Exports an image on disk, or the one inside a firmware DLL: see {@link exportGuest}.
- * @throws IgvmError what reading the image throws, FILE_CHANGED included; FILE_UNWRITABLE also for the image's own path
+ * @throws IgvmError as reading the image does, including FILE_CHANGED; FILE_UNWRITABLE also if the output is the image
  */
 export async function exportImage(image: string, path: string, options: PvhExportOptions = {}): Promise<PvhExport> {
   checkNotInputs([path], [image]);

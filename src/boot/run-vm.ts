@@ -6,15 +6,15 @@ import { programFile } from '../files/program-file';
 import { connectTerminal, type Terminal, terminalState } from './console';
 import type { SupervisorOptions } from './supervisor';
 
-/** A VMM to run until it ends or has printed something. */
+/** A VMM that runs until it ends or has printed a given text. */
 export interface VmRun {
   program: string;
   args: readonly string[];
-  /** Removed when the VMM has ended, whatever ends it. */
+  /** A folder that is removed when the VMM has ended for any reason. */
   folder?: string;
   /** Ends the run once the guest's serial output matches; see {@link OutputPattern}. */
   until?: RegExp;
-  /** What a guest prints that has come to its end but can't end the VMM. */
+  /** Matches the output of a guest that has finished but can't end the VMM. */
   halted?: RegExp;
   /** Milliseconds. */
   timeout?: number;
@@ -22,7 +22,7 @@ export interface VmRun {
   stdout: Writable;
   /** Takes the VMM's messages. */
   stderr: (text: string) => void;
-  /** Its input goes to the guest while that runs. */
+  /** Its input goes to the guest while the guest runs. */
   terminal?: Terminal;
   /** Ends the run. */
   signal?: AbortSignal;
@@ -30,20 +30,20 @@ export interface VmRun {
 
 /** How a run ended. */
 export interface VmEnd {
-  /** `exited`: by itself. `halted`: the guest has come to its end. `stopped`: from outside, by a signal or by hand. */
+  /** `exited`: by itself. `halted`: the guest has finished. `stopped`: by a signal or by the user. */
   by: 'matched' | 'exited' | 'halted' | 'timeout' | 'stopped';
-  /** Of the VMM; undefined when it was killed. */
+  /** The VMM's exit code; undefined if it was killed. */
   exitCode: number | undefined;
-  /** The end of what the VMM wrote to stderr. */
+  /** The end of the VMM's output on stderr. */
   messages: string;
-  /** The guest's last line, which has no end but would match `until` if it had. */
+  /** The guest's last line, if it has no newline but would match `until` with one. */
   unfinished?: string;
 }
 
 /** Characters of messages that are kept. */
 const REMEMBERED = 1 << 16;
 
-/** Milliseconds from asking the supervisor to end until it is killed together with the VMM. */
+/** Milliseconds between asking the supervisor to end and killing it together with the VMM. */
 const GRACE = 5000;
 
 /** Runs a VMM under a supervisor (see supervisor.ts), so that neither the VMM nor its files survive this process. */
@@ -60,7 +60,7 @@ export function runVm(run: VmRun): Promise<VmEnd> {
     {
       stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
       windowsHide: true,
-      // Options for this process (an inspector, most often) are not for that one.
+      // The supervisor must not inherit options of this process, such as that of a debugger.
       env: { ...process.env, NODE_OPTIONS: '' },
     },
   );
@@ -73,14 +73,14 @@ export function runVm(run: VmRun): Promise<VmEnd> {
     supervisor.stdin.end();
     killer = setTimeout(() => supervisor.kill('SIGKILL'), GRACE);
   };
-  // Writing fails when it has ended first; its exit tells.
+  // Writing fails if the supervisor has ended. Its exit is handled below.
   supervisor.stdin.on('error', () => undefined);
 
   const until = run.until === undefined ? undefined : new OutputPattern(run.until);
   const halted = run.halted === undefined ? undefined : new OutputPattern(run.halted);
   supervisor.stdout.on('data', (bytes: Buffer) => {
     if (!stdout.write(bytes)) {
-      // Whoever reads it is slow. The supervisor holds what comes meanwhile.
+      // The reader is slow. The supervisor buffers the output meanwhile.
       supervisor.stdout.pause();
       const goOn = (): void => {
         for (const event of ['drain', 'close']) stdout.off(event, goOn);
@@ -94,7 +94,7 @@ export function runVm(run: VmRun): Promise<VmEnd> {
   let messages = '';
   readText(supervisor.stderr, (text) => {
     messages = (messages + text).slice(-REMEMBERED);
-    // What it says of being stopped is no news.
+    // Its message about being stopped is not worth showing.
     if (by === 'exited') stderr(text);
   });
   readText(supervisor.stdio[3] as Readable, (text) => (vmmPid += text));
@@ -117,7 +117,7 @@ export function runVm(run: VmRun): Promise<VmEnd> {
       disconnect?.();
       reject(error);
     });
-    // Only killed it has no code. Then the VMM still runs, and holds the pipes whose end `close` waits for.
+    // Without a code it was killed. Then the VMM still runs and keeps the pipes open, for whose end `close` waits.
     supervisor.on('exit', (code) => {
       if (code === null) cleanUp(vmmPid, folder);
     });
@@ -126,7 +126,7 @@ export function runVm(run: VmRun): Promise<VmEnd> {
       clearTimeout(killer);
       signal?.removeEventListener('abort', onAbort);
       disconnect?.();
-      // Of a VMM that has failed, nobody knows what it would have said.
+      // A VMM that has failed might have printed more.
       if (by === 'exited' && code === 0 && until?.end() === true) by = 'matched';
       const unfinished = by === 'timeout' || by === 'stopped' ? until?.matchingRest() : undefined;
       resolve({ by, exitCode: code ?? undefined, messages, ...(unfinished === undefined ? {} : { unfinished }) });
@@ -134,7 +134,7 @@ export function runVm(run: VmRun): Promise<VmEnd> {
   });
 }
 
-/** What the supervisor does at its end, for one that was killed. */
+/** Does what the supervisor does at its end, in place of one that was killed. */
 function cleanUp(vmmPid: string, folder: string | undefined): void {
   try {
     if (vmmPid !== '') process.kill(Number(vmmPid), 'SIGKILL');
@@ -152,19 +152,19 @@ function readText(stream: Readable, take: (text: string) => void): void {
 /** Signals that end a run, and with it the VM, rather than this process. */
 const SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
-/** Whether a run is to end, and why. */
+/** Tells whether a run should end, and why. */
 export interface Stop {
   /** Aborted by a signal to this process, or by the caller's. */
   readonly signal: AbortSignal;
-  /** The signal to this process, if that was it. */
+  /** The name of the signal to this process, if that was the reason. */
   readonly name: () => NodeJS.Signals | undefined;
-  /** From then on signals do what they did before. */
+  /** Restores the former handling of signals. */
   readonly release: () => void;
 }
 
 /**
- * Takes SIGINT, SIGTERM and SIGHUP until it is released: whoever works for a run looks at one AbortSignal.
- * @param outer ends the run, too
+ * Handles SIGINT, SIGTERM and SIGHUP until it is released. All parts of a run watch one AbortSignal.
+ * @param outer also ends the run
  */
 export function stopOnSignals(outer?: AbortSignal): Stop {
   const controller = new AbortController();
@@ -183,22 +183,22 @@ export function stopOnSignals(outer?: AbortSignal): Stop {
   };
 }
 
-/** Characters of output in which a pattern is looked for. */
+/** The number of characters of output that a pattern is matched against. */
 const KEPT_OF_OUTPUT = 1 << 16;
 
 /**
- * Looks for a pattern in what a guest prints, which comes in pieces of any length.
+ * Searches a guest's output, which arrives in chunks of any length, for a pattern.
  *
- * A match must be one whatever comes next. So a pattern that looks at what follows a match (`$`, `\b`, a lookahead) sees whole lines only:
- * `^failed: 1$` is not in `failed: 1` while the line goes on with `2`. Any other is found as soon as its text is there, in a
- * prompt, for example. Carriage returns are not part of the text.
+ * Later output must not invalidate a match. So a pattern that depends on what follows (`$`, `\b`, a lookahead) is tried on whole lines
+ * only: `^failed: 1$` must not match `failed: 1` if the line continues with `2`. Any other pattern matches as soon as its text is there,
+ * for example in a prompt. Carriage returns are not part of the text.
  */
 export class OutputPattern {
   private readonly pattern: RegExp;
   private readonly looksAhead: boolean;
   private readonly decoder = new StringDecoder('utf8');
   private text = '';
-  /** Whether `text` begins within a line, of which one more character is kept than the pattern may match. */
+  /** Whether `text` begins within a line. One more character is kept than the pattern may match. */
   private isCut = false;
 
   constructor(source: RegExp) {
@@ -206,7 +206,7 @@ export class OutputPattern {
     this.looksAhead = looksAhead(source.source);
   }
 
-  /** Whether the output matches, with these bytes added. */
+  /** Adds bytes. Returns whether the output matches now. */
   take(bytes: Uint8Array): boolean {
     const added = this.decoder.write(bytes).replaceAll('\r', '');
     if (added === '') return false;
@@ -216,18 +216,18 @@ export class OutputPattern {
     return isNew;
   }
 
-  /** Whether the output matches now that nothing follows. */
+  /** Ends the output. Returns whether it matches. */
   end(): boolean {
     return this.matches(this.text.replace(/\n$/, ''));
   }
 
-  /** The last line, should it match if it is complete. */
+  /** The last line, if it would match with a newline. */
   matchingRest(): string | undefined {
     const rest = this.text.slice(this.text.lastIndexOf('\n') + 1);
     return rest !== '' && this.matches(this.text) ? rest : undefined;
   }
 
-  /** The complete lines, without the last line's end: `$` is there, and no line follows that might be empty. */
+  /** The complete lines without the last newline, so that `$` matches there and no empty line follows. */
   private wholeLines(): string {
     return this.text.slice(0, this.text.lastIndexOf('\n'));
   }

@@ -1,18 +1,18 @@
 /**
- * A program that runs between us and a VMM, for three reasons.
+ * A program between the main process and a VMM, for three reasons.
  *
- * The VMM has to end when we do, however we end: a process that is killed outright can't clean up, but its end of a pipe
- * closes. That pipe, on stdin, also carries what is typed for the guest.
+ * First, the VMM has to end with the main process, however that ends. A process that is killed can't clean up, but its end of a pipe
+ * closes. This pipe, on stdin, also carries the input for the guest.
  *
- * Nothing that the guest prints may be lost. A UART can't wait: Linux gives a full one 10 ms, and then overwrites what is in it.
- * So the VMM writes to a pipe of the system, which this process empties at once, whatever we do meanwhile. (Node's own "pipes"
- * are sockets, which are full after 278 writes of one byte, and a UART writes byte by byte.) Should more wait here than is good, the VMM
- * is halted until we have caught up: a guest that stands still loses nothing.
+ * Second, no output of the guest may be lost. A UART can't wait: Linux waits 10 ms for a full one, then overwrites its content. So
+ * the VMM writes to a pipe of the system, which this process always empties immediately. (Node's own "pipes" are sockets, which are full
+ * after 278 writes of one byte, and a UART writes byte by byte.) If too much output is waiting here, the VMM is stopped until the main
+ * process has caught up. A guest that is stopped loses nothing.
  *
- * A terminal in raw mode is set back even if we were killed.
+ * Third, a terminal in raw mode has to be reset even if the main process is killed.
  *
- * Arguments: {@link SupervisorOptions} as JSON, the program, its arguments. The VMM's process number goes to file descriptor 3, so that
- * we can kill it should this process be killed.
+ * Arguments: {@link SupervisorOptions} as JSON, the program, its arguments. The VMM's process ID goes to file descriptor 3, so that the
+ * main process can kill the VMM if this process is killed.
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { closeSync, constants, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
@@ -22,9 +22,9 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 
 export interface SupervisorOptions {
-  /** Removed at the end. */
+  /** A folder that is removed at the end. */
   folder?: string;
-  /** Whether the VMM reads what comes on stdin. Without it the VMM has no input. */
+  /** Whether the VMM reads stdin. Otherwise it has no input. */
   hasInput: boolean;
   /** The state of the terminal before it was in raw mode, as `stty -g` prints it. */
   terminal?: string;
@@ -33,17 +33,17 @@ export interface SupervisorOptions {
 /** Milliseconds between asking the VMM to end and killing it. */
 const GRACE = 2000;
 
-/** Milliseconds to wait for output of a VMM that has ended: something that it started may keep the pipe open. */
+/** Milliseconds to wait for output of a VMM that has ended. A process that it started may keep the pipe open. */
 const REST = 1000;
 
-/** Bytes of output that may wait for us before the VMM is halted. */
+/** Bytes of output that may wait for the main process before the VMM is stopped. */
 const MOST_WAITING = 1 << 24;
 
 const [json = '{}', program = '', ...args] = process.argv.slice(2);
 const { folder, hasInput, terminal } = JSON.parse(json) as SupervisorOptions;
 const output = new Socket({ fd: 1, readable: false, writable: true });
 
-/** A pipe of the system; undefined where there are none to be had by name. */
+/** A pipe of the system; undefined on systems without named pipes. */
 function makePipe(): { reader: number; writer: number } | undefined {
   if (process.platform === 'win32') return undefined;
   let place: string | undefined;
@@ -85,7 +85,7 @@ output.on('drain', () => halt(false));
 // Nobody reads it any more; then the pipe on stdin closes, too.
 output.on('error', () => undefined);
 
-/** Ends this process when everything that the guest printed is with us. */
+/** Ends this process when the main process has all output of the guest. */
 function end(code: number): void {
   if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
   const finish = (): void => {
@@ -100,14 +100,14 @@ function end(code: number): void {
 
 function stop(signal: NodeJS.Signals): void {
   vmm.kill(signal);
-  // A halted one would not notice.
+  // A stopped process would not notice.
   halt(false);
   setTimeout(() => vmm.kill('SIGKILL'), GRACE);
 }
 
 function restoreTerminal(): void {
   if (terminal === undefined) return;
-  // The shell may have the terminal by now, and stops processes in the background that change it, unless they ignore that.
+  // The shell may own the terminal by now. It stops background processes that change the terminal, unless they ignore the signal.
   spawnSync('sh', ['-c', 'trap "" TTOU; exec stty "$1" < /dev/tty', 'sh', terminal], { stdio: 'ignore' });
 }
 

@@ -1,6 +1,6 @@
 /**
- * How programs get onto a machine: package managers, and what they call the VMMs. The repository's own scripts read this file,
- * too, before anything is built.
+ * How to install programs: package managers, and their names for the VMMs. The repository's own scripts also read this file, before
+ * anything is built.
  */
 import { findProgram } from '../files/find-program';
 
@@ -12,13 +12,13 @@ export interface PackageManager {
   readonly program: string;
   /** Whether only root may install. */
   readonly needsRoot: boolean;
-  /** Arguments that fetch the lists of packages, where that isn't part of an installation. */
+  /** Arguments that fetch the lists of packages, if that isn't part of an installation. */
   readonly refresh?: readonly string[];
   /** Arguments before the packages. */
   readonly install: readonly string[];
 }
 
-/** In the order in which they are looked for. */
+/** In the order of the search. */
 export const PACKAGE_MANAGERS: readonly PackageManager[] = [
   {
     name: 'apt',
@@ -36,13 +36,13 @@ export const PACKAGE_MANAGERS: readonly PackageManager[] = [
 
 /** Something that can be installed. */
 export interface SystemPackage {
-  /** What people call it. */
+  /** Its usual name. */
   readonly label: string;
-  /** Programs that it brings; any of them will do. */
+  /** Its programs, any of which is sufficient. */
   readonly programs: readonly string[];
-  /** What each manager calls it, where it has it. */
+  /** Its name in each package manager that has it. */
   readonly packages: Readonly<Partial<Record<PackageManagerName, string>>>;
-  /** What is to be done once a manager has installed it. */
+  /** What to do after a package manager has installed it. */
   readonly afterwards?: Readonly<Partial<Record<PackageManagerName, string>>>;
   /** Where else to get it. */
   readonly site?: string;
@@ -69,10 +69,10 @@ export const CLOUD_HYPERVISOR_PACKAGE: SystemPackage = {
   site: 'https://github.com/cloud-hypervisor/cloud-hypervisor/releases',
 };
 
-/** The machine that something is to be installed on. */
+/** A machine on which to install something. */
 export interface InstallSystem {
   platform: NodeJS.Platform;
-  /** Folders, as in the environment variable PATH. */
+  /** Folders in the form of the environment variable PATH. */
   search: string;
   isRoot: boolean;
 }
@@ -90,13 +90,13 @@ export const packageManager = ({ platform, search }: InstallSystem): PackageMana
     (manager) => manager.platform === platform && findProgram(manager.program, search) !== undefined,
   );
 
-/** The commands, one after the other, that install packages of a manager. */
+/** The consecutive commands that install packages with a package manager. */
 export const installCommands = (
   { program, refresh, install }: PackageManager,
   packages: readonly string[],
 ): string[][] => [...(refresh === undefined ? [] : [[program, ...refresh]]), [program, ...install, ...packages]];
 
-/** The one line that installs these packages on a machine; undefined where its package manager is unknown or has none of them. */
+/** One line that installs these packages on a machine; undefined if its package manager is unknown or has none of them. */
 export function installLine(wanted: readonly SystemPackage[], system: InstallSystem): string | undefined {
   const manager = packageManager(system);
   if (manager === undefined) return undefined;
@@ -108,7 +108,7 @@ export function installLine(wanted: readonly SystemPackage[], system: InstallSys
   return commands.map((command) => `sudo ${command}`).join(' && ');
 }
 
-/** How to get one of these onto a machine, as the end of a sentence: the line for the first that a manager has, else their pages. */
+/** How to install one of these on a machine, as the end of a sentence: the line for the first one that the package manager has, or else their web pages. */
 export function howToInstall(wanted: readonly SystemPackage[], system: InstallSystem = thisSystem()): string {
   const manager = packageManager(system);
   for (const each of wanted) {

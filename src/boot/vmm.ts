@@ -8,10 +8,10 @@ export type VmmName = 'qemu' | 'cloud-hypervisor';
 
 export type Accelerator = 'kvm' | 'tcg';
 
-/** How an image gets into a VM: the VMM loads the file itself, an exported ELF as a kernel, or firmware as its own. */
+/** How an image gets into a VM: the VMM loads the file itself, an exported ELF file as a kernel, or firmware in place of its own. */
 export type BootWay = 'igvm' | 'pvh' | 'bios';
 
-/** The VM that is to run. */
+/** The VM to run. */
 export interface VmSpec {
   way: BootWay;
   /** The .igvm file, the exported ELF, or the firmware. */
@@ -24,15 +24,15 @@ export interface VmSpec {
   cpus: number;
   /** Whether the guest finds the VMM's ACPI tables. */
   tables: 'vmm' | 'image';
-  /** Handed to the VMM behind ours. */
+  /** Appended to our own arguments for the VMM. */
   extraArgs: readonly string[];
 }
 
-/** What an installed VMM can do. */
+/** The capabilities of an installed VMM. */
 export interface VmmCapabilities {
   ways: readonly BootWay[];
   accelerators: readonly Accelerator[];
-  /** As it calls its version; undefined when that isn't known. */
+  /** Its version as it states it; undefined if unknown. */
   version?: string;
 }
 
@@ -41,25 +41,25 @@ export interface Vmm {
   readonly name: VmmName;
   /** For messages. */
   readonly label: string;
-  /** Names of its program, the usual one first. */
+  /** Names of its program, the most common one first. */
   readonly programs: readonly string[];
-  /** Images' pages must lie below this GPA: from there on, it may have no RAM. Bytes. */
+  /** The pages of an image must lie below this GPA, above which there may be no RAM. */
   readonly lowMemoryEnd: number;
-  /** Bytes at the end of memory that its firmware uses before the guest starts. */
+  /** The number of bytes at the end of memory that its firmware uses before the guest starts. */
   readonly firmwareRoom: number;
-  /** Arguments with which its program says what it can do. */
+  /** Arguments for which its program states its capabilities. */
   readonly questions: readonly (readonly string[])[];
-  /** @param answers what it prints to each of its questions */
+  /** @param answers its output for each of the queries */
   capabilities(answers: readonly string[]): VmmCapabilities;
-  /** Why it would refuse to load the file itself, as a sentence; undefined when it wouldn't. */
+  /** The reason why it would refuse to load the file itself, as a sentence; undefined if it wouldn't. */
   igvmRefusal(file: IgvmFile, capabilities: VmmCapabilities): string | undefined;
   /** Arguments that start the VM with its first serial port on stdout. */
   commandLine(spec: VmSpec): string[];
 }
 
 /**
- * What the loader knows of parameters, and since which major version of QEMU (backends/igvm.c); it refuses a file with any other. It is
- * there since 10.1.
+ * The parameters that QEMU's loader knows, and since which major version (backends/igvm.c). It refuses a file with any other. QEMU has
+ * the loader since 10.1.
  */
 const IGVM_PARAMETERS: Partial<Record<ParameterKind, number>> = {
   vpCount: 10,
@@ -68,15 +68,15 @@ const IGVM_PARAMETERS: Partial<Record<ParameterKind, number>> = {
   madt: 11,
 };
 
-/** Parameters that QEMU writes to the beginning of their area, whatever offset the file has. */
+/** Parameters that QEMU writes to the beginning of their area, ignoring the offset in the file. */
 const AT_THE_BEGINNING: readonly ParameterKind[] = ['memoryMap', 'madt'];
 
-/** Video memory, option ROMs and BIOS: nothing of an image may lie there. */
+/** Video memory, option ROMs and BIOS. An image must not use this range. */
 const HOLE = { start: 0xa0000, end: 0xe0000 };
 
 /**
- * QEMU for x86-64, from 5.0 on. The machine is always q35: microvm with ACPI hangs at random under TCG. A guest with the
- * image's tables gets no ACPI at all, for Linux can't mix the two: SeaBIOS makes some even with acpi=off, qboot doesn't.
+ * QEMU for x86-64, from 5.0 on. The machine is always q35, because microvm with ACPI hangs at random under TCG. A guest with the
+ * image's tables gets no ACPI at all, because Linux can't mix the two. SeaBIOS creates some tables even with acpi=off, qboot doesn't.
  */
 export const QEMU: Vmm = {
   name: 'qemu',
@@ -105,7 +105,7 @@ export const QEMU: Vmm = {
     const header = file.initializations.find(({ type }) => !initializations.includes(type));
     if (header !== undefined) return `QEMU does not take header ${header.type}`;
     for (const directive of file.directives) {
-      // It refuses a type that it doesn't know before it looks which platform the directive is for.
+      // It refuses an unknown type before it checks the platform of the directive.
       if (!directives.includes(directive.type)) return `QEMU does not take directive ${directive.type}`;
       if ('compatibilityMask' in directive && (directive.compatibilityMask & native.compatibilityMask) === 0) continue;
       const refusal = directiveRefusal(directive, major);
@@ -129,7 +129,7 @@ export const QEMU: Vmm = {
         `loader,file=${escapeCommas(pages)},addr=${hex(gpa)},force-raw=on`,
       ]),
       isBare ? ['-bios', 'qboot.rom'] : [],
-      // As much of the processor as the accelerator has: distributions want more than QEMU's default.
+      // All features that the accelerator has. Distributions require more than QEMU's default processor.
       ['-cpu', 'max', '-smp', String(cpus), '-m', `${Math.ceil(memory / 2 ** 20)}M`],
       ['-no-user-config', '-nodefaults', '-display', 'none', '-monitor', 'none', '-serial', 'stdio', '-no-reboot'],
       extraArgs,
@@ -161,14 +161,14 @@ function directiveRefusal(directive: IgvmFile['directives'][number], major: numb
 }
 
 /**
- * Cloud Hypervisor. It has no other accelerator than KVM, and boots images as PVH kernels: its own IGVM loader is for
- * confidential guests and takes no native context.
+ * Cloud Hypervisor. Its only accelerator is KVM. It boots images as PVH kernels, because its own IGVM loader is for confidential guests
+ * and accepts no native context.
  */
 export const CLOUD_HYPERVISOR: Vmm = {
   name: 'cloud-hypervisor',
   label: 'Cloud Hypervisor',
   programs: ['cloud-hypervisor', 'cloud-hypervisor-static'],
-  // Devices are from 3 GiB on.
+  // Devices begin at 3 GiB.
   lowMemoryEnd: 3 * 2 ** 30,
   // No firmware runs before a PVH kernel.
   firmwareRoom: 0,
@@ -189,8 +189,8 @@ export const CLOUD_HYPERVISOR: Vmm = {
 };
 
 /**
- * Bytes of a VM's memory, as the user wrote them.
- * @throws IgvmError BOOT_OPTION when it is no size, or no multiple of a page
+ * Parses the size of a VM's memory to bytes.
+ * @throws IgvmError BOOT_OPTION for text that is not a size, or a size that is not a multiple of a page
  */
 export function parseVmMemory(text: string | number): number {
   const bytes = readMemorySize(text);

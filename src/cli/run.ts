@@ -4,23 +4,23 @@ import { IgvmError } from '../errors/igvm-error';
 import { shownPath } from '../files/file-failure';
 import { type CliEnvironment, ExitCode } from './cli';
 
-/** What clap, igvmfilegen's argument parser, returns for a command line that it does not understand. */
+/** The exit code of clap, igvmfilegen's argument parser, for an invalid command line. */
 const USAGE_EXIT_CODE = 2;
 
-/** Errors that are about the command line alone. */
+/** Errors that concern only the command line. */
 const USAGE_CODES: ReadonlySet<ErrorCode> = new Set(['USAGE', 'BOOT_OPTION', 'SIGN_OPTION']);
 
-/** What can't be read as evidence proves nothing: the same as evidence that is not genuine (commands/verify-report.ts). */
+/** Evidence that can't be read proves nothing, like evidence that is not genuine (commands/attestation.ts). */
 const NOT_GENUINE_CODES: ReadonlySet<ErrorCode> = new Set(['EVIDENCE_INVALID', 'CERTIFICATE_INVALID']);
 const NOT_GENUINE_EXIT_CODE = 3;
 
-/** Adds one subcommand to a program. Modules of commands are light: what does the work is required when it is called. */
+/** Adds one subcommand to a program. Modules of commands are light: they load the code that does the work when it is called. */
 export type RegisterCommand = (program: Command, environment: CliEnvironment) => void;
 
 export interface ProgramDescription {
   name: string;
   description: string;
-  /** By name. Only the command that is called is loaded. */
+  /** Loads a command by its name. Only the called command is loaded. */
   commands: Readonly<Record<string, () => RegisterCommand>>;
 }
 
@@ -28,10 +28,9 @@ export interface ProgramDescription {
 export const packageVersion = (): string => (require('../../package.json') as { version: string }).version;
 
 /**
- * Runs a command line and returns its exit code: 0, 1 for a failure, 2 for a command line that makes no sense, 3 for evidence that
- * can't be read.
- * A user's mistake is one sentence with its place; a bug keeps its stack trace for `--verbose`.
- * @param args without node and script
+ * Runs a command line. A user's mistake is reported in one sentence with its place. A bug shows its stack trace with `--verbose`.
+ * @param args the arguments after node and the script
+ * @returns the exit code: 0, 1 for a failure, 2 for an invalid command line, 3 for evidence that can't be read
  */
 export async function run(
   { name, description, commands }: ProgramDescription,
@@ -51,7 +50,7 @@ export async function run(
     .exitOverride()
     .configureOutput({ writeOut: environment.stdout, writeErr: environment.stderr });
   const called = args[0] !== undefined && Object.hasOwn(commands, args[0]) ? commands[args[0]] : undefined;
-  // Help, and the suggestion for a misspelt command, want them all.
+  // Help, and the suggestion for a misspelt command, need all commands.
   for (const load of called === undefined ? Object.values(commands) : [called]) load()(program, environment);
   try {
     await program.parseAsync(withoutEqualsSigns(args), { from: 'user' });
@@ -66,7 +65,7 @@ export async function run(
   }
 }
 
-/** `-o=FILE` as `-oFILE`: clap takes both, commander only the latter. */
+/** Rewrites `-o=FILE` as `-oFILE`. clap accepts both, commander only the latter. */
 function withoutEqualsSigns(args: readonly string[]): string[] {
   const end = args.indexOf('--');
   return args.map((arg, index) => (end === -1 || index < end ? arg.replace(/^(-[a-z])=/, '$1') : arg));

@@ -11,17 +11,17 @@ import { type Facts, fileFacts, headerFacts, registerFacts } from './guest-facts
 import { type LaunchPolicy, launchPolicy } from './policy';
 import { RegionDigests } from './region-digests';
 
-/** A region of a guest's memory with a digest of what it holds. */
+/** A region of a guest's memory with a digest of its content. */
 export interface DescribedRegion extends GuestRegion {
-  /** SHA-256 of its pages, lower-case hexadecimal; absent where a VMM fills in parameters or registers. */
+  /** SHA-256 of its pages, lower-case hexadecimal; absent if a VMM fills in parameters or registers. */
   sha256?: string;
-  /** Whether the launch digest covers the contents: as Hyper-V launches the guest, where it depends on the VMM. */
+  /** Whether the launch digest covers the content. If that depends on the VMM, this is about Hyper-V's launch. */
   isMeasured: boolean;
 }
 
 /** A launch digest. */
 export interface LaunchedDigest {
-  /** Undefined where the digest doesn't depend on what launches the guest. */
+  /** Undefined if the digest doesn't depend on the VMM. */
   launch?: Launch;
   /** Upper-case hexadecimal. */
   digest: string;
@@ -35,38 +35,38 @@ export interface DescribedGuest {
   header: PlatformHeader;
   /** Undefined for a platform without launch measurement. */
   platform?: MeasuredPlatform;
-  /** What each launch measures, `hyperv` first; none for a platform without launch measurement. */
+  /** The digest of each launch, `hyperv` first; none for a platform without launch measurement. */
   digests: LaunchedDigest[];
-  /** Why launches that were asked for have no digest, one line each. */
+  /** Why requested launches have no digest, one line each. */
   refusals: string[];
   policy?: LaunchPolicy;
   headers: Facts;
   registers: Facts;
   regions: DescribedRegion[];
-  /** Where the file fills memory twice. */
+  /** Memory that the file fills more than once. */
   overlaps: PageOverlap[];
 }
 
-/** Everything that an image says and measures. */
+/** All facts and measurements of an image. */
 export interface DescribedImage {
-  /** What it says of itself and to no guest in particular. */
+  /** Facts about the file itself, and facts that belong to no particular guest. */
   file: Facts;
   /** In the order of the platform headers. */
   guests: DescribedGuest[];
 }
 
-/** What else the pass that describes an image does. */
+/** What the pass over an image does besides. */
 export interface DescribeOptions {
-  /** Who else wants to see the guests' pages in the same pass. */
+  /** Further observers of the guests' pages in the same pass. */
   observers?: readonly DirectiveObserver[];
-  /** Platforms whose launch digests are wanted. Default: all that have one. */
+  /** Platforms whose launch digests are computed. Default: all that have one. */
   measured?: readonly MeasuredPlatform[];
 }
 
 /**
- * Describes an image; reads its pages once, whatever the number of platforms and digests.
- * @param map tagged ranges a guest, in the order of the platform headers
- * @param launches of SEV-SNP guests, besides the one that documents endorse
+ * Describes an image. Reads its pages once, whatever the number of platforms and digests.
+ * @param map tagged ranges for each guest, in the order of the platform headers
+ * @param launches launches of SEV-SNP guests, besides the one that documents endorse
  * @throws IgvmError MEASUREMENT_IMPOSSIBLE, LAUNCH_INVALID; FILE_CHANGED, FILE_UNREADABLE from the file's sources
  */
 export async function describeImage(
@@ -96,7 +96,7 @@ export async function describeImage(
         digests: measured.measurements
           .filter((each) => each.platform === platform)
           .map(({ launch, digest }) => ({ launch, digest: digestHex(digest) })),
-        // Launches are of SEV-SNP guests: that other platforms have none such is no news.
+        // The launches concern SEV-SNP guests. That other platforms lack them needs no mention.
         refusals: measured.refusals
           .filter((each) => each.platform === platform && MEASURED_PLATFORMS[each.platform].dependsOnVmm)
           .map(({ reason }) => reason),
@@ -115,8 +115,8 @@ export async function describeImage(
 }
 
 /**
- * Whether a platform's launch digest covers what a region holds (src/measurement: snp.ts, tdx.ts, vbs.ts). TDX knows no types of
- * pages; the processor state that lies in memory is that of SEV-SNP, which measures it.
+ * Whether a platform's launch digest covers the content of a region (src/measurement: snp.ts, tdx.ts, vbs.ts). TDX has no types of
+ * pages. Only SEV-SNP has processor state in memory, and measures it.
  */
 function isMeasured({ kind, spans }: GuestRegion, platform: MeasuredPlatform | undefined): boolean {
   if (platform === undefined) return false;

@@ -16,20 +16,20 @@ import { type ByteSource, readAll } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { describeVpContext } from '../vp-context/decode';
 
-/** What a file says, by what it is about. */
+/** Facts by their subjects. */
 export type Facts = ReadonlyMap<string, string>;
 
-/** Something that the files say differently; undefined where a file says nothing. */
+/** A difference between the facts of two files; undefined if a file has no such fact. */
 export interface FactDifference {
   what: string;
   a?: string;
   b?: string;
 }
 
-/** Gathers facts in the order in which they are said. What is said again gets a number, so that none is lost. */
+/** Collects facts in order. A repeated subject gets a number, so that no fact is lost. */
 export class FactList {
   private readonly map = new Map<string, string>();
-  /** How often each has been said so far: a file may say the same a million times. */
+  /** How often each subject has occurred so far. A file may repeat one a million times. */
   private readonly counts = new Map<string, number>();
 
   get facts(): Facts {
@@ -45,15 +45,15 @@ export class FactList {
   }
 }
 
-/** What two lists of facts say differently, in the order of the first. */
+/** The differences between two lists of facts, in the order of the first. */
 export const compareFacts = (a: Facts, b: Facts): FactDifference[] =>
   [...new Set([...a.keys(), ...b.keys()])]
     .filter((what) => a.get(what) !== b.get(what))
     .map((what) => ({ what, a: a.get(what), b: b.get(what) }));
 
 /**
- * What a file says of itself and to no guest in particular. Headers for platforms that the file doesn't have, and parameter areas
- * that no guest gets, are here, too: nothing of the file is left unsaid.
+ * Facts about a file itself, and facts that belong to no particular guest. They include headers for platforms that the file doesn't have,
+ * and parameter areas that no guest gets, so that nothing is left out.
  */
 export function fileFacts({ version, arch, platforms, initializations, directives }: IgvmFile): Facts {
   const list = new FactList();
@@ -72,7 +72,7 @@ export function fileFacts({ version, arch, platforms, initializations, directive
   return list.facts;
 }
 
-/** Headers whose masks name platforms that the file doesn't have, or no platform at all. */
+/** Headers with masks for platforms that the file doesn't have, or for no platform at all. */
 function* strayFacts(headers: readonly object[], known: number): Generator<[string, string]> {
   for (const header of headers) {
     if (!('compatibilityMask' in header) || !('type' in header)) continue;
@@ -88,8 +88,8 @@ const isFor = (header: object, mask: number): boolean =>
   'compatibilityMask' in header && ((header.compatibilityMask as number) & mask) !== 0;
 
 /**
- * What a file says of the registers of a guest.
- * @param severalVtls VPs whose facts say of which VTL they are, as one of the guests to compare has them in several
+ * Facts about the registers of a guest.
+ * @param severalVtls VPs whose facts state the VTL, because one of the compared guests has them in several VTLs
  */
 export function registerFacts(file: IgvmFile, mask: number, severalVtls = vpsInSeveralVtls(file, mask)): Facts {
   const list = new FactList();
@@ -107,11 +107,11 @@ export function registerFacts(file: IgvmFile, mask: number, severalVtls = vpsInS
 const contextsOf = ({ directives }: IgvmFile, mask: number): VpContextDirective[] =>
   directives.filter((each): each is VpContextDirective => each.type === 'vpContext' && isFor(each, mask));
 
-/** The VTL whose registers a context has, in the format that says so. */
+/** The VTL of a context's registers; undefined in formats that don't state it. */
 const vtlOf = ({ format, data }: VpContextDirective): number | undefined =>
   format === 'vbs' ? vbsVtls(data)[0] : undefined;
 
-/** VPs that have contexts in more than one VTL. */
+/** VPs with contexts in more than one VTL. */
 export function vpsInSeveralVtls(file: IgvmFile, mask: number): ReadonlySet<number> {
   const firstVtls = new Map<number, number>();
   const several = new Set<number>();
@@ -125,7 +125,7 @@ export function vpsInSeveralVtls(file: IgvmFile, mask: number): ReadonlySet<numb
   return several;
 }
 
-/** What a file says of a guest apart from pages and registers; page data that other memory overlaps is among it. */
+/** Facts about a guest apart from pages and registers. They include page data that other memory overlaps. */
 export function headerFacts(file: IgvmFile, platform: PlatformHeader): Facts {
   const list = new FactList();
   const mask = platform.compatibilityMask;
@@ -142,7 +142,7 @@ export function headerFacts(file: IgvmFile, platform: PlatformHeader): Facts {
   return list.facts;
 }
 
-/** The layers of memory that is filled more than once: comparing what lies at an address shows the first of them alone. */
+/** The layers of memory that is filled more than once. A comparison by address shows only the first of them. */
 function* overlapFacts(file: IgvmFile, mask: number): Generator<[string, string]> {
   for (const run of overlappingRuns(file, mask)) {
     const { dataType, flags } = describePageKind(run);
@@ -153,8 +153,8 @@ function* overlapFacts(file: IgvmFile, mask: number): Generator<[string, string]
 }
 
 /**
- * Directives that are neither pages nor contexts. Parameters are named by the address of the area that they go to: the
- * areas' indices depend on what else is in the file.
+ * Directives that are neither pages nor contexts. Parameters are named by the address of their area, because an area's index depends on
+ * the rest of the file.
  */
 function* directiveFacts(directives: readonly Directive[], mask: number): Generator<[string, string]> {
   const areas = areaDirectives(directives);
@@ -174,7 +174,7 @@ function* directiveFacts(directives: readonly Directive[], mask: number): Genera
 
 type AreaDirective = Extract<Directive, { type: 'parameterArea' | 'parameter' }>;
 
-/** What is said of each parameter area, by its index, in the order of the file. */
+/** The facts about each parameter area, by its index, in the order of the file. */
 function areaDirectives(directives: readonly Directive[]): Map<number, AreaDirective[]> {
   const areas = new Map<number, AreaDirective[]>();
   for (const directive of directives) {
@@ -196,7 +196,7 @@ const areaText = (area: readonly AreaDirective[]): string =>
     })
     .join(', ');
 
-/** The fields but for the mask, which depends on the other guests of the file. */
+/** The fields except the mask, which depends on the other guests of the file. */
 function valueText(fields: object): string {
   const rest = Object.entries(fields as DumpRecord).filter(([name]) => name !== 'compatibilityMask');
   const [only] = rest;
@@ -205,10 +205,10 @@ function valueText(fields: object): string {
 
 const textOf = (value: DumpValue): string => fieldsText({ name: value });
 
-/** Bytes of a CoRIM or parameter area that are worth showing as they are. */
+/** The largest CoRIM or parameter area that is shown in full, in bytes. */
 const SHOWN_BYTES = 32;
 
-/** Small contents in hexadecimal, larger ones and none by size and digest. */
+/** Small contents in hexadecimal; larger and empty ones by size and digest. */
 const contentText = (content: ByteSource): string =>
   content.size > 0 && content.size <= SHOWN_BYTES
     ? hexOf(readAll(content, SHOWN_BYTES))

@@ -8,19 +8,19 @@ import {
 } from '../igvm/model';
 import { SNP_POLICY_DEBUG, TDX_POLICY_DEBUG_ALLOWED } from '../loader/guest/guest-platform';
 
-/** A policy by the names of its fields; `value` is all of it, in hexadecimal. */
+/** A policy by the names of its fields. `value` is the whole policy in hexadecimal. */
 export type PolicyFields = Record<string, string | boolean>;
 
 /** A field of one bit. */
 type PolicyBit = readonly [name: string, bit: bigint, meaning: string];
 
-/** What a platform's guest policy header holds. */
+/** The content of a platform's guest policy header. */
 interface PolicyFormat {
-  /** What the platform calls it. */
+  /** Its name on this platform. */
   readonly name: 'policy' | 'attributes';
   readonly bits: readonly PolicyBit[];
   readonly debug: bigint;
-  /** Whether the lowest bytes are the version of the firmware's ABI that the guest needs: minor, then major. */
+  /** Whether the lowest bytes are the required version of the firmware's ABI: minor, then major. */
   readonly hasAbi: boolean;
 }
 
@@ -54,15 +54,15 @@ const FORMATS: Partial<Record<PlatformType, PolicyFormat>> = {
   },
 };
 
-/** What a file says of how a guest may be launched. */
+/** How a guest may be launched, as the file states it. */
 export interface LaunchPolicy {
   name: PolicyFormat['name'];
   fields: PolicyFields;
-  /** Whether the host may debug the guest, and so read its memory. Any of several policies counts. */
+  /** Whether the host may debug the guest, and so read its memory. If there are several policies, whether any of them allows it. */
   debug: boolean;
 }
 
-/** The launch policy of a guest; undefined where its platform has none that this version knows, or the file has none for it. */
+/** The launch policy of a guest; undefined if its platform has none that this version knows, or the file has none for it. */
 export function launchPolicy(
   { initializations }: Pick<IgvmFile, 'initializations'>,
   { platformType, compatibilityMask }: PlatformHeader,
@@ -89,7 +89,7 @@ const isPolicyFor = (
 ): header is Extract<InitializationHeader, { type: 'guestPolicy' }> =>
   header.type === 'guestPolicy' && (header.compatibilityMask & mask) !== 0;
 
-/** The names of a policy's fields, and the meanings of those of one bit, for the schema of locks. */
+/** The names of a policy's fields, and the meanings of one-bit fields, for the schema of locks. */
 export const policyNames = (
   platformType: PlatformType,
 ): { name: PolicyFormat['name']; fields: string[]; meanings: Record<string, string> } | undefined => {

@@ -5,27 +5,27 @@ import { PAGE_SIZE } from '../memory/page';
 import type { GuestRegion } from '../regions/guest-regions';
 import { readPages, storedEnd } from '../regions/guest-pages';
 
-/** Part of a run that belongs to a region. Page numbers are those of the run. */
+/** A part of a run that belongs to a region. Page numbers are relative to the run. */
 interface Piece {
   contents: RegionContents;
-  /** Which of the region's spans it is. */
+  /** Index among the region's spans. */
   span: number;
   first: number;
   /** Exclusive. */
   end: number;
 }
 
-/** Bytes read at once where a region has to be read again. */
+/** Bytes to read at once when a region has to be read again. */
 const CHUNK = 2 ** 20;
 
 /**
- * SHA-256 of what each region of a guest holds, while its pages stream by. Pages come in the order of the file and regions are
- * hashed by address: a region whose pages the file has in another order (no known builder writes one) is read again at the end.
+ * Computes the SHA-256 of each region of a guest while its pages stream by. Pages arrive in the order of the file, and regions are
+ * hashed by address. A region whose pages have another order in the file (no known builder writes one) is read again at the end.
  */
 export class RegionDigests implements DirectiveObserver {
   private readonly pieces = new Map<PageDataDirective, Piece[]>();
   private readonly contents = new Map<GuestRegion, RegionContents>();
-  /** Where a run's next pages belong: they come by ascending address. */
+  /** The parts of a run that its next pages belong to. Pages arrive by ascending address. */
   private run: PageDataDirective | undefined;
   private next = 0;
 
@@ -64,18 +64,18 @@ export class RegionDigests implements DirectiveObserver {
     }
   }
 
-  /** Lower-case hexadecimal; undefined for a region without page data. Once for each region, when all pages have passed. */
+  /** Lower-case hexadecimal; undefined for a region without page data. Call it once for each region, after all pages. */
   digestOf(region: GuestRegion): string | undefined {
     return this.contents.get(region)?.digest();
   }
 }
 
-/** What is empty is told from stored zeros, which some platforms measure differently. */
+/** Distinguishes empty pages from stored zeros, which some platforms measure differently. */
 class RegionContents {
   private readonly hash: Hash = createHash('sha256');
   private empty = 0;
   private isInOrder = true;
-  /** The span that comes next, and the page in it. */
+  /** The next span, and the next page in it. */
   private span = 0;
   private page = 0;
 

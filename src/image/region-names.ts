@@ -5,18 +5,18 @@ import { guestRegions } from '../regions/guest-regions';
 import { mapBeside, type TaggedRange } from '../regions/image-map';
 
 /**
- * What the regions of an image are called: as the map file beside it says, and without one as can be told of OVMF, whose files from
- * `wrap` and `update` have none. One list a guest, in the order of the platform headers.
+ * The names of an image's regions, from the map file beside it. Images of OVMF from `wrap` and `update` have no map; their names follow
+ * from the content. One list for each guest, in the order of the platform headers.
  */
 export const regionNames = (image: string, file: IgvmFile): TaggedRange[][] | undefined =>
   mapBeside(image) ?? ovmfNames(file);
 
-/** What of an image of OVMF a launch measurement covers and what it doesn't; undefined for another image. */
+/** Which parts of an OVMF image a launch measurement covers, and which not; undefined for any other image. */
 export function ovmfMeasured(file: IgvmFile): string | undefined {
   return ofOvmf(file, (parts) => measuredText(measuredParts(file, parts)));
 }
 
-/** The names of all memory of the guests of OVMF; undefined for another image, and for one that can't be read: they are names, and no more. */
+/** The names of all memory of OVMF guests; undefined for any other image, and for one that can't be parsed, because names are optional. */
 const ovmfNames = (file: IgvmFile): TaggedRange[][] | undefined =>
   ofOvmf(file, (parts) => {
     const names = ovmfRegionNames(parts);

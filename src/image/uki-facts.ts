@@ -12,15 +12,15 @@ import { isUki, readUki, ukiText } from '../uki/uki';
 import { FactList, type Facts } from './guest-facts';
 
 /**
- * What the sections of the UKIs in an OVMF image hold: a text, or a number of bytes and their SHA-256. Empty for other images and
- * for a damaged UKI: their pages are compared and shown all the same. Reads the programs.
+ * Facts about the sections of the UKIs in an OVMF image: a text, or the size and SHA-256. Empty for other images and for a damaged UKI,
+ * whose pages are still compared and shown. Reads the programs.
  * @throws IgvmError FILE_CHANGED, FILE_UNREADABLE from the file's sources
  */
 export const ukiFacts = (file: IgvmFile): Facts => new UkiSections(file).facts();
 
 /**
- * The same as {@link ukiFacts} for a pass over the image's pages: sections are hashed while their pages stream by. Only headers and texts
- * are read beforehand, and afterwards a section whose pages the file has in another order.
+ * The same as {@link ukiFacts} during a pass over the image's pages: sections are hashed while their pages stream by. Only headers and
+ * texts are read before. A section whose pages have another order in the file is read afterwards.
  */
 export class UkiSections implements DirectiveObserver {
   private readonly list: { what: string; value: string | SectionDigest }[] = [];
@@ -45,7 +45,7 @@ export class UkiSections implements DirectiveObserver {
       }
     }
     const digests = this.list.flatMap(({ value }) => (typeof value === 'string' ? [] : [value]));
-    // Which of two pages at one address counts isn't known from one of them.
+    // If two pages have the same address, one alone doesn't show which of them counts.
     const isPlain = digests.length > 0 && pageOverlaps(file, this.mask).length === 0;
     this.digests = isPlain ? digests.sort((a, b) => a.gpa - b.gpa) : [];
   }
@@ -60,7 +60,7 @@ export class UkiSections implements DirectiveObserver {
     }
   }
 
-  /** Once, when all pages have passed. @throws as the constructor */
+  /** Call it once, after all pages. @throws as the constructor does */
   facts(): Facts {
     const facts = new FactList();
     for (const { what, value } of this.list) {
@@ -69,7 +69,7 @@ export class UkiSections implements DirectiveObserver {
     return facts.facts;
   }
 
-  /** Index of the first section that ends behind an address. */
+  /** Index of the first section that ends after an address. */
   private firstBehind(address: number): number {
     let first = 0;
     for (let last = this.digests.length; first < last; ) {
@@ -81,7 +81,7 @@ export class UkiSections implements DirectiveObserver {
   }
 }
 
-/** SHA-256 of bytes at an address, of pages that come by ascending address; where they don't, the bytes are read again. */
+/** The SHA-256 of a range of addresses, from pages that arrive by ascending address. If they don't, the bytes are read again. */
 class SectionDigest {
   private readonly hash = createHash('sha256');
   /** Bytes hashed so far. */
@@ -113,7 +113,7 @@ class SectionDigest {
   }
 }
 
-/** The programs that an update put in, as they are in memory. */
+/** The programs that `update` has added, as they are in memory. */
 function programsIn(file: IgvmFile, mask: number): { name: 'shim' | 'kernel'; address: number; content: ByteSource }[] {
   const items = readable(() => putIn(file).items) ?? [];
   return items.flatMap(({ name, address, size }) =>
@@ -121,7 +121,7 @@ function programsIn(file: IgvmFile, mask: number): { name: 'shim' | 'kernel'; ad
   );
 }
 
-/** Undefined where an image is not such that it can be told; a file that can't be read is an error. */
+/** Undefined if the content can't be parsed. A file that can't be read is still an error. */
 function readable<T>(tell: () => T): T | undefined {
   try {
     return tell();

@@ -2,16 +2,16 @@ import type { TargetConfiguration, Tree } from 'nx/src/devkit-exports';
 import { getProjects, updateProjectConfiguration } from 'nx/src/devkit-exports';
 import { formatFiles } from '../generators/workspace/generate';
 
-/** A boot that waits for words of the guest and says nothing of how Nx runs it. */
+/** Whether a target boots an image, waits for its output, and leaves open whether it is continuous. */
 const isUndecidedTest = ({ executor, options, continuous }: TargetConfiguration): boolean =>
   executor === 'nx-igvm:boot' &&
   continuous === undefined &&
   (options as { until?: unknown } | undefined)?.until !== undefined;
 
 /**
- * Has each target that boots an image and waits for its output run by itself. A target in project.json extends the inferred one of
- * the same name, and the inferred `boot` is continuous: Nx shares one run of it among all that ask for it, and counts it as a
- * success for each, whatever the guest printed.
+ * Makes each target that boots an image and waits for its output a task of its own. A target in project.json extends the inferred one
+ * of the same name, and the inferred `boot` is continuous. Nx shares one run of it among all commands that need it, and counts it as a
+ * success for each, whatever the guest has printed.
  */
 export default async function separateBootTests(tree: Tree): Promise<void> {
   let isChanged = false;

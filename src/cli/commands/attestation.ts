@@ -16,7 +16,7 @@ export interface VerifyReportOptions extends EvidenceOptions {
 
 /**
  * Verifies the evidence of a running guest.
- * @returns the report, and whether everything that was asked for holds
+ * @returns the report and the verdict
  * @throws IgvmError as verifyReportOfOptions does
  */
 export async function verifyEvidence(
@@ -186,7 +186,7 @@ export function registerReferenceValues(program: Command, environment: CliEnviro
     });
 }
 
-/** `nx-igvm explain DIGEST|REPORT IMAGE`; exit code 1 when nothing gives the digest. */
+/** `nx-igvm explain DIGEST|REPORT IMAGE`. The exit code is 1 if the digest can't be explained. */
 export function registerExplain(program: Command, environment: CliEnvironment): void {
   program
     .command('explain')

@@ -100,7 +100,7 @@ interface ManifestOptions {
   confidentialDebug?: boolean;
 }
 
-/** `igvmfilegen manifest`, igvmfilegen's own command line. It says nothing when all is well. */
+/** `igvmfilegen manifest`, igvmfilegen's own command line. It prints nothing on success. */
 export function registerManifest(program: Command, environment: CliEnvironment): void {
   program
     .command('manifest')
@@ -227,7 +227,7 @@ function memory(text: string): number {
   return bytes;
 }
 
-/** As many as an MP table holds: `processor_count` of a manifest. */
+/** The capacity of an MP table, which limits `processor_count` in a manifest. */
 const MOST_PROCESSORS = 254;
 
 const count = (text: string): number =>

@@ -12,7 +12,7 @@ interface DiffFlags extends LaunchOptions {
   json?: boolean;
 }
 
-/** `nx-igvm diff A B`; exit code 1 when they differ. */
+/** `nx-igvm diff A B`. The exit code is 1 if they differ. */
 export function registerDiff(program: Command, environment: CliEnvironment): void {
   const command = program
     .command('diff')

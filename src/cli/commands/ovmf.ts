@@ -79,7 +79,7 @@ interface UpdateOptions {
   output?: string;
 }
 
-/** Every name that igvm-update knows. */
+/** All names that igvm-update accepts. */
 const ARCHES: Readonly<Record<string, EfiArch>> = {
   x64: 'x64',
   X64: 'x64',
@@ -91,7 +91,7 @@ const ARCHES: Readonly<Record<string, EfiArch>> = {
   arm64: 'aa64',
 };
 
-/** `nx-igvm update`, with igvm-update's options, and keys of one's own. */
+/** `nx-igvm update`, with igvm-update's options and with options for the user's own keys. */
 export function registerUpdate(program: Command, environment: CliEnvironment): void {
   const command = program
     .command('update')
@@ -180,8 +180,8 @@ function parseArch(name: string): EfiArch {
 }
 
 /**
- * Makes a command as strict as clap, for commands with the options of a program in Rust: each option may be given once, `--name`
- * not together with `--no-name`, and an option's value isn't another option. Call it when all options are there.
+ * Makes a command as strict as clap, for commands with the options of a program in Rust: an option may be given only once, `--name` not
+ * together with `--no-name`, and a value may not look like another option. Call this after adding all options.
  */
 function strictOptions(command: Command): Command {
   const given = new Set<string>();

@@ -21,12 +21,12 @@ interface CiWorkflowGeneratorSchema {
   skipFormat?: boolean;
 }
 
-/** Where each service looks for workflows. */
+/** The folder in which each service looks for workflows. */
 const FOLDERS = { github: '.github/workflows', gitlab: '.gitlab/ci' } as const;
 
 /**
- * The actions that the workflow uses, each by the commit of a release: a tag can be moved to other code later on. The releases
- * stand behind them as comments, which update services (Dependabot, Renovate) read and keep up to date.
+ * The actions that the workflow uses. Each is pinned to the commit of a release, because a tag can later be moved to other code. The
+ * releases follow as comments, which update services (Dependabot, Renovate) read and keep up to date.
  */
 const ACTIONS = {
   checkout: 'actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683 # v4.2.2',
@@ -37,7 +37,7 @@ const ACTIONS = {
   uploadArtifact: 'actions/upload-artifact@ea165f8d65b6e75b540449e92b4886f43607fa02 # v4.6.2',
 } as const;
 
-/** What builds of images leave, as patterns of both services: an image, its map, and files about its platforms. */
+/** The output files of builds, as patterns for both services: images, maps, and files about their platforms. */
 const IMAGE_FILES = [
   'dist/**/*.igvm',
   'dist/**/*.igvm.map',
@@ -55,7 +55,7 @@ export function ciWorkflowGenerator(tree: Tree, options: CiWorkflowGeneratorSche
       );
     }
     const mainBranch = readNxJson(tree)?.defaultBase ?? 'main';
-    // It goes into quotes of YAML and of GitLab's conditions, and into GitHub's patterns.
+    // The name is used in quotes in YAML and GitLab's conditions, and in GitHub's patterns.
     if (!/^\w[\w./@-]*$/.test(mainBranch)) {
       throw new IgvmError(
         'GENERATOR_OPTION',

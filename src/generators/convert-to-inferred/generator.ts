@@ -21,7 +21,7 @@ interface ConvertToInferredGeneratorSchema {
   skipFormat?: boolean;
 }
 
-/** Takes explicit targets out of project files where the plugin infers the same. */
+/** Removes explicit targets from project files if the plugin infers the same targets. */
 export function convertToInferredGenerator(tree: Tree, options: ConvertToInferredGeneratorSchema): Promise<void> {
   return reportingUserErrors('convert-to-inferred', async () => {
     await initGenerator(tree, { skipFormat: true, skipPackageJson: true });
@@ -47,7 +47,7 @@ export function convertToInferredGenerator(tree: Tree, options: ConvertToInferre
 
 type Targets = Record<string, TargetConfiguration>;
 
-/** Where a project's explicit targets are written. */
+/** The places of a project's explicit targets. */
 const FILES: { file: string; targetsOf: (json: ProjectFile) => Targets | undefined }[] = [
   { file: 'project.json', targetsOf: (json) => json.targets },
   { file: 'package.json', targetsOf: (json) => json.nx?.targets },
@@ -66,7 +66,7 @@ function convertProject(tree: Tree, name: string, root: string): number {
     const path = joinPathFragments(root, file);
     if (!tree.exists(path)) continue;
     const json = readJson<ProjectFile>(tree, path);
-    // Edited in place: what else is in the file is none of ours.
+    // Edited in place: the rest of the file must not change.
     const targets = targetsOf(json);
     if (targets === undefined) continue;
     explicit += Object.values(targets).filter(isOurs).length;
@@ -105,7 +105,7 @@ function reason(explicit: TargetConfiguration, twin: TargetConfiguration | undef
     : `it is inferred as "${other}"; rename it, or give the plugin this name in nx.json`;
 }
 
-/** What the plugin infers from the files in a project's folder, with the options that it has in nx.json. */
+/** The targets that the plugin infers from a project's folder, with its options in nx.json. */
 function inferredTargets(tree: Tree, root: string): Targets {
   const nxJson = readNxJson(tree) ?? {};
   const entry = nxJson.plugins?.find((plugin) => typeof plugin !== 'string' && plugin.plugin === PACKAGE_NAME);
@@ -116,7 +116,7 @@ function inferredTargets(tree: Tree, root: string): Targets {
     .map((file) => joinPathFragments(root, file));
   if (files.length === 0) return {};
   const context = { workspaceRoot: tree.root, nxJsonConfiguration: nxJson };
-  // What it would warn of, such as lists that replace inferred ones, is about to change.
+  // Warnings are ignored: lists that replace inferred ones, for example, are about to change.
   const results = inferTargets(files, options, context, () => undefined);
   const targets = results.flatMap(([, result]) =>
     Object.values(result.projects ?? {}).map((project) => project.targets),
@@ -126,7 +126,7 @@ function inferredTargets(tree: Tree, root: string): Targets {
 
 export default convertToInferredGenerator;
 
-/** What an executor's target is about: the option that names it. */
+/** The option that names the subject of an executor's target. */
 export const SUBJECT: Record<string, string> = {
   'nx-igvm:build': 'manifest',
   'nx-igvm:initrd': 'config',
@@ -139,8 +139,8 @@ export const SUBJECT: Record<string, string> = {
 };
 
 /**
- * What an explicit target says beyond the inferred one: nothing (`{}`), or a partial target that extends it. Undefined when the
- * two are about different things, so that one can't stand for the other.
+ * What an explicit target adds to the inferred one: nothing (`{}`), or a partial target that extends it. Undefined if the two have
+ * different subjects, so that one can't replace the other.
  * @param root the project's folder, which `{projectRoot}` means
  */
 export function subtractTarget(
@@ -172,13 +172,13 @@ export function subtractTarget(
   };
 }
 
-/** Files are known from the manifest; what a user tracks besides stays. Outputs follow the options. */
+/** Files in the manifest are tracked anyway. Other inputs of the user stay. Outputs follow the options. */
 function isBeyondFiles(input: NonNullable<TargetConfiguration['inputs']>[number]): boolean {
   if (typeof input === 'string') return false;
   return 'env' in input || 'runtime' in input || 'json' in input;
 }
 
-/** A path option without tokens and decoration, so that two spellings of a place are equal. */
+/** A normalized path option without tokens, so that two spellings of a path are equal. */
 function plainPath(value: unknown, root: string): unknown {
   if (typeof value !== 'string') return value;
   return value

@@ -6,9 +6,9 @@ import { JSON_SIZE_LIMIT, readRegularFile } from '../../files/regular-file';
 import { type Resource, RESOURCE_NAMES, type ResourceName } from '../../manifest/model';
 import { escapeGlob, inWorkspace } from './resource-option';
 
-/** A manifest of igvmfilegen, made into one of ours. */
+/** A manifest of igvmfilegen that was converted to one of ours. */
 export interface AdoptedManifest {
-  /** The manifest's text: what was there, untouched, and our keys. Integers keep all their digits. */
+  /** The manifest's text: the original, unchanged, with our keys added. Integers keep all their digits. */
   text: string;
   resources: Partial<Record<ResourceName, Resource>>;
 }
@@ -16,16 +16,16 @@ export interface AdoptedManifest {
 export interface AdoptOptions {
   /** The image's folder. */
   root: string;
-  /** From the workspace root, or absolute. */
+  /** Relative to the workspace's root, or absolute. */
   manifest: string;
   resources: string | undefined;
-  /** What `$schema` should say. */
+  /** The value of `$schema`. */
   schema: string;
 }
 
 /**
- * Takes over a manifest with its resources file: `$schema` and `resources` are added to the text, and everything else
- * stays as it was written. Files inside the workspace are named from there, so that the project works in every clone.
+ * Adopts a manifest with its resources file. `$schema` and `resources` are added to the text, and everything else stays as written.
+ * Files inside the workspace get relative paths, so that the project works in every clone.
  * @throws IgvmError GENERATOR_OPTION
  */
 export function adoptManifest(tree: Tree, options: AdoptOptions): AdoptedManifest {
@@ -60,7 +60,7 @@ function adoptResources(tree: Tree, { resources, root }: AdoptOptions): Partial<
   return adopted;
 }
 
-/** igvmfilegen wants absolute paths; a relative one was meant from where the file lies. */
+/** igvmfilegen requires absolute paths. A relative one is assumed to be relative to the file. */
 function adoptPath(tree: Tree, root: string, path: string, base: string): string {
   const absolute = isAbsolute(path) ? path : resolve(base, path);
   const inside = normalizePath(relative(tree.root, absolute));
@@ -90,8 +90,8 @@ function parseObject(text: string, file: string): Record<string, unknown> {
 }
 
 /**
- * The text of a JSON object with one property set at its top level, and every other character as it was: no integer
- * loses digits, no line is wrapped anew.
+ * The text of a JSON object with one top-level property set. All other characters stay the same: no integer loses digits, and no line
+ * is reformatted.
  * @param place where a property goes that isn't there yet
  */
 export function withProperty(text: string, key: string, value: unknown, place: 'first' | 'last'): string {

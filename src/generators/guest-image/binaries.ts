@@ -4,7 +4,7 @@ import { shownReference } from '../../resources/resource-reference';
 /** A binary as the README of a generated project lists it. */
 export interface Binary {
   resource: ResourceName;
-  /** Where it is expected, in words. */
+  /** A description of the place where it is expected. */
   place: string;
   what: string;
   from: string;
@@ -12,7 +12,7 @@ export interface Binary {
 
 const SECURE_BOOT_KEYS = 'your keys: certificates (PEM, DER), signature lists (`.esl`) or updates (`.auth`)';
 
-/** What each resource is, and where people get it. */
+/** What each resource is, and where to get it. */
 const SOURCES: Record<Exclude<ResourceName, 'linux_kernel'>, { what: string; from: string }> = {
   linux_initrd: {
     what: "The guest's initrd: a cpio archive, compressed as the kernel can read it",
@@ -68,7 +68,7 @@ const SOURCES: Record<Exclude<ResourceName, 'linux_kernel'>, { what: string; fro
   secure_boot_dbx: { what: 'Certificates and hashes of programs that may not start', from: SECURE_BOOT_KEYS },
 };
 
-/** What the kernel has to be: a paravisor starts no bzImage, and distributions name their packages by architecture. */
+/** Requirements for the kernel: a paravisor doesn't start a bzImage, and packages of distributions have names by architecture. */
 function kernelSource(arch: 'x64' | 'aarch64', underParavisor: boolean): { what: string; from: string } {
   if (arch === 'aarch64') {
     const from =

@@ -60,7 +60,7 @@ const TYPES: Record<GuestImageType, (options: ImageOptions) => Scaffold> = {
   'snp-linux-direct': snpLinuxDirect,
 };
 
-/** What is written into the image's folder. */
+/** The files that are written into the image's folder. */
 interface GeneratedImage {
   manifest: string;
   title: string;
@@ -118,7 +118,7 @@ export function guestImageGenerator(tree: Tree, given: GuestImageGeneratorSchema
   });
 }
 
-/** What to do before the first build, if there is anything. */
+/** What the user has to do before the first build; undefined if nothing. */
 function nextStep(tree: Tree, root: string, name: string, resources: GeneratedImage['resources']): string {
   const readme = joinPathFragments(root, 'README.md');
   const missing = Object.values(resources).filter(
@@ -128,14 +128,14 @@ function nextStep(tree: Tree, root: string, name: string, resources: GeneratedIm
   return `${name} wants ${missing.join(', ')} in ${root}: ${readme} says where from. Then: nx build ${name}`;
 }
 
-/** Whether a resource's file is in the workspace; a pattern's files may be. */
+/** Whether a resource's file is in the workspace. A pattern's files are assumed to be. */
 const isThere = (tree: Tree, root: string, path: string): boolean =>
   /[*?[\]{}\\]/.test(path.replace('{workspaceRoot}/', '')) ||
   tree.exists(
     path.startsWith('{workspaceRoot}/') ? path.slice('{workspaceRoot}/'.length) : joinPathFragments(root, path),
   );
 
-/** What describes an image; an adopted manifest does that already. Options with a default can't be told from none. */
+/** Options that describe an image, as an adopted manifest already does. An option with a default can't be distinguished from a missing one. */
 const DESCRIBING = [
   'kernel',
   'initrd',
@@ -148,7 +148,7 @@ const DESCRIBING = [
   'embedCorim',
 ] as const;
 
-/** Options that are for other types of images than the chosen one, and would be ignored. */
+/** Options for other types of images than the chosen one, which would be ignored. */
 const NOT_OF_OVMF = ['initrd', 'uefi', 'commandLine', 'processorCount'] as const;
 const OF_OVMF = ['firmware', 'uki'] as const;
 
@@ -177,7 +177,7 @@ function checkCombination(options: GuestImageGeneratorSchema): void {
     if (options.resources === undefined) return;
     throw new IgvmError('GENERATOR_OPTION', 'resources belongs to an adopted manifest, and from names none');
   }
-  // Nx gives an empty list for a question that was skipped.
+  // For a skipped question, Nx passes an empty list.
   const ignored = DESCRIBING.find((name) => options[name] !== undefined && options[name].toString() !== '');
   if (ignored === undefined) return;
   throw new IgvmError(
@@ -228,7 +228,7 @@ async function scaffoldImage(
     ...(launches === undefined ? {} : { launches }),
     resources: chosen,
   };
-  // The scaffolds' policies and page counts are far below 2^53.
+  // The policies and page counts of generated manifests are far below 2^53.
   const number = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? Number(value) : value);
   const text = `${JSON.stringify(manifest, number, 2)}\n`;
   requireValid(text);
@@ -243,7 +243,7 @@ async function scaffoldImage(
   };
 }
 
-/** Options that are fine each on their own can make a manifest that no build takes. @throws IgvmError GENERATOR_OPTION */
+/** Checks the generated manifest: options that are valid individually can make one that no build accepts. @throws IgvmError GENERATOR_OPTION */
 function requireValid(manifest: string): void {
   try {
     parseManifest(manifest, 'igvm.json', { strict: true });

@@ -14,7 +14,7 @@ import {
   SNP_POLICY_SMT,
 } from './scaffold';
 
-/** A Linux kernel at VTL0: a NATIVE image without isolation, VBS with it. */
+/** A Linux kernel at VTL0: a NATIVE image without isolation, otherwise VBS. */
 export function linuxDirect(options: ImageOptions): Scaffold {
   const { arch, commandLine, useInitrd } = options;
   // A NATIVE guest has to be alone in its file, so exactly one.
@@ -64,7 +64,7 @@ function x64Image({ bootData, memorySize, processorCount }: ImageOptions): Parti
   };
 }
 
-/** The VMM describes memory to an aarch64 guest, in a device tree; there is nothing to embed. */
+/** A VMM describes memory to an aarch64 guest in a device tree, so there is nothing to embed. */
 function aarch64Image({ processorCount }: ImageOptions): Partial<DirectLinuxImage> {
   if (processorCount !== undefined) {
     throw new IgvmError('GENERATOR_OPTION', 'processorCount of a linux-direct image is for x64 only');
@@ -72,7 +72,7 @@ function aarch64Image({ processorCount }: ImageOptions): Partial<DirectLinuxImag
   return {};
 }
 
-/** Address bit that marks encrypted memory on the processors that have SEV-SNP (CPUID 0x8000001F). */
+/** The address bit that marks encrypted memory on processors with SEV-SNP (CPUID 0x8000001F). */
 const C_BIT = 51;
 
 /** A Linux kernel in an SEV-SNP guest, without a paravisor. It has to be alone in its file. */
@@ -108,7 +108,7 @@ export function snpLinuxDirect(options: ImageOptions): Scaffold {
   };
 }
 
-/** First page of the paravisor in isolated guests, whose addresses are measured: 128 MiB. */
+/** The first page of the paravisor in isolated guests, where addresses are measured: 128 MiB. */
 const MEASURED_BASE = 32768n;
 
 const PARAVISOR_RESOURCES: ResourceName[] = ['underhill_kernel', 'openhcl_boot', 'underhill_initrd'];

@@ -9,14 +9,14 @@ import { INITRD_EXECUTOR } from '../../plugin/build-targets';
 import { checkOutputReference, didYouMean, type OutputContext, outputsOf } from '../../plugin/output-references';
 import { workspaceNx } from '../../plugin/workspace-nx';
 
-/** What a user wrote for the output of another target. */
+/** A user's reference to the output of another target. */
 interface WrittenOutput {
   project: string;
   target?: string;
   path?: string;
 }
 
-/** `PROJECT`, `PROJECT:TARGET` or `PROJECT:TARGET:PATH`. A name may have a scope; a letter before `:/` is a drive of Windows. */
+/** `PROJECT`, `PROJECT:TARGET` or `PROJECT:TARGET:PATH`. A name may have a scope. A letter before `:/` is a Windows drive. */
 export function parseOutputOption(value: string): WrittenOutput | undefined {
   const match = /^((?:@[^:/\s]+\/)?[^:/\s]+)(?::([^:/\s]+)(?::(.+))?)?$/.exec(value);
   if (match === null) return undefined;
@@ -24,7 +24,7 @@ export function parseOutputOption(value: string): WrittenOutput | undefined {
   return { project, ...(target === undefined ? {} : { target }), ...(path === undefined ? {} : { path }) };
 }
 
-/** A target's name may have colons, as `docker:build` has: of what is written, the longest that is one counts. */
+/** A target's name may contain colons, such as `docker:build`. The longest match with a target counts. */
 function targetAndPath(
   target: string | undefined,
   path: string | undefined,
@@ -38,10 +38,10 @@ function targetAndPath(
   return [longest, written === longest ? undefined : written.slice(longest.length + 1)];
 }
 
-/** The projects of the workspace with all their targets, and those that the tree has from now on. */
+/** The projects of the workspace with all their targets, including new ones in the tree. */
 export async function outputContext(tree: Tree): Promise<OutputContext> {
   const { root } = tree;
-  // Tests and dry runs of other generators have trees that are no workspace on disk.
+  // In tests and dry runs of other generators, the tree is not a workspace on disk.
   const known: ProjectGraph['nodes'] = existsSync(join(root, 'nx.json'))
     ? (await workspaceNx(root).createProjectGraphAsync({ exitOnError: false })).nodes
     : {};
@@ -54,7 +54,7 @@ export async function outputContext(tree: Tree): Promise<OutputContext> {
   return { root, projectGraph: { nodes, dependencies: {} } };
 }
 
-/** What will be inferred for an initrd.json that is in the tree only. */
+/** The targets that will be inferred for an initrd.json that is only in the tree. */
 function initrdTargets(tree: Tree, root: string): ProjectGraph['nodes'][string]['data']['targets'] {
   const file = joinPathFragments(root, 'initrd.json');
   if (!tree.exists(file)) return {};
@@ -63,14 +63,14 @@ function initrdTargets(tree: Tree, root: string): ProjectGraph['nodes'][string][
   return { [initrdTargetName(tree, root)]: { executor: INITRD_EXECUTOR, outputs } };
 }
 
-/** What the target that packs an initramfs is called: `build` belongs to an image of the same folder. */
+/** The name of the target that packs an initramfs. If the folder has an image, `build` is that image's target. */
 export const initrdTargetName = (tree: Tree, root: string): 'build' | 'initrd' =>
   tree.children(root).some((name) => name === 'igvm.json' || name.endsWith('.igvm.json')) ? 'initrd' : 'build';
 
 /**
- * The file of another target that an option means. What is left out is taken from the project: its target that packs an initramfs, else its
+ * The file of another target that an option refers to. The defaults are the project's target that packs an initramfs, or else its
  * `build`, and the target's only file.
- * @returns undefined for a single word that names no project, which may be a file that is yet to come
+ * @returns undefined for a single word that is not a project, which may be a file that doesn't exist yet
  * @throws IgvmError NX_TARGET_UNKNOWN, NX_OUTPUT_UNDECLARED, GENERATOR_OPTION
  */
 export function resolveOutput(
@@ -94,7 +94,7 @@ export function resolveOutput(
       checkOutputReference(context, reference);
       return reference;
     }
-    // Any path: what counts is whether there are the project and the target.
+    // The path doesn't matter: only the project and the target are checked.
     const outputs = outputsOf(context, project, chosen);
     const [only = ''] = outputs;
     checkOutputReference(context, { ...reference, path: only });
@@ -112,7 +112,7 @@ export function resolveOutput(
   }
 }
 
-/** Whether an output can be told to be a file: it has an ending, or the name that kernels have. */
+/** Whether an output is recognizable as a file: it has an extension, or a usual name of kernels. */
 const isFile = (output: string): boolean => {
   const name = output.slice(output.lastIndexOf('/') + 1);
   return !/[*?[\]{}()!\\]/.test(output) && (/[^.]\.\w/.test(name) || /^(?:vmlinu[xz]|b?zImage|Image)/.test(name));

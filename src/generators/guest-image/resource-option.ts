@@ -11,8 +11,8 @@ import { toSlashes } from '../../plugin/tracked-inputs';
 import { outputContext, parseOutputOption, resolveOutput } from './output-option';
 
 /**
- * A path whose special characters are meant as they are, in a place of the manifest where a glob could stand. (Nx's patterns are
- * another language, which has the same ones: plugin/tracked-inputs.ts.)
+ * Escapes a path for a place in the manifest that accepts a glob. (Nx's patterns are another language with the same special
+ * characters: plugin/tracked-inputs.ts.)
  */
 export function escapeGlob(path: string): string {
   return path.replace(/[\\*?[\]{}()!]/g, '\\$&');
@@ -20,7 +20,7 @@ export function escapeGlob(path: string): string {
 
 const isAbsolute = (path: string): boolean => posix.isAbsolute(path) || /^[A-Za-z]:\//.test(path);
 
-/** Reads the options that name a binary. Projects are looked up once, and only when an option may name one. */
+/** Reads the options that name a binary. Projects are looked up once, and only if an option may name one. */
 export class ResourceOptions {
   private context: Promise<OutputContext> | undefined;
 
@@ -31,14 +31,14 @@ export class ResourceOptions {
   ) {}
 
   /**
-   * What the manifest says of a binary given on the command line.
+   * Converts an option that names a binary to a resource for the manifest.
    * - a path from the workspace root, when there is such a file: relative to the manifest inside the image's folder,
    *   `{workspaceRoot}/…` outside;
    * - an absolute path, or one with `{workspaceRoot}/`: as it is;
    * - `PROJECT`, `PROJECT:TARGET` or `PROJECT:TARGET:PATH`: the output of another target;
-   * - an `https` or `http` URL, with `#MEMBER` for a file in an archive: downloaded to pin it to the digest that it has;
-   * - any other path: relative to the manifest, for a binary that is yet to come.
-   * Files that aren't there yet are named in a warning.
+   * - an `https` or `http` URL, with `#MEMBER` for a file in an archive: downloaded, and pinned to its digest;
+   * - any other path: relative to the manifest, for a binary that doesn't exist yet.
+   * Files that don't exist yet are named in a warning.
    * @throws IgvmError GENERATOR_OPTION, NX_TARGET_UNKNOWN, NX_OUTPUT_UNDECLARED; DOWNLOAD_FAILED, DOWNLOAD_REFUSED, ARCHIVE_INVALID,
    *   ARCHIVE_MEMBER
    */
@@ -78,7 +78,7 @@ export class ResourceOptions {
   }
 }
 
-/** What there is now is what the manifest is pinned to. */
+/** Downloads a URL, and pins the resource to the current content. */
 async function fromUrl(option: string, value: string, cwd: string): Promise<Resource> {
   const { downloadDisplay } = require('../../cli/commands/fetch') as typeof import('../../cli/commands/fetch');
   const { fetchUnpinned } = require('../../resources/downloads') as typeof import('../../resources/downloads');

@@ -5,17 +5,17 @@ import { USUAL_PATHS } from '../../manifest/resources-schema';
 import type { GuestConfig, Image, IsolationType, Manifest, ResourceName, SnpIsolation } from '../../manifest/model';
 import { PAGE_SIZE, readMemorySize } from '../../memory/page';
 
-/** What a type of image is generated from: the options, with their defaults filled in. */
+/** The options from which an image is generated, with defaults filled in. */
 export interface ImageOptions {
   arch: 'x64' | 'aarch64';
   /** Undefined: the type's own default. */
   isolation: IsolationName[] | undefined;
   /** Whether the guest's Linux kernel gets an initrd. */
   useInitrd: boolean;
-  /** What OVMF starts. */
+  /** The program that OVMF starts. */
   kernel: 'uki' | 'linux_kernel';
   commandLine: string;
-  /** As the user wrote it; each type knows what it has to be a multiple of. */
+  /** As given by the user. Each type of image checks its own alignment. */
   memorySize: string | number;
   bootData: 'embedded' | 'vmm';
   processorCount: number | undefined;
@@ -23,23 +23,23 @@ export interface ImageOptions {
   debug: boolean;
 }
 
-/** A generated image: its guests, and the binaries they want. */
+/** A generated image: its guests, and the binaries that they need. */
 export interface Scaffold {
-  /** One line: what the image is. */
+  /** One line that describes the image. */
   title: string;
   guests: GuestConfig[];
   resources: ResourceName[];
-  /** Whose digests count, where it isn't Hyper-V's. */
+  /** The launches whose digests count, unless they are Hyper-V's. */
   launches?: Manifest['launches'];
-  /** What else a user should know; sentences. */
+  /** Further information for the user, in sentences. */
   notes: string[];
 }
 
-/** Where a binary is expected unless the user names another place, from the image's folder. */
+/** The default path of each binary, relative to the image's folder. */
 export const defaultPath = (resource: ResourceName, arch: 'x64' | 'aarch64'): string =>
   resource === 'linux_kernel' && arch === 'aarch64' ? 'boot/Image' : USUAL_PATHS[resource];
 
-/** Bytes of a large page, in which OpenHCL's memory is counted. */
+/** The size of a large page in bytes. OpenHCL's memory is a multiple of it. */
 export const LARGE_PAGE = 2 * 2 ** 20;
 
 export function guest(isolation: IsolationType, maxVtl: 0 | 2, image: Image): GuestConfig {
@@ -49,10 +49,10 @@ export function guest(isolation: IsolationType, maxVtl: 0 | 2, image: Image): Gu
 /** SEV-SNP guest policy bits: SMT allowed, and bit 17, which is reserved and always one (SNP firmware ABI, table 9). */
 export const SNP_POLICY_SMT = 0x30000n;
 
-/** The same with any ABI version from 0.31 on, which Hyper-V's paravisor guests ask for. */
+/** The same, and an ABI version of at least 0.31, which Hyper-V's paravisor guests require. */
 export const SNP_POLICY_PARAVISOR = SNP_POLICY_SMT | 0x1fn;
 
-/** The isolation of a manifest for each name. `snp` is what differs between the types of images. */
+/** The `isolation_type` of a manifest for each name. Only `snp` differs between the types of images. */
 export function isolationType(
   name: IsolationName,
   debug: boolean,
@@ -70,7 +70,7 @@ export function isolationType(
   }
 }
 
-/** What an image that can be isolated by anything can be, its default first. */
+/** The isolations of an image that supports all of them, the default first. */
 export const anyIsolation = (arch: GuestArch): IsolationName[] =>
   arch === 'x64' ? ISOLATION_NAMES.filter((name) => existsOn(name, arch)) : ['none'];
 
@@ -100,7 +100,7 @@ export function chooseIsolation(
 }
 
 /**
- * Bytes of the option `memorySize`.
+ * Parses the option `memorySize` to bytes.
  * @param multipleOf what the size has to be a multiple of, in bytes
  * @throws IgvmError GENERATOR_OPTION
  */

@@ -36,7 +36,7 @@ export function initGenerator(tree: Tree, options: InitGeneratorSchema): Promise
 
 const nothing: GeneratorCallback = () => undefined;
 
-/** Whether package.json has the package, in whatever version or form the user chose. Without one, Nx installs by itself. */
+/** Whether package.json lists the package, in any version or form. Without a package.json, Nx installs by itself. */
 function isListed(tree: Tree): boolean {
   if (!tree.exists('package.json')) {
     return true;
@@ -65,9 +65,9 @@ const EXECUTORS = [
 ];
 
 /**
- * Lists the plugin in nx.json, once, by its bare name, and gives each of its executors an entry in `targetDefaults`. Such an entry hides
- * the one for the target's name, which in most workspaces has `inputs` and `dependsOn` in place of the inferred ones; an empty one
- * keeps all that is inferred, whatever the targets are called. What is already there stays as it is.
+ * Lists the plugin once in nx.json, by its bare name, and gives each of its executors an entry in `targetDefaults`. Such an entry takes
+ * precedence over one for the target's name, which in most workspaces replaces the inferred `inputs` and `dependsOn`. An empty entry keeps
+ * everything that is inferred, whatever the targets are called. Existing entries stay as they are.
  */
 export function registerPlugin(tree: Tree): void {
   const nxJson = readNxJson(tree) ?? {};
@@ -84,7 +84,7 @@ export function registerPlugin(tree: Tree): void {
 
 const IGNORES_DIST = /^\/?dist\/?$/m;
 
-/** Keeps built images out of version control: adds `dist` to .gitignore where no line says so yet. */
+/** Keeps built images out of version control: adds `dist` to .gitignore unless a line already covers it. */
 export function ignoreOutputs(tree: Tree): void {
   const content = tree.read('.gitignore', 'utf8') ?? '';
   if (IGNORES_DIST.test(content.replace(/\r/g, ''))) {

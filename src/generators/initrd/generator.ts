@@ -35,8 +35,8 @@ interface InitrdGeneratorSchema {
 }
 
 /**
- * Creates a project that packs a folder or a container image into an initramfs: the folder with a busybox and a script around it, or with a
- * first program of ours.
+ * Creates a project that packs a folder or a container image into an initramfs. The folder gets a busybox and a script for it, or our
+ * first program.
  * @param hint whether to say at the end what to do next
  */
 export function initrdGenerator(
@@ -102,7 +102,7 @@ export function initrdGenerator(
     const keep = { keep: true };
     generateFiles(tree, join(__dirname, 'files', 'project'), root, variables, keep);
     if (hasBusybox) generateFiles(tree, join(__dirname, 'files', 'rootfs'), folder, variables, keep);
-    // Version control keeps no empty folders.
+    // Version control doesn't keep empty folders.
     else if (image === undefined && tree.children(folder).length === 0)
       tree.write(joinPathFragments(folder, PLACEHOLDER), '');
     if (!options.skipFormat) {
@@ -131,7 +131,7 @@ async function containerImage(tree: Tree, root: string, value: string, tag?: str
   return typeof named === 'string' ? { path: named, tag } : { ...named, tag };
 }
 
-/** Bytes: hundreds of times as much as a busybox has. */
+/** Bytes. Hundreds of times the size of a busybox. */
 const PROGRAM_LIMIT = 2 ** 28;
 
 /** @throws IgvmError GENERATOR_OPTION */
@@ -159,8 +159,8 @@ export default initrdGenerator;
 const PT_INTERP = 3;
 
 /**
- * Whether these are the bytes of an ELF program that runs without a dynamic linker: one without a PT_INTERP program
- * header (ELF specification, "Program Header").
+ * Whether these are the bytes of a statically linked ELF program: one without a PT_INTERP program header (ELF specification, "Program
+ * Header").
  */
 export function isStaticExecutable(bytes: Uint8Array): boolean {
   const [magic0, magic1, magic2, magic3, elfClass, order] = bytes;

@@ -12,7 +12,7 @@ interface PresetGeneratorSchema {
   skipFormat?: boolean;
 }
 
-/** Folders that create-nx-workspace keeps for applications and libraries; the projects of this preset lie beside them. */
+/** Folders that create-nx-workspace creates for applications and libraries. The projects of this preset are beside them. */
 const EMPTY_FOLDERS = ['apps', 'libs'];
 
 /** An initramfs and an image that uses it. */

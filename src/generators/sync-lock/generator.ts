@@ -11,14 +11,14 @@ import { replaceTokens, type TokenProject } from '../../plugin/own-target';
 import { logger, workspaceNx } from '../../plugin/workspace-nx';
 import { reportingUserErrors } from '../workspace/generate';
 
-/** What Nx says when it finds the workspace out of sync. */
+/** Nx's message when it finds the workspace out of sync. */
 export interface SyncResult {
   outOfSyncMessage?: string;
 }
 
 /**
- * Brings the locks of the workspace up to date with their images. Nx calls it in two ways: `nx sync` without options, and takes an
- * object; `nx g` with options, and calls what it gets when the files are written.
+ * Updates the locks of the workspace to match their images. Nx calls it in two ways: `nx sync` passes no options and expects an object;
+ * `nx g` passes options, and calls the result after writing the files.
  */
 export default async function syncLockGenerator(tree: Tree, options?: object): Promise<SyncResult | GeneratorCallback> {
   const result = await syncWorkspace(tree);
@@ -33,8 +33,8 @@ async function syncWorkspace(tree: Tree): Promise<SyncResult> {
 }
 
 /**
- * The same for projects at hand. Nothing is changed unless all images with a lock are current.
- * @throws Error with a user's mistake as its message: BUILD_FIRST, and what keeps an image from being built or measured
+ * The same for given projects. Nothing is changed unless all images with a lock are up to date.
+ * @throws Error whose message is a user's mistake: BUILD_FIRST, and anything that prevents building or measuring an image
  */
 export function syncLocks(tree: Tree, projects: Readonly<Record<string, ProjectConfiguration>>): Promise<SyncResult> {
   return reportingUserErrors('sync-lock', async () => {
@@ -68,9 +68,9 @@ export function syncLocks(tree: Tree, projects: Readonly<Record<string, ProjectC
 /** Options of a target that builds an image, tokens replaced. */
 export type BuildOptions = Omit<ManifestBuild, 'output' | 'workspaceRoot'> & { outputPath?: string };
 
-/** An image of the workspace and the lock that it has or may have. Paths are relative to the workspace. */
+/** An image of the workspace, and its lock, which may not exist. Paths are relative to the workspace. */
 export interface LockedImage {
-  /** `PROJECT:TARGET` of its build. */
+  /** The target that builds it: `PROJECT:TARGET`. */
   task: string;
   build: BuildOptions;
   image: string;
@@ -97,7 +97,7 @@ function imagesOf(name: string, { root, targets = {} }: ProjectConfiguration): L
   });
 }
 
-/** The lock that a target of the project checks the image against, when that is another than the one beside the manifest. */
+/** The lock against which a target of the project verifies the image, if it is not the one beside the manifest. */
 function lockOption(
   targets: NonNullable<ProjectConfiguration['targets']>,
   image: string,
@@ -112,7 +112,7 @@ function lockOption(
   return undefined;
 }
 
-/** A target's options as a run has them that names no configuration. */
+/** A target's options in a run without a named configuration. */
 function optionsOf(target: TargetConfiguration, project: TokenProject): Record<string, unknown> {
   const { options, configurations, defaultConfiguration } = target;
   const configured = defaultConfiguration === undefined ? {} : configurations?.[defaultConfiguration];
@@ -123,9 +123,9 @@ function optionsOf(target: TargetConfiguration, project: TokenProject): Record<s
 }
 
 /**
- * Whether an image is what its manifest and resources give now. It is built again, elsewhere, and compared: nothing that a
- * build could have noted of its inputs says as much, and builds of the same files give the same bytes.
- * @throws IgvmError for what keeps the image from being built
+ * Whether an image matches its manifest and resources. It is built again elsewhere and compared. No record of a build's inputs would be
+ * as reliable, and builds of the same files give the same bytes.
+ * @throws IgvmError for anything that prevents building the image
  */
 export async function isCurrent({ build, image }: LockedImage, root: string): Promise<boolean> {
   const { buildManifest, sha256OfFile } = require('../../api') as typeof import('../../api');

@@ -7,8 +7,8 @@ import { readJson, type Tree } from 'nx/src/devkit-exports';
 import { IgvmError } from '../../errors/igvm-error';
 
 /**
- * Runs a generator so that a user's mistake reaches the terminal with its place, its code and its cure, and without a
- * stack: Nx prints an error's message and offers the stack of anything that has one.
+ * Runs a generator so that a user's mistake is shown with its place, code and cure, and without a stack trace. Nx prints an error's
+ * message, and the stack trace of any error that has one.
  * @param generator its name, which takes the place of NAME in a cure
  */
 export async function reportingUserErrors<T>(generator: string, generate: () => Promise<T>): Promise<T> {
@@ -25,12 +25,12 @@ export async function reportingUserErrors<T>(generator: string, generate: () => 
   }
 }
 
-/** Whether Nx asks for options that weren't given (nx/src/utils/params.ts). */
+/** Whether Nx prompts for missing options (nx/src/utils/params.ts). */
 const asks = (): boolean => process.stdout.isTTY === true && process.env['CI'] !== 'true';
 
 /**
- * Options without the answers to questions that a user skipped, which Nx gives as an empty text. Where Nx asks nothing, somebody has
- * written an empty text, most likely by a variable of the shell that isn't set.
+ * Removes options for questions that the user skipped, which Nx passes as empty texts. If Nx doesn't prompt, an empty text was given
+ * explicitly, most likely through an unset variable of the shell.
  * @param keys the options that a user may be asked for and needn't answer
  * @throws IgvmError GENERATOR_OPTION
  */
@@ -45,11 +45,11 @@ export function withoutSkipped<Options extends object>(options: Options, keys: r
   return answered;
 }
 
-/** What templates may name. `name` also stands for `__name__` in the name of a file. */
+/** The variables of templates. `name` also replaces `__name__` in the names of files. */
 export type Variables = Readonly<Record<string, unknown>> & { readonly name: string };
 
 /**
- * Writes the files of a folder of EJS templates, which end in `.template`.
+ * Writes the files of a folder with EJS templates, whose names end in `.template`.
  * @param templates absolute path
  * @param target folder in the workspace
  * @param keep whether a file that is there already stays
@@ -73,10 +73,10 @@ export function generateFiles(
   }
 }
 
-/** Where Prettier is configured, besides `prettier` in package.json. */
+/** The files that configure Prettier, besides `prettier` in package.json. */
 const PRETTIER_FILE = /^(?:\.prettierrc(?:\..+)?|prettier\.config\.[cm]?[jt]s)$/;
 
-/** What is used of Prettier 2 and 3. */
+/** The part of the API of Prettier 2 and 3 that is used here. */
 interface Prettier {
   resolveConfig(path: string, options: { editorconfig: boolean }): Promise<object | null>;
   getFileInfo(path: string, options: object): Promise<{ ignored: boolean; inferredParser: string | null }>;
@@ -84,8 +84,8 @@ interface Prettier {
 }
 
 /**
- * Formats what a generator wrote as the workspace formats its files. The workspace's own `@nx/devkit` knows all formatters of its Nx;
- * one without it may still have Prettier.
+ * Formats generated files like the other files of the workspace. The workspace's own `@nx/devkit` supports all formatters of its Nx.
+ * A workspace without it may still have Prettier.
  */
 export async function formatFiles(tree: Tree): Promise<void> {
   const fromWorkspace = createRequire(join(tree.root, 'package.json'));
@@ -101,7 +101,7 @@ export async function formatFiles(tree: Tree): Promise<void> {
   }
 }
 
-/** What a function returns, or undefined where it throws: a package may be missing, or be of another Node. */
+/** The result of a function, or undefined if it throws: a package may be missing, or be for another version of Node. */
 function load<T>(get: () => T): T | undefined {
   try {
     return get();
@@ -115,7 +115,7 @@ function usesPrettier(tree: Tree): boolean {
   return tree.exists('package.json') && 'prettier' in readJson<object>(tree, 'package.json');
 }
 
-/** A file that Prettier can't read stays as it was written. */
+/** A file that Prettier can't parse stays as it was written. */
 async function formatFile(tree: Tree, prettier: Prettier, file: string, text: string): Promise<void> {
   const filepath = join(tree.root, file);
   try {
@@ -123,6 +123,6 @@ async function formatFile(tree: Tree, prettier: Prettier, file: string, text: st
     const { ignored, inferredParser } = await prettier.getFileInfo(filepath, options);
     if (!ignored && inferredParser !== null) tree.write(file, await prettier.format(text, options));
   } catch {
-    // Not worth failing for.
+    // Formatting is not worth a failure.
   }
 }

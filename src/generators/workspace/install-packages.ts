@@ -11,14 +11,14 @@ import type * as Yaml from 'yaml';
 import type { Document, YAMLSeq } from 'yaml';
 import { IgvmError } from '../../errors/igvm-error';
 
-/** Several things to do after a generator's files are written, one after the other. */
+/** Runs several callbacks in order after a generator's files have been written. */
 export function runTasksInSerial(...tasks: readonly GeneratorCallback[]): GeneratorCallback {
   return async () => {
     for (const task of tasks) await task();
   };
 }
 
-/** Lists a package in `devDependencies` of the workspace; the callback installs it. */
+/** Lists a package in `devDependencies` of the workspace. The callback installs it. */
 export function addDevDependency(tree: Tree, name: string, version: string): GeneratorCallback {
   updateJson<{ devDependencies?: Record<string, string> }>(tree, 'package.json', (json) => {
     const all = Object.entries({ ...json.devDependencies, [name]: version });
@@ -27,10 +27,10 @@ export function addDevDependency(tree: Tree, name: string, version: string): Gen
   return () => installPackages(tree);
 }
 
-/** What package.json held when packages were installed last: generators that run each other install once. */
+/** The content of package.json at the last installation, so that generators that call each other install only once. */
 let installed: string | null = null;
 
-/** Has the workspace's package manager install what package.json lists, and link the workspace's own packages. */
+/** Runs the workspace's package manager, which installs the packages in package.json and links the workspace's own packages. */
 export function installPackages(tree: Tree): void {
   const content = tree.read('package.json', 'utf8');
   if (installed !== null && installed === content) return;
@@ -46,7 +46,7 @@ interface RootPackage {
 
 const PNPM_FILE = 'pnpm-workspace.yaml';
 
-/** The folders that the package manager takes as packages of the workspace; undefined when it has no workspaces. */
+/** The patterns of the workspace's packages for the package manager; undefined if it has no workspaces. */
 export function packagePatterns(tree: Tree): string[] | undefined {
   const pnpm = tree.read(PNPM_FILE, 'utf8');
   if (pnpm !== null) {
@@ -56,13 +56,13 @@ export function packagePatterns(tree: Tree): string[] | undefined {
   return Array.isArray(workspaces) ? workspaces : workspaces?.packages;
 }
 
-/** The folder below which a workspace of packages keeps them, from the first pattern of the form `folder/*`. Else ''. */
+/** The folder for packages in a workspace, from the first pattern of the form `folder/*`; '' if there is none. */
 export function defaultParent(tree: Tree): string {
   const pattern = packagePatterns(tree)?.find((candidate) => /^[^*!]+\/\*{1,2}$/.test(candidate));
   return pattern === undefined ? '' : pattern.replace(/\/\*+$/, '');
 }
 
-/** Makes the package manager take the folder as a package, unless a pattern covers it already. */
+/** Adds the folder to the workspace's packages, unless a pattern already covers it. */
 export function addPackageFolder(tree: Tree, root: string): void {
   const patterns = packagePatterns(tree) ?? [];
   if (patterns.some((pattern) => covers(pattern, root))) {
@@ -86,7 +86,7 @@ function rootPackage(tree: Tree): RootPackage {
   return tree.exists('package.json') ? readJson<RootPackage>(tree, 'package.json') : {};
 }
 
-/** Patterns as package managers read them: `*` is one folder, `**` any number. */
+/** Evaluates patterns like package managers: `*` is one folder, `**` any number. */
 function covers(pattern: string, root: string): boolean {
   const parts = pattern.replace(/^\.\/|\/$/g, '').split('/');
   const source = parts
@@ -95,7 +95,7 @@ function covers(pattern: string, root: string): boolean {
   return new RegExp(`^${source}$`).test(root);
 }
 
-/** pnpm-workspace.yaml with the places of everything in it. The library takes a while to load: only workspaces of pnpm need it. */
+/** Parses pnpm-workspace.yaml with positions. The library loads slowly, and only workspaces of pnpm need it. */
 function pnpmDocument(yaml: string): Document.Parsed {
   const { parseDocument } = require('yaml') as typeof Yaml;
   const document = parseDocument(yaml);
@@ -111,7 +111,7 @@ function pnpmDocument(yaml: string): Document.Parsed {
   );
 }
 
-/** The list of packages; none where the key is missing or empty. @throws IgvmError GENERATOR_CONFLICT */
+/** The list of packages; undefined if the key is missing or empty. @throws IgvmError GENERATOR_CONFLICT */
 function pnpmPatterns(yaml: string): string[] {
   const { packages } = (pnpmDocument(yaml).toJS() as { packages?: unknown } | null) ?? {};
   if (packages === undefined || packages === null) return [];
@@ -119,7 +119,7 @@ function pnpmPatterns(yaml: string): string[] {
   throw new IgvmError('GENERATOR_CONFLICT', '"packages" is not a list', { file: PNPM_FILE }, { saysAll: true });
 }
 
-/** The pattern is put into the text at the list's place, so that everything else stays byte for byte. */
+/** Inserts the pattern into the text of the list, so that everything else stays byte for byte. */
 function withPnpmPattern(yaml: string, root: string): string {
   const document = pnpmDocument(yaml);
   const { isSeq } = require('yaml') as typeof Yaml;
@@ -127,7 +127,7 @@ function withPnpmPattern(yaml: string, root: string): string {
   const edited = insertPattern(yaml, isSeq(packages) ? packages : undefined, `'${root}'`);
   const { length } = pnpmPatterns(yaml);
   if (edited !== undefined && parsesTo(edited, length + 1)) return edited;
-  // A form that is none of those: the library writes the whole file, with its comments.
+  // For any other form, the library writes the whole file, including comments.
   if (isSeq(packages)) packages.add(document.createNode(root));
   else document.set('packages', [root]);
   return document.toString({ lineWidth: 0 });

@@ -14,17 +14,17 @@ import { IgvmError } from '../../errors/igvm-error';
 import { PROJECT_NAME, PROJECT_NAME_RULE } from '../../manifest/image-files';
 import { addPackageFolder, defaultParent, installPackages, packagePatterns } from './install-packages';
 
-/** Where a generated project goes. */
+/** The place of a generated project. */
 export interface ProjectLocation {
   /** The Nx project's name. */
   name: string;
-  /** Folder relative to the workspace root, `/` separated, without a trailing one. */
+  /** The folder relative to the workspace's root, with `/` as separator and without a trailing one. */
   root: string;
 }
 
 /**
- * The name and folder of a project to be generated. `name` may be a path: its last part is then the name. Without a
- * `directory` the project goes into a folder of its name, below the folder that the workspace keeps its packages in.
+ * The name and folder of a project to be generated. `name` may be a path, whose last part is then the name. Without `directory`, the
+ * project gets a folder of its name, in the workspace's folder for packages.
  * @throws IgvmError GENERATOR_OPTION, GENERATOR_CONFLICT
  */
 export function locateProject(tree: Tree, options: { name: string; directory?: string }): ProjectLocation {
@@ -44,7 +44,7 @@ export function locateProject(tree: Tree, options: { name: string; directory?: s
   return { name, root };
 }
 
-/** The way from a folder up to the workspace's root, with a `/` at its end. */
+/** The relative path from a folder up to the workspace's root, with a trailing `/`. */
 export const offsetFromRoot = (root: string): string =>
   root
     .split('/')
@@ -59,8 +59,8 @@ export function requireFree(tree: Tree, path: string): void {
 }
 
 /**
- * The project that the folder already has, by its project.json or package.json. A project.json needs no name: Nx then takes that
- * of package.json, or the folder's in lower case.
+ * The existing project of the folder, from its project.json or package.json. If project.json has no name, Nx uses that of package.json,
+ * or the folder's in lower case.
  */
 export function existingProjectName(tree: Tree, root: string): string | undefined {
   const read = (file: string): { name?: unknown; nx?: { name?: unknown } } | undefined => {
@@ -84,14 +84,13 @@ function cleanDirectory(directory: string): string {
 }
 
 export interface ProjectFileOptions {
-  /** project.json or a package.json with an `nx` block; by default whichever the workspace uses. */
+  /** Whether to write a project.json or a package.json with an `nx` block. Default: whichever the workspace uses. */
   useProjectJson?: boolean;
   tags?: string[];
 }
 
 /**
- * Writes the file that makes a folder an Nx project. A package of the workspace has to be linked by the package manager,
- * which the callback does.
+ * Writes the file that makes a folder an Nx project. The callback has the package manager link a new package of the workspace.
  */
 export function writeProjectFile(
   tree: Tree,
@@ -106,7 +105,7 @@ export function writeProjectFile(
   }
   const path = joinPathFragments(root, 'package.json');
   const content = { name, version: '0.0.1', private: true, nx: { tags } };
-  // One without a name makes no project, but may hold scripts and dependencies.
+  // A package.json without a name makes no project, but may contain scripts and dependencies.
   if (tree.exists(path)) {
     updateJson(tree, path, (present: { nx?: object }) => ({ ...content, ...present, nx: { tags, ...present.nx } }));
   } else {
@@ -118,7 +117,7 @@ export function writeProjectFile(
   };
 }
 
-/** Tags as a generator option holds them: separated by commas. */
+/** Parses tags in a generator's option: separated by commas. */
 export function parseTags(tags: string | undefined): string[] {
   return (tags ?? '')
     .split(',')
