@@ -100,7 +100,7 @@ describe('booting an image', () => {
 
     it.each([
       [{ tables: 'vmm' }, 'BOOT_WAY', "the image's tables"],
-      [{ commandLine: 'a' }, 'BOOT_WAY', 'command line in the image'],
+      [{ commandLine: 'a' }, 'BOOT_WAY', 'command line from the image'],
     ] as const)('does not do something else than it is asked for: %j', async (change, code, text) => {
       const refused = boot({ vmmPath, way: 'igvm', ...change });
       await expect(refused).rejects.toMatchObject({ code, message: expect.stringContaining(text) as string });
@@ -374,7 +374,7 @@ describe('booting firmware', () => {
   });
 
   it.each<[Partial<BootRequest>, string, string]>([
-    [{ way: 'pvh' }, 'BOOT_WAY', 'by way bios or igvm'],
+    [{ way: 'pvh' }, 'BOOT_WAY', 'with way bios or igvm'],
     [{ way: 'igvm' }, 'VMM_UNSUPPORTED', 'without libigvm'],
     [{ tables: 'image' }, 'BOOT_WAY', 'has no tables'],
     [{ commandLine: 'quiet' }, 'BOOT_WAY', 'from its UKI or boot loader'],

@@ -35,7 +35,7 @@ describe('firmware in an image', () => {
   });
 
   it('is no PVH kernel', () => {
-    expect(() => nativeGuest(wrapped())).toThrow(/firmware that starts at the reset vector, of which no PVH kernel/);
+    expect(() => nativeGuest(wrapped())).toThrow(/firmware that starts at the reset vector, which cannot be converted/);
   });
 
   it('ends at 4 GiB, with its variables in front; what is put in is in memory', () => {

@@ -56,7 +56,7 @@ export function fillParameters(guest: NativeGuest, facts: VmFacts): void {
   }
   if (facts.commandLine !== undefined && !guest.parameters.some(({ kind }) => kind === 'commandLine')) {
     if (zeroPage === undefined) {
-      throw new IgvmError('BOOT_PARAMETER', 'the image is no Linux and has no parameter for a command line');
+      throw new IgvmError('BOOT_PARAMETER', 'the image is not Linux and has no parameter for a command line');
     }
     zeroPage.setCommandLine(terminated(facts.commandLine));
   }
@@ -86,7 +86,7 @@ const PARAMETER_BYTES: Record<ParameterKind, (facts: KnownFacts) => Uint8Array |
   slit: () => undefined,
   pptt: () => undefined,
   deviceTree: () => {
-    throw new IgvmError('BOOT_PARAMETER', 'the image wants a device tree, which VMMs for x64 do not have');
+    throw new IgvmError('BOOT_PARAMETER', 'the image needs a device tree, which VMMs for x64 do not provide');
   },
 };
 
@@ -108,7 +108,7 @@ const terminated = (text: string): Uint8Array => new TextEncoder().encode(`${tex
 
 function checkFacts({ commandLine, memory, cpus }: VmFacts): void {
   if (commandLine?.includes('\0') === true) {
-    throw new IgvmError('BOOT_OPTION', 'the command line has a NUL, where the guest would stop');
+    throw new IgvmError('BOOT_OPTION', 'the command line contains a NUL, at which the guest would stop reading');
   }
   if (memory !== undefined && (!Number.isSafeInteger(memory) || memory % PAGE_SIZE !== 0 || memory < 2 << 20)) {
     throw new IgvmError('BOOT_OPTION', `memory is ${memory}, but must be a multiple of ${PAGE_SIZE} from 2 MiB on`);

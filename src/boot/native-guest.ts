@@ -45,7 +45,7 @@ export function nativeGuest(file: IgvmFile, memory: NativeMemory = nativeMemory(
   if (startsAtResetVector(memory)) {
     throw new IgvmError(
       'BOOT_CONTEXT',
-      'the image is firmware that starts at the reset vector, of which no PVH kernel can be made',
+      'the image is firmware that starts at the reset vector, which cannot be converted to a PVH kernel',
     );
   }
   if (context === undefined) throw new IgvmError('BOOT_CONTEXT', 'the image has no VP context for VP 0');
@@ -70,7 +70,7 @@ export function nativeMemory(file: IgvmFile): NativeMemory {
     switch (directive.type) {
       case 'pageData':
         if (directive.dataType !== PAGE_DATA_TYPE.NORMAL || (directive.flags & PAGE_FLAG.IS_2MB_PAGE) !== 0) {
-          throw new IgvmError('BOOT_LAYOUT', 'the image has pages of a kind that a NATIVE guest has no use for', {
+          throw new IgvmError('BOOT_LAYOUT', 'the image has pages of a kind that a NATIVE guest cannot use', {
             gpa: { start: directive.gpa, end: directive.gpa + directive.pageCount * PAGE_SIZE },
           });
         }
@@ -91,7 +91,7 @@ export function nativeMemory(file: IgvmFile): NativeMemory {
         if (directive.vpIndex !== 0 || context !== undefined) {
           throw new IgvmError(
             'BOOT_CONTEXT',
-            `the image starts VP ${directive.vpIndex} by itself, and a PVH boot starts VP 0 alone`,
+            `the image starts VP ${directive.vpIndex} by itself, but a PVH boot starts only VP 0`,
           );
         }
         context = decodeNativeContext(directive.data);
@@ -116,7 +116,7 @@ function nativeMask(file: IgvmFile): number {
   const native = file.platforms.find(({ platformType }) => platformType === PLATFORM_TYPE.NATIVE);
   if (file.arch === 'x64' && native !== undefined) return native.compatibilityMask;
   if (file.arch !== 'x64') {
-    throw new IgvmError('BOOT_PLATFORM', 'the image is for aarch64, for which no VMM at hand loads IGVM files');
+    throw new IgvmError('BOOT_PLATFORM', 'the image is for aarch64, for which no supported VMM loads IGVM files');
   }
   const launchers = file.platforms.map(({ platformType }) => {
     const { label, host } = platformOf(platformType) ?? unreachable(`a file for platform ${platformType}`);

@@ -53,7 +53,7 @@ export const prepareVm = (
     if (asked === 'igvm') checkLoadable(image.file, installed);
     const memory = nativeMemory(image.file);
     if (startsAtResetVector(memory)) return prepareFirmware(request, installed, folder, size, image, memory);
-    if (asked === 'bios') throw new IgvmError('BOOT_WAY', 'only an image of firmware boots by way bios');
+    if (asked === 'bios') throw new IgvmError('BOOT_WAY', 'only a firmware image can boot with way bios');
     return prepareGuest(request, installed, folder, size, image, nativeGuest(image.file, memory));
   });
 
@@ -75,7 +75,7 @@ async function prepareGuest(
     const whose = "a guest that its VMM loads from the image gets the image's";
     if (askedTables === 'vmm') throw new IgvmError('BOOT_WAY', `${whose} tables, not the VMM's`);
     if (commandLine !== undefined) {
-      throw new IgvmError('BOOT_WAY', 'a guest that its VMM loads from the image gets the command line in the image');
+      throw new IgvmError('BOOT_WAY', 'a guest that the VMM loads from the image gets the command line from the image');
     }
   }
   const tables = way === 'igvm' ? 'image' : chosenTables(askedTables, guest);
@@ -99,15 +99,16 @@ async function prepareFirmware(
   contents: NativeMemory,
 ): Promise<Omit<VmSpec, 'accel' | 'extraArgs'>> {
   const { vmm, capabilities } = installed;
-  if (request.way === 'pvh') throw new IgvmError('BOOT_WAY', 'firmware boots by way bios or igvm, not as a PVH kernel');
+  if (request.way === 'pvh')
+    throw new IgvmError('BOOT_WAY', 'firmware boots with way bios or igvm, not as a PVH kernel');
   if (request.tables === 'image')
-    throw new IgvmError('BOOT_WAY', "an image of firmware has no tables; it gets the VMM's");
+    throw new IgvmError('BOOT_WAY', "a firmware image has no tables of its own; it gets the VMM's");
   if (request.commandLine !== undefined) {
     throw new IgvmError('BOOT_WAY', 'a kernel that firmware starts has its command line from its UKI or boot loader');
   }
   const way = request.way ?? (loadingRefusal(image.file, installed) === undefined ? 'igvm' : 'bios');
   if (!capabilities.ways.includes(way)) {
-    throw new IgvmError('VMM_UNSUPPORTED', `${vmm.label} does not start firmware out of an image; QEMU does`);
+    throw new IgvmError('VMM_UNSUPPORTED', `${vmm.label} does not start firmware from an image; QEMU does`);
   }
   const size = (guest: Pick<FirmwareGuest, 'memoryNeeded'>): number => firmwareMemory(guest, installed, askedMemory);
   if (way === 'igvm') {

@@ -304,7 +304,7 @@ describe('PVH export', () => {
 
     it('pages of a confidential guest', async () => {
       await expect(exported(nativeImage([{ ...pageData(0x9000), dataType: 1 }]))).rejects.toThrow(
-        failure('BOOT_LAYOUT', 'no use'),
+        failure('BOOT_LAYOUT', 'cannot use'),
       );
     });
 

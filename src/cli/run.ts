@@ -76,5 +76,5 @@ function describe(error: unknown, cwd: string, verbose: boolean): string {
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   if (verbose) return `internal error: ${stack}`;
   const message = error instanceof Error ? error.message : String(error);
-  return `internal error: ${message}\n  This should not happen: please report it with what --verbose says.`;
+  return `internal error: ${message}\n  This should not happen. Please report it with the output of --verbose.`;
 }

@@ -338,7 +338,7 @@ describe('the options of the plugin', () => {
     const { build } = await inferOne('k');
     expect(targets['build']).toMatchObject({ inputs: build!.inputs, options: build!.options, parallelism: false });
     expect(warn.mock.calls.flat()).toEqual([
-      '"nme" in the option "build" of the plugin nx-igvm is no key of a target; did you mean "name"?',
+      '"nme" in the option "build" of the plugin nx-igvm is not a key of a target; did you mean "name"?',
       '"inputs" in the option "build" of the plugin nx-igvm takes a list, not "x", and is left out',
       '"options" in the option "build" of the plugin nx-igvm takes an object, not ["strict"], and is left out',
     ]);

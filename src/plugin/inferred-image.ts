@@ -116,7 +116,7 @@ function checkedExtension(
     const what = `"${key}" in the option "${kind}" of the plugin nx-igvm`;
     if (!known.includes(key)) {
       const guess = nearest(key, known);
-      warn(`${what} is no key of a target${guess === undefined ? '' : `; did you mean "${guess}"?`}`);
+      warn(`${what} is not a key of a target${guess === undefined ? '' : `; did you mean "${guess}"?`}`);
       return true;
     }
     const wanted = lists.includes(key) ? 'a list' : records.includes(key) ? 'an object' : undefined;

@@ -57,9 +57,9 @@ export function registerVerifyReport(program: Command, environment: CliEnvironme
     )
     .option('--crl <file>', 'a list of revoked certificates, DER or PEM (may be repeated)', several, [])
     .option('--at <time>', 'the time at which certificates must be valid, such as 2026-03-01T12:00:00Z (default: now)')
-    .option('--lock <lock>', 'the measurement lock that says which guests are ours')
+    .option('--lock <lock>', 'the measurement lock of our guests')
     .option('--image <image>', 'the image that is ours; with --lock, it only explains differences');
-  withLaunchOptions(command, 'with --image: the VMM whose launch is ours (default: any)')
+  withLaunchOptions(command, 'with --image: the VMM that launches our guests (default: any)')
     .option('--report-data <hex>', 'the expected report data; fewer than 64 bytes are padded with zeros')
     .option('--nonce <hex>', 'the expected beginning of the report data, 8 to 64 bytes')
     .option('--host-data <hex>', 'the expected host data, 32 bytes')
@@ -78,7 +78,7 @@ export function registerVerifyReport(program: Command, environment: CliEnvironme
     .option('--json', 'as JSON, for programs')
     .addHelpText(
       'after',
-      '\nExit code: 0 when all that was asked for holds, 3 for evidence that is not genuine, 4 for what is genuine and not ours.',
+      '\nExit code: 0 if everything requested holds, 3 for evidence that is not genuine, 4 for evidence that is genuine but not ours.',
     )
     .action(async (report: string, { certificate, root, crl, ...flags }: VerifyReportFlags) => {
       const options = { ...flags, report, certificates: certificate, roots: root, crls: crl };

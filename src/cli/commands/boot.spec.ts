@@ -61,7 +61,7 @@ describe('the commands boot and export', () => {
     expect((await boot('--timeout=soon')).code).toBe(2);
     expect((await boot('--memory=much')).code).toBe(2);
     const exported = await nxIgvm('export', 'my.igvm', '--cpus', 'x');
-    expect(exported.stderr).toMatch(/^error: cpus is "x", which is no number \[BOOT_OPTION\]\n {2}.*\n$/);
+    expect(exported.stderr).toMatch(/^error: cpus is "x", which is not a number \[BOOT_OPTION\]\n {2}.*\n$/);
     expect(exported.code).toBe(2);
     expect((await boot('--tables=mine')).code).toBe(2);
     expect((await boot('--vmm=bhyve')).code).toBe(2);

@@ -83,7 +83,7 @@ const addCommandLineOption = (command: Command): Command =>
  */
 function numberOption(name: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
-  if (!/^-?\d+(\.\d+)?$/.test(text)) throw new IgvmError('BOOT_OPTION', `${name} is "${text}", which is no number`);
+  if (!/^-?\d+(\.\d+)?$/.test(text)) throw new IgvmError('BOOT_OPTION', `${name} is "${text}", which is not a number`);
   return Number(text);
 }
 

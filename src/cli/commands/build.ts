@@ -187,7 +187,7 @@ interface PackOptions {
 export function registerPack(program: Command, environment: CliEnvironment): void {
   program
     .command('pack')
-    .description('make an image of a Linux kernel, without a manifest')
+    .description('build an image from a Linux kernel, without a manifest')
     .argument('<kernel>', 'an x64 kernel: bzImage, vmlinux or a UKI')
     .option('-i, --initrd <file>', 'the initramfs (default: the one in a UKI)')
     .option(

@@ -52,7 +52,7 @@ export function downloadDisplay(
 function sizeOf(text: string): number {
   const size = readMemorySize(text);
   if (size !== undefined) return size;
-  throw new IgvmError('DOWNLOAD_REFUSED', `the limit "${text}" is no size, such as 512M or 8G`);
+  throw new IgvmError('DOWNLOAD_REFUSED', `the limit "${text}" is not a size such as 512M or 8G`);
 }
 
 type Shown = Required<Pick<DownloadDisplay, 'progress' | 'stop'>>;

@@ -109,7 +109,7 @@ function nothingToSignWith({ image, manifest }: SignOptions, command: string): I
   const temporary = `${command} --temporaryKey${manifest === undefined ? ' --guestSvn=NUMBER' : ''}`;
   const idBlock = printable(image.replace(/\.igvm$/, '-snp.idblock'));
   return refusal(
-    `there is nothing to sign with. For development: ${temporary}; for a key of yours, ${idBlock} is what it has to sign`,
+    `there is nothing to sign with. For development: ${temporary}; with a key of your own, sign ${idBlock}`,
   );
 }
 

@@ -411,7 +411,9 @@ describe('guest-image, adopting a manifest of igvmfilegen', () => {
     await expect(guestImageGenerator(tree, { name: 'cvm', from: 'm.json', kernel: 'vmlinuz' })).rejects.toThrow(
       'kernel would be ignored',
     );
-    await expect(guestImageGenerator(tree, { name: 'cvm', resources: 'r.json' })).rejects.toThrow('from names none');
+    await expect(guestImageGenerator(tree, { name: 'cvm', resources: 'r.json' })).rejects.toThrow(
+      'which names the manifest to adopt',
+    );
   });
 
   it('writes its title into the README as it is', async () => {

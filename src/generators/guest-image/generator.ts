@@ -175,14 +175,14 @@ function checkCombination(options: GuestImageGeneratorSchema): void {
   if (options.from === undefined) {
     checkOvmf(options);
     if (options.resources === undefined) return;
-    throw new IgvmError('GENERATOR_OPTION', 'resources belongs to an adopted manifest, and from names none');
+    throw new IgvmError('GENERATOR_OPTION', 'resources needs the option from, which names the manifest to adopt');
   }
   // For a skipped question, Nx passes an empty list.
   const ignored = DESCRIBING.find((name) => options[name] !== undefined && options[name].toString() !== '');
   if (ignored === undefined) return;
   throw new IgvmError(
     'GENERATOR_OPTION',
-    `${ignored} would be ignored: the manifest that from names describes the image`,
+    `${ignored} would be ignored, because the manifest in the option from describes the image`,
   );
 }
 
@@ -250,7 +250,9 @@ function requireValid(manifest: string): void {
   } catch (error) {
     if (!(error instanceof IgvmError)) throw error;
     const { jsonPath } = error.where;
-    throw new IgvmError('GENERATOR_OPTION', `these options give no valid manifest: ${error.message}`, { jsonPath });
+    throw new IgvmError('GENERATOR_OPTION', `these options give no valid manifest: ${error.message}`, {
+      jsonPath,
+    });
   }
 }
 

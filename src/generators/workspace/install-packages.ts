@@ -105,7 +105,7 @@ function pnpmDocument(yaml: string): Document.Parsed {
   const [message = ''] = error.message.split(/ at line |\n/);
   throw new IgvmError(
     'GENERATOR_CONFLICT',
-    `this is no YAML: ${message}`,
+    `this is not YAML: ${message}`,
     { file: PNPM_FILE, line, column },
     { saysAll: true },
   );

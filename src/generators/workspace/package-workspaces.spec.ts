@@ -90,7 +90,7 @@ describe('packages of a workspace', () => {
   });
 
   it.each([
-    ['packages: [', /pnpm-workspace\.yaml:\d+:\d+: this is no YAML/],
+    ['packages: [', /pnpm-workspace\.yaml:\d+:\d+: this is not YAML/],
     ['packages: images', /pnpm-workspace\.yaml: "packages" is not a list/],
   ])('say what is wrong with pnpm-workspace.yaml: %j', (text, message) => {
     tree.write('pnpm-workspace.yaml', text);
