@@ -248,7 +248,7 @@ const MANIFEST: Record<string, Hint> = {
       { label: 'Hyper-V', body: [{ vmm: 'hyperv' }] },
       {
         label: 'QEMU on KVM',
-        description: 'A digest for each count of vCPUs with each processor.',
+        description: 'A digest for each number of vCPUs with each processor.',
         body: [{ vmm: 'qemu-kvm', vcpus: ['^${1:1}', '^${2:2}'], cpu: ['${3:EPYC-Milan}'] }],
       },
       { label: 'Cloud Hypervisor on KVM', body: [{ vmm: 'cloud-hypervisor-kvm', vcpus: ['^${1:1}'] }] },
