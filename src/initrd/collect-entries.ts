@@ -8,38 +8,38 @@ import { type CpioMember, faultOf, MOST_ENTRIES } from './cpio-newc';
 import { GUEST_INIT } from './guest-init';
 import type { InitrdLists } from './load-initrd';
 
-/** A member of the archive and where its data comes from. */
+/** A member of the archive, with the source of its data. */
 export interface InitrdEntry extends Omit<CpioMember, 'permissions'> {
-  /** Permission bits. Those of a file from disk follow from its content when there are none. */
+  /** Permission bits. Without them, those of a file from disk follow from its content. */
   permissions?: number;
   /** The file on disk that holds the content. */
   source?: string;
-  /** The content itself, of what is in no file. */
+  /** The content, if it is not in a file. */
   content?: Uint8Array;
-  /** The same, of what is in part of a file. */
+  /** The content, if it is part of a file. */
   data?: ByteSource;
-  /** What a file's names have in common: entries with the same one are hard links. */
+  /** Identifies a file with several names: entries with the same value are hard links. */
   inode?: object;
-  /** What the system says of that file, or of the folder. */
+  /** The stats of that file, or of the folder. */
   stats?: Stats;
-  /** What a link points to. */
+  /** The target of a link. */
   target?: string;
 }
 
-/** What an initramfs is made of, besides its lists. */
+/** The sources of an initramfs, in addition to its lists. */
 export interface CollectedFrom {
   folder?: string | undefined;
-  /** What lies below the folder, such as a container image, and where it is from. */
+  /** Entries that the folder is put over, such as those of a container image, and their origin. */
   base?: { entries: readonly InitrdEntry[]; where: ErrorWhere } | undefined;
-  /** What nobody named and the first program needs. */
+  /** Entries that the first program needs. */
   added?: readonly InitrdEntry[];
-  /** What is there only where nothing else is. */
+  /** Entries that are added only if there is no other one with the same path. */
   defaults?: readonly InitrdEntry[];
 }
 
 /**
- * Everything that goes into an initramfs, in the order of its paths, folders before what is in them. The result depends
- * on names, contents and link targets alone. Of a base, folders stay as they are, and files are replaced by those of the folder.
+ * All entries of an initramfs, in the order of their paths, folders before their contents. The result depends only on names, contents and
+ * link targets. Folders of a base are kept, and its files are replaced by those of the folder.
  * @throws IgvmError FILE_UNREADABLE, INITRD_ENTRY
  */
 export function collectEntries(
@@ -64,18 +64,18 @@ export function collectEntries(
       if (present?.type === 'directory' && entry.type === 'directory') continue;
       if (present?.type === 'directory' || (present !== undefined && entry.type === 'directory')) {
         const there = present.type === 'link' ? `a link to "${shortened(present.target ?? '')}"` : `a ${present.type}`;
-        throw new IgvmError('INITRD_ENTRY', `is ${there} in the image, and cannot be a ${entry.type}, too`, { file });
+        throw new IgvmError('INITRD_ENTRY', `is ${there} in the image, so it cannot be a ${entry.type}`, { file });
       }
       add(entry, { file });
     }
   }
   for (const { where, ...entry } of [...listed(lists, whereOf), ...added.map((each) => ({ ...each, where: whole }))]) {
-    // Before the folders above it: of a path that is too long there may be a million.
+    // Checked before its parent folders are added: a path that is too long may have a million.
     checkRules(entry, where);
     const present = entries.get(entry.path);
     if (present?.type === 'directory' && entry.type === 'directory') continue;
     if (present !== undefined) {
-      throw new IgvmError('INITRD_ENTRY', `"${entry.path}" is there already, as a ${present.type}`, where);
+      throw new IgvmError('INITRD_ENTRY', `"${entry.path}" already exists as a ${present.type}`, where);
     }
     for (const parent of missingParents(entries, entry.path, where)) add(parent, where);
     add(entry, where);
@@ -91,7 +91,7 @@ export function collectEntries(
   return inOrder([...entries.values()]);
 }
 
-/** @throws IgvmError INITRD_ENTRY for what Linux would drop or change */
+/** @throws IgvmError INITRD_ENTRY for an entry that Linux would drop or change */
 function checkRules(entry: InitrdEntry, where: ErrorWhere): void {
   const fault = faultOf(entry);
   if (fault !== undefined) throw new IgvmError('INITRD_ENTRY', `"${shortened(entry.path)}" ${fault}`, where);
@@ -107,7 +107,7 @@ function applyModes(
     const where = whereOf(['modes', path]);
     const entry = entries.get(memberPath(path, where));
     if (entry === undefined) {
-      throw new IgvmError('INITRD_ENTRY', `a mode is given for "${path}", which is not there`, where);
+      throw new IgvmError('INITRD_ENTRY', `a mode is given for "${path}", which does not exist`, where);
     }
     if (entry.type === 'link') {
       throw new IgvmError('INITRD_ENTRY', `a mode is given for "${path}", a link: Linux has no modes for links`, where);
@@ -117,7 +117,7 @@ function applyModes(
     }
     changed.add(entry);
     const permissions = parseMode(mode, where);
-    // Names of one file have one mode.
+    // All names of a file have the same mode.
     const same =
       entry.inode === undefined ? [entry] : [...entries.values()].filter(({ inode }) => inode === entry.inode);
     for (const each of same) each.permissions = permissions;
@@ -125,19 +125,19 @@ function applyModes(
 }
 
 /**
- * A repository's own folder holds its history, and in CI the token that it was fetched with. File systems may not tell cases apart.
+ * Refuses `.git`: it holds the history of a repository and, in CI, the token that it was fetched with. File systems may ignore case.
  * @throws IgvmError INITRD_ENTRY
  */
 function checkNoRepository(name: string, file: string): void {
   if (name.toLowerCase() !== '.git') return;
-  refuse('is where Git keeps a repository and what it needs to fetch it, which is never packed: leave it out', file);
+  refuse('holds the data of a Git repository and perhaps its credentials, which are never packed: leave it out', file);
 }
 
-/** Each entry with the path of what is on disk. */
+/** Each entry, with its path on disk. */
 function* walk(folder: string, prefix: string): Generator<[entry: InitrdEntry, file: string]> {
   const names = fromSystem(folder, () => readdirSync(folder, { encoding: 'buffer' }));
   for (const bytes of names) {
-    const name = utf8(bytes) ?? refuse('holds a name that is not UTF-8', folder);
+    const name = utf8(bytes) ?? refuse('contains a name that is not UTF-8', folder);
     const file = join(folder, name);
     const path = prefix + name;
     checkNoRepository(name, file);
@@ -151,7 +151,7 @@ function* walk(folder: string, prefix: string): Generator<[entry: InitrdEntry, f
   }
 }
 
-/** @throws IgvmError FILE_UNREADABLE for what the system says of `path` */
+/** @throws IgvmError FILE_UNREADABLE for an error of the system about `path` */
 function fromSystem<T>(path: string, ask: () => T): T {
   try {
     return ask();
@@ -181,9 +181,9 @@ function fromDisk(path: string, file: string, stats: Stats): InitrdEntry {
 }
 
 /**
- * A link's target as Linux reads it.
- * @param separator what the system at hand has between the parts of a path
- * @throws IgvmError INITRD_ENTRY for a drive or share of Windows, which no guest has
+ * The target of a link, in the form for Linux.
+ * @param separator the path separator of this system
+ * @throws IgvmError INITRD_ENTRY for a drive or share of Windows
  */
 export function linkTarget(target: string, file: string, separator: string = sep): string {
   if (separator === '/') return target;
@@ -228,7 +228,7 @@ function* listed(
   }
 }
 
-/** The folders above `path` that no entry is for yet. @throws IgvmError INITRD_ENTRY */
+/** The parent folders of `path` that have no entry yet. @throws IgvmError INITRD_ENTRY */
 function* missingParents(
   entries: ReadonlyMap<string, InitrdEntry>,
   path: string,
@@ -240,12 +240,12 @@ function* missingParents(
     if (present === undefined) {
       yield directory(parent);
     } else if (present.type !== 'directory') {
-      throw new IgvmError('INITRD_ENTRY', `"${path}" lies below "${parent}", which is no folder`, where);
+      throw new IgvmError('INITRD_ENTRY', `"${path}" lies below "${parent}", which is not a folder`, where);
     }
   }
 }
 
-/** A path of a list without slashes at its ends. @throws IgvmError INITRD_ENTRY */
+/** A path from a list, without leading and trailing slashes. @throws IgvmError INITRD_ENTRY */
 function memberPath(path: string, where: ErrorWhere): string {
   const parts = path.split('/');
   const first = parts.findIndex((part) => part !== '');
@@ -264,10 +264,10 @@ function parseMode(mode: string, where: ErrorWhere): number {
   return Number.parseInt(mode, 8);
 }
 
-/** For messages. A path that is too long for Linux is too long for a terminal, too. */
+/** A path for messages. One that is too long for Linux is also too long for a terminal. */
 const shortened = (text: string): string => (text.length <= 100 ? text : `${text.slice(0, 60)}…${text.slice(-30)}`);
 
-/** By bytes, part by part, so that a folder comes right before its content. */
+/** Compares by bytes, part by part, so that a folder comes directly before its content. */
 function inOrder(entries: readonly InitrdEntry[]): InitrdEntry[] {
   const keyed = entries.map((entry) => ({ entry, key: Buffer.from(entry.path.replaceAll('/', '\0')) }));
   return keyed.sort((a, b) => Buffer.compare(a.key, b.key)).map(({ entry }) => entry);

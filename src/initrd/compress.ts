@@ -1,22 +1,22 @@
 /**
- * Compression of an archive. The compressors are part of this package and run as JavaScript and WebAssembly: what Node or
- * a machine has makes other bytes with each version, build and processor.
+ * Compression of an archive. The compressors are part of this package and run as JavaScript and WebAssembly, because the bytes from those
+ * of Node or of the machine depend on their version, build and processor.
  */
 import { unreachable } from '../errors/igvm-error';
 import type { Compression } from './load-initrd';
 
-/** Bytes that a compressor gets at once. */
+/** Bytes to pass to a compressor at once. */
 const BLOCK = 2 ** 20;
 
-/** The levels of the programs gzip (`-9`) and zstd (the default). Part of what the bytes depend on. */
+/** The levels of the programs gzip (`-9`) and zstd (the default). The bytes depend on them. */
 const GZIP_LEVEL = 9;
 const ZSTD_LEVEL = 3;
 
-/** Where a gzip header names the operating system (RFC 1952, 2.3). */
+/** The offset of the operating system in a gzip header (RFC 1952, 2.3). */
 const GZIP_OS_OFFSET = 9;
 const GZIP_OS_UNKNOWN = 255;
 
-/** Compresses an archive: the same bytes for the same archive, on every machine and with every Node. */
+/** Compresses an archive, to the same bytes on every machine and with every version of Node. */
 export function compress(archive: Iterable<Uint8Array>, compression: Compression): AsyncIterable<Uint8Array> {
   switch (compression) {
     case 'none':
@@ -32,7 +32,7 @@ async function* plain(archive: Iterable<Uint8Array>): AsyncGenerator<Uint8Array>
   yield* archive;
 }
 
-/** One member, as Linux reads no second one. Its header names neither a time nor a system. */
+/** Compresses to one member, because Linux doesn't read a second one. Its header has neither a time nor a system. */
 async function* gzip(archive: Iterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const { Deflate } = await import('pako');
   const deflate = new Deflate({ level: GZIP_LEVEL, gzip: true });
@@ -53,10 +53,10 @@ async function* gzip(archive: Iterable<Uint8Array>): AsyncGenerator<Uint8Array> 
   yield* ready;
 }
 
-/** The package has one compressor for all: whoever uses it has it to himself. */
+/** The package has a single compressor, which only one caller can use at a time. */
 let zstdIsFree: Promise<void> = Promise.resolve();
 
-/** One frame, as Linux reads no second one, without a checksum: what an image measures covers all of it. */
+/** Compresses to one frame, because Linux doesn't read a second one. Without a checksum, as the launch digest covers all of it. */
 async function* zstd(archive: Iterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const { Zstd } = await import('@hpcc-js/wasm-zstd');
   const compressor = await Zstd.load();
@@ -74,7 +74,7 @@ async function* zstd(archive: Iterable<Uint8Array>): AsyncGenerator<Uint8Array> 
   }
 }
 
-/** The same bytes in blocks of one size but for the last one: an archive has many small pieces. */
+/** The same bytes in blocks of equal size, except for the last one: an archive has many small pieces. */
 function* blocks(pieces: Iterable<Uint8Array>): Generator<Uint8Array> {
   let block = new Uint8Array(BLOCK);
   let filled = 0;

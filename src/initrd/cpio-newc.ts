@@ -15,7 +15,7 @@ export const FILE_TYPE = {
   link: 0o120000,
 } as const;
 
-/** One member of an archive. What differs between machines is left out of that of a folder: owner, times, device, inode. */
+/** One member of an archive. For folders, properties that differ between machines are left out: owner, times, device, inode. */
 export interface CpioMember {
   /** Without a leading slash. */
   path: string;
@@ -24,7 +24,7 @@ export interface CpioMember {
   permissions: number;
   /** Bytes of data that follow: a file's content, or a link's target. Less than 4 GiB. */
   size: number;
-  /** Of a device. */
+  /** The numbers of a device. */
   major?: number;
   minor?: number;
   /** Numbers of the user and the group that it belongs to. Default: root, 0. */
@@ -37,13 +37,13 @@ export interface CpioMember {
 const MAGIC = '070701';
 /** The name that ends an archive. Linux drops a member of this name; other readers stop there. */
 const TRAILER = 'TRAILER!!!';
-/** What cpio programs fill archives up to. */
+/** cpio programs pad archives to this size. */
 const BLOCK = 512;
 
 /**
  * A member's header and name.
- * @param serial stands for the inode number: a member's place in the archive, from 1
- * @param names of a file with several: how many. All have the first one's serial, and the data is behind the last one.
+ * @param serial used as the inode number: the position of the member in the archive, from 1
+ * @param names the number of names of a file. All have the serial of the first one, and the data follows the last one.
  */
 export function cpioHeader(member: CpioMember, serial: number, names = 1): Uint8Array {
   return headerBytes({
@@ -109,13 +109,13 @@ function headerBytes({ path, serial, mode, owner, group, time, links, size, majo
   return bytes;
 }
 
-/** Half a character of UTF-16: it has no UTF-8 form. */
+/** Half of a UTF-16 surrogate pair, which has no UTF-8 form. */
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
-/** Longest name of a file, in bytes (NAME_MAX in include/uapi/linux/limits.h). */
+/** The longest name of a file, in bytes (NAME_MAX in include/uapi/linux/limits.h). */
 const LONGEST_NAME = 255;
 
-/** Longest path and longest target of a link, in bytes: PATH_MAX there, less the NUL at the end. */
+/** The longest path and the longest target of a link, in bytes: PATH_MAX there, without the NUL at the end. */
 const LONGEST_PATH = 4095;
 
 /** Device numbers of the kernel have 12 and 20 bits (MINORBITS in include/linux/kdev_t.h). */
@@ -125,22 +125,22 @@ export const LARGEST_MINOR = 2 ** 20 - 1;
 /** The largest file, in bytes: a header has 8 hexadecimal digits for its size. */
 export const LARGEST_FILE = 2 ** 32 - 1;
 
-/** Most members: a header has 8 digits for a member's number as well, and a Map holds this many. */
+/** The most members: a header has 8 digits for a member's number, and a Map can hold this many. */
 export const MOST_ENTRIES = 2 ** 24 - 1;
 
-/** What is wrong with an entry's path, link target, device numbers or size, as the end of a sentence that begins with its path. */
+/** What is wrong with the path, link target, device numbers or size of an entry, as a sentence without its subject, the path. */
 export function faultOf(entry: InitrdEntry): string | undefined {
   return faultOfPath(entry.path) ?? faultOfContent(entry) ?? builtInFault(entry);
 }
 
 function faultOfPath(path: string): string | undefined {
-  if (path === TRAILER) return 'has the name that marks the end of an archive; nothing else can have it';
-  if (LONE_SURROGATE.test(path)) return 'is not whole Unicode text, and so has no bytes of its own';
+  if (path === TRAILER) return 'has the name that marks the end of an archive, which no entry can have';
+  if (LONE_SURROGATE.test(path)) return 'is not valid Unicode text, so it has no UTF-8 form';
   if (path.split('/').some((name) => Buffer.byteLength(name) > LONGEST_NAME)) {
-    return `has a name of more than ${LONGEST_NAME} bytes, the most that Linux takes`;
+    return `has a name of more than ${LONGEST_NAME} bytes, the most that Linux accepts`;
   }
   if (Buffer.byteLength(path) > LONGEST_PATH) {
-    return `has ${Buffer.byteLength(path)} bytes; Linux takes paths of up to ${LONGEST_PATH}`;
+    return `has ${Buffer.byteLength(path)} bytes; Linux accepts paths of up to ${LONGEST_PATH}`;
   }
   return undefined;
 }
@@ -165,17 +165,17 @@ const isNumber = (value: number | undefined, largest: number): boolean =>
   value !== undefined && Number.isInteger(value) && value >= 0 && value <= largest;
 
 function faultOfTarget(target: string): string | undefined {
-  if (target === '') return 'is a link to nothing';
+  if (target === '') return 'is a link without a target';
   if (target.includes('\0')) return 'links to a path with a NUL character, where Linux would cut it off';
-  if (LONE_SURROGATE.test(target)) return 'links to what is not whole Unicode text, and so has no bytes of its own';
+  if (LONE_SURROGATE.test(target)) return 'links to a path that is not valid Unicode text, so it has no UTF-8 form';
   const length = Buffer.byteLength(target);
-  return length > LONGEST_PATH ? `links to a path of ${length} bytes; Linux takes up to ${LONGEST_PATH}` : undefined;
+  return length > LONGEST_PATH ? `links to a path of ${length} bytes; Linux accepts up to ${LONGEST_PATH}` : undefined;
 }
 
 /**
- * Every kernel first unpacks an archive of its own, usually with `/dev`, `/dev/console` (5:1) and `/root`
- * (usr/default_cpio_list). It puts another kind of file in the place of what is there, but can't remove a folder with
- * something in it, and leaves a device of the same kind as it is.
+ * Every kernel first unpacks its own built-in archive, usually with `/dev`, `/dev/console` (5:1) and `/root` (usr/default_cpio_list).
+ * Later entries replace a file of another kind, but can't remove a folder that is not empty, and leave a device of the same kind
+ * unchanged.
  */
 function builtInFault({ path, type, major, minor }: InitrdEntry): string | undefined {
   if (path === 'dev' && type !== 'directory') return 'must be a folder: Linux has one there, with "dev/console" in it';

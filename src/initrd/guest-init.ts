@@ -1,17 +1,17 @@
-/** Architectures that there is a first program for; the words of a manifest's `guest_arch`. */
+/** The architectures for which there is a first program; the values of a manifest's `guest_arch`. */
 export const INIT_ARCHITECTURES = ['x64', 'aarch64'] as const;
 export type InitArchitecture = (typeof INIT_ARCHITECTURES)[number];
 
-/** What an initramfs can say of its first program: ours for an architecture, or that it has none on purpose. */
+/** The choices for the first program of an initramfs: ours for an architecture, or none on purpose. */
 export const INIT_CHOICES = [...INIT_ARCHITECTURES, 'none'] as const;
 export type InitChoice = (typeof INIT_CHOICES)[number];
 
 const program = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex.replace(/\s/g, ''), 'hex'));
 
 /**
- * A guest's first program, for an initramfs that brings none: static ELF programs of 3 KiB that mount /dev, /proc and /sys, say
- * what they run on, run the program that the kernel's command line names behind ` -- `, and power off. These are
- * guest-init-x64.S and guest-init-aarch64.S, assembled; a test assembles them again and compares.
+ * The first program of a guest, for an initramfs without its own: static ELF programs of 3 KiB that mount /dev, /proc and /sys, print what
+ * they run on, run the program that the kernel's command line names after ` -- `, and power off. Assembled from guest-init-x64.S and
+ * guest-init-aarch64.S; a test assembles them again and compares.
  */
 export const GUEST_INIT: Readonly<Record<InitArchitecture, Uint8Array>> = {
   x64: program(`

@@ -113,6 +113,6 @@ describe('what the first program is told', () => {
   it('is no larger than what the first program maps', () => {
     const environment = ['A='.padEnd(LARGEST_GUEST_START, 'x')];
     const process = { program: '/a', arguments: [], environment, workingDirectory: '/', user: 0, group: 0, groups: [] };
-    expect(() => guestStartFile({ process })).toThrow(/1048576 is the most/);
+    expect(() => guestStartFile({ process })).toThrow(/the limit is 1048576/);
   });
 });

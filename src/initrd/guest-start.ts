@@ -1,26 +1,26 @@
 /**
- * What our first program of a guest does before it runs something: a file in the initramfs that it maps at a fixed address. Its
- * lists hold addresses, and its structures are those of the kernel's calls, so that the program, which is written in assembler,
- * goes through lists and makes calls, and has nothing to read or to look up.
+ * Instructions for our first program of a guest, in a file of the initramfs that it maps at a fixed address. The file has lists of
+ * addresses and the structures of system calls. So the program, which is written in assembler, only goes through lists and makes calls,
+ * and needs no parser.
  */
 import { IgvmError } from '../errors/igvm-error';
 
-/** What a guest runs. */
+/** The process that a guest runs. */
 export interface GuestProcess {
   /** Absolute path. */
   program: string;
-  /** With the program's name as it was called. */
+  /** Including the name of the program. */
   arguments: readonly string[];
   /** `NAME=value`. */
   environment: readonly string[];
   workingDirectory: string;
   user: number;
   group: number;
-  /** Further groups. */
+  /** Supplementary groups. */
   groups: readonly number[];
 }
 
-/** One network interface with an IPv4 address that doesn't change. */
+/** One network interface with a static IPv4 address. */
 export interface GuestNetwork {
   /** For example `eth0`. */
   interface: string;
@@ -37,43 +37,43 @@ export interface GuestStart {
   process?: GuestProcess;
 }
 
-/** Where the file is in the initramfs. The assembler sources have the same path. */
+/** The path of the file in the initramfs. The assembler sources have the same path. */
 export const GUEST_START_PATH = '.guest/start';
 
-/** Where the first program maps the file, and how many bytes of it; guest-init-*.S have the same numbers. */
+/** The address at which the first program maps the file, and the size of the mapping in bytes. guest-init-*.S have the same numbers. */
 const ADDRESS = 0x1000_0000;
 export const LARGEST_GUEST_START = 2 ** 20;
 
 /** A list ends with a zero. */
 type Word = bigint | number | Uint8Array | Word[];
 
-/** Requests of ioctl for a socket (include/uapi/linux/sockios.h). */
+/** ioctl requests for a socket (include/uapi/linux/sockios.h). */
 const SIOCADDRT = 0x890b;
 const SIOCSIFFLAGS = 0x8914;
 const SIOCSIFADDR = 0x8916;
 const SIOCSIFNETMASK = 0x891c;
 
-/** Of an interface (include/uapi/linux/if.h): up, and running. */
+/** Flags of an interface (include/uapi/linux/if.h): up and running. */
 const IFF_UP = 0x1;
 const IFF_RUNNING = 0x40;
 
-/** Of a route (include/uapi/linux/route.h): usable, and by way of a gateway. */
+/** Flags of a route (include/uapi/linux/route.h): usable, and through a gateway. */
 const RTF_UP = 0x1;
 const RTF_GATEWAY = 0x2;
 
-/** `struct ifreq`: a name of 16 bytes, then what the request is about; `struct rtentry` (the same headers). */
+/** `struct ifreq`: a name of 16 bytes, then the value of the request; `struct rtentry` (the same headers). */
 const IFREQ_SIZE = 40;
 const IFNAMSIZ = 16;
 const RTENTRY = { size: 120, destination: 8, gateway: 24, mask: 40, flags: 56 };
 
-/** File systems that programs in containers expect, besides /dev, /proc and /sys. */
+/** File systems that programs in containers expect, in addition to /dev, /proc and /sys. */
 const MOUNTS: readonly (readonly [type: string, path: string, flags: number, data: string])[] = [
   // nosuid, noexec; the numbers are those of include/uapi/linux/mount.h. Group 5 is tty in all distributions.
   ['devpts', '/dev/pts', 0x2 | 0x8, 'gid=5,mode=620,ptmxmode=666'],
   ['tmpfs', '/dev/shm', 0x2 | 0x4, 'mode=1777'],
 ];
 
-/** Links in /dev that runtimes make (OCI runtime specification, config-linux.md). */
+/** Links in /dev that container runtimes create (OCI runtime specification, config-linux.md). */
 const LINKS: readonly (readonly [target: string, path: string])[] = [
   ['/proc/self/fd', '/dev/fd'],
   ['/proc/self/fd/0', '/dev/stdin'],
@@ -85,7 +85,7 @@ const text = (value: string): Uint8Array => Buffer.from(`${value}\0`);
 
 /**
  * The bytes of the file.
- * @throws IgvmError CONTAINER_PROCESS when they are too many
+ * @throws IgvmError CONTAINER_PROCESS when there are too many
  */
 export function guestStartFile({ modules = [], network, process }: GuestStart): Uint8Array {
   const isContainer = process !== undefined;
@@ -112,11 +112,11 @@ export function guestStartFile({ modules = [], network, process }: GuestStart): 
   if (bytes.length <= LARGEST_GUEST_START) return bytes;
   throw new IgvmError(
     'CONTAINER_PROCESS',
-    `what the guest runs, its arguments and environment have ${bytes.length} bytes, and ${LARGEST_GUEST_START} is the most`,
+    `the command of the guest, its arguments and environment have ${bytes.length} bytes, and the limit is ${LARGEST_GUEST_START}`,
   );
 }
 
-/** Puts the fields one after the other, each of 8 bytes: a number, or the address of what is behind them. */
+/** Writes fields of 8 bytes each: a number, or the address of data after the fields. */
 function laidOut(fields: readonly Word[]): Uint8Array {
   const parts: Uint8Array[] = [];
   let size = 0;
@@ -153,11 +153,11 @@ function words(values: readonly bigint[]): Uint8Array {
 interface Request {
   request: number;
   data: Uint8Array;
-  /** What it does, for the message when it can't be done. */
+  /** Its purpose, for the message if it fails. */
   what: string;
 }
 
-/** The loopback interface, and the one that is asked for. */
+/** Requests that set up the loopback interface and the requested one. */
 function requests(network: GuestNetwork | undefined): Request[] {
   const up = (name: string): Request => {
     const flags = Buffer.alloc(2);

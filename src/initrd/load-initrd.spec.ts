@@ -226,7 +226,7 @@ describe('initrd.json', () => {
       const packing = packInitrd({ ...load(JSON.stringify({ init: 'x64', modules: [name] })), output });
       await expect(packing).rejects.toMatchObject({
         code: 'INITRD_ENTRY',
-        message: expect.stringContaining(`${name} is no kernel module for x64`),
+        message: expect.stringContaining(`${name} is not a kernel module for x64`),
         where: { jsonPath: ['modules', 0] },
       });
     }

@@ -17,9 +17,9 @@ import type { InitChoice } from './guest-init';
 import type { GuestNetwork } from './guest-start';
 import type * as InitrdSchema from './initrd-schema';
 
-/** A device node, which no folder under version control can hold. */
+/** A device node, which version control can't store. */
 export interface DeviceNode {
-  /** In the initramfs, for example `/dev/console`. */
+  /** Its path in the initramfs, for example `/dev/console`. */
   path: string;
   type: 'char' | 'block';
   major: number;
@@ -41,47 +41,47 @@ export interface NetworkSettings extends GuestNetwork {
   nameservers?: readonly string[];
 }
 
-/** What an initramfs is made of, besides the folder. Paths are those in the initramfs. */
+/** The sources of an initramfs, in addition to the folder. Paths are those in the initramfs. */
 export interface InitrdLists {
-  /** Where the initrd.json has a place such as `['devices', 0]`, for errors. */
+  /** The position of a place such as `['devices', 0]` in the initrd.json, for errors. */
   whereOf?: (path: JsonPath) => ErrorWhere;
   /**
-   * The architecture whose {@link GUEST_INIT} becomes `/init`; without it the folder brings its own. `none` is for an initramfs that
-   * starts nothing, such as one of modules that is loaded beside another.
+   * The architecture whose {@link GUEST_INIT} becomes `/init`; without it, the folder must have its own. `none` is for an initramfs that
+   * starts nothing, such as one with modules that is loaded beside another.
    */
   init?: InitChoice;
   devices?: DeviceNode[];
-  /** Folders that may be empty, which version control drops. */
+  /** Folders that may be empty, which version control can't store. */
   directories?: string[];
-  /** Path to what it points to, for machines that can't have symbolic links. */
+  /** Symbolic links, from path to target, for machines without symbolic links. */
   symlinks?: Record<string, string>;
-  /** Kernel modules that the first program of ours loads, in this order. */
+  /** Kernel modules that our first program loads, in this order. */
   modules?: readonly ModuleFile[];
-  /** What the first program of ours makes of the network, besides the loopback interface. */
+  /** The network that our first program sets up, in addition to the loopback interface. */
   network?: NetworkSettings;
-  /** Path to octal permissions, in place of 755 for folders and executables and 644 for other files. */
+  /** Octal permissions by path. The default is 755 for folders and executables, and 644 for other files. */
   modes?: Record<string, string>;
 }
 
 export type Compression = 'none' | 'gzip' | 'zstd';
 
 export interface InitrdOptions extends InitrdLists {
-  /** The folder whose content becomes the root of the initramfs, or with an image is put over that. */
+  /** The folder whose content becomes the root of the initramfs; with an image, it is put over the image. */
   folder?: string;
   /** A container image whose content becomes the root of the initramfs. */
   image?: ContainerSource;
-  /** What the guest runs in place of what the image says. */
+  /** The command that the guest runs instead of that of the image. */
   command?: readonly string[];
-  /** Environment variables besides those of the image. */
+  /** Environment variables in addition to those of the image. */
   environment?: Readonly<Record<string, string>>;
-  /** The file to write. */
+  /** The output file. */
   output: string;
   compression: Compression;
-  /** Nobody but its owner may read the initramfs, whatever it is made of. */
+  /** Whether only its owner may read the initramfs, even if others may read its sources. */
   private?: boolean;
 }
 
-/** Something on disk that an initrd.json names. */
+/** A file or folder that an initrd.json names. */
 export interface NamedSource {
   reference: FileReference | OutputReference | UrlReference;
   where: ErrorWhere;
@@ -89,9 +89,9 @@ export interface NamedSource {
 
 type Optional = 'init' | 'network';
 
-/** initrd.json after validation; what it names on disk is not looked for yet. */
+/** initrd.json after validation, before its files are located. */
 export interface InitrdConfig extends Required<Omit<InitrdLists, Optional | 'modules'>>, Pick<InitrdLists, Optional> {
-  /** Absolute path; undefined when there is none beside an image. */
+  /** Absolute path; undefined if there is an image and no folder. */
   folder?: string;
   compression: Compression;
   image?: NamedSource & { tag?: string };
@@ -101,13 +101,13 @@ export interface InitrdConfig extends Required<Omit<InitrdLists, Optional | 'mod
   warnings: readonly ManifestWarning[];
 }
 
-/** An initrd.json with everything that it names. */
+/** An initrd.json with all files that it names. */
 export interface LoadedInitrd extends Omit<InitrdConfig, 'image' | 'modules'> {
   image?: ContainerSource;
   modules: readonly ModuleFile[];
 }
 
-/** What a packed initramfs is called. */
+/** The names of packed initramfs files. */
 export const INITRD_NAMES: Record<Compression, string> = {
   none: 'initrd.cpio',
   gzip: 'initrd.cpio.gz',
@@ -115,12 +115,12 @@ export const INITRD_NAMES: Record<Compression, string> = {
 };
 
 /**
- * Reads an initrd.json and looks for what it names.
+ * Reads an initrd.json and locates the files that it names.
  * @param display the file's name in messages
- * @param workspaceRoot an absolute folder: a file inside it that leads out of it by way of links is refused. Default for what
- *   paths from the workspace are relative to: the nearest folder above with an nx.json
- * @param checkOutput is shown every output of another target that is named, before it is looked for
- * @param fetched what {@link fetchInitrdUrls} gave, for an initrd.json that names URLs
+ * @param workspaceRoot an absolute folder: a file inside it that leads out of it through links is refused. The default base of paths from
+ *   the workspace is the nearest folder above with an nx.json.
+ * @param checkOutput called with every output of another target before it is located
+ * @param fetched the result of {@link fetchInitrdUrls}, for an initrd.json with URLs
  * @throws IgvmError FILE_UNREADABLE, RESOURCE_PATH, and everything that {@link parseInitrd} throws
  */
 export function loadInitrd(
@@ -153,14 +153,14 @@ export function loadInitrd(
   };
 }
 
-/** What an initrd.json names by URL, by the text of what it says. */
+/** The downloads of an initrd.json, by the texts of their references. */
 export type FetchedUrls = ReadonlyMap<string, Download>;
 
 const keyOf = (reference: UrlReference): string => JSON.stringify(reference);
 
 /**
- * Downloads what an initrd.json names by URL, unless it is here, and checks that it is still what it was.
- * @throws IgvmError of `fetchReference` with the place that names it; FILE_UNREADABLE, and everything that {@link parseInitrd} throws
+ * Downloads the files that an initrd.json names by URL, unless they are in the download folder, and checks their digests.
+ * @throws IgvmError as `fetchReference`, with the place that names the file; FILE_UNREADABLE, and everything that {@link parseInitrd} throws
  */
 export async function fetchInitrdUrls(
   path: string,
@@ -180,13 +180,13 @@ export async function fetchInitrdUrls(
   return fetched;
 }
 
-/** Of a member of an archive, the digest is not the one that the initrd.json states. */
+/** For a member of an archive, the digest differs from the one in the initrd.json, which is that of the archive. */
 function pinOf(reference: NamedSource['reference'], fetched: FetchedUrls): { sha256?: string } {
   const sha256 = reference.kind === 'url' ? fetched.get(keyOf(reference))?.sha256 : reference.sha256;
   return sha256 === undefined ? {} : { sha256 };
 }
 
-/** Where what an initrd.json names is on disk. @throws IgvmError RESOURCE_PATH, FILE_UNREADABLE */
+/** The path on disk of a file that an initrd.json names. @throws IgvmError RESOURCE_PATH, FILE_UNREADABLE */
 function findSource(
   reference: NamedSource['reference'],
   where: ErrorWhere,
@@ -215,7 +215,7 @@ function findSource(
 
 /**
  * Reads the bytes of an initrd.json.
- * @param path what relative paths in it are relative to
+ * @param path the base of relative paths in it
  * @param display the file's name in messages
  * @throws IgvmError MANIFEST_SYNTAX, MANIFEST_DUPLICATE_KEY, MANIFEST_INVALID, MANIFEST_UNKNOWN_KEY for a key of a device
  */

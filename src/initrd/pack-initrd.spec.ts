@@ -259,11 +259,11 @@ describe('packing a folder into an initramfs', () => {
     ['the name that ends an archive, as a folder', { directories: ['TRAILER!!!/x'] }, 'marks the end of an archive'],
     ['the name that ends an archive, as a link', { symlinks: { '/TRAILER!!!': 'x' } }, 'marks the end of an archive'],
     ['a name of 256 bytes', { directories: ['ü'.repeat(128)] }, 'a name of more than 255 bytes'],
-    ['a path of 4096 bytes', { directories: [`${longest}/`.slice(1) + 'ab'] }, 'Linux takes paths of up to 4095'],
-    ['a path of a million folders', { directories: ['a/'.repeat(1e6)] }, 'Linux takes paths of up to 4095'],
+    ['a path of 4096 bytes', { directories: [`${longest}/`.slice(1) + 'ab'] }, 'Linux accepts paths of up to 4095'],
+    ['a path of a million folders', { directories: ['a/'.repeat(1e6)] }, 'Linux accepts paths of up to 4095'],
     ['a million slashes', { directories: [`a${'/'.repeat(1e6)}b`] }, 'is not a path in an initramfs'],
     ['a link to 4096 bytes', { symlinks: { l: 'ü'.repeat(2048) } }, 'links to a path of 4096 bytes'],
-    ['a link to nothing', { symlinks: { l: '' } }, 'is a link to nothing'],
+    ['a link to nothing', { symlinks: { l: '' } }, 'is a link without a target'],
     ['a link that Linux would cut', { symlinks: { l: 'a\0b' } }, 'NUL'],
     ['a link to half a character', { symlinks: { l: '\ud800' } }, 'Unicode'],
     ['half a character', { symlinks: { '\udc00': 'x' } }, 'Unicode'],
@@ -279,8 +279,8 @@ describe('packing a folder into an initramfs', () => {
     ['another /dev/console', { devices: [{ ...device, path: 'dev/console' }] }, 'must have the numbers 5 and 1'],
     ['a mode of a link', { symlinks: { l: 'x' }, modes: { l: '700' } }, 'Linux has no modes for links'],
     ['two modes of a file', { modes: { init: '700', '/init': '755' } }, 'a second time'],
-    ['a device twice', { devices: [device, { ...device, path: '/dev/x' }] }, 'is there already'],
-    ['a file below a link', { symlinks: { l: 'x', 'l/m': 'y' } }, 'which is no folder'],
+    ['a device twice', { devices: [device, { ...device, path: '/dev/x' }] }, 'already exists'],
+    ['a file below a link', { symlinks: { l: 'x', 'l/m': 'y' } }, 'which is not a folder'],
   ])('refuses what Linux would drop or change: %s', async (_, lists, sentence) => {
     await expect(pack(lists)).rejects.toMatchObject({
       code: 'INITRD_ENTRY',
@@ -299,11 +299,11 @@ describe('packing a folder into an initramfs', () => {
   });
 
   it.each<[Partial<InitrdOptions>, string, string]>([
-    [{ directories: ['init'] }, 'INITRD_ENTRY', '"init" is there already, as a file'],
-    [{ symlinks: { 'init/x': 'y' } }, 'INITRD_ENTRY', '"init/x" lies below "init", which is no folder'],
+    [{ directories: ['init'] }, 'INITRD_ENTRY', '"init" already exists as a file'],
+    [{ symlinks: { 'init/x': 'y' } }, 'INITRD_ENTRY', '"init/x" lies below "init", which is not a folder'],
     [{ directories: ['../etc'] }, 'INITRD_ENTRY', '"../etc" is not a path in an initramfs'],
     [{ directories: ['/'] }, 'INITRD_ENTRY', '"/" is not a path in an initramfs'],
-    [{ modes: { nothing: '644' } }, 'INITRD_ENTRY', 'a mode is given for "nothing", which is not there'],
+    [{ modes: { nothing: '644' } }, 'INITRD_ENTRY', 'a mode is given for "nothing", which does not exist'],
     [{ modes: { init: '9' } }, 'INITRD_ENTRY', '"9" is not a mode'],
     [{ folder: '/nowhere/at/all' }, 'FILE_UNREADABLE', 'no such file or directory'],
   ])('refuses %j and writes nothing', async (options, code, sentence) => {

@@ -15,7 +15,7 @@ import { cpioHeader, cpioPadding, cpioTrailer } from './cpio-newc';
 import type { InitrdOptions } from './load-initrd';
 import { startEntries } from './start-entries';
 
-/** What was packed. */
+/** The result of packing. */
 export interface InitrdReport {
   output: string;
   /** Bytes of the file. */
@@ -23,20 +23,20 @@ export interface InitrdReport {
   /** Bytes before compression. */
   archiveSize: number;
   entryCount: number;
-  /** Paths of files that may be executed on this machine, but not in the guest: they are no programs. */
+  /** Paths of files that are executable on this machine but not in the guest, because they are not programs. */
   notExecutable: string[];
-  /** Set when there is nothing that Linux could start, though nothing says that this is meant. One sentence. */
+  /** A warning, in one sentence, if there is no program for Linux to start and this was not requested. */
   withoutInit?: string;
 }
 
-/** Files are read in pieces of this size, in bytes. */
+/** Bytes of a file to read at once. */
 const CHUNK = 1 << 20;
 
 /**
- * Packs a folder into an initramfs: cpio newc, everything owned by root, times zero, order by name. The same folder gives
- * the same file on every machine. The file appears when it is complete; those may read it who may read all that it is made of.
- * With a container image, owners, times and permissions are those of its layers.
- * @throws IgvmError FILE_UNREADABLE, FILE_CHANGED, FILE_UNWRITABLE, INITRD_ENTRY, and with an image what containerEntries throws
+ * Packs a folder into an initramfs: cpio newc, all entries owned by root, times zero, sorted by name. The same folder results in the same
+ * file on every machine. The file appears when it is complete. It may be read by those who may read all of its sources. With a
+ * container image, owners, times and permissions are those of its layers.
+ * @throws IgvmError FILE_UNREADABLE, FILE_CHANGED, FILE_UNWRITABLE, INITRD_ENTRY, and with an image, as containerEntries
  */
 export async function packInitrd(given: InitrdOptions): Promise<InitrdReport> {
   const { folder, image, output } = given;
@@ -87,7 +87,7 @@ export async function packInitrd(given: InitrdOptions): Promise<InitrdReport> {
   }
 }
 
-/** The number that the names of a file have in common, and how many of them are to come. */
+/** The common serial number of a file's names, and how many of the names are still to come. */
 interface Names {
   serial: number;
   count: number;
@@ -135,8 +135,8 @@ function* members(entries: readonly InitrdEntry[], report: InitrdReport, startsG
 }
 
 /**
- * A file's header and exactly the bytes that it announces. What may be executed is told by the first ones: Windows has no bits for it,
- * and the same folder is the same archive everywhere. Each piece is a buffer of its own: it may be queued.
+ * A file's header, and exactly as many bytes as it states. The first bytes determine whether the file is executable, because Windows has
+ * no bits for that, and the archive must be the same everywhere. Each piece has its own buffer, so that it can be queued.
  */
 function* fileOnDisk(
   entry: InitrdEntry,
@@ -169,7 +169,7 @@ function* fileOnDisk(
   }
 }
 
-/** The first bytes of a source, each piece a buffer of its own. */
+/** The bytes of a source in pieces, each with its own buffer. */
 function* piecesOf(source: ByteSource, size: number): Generator<Uint8Array> {
   for (let offset = 0; offset < size; offset += CHUNK) {
     const chunk = new Uint8Array(Math.min(CHUNK, size - offset));
@@ -178,12 +178,12 @@ function* piecesOf(source: ByteSource, size: number): Generator<Uint8Array> {
   }
 }
 
-/** `e_type` of an ELF file that is no program or shared library: an object or kernel module, and a core dump. */
+/** `e_type` of ELF files that are neither programs nor shared libraries: objects, kernel modules and core dumps. */
 const ELF_NO_PROGRAM = [1, 4];
 
 /**
- * Whether Linux would run a file as a program: an ELF file, but for objects and kernel modules, or a script that names its
- * interpreter (fs/binfmt_elf.c, fs/binfmt_script.c).
+ * Whether Linux would run a file as a program: an ELF file other than objects and kernel modules, or a script that names its interpreter
+ * (fs/binfmt_elf.c, fs/binfmt_script.c).
  */
 function isProgram(start: Uint8Array): boolean {
   const bytes = Buffer.from(start.buffer, start.byteOffset, start.length);
@@ -194,12 +194,12 @@ function isProgram(start: Uint8Array): boolean {
   return !ELF_NO_PROGRAM.includes(type);
 }
 
-/** Files that a warning names. */
+/** The most files to name in a warning. */
 const MOST_NAMED = 3;
 
 /**
- * What to tell of files that have permission to be executed on the machine at hand and don't get it in the guest.
- * @param paths of {@link InitrdReport.notExecutable}
+ * A warning about files that are executable on this machine but not in the guest.
+ * @param paths as in {@link InitrdReport.notExecutable}
  */
 export function notExecutableWarning(paths: readonly string[]): string | undefined {
   if (paths.length === 0) return undefined;
@@ -210,9 +210,9 @@ export function notExecutableWarning(paths: readonly string[]): string | undefin
 }
 
 /**
- * Linux panics, late and in words that name no file, when an initramfs has no first program.
- * One without any is told of and packed: the command line may name another one (rdinit=), and some archives are only a part.
- * @throws IgvmError INITRD_ENTRY for one that can't be executed
+ * Checks the first program. Without one, Linux panics late, with a message that names no file. An initramfs without one is packed with a
+ * warning, because the command line may name another program (rdinit=), and some archives are only one of several.
+ * @throws IgvmError INITRD_ENTRY for a first program that can't be executed
  */
 function checkInit(
   { folder, whereOf }: InitrdOptions,
@@ -238,7 +238,7 @@ const noProgram = (file: string): IgvmError => {
   return new IgvmError('INITRD_ENTRY', message, { file }, { saysAll: true });
 };
 
-/** The next initramfs would contain this one, and no two would be the same. @throws IgvmError INITRD_ENTRY, FILE_UNREADABLE */
+/** Refuses an output inside the folder: the next initramfs would contain this one. @throws IgvmError INITRD_ENTRY, FILE_UNREADABLE */
 function checkOutside(folder: string, output: string): void {
   let real: string;
   try {

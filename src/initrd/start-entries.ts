@@ -14,20 +14,20 @@ const MODULES = '.guest/modules';
 const MACHINES: Record<InitArchitecture, number> = { x64: 62, aarch64: 183 };
 const ELF_OBJECT = 1;
 
-/** What `/etc/hosts` says where an image has none: runtimes bring one, and "localhost" is a name that programs count on. */
+/** `/etc/hosts` for an image without one. Container runtimes provide it, and programs rely on the name "localhost". */
 const HOSTS = '127.0.0.1 localhost\n::1 localhost\n';
 
-/** What nobody named. */
+/** Entries that are added implicitly. */
 export interface StartEntries {
-  /** What has to be there as it is. */
+  /** Entries that are required as they are. */
   added: InitrdEntry[];
-  /** What is there unless something else is. */
+  /** Entries that are added unless another one has the same path. */
   defaults: InitrdEntry[];
 }
 
 /**
- * What the first program of ours needs in the initramfs: its list of what to do, and kernel modules; and what runtimes add to a
- * container. Nothing where there is neither a container nor something to do.
+ * The entries that our first program needs in the initramfs: its instructions and kernel modules, and those that runtimes add to a
+ * container. None if there is neither a container nor an instruction.
  * @throws IgvmError INITRD_ENTRY, FILE_UNREADABLE, CONTAINER_PROCESS
  */
 export function startEntries(
@@ -56,7 +56,7 @@ export function startEntries(
   const defaults: InitrdEntry[] = [];
   if (process !== undefined) {
     defaults.push(file('etc/hosts', Buffer.from(HOSTS)));
-    // Runtimes make the working directory, for the user that works there.
+    // Container runtimes create the working directory, owned by the user of the process.
     const path = process.workingDirectory.slice(1);
     const { user: owner, group } = process;
     if (path !== '') defaults.push({ path, type: 'directory', permissions: 0o755, size: 0, owner, group });
@@ -64,7 +64,7 @@ export function startEntries(
   if (network?.nameservers !== undefined) {
     const servers = Buffer.from(network.nameservers.map((address) => `nameserver ${address}\n`).join(''));
     const present = container?.entries.findIndex(({ path }) => path === 'etc/resolv.conf') ?? -1;
-    // That of an image is the one of the machine that built it.
+    // The one in an image is from the machine that built it.
     if (present !== -1) container?.entries.splice(present, 1);
     defaults.push(file('etc/resolv.conf', servers));
   }
@@ -79,7 +79,7 @@ const file = (path: string, content: Uint8Array): InitrdEntry => ({
   content,
 });
 
-/** @throws IgvmError INITRD_ENTRY for what is no module for this processor */
+/** @throws IgvmError INITRD_ENTRY unless the file is a module for this processor */
 function moduleEntry({ path, where }: ModuleFile, index: number, architecture: InitArchitecture): InitrdEntry {
   const source = openFileSource(path);
   try {
@@ -93,7 +93,7 @@ function moduleEntry({ path, where }: ModuleFile, index: number, architecture: I
     if (!isModule) {
       throw new IgvmError(
         'INITRD_ENTRY',
-        `${basename(path)} is no kernel module for ${architecture}, or a compressed one: unpack it first`,
+        `${basename(path)} is not a kernel module for ${architecture}, or is compressed: unpack it first`,
         where ?? { file: path },
       );
     }
