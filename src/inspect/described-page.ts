@@ -1,3 +1,4 @@
+import { basename, isAbsolute } from 'node:path';
 import { checkDocuments, claimsOfDocuments, type DocumentClaims } from '../endorsement/image-documents';
 import { IgvmError } from '../errors/igvm-error';
 import type { MeasuredPlatform } from '../igvm/isolation';
@@ -121,7 +122,9 @@ async function agreementWith(
   { isOptional }: PageLock,
   describe: typeof describeImage,
 ): Promise<Agreement> {
-  const lock = request.display(request.lock);
+  const shown = request.display(request.lock);
+  // A page is the same on every machine.
+  const lock = isAbsolute(shown) ? basename(shown) : shown;
   const nothing = { lock, platforms: [], differences: [], complaints: [] };
   try {
     return { ...nothing, ...(await compareWithLock(file, request, describe)) };
