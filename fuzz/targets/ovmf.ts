@@ -2,6 +2,7 @@ import { bytesSource } from '../../src/memory/byte-source';
 import { describeOvmfTable, wrapFirmware } from '../../src/loader/ovmf/wrap';
 import { readOwnKeys, SECURE_BOOT_VARIABLES } from '../../src/loader/ovmf/own-keys';
 import { ovmfFirmware, SEV_REGIONS, variableStore } from '../../src/loader/ovmf/ovmf-firmware.fixture';
+import { secureBootVariables } from '../../src/loader/ovmf/secure-boot';
 import { encodeSignatureLists, unsignedUpdate } from '../../src/loader/ovmf/signature-lists';
 import type { Target } from '../engine/target';
 import { expectPlainText } from './plain-text';
@@ -53,7 +54,9 @@ export const secureBootKeys: Target = {
     const failures: unknown[] = [];
     for (const variable of SECURE_BOOT_VARIABLES) {
       try {
-        readOwnKeys(input.source(), variable, OWNER);
+        const keys = readOwnKeys(input.source(), variable, OWNER);
+        const variables = secureBootVariables({ profile: 'none', hashes: [], arch: 'x64', own: { [variable]: keys } });
+        if (Buffer.from(variables[variable]).indexOf(keys.lists) < 0) throw new Error('keys are not in their variable');
       } catch (error) {
         failures.push(error);
       }

@@ -48,6 +48,17 @@ const read = (content: Uint8Array | string, variable: SecureBootVariable = 'db')
   readOwnKeys(bytesSource(typeof content === 'string' ? Buffer.from(content) : content), variable, OWNER);
 const digest = (byte: number, size = 32): Uint8Array => new Uint8Array(size).fill(byte);
 
+/** A certificate that is valid from month 99 on. */
+const withoutDate = (): Buffer =>
+  Buffer.from(RED_HAT.toString('latin1').replace('141031111537Z', '149931111537Z'), 'latin1');
+
+/** A certificate of RSA whose key says that it is of another type. */
+const withKeyType = (oid: string): Buffer => {
+  const bytes = RED_HAT.toString('hex');
+  const rsa = '2a864886f70d010101';
+  return Buffer.from(bytes.replace(rsa, oid), 'hex');
+};
+
 describe('a file with keys for Secure Boot', () => {
   const expected = list(X509, KEK_2011).toString('hex');
   it.each<[string, Uint8Array | string]>([
@@ -106,6 +117,13 @@ describe('a file with keys for Secure Boot', () => {
     ['a request for a certificate', pem(digest(1), 'CERTIFICATE REQUEST'), /CERTIFICATE REQUEST/],
     ['PEM that never ends', pem(RED_HAT).slice(0, 200), /no keys/],
     ['a certificate of an elliptic curve', ELLIPTIC, /only RSA/],
+    ['a certificate with a key of an unknown type', withKeyType('2a864886f70d010163'), /type unknown, .*only RSA/],
+    ['a certificate from a time that is no date', withoutDate(), /not a date/],
+    [
+      'an update whose time is zero',
+      Buffer.concat([Buffer.alloc(7), update(list(X509, RED_HAT)).subarray(7)]),
+      /not a date/,
+    ],
     ['two platform keys', Buffer.concat([RED_HAT, KEK_2011]), /one certificate, and it has 2/, 'pk'],
     ['a platform key that is a digest', list(SHA256, digest(1)), /one certificate/, 'pk'],
     ['too much', new Uint8Array(2 ** 20 + 1), /at most 1048576/],

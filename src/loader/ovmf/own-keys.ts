@@ -74,8 +74,14 @@ export function readOwnKeys(file: ByteSource, variable: SecureBootVariable, owne
   checkLists(keys, variable);
   const begins = keys.certificates.map(({ validFrom }) => Date.parse(validFrom));
   const time = keys.time ?? (begins.length === 0 ? undefined : new Date(Math.max(...begins)));
-  return { lists: keys.lists, ...(time === undefined ? {} : { time }) };
+  if (time === undefined) return { lists: keys.lists };
+  if (!isEfiTime(time))
+    throw invalid(variable, 'the time of its update or certificate is not a date in the years 0 to 9999');
+  return { lists: keys.lists, time };
 }
+
+/** Whether a variable can have this time (EFI_TIME; UEFI specification, 8.3). */
+const isEfiTime = (time: Date): boolean => time.getUTCFullYear() >= 0 && time.getUTCFullYear() <= 9999;
 
 /** Checks lists one by one. */
 interface CheckedKeys {
@@ -121,10 +127,18 @@ function checkLists({ entryCount, certificates }: CheckedKeys, variable: SecureB
   if (variable === 'pk' && (entryCount !== 1 || certificates.length !== 1)) {
     throw invalid(variable, `a platform key is one certificate, and it has ${entryCount} keys`);
   }
-  const other = certificates.find(({ publicKey }) => publicKey.asymmetricKeyType !== 'rsa');
+  const other = certificates.map(keyType).find((type) => type !== 'rsa');
   if (other !== undefined) {
-    const type = other.publicKey.asymmetricKeyType ?? 'other';
-    throw invalid(variable, `its certificate has a key of the type ${type}, and OVMF accepts only RSA`);
+    throw invalid(variable, `its certificate has a key of the type ${other}, and OVMF accepts only RSA`);
+  }
+}
+
+/** The type of a certificate's key. Node throws on a key of a type that its OpenSSL doesn't know. */
+function keyType(certificate: X509Certificate): string {
+  try {
+    return certificate.publicKey.asymmetricKeyType ?? 'unknown';
+  } catch {
+    return 'unknown';
   }
 }
 
