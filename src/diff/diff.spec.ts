@@ -319,7 +319,7 @@ describe('diff', () => {
       fc.asyncProperty(anyIgvmFile(), async (file) => {
         const difference = await diffOf(labelled(file, 'one'), labelled(file, 'other'));
         expect(difference).toMatchObject({ isSame: false, file: [{ what: 'version string', a: 'one', b: 'other' }] });
-        // Pages over pages, which a random file may have, are named even where both files have the same.
+        // Overlapping pages, which a random file may have, are named even where both files have the same.
         for (const { overlaps, platform, ...guest } of difference.guests) {
           expect({ platform, guest }).toEqual({
             platform,

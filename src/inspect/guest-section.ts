@@ -30,7 +30,7 @@ const MOST_OVERLAPS = 8;
 function overlapNote(overlaps: readonly PageOverlap[]): Html {
   const places = overlaps.slice(0, MOST_OVERLAPS).map(({ gpa, end }) => hexRange(gpa, end));
   const hidden = overlaps.length - places.length;
-  return html`<p role="note"><strong>Pages over pages</strong> at <code>${places.join(', ')}</code>${
+  return html`<p role="note"><strong>Overlapping pages</strong> at <code>${places.join(', ')}</code>${
     hidden > 0 && ` and in ${countText(hidden)} more places`
   }: loaders differ in which of them the guest gets. Regions show the first.</p>`;
 }
