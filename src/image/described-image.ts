@@ -1,3 +1,4 @@
+import type { IgvmError } from '../errors/igvm-error';
 import { type IgvmFile, PAGE_DATA_TYPE, PAGE_FLAG, type PlatformHeader } from '../igvm/model';
 import type { DirectiveObserver } from '../igvm/stream';
 import { type PageOverlap, pageOverlaps } from '../igvm/page-overlaps';
@@ -39,6 +40,8 @@ export interface DescribedGuest {
   digests: LaunchedDigest[];
   /** Why requested launches have no digest, one line each. */
   refusals: string[];
+  /** Why the guest can't be measured (MEASUREMENT_IMPOSSIBLE), if it is described all the same. */
+  impossible?: IgvmError;
   policy?: LaunchPolicy;
   headers: Facts;
   registers: Facts;
@@ -59,8 +62,8 @@ export interface DescribedImage {
 export interface DescribeOptions {
   /** Further observers of the guests' pages in the same pass. */
   observers?: readonly DirectiveObserver[];
-  /** Platforms whose launch digests are computed. Default: all that have one. */
-  measured?: readonly MeasuredPlatform[];
+  /** Whether a guest that can't be measured is described with the reason, instead of failing. Default: no. */
+  describeImpossible?: boolean;
 }
 
 /**
@@ -73,7 +76,7 @@ export async function describeImage(
   file: IgvmFile,
   map: readonly (readonly TaggedRange[])[] | undefined,
   launches: readonly Launch[] = [],
-  { observers: others = [], measured: platforms }: DescribeOptions = {},
+  { observers: others = [], describeImpossible: reportImpossible }: DescribeOptions = {},
 ): Promise<DescribedImage> {
   const layouts = file.platforms.map(({ compatibilityMask }, index) => {
     const regions = guestRegions(file, compatibilityMask, map?.[index] ?? [], { apart: true });
@@ -81,7 +84,7 @@ export async function describeImage(
   });
   const observers = [...layouts.map(({ contents }) => contents), ...others];
   const wanted = [DEFAULT_LAUNCH, ...launches.filter(({ vmm }) => vmm !== DEFAULT_LAUNCH.vmm)];
-  const measured = await measureLaunches(file, { platforms, launches: wanted, observers });
+  const measured = await measureLaunches(file, { launches: wanted, observers, reportImpossible });
   return {
     file: fileFacts(file),
     guests: file.platforms.map((header, index): DescribedGuest => {
@@ -100,6 +103,7 @@ export async function describeImage(
         refusals: measured.refusals
           .filter((each) => each.platform === platform && MEASURED_PLATFORMS[each.platform].dependsOnVmm)
           .map(({ reason }) => reason),
+        impossible: platform && measured.impossible?.get(platform),
         policy: launchPolicy(file, header),
         headers: headerFacts(file, header),
         registers: registerFacts(file, header.compatibilityMask),

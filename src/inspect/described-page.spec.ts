@@ -1,6 +1,11 @@
-import { fileOf, patternPage, platformOf, runOf, written } from '../igvm/igvm-file.fixture';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { countingSource, fileOf, patternPage, platformOf, runOf, written } from '../igvm/igvm-file.fixture';
 import { PLATFORM_TYPE } from '../igvm/model';
 import { readIgvm } from '../igvm/read-igvm';
+import { lockText } from '../lock/lock-file';
+import { lockImage } from '../lock/lock-of-image';
 import { bytesSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { describePage } from './described-page';
@@ -39,6 +44,33 @@ describe('what a page says of an image', () => {
       ['SEV-SNP', [[214, '6.1.0-test']]],
     ]);
   });
+
+  it.each(['no lock', 'a lock'])(
+    "is found in one pass also where one platform can't be measured, with %s",
+    async (kind) => {
+      const platforms = [platformOf(PLATFORM_TYPE.SEV_SNP, 1), platformOf(PLATFORM_TYPE.TDX, 2)];
+      const pages = [1, 2].map((compatibilityMask) => runOf(0, patternPage(compatibilityMask), { compatibilityMask }));
+      const policy = { type: 'guestPolicy' as const, policy: 0x30000n, compatibilityMask: 1 };
+      const measurable = (await written(fileOf(pages, { platforms, initializations: [policy] }))).bytes;
+      const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-page-'));
+      const lock = join(folder, 'igvm.lock.json');
+      writeFileSync(lock, lockText((await lockImage(readIgvm(bytesSource(measurable)), {})).lock));
+      // Without a policy, SEV-SNP has no digest.
+      const source = countingSource((await written(fileOf(pages, { platforms }))).bytes);
+      const image = readIgvm(source);
+      source.total = 0;
+      const asked =
+        kind === 'no lock' ? {} : { image: join(folder, 'a.igvm'), lock: { path: lock, isOptional: false } };
+      const { guests, agreement } = await describePage(image, asked);
+      rmSync(folder, { recursive: true });
+      expect(source.total).toBe(2 * PAGE_SIZE);
+      expect(guests.map(({ digests, impossible }) => [digests.length, impossible?.message])).toEqual([
+        [0, 'the file has no guest policy for its SEV-SNP platform'],
+        [1, undefined],
+      ]);
+      expect(agreement?.impossible).toBe(kind === 'no lock' ? undefined : guests[0]?.impossible?.message);
+    },
+  );
 });
 
 describe('the rows of a map', () => {

@@ -33,8 +33,6 @@ export interface Agreement {
 
 /** A guest, and what documents say about it. */
 export interface PageGuest extends DescribedGuest {
-  /** Why there is no launch digest, one sentence. */
-  impossible?: string;
   /** What the documents in the image and beside it say. The complaints tell which of it is wrong. */
   claims: DocumentClaims;
   complaints: readonly string[];
@@ -61,8 +59,7 @@ export interface PageSources {
 }
 
 /**
- * Describes an image for its page and compares it with its lock. Its pages are read once. Only if a platform can't be measured are they
- * read again, for the digests of the others.
+ * Describes an image for its page and compares it with its lock, in one pass over its pages.
  * @throws IgvmError LOCK_INVALID; LOCK_MISSING unless the lock is optional; FILE_CHANGED, FILE_UNREADABLE
  */
 export async function describePage(file: IgvmFile, sources: PageSources): Promise<DescribedPage> {
@@ -70,47 +67,37 @@ export async function describePage(file: IgvmFile, sources: PageSources): Promis
   let seen: { described: DescribedImage; kernels: KernelVersions } | undefined;
   const describe: typeof describeImage = async (of, tags, launches, options) => {
     const kernels = new KernelVersions();
-    const described = await describeImage(of, tags, launches, { ...options, observers: [kernels] });
+    const described = await describeImage(of, tags, launches, {
+      ...options,
+      observers: [kernels],
+      describeImpossible: true,
+    });
     seen = { described, kernels };
+    // A lock has all digests of an image, or there is none. The page shows what there is.
+    const impossible = described.guests.find((guest) => guest.impossible !== undefined)?.impossible;
+    if (impossible !== undefined) throw impossible;
     return described;
   };
   const agreement =
     lock === undefined || image === undefined
       ? undefined
       : await agreementWith(file, { image, lock: lock.path, display }, lock, describe);
-  const impossible = seen === undefined ? await describePossible(file, map, describe) : NONE;
+  if (seen === undefined) {
+    await describe(file, map).catch((error: unknown) => {
+      if (!isImpossible(error)) throw error;
+    });
+  }
   const { guests = [] } = seen?.described ?? {};
   return {
     agreement,
     guests: guests.map((guest) => ({
       ...guest,
-      impossible: guest.platform && impossible.get(guest.platform),
       ...documentsOf(guest, file, image),
       kernels: (seen?.kernels.found ?? []).filter(
         ({ compatibilityMask }) => (compatibilityMask & guest.header.compatibilityMask) !== 0,
       ),
     })),
   };
-}
-
-const NONE: ReadonlyMap<MeasuredPlatform, string> = new Map();
-
-/** Describes an image some of whose platforms can't be measured. Returns the reason for each of those. */
-async function describePossible(
-  file: IgvmFile,
-  map: PageSources['map'],
-  describe: typeof describeImage,
-): Promise<ReadonlyMap<MeasuredPlatform, string>> {
-  try {
-    await describe(file, map);
-    return NONE;
-  } catch (error) {
-    if (!isImpossible(error)) throw error;
-  }
-  const digests = await imageDigests(file);
-  const measured = digests.filter(({ digest }) => digest !== undefined).map(({ platform }) => platform);
-  await describe(file, map, [], { measured });
-  return new Map(digests.flatMap(({ platform, reason }) => (reason === undefined ? [] : [[platform, reason]])));
 }
 
 const isImpossible = (error: unknown): error is IgvmError =>

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
+import { formatPlaced } from '../errors/igvm-error';
 import { dump, type Dump, type DumpRecord, fieldsText, platformNames } from '../igvm/dump';
 import type { IgvmFile } from '../igvm/model';
 import { DEFAULT_LAUNCH, launchLabel } from '../measurement/launches';
@@ -155,9 +156,10 @@ function digestSection(views: readonly GuestView[]): Html | undefined {
         const whose = dependsOnVmm ? `launched by ${launchLabel(launch ?? DEFAULT_LAUNCH)}` : 'the same for every VMM';
         return item(whose, copyable(digest.toLowerCase(), `${label} launch digest`));
       }),
-      ...[...(impossible === undefined ? [] : [impossible]), ...refusals].map((why) =>
-        item('no digest', html`<p><strong class="bad">${why}</strong></p>`),
-      ),
+      ...[
+        ...(impossible === undefined ? [] : [formatPlaced(impossible.message, { gpa: impossible.where.gpa })]),
+        ...refusals,
+      ].map((why) => item('no digest', html`<p><strong class="bad">${why}</strong></p>`)),
     ];
   });
   if (rows.length === 0) return undefined;

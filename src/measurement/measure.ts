@@ -42,6 +42,12 @@ export interface MeasureOptions {
   observers?: readonly DirectiveObserver[];
 }
 
+/** @see measureLaunches */
+export interface MeasureLaunchesOptions extends MeasureOptions {
+  /** Whether a platform that can't be measured is part of the report, instead of failing the others. Default: no. */
+  reportImpossible?: boolean;
+}
+
 /**
  * Every requested launch of every platform is in one of the lists. It is in both if the VMM passes all pages to KVM and
  * KVM refuses one: its digest is then the one that would have been measured.
@@ -49,6 +55,8 @@ export interface MeasureOptions {
 export interface MeasurementReport {
   measurements: Measurement[];
   refusals: MeasurementRefusal[];
+  /** Why platforms have no launch digest (MEASUREMENT_IMPOSSIBLE), if the report was asked to have them. */
+  impossible?: Map<MeasuredPlatform, IgvmError>;
 }
 
 /** The parts of a file that a measurement needs before the guest is streamed. */
@@ -109,24 +117,29 @@ export function throwRefusals(refusals: readonly MeasurementRefusal[]): void {
  * @throws IgvmError MEASUREMENT_UNAVAILABLE for a platform that the file does not have; MEASUREMENT_IMPOSSIBLE;
  *   LAUNCH_INVALID; FILE_CHANGED, FILE_UNREADABLE from its sources.
  */
-export async function measureLaunches(file: IgvmFile, options: MeasureOptions = {}): Promise<MeasurementReport> {
-  const { launches = [DEFAULT_LAUNCH], observers = [] } = options;
+export async function measureLaunches(
+  file: IgvmFile,
+  options: MeasureLaunchesOptions = {},
+): Promise<MeasurementReport> {
+  const { launches = [DEFAULT_LAUNCH], observers = [], reportImpossible = false } = options;
   const platforms = [...new Set(options.platforms ?? measurablePlatforms(file))];
   const report: MeasurementReport = { measurements: [], refusals: [] };
-  const measured: { platform: MeasuredPlatform; digests: LaunchDigests }[] = [];
+  const impossible = new Map<MeasuredPlatform, IgvmError>();
+  const attempts: Attempt[] = [];
   try {
     for (const platform of platforms) {
       const wanted = launchesFor(platform, launches, report);
-      if (wanted.length > 0) measured.push({ platform, digests: launchDigests(file, platform, wanted) });
+      if (wanted.length > 0) attempts.push(new Attempt(file, platform, wanted, reportImpossible));
     }
-    const watching = [...measured.map(({ digests }) => digests), ...observers];
+    const watching = [...attempts, ...observers];
     if (watching.length > 0) await streamDirectives(file, watching);
-    for (const { platform, digests } of measured) {
-      for (const result of await digests.results()) addResult(report, platform, digests.compatibilityMask, result);
+    for (const attempt of attempts) {
+      for (const result of await attempt.results()) addResult(report, attempt, result);
+      if (attempt.impossible !== undefined) impossible.set(attempt.platform, attempt.impossible);
     }
-    return report;
+    return reportImpossible ? { ...report, impossible } : report;
   } finally {
-    await Promise.all(measured.map(({ digests }) => digests.close()));
+    await Promise.all(attempts.map((attempt) => attempt.close()));
   }
 }
 
@@ -148,8 +161,7 @@ const programOf = ({ vmm }: Launch): string => (vmm in UNSETTLED_VMMS ? vmm : vm
 
 function addResult(
   { measurements, refusals }: MeasurementReport,
-  platform: MeasuredPlatform,
-  compatibilityMask: number,
+  { platform, compatibilityMask }: Attempt,
   { launch, digest, refusals: reasons, warnings }: LaunchResult,
 ): void {
   if (digest !== undefined) {
@@ -207,33 +219,37 @@ export interface ImageDigest {
 export async function imageDigests(file: IgvmFile, options: MeasureOptions = {}): Promise<ImageDigest[]> {
   const { launches = [DEFAULT_LAUNCH], observers = [] } = options;
   const platforms = [...new Set(options.platforms ?? measurablePlatforms(file))];
-  for (const platform of platforms) platformHeader(file, platform);
   const attempts: Attempt[] = [];
   try {
-    for (const platform of platforms) attempts.push(new Attempt(file, platform, launches));
+    for (const platform of platforms) attempts.push(new Attempt(file, platform, launches, true));
     const watching = [...attempts, ...observers];
     if (watching.length > 0) await streamDirectives(file, watching);
     const digests: ImageDigest[] = [];
-    for (const attempt of attempts) digests.push(...(await attempt.results()));
+    for (const attempt of attempts) digests.push(...(await attempt.digests()));
     return digests;
   } finally {
     await Promise.all(attempts.map((attempt) => attempt.close()));
   }
 }
 
-/** A measurement that may turn out to be impossible without failing the pass for the others. */
+/** The measurement of one platform, which may turn out to be impossible without failing the pass for the others. */
 class Attempt implements DirectiveObserver {
+  readonly compatibilityMask: number;
   readonly pagesOverlap: boolean;
+  /** Why there is no digest. */
+  impossible: IgvmError | undefined;
   /** One undefined for a platform whose digest doesn't depend on the launch. */
   private readonly launches: readonly (Launch | undefined)[];
   private readonly measurement: LaunchDigests | undefined;
-  private impossible: IgvmError | undefined;
 
+  /** @param keepsError whether an impossible measurement is kept in `impossible` instead of thrown */
   constructor(
     file: IgvmFile,
-    private readonly platform: MeasuredPlatform,
+    readonly platform: MeasuredPlatform,
     launches: readonly Launch[],
+    private readonly keepsError: boolean,
   ) {
+    this.compatibilityMask = platformHeader(file, platform).compatibilityMask;
     this.launches = MEASURED_PLATFORMS[platform].dependsOnVmm ? launches : [undefined];
     this.measurement = this.unlessImpossible(() => launchDigests(file, platform, launches));
     this.pagesOverlap = this.measurement?.pagesOverlap ?? false;
@@ -247,11 +263,18 @@ class Attempt implements DirectiveObserver {
     return this.step(() => this.measurement?.pages?.(...args));
   }
 
-  async results(): Promise<ImageDigest[]> {
+  /** The results of all launches; none if the measurement is impossible. */
+  async results(): Promise<LaunchResult[]> {
     let measured: LaunchResult[] = [];
     await this.step(async () => {
       measured = (await this.measurement?.results()) ?? [];
     });
+    return measured;
+  }
+
+  /** For each launch its digest, or why there is none. */
+  async digests(): Promise<ImageDigest[]> {
+    const measured = await this.results();
     return this.launches.map((launch, index) => ({
       platform: this.platform,
       ...(launch === undefined ? {} : { launch }),
@@ -290,7 +313,7 @@ class Attempt implements DirectiveObserver {
 
   /** @throws every error other than that the platform can't launch the file */
   private keep(error: unknown): void {
-    if (!(error instanceof IgvmError) || error.code !== 'MEASUREMENT_IMPOSSIBLE') throw error;
+    if (!this.keepsError || !(error instanceof IgvmError) || error.code !== 'MEASUREMENT_IMPOSSIBLE') throw error;
     this.impossible ??= error;
   }
 }
