@@ -3,7 +3,7 @@ import { bytesSource, EMPTY_SOURCE } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { Vmsa, type VmsaFieldName } from '../vp-context/vmsa';
 import { parseCpu } from './kvm-vmsa';
-import { launchesOf, launchesOfOptions, launchLabel } from './launches';
+import { launchesOf, launchesOfOptions, launchLabel, launchName, launchRequest } from './launches';
 import { type LaunchRequest } from '../manifest/model';
 import { measure, measureLaunches } from './measure';
 import { fileOf, hex, MASK, platform, run } from './measured-guest.fixture';
@@ -341,5 +341,22 @@ describe('what a launch leaves out or adds', () => {
     expect(() => launchesOfOptions({ vmm: 'qemu-kvm', vcpus: '1,two' })).toThrow('not a list of vCPU counts');
     expect(launchesOfOptions({ vmm: 'qemu-kvm', cpu: 'EPYC,EPYC-Rome' })).toHaveLength(2);
     expect(() => launchesOf({ vmm: 'hyperv', kvmMode: 'bsp-only' })).toThrow('a KVM mode');
+  });
+});
+
+describe('a launch', () => {
+  it('is the same as options, as a request and by name', () => {
+    const options = { vmm: 'qemu-kvm', vcpus: '2', cpu: ['EPYC-Milan'], kvmMode: 'bsp-only' } as const;
+    const [launch] = launchesOfOptions(options);
+    expect(launchName(launch!)).toBe('qemu-kvm vcpus 2 cpu EPYC-Milan bsp-only');
+    expect(launchRequest(launch!)).toEqual({ ...options, vcpus: [2] });
+    expect(launchesOf(launchRequest(launch!))).toEqual([launch]);
+  });
+
+  it("is Hyper-V's unless another is asked for", async () => {
+    const file = snp([page, context()]);
+    expect(await measureLaunches(file)).toEqual(
+      await measureLaunches(file, { launches: launchesOfOptions({ vmm: 'hyperv' }) }),
+    );
   });
 });
