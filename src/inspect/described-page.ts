@@ -1,13 +1,11 @@
 import { basename, isAbsolute } from 'node:path';
 import { checkDocuments, claimsOfDocuments, type DocumentClaims } from '../endorsement/image-documents';
 import { IgvmError } from '../errors/igvm-error';
-import type { MeasuredPlatform } from '../igvm/isolation';
 import type { IgvmFile } from '../igvm/model';
 import { type DescribedGuest, type DescribedImage, describeImage } from '../image/described-image';
 import type { LockDifference } from '../lock/compare-locks';
 import { documentedGuest } from '../lock/lock-of-image';
 import { compareWithLock } from '../lock/verify-image';
-import { imageDigests } from '../measurement/measure';
 import type { TaggedRange } from '../regions/image-map';
 import { type KernelVersion, KernelVersions } from './kernel-versions';
 
