@@ -1,5 +1,5 @@
 import { chmodSync, rmSync } from 'node:fs';
-import { imageWith, manifestOf } from './caching/images';
+import { bytesOf, imageWith, manifestOf } from './caching/images';
 import { changed, input } from './harness/inputs';
 import { NX_VERSION, NX_VERSIONS } from './harness/template';
 import { Workspace } from './harness/workspace';
@@ -32,12 +32,19 @@ describe.each([
 ])('building many images at once, on Nx %s', (nx, inBatch) => {
   let workspace: Workspace;
   const NAMES = ['a', 'b', 'c', 'on-a'];
-  const ON_A = { linux_initrd: { project: 'a', target: 'build', path: 'dist/images/a/a.igvm' } };
+  // Nobody looks at what OpenHCL's own initrd is.
+  const PARAVISOR = imageWith('underhill_initrd');
+  const A = { project: 'a', target: 'build', path: 'dist/images/a/a.igvm' };
+  const ON_A = {
+    ...Object.fromEntries(PARAVISOR.uses.map((binary) => [binary, `{workspaceRoot}/shared/${binary}`])),
+    underhill_initrd: A,
+  };
   beforeAll(async () => {
     workspace = await Workspace.create({ nx });
     workspace.write('.gitignore', 'node_modules\n.nx\ndist\n');
     workspace.write('shared/linux_kernel', input('vmlinux-x64.elf'));
     workspace.write('shared/linux_initrd', input('initrd-small.bin'));
+    for (const binary of PARAVISOR.uses) workspace.write(`shared/${binary}`, bytesOf(binary));
     for (const name of ['a', 'b', 'c']) add(name);
     // The image of one project, packed into that of another: both are built in one process, one after the other.
     const alone = inBatch === 4 ? {} : { build: { parallelism: false } };
@@ -47,13 +54,14 @@ describe.each([
   afterAll(() => workspace.dispose());
 
   function add(name: string, resources: Record<string, unknown> = {}, targets: Record<string, unknown> = {}): void {
+    const isParavisor = 'underhill_initrd' in resources;
     const all = {
       linux_kernel: '{workspaceRoot}/shared/linux_kernel',
       linux_initrd: '{workspaceRoot}/shared/linux_initrd',
-      ...resources,
     };
+    const { guest } = isParavisor ? PARAVISOR : imageWith('linux_initrd');
     workspace.writeJson(`images/${name}/project.json`, { name, targets });
-    workspace.writeJson(`images/${name}/igvm.json`, manifestOf(imageWith('linux_initrd').guest, all));
+    workspace.writeJson(`images/${name}/igvm.json`, manifestOf(guest, isParavisor ? resources : all));
   }
 
   const image = (name: string): Buffer => workspace.read(`dist/images/${name}/${name}.igvm`);
