@@ -187,7 +187,8 @@ function manifestCell(workspace: Workspace): Cell {
 /** igvmfilegen's separate file of resources, as an option of the target. */
 function resourcesFileCells(workspace: Workspace): Cell[] {
   const places = ['tracked', 'ignored', 'outside', 'link to a file', 'link to a folder'] as const;
-  const naming = (initrd: Binary): Buffer =>
+  workspace.write('shared/other_initrd', changed(bytesOf('linux_initrd')));
+  const naming = (initrd: string): Buffer =>
     json({
       resources: {
         linux_kernel: workspace.path('shared/linux_kernel'),
@@ -195,7 +196,7 @@ function resourcesFileCells(workspace: Workspace): Cell[] {
       },
     });
   const bytes = naming('linux_initrd');
-  const other = naming('underhill_sidecar');
+  const other = naming('other_initrd');
   return places.map((where) => {
     const project = nameOf('resources', where);
     const root = `images/${project}`;
