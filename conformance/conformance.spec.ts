@@ -12,7 +12,7 @@ const inputs = join(folder, 'inputs');
 beforeAll(() => makeInputs(inputs));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Runs one case in a folder of its own. @returns also the digests of the files that it wrote */
+/** Runs one case in its own folder. @returns its outcome and the digests of the files that it wrote */
 async function runCase(
   program: ProgramDescription,
   name: string,
@@ -43,7 +43,7 @@ const cases = conformanceCases();
 const built = cases.filter(({ outcome }) => outcome === 'build');
 const refused = cases.filter(({ outcome }) => outcome === 'reject');
 
-it('knows what to expect of each case', () => {
+it('has an expected result for each case', () => {
   const vague = cases.filter(({ outcome, sha256, code }) => (outcome === 'build' ? sha256 : code) === undefined);
   expect(vague).toEqual([]);
   expect(built.length + refused.length).toBe(cases.length);

@@ -1,7 +1,7 @@
 /**
- * The gate: each header, register, region, document and platform of each isolated image of the suite is changed alone, the checksum
- * put right, and `verify` fails and names it. A run of `npm test` takes some of the changes of each image, evenly spread;
- * with NX_IGVM_ALL_CHANGES=1 all of them.
+ * For each isolated image of the suite, changes one header, register, region, document or platform at a time and corrects the
+ * checksum. `verify` has to fail and name what was changed. `npm test` tries some changes of each image, evenly spread;
+ * with NX_IGVM_ALL_CHANGES=1 it tries all of them.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -24,7 +24,7 @@ const inputs = join(folder, 'inputs');
 beforeAll(() => makeInputs(inputs));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Isolated images: those that a build writes documents about. */
+/** Isolated images: those for which a build writes documents. */
 const isolated = conformanceCases().filter(({ sha256 }) =>
   Object.keys(sha256 ?? {}).some((name) => name.endsWith('.cbor')),
 );
@@ -34,11 +34,11 @@ interface Change {
   what: string;
   file: string;
   bytes: () => Buffer | Promise<Buffer>;
-  /** What a failure has to name. */
+  /** What the failure has to name. */
   named: RegExp;
 }
 
-/** Header types by number, and how a failure names them. Whatever the reader itself refuses, it names by its kind or offset. */
+/** Header types by number, and how a failure names them. The reader names what it refuses by its kind or offset. */
 const NAMED: Record<number, RegExp> = {
   0x1: /platform|highestVtl|sharedGpaBoundary|in the image|in the lock/,
   0x101: /policy|attributes|debug/,
@@ -69,7 +69,7 @@ const headerChanges = (image: Buffer, file: string): Change[] =>
           bytes: () => withByte(image, at, 1),
           named,
         })),
-        // Without its areas a file is refused, and without its platform all the rest is for nobody.
+        // A file without its areas is refused, and without its platform the other headers apply to nothing.
         { what: `${name}, gone`, file, bytes: () => withoutHeader(image, header), named: /./ },
       ];
     });
@@ -77,7 +77,7 @@ const headerChanges = (image: Buffer, file: string): Change[] =>
 /** Fields of IGVM_VHS_PAGE_DATA: GPA (8), mask (4), file offset (4), flags (4), type (2), reserved (2). */
 const PAGE = { gpa: 0, fileOffset: 12, flags: 16, dataType: 20 } as const;
 
-/** Of each region the first page: its header's fields, and the first and last byte of what it holds. */
+/** The first page of each region: the fields of its header, and the first and last byte of its contents. */
 function regionChanges(image: Buffer, file: string, lock: string): Change[] {
   const pages = new Map<string, HeaderPlace[]>();
   for (const header of headersOf(image)) {
@@ -110,7 +110,7 @@ function regionChanges(image: Buffer, file: string, lock: string): Change[] {
                 what: `${what}, byte ${byte}`,
                 file,
                 bytes: () => withByte(image, offset + byte, 1),
-                // Pages of equal contents share them: another region may be the one that is named.
+                // Pages with equal contents share their data, so the failure may name another region.
                 named: /other contents|VP \d|initial data/,
               }))),
         ];
@@ -128,7 +128,7 @@ const registerChanges = (image: Buffer, file: string): Change[] =>
       const size = Math.min(4096, image.length - offset);
       return Array.from({ length: Math.floor(size / 8) }, (_, word): Change => {
         const at = offset + 8 * word;
-        // Behind a VBS context, which is shorter than a page, are other contents.
+        // A VBS context is shorter than a page, so other contents follow it.
         const named = /VP \d|other contents|register|initial data|CoRIM/;
         return { what: `register word ${word} at ${header.at}`, file, bytes: () => withByte(image, at, 1), named };
       });
@@ -168,7 +168,7 @@ function flipped(bytes: Buffer, at: number): Buffer {
   return changed;
 }
 
-/** Other platforms: one more of each kind that the format lets join, and one less. */
+/** Other sets of platforms: one more of each kind that the format allows to be added, and one less. */
 function platformChanges(file: IgvmFile, name: string, path: string): Change[] {
   const written = async (changed: IgvmFile): Promise<Buffer> => {
     const other = `${path}.other`;
@@ -195,7 +195,7 @@ function platformChanges(file: IgvmFile, name: string, path: string): Change[] {
   return more;
 }
 
-/** What verify says, as the command shows it; undefined when it lets the image pass. */
+/** The error of verify, as the command shows it; undefined if the image passes. */
 async function failureOf(image: string, lock: string): Promise<string | undefined> {
   try {
     const report = await verifyImage({ image, lock });
@@ -208,7 +208,7 @@ async function failureOf(image: string, lock: string): Promise<string | undefine
 
 let tried = 0;
 afterAll(() => {
-  // Says how many in the log of a run; the least is what one image alone has.
+  // Logs the number of changes. The minimum is that of a single image.
   expect(tried).toBeGreaterThan(20);
   process.stdout.write(`${tried} changes of ${isolated.length} isolated images were refused\n`);
 });
@@ -234,7 +234,7 @@ it.each(isolated)(
       platformChanges(readImage(image), 'out.igvm', path),
     ];
     for (const changes of kinds) {
-      // Evenly spread, beginning with the first.
+      // Evenly spread, starting with the first.
       const step = Math.max(1, changes.length / (MOST_CHANGES / kinds.length));
       for (let at = 0; at < changes.length; at += step) await refused(changes[Math.floor(at)] as Change, cwd, lock);
     }

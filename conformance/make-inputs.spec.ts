@@ -11,11 +11,11 @@ const expected = new Map(
 );
 
 describe('the conformance inputs', () => {
-  it('are all there', () => {
+  it('are complete', () => {
     expect(Object.keys(INPUTS).sort()).toEqual([...expected.keys()].sort());
   });
 
-  it.each([...expected])('%s has the bytes that the digests were made from', (name, digest) => {
+  it.each([...expected])('include %s with the recorded digest', (name, digest) => {
     expect(hash('sha256', INPUTS[name]?.() ?? new Uint8Array())).toBe(digest);
   });
 });

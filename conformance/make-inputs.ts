@@ -6,7 +6,7 @@ import { LINUX_KERNELS } from './inputs/linux-kernels';
 import { OPENHCL_PARTS, SNP_BOOT_SHIMS } from './inputs/boot-shims';
 
 /**
- * Every file that a conformance case may name, and a function that makes it. The files are made up, small, and the same
+ * Every file that a conformance case may name, and a function that makes it. The files are synthetic, small, and the same
  * on every machine.
  */
 export const INPUTS: Readonly<Record<string, () => Uint8Array>> = {

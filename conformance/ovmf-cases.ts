@@ -8,7 +8,7 @@ import { type Outcome, runProgram } from './cases';
 const OVMF = resolve(__dirname, '..', '..', 'shared', 'ovmf');
 const COMMANDS: Readonly<Record<string, string>> = { 'igvm-wrap': 'wrap', 'igvm-update': 'update' };
 
-/** Debian's firmware, by its names in the cases. */
+/** Debian's firmware, by its name in the cases. */
 const REAL: Readonly<Record<string, string>> = {
   amdsev: 'OVMF.amdsev.fd',
   inteltdx: 'OVMF.inteltdx.ms.fd',
@@ -59,7 +59,7 @@ export function makeOvmfInputs(folder: string): void {
 /**
  * Runs our command in place of a tool.
  * @param inputs folder of {@link makeOvmfInputs}
- * @param pre outputs of the runs before
+ * @param pre outputs of the earlier runs
  */
 export const runInPlaceOfTool = (
   inputs: string,

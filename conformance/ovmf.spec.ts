@@ -7,7 +7,7 @@ import { hasOvmfCases, makeOvmfInputs, type OvmfCase, ovmfCases, runInPlaceOfToo
 
 const isThere = hasOvmfCases();
 const cases = isThere ? Array.from(ovmfCases(), ([name, each]) => ({ name, each })) : [];
-/** igvm-update ends in a panic here; ours replaces what the first update put in. */
+/** igvm-update panics here; our command replaces what the first update added. */
 const isSecondUpdate = ({ pre = [], expected }: OvmfCase): boolean =>
   pre.length === 2 && pre[1]!.tool === 'igvm-update' && /duplicate at gpa/.test(expected.stderr ?? '');
 const removable = cases.filter(
@@ -40,7 +40,7 @@ skippedFor(isThere ? undefined : 'python3, xz and the cases of igvm-wrap and igv
       const out = join(place, 'out.igvm');
       const { exitCode, stderr } = await runInPlaceOfTool(inputs, each, out, pre);
       if (isSecondUpdate(each)) {
-        // What it would be without the first.
+        // The result without the first update.
         const once = join(place, 'pre9.igvm');
         await runInPlaceOfTool(inputs, each, once, [pre[0]!, pre[0]!]);
         expect({ exitCode, sha256: await sha256OfFile(out) }).toEqual({
@@ -62,7 +62,7 @@ skippedFor(isThere ? undefined : 'python3, xz and the cases of igvm-wrap and igv
       expect(readdirSync(place).filter((name) => !/^(?:pre\d+|out)\.igvm$/.test(name))).toEqual([]);
     });
 
-    it.each(removable)('$name, and removed again', async ({ each }) => {
+    it.each(removable)('$name, and removes the programs again', async ({ each }) => {
       const [wrapped, out, removed] = ['wrapped', 'out', 'removed'].map((name) => join(place, `${name}.igvm`));
       await runInPlaceOfTool(inputs, each.pre![0]!, wrapped!, []);
       await runInPlaceOfTool(inputs, each, out!, [wrapped!]);

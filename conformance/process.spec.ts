@@ -20,7 +20,7 @@ const COMMAND_LINES = [
   { script: 'nx-igvm.js', args: ['build', 'manifest.json', '-r', 'resources.json', '-o', 'out.igvm'] },
 ];
 
-/** One of each kind: several guests, a refusal, a crash of the reference. */
+/** One case of each kind: several guests, a refusal, a crash of the reference. */
 const SAMPLE = ['multi-vbs-snp-tdx', 'snp-linux-direct', 'err-manifest-dup-key', 'err-openhcl-mem-4gb'].map(
   (name) => `cases/${name}`,
 );
@@ -41,7 +41,7 @@ describe.each(COMMAND_LINES)('the process $script', ({ script, args }) => {
     expect(stderr).toMatch(sha256 === undefined ? /^error: / : /^$/);
   });
 
-  it('says its version without loading any package', () => {
+  it('prints its version without loading any package', () => {
     const { status, stdout, stderr } = listModules(join(DIST, 'cli', script), '--version');
     expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringMatching(/^(nx-igvm|igvmfilegen) \d+\.\d+/) });
     expect(stderr).toContain(script);
@@ -49,12 +49,12 @@ describe.each(COMMAND_LINES)('the process $script', ({ script, args }) => {
   });
 });
 
-// Nx starts it for every target that has such an input, on every command that asks for a hash.
-it('the script of `runtime` inputs loads no package, and little of this one', () => {
+// Nx starts it for every target with such an input, on every command that computes a hash.
+it('the script of `runtime` inputs loads no other package, and little of this one', () => {
   const { status, stderr } = listModules(join(DIST, 'plugin', 'hash-files.js'));
   const modules = stderr.split('\n').map((path) => relative(DIST, path).split(sep).join('/'));
   expect(status).toBe(0);
-  // How the build divides these into chunks changes with what else uses them.
+  // How the build splits these into chunks depends on what else uses them.
   const expected =
     /^(chunks\/(errors|hashing|model)|errors\/printable|files\/regular-file|manifest\/image-files|resources\/resource-reference|plugin\/hash-files)\.js$/;
   expect(modules.filter((path) => !expected.test(path))).toEqual([]);
@@ -62,7 +62,7 @@ it('the script of `runtime` inputs loads no package, and little of this one', ()
 });
 
 // Nx loads it on every command.
-it('the plugin loads nothing that builds images', () => {
+it('the plugin loads no code that builds images', () => {
   const { status, stderr } = listModules(join(DIST, 'index.js'));
   const modules = stderr.split('\n').map((path) => relative(DIST, path).split(sep).join('/'));
   expect(status).toBe(0);
@@ -74,7 +74,7 @@ it('the plugin loads nothing that builds images', () => {
   expect(modules).toContain('chunks/plugin.js');
 });
 
-/** Loads a script of the build, and writes to stderr which modules that took. */
+/** Loads a script of the build, and writes the loaded modules to stderr. */
 function listModules(script: string, ...args: string[]) {
   const list = `process.on('exit', () => process.stderr.write(Object.keys(require.cache).join('\\n')));`;
   return spawnSync(process.execPath, ['-e', `${list} require(process.argv[1])`, script, ...args], { encoding: 'utf8' });

@@ -1,2 +1,2 @@
-// A hang is a failure, a busy machine is not. jest has no timeout per project.
+// A hang is a failure, but a busy machine isn't. Jest has no timeout per project.
 jest.setTimeout(60_000);

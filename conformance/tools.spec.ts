@@ -14,7 +14,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const BUILD = ['manifest', '-m', 'manifest.json', '-r', 'resources.json', '-o', 'out.igvm'];
 
-/** An image as igvmfilegen builds it, what it is given, and the image that comes of it. */
+/** An image as igvmfilegen builds it, the arguments of the tool, and the resulting image. */
 const TOOLS = [
   {
     tool: 'add-snp-id-block',
@@ -40,14 +40,14 @@ const TOOLS = [
 ];
 
 describe.each(TOOLS)('$tool with $what', ({ tool, image, args, signed }) => {
-  it.each([IGVMFILEGEN, NX_IGVM])('gives the reference image, by $name', async (program) => {
+  it.each([IGVMFILEGEN, NX_IGVM])('writes the reference image, run as $name', async (program) => {
     const cwd = mkdtempSync(join(folder, 'case-'));
     placeTool(tool, cwd, inputs);
     const digest = (name: string): string => hash('sha256', readFileSync(join(cwd, name)));
 
     expect(await runProgram(IGVMFILEGEN, BUILD, cwd)).toMatchObject({ exitCode: 0, stderr: '' });
     expect(digest('out.igvm')).toBe(image);
-    // The reference takes the short keys of these cases; nx-igvm wants to be asked.
+    // The reference accepts the short keys of these cases; nx-igvm accepts them only with an option.
     const isOurs = program === NX_IGVM && tool === 'patch-corim-signature';
     const flags = [...args, ...(isOurs ? ['--allow-rsa-2048'] : [])];
     const signing = await runProgram(program, [tool, '-i', 'out.igvm', '-o', 'signed.igvm', ...flags], cwd);

@@ -14,7 +14,7 @@ import { placeCase, runProgram } from './cases';
 import { makeInputs } from './make-inputs';
 import { hasOvmfCases, makeOvmfInputs, type OvmfCase, ovmfCases, runInPlaceOfTool } from './ovmf-cases';
 
-/** What real VMMs measure: data beside the repository, where its owners have it. */
+/** What real VMMs measure. The data is outside the repository and may be missing. */
 const SHARED = resolve(__dirname, '..', '..', 'shared');
 const DIGESTS = join(SHARED, 'vmm-digests', 'digests.json');
 
@@ -48,7 +48,7 @@ const wrapped = (...args: string[]): Omit<OvmfCase, 'expected'> => ({
   args: ['--input', ...args, '--output', '{out}'],
 });
 
-/** How files of igvm-wrap and igvm-update come about: as the recorded cases say, and these. */
+/** How the files of igvm-wrap and igvm-update are made, in addition to the recorded cases. */
 const OVMF_FILES: ReadonlyMap<string, Omit<OvmfCase, 'expected'>> = new Map([
   ...(isThere ? ovmfCases() : []),
   ['wrap/real-inteltdx-both', wrapped('{inteltdx}', '--snp')],
@@ -77,7 +77,7 @@ async function makeOvmfFile(name: string): Promise<string> {
   return paths.at(-1)!;
 }
 
-/** Path of a file of the table. */
+/** The path of a file in the table. */
 async function makeFile(name: string): Promise<string> {
   const [kind = '', each = ''] = name.replace('+no-corim', '').split('/');
   if (kind === 'wrap' || kind === 'update') return makeOvmfFile(name);
@@ -102,7 +102,7 @@ const launchOf = ({ rule, vcpus, cpus }: Expected): Launch[] =>
     ...(cpus === undefined ? {} : { cpu: cpus }),
   });
 
-/** What {@link Expected} says, of what was measured. */
+/** The measured result, in the form of {@link Expected}. */
 const found = (report: MeasurementReport, launch: Launch): string =>
   Buffer.from(report.measurements.find((each) => each.launch === launch)?.digest ?? []).toString('hex') ||
   (report.refusals.some((each) => each.launch === launch) ? 'refused' : 'nothing');
@@ -135,20 +135,23 @@ skippedFor(isThere ? undefined : 'python3 and the digests of real VMMs').describ
       });
     });
 
-    // Where the table has a file without its CoRIM, the file with it explains its digests, too, and says that the VMM would refuse it.
-    it.each(testable)('is explained for $name, each in two seconds of processor time', async ({ name, digests }) => {
-      const path = await makeFile(name);
-      for (const expected of digests) {
-        const seconds = processorTime();
-        const { found } = await explainDigest({ subject: expected.digest ?? '', image: path });
-        expect(seconds()).toBeLessThan(2);
-        // Versions of a model have its signature, and so its digest.
-        const models = expected.cpus?.filter((cpu) => !/-v\d$/.test(cpu));
-        const names = found.map(({ launch }) => launch && launchName(launch));
-        expect(names).toEqual(expect.arrayContaining(launchOf({ ...expected, cpus: models }).map(launchName)));
-        const isRefused = name.endsWith('+no-corim') && expected.rule.endsWith('kvm');
-        if (isRefused) expect(found[0]?.refusals.join()).toContain('CoRIM');
-      }
-    });
+    // The table may have a file without its CoRIM. The file with it explains the same digests, and notes that the VMM would refuse it.
+    it.each(testable)(
+      'is explained for $name, each digest in two seconds of processor time',
+      async ({ name, digests }) => {
+        const path = await makeFile(name);
+        for (const expected of digests) {
+          const seconds = processorTime();
+          const { found } = await explainDigest({ subject: expected.digest ?? '', image: path });
+          expect(seconds()).toBeLessThan(2);
+          // Versions of a model have the same signature, and so the same digest.
+          const models = expected.cpus?.filter((cpu) => !/-v\d$/.test(cpu));
+          const names = found.map(({ launch }) => launch && launchName(launch));
+          expect(names).toEqual(expect.arrayContaining(launchOf({ ...expected, cpus: models }).map(launchName)));
+          const isRefused = name.endsWith('+no-corim') && expected.rule.endsWith('kvm');
+          if (isRefused) expect(found[0]?.refusals.join()).toContain('CoRIM');
+        }
+      },
+    );
   },
 );

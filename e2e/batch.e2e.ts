@@ -5,7 +5,7 @@ import { NX_VERSION, NX_VERSIONS } from './harness/template';
 import { Workspace } from './harness/workspace';
 
 /**
- * A loader that ends when two of its kind run at once: then it writes an image of some bytes. One that is left alone
+ * A loader that ends when two instances run at once: then it writes an image of some bytes. A single instance
  * gives up.
  */
 const MEETING_LOADER = `#!/usr/bin/env node
@@ -24,10 +24,10 @@ setInterval(() => {
 }, 20);
 `;
 
-/** Nx gives the images of a run to one process; that must not show, but for the time it takes. */
+/** Nx builds the images of a run in one process. The only visible difference must be the time. */
 describe.each([
   [NX_VERSION, 4],
-  // It hashes an image that is made of another one of its batch too early, so such an image has to stay out of it.
+  // It hashes an image too early if another image of the batch is its input, so such an image must stay out of the batch.
   [NX_VERSIONS[22], 3],
 ])('building many images at once, on Nx %s', (nx, inBatch) => {
   let workspace: Workspace;

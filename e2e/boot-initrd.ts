@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { findProgram } from '../src/files/find-program';
 import { packInitrd } from '../src/initrd/pack-initrd';
 
-/** What the guest prints once it runs in userspace. */
+/** The line that the guest prints once userspace runs. */
 export const GUEST_READY = 'guest: in userspace';
 
 /**
- * Says what the guest sees of its machine, then powers off. With `shell` on its command line it starts one, with `stay` it waits, and
- * with `restart` it restarts.
+ * Prints what the guest sees of its machine, then powers off. `shell` on the command line starts a shell instead, `stay` waits, and
+ * `restart` restarts the guest.
  */
 const INIT = `#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc

@@ -11,7 +11,7 @@ import { extractVmlinux } from './vmlinux';
 
 const { describe: booting } = needingModules('qemu-system-x86_64', 'umoci', 'skopeo', 'xz');
 
-/** A web server that says what it sees of the container. */
+/** A web server that reports what it sees of the container. */
 const server = (greeting: string): string => `
 const { createServer } = require('node:http');
 const { readFileSync } = require('node:fs');
@@ -23,7 +23,7 @@ createServer(({ url }, response) => {
 }).listen(8080, () => console.log('listening'));
 `;
 
-/** Makes an OCI layout of this machine's Node with the libraries that it loads. */
+/** Makes an OCI layout with this machine's Node and the libraries that it loads. */
 function makeNodeImage(folder: string): void {
   const umoci = (...args: string[]): unknown => execFileSync('umoci', args, { cwd: folder, stdio: 'pipe' });
   umoci('init', '--layout', 'oci');
@@ -43,7 +43,7 @@ function makeNodeImage(folder: string): void {
   umoci('repack', '--image', 'oci:app', 'bundle');
 }
 
-/** What the target of the application runs: a layer on top, and the archive that docker would make. */
+/** The script of the application's target: adds a layer on top, and writes an archive as docker would. */
 const BUILD = `set -e
 rm -rf dist/app && mkdir -p dist/app && cp -r "$BASE" dist/app/oci
 umoci insert --image dist/app/oci:app app/server.js /app/server.js
@@ -114,7 +114,7 @@ booting('a Node web server in a container image', () => {
     await ended;
   });
 
-  /** Boots the image and asks the server until it answers. */
+  /** Boots the image and sends requests to the server until it answers. */
   async function answerOf(path: string): Promise<{ answer: Record<string, unknown>; console: string }> {
     const port = await freePort();
     const network = ['-netdev', `user,id=n,hostfwd=tcp:127.0.0.1:${port}-:8080`, '-device', 'virtio-net-pci,netdev=n'];
@@ -130,13 +130,13 @@ booting('a Node web server in a container image', () => {
         const response = await fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(5000) });
         return { answer: (await response.json()) as Record<string, unknown>, console: output };
       } catch {
-        // Not yet.
+        // It isn't ready yet.
       }
     }
     throw new Error(`no answer from the guest:\n${output}`);
   }
 
-  it('boots as a guest and answers over its network, as its image says', async () => {
+  it('boots as a guest and answers over the network, as its configuration says', async () => {
     await workspace.nxOk('build', 'vm');
     const { answer, console } = await answerOf('/some/path');
     expect(console).toContain('running /usr/local/bin/node');
@@ -154,7 +154,7 @@ booting('a Node web server in a container image', () => {
     });
   });
 
-  it('is built again when the application has changed, and only then', async () => {
+  it('is rebuilt when the application has changed, and only then', async () => {
     expect(await workspace.state('vm')).toBe('hit');
     workspace.write('app/server.js', server('changed'));
     expect(await workspace.state('vm')).toBe('built');

@@ -21,8 +21,8 @@ function runScript<T>(...args: string[]): T {
 export const debianKernel = (architecture: 'amd64' | 'arm64' = 'amd64'): Kernel => runScript(architecture);
 
 /**
- * Debian's kernel, with the modules for a network, or for a disk with a file system that is verified.
- * @returns `modules`: paths of those that aren't built in, in the order in which they have to be loaded
+ * Debian's kernel, with the modules for a network, or for a disk with a verified file system.
+ * @returns `modules`: the paths of modules that aren't built in, in the order in which they have to be loaded
  */
 export function debianKernelWithModules(purpose: 'network' | 'verity'): Kernel & { modules: string[] } {
   const { modules, ...kernel } = runScript<Kernel & { modules: Record<typeof purpose, string[]> }>(
@@ -32,11 +32,11 @@ export function debianKernelWithModules(purpose: 'network' | 'verity'): Kernel &
   return { ...kernel, modules: modules[purpose] };
 }
 
-/** Blocks of tests that boot such a kernel with these programs. */
+/** Blocks of tests that boot a stock kernel and need these programs. */
 export const needingKernel = (architecture: 'amd64' | 'arm64', ...programs: string[]): Blocks =>
   needingOne(architecture, () => debianKernel(architecture), programs);
 
-/** The same for Debian's own, with modules. */
+/** The same for Debian's own kernel, with modules. */
 export const needingModules = (...programs: string[]): Blocks =>
   needingOne('amd64', () => debianKernelWithModules('network'), programs);
 

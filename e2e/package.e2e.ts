@@ -144,11 +144,11 @@ describe('the packed plugin', () => {
 
   it('loads without output, whatever is loaded first', async () => {
     const installed = join(template().workspace, 'node_modules', 'nx-igvm');
-    // Programs are not loaded: the commands, and the process that starts a VMM.
+    // Programs are not loaded, which are the commands and the process that starts a VMM.
     const isProgram = (file: string): boolean =>
       file === 'dist/boot/supervisor.js' || packedText(file).startsWith('#!');
     const code = files.filter((file) => /^dist\/.*\.js$/.test(file) && !isProgram(file));
-    // Each alone: a circle of files shows only to whoever enters it on the wrong side.
+    // Each module separately, because an import cycle only fails from some of its entry points.
     const program = `
       const { spawnSync } = require('node:child_process');
       for (const file of process.argv.slice(1)) {

@@ -1,6 +1,6 @@
 /**
- * Runs every shell snippet of every page and of the READMEs that generators write, as somebody would who reads them from top to bottom.
- * Those that nothing can run here are marked in the page, with the reason (src/reference/snippets.ts).
+ * Runs every shell snippet of every page and of the READMEs that generators write, in order, as a reader would.
+ * Snippets that cannot run here are marked in the page, with the reason (src/reference/snippets.ts).
  */
 import { execFileSync } from 'node:child_process';
 import { createHash, generateKeyPairSync } from 'node:crypto';
@@ -22,7 +22,7 @@ const SNIPPETS = allSnippets(REPOSITORY).filter(({ language, notRun }) => langua
 const PAGES = [...new Set(SNIPPETS.map(({ page }) => page))].filter((page) => !page.endsWith('.template'));
 
 let workspace: Workspace;
-/** Programs in the place of others, first in PATH. */
+/** Programs that replace others, first in PATH. */
 let bin: string;
 
 beforeAll(async () => {
@@ -44,15 +44,15 @@ function program(name: string, script: string): void {
   chmodSync(join(bin, name), 0o755);
 }
 
-/** What a page's commands meet in the workspace. */
+/** What the commands of a page need in the workspace. */
 interface Scene {
-  /** Puts things in place. */
+  /** Prepares the workspace. */
   set?: () => void | Promise<void>;
-  /** What the page's texts stand for here. */
+  /** Replacements for placeholder texts of the page. */
   replace?: Record<string, string>;
   /** Whether a real VM runs the guest; the others end at once. */
   boots?: boolean;
-  /** Whether generators say what they would write, and write nothing: the examples are alternatives. */
+  /** Whether generators only report what they would write, because the examples are alternatives. */
   dryRun?: boolean;
 }
 
@@ -105,7 +105,7 @@ function snpImage(name: string): void {
   });
 }
 
-/** What boots on this machine. */
+/** The image that boots on this machine. */
 function linuxImage(name: string, more: object = {}, file = `${name}/igvm.json`): void {
   put(`${name}/vmlinux`, 'vmlinux-x64.elf');
   workspace.writeJson(file, {
@@ -133,7 +133,7 @@ async function withLock(name: string): Promise<void> {
   await workspace.nxOk('measure', name, '--updateLock');
 }
 
-/** A signature that a vault would have made. */
+/** A signature, as a vault would make it. */
 function idBlockSignature(idBlock: string): void {
   const openssl = (...args: string[]): Buffer => execFileSync('openssl', args, { cwd: workspace.root, stdio: 'pipe' });
   openssl('ecparam', '-name', 'secp384r1', '-genkey', '-noout', '-out', 'id-key.private.pem');
@@ -145,7 +145,7 @@ function idBlockSignature(idBlock: string): void {
 const jsonOf = (page: string): string[] =>
   allSnippets(REPOSITORY).flatMap((each) => (each.page === page && each.language === 'json' ? [each.text] : []));
 
-/** What pages take for granted. */
+/** What pages assume. */
 const SCENES: Record<string, Scene> = {
   'README.md': {
     boots: true,
@@ -253,7 +253,7 @@ const SCENES: Record<string, Scene> = {
   },
 };
 
-/** The workspace as it was, but for what is installed and cached. */
+/** Resets the workspace, except for installed and cached files. */
 async function reset(): Promise<void> {
   for (const name of readdirSync(workspace.root)) {
     if (!['node_modules', '.nx', '.git'].includes(name)) rmSync(workspace.path(name), { recursive: true, force: true });
@@ -261,7 +261,7 @@ async function reset(): Promise<void> {
   await workspace.git('reset', '-q', '--hard', 'empty');
 }
 
-/** Runs a command line as somebody types it, which has to succeed. @param page where it is from */
+/** Runs a command line as a user would type it. It has to succeed. @param page the page that contains it */
 async function type(line: string, page: string): Promise<string> {
   const env = {
     ...cleanEnvironment(),
@@ -270,7 +270,7 @@ async function type(line: string, page: string): Promise<string> {
     PATH: [bin, workspace.path('node_modules/.bin'), process.env['PATH']].join(delimiter),
   };
   const { status, output } = await run('sh', ['-c', line], { cwd: workspace.root, env });
-  // As with diff(1), files that differ are no failure.
+  // As with diff(1), differing files are not a failure.
   const differs = status === 1 && line.startsWith('npx nx-igvm diff ');
   if (status !== 0 && !differs) throw new Error(`${page}: ${line} ended with ${status}:\n${output}`);
   return output;
@@ -316,7 +316,7 @@ onThisMachine('the snippets of the pages', () => {
   it('run as written: the targets that pages show as JSON', async () => {
     await reset();
     linuxImage('my-image');
-    // The kernel comes from where the page can't name it: a file of this machine, with its own digest.
+    // The page names a kernel on the web. Here it is a local file with its own digest.
     program('curl', 'for last; do :; done\ncp "${last#file://}" "$3"');
     const [target, resources] = jsonOf('docs/binaries.md');
     const served = workspace.path('my-image/vmlinux');

@@ -12,7 +12,7 @@ const { describe: booting } = needingModules('qemu-system-x86_64', 'veritysetup'
 
 const SECRET = 'what the verified root holds';
 
-/** The initramfs: opens the disks as the command line's root hash allows, and goes on from there. */
+/** The init of the initramfs: opens the disk if it matches the root hash of the command line, and continues from it. */
 const INIT = `#!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t devtmpfs dev /dev; mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t tmpfs run /run
@@ -34,7 +34,7 @@ if text=$(/bin/busybox cat /secret); then echo "guest: read: $text"; else echo "
 /bin/busybox poweroff -f
 `;
 
-/** What makes the root file system: the disk, its hashes, and the hash of those, as text for the command line. */
+/** The script that makes the root file system: the disk, its hashes, and the root hash as text for the command line. */
 const BUILD = `set -e
 mkdir -p dist/rootfs
 mke2fs -q -t ext4 -d rootfs/content -U 6f7a7f50-2a2b-4b9e-9c55-1d5bb6b6a001 -E hash_seed=6f7a7f50-2a2b-4b9e-9c55-1d5bb6b6a002,root_owner=0:0 -b 4096 -F dist/rootfs/root.img 16M
@@ -115,7 +115,7 @@ booting('an image with the root hash of a file system in its command line', () =
     return output;
   }
 
-  it('boots from the root file system that the hash is of', async () => {
+  it('boots from the root file system that matches its hash', async () => {
     expect(hash()).toMatch(/^roothash=[0-9a-f]{64}$/);
     const output = await boot('dist/rootfs/root.img');
     expect(output).toContain(`guest: root hash ${hash().slice('roothash='.length)}`);
@@ -123,7 +123,7 @@ booting('an image with the root hash of a file system in its command line', () =
     expect(output).toContain('reboot: Power down');
   });
 
-  it('refuses a block that was changed', async () => {
+  it('refuses a changed block', async () => {
     const disk = readFileSync(workspace.path('dist/rootfs/root.img'));
     const at = disk.indexOf(SECRET);
     expect(at).toBeGreaterThan(0);
@@ -135,7 +135,7 @@ booting('an image with the root hash of a file system in its command line', () =
     expect(output).toMatch(/device-mapper: verity: .*data block \d+ is corrupted/);
   });
 
-  it('is another image when the file system has changed, and only then', async () => {
+  it('changes when the file system has changed, and only then', async () => {
     const image = workspace.read('dist/vm/vm.igvm');
     expect(image.includes(hash())).toBe(true);
     expect(await workspace.state('vm')).toBe('hit');

@@ -36,7 +36,7 @@ export const OPENHCL_PARTS: Readonly<Record<string, () => Uint8Array>> = {
     elf(0x40, [flat(0x0, sidecar, 5), flat(0x8000, noise('sidecar.d', 100), 6, 3 * PAGE)], { type: SHARED_OBJECT }),
 };
 
-/** hlt, and a jump back to it: the start of each shim's code. */
+/** The start of each shim's code: hlt, and a jump back to it. */
 const HALT = Buffer.from([0xf4, 0xeb, 0xfd]);
 
 const code = (seed: string, size: number): Buffer => Buffer.concat([HALT, noise(seed, size - HALT.length)]);

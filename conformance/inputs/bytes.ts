@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 
 export const PAGE = 4096;
 
-/** Bytes that look random and are the same on every machine: SHA-256 of `seed:0`, `seed:1`, … one after the other. */
+/** Bytes that look random and are the same on every machine: SHA-256 of `seed:0`, `seed:1`, … concatenated. */
 export function noise(seed: string, size: number): Buffer {
   const blocks = Array.from({ length: Math.ceil(size / 32) }, (_, index) =>
     hash('sha256', Buffer.from(`${seed}:${index}`), 'buffer'),

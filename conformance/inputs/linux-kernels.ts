@@ -77,15 +77,15 @@ interface BzImageOptions {
   protocol?: number;
   loadFlags?: number;
   xloadFlags?: number;
-  /** In 16-byte units. Default: the payload's size. */
+  /** In units of 16 bytes. Default: the payload's size. */
   systemSize?: number;
-  /** Bytes behind the payload. */
+  /** Bytes after the payload. */
   trailer?: number;
   preferredAddress?: number;
   initSize?: number;
 }
 
-/** A bzImage: setup header as in the Linux boot protocol, noise for the rest. */
+/** A bzImage: a setup header as in the Linux boot protocol, and random bytes for the rest. */
 function bzImage(options: BzImageOptions = {}): Buffer {
   const { setupSectors = 27, payloadSize = 70 * PAGE + 80, protocol = 0x020f, loadFlags = 1 } = options;
   const { xloadFlags = 0x7f, systemSize = Math.floor(payloadSize / 16), trailer = 0 } = options;

@@ -24,7 +24,7 @@ const isOurOwn = ({ manifest }: RandomImage): boolean =>
   );
 
 /**
- * Whether an igvmfilegen of the other version refuses an image because a boot shim is, or isn't, among its resources.
+ * Whether another version of igvmfilegen refuses an image because a boot shim is, or isn't, among its resources.
  */
 const isOfAge = ({ manifest, resources }: RandomImage, isHead: boolean): boolean =>
   !JSON.stringify(manifest, (_, each: unknown) => (typeof each === 'bigint' ? 0 : each)).includes(
@@ -32,14 +32,14 @@ const isOfAge = ({ manifest, resources }: RandomImage, isHead: boolean): boolean
   ) || Object.hasOwn(resources, 'snp_bootshim') === isHead;
 
 interface Damage {
-  /** Which of the image's files, modulo their number. */
+  /** Index of a file of the image, modulo the number of its files. */
   file: number;
   bytes: { at: number; value: number }[];
-  /** The fraction of it that is kept; null: all. */
+  /** The fraction of the file that is kept; null: all of it. */
   kept: number | null;
 }
 
-/** Bytes of headers, most of which lie in a file's first 4 KiB, or its end. */
+/** Bytes of headers, most of which are in the first 4 KiB of a file or at its end. */
 const damage: fc.Arbitrary<Damage> = fc.record({
   file: fc.nat(),
   bytes: fc.array(

@@ -277,7 +277,7 @@ const SPARSE_RESOURCES = fc.record({
   ),
 });
 
-/** Resources that images use, by a pattern of their part of the manifest. */
+/** Resources that images use, by a pattern that matches their part of the manifest. */
 const USED: readonly [RegExp, readonly string[]][] = [
   [/"openhcl":/, ['underhill_kernel', 'openhcl_boot', 'underhill_initrd', 'underhill_sidecar']],
   [/"linux":/, ['linux_kernel', 'linux_initrd']],

@@ -21,7 +21,7 @@ const FIELD = FIXED_HEADER.offsets;
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 
-/** The end of the fixed header of a version, whatever the file says. */
+/** The end of the fixed header for a version, whatever the file's own fields. */
 const fixedSize = (view: DataView): number => fixedHeaderSize(view.getUint32(FIELD.formatVersion, true) === 1 ? 1 : 2);
 
 /** Repairs the file's size and the checksum of its headers. */

@@ -16,7 +16,7 @@ import { exportImage } from './pvh-export';
 import { collecting, fakeQemu } from './fake-vmm.fixture';
 import { KERNEL, loadElf, nativeImage, pageData, parameter } from './native-image.fixture';
 
-/** What happens to an image once it is open. */
+/** Called with an image once it is open. */
 let mockAfterOpening = (): void => undefined;
 jest.mock('../files/file-source', () => {
   const actual = jest.requireActual<typeof import('../files/file-source')>('../files/file-source');
@@ -30,7 +30,7 @@ jest.mock('../files/file-source', () => {
   };
 });
 
-// Every run starts three processes, which takes a while where other tests run beside.
+// Every run starts three processes, which is slow while other tests run.
 jest.setTimeout(30_000);
 
 describe('booting an image', () => {
@@ -64,7 +64,7 @@ describe('booting an image', () => {
       ...request,
     });
 
-  it('exports it and removes the export at the end', async () => {
+  it('exports the image and removes the export at the end', async () => {
     const result = await boot({ vmmArgs: ['-s'] });
     expect(result).toMatchObject({ by: 'exited', way: 'pvh', accel: 'tcg', vmm: 'qemu', failure: undefined });
     expect(output).toContain('hello guest');
@@ -76,7 +76,7 @@ describe('booting an image', () => {
     expect(readdirSync(tmpdir()).filter((name) => name.startsWith(`nx-igvm-boot-${processMark()}-`))).toEqual([]);
   });
 
-  it('says what runs, and which way', async () => {
+  it('reports the VMM and how it boots the image', async () => {
     await boot();
     expect(messages).toBe('nx-igvm: QEMU 7.2.22 with TCG boots the image as a PVH kernel (way pvh)\n');
     messages = '';
@@ -88,7 +88,7 @@ describe('booting an image', () => {
     let vmmPath: string;
     beforeEach(() => (vmmPath = fakeQemu(folder, { igvm: true, version: '10.2.0' })));
 
-    it('makes a kernel of it all the same, unless it is told to let the VMM do so', async () => {
+    it('still exports it as a kernel, unless told to let the VMM load it', async () => {
       const image = await imageFile(parameter(0, 0x9000, 'vpCount'), 0x10000000);
       expect(await boot({ vmmPath, image })).toMatchObject({ way: 'pvh' });
       expect(output).toContain('"-kernel"');
@@ -101,7 +101,7 @@ describe('booting an image', () => {
     it.each([
       [{ tables: 'vmm' }, 'BOOT_WAY', "the image's tables"],
       [{ commandLine: 'a' }, 'BOOT_WAY', 'command line from the image'],
-    ] as const)('does not do something else than it is asked for: %j', async (change, code, text) => {
+    ] as const)('refuses options that it cannot follow: %j', async (change, code, text) => {
       const refused = boot({ vmmPath, way: 'igvm', ...change });
       await expect(refused).rejects.toMatchObject({ code, message: expect.stringContaining(text) as string });
       expect(output).toBe('');
@@ -119,7 +119,7 @@ describe('booting an image', () => {
       expect(await boot({ vmmPath: newer, image: madt, way: 'igvm' })).toMatchObject({ way: 'igvm' });
     });
 
-    it('names the cure for an image with CoRIM documents, whatever platform it is for', async () => {
+    it('names the remedy for an image with CoRIM documents, whatever its platform', async () => {
       const file = nativeImage();
       const [native] = file.platforms;
       const snp = { ...native!, compatibilityMask: 2, platformType: PLATFORM_TYPE.SEV_SNP };
@@ -139,7 +139,7 @@ describe('booting an image', () => {
       }
     });
 
-    it('ends with a guest that has halted, as it can not power off', async () => {
+    it('ends when the guest has halted, as it cannot power off', async () => {
       const script = "console.log('[    3.14] reboot: System halted'); setInterval(() => {}, 1000);";
       const halting = fakeQemu(folder, { igvm: true, script });
       expect(await boot({ vmmPath: halting, way: 'igvm' })).toMatchObject({ by: 'halted', failure: undefined });
@@ -148,12 +148,12 @@ describe('booting an image', () => {
       });
       const { failure } = await boot({ vmmPath: halting, way: 'igvm', until: 'ready' });
       expect(failure).toMatchObject({ code: 'BOOT_NO_MATCH' });
-      // One with ACPI ends the VM.
+      // A guest with ACPI ends the VM.
       const { by } = await boot({ vmmPath: halting, timeout: 2 });
       expect(by).toBe('timeout');
     });
 
-    it('gets the image inside a firmware DLL as a file', async () => {
+    it('passes the image inside a firmware DLL as a file', async () => {
       const sink = memorySink();
       await writeIgvm(nativeImage([], { ramEnd: 2 ** 28 }), sink, { crc32, sha256Hex });
       const image = join(folder, 'vmfirmwareigvm.dll');
@@ -166,7 +166,7 @@ describe('booting an image', () => {
     });
   });
 
-  it('is not asked of a VMM that can not load it', async () => {
+  it('is refused with a VMM that cannot load it', async () => {
     await expect(boot({ way: 'igvm' })).rejects.toMatchObject({
       code: 'VMM_UNSUPPORTED',
       message: expect.stringContaining('libigvm') as string,
@@ -176,7 +176,7 @@ describe('booting an image', () => {
     await expect(boot({ way: 'efi' as 'pvh' })).rejects.toMatchObject({ code: 'BOOT_OPTION' });
   });
 
-  it('is not one that changes while it is read', async () => {
+  it('fails if the image changes while it is read', async () => {
     const image = await imageFile();
     mockAfterOpening = () => utimesSync(image, 1, 1);
     await expect(boot({ image })).rejects.toMatchObject({ code: 'FILE_CHANGED' });
@@ -184,7 +184,7 @@ describe('booting an image', () => {
     expect(output).toBe('');
   });
 
-  it('has not passed its test when it is stopped from outside', async () => {
+  it('fails its test when it is stopped from outside', async () => {
     const hangs = fakeQemu(folder, { hangs: true });
     const stop = new AbortController();
     const stdout = collecting(() => stop.abort());
@@ -195,7 +195,7 @@ describe('booting an image', () => {
     expect(plain).toMatchObject({ by: 'stopped', failure: undefined });
   });
 
-  it('says so when the last line would have matched, had it ended', async () => {
+  it('reports a last line that would match if it ended', async () => {
     const script = "process.stdout.write('failed: 1'); setInterval(() => {}, 1000);";
     const { failure } = await boot({ vmmPath: fakeQemu(folder, { script }), until: '^failed: 1$', timeout: 2 });
     expect(failure).toMatchObject({ code: 'BOOT_NO_MATCH', message: expect.stringContaining('"failed: 1"') as string });
@@ -205,12 +205,12 @@ describe('booting an image', () => {
     expect(await boot({ until: '^hello g.est$' })).toMatchObject({ by: 'matched', failure: undefined });
   });
 
-  it('fails when it does not', async () => {
+  it('fails when the output does not match', async () => {
     const { failure } = await boot({ until: '^good night$' });
     expect(failure).toMatchObject({ code: 'BOOT_NO_MATCH', where: { file: join(folder, 'my.igvm') } });
   });
 
-  it('fails when the VMM does, with what it said', async () => {
+  it('fails when the VMM fails, with its messages', async () => {
     await expect(boot({ vmmPath: fakeQemu(folder, { exitCode: 2 }) })).rejects.toMatchObject({
       code: 'VMM_FAILED',
       message: 'QEMU ended with exit code 2: fake: does not want to',
@@ -244,8 +244,8 @@ describe('booting an image', () => {
     },
   );
 
-  it('makes room for the pages that are staged above the image', async () => {
-    // The only gap below its end is too small for them, and Cloud Hypervisor has no firmware that wants room there anyway.
+  it('has enough memory for the pages that are staged above the image', async () => {
+    // The only gap below its end is too small for them. Cloud Hypervisor has no firmware that would need room there anyway.
     const image = await imageFile([pageData(0x101000, 0xff)]);
     const vmmPath = fakeQemu(folder, { name: 'cloud-hypervisor' });
     const exact = boot({ image, memory: KERNEL + 4 * 4096, vmmPath, accel: 'kvm' });
@@ -283,7 +283,7 @@ describe('booting an image', () => {
     });
   });
 
-  it('refuses KVM of a VMM without it', async () => {
+  it('refuses KVM with a VMM that lacks it', async () => {
     await expect(boot({ accel: 'kvm' })).rejects.toMatchObject({ code: 'KVM_UNUSABLE' });
   });
 
@@ -294,7 +294,7 @@ describe('booting an image', () => {
     expect(note).toContain('using TCG');
   });
 
-  it('names the image in what is wrong with it', async () => {
+  it('names the image in its errors', async () => {
     const image = join(folder, 'broken.igvm');
     writeFileSync(image, 'no image');
     await expect(boot({ image })).rejects.toMatchObject({
@@ -316,7 +316,7 @@ describe('booting firmware', () => {
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
   const KERNEL_BYTES = Buffer.alloc(5000, 7);
-  /** Shows the files that it gets, before they are gone. */
+  /** Prints the files that it gets before they are removed. */
   const SHOWS_FILES = `
     const { createHash } = require('node:crypto');
     const { readFileSync } = require('node:fs');
@@ -345,7 +345,7 @@ describe('booting firmware', () => {
     });
   }
 
-  it('starts it as the VM’s own, with what was put in in memory', async () => {
+  it('starts it as the firmware of the VM, with the added programs in memory', async () => {
     expect(await boot()).toMatchObject({ by: 'exited', way: 'bios', failure: undefined });
     expect(output).toContain('"-m","1025M"');
     expect(output).not.toMatch(/-kernel|igvm-cfg|acpi=off/);
@@ -358,7 +358,7 @@ describe('booting firmware', () => {
     expect(readdirSync(tmpdir()).filter((name) => name.startsWith(`nx-igvm-boot-${processMark()}-`))).toEqual([]);
   });
 
-  it('lets the VMM load the image where it can, unless it is told otherwise', async () => {
+  it('lets the VMM load the image if it can, unless told otherwise', async () => {
     const vmmPath = fakeQemu(folder, { igvm: true, version: '10.2.0' });
     expect(await boot({ vmmPath })).toMatchObject({ way: 'igvm' });
     expect(output).toContain(`igvm-cfg,id=igvm,file=${join(folder, 'my.igvm')}`);
@@ -368,7 +368,7 @@ describe('booting firmware', () => {
     expect(output).toContain('"-bios"');
   });
 
-  it('says when the registers of the image have no effect', async () => {
+  it('reports if the registers of the image have no effect', async () => {
     await boot({ bootMode: 'flat32' });
     expect(messages).toMatch(/^nx-igvm: the firmware starts as after a reset, not with the image's registers/);
   });
@@ -380,13 +380,13 @@ describe('booting firmware', () => {
     [{ commandLine: 'quiet' }, 'BOOT_WAY', 'from its UKI or boot loader'],
     [{ memory: '512M' }, 'BOOT_MEMORY', 'the image needs'],
     [{ way: 'floppy' as 'pvh' }, 'BOOT_OPTION', 'must be pvh, igvm, bios'],
-  ])('does not do something else than it is asked for: %j', async (change, code, text) => {
+  ])('refuses options that it cannot follow: %j', async (change, code, text) => {
     const refused = boot(change);
     await expect(refused).rejects.toMatchObject({ code, message: expect.stringContaining(text) as string });
     expect(output).toBe('');
   });
 
-  it('does not start kernels as firmware, nor firmware in Cloud Hypervisor', async () => {
+  it('starts neither kernels as firmware nor firmware in Cloud Hypervisor', async () => {
     const sink = memorySink();
     await writeIgvm(nativeImage(), sink, { crc32, sha256Hex });
     const image = join(folder, 'kernel.igvm');

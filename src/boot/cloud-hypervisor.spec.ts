@@ -17,7 +17,7 @@ describe('Cloud Hypervisor', () => {
     );
   });
 
-  it('has KVM alone, and does not load images itself', () => {
+  it('supports only KVM, and does not load images itself', () => {
     expect(CLOUD_HYPERVISOR.capabilities([])).toEqual({ ways: ['pvh'], accelerators: ['kvm'] });
     expect(CLOUD_HYPERVISOR.igvmRefusal(nativeImage(), CLOUD_HYPERVISOR.capabilities([]))).toBeDefined();
   });

@@ -33,13 +33,13 @@ function connected() {
 }
 
 describe('a terminal on the console of a guest', () => {
-  it('hands on every key as it is, Ctrl-C and half characters too', () => {
+  it('passes on every key unchanged, including Ctrl-C and partial characters', () => {
     const { seen, type } = connected();
     for (const piece of ['ls\r', '\x03', '\x1b[A', '\xc3', '\xa4', '\x00\xff']) type(piece);
     expect(seen.sent).toBe('ls\r\x03\x1b[A\xc3\xa4\x00\xff');
   });
 
-  it('says how to leave, and is left with Ctrl-a x, in one piece or two', () => {
+  it('shows how to quit, and quits with Ctrl-a x, in one piece or two', () => {
     const { seen, type } = connected();
     expect(seen.told).toMatch(/^nx-igvm: .*Ctrl-a x ends the run.*\n$/);
     type('a\x01xb');
@@ -51,7 +51,7 @@ describe('a terminal on the console of a guest', () => {
     expect(other.seen).toMatchObject({ sent: '', quit: true });
   });
 
-  it('sends Ctrl-a on when it is not for us', () => {
+  it('passes Ctrl-a on when it is not a command', () => {
     const { seen, type } = connected();
     type('\x01\x01k\x01b');
     expect(seen).toMatchObject({ sent: '\x01k\x01b', quit: false });
@@ -61,7 +61,7 @@ describe('a terminal on the console of a guest', () => {
     expect(seen.sent).toBe('\x01k\x01b');
   });
 
-  it('is as it was before, afterwards', () => {
+  it('is restored afterwards', () => {
     const { terminal, restore, seen, type } = connected();
     expect(terminal).toMatchObject({ isRaw: true, isReading: true });
     restore();
@@ -71,7 +71,7 @@ describe('a terminal on the console of a guest', () => {
     expect(seen.sent).toBe('');
   });
 
-  it('has to be one', () => {
+  it('must be a terminal', () => {
     expect(usableTerminal(undefined)).toBeUndefined();
     expect(usableTerminal({ isTTY: false } as ReadStream)).toBeUndefined();
   });

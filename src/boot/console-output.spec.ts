@@ -2,7 +2,7 @@ import { Writable } from 'node:stream';
 import { LogOutput } from './console';
 
 describe('the output of a guest that nobody watches on a terminal', () => {
-  it('is text, whole characters, and no commands of a CI service', async () => {
+  it('is text in whole characters, without commands for a CI service', async () => {
     const written: string[] = [];
     const target = new Writable({
       write(bytes: Buffer, _, done) {

@@ -6,7 +6,7 @@ import { fakeQemu } from './fake-vmm.fixture';
 import { skippedFor } from './needing.fixture';
 import { findVmm } from './find-vmm';
 
-// Every question is a process, and a supervisor.
+// Every query starts a process and its supervisor.
 jest.setTimeout(30_000);
 
 describe('finding a VMM', () => {
@@ -31,14 +31,14 @@ describe('finding a VMM', () => {
     expect(found.capabilities).toEqual({ ways: ['pvh', 'bios'], accelerators: ['tcg'], version: '7.2.22' });
   });
 
-  it('takes the one that is there, or asked for', async () => {
+  it('takes the one that is installed, or requested', async () => {
     fakeQemu(folder, { name: 'cloud-hypervisor' });
     expect((await find({}, folder)).vmm.name).toBe('cloud-hypervisor');
     fakeQemu(folder);
     expect((await find({ vmm: 'cloud-hypervisor' }, folder)).vmm.name).toBe('cloud-hypervisor');
   });
 
-  it('takes a program by its path, and knows which it is by its name', async () => {
+  it('accepts a path to a program, and recognises the VMM by its name', async () => {
     const path = fakeQemu(folder, { name: 'cloud-hypervisor-static' });
     expect((await find({ vmmPath: path })).vmm.name).toBe('cloud-hypervisor');
     const built = fakeQemu(folder, { name: 'my-own-build', igvm: true });
@@ -50,7 +50,7 @@ describe('finding a VMM', () => {
     expect((await find({ vmmPath: 'my-own-build' }, folder)).path).toBe(built);
   });
 
-  it('says what is missing', async () => {
+  it('reports what is missing', async () => {
     await expect(find({}, empty)).rejects.toThrow('QEMU or Cloud Hypervisor is not installed');
     await expect(find({ vmm: 'cloud-hypervisor' }, empty)).rejects.toThrow(code('VMM_MISSING'));
     await expect(find({ vmmPath: join(empty, 'qemu') }, folder)).rejects.toThrow(code('VMM_MISSING'));
@@ -69,13 +69,13 @@ describe('finding a VMM', () => {
     await expect(find({ vmm: 'cloud-hypervisor' }, empty)).rejects.toThrow(/; Cloud Hypervisor is at https:\S+$/);
   });
 
-  it('does not take a folder or a plain file for a program', async () => {
+  it('does not accept a folder or a non-executable file as a program', async () => {
     mkdirSync(join(folder, 'qemu-system-x86_64'));
     writeFileSync(join(empty, 'qemu-system-x86_64'), '');
     await expect(find({ vmm: 'qemu' }, folder, empty)).rejects.toThrow(code('VMM_MISSING'));
   });
 
-  it('fails for a program that is no QEMU', async () => {
+  it('fails for a program that is not QEMU', async () => {
     const path = join(folder, 'qemu-system-x86_64');
     fakeQemu(folder);
     writeFileSync(path, `#!${process.execPath}\nprocess.exit(1)`);
@@ -83,7 +83,7 @@ describe('finding a VMM', () => {
     await expect(find({}, folder)).rejects.toThrow('QEMU failed when asked for "-accel help": exit code 1');
   });
 
-  it('passes on what a program said that can not answer', async () => {
+  it('passes on the message of a program that cannot answer', async () => {
     const path = join(folder, 'qemu-system-x86_64');
     fakeQemu(folder);
     const script = "console.error('loading\\nlibpixman-1.so.0: cannot open shared object file'); process.exit(127);";
@@ -94,7 +94,7 @@ describe('finding a VMM', () => {
   });
 
   describe('that does not answer', () => {
-    /** A program that ignores requests to end, and leaves its process number. */
+    /** A program that ignores requests to end, and records its process ID. */
     function hanging(): () => number[] {
       const path = join(folder, 'qemu-system-x86_64');
       fakeQemu(folder);
@@ -118,7 +118,7 @@ describe('finding a VMM', () => {
       expect(pids.filter(isAlive)).toEqual([]);
     }
 
-    it('ends it after ten seconds, whatever it does, and blocks nobody meanwhile', async () => {
+    it('ends it after ten seconds, whatever it does, without blocking other work', async () => {
       const pids = hanging();
       let ticks = 0;
       const timer = setInterval(() => ticks++, 100);
@@ -128,10 +128,10 @@ describe('finding a VMM', () => {
       await allEnded(pids());
     });
 
-    it('ends it when the search is stopped, at once', async () => {
+    it('ends it immediately when the search is stopped', async () => {
       const pids = hanging();
       const [stop, stopOther] = [new AbortController(), new AbortController()];
-      // This one waits until the time is over, which began before.
+      // This search waits for the rest of the time, which started earlier.
       const other = findVmm({}, { search: folder, signal: stopOther.signal });
       while (pids().length < 1) await sleep(20);
       const found = findVmm({}, { search: folder, signal: stop.signal });

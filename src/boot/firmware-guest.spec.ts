@@ -26,19 +26,19 @@ const withMore = (...more: Directive[]): IgvmFile => {
 const guestOf = (file: IgvmFile) => firmwareGuest(nativeMemory(file));
 
 describe('firmware in an image', () => {
-  it('is told from kernels', () => {
+  it('is distinguished from kernels', () => {
     expect(startsAtResetVector(nativeMemory(wrapped()))).toBe(true);
     expect(startsAtResetVector(nativeMemory(wrapped({ bootMode: 'flat32' })))).toBe(true);
     expect(startsAtResetVector(nativeMemory(nativeImage()))).toBe(false);
-    // A kernel's context counts, whatever lies at the end.
+    // The context of a kernel decides, whatever lies below 4 GiB.
     expect(startsAtResetVector(nativeMemory(nativeImage([pageData(0xffff_f000)])))).toBe(false);
   });
 
-  it('is no PVH kernel', () => {
+  it('is not a PVH kernel', () => {
     expect(() => nativeGuest(wrapped())).toThrow(/firmware that starts at the reset vector, which cannot be converted/);
   });
 
-  it('ends at 4 GiB, with its variables in front; what is put in is in memory', () => {
+  it('ends at 4 GiB, after its variables; added programs are in memory', () => {
     const kernel = bytesSource(new Uint8Array(5000).fill(7));
     const guest = guestOf(addPrograms(wrapped({ vars: bytesSource(new Uint8Array(0x4000).fill(9)) }), { kernel }));
     expect(guest.firmwareSize).toBe(0x14000);
@@ -51,7 +51,7 @@ describe('firmware in an image', () => {
     expect(guestOf(wrapped({ bootMode: 'flat32' })).hasOwnRegisters).toBe(true);
   });
 
-  it('is written in pieces of 64 KiB, with zeros in front', async () => {
+  it('is written in pieces of 64 KiB, after leading zeros', async () => {
     const sink = memorySink();
     await writeFirmware(guestOf(wrapped({ vars: bytesSource(new Uint8Array(0x4000).fill(9)) })), sink);
     const expected = new Uint8Array(0x20000);
@@ -60,7 +60,7 @@ describe('firmware in an image', () => {
     expect(Buffer.compare(sink.bytes(), expected)).toBe(0);
   });
 
-  it('has pages written as they are in memory, padded', async () => {
+  it('has its pages written as in memory, padded', async () => {
     const sink = memorySink();
     const pages = [
       { gpa: 0x1000, size: 0x2000, content: bytesSource(new Uint8Array(0x1800).fill(1)) },
@@ -71,7 +71,7 @@ describe('firmware in an image', () => {
     expect(Buffer.compare(sink.bytes(), expected)).toBe(0);
   });
 
-  it('has below 1 MiB what QEMU puts there, or is refused', () => {
+  it('has the same contents below 1 MiB that QEMU puts there, or is refused', () => {
     const file = wrapped();
     const directives = file.directives.map((each) =>
       each.type === 'pageData' && each.gpa === 0xf0000

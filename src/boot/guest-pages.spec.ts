@@ -11,7 +11,7 @@ describe('guest pages', () => {
       { gpa: 0x8000, size: 0x1000, content: EMPTY_SOURCE },
     ]);
 
-  it('are read across ranges, with zeros behind a content', () => {
+  it('are read across ranges, with zeros after a content', () => {
     const bytes = pages().read(0x2ffe, 4);
     expect(bytes).toEqual(Uint8Array.of(1, 1, 2, 2));
     expect(pages().read(0x47fe, 4)).toEqual(Uint8Array.of(2, 2, 0, 0));
@@ -25,7 +25,7 @@ describe('guest pages', () => {
     expect(pages().has(0x1000, 0x4001)).toBe(false);
   });
 
-  it('are cut to what is asked for', () => {
+  it('are limited to the requested range', () => {
     const cut = pages().within(0x2000, 0x4000);
     expect(cut.map(({ gpa, size, content }) => [gpa, size, content.size])).toEqual([
       [0x2000, 0x1000, 0x1000],
@@ -39,7 +39,7 @@ describe('guest pages', () => {
     expect(pages().end).toBe(0x9000);
   });
 
-  it('can be written, across ranges and behind a content', () => {
+  it('can be written, across ranges and after a content', () => {
     const written = pages();
     written.write(0x2fff, Uint8Array.of(7, 8));
     written.write(0x4900, Uint8Array.of(9));

@@ -21,21 +21,21 @@ describe('identity mapping', () => {
     expect(mapped([0x3003n], [0x4003n], [0n, 0x1003n])(0x1234)).toBe(true);
   });
 
-  it('ignores bits that are no address, such as NX and accessed', () => {
+  it('ignores bits outside the address, such as NX and accessed', () => {
     expect(mapped([0n, (1n << 63n) | (1n << 30n) | 0xe3n])(0x40001000)).toBe(true);
   });
 
-  it('is missing where an entry is not present or leads elsewhere', () => {
+  it('is missing where an entry is not present or points elsewhere', () => {
     expect(mapped([0n])(0x1000)).toBe(false);
     expect(mapped([(1n << 30n) | 0x83n])(0x1000)).toBe(false);
     expect(mapped([0x3003n], [0x4003n], [0n, 0x5003n])(0x1234)).toBe(false);
   });
 
-  it('is missing where a table is no page of the image', () => {
+  it('is missing where a table is not in the image', () => {
     expect(mapped([0x9003n])(0x1000)).toBe(false);
   });
 
-  it('is missing where a table leads back to itself without an end', () => {
+  it('is missing where a table points to itself in a loop', () => {
     expect(mapped([0x2003n], [], [])(0x1000)).toBe(false);
   });
 });

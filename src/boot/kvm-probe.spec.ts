@@ -5,12 +5,12 @@ import type { InstalledVmm } from './find-vmm';
 import { askKvm, PROBE_MESSAGE } from './kvm-probe';
 import { QEMU } from './vmm';
 
-// Every run starts two processes, which takes a while where other tests run beside.
+// Every run starts two processes, which is slow while other tests run.
 jest.setTimeout(30_000);
 
 const HANGS = 'setInterval(() => {}, 1000);';
 
-describe('asking KVM', () => {
+describe('the probe of KVM', () => {
   let folder: string;
   let device: string;
   let probe: string | undefined;
@@ -22,7 +22,7 @@ describe('asking KVM', () => {
   });
   afterEach(() => rmSync(folder, { recursive: true }));
 
-  /** A QEMU whose guest is a JavaScript. @param started called right after it was started */
+  /** A QEMU whose guest is a script. @param started called right after the start */
   const qemu = (script: string, started: () => void = () => undefined): InstalledVmm => ({
     path: process.execPath,
     capabilities: { ways: ['pvh'], accelerators: ['kvm', 'tcg'] },
@@ -38,7 +38,7 @@ describe('asking KVM', () => {
 
   afterEach(() => expect(probe !== undefined && existsSync(probe)).toBe(false));
 
-  it('says that it is usable when the guest speaks', async () => {
+  it('reports KVM as usable when the guest prints', async () => {
     const guest = `console.log(${JSON.stringify(PROBE_MESSAGE)}); ${HANGS}`;
     expect(await askKvm(qemu(guest), { device })).toEqual({ is: 'usable' });
   });
@@ -47,14 +47,14 @@ describe('asking KVM', () => {
     ['hangs', HANGS],
     ['stops with an internal error, on which QEMU waits', `console.error('KVM internal error. Suberror: 1'); ${HANGS}`],
     ['ends without a word', ''],
-  ])('says that it is not when the guest %s', async (_, script) => {
+  ])('reports KVM as unusable when the guest %s', async (_, script) => {
     expect(await askKvm(qemu(script), { device })).toEqual({
       is: 'unusable',
       problem: `${device} is there, but does not run a small 64-bit guest`,
     });
   });
 
-  it('says what is missing without trying', async () => {
+  it('reports what is missing without starting a guest', async () => {
     const { capabilities, ...rest } = qemu(HANGS);
     const without = { ...rest, capabilities: { ...capabilities, accelerators: ['tcg'] as const } };
     expect(await askKvm(without, { device })).toMatchObject({ problem: 'this QEMU was built without KVM' });
@@ -62,7 +62,7 @@ describe('asking KVM', () => {
     expect(probe).toBeUndefined();
   });
 
-  it('is stopped by its caller, with the reason of that', async () => {
+  it('can be stopped by its caller, with the caller’s reason', async () => {
     const caller = new AbortController();
     const stopped = qemu(HANGS, () => caller.abort(new Error('SIGTERM')));
     await expect(askKvm(stopped, { device, signal: caller.signal })).rejects.toThrow('SIGTERM');

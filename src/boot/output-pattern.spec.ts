@@ -1,6 +1,6 @@
 import { looksAhead, OutputPattern } from './run-vm';
 
-/** What a pattern says to output in pieces, up to the first match, and at its end. */
+/** The results of a pattern for output in pieces, up to the first match and at the end. */
 function looking(pattern: RegExp, ...pieces: string[]): (string | boolean)[] {
   const output = new OutputPattern(pattern);
   const answers: (string | boolean)[] = [];
@@ -24,24 +24,24 @@ describe('a pattern in the output of a guest', () => {
     expect(looking(pattern, 'tests failed: 1', '\r\n')).toEqual([alone ? '\r\n' : false]);
   });
 
-  it('finds a prompt at once, which has no end', () => {
+  it('finds a prompt, which has no line end, immediately', () => {
     expect(looking(/^login: /m, '\nlog', 'in', ': ')).toEqual([': ']);
     expect(looking(/[$] $/m, '/ $ ')).toEqual([true]);
     expect(looking(/[$] /m, '/ $ ')).toEqual(['/ $ ']);
   });
 
-  it('takes the last line as it is at the end of everything', () => {
+  it('matches the last line at the end of the output', () => {
     expect(looking(/^done$/m, 'done')).toEqual([true]);
     expect(looking(/^done$/m, 'done!')).toEqual([false]);
   });
 
-  it('knows no empty line but a real one', () => {
+  it('finds only real empty lines', () => {
     expect(looking(/^$/m, 'a\n', 'b')).toEqual([false]);
     expect(looking(/^$/m, 'a\n')).toEqual([false]);
     expect(looking(/^$/m, 'a\n', '\n', 'b')).toEqual(['\n']);
   });
 
-  it('has a last line that would match if it ended', () => {
+  it('recognises a last line that would match if it ended', () => {
     const output = new OutputPattern(/^failed: 1$/m);
     output.take(Buffer.from('x\nfailed: 1'));
     expect(output.matchingRest()).toBe('failed: 1');
@@ -49,13 +49,13 @@ describe('a pattern in the output of a guest', () => {
     expect(output.matchingRest()).toBeUndefined();
   });
 
-  it('may span lines, and characters that come in pieces', () => {
+  it('may span lines, and characters that arrive in pieces', () => {
     expect(looking(/a[^]*z$/m, 'a\nb\n', 'z\n')).toEqual(['z\n']);
     const output = new OutputPattern(/ä/);
     expect([output.take(Buffer.of(0xc3)), output.take(Buffer.of(0xa4))]).toEqual([false, true]);
   });
 
-  it('is no line’s beginning where older text was forgotten', () => {
+  it('finds no start of a line where older text was dropped', () => {
     const output = new OutputPattern(/^x/m);
     expect(output.take(Buffer.from('a'))).toBe(false);
     for (let pieces = 0; pieces < 40; pieces++) expect(output.take(Buffer.from('x'.repeat(4096)))).toBe(false);

@@ -24,7 +24,7 @@ async function exported(image: IgvmFile, options: PvhExportOptions = {}) {
   const result = await exportPvh(image, sink, options);
   const elf = loadElf(sink.bytes());
   const view = new DataView(elf.read(result.entry - STUB.CODE, PAGE_SIZE).buffer);
-  /** Reads guest memory as it is when the guest starts: what is staged is in its place. */
+  /** Reads guest memory as it is when the guest starts, with staged pages in their places. */
   const read = (gpa: number, size: number): Uint8Array => {
     for (let at = view.getUint32(STUB.COPY_TABLE, true) - (result.entry - STUB.CODE); ; at += 12) {
       const [source, destination, count] = [0, 4, 8].map((offset) => view.getUint32(at + offset, true)) as [
@@ -44,7 +44,7 @@ const failure = (code: string, text: string) =>
   expect.objectContaining({ code, message: expect.stringContaining(text) as string }) as Error;
 
 describe('PVH export', () => {
-  it('enters at the stub, in the first gap above 1 MiB', async () => {
+  it('has its entry point in the stub, in the first gap above 1 MiB', async () => {
     const { entry, elf, pagesEnd, fileSize, bytes } = await exported(nativeImage());
     expect(entry).toBe(0x100000 + STUB.CODE);
     expect(elf.entry).toBe(entry);
@@ -70,7 +70,7 @@ describe('PVH export', () => {
     expect(fileSize).toBeLessThan(20 * PAGE_SIZE);
   });
 
-  it('makes one segment of pages that follow each other', async () => {
+  it('makes one segment of adjacent pages', async () => {
     const page = new Uint8Array(PAGE_SIZE).fill(5);
     const runs = [0, 1, 2].map((index) => pageData(0x400000 + index * PAGE_SIZE, 1, page));
     const { elf } = await exported(nativeImage(runs));
@@ -84,8 +84,8 @@ describe('PVH export', () => {
     expect(Buffer.compare(elf.read(0x400000, content.length), content)).toBe(0);
   });
 
-  it('looks for a gap that the page tables map to itself', async () => {
-    // 2 MiB pages: the first leads elsewhere, so neither 1 MiB nor the rest below 2 MiB will do.
+  it('looks for a gap that the page tables map to the same address', async () => {
+    // 2 MiB pages: the first maps elsewhere, so nothing below 2 MiB is suitable.
     const tables = [pageData(0x5000, 1, quads(0x600083n, 0x200083n, 0x400083n))];
     const image = nativeImage(tables);
     image.directives = image.directives.map((directive) =>
@@ -102,7 +102,7 @@ describe('PVH export', () => {
     expect(pagesEnd).toBeLessThan(memoryNeeded);
   });
 
-  it("leaves the image's ACPI tables out where the guest gets the VMM's", async () => {
+  it("leaves the image's ACPI tables out if the guest gets the VMM's", async () => {
     const tables = new Uint8Array(PAGE_SIZE);
     tables.set(Buffer.from('RSD PTR '));
     const page = zeroPage(0x10000000);
@@ -119,7 +119,7 @@ describe('PVH export', () => {
     expect(await found('vmm')).toEqual([0n, '']);
   });
 
-  describe("the zero page's length of command lines", () => {
+  describe("the zero page's maximum length of the command line", () => {
     const CMDLINE_SIZE = 0x238;
     const withLimit = (limit: number, commandLine: string): IgvmFile => {
       const page = zeroPage();
@@ -135,7 +135,7 @@ describe('PVH export', () => {
       return new DataView(read(ZERO_PAGE + CMDLINE_SIZE, 4).buffer).getUint32(0, true);
     };
 
-    it("stays the kernel's, and is kept to", async () => {
+    it('stays that of the kernel, and is respected', async () => {
       expect(await limitIn(withLimit(255, 'a line'), 'short')).toBe(255);
       expect(await limitIn(withLimit(255, 'a line'), 'x'.repeat(255))).toBe(255);
       expect(await limitIn(withLimit(0, 'a line'), 'x'.repeat(255))).toBe(0);
@@ -157,13 +157,13 @@ describe('PVH export', () => {
   });
 
   describe('tables', () => {
-    it('are the VMM’s by default: the stub completes the staged zero page', async () => {
+    it('are those of the VMM by default: the stub completes the staged zero page', async () => {
       const { tables, zeroPageInStub, elf } = await exported(nativeImage([], { ramEnd: 0x10000000 }));
       expect(tables).toBe('vmm');
       expect(new DataView(elf.read(zeroPageInStub + 0x202, 4).buffer).getUint32(0, true)).toBe(0x53726448);
     });
 
-    it('are the image’s when asked for, or with auto when it has a memory map', async () => {
+    it('are those of the image on request, or with auto if it has a memory map', async () => {
       for (const tables of ['image', 'auto'] as const) {
         const result = await exported(nativeImage([], { ramEnd: 0x10000000 }), { tables });
         expect(result.tables).toBe('image');
@@ -173,7 +173,7 @@ describe('PVH export', () => {
       expect((await exported(nativeImage(), { tables: 'auto' })).tables).toBe('vmm');
     });
 
-    it('of an image without memory map are made from the VM’s memory', async () => {
+    it('are made from the memory of the VM for an image without a memory map', async () => {
       await expect(exported(nativeImage(), { tables: 'image' })).rejects.toThrow(
         failure('BOOT_PARAMETER', 'memory map'),
       );
@@ -183,7 +183,7 @@ describe('PVH export', () => {
       expect([last.getBigUint64(0, true), last.getBigUint64(8, true)]).toEqual([0x100000n, 2n ** 28n - 0x100000n]);
     });
 
-    it('made so have no memory above 2 GiB, where VMMs have devices', async () => {
+    it('made from the memory of the VM describe none above 2 GiB, where VMMs have devices', async () => {
       const image = nativeImage(parameter(0, 0xb000, 'memoryMap'));
       const { read } = await exported(image, { tables: 'image', memory: 2 ** 32 });
       const e820 = new DataView(read(ZERO_PAGE + 0x2d0 + 40, 20).buffer);
@@ -192,19 +192,19 @@ describe('PVH export', () => {
       expect([pages.getBigUint64(0, true), pages.getBigUint64(8, true)]).toEqual([0x100n, 0x80000n - 0x100n]);
     });
 
-    it('of the image count what they promise as needed', async () => {
+    it('of the image make the memory that they describe required', async () => {
       const image = () => nativeImage([], { ramEnd: 2 ** 31 });
       expect((await exported(image(), { tables: 'image' })).memoryNeeded).toBe(2 ** 31);
       expect((await exported(image())).memoryNeeded).toBeLessThan(2 ** 24);
     });
 
-    it('do not matter to what is no Linux', async () => {
+    it('do not matter to guests other than Linux', async () => {
       const image = nativeImage();
       image.directives = image.directives.filter((each) => each.type !== 'pageData' || each.gpa !== ZERO_PAGE);
       expect((await exported(image)).zeroPageInStub).toBe(0);
     });
 
-    it('of the VMM take the place of an MP table', async () => {
+    it('of the VMM replace an MP table', async () => {
       const page = new Uint8Array(PAGE_SIZE);
       const table = mpConfigurationTable(4);
       page.set(table, 0x100);
@@ -225,7 +225,7 @@ describe('PVH export', () => {
       expect((await exported(image)).text(COMMAND_LINE)).toBe('quiet');
     });
 
-    it('take another command line', async () => {
+    it('accept another command line', async () => {
       const image = nativeImage(parameter(0, COMMAND_LINE, 'commandLine', { initial: 'a long command line\0' }));
       expect((await exported(image, { commandLine: 'ä b' })).text(COMMAND_LINE)).toBe('ä b');
     });
@@ -241,7 +241,7 @@ describe('PVH export', () => {
       );
     });
 
-    it('hold the memory map, with an empty entry at its end', async () => {
+    it('contain the memory map, with an empty entry at its end', async () => {
       const image = nativeImage(parameter(0, 0xb000, 'memoryMap', { byteOffset: 24 }));
       const { read } = await exported(image, { memory: 2 ** 28 });
       const view = new DataView(read(0xb000 + 24, 72).buffer);
@@ -258,7 +258,7 @@ describe('PVH export', () => {
       await expect(exported(image)).rejects.toThrow(failure('BOOT_PARAMETER', 'takes 4 bytes and its area has 2'));
     });
 
-    it('can not be a device tree', async () => {
+    it('cannot be a device tree', async () => {
       await expect(exported(nativeImage(parameter(0, 0xb000, 'deviceTree')))).rejects.toThrow(
         failure('BOOT_PARAMETER', 'device tree'),
       );
@@ -275,7 +275,7 @@ describe('PVH export', () => {
   });
 
   describe('refuses', () => {
-    it('guests of other platforms, and names who can start them', async () => {
+    it('guests of other platforms, and names VMMs that can start them', async () => {
       const image = nativeImage();
       image.platforms = image.platforms.map((platform) => ({ ...platform, platformType: 2 }));
       await expect(exported(image)).rejects.toThrow(failure('BOOT_PLATFORM', 'an SEV-SNP host can start it'));
@@ -287,7 +287,7 @@ describe('PVH export', () => {
       );
     });
 
-    it('an image without context, and one that starts several processors', async () => {
+    it('an image without a context, and one that starts several processors', async () => {
       const image = nativeImage();
       const noContext = image.directives.filter(({ type }) => type !== 'vpContext');
       await expect(exported({ ...image, directives: noContext })).rejects.toThrow(failure('BOOT_CONTEXT', 'VP 0'));
@@ -308,7 +308,7 @@ describe('PVH export', () => {
       );
     });
 
-    it('page tables that map no gap to itself', async () => {
+    it('page tables that map no gap to the same address', async () => {
       const image = nativeImage([], { context: nativeContext({ cr3: 0x9000n }) });
       await expect(exported(image)).rejects.toThrow(failure('BOOT_LAYOUT', 'no gap of 4 pages'));
     });

@@ -17,7 +17,7 @@ describe('the PVH stub', () => {
     expect(symbols).toContain(`${STUB_LONG_MODE.toString(16).padStart(16, '0')} T long_mode`);
   });
 
-  it('has its parameters where its source has them', () => {
+  it('has its parameters at the offsets in its source', () => {
     const text = source('pvh-stub');
     for (const [name, offset] of Object.entries(STUB)) {
       const [, value] = new RegExp(`\\.set\\s+${name}, (\\w+)`).exec(text) ?? [];
@@ -36,7 +36,7 @@ describe('the PVH stub', () => {
     const view = new DataView(block.buffer);
     expect(view.getUint32(STUB.CR0, true)).toBe(0x80000001);
     expect(view.getUint32(STUB.CR3, true)).toBe(0x3000);
-    // LMA is the processor's to set.
+    // The processor sets LMA.
     expect(view.getUint32(STUB.EFER, true)).toBe(0x901);
     expect(view.getUint32(STUB.FAR_POINTER, true)).toBe(0x300000 + STUB.CODE + STUB_LONG_MODE);
     expect(view.getUint16(STUB.FAR_POINTER + 4, true)).toBe(8);
@@ -67,7 +67,7 @@ describe('the PVH stub', () => {
     );
   });
 
-  it('refuses selectors that its GDT has no place for', () => {
+  it('refuses selectors that do not fit in its GDT', () => {
     const fields = context();
     const code = { ...fields.code, selector: 0x80 };
     expect(() => stubBlock(0x300000, { ...fields, code }, [], 0)).toThrow('selectors');

@@ -21,7 +21,7 @@ const line = (change: Partial<VmSpec> = {}): string =>
   }).join(' ');
 
 describe('QEMU', () => {
-  it('is asked what it can do', () => {
+  it('is queried for its capabilities', () => {
     expect(QEMU.questions.map(([option]) => option)).toEqual(['-accel', '-object', '-version']);
     const version = 'QEMU emulator version 10.2.0 (v10.2.0)\nCopyright (c) 2003-2025';
     expect(QEMU.capabilities([HELP.accel, HELP.object, version])).toEqual({
@@ -42,7 +42,7 @@ describe('QEMU', () => {
     );
   });
 
-  it('gives no ACPI to a guest with the image’s tables', () => {
+  it('provides no ACPI to a guest with the image’s tables', () => {
     expect(line({ tables: 'image' })).toContain(
       '-machine q35,accel=tcg,acpi=off -kernel /tmp/guest.elf -bios qboot.rom ',
     );
@@ -68,7 +68,7 @@ describe('QEMU', () => {
     expect(line({ memory: 2 ** 29 + 4096 })).toContain('-m 513M ');
   });
 
-  it('gets further arguments behind ours', () => {
+  it('gets further arguments after ours', () => {
     expect(line({ extraArgs: ['-device', 'virtio-rng-pci'] })).toMatch(/ -no-reboot -device virtio-rng-pci$/);
   });
 
@@ -76,7 +76,7 @@ describe('QEMU', () => {
     const by = (version?: string) => ({ ways: ['pvh', 'igvm'], accelerators: ['tcg'], version }) as const;
     const refusal = (...more: Directive[]): string | undefined => QEMU.igvmRefusal(nativeImage(more), by('10.2.0'));
 
-    it('takes pages, required memory, a context for VP 0, and three parameters', () => {
+    it('accepts pages, required memory, a context for VP 0, and three parameters', () => {
       const required = { gpa: 0x100000, compatibilityMask: 1, size: 0x1000, vtl2Protectable: false };
       expect(
         refusal(
@@ -93,7 +93,7 @@ describe('QEMU', () => {
       (kind) => expect(refusal(...parameter(0, 0x9000, kind))).toContain(kind),
     );
 
-    it('takes a MADT from version 11 on, and where the version is not known as little as any', () => {
+    it('accepts a MADT from version 11 on, and assumes the least if the version is unknown', () => {
       const image = nativeImage(parameter(0, 0x9000, 'madt'));
       expect(QEMU.igvmRefusal(image, by('11.0.50'))).toBeUndefined();
       for (const version of ['10.2.9', '9.0', undefined]) {
@@ -103,7 +103,7 @@ describe('QEMU', () => {
       expect(QEMU.igvmRefusal(nativeImage(parameter(0, 0x9000, 'vpCount')), by())).toBeUndefined();
     });
 
-    it('refuses what would be lost: initial data', () => {
+    it('refuses initial data, which would be lost', () => {
       expect(refusal(...parameter(0, 0x9000, 'vpCount', { initial: '\0' }))).toContain('initial data');
       expect(
         refusal({ type: 'parameterArea', size: 4096, index: 3, initialData: bytesSource(new Uint8Array(1)) }),
@@ -129,7 +129,7 @@ describe('QEMU', () => {
       expect(moved('vpCount')).toBeUndefined();
     });
 
-    it('looks at the memory and the processor of the NATIVE guest alone, and at the headers of all', () => {
+    it('checks the memory and the processor of the NATIVE guest only, and the headers of all guests', () => {
       expect(refusal({ ...pageData(0xa0000, 1), compatibilityMask: 2 } as Directive)).toBeUndefined();
       expect(refusal({ ...nativeContext(), vpIndex: 1, compatibilityMask: 2 } as Directive)).toBeUndefined();
       expect(refusal({ type: 'errorRange', gpa: 0, compatibilityMask: 2, size: 4096 })).toContain('errorRange');

@@ -8,7 +8,7 @@ import { collecting } from './fake-vmm.fixture';
 import { runVm, type VmRun } from './run-vm';
 import { compileTo } from '../files/program-file.fixture';
 
-/** A VMM whose "guest" is a JavaScript. It prints its own process number and its parent's, the supervisor's, first. */
+/** A VMM whose "guest" is a script. It first prints its process ID and that of its parent, the supervisor. */
 const guest = (script: string): { program: string; args: string[] } => ({
   program: process.execPath,
   args: ['-e', `console.log('pids', process.pid, process.ppid); ${script}`],
@@ -48,14 +48,14 @@ describe('running a VMM', () => {
   const run = (script: string, options: Partial<VmRun> = {}) =>
     runVm({ ...guest(script), stdout: collecting((text) => (output += text)), stderr: () => undefined, ...options });
 
-  it('shows what it prints and how it ends, and removes its folder', async () => {
+  it('shows its output and how it ends, and removes its folder', async () => {
     const end = await run('console.log("hello"); console.error("oops\\n"); process.exitCode = 3', { folder });
     expect(end).toEqual({ by: 'exited', exitCode: 3, messages: 'oops\n\n' });
     expect(output).toContain('hello');
     expect(existsSync(folder)).toBe(false);
   });
 
-  it('says when there is no such program', async () => {
+  it('reports a missing program', async () => {
     const end = await run('', { program: join(folder, 'missing') });
     expect(end).toMatchObject({ by: 'exited', exitCode: 127, messages: expect.stringContaining('ENOENT') as string });
   });
@@ -68,7 +68,7 @@ describe('running a VMM', () => {
     expect(existsSync(folder)).toBe(false);
   });
 
-  it('takes a last line without an end as one that has ended once the VMM has, unless that failed', async () => {
+  it('treats a last line without a line end as complete when the VMM exits, unless the VMM failed', async () => {
     expect((await run('process.stdout.write("failed: 0")', { until: /^failed: 0$/m })).by).toBe('matched');
     const crash = 'process.stdout.write("failed: 0"); process.exitCode = 1';
     expect(await run(crash, { until: /^failed: 0$/m })).toMatchObject({ by: 'exited', exitCode: 1 });
@@ -77,14 +77,14 @@ describe('running a VMM', () => {
     expect(end).toMatchObject({ by: 'timeout', unfinished: 'failed: 1' });
   });
 
-  it('ends it when the guest has come to its end', async () => {
+  it('ends it when the guest has halted', async () => {
     const end = await run(`console.log('System halted'); ${FOREVER}`, { halted: /^System halted$/m, until: /never/ });
     expect(end.by).toBe('halted');
     expect(await ended(pids(output).vmm)).toBe(true);
   });
 
   describe('whose guest prints byte by byte, as a UART does', () => {
-    /** Writes bytes one at a time; one that isn't taken within 10 ms is lost, as Linux has it. All 256 values, again and again. */
+    /** Writes bytes one at a time: all 256 values, repeatedly. As in Linux, a byte that isn't accepted within 10 ms is lost. */
     const UART = (count: number): { program: string; args: string[] } => ({
       program: 'python3',
       args: [
@@ -118,7 +118,7 @@ import sys; sys.stderr.write(f"lost {lost}\\n")`,
     };
 
     (hasPython ? it : it.skip)('loses and changes none, though whoever reads is busy', async () => {
-      // What a pipe of Node's takes while nobody reads are 278 bytes.
+      // A pipe of Node accepts 278 bytes while nobody reads.
       const { bytes, messages } = await bytesOf(60_000, (_, done) => {
         const until = Date.now() + 100;
         while (Date.now() < until);
@@ -129,7 +129,7 @@ import sys; sys.stderr.write(f"lost {lost}\\n")`,
     });
   });
 
-  it('halts a VMM that prints more than is taken, and loses nothing of it', async () => {
+  it('pauses a VMM that prints faster than its output is read, and loses nothing', async () => {
     const size = 40 << 20;
     const script = `require('node:fs').writeSync(2, 'x'); let left = ${size};
       const more = () => { for (; left > 0; left -= 65536) if (!process.stdout.write(Buffer.alloc(65536, 7))) { left -= 65536; process.stdout.once('drain', more); return; } process.stderr.write('done'); }; more();`;
@@ -152,7 +152,7 @@ import sys; sys.stderr.write(f"lost {lost}\\n")`,
     expect(count).toBeGreaterThanOrEqual(size);
   });
 
-  it('ends it when the time is over', async () => {
+  it('ends it when the time is up', async () => {
     const end = await run(FOREVER, { timeout: 500, until: /never/ });
     expect(end.by).toBe('timeout');
     expect(await ended(pids(output).vmm)).toBe(true);
@@ -165,7 +165,7 @@ import sys; sys.stderr.write(f"lost {lost}\\n")`,
     expect(existsSync(folder)).toBe(false);
   });
 
-  it('ends it when it is told to', async () => {
+  it('ends it on request', async () => {
     const controller = new AbortController();
     const ending = run(FOREVER, {
       signal: controller.signal,
@@ -186,7 +186,7 @@ import sys; sys.stderr.write(f"lost {lost}\\n")`,
   });
 
   describe('from a process that is ended', () => {
-    /** Another process that runs a VMM, and prints how that ended. */
+    /** Another process that runs a VMM, and prints how it ended. */
     async function other(script: string): Promise<{ runner: ChildProcess; output: () => string; vmm: number }> {
       compileTo(folder, ['boot/run-vm', 'boot/supervisor']);
       mkdirSync(join(folder, 'vm'));

@@ -10,7 +10,7 @@ import type { KvmAnswer } from './kvm-probe';
 import { nativeImage } from './native-image.fixture';
 
 let answer: KvmAnswer;
-/** What happens while KVM is tried. */
+/** Called while KVM is probed. */
 let meanwhile: () => void;
 jest.mock('./kvm-probe', () => ({
   askKvm: (_: unknown, { signal }: { signal: AbortSignal }) => {
@@ -52,7 +52,7 @@ describe('a boot whose accelerator is looked for', () => {
     },
   );
 
-  it('has not shown what was waited for when it is stopped', async () => {
+  it('has not matched the expected output when it is stopped', async () => {
     meanwhile = () => void process.emit('SIGTERM', 'SIGTERM');
     for (const waits of [{ until: 'hello' }, { timeout: 9 }]) {
       expect((await boot(undefined, waits)).failure).toMatchObject({ code: 'BOOT_STOPPED' });
@@ -63,7 +63,7 @@ describe('a boot whose accelerator is looked for', () => {
     expect(failure).toMatchObject({ code: 'BOOT_STOPPED' });
   });
 
-  it('goes on without KVM where that is of no use, unless KVM is asked for', async () => {
+  it('continues without KVM if it is not usable, unless KVM is requested', async () => {
     answer = { is: 'unusable', problem: 'there is no /dev/kvm' };
     expect(await boot()).toMatchObject({ by: 'exited', accel: 'tcg' });
     expect(output).toMatch(/^nx-igvm: there is no \/dev\/kvm; using TCG, which is slower\nnx-igvm: QEMU 7[^]*hello/);

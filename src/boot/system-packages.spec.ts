@@ -16,7 +16,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A machine that has these programs. */
+/** A machine with these programs. */
 function machine(platform: NodeJS.Platform, programs: string[], isRoot = false): InstallSystem {
   for (const program of programs) {
     writeFileSync(join(folder, program), '');
@@ -42,18 +42,18 @@ describe('how to install a VMM', () => {
     );
   });
 
-  it('asks root for no sudo', () => {
+  it('uses no sudo for root', () => {
     expect(installLine([QEMU_PACKAGE], machine('linux', ['dnf'], true))).toBe(
       'dnf install --assumeyes qemu-system-x86',
     );
   });
 
-  it('takes the manager of the platform', () => {
+  it('uses the package manager of the platform', () => {
     expect(installLine([QEMU_PACKAGE], machine('darwin', ['apt-get', 'brew']))).toBe('brew install qemu');
     expect(installLine([QEMU_PACKAGE], machine('win32', ['apt-get']))).toBeUndefined();
   });
 
-  it('is a sentence for what a manager has, and the pages of what none has', () => {
+  it('is a command for what the package manager has, and a link for the rest', () => {
     const vmms = [QEMU_PACKAGE, CLOUD_HYPERVISOR_PACKAGE];
     expect(howToInstall(vmms, machine('linux', ['dnf', 'sudo']))).toBe(
       '"sudo dnf install --assumeyes qemu-system-x86" installs QEMU on this system',
@@ -64,7 +64,7 @@ describe('how to install a VMM', () => {
     expect(howToInstall(vmms, machine('freebsd', []))).toBe(`QEMU is at https://www.qemu.org/download/, ${page}`);
   });
 
-  it('names QEMU for every manager', () => {
+  it('names QEMU for every package manager', () => {
     for (const { name } of PACKAGE_MANAGERS) expect(QEMU_PACKAGE.packages).toHaveProperty(name);
   });
 });

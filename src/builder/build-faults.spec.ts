@@ -7,9 +7,9 @@ import type { ResourceName } from '../manifest/model';
 import { buildImage, type BuildRequest } from './build-image';
 import { failureOf, guest, KERNEL, openhcl, REQUEST_INPUTS, requestIn } from './build-request.fixture';
 
-/** What the system says in the place of doing its work; undefined when it shall do it. */
+/** The error that a system call returns instead of doing its work; undefined if it does its work. */
 const faults: {
-  /** @param end position behind what is to be read */
+  /** @param end position after the last byte to read */
   read?: (fd: number, end: number) => Error | undefined;
   write?: () => Error | undefined;
 } = {};
@@ -40,7 +40,7 @@ afterAll(() => fs.rmSync(folder, { recursive: true, force: true }));
 
 let out: string;
 let before: Map<string, string>;
-/** Names and contents of what is in the folder of the image. */
+/** Names and contents of the files in the image's folder. */
 const outputs = (): Map<string, string> =>
   new Map(fs.readdirSync(out).map((name) => [name, fs.readFileSync(join(out, name), 'latin1')]));
 
@@ -60,7 +60,7 @@ afterEach(() => {
   delete faults.write;
 });
 
-/** Does something once, when pages are being written. */
+/** Does something once, while pages are being written. */
 const midway = (action: () => void): BuildRequest['progress'] => {
   let isDone = false;
   return (done) => {
@@ -93,7 +93,7 @@ describe('a file that changes while an image is built from it', () => {
     expect(outputs()).toEqual(before);
   });
 
-  it('may be replaced by another file: the one that was opened is complete', async () => {
+  it('may be replaced by another file, because the opened one stays complete', async () => {
     const path = join(inputs, INITRD);
     await buildImage(request({ underhill_initrd: INITRD }));
     const complete = outputs();
@@ -107,10 +107,10 @@ describe('a file that changes while an image is built from it', () => {
 });
 
 describe('a device that fails', () => {
-  /** An errno of the system, from calls that a test lets fail. */
+  /** An errno, from system calls that a test lets fail. */
   const systemError = (code: string): Error => Object.assign(new Error(`${code}: as the system says`), { code });
 
-  it('in the middle of a file that is read', async () => {
+  it('is an error in the middle of reading a file', async () => {
     const path = join(inputs, INITRD);
     const { ino } = fs.statSync(path);
     faults.read = (fd, end) => (end > 100 * PAGE && fs.fstatSync(fd).ino === ino ? systemError('EIO') : undefined);
@@ -166,7 +166,7 @@ describe('something in the way of an output', () => {
 });
 
 describe('several builds of one image at once', () => {
-  it('are all right, and leave one image', async () => {
+  it('succeed, and leave one image', async () => {
     await Promise.all(Array.from({ length: 5 }, () => buildImage(request())));
     expect(outputs()).toEqual(before);
   });

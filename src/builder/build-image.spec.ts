@@ -79,7 +79,7 @@ describe('buildImage', () => {
         const resources = new Map([...made.resources, ['linux_initrd' as ResourceName, { path: secret }]]);
         await buildImage({ ...made, resources });
         expect(modes()).toEqual(['600', '644']);
-        // What was private stays so.
+        // Private files stay private.
         await buildImage(made);
         expect(modes()).toEqual(['600', '644']);
         rmSync(join(out, 'image.igvm'));
@@ -136,13 +136,13 @@ describe('buildImage', () => {
     expect(readFileSync(join(out, 'image-vbs.cbor')).equals(corim)).toBe(true);
   });
 
-  it('builds OpenHCL in VTL0 as the reference does, and notes that it is of no use', async () => {
+  it('builds OpenHCL in VTL0 as the reference does, and notes that it is useless', async () => {
     const { notes } = await buildImage(request([guest(openhcl)]));
     expect(notes).toEqual([expect.stringContaining('without "max_vtl": 2')]);
     expect((await buildImage(request([guest(openhcl, { max_vtl: 2 })]))).notes).toEqual([]);
   });
 
-  it('leaves a Linux image in VTL2 to its paravisor, and says so', async () => {
+  it('builds only the pages of a Linux image in VTL2, and says so', async () => {
     const report = await buildImage(request([guest(linux(), { max_vtl: 2 })]));
     const file = readBack(join(out, 'image.igvm'));
     expect(file.directives.every(({ type }) => type === 'pageData')).toBe(true);
@@ -170,7 +170,7 @@ describe('buildImage', () => {
     expect(readBack(join(out, 'image.igvm')).platforms).toMatchObject([{ sharedGpaBoundary: 2n ** 46n }]);
   });
 
-  it('gives the same bytes again, and counts every page', async () => {
+  it('produces the same bytes again, and counts every page', async () => {
     const seen: number[] = [];
     let total = 0;
     const report = await buildImage({
@@ -188,7 +188,7 @@ describe('buildImage', () => {
     expect(readFileSync(join(out, 'image.igvm')).equals(first)).toBe(true);
   });
 
-  it('makes the folder of its output', async () => {
+  it('creates the folder of its output', async () => {
     const output = join(out, 'a', 'b', 'image.igvm');
     await buildImage({ ...request([guest('none')]), output });
     expect(readdirSync(join(out, 'a', 'b')).sort()).toEqual(['image.igvm', 'image.igvm.map']);
@@ -196,7 +196,7 @@ describe('buildImage', () => {
 });
 
 describe('a build that fails', () => {
-  it('names the file that is wrong, and leaves what was there', async () => {
+  it('names the invalid file, and keeps the old image', async () => {
     await buildImage(request([guest(linux())]));
     const before = readFileSync(join(out, 'image.igvm'));
     const error = await failureOf(buildImage(request([guest(linux())], { linux_kernel: 'tiny.bin' })));
@@ -238,7 +238,7 @@ describe('a build that fails', () => {
     });
   });
 
-  it('notices a file that is rewritten while it is read', async () => {
+  it('detects a file that is rewritten while it is read', async () => {
     const changing = join(inputs, 'changing.bin');
     writeFileSync(changing, noise('a', 8 * PAGE));
     const build = buildImage({
@@ -260,12 +260,12 @@ describe('a build that fails', () => {
     mockWorkers.length = 0;
     const error = await failureOf(buildImage({ ...made, resources, progress }));
     expect(error).toMatchObject({ code: 'FILE_CHANGED' });
-    // A thread that has ended has no number.
+    // A thread that has ended has the ID -1.
     expect(mockWorkers.map(({ threadId }) => threadId)).toEqual(mockWorkers.map(() => -1));
     expect(mockWorkers).not.toHaveLength(0);
   });
 
-  it('does not replace what it reads', async () => {
+  it('does not replace its inputs', async () => {
     const base = request([guest(linux())]);
     const kernel = base.resources.get('linux_kernel')?.path ?? '';
     expect((await failureOf(buildImage({ ...base, output: kernel }))).code).toBe('FILE_UNWRITABLE');
@@ -284,12 +284,12 @@ describe('a build that fails', () => {
     const kernel = { path, display: 'kernel', sha256: sha256OfFile(path), where };
     const pinned = { ...base, resources: new Map([...base.resources, ['linux_kernel' as const, kernel]]) };
     await expect(buildImage(pinned)).resolves.toMatchObject({ measurements: [] });
-    // As when it is replaced after the manifest was read.
+    // As if it were replaced after the manifest was read.
     appendFileSync(path, '!');
     expect(await failureOf(buildImage(pinned))).toMatchObject({ code: 'RESOURCE_DIGEST', where });
   });
 
-  it('says when the output is a folder', async () => {
+  it('reports an output that is a folder', async () => {
     mkdirSync(join(out, 'image.igvm'));
     expect((await failureOf(buildImage(request([guest('none')])))).code).toBe('FILE_UNWRITABLE');
     expect(readdirSync(out)).toEqual(['image.igvm']);

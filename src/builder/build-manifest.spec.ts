@@ -64,7 +64,7 @@ describe('a build from a manifest', () => {
       display: (path) => shownPath(workspaceRoot(), path),
     });
 
-  it('names values that do not go together and files that are not there at once', async () => {
+  it('reports conflicting values and missing files together', async () => {
     const config = guest(linux({ boot_data: 'embedded', use_initrd: true, memorySize: 4096 }), 0);
     const { code, also } = await failureOf(build(manifestOf(config, { linux_kernel: 'nowhere/k' })));
     expect([code, ...also.map((error) => error.code)]).toEqual([
@@ -75,7 +75,7 @@ describe('a build from a manifest', () => {
     ]);
   });
 
-  it('notes which of its files are outside the workspace', async () => {
+  it('notes which of its files lie outside the workspace', async () => {
     makeInputs(folder, ['vmlinux-x64.elf', 'initrd-small.bin']);
     renameSync(join(folder, 'vmlinux-x64.elf'), join(folder, 'kernel'));
     symlinkSync(folder, join(workspaceRoot(), 'link'));
@@ -96,7 +96,7 @@ describe('a build from a manifest', () => {
   });
 });
 
-describe('a value that only the loader can tell to be wrong', () => {
+describe('a value that only the loader can find invalid', () => {
   let folder: string;
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'nx-igvm-manifest-'));
@@ -113,7 +113,7 @@ describe('a value that only the loader can tell to be wrong', () => {
     ['command_line', guest(direct(linux({ command_line: LONG })), 0, { snp: SNP }), true],
     ['memory_page_count', guest(direct({ memory_page_count: 4096 }), 0, { snp: SNP }), true],
     ['processor_count', guest(direct({ processor_count: 65535 }), 0, { snp: SNP }), true],
-  ])('is found at its key: %s (%#)', async (key, config, isAlone) => {
+  ])('is reported at its key: %s (%#)', async (key, config, isAlone) => {
     const manifest = join(folder, 'igvm.json');
     const other = guest('none' as unknown as object, 2, { tdx: { enable_debug: false, sept_ve_disable: false } });
     const guests = isAlone ? [config] : [other, config];

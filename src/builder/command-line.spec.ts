@@ -60,7 +60,7 @@ describe('the resource linux_command_line', () => {
     ['an snp_linux_direct image', direct],
     ['the static line of OpenHCL', (line: string) => openhcl({ command_line: line, static_command_line: true })],
     ['Linux in VTL0 under OpenHCL', (line: string) => openhcl({ linux: kernel(line) })],
-  ])('is appended to the command line of %s: the same bytes as if it stood in the manifest', async (_, guestWith) => {
+  ])('is appended to the command line of %s, with the same result as in the manifest', async (_, guestWith) => {
     const appended = await build(guestWith('quiet'));
     expect(appended.includes(`quiet ${HASH}`)).toBe(true);
     const written = await build(guestWith(`quiet ${HASH}`), null);
@@ -68,7 +68,7 @@ describe('the resource linux_command_line', () => {
     expect((await build(guestWith('quiet'), null)).equals(appended)).toBe(false);
   });
 
-  it('leaves the line of OpenHCL alone where Linux in VTL0 has one', async () => {
+  it('leaves the command line of OpenHCL unchanged where Linux in VTL0 has one', async () => {
     const image = await build(openhcl({ command_line: 'paravisor', static_command_line: true, linux: kernel('vtl0') }));
     expect(image.includes(`vtl0 ${HASH}`)).toBe(true);
     expect(image.includes(`paravisor ${HASH}`)).toBe(false);
@@ -101,12 +101,12 @@ describe('the resource linux_command_line', () => {
     ['a linux image', (line: string) => ({ image: { linux: kernel(line) } })],
     ['snp_linux_direct, which only warns of a long line otherwise', direct],
     ['Linux in VTL0, the same', (line: string) => openhcl({ linux: kernel(line) })],
-  ])('must not be cut off by the kernel: %s', async (_, guestWith) => {
+  ])('must not be truncated by the kernel: %s', async (_, guestWith) => {
     const error = await failureOf(build(guestWith('x'.repeat(2040))));
     expect(error).toMatchObject({ code: 'LAYOUT_OUT_OF_RANGE', message: expect.stringContaining('2058 bytes') });
   });
 
-  it('is read only as far as a command line can be long', async () => {
+  it('is read only up to the longest possible command line', async () => {
     writeFileSync(join(folder, 'root.txt'), Buffer.alloc(65537, 0x20));
     const error = await failureOf(build({ image: { linux: kernel('') } }));
     expect(error).toMatchObject({ code: 'COMMAND_LINE_TEXT', where: { file: 'root.txt' } });
@@ -126,7 +126,7 @@ fs.writeFileSync(after('--output'), fs.readFileSync(after('--manifest')) + fs.re
     const text = (await build({ ...direct('quiet') }, 'root.txt', { loader })).toString();
     expect(text).toContain(`"command_line":"quiet ${HASH}"`);
     expect(text.slice(text.lastIndexOf('{"resources"'))).not.toContain('linux_command_line');
-    // Numbers that JavaScript can't hold stay what they are.
+    // Numbers that JavaScript can't represent stay exact.
     const manifest = readFileSync(join(folder, 'igvm.json'), 'utf8').replace('"policy":0', `"policy":${policy}`);
     writeFileSync(join(folder, 'igvm.json'), manifest);
     const output = join(folder, 'out', 'image.igvm');

@@ -10,7 +10,7 @@ import { bytesSource } from '../memory/byte-source';
 import { buildManifest } from './build-manifest';
 import { unpackKernel } from './compressed-kernel';
 
-/** Not a multiple of a page, and with zeros that a compressor makes little of. */
+/** Its size isn't a multiple of a page, and its zeros compress well. */
 const KERNEL = Buffer.concat([arm64ImageFile(300_000, { imageSize: 0x200000n }), Buffer.alloc(500_123)]);
 
 let root: string;
@@ -46,14 +46,14 @@ async function failure(kernel: Uint8Array): Promise<string> {
 const leftFolders = (): string[] =>
   readdirSync(tmpdir()).filter((name) => name.startsWith('nx-igvm-kernel-') && name.includes(`-${process.pid}-`));
 
-/** Compresses by a program. */
+/** Compresses with a program. */
 function packed(program: string, ...args: string[]): Buffer {
   const { stdout, status } = spawnSync(program, args, { input: KERNEL, maxBuffer: 2 ** 28 });
   if (status !== 0) throw new Error(`${program} failed`);
   return stdout;
 }
 
-/** An EFI zboot kernel as Linux's build makes it: a header, the compressed kernel, and for all forms but gzip its size. */
+/** An EFI zboot kernel as Linux's build makes it: a header, the compressed kernel, and, except for gzip, its size. */
 function zboot(payload: Uint8Array, name: string, size?: number): Buffer {
   const header = Buffer.alloc(0x1000);
   header.write('MZ', 0);
@@ -67,7 +67,7 @@ function zboot(payload: Uint8Array, name: string, size?: number): Buffer {
 }
 
 describe('a compressed kernel for arm64', () => {
-  it('gives the image of the kernel inside, and leaves nothing behind', async () => {
+  it('builds the same image as the kernel inside, and leaves no temporary files', async () => {
     const expected = await build(KERNEL);
     expect((await build(gzipSync(KERNEL))).equals(expected)).toBe(true);
     expect((await build(zboot(gzipSync(KERNEL), 'gzip'))).equals(expected)).toBe(true);
@@ -136,7 +136,7 @@ describe('a compressed kernel for arm64', () => {
     );
   });
 
-  it('that unpacks to more than any kernel has is given up', async () => {
+  it('is refused when it unpacks to more than any kernel needs', async () => {
     const source = bytesSource(gzipSync(KERNEL));
     await expect(unpackKernel(source, 'linux-kernel', KERNEL.length - 1)).rejects.toThrow(
       `linux-kernel unpacks to more than ${KERNEL.length - 1} bytes`,

@@ -58,8 +58,8 @@ const IMAGE = ['image.igvm', 'image.igvm.map'];
 const SNP = ['image-snp.cbor', 'image-snp.idblock', 'image-snp.json'];
 const VBS = ['image-vbs.cbor', 'image-vbs.json'];
 
-describe('siblings of an earlier build', () => {
-  it('go with the platform that they are about', async () => {
+describe('sibling files of an earlier build', () => {
+  it('are removed with their platform', async () => {
     await build('snp', 'tdx', 'vbs');
     expect(names()).toEqual([...SNP, 'image-tdx.cbor', 'image-tdx.json', ...VBS, ...IMAGE]);
     await build('vbs', 'snp');
@@ -68,7 +68,7 @@ describe('siblings of an earlier build', () => {
     expect(names()).toEqual(IMAGE);
   });
 
-  it('go when an external loader builds the image', async () => {
+  it('are removed when an external loader builds the image', async () => {
     if (process.platform === 'win32') return;
     await build('snp', 'vbs');
     const loader = join(folder, 'loader.js');
@@ -82,12 +82,12 @@ describe('siblings of an earlier build', () => {
     const resources = new Map<never, never>();
     const loaded = { guest_arch: 'x64' as const, guest_configs: [] };
     await buildWithExternalLoader({ loader, loaded, manifest: 'none', resources, output: path('image.igvm') });
-    // The map stays: of it nothing is known but its name.
+    // The map stays, because nothing is known about it except its name.
     expect(names()).toEqual(['image-vbs.json', ...IMAGE]);
     expect(readFileSync(path('image-vbs.json'), 'utf8')).toBe('new');
   });
 
-  /** Each makes files with the names of siblings that aren't siblings, and names them. */
+  /** Each makes files that have the names of siblings but aren't, and returns those names. */
   const others: [what: string, prepare: () => string[]][] = [
     [
       'are something else',
@@ -145,21 +145,21 @@ describe('siblings of an earlier build', () => {
       },
     ],
   ];
-  it.each(others)('stay where they %s', async (_, prepare) => {
+  it.each(others)('are kept if they %s', async (_, prepare) => {
     await build('snp', 'tdx', 'vbs');
     const stay = prepare();
     await build('vbs');
     expect(names()).toEqual([...stay, ...VBS, ...IMAGE].sort());
   });
 
-  it('stay when the build reads them', async () => {
+  it('are kept when the build reads them', async () => {
     await build('snp');
     const sibling = path('image-snp.json');
     await buildImage({ ...request(['vbs']), otherInputs: [sibling] });
     expect(names()).toEqual(['image-snp.json', ...VBS, ...IMAGE]);
   });
 
-  it('stay when the build fails', async () => {
+  it('are kept when the build fails', async () => {
     await build('snp');
     await expect(buildImage({ ...request(['vbs']), otherInputs: [path('image.igvm.map')] })).rejects.toThrow('replace');
     expect(names()).toEqual([...SNP, ...IMAGE]);

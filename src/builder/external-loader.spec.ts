@@ -20,7 +20,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A program in igvmfilegen's place; `body` sees `args` by name. */
+/** A program that stands in for igvmfilegen; `body` sees `args` by name. */
 function program(body: string): string {
   const path = join(folder, 'loader');
   writeFileSync(
@@ -57,7 +57,7 @@ async function failureOf(promise: Promise<unknown>): Promise<IgvmError> {
 const describeOnPosix = process.platform === 'win32' ? describe.skip : describe;
 
 describeOnPosix('a build by an external loader', () => {
-  it('takes what the program wrote, and passes its messages on', async () => {
+  it('uses the files that the program wrote, and passes its messages on', async () => {
     const loader = program(`
       fs.writeFileSync(args.output, fs.readFileSync(JSON.parse(fs.readFileSync(args.resources)).resources.uefi));
       fs.writeFileSync(args.output + '.map', args.flags.join(' '));
@@ -76,7 +76,7 @@ describeOnPosix('a build by an external loader', () => {
     expect(readFileSync(join(folder, 'out/a-vbs.json'))).toEqual(readFileSync(join(folder, 'igvm.json')));
   });
 
-  it('leaves the CoRIM out of what the program wrote on request, by the manifest or by an option', async () => {
+  it('leaves the CoRIM out of the image if the manifest or an option says so', async () => {
     const given = join(folder, 'given.igvm');
     const header = { type: 'corimDocument', compatibilityMask: 1, content: bytesSource(Uint8Array.of(1, 2)) } as const;
     const file = fileOf([], { initializations: [header] });
@@ -100,7 +100,7 @@ describeOnPosix('a build by an external loader', () => {
     expect(error.message).toContain("from which the CoRIM can't be removed");
   });
 
-  it('takes an image that is called as the resources file is', async () => {
+  it('accepts an image with the name of the resources file', async () => {
     const loader = program("fs.writeFileSync(args.output, 'image'); fs.writeFileSync(args.output + '.log', 'log');");
     const { files } = await build(loader, { output: join(folder, 'out', 'resources.json') });
     expect(files.map(({ kind, path }) => [kind, basename(path)])).toEqual([
@@ -154,7 +154,7 @@ describeOnPosix('a build by an external loader', () => {
     30_000,
   );
 
-  it('builds from pinned files alone, also when one is replaced while the program runs', async () => {
+  it('builds only from pinned files, even if one is replaced while the program runs', async () => {
     const sha256 = createHash('sha256').update('firmware').digest('hex');
     const text = readFileSync(join(folder, 'igvm.json'), 'utf8');
     writeFileSync(
@@ -168,7 +168,7 @@ describeOnPosix('a build by an external loader', () => {
     expect((await failureOf(build(program('fs.writeFileSync("never", "");')))).code).toBe('RESOURCE_DIGEST');
   });
 
-  it('reports that there is no such program', async () => {
+  it('reports a missing program', async () => {
     const error = await failureOf(build(join(folder, 'missing')));
     expect(error.code).toBe('EXTERNAL_LOADER_FAILED');
     expect(error.where.file).toBe(join(folder, 'missing'));

@@ -31,7 +31,7 @@ async function fileBlamed(
   return error instanceof IgvmError ? error.where.file : undefined;
 }
 
-describe('the error of a kernel that can not be loaded', () => {
+describe('the error for a kernel that cannot be loaded', () => {
   it.each([
     ['underhill_kernel', { linux_kernel: 'Image', underhill_kernel: 'bad' }],
     ['linux_kernel', { linux_kernel: 'bad', underhill_kernel: 'Image' }],
@@ -47,18 +47,18 @@ describe('the error of a kernel that can not be loaded', () => {
     expect(await fileBlamed('aarch64', guest(image, { max_vtl: 2 }), all)).toBe('bad');
   });
 
-  it('names the file of a kernel that leaves no place for an initrd', async () => {
+  it('names the file of a kernel that leaves no room for an initrd', async () => {
     write('vmlinuz', bzImageFile(new Uint8Array(4096), { pref_address: 2n ** 63n }));
     write('initrd-small.bin', new Uint8Array(5000));
     expect(await fileBlamed('x64', guest(linux()), { linux_kernel: 'vmlinuz' })).toBe('vmlinuz');
   });
 });
 
-describe('the error of a file that is not what its resource needs', () => {
+describe('the error for a file that is not what its resource needs', () => {
   const cpio = Buffer.concat([cpioHeader({ path: 'bin', type: 'directory', permissions: 0o755, size: 0 }, 1)]);
   const archive = Buffer.concat([cpio, cpioTrailer(cpio.length)]);
 
-  /** Builds from a manifest that names each resource on a line of its own, from the eighth on. */
+  /** Builds from a manifest that names each resource on its own line, from line 8 on. */
   async function failure(config: GuestConfig, files: Partial<Record<ResourceName, string>>): Promise<string> {
     const manifest = join(folder, 'igvm.json');
     const lines = Object.entries(files).map(([name, file]) => `    "${name}": "${file}"`);
@@ -105,7 +105,7 @@ describe('the error of a file that is not what its resource needs', () => {
     expect((await failure(embedded(), files)).split('\n  Name')[0]).toBe(`igvm.json:8:21: ${message}`);
   });
 
-  it('has the place of every other kind of resource, too', async () => {
+  it('has a location for every other kind of resource, too', async () => {
     write('noise', new Uint8Array(5000).fill(7));
     const image = { ...openhcl, openhcl: { ...openhcl.openhcl } };
     const files = { underhill_initrd: 'initrd.cpio', underhill_kernel: 'noise', openhcl_boot: 'openhcl_boot' };
@@ -117,7 +117,7 @@ describe('the error of a file that is not what its resource needs', () => {
     );
   });
 
-  it('tells of an initramfs without a program where the image has the command line in it', async () => {
+  it('reports an initramfs without an init program if the image embeds the command line', async () => {
     const files = { linux_initrd: 'initrd.cpio', linux_kernel: 'vmlinux' };
     expect(await failure(embedded(), files)).toMatch(
       /^igvm\.json:8:21: initrd\.cpio: the initramfs has no program "\/init".*add an init.*\(at resources\.linux_initrd\) \[INITRD_INVALID\]$/,

@@ -69,7 +69,7 @@ async function failureOf(promise: Promise<unknown>): Promise<IgvmError> {
   throw new Error('no failure, or a bug', { cause: error });
 }
 
-/** What the two commands make of the same files. */
+/** The image that the two commands make from the same files. */
 async function byCommands(
   wrap: Partial<Parameters<typeof wrapFiles>[0]>,
   update?: Partial<Parameters<typeof updateFiles>[0]>,
@@ -98,7 +98,7 @@ describe('an image of OVMF from a manifest', () => {
       ],
       { native: true, snp: true, bootMode: 'flat32' as const, parameters: false },
     ],
-  ])('is what wrap makes: %s', async (_, guests, options) => {
+  ])('is the same as wrap makes: %s', async (_, guests, options) => {
     await build(guests, { ovmf_code: 'OVMF.fd' });
     expect(isSame(await byCommands(options))).toBe(true);
   });
@@ -120,7 +120,7 @@ describe('an image of OVMF from a manifest', () => {
       { uki: 'linux.efi' },
       { kernel: 'linux.efi', addHashes: true, profile: 'uefi11' as const },
     ],
-  ])('is what wrap and then update make: %s', async (_, ovmf, resources, { shim, kernel, ...options }: Json) => {
+  ])('is the same as wrap and then update make: %s', async (_, ovmf, resources, { shim, kernel, ...options }: Json) => {
     await build([guest('none', ovmf), guest({}, ovmf)], { ovmf_code: 'OVMF.fd', ovmf_vars: 'VARS.fd', ...resources });
     const programs = {
       ...(shim === undefined ? {} : { shim: at(shim as string) }),
@@ -149,7 +149,7 @@ describe('an image of OVMF from a manifest', () => {
     expect(built.readBigUInt64LE(at8)).toBe(0x1_b0000n);
   });
 
-  it('names what lies where, and says what is measured', async () => {
+  it('lists the regions with their names, and says which are measured', async () => {
     const ovmf = { secure_boot: { profile: 'uefi23' } };
     const { notes } = await build([guest('none', ovmf), guest({}, ovmf)], {
       ovmf_code: 'OVMF.fd',
@@ -183,12 +183,12 @@ describe('an image of OVMF from a manifest', () => {
     ]);
   });
 
-  it('measures programs if there is no Secure Boot', async () => {
+  it('measures programs without Secure Boot', async () => {
     const { notes } = await build([guest('none', { parameters: false })], { ovmf_code: 'OVMF.fd', uki: 'linux.efi' });
     expect(notes).toEqual(['measured: firmware, list of programs, UKI']);
   });
 
-  it('has its CoRIM beside it, and in it only where the manifest says so', async () => {
+  it('has its CoRIM in a separate file, and in the image only if the manifest says so', async () => {
     const { files } = await build([guest({})], { ovmf_code: 'OVMF.fd' });
     expect(files.map(({ kind }) => kind)).toEqual(['image', 'map', 'corim', 'identity', 'idBlock']);
     const without = readFileSync(at('built.igvm')).length;
@@ -197,7 +197,7 @@ describe('an image of OVMF from a manifest', () => {
   });
 });
 
-describe('what no VMM would start is refused', () => {
+describe('an image that no VMM would start is refused', () => {
   it.each<[string, Json[], Json, Partial<IgvmError>]>([
     [
       'no firmware at all',
@@ -258,7 +258,7 @@ describe('what no VMM would start is refused', () => {
     expect(() => readFileSync(at('built.igvm'))).toThrow();
   });
 
-  it('an image for another loader, which would not know it', async () => {
+  it('if it is for another loader, which does not know OVMF images', async () => {
     await build([guest('none')], { ovmf_code: 'OVMF.fd' });
     const failure = await failureOf(
       buildManifest({ manifest: at('igvm.json'), output: at('built.igvm'), loader: '/bin/true' }),

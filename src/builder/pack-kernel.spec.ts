@@ -8,7 +8,7 @@ describe('packing a kernel', () => {
   it.each([
     [{ processorCount: 300 }, 'processor_count: expected a whole number from 1 to 254, found 300'],
     [{ memory: 1 }, 'memory_size: expected a whole number from 4096'],
-  ])('names the value that is wrong, of a manifest that nobody wrote: %j', async (wrong, message) => {
+  ])('names the invalid value of its generated manifest: %j', async (wrong, message) => {
     const pack = { kernel: { path: __filename }, commandLine: '', memory: 2 ** 28, output: 'never.igvm' };
     await expect(packKernel({ ...pack, ...wrong })).rejects.toMatchObject({
       code: 'MANIFEST_INVALID',
@@ -17,7 +17,7 @@ describe('packing a kernel', () => {
     });
   });
 
-  it('names the file that is wrong, and gives no second cure', async () => {
+  it('names the invalid file, and suggests only one remedy', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-pack-'));
     const path = join(folder, 'initrd.cpio');
     writeFileSync(path, '070701'.padEnd(200, '0'));

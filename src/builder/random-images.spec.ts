@@ -21,14 +21,14 @@ import { measurablePlatforms, measure } from '../measurement/measure';
 import { buildManifest } from './build-manifest';
 import type { BuildReport } from './build-report';
 
-/** A failure says the seed and the smallest image that fails; with another seed here, other images. */
+/** A failure shows the seed and the smallest failing image. Another seed here gives other images. */
 const RUN = { seed: 20_260, numRuns: 40 };
 
 let folder: string;
 beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), 'nx-igvm-random-'))));
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Builds an image; undefined when it is refused, which must be for a reason of the manifest. */
+/** Builds an image; undefined if it is refused, for which the manifest must be the reason. */
 async function built(image: RandomImage): Promise<{ path: string; report: BuildReport } | undefined> {
   const output = join(folder, 'image.igvm');
   placeImage(image, folder);
@@ -43,7 +43,7 @@ async function built(image: RandomImage): Promise<{ path: string; report: BuildR
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
-/** What a file says of its memory at an address; undefined where it has no page. */
+/** The contents of the guest's memory at an address; undefined where the file has no page. */
 function memoryAt({ directives }: IgvmFile, gpa: number, size: number): Buffer | undefined {
   const bytes = Buffer.alloc(size);
   for (let at = gpa; at < gpa + size; ) {
@@ -60,7 +60,7 @@ function memoryAt({ directives }: IgvmFile, gpa: number, size: number): Buffer |
 }
 
 describe('any image that can be built', () => {
-  it('reads as it was written, and measures as its build says', async () => {
+  it('reads back as it was written, and measures as its build reports', async () => {
     let count = 0;
     await fc.assert(
       fc.asyncProperty(randomImage, async (image) => {
@@ -83,7 +83,7 @@ describe('any image that can be built', () => {
     expect(count).toBeGreaterThan(RUN.numRuns / 2);
   });
 
-  it('has each page of RAM of a sparse guest either in it or in a range that its shim accepts, once', async () => {
+  it('has each RAM page of a sparse guest exactly once: in the image, or in a range that the shim accepts', async () => {
     let count = 0;
     await fc.assert(
       fc.asyncProperty(randomSparseImage, async (image) => {
@@ -120,7 +120,7 @@ describe('any image that can be built', () => {
             next = end;
           }
           expect(next).toBe(pageCount);
-          // Ranges are as long as they can be.
+          // Ranges are as long as possible.
           expect(all.some(({ by }, index) => by === 'shim' && all[index + 1]?.by === 'shim')).toBe(false);
         });
       }),
@@ -129,7 +129,7 @@ describe('any image that can be built', () => {
     expect(count).toBeGreaterThan(RUN.numRuns / 4);
   });
 
-  it('has its kernel where the ELF file says, and zeros behind what the file has of it', async () => {
+  it('has its kernel at the addresses of the ELF file, with zeros after the file data of each segment', async () => {
     let count = 0;
     await fc.assert(
       fc.asyncProperty(randomLinuxImage, async (image) => {

@@ -41,7 +41,7 @@ const build = async (files: Partial<Record<ResourceName, string>>, commandLine?:
 const UKI = 'linux.efi';
 
 describe('a UKI as a resource of a Linux image', () => {
-  it('stands for its kernel, its initrd and its command line', async () => {
+  it('provides its kernel, its initrd and its command line', async () => {
     const apart = await build({ linux_kernel: 'vmlinuz', linux_initrd: 'initrd', linux_command_line: 'cmdline' });
     const { report, image: whole } = await build({ linux_kernel: UKI, linux_initrd: UKI, linux_command_line: UKI });
     expect(whole.equals(apart.image)).toBe(true);
@@ -51,7 +51,7 @@ describe('a UKI as a resource of a Linux image', () => {
     ]);
   });
 
-  it('may be one of them, and the report says what is left', async () => {
+  it('may provide one of them, and the report says which parts are unused', async () => {
     const apart = await build({ linux_kernel: 'vmlinuz', linux_initrd: 'initrd' }, 'quiet');
     const { report, image: mixed } = await build({ linux_kernel: UKI, linux_initrd: 'initrd' }, 'quiet');
     expect(mixed.equals(apart.image)).toBe(true);
@@ -66,14 +66,14 @@ describe('a UKI as a resource of a Linux image', () => {
     ['.initrd', { '.linux': PARTS['.linux'], '.cmdline': 'a' }, 'linux_initrd'],
     ['.cmdline', { '.linux': PARTS['.linux'], '.initrd': PARTS['.initrd'] }, 'linux_command_line'],
     ['.cmdline', { ...PARTS, '.cmdline': '' }, 'linux_command_line'],
-  ])('is refused without what it stands for: %s', async (section, parts, name) => {
+  ])('is refused if it lacks a required part: %s', async (section, parts, name) => {
     writeFileSync(join(folder, 'less.efi'), ukiFile(parts as typeof PARTS));
     const error = await failureOf(build({ linux_kernel: 'vmlinuz', linux_initrd: 'initrd', [name]: 'less.efi' }));
     expect([error.code, error.where.file]).toEqual(['EFI_DATA_INVALID', 'less.efi']);
     expect(error.message).toContain(`has no ${section} for ${name}`);
   });
 
-  it('is refused when it is damaged, in place of being taken for an initrd', async () => {
+  it('is refused when it is damaged, and not used as an initrd', async () => {
     const uki = ukiFile(PARTS);
     writeFileSync(join(folder, 'cut.efi'), uki.subarray(0, uki.length - 6145));
     const error = await failureOf(build({ linux_kernel: 'vmlinuz', linux_initrd: 'cut.efi' }));
@@ -81,7 +81,7 @@ describe('a UKI as a resource of a Linux image', () => {
     expect(error.message).toContain('its section .initrd lies outside the file');
   });
 
-  it('reports its faults with their places in the file', async () => {
+  it('reports its faults with their offsets in the file', async () => {
     const broken = bzImageFile(bytes(0x2010, 1), { version: 0x200 });
     const uki = ukiFile({ ...PARTS, '.linux': broken });
     writeFileSync(join(folder, 'old.efi'), uki);
@@ -95,7 +95,7 @@ describe('a UKI as a resource of a Linux image', () => {
     expect([lines.code, lines.where.file]).toEqual(['COMMAND_LINE_TEXT', 'lines.efi']);
   });
 
-  it('is all that packing a kernel wants, and what is given counts', async () => {
+  it('is enough for packing a kernel, and explicit options take precedence', async () => {
     const pack = { memory: 2 ** 28, output: join(out, 'image.igvm') };
     const packed = async (more: Partial<Parameters<typeof packKernel>[0]>): Promise<Buffer> => {
       await packKernel({ ...pack, kernel: { path: join(folder, UKI) }, ...more });
@@ -111,9 +111,9 @@ describe('a UKI as a resource of a Linux image', () => {
     expect((await packed({ initrd: other })).equals(replaced)).toBe(true);
   });
 
-  it('is taken apart for another igvmfilegen, which knows none', async () => {
+  it('is split into its parts for another igvmfilegen, which does not know UKIs', async () => {
     const loader = join(folder, 'igvmfilegen');
-    // Writes what it was given, one behind the other.
+    // Writes its inputs, concatenated.
     writeFileSync(
       loader,
       `#!${process.execPath}

@@ -2,7 +2,7 @@ import { IgvmError } from './igvm-error';
 import { escapeJson, LogText, printable, printableJson } from './printable';
 
 describe('printable', () => {
-  it('shows control characters by their code and leaves other text', () => {
+  it('shows control characters as codes and leaves other text unchanged', () => {
     expect(printable('äöü 漢字 🙂')).toBe('äöü 漢字 🙂');
     expect(printable('\u0000\u007f\u009b\u2028\ud800')).toBe('\\u{0}\\u{7f}\\u{9b}\\u{2028}\\u{d800}');
   });
@@ -27,7 +27,7 @@ describe('text that hides', () => {
     expect(JSON.parse(escapeJson(`"${character}"`))).toBe(character);
   });
 
-  it('is not what a file writes to look like it', () => {
+  it('differs from text in a file that imitates the escapes', () => {
     expect(printable('a\\u{202e}b')).toBe('a\\u{5c}u{202e}b');
     expect(printable('C:\\users\\u')).toBe('C:\\users\\u');
   });
@@ -54,19 +54,19 @@ describe('the output of a guest in a log', () => {
     '\\u{23}#teamcity[x]\r\n\\u{3a}:',
   ].join('');
 
-  it('has no commands for a CI service, however it comes in pieces', () => {
+  it('has no commands for a CI service, however it is split', () => {
     expect(pieces(hostile)).toBe(harmless);
     expect(pieces(...Array.from(hostile))).toBe(harmless);
     for (let at = 1; at < hostile.length; at++) expect(pieces(hostile.slice(0, at), hostile.slice(at))).toBe(harmless);
   });
 
-  it('keeps nothing back that can be shown', () => {
+  it('delays nothing that can be shown', () => {
     expect(new LogText().add('login: ')).toBe('login: ');
   });
 });
 
 describe('printableJson', () => {
-  it('means what it is given, in characters that do nothing', () => {
+  it('has the same meaning as its input, in harmless characters', () => {
     const value = { 'a\u009b': ['line\n\u2028', '\u{e0041}\u202e', 'äöü 漢字 🙂', '\ud800'] };
     const text = printableJson(value);
     expect(JSON.parse(text)).toEqual(value);
@@ -76,7 +76,7 @@ describe('printableJson', () => {
 });
 
 describe('a message', () => {
-  it('stays one line, whatever a file is called and holds', () => {
+  it('stays on one line, whatever the name and contents of a file', () => {
     const error = new IgvmError('MANIFEST_INVALID', 'found "a\n\u001b[2J"', { file: 'b\r.json', line: 1, column: 2 });
     expect(error.format().split('\n')[0]).toBe('b\\u{d}.json:1:2: found "a\\u{a}\\u{1b}[2J" [MANIFEST_INVALID]');
   });

@@ -39,13 +39,13 @@ skippedFor(isPosix ? undefined : 'permission bits').describe('permission bits of
     },
   );
 
-  it('are what the umask leaves of a new file', async () => {
+  it('are limited by the umask for a new file', async () => {
     expect(await write('image')).toBe('644');
     process.umask(0o077);
     expect(await write('other')).toBe('600');
   });
 
-  it('are never more than who may read what a file is made of', async () => {
+  it('never allow more readers than the inputs of a file have', async () => {
     expect(await write('new', OWNER_ONLY)).toBe('600');
     writeFileSync(path('old'), '');
     expect(await write('old', OWNER_ONLY)).toBe('600');
@@ -60,14 +60,14 @@ skippedFor(isPosix ? undefined : 'permission bits').describe('permission bits of
     ['604', '707'],
     ['444', '777'],
     ['000', '700'],
-  ])('let those have access who may read a file of %s', (mode, access) => {
+  ])('give access to everyone who may read a file of mode %s', (mode, access) => {
     writeFileSync(path('input'), '');
     chmodSync(path('input'), mode);
     expect(accessOf(lstatSync(path('input'))).toString(8)).toBe(access);
     expect(accessOf(lstatSync(path('input'), { bigint: true })).toString(8)).toBe(access);
   });
 
-  it('let those have access who may look into a folder', () => {
+  it('give access to everyone who may read the folder', () => {
     mkdirSync(path('inside'));
     for (const [mode, access] of [
       ['755', '777'],
@@ -85,7 +85,7 @@ skippedFor(isPosix ? undefined : 'permission bits').describe('permission bits of
     chmodSync(path('input'), 0o640);
     chownSync(path('input'), 0, 4242);
     expect(accessOf(lstatSync(path('input')))).toBe(OWNER_ONLY);
-    // A folder that hands its group on.
+    // A folder that passes its group on.
     mkdirSync(path('shared'));
     chownSync(path('shared'), 0, 4242);
     chmodSync(path('shared'), 0o2775);
@@ -94,7 +94,7 @@ skippedFor(isPosix ? undefined : 'permission bits').describe('permission bits of
     expect(await write('image', 0o770)).toBe('640');
   });
 
-  it('of a file of another user are not taken over, only made fewer', () => {
+  it('of a file of another user are not copied, only reduced', () => {
     const replaced = (mode: number) => ({ mode, uid: (process.getuid?.() ?? 0) + 1 });
     expect(modeOfOutput(EVERYONE, replaced(0o100666))).toEqual({ make: 0o666 });
     expect(modeOfOutput(EVERYONE, replaced(0o100600))).toEqual({ make: 0o600 });

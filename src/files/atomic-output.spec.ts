@@ -16,7 +16,7 @@ describe('createOutputSet', () => {
   const names = (): string[] => fs.readdirSync(folder).sort();
   const content = (name: string): string => fs.readFileSync(path(name), 'utf8');
 
-  it('shows no file under its name before the commit, and all after it', async () => {
+  it('shows no file under its name before the commit, and all files after it', async () => {
     const set = createOutputSet();
     await set.add(path('a.igvm')).writeAll(text('image'));
     await set.add(path('a.igvm.map')).writeAll(text('map'));
@@ -26,7 +26,7 @@ describe('createOutputSet', () => {
     expect(content('a.igvm')).toBe('image');
   });
 
-  it('writes at offsets in any order and reads back what was written', async () => {
+  it('writes at offsets in any order and reads the data back', async () => {
     const set = createOutputSet();
     const file = set.add(path('a'));
     await Promise.all([file.write(4, text('late')), file.write(0, text('soon'))]);
@@ -42,7 +42,7 @@ describe('createOutputSet', () => {
     const set = createOutputSet();
     await set.add(path('a.igvm')).writeAll(text('new'));
     await set.add(path('a.igvm.map')).writeAll(text('new'));
-    // A folder that goes just before the last file is renamed stands for a stop between two renames.
+    // Removing a folder just before the last rename simulates a crash between two renames.
     const last = path('gone/last');
     await set.add(last).writeAll(text('new'));
     const remove = (): string[] => {
@@ -56,7 +56,7 @@ describe('createOutputSet', () => {
     expect(content('a.igvm')).toBe('new');
   });
 
-  it('leaves old files as they were, and nothing new, when it is aborted', async () => {
+  it('leaves old files unchanged, and no new ones, when it is aborted', async () => {
     fs.writeFileSync(path('a.igvm'), 'old');
     const set = createOutputSet();
     await set.add(path('a.igvm')).writeAll(text('new'));
@@ -66,7 +66,7 @@ describe('createOutputSet', () => {
     expect(content('a.igvm')).toBe('old');
   });
 
-  it('removes every folder that it made for nothing, though someone has put a file into another', async () => {
+  it('removes the empty folders that it made, and keeps one that has a file of somebody else', async () => {
     const set = createOutputSet();
     for (const name of ['one/deep/a', 'two/deep/b']) await set.add(path(name)).writeAll(text('new'));
     fs.writeFileSync(path('two/stranger'), '');
@@ -75,7 +75,7 @@ describe('createOutputSet', () => {
     expect(fs.readdirSync(path('two'))).toEqual(['stranger']);
   });
 
-  it('lets two builds of one image run at once, one of which comes last as a whole', async () => {
+  it('lets two builds of one image run at once, and the last one replaces all files', async () => {
     const sets = ['one', 'two'].map((value) => ({ value, set: createOutputSet() }));
     for (const { value, set } of sets) {
       for (const name of ['a.igvm', 'a.igvm.map']) await set.add(path(name)).writeAll(text(value));
@@ -86,7 +86,7 @@ describe('createOutputSet', () => {
     expect(content('a.igvm.map')).toBe(content('a.igvm'));
   });
 
-  it('writes parts of any number and size whole', async () => {
+  it('writes parts of any number and size completely', async () => {
     const set = createOutputSet();
     const file = set.add(path('a'));
     const parts = Array.from({ length: 700 }, (_, index) => new Uint8Array((index * 37) % 5000).fill(index));
@@ -109,7 +109,7 @@ describe('createOutputSet', () => {
     expect(content('a')).toBe('old');
   });
 
-  it('fails every write behind one that has failed', async () => {
+  it('fails every write after a failed one', async () => {
     const set = createOutputSet();
     const file = set.add(path('a'));
     const failed = [Number.MAX_SAFE_INTEGER, 0, 0].map((offset) => file.write(offset, text('too far')));
@@ -132,7 +132,7 @@ describe('createOutputSet', () => {
     expect(() => set.add(at)).toThrow(what);
   });
 
-  it('replaces no directory that appeared while it was writing', async () => {
+  it('does not replace a directory that appeared while it was writing', async () => {
     const set = createOutputSet();
     await set.add(path('a')).writeAll(text('new'));
     await set.add(path('b')).writeAll(text('new'));
@@ -148,7 +148,7 @@ describe('createOutputSet', () => {
     const [place = '', , start = ''] = processMark().split('-');
     const nameOf = (...mark: (string | number)[]): string => basename(own).replace(processMark(), mark.join('-'));
     const killed = nameOf(place, killedPid, 1);
-    // A process that had this one's number, as in a container that is started again.
+    // An earlier process with this one's ID, as in a restarted container.
     const earlier = nameOf(place, process.pid, 1);
     const running = nameOf(place, process.pid, start);
     const [recent, old] = [1, 2].map((pid) => nameOf('0123456789abcdef', pid, 1)) as [string, string];
@@ -171,7 +171,7 @@ describe('createOutputSet', () => {
     ['letters', 'n'.repeat(250) + '.igvm'],
     ['letters of two bytes', 'ü'.repeat(125) + '.igvm'],
     ['characters of four bytes', '😀'.repeat(62) + '.igvm'],
-  ])('takes names as long as a file system does, of %s', async (_, name) => {
+  ])('accepts names as long as the file system does, of %s', async (_, name) => {
     for (const content of ['first', 'again']) {
       const set = createOutputSet();
       await set.add(path(name)).writeAll(text(content));
@@ -181,7 +181,7 @@ describe('createOutputSet', () => {
     expect(content(name)).toBe('again');
   });
 
-  it('says which name is too long, and leaves nothing', async () => {
+  it('reports which name is too long, and leaves nothing behind', async () => {
     const set = createOutputSet();
     await set.add(path('n'.repeat(255))).writeAll(text('new'));
     const sibling = path(`${'n'.repeat(255)}.map`);

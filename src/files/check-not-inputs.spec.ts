@@ -19,7 +19,7 @@ describe('an output', () => {
   const refusal = (output: string): Error =>
     expect.objectContaining({ code: 'FILE_UNWRITABLE', where: { file: output } }) as Error;
 
-  it('may be any file that is not read', () => {
+  it('may be any file that is not an input', () => {
     writeFileSync(at('other'), 'other');
     expect(() => checkNotInputs([at('other'), at('in', 'new'), at('new', 'folder', 'file')], [input])).not.toThrow();
   });
@@ -27,30 +27,30 @@ describe('an output', () => {
   it.each([
     ['by its name', () => at('in', '..', 'in', 'kernel')],
     ['below a link to its folder', () => at('linked', 'kernel')],
-  ])('is no input %s', (_, name) => {
+  ])('must not be an input %s', (_, name) => {
     expect(() => checkNotInputs([at('new'), name()], [input])).toThrow(refusal(name()));
   });
 
-  it('is no input below a link either when the input has two hard links, of which it may be the other', () => {
+  it('must not be an input with two hard links, even through a symlink', () => {
     linkSync(input, at('second'));
     expect(() => checkNotInputs([at('second')], [input])).not.toThrow();
     expect(() => checkNotInputs([at('linked', 'kernel')], [input])).toThrow(refusal(at('linked', 'kernel')));
   });
 
-  it('is not what an input links to', () => {
+  it('must not be the target of an input that is a link', () => {
     symlinkSync(input, at('current'));
     expect(() => checkNotInputs([input], [at('current')])).toThrow(refusal(input));
     expect(() => checkNotInputs([at('current')], [input])).not.toThrow();
   });
 
-  it('is no input that is missing yet', () => {
+  it('must not be an input that does not exist yet', () => {
     rmSync(input);
     expect(() => checkNotInputs([at('linked', 'kernel')], [input])).toThrow(refusal(at('linked', 'kernel')));
   });
 });
 
-describe('the place of a path', () => {
-  it('has no links, whether it exists or not', () => {
+describe('the resolved path of an output', () => {
+  it('contains no links, whether it exists or not', () => {
     const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-place-'));
     mkdirSync(join(folder, 'a'));
     symlinkSync('a', join(folder, 'b'));

@@ -34,7 +34,7 @@ describe('openFileSource', () => {
     expect(() => openFileSource(join(folder, name))).toThrow(reason);
   });
 
-  it('reads nothing of a file that was closed, whose number another file may have by then', () => {
+  it('reads nothing from a closed file, whose descriptor another file may have by then', () => {
     const source = openFileSource(path);
     source.close();
     const other = fs.openSync(__filename, 'r');
@@ -53,7 +53,7 @@ describe('openFileSource', () => {
     ['grew', () => fs.appendFileSync(path, 'g')],
     ['was written to', () => fs.utimesSync(path, 1, 1)],
   ];
-  it.each(changes)('notices that the file %s', (how, change) => {
+  it.each(changes)('detects that the file %s', (how, change) => {
     const source = openFileSource(path);
     change();
     expect(() => source.checkUnchanged()).toThrow(expect.objectContaining({ code: 'FILE_CHANGED' }));
@@ -70,7 +70,7 @@ describe('openFileSource', () => {
 });
 
 describe('checksums', () => {
-  it('are the usual ones, and a CRC chains', () => {
+  it('have the standard values, and a CRC can be continued', () => {
     const bytes = Buffer.from('123456789');
     expect(crc32(bytes)).toBe(0xcbf43926);
     expect(crc32(bytes.subarray(4), crc32(bytes.subarray(0, 4)))).toBe(0xcbf43926);

@@ -16,13 +16,13 @@ describe('a program that an option names', () => {
   });
   afterEach(() => rmSync(home, { recursive: true }));
 
-  it('is looked for in PATH when it is a name alone', () => {
+  it('is looked up in PATH if it is only a name', () => {
     expect(findProgram('loader', search)).toBe(path('second', 'loader'));
     expect(findProgram('other', search)).toBeUndefined();
     expect(programPath('loader', path('work'), search)).toBe(path('second', 'loader'));
   });
 
-  it('is a file of the folder where there is one', () => {
+  it('is a file in the folder if there is one', () => {
     writeFileSync(path('work', 'loader'), '');
     expect(programPath('loader', path('work'), search)).toBe(path('work', 'loader'));
   });
@@ -34,7 +34,7 @@ describe('a program that an option names', () => {
     },
   );
 
-  it('is named by its place in the folder when it is nowhere', () => {
+  it('is named by its path in the folder if it is not found', () => {
     expect(programPath('none', path('work'), search)).toBe(path('work', 'none'));
   });
 });

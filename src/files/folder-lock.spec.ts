@@ -33,7 +33,7 @@ describe('lockFolder', () => {
     return (performance.now() - start) / 1000;
   }
 
-  it('lets one at a time, each once, and leaves nothing', async () => {
+  it('runs one holder at a time, each once, and leaves nothing behind', async () => {
     let inside = 0;
     const seen: number[] = [];
     const taker = async (index: number): Promise<void> => {
@@ -49,7 +49,7 @@ describe('lockFolder', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('waits for a holder that is at work, longer than for one that is not', async () => {
+  it('waits longer for an active holder than for an inactive one', async () => {
     const held = await lock();
     let isLocked = true;
     const next = lock().then((other) => {
@@ -78,7 +78,7 @@ describe('lockFolder', () => {
     const time = Date.now() / 1000 + seconds;
     utimesSync(file, time, time);
   }
-  it.each(abandoned)('waits a second for a lock that nobody holds and removes it: it %s', async (_, make) => {
+  it.each(abandoned)('waits a second for an abandoned lock and removes it: it %s', async (_, make) => {
     make();
     const seconds = await secondsOf(async () => (await lock()).release());
     expect(seconds).toBeGreaterThan(0.9);
@@ -92,14 +92,14 @@ describe('lockFolder', () => {
     ['a link to nothing', () => symlinkSync('nothing', file)],
     ['a folder', () => mkdirSync(join(file, 'inside'), { recursive: true })],
   ];
-  it.each(others)('goes on at once, and leaves alone, what is no lock: %s', async (_, make) => {
+  it.each(others)('continues immediately, and keeps the file, if it is not a lock: %s', async (_, make) => {
     make();
     const seconds = await secondsOf(async () => (await lock()).release());
     expect(seconds).toBeLessThan(0.5);
     expect(lstatSync(file, { throwIfNoEntry: false })).toBeDefined();
   });
 
-  it('goes on after five seconds whatever someone does to the lock', async () => {
+  it('continues after five seconds whatever happens to the lock', async () => {
     writeFileSync(file, '');
     let isDone = false;
     const toucher = (async () => {
@@ -116,7 +116,7 @@ describe('lockFolder', () => {
     expect(existsSync(file)).toBe(true);
   }, 15_000);
 
-  it('leaves the lock of another holder to it', async () => {
+  it('does not remove the lock of another holder', async () => {
     const held = await lock();
     renameSync(file, join(folder, 'away'));
     writeFileSync(file, 'of another process');
@@ -124,7 +124,7 @@ describe('lockFolder', () => {
     expect(existsSync(file)).toBe(true);
   });
 
-  it('is refused where nothing can be written, by the name of what should be', async () => {
+  it('is refused where nothing can be written, and names the file to write', async () => {
     const path = join(folder, 'missing', 'image.igvm');
     await expect(lockFolder(path)).rejects.toMatchObject({ code: 'FILE_UNWRITABLE', where: { file: path } });
   });

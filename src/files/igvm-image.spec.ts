@@ -35,7 +35,7 @@ function inDll(image: Uint8Array): string {
 }
 
 describe('withImage', () => {
-  it('opens an image for as long as it is used', async () => {
+  it('keeps an image open as long as it is used', async () => {
     const platforms = await withImage(FIXTURE, ({ file, source, isFirmwareDll }) => {
       expect({ isFirmwareDll, size: source.size }).toEqual({
         isFirmwareDll: false,
@@ -56,7 +56,7 @@ describe('withImage', () => {
     await expect(withImage(path, () => undefined)).rejects.toMatchObject({ code, where: { file: path } });
   });
 
-  it('says where in a firmware DLL its image is wrong', async () => {
+  it('locates a fault of an image in its firmware DLL', async () => {
     const image = readFileSync(FIXTURE);
     image.writeUInt32LE(0, 20);
     await expect(withImage(inDll(image), () => undefined)).rejects.toMatchObject({
@@ -65,7 +65,7 @@ describe('withImage', () => {
     });
   });
 
-  it('notices a file that changes while it is used', async () => {
+  it('detects a file that changes while it is used', async () => {
     const path = join(folder, 'a.igvm');
     copyFileSync(FIXTURE, path);
     await expect(withImage(path, () => writeFileSync(path, 'x', { flag: 'a' }))).rejects.toMatchObject({
@@ -81,7 +81,7 @@ function firstPages({ directives }: IgvmFile): Uint8Array {
   return readAll(run.content, run.content.size);
 }
 
-/** How often this process has a file open. */
+/** How many times this process has a file open. */
 const timesOpen = (path: string): number =>
   readdirSync('/proc/self/fd').filter((fd) => {
     const target = join('/proc/self/fd', fd);
@@ -110,7 +110,7 @@ describe('readImage', () => {
     );
   });
 
-  it('notices with the next page that the file has changed', () => {
+  it('detects a changed file at the next page', () => {
     const path = join(folder, 'a.igvm');
     copyFileSync(FIXTURE, path);
     const image = readImage(path);
@@ -118,7 +118,7 @@ describe('readImage', () => {
     expect(() => firstPages(image)).toThrow(expect.objectContaining({ code: 'FILE_CHANGED' }));
   });
 
-  it('gives a file back to the system when nobody holds the image any more', async () => {
+  it('closes a file when the image is no longer referenced', async () => {
     setFlagsFromString('--expose-gc');
     const collectGarbage = runInNewContext('gc') as () => void;
     const path = join(folder, 'a.igvm');
@@ -151,7 +151,7 @@ describe('writeImage', () => {
 });
 
 describe('rewriteImage', () => {
-  it('replaces an image by its changed copy', async () => {
+  it('replaces an image with its changed copy', async () => {
     const path = join(folder, 'a.igvm');
     copyFileSync(FIXTURE, path);
     await rewriteImage(path, path, (file) => ({
@@ -172,7 +172,7 @@ describe('rewriteImage', () => {
       await rewriteImage(path, copy, (file) => file);
       await rewriteImage(path, path, (file) => file);
       expect(statSync(path).mode & 0o777).toBe(mode);
-      // Who may not read the image may not read the copy.
+      // A user who may not read the image may not read the copy.
       expect(statSync(copy).mode & 0o044 & ~mode).toBe(0);
     }
   });
@@ -188,7 +188,7 @@ describe('rewriteImage', () => {
     expect(await withImage(path, ({ isFirmwareDll }) => isFirmwareDll)).toBe(true);
   });
 
-  it('leaves everything as it was when the change fails', async () => {
+  it('leaves everything unchanged when the change fails', async () => {
     const path = join(folder, 'a.igvm');
     copyFileSync(FIXTURE, path);
     await expect(rewriteImage(path, path, (file) => ({ ...file, platforms: [] }))).rejects.toMatchObject({

@@ -25,7 +25,7 @@ describe('a folder of this process', () => {
   const [place = '', , start = ''] = processMark().split('-');
   const goneProcess = (): number => spawnSync(process.execPath, ['-e', '']).pid;
 
-  /** A folder with a file, as a process of the mark has left it. */
+  /** A folder with a file, as left by a process with this mark. */
   function folderOf(purpose: string, mark: string): string {
     const path = join(parent, `nx-igvm-${purpose}-${mark}-abcdef`);
     mkdirSync(path, { mode: 0o700 });
@@ -33,15 +33,15 @@ describe('a folder of this process', () => {
     return path;
   }
 
-  it('is made beside those of others, and removes those of processes that are gone', () => {
+  it('is made next to those of other processes, and those of processes that are gone are removed', () => {
     const pid = goneProcess();
     const gone = [folderOf('boot', `${place}-${pid}-1`), folderOf('loader', `${place}-${pid}-${start}`)];
     const kept = [
       folderOf('other', `${place}-${pid}-1`),
       folderOf('boot', `${place}-${process.pid}-${start}`),
-      // Another machine, container, sandbox or start of this machine.
+      // Another machine, container, sandbox or boot of this machine.
       folderOf('boot', `0123456789abcdef-${pid}-1`),
-      // As an earlier version named them, without saying where.
+      // The names of an earlier version, without the machine.
       folderOf('boot', String(pid)),
     ];
     const made = makeProcessFolder('loader', parent);
@@ -50,7 +50,7 @@ describe('a folder of this process', () => {
     expect(readdirSync(parent).sort()).toEqual([...kept, made].map((path) => basename(path)).sort());
   });
 
-  it('tells a process from an earlier one with its number', () => {
+  it('distinguishes a process from an earlier one with the same ID', () => {
     if (process.platform !== 'linux') return;
     const child = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 60000)']);
     try {
@@ -64,14 +64,14 @@ describe('a folder of this process', () => {
     }
   });
 
-  /** The mark of a process as another one sees it. */
+  /** The mark of a process as another process sees it. */
   function markOf(pid: number): string {
     const script = `const s=require('fs').readFileSync('/proc/${pid}/stat','latin1');
       process.stdout.write(s.slice(s.lastIndexOf(')')+2).split(' ')[19])`;
     return `${place}-${pid}-${spawnSync(process.execPath, ['-e', script], { encoding: 'utf8' }).stdout}`;
   }
 
-  it('removes nothing that others can write to, and follows no link', () => {
+  it('removes nothing that other users can write to, and follows no link', () => {
     const mark = `${place}-${goneProcess()}-1`;
     const open = folderOf('boot', mark);
     chmodSync(open, 0o777);
@@ -93,7 +93,7 @@ describe('a folder of this process', () => {
     'is kept by processes of another PID namespace',
     () => {
       const mine = makeProcessFolder('boot', parent);
-      // Inside, no process has the number of this one.
+      // Inside, no process has the ID of this one.
       const args = ['-pf', process.execPath, '-p', 'require("fs").readlinkSync("/proc/self/ns/pid")'];
       const inside = spawnSync('unshare', args, { encoding: 'utf8' });
       if (inside.status !== 0) return;
@@ -108,13 +108,13 @@ describe('a folder of this process', () => {
       expect(run.stderr).toBe('');
       expect(existsSync(run.stdout)).toBe(true);
       expect(existsSync(mine)).toBe(true);
-      // And the other way round.
+      // And vice versa.
       makeProcessFolder('boot', parent);
       expect(existsSync(run.stdout)).toBe(true);
     },
   );
 
-  it('says where it can not be made', () => {
+  it('reports where it cannot be made', () => {
     const missing = join(parent, 'missing');
     expect(() => makeProcessFolder('boot', missing)).toThrow(
       expect.objectContaining({ code: 'FILE_UNWRITABLE', where: { file: missing } }),

@@ -23,7 +23,7 @@ const read = (limit = 100, within?: string) =>
 const openFiles = () => (fs.existsSync('/proc/self/fd') ? fs.readdirSync('/proc/self/fd').length : 0);
 
 describe('a regular file', () => {
-  it('is read whole, also through a link and when it is empty', () => {
+  it('is read completely, even through a link or when it is empty', () => {
     expect(read().toString()).toBe('abcdef');
     fs.symlinkSync('file', join(folder, 'link'));
     expect(readRegularFile(join(folder, 'link'), { limit: 6 }).toString()).toBe('abcdef');
@@ -31,11 +31,11 @@ describe('a regular file', () => {
     expect(read().length).toBe(0);
   });
 
-  it('has a limit', () => {
+  it('has a size limit', () => {
     expect(() => read(5)).toThrow('it has 6 bytes, and the limit is 5');
   });
 
-  it('is as large as it was when it was opened', () => {
+  it('has the size that it had when it was opened', () => {
     const { fstatSync } = fs;
     const claim = (size: bigint) =>
       jest
@@ -52,7 +52,7 @@ describe('a regular file', () => {
     expect(() => openRegularFile(path)).toThrow(/140737488355328 bytes, more than any image can hold/);
   });
 
-  it('keeps the errors of the system for what is not there', () => {
+  it('passes on system errors for missing files', () => {
     expect(() => readRegularFile(join(folder, 'no'), { limit: 1 })).toThrow(
       expect.objectContaining({ code: 'ENOENT' }),
     );
@@ -91,7 +91,7 @@ posix('what is no regular file', () => {
     await new Promise((done) => server.close(done));
   });
 
-  it('is still refused when it took the place of a file after the first look', () => {
+  it('is still refused when it replaced a file after the first check', () => {
     const pipe = join(folder, 'pipe');
     execFileSync('mkfifo', [pipe]);
     const stats = fs.statSync(path, { bigint: true });
@@ -111,7 +111,7 @@ describe('a path in a folder', () => {
   const links = (target: string, name: string) => fs.symlinkSync(target, join(folder, 'in', name));
   beforeEach(() => fs.mkdirSync(join(folder, 'in', 'deep'), { recursive: true }));
 
-  it('leads out of it through a link, be it a folder on the way', () => {
+  it('leads out of it through a link, even if that link is a parent folder', () => {
     links('../file', 'out');
     links('..', 'up');
     links('deep', 'stays');
@@ -127,13 +127,13 @@ describe('a path in a folder', () => {
     expect(readRegularFile(join(within, 'stays/file'), { limit: 9, within }).toString()).toBe('x');
   });
 
-  it('may begin with dots, and the folder itself may be behind a link', () => {
+  it('may start with dots, and the folder itself may be reached through a link', () => {
     fs.writeFileSync(join(folder, 'in', '..file'), 'x');
     fs.symlinkSync('in', join(folder, 'link'));
     expect(leadsOut(join(folder, 'link'), join(folder, 'link', '..file'))).toBe(false);
   });
 
-  it('does not hide where it is when it is written outside of it', () => {
+  it('does not count as leading out if it is outside as written', () => {
     expect(leadsOut(join(folder, 'in'), path)).toBe(false);
   });
 });

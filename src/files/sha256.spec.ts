@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { bytesSource } from '../memory/byte-source';
 import { sha256OfFile, sha256OfOpenFile, sha256OfSource } from './sha256';
 
-/** Bytes that are hashed at once. */
+/** The number of bytes that are hashed at once. */
 const CHUNK = 2 ** 20;
 
 const expectedOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
@@ -21,7 +21,7 @@ describe('the SHA-256', () => {
     ['a chunk', CHUNK],
     ['a chunk and a byte', CHUNK + 1],
     ['several chunks', 3 * CHUNK + 100],
-  ])('of %s is the same of a source and of a file', (_, size) => {
+  ])('of %s is the same for a source and for a file', (_, size) => {
     const bytes = new Uint8Array(size).map((_byte, index) => index % 251);
     const path = join(folder, 'file');
     writeFileSync(path, bytes);
@@ -30,7 +30,7 @@ describe('the SHA-256', () => {
     expect(sha256OfFile(path)).toBe(expected);
   });
 
-  it('of an open file begins where it stands', () => {
+  it('of an open file starts at the current position', () => {
     const path = join(folder, 'file');
     writeFileSync(path, 'skipped, hashed');
     const file = openSync(path, 'r');
@@ -42,7 +42,7 @@ describe('the SHA-256', () => {
     }
   });
 
-  it('fails with what reading throws', () => {
+  it('fails with the error of reading', () => {
     const broken = new Error('the disk is gone');
     const source = {
       size: 1,

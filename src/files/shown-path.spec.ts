@@ -4,13 +4,13 @@ import { shownPath } from './file-failure';
 describe('a path in a message', () => {
   const folder = resolve('/srv');
 
-  it('begins at the folder it lies in', () => {
+  it('is relative to the folder that contains it', () => {
     expect(shownPath(folder, resolve('/srv/images/igvm.json'))).toBe('images/igvm.json');
     expect(shownPath(folder, 'images/igvm.json')).toBe('images/igvm.json');
     expect(shownPath(folder, resolve('/srv/..data/kernel'))).toBe('..data/kernel');
   });
 
-  it('stays as it is outside', () => {
+  it('stays unchanged outside the folder', () => {
     const outside = resolve('/boot/vmlinuz');
     expect(shownPath(folder, outside)).toBe(outside);
     expect(shownPath(folder, folder)).toBe(folder);

@@ -47,7 +47,7 @@ describe('dump', () => {
     },
   );
 
-  it('is text for people: what people read in hexadecimal, masks by platform, lists line by line', () => {
+  it('is text for people: addresses in hexadecimal, masks as platform names, lists line by line', () => {
     const contents: Dump = {
       fixedHeader: { magic: 0x4d564749, formatVersion: 2, totalFileSize: 5000 },
       platforms: [
@@ -102,7 +102,7 @@ describe('dump', () => {
     );
   });
 
-  it('has a word for an empty list', () => {
+  it('says so when a list is empty', () => {
     expect(fieldsText({ flags: [], name: 'x' })).toBe('flags none  x');
   });
 
@@ -135,7 +135,7 @@ describe('dump', () => {
     );
   });
 
-  it('has the fixed header as the file has it, with its architecture, and its page size from version 2 on', async () => {
+  it('shows the fixed header as stored, with architecture and page size from version 2 on', async () => {
     const first = await dumpOf(fileOf([]));
     expect(first.fixedHeader).toMatchObject({
       magic: 0x4d564749,
@@ -189,7 +189,7 @@ describe('dump', () => {
     ]);
   });
 
-  it('shows pages that follow each other as one, wherever their data lies', async () => {
+  it('shows adjacent pages as one run, wherever their data lies', async () => {
     const contents = await dumpOf(
       fileOf([
         runOf(0, pages(1, 2, 1)),
@@ -213,7 +213,7 @@ describe('dump', () => {
     ]);
   });
 
-  it('reads the fixed header alone: no page, whatever the size of the image', async () => {
+  it('reads no page of the image, whatever its size', async () => {
     const { bytes } = await written(fileOf([runOf(0, pages(1, 2, 3))]));
     const whole = bytesSource(bytes);
     const file = readIgvm(whole, hashes);
@@ -233,7 +233,7 @@ describe('dump', () => {
     expect(text({ ...contents, directives })).toContain('for mask 0x80000000');
   });
 
-  it('writes numbers that JSON can not hold as hexadecimal strings', async () => {
+  it('writes numbers that JSON cannot hold as hexadecimal strings', async () => {
     const file = fileOf([]);
     const policy = 2n ** 64n - 1n;
     const initializations: IgvmFile['initializations'] = [{ type: 'guestPolicy', policy, compatibilityMask: 1 }];
@@ -260,7 +260,7 @@ describe('dump', () => {
     expect(json(contents).initializations).toEqual(initializations);
   });
 
-  it('takes any file', async () => {
+  it('accepts any file', async () => {
     await fc.assert(
       fc.asyncProperty(anyIgvmFile(), async (file) => {
         const contents = await dumpOf(file);

@@ -5,7 +5,7 @@ import { checkFileSize, FileDataWriter, memorySink } from './file-data';
 const START = 1000;
 const MEBI = 2 ** 20;
 
-/** A sink that keeps what it is handed and settles when it is told to. */
+/** A sink that keeps what is written to it. The test decides when its promises settle. */
 function heldSink() {
   const memory = memorySink();
   const writes: { offset: number; bytes: Uint8Array; settle(): void }[] = [];
@@ -24,7 +24,7 @@ function heldSink() {
 const counting = (size: number, first = 0): Uint8Array => new Uint8Array(size).map((_, index) => first + index);
 
 describe('FileDataWriter', () => {
-  it('appends from its start on', async () => {
+  it('appends from its start offset on', async () => {
     const sink = memorySink();
     const data = new FileDataWriter(sink, START);
     expect(data.append(counting(30), 0, 30)).toBe(START);
@@ -34,7 +34,7 @@ describe('FileDataWriter', () => {
     expect(sink.bytes().subarray(START)).toEqual(Uint8Array.of(...counting(30), ...counting(10, 5)));
   });
 
-  it('reads back what was appended, whether it is held, in flight or in the sink', async () => {
+  it('reads back appended bytes, whether they are buffered, in flight or in the sink', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(
@@ -86,7 +86,7 @@ describe('FileDataWriter', () => {
     );
   });
 
-  it('passes a long stretch of one buffer to the sink in one write, without a copy', () => {
+  it('passes many bytes of one buffer to the sink in one write, without a copy', () => {
     const sink = heldSink();
     const data = new FileDataWriter(sink, START);
     const buffer = counting(100_000);
@@ -119,7 +119,7 @@ describe('FileDataWriter', () => {
     expect(isOver).toBe(true);
   });
 
-  it('gathers short stretches, up to a MiB in a write', async () => {
+  it('gathers short pieces into writes of up to 1 MiB', async () => {
     const sink = heldSink();
     const data = new FileDataWriter(sink, 0);
     const piece = counting(MEBI / 32);
@@ -135,7 +135,7 @@ describe('FileDataWriter', () => {
     expect(sink.bytes()).toHaveLength(MEBI + piece.length);
   });
 
-  it('slows its caller down when four gathered writes are under way, until the oldest is over', async () => {
+  it('makes the caller wait while four gathered writes are pending, until the oldest is done', async () => {
     const sink = heldSink();
     const data = new FileDataWriter(sink, 0);
     const piece = counting(60_000);
@@ -151,7 +151,7 @@ describe('FileDataWriter', () => {
     expect(data.settle()).toBeUndefined();
   });
 
-  it('fails with the sink: where the caller waits, and at the end', async () => {
+  it('fails when the sink fails: where the caller waits, and at the end', async () => {
     const broken = { ...memorySink(), write: () => Promise.reject(new Error('disk full')) };
     const direct = new FileDataWriter(broken, 0);
     direct.append(counting(MEBI), 0, MEBI);
@@ -180,7 +180,7 @@ describe('memorySink', () => {
     expect(sink.bytes()).toEqual(Uint8Array.of(1, 2, 0, 0, 5, 6));
   });
 
-  it('gives back a part of it', async () => {
+  it('returns a part of it', async () => {
     const sink = memorySink();
     await sink.write(0, Uint8Array.of(1, 2, 3, 4, 5));
     const part = new Uint8Array(2);
@@ -188,7 +188,7 @@ describe('memorySink', () => {
     expect(part).toEqual(Uint8Array.of(3, 4));
   });
 
-  it('grows as far as it is written to and loses nothing, in few steps', async () => {
+  it('grows to the last written byte in few steps, and loses nothing', async () => {
     const sink = memorySink();
     const piece = new Uint8Array(1000).map((_, index) => index);
     const buffers = new Set<ArrayBufferLike>();

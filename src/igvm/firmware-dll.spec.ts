@@ -35,23 +35,23 @@ describe('firmware DLL', () => {
     for (const other of ['M', 'MX', 'XZ']) expect(isPortableExecutable(bytesSource(Buffer.from(other)))).toBe(false);
   });
 
-  it('gives the image in its VMFW resource', () => {
+  it('returns the image in its VMFW resource', () => {
     expect(extracted(dll())).toEqual(IMAGE);
   });
 
-  it('has as few data directories as lead to the resources, and an image as large as its section', () => {
+  it('may have no data directories after the resources, and an image as large as its section', () => {
     expect(extracted(dll({ directoryCount: 3 }))).toEqual(IMAGE);
     expect(extracted(dll({ imageSize: 0x200 }))).toHaveLength(0x200);
   });
 
-  it('may have resources of other types before', () => {
-    // Two named entries: ICON, then what was the only one.
+  it('may have resources of other types before the image', () => {
+    // Two named entries: ICON, then the original one.
     const bytes = changed([ROOT + 12, 2], [TYPE, 0x8000_0090], [TYPE + 8, 0x8000_0080], [TYPE + 12, 0x8000_0020]);
     bytes.set([4, 0, ...Buffer.from('ICON', 'utf16le')], ROOT + 0x90);
     expect(extracted(bytes)).toEqual(IMAGE);
   });
 
-  it('may have other sections before and behind', () => {
+  it('may have other sections before and after the resources', () => {
     const bytes = dll();
     const section = bytes.slice(SECTION, SECTION + 40);
     const other = section.slice();
@@ -100,7 +100,7 @@ describe('firmware DLL', () => {
     );
   });
 
-  it('survives any damage', () => {
+  it('is read or refused with an IgvmError after any damage', () => {
     fc.assert(
       fc.property(fc.nat(0x37f), fc.nat(255), fc.nat(0x600), (at, value, size) => {
         const bytes = dll();

@@ -41,7 +41,7 @@ describe('mergeGuests', () => {
     expect(indices(merged)).toEqual([0, 2, 1, 3, 9, 4].flatMap((index) => [index, index, index]));
   });
 
-  it('keeps what is free, without giving it to another', () => {
+  it('keeps numbers that are free, and gives them to no other guest', () => {
     const two = guest(PLATFORM_TYPE.TDX, [1, 0], {
       platforms: [platformOf(PLATFORM_TYPE.TDX, 2), platformOf(PLATFORM_TYPE.SEV_SNP, 1)],
     });
@@ -50,7 +50,7 @@ describe('mergeGuests', () => {
     expect(indices(merged)).toEqual([0, 1, 2].flatMap((index) => [index, index, index]));
   });
 
-  it('keeps what belongs to no guest, and bits of no platform', () => {
+  it('keeps directives that belong to no guest, and mask bits of no platform', () => {
     const labelled = guest(PLATFORM_TYPE.SEV_SNP, [], {
       initializations: [{ type: 'versionString', value: '1.0' }],
       directives: [{ type: 'errorRange', gpa: 0, size: 0x1000, compatibilityMask: 0x8000_0001 }],
@@ -60,7 +60,7 @@ describe('mergeGuests', () => {
     expect(masks(merged.directives)).toEqual([1, 0x8000_0002]);
   });
 
-  it('changes none of the files it is given, and shares no directive', () => {
+  it('changes none of its input files, and shares no directive with them', () => {
     const first = guest(PLATFORM_TYPE.VSM_ISOLATION, [0]);
     const second = guest(PLATFORM_TYPE.SEV_SNP, [0]);
     const before = flatten(second);

@@ -1,7 +1,7 @@
 import { ACCEPTANCE_HEADER } from './model';
 
 describe('a page in the file', () => {
-  it('says with its type and flags what the loader asked for (igvm_defs: IgvmPageDataType, IgvmPageDataFlags)', () => {
+  it('has the type and flags that the loader asked for (igvm_defs: IgvmPageDataType, IgvmPageDataFlags)', () => {
     expect(ACCEPTANCE_HEADER).toEqual({
       exclusive: { dataType: 0, flags: 0 },
       exclusiveUnmeasured: { dataType: 0, flags: 2 },

@@ -4,7 +4,7 @@ import { PageIndex } from './page-index';
 
 const START = 0x10000;
 
-/** Stores pages as a writer would; returns each page's offset. */
+/** Stores pages as a writer would. Returns the offset of each page. */
 function offsetsOf(pages: readonly Uint32Array[], hash = sha256Hex): number[] {
   const stored: Uint8Array[] = [];
   const file = {
@@ -29,7 +29,7 @@ function offsetsOf(pages: readonly Uint32Array[], hash = sha256Hex): number[] {
   });
 }
 
-/** The offsets that comparing every page with every other gives. */
+/** The expected offsets, found by comparing every page with every other. */
 function expectedOffsets(pages: readonly Uint32Array[]): number[] {
   const seen = new Map<string, number>();
   return pages.map((page) => {
@@ -47,12 +47,12 @@ const page = (fill: (words: Uint32Array) => void): Uint32Array => {
 };
 
 describe('PageIndex', () => {
-  it('finds pages again, zeros too, wherever they were', () => {
+  it('finds pages again, wherever they were, and pages of zeros too', () => {
     const pages = [1, 2, 0, 1, 2, 3, 0, 0, 3, 4, 1].map((seed) => page((words) => words.fill(seed)));
     expect(offsetsOf(pages)).toEqual(expectedOffsets(pages));
   });
 
-  it('finds long stretches of equal pages again', () => {
+  it('finds long runs of equal pages again', () => {
     const stretch = Array.from({ length: 100 }, (_, number) => page((words) => (words[0] = number + 1)));
     const pages = [
       ...stretch,
@@ -69,8 +69,8 @@ describe('PageIndex', () => {
     expect(offsetsOf([...pages, ...pages])).toEqual(expectedOffsets([...pages, ...pages]));
   });
 
-  it('stays exact and turns to SHA-256 when many pages have one key', () => {
-    // With the random numbers known, pages can be made whose keys are equal: what a word changes the next one undoes.
+  it('stays exact and switches to SHA-256 when many pages have the same key', () => {
+    // With known random numbers, pages with equal keys can be made: each second word cancels the change of the word before.
     const random = jest.spyOn(Math, 'random').mockReturnValue(0);
     const afterSampled = (state: number, word: number): number => {
       const product = Math.imul(state ^ word, 0x9e3779b1);

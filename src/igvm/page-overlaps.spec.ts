@@ -12,7 +12,7 @@ const overlapsOf = (directives: Directive[]) =>
   pageOverlaps(fileOf(directives), 1).map(({ gpa, end }) => [gpa / PAGE_SIZE, end / PAGE_SIZE]);
 
 describe('overlapping pages', () => {
-  it('are found whatever the order, adjacent ones as one', () => {
+  it('are found in any order, and adjacent ones are joined', () => {
     expect(overlapsOf([page(0, 1), page(1, 2), page(5, 3)])).toEqual([]);
     expect(overlapsOf([page(1, 1), page(0, 2, 4), page(2, 3)])).toEqual([[1, 3]]);
     expect(overlapsOf([page(0, 1, 10), page(2, 1, 2), page(6, 1), page(7, 2, 9)])).toEqual([
@@ -21,14 +21,14 @@ describe('overlapping pages', () => {
     ]);
   });
 
-  it('are those of one platform', () => {
+  it('are found only within one platform', () => {
     const file = fileOf([page(0, 1), runOf(0, patternPage(2), { compatibilityMask: 2 })], {
       platforms: [platformOf(PLATFORM_TYPE.VSM_ISOLATION), platformOf(PLATFORM_TYPE.TDX, 2)],
     });
     expect([pageOverlaps(file, 1), pageOverlaps(file, 2)]).toEqual([[], []]);
   });
 
-  it('may be under what the VMM fills in, of the size of its area', () => {
+  it('may involve a parameter area that the VMM fills in, with the size of the area', () => {
     const area: Directive = {
       type: 'parameterArea',
       index: 3,
@@ -52,7 +52,7 @@ describe('overlapping pages', () => {
     expect([...dumpText(plain)].join('')).not.toContain('Overlapping pages');
   });
 
-  it('are found in time that the size of the file bounds', () => {
+  it('are found in a time bounded by the size of the file', () => {
     const many = Array.from({ length: 100_000 }, (_, index) => page(2 * index, 1));
     const seconds = processorTime();
     expect(pageOverlaps(fileOf([page(0, 1, 200_000), ...many]), 1)).toHaveLength(100_000);

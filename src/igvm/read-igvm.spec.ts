@@ -10,7 +10,7 @@ import { isLinuxKernel, notAnImage, readIgvm } from './read-igvm';
 const golden = (name: string): Uint8Array => new Uint8Array(readFileSync(join(__dirname, 'fixtures', name)));
 const read = (bytes: Uint8Array): IgvmFile => readIgvm(bytesSource(bytes), hashes);
 
-/** The file with some bytes changed and, as its author would see to it, a right checksum. */
+/** The file with some bytes changed and, as an author would do, the checksum corrected. */
 function changed(bytes: Uint8Array, ...changes: [at: number, value: number][]): Uint8Array {
   const copy = bytes.slice();
   const view = new DataView(copy.buffer);
@@ -23,7 +23,7 @@ function changed(bytes: Uint8Array, ...changes: [at: number, value: number][]): 
 }
 
 describe('readIgvm', () => {
-  it('finds what the igvm crate has written', () => {
+  it('reads what the igvm crate wrote', () => {
     const { version, arch, platforms, initializations, directives } = read(golden('every-header-x64.igvm'));
     expect({ version, arch }).toEqual({ version: 2, arch: 'x64' });
     expect(platforms.map(({ platformType, sharedGpaBoundary }) => [platformType, sharedGpaBoundary])).toEqual([
@@ -115,7 +115,7 @@ describe('readIgvm', () => {
     ]);
   });
 
-  it('makes runs of pages that follow each other in the guest and in the file', async () => {
+  it('joins pages into a run if they are adjacent in the guest and in the file', async () => {
     const content = new Uint8Array(600 * PAGE_SIZE);
     for (let page = 0; page < 200; page++) content.set(patternPage(page + 1), page * PAGE_SIZE);
     const file = fileOf([runOf(0, content, { pageCount: 700 }), runOf(2 ** 30, content.subarray(0, 100 * PAGE_SIZE))]);
@@ -148,7 +148,7 @@ describe('readIgvm', () => {
     expect(contexts).toEqual([PAGE_SIZE, PAGE_SIZE, 4, 100]);
   });
 
-  it('finds the data of parameter areas and documents, and none where there is none', async () => {
+  it('finds the data of parameter areas and documents, where they have any', async () => {
     const text = bytesSource(Buffer.from('document'));
     const file = fileOf(
       [
@@ -168,7 +168,7 @@ describe('readIgvm', () => {
     expect(flatten(read(noOffset))).toEqual(flatten(file));
   });
 
-  it('keeps a version string and optional headers that it does not know', async () => {
+  it('keeps a version string and unknown optional headers', async () => {
     const file = fileOf([{ type: 'unknown', headerType: 0x8000_03ff, data: Uint8Array.of(1, 2, 3) }], {
       initializations: [
         { type: 'versionString', value: '\ufeff1.0 – ü' },
@@ -187,20 +187,20 @@ describe('readIgvm', () => {
     expect(back.directives).toMatchObject([{ data: { length: 600_000 } }]);
   });
 
-  it('takes bytes alone, with a checksum and rules of its own', () => {
+  it('accepts plain bytes, with its own checksum and rules', () => {
     const bytes = golden('version-1.igvm');
     expect(flatten(readIgvm(bytes))).toEqual(flatten(read(bytes)));
     expect(() => readIgvm(Object.assign(bytes.slice(), { [20]: 0 }))).toThrow('checksum');
   });
 
-  it('passes on what its source throws', () => {
+  it('passes on errors of its source', () => {
     const bytes = golden('version-1.igvm');
     const broken = new Error('the disk is gone');
     let reads = 0;
     const source: ByteSource = {
       size: bytes.length,
       read(offset, target) {
-        if (++reads > 2) throw broken; // Fixed header and checksum are read before.
+        if (++reads > 2) throw broken; // The first two reads are the fixed header and the checksum.
         target.set(bytes.subarray(offset, offset + target.length));
       },
     };
@@ -264,7 +264,7 @@ describe('readIgvm', () => {
       );
     });
 
-    it('what contradicts the rules, unless it is only to be looked at', () => {
+    it('a file that breaks the rules, unless it is only to be inspected', () => {
       const unaligned = changed(bytes, [PAGE + 8, 0x1001]);
       expect(() => read(unaligned)).toThrow(expect.objectContaining({ code: 'IGVM_INVALID' }));
       expect(readIgvm(bytesSource(unaligned), { ...hashes, validate: false }).directives[1]).toMatchObject({
@@ -329,7 +329,7 @@ describe('readIgvm', () => {
       expect(() => readIgvm(placed(0, 1, 2), lenient)).toThrow('VP contexts overlap');
     });
 
-    it('a version string that is not text', async () => {
+    it('a version string that is not valid text', async () => {
       const label = (await written(fileOf([], { initializations: [{ type: 'versionString', value: 'four' }] }))).bytes;
       expect(() => read(changed(label, [56, 0xffff_ffff]))).toThrow('the version string is not UTF-8');
     });
@@ -342,7 +342,7 @@ function file(size: number, ...marks: [offset: number, text: string][]): Uint8Ar
   return bytes;
 }
 
-describe('a file in the place of an image', () => {
+describe('another file instead of an image', () => {
   it.each([
     ['a bzImage, an EFI program at the same time', file(4096, [0, 'MZ'], [0x202, 'HdrS']), 'is a Linux kernel'],
     ['an Image', file(4096, [0x38, 'ARM\x64']), 'is a Linux kernel'],
@@ -352,7 +352,7 @@ describe('a file in the place of an image', () => {
     ['nothing', file(0), 'is empty'],
   ])('is named: %s', (_, bytes, said) => {
     expect(notAnImage(bytesSource(bytes))).toContain(said);
-    // The general cure is about damaged images.
+    // The general remedy is about damaged images.
     expect(() => readIgvm(bytesSource(bytes))).toThrow(expect.objectContaining({ saysAll: bytes.length > 0 }));
   });
 

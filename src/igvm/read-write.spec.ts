@@ -8,7 +8,7 @@ import { anyIgvmFile, flatten, hashes, written } from './igvm-file.fixture';
 import type { IgvmFile } from './model';
 import { readIgvm } from './read-igvm';
 
-/** Of this process, whatever else the machine does. */
+/** Processor time of this process, so that other load doesn't matter. */
 const cpuSeconds = (): number => (process.cpuUsage().user + process.cpuUsage().system) / 1e6;
 
 const folder = join(__dirname, 'fixtures');
@@ -17,12 +17,12 @@ const golden = (name: string): Uint8Array => new Uint8Array(readFileSync(join(fo
 const read = (bytes: Uint8Array): IgvmFile => readIgvm(bytesSource(bytes), hashes);
 
 describe('reading and writing', () => {
-  it.each(goldenFiles)("give the igvm crate's %s back", async (name) => {
+  it.each(goldenFiles)('restore %s of the igvm crate', async (name) => {
     const bytes = golden(name);
     expect(Buffer.compare((await written(read(bytes))).bytes, bytes)).toBe(0);
   });
 
-  it('give any valid file back', async () => {
+  it('restore any valid file', async () => {
     await fc.assert(
       fc.asyncProperty(anyIgvmFile(), async (file) => {
         const { bytes } = await written(file);
@@ -36,7 +36,7 @@ describe('reading and writing', () => {
 });
 
 describe('readIgvm on a damaged file', () => {
-  /** Changes to a file; each is a place and what to do there, as parts of its size. */
+  /** Changes to a file. Each has a position, as a fraction of the file's size, and the change there. */
   const damages = fc.array(
     fc.record({
       where: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),

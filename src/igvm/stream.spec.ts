@@ -5,7 +5,7 @@ import { patternPage, runOf } from './igvm-file.fixture';
 import type { Directive } from './model';
 import { type DirectiveObserver, streamDirectives } from './stream';
 
-/** Pages that are read at once. */
+/** The number of pages that are read in one chunk. */
 const CHUNK_PAGES = 512;
 
 /** A run of pages whose first byte is their number, from `first` on. */
@@ -23,7 +23,7 @@ const required: Directive = {
 };
 
 describe('streamDirectives', () => {
-  it('shows directives and pages in file order, in chunks, padded, with empty pages apart', async () => {
+  it('shows directives and pages in file order, in padded chunks, with empty pages separate', async () => {
     const seen: unknown[] = [];
     const partial = runOf(0x5000, patternPage(1).subarray(0, 10), { pageCount: 3 });
     await streamDirectives(
@@ -75,7 +75,7 @@ describe('streamDirectives', () => {
     expect(events).toEqual(directives.map((directive) => (directive === required ? 'directive' : 'pages 0')));
   });
 
-  it('lets an observer whose pages overlap go on, but not past a directive that it is busy with', async () => {
+  it('lets an observer with overlapping page calls go on, but not past a directive that it still handles', async () => {
     const events: string[] = [];
     let seeLast: () => void = () => undefined;
     const lastSeen = new Promise<void>((resolve) => (seeLast = resolve));
@@ -88,7 +88,7 @@ describe('streamDirectives', () => {
       },
       pages(run) {
         events.push(`pages ${run.gpa}`);
-        // Behind the directive, too, none waits for another.
+        // After the directive, too, no call waits for another.
         if (run.gpa === 2) seeLast();
         return lastSeen.then(() => void events.push('written'));
       },
@@ -129,7 +129,7 @@ describe('streamDirectives', () => {
     expect(begun).toBe(200);
   });
 
-  it('shows bytes that threads may share, where there is such memory', async () => {
+  it('shows bytes that threads can share, where shared memory is available', async () => {
     const memory: unknown[] = [];
     const observer: DirectiveObserver = { pages: (_, __, ___, bytes) => void memory.push(bytes?.buffer.constructor) };
     await streamDirectives({ directives: [numbered(0, 1)] }, [observer]);
@@ -143,7 +143,7 @@ describe('streamDirectives', () => {
     expect(memory).toEqual([SharedArrayBuffer, ArrayBuffer]);
   });
 
-  it('makes a content ready when everything before it has been seen', async () => {
+  it('makes a late content ready when everything before it has been seen', async () => {
     const events: string[] = [];
     const late = { ...bytesSource(patternPage(1)), ready: async () => void events.push('ready') };
     await streamDirectives({ directives: [numbered(0, 3), runOf(0x10000, late)] }, [
@@ -184,7 +184,7 @@ describe('streamDirectives', () => {
       },
     ],
   ];
-  it.each(failing)('fails with an observer that fails %s, when all others are done', async (_when, observer) => {
+  it.each(failing)('fails when an observer fails %s, after all others are done', async (_when, observer) => {
     let pending = 0;
     let calls = 0;
     const other: DirectiveObserver = {
@@ -213,7 +213,7 @@ describe('streamDirectives', () => {
     expect(calls).toBe(1);
   });
 
-  it('takes an observer that wants to see only pages or only directives', async () => {
+  it('accepts an observer of only pages or only directives', async () => {
     const seen: string[] = [];
     const partial = runOf(0, patternPage(1), { pageCount: 2 });
     await streamDirectives({ directives: [required, partial] }, [
@@ -223,7 +223,7 @@ describe('streamDirectives', () => {
     expect(seen).toEqual(['requiredMemory', 'page 0', 'page 1']);
   });
 
-  it('fails with a source that fails', async () => {
+  it('fails when a source fails', async () => {
     const broken = {
       size: PAGE_SIZE,
       read: () => {

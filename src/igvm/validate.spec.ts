@@ -14,7 +14,7 @@ import {
 import { readIgvm } from './read-igvm';
 import { validateIgvm } from './validate';
 
-/** Of this process, whatever else the machine does. */
+/** Processor time of this process, so that other load doesn't matter. */
 const cpuSeconds = (): number => (process.cpuUsage().user + process.cpuUsage().system) / 1e6;
 
 const page = patternPage(1);
@@ -200,7 +200,7 @@ describe('validateIgvm', () => {
     ['the used part of the page tables is larger than the region', init(pageTables({ usedSize: 0x5000 }))],
     ['page table relocation: a platform has more than one', init(pageTables(), pageTables({ gpa: 0x100000 }))],
     [
-      'VP 0 in VTL 2, which has no VP context', // and not that it overlaps the region of another platform
+      'VP 0 in VTL 2, which has no VP context', // not an overlap with the region of another platform
       fileOf([context()], {
         ...isolated,
         initializations: [relocatable(), relocatable({ compatibilityMask: 2 })],
@@ -335,7 +335,7 @@ describe('validateIgvm', () => {
     expect(cpuSeconds() - began).toBeLessThan(1);
   });
 
-  it('is quick with any number of page tables for no platform, and of inserts', () => {
+  it('is quick with any number of page tables for no platform, and any number of inserts', () => {
     const initializations = Array.from({ length: 30_000 }, (_, index) =>
       pageTables({ gpa: 0x1000 * index, compatibilityMask: 0 }),
     );

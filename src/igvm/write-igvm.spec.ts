@@ -11,7 +11,7 @@ const concat = (...parts: Uint8Array[]): Uint8Array => new Uint8Array(Buffer.con
 const read = (bytes: Uint8Array): IgvmFile => readIgvm(bytesSource(bytes), hashes);
 
 describe('writeIgvm', () => {
-  it('puts the data right behind the headers and stores equal data once, whatever it is for', async () => {
+  it('puts the data right after the headers and stores equal data once, whatever its purpose', async () => {
     const page = patternPage(1);
     const file = fileOf([
       runOf(0x1000, concat(page, patternPage(2), page)),
@@ -72,14 +72,14 @@ describe('writeIgvm', () => {
         ),
       );
     }
-    // The run behind comes in two chunks; all its pages are the same zeros.
+    // The next run comes in two chunks. All its pages are zeros.
     for (const page of [0, 1, 511, 512]) {
       expect(view.getUint32(48 + 32 * (4 + page) + 8, true)).toBe(0x4000_0000 + page * PAGE_SIZE);
       expect(view.getUint32(48 + 32 * (4 + page) + 20, true)).toBe(data + 2 * PAGE_SIZE);
     }
   });
 
-  it('waits until what it writes is ready', async () => {
+  it('waits until each content is ready', async () => {
     const content = new Uint8Array(3);
     const source = { ...bytesSource(content), ready: async () => content.set([1, 2, 3]) };
     const { bytes } = await written(
@@ -93,7 +93,7 @@ describe('writeIgvm', () => {
     expect(ended.bytes.at(-1)).toBe(4);
   });
 
-  it('counts pages as stored, and nothing else that has the size of one', async () => {
+  it('counts stored pages, and no other data of the size of a page', async () => {
     const area = {
       type: 'parameterArea' as const,
       size: PAGE_SIZE,
@@ -126,7 +126,7 @@ describe('writeIgvm', () => {
     expect(document?.type === 'corimDocument' && readAll(document.content, 3)).toEqual(Uint8Array.of(7, 8, 9));
   });
 
-  it('gives the same bytes through a sink that is slow and settles in any order', async () => {
+  it('writes the same bytes to a slow sink that settles in any order', async () => {
     const content = new Uint8Array(900 * PAGE_SIZE);
     for (let page = 0; page < 900; page++) content.set(patternPage(page % 200), page * PAGE_SIZE);
     const file = fileOf([runOf(0, content), runOf(2 ** 30, content.subarray(0, 400 * PAGE_SIZE - 5))]);
@@ -144,7 +144,7 @@ describe('writeIgvm', () => {
     expect(Buffer.compare(memory.bytes(), (await written(file)).bytes)).toBe(0);
   });
 
-  it('has no work in progress when a source fails', async () => {
+  it('leaves no pending work when a source fails', async () => {
     let [begun, underWay] = [0, 0];
     const slow: IgvmSink = {
       async write() {
@@ -173,12 +173,12 @@ describe('writeIgvm', () => {
     expect(read((await written(file)).bytes)).toEqual(file);
   });
 
-  it('fails with a sink that fails', async () => {
+  it('fails when its sink fails', async () => {
     const sink = { ...memorySink(), write: () => Promise.reject(new Error('disk full')) };
     await expect(writeIgvm(fileOf([runOf(0, patternPage(1))]), sink, hashes)).rejects.toThrow('disk full');
   });
 
-  it('refuses a file whose headers alone are too large, and one whose data is, before it writes that much', async () => {
+  it('refuses too large headers or data before it writes that much', async () => {
     const run = runOf(0, EMPTY_SOURCE, { pageCount: 2 ** 28 });
     await expect(written(fileOf([run]))).rejects.toMatchObject({ code: 'IGVM_TOO_LARGE' });
     const area = { type: 'parameterArea', size: 2 ** 32, index: 0, initialData: bytesSource(patternPage(1)) } as const;
@@ -195,7 +195,7 @@ describe('writeIgvm', () => {
     expect(sink.write).not.toHaveBeenCalled();
   });
 
-  describe('refuses a value that does not fit its field and names header and place', () => {
+  describe('refuses a value that does not fit its field, and names the header and the place', () => {
     const required = { type: 'requiredMemory', gpa: 0x1000, compatibilityMask: 1, vtl2Protectable: false } as const;
     const page = patternPage(1);
     const cases: [what: string, file: IgvmFile, message: string, gpa: { start: number; end: number } | undefined][] = [

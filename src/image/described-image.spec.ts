@@ -7,7 +7,7 @@ import { describeImage } from './described-image';
 
 const PAGES = 64;
 
-/** Three platforms, each with pages of its own, and one that all of them have. */
+/** Three platforms, each with its own pages and one common page. */
 const file = (): IgvmFile =>
   fileOf(
     [1, 2, 4].flatMap((compatibilityMask) =>
@@ -26,7 +26,7 @@ const file = (): IgvmFile =>
   );
 
 describe('an image that is described', () => {
-  it('is read once, whatever the number of platforms, launches and digests', async () => {
+  it('is read once, for any number of platforms, launches and digests', async () => {
     const source = countingSource((await written(file())).bytes);
     const image = readIgvm(source);
     source.total = 0;
@@ -44,7 +44,7 @@ describe('an image that is described', () => {
     expect(source.total).toBe(3 * PAGES * PAGE_SIZE);
   });
 
-  it('has the same digest of a region in whatever order the file has its pages', async () => {
+  it('has the same digest of a region for any order of its pages in the file', async () => {
     const digestOf = async (directives: IgvmFile['directives']): Promise<string | undefined> =>
       (await describeImage(fileOf(directives), undefined)).guests[0]?.regions[0]?.sha256;
     const pages = [0, 1, 2, 3].map((page) => runOf(page * PAGE_SIZE, patternPage(page + 1)));
@@ -55,7 +55,7 @@ describe('an image that is described', () => {
     expect(await digestOf([...pages.slice(0, 3), runOf(3 * PAGE_SIZE, patternPage(9))])).not.toBe(inOrder);
   });
 
-  it('says of each region whether the launch measures it', async () => {
+  it('tells whether the launch measures each region', async () => {
     const { guests } = await describeImage(
       fileOf([runOf(0, patternPage(1)), runOf(0x10000, patternPage(2), { flags: 2 })]),
       undefined,

@@ -41,7 +41,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 describe('an image of OVMF without a map file', () => {
-  it('has the names that a build gives the same image', async () => {
+  it('has the same names that a build gives the image', async () => {
     const snp = { policy: 0x30000, enable_debug: false, injection_type: 'normal' };
     const guests = ['none', { snp }].map((isolation_type) => ({
       guest_svn: 1,
@@ -62,7 +62,7 @@ describe('an image of OVMF without a map file', () => {
     expect(fitsMap(file, names)).toBe(true);
   });
 
-  it('tells a UKI from another program', async () => {
+  it('distinguishes a UKI from other programs', async () => {
     const options = { addHashes: false, arch: 'x64' } as const;
     await updateFiles({ image: at('wrapped.igvm'), kernel: at('plain.efi'), ...options, output: at('plain.igvm') });
     const file = readImage(at('plain.igvm'));
@@ -80,7 +80,7 @@ describe('an image of OVMF without a map file', () => {
     expect(changed).not.toContain('ovmf-code');
   });
 
-  it('says what of it is measured, in the page and in the text', async () => {
+  it('shows which regions are measured, in the page and in the text', async () => {
     const expected =
       /measured: firmware, variable store, list of programs, PK, KEK, db, dbx; not measured: UKI, what the VMM/;
     expect(ovmfMeasured(readImage(at('one.igvm')))).toMatch(expected);
@@ -97,7 +97,7 @@ describe('an image of OVMF without a map file', () => {
     expect(text).toContain('secure-boot-dbx');
   });
 
-  it('says what is in a UKI, in the page and in the text', async () => {
+  it('shows the contents of a UKI, in the page and in the text', async () => {
     const uki = ukiFile({ '.cmdline': 'quiet <b>\u001b', '.linux': new Uint8Array(700) });
     writeFileSync(at('uki.efi'), uki);
     await updateFiles({

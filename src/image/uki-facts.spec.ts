@@ -56,7 +56,7 @@ describe('the UKIs in an image of OVMF', () => {
     expect(diffText(difference)).toContain('  UKI .cmdline:\n    A quiet\n    B loud\\u{1b}\n');
   });
 
-  it('are hashed while the pages stream by, and read again only where the file has them in another order', async () => {
+  it('are hashed while the pages are read, and read again only if their order in the file differs', async () => {
     const { source, file } = await imageOf({ kernel: uki() });
     const factsAfter = async (directives: IgvmFile['directives']): Promise<{ facts: unknown; read: number }> => {
       const sections = new UkiSections(file);
@@ -84,17 +84,17 @@ describe('the UKIs in an image of OVMF', () => {
   it.each<[string, Uint8Array]>([
     ['no UKI', Buffer.from('MZ')],
     ['a damaged one', ukiFile({ '.linux': KERNEL }).subarray(0, 5000)],
-  ])('are no facts where there are none: %s', async (_, kernel) => {
+  ])('have no facts if there are none: %s', async (_, kernel) => {
     expect([...ukiFacts((await imageOf({ kernel })).file)]).toEqual([]);
   });
 
-  it('are no facts where there is no OVMF', () => {
+  it('are not looked for without OVMF', () => {
     expect([...ukiFacts({ version: 2, arch: 'x64', platforms: [], initializations: [], directives: [] })]).toEqual([]);
   });
 });
 
 describe("a guest's memory as bytes", () => {
-  it('is what its pages hold, in whatever pieces it is read', async () => {
+  it('has the contents of its pages, in whatever pieces it is read', async () => {
     const program = uki();
     const { file } = await imageOf({ kernel: program });
     const memory = guestMemory(file, 1, 0x2000_0000, program.length);

@@ -16,7 +16,7 @@ import {
 } from './manifest.fixture';
 import { usedResources } from './image-files';
 
-describe('values that do not go together', () => {
+describe('conflicting values', () => {
   const vbs = { vbs: { enable_debug: false } };
   const tdx = { tdx: { enable_debug: false, sept_ve_disable: true } };
   const embedded = { boot_data: 'embedded', memory_size: 536870912 };
@@ -195,7 +195,7 @@ describe('values that do not go together', () => {
       manifest([guest(ovmf()), guest(ovmf({ secure_boot: { profile: 'all' } }), directSnp())]),
       'guest_configs[1].image.ovmf.secure_boot',
     ],
-  ])('%s is refused where it stands', (_, document, jsonPath) => {
+  ])('%s is refused, with the location', (_, document, jsonPath) => {
     const error = failure(document);
     expect([error.code, textOf(error.where)]).toEqual(['MANIFEST_CONFLICT', jsonPath]);
   });
@@ -229,7 +229,7 @@ describe('values that do not go together', () => {
   });
 });
 
-describe('what OVMF is given', () => {
+describe('the resources of an OVMF image', () => {
   const conflicts = (image: Json, ...given: string[]): [string, string | undefined][] => {
     const loaded = parse(manifest([guest(ovmf(image))]));
     const errors = checkWithResources(
@@ -241,18 +241,18 @@ describe('what OVMF is given', () => {
   };
   const refused = (path = ''): [string, string][] => [['MANIFEST_CONFLICT', `guest_configs[0].image.ovmf${path}`]];
 
-  it('is one kernel', () => {
+  it('may include one kernel at most', () => {
     expect(conflicts({}, 'uki', 'linux_kernel')).toEqual(refused());
     expect([conflicts({}, 'shim', 'uki'), conflicts({}, 'linux_kernel')]).toEqual([[], []]);
   });
 
-  it('has keys only for Secure Boot', () => {
+  it('may include keys only with Secure Boot', () => {
     expect(conflicts({}, 'secure_boot_pk')).toEqual(refused());
     expect(conflicts({ secure_boot: null }, 'secure_boot_db')).toEqual(refused());
     expect(conflicts({ secure_boot: {} }, 'secure_boot_db')).toEqual([]);
   });
 
-  it('lets some program start', () => {
+  it('must allow some program to start', () => {
     expect(conflicts({ secure_boot: {} }, 'uki', 'secure_boot_pk')).toEqual(refused('.secure_boot'));
     expect(conflicts({ secure_boot: { profile: 'none' } }, 'uki')).toEqual(refused('.secure_boot'));
     expect(conflicts({ secure_boot: { profile: 'uefi11' } })).toEqual([]);
@@ -260,7 +260,7 @@ describe('what OVMF is given', () => {
     expect(conflicts({ secure_boot: { hashes: true } }, 'shim')).toEqual([]);
   });
 
-  it('is used when it is there, keys for Secure Boot alone', () => {
+  it('are optional except for the firmware, and include keys only with Secure Boot', () => {
     const uses = (image: Json) => Object.fromEntries(usedResources(manifest([guest(ovmf(image))])));
     const required = { need: 'required', guest: 0 };
     const optional = { need: 'optional', guest: 0 };
@@ -287,7 +287,7 @@ describe('what OVMF is given', () => {
 });
 
 describe('the overrides of a build', () => {
-  it('switch secure AVIC off, before conflicts are looked for', () => {
+  it('switch secure AVIC off before conflicts are checked', () => {
     const document = manifest([guest(direct(), directSnp({ secure_avic: 'enabled' }))]);
     expect(parse(document, { disableSecureAvic: true }).manifest.guest_configs[0]!.isolation_type).toMatchObject({
       snp: { secure_avic: 'disabled' },

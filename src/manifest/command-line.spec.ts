@@ -57,12 +57,12 @@ describe('text for a command line', () => {
     expect(appendToCommandLine(line, 'x=1')).toBe(expected);
   });
 
-  it('is not taken into a quotation of the line', () => {
+  it('is not appended inside an open quotation of the command line', () => {
     expect(() => appendToCommandLine('dm-mod.create="vroot', 'x=1')).toThrow(/unclosed/);
   });
 });
 
-it('is refused by images of firmware, which would leave it out', () => {
+it('is refused for images of firmware, which would leave it out', () => {
   const guest = { image: { ovmf: { boot_mode: 'real16', parameters: false } }, max_vtl: 0 };
   const manifest = { guest_arch: 'x64', guest_configs: [guest] } as unknown as Manifest;
   expect(commandLineConflict(manifest, manifest.guest_configs[0]!)).toEqual([

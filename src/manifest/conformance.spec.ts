@@ -10,7 +10,7 @@ const CASES = join(CONFORMANCE, 'cases');
 const names = readdirSync(CASES);
 let work: string;
 
-/** Empty files stand in for the inputs: nothing here looks into them. */
+/** Empty files stand in for the inputs, because these tests don't read them. */
 beforeAll(() => {
   work = mkdtempSync(join(tmpdir(), 'igvm-conformance-'));
   mkdirSync(join(work, 'inputs'));
@@ -39,7 +39,7 @@ function read(name: string): IgvmError | undefined {
   }
 }
 
-/** Rejections that the manifest and its resources decide; a `err-kernel-*`, say, is decided by a loader. */
+/** Refusals that the manifest and its resources decide. A loader decides others, such as `err-kernel-*`. */
 const DECIDED_HERE =
   /^err-(bad-arch|cmdline|dup|initrd-file|manifest|max-vtl|missing|no-guests|openhcl-(files|mem|shim-missing|aarch64-(no-vtl0|sidecar))|policy|resource|sld-(?!cmdline)|snp|svn|uefi-(aarch64-igvm|file|resources)|unknown|vbs)/;
 

@@ -2,7 +2,7 @@ import { IgvmError } from '../errors/igvm-error';
 import { JSON_SIZE_LIMIT } from '../files/regular-file';
 import { parseManifest } from './load-manifest';
 
-/** Documents as large as a file may be, of whatever takes a parser or a validation the longest. */
+/** Documents of the maximum size, made of whatever takes a parser or a validator the longest. */
 const size = JSON_SIZE_LIMIT - 1000;
 const fill = (piece: (i: number) => string, open = '[', close = ']') => {
   const s = open;
@@ -67,10 +67,10 @@ const docs: Record<string, string> = {
 };
 
 describe('a hostile document', () => {
-  it.each(Object.keys(docs))('of many %s takes no long time, and one screen', (name) => {
+  it.each(Object.keys(docs))('of many %s is checked quickly, and its errors fit on one screen', (name) => {
     const text = docs[name]!;
     expect(text.length).toBeLessThan(JSON_SIZE_LIMIT + 5000);
-    // The processor's time: other work on the machine doesn't count.
+    // Processor time, so that other load doesn't matter.
     const start = process.cpuUsage();
     let report: string;
     try {

@@ -8,11 +8,11 @@ describe('an image', () => {
     ['images/cvm.json', 'cvm'],
     ['images/.igvm.json', 'image'],
     ['images/cvm.txt', 'cvm.txt'],
-  ])('of the manifest %s is called %s', (manifest, name) => {
+  ])('of the manifest %s has the name %s', (manifest, name) => {
     expect(imageNameInWorkspace(manifest)).toBe(name);
   });
 
-  it('has files for each of its isolation types, once', () => {
+  it('has files for each of its isolation types once', () => {
     const guests = [{ isolation_type: 'none' }, { isolation_type: { vbs: {} } }, { isolation_type: { snp: {} } }];
     const [image, map, ...siblings] = imageFileNames('cvm', { guest_configs: [...guests, ...guests] });
     expect([image, map]).toEqual(['cvm.igvm', 'cvm.igvm.map']);
@@ -29,16 +29,16 @@ describe('an image', () => {
     ['without guests', {}],
     ['whose guests are no list', { guest_configs: 'all' }],
     ['with guests that are none', { guest_configs: [null, 5, {}, { isolation_type: null }, { isolation_type: 7 }] }],
-  ])('of a manifest %s, which nobody has checked yet, has no isolation types', (_, manifest) => {
+  ])('of an unchecked manifest %s has no isolation types', (_, manifest) => {
     expect(isolationTypes(manifest)).toEqual([]);
     expect(imageFileNames('a', manifest)).toEqual(['a.igvm', 'a.igvm.map']);
   });
 
-  it('takes a type that nothing is written about for no more than that', () => {
+  it('has no further files for a type without documents', () => {
     expect(imageFileNames('a', { guest_configs: [{ isolation_type: 'constructor' }] })).toHaveLength(2);
   });
 
-  it('has its lock beside its manifest', () => {
+  it('has its lock in the folder of its manifest', () => {
     expect(lockPath('images/cvm.igvm.json')).toBe('images/cvm.igvm.lock.json');
     expect(lockPath('images/cvm')).toBe('images/cvm.lock.json');
   });

@@ -15,7 +15,7 @@ const failure = (content: string | Uint8Array): IgvmError => {
 };
 
 describe('a JSON document', () => {
-  it('gives whole numbers exactly and other numbers as floating point', () => {
+  it('has exact whole numbers, and other numbers as floating point', () => {
     const { value } = parseJson(
       '{"u64": 18446744073709551615, "minus": -3, "float": 1.0, "power": 1e3, "zero": -0}',
       'a',
@@ -23,14 +23,14 @@ describe('a JSON document', () => {
     expect(value).toEqual({ u64: 18446744073709551615n, minus: -3n, float: 1, power: 1000, zero: -0 });
   });
 
-  it('knows the place of every value and key', () => {
+  it('knows the location of every value and key', () => {
     const document = parseJson('{\n  "a": [\n    1, {"b": null}\n  ]\n}', 'a.json');
     expect(document.where(['a', 1, 'b'])).toEqual({ file: 'a.json', line: 3, column: 14, jsonPath: ['a', 1, 'b'] });
     expect(document.whereKey(['a', 1, 'b'])).toMatchObject({ line: 3, column: 9 });
     expect(document.source(['a', 1])).toBe('{"b": null}');
   });
 
-  it('takes an item of an array, and the document, for their own keys', () => {
+  it('locates the key of an array item, or of the document, at the value itself', () => {
     const document = parseJson(' {"a": [1, 2]}', 'a.json');
     expect(document.whereKey(['a', 1])).toMatchObject({ column: 12, jsonPath: ['a', 1] });
     expect(document.whereKey([])).toMatchObject({ column: 2, jsonPath: [] });
@@ -38,13 +38,13 @@ describe('a JSON document', () => {
     expect(document.source(['b'])).toBe('');
   });
 
-  it('places what is missing at the object that should have it', () => {
+  it('locates a missing key at the object that should have it', () => {
     const document = parseJson('{\n "a": {}\n}', 'a.json');
     expect(document.where(['a', 'b', 'c'])).toMatchObject({ line: 2, column: 7, jsonPath: ['a', 'b', 'c'] });
     expect(document.has(['a', 'b'])).toBe(false);
   });
 
-  it('reports the second of two equal keys, and takes its value', () => {
+  it('reports the second of two equal keys, and uses its value', () => {
     const document = parseJson('{"a": {"x": 1, "x": 2}}', 'a.json');
     expect(document.duplicates).toEqual([
       { path: ['a', 'x'], where: { file: 'a.json', line: 1, column: 16, jsonPath: ['a', 'x'] } },
@@ -53,7 +53,7 @@ describe('a JSON document', () => {
     expect(document.source(['a', 'x'])).toBe('2');
   });
 
-  it('takes __proto__ for a key like any other', () => {
+  it('treats __proto__ like any other key', () => {
     const { value } = parseJson('{"__proto__": {"polluted": true}}', 'a');
     expect(Object.keys(value as object)).toEqual(['__proto__']);
     expect((value as Record<string, unknown>)['polluted']).toBeUndefined();
@@ -100,7 +100,7 @@ describe('a JSON document', () => {
     expect(failure(text).message).toBe(message);
   });
 
-  it('follow with a general cure only what does not say what to write', () => {
+  it('have a general remedy only if they do not say what to write', () => {
     expect(failure('{"a": 1,}').format()).toMatch(/this "}" \(at \$\) \[MANIFEST_SYNTAX\]$/);
     expect(failure('{"a": 1').format()).toMatch(/\[MANIFEST_SYNTAX\]\n {2}Correct the JSON/);
   });
@@ -117,28 +117,28 @@ describe('a JSON document', () => {
     'SECRET=1\nSECRET=2\n',
     '// SECRET',
     '-----BEGIN SECRET-----\nSECRET',
-  ])('repeats nothing of a file that is no JSON: %s', (text) => {
+  ])('repeats no contents of a file that is not JSON: %s', (text) => {
     expect(failure(text).format()).not.toContain('SECRET');
   });
 
-  it('finds the place in a text that is wrong and nested very deep', () => {
+  it('locates the error in an invalid, very deeply nested text', () => {
     const bytes = Buffer.concat([Buffer.from('['.repeat(200_000)), Buffer.from([0xff])]);
     expect(failure(bytes)).toMatchObject({ code: 'MANIFEST_SYNTAX', where: { column: 200_001, jsonPath: [] } });
   });
 
-  it('refuses bytes that are no UTF-8 and says where', () => {
+  it('refuses bytes that are not UTF-8 and says where', () => {
     const bytes = Buffer.concat([Buffer.from('{\n "ä": "'), Buffer.from([0xff]), Buffer.from('"}')]);
     expect(failure(bytes)).toMatchObject({ code: 'MANIFEST_SYNTAX', where: { line: 2, column: 8, jsonPath: ['ä'] } });
     expect(failure(Buffer.from([0x7b, 0xe2, 0x82])).code).toBe('MANIFEST_SYNTAX');
   });
 
-  it('refuses nesting that would overflow a stack', () => {
+  it('refuses nesting that would overflow the stack', () => {
     expect(failure('['.repeat(100_000)).message).toContain('nested deeper');
     expect(failure('{"a":'.repeat(100_000)).message).toContain('nested deeper');
     expect(parseJson(`${'['.repeat(512)}${']'.repeat(512)}`, 'a').value).toBeDefined();
   });
 
-  it('agrees with JSON.parse on any document, and never fails otherwise', () => {
+  it('agrees with JSON.parse on any text, and throws no other errors', () => {
     const sameAs = (value: unknown): unknown =>
       JSON.parse(JSON.stringify(value, (_, inner: unknown) => (typeof inner === 'bigint' ? Number(inner) : inner)));
     fc.assert(
@@ -157,7 +157,7 @@ describe('a JSON document', () => {
   });
 });
 
-describe('places in a document', () => {
+describe('locations in a document', () => {
   it('are 1-based lines and columns, of the last of equal keys', () => {
     const document = parseJson('{ "a": 1,\n\n  "b": [\n2], "a": 3 }', 'f');
     expect(document.where([])).toMatchObject({ line: 1, column: 1 });
@@ -167,14 +167,14 @@ describe('places in a document', () => {
     expect(document.where(['c', 'd'])).toMatchObject({ line: 1, column: 1, jsonPath: ['c', 'd'] });
   });
 
-  it('are found in time that grows as the document does', () => {
+  it('are found in time linear in the size of the document', () => {
     const keys = Array.from({ length: 50_000 }, (_, index) => `k${index}`);
     const document = parseJson(`{\n${keys.map((key) => `"${key}": 1`).join(',\n')}\n}`, 'f');
     const seconds = processorTime();
     for (const [index, key] of keys.entries()) {
       if (document.whereKey([key]).line !== index + 2) throw new Error(key);
     }
-    // Tens of milliseconds; half a minute where it grows with the square.
+    // This takes tens of milliseconds; in quadratic time it would take half a minute.
     expect(seconds()).toBeLessThan(5);
   });
 });

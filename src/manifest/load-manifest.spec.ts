@@ -28,7 +28,7 @@ const schemaMatchesModel: Same<Flat<z.output<typeof manifestSchema>>, Flat<Manif
 describe('a manifest', () => {
   it('has the types that loaders use', () => expect(schemaMatchesModel).toBe(true));
 
-  it('gets the defaults of everything it leaves out', () => {
+  it('gets the default of every key that it leaves out', () => {
     const { guest_configs: guests } = parse(
       manifest([guest(openhcl(), { vbs: { enable_debug: true } }, { max_vtl: 2 }), guest('none', snp())]),
     ).manifest;
@@ -48,7 +48,7 @@ describe('a manifest', () => {
     });
   });
 
-  it('takes null for what is optional, and only there', () => {
+  it('accepts null for optional keys only', () => {
     const nulls = { memory_page_base: null, linux: null, product_policy: null };
     expect(parse(manifest([guest(openhcl(nulls), 'none', { max_vtl: 2 })])).warnings).toEqual([]);
     for (const key of ['command_line', 'uefi', 'static_command_line', 'memory_page_count']) {
@@ -58,12 +58,12 @@ describe('a manifest', () => {
     }
   });
 
-  it('takes a variant without content as a key with null, as serde does', () => {
+  it('accepts a variant without content as a key with null, as serde does', () => {
     const document = { guest_arch: { x64: null }, guest_configs: [guest({ none: null }, { none: null })] };
     expect(parse(document).manifest).toEqual(manifest([guest('none')]));
   });
 
-  it('may say what a boot test waits for, if that can be waited for', () => {
+  it('may name the pattern that a boot test waits for, if that pattern can match', () => {
     const tested = (test: object): Json => manifest([guest('none')], { boot_test: test });
     expect(parse(tested({ until: '^ready$', timeout: 60 })).manifest.boot_test).toEqual({
       until: '^ready$',
@@ -74,7 +74,7 @@ describe('a manifest', () => {
     expect(failure(tested({ untill: 'x' })).message).toContain('until');
   });
 
-  it('says of keys that kata puts into manifests what they mean here, and goes on', () => {
+  it('explains the keys that kata puts into manifests, and accepts them', () => {
     const keys = { processor_topology: { sockets: 1 }, vm_layout: {}, boot_layout: [] };
     const image = { snp_linux_direct: { ...(direct()['snp_linux_direct'] as Json), ...keys, pcie: true } };
     const document = manifest([guest(image, directSnp())], keys);
@@ -92,7 +92,7 @@ describe('a manifest', () => {
     expect(failure(document, { strict: true }).code).toBe('MANIFEST_UNKNOWN_KEY');
   });
 
-  it('says where every value stands', () => {
+  it('knows the location of every value', () => {
     const loaded = parseManifest(JSON.stringify(manifest([guest('none')]), undefined, 2), 'x/igvm.json');
     expect(loaded.positionOf(['guest_configs', 0, 'image'])).toEqual({
       file: 'x/igvm.json',
@@ -102,7 +102,7 @@ describe('a manifest', () => {
     });
   });
 
-  it('reads a file under the name that messages shall show', () => {
+  it('reads a file under the name that messages show', () => {
     const folder = mkdtempSync(join(tmpdir(), 'igvm-manifest-'));
     const path = join(folder, 'igvm.json');
     writeFileSync(path, JSON.stringify(manifest([guest('none')])));
@@ -112,7 +112,7 @@ describe('a manifest', () => {
     expect(() => loadManifest(path)).toThrow(expect.objectContaining({ code: 'FILE_UNREADABLE' }));
   });
 
-  it('is neither a device, which has no end, nor as large as an image', () => {
+  it('is not read from a device, which has no end, nor from a file as large as an image', () => {
     expect(() => loadManifest('/dev/zero')).toThrow(/cannot be read: it is a device/);
     const image = join(mkdtempSync(join(tmpdir(), 'igvm-manifest-')), 'guest.igvm');
     writeFileSync(image, '');
@@ -220,13 +220,13 @@ describe('a wrong value', () => {
       manifest([guest('none')], { name: { length: [[{ toString: 1 }]] } }),
       'name',
     ],
-  ])('%s is refused where it stands', (_, document, jsonPath) => {
+  ])('%s is refused, with the location', (_, document, jsonPath) => {
     const error = failure(document);
     expect([error.code, textOf(error.where)]).toEqual(['MANIFEST_INVALID', jsonPath]);
     expect(error.where).toMatchObject({ file: 'igvm.json', line: 1, column: expect.any(Number) });
   });
 
-  it('is shown as it was written, with what was expected', () => {
+  it('is shown as it was written, with the expected value', () => {
     const text = JSON.stringify(manifest([guest('none')])).replace('"guest_svn":1', '"guest_svn":1.0');
     expect(failure(text).message).toBe('expected a whole number from 0 to 4294967295, found 1.0');
   });
@@ -245,13 +245,13 @@ describe('a wrong value', () => {
     );
   });
 
-  it('is not shown when it is the whole document, which then is no manifest', () => {
+  it('is not shown when it is the whole document, which then is not a manifest', () => {
     for (const text of ['"ghp_0123456789"', '271828182845904', 'true', 'null']) {
       expect(failure(text).message).toMatch(/^expected an object, found (a string|a number|true or false|null)$/);
     }
   });
 
-  it('comes with the keys that look misspelt, and with keys that come twice', () => {
+  it('is reported with keys that look misspelt, and with duplicate keys', () => {
     const linuxImage = { linux: { useInitrd: true, command_line: '', boot_data: 'embedded', memorySize: 536870912 } };
     const text =
       JSON.stringify(manifest([guest(linuxImage)], { name: 'a', comment: '' })).slice(0, -1) + ',"name":"b"}';
@@ -269,7 +269,7 @@ describe('a wrong value', () => {
     ]);
   });
 
-  it('is reported together with all others, in the order of the file', () => {
+  it('is reported together with all other errors, in the order of the file', () => {
     const error = failure({ guest_arch: 'x86', guest_configs: [guest('none', 'none', { max_vtl: 3, guest_svn: -1 })] });
     expect([error, ...error.also].map(({ where }) => textOf(where))).toEqual([
       'guest_arch',
@@ -284,7 +284,7 @@ describe('a wrong value', () => {
     [manifest([guest({ openhlc: {} })]), 'did you mean "openhcl"?'],
     [manifest([guest('none', 'None')]), 'did you mean "none"?'],
     [manifest([{ ...guest('none'), max_vtl: undefined, 'max-vtl': 0 }]), 'is "max-vtl" a misspelling of it?'],
-  ])('comes with the nearest known word, and no other cure: %#', (document, hint) => {
+  ])('is reported with the nearest known word, and no other remedy: %#', (document, hint) => {
     const lines = failure(document).format().split('\n');
     expect(lines[0]).toContain(hint);
     expect(lines.filter((line) => line.startsWith('  '))).toEqual([]);
@@ -300,7 +300,7 @@ describe('a number that is a text', () => {
     [openhcl({ memory_page_count: '0x4000' }), 'found "0x4000"; write 16384, without quotes'],
     [linux({ boot_data: 'embedded', memory_size: 'much' }), 'found "much"'],
     [linux({ boot_data: 'embedded', memory_size: 2 ** 29, processor_count: '2K' }), 'found "2K"'],
-  ])('comes with the number to write: %#', (image, message) => {
+  ])('is reported with the number to write: %#', (image, message) => {
     expect(failure(manifest([guest(image)])).message).toMatch(new RegExp(`^expected a whole number .*, ${message}$`));
   });
 });
@@ -308,7 +308,7 @@ describe('a number that is a text', () => {
 describe('an unknown key', () => {
   const document = manifest([guest(openhcl({ memory_page_bse: 32768, note: 1 }))], { comment: 'x' });
 
-  it('is a warning with its place and the nearest known key', () => {
+  it('is a warning with its location and the nearest known key', () => {
     expect(parse(document).warnings).toEqual([
       {
         message: 'unknown key "memory_page_bse" is ignored; did you mean "memory_page_base"?',
@@ -327,12 +327,12 @@ describe('an unknown key', () => {
     ]);
   });
 
-  it('may come twice, with all that it holds, as nobody reads it', () => {
+  it('may occur twice, with its contents, as nothing reads it', () => {
     const { warnings } = parse('{"x": {"a": 1, "a": 2}, "x": 3, ' + JSON.stringify(manifest([guest('none')])).slice(1));
     expect(warnings.map(({ message }) => message)).toEqual(['unknown key "x" is ignored']);
   });
 
-  it('does not excuse a known key that comes twice', () => {
+  it('does not excuse a duplicate known key', () => {
     const error = failure(
       '{"x": 1, "x": 2, "guest_arch": "x64", ' + JSON.stringify(manifest([guest('none')])).slice(1),
     );
@@ -367,7 +367,7 @@ describe('an unknown key', () => {
   it.each([
     ['project', 'target'],
     ['target', 'project'],
-  ])('is no such key when it says that a form was meant which lacks another: %s without %s', (given, lacking) => {
+  ])('is not an unknown key if it belongs to a form that lacks another key: %s without %s', (given, lacking) => {
     const error = failure(manifest([guest('none')], { resources: { uefi: { [given]: 'a', path: 'b' } } }));
     expect([error.code, textOf(error.where)]).toEqual(['MANIFEST_INVALID', `resources.uefi.${given}`]);
     expect(error.message).toBe(`"${given}" needs "${lacking}", which is missing`);

@@ -21,7 +21,7 @@ const digest = async (image: IgvmFile, platform: 'snp' | 'tdx') =>
     .toUpperCase();
 
 describe('imageDigests', () => {
-  it('are those that the documents of an image endorse', async () => {
+  it('are those that the documents in the image endorse', async () => {
     const image = file();
     expect(await imageDigests(image)).toEqual([
       { platform: 'snp', launch: { vmm: 'hyperv' }, digest: await digest(image, 'snp') },
@@ -38,7 +38,7 @@ describe('imageDigests', () => {
     ]);
   });
 
-  it('name the place of pages that cannot be measured', async () => {
+  it('name the location of pages that cannot be measured', async () => {
     const image = fileOf([runOf(0x1000, patternPage(1)), runOf(0x5000, patternPage(1), { dataType: 1 })]);
     expect(await imageDigests(image)).toEqual([
       {
@@ -52,7 +52,7 @@ describe('imageDigests', () => {
     expect(await imageDigests(file({ platforms: [platformOf(PLATFORM_TYPE.NATIVE)] }))).toEqual([]);
   });
 
-  it('fail with what the sources throw', async () => {
+  it('fail with the error of a source', async () => {
     const broken = new Error('the disk is gone');
     const content = {
       size: 4096,

@@ -19,11 +19,11 @@ jest.mock('node:worker_threads', () => {
   return { ...real, Worker: KnownWorker };
 });
 
-/** Bytes of memory from which on threads hash. */
+/** The size of memory, in bytes, from which threads are used. */
 const LARGE = 36 * 2 ** 20;
 
 describe('the measurement of a guest that is large enough for threads', () => {
-  it('agrees with a second implementation, whatever the runs that the memory comes in', async () => {
+  it('agrees with a second implementation, however the memory is split into runs', async () => {
     const bytes = new Uint8Array(LARGE);
     const words = new Uint32Array(bytes.buffer);
     for (let index = 0; index < words.length; index += 5000) words[index] = index;
@@ -57,11 +57,11 @@ describe('the measurement of a guest that is large enough for threads', () => {
     const file = fileOf([run(1, { pageCount: LARGE / PAGE_SIZE, content })]);
     await expect(measure(file, { platforms: ['snp', 'vbs'] })).rejects.toThrow('the disk is gone');
     expect(mockWorkers.length > 0).toBe(availableParallelism() > 1);
-    // A thread that has ended has no number.
+    // A thread that has ended has the ID -1.
     expect(mockWorkers.map(({ threadId }) => threadId)).toEqual(mockWorkers.map(() => -1));
   });
 
-  it('fails with what its source throws', async () => {
+  it('fails with the error of its source', async () => {
     const broken = new Error('the disk is gone');
     const content = {
       size: LARGE,

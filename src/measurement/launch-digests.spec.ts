@@ -4,18 +4,18 @@ import { PAGE_SIZE } from '../memory/page';
 import { isForPlatform, ParameterAreas } from './launch-digests';
 
 describe('a directive', () => {
-  it('is part of a platform when its mask has all bits of it', () => {
+  it('belongs to a platform if its mask has all bits of the platform', () => {
     expect(isForPlatform({ compatibilityMask: 0b101 }, 0b100)).toBe(true);
     expect(isForPlatform({ compatibilityMask: 0b101 }, 0b010)).toBe(false);
     expect(isForPlatform({ compatibilityMask: 0b101 }, 0b110)).toBe(false);
   });
 
-  it('is part of the platform with the highest bit, too', () => {
+  it('may belong to the platform with the highest bit', () => {
     expect(isForPlatform({ compatibilityMask: 0x8000_0001 }, 0x8000_0000)).toBe(true);
     expect(isForPlatform({ compatibilityMask: 0x7fff_ffff }, 0x8000_0000)).toBe(false);
   });
 
-  it('is part of all platforms when it has no mask', () => {
+  it('belongs to all platforms if it has no mask', () => {
     expect(isForPlatform({}, 1)).toBe(true);
     expect(isForPlatform({ compatibilityMask: undefined }, 1)).toBe(true);
   });
@@ -39,8 +39,8 @@ const insert = (index: number, gpa: number): ParameterInsertDirective => ({
 const impossible = (message: RegExp) =>
   expect.objectContaining({ code: 'MEASUREMENT_IMPOSSIBLE', message: expect.stringMatching(message) });
 
-describe('the pages that a guest gets without contents', () => {
-  it('are those of an area, where it is inserted', () => {
+describe('the pages without contents that a guest gets', () => {
+  it('are those of a parameter area, at the place of its insertion', () => {
     const areas = new ParameterAreas();
     areas.add(area(3, 2 * PAGE_SIZE));
     expect([...areas.pagesOf(insert(3, 0x5000))]).toEqual([0x5000, 0x6000]);
@@ -50,7 +50,7 @@ describe('the pages that a guest gets without contents', () => {
     expect([...new ParameterAreas().pagesOfRange(0x5000, PAGE_SIZE + 1)]).toEqual([0x5000, 0x6000]);
   });
 
-  it('are 256 MiB at most, all together: a small file must not take long to measure', () => {
+  it('are 256 MiB at most in total, so that a small file cannot take long to measure', () => {
     const areas = new ParameterAreas();
     const count = [...areas.pagesOfRange(0, MOST - PAGE_SIZE)].length;
     expect(count).toBe(MOST / PAGE_SIZE - 1);

@@ -10,7 +10,7 @@ import { fileOf, hex, MASK, platform, run } from './measured-guest.fixture';
 
 const KVM_GPA = 0xfffffffff000;
 
-/** A context that every VMM takes, with changes. */
+/** A context that every VMM accepts, with changes. */
 function context(changes: Partial<Record<VmsaFieldName, bigint>> = {}, vpIndex = 0, gpa = KVM_GPA): Directive {
   const vmsa = new Vmsa();
   const usual = { sevFeatures: 1n, efer: 0x1000n, cr0: 0x10n, xcr0: 1n, dr7: 0x400n, rip: 0x1234n };
@@ -29,7 +29,7 @@ const page = run(0x10);
 const QEMU: LaunchRequest = { vmm: 'qemu-kvm', vcpus: [1] };
 const CLOUD_HYPERVISOR: LaunchRequest = { vmm: 'cloud-hypervisor-kvm', vcpus: [1] };
 
-/** Digests in the order of the launches, or the reasons to refuse. */
+/** Digests in the order of the launches, or the reasons for refusals. */
 async function outcomes(file: IgvmFile, ...requests: LaunchRequest[]): Promise<string[]> {
   const launches = requests.flatMap(launchesOf);
   const { measurements, refusals } = await measureLaunches(file, { platforms: ['snp'], launches });
@@ -42,7 +42,7 @@ async function outcomes(file: IgvmFile, ...requests: LaunchRequest[]): Promise<s
 }
 
 describe('a launch', () => {
-  it('is one for each count of vCPUs and each processor', () => {
+  it('exists for each combination of vCPU count and processor', () => {
     const launches = launchesOf({ vmm: 'qemu-kvm', vcpus: [1, 2], cpu: ['EPYC', '0x00a00f11'] });
     expect(launches.map(launchLabel)).toEqual([
       'QEMU with KVM, 1 vCPU, EPYC',
@@ -52,7 +52,7 @@ describe('a launch', () => {
     ]);
   });
 
-  it('comes from options as people write them', () => {
+  it('is parsed from options as users write them', () => {
     expect(launchesOfOptions({})).toEqual([{ vmm: 'hyperv' }]);
     const counts = (vcpus: string | number | number[]) =>
       launchesOfOptions({ vmm: 'cloud-hypervisor-kvm', vcpus }).map((launch) => launch.vcpus);
@@ -68,13 +68,13 @@ describe('a launch', () => {
     ['too many vCPUs', { vmm: 'qemu-kvm', vcpus: [4097] }, '4097 is not a valid vCPU count'],
     ['another processor', { ...QEMU, cpu: ['constructor'] }, '"constructor" is not a processor (known: EPYC,'],
     ['the processor of the host', { ...QEMU, cpu: ['host'] }, "give the processor's signature"],
-  ])('can not have %s', (_, request, message) => {
+  ])('cannot have %s', (_, request, message) => {
     expect(() => launchesOf(request)).toThrow(message);
   });
 });
 
 describe('a processor', () => {
-  it('is a model of QEMU in any version, a signature, or family, model and stepping', () => {
+  it('is a QEMU model in any version, a signature, or family, model and stepping', () => {
     const signatures = ['EPYC-v4', 'EPYC-Rome', 'EPYC-Milan-v2', 'EPYC-Genoa', 'EPYC-Turin', '0xA00F11', '25/1/1'];
     expect(signatures.map((name) => parseCpu(name).signature)).toEqual([
       0x00800f12, 0x00830f10, 0x00a00f11, 0x00a10f10, 0x00b00f00, 0x00a00f11, 0x00a00f11,
@@ -86,7 +86,7 @@ describe('a processor', () => {
 describe('the digest on KVM', () => {
   const file = snp([context(), page]);
 
-  it('depends on the count of vCPUs, and on QEMU on the processor of those without a context', async () => {
+  it('depends on the vCPU count and, on QEMU, on the processor of vCPUs without a context', async () => {
     const [one, oneMilan, twoEpyc, twoMilan] = await outcomes(
       file,
       QEMU,
@@ -99,7 +99,7 @@ describe('the digest on KVM', () => {
     expect(new Set(counts).size).toBe(3);
   });
 
-  it('is that of one vCPU for any count, where the kernel measures the first alone', async () => {
+  it('is that of one vCPU for any count if the kernel measures only the first', async () => {
     const [one, many] = await outcomes(file, QEMU, { vmm: 'qemu-kvm', vcpus: [8], kvmMode: 'bsp-only' });
     expect(many).toBe(one);
   });
@@ -107,18 +107,18 @@ describe('the digest on KVM', () => {
   it.each<[string, IgvmFile, LaunchRequest]>([
     ['a vCPU has no context', file, { vmm: 'qemu-kvm', vcpus: [2] }],
     ['CR4 has bits that not every model has', snp([context({ cr4: 1n << 11n }), page]), QEMU],
-  ])('is not told without the processor when %s', async (_, image, request) => {
+  ])('is unknown without the processor when %s', async (_, image, request) => {
     await expect(outcomes(image, request)).rejects.toMatchObject({ code: 'LAUNCH_INVALID' });
   });
 
-  it('is told by QEMU without the CR4 bits that the model lacks', async () => {
+  it('leaves out CR4 bits that the model lacks, on QEMU', async () => {
     const withUmip = snp([context({ cr4: 1n << 11n }), page]);
     const [epyc, milan] = await outcomes(withUmip, { ...QEMU, cpu: ['EPYC', 'EPYC-Milan'] });
     expect(epyc).toBe((await outcomes(file, QEMU))[0]);
     expect(milan).not.toBe(epyc);
   });
 
-  it('has the VMSAs last, in the order of the vCPUs, wherever the file has them', async () => {
+  it('covers the VMSAs last, in the order of the vCPUs, wherever they are in the file', async () => {
     const second = context({ rip: 0x9999n }, 1);
     const two = { vmm: 'qemu-kvm', vcpus: [2] };
     const [digest] = await outcomes(snp([context(), second, page]), two);
@@ -141,11 +141,11 @@ describe('the digest on KVM', () => {
     compatibilityMask: MASK.snp,
   });
 
-  it('has parameter areas before the run of pages that QEMU is gathering', async () => {
+  it('covers parameter areas before the run of pages that QEMU is collecting', async () => {
     const [a, b] = [run(0x20), run(0x21)];
     const [digest] = await outcomes(snp([context(), area(0), a, insert(0), b]), QEMU);
     expect(await outcomes(snp([context(), area(0), insert(0), a, b]), QEMU)).toEqual([digest]);
-    // An adjacent page continues the run, a page of another type does not.
+    // An adjacent page continues the run. A page of another type doesn't.
     const first = [area(0), insert(0), run(0x20), run(0x21)];
     const [adjacent] = await outcomes(snp([context(), ...first]), QEMU);
     expect(await outcomes(snp([context(), area(0), run(0x20), run(0x21), insert(0)]), QEMU)).toEqual([adjacent]);
@@ -214,11 +214,11 @@ describe('a file that a VMM does not load', () => {
     ],
     ['other platforms', fileOf([context()]), CLOUD_HYPERVISOR, 'it has platforms other than SEV-SNP'],
     ['anything, on a VMM that is not settled', snp([context()]), { vmm: 'openvmm-kvm' }, 'no digest for openvmm-kvm: '],
-  ])('because of %s has a reason in place of a digest', async (_, file, request, reason) => {
+  ])('because of %s has a reason instead of a digest', async (_, file, request, reason) => {
     expect(await outcomes(file, request)).toEqual([expect.stringContaining(reason)]);
   });
 
-  it('adds a page twice, which KVM refuses: the digest is told for comparing, and the refusal with it', async () => {
+  it('adds a page twice, which KVM refuses: both the digest and the refusal are reported', async () => {
     const twice = snp([context(), page, run(0x10)]);
     const report = await measureLaunches(twice, { launches: launchesOf(CLOUD_HYPERVISOR) });
     expect(report.refusals[0]?.reason).toContain('it adds a page twice (GPA 0x10000-0x11000)');
@@ -228,14 +228,14 @@ describe('a file that a VMM does not load', () => {
     });
   });
 
-  it('is refused for every reason at once', async () => {
+  it('is refused with all reasons at once', async () => {
     const launches = launchesOf(QEMU);
     const file = snp([context({ vmpl: 1n, dr7: 1n }), ...parameter('slit')], corim);
     const { measurements, refusals } = await measureLaunches(file, { launches });
     expect({ measurements, count: refusals.length }).toEqual({ measurements: [], count: 4 });
   });
 
-  it('has platforms that QEMU and Cloud Hypervisor launch from no IGVM file', async () => {
+  it('has platforms that QEMU and Cloud Hypervisor never launch from an IGVM file', async () => {
     const { refusals } = await measureLaunches(fileOf([]), { platforms: ['tdx', 'vbs'], launches: launchesOf(QEMU) });
     expect(refusals.map(({ platform: name, reason }) => `${name}: ${reason}`)).toEqual([
       'tdx: QEMU launches no TDX guests from IGVM files',
@@ -245,7 +245,7 @@ describe('a file that a VMM does not load', () => {
 });
 
 describe('what a launch leaves out or adds', () => {
-  it('is said of contexts without a vCPU, and of the base that QEMU gives TR', async () => {
+  it('is reported: contexts without a vCPU, and the base that QEMU gives TR', async () => {
     const odd = new Vmsa();
     for (const [name, value] of [
       ['sevFeatures', 1n],
@@ -294,13 +294,13 @@ describe('what a launch leaves out or adds', () => {
     expect(report.refusals.map((each) => each.reason)).toContainEqual(expect.stringContaining(reason));
   });
 
-  it('has names for people, for all launches', () => {
+  it('is reported in words, for all launches', () => {
     const [first] = launchesOf({ vmm: 'qemu-kvm', vcpus: [8], kvmMode: 'bsp-only' });
     expect(first && launchLabel(first)).toBe('QEMU with KVM, 8 vCPUs, only the first vCPU measured');
     expect(launchLabel({ vmm: 'openvmm-kvm' })).toBe('openvmm-kvm');
   });
 
-  it('is refused for platforms that a VMM does not launch, settled or not', async () => {
+  it('is refused for platforms that a VMM does not launch', async () => {
     const report = await measureLaunches(fileOf([]), { platforms: ['tdx'], launches: [{ vmm: 'openvmm-kvm' }] });
     expect(report.refusals[0]?.reason).toBe('openvmm-kvm launches no TDX guests from IGVM files');
     expect(report.measurements).toEqual([]);
@@ -311,13 +311,13 @@ describe('what a launch leaves out or adds', () => {
     ['25/1', 'is not a processor'],
     ['25/300/1', 'is not a processor'],
     ['max', 'for -cpu max give'],
-  ])('takes no processor %s', (cpu, message) => {
+  ])('refuses the processor %s', (cpu, message) => {
     expect(() => parseCpu(cpu)).toThrow(message);
     expect(parseCpu('EPYC-IBPB').signature).toBe(0x00800f12);
     expect(parseCpu('0x00123456').drops).toBeUndefined();
   });
 
-  it('is that of one vCPU where a launch states no count', async () => {
+  it('is that of one vCPU if a launch states no count', async () => {
     const file = snp([context(), page]);
     const launches = [{ vmm: 'qemu-kvm' }, { vmm: 'cloud-hypervisor-kvm' }] as const;
     const { measurements } = await measureLaunches(file, { launches });
@@ -327,7 +327,7 @@ describe('what a launch leaves out or adds', () => {
     expect(refusals[0]?.reason).toContain('launch with 2 vCPUs or more');
   });
 
-  it('adds an area before the pages without data that end a run, as these are a run of their own', async () => {
+  it('adds a parameter area before pages without data at the end of a run, as these are a separate run', async () => {
     const half = run(0x20, { pageCount: 2, content: bytesSource(new Uint8Array(PAGE_SIZE).fill(1)) });
     const [stored, empty] = [{ ...half, pageCount: 1 }, run(0x21, { content: EMPTY_SOURCE })];
     const area: Directive = { type: 'parameterArea', index: 0, size: PAGE_SIZE, initialData: EMPTY_SOURCE };
@@ -337,7 +337,7 @@ describe('what a launch leaves out or adds', () => {
     expect(await outcomes(snp([context(), area, stored, insert, empty]), QEMU)).not.toEqual([digest]);
   });
 
-  it('takes no count that is none', () => {
+  it('refuses an invalid count', () => {
     expect(() => launchesOfOptions({ vmm: 'qemu-kvm', vcpus: '1,two' })).toThrow('not a list of vCPU counts');
     expect(launchesOfOptions({ vmm: 'qemu-kvm', cpu: 'EPYC,EPYC-Rome' })).toHaveLength(2);
     expect(() => launchesOf({ vmm: 'hyperv', kvmMode: 'bsp-only' })).toThrow('a KVM mode');
@@ -345,7 +345,7 @@ describe('what a launch leaves out or adds', () => {
 });
 
 describe('a launch', () => {
-  it('is the same as options, as a request and by name', () => {
+  it('is the same whether given as options, as a request or by name', () => {
     const options = { vmm: 'qemu-kvm', vcpus: '2', cpu: ['EPYC-Milan'], kvmMode: 'bsp-only' } as const;
     const [launch] = launchesOfOptions(options);
     expect(launchName(launch!)).toBe('qemu-kvm vcpus 2 cpu EPYC-Milan bsp-only');
@@ -353,7 +353,7 @@ describe('a launch', () => {
     expect(launchesOf(launchRequest(launch!))).toEqual([launch]);
   });
 
-  it("is Hyper-V's unless another is asked for", async () => {
+  it("is Hyper-V's unless another VMM is requested", async () => {
     const file = snp([page, context()]);
     expect(await measureLaunches(file)).toEqual(
       await measureLaunches(file, { launches: launchesOfOptions({ vmm: 'hyperv' }) }),

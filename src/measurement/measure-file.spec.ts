@@ -25,7 +25,7 @@ describe('measureFile', () => {
     return path;
   }
 
-  it('measures an image on disk as the same image in memory', async () => {
+  it('measures an image on disk like the same image in memory', async () => {
     const path = await image(PLATFORM_TYPE.VSM_ISOLATION);
     const measurements = await measureFile(path);
     expect(measurements).toEqual(await measure(guest(PLATFORM_TYPE.VSM_ISOLATION)));
@@ -34,13 +34,13 @@ describe('measureFile', () => {
     expect(await measureFileLaunches(path)).toEqual({ measurements, refusals: [] });
   });
 
-  it('finds nothing to measure in a native image, unless a platform is asked for, which it does not have', async () => {
+  it('finds nothing to measure in a native image, and fails if a platform is requested', async () => {
     const path = await image(PLATFORM_TYPE.NATIVE);
     expect(await measureFile(path)).toEqual([]);
     await expect(measureFile(path, { platforms: ['snp'] })).rejects.toMatchObject({ code: 'MEASUREMENT_UNAVAILABLE' });
   });
 
-  it('names the file that it can not measure', async () => {
+  it('names the file that it cannot measure', async () => {
     const path = join(folder, 'missing.igvm');
     await expect(measureFile(path)).rejects.toMatchObject({ code: 'FILE_UNREADABLE', where: { file: path } });
   });
@@ -59,7 +59,7 @@ const measurements: Measurement[] = [
 ];
 
 describe('a report of measurements', () => {
-  it('is one line each for people', () => {
+  it('is one line per measurement for people', () => {
     expect(measurementText(measurements)).toBe(
       'snp  SEV-SNP launch digest (SHA-384), QEMU with KVM, 2 vCPUs, EPYC-Milan: 00AB\nvbs  VBS launch digest (SHA-256): 01\n',
     );

@@ -95,7 +95,7 @@ describe('measure', () => {
     );
   });
 
-  it('warns of an ID block that expects another digest, whatever the VMM', async () => {
+  it('warns about an ID block that expects another digest, whatever the VMM', async () => {
     for (const vmm of ['hyperv', 'vanadium'] as const) {
       const options = { platforms: ['snp' as const], launches: [{ vmm }] };
       const [plain] = await measure(fileOf([vmsa(0x1000)]), options);
@@ -109,7 +109,7 @@ describe('measure', () => {
     }
   });
 
-  it('warns of nothing under Hyper-V, which launches the file as it stands', async () => {
+  it('warns about nothing under Hyper-V, which launches the file as it is', async () => {
     const [{ warnings }] = (await measure(fileOf([vmsa(0x1000, 1), vmsa(0x2000)]), { platforms: ['snp'] })) as [
       Measurement,
     ];
@@ -137,7 +137,7 @@ describe('measure', () => {
     ]);
   });
 
-  it('has nothing to measure in an area or a range of no size', async () => {
+  it('measures nothing for an empty area or range', async () => {
     const nothing: Directive[] = [
       ...parameters(0),
       { type: 'errorRange', gpa: 0x40000, size: 0, compatibilityMask: MASK.vbs },
@@ -145,7 +145,7 @@ describe('measure', () => {
     expect(await digests(fileOf([...nothing, run(1)]))).toEqual(await digests(fileOf([run(1)])));
   });
 
-  it('fails with what its sources throw', async () => {
+  it('fails with the error of a source', async () => {
     const broken = new Error('the disk is gone');
     const content = {
       size: PAGE_SIZE,
@@ -170,7 +170,7 @@ describe('measure', () => {
     await expect(measure(none, { platforms: ['snp'] })).rejects.toThrow('(it has: none)');
   });
 
-  it('returns nothing for a file that has nothing to measure', async () => {
+  it('returns nothing for a file with nothing to measure', async () => {
     const native = { ...fileOf([]), platforms: [platform(1, PLATFORM_TYPE.NATIVE)] };
     expect(await measure(native)).toEqual([]);
   });

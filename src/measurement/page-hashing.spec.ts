@@ -29,7 +29,7 @@ jest.mock('node:worker_threads', () => {
 const sha = (algorithm: string, ...parts: Uint8Array[]): Buffer =>
   parts.reduce((hash, part) => hash.update(part), createHash(algorithm)).digest();
 
-/** Pages of which every third is zero and every third only begins with zeros; in memory of its own, or shared. */
+/** Pages, of which every third is zero and every third only begins with zeros, in shared memory or not. */
 function pagesOf(count: number, memory: ArrayBufferLike = new ArrayBuffer(count * PAGE_SIZE)): Uint8Array {
   const pages = new Uint8Array(memory, memory.byteLength - count * PAGE_SIZE);
   for (let page = 0; page < count; page++) {
@@ -45,7 +45,7 @@ const digestsOf = (pages: Uint8Array): Buffer =>
 const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
 
 describe('hashing pages on the calling thread', () => {
-  it('gives the SHA-384 of each, of zeros too', async () => {
+  it('returns the SHA-384 of each page, of pages of zeros too', async () => {
     const pages = pagesOf(10);
     expect(same(await inlineHasher.hash(pages), digestsOf(pages))).toBe(true);
     expect(same(ZERO_PAGE_DIGEST, sha('sha384', new Uint8Array(PAGE_SIZE)))).toBe(true);
@@ -60,14 +60,14 @@ describe('a thread that hashes', () => {
   it.each<[string, ArrayBufferLike]>([
     ['memory of its own', new ArrayBuffer(12 * PAGE_SIZE)],
     ['shared memory', new SharedArrayBuffer(12 * PAGE_SIZE)],
-  ])('gives the digests of pages in %s, which stays as it is', async (_, memory) => {
+  ])('returns the digests of pages in %s, which stays unchanged', async (_, memory) => {
     const pages = pagesOf(10, memory);
     const expected = digestsOf(pages);
     expect(same(await thread.run({ kind: 'digests', pages }), expected)).toBe(true);
     expect(same(digestsOf(pages), expected)).toBe(true);
   });
 
-  it('does its jobs in order and says how many it has not done', async () => {
+  it('does its jobs in order and reports how many are left', async () => {
     expect(thread.waiting).toBe(0);
     const order: number[] = [];
     const jobs = [30, 1, 20].map(async (count, index) => {
@@ -81,7 +81,7 @@ describe('a thread that hashes', () => {
     expect(thread.waiting).toBe(0);
   });
 
-  it('ignores modules that the user makes Node preload', async () => {
+  it('ignores modules that the user has Node preload', async () => {
     const options = process.env['NODE_OPTIONS'];
     process.env['NODE_OPTIONS'] = '--require=./there-is-no-such-file.cjs';
     const other = new HashThread();
@@ -94,7 +94,7 @@ describe('a thread that hashes', () => {
     }
   });
 
-  it('fails what it has to do, and all that comes later, when it breaks', async () => {
+  it('fails its pending and all later jobs when it breaks', async () => {
     const broken = thread.run({ kind: 'nothing' } as never);
     const behind = thread.run({ kind: 'digests', pages: pagesOf(1) });
     const failures = await Promise.allSettled([broken, behind]);
@@ -102,7 +102,7 @@ describe('a thread that hashes', () => {
     await expect(thread.run({ kind: 'digests', pages: pagesOf(1) })).rejects.toThrow(/undefined/);
   });
 
-  it('fails what it has not done when it is closed', async () => {
+  it('fails its pending jobs when it is closed', async () => {
     const job = thread.run({ kind: 'digests', pages: pagesOf(100) });
     const outcome = expect(job).rejects.toThrow('the hash thread is closed');
     await thread.close();
@@ -115,7 +115,7 @@ describe('a pool of threads', () => {
   beforeEach(() => void (pool = new PageHashPool(2)));
   afterEach(() => pool.close());
 
-  it('gives large batches to its threads and hashes small ones at once', async () => {
+  it('gives large batches to its threads and hashes small ones immediately', async () => {
     const small = pagesOf(7);
     expect(pool.hash(small)).toBeInstanceOf(Uint8Array);
     const large = pagesOf(8);
@@ -124,7 +124,7 @@ describe('a pool of threads', () => {
     expect(same(await digests, digestsOf(large))).toBe(true);
   });
 
-  it('keeps two batches waiting for each thread and hashes the rest itself', async () => {
+  it('queues two batches for each thread and hashes the rest itself', async () => {
     const pages = pagesOf(2000, new SharedArrayBuffer(2000 * PAGE_SIZE));
     const started = Array.from({ length: 5 }, () => pool.hash(pages));
     expect(started.map((digests) => digests instanceof Promise)).toEqual([true, true, true, true, false]);
@@ -132,7 +132,7 @@ describe('a pool of threads', () => {
     for (const digests of await Promise.all(started)) expect(same(digests, expected)).toBe(true);
   });
 
-  it('is not worth it for less than 32 MiB', async () => {
+  it('is not used for less than 32 MiB', async () => {
     expect(THREAD_THRESHOLD).toBe(8192);
     expect(pageHasherFor(THREAD_THRESHOLD - 1)).toBe(inlineHasher);
     const hasher: PageHasher = pageHasherFor(THREAD_THRESHOLD);
@@ -144,7 +144,7 @@ describe.each([
   ['digests of few pages', 0],
   ['digests of many pages, which a thread makes', THREAD_THRESHOLD],
 ])('%s', (_, size) => {
-  it('are those of each page, and one of all', async () => {
+  it('are one digest per page, and one of all pages', async () => {
     const digests = pageDigestsFor(size);
     try {
       const parts = [pagesOf(5), pagesOf(1), pagesOf(30)];
@@ -178,7 +178,7 @@ describe.each([
     return bytes;
   };
 
-  it('covers with each link the one before, the head with the page number, and the page', async () => {
+  it('covers the previous link, the head with the page number, and the page in each link', async () => {
     const pages = pagesOf(5);
     let link: Buffer = Buffer.alloc(32);
     for (let page = 0; page < 5; page++) link = sha('sha256', link, head(100 + page), pageAt(pages, page));
@@ -195,7 +195,7 @@ describe.each([
     }
   });
 
-  it('ends as it began when nothing is in it', async () => {
+  it('ends with its initial value when it is empty', async () => {
     const chain = pageChainFor(size);
     expect(await chain.end()).toEqual(new Uint8Array(32));
     await chain.close();
@@ -203,7 +203,7 @@ describe.each([
 });
 
 describe('a long chain', () => {
-  it('fails at its end when its thread breaks, and nowhere before', async () => {
+  it('fails at its end when its thread breaks, and not earlier', async () => {
     const chain = pageChainFor(THREAD_THRESHOLD);
     // A head that is too long does not fit in a link.
     await chain.extend(new Uint8Array(2 * PAGE_SIZE), 1, undefined);

@@ -3,8 +3,8 @@ import { skippedFor } from '../boot/needing.fixture';
 import { CPU_MODEL_NAMES, kvmVmsa, parseCpu, QEMU_VCPUS } from './kvm-vmsa';
 
 /**
- * The VMSA of a vCPU after a reset for each of its models of QEMU, by sev-snp-measure (PyPI), a program of others that computes
- * digests of firmware given as -bios.
+ * The VMSA of a vCPU after a reset for each QEMU model that sev-snp-measure knows. That third-party program (PyPI) computes
+ * the digests of firmware that is passed with -bios.
  */
 const PROGRAM = `
 import json
@@ -30,7 +30,7 @@ const { status, stdout } = spawnSync('python3', ['-c', PROGRAM], { encoding: 'ut
 const theirs = status === 0 ? (JSON.parse(stdout) as Theirs[]) : [];
 
 skippedFor(status === 0 ? undefined : 'sev-snp-measure for python3').describe('a vCPU without a context', () => {
-  it('has the VMSA that sev-snp-measure computes, for each model of it', () => {
+  it('has the VMSA that sev-snp-measure computes, for each of its models', () => {
     const models = theirs.map(({ name }) => name).filter((name) => name.startsWith('EPYC'));
     expect(new Set(models.map((name) => name.replace(/-v\d+$|-IBPB$/, '')))).toEqual(new Set(CPU_MODEL_NAMES));
     for (const { name, signature, features, page } of theirs) {

@@ -4,7 +4,7 @@ import { streamDirectives } from '../igvm/stream';
 import { inlineHasher, type PageHasher } from './page-hashing';
 import { SnpLaunchDigests } from './snp';
 
-/** Hashes as told, and counts how often it is closed. */
+/** Returns the given hashes, and counts how often it is closed. */
 const hasherOf = (hash: PageHasher['hash']) => {
   const hasher = { hash, closed: 0, close: async () => void hasher.closed++ };
   return hasher;
@@ -27,7 +27,7 @@ describe('SnpLaunchDigests', () => {
     return result?.digest;
   };
 
-  it('chains pages in file order, in whatever order their hashes are there', async () => {
+  it('chains pages in file order, in whatever order their hashes arrive', async () => {
     const expected = await digestWith(inlineHasher);
     const slow = hasherOf(async (pages) => {
       const digests = inlineHasher.hash(pages.slice());
@@ -40,7 +40,7 @@ describe('SnpLaunchDigests', () => {
     expect(slow.closed).toBe(1);
   });
 
-  it('fails with what hashing fails with, and closes the hasher', async () => {
+  it('fails with the error of its hasher, and closes the hasher', async () => {
     const broken = hasherOf(() => Promise.reject(new Error('out of threads')));
     await expect(digestWith(broken)).rejects.toThrow('out of threads');
     expect(broken.closed).toBe(1);

@@ -6,7 +6,7 @@ import { bytesSource } from '../memory/byte-source';
 import { type Launch, launchesOf, launchName } from './launches';
 import { measureLaunches } from './measure';
 
-/** More for a thorough run: NX_IGVM_RANDOM_LAUNCH_FILES=10000. */
+/** For a thorough run: NX_IGVM_RANDOM_LAUNCH_FILES=10000. */
 const COUNT = Number(process.env['NX_IGVM_RANDOM_LAUNCH_FILES'] ?? 150);
 
 const counts = fc.oneof(
@@ -51,7 +51,7 @@ it(
       }),
       { numRuns: COUNT },
     );
-    // Files that everything refuses would agree, too. Of many files 56 % of the launches have a digest, of 150 files 49 to 63 %.
+    // Files that both refuse would agree, too, so enough launches need a digest. On average 56 % have one; with 150 files 49 to 63 %.
     expect(told.digests / (told.digests + told.refusals)).toBeGreaterThan(0.25);
   },
   COUNT * 100 + 20_000,

@@ -6,14 +6,14 @@ describe('regionSource', () => {
     ...readAll(of, 100),
   ];
 
-  it('is a part of its source, and of a region', () => {
+  it('is a part of its source, and can itself be divided', () => {
     const region = regionSource(source, 2, 5);
     expect(bytesOf(region)).toEqual([2, 3, 4, 5, 6]);
     expect(bytesOf(regionSource(region, 1, 3))).toEqual([3, 4, 5]);
     expect(bytesOf(regionSource(source, 8, 0))).toEqual([]);
   });
 
-  it('reads nothing outside itself', () => {
+  it('reads nothing outside its bounds', () => {
     const region = regionSource(source, 2, 3);
     expect(() => region.read(1, new Uint8Array(3))).toThrow('read of 3 bytes at 1 of a source of 3');
     expect(() => region.read(-1, new Uint8Array(1))).toThrow();
@@ -21,7 +21,7 @@ describe('regionSource', () => {
     expect(() => regionSource(source, Number.NaN, 1)).toThrow();
   });
 
-  it('is known if its source is', async () => {
+  it('is known at once if its source is', async () => {
     let isReady = false;
     const late = { ...source, late: true, ready: async () => void (isReady = true) };
     const region = regionSource(late, 1, 2);

@@ -3,7 +3,7 @@ import { bytesSource, leadingZerosSource, readAll } from './byte-source';
 const source = bytesSource(Uint8Array.of(1, 2, 3, 4));
 
 describe('leadingZerosSource', () => {
-  it('is zeros and then the source', () => {
+  it('consists of zeros, then the source', () => {
     expect([...readAll(leadingZerosSource(3, source), 100)]).toEqual([0, 0, 0, 1, 2, 3, 4]);
   });
 
@@ -11,7 +11,7 @@ describe('leadingZerosSource', () => {
     expect(leadingZerosSource(0, source)).toBe(source);
   });
 
-  it('reads any part, overwriting what the target held', () => {
+  it('reads any part, and overwrites the target', () => {
     const padded = leadingZerosSource(3, source);
     const whole = [0, 0, 0, 1, 2, 3, 4];
     for (let start = 0; start <= whole.length; start++) {
@@ -23,7 +23,7 @@ describe('leadingZerosSource', () => {
     }
   });
 
-  it('waits for what its source waits for, and is late when it is', async () => {
+  it('waits until its source is ready, and is late if its source is', async () => {
     const ready = jest.fn(() => Promise.resolve());
     const padded = leadingZerosSource(1, { ...source, ready, late: true });
     await padded.ready?.();

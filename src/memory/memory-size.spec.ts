@@ -13,7 +13,7 @@ describe('a memory size', () => {
     ['536870912', 2 ** 29],
   ])('%j is %d bytes', (text, bytes) => expect(readMemorySize(text)).toBe(bytes));
 
-  it.each(['', 'M', 'all', '1.5G', '-1G', '0', '1T', '99999999999999999999G'])('%j is none', (text) => {
+  it.each(['', 'M', 'all', '1.5G', '-1G', '0', '1T', '99999999999999999999G'])('%j is invalid', (text) => {
     expect(readMemorySize(text)).toBeUndefined();
   });
 

@@ -10,7 +10,7 @@ describe('StructWriter', () => {
     expect(Buffer.from(new StructWriter().u64(-2).finish()).toString('hex')).toBe('feffffffffffffff');
   });
 
-  it('writes no number that does not fit its field', () => {
+  it('refuses a number that does not fit its field', () => {
     expect(
       new StructWriter()
         .u8(255)

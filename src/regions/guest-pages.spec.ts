@@ -25,7 +25,7 @@ describe('guestPages', () => {
     expect(spansOf([run(0, 1, 0x8000_0000)], 0x8000_0000)).toEqual([[0, 1, 0]]);
   });
 
-  it('belong to the run that begins first, where two claim them', () => {
+  it('belong to the run that starts first if two runs overlap', () => {
     expect(spansOf([run(3, 4), run(1, 4)])).toEqual([
       [1, 5, 1],
       [5, 7, 0],
@@ -44,7 +44,7 @@ describe('guestPages', () => {
 describe('the pages of a run', () => {
   const partly = runOf(0x1000, patternPage(1).subarray(0, 100), { pageCount: 3 });
 
-  it('are stored up to the last that has data', () => {
+  it('are stored up to the last page with data', () => {
     expect(storedEnd(partly)).toBe(0x2000);
     expect(storedEnd(run(1, 3))).toBe(0x1000);
   });

@@ -25,7 +25,7 @@ const summary = (directives: Directive[], tags: TaggedRange[] = []) =>
   ]);
 
 describe('the regions of a guest', () => {
-  it('are cut where the map names something else, whatever runs they are part of', () => {
+  it('are split where the name in the map changes, whatever the runs', () => {
     const runs = [runOf(0, data(3)), runOf(page(3), data(2))];
     expect(summary(runs, [tag(0, 1, 'gdt'), tag(1, 4, 'kernel'), tag(4, 5, 'initrd')])).toEqual([
       [0, 1, 'gdt', 'data'],
@@ -34,7 +34,7 @@ describe('the regions of a guest', () => {
     ]);
   });
 
-  it('with a name are one, although some of their pages are empty', () => {
+  it('with the same name are joined even if some pages are empty', () => {
     const runs = [runOf(0, data(1), { pageCount: 4 })];
     const [region] = regionsOf(runs, [tag(0, 4, 'heap')]);
     expect(region).toMatchObject({ gpa: 0, end: page(4), kind: 'data', emptyPages: 3 });
@@ -44,7 +44,7 @@ describe('the regions of a guest', () => {
     ]);
   });
 
-  it('may be more than a call takes arguments, and so may the parameters of one', () => {
+  it('may outnumber the arguments that a call allows, and so may the parameters of one region', () => {
     const many = 200_000;
     const parameters = Array.from(
       { length: many },
@@ -76,7 +76,7 @@ describe('the regions of a guest', () => {
     expect(regions[0]?.parameters).toHaveLength(many);
   });
 
-  it('are told apart by what the launch makes of their pages', () => {
+  it('are separated by how the launch treats their pages', () => {
     const empty = (number: number, more: object) => runOf(page(number), EMPTY_SOURCE, { pageCount: 1, ...more });
     expect(
       summary([
@@ -89,7 +89,7 @@ describe('the regions of a guest', () => {
     ).toEqual(['unmeasured', 'shared', 'secrets', 'cpuid']);
   });
 
-  it('include what the VMM fills in and the pages of processor state', () => {
+  it('include what the VMM fills in, and pages with processor state', () => {
     const directives: Directive[] = [
       { type: 'parameterArea', index: 7, size: page(2), initialData: EMPTY_SOURCE },
       { type: 'parameter', kind: 'madt', index: 7, byteOffset: 0 },
@@ -109,11 +109,11 @@ describe('the regions of a guest', () => {
     ]);
   });
 
-  it('are those of one platform only', () => {
+  it('are limited to one platform', () => {
     expect(summary([runOf(0, data(1), { compatibilityMask: 2 })])).toEqual([]);
   });
 
-  it('cover exactly the pages of the guest, in whatever way a map names them', () => {
+  it('cover exactly the pages of the guest, however a map names them', () => {
     const tags = fc.array(fc.record({ gpa: fc.nat(2 ** 24), end: fc.nat(2 ** 25), tag: fc.string() }), {
       maxLength: 8,
     });
@@ -133,8 +133,8 @@ describe('the regions of a guest', () => {
   });
 });
 
-describe('regions that are too many', () => {
-  it('are joined with their neighbours, the closest first', () => {
+describe('too many regions', () => {
+  it('are joined with their neighbours, closest first', () => {
     const runs = [runOf(0, data(1)), runOf(page(2), data(1)), runOf(page(100), data(1))];
     expect(joinRegions(regionsOf(runs), 2).map(({ gpa, end }) => [gpa / PAGE_SIZE, end / PAGE_SIZE])).toEqual([
       [0, 3],
@@ -143,7 +143,7 @@ describe('regions that are too many', () => {
     expect(joinRegions(regionsOf(runs), 1)).toHaveLength(1);
   });
 
-  it('have the names of all, of which a label shows a few', () => {
+  it('keep all names, of which a label shows a few', () => {
     const names = ['a', 'b', 'c', 'd', 'e'].map((name, index) => tag(index, index + 1, name));
     const [joined] = joinRegions(regionsOf([runOf(0, data(5))], names), 1);
     expect(joined!.tags).toEqual(['a', 'b', 'c', 'd', 'e']);

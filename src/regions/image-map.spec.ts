@@ -44,16 +44,16 @@ describe('mapBeside', () => {
         truncateSync(map(), SIZE_LIMIT + 1);
       },
     ],
-  ])('does without one that %s', (_, make) => {
+  ])('ignores one that %s', (_, make) => {
     make();
     expect(mapBeside(image())).toBeUndefined();
   });
 
-  it('finds none beside an impossible file name', () => {
+  it('finds none for an impossible file name', () => {
     expect(mapBeside(join(folder, 'a\0'))).toBeUndefined();
   });
 
-  it('reads one of the size of the limit', () => {
+  it('reads a map of exactly the maximum size', () => {
     writeFileSync(map(), MAP);
     truncateSync(map(), SIZE_LIMIT);
     expect(mapBeside(image())?.[0]).toHaveLength(1);
@@ -69,7 +69,7 @@ describe('TagIndex', () => {
     range(0x9000, 0xa000, 'kernel'),
   ]);
 
-  it('knows the name at an address, and for how many pages', () => {
+  it('returns the name at an address, and for how many pages it applies', () => {
     expect(index.at(0)).toEqual({ until: 0x1000 });
     expect(index.at(0x1000)).toEqual({ tag: 'kernel', until: 0x3000 });
     expect(index.at(0x3000)).toEqual({ tag: 'initrd', until: 0x5000 });
@@ -77,7 +77,7 @@ describe('TagIndex', () => {
     expect(index.at(0xa000)).toEqual({ until: Number.POSITIVE_INFINITY });
   });
 
-  it('knows the names in a range, each once', () => {
+  it('returns the names in a range, each once', () => {
     expect([...index.within(0, 0x1000)]).toEqual([]);
     expect([...index.within(0, 0x1001)]).toEqual(['kernel']);
     expect([...index.within(0x2fff, 0x9001)]).toEqual(['kernel', 'initrd']);

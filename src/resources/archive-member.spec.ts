@@ -28,7 +28,7 @@ function run(program: string, args: string[], cwd = root): void {
   if (status !== 0) throw new Error(`${program}: ${stderr}`);
 }
 
-/** A folder with a kernel, and ways to it. */
+/** A folder with a kernel, and links to it. */
 function fill(folder: string): void {
   for (const path of ['boot', 'lib/modules']) mkdirSync(join(folder, path), { recursive: true });
   writeFileSync(join(folder, 'boot/vmlinuz-6.1'), KERNEL);
@@ -86,7 +86,7 @@ BuildArch: noarch
 /lib
 `;
 
-/** Makes archives of the folder `tree`, each with the programs that it needs. */
+/** Makers of archives of the folder `tree`, each with the programs that it needs. */
 const MAKERS: [name: string, programs: string[], make: (name: string) => void][] = [
   ['plain.tar', ['tar'], (name) => run('tar', ['-cf', name, '-C', 'tree', '.'])],
   ['no-dots.tar', ['tar'], (name) => run('tar', ['-cf', name, '-C', 'tree', 'boot', 'lib'])],
@@ -138,10 +138,10 @@ const MAKERS: [name: string, programs: string[], make: (name: string) => void][]
 describe.each(MAKERS)('a member of %s', (name, programs, make) => {
   const { it } = needing(...programs);
 
-  it('is read by its path, and by way of links', async () => {
+  it('is read by its path, and through links', async () => {
     const isRpm = name.endsWith('.rpm');
     if (isRpm) {
-      // RPM packs no link that leads to itself.
+      // RPM packs no link that points to itself.
       rmSync(join(root, 'tree-rpm'), { recursive: true, force: true });
       run('cp', ['-a', 'tree', 'tree-rpm']);
       rmSync(join(root, 'tree-rpm/boot/loop'));
@@ -171,7 +171,7 @@ describe.each(MAKERS)('a member of %s', (name, programs, make) => {
     );
   });
 
-  it('is not read from one that is cut off or damaged', async () => {
+  it('is not read from a truncated or damaged archive', async () => {
     const whole = readFileSync(join(root, name));
     for (const size of [1, 40, 300, 5000, Math.floor(whole.length / 2)]) {
       writeFileSync(join(root, 'cut'), whole.subarray(0, size));
@@ -183,7 +183,7 @@ describe.each(MAKERS)('a member of %s', (name, programs, make) => {
 const { it } = needing('tar', 'xz', 'bzip2');
 
 describe('an archive', () => {
-  it('with a hard link gives the file of both names', async () => {
+  it('with a hard link contains the file under both names', async () => {
     mkdirSync(join(root, 'hard'));
     writeFileSync(join(root, 'hard/a'), KERNEL);
     linkSync(join(root, 'hard/a'), join(root, 'hard/b'));
@@ -191,7 +191,7 @@ describe('an archive', () => {
     for (const name of ['a', 'b']) expect((await read('hard.tar', name)).equals(KERNEL)).toBe(true);
   });
 
-  it('that has a file twice is refused: which one is meant nobody knows', async () => {
+  it('that contains a file twice is refused, because it is ambiguous', async () => {
     run('tar', ['-cf', 'twice.tar', '-C', 'tree', 'boot/config-6.1']);
     run('tar', ['-rf', 'twice.tar', '-C', 'tree', './boot/config-6.1']);
     expect(await failure('twice.tar', 'boot/config-6.1')).toBe(
@@ -199,7 +199,7 @@ describe('an archive', () => {
     );
   });
 
-  it('with holes in a file does not give that file, and does with others', async () => {
+  it('with a sparse file refuses that file, and reads the others', async () => {
     mkdirSync(join(root, 'sparse'));
     run('truncate', ['-s', '1M', 'sparse/holes']);
     writeFileSync(join(root, 'sparse/whole'), 'x');
@@ -209,7 +209,7 @@ describe('an archive', () => {
     }
   });
 
-  it('that unpacks to more than the limit is given up', async () => {
+  it('that unpacks to more than the limit is refused', async () => {
     mkdirSync(join(root, 'bomb'));
     run('truncate', ['-s', '300M', 'bomb/zeros']);
     writeFileSync(join(root, 'bomb/small'), 'x');
@@ -240,13 +240,13 @@ describe('an archive', () => {
       ['cp', 'tree/boot/vmlinuz-6.1', 'x'],
       'is not an archive that can be read (tar, also with gzip, xz or zstd, .deb, .rpm and .zip)',
     ],
-  ])('%s is refused with what is missing', async (_, [program = '', ...args], message) => {
+  ])('%s is refused, and the error names what is missing', async (_, [program = '', ...args], message) => {
     run(program, args);
     expect(await failure('x')).toContain(`ARCHIVE_INVALID: http://host/a`);
     expect(await failure('x')).toContain(message);
   });
 
-  it('of any bytes is refused or read, and nothing else', async () => {
+  it('of any bytes is read or refused, and never fails otherwise', async () => {
     const seeds = readdirSync(root).filter((name) => /\.(deb|rpm|zip|tar)$/.test(name));
     let state = 7;
     const random = (below: number): number => (state = (state * 48271) % 2147483647) % below;

@@ -48,7 +48,7 @@ async function failureOf(promise: Promise<unknown>): Promise<IgvmError> {
 const leftFiles = (): string[] => readdirSync(join(root, SHA256)).sort();
 
 describe('a download', () => {
-  it('happens once, and is whole under its name', async () => {
+  it('happens once, and its file is complete once it has its name', async () => {
     const server = await start(serve(CONTENT));
     expect((await download(server.url())).equals(CONTENT)).toBe(true);
     expect((await download(server.url())).equals(CONTENT)).toBe(true);
@@ -56,14 +56,14 @@ describe('a download', () => {
     expect(leftFiles()).toEqual(['file']);
   });
 
-  it('happens once for all who want it at the same time', async () => {
+  it('happens once for concurrent requests', async () => {
     const server = await start(serve(CONTENT));
     const all = await Promise.all([1, 2, 3].map(() => download(server.url())));
     expect(all.every((each) => each.equals(CONTENT))).toBe(true);
     expect(server.requests).toHaveLength(1);
   });
 
-  it('tells how far it is', async () => {
+  it('reports its progress', async () => {
     const server = await start(serve(CONTENT));
     const told: (number | undefined)[][] = [];
     await download(server.url(), { progress: (_, done, total) => void told.push([done, total]) });
@@ -71,7 +71,7 @@ describe('a download', () => {
     expect(told.at(-1)).toEqual([CONTENT.length, CONTENT.length]);
   });
 
-  it('goes on where a connection broke off', async () => {
+  it('resumes where a connection was lost', async () => {
     const server = await start(breakOff(CONTENT, 100_000));
     expect((await download(server.url())).equals(CONTENT)).toBe(true);
     expect(server.requests.length).toBeGreaterThan(1);
@@ -79,7 +79,7 @@ describe('a download', () => {
     expect(second).toMatchObject({ range: expect.stringMatching(/^bytes=[1-9]\d*-$/), ifRange: '"one"' });
   });
 
-  it('goes on another time when it was given up', async () => {
+  it('resumes later after it was aborted', async () => {
     let isWell = false;
     const [ill, well] = [breakOff(CONTENT, 0), serve(CONTENT)];
     const first = breakOff(CONTENT, 200_000);
@@ -97,7 +97,7 @@ describe('a download', () => {
     expect(leftFiles()).toEqual(['file']);
   });
 
-  it('begins anew when the server has another file meanwhile', async () => {
+  it('restarts when the file on the server has changed', async () => {
     const other = randomBytes(CONTENT.length);
     const [old, current] = [breakOff(other, 100_000, '"old"'), serve(CONTENT, '"new"')];
     const server = await start((request, response, number) =>
@@ -107,7 +107,7 @@ describe('a download', () => {
     expect(server.requests[1]).toMatchObject({ ifRange: '"old"' });
   });
 
-  it('begins anew when the server goes on with another file although it was asked not to', async () => {
+  it('restarts when the server resumes with another file although the request forbids it', async () => {
     const other = randomBytes(CONTENT.length);
     const old = breakOff(other, 100_000, '"old"');
     const server = await start((request, response, number) => {
@@ -119,7 +119,7 @@ describe('a download', () => {
     expect(server.requests.map(({ range }) => range === undefined)).toEqual([true, false, true]);
   });
 
-  it('begins anew when pieces of a server that names no state do not fit', async () => {
+  it('restarts when the server sends no validator and the parts do not match', async () => {
     const old = breakOff(randomBytes(CONTENT.length), 100_000, '');
     const server = await start((request, response, number) =>
       (number === 0 ? old : serve(CONTENT, ''))(request, response, number),
@@ -128,7 +128,7 @@ describe('a download', () => {
     expect(server.requests.at(-1)).toMatchObject({ range: undefined });
   });
 
-  it('begins anew when more is here than the server has', async () => {
+  it('restarts when the partial file is larger than the file on the server', async () => {
     const long = breakOff(randomBytes(2 * CONTENT.length), 400_000, '');
     const server = await start((request, response, number) =>
       (number === 0 ? long : serve(CONTENT, ''))(request, response, number),
@@ -136,7 +136,7 @@ describe('a download', () => {
     expect((await download(server.url())).equals(CONTENT)).toBe(true);
   });
 
-  it('does not go on with what came from another URL', async () => {
+  it('does not resume a file from another URL', async () => {
     const server = await start(serve(CONTENT));
     mkdirSync(join(root, SHA256));
     writeFileSync(join(root, SHA256, 'part'), 'the beginning of something else');
@@ -148,7 +148,7 @@ describe('a download', () => {
     expect(server.requests).toEqual([expect.objectContaining({ range: undefined })]);
   });
 
-  it('tries again what may pass, and nothing else', async () => {
+  it('retries temporary errors only', async () => {
     const server = await start((request, response, number) =>
       number < 2 ? response.writeHead(503).end('busy') : serve(CONTENT)(request, response, number),
     );
@@ -158,7 +158,7 @@ describe('a download', () => {
     expect(gone.requests).toHaveLength(1);
   });
 
-  it('is found out when it is another file, and nothing of it stays', async () => {
+  it('is refused when its digest differs, and leaves nothing behind', async () => {
     const server = await start(serve(Buffer.from('something else')));
     const error = await failureOf(download(server.url()));
     expect(error.code).toBe('RESOURCE_DIGEST');
@@ -166,7 +166,7 @@ describe('a download', () => {
     expect(leftFiles()).toEqual([]);
   });
 
-  it('is what the server sent, whatever encoding it says that has', async () => {
+  it('is stored as the server sent it, whatever its Content-Encoding', async () => {
     const server = await start((request, response, number) => {
       response.setHeader('content-encoding', 'gzip');
       serve(CONTENT)(request, response, number);
@@ -176,7 +176,7 @@ describe('a download', () => {
     expect(error.message).toContain('; the server sent it with the encoding "gzip" without being asked');
   });
 
-  it('without a digest is kept under the one that it has', async () => {
+  it('without a stated digest is stored under its actual digest', async () => {
     const server = await start(serve(CONTENT));
     const { sha256, kept } = await downloadAny(root, server.url(), FAST);
     expect(sha256).toBe(SHA256);
@@ -187,7 +187,7 @@ describe('a download', () => {
   });
 });
 
-/** A server that says whatever it likes, be it HTTP or not. */
+/** A server that answers with arbitrary bytes, HTTP or not. */
 async function startRaw(answer: string, stays = false): Promise<{ url: URL; server: Server }> {
   const server = createServer((socket) => {
     socket.on('error', () => undefined);
@@ -239,7 +239,7 @@ describe('a server', () => {
       false,
       'DOWNLOAD_FAILED',
     ],
-  ])('%s gives no file', async (_, answer, stays, code) => {
+  ])('%s yields no file', async (_, answer, stays, code) => {
     const { url, server } = await startRaw(answer, stays);
     try {
       expect((await failureOf(download(url, { patience: 100, attempts: stays ? 1 : 3 }))).code).toBe(code);
@@ -249,7 +249,7 @@ describe('a server', () => {
     }
   });
 
-  it('that is not there is named, with what to look at', async () => {
+  it('that cannot be reached is named, with advice', async () => {
     const error = await failureOf(download(new URL('http://127.0.0.1:9/a?token=secret')));
     expect(error.code).toBe('DOWNLOAD_FAILED');
     expect(error.message).toBe(
@@ -257,7 +257,7 @@ describe('a server', () => {
     );
   });
 
-  it('that never ends is stopped at the limit, and nothing of it stays', async () => {
+  it('that never stops sending is cut off at the limit, and nothing is left behind', async () => {
     const server = await start((_, response) => {
       const more = (): void =>
         void response.write(Buffer.alloc(65536), (error) => (error ? undefined : setImmediate(more)));
@@ -269,12 +269,12 @@ describe('a server', () => {
     expect(leftFiles()).toEqual([]);
   });
 
-  it('that announces more than the limit is not listened to', async () => {
+  it('that announces more than the limit is refused before it sends', async () => {
     const server = await start((_, response) => response.writeHead(200, { 'content-length': 2 ** 40 }).write('x'));
     expect((await failureOf(download(server.url()))).code).toBe('DOWNLOAD_REFUSED');
   });
 
-  it('that breaks off again and again is given up', async () => {
+  it('that drops the connection again and again is given up', async () => {
     const server = await start(breakOff(CONTENT, 10));
     const error = await failureOf(download(server.url(), { wait: 0 }));
     expect(error.code).toBe('DOWNLOAD_FAILED');
@@ -293,7 +293,7 @@ describe('a redirect', () => {
     expect(server.requests.map(({ url }) => url)).toEqual(['/file', '/there?x=1']);
   });
 
-  it.each([301, 302, 303, 307, 308])('without an end is refused (%d)', async (status) => {
+  it.each([301, 302, 303, 307, 308])('in a loop is refused (%d)', async (status) => {
     const server = await start((_, response, number) => response.writeHead(status, { location: `/${number}` }).end());
     const error = await failureOf(download(server.url()));
     expect([error.code, error.message]).toEqual([
@@ -313,7 +313,7 @@ describe('a redirect', () => {
     expect((await failureOf(download(server.url()))).code).toBe(code);
   });
 
-  it('may lead from http to https, and never back', () => {
+  it('may lead from http to https, but not back', () => {
     const leads = (from: string, to: string) => () => redirectTarget(new URL(from), to, 302).href;
     expect(leads('http://a/x', 'https://b/y')()).toBe('https://b/y');
     expect(leads('https://a/x', '/y')()).toBe('https://a/y');
@@ -326,7 +326,7 @@ describe('a redirect', () => {
 describe('a password in a URL', () => {
   const withPassword = (url: URL): URL => Object.assign(new URL(url), { username: 'me', password: 's%3Acret' });
 
-  it('is sent to its server, and not to where that leads', async () => {
+  it('is sent to its server, and not to targets of redirects', async () => {
     const other = await start(serve(CONTENT));
     const server = await start((_, response) => response.writeHead(302, { location: other.url().href }).end());
     expect((await download(withPassword(server.url()))).equals(CONTENT)).toBe(true);
@@ -334,7 +334,7 @@ describe('a password in a URL', () => {
     expect([server, other].map(({ requests }) => requests[0]?.authorization)).toEqual([expected, undefined]);
   });
 
-  it('is in no message, and not on the disk', async () => {
+  it('is in no message and not on the disk', async () => {
     const server = await start(breakOff(CONTENT, 1000));
     const error = await failureOf(download(withPassword(server.url()), { wait: 0 }));
     expect(error.format()).not.toMatch(/cret|me:/);

@@ -44,25 +44,25 @@ async function failureOf(promise: Promise<unknown>): Promise<IgvmError> {
 }
 
 describe('a resource by URL', () => {
-  it('is a file of the folder of downloads, under its digest', async () => {
+  it('is stored in the download folder under its digest', async () => {
     const { path, sha256, display } = await fetch({ sha256: sha256Of(KERNEL) }, '/kernel?token=secret');
     expect(path).toBe(join(root, 'downloads', sha256Of(KERNEL), 'file'));
     expect(readFileSync(path).equals(KERNEL)).toBe(true);
     expect([sha256, display]).toEqual([sha256Of(KERNEL), `http://127.0.0.1:${server.port}/kernel?…`]);
   });
 
-  it('may be a member of an archive, which is unpacked once', async () => {
+  it('may be a member of an archive that is unpacked once', async () => {
     const { path, sha256, display } = await member();
     expect(readFileSync(path).equals(KERNEL)).toBe(true);
     expect([sha256, display]).toEqual([sha256Of(KERNEL), `http://127.0.0.1:${server.port}/a.tgz (boot/vmlinuz)`]);
-    // Without the archive it can only come from where it was unpacked to.
+    // Without the archive, it can only come from the earlier unpacking.
     rmSync(join(folder(), 'file'));
     expect(await member()).toEqual({ path, sha256, display });
     expect(server.requests).toHaveLength(1);
     expect(readdirSync(folder())).toHaveLength(1);
   });
 
-  it('is there without any network, once it has been fetched', async () => {
+  it('is available offline once it has been fetched', async () => {
     const before = [await fetch({ sha256: sha256Of(KERNEL) }, '/kernel'), await member()];
     await server.close();
     expect([await fetch({ sha256: sha256Of(KERNEL) }, '/kernel'), await member()]).toEqual(before);
@@ -70,7 +70,7 @@ describe('a resource by URL', () => {
     server = await LoopbackServer.start(serve(KERNEL));
   });
 
-  it('without a digest is an error that says which one was seen', async () => {
+  it('without a digest is an error that names the actual digest', async () => {
     const error = await failureOf(fetch({}, '/kernel'));
     expect(error.code).toBe('RESOURCE_UNPINNED');
     expect(error.message).toContain(`add "sha256": "${sha256Of(KERNEL)}"`);
@@ -78,12 +78,12 @@ describe('a resource by URL', () => {
     expect(server.requests).toHaveLength(1);
   });
 
-  it('with what is no digest never becomes a path', async () => {
+  it('with an invalid digest never becomes a path', async () => {
     expect((await failureOf(fetch({ sha256: '../../x' }))).code).toBe('RESOURCE_UNPINNED');
     expect(server.requests).toHaveLength(0);
   });
 
-  it('can be asked for its digest', async () => {
+  it('can report its digest', async () => {
     const reference = { url: server.url('/a.tgz').href, member: 'boot/vmlinuz' };
     const { sha256, download } = await fetchUnpinned(reference, options());
     expect([sha256, download.sha256]).toEqual([sha256Of(archive), sha256Of(KERNEL)]);
@@ -99,12 +99,12 @@ describe('a resource by URL', () => {
     expect(server.requests).toHaveLength(2);
   });
 
-  it('that cannot be unpacked leaves nothing but the archive', async () => {
+  it('that cannot be unpacked leaves only the archive behind', async () => {
     expect((await failureOf(fetch({ sha256: sha256Of(archive), member: 'boot/other' }))).code).toBe('ARCHIVE_MEMBER');
     expect(readdirSync(folder())).toEqual(['file']);
   });
 
-  it('is thrown away when it is not what it was', async () => {
+  it('is discarded when its file has changed', async () => {
     const download = await member();
     expect(discardDamaged([download])).toBe(false);
     writeFileSync(download.path, 'damaged');
@@ -129,7 +129,7 @@ describe('a build from URLs', () => {
     return readFileSync(output);
   };
 
-  it('gives the same image as one from files, and heals what has been damaged', async () => {
+  it('produces the same image as one from files, and replaces damaged files', async () => {
     const kernel = Buffer.from(bzImageFile(bytes(0x3000, 1)));
     await server.close();
     server = await LoopbackServer.start(serve(kernel));
@@ -146,7 +146,7 @@ describe('a build from URLs', () => {
     expect(server.requests).toHaveLength(2);
   });
 
-  it('names the place in the manifest of what cannot be had', async () => {
+  it('names the location in the manifest of a resource that is unavailable', async () => {
     const error = await failureOf(build({ url: 'http://127.0.0.1:9/vmlinuz', sha256: '0'.repeat(64) }));
     expect(error).toMatchObject({
       code: 'DOWNLOAD_FAILED',
@@ -172,7 +172,7 @@ describe('a build from URLs', () => {
 });
 
 describe('the folder of downloads', () => {
-  it('is what an option says, or a variable, or the place of the system', () => {
+  it('is set by an option or a variable, or is the default of the system', () => {
     expect(downloadFolder('sub', '/workspace', { NX_IGVM_DOWNLOADS: '/variable' })).toBe('/workspace/sub');
     expect(downloadFolder(undefined, '/workspace', { NX_IGVM_DOWNLOADS: '/variable' })).toBe('/variable');
     expect(downloadFolder(undefined, '/workspace', { NX_IGVM_DOWNLOADS: 'relative' })).toBe('/workspace/relative');

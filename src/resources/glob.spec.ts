@@ -67,7 +67,7 @@ describe('a pattern', () => {
     expect(match(pattern)).toEqual(matched);
   });
 
-  it('goes through a link that it names, but not through just any', () => {
+  it('follows a link that it names, but no other link', () => {
     write('real/k-1');
     symlinkSync('real', join(root, 'link'));
     symlinkSync('.', join(root, 'a'));
@@ -79,7 +79,7 @@ describe('a pattern', () => {
     expect(match('k-*')).toEqual(['k-2']);
   });
 
-  it('begins above its folder, or anywhere else, but not at the root of the file system', () => {
+  it('may start above its folder, or anywhere else except at the root of the file system', () => {
     write('sub/x', 'k5');
     expect(matchGlob('../k[0-9]', join(root, 'sub'))).toEqual([join(root, 'k5')]);
     expect(matchGlob(`${root}/k?`, '/nowhere')).toEqual([join(root, 'k5')]);
@@ -112,7 +112,7 @@ describe('a pattern', () => {
     ['open braces', '*' + '{'.repeat(1000)],
     ['braces with nothing', '*' + '{}'.repeat(500)],
     ['folders of any depth', '**/*/'.repeat(200) + 'b'],
-  ])('of many %s takes no long time', (_, pattern) => {
+  ])('of many %s is quick', (_, pattern) => {
     write('a'.repeat(250), `${'a/'.repeat(50)}a`);
     for (let index = 0; index < 20; index++) write(`${'a'.repeat(200)}${index}`);
     expect(timed(() => match(pattern))).toEqual([]);
@@ -121,7 +121,7 @@ describe('a pattern', () => {
     expect(globCovers(pattern, 'a/'.repeat(100_000))).toBe(false);
   });
 
-  it('does not pass over a folder that may not be searched', () => {
+  it('does not skip a folder that may not be searched', () => {
     write('open/x', 'closed/x');
     const { readdirSync } = fs;
     jest.spyOn(fs, 'readdirSync').mockImplementation(((path: string, options: { withFileTypes: true }) => {
@@ -134,12 +134,12 @@ describe('a pattern', () => {
 
   it('looks at a limited number of names', () => {
     for (let folder = 0; folder < 450; folder++) mkdirSync(join(root, 'many', String(folder)), { recursive: true });
-    // Each of 450 times 450 ways to a folder is looked through.
+    // Each of 450 × 450 paths to a folder is searched.
     for (let folder = 0; folder < 450; folder++) symlinkSync('.', join(root, 'many', `link${folder}`));
     expect(() => timed(() => match('many/*/*/*/*/x'))).toThrow(/more than 200000 names/);
   });
 
-  it('matches what a regular expression made of it matches', () => {
+  it('matches the same paths as an equivalent regular expression', () => {
     const piece = fc.constantFrom('a', 'b', '?', '*', '[ab]', '[!a]', '{a,b}', '{a,bb}', '\\*');
     const asRegExp: Record<string, string> = {
       '?': '.',
@@ -181,7 +181,7 @@ describe('a pattern covers', () => {
   });
 });
 
-describe('fast-glob, as an independent judge', () => {
+describe('fast-glob, as an independent reference', () => {
   const name = fc
     .oneof(fc.stringMatching(/^[ab.]{1,3}$/), fc.constantFrom('-', 'a-b', 'B', 'ab.x'))
     .filter((text) => !/^\.+$/.test(text));
@@ -199,8 +199,8 @@ describe('fast-glob, as an independent judge', () => {
   const pattern = fc
     .array(step, { minLength: 1, maxLength: 3 })
     .map((steps) => steps.join('/'))
-    // Two stars in a name, and steps that are `.` or `..`, mean other things. fast-glob takes a folder with `?` by its letter,
-    // and has `a/**` match a file `a`, too.
+    // Two stars in a name, and the segments `.` and `..`, have other meanings. fast-glob takes `?` in the name of a folder literally,
+    // and its `a/**` matches a file `a`, too.
     .filter((text) => !text.endsWith('/**'))
     .filter((text) =>
       text
@@ -223,7 +223,7 @@ describe('fast-glob, as an independent judge', () => {
               mkdirSync(join(folder, ...path.slice(0, -1)), { recursive: true });
               writeFileSync(join(folder, ...path), '', { flag: 'wx' });
             } catch {
-              // A file where a folder is, or the other way round.
+              // A file in place of a folder, or vice versa.
             }
           }
           const found = patterns.map((each) => [

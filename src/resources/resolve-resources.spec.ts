@@ -56,7 +56,7 @@ describe('a resource', () => {
     expect(kernel(resource)).toBe(expected);
   });
 
-  it('is found by an absolute path, inside the workspace and outside', () => {
+  it('is found by an absolute path, inside or outside the workspace', () => {
     write('k');
     expect(kernel(join(root, 'k'))).toBe('k');
     const outside = realpathSync(mkdtempSync(join(tmpdir(), 'igvm-outside-')));
@@ -65,13 +65,13 @@ describe('a resource', () => {
     rmSync(outside, { recursive: true });
   });
 
-  it('may be a symlink, by a glob too', () => {
+  it('may be a symlink, even if found by a glob', () => {
     write('images/one/real/k');
     symlinkSync('real/k', join(root, 'images/one/link-1'));
     expect(kernel('link-?')).toBe('images/one/link-1');
   });
 
-  it('is nothing that Git keeps of a repository, be it behind a link', () => {
+  it('is never one of the internal files of Git, even through a link', () => {
     write('.git/config');
     symlinkSync(join(root, '.git', 'config'), join(root, 'kernel'));
     for (const resource of ['{workspaceRoot}/.git/config', '{workspaceRoot}/kernel']) {
@@ -82,7 +82,7 @@ describe('a resource', () => {
     }
   });
 
-  it('tells where the manifest names it', () => {
+  it('knows where the manifest names it', () => {
     write('images/one/k');
     expect(resolve({ linux_kernel: 'k' }).get('linux_kernel')).toMatchObject({
       path: join(root, 'images/one/k'),
@@ -104,7 +104,7 @@ describe('a resource', () => {
       'FILE_UNREADABLE',
       'dist/k does not exist',
     ],
-  ])('%s is refused where it is named', (_, resource, code, message) => {
+  ])('%s is refused, with its location in the manifest', (_, resource, code, message) => {
     const files = ['file', 'folder/x', 'two-a', 'two-b', 'many-1', 'many-2', 'many-3', 'many-4'];
     for (const path of files) write(`images/one/${path}`);
     symlinkSync('loop', join(root, 'images/one/loop'));
@@ -125,7 +125,7 @@ describe('a resource', () => {
     ['$HOME/vmlinuz', 'does not exist: "$HOME" is not expanded: write the whole path'],
     ['/boot/vmlinuz-$(uname -r)', '"$(" is not expanded: write the whole path'],
     [{ project: 'p', target: 't', path: 'dist/k' }, 'does not exist; it is an output of p:t: run that target'],
-  ])('that is not there says what may help: %j', (resource, message) => {
+  ])('that does not exist is reported with advice: %j', (resource, message) => {
     write('images/one/boot/vmlinuz-6.1.0-50');
     write('images/one/boot/initrd');
     const error = failure(() => kernel(resource));
@@ -133,14 +133,14 @@ describe('a resource', () => {
     expect(error.format()).not.toContain('Check the path and its permissions');
   });
 
-  it('needs a workspace for a path from the workspace', () => {
+  it('needs a workspace if its path is relative to the workspace', () => {
     write('images/one/k');
     rmSync(join(root, 'nx.json'));
     expect(failure(() => kernel('{workspaceRoot}/images/one/k')).code).toBe('RESOURCE_PATH');
     expect(resolve({ linux_kernel: '{workspaceRoot}/images/one/k' }, { workspaceRoot: root }).size).toBe(1);
   });
 
-  it('begins with no other token of Nx than the workspace', () => {
+  it('starts with no Nx token other than the workspace', () => {
     write('images/one/k');
     const error = failure(() => kernel('{projectRoot}/k'));
     expect(error.code).toBe('RESOURCE_PATH');
@@ -149,7 +149,7 @@ describe('a resource', () => {
     expect(kernel('\\{odd\\}/k')).toBe('images/one/{odd}/k');
   });
 
-  it('says what it is pinned to, for the build to check', () => {
+  it('has its pinned digest, which the build checks', () => {
     write('images/one/k', 'content');
     const sha256 = 'AB'.repeat(32);
     const found = resolve({ linux_kernel: { path: 'k', sha256 } }).get('linux_kernel');
@@ -165,7 +165,7 @@ describe('the resources of an image', () => {
     ]);
   });
 
-  it('are all named at once that are not there, and those that nobody names', () => {
+  it('are reported together if their files are missing or the manifest does not name them', () => {
     const error = failure(() =>
       resolve(
         { underhill_kernel: 'a', openhcl_boot: 'b', uefi: 'c-*' },
@@ -181,7 +181,7 @@ describe('the resources of an image', () => {
     ]);
   });
 
-  it('are all asked for at once when they are missing', () => {
+  it('are all requested at once when they are missing', () => {
     const error = failure(() => resolve(undefined, {}, { openhcl: { memory_page_count: 512, uefi: true } }));
     expect([error.code, textOf(error.where)]).toEqual(['RESOURCE_MISSING', 'resources']);
     expect(error.message).toContain('"uefi", "underhill_kernel", "openhcl_boot", "underhill_initrd"');
@@ -208,7 +208,7 @@ describe('a separate resources file', () => {
     return { resolved, warnings };
   };
 
-  it('has absolute paths, which are taken literally', () => {
+  it('has absolute paths, which are used literally', () => {
     write('k[1]*');
     const { resolved } = separate('{"resources": {"linux_kernel": "ROOT/k[1]*"}}');
     expect(resolved.get('linux_kernel')).toMatchObject({
@@ -217,7 +217,7 @@ describe('a separate resources file', () => {
     });
   });
 
-  it('may have other keys and a name twice, of which the last counts; both are warnings', () => {
+  it('may have unknown keys and duplicate names, of which the last counts; both are warnings', () => {
     write('k');
     const { resolved, warnings } = separate('{"a": 1, "resources": {"linux_kernel": "/x", "linux_kernel": "ROOT/k"}}');
     expect(resolved.get('linux_kernel')!.display).toBe('k');

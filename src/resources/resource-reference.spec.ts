@@ -33,7 +33,7 @@ describe('a resource', () => {
     ['an object with an empty path', { path: '' }],
     ['an output without target', { project: 'p', path: 'k' }],
     ['an output without project', { target: 't', path: 'k' }],
-  ])('is not %s, which inference may meet before anyone has checked it', (_, resource) => {
+  ])('is not %s, which inference may find in an unchecked manifest', (_, resource) => {
     expect(parseResource(resource)).toBeUndefined();
   });
 });

@@ -1,13 +1,13 @@
 import { ByteReader, unzstd } from './decompress';
 
-/** A frame of one stored block (RFC 8878, 3.1.1). @param window the byte of its header that says how much memory it asks for */
+/** A frame of one stored block (RFC 8878, 3.1.1). @param window the header byte that gives the required memory */
 function frameOf(text: string, window: number): Buffer {
   const block = Buffer.alloc(3);
   block.writeUIntLE((text.length << 3) | 1, 0, 3);
   return Buffer.concat([Buffer.of(0x28, 0xb5, 0x2f, 0xfd, 0, window), block, Buffer.from(text)]);
 }
 
-/** Unpacks data that comes a byte at a time. */
+/** Unpacks data that arrives one byte at a time. */
 async function unpacked(data: Buffer): Promise<string> {
   async function* bytes(): AsyncGenerator<Uint8Array> {
     for (const byte of data) yield Buffer.of(byte);
@@ -21,7 +21,7 @@ const USUAL = 0x50;
 /** 256 MiB. */
 const HUGE = 0x90;
 
-it('unpacks frames one after the other, in whatever pieces they come', async () => {
+it('unpacks consecutive frames, however they are split', async () => {
   expect(await unpacked(Buffer.concat([frameOf('one, ', USUAL), frameOf('two', USUAL)]))).toBe('one, two');
 });
 

@@ -57,7 +57,7 @@ describe('describeVpContext', () => {
     },
   );
 
-  it('shows what no register is made of where it is not zero, and joins what is close', () => {
+  it('shows bytes that belong to no register if they are not zero, and joins close ones', () => {
     const page = snp();
     expect(
       describeBytes('snp', page).filter(({ name }) => typeof name === 'string' && name.startsWith('bytes')),
@@ -76,13 +76,13 @@ describe('describeVpContext', () => {
     ]);
   });
 
-  it('shows the bytes of a context that it can not decode', () => {
+  it('shows the bytes of a context that it cannot decode', () => {
     expect(describeBytes('vbs', vbs(), 'aarch64')).toEqual([
       { name: 'undecodable', reason: expect.stringContaining('unknown register') as string, value: vbs() },
     ]);
   });
 
-  it('has a native context name the one set of fields of all data segments', () => {
+  it('shows the fields that all data segments share once in a native context', () => {
     const context = new NativeContext();
     const segment = { base: 0n, limit: 0xffff, selector: 0x10, attributes: 0xc093 };
     context.setRegister({ name: 'ss', segment });

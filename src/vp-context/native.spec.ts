@@ -39,7 +39,7 @@ describe('NativeContext', () => {
     expect(view(bytes).getBigUint64(136, true)).toBe(2n);
   });
 
-  it('has each register where the format wants it', () => {
+  it('has each register at its offset in the format', () => {
     const bytes = view(
       contextOf(
         { name: 'rip', value: 0x0123456789abcdefn },
@@ -61,7 +61,7 @@ describe('NativeContext', () => {
     expect([172, 176].map((at) => bytes.getUint32(at, true))).toEqual([7, 0xfffff]);
   });
 
-  it('holds equal data segments once, and GS with a base of its own', () => {
+  it('stores equal data segments once, and GS with its own base', () => {
     const bytes = view(
       contextOf(
         { name: 'gs', segment: { ...data, base: 0xffff_8000_0000_0000n } },

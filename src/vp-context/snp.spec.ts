@@ -68,7 +68,7 @@ describe('SNP VP context', () => {
     expect(sha256Hex(parts[1]!.data)).toBe('c8b50349e9c9828d45aaf05e0c30411700f6c50f249bd5571e76f2d8ab18c9dd');
   });
 
-  it('starts Linux directly in the state of a reset, with the C-bit in CR3', () => {
+  it('starts Linux directly in the reset state, with the C-bit in CR3', () => {
     const context = SnpContext.createLinuxDirect({ cBitMask: 1n << 51n, injectionType: 'normal' });
     const parts = finished(context, [
       ...dataSegments(0x10),
@@ -85,7 +85,7 @@ describe('SNP VP context', () => {
     expect(sha256Hex(parts[0]!.data)).toBe('b08bc531254a08e9f68b09906648543a831e04c1c43e99968b8fe8873ec6684f');
   });
 
-  it('has the features of the isolation options', () => {
+  it('has the SEV features that the isolation options ask for', () => {
     const features = (options: SnpContextOptions): string[] =>
       decodeVmsa(finished(SnpContext.create(options), []).at(-1)!.data).sevFeatures;
     const hardening = ['debugSwap', 'preventHostIbs', 'btbIsolation', 'vmsaRegisterProtection'];
@@ -117,7 +117,7 @@ describe('SNP VP context', () => {
     expect(SnpContext.createLinuxDirect({ cBitMask: 0n, injectionType: 'normal' }).canHold('idtr')).toBe(true);
   });
 
-  it('has no parts when no page was set for it', () => {
+  it('is empty when no page was set for it', () => {
     expect(SnpContext.create(UEFI).finish()).toEqual([]);
   });
 
@@ -137,7 +137,7 @@ describe('decodeVmsa', () => {
     expect(decoded.fields.map(({ name }) => name)).toEqual(['efer', 'rip', 'sevFeatures', 'xcr0']);
   });
 
-  it('takes a truncated save area', () => {
+  it('accepts a truncated save area', () => {
     expect(decodeVmsa(new Uint8Array(3))).toEqual({ selectors: [], fields: [], sevFeatures: [] });
   });
 });

@@ -18,7 +18,7 @@ function contextOf(list: VpRegister[], vtl = 0): Uint8Array {
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
 describe('VbsContext', () => {
-  it('is a count and Hyper-V registers of 32 bytes, in the order of setting', () => {
+  it('is a count and Hyper-V registers of 32 bytes, in the order in which they were set', () => {
     const bytes = contextOf(registers, 2);
     expect(bytes).toHaveLength(4 + 4 * 32);
     expect(hex(bytes.subarray(0, 4))).toBe('04000000');
@@ -48,7 +48,7 @@ describe('VbsContext', () => {
     ]);
   });
 
-  it('holds the registers of its architecture only', () => {
+  it('accepts only registers of its architecture', () => {
     expect(new VbsContext('x64', 0).canHold('pat')).toBe(true);
     expect(new VbsContext('x64', 0).canHold('x0')).toBe(false);
     expect(new VbsContext('aarch64', 0).canHold('x7')).toBe(true);

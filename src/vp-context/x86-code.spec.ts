@@ -6,7 +6,7 @@ const at = (offset: number): { code: X86Code; page: Uint8Array } => {
 };
 
 describe('X86Code', () => {
-  it('jumps as far as two bytes can say', () => {
+  it('jumps as far as two bytes can encode', () => {
     const { code, page } = at(1000);
     code.jumpBack(JUMP.always, 1002 - 128);
     expect([...page.subarray(1000, 1002)]).toEqual([0xeb, 0x80]);
@@ -24,7 +24,7 @@ describe('X86Code', () => {
     expect(() => code.land(jump)).toThrow(/bug .* 128 bytes ahead/);
   });
 
-  it('knows the distance from the end of an instruction to its operand', () => {
+  it('computes the distance from the end of an instruction to its operand', () => {
     const { code, page } = at(0x100);
     code.withRelative([0xff, 0x25], 0);
     expect(new DataView(page.buffer).getInt32(0x102, true)).toBe(-0x106);

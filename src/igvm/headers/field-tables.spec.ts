@@ -7,7 +7,7 @@ const HEADERS = Object.entries({ ...PLAIN_INITIALIZATIONS, ...PLAIN_DIRECTIVES }
   Struct<object>
 >);
 
-/** The bits of a structure that may be set: those which, set alone, can be read. */
+/** The bits of a structure that may be set: those that are accepted when set alone. */
 function freeBits(of: Struct<object>): Uint8Array {
   const free = new Uint8Array(of.size);
   for (let bit = 0; bit < 8 * of.size; bit++) {
@@ -17,7 +17,7 @@ function freeBits(of: Struct<object>): Uint8Array {
       of.read(new DataView(bytes.buffer), 0);
       free[bit >> 3] = (free[bit >> 3] ?? 0) | (1 << (bit & 7));
     } catch {
-      // Reserved, or beyond what the field can say.
+      // Reserved, or outside the range of the field.
     }
   }
   return free;
@@ -29,7 +29,7 @@ describe.each(HEADERS)('the structure of %s', (_, of) => {
     .uint8Array({ minLength: of.size, maxLength: of.size })
     .map((bytes) => bytes.map((byte, at) => byte & (free[at] ?? 0)));
 
-  it('is written as it was read, whatever it says', () => {
+  it('is written as it was read, whatever its values', () => {
     fc.assert(
       fc.property(anyBytes, (bytes) => {
         const written = new Uint8Array(of.size).fill(0xff);
@@ -39,7 +39,7 @@ describe.each(HEADERS)('the structure of %s', (_, of) => {
     );
   });
 
-  it('says for which platforms it is, as merging takes for granted', () => {
+  it('has a compatibility mask where merging relies on it', () => {
     expect(Object.keys(of.offsets)).toContain('compatibilityMask');
   });
 });

@@ -16,7 +16,7 @@ import type { Struct } from './struct';
 const filled = (size: number, byte: number): Uint8Array => new Uint8Array(size).fill(byte);
 const repeated = (size: number, byte: string): string => byte.repeat(size);
 
-/** Every structure of the format, a field a line, beside its values: written from igvm_defs by hand, not by this library. */
+/** Every structure of the format: its values, and its bytes with one field per line. Written by hand from igvm_defs. */
 const STRUCTURES: Record<string, readonly [of: Struct<never>, value: object, ...fields: string[]]> = {
   IGVM_FIXED_HEADER: [
     FIXED_HEADER as Struct<never>,
@@ -244,7 +244,7 @@ const STRUCTURES: Record<string, readonly [of: Struct<never>, value: object, ...
 };
 
 describe('a structure of the format', () => {
-  it.each(Object.entries(STRUCTURES))('%s is these bytes', (_, [of, value, ...fields]) => {
+  it.each(Object.entries(STRUCTURES))('has these bytes: %s', (_, [of, value, ...fields]) => {
     const bytes = Uint8Array.from(Buffer.from(fields.join(''), 'hex'));
     expect(of.size).toBe(bytes.length);
     expect(of.read(new DataView(bytes.buffer), 0)).toEqual(value);
@@ -253,7 +253,7 @@ describe('a structure of the format', () => {
     expect(written).toEqual(bytes);
   });
 
-  it('is all of them: those that are a structure and nothing else have their bytes above', () => {
+  it('is listed above if its header consists of a structure and nothing else', () => {
     const described = new Set<unknown>(Object.values(STRUCTURES).map(([of]) => of));
     for (const of of Object.values({ ...PLAIN_INITIALIZATIONS, ...PLAIN_DIRECTIVES })) expect(described).toContain(of);
   });

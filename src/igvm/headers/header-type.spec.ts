@@ -5,25 +5,25 @@ describe('the type of a header', () => {
     ['platform', 0x1, 0x100],
     ['initialization', 0x101, 0x200],
     ['directive', 0x301, 0x400],
-  ])('tells its section: %s', (section, first, last) => {
+  ])('determines its section: %s', (section, first, last) => {
     for (const type of [first, last]) {
       expect(sectionOf(type)).toBe(section);
       expect(sectionOf(0x8000_0000 + type)).toBe(section);
     }
   });
 
-  it.each([0, 0x201, 0x300, 0x401, 0x7fff_ffff])('%i is of no section', (type) => {
+  it.each([0, 0x201, 0x300, 0x401, 0x7fff_ffff])('%i belongs to no section', (type) => {
     expect(sectionOf(type)).toBeUndefined();
     expect(sectionOf(0x8000_0000 + type)).toBeUndefined();
   });
 
-  it('has a bit that says that a loader may skip the header', () => {
+  it('has a bit that allows a loader to skip the header', () => {
     expect(isOptional(0x8000_0000)).toBe(true);
     expect(isOptional(0xffff_ffff)).toBe(true);
     expect(isOptional(0x7fff_ffff)).toBe(false);
   });
 
-  it('is known with that bit and without', () => {
+  it('is known with and without that bit', () => {
     const known = [
       [0x1],
       [0x101, 0x102, 0x103, 0x104, 0x105, 0x106, 0x107],

@@ -3,7 +3,7 @@ import { address, bool8, bytes, flags, nested, reserved, type Struct, struct, u1
 const view = (bytesOf: Uint8Array): DataView => new DataView(bytesOf.buffer, bytesOf.byteOffset, bytesOf.length);
 const hex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text.replaceAll(' ', ''), 'hex'));
 
-/** What a value is in the file, among bytes that are none of its own. */
+/** The bytes of a value in the file, surrounded by other bytes. */
 function written<T>(of: Struct<T>, value: T): Uint8Array {
   const around = new Uint8Array(of.size + 4).fill(0xaa);
   of.write(view(around), 2, value);
@@ -11,7 +11,7 @@ function written<T>(of: Struct<T>, value: T): Uint8Array {
   return around.slice(2, -2);
 }
 
-/** What bytes in the file say, read at an offset in a view that has one itself. */
+/** The value of bytes in the file, read at an offset in a view that itself starts at an offset. */
 function read<T>(of: Struct<T>, text: string): T {
   const around = Uint8Array.of(0xaa, 0xaa, 0xaa, ...hex(text), 0xaa);
   return of.read(view(around.subarray(1)), 2);
@@ -25,7 +25,7 @@ const invalid = (message: string) =>
 describe('a structure', () => {
   const of = struct<{ a: number; b: number; c: bigint }>(u8('a'), reserved(3), u32('b'), u64('c'));
 
-  it('has the size of its fields, packed in their order', () => {
+  it('has the total size of its fields, packed in order', () => {
     expect(of.size).toBe(16);
     expect(of.offsets).toEqual({ a: 0, b: 4, c: 8 });
     const inner = struct<{ n: number }>(u16('n'));
@@ -39,7 +39,7 @@ describe('a structure', () => {
     expect(others.offsets).toEqual({ id: 0, on: 3, x: 4, y: 4, gpa: 5, of: 13 });
   });
 
-  it('is read and written where it is told to', () => {
+  it('is read and written at the given offset', () => {
     const value = { a: 0x12, b: 0x89abcdef, c: 0x0123456789abcdefn };
     expect(written(of, value)).toEqual(hex('12 000000 efcdab89 efcdab8967452301'));
     expect(read(of, '12 000000 efcdab89 efcdab8967452301')).toEqual(value);
@@ -51,7 +51,7 @@ describe('a number', () => {
     [8, struct<{ n: number }>(u8('n')), 'ff', 0xff],
     [16, struct<{ n: number }>(u16('n')), 'fe ff', 0xfffe],
     [32, struct<{ n: number }>(u32('n')), 'fd fe ff ff', 0xfffffefd],
-  ])('of %i bits is unsigned and little-endian, and what does not fit is refused', (bits, of, text, n) => {
+  ])('of %i bits is unsigned and little-endian, and refused if it does not fit', (bits, of, text, n) => {
     expect(of.size).toBe(bits / 8);
     expect(read(of, text)).toEqual({ n });
     expect(written(of, { n })).toEqual(hex(text));
@@ -82,7 +82,7 @@ describe('an address', () => {
     expect(written(of, { gpa: 0 })).toEqual(hex('0000000000000000'));
   });
 
-  it('is refused from 2^53 on, in both directions', () => {
+  it('is refused from 2^53 on, when read and when written', () => {
     expect(() => read(of, '0000000000002000')).toThrow(malformed('gpa 0x20000000000000 is beyond every address space'));
     for (const gpa of [2 ** 53, -1, 0.5]) {
       expect(() => written(of, { gpa })).toThrow(invalid(`gpa ${gpa} is not an unsigned number of 53 bits`));
@@ -103,7 +103,7 @@ describe('a boolean', () => {
 describe('flags', () => {
   const of = struct<{ x: boolean; y: boolean }>(flags(2, 'x', 'y'));
 
-  it('are bits from bit 0 on, by their names', () => {
+  it('are named bits, from bit 0 on', () => {
     expect(of.size).toBe(2);
     expect(read(of, '0100')).toEqual({ x: true, y: false });
     expect(read(of, '0200')).toEqual({ x: false, y: true });
@@ -121,7 +121,7 @@ describe('flags', () => {
 describe('bytes', () => {
   const of = struct<{ id: Uint8Array }>(bytes('id', 3));
 
-  it('are copied, so that they outlive what they were read from', () => {
+  it('are copied, so that they outlive the buffer that they were read from', () => {
     const file = hex('010203');
     const { id } = of.read(view(file), 0);
     file.fill(0);
@@ -130,7 +130,7 @@ describe('bytes', () => {
     expect(written(of, { id: hex('070809') })).toEqual(hex('070809'));
   });
 
-  it('are refused in another number', () => {
+  it('are refused if their number is wrong', () => {
     for (const size of [2, 4]) {
       expect(() => written(of, { id: new Uint8Array(size) })).toThrow(invalid(`id has ${size} bytes instead of 3`));
     }
@@ -150,7 +150,7 @@ describe('a nested structure', () => {
 describe('a reserved field', () => {
   const of = struct<object>(reserved(3));
 
-  it('is written as zeros and refused otherwise', () => {
+  it('is written as zeros, and refused with any other value', () => {
     expect(written(of, {})).toEqual(hex('000000'));
     expect(read(of, '000000')).toEqual({});
     for (const text of ['010000', '000100', '000001']) {

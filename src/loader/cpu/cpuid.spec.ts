@@ -6,7 +6,7 @@ describe('isolationCpuid', () => {
     expect(isolationCpuid({ type: 'vbs', paravisorPresent: true })).toEqual({ eax: 1, ebx: 1 });
   });
 
-  it('gives the shared GPA boundary', () => {
+  it('returns the shared GPA boundary', () => {
     expect(isolationCpuid({ type: 'snp', paravisorPresent: false, sharedGpaBoundaryBits: 39 })).toEqual({
       eax: 0,
       ebx: 2 | (1 << 5) | (39 << 6),
@@ -31,7 +31,7 @@ describe('snpCpuidPage', () => {
     expect(page.getUint32(16 + count * 48, true)).toBe(0);
   });
 
-  it('sets XFEM for extended state leaves only', () => {
+  it('sets XFEM only for extended state leaves', () => {
     const page = new DataView(
       snpCpuidPage(
         [

@@ -46,7 +46,7 @@ describe('buildIdentityMapArm64', () => {
     expect(entry(tables, 1, 1)).toBe(0n);
   });
 
-  it('takes 1 GiB pages where they fit', () => {
+  it('uses 1 GiB pages where they fit', () => {
     const tables = build(GIB - 2 * MIB, 2 * GIB + 4 * MIB);
     expect(translate(tables, GIB - 1)?.pageSize).toBe(2 * MIB);
     expect(translate(tables, GIB)).toEqual({ physical: GIB, pageSize: GIB });
@@ -54,7 +54,7 @@ describe('buildIdentityMapArm64', () => {
     expect(tables).toHaveLength(4 * 4096);
   });
 
-  it('fails for memory beyond the addresses that the tables hold', () => {
+  it('fails for memory beyond the range of the tables', () => {
     expect(build(2 ** 47 - 4 * MIB, 4 * MIB)).toHaveLength(3 * 4096);
     expect(() => build(2 ** 47 - 2 * MIB, 4 * MIB)).toThrow(
       expect.objectContaining({
@@ -64,7 +64,7 @@ describe('buildIdentityMapArm64', () => {
     );
   });
 
-  it('is not asked for more tables than there is room for', () => {
+  it('fails if there is no room for its tables', () => {
     expect(() => build(128 * MIB, 64 * MIB, 2 * 4096)).toThrow(/bug .* more than 2 page tables/);
     expect(build(128 * MIB, 64 * MIB, 3 * 4096)).toHaveLength(3 * 4096);
   });

@@ -63,7 +63,7 @@ describe('buildIdentityMap', () => {
     expect(entry(tables, 0, 0)).toBe(0x4023n | (1n << 51n));
   });
 
-  it('leaves out the root when biased, and links such tables into another root', () => {
+  it('leaves out the root when biased, and links biased tables into another root', () => {
     const boundary = 1n << 46n;
     const shared = buildIdentityMap({ pageTableGpa: 0x10000, addressBias: boundary });
     expect(shared).toHaveLength(5 * 4096);
@@ -84,11 +84,11 @@ describe('buildPageTablesX64', () => {
     expect(translate(tables, 0x5000, 2 * GIB)).toEqual({ physical: 2 * GIB, pageSize: 4096 });
     expect(translate(tables, 0x5000, start - 1)).toBeUndefined();
     expect(translate(tables, 0x5000, 2 * GIB + 4096)).toBeUndefined();
-    // Root and its GiBs, then 2 MiB and 4 KiB tables on both sides.
+    // The root and the table below it, then tables of 2 MiB and 4 KiB pages at both ends.
     expect(tables).toHaveLength(6 * 4096);
   });
 
-  it('shares tables between ranges, in the order of first need', () => {
+  it('shares tables between ranges, in the order of first use', () => {
     const tables = buildPageTablesX64({
       pageTableGpa: 0x5000,
       ranges: [range(2 * MIB, 4 * MIB), range(128 * MIB, 130 * MIB), range(4 * GIB - 4096, 4 * GIB)],
@@ -103,12 +103,12 @@ describe('buildPageTablesX64', () => {
     expect(tables).toHaveLength(5 * 4096);
   });
 
-  it('maps more than 512 GiB in GiB pages, for lack of larger ones', () => {
+  it('maps more than 512 GiB in 1 GiB pages, the largest size', () => {
     const tables = buildPageTablesX64({ pageTableGpa: 0x5000, ranges: [range(0, 2 ** 39)] });
     expect(translate(tables, 0x5000, 2 ** 39 - 1)).toEqual({ physical: 2 ** 39 - 1, pageSize: GIB });
   });
 
-  it('is not asked for more tables than allowed', () => {
+  it('fails if it needs more tables than allowed', () => {
     const ranges = Array.from({ length: 19 }, (_, gib) => range(gib * GIB, gib * GIB + 2 * MIB));
     expect(() => buildPageTablesX64({ pageTableGpa: 0, ranges })).toThrow(/bug .* more than 20 page tables/);
     expect(buildPageTablesX64({ pageTableGpa: 0, ranges: ranges.slice(1) })).toHaveLength(20 * 4096);
@@ -125,7 +125,7 @@ describe('buildPageTablesX64', () => {
     );
   });
 
-  it('fails for tables at addresses that have the confidential bit themselves', () => {
+  it('fails for tables at addresses that include the confidential bit', () => {
     const build = (pageTableGpa: number): Uint8Array =>
       buildPageTablesX64({ pageTableGpa, ranges: [range(0, 2 * MIB)], confidentialBit: 51 });
     expect(build(2 ** 51 - 3 * 4096)).toHaveLength(3 * 4096);
@@ -143,7 +143,7 @@ describe('buildPageTablesX64', () => {
     ['a large page', range(2 ** 48 + 2 * MIB, 2 ** 48 + 4 * MIB)],
     ['small pages in place of a large one', range(2 ** 48 + 2 * MIB, 2 ** 48 + 2 * MIB + 4096)],
     ['a larger page', range(2 ** 48, 2 ** 48 + GIB)],
-  ])('fails for %s that a range 2^48 bytes away has taken', (_, second) => {
+  ])('fails for %s that a range 2^48 bytes away already uses', (_, second) => {
     const ranges = [range(2 * MIB, 4 * MIB), second];
     expect(() => buildPageTablesX64({ pageTableGpa: 0x5000, ranges })).toThrow(/only 2\^48 bytes/);
   });

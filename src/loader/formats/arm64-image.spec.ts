@@ -3,7 +3,7 @@ import { readArm64Image } from './arm64-image';
 import { arm64ImageFile } from './kernel.fixture';
 
 describe('readArm64Image', () => {
-  it('reads where the kernel has to lie and how much memory it needs', () => {
+  it('reads the kernel’s offset and the memory that it needs', () => {
     const image = arm64ImageFile(0x1000, { textOffset: 0x80000n, imageSize: 0x4001n });
     expect(readArm64Image(bytesSource(image), 'linux-kernel')).toEqual({ textOffset: 0x80000n, imageSize: 0x4001n });
   });

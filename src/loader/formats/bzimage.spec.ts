@@ -17,7 +17,7 @@ function failure(file: Uint8Array): IgvmError {
 }
 
 describe('isBzImage', () => {
-  it('knows the two marks, and needs the whole header', () => {
+  it('checks both magic numbers, and needs the whole header', () => {
     const file = bzImageFile(code);
     expect(isBzImage(bytesSource(file))).toBe(true);
     expect(isBzImage(bytesSource(file.subarray(0, SETUP_HEADER_END)))).toBe(true);
@@ -43,18 +43,18 @@ describe('readBzImage', () => {
     });
   });
 
-  it('takes 0 setup sectors as 4', () => {
+  it('treats 0 setup sectors as 4', () => {
     expect(read(bzImageFile(code, { setup_sects: 0 })).payloadOffset).toBe(5 * 512);
   });
 
-  it("takes the rest of the file where the code's size is 0, and the size where it isn't", () => {
+  it("uses the rest of the file if the code's size is 0, and otherwise that size", () => {
     const odd = bytes(0x2001, 1);
     expect(read(bzImageFile(odd, { syssize: 0 })).payloadSize).toBe(0x2001);
     expect(read(bzImageFile(odd, { syssize: 0x21 })).payloadSize).toBe(0x210);
     expect(read(bzImageFile(code, { syssize: 0xffffffff })).payloadSize).toBe(0xffffffff * 16);
   });
 
-  it('needs no more of the last 16 bytes than the file has, but all of those before', () => {
+  it('may lack any of the last 16 bytes, but none before', () => {
     for (const missing of [1, 15])
       expect(read(bzImageFile(code.subarray(missing), { syssize: 0x200 })).payloadSize).toBe(0x2000 - missing);
     expect(read(bzImageFile(code.subarray(16), { syssize: 0x200 })).payloadSize).toBe(0x2000);

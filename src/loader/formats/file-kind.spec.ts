@@ -29,7 +29,7 @@ function pe(machine: number, subsystem: number, sections: readonly string[] = []
   return buffer;
 }
 
-describe('a file that is no kernel', () => {
+describe('a file that is not a kernel', () => {
   it.each([
     ['gzip', gzipSync(bytes(9000, 1)), 'compressed with gzip: unpack it first (gzip -dc)'],
     ['zstd', file(100, [0, '\x28\xb5\x2f\xfd']), 'zstd -dc'],
@@ -53,7 +53,7 @@ describe('a file that is no kernel', () => {
     expect(kindOf(content)).toContain(text);
   });
 
-  it('says how to get at the kernel in a zboot kernel', () => {
+  it('explains how to extract the kernel from a zboot kernel', () => {
     const content = Buffer.from(file(0x3000, [0, 'MZ\0\0zimg'], [24, 'gzip']));
     content.writeUInt32LE(0x1000, 8);
     content.writeUInt32LE(0x800, 12);
@@ -62,13 +62,13 @@ describe('a file that is no kernel', () => {
     expect(kindOf(content)).toMatch(/compressed with gzip$/);
   });
 
-  it('is told what its architecture needs', () => {
+  it('gets a message about the format that its architecture needs', () => {
     expect(kindOf(pe(0xaa64, 10), 'aarch64')).toContain(
       "for arm64, which only firmware can start, not a kernel that can be loaded: use the kernel's Image",
     );
   });
 
-  it('may be something unknown, an ELF file, or any bytes at all', () => {
+  it('may be an unknown format, an ELF file, or arbitrary bytes', () => {
     expect(kindOf(bytes(5000, 1))).toBeUndefined();
     expect(kindOf(elfFile('x64', 0, []))).toBeUndefined();
     const headers = [...pe(0x8664, 10, ['.linux'])];
@@ -87,13 +87,13 @@ describe('a program', () => {
     try {
       content = readFileSync(path).subarray(0, 65536);
     } catch {
-      return; // Not on this system.
+      return; // It isn't on this system.
     }
     if (content.readUInt32BE(0) !== 0x7f454c46) return;
     expect(programKind(bytesSource(content))).toContain('a program for user space');
   });
 
-  it('is no kernel, and no file that is cut off', () => {
+  it('is neither a kernel nor a truncated file', () => {
     const kernel = elfFile('x64', 0x1000000, [{ address: 0x1000000, data: bytes(100, 1) }]);
     expect(programKind(bytesSource(kernel))).toBeUndefined();
     for (let size = 0; size < 130; size++) expect(programKind(bytesSource(kernel.subarray(0, size)))).toBeUndefined();

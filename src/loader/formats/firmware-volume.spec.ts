@@ -36,7 +36,7 @@ describe('secEntryPointOffset', () => {
     expect(secEntryPointOffset(x64Firmware(firmwareVolume(core)))).toBe(start + 24 + 4 + 0x2340 + 40 - 0x228);
   });
 
-  it('takes what follows the last section when there is no PE32 section, as upstream does', () => {
+  it('uses the data after the last section if there is no PE32 section, as upstream does', () => {
     const core = firmwareFile(FILE_TYPE.SECURITY_CORE, section(SECTION_TYPE.RAW, new Uint8Array(40)));
     expect(secEntryPointOffset(x64Firmware(firmwareVolume(core)))).toBe(start + 24 + 44);
   });
@@ -92,15 +92,15 @@ describe('peEntryPoint', () => {
     expect(peEntryPoint(view(peImage(0x1a40)))).toBe(0x1a40);
   });
 
-  it('takes a PE image without a DOS header', () => {
+  it('accepts a PE image without a DOS header', () => {
     expect(peEntryPoint(view(peImage(0x99).subarray(0x80)))).toBe(0x99);
   });
 
-  it('takes a TE image', () => {
+  it('accepts a TE image', () => {
     expect(peEntryPoint(view(teImage(0x300, 0x228)))).toBe(0x300 + 40 - 0x228);
   });
 
-  it('counts modulo 2^32 where a TE image starts in what was stripped', () => {
+  it('computes modulo 2^32 if a TE image starts in the stripped headers', () => {
     expect(peEntryPoint(view(teImage(0, 0x228)))).toBe(2 ** 32 + 40 - 0x228);
   });
 

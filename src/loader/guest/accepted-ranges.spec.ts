@@ -18,7 +18,7 @@ function failure(action: () => void): IgvmError {
 }
 
 describe('AcceptedRanges', () => {
-  it('keeps ranges by address, whatever the order in which they were taken', () => {
+  it('sorts ranges by address, in whatever order they were accepted', () => {
     const ranges = new AcceptedRanges();
     accept(ranges, 15, 5);
     accept(ranges, 0, 5);
@@ -53,7 +53,7 @@ describe('AcceptedRanges', () => {
     expect(bounds(ranges)).toEqual([[5, 5]]);
   });
 
-  it('takes pages that only touch', () => {
+  it('accepts adjacent ranges', () => {
     const ranges = new AcceptedRanges();
     accept(ranges, 5, 5);
     accept(ranges, 4, 1);

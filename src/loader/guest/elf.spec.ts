@@ -40,11 +40,11 @@ const kernel = elfFile('x64', 0x1000200, [
   { address: 0x1200000, data, memorySize: 0x3001 },
 ]);
 
-/** Offsets in the file of the first program header's fields. */
+/** File offsets of the fields of the first program header. */
 const PHDR = { type: 64, offset: 72, paddr: 88, filesz: 96, memsz: 104 };
 
 describe('loadStaticElf', () => {
-  it('places segments at their physical addresses, with empty pages behind the file data', async () => {
+  it('places segments at their physical addresses, with empty pages after the file data', async () => {
     const { guest, info } = await load(kernel);
     expect(info).toEqual({
       minimumAddress: 0x1000000,
@@ -68,7 +68,7 @@ describe('loadStaticElf', () => {
     expect(guest.directives('pageData').map(({ pageCount }) => pageCount)).toEqual([256]);
   });
 
-  it('begins the page of an unaligned segment with zeros', async () => {
+  it('starts the page of an unaligned segment with zeros', async () => {
     const { guest, info } = await load(elfFile('x64', 0x1000123, [{ address: 0x1000123, data: text }]));
     expect(info.segments).toEqual([{ start: 0x1000000, end: 0x1003000 }]);
     const page = guest.page(0x1000000);
@@ -76,7 +76,7 @@ describe('loadStaticElf', () => {
     expect(guest.page(0x1001000).getUint8(0)).toBe(text[0x1000 - 0x123]);
   });
 
-  it('keeps out of memory what has no memory size, but counts its address', async () => {
+  it('loads nothing for a segment without memory size, but counts its address', async () => {
     const { guest, info } = await load(
       elfFile('x64', 0x1000000, [
         { address: 0x1000000, data: text },
@@ -119,14 +119,14 @@ describe('loadStaticElf', () => {
     ['no program headers', patched(kernel, 56, [0, 0])],
     ['program headers at 0', patched(kernel, 32, u64(0n))],
     ['no program headers, counted elsewhere', withCountInSection(kernel, 0)],
-  ])('loads nothing of a file with %s, and says so', async (_name, file) => {
+  ])('loads nothing from a file with %s, and says so', async (_name, file) => {
     const { guest, info } = await load(file, { loadOffset: 0x3000 });
     expect(info).toEqual({ minimumAddress: -1, nextAddress: 0x3000, entrypoint: 0x1003200n, segments: [] });
     expect(guest.map).toEqual([]);
     expect(guest.notes).toEqual(['kernel has no segment to load: nothing of it is in the image']);
   });
 
-  it('finds no place for position-independent code without segments', async () => {
+  it('has no load address for position-independent code without segments', async () => {
     const error = await failure(patched(kernel, 56, [0, 0]), { assumePic: true });
     expect([error.code, error.message]).toEqual(['KERNEL_INVALID', expect.stringContaining('no segment to load')]);
   });
@@ -149,12 +149,12 @@ describe('loadStaticElf', () => {
     expect((await failure(many)).message).toContain('more than 65536 segments');
   });
 
-  it('takes any entry point above the start address', async () => {
+  it('accepts any entry point above the start address', async () => {
     const { info } = await load(patched(kernel, 24, u64(0xffffffff81000000n)));
     expect(info.entrypoint).toBe(0xffffffff81000000n);
   });
 
-  it('rejects a segment that leaves the address space where it is put', async () => {
+  it('rejects a segment that would be loaded beyond the address space', async () => {
     const error = await failure(patched(kernel, PHDR.paddr, u64(2n ** 52n)));
     expect(error.code).toBe('LAYOUT_OUT_OF_RANGE');
     expect(error.message).toContain("beyond the guest's address space");
@@ -211,7 +211,7 @@ describe('loadStaticElf', () => {
     expect(error.message).toMatch(/^kernel at .* overlaps kernel at 0x1000000-0x1003000$/);
   });
 
-  it('loads aarch64 files for aarch64 guests only', async () => {
+  it('loads aarch64 files only for aarch64 guests', async () => {
     const file = elfFile('aarch64', 0x1000000, [{ address: 0x1000000, data: text }]);
     expect((await failure(file)).message).toContain('ELF machine 183');
     await expect(

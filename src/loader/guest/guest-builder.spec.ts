@@ -84,7 +84,7 @@ describe('GuestBuilder', () => {
     expect(map.requiredMemory).toEqual([{ gpa: 0, size: 16 * PAGE, vtl2Protectable: true }]);
   });
 
-  it('tells loaders about the isolation', () => {
+  it('informs loaders about the isolation', () => {
     const snp = { type: 'snp', policy: 0n, injectionType: 'normal', secureAvic: 'disabled' } as const;
     expect(new GuestBuilder(platform({ isolation: { ...snp, sharedGpaBoundaryBits: 46 } })).isolation).toEqual({
       type: 'snp',
@@ -140,7 +140,7 @@ describe('GuestBuilder', () => {
     expect(codeOf(() => guest.pageTableRelocation(0x2000000, 4, 4, 0))).toBe('IGVM_INVALID');
   });
 
-  it('gives an inner guest registers of its own, and the outer guest its memory', () => {
+  it('gives an inner guest its own registers, and its memory to the outer guest', () => {
     const vpContext = fakeContext([]);
     const guest = new GuestBuilder(platform({ vpContext }));
     const inner = guest.nested();
@@ -163,7 +163,7 @@ describe('GuestBuilder', () => {
     expect(file.initializations).toMatchObject([{ type: 'relocatableRegion', vtl: 0, isVtl2: false }]);
   });
 
-  it('turns the VMSA into a directive of its own, padded to a page', () => {
+  it('turns the VMSA into a separate directive, padded to a page', () => {
     const vmsa = new Uint8Array(1648).fill(3);
     const parts: VpContextPart[] = [
       { kind: 'pages', pageBase: 7, pageCount: 1, acceptance: 'vpContext', data: vmsa },
@@ -189,7 +189,7 @@ describe('GuestBuilder', () => {
 describe("GuestBuilder for Linux with all of a guest's RAM", () => {
   const direct = (pageCount: number): GuestBuilder => new GuestBuilder(platform({ fixedRam: { pageCount } }));
 
-  it('requires the RAM first and imports what is free as empty pages, in order of address', () => {
+  it('requires the RAM first and imports free RAM as empty pages, by ascending address', () => {
     const guest = direct(8);
     guest.importPages(5, 1, 'linux-kernel', 'exclusive', new Uint8Array(1));
     guest.importPages(2, 1, 'linux-zeropage', 'exclusive', new Uint8Array(1));
@@ -214,7 +214,7 @@ describe("GuestBuilder for Linux with all of a guest's RAM", () => {
     ]);
   });
 
-  it('refuses what lies outside the RAM, even in part', () => {
+  it('refuses data that lies outside the RAM, even partly', () => {
     const guest = direct(8);
     guest.importPages(20, 2, 'linux-initrd', 'exclusive', new Uint8Array(1));
     guest.importPages(7, 2, 'linux-kernel', 'exclusive', new Uint8Array(1));
@@ -230,7 +230,7 @@ describe("GuestBuilder for Linux with all of a guest's RAM", () => {
 });
 
 describe("GuestBuilder for OpenHCL's pages about other pages", () => {
-  it('sorts page data, then appends hashes and the list of regions, filled while the pages stream by', async () => {
+  it('sorts page data, then appends hashes and the list of regions, filled while the pages are read', async () => {
     const guest = new GuestBuilder(platform());
     guest.importPages(40, 2, 'kernel', 'shared', new Uint8Array(PAGE).fill(1));
     guest.importPages(30, 1, 'boot-shim', 'exclusive', new Uint8Array(1));
@@ -299,7 +299,7 @@ describe("GuestBuilder for OpenHCL's pages about other pages", () => {
     expect(sharing(21846)).toBe('LAYOUT_OUT_OF_RANGE');
   });
 
-  it('refuses more regions than the list holds, which is one itself', () => {
+  it('refuses more regions than the list holds, including the list itself', () => {
     const withRegions = (count: number): string | undefined => {
       const guest = new GuestBuilder(platform());
       for (let index = 0; index < count; index++) {

@@ -35,7 +35,7 @@ describe('the platform of a guest', () => {
       { arch: 'x64', isolation: { ...snp, sharedGpaBoundaryBits: undefined }, maxVtl: 0 },
       'isolation_type.snp',
     ],
-  ])('refuses %s at the key of the manifest', (_, spec, jsonPath) => {
+  ])('refuses %s, and names the key of the manifest', (_, spec, jsonPath) => {
     expect(() => guestPlatform(spec)).toThrow(
       expect.objectContaining({ code: 'ISOLATION_UNSUPPORTED', where: { jsonPath: pathOf(jsonPath) } }),
     );

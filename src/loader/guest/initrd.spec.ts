@@ -28,7 +28,7 @@ describe('InitrdChecksum', () => {
     expect(new InitrdChecksum(0x1000, 0).value()).toBe(0);
   });
 
-  it('is not known before all pages have been seen', () => {
+  it('is unknown until all pages have been seen', () => {
     expect(() => new InitrdChecksum(0x1000, 1).value()).toThrow(/bug/);
   });
 });

@@ -33,7 +33,7 @@ const code = bytes(0x2010, 1);
 const initrd = bytes(0x1801, 9);
 
 describe('loadKernelAndInitrdX64', () => {
-  it('puts a bzImage at the start address and the initrd behind the memory that it unpacks to', async () => {
+  it('puts a bzImage at the start address and the initrd after the memory that it unpacks to', async () => {
     const { guest, info } = await load('x64', { kernel: bzImageFile(code), initrd });
     expect(info.kernel).toEqual({
       gpa: 0x100000,
@@ -59,7 +59,7 @@ describe('loadKernelAndInitrdX64', () => {
     });
   });
 
-  it('puts the initrd behind an ELF kernel, at 2 MiB, and leaves gaps between segments free', async () => {
+  it('puts the initrd after an ELF kernel, at 2 MiB, and leaves gaps between segments free', async () => {
     const kernel = elfFile('x64', 0x1000000, [
       { address: 0x1000000, data: code },
       { address: 0x1100000, data: code, memorySize: 0x100001 },
@@ -78,14 +78,14 @@ describe('loadKernelAndInitrdX64', () => {
     expect(guest.map).toEqual(['linux-kernel 100000-103000']);
   });
 
-  it('rejects a bzImage that says it has more code than the file', async () => {
+  it('rejects a bzImage with a code size larger than the file', async () => {
     const kernel = bzImageFile(code, { syssize: code.length / 16 + 1 });
     expect(await failure('x64', { kernel })).toMatchObject({ code: 'KERNEL_INVALID', where: { offset: 1024 } });
     const giant = bzImageFile(code, { syssize: 0xffffffff });
     expect((await failure('x64', { kernel: giant })).code).toBe('KERNEL_INVALID');
   });
 
-  it('rejects a bzImage that leaves no place for an initrd, but loads it without one', async () => {
+  it('rejects a bzImage that leaves no room for an initrd, but loads it without one', async () => {
     const kernel = bzImageFile(code, { pref_address: 2n ** 64n - 1n });
     expect((await failure('x64', { kernel, initrd })).message).toMatch(
       /^linux-kernel needs memory up to 0x1[0-9a-f]+, which leaves no place for the initrd$/,
@@ -93,7 +93,7 @@ describe('loadKernelAndInitrdX64', () => {
     expect((await load('x64', { kernel })).info.kernel.end).toBe(2n ** 64n - 1n + 0x300000n);
   });
 
-  it('rejects what is neither bzImage nor ELF', async () => {
+  it('rejects a file that is neither a bzImage nor an ELF file', async () => {
     expect((await failure('x64', { kernel: bytes(5000, 1) })).message).toContain('neither a bzImage');
     expect((await failure('x64', { kernel: new Uint8Array(0) })).message).toContain('is an empty file');
     expect((await failure('x64', { kernel: bytes(3, 1) })).message).toContain('neither a bzImage');
@@ -101,7 +101,7 @@ describe('loadKernelAndInitrdX64', () => {
 });
 
 describe('loadKernelAndInitrdArm64', () => {
-  it('places the Image at its text offset with the memory that it asks for', async () => {
+  it('places the Image at its text offset with the memory that it requests', async () => {
     const kernel = arm64ImageFile(0x1800, { textOffset: 0x80000n, imageSize: 0x4001n });
     const { guest, info } = await load('aarch64', { kernel, initrd, start: 0x200000 });
     expect(info).toEqual({
@@ -118,7 +118,7 @@ describe('loadKernelAndInitrdArm64', () => {
     expect([0x282000, 0x283000, 0x284000].every((gpa) => guest.isEmpty(gpa))).toBe(true);
   });
 
-  it("takes the file's size where the header has none", async () => {
+  it("uses the file's size if the header has none", async () => {
     const { info } = await load('aarch64', { kernel: arm64ImageFile(0x1801, { imageSize: 0n }), start: 0 });
     expect(info.kernel.size).toBe(0x2000);
   });
@@ -144,13 +144,13 @@ describe('loadKernelAndInitrdArm64', () => {
     ['too large', arm64ImageFile(0x1000, { imageSize: 2n ** 64n - 1n })],
     ['larger than its memory', arm64ImageFile(0x2000, { imageSize: 0x1000n })],
     ['beyond all addresses', arm64ImageFile(0x1000, { textOffset: 2n ** 52n - 0x1000n, imageSize: 0x2000n })],
-  ])("says of a paravisor's kernel that is %s whose it is", async (_, kernel) => {
+  ])('names the kernel of a paravisor if it is %s', async (_, kernel) => {
     expect((await failure('aarch64', { kernel, start: 0, label: 'underhill-kernel' })).message).toMatch(
       /^underhill-kernel /,
     );
   });
 
-  it('rejects a kernel whose offset and size together leave the address space', async () => {
+  it('rejects a kernel whose offset and size together exceed the address space', async () => {
     const kernel = arm64ImageFile(0x1000, { textOffset: 2n ** 52n - 0x1000n, imageSize: 0x2000n });
     expect((await failure('aarch64', { kernel, start: 0 })).code).toBe('LAYOUT_OUT_OF_RANGE');
   });

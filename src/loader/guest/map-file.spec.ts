@@ -4,7 +4,7 @@ const empty: MapFile = { isolation: { type: 'none' }, acceptedRanges: [], requir
 const firstLine = (map: MapFile): string | undefined => mapFileText([map]).split('\n')[0];
 
 describe('the map file', () => {
-  it('says what is where, in the form of the reference', () => {
+  it('lists the regions in the format of the reference', () => {
     const text = mapFileText([
       {
         isolation: { type: 'none' },
@@ -40,7 +40,7 @@ describe('the map file', () => {
     );
   });
 
-  it('leaves out what the guest does not have', () => {
+  it('leaves out parts that the guest does not have', () => {
     expect(mapFileText([empty, empty])).toBe('IGVM file isolation: None\nIGVM file layout:\n\n'.repeat(2));
   });
 

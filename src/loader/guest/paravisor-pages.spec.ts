@@ -7,7 +7,7 @@ import { SharedPageHashes } from './paravisor-pages';
 
 const sha384 = (bytes: Uint8Array): Buffer => createHash('sha384').update(bytes).digest();
 
-/** Two pages with contents and more empty ones than are hashed at once; a page that is not shared between two others. */
+/** Two pages with contents, more empty pages than are hashed at once, and a private page between two shared ones. */
 const EMPTY = 130;
 const RUNS = [
   runOf(0x1000, patternPage(1), { flags: PAGE_FLAG.SHARED, pageCount: 1 + EMPTY }),
@@ -24,7 +24,7 @@ describe.each([
   const directives = more === 0 ? RUNS : [...RUNS, empty];
   const pages = [...PAGES, ...Array.from({ length: more }, () => new Uint8Array(PAGE_SIZE))];
 
-  it('are of each shared page, empty ones too, and of all together', async () => {
+  it('cover each shared page, including empty ones, and all of them together', async () => {
     const hashes = new SharedPageHashes(pages.length, pages.length);
     try {
       await streamDirectives({ directives }, [hashes]);
@@ -35,7 +35,7 @@ describe.each([
     }
   });
 
-  it('are not there before all pages were seen', async () => {
+  it('are unavailable until all pages have been seen', async () => {
     const hashes = new SharedPageHashes(pages.length + 1, pages.length + 1);
     try {
       await streamDirectives({ directives }, [hashes]);
@@ -46,6 +46,6 @@ describe.each([
   });
 });
 
-it('refuses more shared pages than there is room for', () => {
+it('refuses more shared pages than the region has room for', () => {
   expect(() => new SharedPageHashes(3, 2)).toThrow(expect.objectContaining({ code: 'LAYOUT_OUT_OF_RANGE' }));
 });

@@ -18,7 +18,7 @@ async function layOut(image: Partial<DirectLinuxImage>, spec: Partial<GuestSpec>
 }
 
 describe('loadLinuxDirectArm64', () => {
-  it('loads kernel and initrd from 0 on, and sets the registers of a kernel entry in a VBS context', async () => {
+  it('loads kernel and initrd from 0 on, and sets the registers for the kernel entry in a VBS context', async () => {
     const { guest } = await layOut({});
     expect(guest.map).toEqual(['linux-kernel 0-3000', 'linux-initrd 200000-201000']);
     expect(guest.built.file).toMatchObject({ version: 2, arch: 'aarch64', platforms: [{ platformType: 1 }] });
@@ -38,7 +38,7 @@ describe('loadLinuxDirectArm64', () => {
     });
   });
 
-  it('says what the image lacks', async () => {
+  it('reports what the image lacks', async () => {
     expect((await layOut({})).notes).toEqual([expect.stringMatching(/no known VMM boots.*command_line is not/)]);
     expect((await layOut({ memory_size: 4096 })).notes[0]).toContain('command_line and memory_size are not');
   });

@@ -12,7 +12,7 @@ describe('encodeCommandLine', () => {
     ['x86 kernels take, where the kernel does not say', undefined, 4096, 2047],
     ['x86 kernels take, where the kernel says 0', 0, 4096, 2047],
     ['the memory holds', 10000, 4096, 4095],
-  ])('is as long as %s, and no longer', (_name, kernelLimit, room, limit) => {
+  ])('is at most as long as %s', (_name, kernelLimit, room, limit) => {
     expect(encodeCommandLine('x'.repeat(limit), kernelLimit, room)).toHaveLength(limit + 1);
     expect(() => encodeCommandLine('x'.repeat(limit + 1), kernelLimit, room)).toThrow(
       `command_line has ${limit + 1} bytes, and the kernel takes at most ${limit}`,
@@ -23,7 +23,7 @@ describe('encodeCommandLine', () => {
     expect(() => encodeCommandLine('é'.repeat(51), 100, 4096)).toThrow(/102 bytes/);
   });
 
-  it('has no NUL inside', () => {
+  it('must not contain a NUL', () => {
     expect(() => encodeCommandLine('quiet\0init=/bin/sh', 2047, 4096)).toThrow(/NUL as character 5/);
   });
 });
@@ -32,7 +32,7 @@ describe('noteCutOff', () => {
   it.each([
     ['what the kernel says', 100, 100],
     ['what x86 kernels take', undefined, 2047],
-  ])('notes what is longer than %s', async (_name, kernelLimit, limit) => {
+  ])('notes a line longer than %s', async (_name, kernelLimit, limit) => {
     const { notes } = await LaidOutGuest.of({}, (importer) => {
       noteCutOff(importer, limit, kernelLimit);
       noteCutOff(importer, limit + 1, kernelLimit);
@@ -42,7 +42,7 @@ describe('noteCutOff', () => {
     ]);
   });
 
-  it('refuses a line that must be read whole', async () => {
+  it('refuses a line that must be read completely', async () => {
     const tooLong = LaidOutGuest.of({}, (importer) =>
       noteCutOff(importer, 101, 100, ['image', 'linux', 'command_line']),
     );

@@ -6,7 +6,7 @@ describe.each([
   ['linux', LINUX_MAP, LOW_MEMORY_END],
   ['snp_linux_direct', SNP_LINUX_MAP, HIGH_MEMORY_START],
 ])('the low memory of %s', (_, map, limit) => {
-  it('has each place above the one before', () => {
+  it('has its regions in ascending order', () => {
     let end = 0x1000;
     for (const { gpa, size } of Object.values(map)) {
       expect(gpa).toBeGreaterThanOrEqual(end);
@@ -21,7 +21,7 @@ describe.each([
   });
 });
 
-it('has the MP floating pointer of linux in the last KiB of low memory', () => {
+it('has the MP floating pointer for Linux in the last KiB of low memory', () => {
   expect(MP_FLOATING_POINTER_GPA).toBe(LOW_MEMORY_END - 1024);
   expect(MP_FLOATING_POINTER_GPA).toBeGreaterThan(LINUX_MAP.mpTable.gpa);
 });

@@ -28,7 +28,7 @@ function tableOf(memory: Uint8Array): Uint8Array {
   return memory.subarray(at, at + view.getUint16(at + 4, true));
 }
 
-/** The ACPI tables by signature, as a kernel finds them from the RSDP on; their checksums are right. */
+/** The ACPI tables by signature, found from the RSDP like a kernel does; checks their checksums. */
 function acpiOf(memory: Uint8Array): Map<string, Buffer> {
   const bytes = Buffer.from(memory);
   const rsdp = bytes.subarray(0, 36);
@@ -55,7 +55,7 @@ function acpiOf(memory: Uint8Array): Map<string, Buffer> {
 const enabled = (table: Uint8Array, count: number): boolean[] =>
   Array.from({ length: count }, (_, id) => ((table[44 + 20 * id + 3] ?? 0) & 1) === 1);
 
-/** Runs the fix-up: just the instructions that it has. Returns where it jumps to. */
+/** Emulates the instructions of the fix-up. Returns the address to which it jumps. */
 function run(memory: Uint8Array): bigint {
   const view = new DataView(memory.buffer);
   const at = (address: number): number => address - BASE;
@@ -68,10 +68,10 @@ function run(memory: Uint8Array): bigint {
     else if (one === 'ba') [edx, ip] = [imm(ip + 1), ip + 5];
     else if (opcode === '8b01') [eax, ip] = [view.getUint32(at(ecx), true), ip + 2];
     else if (opcode === '83f8')
-      ip += 3; // cmp eax, 1: its carry goes into the adc behind
+      ip += 3; // cmp eax, 1: the following adc uses its carry
     else if (opcode === '83d0') [eax, ip] = [eax < 1 ? eax + 1 : eax, ip + 3];
     else if (opcode === '39c1')
-      ip += 2; // cmp ecx, eax: for the jbe behind
+      ip += 2; // cmp ecx, eax: for the following jbe
     else if (one === '76') ip += 2 + (ecx <= eax ? view.getInt8(ip + 1) : 0);
     else if (opcode === 'ffc9') [ecx, ip] = [ecx - 1, ip + 2];
     else if (opcode === '6bf9') [edi, ip] = [ecx * view.getInt8(ip + 2), ip + 3];
@@ -102,7 +102,7 @@ function run(memory: Uint8Array): bigint {
 }
 
 describe('importProcessors', () => {
-  it('takes four pages of low memory, one of them for VP_COUNT, and starts at the fix-up', async () => {
+  it('uses four pages of low memory, one of them for VP_COUNT, and starts at the fix-up', async () => {
     const { guest, rip } = await layOut(4);
     expect(rip).toBe(0x9d000n);
     expect(guest.map).toEqual([
@@ -115,7 +115,7 @@ describe('importProcessors', () => {
     expect(guest.directives('parameterInsert')).toMatchObject([{ gpa: 0x9e000, index: 0 }]);
   });
 
-  it('has a pointer in the last KiB of low memory to a table right below, both with right checksums', async () => {
+  it('has a pointer in the last KiB of low memory to a table just below, both with correct checksums', async () => {
     const memory = memoryOf((await layOut(4)).guest, 4);
     const pointer = memory.subarray(0x9fc00 - BASE, 0x9fc10 - BASE);
     expect(new TextDecoder().decode(pointer.subarray(0, 4))).toBe('_MP_');
@@ -126,7 +126,7 @@ describe('importProcessors', () => {
     expect(new DataView(table.buffer, table.byteOffset).getUint32(36, true)).toBe(0xfee00000);
   });
 
-  it('has ACPI tables that say the same, and nothing of power management', async () => {
+  it('has ACPI tables with the same contents, and without power management', async () => {
     const tables = acpiOf(memoryOf((await layOut(3)).guest, 3));
     expect([...tables.keys()]).toEqual(['XSDT', 'FACP', 'APIC', 'DSDT']);
     const madt = tables.get('APIC')!;
@@ -144,7 +144,7 @@ describe('importProcessors', () => {
     expect([...fadt.subarray(148, 268)].every((byte) => byte === 0)).toBe(true);
   });
 
-  it('lists processors, the first of which boots, then bus, I/O APIC and interrupts', async () => {
+  it('lists processors, of which the first boots, then the bus, the I/O APIC and interrupts', async () => {
     const table = tableOf(memoryOf((await layOut(2)).guest, 2));
     const entries: Uint8Array[] = [];
     for (let at = 44; at < table.length; at += table[at] === 0 ? 20 : 8) {
@@ -156,7 +156,7 @@ describe('importProcessors', () => {
       [0, 3],
       [1, 1],
     ]);
-    // The I/O APIC's ID is no processor's; the timer is on pin 2, and nothing else is.
+    // The I/O APIC's ID differs from those of processors. Only the timer is on pin 2.
     expect(entries[3]?.[1]).toBe(2);
     const pins = entries.slice(4, 19).map((entry) => [entry[5], entry[7]]);
     expect(pins.slice(0, 3)).toEqual([

@@ -66,7 +66,7 @@ describe('loadLinuxDirectX64', () => {
   });
 
   describe('with boot data from the VMM', () => {
-    it('has a parameter area for all that the VMM supplies', async () => {
+    it('has a parameter area for everything that the VMM supplies', async () => {
       const { guest } = await layOut({}, { kernel: vmlinux, initrd });
       expect(guest.map).toEqual([
         'linux-zeropage 1000-2000',
@@ -95,7 +95,7 @@ describe('loadLinuxDirectX64', () => {
       expect(guest.directives('requiredMemory')).toEqual([]);
     });
 
-    it("starts the command line's area with the manifest's, and the others empty", async () => {
+    it('fills the area of the command line from the manifest, and leaves the others empty', async () => {
       const { guest } = await layOut({ command_line: 'quiet splash' });
       const [first, ...others] = guest.directives('parameterArea').map(({ initialData }) => {
         const data = new Uint8Array(initialData.size);
@@ -108,7 +108,7 @@ describe('loadLinuxDirectX64', () => {
       expect(empty[0]?.initialData.size).toBe(0);
     });
 
-    it('has an e820 map only when it knows the memory, of what VMMs place alike', async () => {
+    it('has an e820 map only if the memory is known, of ranges that are the same in all VMMs', async () => {
       expect(e820((await layOut({})).guest.page(0x1000))).toEqual([]);
       const known = await layOut({ memory_size: 512 * MIB });
       expect(e820(known.guest.page(0x1000))).toEqual(['0-a0000 1', 'a0000-100000 2', '100000-20000000 1']);
@@ -118,7 +118,7 @@ describe('loadLinuxDirectX64', () => {
       expect(large.guest.notes[0]).toContain('first 2 GiB');
     });
 
-    it('has no place for a kernel without segments', async () => {
+    it('refuses a kernel without segments', async () => {
       const kernel = elfFile('x64', 0x1000010, []);
       await expect(layOut({}, { kernel })).rejects.toMatchObject({
         code: 'KERNEL_INVALID',
@@ -126,13 +126,13 @@ describe('loadLinuxDirectX64', () => {
       });
     });
 
-    it('has no place for processor_count', async () => {
+    it('refuses processor_count', async () => {
       await expect(layOut({ processor_count: 2 })).rejects.toMatchObject({ code: 'CONFIG_UNSUPPORTED' });
     });
   });
 
   describe('with embedded boot data', () => {
-    it('has only what every VMM takes: pages outside the hole, required memory, a context', async () => {
+    it('has only what every VMM accepts: pages outside the hole, required memory, a context', async () => {
       const { guest } = await layOut({ ...EMBEDDED }, { initrd });
       const kinds = new Set(guest.built.file.directives.map(({ type }) => type));
       expect(kinds).toEqual(new Set(['requiredMemory', 'vpContext', 'pageData']));
@@ -156,7 +156,7 @@ describe('loadLinuxDirectX64', () => {
       expect(text(empty.guest.page(0xa000))).toBe('');
     });
 
-    it('starts at the processor fix-up with processor_count, whose pages the kernel leaves alone', async () => {
+    it('starts at the processor fix-up with processor_count, whose pages the kernel does not use', async () => {
       const { guest } = await layOut({ ...EMBEDDED, processor_count: 2 });
       expect(decodeNativeContext(contextOf(guest)).rip).toBe(0x9d000n);
       expect(e820(guest.page(0x1000))).toEqual(['0-9c000 1', '9c000-100000 2', '100000-20000000 1']);
@@ -245,7 +245,7 @@ describe('loadLinuxDirectX64', () => {
     });
   });
 
-  it('says in one line what a native context leaves to the VMM', async () => {
+  it('notes in one line what a native context leaves to the VMM', async () => {
     const { notes, details } = (await layOut({})).guest;
     expect(notes).toEqual([]);
     expect(details).toHaveLength(1);
@@ -280,7 +280,7 @@ describe('loadLinuxDirectX64', () => {
       /under snp: use snp_linux_direct or openhcl/,
     ],
     ['TDX', { maxVtl: 2, isolation: { type: 'tdx', policy: 0n } }, /under tdx: use openhcl \(or snp_linux_direct/],
-  ])('refuses %s, and says what to use there', async (_, spec, message) => {
+  ])('refuses %s, and names what to use instead', async (_, spec, message) => {
     await expect(layOut({}, { spec })).rejects.toMatchObject({
       code: 'ISOLATION_UNSUPPORTED',
       message: expect.stringMatching(message) as string,
@@ -300,7 +300,7 @@ describe('loadLinuxDirectX64', () => {
     });
   });
 
-  it('rejects kernels that lie where the guest has no memory, or on its own boot data', async () => {
+  it('rejects kernels that lie outside the memory of the guest or overlap its boot data', async () => {
     const at = (address: number): Uint8Array => elfFile('x64', address, [{ address, data: bytes(0x2000, 3) }]);
     for (const address of [0x9f000, 0xa0000, 0xff000]) {
       await expect(layOut({}, { kernel: at(address) })).rejects.toMatchObject({
@@ -340,7 +340,7 @@ describe('loadLinuxDirectX64', () => {
     await expect(layOut({}, { kernel, initrd })).rejects.toMatchObject({ code: 'LAYOUT_OUT_OF_RANGE' });
   });
 
-  it('rejects a command line that the kernel would cut off', async () => {
+  it('rejects a command line that the kernel would truncate', async () => {
     await expect(layOut({ command_line: 'x'.repeat(2047) })).resolves.toBeDefined();
     await expect(layOut({ command_line: 'x'.repeat(2048) })).rejects.toMatchObject({ code: 'LAYOUT_OUT_OF_RANGE' });
     const kernel = bzImageFile(code, { cmdline_size: 10 });

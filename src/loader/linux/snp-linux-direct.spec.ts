@@ -27,7 +27,7 @@ const layOut = (changes: Partial<SnpLinuxDirect> = {}): Promise<LaidOutGuest> =>
 };
 
 describe('loadSnpLinuxDirect', () => {
-  it('builds a guest without a kernel when the file has no segments, and says so', async () => {
+  it('builds a guest without a kernel if the file has no segments, and says so', async () => {
     const guest = await layOut({ kernel: bytesSource(elfFile('x64', 0x100040, [])), initrd: undefined });
     expect(guest.map).toContain('accepted-zero-ram e1000-400000');
     expect(guest.notes).toEqual([
@@ -36,7 +36,7 @@ describe('loadSnpLinuxDirect', () => {
     ]);
   });
 
-  it('lays out boot data below 1 MiB, kernel and initrd above, and takes all other memory', async () => {
+  it('lays out boot data below 1 MiB, kernel and initrd above, and imports all other memory', async () => {
     const guest = await layOut();
     expect(guest.map).toEqual([
       'accepted-zero-ram 0-1000',
@@ -67,7 +67,7 @@ describe('loadSnpLinuxDirect', () => {
     expect(guest.page(0x6000).getBigUint64(8, true)).toBe((1n << 47n) | 0x2000e3n);
   });
 
-  it('leads Linux from the zero page to secrets and CPUID', async () => {
+  it('points Linux to secrets and CPUID through the zero page', async () => {
     const guest = await layOut();
     const zeroPage = guest.page(0x2000);
     const setupData = guest.page(Number(zeroPage.getBigUint64(0x250, true)));
@@ -129,20 +129,20 @@ describe('loadSnpLinuxDirect', () => {
     });
   });
 
-  it('builds a guest with just the memory that its kernel takes', async () => {
+  it('builds a guest with exactly the memory that its kernel takes', async () => {
     const guest = await layOut({ memoryPageCount: 259, initrd: undefined });
     expect(guest.gpaOf('linux-kernel')).toBe(0x100000);
     expect(guest.notes).toEqual([expect.stringContaining('the image is dense')]);
   });
 
-  it('says how many processors there may be', async () => {
+  it('reports the maximum number of processors', async () => {
     const error: unknown = await layOut({ processorCount: 10999 }).catch((reason: unknown) => reason);
     const limit = Number(/: (\d+) are the most$/.exec((error as Error).message)?.[1]);
     await expect(layOut({ processorCount: limit })).resolves.toBeDefined();
     await expect(layOut({ processorCount: limit + 1 })).rejects.toThrow(`: ${limit} are the most`);
   });
 
-  it('builds, with notes, what the kernel can not start with: a long command line, little memory', async () => {
+  it('builds, with notes, images that the kernel cannot start with: a long command line, little memory', async () => {
     const kernel = bytesSource(bzImageFile(new Uint8Array(0x2800), { cmdline_size: 100, init_size: 0x4000000 }));
     const initrd = undefined;
     expect((await layOut({ kernel, initrd, commandLine: 'x'.repeat(101) })).notes).toEqual([
@@ -164,7 +164,7 @@ describe('loadSnpLinuxDirect with a boot shim', () => {
     ]),
   );
 
-  it('has the shim and its parameters behind everything else, and no other memory', async () => {
+  it('has the shim and its parameters after everything else, and no other memory', async () => {
     const guest = await layOut({ bootShim });
     expect(guest.map).not.toContainEqual(expect.stringContaining('accepted-zero-ram'));
     expect(guest.map.slice(-5)).toEqual([
@@ -177,7 +177,7 @@ describe('loadSnpLinuxDirect with a boot shim', () => {
     expect(guest.notes).toEqual([expect.stringMatching(/is sparse, .* accepts 999 of 1024 pages at boot/)]);
   });
 
-  it('starts at the shim, and tells it where the kernel is and which memory to accept', async () => {
+  it('starts at the shim, and passes it the place of the kernel and the memory to accept', async () => {
     const guest = await layOut({ bootShim });
     const vmsa = Buffer.from(guest.directives('vpContext')[0]!.data);
     expect(vmsa.readBigUInt64LE(0x178)).toBe(0x202040n);
@@ -204,13 +204,13 @@ describe('loadSnpLinuxDirect with a boot shim', () => {
     ]);
   });
 
-  it('keeps clear of the memory in which a bzImage unpacks itself', async () => {
+  it('stays clear of the memory in which a bzImage unpacks itself', async () => {
     const kernel = bytesSource(bzImageFile(new Uint8Array(0x2800)));
     const guest = await layOut({ bootShim, kernel, initrd: undefined, memoryPageCount: 8192 });
     expect(guest.gpaOf('snp-bootshim')).toBe(0x1300000);
   });
 
-  it('has one proximity domain for all processors, and one each without a shim', async () => {
+  it('has one proximity domain for all processors, but one for each without a shim', async () => {
     const domains = async (shim: typeof bootShim | undefined): Promise<number[]> => {
       const guest = await layOut({ bootShim: shim, processorCount: 3 });
       const tables = Buffer.from(guest.page(0x19000).buffer);

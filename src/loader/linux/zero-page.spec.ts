@@ -26,7 +26,7 @@ describe('linuxDirectZeroPage', () => {
     expect(view.getBigUint64(0x250, true)).toBe(0x1b000n);
   });
 
-  it('keeps the setup header of a bzImage, except for what a boot loader says', () => {
+  it('keeps the setup header of a bzImage, except for the fields that a boot loader sets', () => {
     const setupHeader = new Uint8Array(0x268 - 0x1f1).fill(0x11);
     const view = page({
       initrd: undefined,
@@ -55,7 +55,7 @@ describe('linuxDirectZeroPage', () => {
     expect(view.getUint32(0x2d0 + 36, true)).toBe(E820.RESERVED);
   });
 
-  it('rejects a memory map that it has no room for', () => {
+  it('rejects a memory map that does not fit', () => {
     const memoryMap = Array.from({ length: 129 }, (_, index) => ({ start: index, end: index + 1, type: E820.RAM }));
     expect(() => page({ memoryMap })).toThrow(expect.objectContaining({ code: 'LAYOUT_OUT_OF_RANGE' }) as Error);
   });

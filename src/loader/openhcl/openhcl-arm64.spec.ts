@@ -17,7 +17,7 @@ const layOut = (
   );
 
 describe('loadOpenhclArm64', () => {
-  it('lays out the paravisor upwards from 2 MiB behind the start of its memory, the initrd before the shim', async () => {
+  it('lays out the paravisor upwards from 2 MiB after the start of its memory, the initrd before the shim', async () => {
     expect((await layOut()).map).toEqual([
       'uefi-image 0-800000',
       'uefi-stack 800000-820000',
@@ -54,7 +54,7 @@ describe('loadOpenhclArm64', () => {
     ]);
   });
 
-  it('tells the boot shim nothing of what aarch64 does not have', async () => {
+  it('tells the boot shim nothing about parts that aarch64 lacks', async () => {
     const params = (await layOut()).page(0x8404000);
     const at = (offset: number): number => Number(params.getBigInt64(offset, true));
     expect([0, 8, 16, 24].map(at)).toEqual([-0x202000, 0x1000, -0x2000, 5000]);
@@ -89,7 +89,7 @@ describe('loadOpenhclArm64', () => {
     expect(root.getBigUint64(8, true)).toBe(0xfefe_fefe_fefe_fefen);
   });
 
-  it('lies below 2^47, where its page tables reach', async () => {
+  it('lies below 2^47, within the range of its page tables', async () => {
     const last = 2n ** 35n - 16384n;
     await expect(layOut({ memoryPageBase: last })).resolves.toBeDefined();
     await expect(layOut({ memoryPageBase: last + 512n })).rejects.toMatchObject({

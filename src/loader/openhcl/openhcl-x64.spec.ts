@@ -26,7 +26,7 @@ const layOut = (
   LaidOutGuest.of({ isolation, maxVtl }, (importer) => loadOpenhclX64(importer, openhclGuest('x64', changes)));
 
 describe('loadOpenhclX64', () => {
-  it('lays out the paravisor upwards from 2 MiB behind the start of its memory', async () => {
+  it('lays out the paravisor upwards from 2 MiB after the start of its memory', async () => {
     const guest = await layOut();
     expect(guest.map).toEqual([
       'underhill-measured-config 0-1000',
@@ -94,7 +94,7 @@ describe('loadOpenhclX64', () => {
     expect([176, 184].map(offset)).toEqual([-0x202000, 0x200000]);
   });
 
-  it('tells of a boot shim without segments as upstream does: relative to the last byte of the address space', async () => {
+  it('describes a boot shim without segments as upstream does: relative to the last byte of the address space', async () => {
     const guest = await layOut({ bootShim: bytesSource(elfFile('x64', 0x20, [])) });
     expect(guest.gpaOf('underhill-initrd')).toBe(0x8202000);
     expect(guest.page(0x8205000).getBigInt64(8, true)).toBe(0x8206001n);
@@ -155,7 +155,7 @@ describe('loadOpenhclX64', () => {
     expect(Number(params.getBigInt64(136, true))).toBe(0x200000);
   });
 
-  it('starts UEFI in VTL0 with a VP context of its own', async () => {
+  it('starts UEFI in VTL0 with its own VP context', async () => {
     const guest = await layOut({ vtl0: { kind: 'uefi', firmware: STARTABLE_FIRMWARE } });
     const config = guest.page(0);
     expect(hex(config, 0, 8)).toBe(Buffer.from('0LTVLCHO').toString('hex'));
@@ -180,7 +180,7 @@ describe('loadOpenhclX64', () => {
     expect(guest.directives('requiredMemory')).toEqual([expect.objectContaining({ vtl2Protectable: false })]);
   });
 
-  it('puts the product policy behind the measured configuration', async () => {
+  it('puts the product policy after the measured configuration', async () => {
     const sivm = {
       require_ephemeral_vmgs: false,
       require_secure_boot: true,
@@ -222,7 +222,7 @@ describe('loadOpenhclX64', () => {
       'a command line that fills its page in VTL0',
       { vtl0: { kind: 'linux', kernel: X64_KERNEL, commandLine: 'x'.repeat(4095) } },
     ],
-  ] as [string, Partial<OpenhclGuest>][])('takes %s', async (_, changes) => {
+  ] as [string, Partial<OpenhclGuest>][])('accepts %s', async (_, changes) => {
     await expect(layOut(changes)).resolves.toBeDefined();
   });
 
@@ -254,7 +254,7 @@ describe('loadOpenhclX64', () => {
     });
   });
 
-  it('reports that memory reaches too far if no base was given', async () => {
+  it('reports that memory extends too far if no base was given', async () => {
     await expect(layOut({ memoryPageCount: 0xffe00n }, TDX)).rejects.toMatchObject({
       code: 'LAYOUT_OVERLAP',
       where: { jsonPath: ['image', 'openhcl', 'memory_page_count'] },
@@ -290,14 +290,14 @@ describe('loadOpenhclX64', () => {
     });
   });
 
-  it('says what to do with a bzImage in the place of its kernel', async () => {
+  it('explains what to do with a bzImage given as its kernel', async () => {
     await expect(layOut({ kernel: bytesSource(bzImage) })).rejects.toMatchObject({
       code: 'KERNEL_INVALID',
       message: 'underhill-kernel is a bzImage; unpack it: its vmlinux is needed here',
     });
   });
 
-  it('is built where its memory ends beyond all addresses, as long as what is loaded lies below', async () => {
+  it('is built even if its memory extends beyond the address space, as long as the loaded parts do not', async () => {
     const [end, loaded] = [2n ** 40n, 16384n];
     const { notes } = await layOut({ memoryPageBase: end - loaded, memoryPageCount: 2n * loaded });
     expect(notes).toEqual([expect.stringContaining('it cannot run there')]);
@@ -307,7 +307,7 @@ describe('loadOpenhclX64', () => {
     });
   });
 
-  it('notes a command line of VTL0 that its kernel cuts off', async () => {
+  it('notes a command line of VTL0 that its kernel truncates', async () => {
     const notes = async (length: number): Promise<string[]> =>
       (await layOut({ vtl0: { kind: 'linux', kernel: X64_KERNEL, commandLine: 'x'.repeat(length) } })).notes;
     expect(await notes(2047)).toEqual([]);

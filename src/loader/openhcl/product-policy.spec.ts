@@ -19,19 +19,19 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 const MAGIC = '088098bd82c5e990a44f';
 
 describe('encodeProductPolicy', () => {
-  it('wraps the fields of a product in its choice, behind the magic number', () => {
+  it('wraps the fields of a product in its choice, after the magic number', () => {
     expect(hex(encodeProductPolicy({ sivm: POLICY }, LIMIT))).toBe(
       `${MAGIC}12160a140a1208011001180120012a086465616462656566`,
     );
   });
 
-  it('leaves out what is false or empty, but not the product itself', () => {
+  it('leaves out fields that are false or empty, but not the product itself', () => {
     expect(hex(encodeProductPolicy({ sivm: NOTHING }, LIMIT))).toBe(`${MAGIC}12020a00`);
     const cwcow = { ...NOTHING, require_secure_boot: true, custom_uefi_json: 'QQ==', require_secure_avic: true };
     expect(hex(encodeProductPolicy({ cwcow }, LIMIT))).toBe(`${MAGIC}120b12090a0710012a01413001`);
   });
 
-  it('needs a custom UEFI JSON for what is checked against it', () => {
+  it('needs a custom UEFI JSON for fields that are checked against it', () => {
     for (const name of ['require_secure_boot_vars', 'require_bcd_integrity'] as const) {
       const sivm = { ...NOTHING, require_secure_boot: true, [name]: true };
       expect(() => encodeProductPolicy({ sivm }, LIMIT)).toThrow(
@@ -44,7 +44,7 @@ describe('encodeProductPolicy', () => {
     }
   });
 
-  it('may use all available bytes, and no more', () => {
+  it('may use all available bytes, but no more', () => {
     const sivm = { ...NOTHING, custom_uefi_json: Buffer.alloc(300).toString('base64') };
     const { length } = encodeProductPolicy({ sivm }, LIMIT);
     expect(encodeProductPolicy({ sivm }, length)).toHaveLength(length);

@@ -10,7 +10,7 @@ const der = (name: keyof typeof files): Buffer => Buffer.from(files[name], 'base
 const RED_HAT = der('rh-pk-kek-2014.der');
 const KEK_2011 = der('ms-kek-2011.der');
 const KEK_2023 = der('ms-kek-2023.der');
-/** Made with openssl, of an elliptic curve (P-256). */
+/** A certificate with a key on an elliptic curve (P-256), made with openssl. */
 const ELLIPTIC = Buffer.from(
   'MIIBbjCCARWgAwIBAgIUVVCP2B64AHXnjXgfmuNvH1nXXLcwCgYIKoZIzj0EAwIwDDEKMAgGA1UEAwwBeDAgFw0yNjExMjYxODM4MDRaGA8yMTI2MTEwMjE4MzgwNFowDDEKMAgGA1UEAwwBeDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABPEx9fsy6zEWyOE8/ti4sL3VSDZ3h0ootEwEToZFd4HykBuFTRQGd8L68d/WaCKxpzVMkplc1qWTIVe+v/8wZqyjUzBRMB0GA1UdDgQWBBQnRwYro9I7I+iPCFD4WkpaJAsNtTAfBgNVHSMEGDAWgBQnRwYro9I7I+iPCFD4WkpaJAsNtTAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0cAMEQCIDEC0U4H13uS0PLzpkaitPCfjAleS2KizR7ZPdn7MPxOAiAaN5T2jBseoceEpj3RxpXejTAxft62zG2dTQhS6lvOjQ==',
   'base64',
@@ -33,7 +33,7 @@ function list(kind: string, ...entries: Uint8Array[]): Buffer {
   return Buffer.from(out.finish());
 }
 
-/** An update of a variable at the given time, with a signature of so many bytes. */
+/** An update of a variable at the given time, with a signature of the given size. */
 function update(lists: Uint8Array, signature = 0): Buffer {
   const out = new StructWriter()
     .u16(2024)
@@ -52,7 +52,7 @@ const digest = (byte: number, size = 32): Uint8Array => new Uint8Array(size).fil
 const withoutDate = (): Buffer =>
   Buffer.from(RED_HAT.toString('latin1').replace('141031111537Z', '149931111537Z'), 'latin1');
 
-/** A certificate of RSA whose key says that it is of another type. */
+/** An RSA certificate whose key has another type. */
 const withKeyType = (oid: string): Buffer => {
   const bytes = RED_HAT.toString('hex');
   const rsa = '2a864886f70d010101';
@@ -72,14 +72,14 @@ describe('a file with keys for Secure Boot', () => {
     expect(Buffer.from(read(content).lists).toString('hex')).toBe(expected);
   });
 
-  it('may have several certificates, a list for each', () => {
+  it('may have several certificates, each in its own list', () => {
     const lists = Buffer.concat([list(X509, KEK_2011), list(X509, KEK_2023)]).toString('hex');
     for (const content of [Buffer.concat([KEK_2011, KEK_2023]), pem(KEK_2011) + pem(KEK_2023)]) {
       expect(Buffer.from(read(content).lists).toString('hex')).toBe(lists);
     }
   });
 
-  it('keeps lists of every kind that OVMF knows as they are', () => {
+  it('keeps lists of every kind that OVMF knows unchanged', () => {
     const lists = Buffer.concat([list(SHA256, digest(1), digest(2)), list(SHA384, digest(3, 48)), list(X509, RED_HAT)]);
     expect(Buffer.from(read(lists, 'dbx').lists).equals(lists)).toBe(true);
   });
@@ -134,14 +134,14 @@ describe('a file with keys for Secure Boot', () => {
   });
 });
 
-describe('variables with own keys', () => {
+describe('variables with custom keys', () => {
   const variables = (options: Partial<Parameters<typeof secureBootVariables>[0]>) =>
     secureBootVariables({ profile: 'none', hashes: [], arch: 'x64', ...options });
   const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
   /** EFI_TIME, and a signature without content. */
   const contentOf = (variable: Uint8Array): string => hex(variable.subarray(40));
 
-  it('have them in the place of those that are built in', () => {
+  it('have them instead of the built-in keys', () => {
     const own = {
       pk: read(RED_HAT, 'pk'),
       kek: read(KEK_2023),
@@ -158,7 +158,7 @@ describe('variables with own keys', () => {
     expect([hex(kek), hex(dbx)]).toEqual([hex(usual.kek), hex(usual.dbx)]);
   });
 
-  it('allow what the profile allows, then what is own, then the hashes, with the latest time', () => {
+  it('allow the entries of the profile, then custom keys, then the hashes, with the latest time', () => {
     const own = { db: read(update(list(SHA256, digest(7)))) };
     const { db } = variables({ profile: 'uefi23', hashes: [digest(8)], own });
     const usual = contentOf(variables({ profile: 'uefi23' }).db);
@@ -172,7 +172,7 @@ describe('variables with own keys', () => {
     expect(hex(db.subarray(0, 7))).toBe('e807060708090a');
   });
 
-  it('are those of an update that has no signature, to the byte', () => {
+  it('are the same, byte for byte, as those of an update without a signature', () => {
     const unsigned = update(list(X509, KEK_2011));
     expect(hex(variables({ own: { kek: read(unsigned, 'kek'), db: read(KEK_2023) } }).kek)).toBe(hex(unsigned));
   });

@@ -23,10 +23,10 @@ async function bytesOf(file: IgvmFile): Promise<Uint8Array> {
   return sink.bytes();
 }
 
-/** What makes two files the same: Jest takes long to compare as many bytes. */
+/** A short value to compare files by, because Jest is slow at comparing so many bytes. */
 const written = async (file: IgvmFile): Promise<string> => sha256Hex(await bytesOf(file));
 
-/** As it is when it has been written and read again. */
+/** The file after it has been written and read again. */
 const stored = async (file: IgvmFile): Promise<IgvmFile> => readIgvm(await bytesOf(file), { validate: false });
 
 const wrapped = (options: Partial<WrapOptions> = {}): IgvmFile =>
@@ -82,13 +82,13 @@ describe('programs in a finished image', () => {
     },
   );
 
-  it('have nothing to be removed in an image that was only wrapped', async () => {
+  it('have nothing to remove in an image that was only wrapped', async () => {
     expect(putIn(await stored(wrapped())).items).toEqual([]);
     expect(await written(removePrograms(await stored(wrapped())))).toEqual(await written(wrapped()));
   });
 
-  // igvm-update does so, and its file is ours.
-  it('keep their pages when an update brings empty programs alone, until the next', async () => {
+  // igvm-update does the same and writes an identical file.
+  it('keep their pages if an update has only empty programs, until the next update', async () => {
     const emptied = await updated(await updated(wrapped(), { secureBoot, kernel: KERNEL }), { kernel: EMPTY });
     const { items, pages } = putIn(emptied);
     expect(items).toEqual([{ name: 'kernel', address: OVMF_ITEMS_START, size: 0 }]);
@@ -100,7 +100,7 @@ describe('programs in a finished image', () => {
   });
 });
 
-describe('a list of programs that no update made', () => {
+describe('a list of programs that was not made by an update', () => {
   const pages = (gpa: number, content = KERNEL): PageDataDirective => ({
     type: 'pageData',
     gpa,
@@ -124,7 +124,7 @@ describe('a list of programs that no update made', () => {
     return list;
   };
 
-  it('counts if it is like one, wherever its pages come from', async () => {
+  it('counts if it has the same form, wherever its pages come from', async () => {
     const file = await stored(withList(encodeHobList([KERNEL_ITEM]), pages(OVMF_ITEMS_START)));
     expect(await written(removePrograms(file))).toEqual(await written(wrapped()));
   });
@@ -144,7 +144,7 @@ describe('a list of programs that no update made', () => {
     ['has another GUID', patched(8, 0), OVMF_ITEMS_START],
     ['has another type of data', patched(40, 7), OVMF_ITEMS_START],
     ['has no end', new Uint8Array(4096).fill(4), OVMF_ITEMS_START],
-  ])('takes nothing with it: it %s', (_, list, at) => {
+  ])('is not removed or replaced if it %s', (_, list, at) => {
     const file = withList(list, pages(at));
     expect(putIn(file).items).toEqual([]);
     expect(() => removePrograms(file)).toThrow(/the list in the HOB area was not made by an update/);

@@ -14,7 +14,7 @@ const wrap = (options: Partial<WrapOptions> & { content?: Uint8Array } = {}): Ig
     ...options,
   });
 
-/** A line each: what it is, where, for whom, how many pages and of which type. */
+/** One line for each directive: its type, address, platforms, number of pages and page type. */
 const lines = ({ directives }: IgvmFile): string[] =>
   directives.map((each: Directive) => {
     if (each.type === 'pageData') {
@@ -27,7 +27,7 @@ const lines = ({ directives }: IgvmFile): string[] =>
   });
 
 describe('firmware in an image', () => {
-  it('ends at 4 GiB and below 1 MiB, with what the metadata asks for', () => {
+  it('ends at 4 GiB and below 1 MiB, with the regions that the metadata asks for', () => {
     expect(lines(wrap())).toEqual([
       'area of 4096',
       'memoryMap at 0',
@@ -39,7 +39,7 @@ describe('firmware in an image', () => {
     ]);
   });
 
-  it('is shared by both platforms, in front of which SEV-SNP has its own pages', () => {
+  it('is shared by both platforms, after the pages of SEV-SNP', () => {
     const file = wrap({ snp: true, vars: bytesSource(new Uint8Array(8192).fill(1)) });
     expect(file.platforms.map(({ platformType, compatibilityMask }) => [platformType, compatibilityMask])).toEqual([
       [0, 1],
@@ -130,7 +130,7 @@ describe('pages of an image', () => {
   const page = (gpa: number, mask: number, pages = 1) =>
     dataPages(gpa, mask, bytesSource(new Uint8Array(pages * 4096).fill(gpa >> 12)))[0]!;
 
-  it('come sorted by platform and address, and single where they interleave', () => {
+  it('are sorted by platform and address, and single where they interleave', () => {
     const gpas = inWrapOrder([page(0x3000, 8, 2), page(0x4000, 8, 2), page(0x1000, 8), page(0x9000, 1)]).map((each) =>
       each.type === 'pageData' ? [each.compatibilityMask, each.gpa, each.pageCount] : [],
     );
@@ -144,7 +144,7 @@ describe('pages of an image', () => {
     ]);
   });
 
-  it('are there once for each platform that has a mask of ours', () => {
+  it('must be filled only once for each platform with mask 1 or 2', () => {
     expect(() => checkNoPageTwice([page(0x3000, 1, 2), page(0x4000, 3)])).toThrow(/page at 0x4000 is filled twice/);
     expect(() =>
       checkNoPageTwice([page(0x3000, 4, 2), page(0x4000, 4), page(0x4000, 1), page(0x4000, 2)]),

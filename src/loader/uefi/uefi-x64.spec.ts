@@ -93,7 +93,7 @@ describe('loadUefiX64', () => {
     expect(guest.notes).toEqual([expect.stringContaining('outside the firmware')]);
   });
 
-  it('lays out parameter areas for the VMM behind the scratch pages', async () => {
+  it('lays out parameter areas for the VMM after the scratch pages', async () => {
     const guest = await LaidOutGuest.of({}, (importer) => void loadUefiX64(importer, STARTABLE_FIRMWARE, 'igvm'));
     expect(guest.map.slice(4)).toEqual([
       'uefi-config-base-page 709000-70a000',
@@ -133,7 +133,7 @@ describe('loadUefiX64', () => {
     expect(vmsa).toBe(0x709000 + info.getUint32(0, true) * 4096);
   });
 
-  it('has no VMSA without IGVM parameters, as upstream, and says so', async () => {
+  it('has no VMSA without IGVM parameters, like upstream, and says so', async () => {
     const guest = await LaidOutGuest.of(
       { isolation: SNP },
       (importer) => void loadUefiX64(importer, STARTABLE_FIRMWARE, 'none'),

@@ -38,11 +38,11 @@ describe('AML', () => {
     expect(hex(named('\\_SB.VMOD.VMBS', integer(0)))).toBe(`085c2f03${hex(Buffer.from('_SB_VMODVMBS'))}00`);
   });
 
-  it('counts a package length with its own bytes, in one byte up to 63', () => {
+  it('includes the bytes of the package length in the length, one byte up to 63', () => {
     const filler = (size: number): Uint8Array => new Uint8Array(size);
     expect(hex(device('A', filler(58)).subarray(0, 4))).toBe('5b823f41');
     expect(hex(device('A', filler(59)).subarray(0, 5))).toBe('5b82410441');
-    // With the name's four bytes and two of length these are 4095, the most that two bytes hold; then one more.
+    // With four bytes for the name and two for the length, this is 4095, the most that two bytes hold. Then one more.
     expect(hex(device('A', filler(4089)).subarray(0, 5))).toBe('5b824fff41');
     expect(hex(device('A', filler(4090)).subarray(0, 6))).toBe('5b8281000141');
     expect(hex(device('A', filler(2 ** 20 - 8)).subarray(0, 6))).toBe('5b828fffff41');

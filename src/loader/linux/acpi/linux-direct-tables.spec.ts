@@ -2,7 +2,7 @@ import { linuxDirectAcpiTables } from './linux-direct-tables';
 
 const GPA = 0x19000;
 
-/** Tables by signature, in the order of the XSDT, the DSDT by the FADT. */
+/** Tables by signature, in the order of the XSDT. The FADT points to the DSDT. */
 function parse(
   processorCount: number,
   memorySize = 0x2000000,
@@ -51,7 +51,7 @@ describe('linuxDirectAcpiTables', () => {
     expect(dsdt).not.toContain('Q002');
   });
 
-  it('gives processors APIC IDs from 0, and x2APIC structures where the short ones end', () => {
+  it('gives processors APIC IDs from 0 on, with x2APIC structures for IDs beyond those of local APICs', () => {
     const madt = structures(table(parse(256), 'APIC'), 44);
     expect(madt.slice(0, 4).map(([type]) => type)).toEqual([1, 2, 2, 4]);
     const processors = madt.slice(4);
@@ -61,7 +61,7 @@ describe('linuxDirectAcpiTables', () => {
     expect([last[0], last.readUInt32LE(4), last.readUInt32LE(8), last.readUInt32LE(12)]).toEqual([9, 255, 1, 256]);
   });
 
-  it('puts each processor into a proximity domain of its own, and all memory into domain 0', () => {
+  it('puts each processor into its own proximity domain, and all memory into domain 0', () => {
     const srat = structures(table(parse(256, 0x12345000), 'SRAT'), 48);
     expect(srat.length).toBe(257);
     expect([...(srat[3] ?? [])].slice(0, 5)).toEqual([0, 16, 3, 3, 1]);
@@ -75,7 +75,7 @@ describe('linuxDirectAcpiTables', () => {
     ]).toEqual([1, 0, 0, 0x12345000]);
   });
 
-  it('has the power management ports of the chipset in the FADT', () => {
+  it('lists the power management ports of the chipset in the FADT', () => {
     const fadt = table(parse(1), 'FACP');
     expect(fadt.length).toBe(276);
     expect(fadt.readUInt16LE(46)).toBe(9);

@@ -34,7 +34,7 @@ describe('AcpiTableSet', () => {
     expect(u64(rsdp, 24)).toBe(0x19078);
   });
 
-  it('has an RSDP with both checksums right', () => {
+  it('has an RSDP with two correct checksums', () => {
     const { rsdp } = new AcpiTableSet(0x1000).finish();
     expect(rsdp.length).toBe(36);
     expect(text(rsdp, 0, 8)).toBe('RSD PTR ');
