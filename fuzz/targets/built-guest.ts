@@ -1,3 +1,4 @@
+import { IgvmError } from '../../src/errors/igvm-error';
 import type { GuestArch } from '../../src/igvm/model';
 import { GuestBuilder } from '../../src/loader/guest/guest-builder';
 import type { ImageImporter } from '../../src/loader/guest/importer';
@@ -14,9 +15,17 @@ export async function buildGuest(arch: GuestArch, load: Load, spec: Partial<Gues
   await writeAndRead(file, observers);
 }
 
-/** Runs all of them, and throws the first failure: one loader may refuse what another accepts. */
+/**
+ * Runs all of them, and throws the first refusal: one loader may refuse what another accepts. Anything that is no refusal
+ * is a bug and is thrown at once.
+ */
 export async function buildGuests(...builds: (() => Promise<void>)[]): Promise<void> {
-  const failures: unknown[] = [];
-  for (const build of builds) await build().catch((error: unknown) => failures.push(error));
-  if (failures.length > 0) throw failures[0];
+  const refusals: IgvmError[] = [];
+  for (const build of builds) {
+    await build().catch((error: unknown) => {
+      if (!(error instanceof IgvmError)) throw error;
+      refusals.push(error);
+    });
+  }
+  if (refusals.length > 0) throw refusals[0];
 }

@@ -9,8 +9,8 @@ import { isTdxEvidence, parseTdxQuote, replayEventLog } from '../../src/attestat
 import { evidenceText } from '../../src/attestation/verify-report';
 import { verifySnpReport } from '../../src/attestation/verify-snp';
 import { verifyTdxQuote } from '../../src/attestation/verify-tdx';
-import { IgvmError } from '../../src/errors/igvm-error';
 import type { Target } from '../engine/target';
+import { eachReader } from './each-reader';
 import { expectPlainText } from './plain-text';
 import { pem } from './signed-samples';
 
@@ -88,20 +88,6 @@ export const tdxQuote: Target = {
     expectGenuine('tdx', checks, ours, quote.signed.equals(TDX_SIGNED));
   },
 };
-
-/** Runs each reader, and throws the last error if all refuse the input. */
-function eachReader(...readers: (() => unknown)[]): void {
-  const refusals = readers.flatMap((reader) => {
-    try {
-      reader();
-      return [];
-    } catch (error) {
-      if (!(error instanceof IgvmError)) throw error;
-      return [error];
-    }
-  });
-  if (refusals.length === readers.length) throw refusals[0];
-}
 
 export const certificate: Target = {
   name: 'certificate',

@@ -5,6 +5,7 @@ import { ovmfFirmware, SEV_REGIONS, variableStore } from '../../src/loader/ovmf/
 import { secureBootVariables } from '../../src/loader/ovmf/secure-boot';
 import { encodeSignatureLists, unsignedUpdate } from '../../src/loader/ovmf/signature-lists';
 import type { Target } from '../engine/target';
+import { eachReader } from './each-reader';
 import { expectPlainText } from './plain-text';
 import { pem, RSA_CERTIFICATE } from './signed-samples';
 import { writeAndRead } from './written-image';
@@ -51,16 +52,12 @@ export const secureBootKeys: Target = {
     return [RSA_CERTIFICATE, pem('CERTIFICATE', RSA_CERTIFICATE), lists, unsignedUpdate({ time: new Date(0), lists })];
   },
   run(input) {
-    const failures: unknown[] = [];
-    for (const variable of SECURE_BOOT_VARIABLES) {
-      try {
+    eachReader(
+      ...SECURE_BOOT_VARIABLES.map((variable) => () => {
         const keys = readOwnKeys(input.source(), variable, OWNER);
         const variables = secureBootVariables({ profile: 'none', hashes: [], arch: 'x64', own: { [variable]: keys } });
         if (Buffer.from(variables[variable]).indexOf(keys.lists) < 0) throw new Error('keys are not in their variable');
-      } catch (error) {
-        failures.push(error);
-      }
-    }
-    if (failures.length === SECURE_BOOT_VARIABLES.length) throw failures[0];
+      }),
+    );
   },
 };
