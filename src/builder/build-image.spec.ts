@@ -14,7 +14,6 @@ import {
 } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import type * as WorkerThreads from 'node:worker_threads';
 import { noise, PAGE } from '../../conformance/inputs/bytes';
 import { makeInputs } from '../../conformance/make-inputs';
 import { skippedFor } from '../boot/needing.fixture';
@@ -26,18 +25,12 @@ import type { GuestConfig, ResourceName } from '../manifest/model';
 import { buildImage, type BuildRequest } from './build-image';
 import { reportText } from './build-report';
 import { failureOf, guest, linux, openhcl, REQUEST_INPUTS, requestIn } from './build-request.fixture';
+import type * as KnownWorkers from '../measurement/known-workers.fixture';
+import { knownWorkers } from '../measurement/known-workers.fixture';
 
-const mockWorkers: WorkerThreads.Worker[] = [];
-jest.mock('node:worker_threads', () => {
-  const real = jest.requireActual<typeof WorkerThreads>('node:worker_threads');
-  class KnownWorker extends real.Worker {
-    constructor(...parameters: ConstructorParameters<typeof WorkerThreads.Worker>) {
-      super(...parameters);
-      mockWorkers.push(this);
-    }
-  }
-  return { ...real, Worker: KnownWorker };
-});
+jest.mock('node:worker_threads', () =>
+  jest.requireActual<typeof KnownWorkers>('../measurement/known-workers.fixture').knownWorkerThreads(),
+);
 
 const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-build-'));
 const inputs = join(folder, 'inputs');
@@ -255,14 +248,14 @@ describe('a build that fails', () => {
     const made = request([guest(linux(), { isolation_type: { vbs: { enable_debug: false } } })]);
     const resources = new Map([...made.resources, ['linux_initrd' as ResourceName, { path: initrd }]]);
     const progress = () => {
-      if (mockWorkers.length > 0) truncateSync(initrd, 5000);
+      if (knownWorkers.length > 0) truncateSync(initrd, 5000);
     };
-    mockWorkers.length = 0;
+    knownWorkers.length = 0;
     const error = await failureOf(buildImage({ ...made, resources, progress }));
     expect(error).toMatchObject({ code: 'FILE_CHANGED' });
     // A thread that has ended has the ID -1.
-    expect(mockWorkers.map(({ threadId }) => threadId)).toEqual(mockWorkers.map(() => -1));
-    expect(mockWorkers).not.toHaveLength(0);
+    expect(knownWorkers.map(({ threadId }) => threadId)).toEqual(knownWorkers.map(() => -1));
+    expect(knownWorkers).not.toHaveLength(0);
   });
 
   it('does not replace its inputs', async () => {

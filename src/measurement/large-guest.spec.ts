@@ -1,23 +1,16 @@
 import { availableParallelism } from 'node:os';
-import type * as WorkerThreads from 'node:worker_threads';
 import { secondSnpDigest, secondVbsDigest } from '../../e2e/measurement/second-measurement';
 import type { IgvmFile } from '../igvm/model';
 import { bytesSource, EMPTY_SOURCE } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { measure } from './measure';
 import { fileOf, hex, MASK, run, vmsa, written } from './measured-guest.fixture';
+import type * as KnownWorkers from './known-workers.fixture';
+import { knownWorkers } from './known-workers.fixture';
 
-const mockWorkers: WorkerThreads.Worker[] = [];
-jest.mock('node:worker_threads', () => {
-  const real = jest.requireActual<typeof WorkerThreads>('node:worker_threads');
-  class KnownWorker extends real.Worker {
-    constructor(...parameters: ConstructorParameters<typeof WorkerThreads.Worker>) {
-      super(...parameters);
-      mockWorkers.push(this);
-    }
-  }
-  return { ...real, Worker: KnownWorker };
-});
+jest.mock('node:worker_threads', () =>
+  jest.requireActual<typeof KnownWorkers>('./known-workers.fixture').knownWorkerThreads(),
+);
 
 /** The size of memory, in bytes, from which threads are used. */
 const LARGE = 36 * 2 ** 20;
@@ -46,7 +39,7 @@ describe('the measurement of a guest that is large enough for threads', () => {
   });
 
   it('leaves no thread behind when it fails', async () => {
-    mockWorkers.length = 0;
+    knownWorkers.length = 0;
     const content = {
       size: LARGE,
       read(offset: number, target: Uint8Array) {
@@ -56,9 +49,9 @@ describe('the measurement of a guest that is large enough for threads', () => {
     };
     const file = fileOf([run(1, { pageCount: LARGE / PAGE_SIZE, content })]);
     await expect(measure(file, { platforms: ['snp', 'vbs'] })).rejects.toThrow('the disk is gone');
-    expect(mockWorkers.length > 0).toBe(availableParallelism() > 1);
+    expect(knownWorkers.length > 0).toBe(availableParallelism() > 1);
     // A thread that has ended has the ID -1.
-    expect(mockWorkers.map(({ threadId }) => threadId)).toEqual(mockWorkers.map(() => -1));
+    expect(knownWorkers.map(({ threadId }) => threadId)).toEqual(knownWorkers.map(() => -1));
   });
 
   it('fails with the error of its source', async () => {
