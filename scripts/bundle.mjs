@@ -13,7 +13,7 @@ const PROGRAMS = ['plugin/hash-files', 'executors/build-thread', 'boot/superviso
 
 /** Chunks. Each has some files and all their imports that are in no earlier chunk. */
 const CHUNKS = {
-  errors: ['errors/igvm-error'],
+  errors: ['errors/igvm-error', 'files/file-failure'],
   // The format's constants, which the plugin needs without the rest.
   model: ['igvm/platforms'],
   // Complete, and before others, so that nx-igvm/igvm stays free of Node's modules, which others need.
@@ -98,6 +98,30 @@ const withoutProgramsOfCommander = {
   load: (id) => (id.endsWith('no-programs.js') ? 'module.exports = {};' : undefined),
 };
 
+/** An export as the bundler writes it: a function that returns the variable. All are at the end of a chunk. */
+const GETTER =
+  /Object\.defineProperty\(exports, "([\w$]+)", \{\n\tenumerable: true,\n\tget: function\(\) \{\n\t\treturn ([\w$]+);\n\t\}\n\}\);/g;
+
+/**
+ * Makes chunks quicker to load, by 2 ms of a build in all:
+ * - Exports are plain values. Functions that return them are only needed for variables that change and for chunks in a circle.
+ * - Every character is ASCII. A single other one would make V8 hold the whole file with two bytes a character. Neither our code nor
+ *   its packages have one in identifiers or raw templates.
+ */
+const quickToLoad = {
+  name: 'quick-to-load',
+  generateBundle(_, output) {
+    for (const chunk of Object.values(output).filter(({ type }) => type === 'chunk')) {
+      const { code } = chunk;
+      const isConstant = (name) =>
+        new RegExp(`^(const|(async )?function\\*?|class|var) ${name.replaceAll('$', '\\$')}\\b`, 'm').test(code);
+      chunk.code = code
+        .replaceAll(GETTER, (getter, name, local) => (isConstant(local) ? `exports.${name} = ${local};` : getter))
+        .replaceAll(/[^\0-\x7f]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+    }
+  },
+};
+
 /** Helper functions that the compiler adds. They are below all others, so importing them causes no cycle. */
 const helpers = { name: 'helpers', test: /^\0@oxc-project/, priority: 1000 };
 
@@ -114,12 +138,16 @@ function checkNoCircle(output) {
   for (const fileName of chunks.keys()) visit(fileName, []);
 }
 
+/** Folders of src/loader that a Linux image without a paravisor needs nothing of. */
+const RARE_LOADERS = ['openhcl', 'ovmf', 'uefi'];
+
 /** Modules in no other chunk are grouped by folder or package. */
 function folderOf(source, id) {
   if (id.includes('node_modules')) return id.split('node_modules/').at(-1).split('/')[0];
   if (!id.startsWith(source)) return null;
   const [folder, ...below] = relative(source, id).split('/');
-  return folder === 'cli' && below.length > 1 ? 'commands' : folder;
+  if (below.length === 1) return folder;
+  return folder === 'cli' ? 'commands' : folder === 'loader' && RARE_LOADERS.includes(below[0]) ? below[0] : folder;
 }
 
 async function write(options, output) {
@@ -157,7 +185,7 @@ export async function bundle(root) {
         'chunks/commander': 'commander',
       },
       preserveEntrySignatures: 'allow-extension',
-      plugins: [placesInDist(source, entries), withoutProgramsOfCommander],
+      plugins: [placesInDist(source, entries), withoutProgramsOfCommander, quickToLoad],
     },
     {
       dir: dist,

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
+import { digestHex } from '../errors/printable';
 import { withImage } from '../files/igvm-image';
 import { launchPolicy } from '../image/policy';
 import type { Directive, IgvmFile } from '../igvm/model';
 import { readLock } from '../lock/lock-file';
 import type { LockedPlatform } from '../lock/lock-schema';
-import { DEFAULT_LAUNCH, digestHex, type Launch, launchesOf, launchLabel } from '../measurement/launches';
+import { DEFAULT_LAUNCH, type Launch, launchesOf, launchLabel } from '../measurement/launches';
 import { searchLaunches } from '../measurement/launch-search';
 import { measureLaunches } from '../measurement/measure';
 import { MEASURED_PLATFORMS, measuredPlatformOf } from '../igvm/isolation';

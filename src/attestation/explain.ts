@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import { hex, printable, printableJson } from '../errors/printable';
+import { digestHex, hex, printable, printableJson } from '../errors/printable';
 import { IgvmError } from '../errors/igvm-error';
 import { unreadable } from '../files/file-failure';
 import { withImage } from '../files/igvm-image';
@@ -10,7 +10,7 @@ import { commitsThatChanged, fileInRevision, type HistoricChange } from '../lock
 import { parseLock, readLock } from '../lock/lock-file';
 import type { MeasurementLock } from '../lock/lock-schema';
 import { CPU_MODEL_NAMES } from '../measurement/kvm-vmsa';
-import { digestHex, type Launch, launchesOf, launchLabel, vmmProfile } from '../measurement/launches';
+import { type Launch, launchesOf, launchLabel, vmmProfile } from '../measurement/launches';
 import { SEARCHED_VCPUS, SEARCHED_VCPUS_BY_SIGNATURE, searchLaunches } from '../measurement/launch-search';
 import { launchJson, measurablePlatforms, measureLaunches } from '../measurement/measure';
 import { MEASURED_PLATFORMS, type MeasuredPlatform, platformHeader } from '../igvm/isolation';

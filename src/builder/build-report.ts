@@ -1,8 +1,7 @@
 import type { WriteReport } from '../igvm/write-igvm';
 import type { SiblingKind } from '../manifest/image-files';
-import { digestHex } from '../measurement/launches';
 import type { MeasuredPlatform } from '../igvm/isolation';
-import { printable, withCommas } from '../errors/printable';
+import { digestHex, printable, withCommas } from '../errors/printable';
 
 /** The kind of a file of a build; `other` is a file of an external loader with another name. */
 export type OutputKind = 'image' | 'map' | SiblingKind | 'other';

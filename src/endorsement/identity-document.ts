@@ -1,4 +1,4 @@
-import { digestHex } from '../measurement/launches';
+import { digestHex } from '../errors/printable';
 import type { MeasuredPlatform } from '../igvm/isolation';
 
 /** Class of the environment, the same in all documents (openvmm igvmfilegen/src/identity_mapping.rs). */

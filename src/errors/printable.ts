@@ -17,6 +17,9 @@ export const printable = (text: string): string =>
 /** A whole number with commas. Not by toLocaleString, whose tables take 16 ms and 6 MiB to load. */
 export const withCommas = (value: number): string => String(value).replace(/\B(?=(\d{3})+$)/g, ',');
 
+/** A digest as in reports, documents and locks: upper-case hexadecimal, like igvmfilegen's. */
+export const digestHex = (digest: Uint8Array): string => Buffer.from(digest).toString('hex').toUpperCase();
+
 /** How many there are of something: `1 region`, `2 regions`, `1,000 entries`. */
 export const counted = (value: number, one: string, many = `${one}s`): string =>
   `${withCommas(value)} ${value === 1 ? one : many}`;

@@ -53,13 +53,13 @@ export async function lockFile(
   path: string,
   { abandonedAfter, patience }: LockTimes,
 ): Promise<FolderLock> {
-  const start = performance.now();
+  const start = monotonicTime();
   let seen: { state: string; since: number } | undefined;
   for (;;) {
     const made = tryToMake(lock, path);
     if (made !== undefined) return made;
     const state = stateOf(lock);
-    const now = performance.now();
+    const now = monotonicTime();
     if (state === undefined) continue;
     if (state === NO_FILE || now - start > patience) return NOT_NEEDED;
     if (seen?.state !== state) seen = { state, since: now };
@@ -70,6 +70,9 @@ export async function lockFile(
     }
   }
 }
+
+/** Milliseconds. Not by `performance`, which takes as long to load as a lock is held. */
+const monotonicTime = (): number => process.uptime() * 1000;
 
 /** Where there can be no lock. */
 const NOT_NEEDED: FolderLock = { refresh: () => undefined, release: () => undefined };

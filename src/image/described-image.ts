@@ -1,9 +1,10 @@
 import type { IgvmError } from '../errors/igvm-error';
+import { digestHex } from '../errors/printable';
 import { type IgvmFile, PAGE_DATA_TYPE, PAGE_FLAG, type PlatformHeader } from '../igvm/model';
 import type { DirectiveObserver } from '../igvm/stream';
 import { type PageOverlap, pageOverlaps } from '../igvm/page-overlaps';
 import { platformOf } from '../igvm/platforms';
-import { DEFAULT_LAUNCH, digestHex, type Launch } from '../measurement/launches';
+import { DEFAULT_LAUNCH, type Launch } from '../measurement/launches';
 import { measureLaunches } from '../measurement/measure';
 import { MEASURED_PLATFORMS, type MeasuredPlatform, measuredPlatformOf } from '../igvm/isolation';
 import { type GuestRegion, guestRegions } from '../regions/guest-regions';

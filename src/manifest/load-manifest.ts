@@ -152,8 +152,8 @@ export function parseResourcesFile(content: Uint8Array, display: string, strict 
       repeated.push({ message: `"${key}" occurs again; the last one counts`, where });
     }
   }
-  const { resourcesSchema } = require('./resources-schema') as typeof ResourcesSchema;
-  const { value, warnings } = validate(document, resourcesSchema, strict);
+  const { resourcesFileSchema } = require('./resources-schema') as typeof ResourcesSchema;
+  const { value, warnings } = validate(document, resourcesFileSchema(), strict);
   return {
     resources: value.resources,
     warnings: [...repeated, ...warnings],

@@ -102,19 +102,20 @@ export const resources = closedStruct(
   'The files that images are built from. Ignored by igvmfilegen, which reads a separate resources file.',
 );
 
-const absolutePath = textThat((value) => isAbsolute(value), 'an absolute path', '');
-
-export const resourcesSchema = struct({
-  $schema: optional(text('The JSON Schema of this file, for editors.')),
-  resources: closedStruct(
-    Object.fromEntries(
-      RESOURCE_NAMES.map((name) => [
-        name,
-        optional(absolutePath).register(z.globalRegistry, {
-          description: `${RESOURCE_DESCRIPTIONS[name]} An absolute path.`,
-        }),
-      ]),
-    ) as Record<ResourceName, z.ZodMiniOptional<typeof absolutePath>>,
-    'The files that images are made of.',
-  ),
-}).register(z.globalRegistry, { title: 'IGVM resources', description: "igvmfilegen's separate resources file." });
+/** igvmfilegen's separate resources file. A function, because most builds have no such file and needn't make its schema. */
+export function resourcesFileSchema() {
+  const absolutePath = textThat((value) => isAbsolute(value), 'an absolute path', '');
+  const entries = RESOURCE_NAMES.map((name) => [
+    name,
+    optional(absolutePath).register(z.globalRegistry, {
+      description: `${RESOURCE_DESCRIPTIONS[name]} An absolute path.`,
+    }),
+  ]);
+  return struct({
+    $schema: optional(text('The JSON Schema of this file, for editors.')),
+    resources: closedStruct(
+      Object.fromEntries(entries) as Record<ResourceName, z.ZodMiniOptional<typeof absolutePath>>,
+      'The files that images are made of.',
+    ),
+  }).register(z.globalRegistry, { title: 'IGVM resources', description: "igvmfilegen's separate resources file." });
+}

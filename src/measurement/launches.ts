@@ -173,9 +173,6 @@ export const UNSETTLED_VMMS = {
 
 type UnsettledVmm = keyof typeof UNSETTLED_VMMS;
 
-/** A digest as in reports, documents and locks: upper-case hexadecimal, like igvmfilegen's. */
-export const digestHex = (digest: Uint8Array): string => Buffer.from(digest).toString('hex').toUpperCase();
-
 /** Most vCPUs of a launch: KVM's own limit is 4096 (arch/x86/include/asm/kvm_host.h: KVM_MAX_VCPUS). */
 const MOST_VCPUS = 4096;
 

@@ -1,11 +1,12 @@
 import { formatPlaced, IgvmError, unreachable } from '../errors/igvm-error';
+import { digestHex } from '../errors/printable';
 import { withImage } from '../files/igvm-image';
 import { MEASURED_PLATFORMS, type MeasuredPlatform, measuredPlatformOf, platformHeader } from '../igvm/isolation';
 import type { IgvmFile } from '../igvm/model';
 import { type DirectiveObserver, streamDirectives } from '../igvm/stream';
 import type { Vmm } from '../manifest/model';
 import type { LaunchDigests, LaunchResult } from './launch-digests';
-import { DEFAULT_LAUNCH, digestHex, type Launch, launchLabel, UNSETTLED_VMMS, vmmProfile } from './launches';
+import { DEFAULT_LAUNCH, type Launch, launchLabel, UNSETTLED_VMMS, vmmProfile } from './launches';
 import type { LoadRefusal } from './load-refusals';
 import { SnpLaunchDigests } from './snp';
 import { TdxLaunchDigest } from './tdx';

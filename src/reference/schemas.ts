@@ -2,7 +2,7 @@ import * as z from 'zod/mini';
 import { initrdSchema } from '../initrd/initrd-schema';
 import { lockSchema } from '../lock/lock-schema';
 import { manifestSchema } from '../manifest/manifest-schema';
-import { resourcesSchema } from '../manifest/resources-schema';
+import { resourcesFileSchema } from '../manifest/resources-schema';
 import { pluginOptionsSchema } from './plugin-options-schema';
 
 /** What an editor offers to insert; `${1:…}` are places to fill in, and `^` at the beginning of a text means that it is no string. */
@@ -45,7 +45,7 @@ export interface JsonSchema {
 
 const SOURCES = {
   igvm: manifestSchema,
-  resources: resourcesSchema,
+  resources: resourcesFileSchema(),
   'igvm.lock': lockSchema,
   initrd: initrdSchema,
   'plugin-options': pluginOptionsSchema,
