@@ -1,31 +1,71 @@
-import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { transformSync } from '@swc/core';
 
-/** Runs a script with the environment of a command; gives its exit code and what it wrote to stderr. */
-function command(script: string, closed: 'stdout' | 'stderr'): Promise<{ code: number | null; stderr: string }> {
-  const source = readFileSync(join(__dirname, 'cli.ts'), 'utf8');
-  const { code } = transformSync(source, { jsc: { parser: { syntax: 'typescript' } }, module: { type: 'commonjs' } });
-  const child = spawn(process.execPath, ['-e', `${code}; const environment = exports.processEnvironment(); ${script}`]);
-  child[closed].destroy();
-  let stderr = '';
-  child.stderr.on('data', (text: Buffer) => void (stderr += text.toString()));
-  child.stdout.resume();
-  return new Promise((resolve) => child.on('close', (exitCode) => resolve({ code: exitCode, stderr })));
+const folder = mkdtempSync(join(tmpdir(), 'cli-'));
+const program = join(folder, 'cli.js');
+afterAll(() => rmSync(folder, { recursive: true }));
+
+// In a process of its own, because Jest can't load the bundler, an ES module.
+beforeAll(() => {
+  const [input, file] = [join(__dirname, 'cli.ts'), program].map((path) => JSON.stringify(path));
+  const script = `import { build } from 'rolldown'; await build({ input: ${input}, platform: 'node', output: { file: ${file}, format: 'cjs' } });`;
+  execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: __dirname, stdio: 'pipe' });
+});
+
+type Output = 'pipe' | 'ignore' | number;
+
+/** A script that runs with the environment of a command. */
+const start = (script: string, stdout: Output = 'pipe'): ChildProcess =>
+  spawn(
+    process.execPath,
+    ['-e', `const environment = require(${JSON.stringify(program)}).processEnvironment(); ${script}`],
+    { stdio: ['ignore', stdout, 'pipe'] },
+  );
+
+/** The exit code of a child, and what it writes. */
+function outcome(child: ChildProcess): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  const texts = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const)
+    child[name]?.on('data', (text: Buffer) => void (texts[name] += text.toString()));
+  return new Promise((resolve) => child.on('close', (code) => resolve({ code, ...texts })));
 }
 
 describe('a command', () => {
   it('ends quietly when nobody reads its output any more', async () => {
-    const endless = "setInterval(() => environment.stdout('x'.repeat(2 ** 16)), 1)";
-    expect(await command(endless, 'stdout')).toEqual({ code: 141, stderr: '' });
+    const child = start("setInterval(() => environment.stdout('x'.repeat(2 ** 16)), 1)");
+    child.stdout!.destroy();
+    expect(await outcome(child)).toMatchObject({ code: 141, stderr: '' });
   });
 
   it('goes on when nobody reads its messages', async () => {
-    const script = `const write = () => process.stderr.write('warning', (error) => {
-      setImmediate(error ? () => process.exit(7) : write);
+    const child = start("for (let i = 0; i < 9; i++) environment.stderr('warning'); process.exitCode = 7;");
+    child.stderr!.destroy();
+    expect(await outcome(child)).toMatchObject({ code: 7 });
+  });
+
+  it('writes all of a long output, in order, to a reader that is slow', async () => {
+    const child = start('for (let i = 0; i < 40; i++) environment.stdout(String(i % 10).repeat(100_000));');
+    await new Promise((resolve) => child.stdout!.once('readable', resolve));
+    const { code, stdout } = await outcome(child);
+    expect(code).toBe(0);
+    expect(stdout).toBe(Array.from({ length: 40 }, (_, i) => String(i % 10).repeat(100_000)).join(''));
+  });
+
+  const full = '/dev/full';
+  (existsSync(full) ? it : it.skip)('says so when its output is a file on a full disk', async () => {
+    const child = start("environment.stdout('text'); environment.stderr('never');", openSync(full, 'w'));
+    expect(await outcome(child)).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(
+        /^error: standard output: cannot be written: the disk is full \[FILE_UNWRITABLE\]\n/,
+      ),
     });
-    write();`;
-    expect(await command(script, 'stderr')).toEqual({ code: 7, stderr: '' });
+  });
+
+  it('has no person to watch where its messages go to a pipe', async () => {
+    expect((await outcome(start('environment.stdout(String(environment.isInteractive))'))).stdout).toBe('false');
   });
 });

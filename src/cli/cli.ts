@@ -1,5 +1,7 @@
+import { fstatSync, writeSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import type { ReadStream } from 'node:tty';
+import { errnoOf, unwritable } from '../files/file-failure';
 
 /** What a command may use of the process around it. Tests pass their own. */
 export interface CliEnvironment {
@@ -16,25 +18,60 @@ export interface CliEnvironment {
 /** The exit code that a shell reports for a program killed by SIGPIPE, a signal that Node ignores: 128 plus the signal's number. */
 const BROKEN_PIPE_EXIT_CODE = 141;
 
-/** The real process. It ends when nobody reads its output any more, as with `head`. Call this once. */
+/**
+ * A function that writes text to an output of the process. It writes to the file descriptor, because Node's stream takes 2 ms to load. Only a
+ * pipe that is full and doesn't block needs the stream.
+ * @param fail takes the error of a write
+ */
+function writer(fd: 1 | 2, open: () => Writable, fail: (error: unknown) => void): (text: string) => void {
+  let stream: Writable | undefined;
+  return (text) => {
+    let rest: Uint8Array = Buffer.from(text);
+    try {
+      while (stream === undefined && rest.length > 0) rest = rest.subarray(writeSync(fd, rest));
+    } catch (error) {
+      if (errnoOf(error) !== 'EAGAIN') return fail(error);
+      stream = open();
+      stream.on('error', fail);
+    }
+    if (rest.length > 0) stream?.write(rest);
+  };
+}
+
+/** Whether a file descriptor is a terminal. Loads Node's stream only for those that may be one. */
+function isTerminal(fd: 1 | 2, open: () => { isTTY?: boolean }): boolean {
+  try {
+    if (!fstatSync(fd).isCharacterDevice()) return false;
+  } catch {
+    return false;
+  }
+  return open().isTTY === true;
+}
+
+/**
+ * The real process. It ends when its output can't be written, for example because nobody reads it any more, as with `head`. It goes on
+ * when its messages can't be. Call this once.
+ */
 export function processEnvironment(): CliEnvironment {
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    process.exit(BROKEN_PIPE_EXIT_CODE);
-  });
-  process.stderr.on('error', (error: NodeJS.ErrnoException) => {
-    // Nobody reading the messages is no reason to stop.
-    if (error.code !== 'EPIPE') throw error;
-  });
+  const stdout = () => process.stdout;
+  const stderr = () => process.stderr.on('error', () => undefined);
+  const message = writer(2, stderr, () => undefined);
+  const fail = (error: unknown): void => {
+    if (errnoOf(error) === 'EPIPE') process.exit(BROKEN_PIPE_EXIT_CODE);
+    message(`error: ${unwritable('standard output', error).format()}\n`);
+    process.exit(1);
+  };
   return {
     cwd: process.cwd(),
-    stdout: (text) => void process.stdout.write(text),
-    stderr: (text) => void process.stderr.write(text),
+    stdout: writer(1, stdout, fail),
+    stderr: message,
     // Loading stdin takes a while, and only a guest needs it.
     get console() {
-      return { stdin: process.stdin, stdout: process.stdout };
+      return { stdin: process.stdin, stdout: stdout().on('error', fail) };
     },
-    isInteractive: process.stderr.isTTY === true,
+    get isInteractive() {
+      return isTerminal(2, stderr);
+    },
   };
 }
 
