@@ -25,10 +25,12 @@ const CHUNKS = {
   // Code that each hashing thread loads.
   pages: ['measurement/page-hashing'],
   manifest: ['manifest/json-document'],
-  run: ['cli/run'],
+  run: ['cli/run', 'cli/programs'],
   // Every build shows downloads; what else commands share is only loaded with measurements.
   downloads: ['cli/commands/fetch'],
-  build: ['builder/build-manifest'],
+  build: ['builder/build-manifest', 'builder/build-report', 'memory/struct-writer'],
+  // Hashes pages, and so loads worker threads; only images of paravisors need it.
+  paravisor: ['loader/guest/paravisor-pages'],
 };
 
 /** A placeholder for a path in dist, until the file that uses it is known. */

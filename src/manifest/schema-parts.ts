@@ -6,6 +6,9 @@
 import * as z from 'zod/mini';
 import { UNKNOWN_KEY } from './validate';
 
+// Checks are compiled for documents with many objects of a kind. A manifest has a few, and compiling takes longer than checking them.
+z.config({ jitless: true });
+
 export { nullish, optional, _default as withDefault } from 'zod/mini';
 
 const MAX_U64 = 2n ** 64n - 1n;

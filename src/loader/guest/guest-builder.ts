@@ -16,14 +16,6 @@ import { PAGE_SIZE, REQUIRED_MEMORY_LIMIT } from '../../memory/page';
 import { VMSA_SIZE } from '../../vp-context/vmsa';
 import type { VpRegister, VpRegisterName } from '../../vp-context/vp-register';
 import { AcceptedRanges, RelocationRegions } from './accepted-ranges';
-import {
-  EXPECTED_PAGE_HASHES_LIMIT,
-  EXPECTED_PAGE_HASHES_PAGES,
-  expectedPageHashes,
-  importedRegions,
-  isSharedData,
-  SharedPageHashes,
-} from './paravisor-pages';
 import { type FixedRam, type GuestIsolation, type GuestPlatform, TDX_SHARED_GPA_BOUNDARY_BITS } from './guest-platform';
 import type { ImageImporter, IsolationConfig, NestedImporter, RelocationRegion } from './importer';
 import type { MapFile } from './map-file';
@@ -330,17 +322,18 @@ export class GuestBuilder implements ImageImporter {
   private importDeferredPages(): void {
     const listPage = this.importedRegionsPage;
     if (listPage === undefined) return;
+    const paravisor = require('./paravisor-pages') as typeof import('./paravisor-pages');
     this.pageData.sort((a, b) => a.gpa - b.gpa);
-    const shared = this.pageData.filter(isSharedData).reduce((count, run) => count + run.pageCount, 0);
-    const hashes = new SharedPageHashes(shared, EXPECTED_PAGE_HASHES_LIMIT);
+    const shared = this.pageData.filter(paravisor.isSharedData).reduce((count, run) => count + run.pageCount, 0);
+    const hashes = new paravisor.SharedPageHashes(shared, paravisor.EXPECTED_PAGE_HASHES_LIMIT);
     this.observers.push(hashes);
     if (this.expectedPageHashesPage !== undefined) {
       this.importPages(
         this.expectedPageHashesPage,
-        EXPECTED_PAGE_HASHES_PAGES,
+        paravisor.EXPECTED_PAGE_HASHES_PAGES,
         'loader-expected-page-hashes',
         'exclusive',
-        expectedPageHashes(hashes),
+        paravisor.expectedPageHashes(hashes),
       );
     }
     const list = { pageBase: listPage, pageCount: 1, acceptance: 'exclusive' as const };
@@ -349,7 +342,7 @@ export class GuestBuilder implements ImageImporter {
       list.pageCount,
       'loader-imported-regions',
       list.acceptance,
-      importedRegions(hashes, [...this.ranges.list(), list]),
+      paravisor.importedRegions(hashes, [...this.ranges.list(), list]),
     );
   }
 
