@@ -1,7 +1,7 @@
 /** Nx loads this for every command, so keep it light. The library is `nx-igvm/api`: `import { readIgvm } from 'nx-igvm/api'`. */
 export { createDependencies } from './plugin/output-references';
 export { createNodes, createNodesV2 } from './plugin/create-nodes';
-export type { PluginOptions, TargetKind, TargetOption } from './plugin/inferred-image';
+export type { PluginOptions, TargetKind, TargetOption } from './plugin/configuration';
 
 /** An import of the library from here fails with a pointer to it, instead of "Named export not found". */
 const inApi = (name: string) => (): never => {

@@ -3,8 +3,8 @@ import type { Caller } from '../cli/caller';
 import { IgvmError } from '../errors/igvm-error';
 import { shownPath } from '../files/file-failure';
 import type { GuardedKey } from '../plugin/effective-target';
-import { IMAGE_TARGETS } from '../plugin/image-targets';
-import { asRecord } from '../plugin/inferred-image';
+import { IMAGE_TARGETS } from '../plugin/inferred-targets';
+import { asRecord } from '../manifest/image-files';
 import { logger } from '../plugin/workspace-nx';
 import type { TargetContext, TaskContext } from './check-target';
 

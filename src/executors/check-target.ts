@@ -1,25 +1,35 @@
 import { posix, resolve } from 'node:path';
 import type { ExecutorContext, NxJsonConfiguration, TargetConfiguration, TaskGraph } from 'nx/src/devkit-exports';
 import { IgvmError } from '../errors/igvm-error';
-import { imageNameInWorkspace } from '../manifest/image-files';
-import { BUILD_EXECUTOR, buildTarget, INITRD_EXECUTOR, initrdTarget, readInitrdFile } from '../plugin/build-targets';
-import { cureFor, lacksOf, mergedValue, ownKeysOf } from '../plugin/effective-target';
-import { GROUP_EXECUTOR, IMAGE_TARGETS } from '../plugin/image-targets';
+import { asRecord, imageNameInWorkspace } from '../manifest/image-files';
 import {
-  asRecord,
+  BUILD_EXECUTOR,
+  buildTarget,
   type ImageManifest,
   type InferredImage,
   type InferredProject,
   nameImages,
   outputFolder,
   readImageManifest,
-  readPluginOptions,
-  TARGET_KINDS,
 } from '../plugin/inferred-image';
-import { optionPath, ownTarget, ownTargetOf, readProjectFiles } from '../plugin/own-target';
-import { locatePlugin, PACKAGE_NAME } from '../plugin/plugin-place';
+import { locatePlugin, nxFeatures, PACKAGE_NAME } from '../plugin/workspace-nx';
 import { toSlashes } from '../plugin/tracked-inputs';
-import { nxFeatures } from '../plugin/workspace-nx';
+import {
+  GROUP_EXECUTOR,
+  IMAGE_TARGETS,
+  INITRD_EXECUTOR,
+  initrdTarget,
+  readInitrdFile,
+} from '../plugin/inferred-targets';
+import {
+  optionPath,
+  ownTarget,
+  ownTargetOf,
+  readPluginOptions,
+  readProjectFiles,
+  TARGET_KINDS,
+} from '../plugin/configuration';
+import { cureFor, lacksOf, mergedValue, ownKeysOf } from '../plugin/effective-target';
 import { globCovers } from '../resources/glob';
 
 /** The part of an executor's context that the check needs. A thread gets no more. */

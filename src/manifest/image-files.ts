@@ -72,8 +72,11 @@ export interface ResourceUse {
   guest: number;
 }
 
-const asRecord = (value: unknown): Record<string, unknown> =>
-  typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+export type Json = Record<string, unknown>;
+
+/** The value if it is a JSON object, otherwise an empty object. */
+export const asRecord = (value: unknown): Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : {};
 
 function linuxResources(linux: unknown): ResourceName[] {
   return asRecord(linux)['use_initrd'] === true ? ['linux_kernel', 'linux_initrd'] : ['linux_kernel'];

@@ -2,8 +2,8 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TargetConfiguration } from '@nx/devkit';
 import { logger } from './workspace-nx';
-import { requestsOf } from './tracked-inputs';
-import type { PluginOptions } from './inferred-image';
+import { requestsOf } from './hash-files';
+import type { PluginOptions } from './configuration';
 import { linuxManifest, Workspace } from './workspace.fixture';
 
 let workspace: Workspace;

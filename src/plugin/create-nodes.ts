@@ -2,27 +2,34 @@ import { basename, dirname, join } from 'node:path';
 import type { CreateNodes, CreateNodesContext, CreateNodesResult, TargetConfiguration } from 'nx/src/devkit-exports';
 import { formatPlaced, type IgvmError } from '../errors/igvm-error';
 import { printable } from '../errors/printable';
-import { PROJECT_NAME, PROJECT_NAME_RULE } from '../manifest/image-files';
-import { GROUP_EXECUTOR, hasBootTest, hasUrls, IMAGE_TARGETS, togetherTargets } from './image-targets';
-import { inferImage, INITRD_EXECUTOR, initrdTarget, readAnyInitrdFile } from './build-targets';
-import { healTarget } from './effective-target';
+import { type Json, PROJECT_NAME, PROJECT_NAME_RULE } from '../manifest/image-files';
 import {
-  type InferredProject,
-  type Json,
+  GROUP_EXECUTOR,
+  hasBootTest,
+  hasUrls,
+  IMAGE_TARGETS,
+  INITRD_EXECUTOR,
+  initrdTarget,
+  readAnyInitrdFile,
+  togetherTargets,
+} from './inferred-targets';
+import { inferImage, type InferredProject, nameImages, readAnyManifest } from './inferred-image';
+import {
   mergeTarget,
-  nameImages,
+  ownTarget,
+  type OwnTarget,
   type PluginOptions,
-  readAnyManifest,
+  type ProjectFiles,
   readPluginOptions,
+  readProjectFiles,
   TARGET_KINDS,
   targetName,
   type TargetOption,
   withImageName,
-} from './inferred-image';
-import { featuresOf, logger, nxVersion, requireSupportedNx, workspaceNx } from './workspace-nx';
-import { type OwnTarget, ownTarget, type ProjectFiles, readProjectFiles } from './own-target';
-import { locatePlugin } from './plugin-place';
+} from './configuration';
+import { featuresOf, locatePlugin, logger, nxVersion, requireSupportedNx, workspaceNx } from './workspace-nx';
 import type { Inputs } from './tracked-inputs';
+import { healTarget } from './effective-target';
 
 /**
  * An image's manifest is `igvm.json`, or `NAME.igvm.json` in a project with several images. `initrd.json` describes an

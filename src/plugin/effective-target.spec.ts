@@ -1,8 +1,8 @@
 import type { NxJsonConfiguration, TargetConfiguration } from '@nx/devkit';
 import { lacksOf } from './effective-target';
 import { logger } from './workspace-nx';
-import type { PluginOptions } from './inferred-image';
-import { requestsOf } from './tracked-inputs';
+import type { PluginOptions } from './configuration';
+import { requestsOf } from './hash-files';
 import { linuxManifest, Workspace } from './workspace.fixture';
 
 let workspace: Workspace;

@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import type { TargetConfiguration } from 'nx/src/devkit-exports';
-import { asRecord, type InferredProject } from './inferred-image';
+import { asRecord } from '../manifest/image-files';
+import type { InferredProject } from './inferred-image';
 import {
   type OwnTarget,
   patternMatches,
@@ -8,9 +9,10 @@ import {
   replaceTokens,
   type Saying,
   type TokenProject,
-} from './own-target';
-import type { PluginPlace } from './plugin-place';
-import { type DependsOn, type Inputs, requestsOf, runtimeInput } from './tracked-inputs';
+} from './configuration';
+import type { PluginPlace } from './workspace-nx';
+import { type DependsOn, type Inputs, unescapeGlob } from './tracked-inputs';
+import { requestsOf, runtimeInput } from './hash-files';
 
 /**
  * A user's `inputs`, `outputs` and `dependsOn` in `targetDefaults`, project.json or package.json replace those of an inferred target as
@@ -62,8 +64,7 @@ function flatten(inputs: Inputs, namedInput: Comparison['namedInput'], depth = 0
 /** The same text for equal inputs, whatever the order of their keys. */
 const canonical = (value: object): string => JSON.stringify(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
 
-const filesetPath = (fileset: string): string =>
-  fileset.replace(/^\{workspaceRoot\}\//, '').replace(/\\([\\*?[\]{}()!])/g, '$1');
+const filesetPath = (fileset: string): string => unescapeGlob(fileset.replace(/^\{workspaceRoot\}\//, ''));
 
 /** Something that the target's inputs don't track; undefined if they track everything. */
 function missingInput({ expected, effective, namedInput }: Comparison): string | undefined {
@@ -111,8 +112,6 @@ function resolveOutputs(outputs: readonly string[], options: unknown, project: T
     return [`${text.startsWith('!') ? '!' : ''}${posix.normalize(path).replace(/\/$/, '')}`];
   });
 }
-
-const unescapeGlob = (pattern: string): string => pattern.replace(/\\([\\*?[\]{}()!])/g, '$1');
 
 /** Whether a pattern of Nx matches a path for certain. */
 function matchesPath(pattern: string, path: string): boolean {

@@ -1,4 +1,5 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, execSync } from 'node:child_process';
+import fc from 'fast-check';
 import fs from 'node:fs';
 import {
   appendFileSync,
@@ -15,7 +16,16 @@ import {
 } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { decodeRequests, encodeRequests, hashFiles, HashMemory, type HashRequest } from './hash-files';
+import {
+  decodeRequests,
+  encodeRequests,
+  hashFiles,
+  HashMemory,
+  type HashRequest,
+  requestsOf,
+  runtimeInput,
+  withoutMembers,
+} from './hash-files';
 import { Workspace } from './workspace.fixture';
 
 let workspace: Workspace;
@@ -282,5 +292,99 @@ describe('the memory of hashes', () => {
     workspace.write('a', part);
     appendFileSync(join(workspace.root, 'a'), part);
     expect(hash({ file: 'a' })).toEqual([sha256(part + part)]);
+  });
+});
+
+describe('the command that hashes', () => {
+  it('runs the script only if there are requests, which it gets as one word', () => {
+    const place = { script: 'node_modules/nx-igvm/dist/plugin/hash-files.js' };
+    expect(runtimeInput(place, [])).toEqual([]);
+    const [input] = runtimeInput(place, [{ file: 'a b' }]);
+    const [, program, script, argument] = /^(\S+) (\S+) (\S+) \|\| /.exec(input!.runtime)!;
+    expect([program, script, decodeRequests(argument!)]).toEqual(['node', place.script, [{ file: 'a b' }]]);
+    expect(requestsOf(input!.runtime)).toEqual([{ file: 'a b' }]);
+    expect(requestsOf('node other.js abc')).toEqual([]);
+  });
+
+  it('runs a script in a folder of any name, and nothing else', () => {
+    const script = `it's "1" $(touch PWNED) ; touch PWNED & %PATH%/print.js`;
+    workspace.write(script, 'console.log(require.main === module, process.argv[2]);');
+    const requests = [{ file: '$(touch PWNED)' }];
+    const [input] = runtimeInput({ script }, requests);
+    const output = execSync(input!.runtime, { cwd: workspace.root, encoding: 'utf8' });
+    expect(output).toBe(`true ${encodeRequests(requests)}\n`);
+    expect(existsSync(join(workspace.root, 'PWNED'))).toBe(false);
+  });
+
+  describe('never gives the same answer twice', () => {
+    const REQUESTS = [{ file: 'package.json' }];
+    const answers = (script: string, shell: string, path: string): string[] => {
+      const [input] = runtimeInput({ script }, REQUESTS);
+      return [1, 2].map(() =>
+        execFileSync(shell, ['-c', input!.runtime], {
+          cwd: workspace.root,
+          env: { PATH: path },
+          encoding: 'utf8',
+          stdio: ['ignore', 'pipe', 'ignore'],
+        }),
+      );
+    };
+    const SHELLS = ['/bin/sh', '/bin/bash', '/bin/dash', '/bin/ash'].filter((shell) => existsSync(shell));
+
+    it.each(SHELLS)('if there is no node: %s', (shell) => {
+      const [one, two] = answers('hash-files.js', shell, '/nonexistent');
+      expect(one).toMatch(/^never \d+ /);
+      expect(two).not.toBe(one);
+    });
+
+    it('if the plugin has moved', () => {
+      const [one, two] = answers('moved/hash-files.js', '/bin/sh', process.env['PATH']!);
+      expect(one).toMatch(/^never \d+ /);
+      expect(two).not.toBe(one);
+    });
+
+    it('if node is too old for the script', () => {
+      workspace.write('bin/node', '#!/bin/sh\necho "SyntaxError: Unexpected token" >&2\nexit 1\n');
+      chmodSync(join(workspace.root, 'bin/node'), 0o755);
+      const [one, two] = answers('hash-files.js', '/bin/sh', join(workspace.root, 'bin'));
+      expect(one).toMatch(/^never \d+ /);
+      expect(two).not.toBe(one);
+    });
+  });
+});
+
+describe('a JSON object without some members', () => {
+  it.each<[text: string, rest: string]>([
+    ['{"a": 1, "launches": [{"vmm": "x, }"}], "b": "}"}', '{"a": 1,"b": "}"}'],
+    ['{"launches": []}', '{}'],
+    ['{}', '{}'],
+    [' { "a" : 1 } ', '{"a" : 1}'],
+    ['{"l\\u0061unches": 1, "a": "\\"launches\\": 2,"}', '{"a": "\\"launches\\": 2,"}'],
+    ['{"a": {"launches": 1}}', '{"a": {"launches": 1}}'],
+    ['{"a": 18446744073709551615}', '{"a": 18446744073709551615}'],
+    ['{"\\\\": 1, "launches": "\\\\"}', '{"\\\\": 1}'],
+    ['["launches"]', '["launches"]'],
+    ['{"launches": 1', '{"launches": 1'],
+    ['', ''],
+  ])('%j', (text, rest) => {
+    expect(withoutMembers(text, ['launches', 'boot_test'])).toBe(rest);
+  });
+
+  it('keeps every other member, and hashes equally whatever these members are', () => {
+    const space = fc.constantFrom(undefined, 1, '\t');
+    const keys = fc.oneof(fc.constantFrom('launches', 'a', '__proto__', '"', '\\'), fc.string());
+    fc.assert(
+      fc.property(
+        fc.dictionary(keys, fc.jsonValue(), { noNullPrototype: true }),
+        fc.jsonValue(),
+        space,
+        (object, launches, indent) => {
+          const { launches: _, ...others } = object;
+          const text = withoutMembers(JSON.stringify({ ...object, launches }, undefined, indent), ['launches']);
+          expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify(others)));
+          expect(withoutMembers(JSON.stringify(others, undefined, indent), ['launches'])).toBe(text);
+        },
+      ),
+    );
   });
 });

@@ -49,6 +49,41 @@ export const encodeRequests = (requests: readonly HashRequest[]): string =>
 export const decodeRequests = (argument: string): HashRequest[] =>
   JSON.parse(Buffer.from(argument, 'base64url').toString()) as HashRequest[];
 
+/**
+ * The fallback that a shell prints when the hashing script can't run: PATH has no `node`, as in an IDE or a service, or an old one, or
+ * the plugin has moved. Nx would treat equal output as equal files, so the output must be unique, without the help of a program. sh
+ * prints its process ID, a UUID of the kernel (Linux), a random number (bash, zsh, busybox) and the time (if /bin/date exists). cmd.exe
+ * reads the same words and prints a random number and the time. The words are part of the hash, so they are the same on every system.
+ */
+const OTHERWISE =
+  'echo "never $$ $RANDOM $(read u < /proc/sys/kernel/random/uuid; echo $u) $(/bin/date) %RANDOM% %DATE% %TIME%"';
+
+/**
+ * The `runtime` input that hashes what Nx can't track; none without requests. No file name reaches a shell unencoded.
+ * @param script path of this program, relative to the workspace
+ */
+export function runtimeInput({ script }: { script: string }, requests: readonly HashRequest[]): { runtime: string }[] {
+  if (requests.length === 0) return [];
+  return [{ runtime: `node ${programWord(script)} ${encodeRequests(requests)} || ${OTHERWISE}` }];
+}
+
+/** The arguments with which Node runs a script. A path with characters that are special to a shell is encoded in base64. */
+function programWord(script: string): string {
+  if (/^[\w@./-]+$/.test(script)) return script;
+  const path = `Buffer.from('${Buffer.from(script).toString('base64url')}','base64url')+''`;
+  return `-e "process.argv.splice(1,0,require('path').resolve(${path}));require('module').runMain()"`;
+}
+
+/** The requests in such an input; none for any other command. */
+export function requestsOf(command: string): HashRequest[] {
+  const [, argument] = /^node .* ([\w-]+) \|\| echo "never /.exec(command) ?? [];
+  try {
+    return argument === undefined ? [] : decodeRequests(argument);
+  } catch {
+    return [];
+  }
+}
+
 /** A file that changed this recently may change again within the same time stamp. */
 const SETTLED_MS = 2000n;
 

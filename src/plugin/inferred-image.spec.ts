@@ -1,5 +1,7 @@
+import { requestsOf } from './hash-files';
 import { readJsonObject } from './inferred-image';
-import { Workspace } from './workspace.fixture';
+import { logger } from './workspace-nx';
+import { linuxManifest, Workspace } from './workspace.fixture';
 
 let workspace: Workspace;
 let elsewhere: Workspace;
@@ -59,4 +61,73 @@ describe('JSON that inference reads', () => {
     workspace.write('a.json', '{\n  "a": 1,\n}');
     expect(failure('a.json')).toMatchObject({ code: 'MANIFEST_SYNTAX', where: { file: 'a.json', line: 3, column: 1 } });
   });
+});
+
+describe('a wrong manifest', () => {
+  it.each([
+    ['is no object', '[]'],
+    [
+      'has guests of the wrong kind',
+      '{"guest_configs": [null, 5, {"image": "x", "isolation_type": 7}], "resources": []}',
+    ],
+    [
+      'has resources of the wrong kind',
+      '{"guest_configs": [{"image": {"linux": null}}], "resources": {"linux_kernel": {"path": 5}}}',
+    ],
+    [
+      'has names of object members',
+      '{"guest_configs": [{"image": {"constructor": {}}, "isolation_type": {"toString": 1}}]}',
+    ],
+  ])('that %s still has its target, for the executor to report it', async (_, text) => {
+    workspace.write('a/igvm.json', text);
+    const projects = await workspace.infer(['a/igvm.json']);
+    expect(projects['a']!.targets!['build']!.executor).toBe('nx-igvm:build');
+  });
+
+  it.each([
+    ['igvm.json', 'build'],
+    ['initrd.json', 'build'],
+  ])('that is no JSON stops nobody, and is named with its place: %s', async (file, target) => {
+    const warn = jest.spyOn(logger, 'warn').mockImplementation(() => {});
+    const folder = `broken-${file}`;
+    workspace.write(`${folder}/${file}`, '{\n  "name" "x64"\n}');
+    workspace.write('b/igvm.json', linuxManifest('k'));
+    const projects = await workspace.infer([`${folder}/${file}`, 'b/igvm.json']);
+    expect(projects['b']!.targets!['build']).toBeDefined();
+    expect(warn.mock.calls).toEqual([[`${folder}/${file}:2:10: expected a colon after the key (at name)`]]);
+    warn.mockRestore();
+    // Its own target is there, fails in the executor, and is never taken from a cache.
+    const { executor, inputs = [] } = projects[folder]!.targets![target]!;
+    expect(executor).toMatch(/^nx-igvm:(build|initrd)$/);
+    expect(
+      inputs.some(
+        (input) =>
+          typeof input === 'object' && 'runtime' in input && requestsOf(input.runtime).some((each) => 'never' in each),
+      ),
+    ).toBe(true);
+  });
+
+  it('that leads out of the workspace is not looked at', async () => {
+    const warn = jest.spyOn(logger, 'warn').mockImplementation(() => {});
+    const elsewhere = new Workspace();
+    elsewhere.write('igvm.json', linuxManifest('k', { name: 'secret' }));
+    workspace.link('linked/igvm.json', `${elsewhere.root}/igvm.json`);
+    const projects = await workspace.infer(['linked/igvm.json']);
+    elsewhere.remove();
+    expect(projects['linked']).toMatchObject({ name: 'linked', targets: { build: { executor: 'nx-igvm:build' } } });
+    expect(warn.mock.calls.flat().join()).toMatch(/^linked\/igvm.json: cannot be read: .* leads out of the workspace$/);
+    warn.mockRestore();
+  });
+
+  it.each(['a\u001b[31m$(id)', 'Übung', '../x', 'a b', 'a'.repeat(10) + ';'])(
+    'does not give its project the name %j, which no generator would',
+    async (name) => {
+      const warn = jest.spyOn(logger, 'warn').mockImplementation(() => {});
+      workspace.write('named/igvm.json', linuxManifest('k', { name }));
+      expect((await workspace.infer(['named/igvm.json']))['named']!.name).toBe('named');
+      expect(warn.mock.calls.flat().join()).toContain('is left aside: use lower-case letters');
+      expect(warn.mock.calls.flat().join()).not.toContain('\u001b');
+      warn.mockRestore();
+    },
+  );
 });

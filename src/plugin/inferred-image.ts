@@ -1,21 +1,32 @@
-import { dirname, posix, resolve } from 'node:path';
+import { dirname, isAbsolute, posix, resolve } from 'node:path';
 import type { NxJsonConfiguration, TargetConfiguration } from 'nx/src/devkit-exports';
 import { IgvmError } from '../errors/igvm-error';
 import { unreadable } from '../files/file-failure';
 import { JSON_SIZE_LIMIT, readRegularFile } from '../files/regular-file';
-import { imageNameInWorkspace, usedResources } from '../manifest/image-files';
+import { asRecord, imageFileNames, imageNameInWorkspace, type Json, usedResources } from '../manifest/image-files';
 import type * as JsonDocument from '../manifest/json-document';
 import { RESOURCE_NAMES, type ResourceName } from '../manifest/model';
-import { nearest } from '../manifest/unknown-keys';
-import type { ProjectFiles } from './own-target';
-import type { PluginPlace } from './plugin-place';
-import type { TrackingPlace } from './tracked-inputs';
-
-export type Json = Record<string, unknown>;
-
-/** The value if it is a JSON object, otherwise an empty object. */
-export const asRecord = (value: unknown): Json =>
-  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : {};
+import {
+  optionFile,
+  optionPath,
+  optionProgram,
+  type OwnTarget,
+  ownTarget,
+  type PluginOptions,
+  type ProjectFiles,
+  targetName,
+} from './configuration';
+import {
+  allInputs,
+  combineInputs,
+  escapeGlob,
+  fileInputs,
+  NEVER_CACHED,
+  resourceInputs,
+  type TrackedInputs,
+  type TrackingPlace,
+} from './tracked-inputs';
+import type { PluginPlace } from './workspace-nx';
 
 /**
  * The bytes of a file for inference, which runs for every command of Nx, without being asked. A link in the workspace must not lead it
@@ -45,130 +56,6 @@ export function readJsonObject(workspaceRoot: string, path: string): Json {
     const { parseJson } = require('../manifest/json-document') as typeof JsonDocument;
     return asRecord(parseJson(bytes, path).value);
   }
-}
-
-/**
- * The option for one kind of target: another name, `false` for no such target, or an object that extends it. In its lists,
- * `"..."` stands for the inferred values.
- */
-export type TargetOption = string | false | ({ name?: string } & Partial<TargetConfiguration>);
-
-/**
- * The kinds of inferred targets. These are also their names, unless the options change them. (In a project without an image,
- * `initrd` is called `build`.)
- */
-export const TARGET_KINDS = [
-  'build',
-  'fetch',
-  'inspect',
-  'measure',
-  'verify',
-  'sign',
-  'boot',
-  'boot-test',
-  'initrd',
-] as const;
-export type TargetKind = (typeof TARGET_KINDS)[number];
-
-/** Options of the plugin in nx.json. */
-export type PluginOptions = Partial<Record<TargetKind, TargetOption>> & {
-  /**
-   * Targets that a resource may name although Nx doesn't cache them: `project:target`, or `target` for every project. They need this
-   * permission because a manifest doesn't look like code, but the targets that it names run.
-   */
-  resourceTargets?: string[];
-};
-
-/** The only option that is not a kind of target. */
-const RESOURCE_TARGETS = 'resourceTargets';
-
-const isOption = (value: unknown): value is TargetOption =>
-  typeof value === 'string' ||
-  value === false ||
-  (typeof value === 'object' && value !== null && !Array.isArray(value));
-
-const LISTS = ['inputs', 'outputs', 'dependsOn'] as const;
-const RECORDS = ['options', 'configurations', 'metadata'] as const;
-
-/** The other keys of a target that Nx knows (nx-schema.json), and our own `name`. */
-const OTHER_TARGET_KEYS = [
-  'name',
-  'executor',
-  'command',
-  'defaultConfiguration',
-  'cache',
-  'continuous',
-  'parallelism',
-  'syncGenerators',
-];
-
-/** The extension of a target without values that Nx can't use. Warns about those and about unknown keys. */
-function checkedExtension(
-  kind: string,
-  given: Exclude<TargetOption, string | false>,
-  warn: (message: string) => void,
-): TargetOption {
-  const lists: readonly string[] = LISTS;
-  const records: readonly string[] = RECORDS;
-  const known = [...lists, ...records, ...OTHER_TARGET_KEYS];
-  const isRecord = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value);
-  const fits = ([key, value]: [string, unknown]): boolean => {
-    const what = `"${key}" in the option "${kind}" of the plugin nx-igvm`;
-    if (!known.includes(key)) {
-      const guess = nearest(key, known);
-      warn(`${what} is not a key of a target${guess === undefined ? '' : `; did you mean "${guess}"?`}`);
-      return true;
-    }
-    const wanted = lists.includes(key) ? 'a list' : records.includes(key) ? 'an object' : undefined;
-    if (wanted === undefined || (wanted === 'a list' ? Array.isArray(value) : isRecord(value))) return true;
-    warn(`${what} takes ${wanted}, not ${JSON.stringify(value)}, and is left out`);
-    return false;
-  };
-  return Object.fromEntries(Object.entries(given).filter(fits));
-}
-
-/**
- * Reads the options in nx.json, which nobody has checked. Wrong ones are left out with a warning, because an error would fail every
- * command.
- * @param warn called for each mistake
- */
-export function readPluginOptions(given: unknown, warn: (message: string) => void): PluginOptions {
-  const options: PluginOptions = {};
-  for (const [key, value] of Object.entries(asRecord(given))) {
-    const kind = TARGET_KINDS.find((each) => each === key);
-    if (key === RESOURCE_TARGETS) {
-      if (Array.isArray(value) && value.every((each) => typeof each === 'string')) options.resourceTargets = value;
-      else warn(`the option "${key}" of the plugin nx-igvm takes a list of targets, not ${JSON.stringify(value)}`);
-    } else if (kind === undefined) {
-      // Nx's own plugins call such options `buildTargetName`.
-      const guess = nearest(key.replace(/Target(?:Name)?$/, ''), [...TARGET_KINDS, RESOURCE_TARGETS]);
-      warn(`the plugin nx-igvm has no option "${key}"${guess === undefined ? '' : `; did you mean "${guess}"?`}`);
-    } else if (isOption(value)) {
-      options[kind] = typeof value === 'object' ? checkedExtension(key, value, warn) : value;
-    } else {
-      warn(`the option "${key}" of the plugin nx-igvm takes a name, false or an object, not ${JSON.stringify(value)}`);
-    }
-  }
-  return options;
-}
-
-/** A user's list, with the inferred one in place of `"..."`. */
-function spread(inferred: readonly unknown[] | undefined, own: readonly unknown[]): unknown[] {
-  return own.flatMap((item) => (item === '...' ? (inferred ?? []) : [item]));
-}
-
-/** An inferred target with the user's changes: objects are merged by key, everything else is replaced. */
-export function mergeTarget(inferred: TargetConfiguration, option: TargetOption | undefined): TargetConfiguration {
-  if (typeof option !== 'object') return inferred;
-  const { name: _, ...own } = option;
-  const merged: Record<string, unknown> = { ...inferred, ...own };
-  for (const key of LISTS) {
-    if (Array.isArray(own[key])) merged[key] = spread(inferred[key], own[key]);
-  }
-  for (const key of RECORDS) {
-    if (own[key] !== undefined) merged[key] = { ...inferred[key], ...own[key] };
-  }
-  return merged as TargetConfiguration;
 }
 
 /** A manifest as inference reads it: JSON, but not validated, as a wrong manifest shall still have its targets. */
@@ -267,14 +154,6 @@ export interface InferredImage extends ImageNames {
   readonly file: string;
 }
 
-/** The name of a kind of target; undefined if the options leave it out. */
-export function targetName(kind: TargetKind, options: PluginOptions, fallback: string = kind): string | undefined {
-  const option = options[kind];
-  if (option === false) return undefined;
-  const name = typeof option === 'string' ? option : option?.name;
-  return name === undefined || name === '' ? fallback : name;
-}
-
 /** The folder for the outputs of a project. */
 export const outputFolder = (projectRoot: string): string => (projectRoot === '.' ? 'dist' : `dist/${projectRoot}`);
 
@@ -293,27 +172,141 @@ export function nameImages(paths: readonly string[]): ImageNames[] {
   });
 }
 
-const TOKEN = '{imageName}';
+export const BUILD_EXECUTOR = 'nx-igvm:build';
 
-/** A JSON value with the token replaced in every text in it. */
-function replaced<T>(value: T, name: string): T {
-  if (typeof value === 'string') return value.replaceAll(TOKEN, name) as T;
-  if (Array.isArray(value)) return value.map((item: unknown) => replaced(item, name)) as T;
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, replaced(item, name)])) as T;
+/**
+ * A target's outputs, with each file by name. The folder may contain files of other targets, which a cache hit would remove. The outputs
+ * refer to the option, so that they follow it, unless the folder has special characters, which Nx would treat as a pattern.
+ * @param folder the option `outputPath`
+ */
+export function outputFiles(folder: string, names: readonly string[], project: InferredProject): string[] {
+  const path = optionPath(folder, project);
+  const start = escapeGlob(path) === path ? '{options.outputPath}' : `{workspaceRoot}/${escapeGlob(path)}`;
+  return names.map((name) => `${start}/${escapeGlob(name)}`);
+}
+
+/** Inputs for a separate resources file, and for the absolute paths that it names. */
+function separateResources(project: InferredProject, manifest: ImageManifest, value: string): TrackedInputs {
+  const path = resolve(project.workspaceRoot, optionPath(value, project));
+  const files = usedOf(manifest, readSeparateResources(path)).filter((file) => typeof file === 'string');
+  return combineInputs([
+    optionFile(value, project),
+    ...files.filter((file) => isAbsolute(file)).map((file) => fileInputs(project, file, file)),
+  ]);
+}
+
+/** The manifest that inference found, and those with which options replace it. */
+function manifestsOf(project: InferredProject, manifest: ImageManifest, own: OwnTarget): ImageManifest[] {
+  const paths = own.values('manifest').map((value) => optionPath(value, project));
+  const others = [...new Set(paths)].filter((path) => path !== manifest.path);
+  return [manifest, ...others.map((path) => readAnyManifest(project.workspaceRoot, path))];
 }
 
 /**
- * The plugin's options for one image, with `{imageName}` replaced by its name, like Nx's `{projectName}`. It is not replaced in names of
- * targets: those of several images differ by their suffixes.
+ * Inputs for a manifest without keys that don't affect the image: a change of `launches` needs no build. `nx affected` tracks the manifest
+ * itself, because it is in the project's folder.
  */
-export function withImageName(options: PluginOptions, name: string): PluginOptions {
-  return Object.fromEntries(
-    Object.entries(options).map(([kind, option]) => [
-      kind,
-      typeof option === 'object' && !Array.isArray(option)
-        ? { ...replaced(option, name), ...(option.name && { name: option.name }) }
-        : option,
+function manifestInputs(project: InferredProject, { path, saysMore }: ImageManifest): TrackedInputs {
+  const file = fileInputs(project, resolve(project.workspaceRoot, path), path);
+  if (!saysMore || file.hints.length > 0 || !isBelow(project.root, path)) return file;
+  const written = file.inputs.filter((input) => typeof input === 'object' && 'dependentTasksOutputFiles' in input);
+  return { ...file, inputs: written, requests: [{ json: path, without: BESIDE_IMAGE }] };
+}
+
+const isBelow = (folder: string, path: string): boolean => folder === '.' || path.startsWith(`${folder}/`);
+
+/** Inputs for everything that the image is made of. */
+function trackedInputs(project: InferredProject, manifests: readonly ImageManifest[], own: OwnTarget): TrackedInputs {
+  // A separate resources file replaces the manifest's. If only a configuration names one, both count.
+  const hasOwn = own.always('resources') === undefined;
+  return combineInputs([
+    ...manifests.flatMap((manifest) => [
+      manifestInputs(project, manifest),
+      // Its inputs are unknown. If the build can read it after all, the result must not be cached.
+      ...(manifest.unread === undefined ? [] : [NEVER_CACHED]),
+      ...(hasOwn ? usedOf(manifest, manifest.resources) : []).map((resource) =>
+        resourceInputs(project, manifest.path, resource),
+      ),
     ]),
+    ...manifests.flatMap((manifest) =>
+      own.values('resources').map((value) => separateResources(project, manifest, value)),
+    ),
+    ...own.values('loader').map((value) => optionProgram(value, project)),
+  ]);
+}
+
+/** An image with the facts about its build target that other targets need. */
+export function inferImage(names: ImageNames, project: InferredProject, manifest: ImageManifest): InferredImage {
+  const kind = targetName('build', project.options);
+  const build = kind === undefined ? undefined : `${kind}${names.suffix}`;
+  const own = ownTarget('build', BUILD_EXECUTOR, build ?? 'build', project);
+  const folder = optionPath(own.option('outputPath') ?? names.outputPath, project);
+  return { ...names, project, manifest, build, file: `${folder}/${names.name}.igvm` };
+}
+
+export function buildTarget(image: InferredImage, own: OwnTarget): TargetConfiguration {
+  const { project, name, path, manifest, outputPath } = image;
+  const manifests = manifestsOf(project, manifest, own);
+  const tracked = trackedInputs(project, manifests, own);
+  const files = manifests.flatMap((each) =>
+    imageFileNames(each === manifest ? name : imageNameInWorkspace(each.path), each),
   );
+  return {
+    executor: BUILD_EXECUTOR,
+    cache: true,
+    options: { manifest: path, outputPath },
+    ...(tracked.dependsOn.length === 0 ? {} : { dependsOn: tracked.dependsOn }),
+    inputs: allInputs(project.plugin, tracked),
+    outputs: outputFiles(own.option('outputPath') ?? outputPath, [...new Set(files)], project),
+    metadata: {
+      technologies: ['igvm'],
+      description: `Builds the IGVM image ${name}`,
+      help: { command: 'npx nx-igvm build --help', example: { options: { strict: true } } },
+    },
+  };
+}
+
+/** The files of a build, the image first; paths relative to the workspace. */
+export function builtFiles({ file, manifest }: InferredImage): string[] {
+  const folder = file.slice(0, file.lastIndexOf('/') + 1);
+  return imageFileNames(posix.basename(file, '.igvm'), manifest).map((name) => folder + name);
+}
+
+/** Inputs for the files of images with which a target's options replace the built one. */
+export function namedImages(image: InferredImage, own: OwnTarget): TrackedInputs[] {
+  const { project, manifest } = image;
+  const paths = own.values('image').map((value) => optionPath(value, project));
+  return paths
+    .filter((path) => path !== image.file)
+    .flatMap((path) => {
+      const siblings = imageFileNames(posix.basename(path, '.igvm'), manifest).slice(2);
+      const all = [path, `${path}.map`, ...siblings.map((name) => posix.join(posix.dirname(path), name))];
+      return all.map((file) => optionFile(file, project));
+    });
+}
+
+/** Inputs for a file of the workspace that is not an output of a target. @param path relative to the workspace, or absolute */
+export const sourceFile = ({ project }: InferredImage, path: string): TrackedInputs =>
+  fileInputs(project, resolve(project.workspaceRoot, path), path);
+
+/**
+ * The dependencies and inputs of a target that reads the image. It runs after the build, and again when a file of the build changes.
+ * Without a build target, the files are ordinary inputs.
+ * @param files those of {@link builtFiles} that it reads
+ * @param others further files that it reads
+ */
+export function readsImage(
+  image: InferredImage,
+  files: readonly string[],
+  others: readonly TrackedInputs[] = [],
+): Pick<TargetConfiguration, 'dependsOn' | 'inputs'> {
+  const { build, project } = image;
+  const sources = build === undefined ? files.map((file) => sourceFile(image, file)) : [];
+  return {
+    ...(build === undefined ? {} : { dependsOn: [build] }),
+    inputs: [
+      ...(build === undefined ? [] : files.map((file) => ({ dependentTasksOutputFiles: escapeGlob(file) }))),
+      ...allInputs(project.plugin, combineInputs([...sources, ...others])),
+    ],
+  };
 }

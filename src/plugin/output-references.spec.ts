@@ -1,6 +1,6 @@
 import type { CreateDependenciesContext, ProjectConfiguration } from '@nx/devkit';
 import { createDependencies } from './output-references';
-import type { PluginOptions } from './inferred-image';
+import type { PluginOptions } from './configuration';
 import { linuxManifest, Workspace } from './workspace.fixture';
 
 let workspace: Workspace;

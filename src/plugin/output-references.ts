@@ -10,10 +10,10 @@ import { type ErrorWhere, formatPlaced, IgvmError } from '../errors/igvm-error';
 import { nearest } from '../manifest/unknown-keys';
 import { globCovers } from '../resources/glob';
 import { type OutputReference, parseResource } from '../resources/resource-reference';
-import { BUILD_EXECUTOR, INITRD_EXECUTOR, readInitrdFile } from './build-targets';
-import { GROUP_EXECUTOR } from './image-targets';
-import { type PluginOptions, readImageManifest, readPluginOptions, usedOf } from './inferred-image';
-import { replaceTokens, type TokenProject } from './own-target';
+import { BUILD_EXECUTOR, readImageManifest, usedOf } from './inferred-image';
+import { GROUP_EXECUTOR, INITRD_EXECUTOR, readInitrdFile } from './inferred-targets';
+import { type PluginOptions, readPluginOptions, replaceTokens, type TokenProject } from './configuration';
+import { unescapeGlob } from './tracked-inputs';
 import { haveGraphWritten, workspaceNx } from './workspace-nx';
 
 /** A constant of nx. Loading nx for it would take too long. */
@@ -157,7 +157,7 @@ function covers(root: string, output: string, path: string): boolean {
     const rest = relative(resolve(root, folder), resolve(root, path));
     return rest === '' || !(rest === '..' || rest.startsWith('../') || rest.startsWith('..\\'));
   };
-  if (inside(output) || inside(output.replace(/\\([\\*?[\]{}()!])/g, '$1'))) return true;
+  if (inside(output) || inside(unescapeGlob(output))) return true;
   try {
     return globCovers(output, path);
   } catch {

@@ -2,9 +2,8 @@ import { readdirSync, readlinkSync } from 'node:fs';
 import { dirname, isAbsolute, join, posix, relative, resolve, sep } from 'node:path';
 import type { TargetConfiguration } from 'nx/src/devkit-exports';
 import { parseResource, type ResourceReference } from '../resources/resource-reference';
-import { decodeRequests, encodeRequests, type HashRequest } from './hash-files';
-import type { NxFeatures } from './workspace-nx';
-import type { PluginPlace } from './plugin-place';
+import { type HashRequest, runtimeInput } from './hash-files';
+import type { NxFeatures, PluginPlace } from './workspace-nx';
 
 export type Inputs = NonNullable<TargetConfiguration['inputs']>;
 export type DependsOn = NonNullable<TargetConfiguration['dependsOn']>;
@@ -42,6 +41,9 @@ export const toSlashes = (path: string): string => (sep === '/' ? path : path.re
 
 /** A pattern of Nx that matches only this path. */
 export const escapeGlob = (path: string): string => path.replace(/[\\*?[\]{}()!]/g, '\\$&');
+
+/** The path that such a pattern matches. */
+export const unescapeGlob = (pattern: string): string => pattern.replace(/\\([\\*?[\]{}()!])/g, '$1');
 
 /** The path relative to the workspace, with `/`; undefined outside of it. */
 export function inWorkspace(workspaceRoot: string, path: string): string | undefined {
@@ -269,38 +271,6 @@ export function combineInputs(parts: readonly TrackedInputs[]): TrackedInputs {
     requests: unique(parts.flatMap(({ requests }) => requests)),
     hints: unique(parts.flatMap(({ hints }) => hints)),
   };
-}
-
-/**
- * The fallback that a shell prints when the hashing script can't run: PATH has no `node`, as in an IDE or a service, or an old one, or
- * the plugin has moved. Nx would treat equal output as equal files, so the output must be unique, without the help of a program. sh
- * prints its process ID, a UUID of the kernel (Linux), a random number (bash, zsh, busybox) and the time (if /bin/date exists). cmd.exe
- * reads the same words and prints a random number and the time. The words are part of the hash, so they are the same on every system.
- */
-const OTHERWISE =
-  'echo "never $$ $RANDOM $(read u < /proc/sys/kernel/random/uuid; echo $u) $(/bin/date) %RANDOM% %DATE% %TIME%"';
-
-/** The `runtime` input that hashes what Nx can't track. No file name reaches a shell unencoded. */
-export function runtimeInput({ script }: Pick<PluginPlace, 'script'>, requests: readonly HashRequest[]): Inputs {
-  if (requests.length === 0) return [];
-  return [{ runtime: `node ${programWord(script)} ${encodeRequests(requests)} || ${OTHERWISE}` }];
-}
-
-/** The arguments with which Node runs a script. A path with characters that are special to a shell is encoded in base64. */
-function programWord(script: string): string {
-  if (/^[\w@./-]+$/.test(script)) return script;
-  const path = `Buffer.from('${Buffer.from(script).toString('base64url')}','base64url')+''`;
-  return `-e "process.argv.splice(1,0,require('path').resolve(${path}));require('module').runMain()"`;
-}
-
-/** The requests in such an input; none for any other command. */
-export function requestsOf(command: string): HashRequest[] {
-  const [, argument] = /^node .* ([\w-]+) \|\| echo "never /.exec(command) ?? [];
-  try {
-    return argument === undefined ? [] : decodeRequests(argument);
-  } catch {
-    return [];
-  }
 }
 
 /** All inputs of a target: everything that it reads, and the plugin itself. */

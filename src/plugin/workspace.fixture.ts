@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { CreateNodesContext, NxJsonConfiguration, ProjectConfiguration } from 'nx/src/devkit-exports';
 import { createNodes } from './create-nodes';
-import type { PluginOptions } from './inferred-image';
+import type { PluginOptions } from './configuration';
 
 export class Workspace {
   readonly root = realpathSync(mkdtempSync(join(tmpdir(), 'igvm-workspace-')));

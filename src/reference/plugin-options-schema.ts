@@ -1,6 +1,6 @@
 /** The plugin's options in nx.json, for their JSON Schema and reference. Nx itself validates no options of plugins. */
 import { z } from 'zod';
-import { TARGET_KINDS, type TargetKind } from '../plugin/inferred-image';
+import { TARGET_KINDS, type TargetKind } from '../plugin/configuration';
 
 const KINDS: Record<TargetKind, string> = {
   build: 'Builds an image from its manifest: `igvm.json` or `NAME.igvm.json`.',

@@ -9,9 +9,8 @@ import {
 } from 'nx/src/devkit-exports';
 import { IgvmError } from '../../errors/igvm-error';
 import { inferTargets } from '../../plugin/create-nodes';
-import type { PluginOptions } from '../../plugin/inferred-image';
-import { PACKAGE_NAME } from '../../plugin/plugin-place';
-import { logger } from '../../plugin/workspace-nx';
+import type { PluginOptions } from '../../plugin/configuration';
+import { logger, PACKAGE_NAME } from '../../plugin/workspace-nx';
 import { initGenerator } from '../init/generator';
 import { formatFiles, reportingUserErrors } from '../workspace/generate';
 

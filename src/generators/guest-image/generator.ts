@@ -2,6 +2,7 @@ import { isAbsolute, join } from 'node:path';
 import { type GeneratorCallback, joinPathFragments, type Tree } from 'nx/src/devkit-exports';
 import { formatFiles, generateFiles, reportingUserErrors, withoutSkipped } from '../workspace/generate';
 import { logger } from '../../plugin/workspace-nx';
+import { outputFolder } from '../../plugin/inferred-image';
 import {
   existingProjectName,
   locateProject,
@@ -15,7 +16,6 @@ import { IgvmError } from '../../errors/igvm-error';
 import { imageNameInWorkspace } from '../../manifest/image-files';
 import { parseManifest } from '../../manifest/load-manifest';
 import type { Resource, ResourceName } from '../../manifest/model';
-import { outputFolder } from '../../plugin/inferred-image';
 import { initGenerator } from '../init/generator';
 import { adoptManifest } from './adopt-manifest';
 import { describeBinaries } from './binaries';

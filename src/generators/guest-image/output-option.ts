@@ -5,9 +5,9 @@ import { IgvmError } from '../../errors/igvm-error';
 import { INITRD_NAMES } from '../../initrd/load-initrd';
 import type { OutputReference } from '../../resources/resource-reference';
 import { outputFolder } from '../../plugin/inferred-image';
-import { INITRD_EXECUTOR } from '../../plugin/build-targets';
-import { checkOutputReference, didYouMean, type OutputContext, outputsOf } from '../../plugin/output-references';
 import { workspaceNx } from '../../plugin/workspace-nx';
+import { INITRD_EXECUTOR } from '../../plugin/inferred-targets';
+import { checkOutputReference, didYouMean, type OutputContext, outputsOf } from '../../plugin/output-references';
 
 /** A user's reference to the output of another target. */
 interface WrittenOutput {

@@ -6,8 +6,8 @@ import { printable } from '../../errors/printable';
 import type { Resource } from '../../manifest/model';
 import { nearNames, unexpanded } from '../../resources/resolve-resources';
 import { logger } from '../../plugin/workspace-nx';
-import type { OutputContext } from '../../plugin/output-references';
 import { toSlashes } from '../../plugin/tracked-inputs';
+import type { OutputContext } from '../../plugin/output-references';
 import { outputContext, parseOutputOption, resolveOutput } from './output-option';
 
 /**

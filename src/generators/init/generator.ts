@@ -7,10 +7,8 @@ import {
   type Tree,
   updateNxJson,
 } from 'nx/src/devkit-exports';
-import { INITRD_EXECUTOR } from '../../plugin/build-targets';
-import { GROUP_EXECUTOR, IMAGE_TARGETS } from '../../plugin/image-targets';
-import { PACKAGE_NAME, PACKAGE_ROOT } from '../../plugin/plugin-place';
-import { nxVersion, requireSupportedNx } from '../../plugin/workspace-nx';
+import { GROUP_EXECUTOR, IMAGE_TARGETS, INITRD_EXECUTOR } from '../../plugin/inferred-targets';
+import { nxVersion, PACKAGE_NAME, PACKAGE_ROOT, requireSupportedNx } from '../../plugin/workspace-nx';
 import { formatFiles, reportingUserErrors } from '../workspace/generate';
 import { addDevDependency } from '../workspace/install-packages';
 

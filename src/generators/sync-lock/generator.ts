@@ -7,7 +7,7 @@ import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
 import { programPath } from '../../files/find-program';
 import { imageNameInWorkspace, lockPath } from '../../manifest/image-files';
-import { replaceTokens, type TokenProject } from '../../plugin/own-target';
+import { replaceTokens, type TokenProject } from '../../plugin/configuration';
 import { logger, workspaceNx } from '../../plugin/workspace-nx';
 import { reportingUserErrors } from '../workspace/generate';
 

@@ -1,6 +1,6 @@
 import type { NxJsonConfiguration, TargetConfiguration } from '@nx/devkit';
-import { requestsOf } from './tracked-inputs';
-import type { PluginOptions } from './inferred-image';
+import { requestsOf } from './hash-files';
+import type { PluginOptions } from './configuration';
 import { linuxManifest, Workspace } from './workspace.fixture';
 
 let workspace: Workspace;

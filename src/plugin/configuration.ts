@@ -4,8 +4,167 @@ import type { NxJsonConfiguration, TargetConfiguration } from 'nx/src/devkit-exp
 import { parse } from 'jsonc-parser';
 import { isProgramName } from '../files/find-program';
 import { readRegularFile } from '../files/regular-file';
-import { asRecord, type InferredProject, type Json, type TargetKind } from './inferred-image';
+import { asRecord, type Json } from '../manifest/image-files';
+import { nearest } from '../manifest/unknown-keys';
+import type { InferredProject } from './inferred-image';
 import { fileInputs, toSlashes, type TrackedInputs } from './tracked-inputs';
+
+/**
+ * The option for one kind of target: another name, `false` for no such target, or an object that extends it. In its lists,
+ * `"..."` stands for the inferred values.
+ */
+export type TargetOption = string | false | ({ name?: string } & Partial<TargetConfiguration>);
+
+/**
+ * The kinds of inferred targets. These are also their names, unless the options change them. (In a project without an image,
+ * `initrd` is called `build`.)
+ */
+export const TARGET_KINDS = [
+  'build',
+  'fetch',
+  'inspect',
+  'measure',
+  'verify',
+  'sign',
+  'boot',
+  'boot-test',
+  'initrd',
+] as const;
+export type TargetKind = (typeof TARGET_KINDS)[number];
+
+/** Options of the plugin in nx.json. */
+export type PluginOptions = Partial<Record<TargetKind, TargetOption>> & {
+  /**
+   * Targets that a resource may name although Nx doesn't cache them: `project:target`, or `target` for every project. They need this
+   * permission because a manifest doesn't look like code, but the targets that it names run.
+   */
+  resourceTargets?: string[];
+};
+
+/** The only option that is not a kind of target. */
+const RESOURCE_TARGETS = 'resourceTargets';
+
+const isOption = (value: unknown): value is TargetOption =>
+  typeof value === 'string' ||
+  value === false ||
+  (typeof value === 'object' && value !== null && !Array.isArray(value));
+
+const LISTS = ['inputs', 'outputs', 'dependsOn'] as const;
+const RECORDS = ['options', 'configurations', 'metadata'] as const;
+
+/** The other keys of a target that Nx knows (nx-schema.json), and our own `name`. */
+const OTHER_TARGET_KEYS = [
+  'name',
+  'executor',
+  'command',
+  'defaultConfiguration',
+  'cache',
+  'continuous',
+  'parallelism',
+  'syncGenerators',
+];
+
+/** The extension of a target without values that Nx can't use. Warns about those and about unknown keys. */
+function checkedExtension(
+  kind: string,
+  given: Exclude<TargetOption, string | false>,
+  warn: (message: string) => void,
+): TargetOption {
+  const lists: readonly string[] = LISTS;
+  const records: readonly string[] = RECORDS;
+  const known = [...lists, ...records, ...OTHER_TARGET_KEYS];
+  const isRecord = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value);
+  const fits = ([key, value]: [string, unknown]): boolean => {
+    const what = `"${key}" in the option "${kind}" of the plugin nx-igvm`;
+    if (!known.includes(key)) {
+      const guess = nearest(key, known);
+      warn(`${what} is not a key of a target${guess === undefined ? '' : `; did you mean "${guess}"?`}`);
+      return true;
+    }
+    const wanted = lists.includes(key) ? 'a list' : records.includes(key) ? 'an object' : undefined;
+    if (wanted === undefined || (wanted === 'a list' ? Array.isArray(value) : isRecord(value))) return true;
+    warn(`${what} takes ${wanted}, not ${JSON.stringify(value)}, and is left out`);
+    return false;
+  };
+  return Object.fromEntries(Object.entries(given).filter(fits));
+}
+
+/**
+ * Reads the options in nx.json, which nobody has checked. Wrong ones are left out with a warning, because an error would fail every
+ * command.
+ * @param warn called for each mistake
+ */
+export function readPluginOptions(given: unknown, warn: (message: string) => void): PluginOptions {
+  const options: PluginOptions = {};
+  for (const [key, value] of Object.entries(asRecord(given))) {
+    const kind = TARGET_KINDS.find((each) => each === key);
+    if (key === RESOURCE_TARGETS) {
+      if (Array.isArray(value) && value.every((each) => typeof each === 'string')) options.resourceTargets = value;
+      else warn(`the option "${key}" of the plugin nx-igvm takes a list of targets, not ${JSON.stringify(value)}`);
+    } else if (kind === undefined) {
+      // Nx's own plugins call such options `buildTargetName`.
+      const guess = nearest(key.replace(/Target(?:Name)?$/, ''), [...TARGET_KINDS, RESOURCE_TARGETS]);
+      warn(`the plugin nx-igvm has no option "${key}"${guess === undefined ? '' : `; did you mean "${guess}"?`}`);
+    } else if (isOption(value)) {
+      options[kind] = typeof value === 'object' ? checkedExtension(key, value, warn) : value;
+    } else {
+      warn(`the option "${key}" of the plugin nx-igvm takes a name, false or an object, not ${JSON.stringify(value)}`);
+    }
+  }
+  return options;
+}
+
+/** A user's list, with the inferred one in place of `"..."`. */
+function spread(inferred: readonly unknown[] | undefined, own: readonly unknown[]): unknown[] {
+  return own.flatMap((item) => (item === '...' ? (inferred ?? []) : [item]));
+}
+
+/** An inferred target with the user's changes: objects are merged by key, everything else is replaced. */
+export function mergeTarget(inferred: TargetConfiguration, option: TargetOption | undefined): TargetConfiguration {
+  if (typeof option !== 'object') return inferred;
+  const { name: _, ...own } = option;
+  const merged: Record<string, unknown> = { ...inferred, ...own };
+  for (const key of LISTS) {
+    if (Array.isArray(own[key])) merged[key] = spread(inferred[key], own[key]);
+  }
+  for (const key of RECORDS) {
+    if (own[key] !== undefined) merged[key] = { ...inferred[key], ...own[key] };
+  }
+  return merged as TargetConfiguration;
+}
+
+/** The name of a kind of target; undefined if the options leave it out. */
+export function targetName(kind: TargetKind, options: PluginOptions, fallback: string = kind): string | undefined {
+  const option = options[kind];
+  if (option === false) return undefined;
+  const name = typeof option === 'string' ? option : option?.name;
+  return name === undefined || name === '' ? fallback : name;
+}
+
+const TOKEN = '{imageName}';
+
+/** A JSON value with the token replaced in every text in it. */
+function replaced<T>(value: T, name: string): T {
+  if (typeof value === 'string') return value.replaceAll(TOKEN, name) as T;
+  if (Array.isArray(value)) return value.map((item: unknown) => replaced(item, name)) as T;
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, replaced(item, name)])) as T;
+}
+
+/**
+ * The plugin's options for one image, with `{imageName}` replaced by its name, like Nx's `{projectName}`. It is not replaced in names of
+ * targets: those of several images differ by their suffixes.
+ */
+export function withImageName(options: PluginOptions, name: string): PluginOptions {
+  return Object.fromEntries(
+    Object.entries(options).map(([kind, option]) => [
+      kind,
+      typeof option === 'object' && !Array.isArray(option)
+        ? { ...replaced(option, name), ...(option.name && { name: option.name }) }
+        : option,
+    ]),
+  );
+}
 
 type Target = Partial<TargetConfiguration>;
 

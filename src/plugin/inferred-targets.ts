@@ -1,20 +1,46 @@
+import { isAbsolute, posix, resolve } from 'node:path';
 import type { TargetConfiguration } from 'nx/src/devkit-exports';
-import { isolationTypes, lockPath } from '../manifest/image-files';
+import { IgvmError } from '../errors/igvm-error';
+import type * as LoadInitrd from '../initrd/load-initrd';
+import type { Compression } from '../initrd/load-initrd';
+import { asRecord, isolationTypes, type Json, lockPath } from '../manifest/image-files';
 import { parseResource } from '../resources/resource-reference';
-import { BUILD_EXECUTOR, buildTarget, builtFiles, namedImages, readsImage, sourceFile } from './build-targets';
 import {
-  asRecord,
-  type ImageManifest,
-  type InferredImage,
+  optionFile,
+  optionPath,
+  type OwnTarget,
   type PluginOptions,
   TARGET_KINDS,
   type TargetKind,
   targetName,
   type TargetOption,
+} from './configuration';
+import {
+  BUILD_EXECUTOR,
+  buildTarget,
+  builtFiles,
+  type ImageManifest,
+  type InferredImage,
+  type InferredProject,
+  namedImages,
+  outputFiles,
+  outputFolder,
+  readJsonObject,
+  readsImage,
+  sourceFile,
   usedOf,
 } from './inferred-image';
-import { optionFile, type OwnTarget } from './own-target';
-import { escapeGlob } from './tracked-inputs';
+import {
+  allInputs,
+  combineInputs,
+  escapeGlob,
+  fileInputs,
+  folderInputs,
+  imageInputs,
+  NEVER_CACHED,
+  resourceInputs,
+  type TrackedInputs,
+} from './tracked-inputs';
 import { nxFeatures } from './workspace-nx';
 
 /** Whether common VMMs can boot the image: one Linux kernel for x64 that is started directly, or OVMF, without isolation. */
@@ -251,4 +277,91 @@ export function togetherTargets(
     };
   }
   return targets;
+}
+
+export const INITRD_EXECUTOR = 'nx-igvm:initrd';
+
+/** An initrd.json as inference reads it. It is not validated, because a wrong one should still have its target. */
+export interface InitrdFile {
+  /** Relative to the workspace, with `/`. */
+  readonly path: string;
+  readonly name?: string;
+  /** The folder that is packed, relative to the workspace or absolute. Undefined if only an image is packed. */
+  readonly folder?: string;
+  /** The container image that is packed, as written. */
+  readonly image?: unknown;
+  /** Kernel modules, as written. */
+  readonly modules: readonly unknown[];
+  /** Name of the output file. */
+  readonly output: string;
+  /** Why it can't be read. Its target exists nevertheless, and fails with the same error. */
+  readonly unread?: IgvmError;
+}
+
+/** @throws IgvmError FILE_UNREADABLE or MANIFEST_SYNTAX */
+export function readInitrdFile(workspaceRoot: string, path: string): InitrdFile {
+  return initrdFile(path, readJsonObject(workspaceRoot, path));
+}
+
+/** Reads an initrd.json as far as possible. A mistake in it must not stop every command of Nx. */
+export function readAnyInitrdFile(workspaceRoot: string, path: string): InitrdFile {
+  try {
+    return readInitrdFile(workspaceRoot, path);
+  } catch (error) {
+    if (!(error instanceof IgvmError)) throw error;
+    return { ...initrdFile(path, {}), unread: error };
+  }
+}
+
+function initrdFile(path: string, { name, folder, image, modules, compression }: Json): InitrdFile {
+  const { INITRD_NAMES } = require('../initrd/load-initrd') as typeof LoadInitrd;
+  const packed = typeof folder === 'string' ? folder : image === undefined ? 'rootfs' : undefined;
+  const isKnown = typeof compression === 'string' && Object.hasOwn(INITRD_NAMES, compression);
+  return {
+    path,
+    ...(typeof name === 'string' && name !== '' ? { name } : {}),
+    ...(packed === undefined ? {} : { folder: isAbsolute(packed) ? packed : posix.join(posix.dirname(path), packed) }),
+    ...(image === undefined ? {} : { image }),
+    modules: Array.isArray(modules) ? modules : [],
+    output: INITRD_NAMES[isKnown ? (compression as Compression) : 'none'],
+  };
+}
+
+/** Inputs for everything that an initramfs is made of. */
+const contentInputs = (project: InferredProject, { path, folder, image, modules }: InitrdFile): TrackedInputs[] => [
+  ...(folder === undefined ? [] : [folderInputs(project, folder)]),
+  ...(image === undefined ? [] : [imageInputs(project, path, image)]),
+  ...modules.map((module) => resourceInputs(project, path, module)),
+];
+
+/** The target that packs an initramfs. */
+export function initrdTarget(project: InferredProject, initrd: InitrdFile, own: OwnTarget): TargetConfiguration {
+  const { workspaceRoot, plugin, root } = project;
+  const { path } = initrd;
+  const others = own
+    .values('config')
+    .map((value) => optionPath(value, project))
+    .filter((other) => other !== path);
+  const all = [initrd, ...others.map((other) => readAnyInitrdFile(workspaceRoot, other))];
+  const tracked = combineInputs([
+    ...[path, ...others].map((each) => fileInputs(project, resolve(workspaceRoot, each), each)),
+    ...all.flatMap((each) => (each.unread === undefined ? contentInputs(project, each) : [NEVER_CACHED])),
+  ]);
+  return {
+    executor: INITRD_EXECUTOR,
+    cache: true,
+    options: { config: path, outputPath: outputFolder(root) },
+    ...(tracked.dependsOn.length === 0 ? {} : { dependsOn: tracked.dependsOn }),
+    inputs: allInputs(plugin, tracked),
+    outputs: outputFiles(
+      own.option('outputPath') ?? outputFolder(root),
+      [...new Set(all.map(({ output }) => output))],
+      project,
+    ),
+    metadata: {
+      technologies: ['igvm'],
+      description: `Packs ${initrd.image === undefined ? initrd.folder : 'a container image'} into an initramfs`,
+      help: { command: 'npx nx-igvm initrd --help', example: {} },
+    },
+  };
 }
