@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type ProgramDescription, run } from '../src/cli/run';
+import { type ProgramDescription, run } from '../src/cli/programs';
 
 /** The behaviour of igvmfilegen for a manifest, as recorded in `case.json`. */
 export interface ConformanceCase {

@@ -1,8 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { IGVMFILEGEN, NX_IGVM } from '../src/cli/programs';
-import type { ProgramDescription } from '../src/cli/run';
+import { IGVMFILEGEN, NX_IGVM, type ProgramDescription } from '../src/cli/programs';
 import { CASE_FILES, conformanceCases, digestsOf, type Outcome, placeCase, runProgram } from './cases';
 import { makeInputs } from './make-inputs';
 

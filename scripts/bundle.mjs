@@ -25,7 +25,7 @@ const CHUNKS = {
   // Code that each hashing thread loads.
   pages: ['measurement/page-hashing'],
   manifest: ['manifest/json-document'],
-  run: ['cli/run', 'cli/programs'],
+  run: ['cli/programs'],
   // Every build shows downloads; what else commands share is only loaded with measurements.
   downloads: ['cli/commands/fetch'],
   build: ['builder/build-manifest', 'builder/build-report', 'memory/struct-writer'],

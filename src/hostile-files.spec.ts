@@ -14,8 +14,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { makeInputs } from '../conformance/make-inputs';
-import { NX_IGVM } from './cli/programs';
-import { run } from './cli/run';
+import { NX_IGVM, run } from './cli/programs';
 
 const SECRET = 'ghp_0123456789abcdefSECRET';
 

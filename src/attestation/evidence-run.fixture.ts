@@ -1,8 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { NX_IGVM } from '../cli/programs';
-import { run as runProgram } from '../cli/run';
+import { NX_IGVM, run as runProgram } from '../cli/programs';
 import type { amdChain } from './amd-chain.fixture';
 
 /** The folder of the test, emptied after each. */

@@ -1,8 +1,7 @@
 /** What gives a digest: a launch of an image, or a state of its lock. */
 import { execFileSync } from 'node:child_process';
 import { needing } from '../boot/needing.fixture';
-import { NX_IGVM } from '../cli/programs';
-import { run as runProgram } from '../cli/run';
+import { NX_IGVM, run as runProgram } from '../cli/programs';
 import { digestHex } from '../errors/printable';
 import { launchesOf } from '../measurement/launches';
 import { fileOf, run, written } from '../measurement/measured-guest.fixture';

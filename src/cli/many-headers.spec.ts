@@ -9,8 +9,7 @@ import { type Directive, type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
 import { memorySink } from '../igvm/file-data';
 import { writeIgvm } from '../igvm/write-igvm';
 import { EMPTY_SOURCE } from '../memory/byte-source';
-import { NX_IGVM } from './programs';
-import { run } from './run';
+import { NX_IGVM, run } from './programs';
 
 const MANY = 150_000;
 

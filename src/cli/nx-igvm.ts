@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 import { processEnvironment } from './cli';
-import { NX_IGVM } from './programs';
-import { run } from './run';
+import { NX_IGVM, run } from './programs';
 
 void run(NX_IGVM, process.argv.slice(2), processEnvironment()).then((code) => {
   process.exitCode = code;

@@ -5,8 +5,7 @@ import { join } from 'node:path';
 import { makeInputs } from '../../conformance/make-inputs';
 import { fakeQemu } from '../boot/fake-vmm.fixture';
 import { rewriteImage } from '../files/igvm-image';
-import { NX_IGVM } from './programs';
-import { run } from './run';
+import { NX_IGVM, run } from './programs';
 
 /** Clears the screen in three ways, turns text around, fakes a line, and ends with a character that has no width. */
 const HOSTILE = '\u001b[2J\u009b2J\u001bc \u202Egnirts\u202C\r\nerror: faked\u2028line\u200b\u007f\u{e0041}';

@@ -5,8 +5,7 @@ import { type ExecutorContext, type TargetConfiguration, type Tree } from '@nx/d
 import { logger } from '../plugin/workspace-nx';
 import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
 import { INPUTS } from '../../conformance/make-inputs';
-import { NX_IGVM } from '../cli/programs';
-import { run } from '../cli/run';
+import { NX_IGVM, run } from '../cli/programs';
 import { IgvmError } from '../errors/igvm-error';
 
 /** What a user does, in words, and the doing of it: gives what the user is shown. */

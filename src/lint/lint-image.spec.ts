@@ -1,8 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { NX_IGVM } from '../cli/programs';
-import { run as runProgram } from '../cli/run';
+import { NX_IGVM, run as runProgram } from '../cli/programs';
 import { writeImage } from '../files/igvm-image';
 import { type Directive, type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
 import { launchesOf } from '../measurement/launches';

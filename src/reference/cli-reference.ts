@@ -1,8 +1,7 @@
 /** docs/cli.md, from the definitions that the commands themselves print as help. */
 import { type Argument, Command, type Option } from 'commander';
 import type { CliEnvironment } from '../cli/cli';
-import { IGVMFILEGEN, IGVMINSPECT, NX_IGVM } from '../cli/programs';
-import type { ProgramDescription } from '../cli/run';
+import { IGVMFILEGEN, IGVMINSPECT, NX_IGVM, type ProgramDescription } from '../cli/programs';
 import { cell } from './describe-schema';
 
 const INTRODUCTION = `# Commands

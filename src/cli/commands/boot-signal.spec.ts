@@ -1,6 +1,5 @@
 import type { BootResult } from '../../boot/boot-image';
-import { NX_IGVM } from '../programs';
-import { run } from '../run';
+import { NX_IGVM, run } from '../programs';
 
 let mockResult: Partial<BootResult>;
 jest.mock('../../boot/boot-image', () => ({ bootImage: () => Promise.resolve(mockResult) }));

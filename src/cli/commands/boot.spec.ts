@@ -6,8 +6,7 @@ import { loadElf, nativeImage } from '../../boot/native-image.fixture';
 import { crc32, sha256Hex } from '../../files/checksum';
 import { memorySink } from '../../igvm/file-data';
 import { writeIgvm } from '../../igvm/write-igvm';
-import { NX_IGVM } from '../programs';
-import { run } from '../run';
+import { NX_IGVM, run } from '../programs';
 
 /** What the command says before the guest does. */
 const WAY = 'nx-igvm: QEMU 7.2.22 with TCG boots the image as a PVH kernel (way pvh)\n';

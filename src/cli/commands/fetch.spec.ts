@@ -2,8 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LoopbackServer, serve, sha256Of } from '../../resources/loopback-server.fixture';
-import { NX_IGVM } from '../programs';
-import { run } from '../run';
+import { NX_IGVM, run } from '../programs';
 
 let cwd: string;
 let server: LoopbackServer;

@@ -7,8 +7,7 @@ import { SNP_IDENTITY, snpIdBlock } from '../../endorsement/snp-id-block';
 import { rewriteImage, writeImage } from '../../files/igvm-image';
 import type { IgvmFile } from '../../igvm/model';
 import { bytesSource } from '../../memory/byte-source';
-import { IGVMFILEGEN, NX_IGVM } from '../programs';
-import { type ProgramDescription, run } from '../run';
+import { IGVMFILEGEN, NX_IGVM, type ProgramDescription, run } from '../programs';
 
 const FIXTURES = join(__dirname, '..', '..', 'igvm', 'fixtures');
 let cwd: string;

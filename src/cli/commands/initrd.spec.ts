@@ -3,8 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { GUEST_INIT } from '../../initrd/guest-init';
-import { NX_IGVM } from '../programs';
-import { run } from '../run';
+import { NX_IGVM, run } from '../programs';
 
 describe('the command initrd', () => {
   let folder: string;

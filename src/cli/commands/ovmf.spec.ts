@@ -2,8 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ovmfFirmware } from '../../loader/ovmf/ovmf-firmware.fixture';
-import { NX_IGVM } from '../programs';
-import { run } from '../run';
+import { NX_IGVM, run } from '../programs';
 
 let folder: string;
 beforeEach(() => {

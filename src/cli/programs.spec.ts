@@ -4,8 +4,7 @@ import { join } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { bytes, bzImageFile } from '../loader/formats/kernel.fixture';
 import type { CliEnvironment } from './cli';
-import { IGVMFILEGEN, NX_IGVM } from './programs';
-import { packageVersion, type ProgramDescription, run } from './run';
+import { IGVMFILEGEN, NX_IGVM, packageVersion, type ProgramDescription, run } from './programs';
 
 async function runWith(program: ProgramDescription, args: string[], cwd = '/') {
   const output = { code: 0, stdout: '', stderr: '' };
