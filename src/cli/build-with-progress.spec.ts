@@ -10,7 +10,7 @@ jest.mock('../builder/build-manifest', () => ({
   buildManifest: (build: ManifestBuild) => Promise.resolve(build).then((each) => mockBuild(each)),
 }));
 
-describe('a build that a person watches', () => {
+describe('the progress of a build', () => {
   let stderr = '';
   beforeEach(() => {
     jest.clearAllMocks();
@@ -23,7 +23,7 @@ describe('a build that a person watches', () => {
       commandLine({ cwd: '/', stdout: () => undefined, stderr: (text) => void (stderr += text), isInteractive }),
     );
 
-  it('shows how far a large image is', async () => {
+  it('is shown for a large image on a terminal', async () => {
     mockBuild = ({ progress }) => [1, 20_000].forEach((done) => progress?.(done, 20_000));
     await build(true);
     expect(mockBar.start.mock.calls).toEqual([[20_000, 1]]);
@@ -31,7 +31,7 @@ describe('a build that a person watches', () => {
     expect(mockBar.stop).toHaveBeenCalledTimes(1);
   });
 
-  it('shows nothing of a small one, or where nobody watches', async () => {
+  it('is not shown for a small image, or without a terminal', async () => {
     mockBuild = ({ progress }) => progress?.(1, 1000);
     await build(true);
     mockBuild = ({ progress }) => expect(progress).toBeUndefined();
@@ -39,7 +39,7 @@ describe('a build that a person watches', () => {
     expect(mockBar.start).not.toHaveBeenCalled();
   });
 
-  it('shows how far a large download is, and names it in a log', async () => {
+  it('is a bar for a large download on a terminal, and one line in a log', async () => {
     const mebibyte = 2 ** 20;
     const url = 'https://host/vmlinuz';
     mockBuild = ({ downloads }) =>
@@ -52,7 +52,7 @@ describe('a build that a person watches', () => {
     expect(stderr).toBe(`downloading https://host/vmlinuz (${9 * mebibyte} bytes)\n`);
   });
 
-  it('has no bar left when it fails, and its warnings before', async () => {
+  it('disappears when the build fails, after the warnings', async () => {
     mockBuild = ({ progress, warn }) => {
       warn?.({ message: 'doubtful', where: { file: 'igvm.json' } });
       progress?.(1, 20_000);

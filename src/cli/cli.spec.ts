@@ -24,7 +24,7 @@ const start = (script: string, stdout: Output = 'pipe'): ChildProcess =>
     { stdio: ['ignore', stdout, 'pipe'] },
   );
 
-/** The exit code of a child, and what it writes. */
+/** The exit code of a child process, and its output. */
 function outcome(child: ChildProcess): Promise<{ code: number | null; stdout: string; stderr: string }> {
   const texts = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const)
@@ -45,7 +45,7 @@ describe('a command', () => {
     expect(await outcome(child)).toMatchObject({ code: 7 });
   });
 
-  it('writes all of a long output, in order, to a reader that is slow', async () => {
+  it('writes a long output completely and in order to a slow reader', async () => {
     const child = start('for (let i = 0; i < 40; i++) environment.stdout(String(i % 10).repeat(100_000));');
     await new Promise((resolve) => child.stdout!.once('readable', resolve));
     const { code, stdout } = await outcome(child);
@@ -54,7 +54,7 @@ describe('a command', () => {
   });
 
   const full = '/dev/full';
-  (existsSync(full) ? it : it.skip)('says so when its output is a file on a full disk', async () => {
+  (existsSync(full) ? it : it.skip)('reports a full disk when its output is a file', async () => {
     const child = start("environment.stdout('text'); environment.stderr('never');", openSync(full, 'w'));
     expect(await outcome(child)).toEqual({
       code: 1,
@@ -65,7 +65,7 @@ describe('a command', () => {
     });
   });
 
-  it('has no person to watch where its messages go to a pipe', async () => {
+  it('is not interactive when its messages go to a pipe', async () => {
     expect((await outcome(start('environment.stdout(String(environment.isInteractive))'))).stdout).toBe('false');
   });
 });

@@ -1,4 +1,4 @@
-/** Images with more headers than a call can have arguments: spread into one, they overflow the stack. */
+/** Images with more headers than a call can have arguments. Spreading them into a call would overflow the stack. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,7 +25,7 @@ async function write(name: string, file: IgvmFile): Promise<void> {
   writeFileSync(join(folder, name), sink.bytes());
 }
 
-/** What a command prints, and whether it went as it should: with an exit code that is no bug's. */
+/** The output of a command, in which a bug must not have been reported. */
 async function nxIgvm(...args: string[]): Promise<string> {
   let said = '';
   const take = (text: string): void => void (said += text.slice(0, 1 << 20));
@@ -37,7 +37,7 @@ async function nxIgvm(...args: string[]): Promise<string> {
 const each = (make: (index: number) => Directive): Directive[] =>
   Array.from({ length: MANY }, (_, index) => make(index));
 
-/** An SEV-SNP image with nothing but these. */
+/** An SEV-SNP image with only these directives. */
 function snpImage(directives: Directive[]): IgvmFile {
   const image = nativeImage();
   return {
@@ -48,7 +48,7 @@ function snpImage(directives: Directive[]): IgvmFile {
   };
 }
 
-describe('an image with hundreds of thousands of', () => {
+describe('commands can handle hundreds of thousands of', () => {
   it('parameters', async () => {
     const area: Directive[] = [
       { type: 'parameterArea', size: 4096, index: 0, initialData: EMPTY_SOURCE },
@@ -63,7 +63,7 @@ describe('an image with hundreds of thousands of', () => {
     await nxIgvm('diff', 'parameters.igvm', 'parameters.igvm');
   });
 
-  it('pages for the same places', async () => {
+  it('pages at the same addresses', async () => {
     // None is next to the one before: these would be one run of pages.
     const pages = each((index) => pageData((index % 8) * 8192));
     await write('pages.igvm', snpImage(pages));
@@ -75,7 +75,7 @@ describe('an image with hundreds of thousands of', () => {
     await nxIgvm('diff', 'pages.igvm', 'parameters.igvm');
   });
 
-  it('pages that are there twice, each elsewhere', async () => {
+  it('pages that exist twice, at different addresses', async () => {
     const pages = each((index) => pageData(index * 8192));
     await write('twice.igvm', snpImage([...pages, ...pages]));
     expect(await nxIgvm('lint', 'twice.igvm')).toContain('it adds a page twice');

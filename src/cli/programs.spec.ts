@@ -30,7 +30,7 @@ const failing = (error: unknown): ProgramDescription => ({
 });
 
 describe('the command line', () => {
-  it('says its version', async () => {
+  it('prints its version', async () => {
     expect(await runWith(NX_IGVM, ['--version'])).toEqual({
       code: 0,
       stdout: `nx-igvm ${packageVersion()}\n`,
@@ -38,7 +38,7 @@ describe('the command line', () => {
     });
   });
 
-  it('explains itself on stdout', async () => {
+  it('prints its help to stdout', async () => {
     const { code, stdout } = await runWith(NX_IGVM, ['build', '--help']);
     expect(code).toBe(0);
     expect(stdout).toContain('--confidential-debug');
@@ -51,7 +51,7 @@ describe('the command line', () => {
   });
 
   it.each([[['build']], [['build', 'a', '--bogus']], [['buidl']], [['build', 'a', 'b']]])(
-    'returns 2 for a command line that makes no sense: %j',
+    'returns 2 for an invalid command line: %j',
     async (args) => {
       const { code, stdout, stderr } = await runWith(NX_IGVM, args);
       expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
@@ -96,7 +96,7 @@ describe('the command line', () => {
     );
   });
 
-  it('names files from the current folder', async () => {
+  it('names files relative to the current folder', async () => {
     const inside = await runWith(
       failing(new IgvmError('IGVM_MALFORMED', 'is odd', { file: '/srv/a/b.igvm' })),
       ['go'],
@@ -111,7 +111,7 @@ describe('the command line', () => {
     expect(outside.stderr).toMatch(/^error: \/other\/b\.igvm: is odd/);
   });
 
-  it('shows the stack trace of a bug only with --verbose, before or behind the command', async () => {
+  it('shows the stack trace of a bug only with --verbose, before or after the command', async () => {
     const program = failing(new Error('oops'));
     expect((await runWith(program, ['go'])).stderr).toMatch(/^internal error: oops\n {2}This should not happen/);
     expect((await runWith(program, ['go', '--verbose'])).stderr).toMatch(/oops\n\s+at /);
@@ -123,7 +123,7 @@ describe('nx-igvm build', () => {
   const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-cli-'));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  it('reports size, pages and files, named from the current folder', async () => {
+  it('reports size, pages and files, relative to the current folder', async () => {
     const guest = { guest_svn: 1, max_vtl: 2, isolation_type: { vbs: { enable_debug: true } }, image: 'none' };
     writeFileSync(
       join(folder, 'empty.igvm.json'),
@@ -143,7 +143,7 @@ describe('nx-igvm build', () => {
     [{ embed_corim: true }, ['--no-embed-corim'], false],
     [{ embed_corim: false }, [], false],
     [{ embed_corim: false }, ['--embed-corim'], true],
-  ])('has the CoRIM in the image or not: the manifest with %j, the options %j', async (keys, options, isInside) => {
+  ])('puts the CoRIM into the image or not: manifest with %j, options %j', async (keys, options, isInside) => {
     const guest = { guest_svn: 1, max_vtl: 2, isolation_type: { vbs: { enable_debug: true } }, image: 'none' };
     writeFileSync(
       join(folder, 'corim.igvm.json'),
@@ -155,7 +155,7 @@ describe('nx-igvm build', () => {
     expect(readFileSync(join(folder, 'corim.igvm')).includes(document)).toBe(isInside);
   });
 
-  it('refuses to replace what it reads', async () => {
+  it('refuses to overwrite the files that it reads', async () => {
     const guest = { guest_svn: 1, max_vtl: 2, isolation_type: { vbs: { enable_debug: true } }, image: 'none' };
     const manifest = JSON.stringify({ guest_arch: 'x64', guest_configs: [guest] });
     writeFileSync(join(folder, 'image-vbs.json'), manifest);
@@ -171,7 +171,7 @@ describe('nx-igvm pack', () => {
   const write = (name: string, content: Uint8Array | string) => writeFileSync(join(folder, name), content);
   const image = (name: string) => readFileSync(join(folder, name));
 
-  it('makes the image that a manifest with the same values makes', async () => {
+  it('makes the same image as a manifest with the same values', async () => {
     write('vmlinuz', bzImageFile(bytes(8192, 1)));
     write('initrd.cpio', bytes(5000, 2));
     const linux = { use_initrd: true, command_line: 'quiet', boot_data: 'embedded', memory_size: 2 ** 28 };
@@ -185,7 +185,7 @@ describe('nx-igvm pack', () => {
     expect(image('packed.igvm').equals(image('built.igvm'))).toBe(true);
   });
 
-  it('needs a kernel only', async () => {
+  it('needs only a kernel', async () => {
     const { code, stdout } = await runWith(NX_IGVM, ['pack', 'vmlinuz'], folder);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^guest\.igvm: [\d,]+ bytes\n/);
@@ -200,7 +200,7 @@ describe('nx-igvm pack', () => {
     [['--cpus', '255'], 2, '--cpus is "255", not a number of processors from 1 to 254'],
     [['-i', 'missing'], 1, 'missing'],
     [['-c', 'x'.repeat(3000)], 1, 'command_line has 3000 bytes'],
-  ])('refuses %j without a trace of a manifest that nobody wrote', async (args, exitCode, message) => {
+  ])('refuses %j without mentioning a manifest, which the user has not written', async (args, exitCode, message) => {
     const { code, stdout, stderr } = await runWith(NX_IGVM, ['pack', 'vmlinuz', '-o', 'not.igvm', ...args], folder);
     expect({ code, stdout }).toEqual({ code: exitCode, stdout: '' });
     expect(stderr).toContain(message);

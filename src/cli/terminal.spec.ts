@@ -1,4 +1,4 @@
-/** Nothing that a file holds or is called may do anything to the terminal of who looks at it. */
+/** Neither the content nor the name of a file may affect the terminal of the person who looks at it. */
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,13 +7,13 @@ import { fakeQemu } from '../boot/fake-vmm.fixture';
 import { rewriteImage } from '../files/igvm-image';
 import { NX_IGVM, run } from './programs';
 
-/** Clears the screen in three ways, turns text around, fakes a line, and ends with a character that has no width. */
+/** Clears the screen in three ways, reverses text, fakes a line, and ends with a zero-width character. */
 const HOSTILE = '\u001b[2J\u009b2J\u001bc \u202Egnirts\u202C\r\nerror: faked\u2028line\u200b\u007f\u{e0041}';
 
-/** As a file may be called. */
+/** A possible name of a file. */
 const NAME = HOSTILE.replaceAll('/', '');
 
-/** As a map file may call a part of a guest: its lines end where HOSTILE has a line break. */
+/** A possible name of a region in a map file, whose lines end at line breaks. */
 const TAG = HOSTILE.replaceAll(/[\r\n\u2028]/g, '');
 
 const UNPRINTABLE = /[^\P{C}\n]|[\u2028\u2029]/u;
@@ -49,7 +49,7 @@ const manifest = (guests: object, more: object = {}): object => ({
   ...more,
 });
 
-/** Runs a command. @returns what it shows, all of which is text in lines */
+/** Runs a command. @returns its output, which must be plain lines of text */
 async function show(...args: string[]): Promise<string> {
   let shown = '';
   const take = (text: string): void => void (shown += text);
@@ -60,7 +60,7 @@ async function show(...args: string[]): Promise<string> {
   return shown;
 }
 
-/** Builds an image and its map, whose ranges get hostile names. */
+/** Builds an image and its map, whose regions get hostile names. */
 async function build(guests: object, name: string): Promise<void> {
   write('igvm.json', manifest(guests));
   await show('build', 'igvm.json', '-o', name);
@@ -105,7 +105,7 @@ describe('a terminal is safe from', () => {
     expect(await show('initrd', 'initrd.json')).toContain('[INITRD_ENTRY]');
   });
 
-  it('what an image holds', async () => {
+  it('the contents of an image', async () => {
     await build(guest(), 'a.igvm');
     await rewriteImage(join(cwd, 'a.igvm'), join(cwd, 'b.igvm'), (file) => ({
       ...file,

@@ -8,7 +8,7 @@ import type * as BuildThread from './build-thread';
 import { type BatchTask, type BatchTaskResult, buildTask } from './build-thread';
 import { contextIn } from './executor-context.fixture';
 
-/** What the threads of a test do that die on their first image. */
+/** The program of threads that die on their first image. */
 const mockDying = { started: 0, dead: 0, left: 0 };
 
 // Node can't load a thread's TypeScript; the e2e tests have real threads.
@@ -57,7 +57,7 @@ function graphOf(dependencies: Record<string, string[]>): TaskGraph {
 
 const context = () => contextIn(root);
 
-/** An image without any guest memory; one that can't be built where `vtl` is wrong. */
+/** An image without guest memory. With a wrong `vtl`, it can't be built. */
 function writeImage(name: string, vtl = 2, more: object = {}): void {
   const guest = { guest_svn: 1, max_vtl: vtl, isolation_type: { vbs: { enable_debug: false } }, image: 'none' };
   mkdirSync(join(root, name));
@@ -93,7 +93,7 @@ describe('a batch of nx-igvm:build', () => {
     }
   });
 
-  it('fails the image that is wrong, and builds the others', async () => {
+  it('fails one image with a mistake, and builds the others', async () => {
     writeImage('wrong', 77);
     writeImage('right');
     const results = await run({ wrong: [], missing: [], right: [] });
@@ -104,7 +104,7 @@ describe('a batch of nx-igvm:build', () => {
     expect(built('right')).toBe(true);
   });
 
-  it('skips what depends on an image that failed, near and far', async () => {
+  it('skips everything that depends on a failed image, directly or not', async () => {
     writeImage('wrong', 77);
     for (const name of ['near', 'far', 'apart']) writeImage(name);
     const results = await run({ far: ['near'], near: ['wrong'], wrong: [], apart: [] });
@@ -117,7 +117,7 @@ describe('a batch of nx-igvm:build', () => {
     expect(built('near') || built('far')).toBe(false);
   });
 
-  it('refuses options of one task, and builds the others', async () => {
+  it('refuses wrong options of one task, and builds the others', async () => {
     writeImage('right');
     const options = {
       unknown: { manifest: 'right/igvm.json', outputpath: 'out' },
@@ -134,7 +134,7 @@ describe('a batch of nx-igvm:build', () => {
     expect(results.get('right')?.success).toBe(true);
   });
 
-  it('is not ended by a bug in one build', async () => {
+  it('goes on after a bug in one build', async () => {
     writeImage('right');
     const bug = Object.defineProperty({ manifest: 'bug/igvm.json' }, 'strict', {
       enumerable: true,
@@ -147,7 +147,7 @@ describe('a batch of nx-igvm:build', () => {
     expect(results.get('right')?.success).toBe(true);
   });
 
-  it('loses one image to a thread that dies, and starts another thread', async () => {
+  it('loses only one image when a thread dies, and starts another thread', async () => {
     const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
     for (const name of names) writeImage(name);
     Object.assign(mockDying, { started: 0, dead: 0, left: 1 });
@@ -159,7 +159,7 @@ describe('a batch of nx-igvm:build', () => {
       const batch = buildBatch(graph, options, { manifest: '' }, context());
       for (;;) {
         const next = batch.next();
-        // Time for a thread to join in, before each result.
+        // Before each result, time for a thread to join.
         jest.advanceTimersByTime(300);
         const { value, done } = await next;
         if (done === true) break;
@@ -174,7 +174,7 @@ describe('a batch of nx-igvm:build', () => {
     }
   });
 
-  it('gives warnings and errors to the task that they are about', async () => {
+  it('gives warnings and errors to the task that they concern', async () => {
     writeImage('a');
     writeImage('b', 2, { guest_archs: 1 });
     const results = await run({ a: [], b: [] });
@@ -185,9 +185,9 @@ describe('a batch of nx-igvm:build', () => {
 
 describe('BatchSchedule', () => {
   it.each([
-    ['of Nx 21 and 22', ['a']],
-    ['of later ones', [{ id: 'a' }]],
-  ])('reads the dependencies %s', async (_, dependencies) => {
+    ['Nx 21 and 22', ['a']],
+    ['later versions', [{ id: 'a' }]],
+  ])('reads dependencies in the form of %s', async (_, dependencies) => {
     const graph = graphOf({ a: [], b: [] });
     graph.dependencies['b'] = dependencies as { id: string }[];
     const schedule = new BatchSchedule(graph);
@@ -198,7 +198,7 @@ describe('BatchSchedule', () => {
     expect(await schedule.next()).toBe('b');
   });
 
-  it('gives a task when all that it depends on is done', async () => {
+  it('returns a task when its dependencies are done', async () => {
     const schedule = new BatchSchedule(graphOf({ last: ['first', 'second', 'outside'], first: [], second: ['first'] }));
     expect(await schedule.next()).toBe('first');
     expect(schedule.hasReady()).toBe(false);
@@ -212,7 +212,7 @@ describe('BatchSchedule', () => {
     expect(await none).toBeUndefined();
   });
 
-  it('ends those who wait when a failure leaves nothing to do', async () => {
+  it('ends all who wait when a failure leaves nothing to do', async () => {
     const schedule = new BatchSchedule(graphOf({ first: [], last: ['first'] }));
     await schedule.next();
     const waiting = schedule.next();

@@ -49,13 +49,13 @@ function writeManifest(extra: object = {}, types: (keyof typeof ISOLATIONS)[] = 
 }
 
 describe('nx-igvm:build', () => {
-  it('writes exactly the files that inference declares, to dist and the folder of the manifest', async () => {
+  it("writes exactly the files that inference declares, into the manifest's folder below dist", async () => {
     const manifest = writeManifest();
     expect(await buildExecutor({ manifest: 'apps/guest/igvm.json' }, context())).toEqual({ success: true });
     expect(readdirSync(join(root, 'dist/apps/guest')).sort()).toEqual(imageFileNames('guest', manifest).sort());
   });
 
-  it('loads the manifest once, so that what is checked is what is built', async () => {
+  it('loads the manifest once, so that the checked manifest is the one that is built', async () => {
     writeManifest();
     jest.mocked(loadManifest).mockClear();
     expect(await buildExecutor({ manifest: 'apps/guest/igvm.json' }, context())).toEqual({ success: true });
@@ -85,7 +85,7 @@ describe('nx-igvm:build', () => {
     expect(readdirSync(root)).toEqual(['apps']);
   });
 
-  it('refuses the output of a project that does not exist', async () => {
+  it('refuses an output of a project that does not exist', async () => {
     const guest = { guest_svn: 1, max_vtl: 0, isolation_type: 'none', image: { uefi: { config_type: 'none' } } };
     const resources = { uefi: { project: 'firmware', target: 'build', path: 'dist/firmware.fd' } };
     writeManifest({ guest_configs: [guest], resources });

@@ -1,4 +1,4 @@
-/** The executors that take a built image, on real images that the build executor made. */
+/** The executors that read a built image, with real images that the build executor has made. */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -63,7 +63,7 @@ describe('nx-igvm:inspect', () => {
     expect(JSON.parse(printed)).toMatchObject({ platforms: [{ platformType: 'SEV_SNP' }, { platformType: 'TDX' }] });
   });
 
-  it('writes any format where it is told to, but never over the image', async () => {
+  it('writes any format to the requested file, but never over the image', async () => {
     await build();
     expect(await inspect({ image: IMAGE, format: 'text', outputPath: 'a/guest.txt' }, context())).toEqual(succeeds);
     expect(readFileSync(join(root, 'a/guest.txt'), 'utf8')).toMatch(/^Total file size: /);
@@ -72,7 +72,7 @@ describe('nx-igvm:inspect', () => {
     expect(logged).not.toContain(root);
   });
 
-  it('says on the page whether the image agrees with its lock, and that there is none yet', async () => {
+  it('shows on the page whether the image matches its lock, or that there is none yet', async () => {
     await build();
     const page = async (): Promise<string> => {
       expect(await inspect({ image: IMAGE, lock: LOCK }, context())).toEqual(succeeds);
@@ -87,7 +87,7 @@ describe('nx-igvm:inspect', () => {
     expect(await inspect({ image: IMAGE, lock: LOCK }, context())).toEqual(fails);
   });
 
-  it('leaves nothing behind when the image is none', async () => {
+  it('leaves nothing behind when the file is not an image', async () => {
     mkdirSync(join(root, 'dist'));
     writeFileSync(join(root, IMAGE), 'no image');
     expect(await inspect({ image: IMAGE, format: 'html' }, context())).toEqual(fails);
@@ -97,7 +97,7 @@ describe('nx-igvm:inspect', () => {
 });
 
 describe('nx-igvm:measure', () => {
-  it('prints the digest of each platform, as the VMM launches it', async () => {
+  it('prints the digest of each platform for the given VMM', async () => {
     await build();
     expect(await measure({ image: IMAGE }, context())).toEqual(succeeds);
     expect(logged).toMatch(/snp {2}SEV-SNP launch digest \(SHA-384\): [0-9A-F]{96}\ntdx {2}TDX launch digest/);
@@ -108,7 +108,7 @@ describe('nx-igvm:measure', () => {
     });
   });
 
-  it('writes the lock only when it is asked to, for all platforms and VMMs', async () => {
+  it('writes the lock only on request, for all platforms and VMMs', async () => {
     await build();
     await measure({ image: IMAGE, lock: LOCK }, context());
     expect(existsSync(join(root, LOCK))).toBe(false);
@@ -124,7 +124,7 @@ describe('nx-igvm:measure', () => {
     expect(logged).toContain(`info: ${LOCK}: up to date`);
   });
 
-  it('fails for a platform that the image does not have, and without a name for the lock', async () => {
+  it('fails for a platform that the image does not have, and without the path of the lock', async () => {
     await build();
     expect(await measure({ image: IMAGE, platform: 'vbs' }, context())).toEqual(fails);
     expect(logged).toContain('[MEASUREMENT_UNAVAILABLE]');
@@ -137,7 +137,7 @@ describe('nx-igvm:verify', () => {
   const options = { image: IMAGE, lock: LOCK };
   const lock = () => measure({ ...options, updateLock: true }, context());
 
-  it('names the project, and its target that writes the lock, in what to do', async () => {
+  it('names the project and the target that writes the lock in the cure', async () => {
     await build();
     expect(await verify({ image: IMAGE, lock: LOCK }, context())).toEqual(fails);
     expect(logged).toContain('Write it with "nx run guest:measure --update-lock"');
@@ -152,7 +152,7 @@ describe('nx-igvm:verify', () => {
     expect(logged).toContain('Write it with "nx run guest:digests-b --update-lock"');
   });
 
-  it('accepts the image that was locked, also after it was signed', async () => {
+  it('accepts the locked image, also after it was signed', async () => {
     await build();
     await lock();
     expect(await verify(options, context())).toEqual(succeeds);
@@ -161,7 +161,7 @@ describe('nx-igvm:verify', () => {
     expect(await verify({ ...options, image: 'dist/guest-signed.igvm' }, context())).toEqual(succeeds);
   });
 
-  it('fails for one that measures differently, and for one whose lock is missing', async () => {
+  it('fails for an image with another measurement, and for a missing lock', async () => {
     await build(['tdx']);
     await lock();
     await build(['snp', 'tdx']);
@@ -174,7 +174,7 @@ describe('nx-igvm:verify', () => {
     expect(logged).not.toContain(root);
   });
 
-  it('has nothing to do for an image without isolation', async () => {
+  it('accepts an image without isolation', async () => {
     await build(['none']);
     expect(await verify(options, context())).toEqual(succeeds);
     expect(logged).toContain('nothing to verify');
@@ -182,7 +182,7 @@ describe('nx-igvm:verify', () => {
 });
 
 describe('nx-igvm:sign', () => {
-  it('writes a signed copy, and warns of a temporary key', async () => {
+  it('writes a signed copy, and warns about a temporary key', async () => {
     await build();
     const before = readFileSync(join(root, IMAGE));
     expect(await sign({ image: IMAGE, temporaryKey: true, manifest: MANIFEST }, context())).toEqual(succeeds);
@@ -208,7 +208,7 @@ describe('nx-igvm:sign', () => {
     expect(logged).toContain('[SIGN_OPTION]');
   });
 
-  it('leaves nothing behind when one of two signatures is wrong', async () => {
+  it('leaves nothing behind when one of two signatures is invalid', async () => {
     await build();
     writeFileSync(join(root, 'wrong.cose'), 'no signature');
     const options = { temporaryKey: true, guestSvn: 1, corimSignature: 'wrong.cose', platform: 'tdx' } as const;
@@ -219,7 +219,7 @@ describe('nx-igvm:sign', () => {
 });
 
 describe('nx-igvm:reference-values', () => {
-  it('writes values of an image that is what its lock says', async () => {
+  it('writes values of an image that matches its lock', async () => {
     await build();
     await measure({ image: IMAGE, lock: LOCK, updateLock: true }, context());
     const options = { image: IMAGE, lock: LOCK, manifest: MANIFEST, outputPath: 'dist/values' };
@@ -239,7 +239,7 @@ describe('nx-igvm:reference-values', () => {
 });
 
 describe('nx-igvm:verify-report', () => {
-  it('fails for a report that is not genuine, and says why', async () => {
+  it('fails for a report that is not genuine, and gives the reason', async () => {
     await build();
     const report = Buffer.alloc(0x4a0);
     report.writeUInt32LE(2, 0);
@@ -252,7 +252,7 @@ describe('nx-igvm:verify-report', () => {
     expect(JSON.parse(printed)).toMatchObject({ verdict: 'not genuine', platform: 'snp' });
   });
 
-  it('names options as targets have them', async () => {
+  it('spells options as in a target', async () => {
     writeFileSync(join(root, 'report.bin'), 'x');
     expect(await verifyReport({ report: 'report.bin', reportData: 'xyz' }, context())).toEqual(fails);
     expect(logged).toContain('reportData is not 1 to 64 bytes');

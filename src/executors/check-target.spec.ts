@@ -14,7 +14,7 @@ afterEach(() => {
 
 const kernel = { project: 'kernel', target: 'compile', path: 'dist/kernel/k' };
 
-/** Checks a target of an inferred project, changed as a user's files change it. */
+/** Checks a target of an inferred project after a user's files have changed it. */
 async function check(
   name: string,
   change: Partial<TargetConfiguration> = {},
@@ -41,12 +41,12 @@ async function check(
 
 const REFUSED = { code: 'NX_KEY_REPLACED' };
 
-describe('a target as inferred', () => {
+describe('an inferred target', () => {
   it.each(['build', 'inspect', 'measure', 'verify', 'boot'])('runs: %s', async (name) => {
     await check(name);
   });
 
-  it('runs where Nx has dropped the dependency on a project or target that is not there, which the build reports with its place', async () => {
+  it('runs if Nx has dropped a dependency on a missing project or target, which the build reports', async () => {
     const withoutBuilder = (nodes: object) =>
       ({ projectGraph: { nodes, dependencies: {} } }) as unknown as ExecutorContext;
     workspace.write('a/igvm.json', linuxManifest(kernel));
@@ -61,13 +61,13 @@ describe('a target as inferred', () => {
     );
   });
 
-  it('runs after a file has become a link, which Nx’s daemon does not see', async () => {
+  it('runs after a file has become a link, which Nx’s daemon does not notice', async () => {
     workspace.write('a/rootfs/init');
     workspace.write('a/initrd.json', {});
     await check('build', {}, { files: ['a/initrd.json'] });
   });
 
-  it('of several images runs, together and alone', async () => {
+  it('runs in a project with several images, together and alone', async () => {
     const files = ['a/x.igvm.json', 'a/y.igvm.json'];
     await check('build', {}, { files });
     await check('build-x', {}, { files });
@@ -92,7 +92,7 @@ describe('a target whose keys are replaced', () => {
     await check(name, change, { options: { ownKeys: [key] } });
   });
 
-  it('is refused for an initramfs and for a group of images, too', async () => {
+  it('is also refused for an initramfs and a group of images', async () => {
     workspace.write('a/initrd.json', {});
     await expect(check('build', { inputs: ['default'] }, { files: ['a/initrd.json'] })).rejects.toMatchObject(REFUSED);
     const files = ['a/x.igvm.json', 'a/y.igvm.json'];
@@ -110,7 +110,7 @@ describe('a target whose keys are replaced', () => {
     );
   });
 
-  it('runs uncached, extended, and with what it needs before it by way of others', async () => {
+  it('runs if it is uncached or extended, or if its dependencies run first through other targets', async () => {
     await check('build', { inputs: [], outputs: [], cache: false });
     const dependencies = { 'a:build': [{ id: 'a:prepare' }], 'a:prepare': [{ id: 'kernel:compile' }] };
     const taskGraph = { dependencies } as unknown as ExecutorContext['taskGraph'];

@@ -1,6 +1,6 @@
 import type { ExecutorContext } from '@nx/devkit';
 
-/** What Nx tells an executor in a workspace of one project, as far as the executors look at it. */
+/** The part of Nx's context that our executors use, in a workspace with at most one project. */
 export const contextIn = (root: string, projectName?: string): ExecutorContext => ({
   root,
   cwd: '/',
@@ -11,7 +11,7 @@ export const contextIn = (root: string, projectName?: string): ExecutorContext =
   projectGraph: { nodes: {}, dependencies: {} },
 });
 
-/** Isolation types of guests with a paravisor, as a manifest states them. */
+/** Isolation types of guests with a paravisor, as in a manifest. */
 export const ISOLATIONS = {
   vbs: { vbs: { enable_debug: false } },
   snp: { snp: { shared_gpa_boundary_bits: 46, policy: 196639, enable_debug: false, injection_type: 'normal' } },

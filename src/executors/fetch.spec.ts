@@ -32,7 +32,7 @@ const run = (resources: object) => {
 };
 
 describe('nx-igvm:fetch', () => {
-  it('downloads what the images use, whatever is still to be built', async () => {
+  it('downloads what the images use, even if other resources are not built yet', async () => {
     const linux_initrd = { project: 'initrd', target: 'build', path: 'dist/not-yet.cpio' };
     const uefi = { url: 'http://127.0.0.1:9/unused', sha256: SHA256 };
     const linux_kernel = { url: server.url().href, sha256: SHA256 };
@@ -43,7 +43,7 @@ describe('nx-igvm:fetch', () => {
     expect(server.requests).toHaveLength(1);
   });
 
-  it('names the place of what it cannot get', async () => {
+  it('names the place of a resource that it cannot download', async () => {
     const linux_kernel = { url: server.url().href, sha256: '0'.repeat(64) };
     expect(await run({ linux_kernel })).toEqual({ success: false });
     expect(logged.join('\n')).toMatch(

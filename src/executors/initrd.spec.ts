@@ -24,7 +24,7 @@ afterEach(() => {
   rmSync(home, { recursive: true });
 });
 
-/** The task of a target as inference makes it. */
+/** The task of an inferred target. */
 function context(): ExecutorContext {
   const build = { cache: true, options: { config: 'boot/initrd.json' } };
   const boot = { type: 'app' as const, name: 'boot', data: { root: 'boot', targets: { build } } };
@@ -36,7 +36,7 @@ function context(): ExecutorContext {
 }
 
 describe('nx-igvm:initrd', () => {
-  it('packs what its target names', async () => {
+  it('packs the folder that its target names', async () => {
     expect(await initrdExecutor({ config: 'boot/initrd.json', outputPath: 'out' }, context())).toEqual({
       success: true,
     });
@@ -54,7 +54,7 @@ describe('nx-igvm:initrd', () => {
       '{ "folder": "linked", "init": "x64" }',
       /^the folder that is packed leads out of the workspace .*boot\/linked$/,
     ],
-  ])('says that the folder is %s', async (_, config, note) => {
+  ])('reports that the folder is %s', async (_, config, note) => {
     const outside = join(root, '..', 'outside');
     mkdirSync(outside, { recursive: true });
     symlinkSync(outside, join(root, 'boot', 'linked'));
@@ -65,7 +65,7 @@ describe('nx-igvm:initrd', () => {
     expect(warn.mock.calls).toEqual([[expect.stringMatching(note)]]);
   });
 
-  it('refuses a file that only the command line names: Nx would not see it change', async () => {
+  it('refuses a file that only the command line names, because Nx would not notice changes', async () => {
     expect(await initrdExecutor({ config: 'boot/other.json', outputPath: 'out' }, context())).toEqual({
       success: false,
     });

@@ -14,38 +14,38 @@ function check(options: object, target: TargetConfiguration, configuration?: str
   );
 }
 
-describe('files that options name', () => {
+describe('files in options', () => {
   const cached: TargetConfiguration = {
     cache: true,
     options: { resources: 'guest/resources.json' },
     configurations: { release: { resources: 'release.json', loader: 'bin/igvmfilegen' } },
   };
 
-  it('may be those of the target, however they are written', () => {
+  it('are allowed if the target names them, however they are written', () => {
     expect(() => check({}, cached)).not.toThrow();
     expect(() => check({ resources: 'guest/resources.json' }, cached)).not.toThrow();
     expect(() => check({ resources: '/srv/guest/../guest/resources.json' }, cached)).not.toThrow();
   });
 
-  it('may be those of the configuration that runs', () => {
+  it('are allowed if the configuration that runs names them', () => {
     const options = { resources: 'release.json', loader: 'bin/igvmfilegen' };
     expect(() => check(options, cached, 'release')).not.toThrow();
     expect(() => check(options, cached)).toThrow('--resources=release.json');
   });
 
-  it('are refused when only the command line names them', () => {
+  it('are refused if only the command line names them', () => {
     expect(() => check({ resources: 'other.json' }, cached)).toThrow(
       expect.objectContaining({ code: 'NX_OPTION_UNTRACKED' }),
     );
     expect(() => check({ loader: 'other' }, cached)).toThrow('--loader=other');
   });
 
-  it('are free where nothing is cached', () => {
+  it('are allowed if the target is not cached', () => {
     expect(() => check({ resources: 'other.json' }, { options: {} })).not.toThrow();
     expect(() => check({ resources: 'other.json' }, { ...cached, cache: false })).not.toThrow();
   });
 
-  it('are free outside of a task', () => {
+  it('are allowed outside of a task', () => {
     const context = { root: '/srv', projectGraph: { nodes: {}, dependencies: {} } };
     expect(() => checkTrackedOptions(context, undefined, { resources: 'other.json' }, NAMES)).not.toThrow();
   });

@@ -48,18 +48,18 @@ describe('the output of another target', () => {
     ['has special characters', build('{workspaceRoot}/dist/\\(a\\)'), 'dist/(a)/k'],
     ['comes from an option', { ...build('{options.out}/k'), options: { out: 'dist' } }],
     ['is one of several', build('{projectRoot}/a', '{workspaceRoot}/dist/k')],
-  ])('is accepted when it %s', (_, target, path = 'dist/k') => {
+  ])('is accepted if it %s', (_, target, path = 'dist/k') => {
     expect(check(kernel(path), { kernel: { build: target } })).toBeUndefined();
   });
 
-  it('is accepted when a pattern matches it', () => {
+  it('is accepted if a pattern matches it', () => {
     expect(check(kernel('dist/k-6.1'), { kernel: { build: build('{workspaceRoot}/dist/k-*') } })).toBeUndefined();
     expect(check(kernel('dist/x-6.1'), { kernel: { build: build('{workspaceRoot}/dist/k-*') } })?.code).toBe(
       'NX_OUTPUT_UNDECLARED',
     );
   });
 
-  it('is accepted when a target that runs others collects it', () => {
+  it('is accepted if its target only runs others, one of which writes it', () => {
     const targets = {
       'build-a': build('{workspaceRoot}/dist/a'),
       build: { executor: 'nx-igvm:group', dependsOn: ['build-a', 'build'] },
@@ -77,29 +77,29 @@ describe('the output of another target', () => {
   });
 
   it.each([
-    ['of a project that is not there', kernel('k'), { kernels: {} }, 'NX_TARGET_UNKNOWN', 'did you mean "kernels"?'],
+    ['the project does not exist', kernel('k'), { kernels: {} }, 'NX_TARGET_UNKNOWN', 'did you mean "kernels"?'],
     [
-      'of a target that is not there',
+      'the target does not exist',
       kernel('k', 'buld'),
       { kernel: { build: build() } },
       'NX_TARGET_UNKNOWN',
       'did you mean "build"?',
     ],
     [
-      'that no declared output covers',
+      'no declared output covers it',
       kernel('dist/k'),
       { kernel: { build: build('{workspaceRoot}/dist/kk', '{projectRoot}/dist') } },
       'NX_OUTPUT_UNDECLARED',
       'it declares dist/kk, libs/kernel/dist',
     ],
     [
-      'of a target without outputs',
+      'the target declares no outputs',
       kernel('dist/k'),
       { kernel: { build: build() } },
       'NX_OUTPUT_UNDECLARED',
       'it declares none',
     ],
-  ])('%s is refused where it is named', (_, resource, projects, code, message) => {
+  ])('is refused, with its place in the manifest, if %s', (_, resource, projects, code, message) => {
     const error = check(resource, projects);
     expect(error?.code).toBe(code);
     expect(error?.message).toContain(message);

@@ -11,7 +11,7 @@ describe('whole lines', () => {
   });
   afterEach(() => jest.useRealTimers());
 
-  it('are put together from pieces, and followed by what is left', async () => {
+  it('are assembled from pieces, and followed by the rest', async () => {
     for (const piece of ['Linux ver', 'sion 6\r\nCommand', ' line\r\n', 'Kernel panic', ' - not']) lines.write(piece);
     expect(written).toEqual(['Linux version 6\r\n', 'Command line\r\n']);
     lines.end();
@@ -34,7 +34,7 @@ describe('whole lines', () => {
     expect(Buffer.concat(got).equals(all)).toBe(true);
   });
 
-  it('are not waited for after a prompt', () => {
+  it('are not awaited after a prompt', () => {
     jest.useFakeTimers({ doNotFake: ['nextTick'] });
     lines.write('\nlogin: ');
     jest.advanceTimersByTime(400);

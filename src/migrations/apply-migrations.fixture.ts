@@ -11,7 +11,7 @@ export interface MigrationEntry {
 
 export type Migration = (tree: Tree) => unknown;
 
-/** How many parts of a version are compared: prereleases of one version don't differ in what they need. */
+/** The numbers of a version. Prereleases of one version need the same migrations, so the rest doesn't count. */
 const parts = (version: string): number[] => version.split('-', 1)[0]!.split('.').map(Number);
 
 export function compareVersions(a: string, b: string): number {
@@ -21,8 +21,8 @@ export function compareVersions(a: string, b: string): number {
 }
 
 /**
- * Migrates a workspace as `nx migrate` does: every migration above the version it comes from, in their order. Each runs a second
- * time, which must change nothing, as users run migrations again after a conflict.
+ * Migrates a workspace like `nx migrate`: runs every migration above the version it comes from, in order. Each runs a second
+ * time, which must change nothing, because users run migrations again after a conflict.
  * @returns names of the migrations that ran
  */
 export async function applyMigrations(

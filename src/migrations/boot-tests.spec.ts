@@ -22,8 +22,8 @@ async function migrated(targets: Record<string, TargetConfiguration>): Promise<R
   return readProjectConfiguration(tree, 'guest').targets ?? {};
 }
 
-describe('the migration of boots that wait for output', () => {
-  it('has each run by itself', async () => {
+describe('the migration of boot targets that wait for output', () => {
+  it('gives each a run of its own', async () => {
     const { smoke } = await migrated({ smoke: boot({ until: '^ready$' }) });
     expect(smoke).toEqual({ ...boot({ until: '^ready$' }), continuous: false, cache: false });
   });

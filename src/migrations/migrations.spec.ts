@@ -17,7 +17,7 @@ describe('the migrations of this package', () => {
     expect(manifest['nx-migrations']?.migrations).toBe('./migrations.json');
   });
 
-  it('are for versions up to this one, described, and tested beside their source', () => {
+  it('are for versions up to this one, and have a description and a spec', () => {
     for (const [name, entry] of Object.entries(generators)) {
       expect([name, compareVersions(entry.version, version) <= 0]).toEqual([name, true]);
       expect([name, entry.description]).toEqual([name, expect.stringMatching(/\w/)]);
@@ -25,7 +25,7 @@ describe('the migrations of this package', () => {
     }
   });
 
-  it('leave a workspace without images as it is', async () => {
+  it('leave a workspace without images alone', async () => {
     const tree = createTreeWithEmptyWorkspace({ formatter: 'none' });
     const before = tree.listChanges().length;
     const load = (entry: MigrationEntry): Migration => {
@@ -40,7 +40,7 @@ describe('applying migrations', () => {
   const entry = (version: string): MigrationEntry => ({ version, description: version, implementation: version });
   const log: Migration = (tree) => updateJson(tree, 'nx.json', (json) => ({ ...json, migrated: true }));
 
-  it('takes those above the version that a workspace comes from, in the order of versions', async () => {
+  it('runs those above the version that a workspace comes from, in the order of versions', async () => {
     const tree = createTreeWithEmptyWorkspace({ formatter: 'none' });
     const entries = { b: entry('0.10.0'), a: entry('0.9.0'), old: entry('0.2.0'), same: entry('0.3.0-beta.1') };
     expect(await applyMigrations(tree, entries, () => log, '0.3.0')).toEqual(['a', 'b']);

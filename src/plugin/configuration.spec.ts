@@ -25,8 +25,8 @@ function requests({ inputs = [] }: TargetConfiguration): object[] {
   return commands.flatMap((command) => requestsOf(command));
 }
 
-describe('the input is the file that the option names', () => {
-  it('for the lock of verify', async () => {
+describe('a file that an option names is an input', () => {
+  it('if it is the lock of verify', async () => {
     const { verify } = await infer({ verify: { options: { lock: 'locks/{imageName}.json' } } });
     expect(verify.inputs).toContainEqual(tracked('locks/a.json'));
     expect(verify.inputs).not.toContainEqual(tracked('guests/a/igvm.lock.json'));
@@ -34,26 +34,26 @@ describe('the input is the file that the option names', () => {
     expect(requests(outside.verify)).toContainEqual({ file: '/srv/locks/a.json' });
   });
 
-  it('for the lock of a configuration of verify, beside the one without', async () => {
+  it('if it is the lock in a configuration of verify, together with the inferred lock', async () => {
     const { verify } = await infer({ verify: { configurations: { release: { lock: 'release.json' } } } });
     expect(verify.inputs).toEqual(
       expect.arrayContaining([tracked('guests/a/igvm.lock.json'), tracked('release.json')]),
     );
   });
 
-  it('for the image of inspect, with its map', async () => {
+  it('if it is the image of inspect, with its map', async () => {
     const { inspect } = await infer({ inspect: { options: { image: '{workspaceRoot}/signed/{projectName}.igvm' } } });
     expect(inspect.inputs).toEqual(expect.arrayContaining([tracked('signed/a.igvm'), tracked('signed/a.igvm.map')]));
   });
 
-  it('for the image of verify, with all files of its build', async () => {
+  it('if it is the image of verify, with all files of its build', async () => {
     const { verify } = await infer({ verify: { options: { image: 'b.igvm' } } }, {}, { guest_configs: [tdx] });
     for (const file of ['b.igvm', 'b.igvm.map', 'b-tdx.json', 'b-tdx.cbor']) {
       expect(verify.inputs).toContainEqual(tracked(file));
     }
   });
 
-  it('for the manifest of build, with what it names and what it gives', async () => {
+  it('if it is the manifest of build, with its resources, and with its outputs', async () => {
     workspace.write(
       'guests/other.igvm.json',
       linuxManifest('other-k', { guest_configs: [{ ...tdx, image: { linux: {} } }] }),
@@ -67,12 +67,12 @@ describe('the input is the file that the option names', () => {
     }
   });
 
-  it('for a manifest of build that is not there', async () => {
+  it('if it is a manifest of build that does not exist', async () => {
     const { build } = await infer({ build: { options: { manifest: 'missing.json' } } });
     expect(build.inputs).toContainEqual(tracked('missing.json'));
   });
 
-  it('for the config of an initramfs, with its folder', async () => {
+  it('if it is the config of an initramfs, with its folder', async () => {
     workspace.write('boot/initrd.json', {});
     workspace.write('other/initrd.json', { folder: 'tree', compression: 'gzip' });
     const options = {
@@ -85,8 +85,8 @@ describe('the input is the file that the option names', () => {
   });
 });
 
-describe('a folder of outputs', () => {
-  it('follows the name of the project, whoever gives it', async () => {
+describe('the folder of outputs', () => {
+  it('contains the name of the project, from whichever file it comes', async () => {
     const options = { build: { options: { outputPath: 'out/{projectName}' } } };
     const image = async () => (await infer(options)).verify.options.image as string;
     expect((await infer(options)).build.outputs![0]).toBe('{options.outputPath}/a.igvm');
@@ -100,7 +100,7 @@ describe('a folder of outputs', () => {
     expect(await image()).toBe('out/of-project/a.igvm');
   });
 
-  it('is that of the default configuration, where there is one', async () => {
+  it('comes from the default configuration, if there is one', async () => {
     const build = {
       options: { outputPath: 'base' },
       defaultConfiguration: 'release',
@@ -112,7 +112,7 @@ describe('a folder of outputs', () => {
   });
 });
 
-describe('target defaults of nx.json', () => {
+describe('target defaults in nx.json', () => {
   const resources = 'guests/a/resources.json';
   const folder = { outputPath: 'moved' };
 
@@ -123,7 +123,7 @@ describe('target defaults of nx.json', () => {
     ['a pattern of several names', { '{build,make}': { options: { resources, ...folder } } }],
     ['a list', { 'nx-igvm:build': [{ options: { resources } }, { options: folder }] }],
     ['a list with a filter', { build: [{ filter: { executor: 'nx-igvm:build' }, options: { resources, ...folder } }] }],
-  ])('count by %s', async (_, targetDefaults) => {
+  ])('apply by %s', async (_, targetDefaults) => {
     const { build, verify } = await infer({}, { targetDefaults });
     expect(build.inputs).toContainEqual(tracked(resources));
     expect(build.inputs).not.toContainEqual(tracked('guests/a/k'));
@@ -133,25 +133,25 @@ describe('target defaults of nx.json', () => {
   it.each<[string, NxJsonConfiguration['targetDefaults']]>([
     ['a filter by project', { build: [{ filter: { projects: ['tag:x'] }, options: { resources } }] }],
     ['a filter by plugin', { build: [{ filter: { plugin: 'nx-igvm' }, options: { resources } }] }],
-    ['a pattern of a rare form', { '@(build|make)': { options: { resources } } }],
+    ['a pattern with rare syntax', { '@(build|make)': { options: { resources } } }],
     ['a range in a pattern', { '{a..c}uild': { options: { resources } } }],
-  ])('add to the inputs what only Nx can judge: %s', async (_, targetDefaults) => {
+  ])('add inputs if only Nx knows whether they apply: %s', async (_, targetDefaults) => {
     const { build } = await infer({}, { targetDefaults });
     expect(build.inputs).toEqual(expect.arrayContaining([tracked(resources), tracked('guests/a/k')]));
   });
 
   it.each<[string, NxJsonConfiguration['targetDefaults']]>([
-    ['of another pattern', { 'c*': { options: { resources } } }],
-    ['that a stronger key hides', { 'nx-igvm:build': {}, build: { options: { resources } } }],
-    ['that a longer pattern hides', { 'bu*': {}, 'b*': { options: { resources } } }],
-    ['of another executor', { build: [{ filter: { executor: 'nx:noop' }, options: { resources } }] }],
-    ['of an entry for another executor', { build: { executor: 'nx:noop', options: { resources } } }],
-  ])('leave out those %s', async (_, targetDefaults) => {
+    ['with a pattern that does not match', { 'c*': { options: { resources } } }],
+    ['below a key with higher precedence', { 'nx-igvm:build': {}, build: { options: { resources } } }],
+    ['below a longer pattern', { 'bu*': {}, 'b*': { options: { resources } } }],
+    ['with a filter for another executor', { build: [{ filter: { executor: 'nx:noop' }, options: { resources } }] }],
+    ['in an entry for another executor', { build: { executor: 'nx:noop', options: { resources } } }],
+  ])('do not apply %s', async (_, targetDefaults) => {
     const { build } = await infer({}, { targetDefaults });
     expect(build.inputs).not.toContainEqual(tracked(resources));
   });
 
-  it('of a weaker key count where a stronger one may not apply', async () => {
+  it('also apply with lower precedence if those with higher precedence may not', async () => {
     const { build } = await infer(
       {},
       {

@@ -19,7 +19,7 @@ const input = (path: string) => [tracked(path), written(path)];
 const written = (path: string) => ({ dependentTasksOutputFiles: path, transitive: true });
 const changing = (pattern: string) => [{ fileset: `{workspaceRoot}/${pattern}` }, written(pattern)];
 
-/** What a target's `runtime` input hashes, without the plugin's own files and what only counts when links lead to it. */
+/** The requests in a target's `runtime` input, except those for the plugin's files and for files that may become links. */
 function requests(target: TargetConfiguration | undefined): object[] {
   const found = (target?.inputs ?? []).flatMap((input) =>
     typeof input === 'object' && 'runtime' in input ? [input.runtime] : [],
@@ -43,7 +43,7 @@ async function inferOne(kernel: unknown, options?: PluginOptions, more?: object)
 }
 
 describe('a project with one image', () => {
-  it('has a cacheable target that says what it reads and writes', async () => {
+  it('has a cacheable target that declares its inputs and outputs', async () => {
     const { build } = await inferOne('vmlinuz');
     expect(build).toMatchObject({
       executor: 'nx-igvm:build',
@@ -60,7 +60,7 @@ describe('a project with one image', () => {
     expect(build!.dependsOn).toBeUndefined();
   });
 
-  it('has a name of its own only where no other file gives it one', async () => {
+  it('gets its name from the manifest only if no other file names it', async () => {
     workspace.write('a/igvm.json', linuxManifest('k', { name: 'chosen' }));
     workspace.write('b/igvm.json', linuxManifest('k'));
     workspace.write('c/igvm.json', linuxManifest('k', { name: 'ignored' }));
@@ -71,28 +71,28 @@ describe('a project with one image', () => {
     expect(Object.values(projects).map(({ name }) => name)).toEqual(['chosen', 'b', undefined, undefined]);
   });
 
-  it('is told from another of the same name by its path', async () => {
+  it('has its path as name if another folder has the same name', async () => {
     const files = ['x64/prod/igvm.json', 'arm64/prod/igvm.json', 'x64/dev/igvm.json'];
     for (const file of files) workspace.write(file, linuxManifest('k'));
     const projects = await workspace.infer(files);
     expect(Object.values(projects).map(({ name }) => name)).toEqual(['arm64-prod', 'dev', 'x64-prod']);
   });
 
-  it('has nothing in its targets that differs between clones', async () => {
+  it('has targets that are the same in every clone', async () => {
     const kernel = '../../../outside/vmlinuz';
     const targets = JSON.stringify(await inferOne(kernel));
     expect(targets).not.toContain(workspace.root);
     expect(JSON.stringify(await inferOne(kernel))).toBe(targets);
   });
 
-  it('keeps its name at the root of a workspace, whatever the folder is called', async () => {
+  it('has the same name at the root of a workspace, whatever the folder is called', async () => {
     workspace.write('igvm.json', linuxManifest('k'));
     const { '.': project } = await workspace.infer(['igvm.json']);
     expect(project).toMatchObject({ name: 'image', targets: { build: { options: { outputPath: 'dist' } } } });
     expect(project!.targets!['build']!.outputs![0]).toBe('{options.outputPath}/image.igvm');
   });
 
-  it('declares outputs of a folder with special characters so that Nx takes them for files', async () => {
+  it('escapes outputs in a folder with special characters, so that Nx treats them as files', async () => {
     workspace.write('a (b)/igvm.json', linuxManifest('k'));
     const { targets } = (await workspace.infer(['a (b)/igvm.json']))['a (b)']!;
     expect(targets!['build']!.outputs![0]).toBe('{workspaceRoot}/dist/a \\(b\\)/a \\(b\\).igvm');
@@ -117,7 +117,7 @@ describe('a project with one image', () => {
 });
 
 describe('the inputs of an image', () => {
-  it('are firmware, UKI and keys of an image of OVMF, keys with Secure Boot alone', async () => {
+  it('are firmware, UKI and keys for an OVMF image, keys only with Secure Boot', async () => {
     const ovmf = (secureBoot: object): object => ({
       guest_arch: 'x64',
       guest_configs: [{ guest_svn: 1, max_vtl: 0, isolation_type: 'none', image: { ovmf: secureBoot } }],
@@ -151,12 +151,12 @@ describe('the inputs of an image', () => {
 
   it.each<[string, unknown, object[], pattern: string]>([
     ['outside the workspace', '/opt/boot/vmlinuz', [{ file: '/opt/boot/vmlinuz' }], ''],
-    ['outside by a relative path', '../../../other/vmlinuz', [{ file: '../other/vmlinuz' }], ''],
+    ['outside, with a relative path', '../../../other/vmlinuz', [{ file: '../other/vmlinuz' }], ''],
     ['outside and pinned', { path: '/opt/boot/vmlinuz', sha256: 'a'.repeat(64) }, [], ''],
     ['by a glob', 'boot/vmlinuz-*', [{ glob: 'boot/vmlinuz-*', base: 'images/one' }], 'images/one/boot/vmlinuz-*'],
     ['by a glob above', '../k/{a,b}*', [{ glob: '../k/{a,b}*', base: 'images/one' }], 'images/k/{a,b}*'],
-    ['by a glob of a rare form', 'k-[0-9]+(a)*', [{ glob: 'k-[0-9]+(a)*', base: 'images/one' }], 'images/one/k-*'],
-    ['by a glob of a rarer form', 'a/{b/c,d}/*', [{ glob: 'a/{b/c,d}/*', base: 'images/one' }], 'images/one/a/**/*'],
+    ['by a glob with rare syntax', 'k-[0-9]+(a)*', [{ glob: 'k-[0-9]+(a)*', base: 'images/one' }], 'images/one/k-*'],
+    ['by a glob with rarer syntax', 'a/{b/c,d}/*', [{ glob: 'a/{b/c,d}/*', base: 'images/one' }], 'images/one/a/**/*'],
     ['by a glob from the workspace', '{workspaceRoot}/boot/k-*', [{ glob: 'boot/k-*', base: '.' }], 'boot/k-*'],
     ['by a glob outside', '/boot/vmlinuz-*', [{ glob: '/boot/vmlinuz-*', base: '.' }], ''],
   ])('hash a file %s', async (_, resource, expected, pattern) => {
@@ -165,7 +165,7 @@ describe('the inputs of an image', () => {
     expect(requests(build)).toEqual(expected);
   });
 
-  it('hash a file that becomes a link later, which Nx’s daemon does not infer again', async () => {
+  it('hash a file that becomes a link later, which Nx’s daemon does not notice', async () => {
     workspace.write('images/one/k');
     const { build } = await inferOne('k');
     const commands = build!.inputs!.flatMap((each) =>
@@ -177,7 +177,7 @@ describe('the inputs of an image', () => {
     expect(requests((await inferOne('k'))['build'])).toEqual([{ file: 'images/one/k' }]);
   });
 
-  it('name what links lead to, for nx affected and for targets that write it', async () => {
+  it('include the targets of links, for nx affected and for targets that write them', async () => {
     workspace.write('real/k');
     workspace.link('links/next', '../real/k');
     workspace.link('images/one/k', '../../links/next');
@@ -193,7 +193,7 @@ describe('the inputs of an image', () => {
     for (const pattern of ['linked/k*', 'real/k*']) {
       expect((await inferOne('{workspaceRoot}/linked/k*'))['build']!.inputs).toContainEqual(written(pattern));
     }
-    // A link that a pattern matches, and one that leads out.
+    // A link that a pattern matches, and one that leads out of the workspace.
     expect((await inferOne('{workspaceRoot}/links/n*'))['build']!.inputs).toContainEqual(written('real/k'));
     expect(resourceInputs((await inferOne('{workspaceRoot}/outside/k'))['build'])).toEqual([
       written('outside/k'),
@@ -201,7 +201,7 @@ describe('the inputs of an image', () => {
     ]);
   });
 
-  it('hash what git ignores where Nx can’t', async () => {
+  it('hash files that git ignores, if Nx can’t', async () => {
     workspace.write('node_modules/nx/package.json', { version: '23.2.1', main: 'x' });
     const { build } = await inferOne('k');
     expect(requests(build)).toEqual([{ file: 'images/one/igvm.json' }, { file: 'images/one/k' }]);
@@ -213,20 +213,20 @@ describe('the inputs of an image', () => {
     expect(resourceInputs(build)).toEqual(input('boot/k'));
   });
 
-  it('include the output of another target, which is built before', async () => {
+  it('include the output of another target, which runs first', async () => {
     const { build } = await inferOne({ project: 'kernel', target: 'compile', path: 'dist/kernel/k (1)' });
     expect(build!.dependsOn).toEqual([{ projects: ['kernel'], target: 'compile' }]);
     expect(resourceInputs(build)).toEqual([{ dependentTasksOutputFiles: 'dist/kernel/k \\(1\\)', transitive: true }]);
   });
 
-  it('leave out what no image uses', async () => {
+  it('leave out resources that no image uses', async () => {
     const resources = { linux_kernel: 'k', linux_initrd: 'i', uefi: { project: 'p', target: 't', path: 'x' } };
     const { build } = await inferOne('k', {}, { resources });
     expect(resourceInputs(build)).toEqual(input('images/one/k'));
     expect(build!.dependsOn).toBeUndefined();
   });
 
-  it('include a separate resources file and what it names, wherever the option comes from', async () => {
+  it('include a separate resources file and the files it names, wherever the option is set', async () => {
     workspace.write('images/one/resources.json', { resources: { linux_kernel: '/opt/k', uefi: '/opt/unused' } });
     const resources = '{projectRoot}/resources.json';
     const expected = input('images/one/resources.json');
@@ -249,7 +249,7 @@ describe('the inputs of an image', () => {
     expect(requests(build)).toEqual([{ file: '/opt/igvmfilegen' }]);
   });
 
-  it('include an external loader that PATH has', async () => {
+  it('include an external loader from PATH', async () => {
     const { build } = await inferOne('k', { build: { options: { loader: 'igvmfilegen' } } });
     expect(requests(build)).toContainEqual({ program: 'igvmfilegen' });
   });
@@ -297,7 +297,7 @@ describe('a project with several images', () => {
     expect(targets!['build-image']!.options).toMatchObject({ manifest: 'image.igvm.json', outputPath: 'dist' });
   });
 
-  it('is the same in whatever order the files come', async () => {
+  it('does not depend on the order of the files', async () => {
     expect(await workspace.infer([...files].reverse())).toEqual(await workspace.infer(files));
   });
 });
@@ -308,7 +308,7 @@ describe('the options of the plugin', () => {
     expect(Object.keys(await inferOne('k', { build: { name: 'image' } }))).toContain('image');
   });
 
-  it('that say nothing of a target are left out, with a warning', async () => {
+  it('are ignored with a warning if they are invalid or unknown', async () => {
     const warn = jest.spyOn(logger, 'warn').mockImplementation(() => {});
     const wrong = {
       build: null,
@@ -331,7 +331,7 @@ describe('the options of the plugin', () => {
     warn.mockRestore();
   });
 
-  it('that say of a target what Nx cannot take are left out, and keys that no target has are named', async () => {
+  it('are ignored with a warning if Nx could not use them in a target', async () => {
     const warn = jest.spyOn(logger, 'warn').mockImplementation(() => {});
     const wrong = { build: { nme: 'x', inputs: 'x', options: ['strict'], parallelism: false } };
     const targets = await inferOne('k', wrong as unknown as PluginOptions);
@@ -363,7 +363,7 @@ describe('the options of the plugin', () => {
     expect(moved['build']!.outputs![0]).toBe('{options.outputPath}/one.igvm');
   });
 
-  it('name the image in question', async () => {
+  it('may contain the name of the image', async () => {
     const files = ['images/a.igvm.json', 'images/b.igvm.json'];
     for (const file of files) workspace.write(file, linuxManifest('k'));
     const options = {
@@ -376,8 +376,8 @@ describe('the options of the plugin', () => {
   });
 });
 
-describe('an image that a VMM at hand can boot', () => {
-  it('has a continuous target for that, which builds it before', async () => {
+describe('an image that common VMMs can boot', () => {
+  it('has a continuous target that boots it after the build', async () => {
     const { boot } = await inferOne('k', { build: { name: 'image', options: { outputPath: 'out' } } });
     expect(boot).toMatchObject({ executor: 'nx-igvm:boot', continuous: true, options: { image: 'out/one.igvm' } });
     expect(boot!.dependsOn).toEqual(['image']);
@@ -388,7 +388,7 @@ describe('an image that a VMM at hand can boot', () => {
     ['isolation', { isolation_type: { vbs: { enable_debug: false } } }, 'x64'],
     ['another image', { image: 'none' }, 'x64'],
     ['another architecture', {}, 'aarch64'],
-  ])('is none with %s', async (_, guest, guest_arch) => {
+  ])('does not include one with %s', async (_, guest, guest_arch) => {
     const linux = { guest_svn: 1, max_vtl: 0, isolation_type: 'none', image: { linux: {} } };
     const targets = await inferOne('k', {}, { guest_arch, guest_configs: [{ ...linux, ...guest }] });
     expect(Object.keys(targets)).not.toContain('boot');
@@ -422,7 +422,7 @@ describe('an initrd.json', () => {
     expect(requests(initrd!.targets!['build'])).toEqual([{ tree: 'initrd/rootfs' }]);
   });
 
-  it('has its folder as an input wherever it lies: for nx affected, and for targets that write to it', async () => {
+  it('has its folder as an input, for nx affected and for targets that write to it', async () => {
     workspace.write('initrd/initrd.json', { folder: '../files/root' });
     const { initrd } = await workspace.infer(['initrd/initrd.json']);
     expect(initrd!.targets!['build']!.inputs).toEqual(
@@ -433,7 +433,7 @@ describe('an initrd.json', () => {
     );
   });
 
-  it('leaves `build` to an image of the same folder', async () => {
+  it('leaves the name `build` to an image in the same folder', async () => {
     workspace.write('a/initrd.json', {});
     workspace.write('a/igvm.json', linuxManifest('k'));
     const { a } = await workspace.infer(['a/igvm.json', 'a/initrd.json']);

@@ -18,7 +18,7 @@ afterEach(() => {
 
 const warnings = (): string[] => warn.mock.calls.flat().map(String);
 
-/** A name of its own for each project, as every warning is given once. */
+/** Makes the name of each project unique, because every warning is given only once. */
 let count = 0;
 
 async function infer(
@@ -39,8 +39,8 @@ async function inferIn(root: string, nxJson: NxJsonConfiguration, options?: Plug
 const requestsIn = (inputs: readonly unknown[] = []): object[] =>
   inputs.flatMap((input) => requestsOf(String((input as { runtime?: string }).runtime)));
 
-describe('lists of users in place of the inferred ones', () => {
-  it('get the inferred inputs behind a name that they have, as most workspaces do', async () => {
+describe('lists of a user that replace inferred ones', () => {
+  it('get the inferred inputs through a named input', async () => {
     const { build, namedInputs } = await infer(
       { build: { cache: true, inputs: ['production', '^production'] } },
       { namedInputs: { default: ['{projectRoot}/**/*'], production: ['default', '!{projectRoot}/*.spec.ts'] } },
@@ -51,13 +51,13 @@ describe('lists of users in place of the inferred ones', () => {
     expect(warnings()).toEqual([]);
   });
 
-  it('get them behind "default" also where nx.json does not say what it is', async () => {
+  it('get them through "default" even if nx.json does not define it', async () => {
     const { namedInputs } = await infer({ build: { inputs: [{ input: 'default' }, '^default'] } });
     expect(namedInputs!['default']![0]).toBe('{projectRoot}/**/*');
     expect(requestsIn(namedInputs!['default'])).toContainEqual({ file: 'shared/k' });
   });
 
-  it('of all images of a folder get what each of them reads', async () => {
+  it('get the inputs of all images in a folder', async () => {
     for (const name of ['a', 'b']) workspace.write(`many/${name}.igvm.json`, linuxManifest(name));
     const nxJson = { targetDefaults: { 'build*': { inputs: ['default'] } } };
     const { many } = await workspace.infer(['many/a.igvm.json', 'many/b.igvm.json'], {}, nxJson);
@@ -69,7 +69,7 @@ describe('lists of users in place of the inferred ones', () => {
     ['outputs of another kind', { outputs: ['{projectRoot}/lib'] }],
     ['no outputs', { outputs: [] }],
     ['outputs without a file', { outputs: ['{options.outputPath}', '!{workspaceRoot}/dist/**/*.map'] }],
-  ])('take an image out of the cache, with a warning: %s', async (_, defaults) => {
+  ])('make a target uncached, with a warning: %s', async (_, defaults) => {
     const { build } = await infer({ build: defaults });
     expect(build.cache).toBe(false);
     expect(warnings()).toEqual([
@@ -82,17 +82,17 @@ describe('lists of users in place of the inferred ones', () => {
     '{workspaceRoot}/dist/{projectRoot}',
     '{workspaceRoot}/dist/**/*',
     '{workspaceRoot}/dist/*/*.igvm*',
-  ])('are as good as the inferred ones when they are wider: outputs %s', async (output) => {
+  ])('are accepted if they cover the inferred ones: outputs %s', async (output) => {
     expect((await infer({ build: { outputs: [output] } })).build.cache).toBe(true);
     expect(warnings()).toEqual([]);
   });
 
-  it('make a target that users want cached one that is never a hit', async () => {
+  it('make a target that the user wants cached miss the cache every time', async () => {
     const { build } = await infer({ build: { cache: true, outputs: ['{projectRoot}/lib'] } });
     expect(requestsIn(build.inputs)).toContainEqual({ never: true });
   });
 
-  it('that drop the target that makes the kernel are named', async () => {
+  it('cause a warning if the target that makes the kernel would not run', async () => {
     workspace.write('other/igvm.json', linuxManifest({ project: 'kernel', target: 'compile', path: 'k' }));
     await inferIn('other', { targetDefaults: { build: { dependsOn: ['^build'] } } });
     expect(warnings()).toEqual([
@@ -104,7 +104,7 @@ describe('lists of users in place of the inferred ones', () => {
     expect(warnings()).toEqual([]);
   });
 
-  it('leave everything as it is with "...", with ownKeys, or behind an entry for the executor', async () => {
+  it('change nothing with "...", with ownKeys, or if there is an entry for the executor', async () => {
     const all: NxJsonConfiguration['targetDefaults'][] = [
       { build: { inputs: ['...', 'production'], outputs: ['...'] } },
       { build: { inputs: [], outputs: [], options: { ownKeys: ['inputs', 'outputs'] } } },
@@ -118,7 +118,7 @@ describe('lists of users in place of the inferred ones', () => {
     }
   });
 
-  it.each(['project.json', 'package.json'])('count in %s, too', async (file) => {
+  it.each(['project.json', 'package.json'])('are also found in %s', async (file) => {
     const targets = { build: { outputs: [] } };
     workspace.write(`in-${file}/${file}`, file === 'project.json' ? { targets } : { name: 'p', nx: { targets } });
     workspace.write(`in-${file}/igvm.json`, linuxManifest('k'));
@@ -131,7 +131,7 @@ describe('lists of users in place of the inferred ones', () => {
     expect(boot.continuous).toBe(false);
   });
 
-  it('say what works on an Nx that does not know "..."', async () => {
+  it('get another cure for an Nx that does not support "..."', async () => {
     workspace.write('node_modules/nx/package.json', { version: '22.7.12' });
     workspace.write('old/project.json', { targets: { build: { outputs: [] } } });
     workspace.write('old/igvm.json', linuxManifest('k'));
@@ -140,13 +140,13 @@ describe('lists of users in place of the inferred ones', () => {
   });
 });
 
-describe('a script of package.json with the name of a target', () => {
+describe('a script in package.json with the name of a target', () => {
   const write = (root: string, json: object) => {
     workspace.write(`${root}/package.json`, json);
     workspace.write(`${root}/igvm.json`, linuxManifest('k'));
   };
 
-  it('is named, once', async () => {
+  it('is reported once', async () => {
     write('scripted', { name: 'scripted', scripts: { build: 'make', lint: 'x' } });
     await inferIn('scripted', {});
     await inferIn('scripted', {});
@@ -157,7 +157,7 @@ describe('a script of package.json with the name of a target', () => {
     ]);
   });
 
-  it('is nothing where Nx leaves it out', async () => {
+  it('is not reported if Nx does not include it', async () => {
     write('unscripted', { name: 'unscripted', scripts: { build: 'make' }, nx: { includedScripts: [] } });
     await inferIn('unscripted', {});
     expect(warnings()).toEqual([]);
@@ -185,32 +185,36 @@ describe('what a target lacks', () => {
 
   it.each<[string, Partial<TargetConfiguration>, string[]]>([
     ['nothing', {}, []],
-    ['nothing behind a name', { inputs: ['all'] }, []],
+    ['nothing, through a named input', { inputs: ['all'] }, []],
     ['a named input of other projects', { inputs: ['^all'] }, ['inputs']],
     ['another package', { inputs: [base.inputs![0]!, { externalDependencies: ['other'] }] }, ['inputs']],
     ['no list of packages: all count', { inputs: [base.inputs![0]!] }, []],
     ['a dependency by name', { dependsOn: ['kernel:make', 'o*'] }, []],
-    ['dependencies of the graph', { dependsOn: ['^make', 'own'] }, []],
-    ['dependencies of the graph, long', { dependsOn: [{ target: 'make', dependencies: true }, { target: 'own' }] }, []],
-    ['another target of them', { dependsOn: ['^build', 'own'] }, ['dependsOn']],
+    ['dependencies of the project', { dependsOn: ['^make', 'own'] }, []],
+    [
+      'dependencies of the project, as an object',
+      { dependsOn: [{ target: 'make', dependencies: true }, { target: 'own' }] },
+      [],
+    ],
+    ['another target of the dependencies', { dependsOn: ['^build', 'own'] }, ['dependsOn']],
     ['the target of this project', { dependsOn: ['make', 'own'] }, ['dependsOn']],
-    ['nothing before, and no cache', { dependsOn: [], cache: false }, ['dependsOn']],
-    ['no outputs, and no cache', { outputs: [], inputs: [], cache: false }, []],
+    ['no dependencies, uncached', { dependsOn: [], cache: false }, ['dependsOn']],
+    ['no outputs, uncached', { outputs: [], inputs: [], cache: false }, []],
     ['an output elsewhere', { options: { outputPath: 'x' }, outputs: ['{workspaceRoot}/dist/a'] }, ['outputs']],
   ])('%s', (_, change, expected) => {
     expect(lacks(change)).toEqual(expected);
   });
 
-  it('is a target that runs each time when it is cached', () => {
+  it('is an uncached run, if the target has to run each time', () => {
     expect(lacks({}, { expected: { ...base, cache: false } })).toEqual(['cache']);
   });
 
-  it('is a folder where several targets write to it', () => {
+  it('is a file in the outputs, if several targets write to a folder', () => {
     const outputs = ['{options.outputPath}'];
     expect([lacks({ outputs }), lacks({ outputs }, { ownFolder: false })]).toEqual([[], ['outputs']]);
   });
 
-  it('is no dependency that runs before by way of others', () => {
+  it('does not include a dependency that runs first through other targets', () => {
     expect(lacks({ dependsOn: [] }, { runsBefore: () => true })).toEqual([]);
   });
 });

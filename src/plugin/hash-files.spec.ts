@@ -44,7 +44,7 @@ const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 const hash = (...requests: HashRequest[]) => hashFiles(requests, workspace.root, memory).split('\n').slice(0, -1);
 
 describe('the runtime input', () => {
-  it('has a line for each request, of the content alone', () => {
+  it('has one line for each request, which depends only on the content', () => {
     workspace.write('a', 'one');
     workspace.write('sub/b', 'two');
     workspace.link('c', 'sub/b');
@@ -55,7 +55,7 @@ describe('the runtime input', () => {
     ]);
   });
 
-  it('has what a manifest says besides some keys, as far as it can be read', () => {
+  it('hashes a manifest without some keys, if it can be read', () => {
     const request = { json: 'igvm.json', without: ['launches'] };
     const of = (text: string): string => {
       workspace.write('igvm.json', text);
@@ -69,7 +69,7 @@ describe('the runtime input', () => {
     expect(hash({ json: 'nowhere', without: [] }, { json: '.', without: [] })).toEqual(['missing', NEVER]);
   });
 
-  it('finds a program where PATH has it', () => {
+  it('finds a program in PATH', () => {
     const { PATH } = process.env;
     workspace.write('tools/loader', 'one');
     chmodSync(join(workspace.root, 'tools/loader'), 0o755);
@@ -82,7 +82,7 @@ describe('the runtime input', () => {
     }
   });
 
-  it('has an answer of its own for what is missing, and for what is no file', () => {
+  it('distinguishes a missing file from something that is not a regular file', () => {
     workspace.write('file');
     workspace.link('dangling', 'nowhere');
     for (const endless of ['/dev/zero', '/proc/self/pagemap']) {
@@ -93,7 +93,7 @@ describe('the runtime input', () => {
     expect(hash({ file: '.' })).not.toEqual(hash({ file: '.' }));
   });
 
-  it('leaves it to its caller when something fails that no file can cause, as with a Node that is too old', () => {
+  it('throws errors that no file can cause, such as with a Node that is too old', () => {
     workspace.write('a', 'one');
     jest.spyOn(memory, 'hash').mockImplementation(() => {
       throw new TypeError('fs.statSync is not a function');
@@ -101,7 +101,7 @@ describe('the runtime input', () => {
     expect(() => hash({ file: 'a' })).toThrow(TypeError);
   });
 
-  it('tells a file that links lead to from one that Nx sees by itself, whenever it became one', () => {
+  it('hashes a file only if links lead to it, whenever they appear', () => {
     const request = { linked: 'boot/k' };
     expect(hash(request)).toEqual(['no-link']);
     workspace.write('boot/k', 'one');
@@ -118,7 +118,7 @@ describe('the runtime input', () => {
     expect(hash(request)).toEqual(['missing']);
   });
 
-  it('follows a pattern to whatever it matches now', () => {
+  it('hashes the current matches of a pattern', () => {
     const request = { glob: 'k-*', base: 'boot' };
     workspace.write('boot/other');
     expect(hash(request)).toEqual(['matches-0']);
@@ -129,7 +129,7 @@ describe('the runtime input', () => {
     expect(hash(request)).toEqual([`matches-2 ${sha256('same')} ${sha256('new')}`]);
   });
 
-  it('sees everything of a folder that an initramfs takes from it, and nothing else', () => {
+  it('hashes everything in a folder that becomes part of an initramfs, and nothing else', () => {
     workspace.write('tree/bin/run', 'x');
     const before = hash({ tree: 'tree' });
     const changes: Record<string, () => void> = {
@@ -145,14 +145,14 @@ describe('the runtime input', () => {
     expect(seen.size).toBe(4);
     const after = hash({ tree: 'tree' });
     utimesSync(join(workspace.root, 'tree/bin/run'), 1, 1);
-    // What may be executed follows from the content.
+    // Whether a file is packed as executable follows from its content.
     chmodSync(join(workspace.root, 'tree/bin/run'), 0o755);
     workspace.write('tree/bin/.gitkeep', 'placeholder');
     expect(hash({ tree: 'tree' })).toEqual(after);
     expect(hash({ tree: 'none' })).toEqual(['missing']);
   });
 
-  it('takes what is at a path for what it is: a file, or all of a folder', () => {
+  it('hashes a file or a whole folder, whichever is at the path', () => {
     const seen = new Set<string>();
     const changes = [
       () => undefined,
@@ -166,13 +166,13 @@ describe('the runtime input', () => {
       change();
       seen.add(String(hash({ fileOrTree: 'image' })));
     }
-    // Nothing there is nothing there, before and after.
+    // Two of the states are the same: nothing is at the path.
     expect(seen.size).toBe(changes.length - 1);
     expect(hash({ fileOrTree: 'image' })).toEqual(hash({ tree: 'image' }));
     expect(hash({ fileOrTree: 'none' })).toEqual(['missing']);
   });
 
-  it('takes a link in a folder for a link, wherever it leads', () => {
+  it('hashes a link in a folder as a link, wherever it leads', () => {
     workspace.write('outside/file', 'one');
     workspace.write('tree/init', 'one');
     workspace.link('tree/run', join(workspace.root, 'outside'));
@@ -188,11 +188,11 @@ describe('the runtime input', () => {
     expect(hash({ tree: 'tree' })).not.toEqual(before);
   });
 
-  it('goes on seeing the rest of a folder of which a part may not be read', () => {
+  it('hashes the rest of a folder if one part can not be read', () => {
     workspace.write('tree/init', 'one');
     workspace.write('tree/closed/file', 'one');
     const opened = hash({ tree: 'tree' });
-    // Nothing is closed to root, who may run the tests.
+    // The tests may run as root, who can read everything.
     const { readdirSync: read } = fs;
     jest.spyOn(fs, 'readdirSync').mockImplementation(((path: string, options: { withFileTypes: true }) => {
       if (path.endsWith('closed')) throw Object.assign(new Error(), { code: 'EACCES' });
@@ -201,18 +201,18 @@ describe('the runtime input', () => {
     const before = hash({ tree: 'tree' });
     expect(before).toEqual([expect.stringMatching(/^[0-9a-f]{64}$/)]);
     expect(before).not.toEqual(opened);
-    // It may be read, or another part may not, when the initramfs is packed.
+    // When the initramfs is packed, that part may be readable, so no two hashes are equal.
     expect(hash({ tree: 'tree' })).not.toEqual(before);
   });
 
-  it('is one word of harmless characters, whatever the names', () => {
+  it('is encoded as one word of harmless characters, whatever the names', () => {
     const requests = [{ file: '$(touch x) `id` "\' ; & | > é\n\\ %PATH% !' }, { glob: '*', base: '.' }];
     expect(encodeRequests(requests)).toMatch(/^[\w-]+$/);
     expect(decodeRequests(encodeRequests(requests))).toEqual(requests);
   });
 
   const program = join(__dirname, '..', '..', 'dist', 'plugin', 'hash-files.js');
-  (existsSync(program) ? it : it.skip)('runs as a program of the build, in the root of the workspace', () => {
+  (existsSync(program) ? it : it.skip)('is printed by the built program, in the root of the workspace', () => {
     const name = 'a $(touch pwned) "b" \'c\' ;\n d';
     workspace.write(name, 'content');
     const command = `"${process.execPath}" "${program}" ${encodeRequests([{ file: name }])}`;
@@ -223,13 +223,13 @@ describe('the runtime input', () => {
       env: { ...process.env, NX_WORKSPACE_DATA_DIRECTORY: 'data' },
     };
     expect(execFileSync(command, options)).toBe(`${sha256('content')}\n`);
-    // On a busy machine the file is old enough to be remembered by then.
+    // On a busy machine, the file may be old enough to be remembered by now.
     expect(readdirSync(workspace.root).filter((entry) => entry !== 'data')).toEqual([name]);
   });
 });
 
 describe('the memory of hashes', () => {
-  /** The clock as if the file had been at rest for a while. */
+  /** Runs an action with a later clock, as if the file had not changed for a while. */
   const settled = <Result>(action: () => Result): Result => {
     const now = Date.now() + 10_000;
     const spy = jest.spyOn(Date, 'now').mockReturnValue(now);
@@ -248,7 +248,7 @@ describe('the memory of hashes', () => {
     expect(hash({ file: 'a' })).toEqual(['f'.repeat(64)]);
   });
 
-  it('reads a file again that has changed, though its size and time be the same', () => {
+  it('reads a changed file again, even if its size and time are the same', () => {
     workspace.write('a', 'one');
     const { mtime, atime } = statSync(join(workspace.root, 'a'));
     settled(() => hash({ file: 'a' }));
@@ -263,7 +263,7 @@ describe('the memory of hashes', () => {
     expect(existsSync(join(workspace.root, 'memory'))).toBe(false);
   });
 
-  it('gets over an entry that is broken or of another file', () => {
+  it('ignores an entry that is broken or belongs to another file', () => {
     workspace.write('a', 'one');
     settled(() => hash({ file: 'a' }));
     for (const text of ['{', 'null', '{"path": "b"}', readFileSync(entry(), 'utf8').replace(sha256('one'), '$(x)')]) {
@@ -272,7 +272,7 @@ describe('the memory of hashes', () => {
     }
   });
 
-  it('writes to new files alone: a link that lies there already leads nowhere', () => {
+  it('writes only to new files, and never through an existing link', () => {
     workspace.write('a', 'one');
     workspace.write('precious', 'keep');
     settled(() => hash({ file: 'a' }));
@@ -287,7 +287,7 @@ describe('the memory of hashes', () => {
     expect(readdirSync(join(workspace.root, 'memory'))).toHaveLength(2);
   });
 
-  it('hashes a file of more than one piece', () => {
+  it('hashes a file that is read in several pieces', () => {
     const part = 'x'.repeat(700_000);
     workspace.write('a', part);
     appendFileSync(join(workspace.root, 'a'), part);
@@ -295,7 +295,7 @@ describe('the memory of hashes', () => {
   });
 });
 
-describe('the command that hashes', () => {
+describe('the command for hashing', () => {
   it('runs the script only if there are requests, which it gets as one word', () => {
     const place = { script: 'node_modules/nx-igvm/dist/plugin/hash-files.js' };
     expect(runtimeInput(place, [])).toEqual([]);

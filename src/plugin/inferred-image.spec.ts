@@ -34,7 +34,7 @@ describe('JSON that inference reads', () => {
     ]);
   });
 
-  it('is not behind a link that leaves the workspace, valid or not', () => {
+  it('is not read through a link that leaves the workspace, valid or not', () => {
     elsewhere.write('secret', 'ghp_0123456789abcdef');
     elsewhere.write('secret.json', '{"name": "ghp_0123456789abcdef"}');
     workspace.link('a/igvm.json', `${elsewhere.root}/secret`);
@@ -49,7 +49,7 @@ describe('JSON that inference reads', () => {
     }
   });
 
-  it('is no larger than such files are', () => {
+  it('is limited in size', () => {
     workspace.write('a.json', `{"x": "${'x'.repeat(2 ** 20)}"}`);
     expect(failure('a.json')).toMatchObject({
       code: 'FILE_UNREADABLE',
@@ -57,7 +57,7 @@ describe('JSON that inference reads', () => {
     });
   });
 
-  it('says where it is wrong', () => {
+  it('is reported with the place of a mistake', () => {
     workspace.write('a.json', '{\n  "a": 1,\n}');
     expect(failure('a.json')).toMatchObject({ code: 'MANIFEST_SYNTAX', where: { file: 'a.json', line: 3, column: 1 } });
   });
@@ -65,20 +65,20 @@ describe('JSON that inference reads', () => {
 
 describe('a wrong manifest', () => {
   it.each([
-    ['is no object', '[]'],
+    ['is not an object', '[]'],
     [
-      'has guests of the wrong kind',
+      'has guests of the wrong type',
       '{"guest_configs": [null, 5, {"image": "x", "isolation_type": 7}], "resources": []}',
     ],
     [
-      'has resources of the wrong kind',
+      'has resources of the wrong type',
       '{"guest_configs": [{"image": {"linux": null}}], "resources": {"linux_kernel": {"path": 5}}}',
     ],
     [
-      'has names of object members',
+      'contains names of object members',
       '{"guest_configs": [{"image": {"constructor": {}}, "isolation_type": {"toString": 1}}]}',
     ],
-  ])('that %s still has its target, for the executor to report it', async (_, text) => {
+  ])('that %s still has its target, whose executor reports the mistake', async (_, text) => {
     workspace.write('a/igvm.json', text);
     const projects = await workspace.infer(['a/igvm.json']);
     expect(projects['a']!.targets!['build']!.executor).toBe('nx-igvm:build');
@@ -87,7 +87,7 @@ describe('a wrong manifest', () => {
   it.each([
     ['igvm.json', 'build'],
     ['initrd.json', 'build'],
-  ])('that is no JSON stops nobody, and is named with its place: %s', async (file, target) => {
+  ])('that is not JSON does not stop other projects, and is reported with its place: %s', async (file, target) => {
     const warn = jest.spyOn(logger, 'warn').mockImplementation(() => {});
     const folder = `broken-${file}`;
     workspace.write(`${folder}/${file}`, '{\n  "name" "x64"\n}');
@@ -96,7 +96,7 @@ describe('a wrong manifest', () => {
     expect(projects['b']!.targets!['build']).toBeDefined();
     expect(warn.mock.calls).toEqual([[`${folder}/${file}:2:10: expected a colon after the key (at name)`]]);
     warn.mockRestore();
-    // Its own target is there, fails in the executor, and is never taken from a cache.
+    // Its own target exists, fails in the executor, and is never taken from the cache.
     const { executor, inputs = [] } = projects[folder]!.targets![target]!;
     expect(executor).toMatch(/^nx-igvm:(build|initrd)$/);
     expect(
@@ -107,7 +107,7 @@ describe('a wrong manifest', () => {
     ).toBe(true);
   });
 
-  it('that leads out of the workspace is not looked at', async () => {
+  it('that is a link out of the workspace is not read', async () => {
     const warn = jest.spyOn(logger, 'warn').mockImplementation(() => {});
     const elsewhere = new Workspace();
     elsewhere.write('igvm.json', linuxManifest('k', { name: 'secret' }));
@@ -120,7 +120,7 @@ describe('a wrong manifest', () => {
   });
 
   it.each(['a\u001b[31m$(id)', 'Übung', '../x', 'a b', 'a'.repeat(10) + ';'])(
-    'does not give its project the name %j, which no generator would',
+    'does not give its project the name %j, which generators refuse',
     async (name) => {
       const warn = jest.spyOn(logger, 'warn').mockImplementation(() => {});
       workspace.write('named/igvm.json', linuxManifest('k', { name }));

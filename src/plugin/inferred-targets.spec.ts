@@ -21,7 +21,7 @@ const built = (name: string) => ({ dependentTasksOutputFiles: `dist/images/one/$
 const SIBLINGS = ['one-snp.json', 'one-snp.cbor', 'one-snp.idblock', 'one-tdx.json', 'one-tdx.cbor'];
 
 describe('the target inspect', () => {
-  it('writes a page from the image and what lies beside it, and is cached', async () => {
+  it('writes a page from the image and the files beside it, and is cached', async () => {
     const { inspect } = await infer();
     expect(inspect).toMatchObject({
       executor: 'nx-igvm:inspect',
@@ -31,12 +31,12 @@ describe('the target inspect', () => {
       outputs: ['{options.outputPath}', '{workspaceRoot}/dist/images/one/one.html'],
     });
     expect(inspect!.inputs!.slice(0, 2)).toEqual([built('one.igvm'), built('one.igvm.map')]);
-    // The page says whether the documents beside the image are its own.
+    // The page shows whether the documents beside the image belong to it.
     for (const name of ['one-snp.json', 'one-snp.cbor', 'one-snp.idblock'])
       expect(inspect!.inputs).toContainEqual(built(name));
   });
 
-  it('runs again when the lock changes, which the page compares with, and names none where no guest is isolated', async () => {
+  it('runs again when the lock changes, and has no lock if no guest is isolated', async () => {
     const lock = { fileset: '{workspaceRoot}/images/one/igvm.lock.json', includeIgnored: true };
     expect((await infer()).inspect!.inputs).toContainEqual(lock);
     const other = await infer(isolated, { inspect: { options: { lock: 'release.json' } } });
@@ -46,14 +46,14 @@ describe('the target inspect', () => {
     expect(inspect!.inputs).not.toContainEqual(lock);
   });
 
-  it('follows a build target that has another name and folder', async () => {
+  it('follows a build target with another name and folder', async () => {
     const { inspect } = await infer(isolated, { build: { name: 'image', options: { outputPath: 'out (1)' } } });
     expect(inspect).toMatchObject({ dependsOn: ['image'], options: { image: 'out (1)/one.igvm' } });
     expect(inspect!.inputs).toContainEqual({ dependentTasksOutputFiles: 'out \\(1\\)/one.igvm' });
     expect(inspect!.outputs).toContain('{workspaceRoot}/out \\(1\\)/one.html');
   });
 
-  it('takes the image as it is where there is no build target', async () => {
+  it('uses the image as it is if there is no build target', async () => {
     const { inspect } = await infer(isolated, { build: false });
     expect(inspect!.dependsOn).toBeUndefined();
     expect(inspect!.inputs).toContainEqual({
@@ -64,7 +64,7 @@ describe('the target inspect', () => {
 });
 
 describe('the target measure', () => {
-  it('is never cached: a hit would not write the lock', async () => {
+  it('is never cached, because a hit would not write the lock', async () => {
     const { measure } = await infer();
     expect(measure).toMatchObject({
       executor: 'nx-igvm:measure',
@@ -75,7 +75,7 @@ describe('the target measure', () => {
 });
 
 describe('the target verify', () => {
-  it('is never cached, and runs behind the build', async () => {
+  it('is never cached, and runs after the build', async () => {
     const { verify } = await infer();
     expect(verify).toMatchObject({
       executor: 'nx-igvm:verify',
@@ -103,7 +103,7 @@ describe('the target sign', () => {
     expect(sign!.options).not.toHaveProperty('temporaryKey');
   });
 
-  it('has no such configuration without an SNP guest, and is absent without isolation', async () => {
+  it('has no such configuration without an SNP guest, and does not exist without isolation', async () => {
     expect((await infer({ guest_configs: [guest({ tdx: {} })] })).sign).not.toHaveProperty('configurations');
     expect((await infer({ guest_configs: [guest('none')] })).sign).toBeUndefined();
   });
@@ -119,20 +119,20 @@ async function targets(more: object = {}, options?: PluginOptions): Promise<Reco
 describe('the target fetch', () => {
   const url = { url: 'https://host/vmlinuz', sha256: '0'.repeat(64) };
 
-  it('is there for an image that uses a URL, and is not cached', async () => {
+  it('exists for an image that uses a URL, and is not cached', async () => {
     const { fetch, build } = await targets({ resources: { linux_kernel: url } });
     expect(fetch).toMatchObject({ executor: 'nx-igvm:fetch', cache: false, options: { manifest: 'one/igvm.json' } });
     expect(build!.inputs).toContainEqual(expect.objectContaining({ fileset: '{workspaceRoot}/one/igvm.json' }));
     expect(build!.dependsOn ?? []).toEqual([]);
   });
 
-  it('is not there for one that uses none, or where the options say so', async () => {
+  it('does not exist for an image without URLs, or if the options disable it', async () => {
     expect(await targets()).not.toHaveProperty('fetch');
     expect(await targets({ resources: { linux_kernel: 'k', uefi: url } })).not.toHaveProperty('fetch');
     expect(await targets({ resources: { linux_kernel: url } }, { fetch: false })).not.toHaveProperty('fetch');
   });
 
-  it('fetches for those images of a project that have URLs', async () => {
+  it('runs for the images of a project that use URLs', async () => {
     workspace.write('one/a.igvm.json', linuxManifest('k', { resources: { linux_kernel: url } }));
     workspace.write('one/b.igvm.json', linuxManifest('k'));
     const inferred = (await workspace.infer(['one/a.igvm.json', 'one/b.igvm.json']))['one']!.targets!;
@@ -153,7 +153,7 @@ describe('the target boot', () => {
   });
   const SNP = { snp: { policy: 0x30000, enable_debug: false, injection_type: 'normal' } };
 
-  it('is there for OVMF with a guest without isolation, and not for one under SEV-SNP alone', async () => {
+  it('exists for OVMF with a guest without isolation, and not for SEV-SNP alone', async () => {
     const boot = { executor: 'nx-igvm:boot', dependsOn: ['build'], options: { image: 'dist/one/one.igvm' } };
     expect(await targets(ovmf('none'))).toMatchObject({ boot });
     expect(await targets({ ...ovmf('none', SNP), boot_test: TEST })).toMatchObject({ boot, 'boot-test': {} });
@@ -164,7 +164,7 @@ describe('the target boot', () => {
 });
 
 describe('the target boot-test', () => {
-  it('is there when the manifest asks for it, for a run of its own each time', async () => {
+  it('exists if the manifest requests it, and is a run of its own each time', async () => {
     const { 'boot-test': test } = await targets({ boot_test: TEST });
     expect(test).toMatchObject({
       executor: 'nx-igvm:boot',
@@ -175,7 +175,7 @@ describe('the target boot-test', () => {
     });
   });
 
-  it('is there when the options of the plugin ask for it', async () => {
+  it('exists if the options of the plugin request it', async () => {
     expect((await targets({}, { 'boot-test': 'smoke' }))['smoke']).toMatchObject({ continuous: false });
     const options = { 'boot-test': { options: { until: 'login:', cpus: 2 } } };
     expect((await targets({}, options))['boot-test']!.options).toEqual({
@@ -186,21 +186,21 @@ describe('the target boot-test', () => {
     });
   });
 
-  it('always ends: a guest that must end by itself has a time, too', async () => {
+  it('has a time limit, even if the guest must end by itself', async () => {
     expect((await targets({ boot_test: {} }))['boot-test']!.options).toEqual({
       image: 'dist/one/one.igvm',
       timeout: 120,
     });
   });
 
-  it('is not there where nobody asks for it, where it is switched off, and for an image that does not boot here', async () => {
+  it('does not exist unless it is requested, enabled, and the image is bootable', async () => {
     expect(await targets()).not.toHaveProperty('boot-test');
     expect(await targets({ boot_test: TEST }, { 'boot-test': false })).not.toHaveProperty('boot-test');
     const arm = await targets({ boot_test: TEST, guest_arch: 'aarch64' }, { 'boot-test': 'smoke' });
     expect(Object.keys(arm).filter((name) => /smoke|boot/.test(name))).toEqual([]);
   });
 
-  it('of a project with several images runs the tests that there are', async () => {
+  it('runs the existing boot tests in a project with several images', async () => {
     const files = ['a', 'b', 'c'].map((name) => `all/${name}.igvm.json`);
     const infer = async () => (await workspace.infer(files))['all']!.targets!;
     for (const file of files) workspace.write(file, linuxManifest('k'));
@@ -214,7 +214,7 @@ describe('the target boot-test', () => {
   });
 });
 
-describe('each of them', () => {
+describe('each of these targets', () => {
   it.each(['inspect', 'measure', 'verify', 'sign'] as const)(
     '%s can be renamed, left out and extended',
     async (kind) => {

@@ -36,7 +36,7 @@ describe('the project graph', () => {
     ).toEqual(['a implicit kernel', 'b implicit kernel']);
   });
 
-  it('has an edge from an archive to the project that makes its container image, and to those of its modules', async () => {
+  it('has an edge from an initramfs to the projects of its container image and its modules', async () => {
     workspace.write('a/initrd.json', JSON.stringify({ image: output('app'), modules: [output('kernel'), 'b.ko'] }));
     const packing = {
       root: 'a',
@@ -53,7 +53,7 @@ describe('the project graph', () => {
     });
   });
 
-  it('is refused when a resource would run a target that Nx does not cache', async () => {
+  it('is refused if a resource would run a target that Nx does not cache', async () => {
     workspace.write('a/igvm.json', linuxManifest({ project: 'infra', target: 'deploy', path: 'dist/k' }));
     const graph = (deploy: object, options = {}) => {
       const projects = { a: project('a', 'a/igvm.json'), infra: { root: 'infra', targets: { deploy } } };
@@ -73,7 +73,7 @@ describe('the project graph', () => {
     expect(await graph({}, { resourceTargets: ['deploy'] })).toEqual(allowed);
   });
 
-  it('has none to the project itself, to one that is not there, for what is not used, or for a broken manifest', async () => {
+  it('has no edge to the project itself or a missing one, for an unused resource, or for a broken manifest', async () => {
     workspace.write('a/igvm.json', linuxManifest(output('a')));
     workspace.write('b/igvm.json', linuxManifest(output('nowhere')));
     workspace.write('c/igvm.json', linuxManifest('file', { resources: { uefi: output('kernel') } }));

@@ -11,7 +11,7 @@ afterEach(() => workspace.remove());
 
 const SINCE_23 = ['batchHashes', 'graphWritten', 'spread'];
 
-describe('what an Nx has', () => {
+describe('the features of Nx', () => {
   it.each([
     ['21.0.0', []],
     ['22.7.12', []],
@@ -40,7 +40,7 @@ describe('an Nx that is too old', () => {
     expect(() => requireSupportedNx(version)).toThrow(`nx-igvm needs Nx 21 or newer, this workspace has ${version}`);
   });
 
-  it.each(['21.0.0', '21.6.11', '22.0.0', '24.0.6', '25.1.0'])('is not %s', (version) => {
+  it.each(['21.0.0', '21.6.11', '22.0.0', '24.0.6', '25.1.0'])('does not include %s', (version) => {
     requireSupportedNx(version);
   });
 });
@@ -49,18 +49,18 @@ describe('the Nx of a workspace', () => {
   const install = (folder: string, version: string): void =>
     workspace.write(join(folder, 'node_modules', 'nx', 'package.json'), { name: 'nx', version });
 
-  it('is the one installed in it, not the one of this package', () => {
+  it('is the one installed in the workspace, not that of this package', () => {
     install('.', '22.7.12');
     expect(nxVersion(workspace.root)).toBe('22.7.12');
     expect(nxFeatures(workspace.root)).toEqual(featuresOf('22.7.12'));
   });
 
-  it('is the one of the wrapper, which installs below .nx', () => {
+  it('is that of the wrapper, which installs below .nx', () => {
     install(join('.nx', 'installation'), '21.6.11');
     expect(nxVersion(workspace.root)).toBe('21.6.11');
   });
 
-  it('is the one of this package where the workspace has none', () => {
+  it('is that of this package if the workspace has none', () => {
     expect(nxVersion(workspace.root)).toBe((require('nx/package.json') as { version: string }).version);
   });
 });
@@ -93,7 +93,7 @@ describe('the plugin as an input', () => {
     });
   });
 
-  it('is its files when Nx knows no such package', () => {
+  it('is its files when Nx does not know the package', () => {
     expect(locatePlugin(workspace.root, installed()).inputs).toEqual([
       { externalDependencies: [] },
       { fileset: '{workspaceRoot}/node_modules/nx-igvm/dist/**/*.js', includeIgnored: true },
@@ -113,7 +113,7 @@ describe('the plugin as an input', () => {
     });
   });
 
-  it('is hashed by itself when it is linked from elsewhere', () => {
+  it('is hashed by its own script when it is linked from elsewhere', () => {
     const { inputs, requests } = locatePlugin(workspace.root);
     expect(inputs).toEqual([{ externalDependencies: [] }]);
     expect(requests).toEqual([{ tree: expect.stringMatching(/^\.\.\/.*\/dist$/) }]);
@@ -122,27 +122,32 @@ describe('the plugin as an input', () => {
   const PACKED = 'packages:\n  ';
   it.each<[string, string, string, boolean]>([
     ['npm', 'package-lock.json', '{"packages":{"node_modules/nx-igvm":{"version":"0.1.0"}}}', true],
-    ['npm, of old', 'package-lock.json', '{"dependencies":{"nx-igvm":{"version":"0.1.0"}}}', true],
-    ['npm, linked', 'package-lock.json', '{"packages":{"node_modules/nx-igvm":{"link":true}}}', false],
-    ['npm, another package', 'package-lock.json', '{"packages":{"node_modules/my-nx-igvm-x":{}}}', false],
+    ['an old npm', 'package-lock.json', '{"dependencies":{"nx-igvm":{"version":"0.1.0"}}}', true],
+    ['npm with a link', 'package-lock.json', '{"packages":{"node_modules/nx-igvm":{"link":true}}}', false],
+    ['npm with another package', 'package-lock.json', '{"packages":{"node_modules/my-nx-igvm-x":{}}}', false],
     [
-      'npm, a workspace of the name',
+      'npm with a workspace of the same name',
       'package-lock.json',
       '{"name":"nx-igvm","packages":{"":{"name":"nx-igvm"}}}',
       false,
     ],
-    ['npm, below another', 'package-lock.json', '{"packages":{"node_modules/a/node_modules/nx-igvm":{}}}', false],
-    ['npm, broken', 'package-lock.json', '{"packages":{"node_modules/nx-igvm":', false],
-    ['pnpm', 'pnpm-lock.yaml', `${PACKED}a@1.0.0: {}\n\n  nx-igvm@0.1.0:\n    resolution: {}\n`, true],
-    ['pnpm, quoted', 'pnpm-lock.yaml', `${PACKED}'nx-igvm@file:../x.tgz':\n    version: 0.1.0\n`, true],
-    ['pnpm, of old', 'pnpm-lock.yaml', `${PACKED}/nx-igvm/0.1.0:\n    dev: true\n`, true],
     [
-      'pnpm, linked',
+      'npm below another package',
+      'package-lock.json',
+      '{"packages":{"node_modules/a/node_modules/nx-igvm":{}}}',
+      false,
+    ],
+    ['npm with a broken file', 'package-lock.json', '{"packages":{"node_modules/nx-igvm":', false],
+    ['pnpm', 'pnpm-lock.yaml', `${PACKED}a@1.0.0: {}\n\n  nx-igvm@0.1.0:\n    resolution: {}\n`, true],
+    ['pnpm with quotes', 'pnpm-lock.yaml', `${PACKED}'nx-igvm@file:../x.tgz':\n    version: 0.1.0\n`, true],
+    ['an old pnpm', 'pnpm-lock.yaml', `${PACKED}/nx-igvm/0.1.0:\n    dev: true\n`, true],
+    [
+      'pnpm with a link',
       'pnpm-lock.yaml',
       'importers:\n  .:\n    nx-igvm:\n      version: link:packages/nx-igvm\npackages:\n  a@1: {}\n',
       false,
     ],
-    ['pnpm, another package', 'pnpm-lock.yaml', `${PACKED}my-nx-igvm-x@1.0.0: {}\n`, false],
+    ['pnpm with another package', 'pnpm-lock.yaml', `${PACKED}my-nx-igvm-x@1.0.0: {}\n`, false],
     ['yarn', 'yarn.lock', '# yarn lockfile v1\n\n\nother@1, nx-igvm@^0.1.0:\n  version "0.1.0"\n', true],
     [
       'yarn 4',
@@ -150,20 +155,20 @@ describe('the plugin as an input', () => {
       '__metadata:\n  version: 8\n\n"nx-igvm@file:../x.tgz::locator=a%40workspace%3A.":\n  version: 0.1.0\n',
       true,
     ],
-    ['yarn 4, linked', 'yarn.lock', '"nx-igvm@workspace:packages/nx-igvm":\n  version: 0.0.0-use.local\n', false],
-    ['yarn, another package', 'yarn.lock', 'my-nx-igvm-x@1:\n  version "1"\n', false],
+    ['yarn 4 with a link', 'yarn.lock', '"nx-igvm@workspace:packages/nx-igvm":\n  version: 0.0.0-use.local\n', false],
+    ['yarn with another package', 'yarn.lock', 'my-nx-igvm-x@1:\n  version "1"\n', false],
     ['bun', 'bun.lock', '{ "packages": { "nx-igvm": ["nx-igvm@0.1.0", "", {}, "sha"], }, }', true],
-    ['bun, linked', 'bun.lock', '{ "packages": { "nx-igvm": ["nx-igvm@workspace:packages/nx-igvm"], }, }', false],
-    ['bun, another package', 'bun.lock', '{ "packages": { "my-nx-igvm-x": ["my-nx-igvm-x@1"], }, }', false],
-    ['bun, of old', 'bun.lockb', 'nx-igvm', false],
-  ])('is locked by %s when its lockfile has the package', (_, file, text, isLocked) => {
+    ['bun with a link', 'bun.lock', '{ "packages": { "nx-igvm": ["nx-igvm@workspace:packages/nx-igvm"], }, }', false],
+    ['bun with another package', 'bun.lock', '{ "packages": { "my-nx-igvm-x": ["my-nx-igvm-x@1"], }, }', false],
+    ['an old bun', 'bun.lockb', 'nx-igvm', false],
+  ])('is an external dependency if the lockfile has the package: %s', (_, file, text, isLocked) => {
     const folder = installed();
     workspace.write(file, text);
     const [packages] = locatePlugin(workspace.root, folder).inputs;
     expect(packages).toEqual({ externalDependencies: isLocked ? ['nx-igvm'] : [] });
   });
 
-  it('goes by the lockfile of the package manager in use, and reads it once', () => {
+  it('depends on the lockfile of the package manager in use, which is read once', () => {
     const folder = installed();
     workspace.write('package-lock.json', '{"packages":{"node_modules/nx-igvm":{"version":"0.1.0"}}}');
     const read = jest.spyOn(fs, 'openSync');

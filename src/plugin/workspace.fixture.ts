@@ -24,7 +24,7 @@ export class Workspace {
     rmSync(this.root, { recursive: true });
   }
 
-  /** Projects by their roots, merged as Nx merges what one plugin says of a project. */
+  /** Infers projects, by their roots. Several results for one project are merged as in Nx. */
   async infer(
     files: string[],
     options: PluginOptions = {},

@@ -15,11 +15,11 @@ describe('a signal while the command boot runs a VM', () => {
     return { code, killed };
   };
 
-  it('ends the command as it would have without one, once the VM is gone', async () => {
+  it('ends the command as usual, once the VM is gone', async () => {
     expect((await boot({ by: 'stopped', signal: 'SIGTERM' })).killed).toEqual([[process.pid, 'SIGTERM']]);
   });
 
-  it('does nothing to one that was done', async () => {
+  it('has no effect once the guest has ended', async () => {
     expect(await boot({ by: 'matched', signal: 'SIGINT' })).toEqual({ code: 0, killed: [] });
   });
 });

@@ -8,7 +8,7 @@ import { memorySink } from '../../igvm/file-data';
 import { writeIgvm } from '../../igvm/write-igvm';
 import { NX_IGVM, run } from '../programs';
 
-/** What the command says before the guest does. */
+/** The messages of the command before the guest's output. */
 const WAY = 'nx-igvm: QEMU 7.2.22 with TCG boots the image as a PVH kernel (way pvh)\n';
 
 describe('the commands boot and export', () => {
@@ -35,7 +35,7 @@ describe('the commands boot and export', () => {
   const boot = (...args: string[]) =>
     nxIgvm('boot', 'my.igvm', `--vmm-path=${join(folder, 'qemu')}`, '--accel=tcg', ...args);
 
-  it('show the guest’s output, and hand on what is behind --', async () => {
+  it('show the guest’s output, and pass on the arguments after --', async () => {
     const { code, stdout, stderr } = await boot('--cpus', '2', '--memory=1G', '--', '-device', 'virtio-rng-pci');
     expect({ code, stderr }).toEqual({ code: 0, stderr: WAY });
     expect(stdout).toContain('login: ');
@@ -52,7 +52,7 @@ describe('the commands boot and export', () => {
     );
   });
 
-  it('return 2 for values that make no sense, and for choices that there are not', async () => {
+  it('return 2 for invalid values and unknown choices', async () => {
     expect(await boot('--cpus=two')).toMatchObject({
       code: 2,
       stderr: expect.stringContaining('cpus is "two", which'),
@@ -66,7 +66,7 @@ describe('the commands boot and export', () => {
     expect((await boot('--vmm=bhyve')).code).toBe(2);
   });
 
-  it('write an ELF kernel, and say what it is', async () => {
+  it('write an ELF kernel and describe it', async () => {
     const { code, stdout } = await nxIgvm('export', 'my.igvm', '--format=pvh', '--tables=image', '--memory=256M');
     expect(code).toBe(0);
     expect(stdout).toMatch(
@@ -75,7 +75,7 @@ describe('the commands boot and export', () => {
     expect(loadElf(readFileSync(join(folder, 'my.elf'))).entry).toBe(0x100180);
   });
 
-  it('take their options in both spellings, and name one in messages and help', async () => {
+  it('accept both spellings of an option, and show one of them in messages and help', async () => {
     for (const option of ['--vmm-path', '--vmmPath']) {
       const { code } = await nxIgvm('boot', 'my.igvm', '--accel=tcg', option, join(folder, 'qemu'));
       expect(code).toBe(0);
@@ -88,7 +88,7 @@ describe('the commands boot and export', () => {
     expect(missing.stderr).not.toContain('vmmPath');
   });
 
-  it('say where arguments of the VMM go, and let none through that is a misspelt option', async () => {
+  it('explain where arguments for the VMM go, and refuse misspelt options', async () => {
     const device = await boot('-device', 'virtio-rng-pci');
     expect(device).toMatchObject({ code: 2, stdout: '' });
     expect(device.stderr).toContain('go after --, as in: nx-igvm boot IMAGE -- -device virtio-rng-pci');
@@ -97,7 +97,7 @@ describe('the commands boot and export', () => {
     expect(misspelt.stderr).toContain('Did you mean --command-line?');
   });
 
-  it('do not write over the image', async () => {
+  it('do not overwrite the image', async () => {
     const { code, stderr } = await nxIgvm('export', 'my.igvm', '-o', './my.igvm');
     expect(code).toBe(1);
     expect(stderr).toContain('[FILE_UNWRITABLE]');

@@ -37,7 +37,7 @@ describe('nx-igvm fetch', () => {
     expect(stderr).toContain(`kept as ${join(cwd, 'kept', SHA256, 'file')}`);
   });
 
-  it('holds a download to a digest', async () => {
+  it('checks the digest of a download', async () => {
     expect((await fetch(server.url().href, '--sha256', SHA256.toUpperCase())).code).toBe(0);
     const { code, stdout, stderr } = await fetch(server.url().href, '--sha256', '0'.repeat(64));
     expect([code, stdout]).toEqual([1, '']);

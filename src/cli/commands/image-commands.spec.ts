@@ -58,7 +58,7 @@ describe('dump', () => {
 });
 
 describe('measure', () => {
-  it('prints a line a platform, or JSON', async () => {
+  it('prints one line for each platform, or JSON', async () => {
     const { stdout } = await runIn(NX_IGVM, 'measure', 'a.igvm');
     const digest = /^snp {2}SEV-SNP launch digest \(SHA-384\): ([0-9A-F]{96})\n$/.exec(stdout)?.[1];
     const { stdout: json } = await runIn(NX_IGVM, 'measure', 'a.igvm', '--json', '--platform', 'snp');
@@ -74,7 +74,7 @@ describe('measure', () => {
     expect(await runIn(NX_IGVM, 'measure', 'a.igvm', ...flags)).toMatchObject({ exitCode: 2, stdout: '' });
   });
 
-  it('says of an image without isolated guests that it has no digest, and writes no lock for it', async () => {
+  it('reports that an image without isolated guests has no digest, and writes no lock', async () => {
     const native: IgvmFile = {
       version: 2,
       arch: 'x64',
@@ -110,7 +110,7 @@ describe('diff', () => {
 });
 
 describe('dump-corim', () => {
-  it('lists documents as igvmfilegen does', async () => {
+  it('lists documents like igvmfilegen', async () => {
     const { stdout } = await runIn(IGVMFILEGEN, 'dump-corim', '-f', 'b.igvm');
     expect(stdout).toBe(
       `IGVM File: b.igvm
@@ -128,7 +128,7 @@ Summary: 1 document header(s), 0 signature header(s)
     );
   });
 
-  it('extracts them, and makes no folder for nothing', async () => {
+  it('extracts them, and creates no folder if there are none', async () => {
     await runIn(IGVMFILEGEN, 'dump-corim', '-f', 'b.igvm', '--platform', 'snp', '-o', 'out');
     expect(readdirSync(join(cwd, 'out'))).toEqual(['corim_document_snp.cbor']);
     expect([...readFileSync(join(cwd, 'out', 'corim_document_snp.cbor'))]).toEqual([1, 2, 3]);
@@ -167,13 +167,13 @@ describe('add-snp-id-block', () => {
     [['--guest-svn', '-1']],
     [['--id-block', 'x']],
     [['--id-signature', 'x', '--id-public-key', 'x']],
-  ])('refuses %j as a command line', async (flags) => {
+  ])('refuses the command line %j', async (flags) => {
     const { exitCode, stdout } = await runIn(IGVMFILEGEN, 'add-snp-id-block', '-i', 'a.igvm', '-o', 'c.igvm', ...flags);
     expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: '' });
     expect(existsSync(join(cwd, 'c.igvm'))).toBe(false);
   });
 
-  it('names the file that is wrong', async () => {
+  it('names the file with the mistake', async () => {
     writeFileSync(join(cwd, 'block'), 'short');
     const files = ['--id-block', 'block', '--id-signature', 'block', '--id-public-key', 'block'];
     const { exitCode, stderr } = await runIn(NX_IGVM, 'add-snp-id-block', '-i', 'a.igvm', '-o', 'c.igvm', ...files);
@@ -181,7 +181,7 @@ describe('add-snp-id-block', () => {
     expect(stderr).toMatch(/^error: .*block: an ID block has 96 bytes, not 5 \[ID_BLOCK_INVALID\]/);
   });
 
-  it.each(['signature', 'key'])('names the %s that is wrong, not the block', async (wrong) => {
+  it.each(['signature', 'key'])('blames a wrong %s, not the block', async (wrong) => {
     const block = snpIdBlock({ ld: new Uint8Array(48), policy: 0n, guestSvn: 1, ...SNP_IDENTITY.openhcl });
     writeFileSync(join(cwd, 'block'), block);
     writeFileSync(join(cwd, 'signature'), sign('sha384', block, EC_KEY));
@@ -192,7 +192,7 @@ describe('add-snp-id-block', () => {
     expect(stderr).toMatch(new RegExp(`^error: ${wrong}: .* \\[ID_BLOCK_INVALID\\]`));
   });
 
-  it('does not replace what it signs with', async () => {
+  it('does not overwrite the files that it signs with', async () => {
     writeFileSync(join(cwd, 'key'), 'key');
     const files = ['--id-block', 'block', '--id-signature', 'signature', '--id-public-key', 'key'];
     const signing = [
@@ -213,12 +213,12 @@ describe('patch-corim-signature', () => {
     [['--platform', 'snp']],
     [['--corim-signature', 'x']],
     [['--platform', 'snp', '--corim-signature', 'x', '--corim-bundle', 'x']],
-  ])('refuses %j as a command line', async (flags) => {
+  ])('refuses the command line %j', async (flags) => {
     const { exitCode } = await runIn(IGVMFILEGEN, 'patch-corim-signature', '-i', 'b.igvm', '-o', 'c.igvm', ...flags);
     expect(exitCode).toBe(2);
   });
 
-  it('names the signature that is wrong', async () => {
+  it('names the invalid signature', async () => {
     writeFileSync(join(cwd, 'signature'), 'no CBOR');
     const flags = ['--platform', 'snp', '--corim-signature', 'signature'];
     const { exitCode, stderr } = await runIn(
@@ -235,7 +235,7 @@ describe('patch-corim-signature', () => {
     expect(existsSync(join(cwd, 'c.igvm'))).toBe(false);
   });
 
-  it('does not replace the signature', async () => {
+  it('does not overwrite the signature', async () => {
     writeFileSync(join(cwd, 'signature'), 'no CBOR');
     const flags = ['--platform', 'snp', '--corim-signature', 'signature'];
     const { stderr } = await runIn(NX_IGVM, 'patch-corim-signature', '-i', 'b.igvm', '-o', 'signature', ...flags);

@@ -30,7 +30,7 @@ describe('the command initrd', () => {
     expect(readFileSync(join(folder, 'initrd.cpio'), 'latin1')).toMatch(/^070701.*init\0+#!\/hi\0/s);
   });
 
-  it('packs what an initrd.json says, in another format if asked to', async () => {
+  it('packs what an initrd.json describes, in another format on request', async () => {
     writeFileSync(join(folder, 'initrd.json'), JSON.stringify({ folder: 'root', directories: ['/dev'] }));
     const { code, stdout } = await initrd('initrd.json', '--compression=gzip', '-o', 'out.gz');
     expect({ code, stdout }).toEqual({
@@ -40,7 +40,7 @@ describe('the command initrd', () => {
     expect(gunzipSync(readFileSync(join(folder, 'out.gz'))).toString('latin1')).toContain('dev\0');
   });
 
-  it('brings a first program on request, whatever the source', async () => {
+  it('adds a first program on request, for both kinds of source', async () => {
     rmSync(join(folder, 'root', 'init'));
     expect((await initrd('root', '--init=x64')).code).toBe(0);
     expect(readFileSync(join(folder, 'initrd.cpio')).includes(Buffer.from(GUEST_INIT.x64))).toBe(true);
@@ -49,7 +49,7 @@ describe('the command initrd', () => {
     expect(readFileSync(join(folder, 'initrd.cpio')).includes(Buffer.from(GUEST_INIT.aarch64))).toBe(true);
   });
 
-  it('warns of a folder that starts nothing, unless that is meant', async () => {
+  it('warns about a folder without a program to start, unless that is intended', async () => {
     rmSync(join(folder, 'root', 'init'));
     const { code, stderr } = await initrd('root');
     expect({ code, stderr }).toEqual({
@@ -59,21 +59,21 @@ describe('the command initrd', () => {
     expect(await initrd('root', '--init=none')).toMatchObject({ code: 0, stderr: '' });
   });
 
-  it('replaces neither the initrd.json, nor the folder’s files with an archive of itself', async () => {
+  it('overwrites neither the initrd.json nor a file in the folder that it packs', async () => {
     writeFileSync(join(folder, 'initrd.json'), JSON.stringify({ folder: 'root' }));
     expect((await initrd('initrd.json', '-o', 'initrd.json')).stderr).toContain('[FILE_UNWRITABLE]');
     expect((await initrd('root', '-o', 'root/initrd.cpio')).stderr).toContain('[INITRD_ENTRY]');
     expect(readdirSync(join(folder, 'root'))).toEqual(['init']);
   });
 
-  it('says when its source is a link to itself', async () => {
+  it('reports a source that is a link to itself', async () => {
     symlinkSync('loop', join(folder, 'loop'));
     const { code, stderr } = await initrd('loop');
     expect(code).toBe(1);
     expect(stderr).toContain('[FILE_UNREADABLE]');
   });
 
-  it('says what is missing', async () => {
+  it('names a missing file', async () => {
     const { code, stderr } = await initrd('nothing');
     expect(code).toBe(1);
     expect(stderr).toContain('[FILE_UNREADABLE]');

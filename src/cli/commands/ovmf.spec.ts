@@ -29,10 +29,10 @@ const update = (input: string, output: string, ...args: string[]) =>
   nxIgvm('update', '-i', input, '-o', output, ...args);
 const isSame = (a: string, b: string): boolean => readFileSync(join(folder, a)).equals(readFileSync(join(folder, b)));
 
-describe('nx-igvm update of an image that has been updated', () => {
+describe('nx-igvm update of an image that was updated before', () => {
   beforeEach(() => nxIgvm('wrap', '-i', 'fw.fd', '-o', 'wrapped.igvm', '--snp'));
 
-  it('says what it replaces, also in the file itself', async () => {
+  it('reports what it replaces, and changes the file itself', async () => {
     await update('wrapped.igvm', 'image.igvm', '-k', 'kernel.efi');
     await update('wrapped.igvm', 'expected.igvm', '-k', 'other.efi');
     expect(await update('image.igvm', 'image.igvm', '-k', 'other.efi')).toEqual({
@@ -42,7 +42,7 @@ describe('nx-igvm update of an image that has been updated', () => {
     expect(isSame('image.igvm', 'expected.igvm')).toBe(true);
   });
 
-  it('warns when Secure Boot goes', async () => {
+  it('warns when Secure Boot is lost', async () => {
     expect(await update('wrapped.igvm', 'image.igvm', '-s', 'kernel.efi', '-k', 'other.efi', '--add-cert-ms')).toEqual({
       exitCode: 0,
       stderr: '',
@@ -56,7 +56,7 @@ describe('nx-igvm update of an image that has been updated', () => {
     );
   });
 
-  it('warns when the pages stay, as igvm-update leaves them', async () => {
+  it('warns when pages of a program stay, as igvm-update leaves them', async () => {
     await update('wrapped.igvm', 'image.igvm', '-k', 'kernel.efi');
     expect((await update('image.igvm', 'emptied.igvm', '-k', 'empty.efi')).stderr).toBe(
       'warning: the programs are empty, and the pages of kernel stay in the image; update --remove removes them\n',
@@ -65,7 +65,7 @@ describe('nx-igvm update of an image that has been updated', () => {
     expect(isSame('removed.igvm', 'wrapped.igvm')).toBe(true);
   });
 
-  it('removes it, and says when there is nothing', async () => {
+  it('removes an earlier update, and reports when there is none', async () => {
     await update('wrapped.igvm', 'image.igvm', '-k', 'kernel.efi', '--add-cert-ms');
     expect(await update('image.igvm', 'image.igvm', '--remove')).toEqual({
       exitCode: 0,
@@ -80,7 +80,7 @@ describe('nx-igvm update of an image that has been updated', () => {
   });
 
   it.each(['--shim=kernel.efi', '--kernel=kernel.efi', '--add-hash', '--add-cert-ms', '--profile=none', '--arch=x64'])(
-    'does not remove and add at once: %s',
+    'refuses to remove and add at the same time: %s',
     async (option) => {
       const { exitCode, stderr } = await update('wrapped.igvm', 'image.igvm', '--remove', option);
       expect(exitCode).toBe(2);
@@ -89,7 +89,7 @@ describe('nx-igvm update of an image that has been updated', () => {
     },
   );
 
-  it('removes nothing where the firmware takes no programs', async () => {
+  it('removes nothing if the firmware takes no programs', async () => {
     writeFileSync(join(folder, 'plain.fd'), new Uint8Array(0x10000).fill(1));
     await nxIgvm('wrap', '-i', 'plain.fd', '-o', 'plain.igvm');
     const { exitCode, stderr } = await update('plain.igvm', 'image.igvm', '--remove');

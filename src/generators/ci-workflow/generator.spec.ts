@@ -14,7 +14,7 @@ describe('ci-workflow', () => {
     tree = createTreeWithEmptyWorkspace({ formatter: 'none' });
   });
 
-  it('builds and verifies affected images on GitHub, against the main branch of nx.json', async () => {
+  it('builds and verifies images on GitHub that are affected since the main branch in nx.json', async () => {
     updateNxJson(tree, { ...readNxJson(tree), defaultBase: 'trunk' });
     await ciWorkflowGenerator(tree, {});
     const workflow = tree.read('.github/workflows/images.yml', 'utf8');
@@ -26,34 +26,31 @@ describe('ci-workflow', () => {
     expect(workflow).not.toContain('<%');
   });
 
-  it.each(['npm', 'pnpm', 'bun'])(
-    'uses nothing that can change, and hands out nothing, with %s on GitHub',
-    async (manager) => {
-      const root = mkdtempSync(join(tmpdir(), 'igvm-workflow-'));
-      const lockfiles: Record<string, string> = { npm: 'package-lock.json', pnpm: 'pnpm-lock.yaml', bun: 'bun.lock' };
-      writeFileSync(join(root, lockfiles[manager]!), '');
-      Object.assign(tree, { root });
-      await ciWorkflowGenerator(tree, {});
-      rmSync(root, { recursive: true });
-      const { jobs, permissions } = parse(tree.read('.github/workflows/images.yml', 'utf8')!) as {
-        permissions: object;
-        jobs: { images: { steps: { uses?: string; if?: string; with?: Record<string, unknown> }[] } };
-      };
-      const { steps } = jobs.images;
-      const used = steps.flatMap(({ uses }) => (uses === undefined ? [] : [uses]));
-      expect(used).toHaveLength(manager === 'npm' ? 4 : 5);
-      for (const uses of used) expect(uses).toMatch(/^[\w-]+\/[\w-]+@[0-9a-f]{40}$/);
-      expect(Object.values(permissions).every((permission) => permission === 'read')).toBe(true);
-      expect(steps[0]).toMatchObject({
-        uses: expect.stringContaining('checkout'),
-        with: { 'persist-credentials': false },
-      });
-      const uploads = steps.filter(({ uses }) => uses?.includes('upload') === true);
-      expect(uploads).toEqual([expect.objectContaining({ if: "github.event_name == 'push'" })]);
-    },
-  );
+  it.each(['npm', 'pnpm', 'bun'])('pins all actions and passes on no token, with %s on GitHub', async (manager) => {
+    const root = mkdtempSync(join(tmpdir(), 'igvm-workflow-'));
+    const lockfiles: Record<string, string> = { npm: 'package-lock.json', pnpm: 'pnpm-lock.yaml', bun: 'bun.lock' };
+    writeFileSync(join(root, lockfiles[manager]!), '');
+    Object.assign(tree, { root });
+    await ciWorkflowGenerator(tree, {});
+    rmSync(root, { recursive: true });
+    const { jobs, permissions } = parse(tree.read('.github/workflows/images.yml', 'utf8')!) as {
+      permissions: object;
+      jobs: { images: { steps: { uses?: string; if?: string; with?: Record<string, unknown> }[] } };
+    };
+    const { steps } = jobs.images;
+    const used = steps.flatMap(({ uses }) => (uses === undefined ? [] : [uses]));
+    expect(used).toHaveLength(manager === 'npm' ? 4 : 5);
+    for (const uses of used) expect(uses).toMatch(/^[\w-]+\/[\w-]+@[0-9a-f]{40}$/);
+    expect(Object.values(permissions).every((permission) => permission === 'read')).toBe(true);
+    expect(steps[0]).toMatchObject({
+      uses: expect.stringContaining('checkout'),
+      with: { 'persist-credentials': false },
+    });
+    const uploads = steps.filter(({ uses }) => uses?.includes('upload') === true);
+    expect(uploads).toEqual([expect.objectContaining({ if: "github.event_name == 'push'" })]);
+  });
 
-  it('warns about files of this machine that images are made of', async () => {
+  it('warns about images with resources outside the workspace', async () => {
     const warn = jest.spyOn(logger, 'warn').mockImplementation();
     const manifest = (resources: unknown) => JSON.stringify({ resources });
     tree.write('a/project.json', '{ "name": "a" }');
@@ -80,7 +77,7 @@ describe('ci-workflow', () => {
     warn.mockRestore();
   });
 
-  it('keeps images of the main branch alone on GitLab', async () => {
+  it('keeps only images of the main branch on GitLab', async () => {
     const info = jest.spyOn(logger, 'info').mockImplementation();
     await ciWorkflowGenerator(tree, { ci: 'gitlab' });
     const jobs = parse(tree.read('.gitlab/ci/images.yml', 'utf8')!) as Record<string, Record<string, unknown>>;
@@ -94,7 +91,7 @@ describe('ci-workflow', () => {
     info.mockRestore();
   });
 
-  it('does the same on GitLab, and says where to include it', async () => {
+  it('does the same on GitLab, and explains where to include it', async () => {
     const info = jest.spyOn(logger, 'info').mockImplementation();
     await ciWorkflowGenerator(tree, { ci: 'gitlab', name: 'vm-images' });
     const pipeline = tree.read('.gitlab/ci/vm-images.yml', 'utf8');
@@ -126,7 +123,7 @@ describe('ci-workflow', () => {
   });
 
   it.each(["it's", 'a: b', 'x # y', 'a\nb', '*', '!x', ''])(
-    'takes no main branch %j, which could mean more',
+    'refuses the main branch %j, which could have a special meaning',
     async (defaultBase) => {
       updateNxJson(tree, { ...readNxJson(tree), defaultBase });
       await expect(ciWorkflowGenerator(tree, {})).rejects.toThrow('defaultBase in nx.json');
@@ -134,7 +131,7 @@ describe('ci-workflow', () => {
     },
   );
 
-  it('never overwrites a workflow, and takes only names that need no quotes', async () => {
+  it('never overwrites a workflow, and accepts only names that need no quotes', async () => {
     await ciWorkflowGenerator(tree, {});
     await expect(ciWorkflowGenerator(tree, {})).rejects.toThrow(
       '.github/workflows/images.yml: this file already exists',

@@ -24,7 +24,7 @@ function write(file: string, value: unknown): void {
 const read = (file: string): { targets?: Record<string, unknown>; nx?: object } =>
   JSON.parse(readFileSync(join(root, file), 'utf8')) as object;
 
-/** Reads real files, as inference does. */
+/** A workspace with real files, because inference reads them. */
 async function convert(project?: string): Promise<void> {
   const tree = new FsTree(root, false);
   await convertToInferredGenerator(tree, { project, skipFormat: true });
@@ -52,7 +52,7 @@ const build = (name: string, more: object = {}): object => ({
 });
 
 describe('convert-to-inferred', () => {
-  it('says so where there is nothing to convert', async () => {
+  it('reports that there is nothing to convert', async () => {
     image('one', { lint: { command: 'echo lint' } });
     await convert();
     expect(logger.info).toHaveBeenLastCalledWith(expect.stringContaining('Nothing to convert: no project.json'));
@@ -67,7 +67,7 @@ describe('convert-to-inferred', () => {
     expect(read('images/one/project.json').targets).toEqual({ lint });
   });
 
-  it('keeps what differs, as an extension', async () => {
+  it('keeps differences as an extension of the inferred target', async () => {
     image('one', {
       build: {
         ...build('one'),
@@ -96,7 +96,7 @@ describe('convert-to-inferred', () => {
     expect(read('images/one/package.json')).toEqual({ name: 'one', nx: { targets: {} } });
   });
 
-  it('leaves what is not inferred like that, and says why', async () => {
+  it('keeps targets that are not inferred in the same way, and gives the reason', async () => {
     const warn = jest.spyOn(logger, 'warn').mockImplementation();
     const renamed = build('one');
     const elsewhere = { ...build('two'), options: { manifest: 'legacy/two.json' } };
@@ -114,14 +114,14 @@ describe('convert-to-inferred', () => {
     ]);
   });
 
-  it('follows the names that the plugin has in nx.json', async () => {
+  it('uses the names of targets from the plugin’s options in nx.json', async () => {
     write('nx.json', { plugins: [{ plugin: 'nx-igvm', options: { build: 'image' } }] });
     image('one', { image: build('one') });
     await convert();
     expect(read('images/one/project.json').targets).toEqual({});
   });
 
-  it('converts boot, inspect and initramfs targets too', async () => {
+  it('also converts targets for boot, inspect and initrd', async () => {
     image('one', {
       build: build('one'),
       boot: { executor: 'nx-igvm:boot', dependsOn: ['build'], options: { image: 'dist/images/one/one.igvm', cpus: 2 } },
@@ -155,7 +155,7 @@ describe('convert-to-inferred', () => {
     }
   });
 
-  it('converts one project when asked to, and changes nothing the second time', async () => {
+  it('converts one project on request, and changes nothing the second time', async () => {
     image('one', { build: build('one') });
     image('two', { build: build('two') });
     await convert('one');

@@ -13,7 +13,7 @@ beforeEach(() => {
   tree = createTreeWithEmptyWorkspace({ formatter: 'none' });
 });
 
-/** A project of the tree, as generators find it before Nx has seen it. */
+/** A project in the tree, which Nx doesn't know yet. */
 const addProject = (name: string, targets: object = {}, root = name): void =>
   tree.write(`${root}/project.json`, JSON.stringify({ name, targets }));
 const builds = (...outputs: string[]): object => ({ build: { executor: 'nx:run-commands', outputs } });
@@ -32,8 +32,8 @@ const generate = async (options: Partial<GuestImageGeneratorSchema> = {}): Promi
 };
 const parsed = (root: string) => parseManifest(manifestText(root), 'igvm.json', { strict: true }).manifest;
 
-describe('guest-image, a direct Linux image', () => {
-  it('is the manifest of a native guest with its boot data embedded', async () => {
+describe('guest-image with a direct Linux image', () => {
+  it('writes the manifest of a native guest with embedded boot data', async () => {
     await generate();
     expect(readJson(tree, 'my-image/igvm.json')).toEqual({
       $schema: '../node_modules/nx-igvm/schemas/igvm.schema.json',
@@ -57,7 +57,7 @@ describe('guest-image, a direct Linux image', () => {
     });
   });
 
-  it('takes every option over', async () => {
+  it('uses every option', async () => {
     addProject('initrd', builds('{workspaceRoot}/dist/{projectRoot}'));
     const manifest = await generate({
       directory: 'images/one',
@@ -85,13 +85,13 @@ describe('guest-image, a direct Linux image', () => {
     });
   });
 
-  it('does without an initrd', async () => {
+  it('works without an initrd', async () => {
     const manifest = await generate({ initrd: 'none', processorCount: 4 });
     expect(manifest.resources).toEqual({ linux_kernel: 'boot/vmlinuz' });
     expect(manifest.guest_configs[0]?.image).toMatchObject({ linux: { use_initrd: false, processor_count: 4 } });
   });
 
-  it('names a file of the workspace so that every clone finds it, its special characters taken literally', async () => {
+  it('names a file of the workspace by a path that works in every clone, with special characters escaped', async () => {
     tree.write('binaries/vmlinuz [6.1]', '');
     tree.write('my-image/boot/initrd{1}', '');
     const manifest = await generate({ kernel: 'binaries/vmlinuz [6.1]', initrd: './my-image/boot/initrd{1}' });
@@ -101,7 +101,7 @@ describe('guest-image, a direct Linux image', () => {
     });
   });
 
-  it('says in its README what is written, whatever the project is called', async () => {
+  it('names the output in the README, even if the project has another name', async () => {
     await generate({ name: 'one', directory: 'images/other', memorySize: 536870912 });
     expect(tree.read('images/other/README.md', 'utf8')).toContain(
       'nx build one   # writes dist/images/other/other.igvm\n',
@@ -115,12 +115,12 @@ describe('guest-image, a direct Linux image', () => {
     [{ type: 'snp-linux-direct', memorySize: '4G' }, 'memory_page_count'],
     [{ type: 'linux-paravisor', memorySize: '4G' }, 'memory_page_count'],
     [{ commandLine: 'a\0b' }, 'command_line'],
-  ])('refuses options that no build would take: %j', async (options, key) => {
+  ])('refuses options that no build would accept: %j', async (options, key) => {
     await expect(generate(options)).rejects.toThrow(new RegExp(`no valid manifest: .*${key}`));
     expect(tree.exists('my-image')).toBe(false);
   });
 
-  it('takes the output of a project with a name of one letter, and refuses half of such a reference', async () => {
+  it('uses the output of a project with a name of one letter, and refuses an incomplete reference', async () => {
     addProject('k', builds('{workspaceRoot}/dist/k'));
     const manifest = await generate({ kernel: 'k:build:dist/k/vmlinuz' });
     expect(manifest.resources?.linux_kernel).toEqual({ project: 'k', target: 'build', path: 'dist/k/vmlinuz' });
@@ -133,7 +133,7 @@ describe('guest-image, a direct Linux image', () => {
     ['initrd', 'packages/initrd', {}, 'build', 'initrd.cpio'],
     ['initrd:build', 'images/ramdisk', { compression: 'gzip' }, 'build', 'initrd.cpio.gz'],
     ['@acme/initrd', 'packages/initrd', { compression: 'zstd' }, 'build', 'initrd.cpio.zst'],
-  ])('takes the output of %s in %s from its target', async (value, root, config, target, file) => {
+  ])('uses the output of %s in %s', async (value, root, config, target, file) => {
     addProject(value.replace(/:.*/, ''), {}, root);
     tree.write(`${root}/initrd.json`, JSON.stringify(config));
     const { resources } = await generate({ initrd: value });
@@ -141,7 +141,7 @@ describe('guest-image, a direct Linux image', () => {
     expect(resources?.linux_initrd).toEqual({ project, target, path: `dist/${root}/${file}` });
   });
 
-  it('takes the target that packs an initramfs beside an image, and the only file of any other', async () => {
+  it('uses the target that packs an initramfs beside an image, and the only output of any other target', async () => {
     addProject('both');
     tree.write('both/initrd.json', '{}');
     tree.write('both/igvm.json', '{}');
@@ -170,7 +170,7 @@ describe('guest-image, a direct Linux image', () => {
     expect(tree.exists('my-image')).toBe(false);
   });
 
-  it('warns of files that are not there yet, and names those that may be meant', async () => {
+  it('warns about files that do not exist yet, and suggests similar names', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'kernels-'));
     try {
       writeFileSync(join(folder, 'vmlinuz-6.1.0-50-amd64'), '');
@@ -184,13 +184,13 @@ describe('guest-image, a direct Linux image', () => {
     ]);
   });
 
-  it('warns of no file that is there', async () => {
+  it('does not warn about files that exist', async () => {
     tree.write('my-image/boot/vmlinuz', '');
     await generate({ kernel: process.execPath, initrd: 'boot/vmlinuz' });
     expect(warnings).not.toHaveBeenCalled();
   });
 
-  it('on aarch64 leaves the memory to the VMM and says that nothing boots it yet', async () => {
+  it('leaves the memory to the VMM on aarch64, and notes that no VMM boots it yet', async () => {
     const manifest = await generate({ arch: 'aarch64' });
     expect(manifest.guest_configs[0]?.image).toEqual({
       linux: { use_initrd: true, command_line: 'console=ttyAMA0 panic=-1', boot_data: 'vmm' },
@@ -202,7 +202,7 @@ describe('guest-image, a direct Linux image', () => {
   });
 });
 
-describe('guest-image, every type', () => {
+describe('every type of guest-image', () => {
   it('offers every isolation type', () => {
     const schema = JSON.parse(readFileSync(join(__dirname, 'schema.json'), 'utf8')) as {
       properties: { isolation: { items: { enum: string[] } } };
@@ -225,7 +225,7 @@ describe('guest-image, every type', () => {
     [{ type: 'ovmf', isolation: ['snp'], kernel: 'boot/vmlinuz.efi', initrd: 'none' }, ['snp']],
     [{ type: 'snp-linux-direct', processorCount: 4 }, ['snp']],
     [{ type: 'linux-direct', arch: 'aarch64', isolation: ['vbs'] }, ['vbs']],
-  ])('%j is a manifest that passes the strict check', async (options, isolation) => {
+  ])('%j gives a manifest that passes the strict check', async (options, isolation) => {
     const manifest = await generate(options);
     expect(
       manifest.guest_configs.map(({ isolation_type: type }) =>
@@ -250,7 +250,7 @@ describe('guest-image, every type', () => {
     [{ name: 'My Image' }, '"My Image" can\'t name a project'],
     [{ directory: '../elsewhere' }, 'is not a folder below the workspace root'],
     [{ directory: '.' }, 'an image needs a folder of its own'],
-  ])('refuses %j with one sentence and without a stack', async (options, sentence) => {
+  ])('refuses %j with one sentence and without a stack trace', async (options, sentence) => {
     const failure = await generate(options).then(
       () => undefined,
       (error: Error) => error,
@@ -262,8 +262,8 @@ describe('guest-image, every type', () => {
   });
 });
 
-describe('guest-image, the project', () => {
-  it('has a project.json where the workspace has no packages', async () => {
+describe('the project of guest-image', () => {
+  it('has a project.json if the workspace has no packages', async () => {
     await generate({ tags: 'scope:os, type:image' });
     expect(readProjectConfiguration(tree, 'my-image')).toMatchObject({
       root: 'my-image',
@@ -273,7 +273,7 @@ describe('guest-image, the project', () => {
     expect(tree.exists('my-image/package.json')).toBe(false);
   });
 
-  it('is a package where the workspace has packages', async () => {
+  it('is a package if the workspace has packages', async () => {
     updateJson(tree, 'package.json', (json) => ({ ...json, workspaces: ['images/*'] }));
     await generate({ directory: 'images/my-image', tags: 'a' });
     expect(readJson(tree, 'images/my-image/package.json')).toEqual({
@@ -286,7 +286,7 @@ describe('guest-image, the project', () => {
     expect(readJson(tree, 'package.json').workspaces).toEqual(['images/*']);
   });
 
-  it('goes below the folder of the packages by itself, or becomes a package of its own', async () => {
+  it('goes below the folder for packages by default, or into the list of packages', async () => {
     updateJson(tree, 'package.json', (json) => ({ ...json, workspaces: ['images/*'] }));
     await guestImageGenerator(tree, { name: 'one' });
     await guestImageGenerator(tree, { name: 'vm/two' });
@@ -295,7 +295,7 @@ describe('guest-image, the project', () => {
     expect(readJson(tree, 'package.json').workspaces).toEqual(['images/*', 'vm/two']);
   });
 
-  it('keeps the project file, the name and the README of a folder that has them', async () => {
+  it('keeps an existing project file, its name and a README', async () => {
     tree.write('svc/project.json', '{ "name": "service" }');
     tree.write('svc/README.md', 'mine');
     await guestImageGenerator(tree, { name: 'service', directory: 'svc' });
@@ -305,10 +305,10 @@ describe('guest-image, the project', () => {
   });
 
   it.each([
-    ['of package.json', { name: 'service' }, 'service'],
-    ['of its nx block', { name: '@acme/service', nx: { name: 'service' } }, 'service'],
-    ['of the folder', {}, 'svc'],
-  ])('keeps a project.json without a name, and takes that %s', async (_, manifest, name) => {
+    ['the name in package.json', { name: 'service' }, 'service'],
+    ['the name in its nx block', { name: '@acme/service', nx: { name: 'service' } }, 'service'],
+    ['the name of the folder', {}, 'svc'],
+  ])('keeps a project.json without a name, and uses %s', async (_, manifest, name) => {
     tree.write('Svc/project.json', '{}');
     tree.write('Svc/package.json', JSON.stringify(manifest));
     await guestImageGenerator(tree, { name, directory: 'Svc' });
@@ -316,7 +316,7 @@ describe('guest-image, the project', () => {
     expect(tree.read('Svc/README.md', 'utf8')).toContain(`nx build ${name} `);
   });
 
-  it('keeps what is in a package.json that has no name', async () => {
+  it('keeps the content of a package.json without a name', async () => {
     updateJson(tree, 'package.json', (json) => ({ ...json, workspaces: ['svc'] }));
     tree.write('svc/package.json', JSON.stringify({ scripts: { a: 'b' }, nx: { targets: { c: {} } } }));
     await guestImageGenerator(tree, { name: 'service', directory: 'svc', tags: 'd' });
@@ -329,7 +329,7 @@ describe('guest-image, the project', () => {
     });
   });
 
-  it('says that an initramfs of the same folder is packed by another target then', async () => {
+  it('reports that another target packs an initramfs in the same folder from now on', async () => {
     tree.write('svc/initrd.json', '{}');
     await guestImageGenerator(tree, { name: 'svc' });
     expect(warnings).toHaveBeenCalledWith(
@@ -337,14 +337,14 @@ describe('guest-image, the project', () => {
     );
   });
 
-  it('never overwrites an image, nor takes the name of another project', async () => {
+  it('never overwrites an image or takes the name of another project', async () => {
     await generate();
     await expect(generate()).rejects.toThrow('my-image/igvm.json: this file already exists');
     await expect(generate({ directory: 'elsewhere' })).rejects.toThrow('the project my-image already exists');
   });
 });
 
-describe('guest-image, adopting a manifest of igvmfilegen', () => {
+describe('guest-image with a manifest of igvmfilegen', () => {
   let outside: string;
   beforeEach(() => {
     outside = mkdtempSync(join(tmpdir(), 'adopt-'));
@@ -358,7 +358,7 @@ describe('guest-image, adopting a manifest of igvmfilegen', () => {
         "image": { "openhcl": { "memory_page_count": 16384, "uefi": true } } } ]
 }`;
 
-  it('adds its keys to the text and changes nothing else, not even an integer beyond 2^53', async () => {
+  it('adds keys to the text and changes nothing else, not even an integer above 2^53', async () => {
     tree.write('legacy/cvm.json', legacy);
     tree.write(
       'legacy/resources.json',
@@ -387,7 +387,7 @@ describe('guest-image, adopting a manifest of igvmfilegen', () => {
     expect(tree.read('legacy/cvm.json', 'utf8')).toBe(legacy);
   });
 
-  it('takes files from outside the workspace, and images without resources', async () => {
+  it('accepts files outside the workspace, and images without resources', async () => {
     writeFileSync(join(outside, 'm.json'), legacy);
     await guestImageGenerator(tree, { name: 'cvm', from: join(outside, 'm.json') });
     expect(parsed('cvm').resources).toBeUndefined();
@@ -416,13 +416,13 @@ describe('guest-image, adopting a manifest of igvmfilegen', () => {
     );
   });
 
-  it('writes its title into the README as it is', async () => {
+  it('does not escape the title in the README', async () => {
     tree.write('m.json', legacy);
     await guestImageGenerator(tree, { name: 'cvm', from: 'm.json' });
     expect(tree.read('cvm/README.md', 'utf8')).toContain("Adopted from igvmfilegen's `m.json`.");
   });
 
-  it('says which file is not there', async () => {
+  it('names a missing file', async () => {
     await expect(guestImageGenerator(tree, { name: 'cvm', from: 'nowhere.json' })).rejects.toThrow(
       'nowhere.json: --from: there is no file that can be read',
     );

@@ -11,11 +11,11 @@ describe('setting a property in the text of a JSON object', () => {
     );
   });
 
-  it('replaces a value where it stands', () => {
+  it('replaces a value in place', () => {
     expect(withProperty('{"a":1,"x":{"old":true},"b":2}', 'x', 3, 'first')).toBe('{"a":1,"x":3,"b":2}');
   });
 
-  it('keeps the line ends of the text', () => {
+  it('keeps the line endings of the text', () => {
     expect(withProperty('{\r\n\t"a": 1\r\n}', 'x', [1], 'last')).toBe(
       '{\r\n\t"a": 1,\r\n\t"x": [\r\n\t\t1\r\n\t]\r\n}',
     );

@@ -13,8 +13,8 @@ afterEach(() => jest.restoreAllMocks());
 const generate = (options: Partial<GuestImageGeneratorSchema>) =>
   guestImageGenerator(tree, { ...options, name: 'my-image' });
 
-describe('guest-image, OVMF', () => {
-  it('has its firmware and a UKI, and the launches of QEMU where they count', async () => {
+describe('guest-image with OVMF', () => {
+  it('has firmware and a UKI, and for SEV-SNP launches of QEMU', async () => {
     tree.write('my-image/boot/OVMF.fd', '');
     await generate({ type: 'ovmf', isolation: ['none', 'snp'], firmware: 'my-image/boot/OVMF.fd' });
     const isolation = {
@@ -36,7 +36,7 @@ describe('guest-image, OVMF', () => {
     for (const text of ['nx boot my-image', 'nx measure my-image', '`launches` says']) expect(readme).toContain(text);
   });
 
-  it('is told from the firmware of Hyper-V', async () => {
+  it('is distinguished from the firmware of Hyper-V', async () => {
     await generate({ type: 'uefi' });
     expect(tree.read('my-image/README.md', 'utf8')).toMatch(
       /UEFI firmware for Hyper-V[^]*OVMF, the firmware of QEMU, is `--type=ovmf`/,

@@ -34,14 +34,14 @@ describe('guest-image with a URL', () => {
     rmSync(downloads, { recursive: true });
   });
 
-  it('pins the kernel to what the server gives', async () => {
+  it('pins the kernel to the content that the server returns', async () => {
     const { resources } = await generate({ kernel: server.url().href, initrd: 'none' });
     expect(resources).toEqual({ linux_kernel: { url: server.url().href, sha256: sha256Of('a kernel') } });
     expect(tree.read('my-image/README.md', 'utf8')).toContain(`\`${server.url().href}\``);
     expect(warnings).not.toHaveBeenCalled();
   });
 
-  it('fails for a member that is not there, and writes nothing', async () => {
+  it('fails for a missing member, and writes nothing', async () => {
     await expect(generate({ kernel: `${server.url().href}#boot/vmlinuz` })).rejects.toThrow('is not an archive');
     expect(tree.exists('my-image')).toBe(false);
   });

@@ -31,7 +31,7 @@ describe('init', () => {
     expect(readNxJson(tree)?.plugins).toEqual(plugins);
   });
 
-  it('keeps target defaults of nx.json from replacing what is inferred, and leaves those that are there', async () => {
+  it('keeps target defaults in nx.json from replacing inferred values, and leaves existing entries alone', async () => {
     const own = {
       build: { cache: true, inputs: ['production'] },
       'nx-igvm:initrd': { options: { outputPath: 'out' } },
@@ -45,7 +45,7 @@ describe('init', () => {
     expect(readNxJson(tree)?.targetDefaults).toEqual({ ...empty, ...own });
   });
 
-  it('lists the package unless it is listed in any form', async () => {
+  it('adds the package to package.json unless it is listed in any form', async () => {
     await initGenerator(tree, {});
     expect(readJson(tree, 'package.json').devDependencies).toHaveProperty('nx-igvm');
 
@@ -61,7 +61,7 @@ describe('init', () => {
     });
   });
 
-  it('leaves package.json alone when asked to', async () => {
+  it('leaves package.json alone on request', async () => {
     const before = tree.read('package.json', 'utf8');
     await initGenerator(tree, { skipPackageJson: true });
     expect(tree.read('package.json', 'utf8')).toBe(before);

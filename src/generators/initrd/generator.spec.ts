@@ -32,7 +32,7 @@ function file(content: Buffer): string {
 }
 
 describe('initrd', () => {
-  it('is a project with a folder, and a list of what the folder can not hold', async () => {
+  it('creates a project with a folder, and a list of entries that version control can’t hold', async () => {
     await initrdGenerator(tree, { name: 'boot/initrd', compression: 'gzip', tags: 'guest' });
     expect(readProjectConfiguration(tree, 'initrd')).toMatchObject({ root: 'boot/initrd', tags: ['guest'] });
     const config = readJson(tree, 'boot/initrd/initrd.json');
@@ -45,7 +45,7 @@ describe('initrd', () => {
   });
 
   it.each(['x64', 'aarch64'] as const)(
-    'brings a first program for %s, and no binary into the workspace',
+    'adds a first program for %s without a binary in the workspace',
     async (arch) => {
       await initrdGenerator(tree, { name: 'initrd', arch });
       expect(readJson(tree, 'initrd/initrd.json')).toMatchObject({ init: arch, modes: {} });
@@ -62,7 +62,7 @@ describe('initrd', () => {
     expect(initrdSchema.safeParse(exact).error).toBeUndefined();
   });
 
-  it('takes a busybox along, executable', async () => {
+  it('copies a busybox and makes it executable', async () => {
     const busybox = elf(1);
     await initrdGenerator(tree, { name: 'initrd', busybox: file(busybox) });
     expect(tree.read('initrd/rootfs/bin/busybox')?.equals(busybox)).toBe(true);
@@ -74,7 +74,7 @@ describe('initrd', () => {
     expect(tree.read('initrd/README.md', 'utf8')).not.toContain('"init"');
   });
 
-  it('refuses a busybox that needs a dynamic linker, is no program, or is not there', async () => {
+  it('refuses a busybox that is dynamically linked, not a program, or missing', async () => {
     const refused = (busybox: string): Promise<void> =>
       expect(initrdGenerator(tree, { name: 'initrd', busybox })).rejects.toThrow(/--busybox: .*\[GENERATOR_OPTION\]/);
     await refused(file(elf(3)));
@@ -82,7 +82,7 @@ describe('initrd', () => {
     await refused(join(home, 'nothing'));
   });
 
-  it('keeps what is in a folder that is packed from now on', async () => {
+  it('keeps the content of an existing folder', async () => {
     tree.write('initrd/rootfs/init', '#!/bin/sh\n');
     tree.write('initrd/README.md', 'ours');
     await initrdGenerator(tree, { name: 'initrd' });
@@ -96,13 +96,16 @@ describe('initrd', () => {
     );
   });
 
-  it.each(['igvm.json', 'one.igvm.json'])('leaves the name `build` to an image of its folder: %s', async (image) => {
-    tree.write(`initrd/${image}`, '{}');
-    await initrdGenerator(tree, { name: 'initrd' });
-    const readme = tree.read('initrd/README.md', 'utf8');
-    expect(readme).toContain('nx initrd initrd   # writes');
-    expect(readme).toContain('"project": "initrd", "target": "initrd"');
-  });
+  it.each(['igvm.json', 'one.igvm.json'])(
+    'leaves the name `build` to an image in the same folder: %s',
+    async (image) => {
+      tree.write(`initrd/${image}`, '{}');
+      await initrdGenerator(tree, { name: 'initrd' });
+      const readme = tree.read('initrd/README.md', 'utf8');
+      expect(readme).toContain('nx initrd initrd   # writes');
+      expect(readme).toContain('"project": "initrd", "target": "initrd"');
+    },
+  );
 
   it('never overwrites an initramfs', async () => {
     await initrdGenerator(tree, { name: 'initrd' });
@@ -112,7 +115,7 @@ describe('initrd', () => {
   });
 });
 
-describe('initrd of a container image', () => {
+describe('initrd with a container image', () => {
   beforeEach(() => {
     const outputs = ['{workspaceRoot}/dist/app/app.tar', '{workspaceRoot}/dist/app/oci'];
     tree.write(
@@ -138,7 +141,7 @@ describe('initrd of a container image', () => {
     ['app:docker:build:dist/app/app.tar', { project: 'app', target: 'docker:build', path: 'dist/app/app.tar' }],
     ['app:docker:build:dist/app/oci', { project: 'app', target: 'docker:build', path: 'dist/app/oci' }],
     ['app:docker', { project: 'app', target: 'docker', path: 'dist/other.tar' }],
-  ])('takes %s', async (image, expected) => {
+  ])('accepts %s', async (image, expected) => {
     await initrdGenerator(tree, { name: 'guest', image });
     const config = readJson(tree, 'guest/initrd.json');
     expect(config).toEqual({
@@ -151,7 +154,7 @@ describe('initrd of a container image', () => {
     expect(tree.read('guest/README.md', 'utf8')).toContain('container image');
   });
 
-  it('names one of several images, and the processor', async () => {
+  it('names one of several images, and the architecture', async () => {
     await initrdGenerator(tree, { name: 'guest', image: 'images/app.tar', tag: '1.2', arch: 'aarch64' });
     expect(readJson(tree, 'guest/initrd.json')).toMatchObject({
       image: { path: '{workspaceRoot}/images/app.tar', tag: '1.2' },
@@ -160,24 +163,28 @@ describe('initrd of a container image', () => {
   });
 
   it.each([
-    ['an output that several are', { image: 'app:docker:build' }, /write app:docker:build:PATH/],
-    ['what no target writes', { image: 'app:docker:build:dist/none.tar' }, /not an output of app:docker:build/],
-    ['a target that is not there', { image: 'app:none' }, /no target "none"/],
-    ['a busybox beside it', { image: 'images/app.tar', busybox: 'x' }, /brings its own programs/],
-    ['a tag of nothing', { tag: '1.2' }, /not given/],
+    ['a target with several outputs', { image: 'app:docker:build' }, /write app:docker:build:PATH/],
+    [
+      'a file that its target does not write',
+      { image: 'app:docker:build:dist/none.tar' },
+      /not an output of app:docker:build/,
+    ],
+    ['a target that does not exist', { image: 'app:none' }, /no target "none"/],
+    ['a busybox as well', { image: 'images/app.tar', busybox: 'x' }, /brings its own programs/],
+    ['a tag without an image', { tag: '1.2' }, /not given/],
   ])('refuses %s', async (_, options, message) => {
     await expect(initrdGenerator(tree, { name: 'guest', ...options })).rejects.toThrow(message);
     expect(tree.exists('guest/initrd.json')).toBe(false);
   });
 });
 
-describe('telling static programs', () => {
+describe('recognizing static programs', () => {
   it.each([
     ['without an interpreter', elf(1), true],
     ['with one', elf(3), false],
     ['cut off', elf(1).subarray(0, 60), false],
     ['cut off in its program headers', elf(1).subarray(0, 66), false],
-    ['that is none', Buffer.from('hello'), false],
+    ['that is not an ELF file', Buffer.from('hello'), false],
   ])('a program %s', (_, bytes, expected) => {
     expect(isStaticExecutable(bytes)).toBe(expected);
   });

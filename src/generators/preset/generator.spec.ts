@@ -4,7 +4,7 @@ import { logger } from '../../plugin/workspace-nx';
 import { presetGenerator } from './generator';
 
 describe('preset', () => {
-  it('is an image whose initrd is another project', async () => {
+  it('creates an image whose initrd is another project', async () => {
     const tree = createTreeWithEmptyWorkspace({ formatter: 'none' });
     await presetGenerator(tree, { name: 'my-images', kernel: '/boot/vmlinuz' });
     expect(readNxJson(tree)?.plugins).toEqual(['nx-igvm']);
@@ -15,7 +15,7 @@ describe('preset', () => {
     expect(readJson(tree, 'initrd/initrd.json').init).toBe('x64');
   });
 
-  it('leaves no empty folders, and tells of the image as the next step, not of another one', async () => {
+  it('leaves no empty folders, and suggests building the image as the next step', async () => {
     const info = jest.spyOn(logger, 'info').mockImplementation();
     const tree = createTreeWithEmptyWorkspace({ formatter: 'none' });
     // Nothing to install.
@@ -32,7 +32,7 @@ describe('preset', () => {
     info.mockRestore();
   });
 
-  it('follows the folders of a workspace of packages', async () => {
+  it('uses the folder for packages of a workspace', async () => {
     const tree = createTreeWithEmptyWorkspace({ formatter: 'none' });
     updateJson(tree, 'package.json', (json) => ({ ...json, workspaces: ['packages/*'] }));
     await presetGenerator(tree, { name: 'my-images' });

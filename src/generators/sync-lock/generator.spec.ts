@@ -18,7 +18,7 @@ const IMAGE = 'dist/guest/guest.igvm';
 const LOCK = 'guest/igvm.lock.json';
 
 let root: string;
-/** What the generator has written. */
+/** The lock in the tree, which the generator may have written. */
 let changes: Record<string, string>;
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'nx-igvm-sync-spec-'));
@@ -57,8 +57,8 @@ beforeEach(async () => {
   await updateLock(join(root, IMAGE), join(root, LOCK), IMAGE);
 });
 
-describe('the sync generator of locks', () => {
-  it('has nothing to do when lock, image and manifest agree', async () => {
+describe('the sync generator for locks', () => {
+  it('changes nothing when lock, image and manifest agree', async () => {
     expect(await sync()).toEqual({});
     expect(changes).toEqual({});
   });
@@ -69,7 +69,7 @@ describe('the sync generator of locks', () => {
     expect(await sync()).toEqual({});
   });
 
-  it('brings a lock up to date with its image, and says so', async () => {
+  it('updates a lock to match its image, and reports it', async () => {
     const wrong = readFileSync(join(root, LOCK), 'utf8').replace(/("digest": ")[0-9A-F]{4}/, '$10000');
     const right = readFileSync(join(root, LOCK), 'utf8');
     writeFileSync(join(root, LOCK), wrong);
@@ -78,12 +78,12 @@ describe('the sync generator of locks', () => {
     expect(readFileSync(join(root, LOCK), 'utf8')).toBe(wrong);
   });
 
-  it('says "build first" when the image is not there', async () => {
+  it('reports "build first" when the image is missing', async () => {
     rmSync(join(root, 'dist'), { recursive: true });
     await expect(sync()).rejects.toThrow(/build first: the image of guest:build is not current \[BUILD_FIRST\]/);
   });
 
-  it('says "build first" when the manifest has changed since, and changes nothing', async () => {
+  it('reports "build first" when the manifest has changed since, and changes nothing', async () => {
     writeManifest(true);
     await expect(sync()).rejects.toThrow(/build first/);
     expect(changes).toEqual({});
@@ -92,7 +92,7 @@ describe('the sync generator of locks', () => {
     expect(changes[LOCK]).toContain('"septVeDisable": true');
   });
 
-  it('never lets a guest that the host may debug into a lock that does not say so', async () => {
+  it('never adds a guest that the host may debug to a lock that does not allow it', async () => {
     writeManifest(false, true);
     await build();
     await expect(sync()).rejects.toThrow(/DEBUG_NOT_ALLOWED/);
@@ -103,7 +103,7 @@ describe('the sync generator of locks', () => {
     expect(changes[LOCK]).toContain('"debug": true');
   });
 
-  it('says "build first" when a file beside the image is of another build', async () => {
+  it('reports "build first" when a file beside the image is from another build', async () => {
     writeFileSync(join(root, 'dist/guest/guest-tdx.json'), '{}');
     await expect(sync()).rejects.toThrow(/build first/);
   });
@@ -117,7 +117,7 @@ describe('the sync generator of locks', () => {
 describe('the generator as Nx calls it', () => {
   beforeEach(() => (mockGraph.nodes = { guest: { type: 'app', name: 'guest', data: project() } }));
 
-  it('gives `nx sync` an object, and `nx g` something that it can call', async () => {
+  it('returns an object to `nx sync`, and a function to `nx g`', async () => {
     const logged = jest.spyOn(logger, 'info').mockImplementation();
     writeFileSync(
       join(root, LOCK),

@@ -11,12 +11,12 @@ describe('packages of a workspace', () => {
   const setWorkspaces = (workspaces: unknown): void =>
     updateJson(tree, 'package.json', (json) => ({ ...json, workspaces }));
 
-  it('are none where the package manager has no workspaces', () => {
+  it('are undefined if the package manager has no workspaces', () => {
     expect(packagePatterns(tree)).toBeUndefined();
     expect(defaultParent(tree)).toBe('');
   });
 
-  it('are read from package.json in both of its forms', () => {
+  it('are read from package.json in both forms', () => {
     setWorkspaces(['apps/*', 'images/*']);
     expect(packagePatterns(tree)).toEqual(['apps/*', 'images/*']);
     expect(defaultParent(tree)).toBe('apps');
@@ -40,13 +40,13 @@ describe('packages of a workspace', () => {
     ['images/a', 'images/a', true],
     ['im.ges/*', 'images/a', false],
     ['./images/*/', 'images/a', true],
-  ])('with the pattern %s, %s is one: %s', (pattern, root, covered) => {
+  ])('the pattern %s covers %s: %s', (pattern, root, covered) => {
     setWorkspaces([pattern]);
     addPackageFolder(tree, root);
     expect(readJson(tree, 'package.json').workspaces).toEqual(covered ? [pattern] : [pattern, root]);
   });
 
-  it('take a folder more in the object form', () => {
+  it('get another folder in the object form', () => {
     setWorkspaces({ packages: ['apps/*'], nohoist: ['x'] });
     addPackageFolder(tree, 'images/a');
     expect(readJson(tree, 'package.json').workspaces).toEqual({ packages: ['apps/*', 'images/a'], nohoist: ['x'] });
@@ -56,7 +56,7 @@ describe('packages of a workspace', () => {
     ["packages:\n  - 'apps/*'\n", ['apps/*', 'images/a']],
     ['onlyBuiltDependencies:\n  - nx\n', ['images/a']],
     ['', ['images/a']],
-  ])('take a folder more in pnpm-workspace.yaml %j', (before, after) => {
+  ])('get another folder in pnpm-workspace.yaml %j', (before, after) => {
     tree.write('pnpm-workspace.yaml', before);
     addPackageFolder(tree, 'images/a');
     expect(packagePatterns(tree)).toEqual(after);
@@ -79,7 +79,7 @@ describe('packages of a workspace', () => {
     [`packages:\n    - packages/*`, `packages:\n    - packages/*\n    - 'images/a'\n`],
     [`# none yet\npackages:\ncatalog: {}\n`, `# none yet\npackages:\n  - 'images/a'\ncatalog: {}\n`],
     [`catalog: {}`, `catalog: {}\npackages:\n  - 'images/a'\n`],
-  ])('leave the rest of pnpm-workspace.yaml as it is: %j', (before, after) => {
+  ])('are added without changing the rest of pnpm-workspace.yaml: %j', (before, after) => {
     tree.write('pnpm-workspace.yaml', before);
     const present = packagePatterns(tree) ?? [];
     addPackageFolder(tree, 'images/a');
@@ -92,7 +92,7 @@ describe('packages of a workspace', () => {
   it.each([
     ['packages: [', /pnpm-workspace\.yaml:\d+:\d+: this is not YAML/],
     ['packages: images', /pnpm-workspace\.yaml: "packages" is not a list/],
-  ])('say what is wrong with pnpm-workspace.yaml: %j', (text, message) => {
+  ])('give a clear error for a wrong pnpm-workspace.yaml: %j', (text, message) => {
     tree.write('pnpm-workspace.yaml', text);
     const failure = (() => {
       try {

@@ -12,7 +12,7 @@ afterEach(() => {
 });
 
 describe('options that a user may be asked for', () => {
-  it('are as if they weren’t given when the user skips the question', () => {
+  it('are dropped when the user skips the question', () => {
     process.stdout.isTTY = true;
     process.env['CI'] = '';
     const options = withoutSkipped({ name: 'a', kernel: '', initrd: ' ', busybox: 'b' }, [
@@ -26,7 +26,7 @@ describe('options that a user may be asked for', () => {
   it.each([
     ['no terminal', false, ''],
     ['a CI service', true, 'true'],
-  ])('are wrong when they are empty and nobody was asked: %s', (_, terminal, ci) => {
+  ])('are refused when they are empty and nobody was asked: %s', (_, terminal, ci) => {
     process.stdout.isTTY = terminal;
     process.env['CI'] = ci;
     expect(() => withoutSkipped({ kernel: '' }, ['kernel'])).toThrow('kernel is empty');
@@ -39,7 +39,7 @@ describe('the questions that Nx asks', () => {
     return getPromptsForSchema({}, schema, null as never).map(({ name }) => name as string);
   };
 
-  it('are for what an image needs', () => {
+  it('are about what an image needs', () => {
     expect(questions('guest-image')).toEqual(['name', 'type', 'arch', 'isolation', 'kernel', 'initrd']);
     expect(questions('initrd')).toEqual(['name', 'busybox', 'arch']);
   });
