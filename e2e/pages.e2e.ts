@@ -1,6 +1,6 @@
 /**
  * Runs every shell snippet of every page and of the READMEs that generators write, in order, as a reader would.
- * Snippets that cannot run here are marked in the page, with the reason (src/reference/snippets.ts).
+ * Snippets that cannot run here are marked in the page, with the reason (src/reference/snippets.fixture.ts).
  */
 import { execFileSync } from 'node:child_process';
 import { createHash, generateKeyPairSync } from 'node:crypto';
@@ -11,7 +11,7 @@ import certificates from '../src/loader/ovmf/certificates.json';
 import { ovmfFirmware } from '../src/loader/ovmf/ovmf-firmware.fixture';
 import { signedCorim } from '../src/endorsement/signer.fixture';
 import { packInitrd } from '../src/initrd/pack-initrd';
-import { allSnippets, commandsOf, type PageSnippet, snippetsOf } from '../src/reference/snippets';
+import { allSnippets, commandsOf, type PageSnippet, snippetsOf } from '../src/reference/snippets.fixture';
 import { debianKernel, needingKernel } from './debian-kernel';
 import { input } from './harness/inputs';
 import { cleanEnvironment, run } from './harness/run';

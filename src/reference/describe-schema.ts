@@ -1,12 +1,50 @@
-/** JSON Schema as text for the reference pages. */
-import type { JsonSchema } from './schemas';
+/** JSON Schemas: their type, and their text in the reference pages. */
+
+/** A text that editors offer to insert. `${1:…}` is a place to fill in. A text that begins with `^` is inserted without quotes. */
+export interface Snippet {
+  label: string;
+  description?: string;
+  body: unknown;
+}
+
+/** The part of JSON Schema that this package's schemas use. */
+export interface JsonSchema {
+  $ref?: string;
+  title?: string;
+  description?: string;
+  type?: string | string[];
+  const?: unknown;
+  enum?: unknown[];
+  default?: unknown;
+  minimum?: number;
+  maximum?: number;
+  pattern?: string;
+  items?: JsonSchema;
+  properties?: Record<string, JsonSchema>;
+  additionalProperties?: boolean | JsonSchema;
+  required?: string[];
+  anyOf?: JsonSchema[];
+  oneOf?: JsonSchema[];
+  allOf?: JsonSchema[];
+  definitions?: Record<string, JsonSchema>;
+  // The following keywords are for editors; validators ignore them.
+  /** The meaning of each value of `enum`. */
+  markdownEnumDescriptions?: string[];
+  /** `description` as Markdown. */
+  markdownDescription?: string;
+  defaultSnippets?: Snippet[];
+  examples?: unknown[];
+  /** Replaces an editor's own message. */
+  errorMessage?: string;
+  [key: string]: unknown;
+}
 
 const code = (value: unknown): string => `\`${JSON.stringify(value)}\``;
 
 /** Text for a cell of a Markdown table. */
 export const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
 
-/** Name of the definition that is referred to, also where zod wraps the reference to add a description. */
+/** The name of the definition that a schema refers to, directly or in the wrapper with which zod adds a description. */
 function definitionOf(schema: JsonSchema): string | undefined {
   const all = schema['allOf'] as JsonSchema[] | undefined;
   return (schema.$ref ?? (all?.length === 1 ? all[0]!.$ref : undefined))?.replace('#/definitions/', '');
@@ -20,12 +58,12 @@ function resolveRef(schema: JsonSchema, root: JsonSchema): JsonSchema {
   return { ...target, ...(schema.description === undefined ? {} : { description: schema.description }) };
 }
 
-/** The description, which for a nullable value is that of the value. */
+/** The description. A nullable value has that of its alternative. */
 export function descriptionOf(schema: JsonSchema): string {
   return schema.description ?? schema.anyOf?.map(({ description }) => description).find(Boolean) ?? '';
 }
 
-/** The key of an object with one required key, which is how a variant with content is written. */
+/** The key of an object with one required key: the form of a variant with content. */
 export function tagOf(schema: JsonSchema): string | undefined {
   const keys = Object.keys(schema.properties ?? {});
   return keys.length === 1 && schema.required?.[0] === keys[0] ? keys[0] : undefined;
@@ -33,14 +71,14 @@ export function tagOf(schema: JsonSchema): string | undefined {
 
 function describeNumber({ minimum, maximum }: JsonSchema): string {
   if (minimum === undefined && maximum === undefined) return 'number';
-  // The largest u64 is no JavaScript number.
+  // JavaScript has no exact number for the largest u64.
   const upper =
     maximum !== undefined && maximum > Number.MAX_SAFE_INTEGER ? `2^${Math.round(Math.log2(maximum))} - 1` : maximum;
   if (upper === undefined) return `whole number, at least ${minimum}`;
   return minimum === undefined ? `whole number, at most ${upper}` : `whole number, ${minimum} to ${upper}`;
 }
 
-/** What values there are, in a few words. */
+/** The possible values, in a few words. */
 export function describeType(schema: JsonSchema, root: JsonSchema = schema): string {
   const definition = definitionOf(schema);
   if (definition !== undefined) return `[${definition}](#forms-of-a-${definition})`;
@@ -60,7 +98,7 @@ export function describeType(schema: JsonSchema, root: JsonSchema = schema): str
   return String(resolved.type);
 }
 
-/** The description, and what each value of an enum means. */
+/** The description, and the meaning of each value of an enum. */
 function meaningOf(schema: JsonSchema): string {
   const values = (schema.enum ?? []).map(
     (value, index) => `${code(value)}: ${schema.markdownEnumDescriptions?.[index]}`,
@@ -86,7 +124,7 @@ interface SchemaSection {
   schema: JsonSchema;
 }
 
-/** All objects with keys, outermost first. Equal definitions come once, under their own name. */
+/** All objects with keys, outermost first. A shared definition appears once, under its own name. */
 function sections(root: JsonSchema): SchemaSection[] {
   const found: SchemaSection[] = [];
   const visit = (schema: JsonSchema, path: string): void => {
@@ -103,7 +141,7 @@ function sections(root: JsonSchema): SchemaSection[] {
   return found;
 }
 
-/** A section with a table of keys for each part of a schema that has some. @param title of the outermost */
+/** A section with a table of keys for each part of a schema that has keys. @param title the title of the outermost section */
 export function keySections(root: JsonSchema, title: string): string {
   const parts = sections(root).map(({ path, schema }) =>
     path === ''

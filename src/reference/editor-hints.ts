@@ -1,29 +1,29 @@
 /**
- * What editors offer to insert, by schema and by key. `${1:…}` is a place to fill in; a text that begins with `^` is inserted without
- * quotes. A test inserts every one of them, and holds the result to the schema and the manifest's own checks.
+ * The texts that editors offer to insert, by schema and key. `${1:…}` is a place to fill in. A text that begins with `^` is inserted without
+ * quotes. A test inserts each of them, and checks the result with the schema and with the manifest's own checks.
  */
 import { USUAL_PATHS } from '../manifest/resources-schema';
-import type { JsonSchema, Snippet } from './schemas';
+import type { JsonSchema, Snippet } from './describe-schema';
 
-/** What a key of a schema gets besides what zod says of it. */
+/** Additions to the schema of a key that zod generates. */
 type Hint = Pick<JsonSchema, 'defaultSnippets' | 'examples'>;
 
 const MIB = 2 ** 20;
 
-/** Sizes as people say them, in the unit of the key. */
+/** Sizes with readable labels, in the unit of the key. */
 const sizes = (mebibytes: readonly number[], unit: number): Snippet[] =>
   mebibytes.map((size) => ({
     label: `${(size * MIB) / unit} (${size < 1024 ? `${size} MiB` : `${size / 1024} GiB`})`,
     body: (size * MIB) / unit,
   }));
 
-/** The forms of a resource, with the name that its file usually has. */
+/** The forms of a resource, with the usual name of its file. */
 const resource = (file: string): Hint => ({
   defaultSnippets: [
     { label: `"${file}"`, description: 'A file, relative to the manifest.', body: `\${1:${file}}` },
     {
       label: 'A pinned file',
-      description: 'The build refuses any other content than that with this SHA-256.',
+      description: 'The build refuses content with any other SHA-256.',
       body: { path: `\${1:${file}}`, sha256: `\${2:${'0'.repeat(64)}}` },
     },
     {
@@ -340,7 +340,7 @@ const INITRD: Record<string, Hint> = {
 
 const target = (label: string, body: unknown): Snippet => ({ label, body });
 
-/** What a kind of target can be. */
+/** The possible values for a kind of target. */
 const KIND = (name: string): Hint => ({
   defaultSnippets: [
     { ...target(`"${name}"`, `\${1:${name}}`), description: 'Another name for the target.' },
@@ -389,7 +389,7 @@ const RESOURCES: Record<string, Hint> = {
   ),
 };
 
-/** By the name of the schema's file. Nobody writes a lock by hand. */
+/** The hints for each schema, by the name of its file. Locks have none, because nobody writes them by hand. */
 export const HINTS: Record<string, Record<string, Hint>> = {
   igvm: MANIFEST,
   initrd: INITRD,

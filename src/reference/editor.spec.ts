@@ -1,4 +1,4 @@
-/** What an editor shows and inserts, by the JSON service of VS Code. */
+/** Tests the schemas with the JSON service of VS Code, in place of an editor. */
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -13,9 +13,9 @@ import {
 } from 'vscode-json-languageservice';
 import { parseInitrd } from '../initrd/load-initrd';
 import { parseManifest } from '../manifest/load-manifest';
-import { EDITOR_KEYWORDS, allSchemas } from './editor-schema';
+import type { JsonSchema } from './describe-schema';
 import { generatedFiles } from './generated-files';
-import type { JsonSchema } from './schemas';
+import { allSchemas, EDITOR_KEYWORDS } from './schemas';
 
 const ROOT = join(__dirname, '..', '..');
 const generated = generatedFiles(ROOT);
@@ -24,7 +24,7 @@ const SCHEMAS = Object.entries(generated)
   .map(([path, text]): [string, JsonSchema] => [path, JSON.parse(text) as JsonSchema]);
 const schemaOf = (name: string): JsonSchema => SCHEMAS.find(([path]) => path === `schemas/${name}.schema.json`)![1];
 
-/** An editor in which every file has the schema. */
+/** An editor that uses the schema for every file. */
 function editor(schema: JsonSchema): LanguageService {
   const service = getLanguageService({
     clientCapabilities: {
@@ -38,7 +38,7 @@ function editor(schema: JsonSchema): LanguageService {
   return service;
 }
 
-/** A text with the place of the cursor, which is written as `|`. */
+/** Parses a text in which `|` marks the cursor. */
 function at(marked: string): [TextDocument, number] {
   const offset = marked.indexOf('|');
   return [TextDocument.create('file:///a/file.json', 'json', 1, marked.replace('|', '')), offset];
@@ -64,13 +64,13 @@ async function problems(service: LanguageService, text: string): Promise<string[
   return found.map(messageOf);
 }
 
-/** What stands in the file when a completion was taken and nothing was filled in. */
+/** The text that a completion inserts, with its placeholders unchanged. */
 function inserted({ textEdit, insertText }: CompletionItem): string {
   const text = textEdit?.newText ?? insertText ?? '';
   return text.replace(/\$\{\d+:((?:[^}\\]|\\.)*)\}/g, '$1').replace(/\\([$}\\])/g, '$1');
 }
 
-/** A part of a schema as one of its own. */
+/** A part of a schema as a complete schema. */
 const standingAlone = (part: JsonSchema, whole: JsonSchema): JsonSchema => ({
   ...part,
   ...(whole.definitions === undefined ? {} : { definitions: whole.definitions }),
@@ -80,7 +80,7 @@ describe.each(SCHEMAS)('%s in an editor', (path, schema) => {
   const parts = allSchemas(schema);
   const objects = parts.filter(([each]) => each.properties !== undefined);
 
-  it('says what every key is, as text and as Markdown', () => {
+  it('describes every key, as text and as Markdown', () => {
     const keys = objects.flatMap(([each, at]) =>
       Object.entries(each.properties!).map(([key, property]): [string, JsonSchema] => [`${at}.${key}`, property]),
     );
@@ -92,7 +92,7 @@ describe.each(SCHEMAS)('%s in an editor', (path, schema) => {
     expect(wrong.map(([key]) => key)).toEqual([]);
   });
 
-  it('says what every value of an enum is', async () => {
+  it('describes every value of an enum', async () => {
     for (const [part, at] of parts) {
       if (part.enum === undefined) continue;
       const meanings = [part.markdownEnumDescriptions?.length, (part['enumDescriptions'] as string[])?.length];
@@ -105,7 +105,7 @@ describe.each(SCHEMAS)('%s in an editor', (path, schema) => {
     }
   });
 
-  it('completes every key with a colon and the beginning of a value', async () => {
+  it('completes every key with a colon and the start of a value', async () => {
     for (const [part, at] of objects) {
       const items = await completions(editor(standingAlone(part, schema)), '{ | }');
       for (const key of Object.keys(part.properties!)) {
@@ -116,7 +116,7 @@ describe.each(SCHEMAS)('%s in an editor', (path, schema) => {
     }
   });
 
-  it('inserts nothing that it marks as wrong', async () => {
+  it('inserts only values that it accepts', async () => {
     let count = 0;
     for (const [part, at] of parts) {
       if (part.defaultSnippets === undefined && part.examples === undefined) continue;
@@ -131,7 +131,7 @@ describe.each(SCHEMAS)('%s in an editor', (path, schema) => {
     expect(count).toBeGreaterThan(path.includes('lock') ? -1 : 3);
   });
 
-  it('is a schema for validators, in their strict mode when they are told of the keywords of editors', () => {
+  it('can be used by a validator, which in strict mode has to know the keywords for editors', () => {
     expect(() => new Ajv({ strict: false }).compile(schema)).not.toThrow();
     const strict = new Ajv({ strict: true, allowUnionTypes: true });
     strict.addVocabulary([...EDITOR_KEYWORDS]);
@@ -144,7 +144,7 @@ describe('igvm.json in an editor', () => {
   const guest = (rest: string): string =>
     `{ "guest_arch": "x64", "guest_configs": [{ "guest_svn": 1, "max_vtl": 0, ${rest} }] }`;
 
-  it('gets whole guests that a build takes', async () => {
+  it('is offered complete guests that a build accepts', async () => {
     const items = await completions(service, '{ "guest_arch": "x64", "guest_configs": [|] }');
     const guests = items.filter(({ label }) => /Linux/.test(label));
     expect(guests.length).toBe(5);
@@ -154,7 +154,7 @@ describe('igvm.json in an editor', () => {
     }
   });
 
-  it('gets a whole isolation type, for each there is', async () => {
+  it('is offered a complete value for each isolation type', async () => {
     const items = await completions(service, guest('"isolation_type": |'));
     const found = items.map((item) => inserted(item).replace(/\s+/g, ' '));
     expect(found).toEqual(
@@ -167,7 +167,7 @@ describe('igvm.json in an editor', () => {
     );
   });
 
-  it('gets a resource in each of its forms', async () => {
+  it('is offered all forms of a resource', async () => {
     const items = await completions(service, '{ "resources": { "linux_kernel": | } }');
     const found = items.map((item) => inserted(item).replace(/\s+/g, ' '));
     expect(found).toEqual(
@@ -179,20 +179,20 @@ describe('igvm.json in an editor', () => {
     );
   });
 
-  it('gets sizes of memory as people say them', async () => {
+  it('is offered memory sizes with readable labels', async () => {
     const items = await completions(service, guest('"image": { "linux": { "memory_size": | } }'));
     const size = items.find(({ label }) => label === '536870912 (512 MiB)');
     expect(inserted(size!)).toBe('536870912');
   });
 
-  it('is not sent from SEV-SNP to no isolation by a wrong spelling', async () => {
+  it('lists all isolation types when one is misspelt, not just "none"', async () => {
     const [message] = await problems(service, guest('"isolation_type": "snp", "image": "none"'));
     expect(message).toBe('Expected one of "none", { "vbs": … }, { "snp": … }, { "tdx": … }.');
     const [other] = await problems(service, guest('"isolation_type": { "sev": {} }, "image": "none"'));
     expect(other).toMatch(/Expected one of|Missing property/);
   });
 
-  it('says over a value what it is, with its marks as Markdown', async () => {
+  it('describes a value on hover, in Markdown', async () => {
     const image = (rest: string): string => guest(`"isolation_type": "none", "image": { "linux": { ${rest} } }`);
     expect(await hover(service, image('"boot_data": "embe|dded"'))).toMatch(/boots unchanged.*`memory_size`/s);
     expect(await hover(service, guest('"isolation_type": "no|ne"'))).toContain('No isolation');
@@ -200,7 +200,7 @@ describe('igvm.json in an editor', () => {
 });
 
 describe('initrd.json in an editor', () => {
-  it('gets devices that a build takes', async () => {
+  it('is offered devices that a build accepts', async () => {
     const service = editor(schemaOf('initrd'));
     const [item] = (await completions(service, '{ "devices": | }')).filter(({ label }) => label === 'The console');
     const text = `{ "devices": ${inserted(item!)} }`;
@@ -210,13 +210,13 @@ describe('initrd.json in an editor', () => {
   });
 });
 
-describe('nx.json in an editor, with the schema that docs/plugin-options.md shows', () => {
+describe('nx.json in an editor, with the schema from docs/plugin-options.md', () => {
   const page = readFileSync(join(ROOT, 'docs', 'plugin-options.md'), 'utf8');
   const wrapper = [...page.matchAll(/```json\n(.*?)```/gs)]
     .map(([, text = '']) => text)
     .find((text) => text.includes('allOf'))!;
 
-  /** An editor that finds the packages of a workspace here, where this one isn't installed. */
+  /** An editor that reads the files of the package `nx-igvm` from this repository, because the package isn't installed. */
   function workspaceEditor(): LanguageService {
     const service = getLanguageService({
       schemaRequestService: (uri) => {
@@ -237,7 +237,7 @@ describe('nx.json in an editor, with the schema that docs/plugin-options.md show
     return [TextDocument.create(pathToFileURL(join(ROOT, 'nx.json')).href, 'json', 1, text.replace('|', '')), offset];
   };
 
-  it('checks the options of this plugin alone', async () => {
+  it('checks the options of this plugin only', async () => {
     const service = workspaceEditor();
     const check = async (options: string, plugin?: string): Promise<string[]> => {
       const [document] = nxJson(options, plugin);
@@ -248,7 +248,7 @@ describe('nx.json in an editor, with the schema that docs/plugin-options.md show
     expect(await check('{ "biuld": "image" }', 'other')).toEqual([]);
   });
 
-  it('completes them', async () => {
+  it('completes the options', async () => {
     const service = workspaceEditor();
     const [document, offset] = nxJson('{ | }');
     const result = await service.doComplete(document, document.positionAt(offset), service.parseJSONDocument(document));

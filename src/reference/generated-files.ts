@@ -13,14 +13,18 @@ import {
   MANIFEST_CODES,
   NX_CODES,
 } from '../errors/codes';
-import { cliReference } from './cli-reference';
-import { cell } from './describe-schema';
-import { editorSchema } from './editor-schema';
+import { cell, type JsonSchema } from './describe-schema';
 import { initrdReference, manifestReference } from './manifest-reference';
-import { type CollectionEntry, executorReference, generatorReference, pluginReference } from './plugin-reference';
-import { type JsonSchema, jsonSchemas } from './schemas';
+import {
+  cliReference,
+  type CollectionEntry,
+  executorReference,
+  generatorReference,
+  pluginReference,
+} from './options-reference';
+import { editorSchema, jsonSchemas } from './schemas';
 
-/** All tables of error codes, in the order of the page. */
+/** All tables of error codes with their headings, in the order of the page. */
 export const AREAS = [
   ['The manifest and its resources', MANIFEST_CODES],
   ['Resources from the web', DOWNLOAD_CODES],
@@ -52,13 +56,11 @@ export function errorsReference(): string {
   return [INTRODUCTION, ...parts].join('\n');
 }
 
-/** Every file of the repository that is generated from the source: `npm run generate` writes them. */
-
 interface CollectionFile {
   [kind: string]: Record<string, { schema: string; description: string; hidden?: boolean }>;
 }
 
-/** Entries of executors.json or generators.json, with the schemas of the source. */
+/** The entries of executors.json or generators.json, with their schemas in the source. */
 export function collection(root: string, kind: 'executors' | 'generators'): CollectionEntry[] {
   const path = join(root, `${kind}.json`);
   if (!existsSync(path)) return [];
@@ -70,7 +72,10 @@ export function collection(root: string, kind: 'executors' | 'generators'): Coll
   }));
 }
 
-/** Contents by path, relative to the repository. JSON is compared by value, as the formatter lays it out. */
+/**
+ * The contents of all generated files by their paths in the repository. `npm run generate` writes them. Compare JSON by value, because the
+ * formatter changes its layout.
+ */
 export function generatedFiles(root: string): Record<string, string> {
   const schemas = jsonSchemas();
   const pages = {

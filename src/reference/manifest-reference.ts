@@ -1,6 +1,5 @@
-import { keySections } from './describe-schema';
-import { EDITOR_KEYWORDS } from './editor-schema';
-import type { JsonSchema } from './schemas';
+import { type JsonSchema, keySections } from './describe-schema';
+import { EDITOR_KEYWORDS } from './schemas';
 
 const INTRODUCTION = `# The manifest
 

@@ -1,4 +1,4 @@
-/** Holds the pages together: links that lead somewhere, in the repository and in the package, and commands with options that there are. */
+/** Checks the pages: their links must work in the repository and in the package, and their commands and options must exist. */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
 import Ajv from 'ajv';
@@ -6,10 +6,10 @@ import { IGVMFILEGEN, IGVMINSPECT, NX_IGVM } from '../cli/programs';
 import { ERROR_CODES } from '../errors/codes';
 import { parseInitrd } from '../initrd/load-initrd';
 import { parseManifest } from '../manifest/load-manifest';
-import { commandsOf } from './cli-reference';
+import { commandsOf } from './options-reference';
 import { collection } from './generated-files';
-import type { JsonSchema } from './schemas';
-import { allSnippets, commandsOf as linesOf, pagesOf, README_TEMPLATES, snippetsOf } from './snippets';
+import type { JsonSchema } from './describe-schema';
+import { allSnippets, commandsOf as linesOf, pagesOf, README_TEMPLATES, snippetsOf } from './snippets.fixture';
 
 const ROOT = join(__dirname, '..', '..');
 const REPOSITORY = /^https:\/\/github\.com\/nx-igvm\/nx-igvm\/(?:blob|tree)\/main\//;
@@ -17,7 +17,7 @@ const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
 
 const PAGES = pagesOf(ROOT);
 
-/** Whether a file is part of the package, by `files` of package.json. */
+/** Whether a file is part of the package, according to `files` in package.json. */
 function isPacked(path: string): boolean {
   const { files } = JSON.parse(read('package.json')) as { files: string[] };
   if (['README.md', 'LICENSE', 'package.json'].includes(path)) return true;
@@ -30,7 +30,7 @@ const withoutCode = (text: string): string => text.replace(/^( *)```.*?^\1```/gm
 const linksOf = (page: string): string[] =>
   [...withoutCode(read(page)).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target]) => target as string);
 
-/** The anchors of a page, as GitHub makes them of its headings. */
+/** The anchors of a page. GitHub makes them from the headings. */
 const anchorsOf = (page: string): string[] =>
   [...read(page).matchAll(/^#+ (.+)$/gm)].map(([, title = '']) =>
     title
@@ -40,7 +40,7 @@ const anchorsOf = (page: string): string[] =>
   );
 
 describe.each(PAGES)('%s', (page) => {
-  it('links to what there is, in the repository and in the package', () => {
+  it('has only links that work, in the repository and in the package', () => {
     for (const link of linksOf(page)) {
       const own = REPOSITORY.test(link);
       if (/^[a-z]+:/.test(link) && !own) continue;
@@ -53,13 +53,13 @@ describe.each(PAGES)('%s', (page) => {
   });
 });
 
-/** Files and folders of the repository that a page names as code; `scripts/extract-vmlinux` is the kernel's. */
+/** The files and folders of the repository that a page names in backticks. `scripts/extract-vmlinux` is in the kernel's repository. */
 const pathsIn = (page: string): string[] =>
   [...read(page).matchAll(/`((?:src|e2e|scripts|bench|fuzz|conformance|docs|schemas|\.ci|\.github)\/[\w./-]*)`/g)]
     .map(([, path]) => path as string)
     .filter((path) => path !== 'scripts/extract-vmlinux');
 
-describe('the files that pages name', () => {
+describe('the files named in pages', () => {
   it('are found', () => expect(pathsIn('docs/architecture.md').length).toBeGreaterThan(40));
 
   it.each(PAGES)('exist: %s', (page) => {
@@ -67,8 +67,8 @@ describe('the files that pages name', () => {
   });
 });
 
-describe('the links of messages', () => {
-  it('lead to pages that there are, for somebody who has only the package', () => {
+describe('the links in messages', () => {
+  it('are URLs, because users may have only the package, and lead to existing pages', () => {
     const cures = Object.values(ERROR_CODES).map(({ cure }) => cure);
     const named = cures.flatMap((cure) => cure.match(/\S*docs\/[\w./-]+/g) ?? []);
     expect(named.length).toBeGreaterThan(3);
@@ -81,11 +81,11 @@ describe('the links of messages', () => {
 
 const SNIPPETS = allSnippets(ROOT).filter(({ page }) => !README_TEMPLATES.includes(page));
 
-/** What a line of a shell snippet begins with that is not ours: nobody checks its options here. */
+/** The beginning of lines in shell snippets that run other programs, whose options are not checked. */
 const OTHERS =
   /^(?:npm|pnpm|yarn|bunx?|npx (?:create-nx-workspace|jest|oxlint|biome|tsc)|[A-Z_]+=\S+ (?:npm|npx)|openssl|git|cargo|cat|qemu-system-x86_64|jq|cd|diff|dotnet|node|sudo|nproc|snpguest) ?/;
 
-/** Options that Nx itself takes. */
+/** The options of Nx itself. */
 const NX_OPTIONS = [
   'json',
   'web',
@@ -107,17 +107,17 @@ const PROGRAMS = new Map([NX_IGVM, IGVMFILEGEN, IGVMINSPECT].map((program) => [p
 
 const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
-/** What is wrong with a command line, if anything is. */
+/** The mistake in a command line, if there is one. */
 function faultOf(line: string): string | undefined {
   const words = line
     .replace(/\$\([^)]*\)/g, 'OUTPUT')
     .replace(/^npx (?:-p nx-igvm )?(?=nx|igvm)/, '')
     .split(/\s+/);
   const [program = '', command = '', third = ''] = words;
-  // Behind `--` are options of a VMM.
+  // The options after `--` are for a VMM.
   const own = words.includes('--') ? words.slice(0, words.indexOf('--')) : words;
   const flags = own.flatMap((word) => /^--?([a-z][\w-]*)/i.exec(word)?.[1] ?? []);
-  // Where only a workspace has the package, its commands aren't in PATH.
+  // If only a workspace has the package, its commands aren't in PATH.
   if (PROGRAMS.has(line.split(' ')[0] ?? '')) return 'no npx before the command';
   const known = PROGRAMS.get(program);
   if (known !== undefined) {
@@ -141,7 +141,7 @@ function faultOf(line: string): string | undefined {
 
 const schemaOf = (name: string): JsonSchema => JSON.parse(read(`schemas/${name}.schema.json`)) as JsonSchema;
 
-/** Holds a value to a part of a published schema. */
+/** Checks a value against a part of a published schema. */
 function fits(name: string, keys: string[], value: unknown): void {
   const whole = schemaOf(name);
   const part = keys.reduce((schema, key) => schema.properties![key]!, whole);
@@ -149,14 +149,14 @@ function fits(name: string, keys: string[], value: unknown): void {
   expect([ajv.validate({ ...part, definitions: whole.definitions }, value), ajv.errors]).toEqual([true, null]);
 }
 
-describe('the snippets of all pages', () => {
+describe('the snippets in all pages', () => {
   it('are found', () => {
     const count = (language: string): number => SNIPPETS.filter((each) => each.language === language).length;
     expect([count('sh') > 25, count('json') > 6, count('js') > 4]).toEqual([true, true, true]);
   });
 
   it.each(SNIPPETS.filter(({ language }) => language === 'sh'))(
-    'name commands and options that there are: $page $text',
+    'have commands and options that exist: $page $text',
     ({ text }) => {
       const lines = linesOf(text).flatMap((line) => line.split(' && '));
       for (const line of lines) expect([line, faultOf(line)]).toEqual([line, undefined]);
@@ -164,7 +164,7 @@ describe('the snippets of all pages', () => {
   );
 
   it.each(SNIPPETS.filter(({ language }) => language === 'json'))(
-    'are JSON that does what it says: $page',
+    'are valid JSON of a known kind: $page',
     ({ text }) => {
       const value = JSON.parse(text) as Record<string, unknown>;
       if ('guest_arch' in value) parseManifest(text, 'igvm.json', { strict: true });
@@ -176,7 +176,7 @@ describe('the snippets of all pages', () => {
       else if (Object.keys(value).every((key) => key in schemaOf('igvm').properties!)) {
         for (const [key, part] of Object.entries(value)) fits('igvm', [key], part);
       } else {
-        // A target of a project, which e2e/pages.e2e.ts runs; schemas for editors, which editor.spec.ts gives to one.
+        // A target of a project, which e2e/pages.e2e.ts runs, or a schema for editors, which editor.spec.ts uses.
         expect(Object.keys(value)).toEqual(
           expect.arrayContaining([expect.stringMatching(/^(?:targets|allOf|json\.schemas)$/)]),
         );
@@ -185,22 +185,25 @@ describe('the snippets of all pages', () => {
   );
 
   it.each(SNIPPETS.filter(({ language }) => language === 'js'))(
-    'in JavaScript are run by e2e/library.e2e.ts: $page',
+    'in JavaScript are in the pages that e2e/library.e2e.ts runs: $page',
     ({ page, text }) => {
       expect(['README.md', 'docs/library.md']).toContain(page);
       expect(page === 'README.md' || /^\/\/ [\w-]+\.\w?js\n/.test(text)).toBe(true);
     },
   );
 
-  it.each(allSnippets(ROOT))('are run, or say why not: $page $language $notRun', ({ page, language, text, notRun }) => {
-    // `text` is what a program prints, or how it is called; what a reader is to type is `sh`, which e2e/pages.e2e.ts runs.
-    expect(['sh', 'json', 'js', 'text']).toContain(language);
-    if (notRun !== undefined) expect([language, notRun]).toEqual(['sh', expect.stringMatching(/^\w.{20,}$/)]);
-    if (language === 'text' && page !== 'docs/cli.md')
-      expect(text).not.toMatch(/^(?:npx|nx|nx-igvm|npm|git|cargo|sudo|qemu-\S+) /m);
-  });
+  it.each(allSnippets(ROOT))(
+    'are run, or give a reason why not: $page $language $notRun',
+    ({ page, language, text, notRun }) => {
+      // Commands for the reader are `sh`, which e2e/pages.e2e.ts runs. Output and synopses are `text`.
+      expect(['sh', 'json', 'js', 'text']).toContain(language);
+      if (notRun !== undefined) expect([language, notRun]).toEqual(['sh', expect.stringMatching(/^\w.{20,}$/)]);
+      if (language === 'text' && page !== 'docs/cli.md')
+        expect(text).not.toMatch(/^(?:npx|nx|nx-igvm|npm|git|cargo|sudo|qemu-\S+) /m);
+    },
+  );
 
-  it.each([...PAGES, ...README_TEMPLATES])('have their reasons right before them: %s', (page) => {
+  it.each([...PAGES, ...README_TEMPLATES])('have their reasons on the line directly before them: %s', (page) => {
     const marks = read(page).match(/<!-- not run/g) ?? [];
     expect(marks).toHaveLength(snippetsOf(page, read(page)).filter(({ notRun }) => notRun !== undefined).length);
   });

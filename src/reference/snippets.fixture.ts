@@ -1,18 +1,18 @@
-/** The snippets of the pages, and which of them nothing runs, with the reason: e2e/pages.e2e.ts runs all others. */
+/** The snippets in the pages. e2e/pages.e2e.ts runs the shell snippets, except those that the page marks as not run. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 export interface PageSnippet {
   /** Path in the repository. */
   page: string;
-  /** What stands behind the three backticks. */
+  /** The word after the three backticks. */
   language: string;
   text: string;
-  /** Why nothing runs it: the comment `<!-- not run: REASON -->` in the line before it. */
+  /** The reason why it isn't run, from a comment `<!-- not run: REASON -->` in the line before it. */
   notRun?: string;
 }
 
-/** The templates of READMEs in generated projects. */
+/** The templates for READMEs of generated projects. */
 export const README_TEMPLATES = [
   'src/generators/guest-image/files/README.md.template',
   'src/generators/initrd/files/project/README.md.template',
@@ -24,7 +24,7 @@ const markdownBelow = (root: string, folder: string): string[] =>
     .map((path) => `${folder}/${path.replaceAll('\\', '/')}`)
     .sort();
 
-/** Every page that somebody reads, by its path in the repository. @param root the repository */
+/** The paths of all pages in the repository. @param root the repository */
 export const pagesOf = (root: string): string[] => [
   'README.md',
   'CONTRIBUTING.md',
@@ -38,7 +38,7 @@ export const pagesOf = (root: string): string[] => [
 
 const FENCE = /^(?:<!-- not run: (.*?) -->\n)?( *)```([\w-]*)\n(.*?)^\2```$/gms;
 
-/** The snippets of a page, in their order. */
+/** The snippets of a page, in order. */
 export function snippetsOf(page: string, text: string): PageSnippet[] {
   return [...text.matchAll(FENCE)].map(([, notRun, , language = '', code = '']) => ({
     page,
@@ -52,7 +52,7 @@ export function snippetsOf(page: string, text: string): PageSnippet[] {
 export const allSnippets = (root: string): PageSnippet[] =>
   [...pagesOf(root), ...README_TEMPLATES].flatMap((page) => snippetsOf(page, readFileSync(join(root, page), 'utf8')));
 
-/** The commands of a shell snippet, without comments: what ends in a backslash goes on in the next line. */
+/** The commands of a shell snippet, without comments. A line that ends in a backslash continues in the next one. */
 export const commandsOf = (text: string): string[] =>
   text
     .replace(/\\\n\s*/g, ' ')

@@ -1,8 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { NX_IGVM } from '../cli/programs';
-import { commandsOf } from './cli-reference';
-import { type CollectionEntry, examplesOf } from './plugin-reference';
+import { type CollectionEntry, commandsOf, examplesOf } from './options-reference';
 import { collection } from './generated-files';
 
 const ROOT = join(__dirname, '..', '..');
@@ -10,27 +9,27 @@ const executors = collection(ROOT, 'executors');
 const generators = collection(ROOT, 'generators');
 const all = [...executors, ...generators];
 
-/** The options of the executors for targets, and of the generators, by what is behind `nx`. */
+/** The names of the options of an executor or generator. */
 const optionsOf = (entry: CollectionEntry): string[] => Object.keys(entry.schema.properties ?? {});
 const camelCase = (name: string): string => name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
 
-describe('the help of executors and generators', () => {
-  it('is that of all of them', () => {
+describe('the help for executors and generators', () => {
+  it('is checked for all of them', () => {
     expect(executors.length).toBeGreaterThan(7);
     expect(generators.length).toBeGreaterThan(6);
     expect(existsSync(join(ROOT, 'executors.json'))).toBe(true);
   });
 
-  it.each(all)('has examples that Nx prints, with options that there are: $name', (entry) => {
+  it.each(all)('has examples that Nx can print, and their options exist: $name', (entry) => {
     const examples = examplesOf(entry.schema);
     expect(examples.length).toBeGreaterThan(entry.name === 'init' ? -1 : 0);
     for (const { command, description } of examples) {
       expect(command).toMatch(/^(?:npx |nx )/);
       expect(description).toMatch(/^[A-Z].*[^.]$/);
       const [, other] = /^nx g nx-igvm:(\S+)/.exec(command) ?? [];
-      const of = other === undefined ? entry : generators.find(({ name }) => name === other);
+      const described = other === undefined ? entry : generators.find(({ name }) => name === other);
       if (command.startsWith('npx')) continue;
-      for (const [, flag] of command.matchAll(/ --([\w-]+)/g)) expect(optionsOf(of!)).toContain(flag);
+      for (const [, flag] of command.matchAll(/ --([\w-]+)/g)) expect(optionsOf(described!)).toContain(flag);
     }
   });
 
@@ -65,7 +64,7 @@ describe('an executor and the command of the same name', () => {
   });
 
   it.each(pairs.map(({ name, executor, option }) => [name, option.long, executor, option] as const))(
-    '%s %s have the same default and the same values',
+    '%s %s have the same default and values',
     (_, __, { schema }, option) => {
       const property = schema.properties?.[camelCase(option.attributeName())];
       if (property === undefined) return;

@@ -1,7 +1,93 @@
-import { cell, describeType, descriptionOf } from './describe-schema';
-import type { JsonSchema } from './schemas';
+/**
+ * The reference pages of everything with options: commands, executors, generators and the plugin. They are generated from the definitions
+ * that commander and Nx themselves print as help.
+ */
+import { type Argument, Command, type Option } from 'commander';
+import type { CliEnvironment } from '../cli/cli';
+import { IGVMFILEGEN, IGVMINSPECT, NX_IGVM, type ProgramDescription } from '../cli/programs';
+import { cell, describeType, descriptionOf, type JsonSchema } from './describe-schema';
 
-/** Pages about executors and generators, from their schemas. */
+const CLI_INTRODUCTION = `# Commands
+
+\`nx-igvm\` works on files, with or without a workspace. If the package is installed in the current project, run it with \`npx nx-igvm\` (or
+\`pnpm exec\`, \`yarn\`, \`bunx\`). \`npm install --global nx-igvm\` puts it into PATH. \`nx-igvm COMMAND --help\` prints the options below.
+
+Paths are relative to the current folder. The exit code is 0 for success, 1 for a failure and 2 for an invalid command line. Results go to
+stdout, messages to stderr. \`--verbose\` before the command shows details of builds, and stack traces of internal errors.
+`;
+
+const IGVMFILEGEN_INTRODUCTION = `## igvmfilegen
+
+The package also has a command \`igvmfilegen\` with the command line of Microsoft's tool of that name.
+[migration-from-igvmfilegen.md](migration-from-igvmfilegen.md) lists the differences.
+`;
+
+const IGVMINSPECT_INTRODUCTION = `## igvminspect
+
+\`igvminspect\` has the command line of OpenVMM's tool of that name.
+`;
+
+/** For describing commands without running them. */
+const NOWHERE: CliEnvironment = { cwd: '.', stdout: () => {}, stderr: () => {}, isInteractive: false };
+
+/** The definitions of a program's commands. */
+export function commandsOf({ name, commands }: ProgramDescription): readonly Command[] {
+  const program = new Command(name);
+  for (const load of Object.values(commands)) load()(program, NOWHERE);
+  return program.commands;
+}
+
+const argumentName = (argument: Argument): string => {
+  const name = argument.name();
+  if (argument.variadic) return `[-- ${name}]`;
+  return argument.required ? `<${name}>` : `[${name}]`;
+};
+
+function optionRow(option: Option): string {
+  const { flags, description, argChoices, defaultValue, mandatory } = option;
+  const value = argChoices?.map((choice) => `\`${choice}\``).join(', ') ?? '';
+  // The empty list at the start of a repeatable option is not a default.
+  const hasDefault = defaultValue !== undefined && !Array.isArray(defaultValue);
+  const fallback = hasDefault ? `\`${String(defaultValue)}\`` : '';
+  return `| \`${cell(flags)}\` | ${value} | ${mandatory ? 'required' : fallback} | ${cell(description)} |`;
+}
+
+function section(program: string, level: string, command: Command): string {
+  const { registeredArguments: args, options } = command;
+  const shown = options.filter(({ hidden }) => !hidden);
+  const [first, last] = [args.filter(({ variadic }) => !variadic), args.filter(({ variadic }) => variadic)];
+  const usage = [
+    program,
+    command.name(),
+    ...first.map(argumentName),
+    ...(shown.length === 0 ? [] : ['[options]']),
+    ...last.map(argumentName),
+  ];
+  const description = command.description();
+  const described = args.filter((argument) => argument.description !== '');
+  return [
+    `${level} ${program} ${command.name()}\n`,
+    ...(description === '' ? [] : [`${description[0]!.toUpperCase()}${description.slice(1)}.\n`]),
+    `\`\`\`text\n${usage.join(' ')}\n\`\`\`\n`,
+    ...described.map((argument) => `- \`${argument.name()}\`: ${argument.description}`),
+    ...(described.length === 0 ? [] : ['']),
+    ...(shown.length === 0
+      ? []
+      : ['| option | values | default | meaning |', '| --- | --- | --- | --- |', ...shown.map(optionRow), '']),
+  ].join('\n');
+}
+
+/** docs/cli.md */
+export function cliReference(): string {
+  return [
+    CLI_INTRODUCTION,
+    ...commandsOf(NX_IGVM).map((command) => section(NX_IGVM.name, '##', command)),
+    IGVMFILEGEN_INTRODUCTION,
+    ...commandsOf(IGVMFILEGEN).map((command) => section(IGVMFILEGEN.name, '###', command)),
+    IGVMINSPECT_INTRODUCTION,
+    ...commandsOf(IGVMINSPECT).map((command) => section(IGVMINSPECT.name, '###', command)),
+  ].join('\n');
+}
 
 /** An entry of executors.json or generators.json with its schema. */
 export interface CollectionEntry {
@@ -15,14 +101,14 @@ function optionsTable(schema: JsonSchema, flag: (name: string) => string): strin
     .filter(([, { hidden }]) => hidden !== true)
     .map(([name, option]) => {
       const fallback = option.default === undefined ? '' : `\`${JSON.stringify(option.default)}\``;
-      // An option with a default is never asked for, even where Nx lists it as required.
+      // A default makes an option optional, even if Nx lists it as required.
       const need = fallback === '' && schema.required?.includes(name) ? 'required' : fallback;
       return `| \`${flag(name)}\` | ${cell(describeType(option))} | ${need} | ${cell(option.description ?? '')} |`;
     });
   return ['| option | value | default | meaning |', '| --- | --- | --- | --- |', ...rows].join('\n');
 }
 
-/** What Nx prints of an example under `--help`; other shapes come out as `undefined` there. */
+/** An example in the form that Nx prints in `--help`. It prints `undefined` for other forms. */
 export interface SchemaExample {
   command: string;
   description: string;
@@ -30,7 +116,7 @@ export interface SchemaExample {
 
 export const examplesOf = (schema: JsonSchema): SchemaExample[] => (schema['examples'] ?? []) as SchemaExample[];
 
-/** Examples that e2e/pages.e2e.ts can't run. */
+/** Examples that e2e/pages.e2e.ts can't run, and the reasons. */
 const NOT_RUN: Record<string, string> = {
   'npx create-nx-workspace my-images --preset=nx-igvm': 'it takes nx-igvm from the registry, and installs a workspace',
   'nx fetch my-image': 'a manifest with a URL is needed; e2e/caching/sharing.e2e.ts has one, and a server',
@@ -42,7 +128,7 @@ const NOT_RUN: Record<string, string> = {
     'a project that builds a container image is needed; e2e/container.e2e.ts has one',
 };
 
-/** The examples as commands with their meaning above them. */
+/** The examples as commands, each with a comment that explains it. */
 function commandBlock(examples: readonly SchemaExample[]): string {
   const block = (some: readonly SchemaExample[]): string =>
     `\`\`\`sh\n${some.map(({ command, description }) => `# ${description}\n${command}`).join('\n')}\n\`\`\`\n`;
@@ -75,7 +161,7 @@ export function generatorReference({ name, schema, description }: CollectionEntr
   ].join('\n');
 }
 
-const INTRODUCTION = `# Plugin options
+const PLUGIN_INTRODUCTION = `# Plugin options
 
 The entry for the plugin in nx.json may change what it infers:
 
@@ -133,5 +219,5 @@ export function pluginReference(schema: JsonSchema): string {
   const rows = Object.entries(schema.properties ?? {}).map(
     ([kind, option]) => `| \`${kind}\` | ${cell(descriptionOf(option))} |`,
   );
-  return [INTRODUCTION, '| key | target |', '| --- | --- |', ...rows, ''].join('\n');
+  return [PLUGIN_INTRODUCTION, '| key | target |', '| --- | --- |', ...rows, ''].join('\n');
 }
