@@ -13,7 +13,10 @@ const LEAST_SCORE = 80;
 const DESCRIBED_BY = {
   'src/igvm': [
     [['headers/*'], ['headers/*', 'read-igvm', 'write-igvm', 'read-write']],
-    [['read-igvm', 'run-collector'], ['read-igvm']],
+    [
+      ['read-igvm', 'run-collector'],
+      ['read-igvm', 'read-write'],
+    ],
     [['write-igvm'], ['write-igvm', 'read-write']],
     [['validate', 'header-rules', 'platforms'], ['validate']],
     [
@@ -22,7 +25,10 @@ const DESCRIBED_BY = {
     ],
     [['stream'], ['stream']],
     [['merge'], ['merge']],
-    [['dump'], ['dump']],
+    [
+      ['dump', 'page-overlaps'],
+      ['dump', 'page-overlaps'],
+    ],
     [['firmware-dll'], ['firmware-dll']],
     [['page-index'], ['page-index']],
   ],

@@ -4,7 +4,14 @@ import { type ByteSource, bytesSource, EMPTY_SOURCE, readAll } from '../memory/b
 import { PAGE_SIZE } from '../memory/page';
 import { SUPPORTED_PLATFORM } from './headers/field-tables';
 import { fileOf, flatten, hashes, patternPage, platformOf, runOf, vbsContext, written } from './igvm-file.fixture';
-import { type Directive, type IgvmFile, PLATFORM_TYPE } from './model';
+import {
+  type Directive,
+  type IgvmFile,
+  PAGE_DATA_TYPE,
+  PAGE_FLAG,
+  type PageDataDirective,
+  PLATFORM_TYPE,
+} from './model';
 import { isLinuxKernel, notAnImage, readIgvm } from './read-igvm';
 
 const golden = (name: string): Uint8Array => new Uint8Array(readFileSync(join(__dirname, 'fixtures', name)));
@@ -132,6 +139,20 @@ describe('readIgvm', () => {
     ]);
   });
 
+  it('keeps adjacent pages apart that differ in platform, flags or type', async () => {
+    const platforms = [platformOf(PLATFORM_TYPE.VSM_ISOLATION), platformOf(PLATFORM_TYPE.SEV_SNP, 0x0200_0000)];
+    const page = (gpa: number, more: Partial<PageDataDirective>) => runOf(gpa * PAGE_SIZE, patternPage(gpa), more);
+    const runs = [
+      page(1, {}),
+      page(2, { compatibilityMask: 0x0200_0001 }),
+      page(3, { compatibilityMask: 0x0200_0001, flags: PAGE_FLAG.UNMEASURED }),
+      page(4, { compatibilityMask: 0x0200_0000, flags: PAGE_FLAG.UNMEASURED }),
+      page(5, { compatibilityMask: 0x0200_0000, dataType: PAGE_DATA_TYPE.CPUID_DATA }),
+    ];
+    const file = fileOf(runs, { platforms });
+    expect(flatten(read((await written(file)).bytes))).toEqual(flatten(file));
+  });
+
   it('reads no page data', () => {
     const bytes = golden('every-header-x64.igvm');
     const view = new DataView(bytes.buffer);
@@ -220,7 +241,7 @@ describe('readIgvm', () => {
     let bytes: Uint8Array;
     beforeAll(async () => void ({ bytes } = await written(file)));
 
-    const cases: [what: string, code: string, change: () => Uint8Array, offset: number][] = [
+    const cases: [what: string, code: string, change: () => Uint8Array, offset: number, message?: string][] = [
       ['an empty file', 'IGVM_MALFORMED', () => new Uint8Array(0), 0],
       ['another magic', 'IGVM_MALFORMED', () => changed(bytes, [0, 0x464c457f]), 0],
       ['a cut fixed header', 'IGVM_MALFORMED', () => bytes.subarray(0, 20), 0],
@@ -233,8 +254,20 @@ describe('readIgvm', () => {
       ['a wrong checksum', 'IGVM_MALFORMED', () => Object.assign(bytes.slice(), { [PAGE + 8]: 1 }), 20],
       ['an unknown header', 'IGVM_UNSUPPORTED', () => changed(bytes, [PAGE, 0x3f0]), PAGE],
       ['a known header marked as optional', 'IGVM_UNSUPPORTED', () => changed(bytes, [PAGE, 0x8000_0305]), PAGE],
-      ['a header of no section', 'IGVM_MALFORMED', () => changed(bytes, [PAGE, 0x250]), PAGE],
-      ['sections out of order', 'IGVM_MALFORMED', () => changed(bytes, [PAGE, 0x101], [PAGE + 4, 16]), PAGE],
+      [
+        'a header of no section',
+        'IGVM_MALFORMED',
+        () => changed(bytes, [PAGE, 0x250]),
+        PAGE,
+        'header type 0x250 belongs to no section',
+      ],
+      [
+        'sections out of order',
+        'IGVM_MALFORMED',
+        () => changed(bytes, [PAGE, 0x101], [PAGE + 4, 16]),
+        PAGE,
+        'follows one of a later section',
+      ],
       ['a header with another length', 'IGVM_MALFORMED', () => changed(bytes, [PLATFORM + 4, 15]), PLATFORM],
       ['a header beyond the headers', 'IGVM_MALFORMED', () => changed(bytes, [PAGE + 4, 32]), PAGE],
       ['a header of 4 GiB', 'IGVM_MALFORMED', () => changed(bytes, [PAGE + 4, 0xffff_ffff]), PAGE],
@@ -245,11 +278,19 @@ describe('readIgvm', () => {
       ['page data beyond the file', 'IGVM_MALFORMED', () => changed(bytes, [PAGE + 20, DATA + 40]), PAGE],
       ['a context beyond the file', 'IGVM_MALFORMED', () => changed(bytes, [CONTEXT + 20, bytes.length - 3]), CONTEXT],
       ['a context of nobody', 'IGVM_MALFORMED', () => changed(bytes, [CONTEXT + 16, 2]), CONTEXT],
-      ['registers without number', 'IGVM_MALFORMED', () => changed(bytes, [DATA, 0xffff_ffff]), CONTEXT],
+      [
+        'registers without number',
+        'IGVM_MALFORMED',
+        () => changed(bytes, [DATA, 0xffff_ffff]),
+        CONTEXT,
+        '4294967295 registers',
+      ],
       ['registers beyond the file', 'IGVM_MALFORMED', () => changed(bytes, [DATA, 1000]), CONTEXT],
     ];
-    it.each(cases)('%s', (_what, code, change, offset) => {
-      expect(() => read(change())).toThrow(expect.objectContaining({ code, where: { offset } }));
+    it.each(cases)('%s', (_what, code, change, offset, message = '') => {
+      expect(() => read(change())).toThrow(
+        expect.objectContaining({ code, where: { offset }, message: expect.stringContaining(message) }),
+      );
     });
 
     it('a run of pages beyond the file, with the place of its first header', async () => {
