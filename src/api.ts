@@ -15,7 +15,7 @@ export {
   writeReferenceValues,
 } from './attestation/reference-values';
 export type { StatementSigner } from './attestation/dsse';
-export type { Check, CheckResult } from './attestation/check';
+export type { Check, CheckResult } from './attestation/checks';
 export {
   evidenceJson,
   type EvidenceReport,

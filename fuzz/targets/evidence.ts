@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseCertificates, parseRevocationLists } from '../../src/attestation/certificates';
-import { Checks } from '../../src/attestation/check';
+import { Checks } from '../../src/attestation/checks';
 import { compareSnpGuest, compareTdxGuest } from '../../src/attestation/compare-guest';
 import { decodedEvidence } from '../../src/attestation/evidence-file';
 import { certificatesInTable, isSnpEvidence, parseSnpEvidence } from '../../src/attestation/snp-report';

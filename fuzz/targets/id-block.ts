@@ -1,11 +1,9 @@
 import { withSnpIdBlock } from '../../src/endorsement/add-snp-id-block';
-import { isIdentityDocument } from '../../src/endorsement/identity-document';
-import { isOwnIdBlock } from '../../src/endorsement/snp-id-block';
+import { identityDocument, isIdentityDocument, isOwnIdBlock } from '../../src/endorsement/guest-documents';
 import { fileOf, patternPage, platformOf, runOf } from '../../src/igvm/igvm-file.fixture';
 import { PLATFORM_TYPE } from '../../src/igvm/model';
 import type { Target } from '../engine/target';
 import { EC_PUBLIC_KEY, ECDSA_SIGNATURE, ID_BLOCK, ID_BLOCK_POLICY } from './signed-samples';
-import { identityDocument } from '../../src/endorsement/identity-document';
 
 const IMAGE = fileOf([runOf(0, patternPage(1))], {
   platforms: [platformOf(PLATFORM_TYPE.SEV_SNP)],

@@ -1,7 +1,7 @@
 import { IgvmError } from '../errors/igvm-error';
 import { hex, printable } from '../errors/printable';
 import { SNP_POLICY_DEBUG } from '../loader/guest/guest-platform';
-import type { Checks } from './check';
+import type { Checks } from './checks';
 import type { Expectations, ExpectedDigest } from './expectations';
 import { type GenerationName, isZero, parseMinimumTcb, type SnpReport, tcbParts, tcbText } from './snp-report';
 import { replayEventLog, type TdxQuote } from './tdx-quote';

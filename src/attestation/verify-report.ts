@@ -2,7 +2,7 @@ import { IgvmError } from '../errors/igvm-error';
 import { printable, printableJson } from '../errors/printable';
 import { type Launch, launchesOfOptions, type LaunchOptions } from '../measurement/launches';
 import { parseRevocationLists } from './certificates';
-import { type Check, Checks } from './check';
+import { type Check, Checks } from './checks';
 import { compareSnpGuest, compareTdxGuest, type Demands } from './compare-guest';
 import { certificatesOf, CRL_LIMIT, decodedEvidence, EVIDENCE_LIMIT, readEvidenceFile as read } from './evidence-file';
 import {

@@ -1,14 +1,7 @@
 import { verify } from 'node:crypto';
 import { AMD_GENERATIONS } from './built-in-certificates';
-import {
-  checkChain,
-  isIssuedBy,
-  keyDigest,
-  parseCertificate,
-  type ParsedCertificate,
-  type Trust,
-} from './certificates';
-import { Checks } from './check';
+import { isIssuedBy, keyDigest, parseCertificate, type ParsedCertificate } from './certificates';
+import { checkChain, Checks, type Trust } from './checks';
 import { type GenerationName, isZero, SNP_REPORT_VERSIONS, type SnpReport, tcbDifferences } from './snp-report';
 
 /** Object identifiers of extensions in VCEK and VLEK certificates (AMD 57230, table 8). */

@@ -1,14 +1,7 @@
 import { createHash, createPublicKey, type JsonWebKey, type KeyObject, verify } from 'node:crypto';
 import { INTEL_SGX_ROOT } from './built-in-certificates';
-import {
-  checkChain,
-  isIssuedBy,
-  keyDigest,
-  parseCertificate,
-  type ParsedCertificate,
-  type Trust,
-} from './certificates';
-import { Checks } from './check';
+import { isIssuedBy, keyDigest, parseCertificate, type ParsedCertificate } from './certificates';
+import { checkChain, Checks, type Trust } from './checks';
 import { isZero } from './snp-report';
 import type { TdxQuote } from './tdx-quote';
 

@@ -28,8 +28,7 @@ interface EndorsedGuest {
 /** Modules that only guests with isolation need. */
 const measure = () => require('../measurement/measure') as typeof import('../measurement/measure');
 const corim = () => require('../endorsement/corim') as typeof import('../endorsement/corim');
-const identity = () => require('../endorsement/identity-document') as typeof import('../endorsement/identity-document');
-const idBlock = () => require('../endorsement/snp-id-block') as typeof import('../endorsement/snp-id-block');
+const documents = () => require('../endorsement/guest-documents') as typeof import('../endorsement/guest-documents');
 
 /** igvmfilegen calls everything except directly booted Linux OpenHCL; it doesn't know OVMF. */
 function identityOf(image: Exclude<GuestConfig['image'], 'none'>): 'openhcl' | 'linuxDirect' | 'ovmf' {
@@ -120,9 +119,9 @@ export class Endorsements {
       case 'corim':
         return corim().corimDocument(platform, digest, guestSvn);
       case 'identity':
-        return identity().identityDocument({ platform, digest, guestSvn, debugEnabled: isDebuggable(isolation) });
+        return documents().identityDocument({ platform, digest, guestSvn, debugEnabled: isDebuggable(isolation) });
       case 'idBlock': {
-        const { guestPolicy, SNP_IDENTITY, snpIdBlock } = idBlock();
+        const { guestPolicy, SNP_IDENTITY, snpIdBlock } = documents();
         const policy = guestPolicy(this.file, compatibilityMask) ?? unreachable('an SNP guest without policy');
         const ids = SNP_IDENTITY[image === 'none' ? 'openhcl' : identityOf(image)];
         return snpIdBlock({ ...ids, ld: digest, guestSvn, policy });
@@ -187,19 +186,12 @@ function isOwn(path: string, kind: OutputKind, platform: MeasuredPlatform): bool
 
 function isOfKind(bytes: Uint8Array, kind: OutputKind, platform: MeasuredPlatform): boolean {
   switch (kind) {
-    case 'identity': {
-      const { isIdentityDocument } =
-        require('../endorsement/identity-document') as typeof import('../endorsement/identity-document');
-      return isIdentityDocument(bytes, platform);
-    }
-    case 'corim': {
-      const { isCorimDocument } = require('../endorsement/corim') as typeof import('../endorsement/corim');
-      return isCorimDocument(bytes, platform);
-    }
-    case 'idBlock': {
-      const { isOwnIdBlock } = require('../endorsement/snp-id-block') as typeof import('../endorsement/snp-id-block');
-      return isOwnIdBlock(bytes);
-    }
+    case 'identity':
+      return documents().isIdentityDocument(bytes, platform);
+    case 'corim':
+      return corim().isCorimDocument(bytes, platform);
+    case 'idBlock':
+      return documents().isOwnIdBlock(bytes);
     default:
       return false;
   }

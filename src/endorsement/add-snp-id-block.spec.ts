@@ -8,7 +8,7 @@ import { checkSignedIdBlock, type KnownGuest, type SnpIdBlockSigner, withSnpIdBl
 import { parseEcdsaSignature, parseP384PublicKey } from './ecdsa-p384';
 import { corimDocument } from './corim';
 import { certificateOf, EC_KEY, RSA_KEY } from './signer.fixture';
-import { SNP_IDENTITY, snpIdBlock } from './snp-id-block';
+import { SNP_IDENTITY, snpIdBlock } from './guest-documents';
 
 const POLICY = 0x3001fn;
 

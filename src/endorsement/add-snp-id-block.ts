@@ -21,9 +21,9 @@ import {
   ID_BLOCK_VERSION,
   parseSnpIdBlock,
   SNP_IDENTITY,
-  type SnpIdentity,
   snpIdBlock,
-} from './snp-id-block';
+  type SnpIdentity,
+} from './guest-documents';
 
 /** ID_KEY_ALGO and the curve of an SNP ID block (SEV-SNP firmware ABI, chapter 10). */
 const ECDSA_P384_SHA384 = 1;

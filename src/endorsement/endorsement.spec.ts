@@ -1,6 +1,5 @@
 import { corimDocument, corimDocumentSize } from './corim';
-import { identityDocument } from './identity-document';
-import { parseSnpIdBlock, SNP_IDENTITY, snpIdBlock } from './snp-id-block';
+import { identityDocument, parseSnpIdBlock, SNP_IDENTITY, snpIdBlock } from './guest-documents';
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 const SNP_DIGEST = Buffer.from(

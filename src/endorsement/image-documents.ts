@@ -12,8 +12,15 @@ import { corimDocument, corimSvn } from './corim';
 import { verifyCorimSignature } from './corim-signature';
 import { CORIM_SIZE_LIMIT } from './corims';
 import { decodeCoseSign1 } from './cose-sign1';
-import { identityClaims, identityDocument } from './identity-document';
-import { ID_BLOCK_VERSION, parseSnpIdBlock, type SnpIdBlock, type SnpIdentity, snpIdBlock } from './snp-id-block';
+import {
+  ID_BLOCK_VERSION,
+  identityClaims,
+  identityDocument,
+  parseSnpIdBlock,
+  type SnpIdBlock,
+  snpIdBlock,
+  type SnpIdentity,
+} from './guest-documents';
 
 /** The subject of documents: a guest. */
 export interface DocumentedGuest {

@@ -11,7 +11,7 @@ import { type KnownGuest, type SnpIdBlockSigner, withSnpIdBlock } from './add-sn
 import { type CorimSignature, type SignatureOptions, withCorimSignature } from './corim-signature';
 import { parseEcdsaSignature, parseP384PublicKey } from './ecdsa-p384';
 import { claimsBeside } from './image-documents';
-import { parseSnpIdBlock, SNP_IDENTITY, type SnpIdentity } from './snp-id-block';
+import { parseSnpIdBlock, SNP_IDENTITY, type SnpIdentity } from './guest-documents';
 
 /** A limit in bytes, above the size of keys, signatures and blocks. */
 const SMALL_FILE_LIMIT = 16 * 2 ** 20;

@@ -7,7 +7,7 @@ import {
   type GuestDocuments,
   guestDocuments,
 } from '../endorsement/image-documents';
-import { guestPolicy } from '../endorsement/snp-id-block';
+import { guestPolicy } from '../endorsement/guest-documents';
 import { hex } from '../errors/printable';
 import { IgvmError } from '../errors/igvm-error';
 import type { IgvmFile } from '../igvm/model';

@@ -1,8 +1,7 @@
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { corimDocument } from '../endorsement/corim';
-import { identityDocument } from '../endorsement/identity-document';
-import { SNP_IDENTITY, snpIdBlock } from '../endorsement/snp-id-block';
+import { identityDocument, SNP_IDENTITY, snpIdBlock } from '../endorsement/guest-documents';
 import { fileOf, patternPage, platformOf, runOf, written } from '../igvm/igvm-file.fixture';
 import { type CorimHeader, type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
 import { bytesSource } from '../memory/byte-source';

@@ -3,7 +3,7 @@ import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EC_KEY } from '../../endorsement/signer.fixture';
-import { SNP_IDENTITY, snpIdBlock } from '../../endorsement/snp-id-block';
+import { SNP_IDENTITY, snpIdBlock } from '../../endorsement/guest-documents';
 import { rewriteImage, writeImage } from '../../files/igvm-image';
 import type { IgvmFile } from '../../igvm/model';
 import { bytesSource } from '../../memory/byte-source';

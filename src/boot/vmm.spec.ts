@@ -1,7 +1,7 @@
 import type { Directive, InitializationHeader, ParameterKind } from '../igvm/model';
 import { bytesSource } from '../memory/byte-source';
 import { nativeContext, nativeImage, pageData, parameter } from './native-image.fixture';
-import { QEMU, type VmSpec } from './vmm';
+import { CLOUD_HYPERVISOR, parseVmMemory, QEMU, type VmSpec } from './vmm';
 
 const HELP = {
   accel: 'Accelerators supported in QEMU binary:\ntcg\nxen\nkvm\n',
@@ -143,5 +143,38 @@ describe('QEMU', () => {
       image.platforms = [];
       expect(QEMU.igvmRefusal(image, by('11.0.0'))).toContain('no NATIVE guest');
     });
+  });
+});
+
+describe('Cloud Hypervisor', () => {
+  it('boots an exported image as a kernel, with the serial port on stdout', () => {
+    const args = CLOUD_HYPERVISOR.commandLine({
+      way: 'pvh',
+      file: '/tmp/guest.elf',
+      accel: 'kvm',
+      memory: 2 ** 29,
+      cpus: 2,
+      tables: 'vmm',
+      extraArgs: ['--disk', 'path=a.img'],
+    });
+    expect(args.join(' ')).toBe(
+      '--kernel /tmp/guest.elf --cpus boot=2 --memory size=536870912 --serial tty --console off --disk path=a.img',
+    );
+  });
+
+  it('supports only KVM, and does not load images itself', () => {
+    expect(CLOUD_HYPERVISOR.capabilities([])).toEqual({ ways: ['pvh'], accelerators: ['kvm'] });
+    expect(CLOUD_HYPERVISOR.igvmRefusal(nativeImage(), CLOUD_HYPERVISOR.capabilities([]))).toBeDefined();
+  });
+});
+
+describe("a VM's memory", () => {
+  it('is whole pages', () => {
+    expect(parseVmMemory('512M')).toBe(2 ** 29);
+    expect(parseVmMemory(4096)).toBe(4096);
+  });
+
+  it.each(['', 'all', '512', '4097'])('%j is an error of the option', (text) => {
+    expect(() => parseVmMemory(text)).toThrow(expect.objectContaining({ code: 'BOOT_OPTION' }));
   });
 });

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
+import { Writable } from 'node:stream';
 import type { ReadStream } from 'node:tty';
-import { connectTerminal, type Terminal, usableTerminal } from './console';
+import { connectTerminal, LogOutput, type Terminal, usableTerminal } from './console';
 
 class FakeTerminal extends EventEmitter {
   isTTY = true;
@@ -74,5 +75,25 @@ describe('a terminal on the console of a guest', () => {
   it('must be a terminal', () => {
     expect(usableTerminal(undefined)).toBeUndefined();
     expect(usableTerminal({ isTTY: false } as ReadStream)).toBeUndefined();
+  });
+});
+
+describe('the output of a guest that nobody watches on a terminal', () => {
+  it('is text in whole characters, without commands for a CI service', async () => {
+    const written: string[] = [];
+    const target = new Writable({
+      write(bytes: Buffer, _, done) {
+        written.push(bytes.toString());
+        setTimeout(done, 1);
+      },
+      highWaterMark: 4,
+    });
+    const output = new LogOutput(target);
+    const bytes = Buffer.from('boot ä\u001b[0m\r\n::stop-commands::x\n/ # ');
+    for (const byte of bytes) output.write(Buffer.from([byte]));
+    await output.finish();
+    await output.finish();
+    await new Promise((resolve) => target.end(resolve));
+    expect(written.join('')).toBe('boot ä\\u{1b}[0m\r\n\\u{3a}:stop-commands::x\n/ # ');
   });
 });
