@@ -12,8 +12,7 @@ import {
 import { PAGE_SIZE } from '../memory/page';
 import { StructWriter } from '../memory/struct-writer';
 import type { GuestPages } from './guest-pages';
-import { vmMemoryMap } from './linux-zero-page';
-import type { GuestParameter, NativeGuest } from './native-guest';
+import { type GuestParameter, type NativeGuest, vmMemoryMap } from './native-guest';
 
 /** Facts about a VM that its VMM knows. */
 export interface VmFacts {
