@@ -6,7 +6,7 @@ import type { Directive, IgvmFile } from '../igvm/model';
 import { readLock } from '../lock/lock-file';
 import type { LockedPlatform } from '../lock/lock-schema';
 import { DEFAULT_LAUNCH, type Launch, launchesOf, launchLabel } from '../measurement/launches';
-import { searchLaunches } from '../measurement/launch-search';
+import { searchLaunches } from './launch-search';
 import { measureLaunches } from '../measurement/measure';
 import { MEASURED_PLATFORMS, measuredPlatformOf } from '../igvm/isolation';
 

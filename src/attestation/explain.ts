@@ -11,7 +11,7 @@ import { parseLock, readLock } from '../lock/lock-file';
 import type { MeasurementLock } from '../lock/lock-schema';
 import { CPU_MODEL_NAMES } from '../measurement/kvm-vmsa';
 import { type Launch, launchesOf, launchLabel, vmmProfile } from '../measurement/launches';
-import { SEARCHED_VCPUS, SEARCHED_VCPUS_BY_SIGNATURE, searchLaunches } from '../measurement/launch-search';
+import { SEARCHED_VCPUS, SEARCHED_VCPUS_BY_SIGNATURE, searchLaunches } from './launch-search';
 import { launchJson, measurablePlatforms, measureLaunches } from '../measurement/measure';
 import { MEASURED_PLATFORMS, type MeasuredPlatform, platformHeader } from '../igvm/isolation';
 import { VMM_NAMES } from '../manifest/model';

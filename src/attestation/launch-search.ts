@@ -1,13 +1,13 @@
-import { hex } from '../errors/printable';
 import { formatPlaced } from '../errors/igvm-error';
+import { hex } from '../errors/printable';
+import { platformHeader } from '../igvm/isolation';
 import type { IgvmFile } from '../igvm/model';
 import { streamDirectives } from '../igvm/stream';
 import { VMM_NAMES, type Vmm } from '../manifest/model';
-import { CPU_MODEL_NAMES, parseCpu, processorSignature } from './kvm-vmsa';
-import { type Launch, vmmProfile } from './launches';
-import { loadRefusals } from './load-refusals';
-import { platformHeader } from '../igvm/isolation';
-import { SnpLaunchDigests } from './snp';
+import { CPU_MODEL_NAMES, parseCpu, processorSignature } from '../measurement/kvm-vmsa';
+import { type Launch, vmmProfile } from '../measurement/launches';
+import { loadRefusals } from '../measurement/load-refusals';
+import { SnpLaunchDigests } from '../measurement/snp';
 
 /** Most vCPUs of the launches that are searched: with a known processor model, and with any signature. */
 export const SEARCHED_VCPUS = 512;
