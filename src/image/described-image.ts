@@ -120,7 +120,7 @@ export async function describeImage(
 }
 
 /**
- * Whether a platform's launch digest covers the content of a region (src/measurement: snp.ts, tdx.ts, vbs.ts). TDX has no types of
+ * Whether a platform's launch digest covers the content of a region (src/measurement: snp.ts, tdx-vbs.ts). TDX has no types of
  * pages. Only SEV-SNP has processor state in memory, and measures it.
  */
 function isMeasured({ kind, spans }: GuestRegion, platform: MeasuredPlatform | undefined): boolean {

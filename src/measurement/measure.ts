@@ -9,8 +9,7 @@ import type { LaunchDigests, LaunchResult } from './launch-digests';
 import { DEFAULT_LAUNCH, type Launch, launchLabel, UNSETTLED_VMMS, vmmProfile } from './launches';
 import type { LoadRefusal } from './load-refusals';
 import { SnpLaunchDigests } from './snp';
-import { TdxLaunchDigest } from './tdx';
-import { VbsLaunchDigest } from './vbs';
+import { TdxLaunchDigest, VbsLaunchDigest } from './tdx-vbs';
 
 /** The launch measurement of one platform of a file, launched by one VMM. */
 export interface Measurement {
