@@ -13,13 +13,12 @@ import {
   registerFacts,
   vpsInSeveralVtls,
 } from '../image/guest-facts';
-import { UkiSections } from '../image/uki-facts';
+import { regionNames, UkiSections } from '../image/ovmf-facts';
 import { DEFAULT_LAUNCH, type Launch, launchName } from '../measurement/launches';
 import { type ImageDigest, imageDigests, launchJson } from '../measurement/measure';
 import { offsetIn } from '../memory/byte-source';
 import { guestRegions, isCommandLine, regionName, textOfRegion } from '../regions/guest-regions';
 import { guestPages } from '../regions/guest-pages';
-import { regionNames } from '../image/region-names';
 import { type TaggedRange, TagIndex } from '../regions/image-map';
 import { comparePages, type GuestPages, PageDigests, type PageDifference } from './compare-pages';
 

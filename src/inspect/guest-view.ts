@@ -1,6 +1,5 @@
 import type { Facts } from '../image/guest-facts';
-import { ovmfMeasured } from '../image/region-names';
-import { ukiFacts } from '../image/uki-facts';
+import { ovmfMeasured, ukiFacts } from '../image/ovmf-facts';
 import type { DescribedRegion } from '../image/described-image';
 import { type DumpRecord, type DumpValue, fieldsText } from '../igvm/dump';
 import type { IgvmFile, VpContextDirective } from '../igvm/model';

@@ -1,7 +1,6 @@
 import type { IgvmFile } from '../igvm/model';
 import { printable } from '../errors/printable';
-import { ovmfMeasured, regionNames } from '../image/region-names';
-import { ukiFacts } from '../image/uki-facts';
+import { ovmfMeasured, regionNames, ukiFacts } from '../image/ovmf-facts';
 import { checkNotInputs, createOutputSet, textChunks } from '../files/atomic-output';
 import { withImage } from '../files/igvm-image';
 import { sha256OfSource } from '../files/sha256';

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { fitsMap } from '../regions/guest-regions';
-import { regionNames } from '../image/region-names';
+import { regionNames } from '../image/ovmf-facts';
 import { checkNotInputs, createOutputSet } from '../files/atomic-output';
 import { withImage } from '../files/igvm-image';
 import { JSON_SIZE_LIMIT, readRegularFile } from '../files/regular-file';
