@@ -168,7 +168,7 @@ describe.each(MAJORS)('lists that replace inferred ones, on Nx %s', (_, nx) => {
     const { status, output } = await workspace.nx('build', 'vm');
     expect(status).not.toBe(0);
     expect(output).toContain('[NX_KEY_REPLACED]');
-    expect(output).toContain('maker:make would not run before');
+    expect(output).toContain('maker:make would not run first');
     await workspace.nxOk('g', 'nx-igvm:init');
     expect(await workspace.state('vm')).toBe('built');
   });

@@ -49,8 +49,8 @@ function isTerminal(fd: 1 | 2, open: () => { isTTY?: boolean }): boolean {
 }
 
 /**
- * The real process. It ends when its output can't be written, for example because nobody reads it any more, as with `head`. It goes on
- * when its messages can't be. Call this once.
+ * The real process. It ends when its output can't be written, for example because nobody reads it any more, as with `head`. It continues
+ * if only its messages can't be written. Call this once.
  */
 export function processEnvironment(): CliEnvironment {
   const stdout = () => process.stdout;

@@ -50,7 +50,7 @@ const taskCaller = (root: string, { info, warn, message }: TaskLog): Caller => (
 });
 
 /**
- * Does the work of an executor. A failure that the user can put right is logged and fails the task. Any other error is a bug and
+ * Does the work of an executor. A failure that the user can correct is logged and fails the task. Any other error is a bug and
  * is thrown.
  * @param work may return false for a task that fails and has said why
  * @param lock the lock that errors may be about

@@ -195,10 +195,10 @@ describe('nx-igvm:sign', () => {
   it.each([
     [{}, 'there is nothing to sign with'],
     [{ temporaryKey: true }, 'temporaryKey needs manifest or guestSvn'],
-    [{ temporaryKey: true, guestSvn: -1 }, 'guestSvn is a whole number'],
-    [{ temporaryKey: true, idBlock: 'a' }, 'exclude each other'],
-    [{ idBlock: 'a', idSignature: 'b' }, 'belong together'],
-    [{ corimBundle: 'a', corimSignature: 'b', platform: 'snp' }, 'exclude each other'],
+    [{ temporaryKey: true, guestSvn: -1 }, 'guestSvn must be a whole number'],
+    [{ temporaryKey: true, idBlock: 'a' }, "can't be used together"],
+    [{ idBlock: 'a', idSignature: 'b' }, 'have to be given together'],
+    [{ corimBundle: 'a', corimSignature: 'b', platform: 'snp' }, "can't be used together"],
     [{ corimBundle: 'a' }, 'needs platform'],
     [{ temporaryKey: true, guestSvn: 1, outputPath: IMAGE }, 'would replace the image'],
   ] as const)('refuses %j', async (options, message) => {

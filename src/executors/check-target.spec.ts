@@ -96,7 +96,7 @@ describe('a target whose keys are replaced', () => {
     workspace.write('a/initrd.json', {});
     await expect(check('build', { inputs: ['default'] }, { files: ['a/initrd.json'] })).rejects.toMatchObject(REFUSED);
     const files = ['a/x.igvm.json', 'a/y.igvm.json'];
-    await expect(check('build', { dependsOn: ['^build'] }, { files })).rejects.toThrow('build-x would not run before');
+    await expect(check('build', { dependsOn: ['^build'] }, { files })).rejects.toThrow('build-x would not run first');
   });
 
   it('names the file and the cure', async () => {

@@ -94,7 +94,7 @@ function expectedTarget(
   project: InferredProject,
 ): TargetConfiguration | undefined {
   const { executor, configurations } = target;
-  const own = ownTargetOf([{ from: '', says: { options, configurations }, certain: true }]);
+  const own = ownTargetOf([{ from: '', stated: { options, configurations }, certain: true }]);
   if (executor === GROUP_EXECUTOR) return { executor, dependsOn: options['targets'] as string[] };
   if (executor === INITRD_EXECUTOR) {
     const config = optionPath(String(options['config']), project);
@@ -161,7 +161,7 @@ export function checkTarget(context: TargetContext, task: TaskTarget | undefined
   const standard = { default: ['{projectRoot}/**/*'], ...project.nxJson.namedInputs, ...namedInputs };
   const own = ownKeysOf(given);
   const waitsFor = runsBefore(context.taskGraph, task);
-  // Nx drops what depends on a target that isn't there. That is a mistake of the file that names it, and told of with its place there.
+  // Nx drops a dependency on a target that doesn't exist. That is a mistake in the file that names it, and is reported with its place.
   const isThere = (other: string, target: string): boolean =>
     context.projectGraph?.nodes[other]?.data.targets?.[target] !== undefined;
   const [lack] = lacksOf({
@@ -175,9 +175,11 @@ export function checkTarget(context: TargetContext, task: TaskTarget | undefined
   if (lack === undefined) return;
   const executor = effective.executor ?? '';
   const kind = TARGET_KINDS.find((each) => kindExecutor(each) === executor);
-  const { from } = mergedValue(ownTarget(kind, executor, task.target, project).sayings, lack.key);
+  const { from } = mergedValue(ownTarget(kind, executor, task.target, project).statements, lack.key);
   const place =
-    from === undefined ? `"${lack.key}" is not what is inferred` : `"${lack.key}" of ${from} replaces what is inferred`;
+    from === undefined
+      ? `"${lack.key}" differs from what is inferred`
+      : `"${lack.key}" of ${from} replaces what is inferred`;
   const cure = cureFor(from, executor, project.features.spread);
   throw new IgvmError('NX_KEY_REPLACED', `${task.project}:${task.target}: ${place}, and ${lack.effect}; ${cure}`);
 }
@@ -247,6 +249,9 @@ export function checkTrackedOptions(
   for (const name of names) {
     const [given, own] = [values[name], configured[name]];
     if (typeof given !== 'string' || (typeof own === 'string' && resolve(root, own) === resolve(root, given))) continue;
-    throw new IgvmError('NX_OPTION_UNTRACKED', `Nx would not see changes of a file that only --${name}=${given} names`);
+    throw new IgvmError(
+      'NX_OPTION_UNTRACKED',
+      `Nx would not notice changes in a file that only --${name}=${given} names`,
+    );
   }
 }

@@ -38,7 +38,7 @@ describe('nx-igvm:fetch', () => {
     const linux_kernel = { url: server.url().href, sha256: SHA256 };
     expect(await run({ linux_kernel, linux_initrd, uefi })).toEqual({ success: true });
     expect(readFileSync(join(root, 'kept', SHA256, 'file'), 'utf8')).toBe('a kernel');
-    expect(logged).toEqual([`downloading ${server.url().href} (8 bytes)`, `${server.url().href} is here`]);
+    expect(logged).toEqual([`downloading ${server.url().href} (8 bytes)`, `${server.url().href} is downloaded`]);
     expect(await run({ linux_kernel })).toEqual({ success: true });
     expect(server.requests).toHaveLength(1);
   });

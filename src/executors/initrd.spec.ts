@@ -47,12 +47,12 @@ describe('nx-igvm:initrd', () => {
     [
       'outside the workspace',
       '{ "folder": "../../outside", "init": "x64" }',
-      /^the folder that is packed is outside the workspace: /,
+      /^the packed folder is outside the workspace: /,
     ],
     [
       'behind a link',
       '{ "folder": "linked", "init": "x64" }',
-      /^the folder that is packed leads out of the workspace .*boot\/linked$/,
+      /^the packed folder leads out of the workspace through a link: .*boot\/linked$/,
     ],
   ])('reports that the folder is %s', async (_, config, note) => {
     const outside = join(root, '..', 'outside');

@@ -172,10 +172,10 @@ type Target = Partial<TargetConfiguration>;
 export const PLUGIN_OPTIONS = 'the options of the plugin nx-igvm in nx.json';
 
 /** What one file of the user states about an inferred target. */
-export interface Saying {
+export interface Statement {
   /** The name of the place in messages. */
   readonly from: string;
-  readonly says: Target;
+  readonly stated: Target;
   /** False for a statement that may not apply. Only Nx knows which projects match a filter or an unusual pattern. */
   readonly certain: boolean;
 }
@@ -183,7 +183,7 @@ export interface Saying {
 /** The user's configuration of an inferred target: in the plugin's options, nx.json, package.json and project.json. */
 export interface OwnTarget {
   /** In the order in which Nx merges them: the last has the highest precedence. */
-  readonly sayings: readonly Saying[];
+  readonly statements: readonly Statement[];
   /** The value of an option without any configuration, if it is a text. */
   always(name: string): string | undefined;
   /** The value of an option when no configuration is named: the default configuration applies. */
@@ -197,7 +197,7 @@ export interface ProjectFiles {
   /** The project's name, if one of the files exists. If it has no name, Nx uses the folder's in lower case. */
   readonly name: string | undefined;
   /** Their statements about a target; the last has the highest precedence. */
-  sayingsOf(target: string): Saying[];
+  statementsOf(target: string): Statement[];
   /** The named inputs that they define. */
   readonly namedInputs: Json;
   /** Whether a script in package.json replaces a target of this name. */
@@ -229,9 +229,9 @@ export function readProjectFiles(folder: string, shown = ''): ProjectFiles {
   const included = block['includedScripts'];
   return {
     name: paths.some((path) => existsSync(path)) ? (names[0] ?? basename(folder).toLowerCase()) : undefined,
-    sayingsOf: (target) =>
+    statementsOf: (target) =>
       sources.flatMap(({ from, targets }) =>
-        Object.hasOwn(targets, target) ? [{ from, says: asRecord(targets[target]) as Target, certain: true }] : [],
+        Object.hasOwn(targets, target) ? [{ from, stated: asRecord(targets[target]) as Target, certain: true }] : [],
       ),
     namedInputs: { ...asRecord(block['namedInputs']), ...asRecord(project['namedInputs']) },
     hasScript: (target) =>
@@ -280,9 +280,9 @@ function matchingKeys(defaults: Json, executor: string, name: string): [key: str
  * (project-graph/utils/project-configuration/target-defaults): a value is an object, or a list whose matching entries are all merged.
  * @param name of the target
  */
-function targetDefaults({ targetDefaults: raw }: NxJsonConfiguration, executor: string, name: string): Saying[] {
+function targetDefaults({ targetDefaults: raw }: NxJsonConfiguration, executor: string, name: string): Statement[] {
   const defaults = asRecord(raw);
-  const sayings: Saying[] = [];
+  const statements: Statement[] = [];
   for (const [key, keyVerdict] of matchingKeys(defaults, executor, name)) {
     const value = defaults[key];
     const entries = (Array.isArray(value) ? value : [value]).map(asRecord).flatMap((entry) => {
@@ -293,10 +293,10 @@ function targetDefaults({ targetDefaults: raw }: NxJsonConfiguration, executor: 
     const fitting = entries.filter(({ entry }) => entry['executor'] === undefined || entry['executor'] === executor);
     // Keys that come later have lower precedence.
     const from = `nx.json (targetDefaults["${key}"])`;
-    sayings.unshift(...fitting.map(({ entry, certain }) => ({ from, says: entry as Target, certain })));
+    statements.unshift(...fitting.map(({ entry, certain }) => ({ from, stated: entry as Target, certain })));
     if (entries.some(({ certain }) => certain)) break;
   }
-  return sayings;
+  return statements;
 }
 
 const texts = (value: unknown): string[] => (typeof value === 'string' ? [value] : []);
@@ -306,14 +306,14 @@ const configuredOf = ({ configurations }: Target, key: string, wanted?: string):
     wanted === undefined || wanted === name ? texts(asRecord(configuration)[key]) : [],
   );
 
-/** @param sayings the last has the highest precedence */
-export function ownTargetOf(sayings: readonly Saying[]): OwnTarget {
-  const certain = sayings.filter((saying) => saying.certain).map(({ says }) => says);
-  const uncertain = sayings.filter((saying) => !saying.certain).map(({ says }) => says);
+/** @param statements the last has the highest precedence */
+export function ownTargetOf(statements: readonly Statement[]): OwnTarget {
+  const certain = statements.filter((statement) => statement.certain).map(({ stated }) => stated);
+  const uncertain = statements.filter((statement) => !statement.certain).map(({ stated }) => stated);
   const always = (key: string) => certain.flatMap((source) => optionsOf(source, key)).at(-1);
   const configuration = certain.flatMap(({ defaultConfiguration }) => texts(defaultConfiguration)).at(-1);
   return {
-    sayings,
+    statements,
     always,
     option: (key) =>
       configuration === undefined
@@ -323,7 +323,7 @@ export function ownTargetOf(sayings: readonly Saying[]): OwnTarget {
       ...new Set([
         ...texts(always(key) ?? inferred),
         ...uncertain.flatMap((source) => optionsOf(source, key)),
-        ...sayings.flatMap(({ says }) => configuredOf(says, key)),
+        ...statements.flatMap(({ stated }) => configuredOf(stated, key)),
       ]),
     ],
   };
@@ -336,10 +336,10 @@ export function ownTarget(
   name: string,
   project: InferredProject,
 ): OwnTarget {
-  const files = project.files.sayingsOf(name);
-  const isOurs = files.every(({ says }) => says.executor === undefined || says.executor === executor);
+  const files = project.files.statementsOf(name);
+  const isOurs = files.every(({ stated }) => stated.executor === undefined || stated.executor === executor);
   return ownTargetOf([
-    { from: PLUGIN_OPTIONS, says: kind === undefined ? {} : asRecord(project.options[kind]), certain: true },
+    { from: PLUGIN_OPTIONS, stated: kind === undefined ? {} : asRecord(project.options[kind]), certain: true },
     ...targetDefaults(project.nxJson, executor, name),
     ...(isOurs ? files : []),
   ]);

@@ -29,7 +29,7 @@ import {
 } from './configuration';
 import { featuresOf, locatePlugin, logger, nxVersion, requireSupportedNx, workspaceNx } from './workspace-nx';
 import type { Inputs } from './tracked-inputs';
-import { healTarget } from './effective-target';
+import { adaptTarget } from './effective-target';
 
 /**
  * An image's manifest is `igvm.json`, or `NAME.igvm.json` in a project with several images. `initrd.json` describes an
@@ -44,7 +44,7 @@ interface Contribution {
   /** The project's name. */
   name: string;
   targets: Targets;
-  /** Named inputs of the project, see {@link healTarget}. */
+  /** Named inputs of the project, see {@link adaptTarget}. */
   named: { name: string; inputs: Inputs }[];
   warnings: string[];
 }
@@ -60,7 +60,7 @@ const unreadWarnings = (unread: IgvmError | undefined): string[] =>
 /** The name that a file gives its project. Nx accepts any name and shows it everywhere, so it must be one that generators accept. */
 function nameOf({ path, name }: { path: string; name?: string }, warnings: string[]): string | undefined {
   if (name === undefined || PROJECT_NAME.test(name)) return name;
-  warnings.push(`${path}: the name "${name.slice(0, 100)}" is left aside: ${PROJECT_NAME_RULE}`);
+  warnings.push(`${path}: the name "${name.slice(0, 100)}" is ignored: ${PROJECT_NAME_RULE}`);
   return undefined;
 }
 
@@ -76,17 +76,17 @@ function addTarget(
   project: InferredProject,
   ownFolder: boolean,
 ): void {
-  const healed = healTarget(target, mergeTarget(target, option), own, project, name, ownFolder);
-  to.targets[name] = healed.target;
-  if (healed.named !== undefined) to.named.push(healed.named);
+  const adapted = adaptTarget(target, mergeTarget(target, option), own, project, name, ownFolder);
+  to.targets[name] = adapted.target;
+  if (adapted.named !== undefined) to.named.push(adapted.named);
   const file = `${project.root === '.' ? '' : `${project.root}/`}package.json`;
-  const replacing = own.sayings.some(({ says }) => says.executor !== undefined);
+  const replacing = own.statements.some(({ stated }) => stated.executor !== undefined);
   if (project.files.hasScript(name) && !replacing) {
     to.warnings.push(
       `the script "${name}" of ${file} runs in place of the inferred target ${project.name}:${name}: rename one of them, ` +
-        `or leave the script out of "nx.includedScripts" there`,
+        `or leave the script out of "nx.includedScripts" in that file`,
     );
-  } else to.warnings.push(...healed.warnings);
+  } else to.warnings.push(...adapted.warnings);
 }
 
 /** @param siblings all manifests of the folder, sorted. The first one adds the targets for all of them. */
@@ -182,7 +182,7 @@ function createNode(
   const { name, targets, warnings } = contributionOf(path, manifests, project);
   for (const warning of warnings) warn(warning);
   const isFirst = paths[0] === path;
-  // Nx concatenates the lists of several contributions, so only one contributes what is the same in all.
+  // Nx concatenates the lists of several contributions, so values that are the same in all come from one of them.
   const technologies = isFirst ? { technologies: ['igvm'] } : {};
   return {
     projects: {

@@ -7,7 +7,7 @@ import {
   patternMatches,
   PLUGIN_OPTIONS,
   replaceTokens,
-  type Saying,
+  type Statement,
   type TokenProject,
 } from './configuration';
 import type { PluginPlace } from './workspace-nx';
@@ -193,14 +193,14 @@ export function lacksOf(comparison: Comparison): Lack[] {
   const after = (text: string | undefined, effect: (text: string) => string) => text && effect(text);
   add(
     'dependsOn',
-    after(missingDependency(comparison), (target) => `${target} would not run before`),
+    after(missingDependency(comparison), (target) => `${target} would not run first`),
   );
   if (effective.cache !== true) return lacks;
-  if (expected.cache === false) add('cache', 'it has to run each time, and would be taken from the cache');
+  if (expected.cache === false) add('cache', 'it has to run each time, but would be taken from the cache');
   else if (!isNeverHit(comparison)) {
     add(
       'inputs',
-      after(missingInput(comparison), (input) => `Nx would not see a change of ${input}`),
+      after(missingInput(comparison), (input) => `Nx would not notice a change in ${input}`),
     );
     add(
       'outputs',
@@ -218,18 +218,20 @@ export function ownKeysOf(options: unknown): GuardedKey[] {
 
 /** The value of a key as Nx merges it, and the place that replaced the inferred value, if any. */
 export function mergedValue(
-  sayings: readonly Saying[],
+  statements: readonly Statement[],
   key: GuardedKey,
   inferred?: unknown,
 ): { value: unknown; from: string | undefined } {
   let value = inferred;
   let from: string | undefined;
-  for (const { says, from: place } of sayings) {
-    const said: unknown = says[key];
-    if (said === undefined) continue;
-    const isSpread = Array.isArray(said) && said.includes('...');
+  for (const { stated, from: place } of statements) {
+    const given: unknown = stated[key];
+    if (given === undefined) continue;
+    const isSpread = Array.isArray(given) && given.includes('...');
     if (!isSpread) from = place;
-    value = isSpread ? said.flatMap((item: unknown) => (item === '...' ? ((value ?? []) as unknown[]) : [item])) : said;
+    value = isSpread
+      ? given.flatMap((item: unknown) => (item === '...' ? ((value ?? []) as unknown[]) : [item]))
+      : given;
   }
   return { value, from };
 }
@@ -240,13 +242,13 @@ export function cureFor(from: string | undefined, executor: string, spread: bool
     return '"nx g nx-igvm:init" adds an entry for the executor to targetDefaults, which keeps the inferred lists';
   }
   if (spread || from === PLUGIN_OPTIONS) {
-    return 'put "..." into the list, which stands for what is inferred, or take the key out';
+    return 'put "..." into the list, which stands for the inferred values, or remove the key';
   }
-  return 'take the key out, and put what it adds into the options of the plugin nx-igvm in nx.json, with "..." in the list';
+  return 'remove the key, and put its additions into the options of the plugin nx-igvm in nx.json, with "..." in the list';
 }
 
 /** An inferred target adapted to the user's configuration, so that it works or at least is never wrong. */
-export interface Healed {
+export interface AdaptedTarget {
   target: TargetConfiguration;
   /** A named input of the project that contains the inferred inputs. The user's list refers to it by name. */
   named?: { name: string; inputs: Inputs };
@@ -287,52 +289,53 @@ function robust(inputs: Inputs, plugin: PluginPlace): Inputs {
  * Adapts an inferred target to the user's lists. The inferred inputs go into a named input that the user's list contains. If there is
  * none, or if a hit would not restore the outputs, the target is not cached. The executor refuses the remaining cases.
  */
-export function healTarget(
+export function adaptTarget(
   expected: TargetConfiguration,
   merged: TargetConfiguration,
   own: OwnTarget,
   project: InferredProject,
   name: string,
   ownFolder: boolean,
-): Healed {
-  const effectiveWith = (sayings: readonly Saying[]): TargetConfiguration => ({
+): AdaptedTarget {
+  const effectiveWith = (statements: readonly Statement[]): TargetConfiguration => ({
     ...merged,
-    options: Object.assign({}, expected.options, ...sayings.map(({ says }) => asRecord(says.options))) as object,
-    ...Object.fromEntries(GUARDED_KEYS.map((key) => [key, mergedValue(sayings, key, expected[key]).value])),
+    options: Object.assign({}, expected.options, ...statements.map(({ stated }) => asRecord(stated.options))) as object,
+    ...Object.fromEntries(GUARDED_KEYS.map((key) => [key, mergedValue(statements, key, expected[key]).value])),
   });
-  const certain = own.sayings.filter((saying) => saying.certain);
+  const certain = own.statements.filter((statement) => statement.certain);
   const lacking = (effective: TargetConfiguration): Lack[] =>
     lacksOf({ expected, effective, project, namedInput: (each) => namedInputOf(each, project), ownFolder }).filter(
       ({ key }) => !ownKeysOf(effective.options).includes(key),
     );
   const effective = effectiveWith(certain);
-  const possible = effectiveWith(own.sayings);
+  const possible = effectiveWith(own.statements);
   const lacks = lacking(effective);
   // Nx refuses every command if a continuous target has `cache`. This way, only the target itself is refused.
   const isCached = merged.continuous === true && possible.cache === true;
-  const healed: Healed = { target: isCached ? { ...merged, continuous: false } : merged, warnings: [] };
+  const adapted: AdaptedTarget = { target: isCached ? { ...merged, continuous: false } : merged, warnings: [] };
   const inputs = [lacks, lacking(possible)].some((all) => all.some(({ key }) => key === 'inputs'))
     ? nameToExtend(possible.inputs, project)
     : undefined;
   let extra: Inputs = robust(expected.inputs ?? [], project.plugin);
   const left = lacks.filter(({ key }) => key !== 'inputs' || inputs === undefined);
   const uncached = left.filter(({ key }) => key === 'inputs' || key === 'outputs');
-  const saysCache = certain.some(({ says }) => says.cache !== undefined);
+  const statesCache = certain.some(({ stated }) => stated.cache !== undefined);
   // Whether the inferred inputs count, either by themselves or through a named input.
   const counts = inputs !== undefined || !lacks.some(({ key }) => key === 'inputs');
-  if (uncached.length > 0 && !saysCache) healed.target = { ...merged, cache: false };
+  if (uncached.length > 0 && !statesCache) adapted.target = { ...merged, cache: false };
   else if (uncached.length > 0 && counts) {
     const never = runtimeInput(project.plugin, [{ never: true }]);
     extra = [...extra, ...never];
-    healed.target = { ...merged, inputs: [...(merged.inputs ?? []), ...never] };
+    adapted.target = { ...merged, inputs: [...(merged.inputs ?? []), ...never] };
   }
-  const isRefused = (key: GuardedKey): boolean => !uncached.some((each) => each.key === key) || (saysCache && !counts);
-  healed.warnings = left.map(({ key, effect }) => {
+  const isRefused = (key: GuardedKey): boolean =>
+    !uncached.some((each) => each.key === key) || (statesCache && !counts);
+  adapted.warnings = left.map(({ key, effect }) => {
     const { from } = mergedValue(certain, key);
     const result = isRefused(key) ? 'will be refused' : 'is never taken from the cache';
     const cure = cureFor(from, expected.executor ?? '', project.features.spread);
     return `${project.name}:${name} ${result}: "${key}" of ${from} replaces what is inferred, and ${effect}; ${cure}`;
   });
-  if (inputs === undefined) return healed;
-  return { ...healed, named: { name: inputs, inputs: [...(namedInputOf(inputs, project) ?? []), ...extra] } };
+  if (inputs === undefined) return adapted;
+  return { ...adapted, named: { name: inputs, inputs: [...(namedInputOf(inputs, project) ?? []), ...extra] } };
 }

@@ -125,7 +125,7 @@ describe('a wrong manifest', () => {
       const warn = jest.spyOn(logger, 'warn').mockImplementation(() => {});
       workspace.write('named/igvm.json', linuxManifest('k', { name }));
       expect((await workspace.infer(['named/igvm.json']))['named']!.name).toBe('named');
-      expect(warn.mock.calls.flat().join()).toContain('is left aside: use lower-case letters');
+      expect(warn.mock.calls.flat().join()).toContain('is ignored: use lower-case letters');
       expect(warn.mock.calls.flat().join()).not.toContain('\u001b');
       warn.mockRestore();
     },

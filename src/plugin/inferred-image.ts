@@ -58,7 +58,7 @@ export function readJsonObject(workspaceRoot: string, path: string): Json {
   }
 }
 
-/** A manifest as inference reads it: JSON, but not validated, as a wrong manifest shall still have its targets. */
+/** A manifest as inference reads it: JSON, but not validated, because a wrong manifest should still have its targets. */
 export interface ImageManifest {
   /** Relative to the workspace, with `/`. */
   readonly path: string;
@@ -70,11 +70,11 @@ export interface ImageManifest {
   readonly resources: Partial<Record<ResourceName, unknown>>;
   /** Whether it has one of {@link BESIDE_IMAGE}. */
   readonly saysMore: boolean;
-  /** Why nothing is known of it. Its targets are there nevertheless, and the build says the same. */
+  /** Why it can't be read. Its targets exist nevertheless, and the build fails with the same error. */
   readonly unread?: IgvmError;
 }
 
-/** Keys of a manifest that say what is done with an image, and nothing of what is in it. */
+/** Keys of a manifest that are about the use of an image and don't change the image. */
 export const BESIDE_IMAGE: readonly string[] = ['launches', 'boot_test'];
 
 /**
@@ -95,7 +95,7 @@ export function readImageManifest(workspaceRoot: string, path: string): ImageMan
   };
 }
 
-/** A manifest as far as it can be read: a mistake in one is no reason to stop every command of Nx. */
+/** Reads a manifest as far as possible. A mistake in it must not stop every command of Nx. */
 export function readAnyManifest(workspaceRoot: string, path: string): ImageManifest {
   try {
     return readImageManifest(workspaceRoot, path);
@@ -105,7 +105,7 @@ export function readAnyManifest(workspaceRoot: string, path: string): ImageManif
   }
 }
 
-/** The resources of a separate resources file; none when it can't be read, which the build reports. */
+/** The resources in a separate resources file; none if it can't be read, which the build reports. */
 export function readSeparateResources(path: string): Partial<Record<ResourceName, unknown>> {
   try {
     return asRecord(asRecord(JSON.parse(readRegularFile(path, { limit: JSON_SIZE_LIMIT }).toString()))['resources']);
@@ -114,7 +114,7 @@ export function readSeparateResources(path: string): Partial<Record<ResourceName
   }
 }
 
-/** Those of the given resources that a manifest's images use. */
+/** The given resources that a manifest's images use. */
 export function usedOf(manifest: ImageManifest, resources: Partial<Record<ResourceName, unknown>>): unknown[] {
   const uses = usedResources(manifest);
   return RESOURCE_NAMES.flatMap((name) => (uses.has(name) && Object.hasOwn(resources, name) ? [resources[name]] : []));

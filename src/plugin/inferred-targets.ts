@@ -101,7 +101,7 @@ export function bootTestTarget(image: InferredImage): TargetConfiguration | unde
     ...runsAfterBuild(image),
     metadata: {
       technologies: ['igvm'],
-      description: `Boots the IGVM image ${image.name} and checks what it prints`,
+      description: `Boots the IGVM image ${image.name} and checks its output`,
       help: { command: 'npx nx-igvm boot --help', example: { options: { until: '^ready$', timeout: 60 } } },
     },
   };
@@ -121,12 +121,12 @@ export const IMAGE_TARGETS: Record<Exclude<TargetKind, 'initrd'>, TargetRow> = {
   fetch: {
     executor: 'nx-igvm:fetch',
     create: fetchTarget,
-    together: 'Downloads what all IGVM images of the project name by URL',
+    together: 'Downloads the resources that all IGVM images of the project name by URL',
   },
   inspect: {
     executor: 'nx-igvm:inspect',
     create: inspectTarget,
-    together: 'Shows what is in all IGVM images of the project',
+    together: 'Shows the contents of all IGVM images of the project',
   },
   measure: {
     executor: 'nx-igvm:measure',
@@ -162,7 +162,7 @@ function fetchTarget({ manifest, path, name }: InferredImage): TargetConfigurati
     outputs: [],
     metadata: {
       technologies: ['igvm'],
-      description: `Downloads what the IGVM image ${name} names by URL`,
+      description: `Downloads the resources that the IGVM image ${name} names by URL`,
       help: { command: 'npx nx-igvm fetch --help', example: {} },
     },
   };
@@ -181,7 +181,7 @@ function inspectTarget(image: InferredImage, own: OwnTarget): TargetConfiguratio
     outputs: ['{options.outputPath}', `{workspaceRoot}/${escapeGlob(file.replace(/\.igvm$/, '.html'))}`],
     metadata: {
       technologies: ['igvm'],
-      description: `Shows what is in the IGVM image ${image.name}`,
+      description: `Shows the contents of the IGVM image ${image.name}`,
       help: { command: 'npx nx-igvm inspect --help', example: { options: { format: 'text' } } },
     },
   };
@@ -245,7 +245,7 @@ function signTarget(image: InferredImage): TargetConfiguration | undefined {
     outputs: ['{options.outputPath}', `{workspaceRoot}/${escapeGlob(image.file.replace(/\.igvm$/, '-signed.igvm'))}`],
     metadata: {
       technologies: ['igvm'],
-      description: `Signs the IGVM image ${image.name} with what the options name, or a temporary key (configuration development)`,
+      description: `Signs the IGVM image ${image.name} with the signatures in the options, or a temporary key (configuration development)`,
       help: { command: 'npx nx-igvm add-snp-id-block --help', example: { options: { temporaryKey: true } } },
     },
   };

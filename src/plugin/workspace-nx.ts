@@ -110,7 +110,7 @@ function readVersion(workspaceRoot: string): string {
     const path = resolveNx(workspaceRoot, 'nx/package.json');
     return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version;
   } catch {
-    throw new IgvmError('NX_VERSION_UNSUPPORTED', 'nx-igvm finds no Nx in this workspace');
+    throw new IgvmError('NX_VERSION_UNSUPPORTED', "nx-igvm can't find Nx in this workspace");
   }
 }
 

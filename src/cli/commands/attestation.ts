@@ -98,7 +98,7 @@ export interface ReferenceValuesOptions extends LaunchOptions {
   envelope?: 'dsse' | 'sigstore';
 }
 
-/** What the command line and a task of Nx state in their own ways. */
+/** Settings for which the command line and a task of Nx have different sources. */
 export interface ReferenceValuesSetting {
   /** Folder of the files. */
   output: string;

@@ -34,7 +34,7 @@ export interface GuestConsole {
 }
 
 /**
- * Boots an image, and returns when its guest has ended. A terminal gets the guest's output as it is, and anything else as text
+ * Boots an image, and returns when its guest has ended. A terminal gets the guest's output unchanged, anything else gets text
  * that is harmless in a log.
  * @param signal ends the run
  * @throws IgvmError the failure of the run, if it failed; and as bootImage does
@@ -71,7 +71,7 @@ function addTablesOption(command: Command): Command {
   return command.addOption(command.createOption('--tables <whose>', help).choices(['vmm', 'auto', 'image']));
 }
 
-/** In both spellings, as Nx takes them. */
+/** Adds the option in both spellings, because Nx accepts both. */
 const addCommandLineOption = (command: Command): Command =>
   command
     .option('--command-line <text>', "replaces the image's kernel command line")
@@ -134,7 +134,7 @@ export function registerBoot(program: Command, environment: CliEnvironment): voi
       };
       const console = environment.console ?? { stdout: asText(environment.stdout) };
       const { by, signal } = await boot(options, commandLine(environment), console);
-      // The VM has ended. The signal now does what it would have done without one.
+      // The VM has ended. Now the signal has its usual effect.
       if (by === 'stopped' && signal !== undefined) process.kill(process.pid, signal);
     });
 }

@@ -22,11 +22,11 @@ export interface BuildOptions extends DownloadSettings, ManifestOverrides {
   loader?: string;
 }
 
-/** What the command line and a task of Nx decide in their own ways. */
+/** Settings for which the command line and a task of Nx have different sources. */
 export interface BuildSetting extends Pick<ManifestBuild, 'workspaceRoot' | 'check'> {
   /** Absolute path of the image. */
   output: string;
-  /** Whether to report details, too. */
+  /** Whether to report details as well. */
   verbose: boolean;
   /** Whether to show a progress bar. Nx has a display of its own. */
   showsProgress: boolean;
@@ -223,7 +223,8 @@ function memory(text: string): number {
     const meant = /^\d+$/.test(text) ? `: write ${text}M for MiB` : '';
     refuse('--memory', text, `a size like 512M or 1G, in whole pages${meant}`);
   }
-  if (bytes > COMMON_MEMORY_LIMIT) refuse('--memory', text, 'a size up to 2G, as such an image describes no more');
+  if (bytes > COMMON_MEMORY_LIMIT)
+    refuse('--memory', text, 'a size up to 2G, the most that such an image can describe');
   return bytes;
 }
 

@@ -83,12 +83,13 @@ async function compareFiles(
   if (a === undefined || b === undefined || more.length > 0) {
     throw new IgvmError(
       'USAGE',
-      `two files are compared, not ${given.length}; --revisions compares locks of a repository`,
+      `diff compares two files, not ${given.length}; --revisions compares locks of a repository`,
     );
   }
   const { isLock, lockFileChanges } = require('../../lock/lock-changes') as typeof import('../../lock/lock-changes');
   const locks = [a, b].filter(isLock);
-  if (locks.length === 1) throw new IgvmError('USAGE', 'an image is compared with an image, and a lock with a lock');
+  if (locks.length === 1)
+    throw new IgvmError('USAGE', 'an image can only be compared with an image, and a lock with a lock');
   if (locks.length === 2) return shownLocks(lockFileChanges(a, b, given.join(' → ')), format);
   const { diffFiles } = require('../../diff/diff-images') as typeof import('../../diff/diff-images');
   const { launchesOfOptions } = require('../../measurement/launches') as typeof import('../../measurement/launches');

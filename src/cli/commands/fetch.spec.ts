@@ -34,7 +34,7 @@ describe('nx-igvm fetch', () => {
   it('prints a resource to paste, and nothing else to stdout', async () => {
     const { code, stdout, stderr } = await fetch(server.url('/k?v=1').href);
     expect([code, JSON.parse(stdout)]).toEqual([0, { url: server.url('/k?v=1').href, sha256: SHA256 }]);
-    expect(stderr).toContain(`kept as ${join(cwd, 'kept', SHA256, 'file')}`);
+    expect(stderr).toContain(`saved as ${join(cwd, 'kept', SHA256, 'file')}`);
   });
 
   it('checks the digest of a download', async () => {

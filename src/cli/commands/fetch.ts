@@ -131,7 +131,7 @@ async function fetchUrl(url: string, { member, sha256, ...settings }: UrlOptions
     const given = parseUrl(url);
     const open = withoutPassword(given);
     if (open !== given.href) caller.warn('the password of the URL is left out of the resource');
-    caller.note(printable(`kept as ${download.path}`));
+    caller.note(printable(`saved as ${download.path}`));
     caller.info(printableJson({ url: open, sha256: seen, ...(member === undefined ? {} : { member }) }));
   } finally {
     stop();
@@ -153,6 +153,6 @@ export async function fetchManifest({ manifest, ...settings }: FetchOptions, cal
   const loaded = loadManifest(path, { within: caller.folder, display });
   const shown = downloadDisplay(settings, caller);
   const fetched = await fetchUrls(loaded, shown).finally(() => shown.stop());
-  for (const { display: name } of fetched.values()) caller.info(`${printable(name)} is here`);
+  for (const { display: name } of fetched.values()) caller.info(`${printable(name)} is downloaded`);
   if (fetched.size === 0) caller.info(`${printable(display)} names no URL that its images use`);
 }

@@ -15,7 +15,7 @@ export interface InitrdOptions extends DownloadSettings {
   private?: boolean;
 }
 
-/** What the command line and a task of Nx decide in their own ways. */
+/** Settings for which the command line and a task of Nx have different sources. */
 export interface InitrdSetting {
   /** An initrd.json. On the command line it may also be a folder, which is packed as it is. */
   source: string;
@@ -24,7 +24,7 @@ export interface InitrdSetting {
   init?: InitChoice;
   /** The path of the initramfs, given the usual name for its compression. */
   output: (name: string) => string;
-  /** The workspace of a task. What is packed from outside of it is reported. */
+  /** The workspace of a task. Content from outside of it is reported. */
   workspaceRoot?: string;
   /** Refuses outputs of other targets that Nx can't track. */
   checkOutput?: (reference: OutputReference, where: ErrorWhere) => void;
@@ -66,7 +66,7 @@ export async function packFolder(options: InitrdOptions, caller: Caller, setting
   caller.info(`${printable(caller.display(output))}: ${counted(size, 'byte')}${unpacked}, ${entries}`);
 }
 
-/** What an initrd.json says, with everything downloaded that it names by URL. */
+/** Reads an initrd.json, and downloads everything that it names by URL. */
 async function readConfig(
   options: DownloadSettings,
   caller: Caller,
@@ -82,7 +82,7 @@ async function readConfig(
   return initrd;
 }
 
-/** What can't be examined counts as no folder: reading it as an initrd.json gives the reason. */
+/** A path that can't be examined doesn't count as a folder. Reading it as an initrd.json gives the reason. */
 function isFolder(path: string): boolean {
   try {
     return statSync(path).isDirectory();
@@ -94,11 +94,9 @@ function isFolder(path: string): boolean {
 /** A remark for reviewers about contents from outside the workspace. @param folder absolute path */
 function outsideNote(root: string, folder: string): string | undefined {
   const { isInside, leadsOut } = require('../../files/regular-file') as typeof import('../../files/regular-file');
-  if (!isInside(root, folder)) return `the folder that is packed is outside the workspace: ${folder}`;
+  if (!isInside(root, folder)) return `the packed folder is outside the workspace: ${folder}`;
   const shown = shownPath(root, folder);
-  return leadsOut(root, folder)
-    ? `the folder that is packed leads out of the workspace by a link: ${shown}`
-    : undefined;
+  return leadsOut(root, folder) ? `the packed folder leads out of the workspace through a link: ${shown}` : undefined;
 }
 
 /** `nx-igvm initrd FOLDER` */

@@ -17,8 +17,8 @@ export interface InspectOptions {
 
 /**
  * Shows the contents of an image.
- * @param output where to; default: a page beside the image, and text and JSON to the caller
- * @param isLockOptional whether there may be no lock yet: the page says so
+ * @param output the file to write; default: a page is written beside the image, and text and JSON go to the caller
+ * @param isLockOptional whether the lock may not exist yet, which the page then says
  * @returns the file that was written, if any
  * @throws IgvmError as inspectImage does
  */

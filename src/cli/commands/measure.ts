@@ -39,8 +39,8 @@ export interface MeasureOptions extends LaunchOptions {
 }
 
 /**
- * Prints the launch digests of an image. An image without isolated guests has none, which is no failure.
- * @param lock a lock, the launches of whose manifest count unless options name a VMM
+ * Prints the launch digests of an image. An image without isolated guests has none, which is not a failure.
+ * @param lock a lock; unless options name a VMM, the launches in its manifest count
  * @throws IgvmError MEASUREMENT_REFUSED when a VMM doesn't load the image, unless the output is JSON; LAUNCH_INVALID;
  *   and as measureFileLaunches does
  */

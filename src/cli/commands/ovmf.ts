@@ -23,7 +23,7 @@ export function registerWrap(program: Command, environment: CliEnvironment): voi
     .command('wrap')
     .description('make an OVMF image for QEMU, like igvm-wrap')
     .option('-i, --input <CODE>', 'the firmware: OVMF.fd, or OVMF_CODE.fd with --vars')
-    .option('--vars <VARS>', 'the variable store, which lies before the firmware')
+    .option('--vars <VARS>', 'the variable store, which is placed before the firmware')
     .option('-o, --output <IGVM>', 'the image to write; without it, everything is checked but nothing is written')
     .option('--native', 'for guests without isolation (the default)')
     .option('--no-native', 'not for guests without isolation')
@@ -41,7 +41,7 @@ export function registerWrap(program: Command, environment: CliEnvironment): voi
   strictOptions(command).action(async (options: WrapOptions) => {
     const { input, vars, output, native = true, snp = false, params = true, flat32 = false } = options;
     if (input === undefined) {
-      environment.stderr('nothing was done: --input names no firmware\n');
+      environment.stderr('nothing was done, because --input names no firmware\n');
       return;
     }
     const at = (path: string): string => resolve(environment.cwd, path);
@@ -175,7 +175,7 @@ export function registerUpdate(program: Command, environment: CliEnvironment): v
 
 function parseArch(name: string): EfiArch {
   const arch = Object.hasOwn(ARCHES, name) ? ARCHES[name] : undefined;
-  if (arch === undefined) throw new InvalidArgumentError(`It is one of ${Object.keys(ARCHES).join(', ')}.`);
+  if (arch === undefined) throw new InvalidArgumentError(`It must be one of ${Object.keys(ARCHES).join(', ')}.`);
   return arch;
 }
 

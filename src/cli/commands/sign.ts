@@ -43,10 +43,12 @@ function idBlockSource(options: IdBlockOptions, { at, nameOf }: Caller): SnpIdBl
   const { idBlock, idSignature, idPublicKey, temporaryKey = false, manifest, guestSvn } = options;
   if ([idBlock, idSignature, idPublicKey].some((path) => path !== undefined)) {
     if (temporaryKey) {
-      throw refusal(`${nameOf('temporaryKey')} and an ID block that is signed already exclude each other`);
+      throw refusal(`${nameOf('temporaryKey')} and a signed ID block can't be used together`);
     }
     if (idBlock === undefined || idSignature === undefined || idPublicKey === undefined) {
-      throw refusal(`${nameOf('idBlock')}, ${nameOf('idSignature')} and ${nameOf('idPublicKey')} belong together`);
+      throw refusal(
+        `${nameOf('idBlock')}, ${nameOf('idSignature')} and ${nameOf('idPublicKey')} have to be given together`,
+      );
     }
     return { kind: 'outOfBand', idBlock: at(idBlock), signature: at(idSignature), publicKey: at(idPublicKey) };
   }
@@ -58,7 +60,7 @@ function idBlockSource(options: IdBlockOptions, { at, nameOf }: Caller): SnpIdBl
     return { kind: 'manifest', path: at(manifest) };
   }
   if (!Number.isInteger(guestSvn) || guestSvn < 0 || guestSvn >= 2 ** 32) {
-    throw refusal(`${nameOf('guestSvn')} is a whole number below 2^32`);
+    throw refusal(`${nameOf('guestSvn')} must be a whole number below 2^32`);
   }
   return { kind: 'guestSvn', guestSvn };
 }
@@ -75,7 +77,7 @@ function corimSource(
   const path = corimBundle ?? corimSignature;
   if (path === undefined) return undefined;
   if (corimBundle !== undefined && corimSignature !== undefined) {
-    throw refusal(`${nameOf('corimBundle')} and ${nameOf('corimSignature')} exclude each other`);
+    throw refusal(`${nameOf('corimBundle')} and ${nameOf('corimSignature')} can't be used together`);
   }
   if (platform === undefined) throw refusal(`a CoRIM signature needs ${nameOf('platform')}`);
   const kind = corimBundle === undefined ? 'detached' : 'bundle';
@@ -104,7 +106,7 @@ export async function sign(options: SignOptions, caller: Caller, command: string
   caller.info([`${printable(outputPath)}: signed`, ...signers.map((each) => `  ${each}`)].join('\n'));
 }
 
-/** Says what to give, by the names of the image's own files. */
+/** The error for missing options, which names the image's own files. */
 function nothingToSignWith({ image, manifest }: SignOptions, command: string): IgvmError {
   const temporary = `${command} --temporaryKey${manifest === undefined ? ' --guestSvn=NUMBER' : ''}`;
   const idBlock = printable(image.replace(/\.igvm$/, '-snp.idblock'));
@@ -118,11 +120,11 @@ interface InputAndOutput {
   output: string;
 }
 
-/** `nx-igvm add-snp-id-block`, which says who signed. */
+/** `nx-igvm add-snp-id-block`, which prints the signer. */
 export const registerAddSnpIdBlock = (program: Command, environment: CliEnvironment): void =>
   registerIdBlock(program, environment, environment.stdout);
 
-/** `igvmfilegen add-snp-id-block`, which prints nothing, as the reference does. */
+/** `igvmfilegen add-snp-id-block`, which prints nothing, like the original. */
 export const registerIgvmfilegenAddSnpIdBlock = (program: Command, environment: CliEnvironment): void =>
   registerIdBlock(program, environment, () => undefined);
 
@@ -173,7 +175,7 @@ type IdBlockFlags = Omit<IdBlockOptions, 'guestSvn' | 'temporaryKey'> & { guestS
 
 const wholeNumber = (text: string): number => (/^\d+$/.test(text) ? Number(text) : Number.NaN);
 
-/** `nx-igvm patch-corim-signature`, which says who signed. */
+/** `nx-igvm patch-corim-signature`, which prints the signer. */
 export function registerPatchCorimSignature(program: Command, environment: CliEnvironment): void {
   registerCorim(program, environment, environment.stdout).option(
     '--allow-rsa-2048',
@@ -181,7 +183,7 @@ export function registerPatchCorimSignature(program: Command, environment: CliEn
   );
 }
 
-/** `igvmfilegen patch-corim-signature`, which takes keys of 2048 bits and prints nothing, as the reference does. */
+/** `igvmfilegen patch-corim-signature`, which accepts keys of 2048 bits and prints nothing, like the original. */
 export function registerIgvmfilegenPatchCorimSignature(program: Command, environment: CliEnvironment): void {
   registerCorim(program, environment, () => undefined, true);
 }

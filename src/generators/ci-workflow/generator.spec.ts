@@ -70,7 +70,7 @@ describe('ci-workflow', () => {
     expect(warn.mock.calls).toEqual([
       [
         expect.stringMatching(
-          /don't have \/boot\/vmlinuz \(a\/x\.igvm\.json\), C:\\initrd \(a\/x\.igvm\.json\): https:.*binaries\.md#in-ci/,
+          /don't have \/boot\/vmlinuz \(a\/x\.igvm\.json\), C:\\initrd \(a\/x\.igvm\.json\)\. https:.*binaries\.md#in-ci/,
         ),
       ],
     ]);

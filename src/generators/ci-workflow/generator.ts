@@ -59,7 +59,7 @@ export function ciWorkflowGenerator(tree: Tree, options: CiWorkflowGeneratorSche
     if (!/^\w[\w./@-]*$/.test(mainBranch)) {
       throw new IgvmError(
         'GENERATOR_OPTION',
-        `defaultBase in nx.json is "${mainBranch}", and a workflow takes letters, digits and . / @ - _ only`,
+        `defaultBase in nx.json is "${mainBranch}", but a workflow accepts only letters, digits and . / @ - _`,
       );
     }
     const folder = FOLDERS[ci];
@@ -100,7 +100,7 @@ function warnOfLocalFiles(tree: Tree): void {
   if (named.length === 0) return;
   const more = named.length > MOST_NAMED ? ` and ${named.length - MOST_NAMED} more` : '';
   logger.warn(
-    `Runners of CI don't have ${printable(named.slice(0, MOST_NAMED).join(', '))}${more}: https://github.com/nx-igvm/nx-igvm/blob/main/docs/binaries.md#in-ci says how all machines get the same files.`,
+    `CI runners don't have ${printable(named.slice(0, MOST_NAMED).join(', '))}${more}. https://github.com/nx-igvm/nx-igvm/blob/main/docs/binaries.md#in-ci explains how all machines get the same files.`,
   );
 }
 

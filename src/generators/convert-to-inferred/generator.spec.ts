@@ -109,7 +109,7 @@ describe('convert-to-inferred', () => {
     expect(read('three/project.json').targets).toEqual({ build: elsewhere });
     expect(warn.mock.calls.flat()).toEqual([
       expect.stringContaining('one:image stays as it is: it is inferred as "build"'),
-      expect.stringContaining('two:build stays as it is: the inferred target of this name is about another file'),
+      expect.stringContaining('two:build stays as it is: the inferred target of this name is for another file'),
       expect.stringContaining("three:build stays as it is: its file is not in the project's folder"),
     ]);
   });

@@ -57,7 +57,7 @@ interface ProjectFile {
   nx?: { targets?: Targets };
 }
 
-/** @returns how many targets with executors of ours the project's files have */
+/** @returns the number of targets with our executors in the project's files */
 function convertProject(tree: Tree, name: string, root: string): number {
   let explicit = 0;
   const inferred = inferredTargets(tree, root);
@@ -91,17 +91,17 @@ function convertTargets(name: string, root: string, targets: Targets, inferred: 
     const own = Object.keys(rest);
     if (own.length === 0) delete targets[target];
     else targets[target] = rest;
-    logger.info(`${name}:${target} is inferred now${own.length === 0 ? '' : `, with ${own.join(', ')} of its own`}`);
+    logger.info(`${name}:${target} is now inferred${own.length === 0 ? '' : `, and keeps its own ${own.join(', ')}`}`);
   }
   return changed;
 }
 
 function reason(explicit: TargetConfiguration, twin: TargetConfiguration | undefined, inferred: Targets): string {
-  if (twin !== undefined) return 'the inferred target of this name is about another file';
+  if (twin !== undefined) return 'the inferred target of this name is for another file';
   const [other] = Object.entries(inferred).find(([, { executor }]) => executor === explicit.executor) ?? [];
   return other === undefined
     ? "its file is not in the project's folder, or not called igvm.json, NAME.igvm.json or initrd.json"
-    : `it is inferred as "${other}"; rename it, or give the plugin this name in nx.json`;
+    : `it is inferred as "${other}"; rename it, or set this name in the plugin's options in nx.json`;
 }
 
 /** The targets that the plugin infers from a project's folder, with its options in nx.json. */
@@ -140,7 +140,7 @@ export const SUBJECT: Record<string, string> = {
 /**
  * What an explicit target adds to the inferred one: nothing (`{}`), or a partial target that extends it. Undefined if the two have
  * different subjects, so that one can't replace the other.
- * @param root the project's folder, which `{projectRoot}` means
+ * @param root the project's folder, which replaces `{projectRoot}`
  */
 export function subtractTarget(
   explicit: TargetConfiguration,

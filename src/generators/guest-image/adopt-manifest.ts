@@ -76,7 +76,7 @@ function readText(tree: Tree, path: string, option: string): string {
   try {
     return readRegularFile(resolve(tree.root, path), { limit: JSON_SIZE_LIMIT }).toString();
   } catch {
-    throw new IgvmError('GENERATOR_OPTION', `${option}: there is no file that can be read`, { file: path });
+    throw new IgvmError('GENERATOR_OPTION', `${option}: the file cannot be read`, { file: path });
   }
 }
 

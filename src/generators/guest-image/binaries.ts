@@ -15,11 +15,11 @@ const SECURE_BOOT_KEYS = 'your keys: certificates (PEM, DER), signature lists (`
 /** What each resource is, and where to get it. */
 const SOURCES: Record<Exclude<ResourceName, 'linux_kernel'>, { what: string; from: string }> = {
   linux_initrd: {
-    what: "The guest's initrd: a cpio archive, compressed as the kernel can read it",
+    what: "The guest's initrd: a cpio archive, which may have any compression that the kernel supports",
     from: '`nx g nx-igvm:initrd`, your distribution (`/boot/initrd.img-*`), dracut or mkosi',
   },
   linux_command_line: {
-    what: 'Text for the end of the command line, such as a root hash',
+    what: 'Text that is appended to the command line, such as a root hash',
     from: 'the target that makes the root file system',
   },
   snp_bootshim: {
@@ -36,19 +36,19 @@ const SOURCES: Record<Exclude<ResourceName, 'linux_kernel'>, { what: string; fro
   },
   openhcl_boot: {
     what: "OpenHCL's boot shim, an ELF file",
-    from: '<https://github.com/microsoft/openvmm>: `cargo xflowey build-igvm` leaves it beside its result',
+    from: '<https://github.com/microsoft/openvmm>: `cargo xflowey build-igvm` writes it beside its result',
   },
   underhill_initrd: {
     what: "The paravisor's initrd, a gzipped cpio archive",
-    from: '`openhcl/update-rootfs.py` in <https://github.com/microsoft/openvmm>, of a build of `openvmm_hcl`',
+    from: '`openhcl/update-rootfs.py` in <https://github.com/microsoft/openvmm>, after a build of `openvmm_hcl`',
   },
   underhill_sidecar: {
     what: "OpenHCL's sidecar kernel, an ELF file",
     from: 'a build of `sidecar` in <https://github.com/microsoft/openvmm>',
   },
   ovmf_code: {
-    what: 'OVMF, the UEFI firmware for QEMU, of edk2-stable202511 or newer; `OVMF.amdsev.fd` also starts under SEV-SNP',
-    from: 'your distribution (`ovmf` on Debian, where new enough), or a build of <https://github.com/tianocore/edk2>',
+    what: 'OVMF, the UEFI firmware for QEMU, from edk2-stable202511 or newer; `OVMF.amdsev.fd` also starts under SEV-SNP',
+    from: 'your distribution (`ovmf` on Debian, if it is new enough), or a build of <https://github.com/tianocore/edk2>',
   },
   ovmf_vars: {
     what: "The firmware's variable store, for firmware without one such as `OVMF_CODE.fd`",
@@ -68,17 +68,16 @@ const SOURCES: Record<Exclude<ResourceName, 'linux_kernel'>, { what: string; fro
   secure_boot_dbx: { what: 'Certificates and hashes of programs that may not start', from: SECURE_BOOT_KEYS },
 };
 
-/** Requirements for the kernel: a paravisor doesn't start a bzImage, and packages of distributions have names by architecture. */
+/** The kernel depends on more: a paravisor doesn't start a bzImage, and distributions name their packages by architecture. */
 function kernelSource(arch: 'x64' | 'aarch64', underParavisor: boolean): { what: string; from: string } {
   if (arch === 'aarch64') {
-    const from =
-      'your own kernel build (`make Image`), or `linux-image-arm64` on Debian; also compressed with gzip, or an EFI zboot kernel';
-    return { what: "The guest's Linux kernel: an Image", from };
+    const from = 'your own kernel build (`make Image`), or `linux-image-arm64` on Debian';
+    return { what: "The guest's Linux kernel: an Image, plain or compressed with gzip, or an EFI zboot kernel", from };
   }
   return underParavisor
     ? {
         what: "The guest's Linux kernel: an uncompressed vmlinux, not a bzImage",
-        from: 'your own kernel build, or `scripts/extract-vmlinux` of its sources',
+        from: 'your own kernel build, or `scripts/extract-vmlinux` in its sources',
       }
     : {
         what: "The guest's Linux kernel: a bzImage or vmlinux",

@@ -116,7 +116,7 @@ describe('guest-image with a direct Linux image', () => {
     [{ type: 'linux-paravisor', memorySize: '4G' }, 'memory_page_count'],
     [{ commandLine: 'a\0b' }, 'command_line'],
   ])('refuses options that no build would accept: %j', async (options, key) => {
-    await expect(generate(options)).rejects.toThrow(new RegExp(`no valid manifest: .*${key}`));
+    await expect(generate(options)).rejects.toThrow(new RegExp(`a valid manifest: .*${key}`));
     expect(tree.exists('my-image')).toBe(false);
   });
 
@@ -244,8 +244,8 @@ describe('every type of guest-image', () => {
     [{ type: 'snp-linux-direct', arch: 'aarch64' }, 'SEV-SNP is for x64 only'],
     [{ type: 'uefi', arch: 'aarch64', isolation: ['tdx'] }, "uefi can't have the isolation tdx"],
     [{ type: 'linux-paravisor', memorySize: '1M' }, 'is not a multiple of 2097152 bytes'],
-    [{ memorySize: '4G' }, 'embedded boot data describe up to 2 GiB'],
-    [{ processorCount: 2, bootData: 'vmm' }, 'processorCount needs the boot data in the image'],
+    [{ memorySize: '4G' }, 'embedded boot data can describe at most 2 GiB'],
+    [{ processorCount: 2, bootData: 'vmm' }, 'processorCount needs embedded boot data'],
     [{ kernel: ' ' }, 'kernel is empty'],
     [{ name: 'My Image' }, '"My Image" can\'t name a project'],
     [{ directory: '../elsewhere' }, 'is not a folder below the workspace root'],
@@ -333,7 +333,7 @@ describe('the project of guest-image', () => {
     tree.write('svc/initrd.json', '{}');
     await guestImageGenerator(tree, { name: 'svc' });
     expect(warnings).toHaveBeenCalledWith(
-      'svc:build is the image from now on; what packs svc/initrd.json is called svc:initrd',
+      'svc:build now builds the image; the target that packs svc/initrd.json is now svc:initrd',
     );
   });
 
@@ -424,7 +424,7 @@ describe('guest-image with a manifest of igvmfilegen', () => {
 
   it('names a missing file', async () => {
     await expect(guestImageGenerator(tree, { name: 'cvm', from: 'nowhere.json' })).rejects.toThrow(
-      'nowhere.json: --from: there is no file that can be read',
+      'nowhere.json: --from: the file cannot be read',
     );
   });
 });

@@ -94,7 +94,9 @@ export function guestImageGenerator(tree: Tree, given: GuestImageGeneratorSchema
         : undefined;
     const name = existing ?? location.name;
     if (tree.exists(joinPathFragments(root, 'initrd.json'))) {
-      logger.warn(`${name}:build is the image from now on; what packs ${root}/initrd.json is called ${name}:initrd`);
+      logger.warn(
+        `${name}:build now builds the image; the target that packs ${root}/initrd.json is now ${name}:initrd`,
+      );
     }
     tree.write(manifestPath, image.manifest);
     if (!tree.exists(joinPathFragments(root, 'README.md'))) {
@@ -118,17 +120,17 @@ export function guestImageGenerator(tree: Tree, given: GuestImageGeneratorSchema
   });
 }
 
-/** What the user has to do before the first build; undefined if nothing. */
+/** The next step for the user: to add missing binaries, or to build. */
 function nextStep(tree: Tree, root: string, name: string, resources: GeneratedImage['resources']): string {
   const readme = joinPathFragments(root, 'README.md');
   const missing = Object.values(resources).filter(
     (path): path is string => typeof path === 'string' && !isAbsolute(path) && !isThere(tree, root, path),
   );
   if (missing.length === 0) return `Next: nx build ${name} (${readme} has the other commands)`;
-  return `${name} wants ${missing.join(', ')} in ${root}: ${readme} says where from. Then: nx build ${name}`;
+  return `Next: put ${missing.join(', ')} into ${root} (${readme} explains where to get them), then run nx build ${name}`;
 }
 
-/** Whether a resource's file is in the workspace. A pattern's files are assumed to be. */
+/** Whether a resource's file is in the workspace. For a pattern, this is assumed. */
 const isThere = (tree: Tree, root: string, path: string): boolean =>
   /[*?[\]{}\\]/.test(path.replace('{workspaceRoot}/', '')) ||
   tree.exists(
@@ -158,7 +160,7 @@ function checkOvmf(options: GuestImageGeneratorSchema): void {
   const isOvmf = options.type === 'ovmf';
   const wrong = (isOvmf ? NOT_OF_OVMF : OF_OVMF).find(isGiven);
   if (wrong !== undefined) {
-    const instead = isOvmf ? 'a UKI has all that a kernel needs' : 'it is for ovmf images';
+    const instead = isOvmf ? 'a UKI contains everything that a kernel needs' : 'it is for ovmf images';
     throw new IgvmError(
       'GENERATOR_OPTION',
       `${wrong} would be ignored by an image of the type ${options.type ?? 'linux-direct'}: ${instead}`,
@@ -250,7 +252,7 @@ function requireValid(manifest: string): void {
   } catch (error) {
     if (!(error instanceof IgvmError)) throw error;
     const { jsonPath } = error.where;
-    throw new IgvmError('GENERATOR_OPTION', `these options give no valid manifest: ${error.message}`, {
+    throw new IgvmError('GENERATOR_OPTION', `these options don't give a valid manifest: ${error.message}`, {
       jsonPath,
     });
   }
@@ -271,7 +273,7 @@ function adoptImage(
     bootable: false,
     arch: 'x64',
     isolated: /"(?:snp|tdx|vbs)"\s*:/.test(adopted.text),
-    notes: ['Files outside the workspace have absolute paths here: other machines need them in the same place.'],
+    notes: ['Files outside the workspace have absolute paths, so other machines need them in the same place.'],
   };
 }
 

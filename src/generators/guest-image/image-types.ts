@@ -38,21 +38,21 @@ export function linuxDirect(options: ImageOptions): Scaffold {
     resources: useInitrd ? ['linux_kernel', 'linux_initrd'] : ['linux_kernel'],
     notes:
       arch === 'aarch64'
-        ? ['The format has no native context for aarch64: this image is built for VBS, and no common VMM boots it yet.']
+        ? ['IGVM has no native context for aarch64, so this image is built for VBS, and no common VMM boots it yet.']
         : [],
   };
 }
 
 function x64Image({ bootData, memorySize, processorCount }: ImageOptions): Partial<DirectLinuxImage> {
   if (processorCount !== undefined && bootData === 'vmm') {
-    const message = 'processorCount needs the boot data in the image: --bootData=embedded';
+    const message = 'processorCount needs embedded boot data: --bootData=embedded';
     throw new IgvmError('GENERATOR_OPTION', message, {}, { saysAll: true });
   }
   const memory = parseMemorySize(memorySize);
   if (bootData === 'embedded' && memory > COMMON_MEMORY_LIMIT) {
     throw new IgvmError(
       'GENERATOR_OPTION',
-      'embedded boot data describe up to 2 GiB of memory; more needs --bootData=vmm',
+      'embedded boot data can describe at most 2 GiB of memory; for more, use --bootData=vmm',
       {},
       { saysAll: true },
     );
@@ -104,7 +104,7 @@ export function snpLinuxDirect(options: ImageOptions): Scaffold {
       ),
     ],
     resources: useInitrd ? ['linux_kernel', 'linux_initrd'] : ['linux_kernel'],
-    notes: ['The guest has exactly the processors and the memory of the manifest: both are measured.'],
+    notes: ['The guest has exactly the processors and memory in the manifest, because both are measured.'],
   };
 }
 
@@ -169,9 +169,9 @@ function openhcl(options: ImageOptions, vtl0: Vtl0): Scaffold {
     ),
     resources: [...PARAVISOR_RESOURCES, ...vtl0.resources],
     notes: [
-      'OpenHCL takes a sidecar kernel too: add `underhill_sidecar` to the resources.',
+      'OpenHCL also accepts a sidecar kernel: add `underhill_sidecar` to the resources.',
       ...(isolation.length > 1
-        ? ['The file holds one guest for each platform; the VMM takes the one it can run.']
+        ? ['The file contains one guest for each platform. The VMM starts the one that it supports.']
         : []),
     ],
   };
@@ -202,10 +202,10 @@ function plainUefi(options: ImageOptions): Scaffold {
     notes:
       options.arch === 'x64'
         ? [
-            'This is the firmware of Hyper-V and OpenVMM. OVMF, the firmware of QEMU, is `--type=ovmf`.',
-            'The firmware has to be 6 MiB (0x600000 bytes) of `MSVM.fd`, with its SEC core in the last volume.',
+            "This is the firmware of Hyper-V and OpenVMM. For OVMF, QEMU's firmware, use `--type=ovmf`.",
+            'The firmware must be an `MSVM.fd` of 6 MiB (0x600000 bytes), with its SEC core in the last volume.',
           ]
-        : ['The firmware has to be 8 MiB (0x800000 bytes) of `MSVM.fd`.'],
+        : ['The firmware must be an `MSVM.fd` of 8 MiB (0x800000 bytes).'],
   };
 }
 
@@ -230,14 +230,14 @@ export function ovmf(options: ImageOptions): Scaffold {
     resources: ['ovmf_code', options.kernel],
     ...(hasSnp ? { launches: [{ vmm: 'qemu-kvm', vcpus: [1], cpu: ['EPYC-Milan'] }] } : {}),
     notes: [
-      'Secure Boot, with keys of your own or with public ones: the key `secure_boot` below `ovmf` of all guests. <https://github.com/nx-igvm/nx-igvm/blob/main/docs/ovmf.md>',
+      'For Secure Boot, with your own keys or with public ones, add `secure_boot` to `ovmf` in every guest. See <https://github.com/nx-igvm/nx-igvm/blob/main/docs/ovmf.md>.',
       ...(hasSnp
         ? [
-            'The SEV-SNP digest depends on the number and model of the processors: `launches` says for which it is measured.',
+            'The SEV-SNP digest depends on the number and model of the processors. `launches` lists those for which it is computed.',
           ]
         : []),
       ...(isolation.length > 1
-        ? ['The file holds a guest without isolation and one for SEV-SNP; the VMM takes the one that it is asked for.']
+        ? ['The file contains a guest without isolation and one for SEV-SNP. The options of the VMM select one.']
         : []),
     ],
   };

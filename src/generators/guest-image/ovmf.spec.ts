@@ -33,13 +33,13 @@ describe('guest-image with OVMF', () => {
       resources: { ovmf_code: 'boot/OVMF.fd', uki: 'boot/linux.efi' },
     });
     const readme = tree.read('my-image/README.md', 'utf8');
-    for (const text of ['nx boot my-image', 'nx measure my-image', '`launches` says']) expect(readme).toContain(text);
+    for (const text of ['nx boot my-image', 'nx measure my-image', '`launches` lists']) expect(readme).toContain(text);
   });
 
   it('is distinguished from the firmware of Hyper-V', async () => {
     await generate({ type: 'uefi' });
     expect(tree.read('my-image/README.md', 'utf8')).toMatch(
-      /UEFI firmware for Hyper-V[^]*OVMF, the firmware of QEMU, is `--type=ovmf`/,
+      /UEFI firmware for Hyper-V[^]*For OVMF, QEMU's firmware, use `--type=ovmf`/,
     );
   });
 

@@ -100,7 +100,7 @@ function warnOfMissing(option: string, path: string, near = ''): void {
   logger.warn(`${option}: ${printable(path)} does not exist yet${near}; the build needs it`);
 }
 
-/** A file of the workspace as the manifest of the image in `root` names it. */
+/** The path of a workspace file in the manifest of the image in `root`. */
 export function inWorkspace(root: string, file: string): string {
   const prefix = joinPathFragments(root, '/');
   return file.startsWith(prefix) ? escapeGlob(file.slice(prefix.length)) : `{workspaceRoot}/${escapeGlob(file)}`;

@@ -76,7 +76,7 @@ export const anyIsolation = (arch: GuestArch): IsolationName[] =>
 
 /**
  * The isolations to generate guests for.
- * @param allowed what the type of image can be, its default first
+ * @param allowed the isolations that the type of image supports, its default first
  * @throws IgvmError GENERATOR_OPTION
  */
 export function chooseIsolation(
@@ -89,7 +89,7 @@ export function chooseIsolation(
   if (wrong !== undefined) {
     throw new IgvmError(
       'GENERATOR_OPTION',
-      `${type} can't have the isolation ${wrong}: it takes ${allowed.join(', ')}`,
+      `${type} can't have the isolation ${wrong}: it supports ${allowed.join(', ')}`,
     );
   }
   if (names.includes('none') && names.includes('vbs')) {

@@ -170,7 +170,7 @@ describe('initrd with a container image', () => {
       /not an output of app:docker:build/,
     ],
     ['a target that does not exist', { image: 'app:none' }, /no target "none"/],
-    ['a busybox as well', { image: 'images/app.tar', busybox: 'x' }, /brings its own programs/],
+    ['a busybox as well', { image: 'images/app.tar', busybox: 'x' }, /has its own programs/],
     ['a tag without an image', { tag: '1.2' }, /not given/],
   ])('refuses %s', async (_, options, message) => {
     await expect(initrdGenerator(tree, { name: 'guest', ...options })).rejects.toThrow(message);

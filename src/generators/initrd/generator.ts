@@ -51,10 +51,13 @@ export function initrdGenerator(
     const program = joinPathFragments(root, 'rootfs/bin/busybox');
     requireFree(tree, joinPathFragments(root, 'initrd.json'));
     if (options.image !== undefined && options.busybox !== undefined) {
-      throw new IgvmError('GENERATOR_OPTION', '--image and --busybox: a container image brings its own programs');
+      throw new IgvmError(
+        'GENERATOR_OPTION',
+        "--image and --busybox can't be used together: a container image has its own programs",
+      );
     }
     if (options.tag !== undefined && options.image === undefined) {
-      throw new IgvmError('GENERATOR_OPTION', '--tag names one of the images of --image, which is not given');
+      throw new IgvmError('GENERATOR_OPTION', '--tag selects one of the images in --image, which is not given');
     }
     if (options.busybox !== undefined) requireFree(tree, program);
     const image =
@@ -70,7 +73,7 @@ export function initrdGenerator(
     if (busybox !== undefined) tree.write(program, busybox, { mode: 0o755 });
     const { compression = 'none', arch = 'x64' } = options;
     const folder = joinPathFragments(root, 'rootfs');
-    // A folder that is packed from now on may have all of it.
+    // An existing folder may already have these files.
     const hasBusybox = image === undefined && tree.exists(program);
     const bringsInit = image === undefined && !hasBusybox && !tree.exists(joinPathFragments(folder, 'init'));
     writeJson(tree, joinPathFragments(root, 'initrd.json'), {
@@ -98,7 +101,7 @@ export function initrdGenerator(
       arch,
       isContainer: image !== undefined,
     };
-    // A folder that is packed from now on may have all of it.
+    // An existing folder may already have these files.
     const keep = { keep: true };
     generateFiles(tree, join(__dirname, 'files', 'project'), root, variables, keep);
     if (hasBusybox) generateFiles(tree, join(__dirname, 'files', 'rootfs'), folder, variables, keep);
@@ -111,7 +114,7 @@ export function initrdGenerator(
     return runTasksInSerial(install, link ?? (() => undefined), () => {
       if (!hint) return;
       const shell = bringsInit
-        ? 'Its /init says what the guest runs on, runs the program that the command line names, and powers off.\n'
+        ? 'Its /init prints what the guest runs on, runs the program that the command line names, and powers off.\n'
         : '';
       logger.info(
         `\n${shell}Next: nx g nx-igvm:guest-image my-image --kernel=/boot/vmlinuz-$(uname -r) --initrd=${name}`,
@@ -120,7 +123,7 @@ export function initrdGenerator(
   });
 }
 
-/** What initrd.json says of the image that an option names. @throws IgvmError GENERATOR_OPTION, NX_TARGET_UNKNOWN, NX_OUTPUT_UNDECLARED */
+/** The value of "image" in initrd.json, for an option. @throws IgvmError GENERATOR_OPTION, NX_TARGET_UNKNOWN, NX_OUTPUT_UNDECLARED */
 async function containerImage(tree: Tree, root: string, value: string, tag?: string): Promise<unknown> {
   const fromRoot = posix.normalize(toSlashes(value.trim()));
   const isLayout = fromRoot !== '.' && !fromRoot.startsWith('..') && tree.exists(fromRoot) && !tree.isFile(fromRoot);
@@ -140,7 +143,7 @@ function readBusybox(tree: Tree, path: string): Buffer {
   try {
     content = readRegularFile(resolve(tree.root, path), { limit: PROGRAM_LIMIT });
   } catch {
-    throw new IgvmError('GENERATOR_OPTION', '--busybox: there is no file that can be read', { file: path });
+    throw new IgvmError('GENERATOR_OPTION', '--busybox: the file cannot be read', { file: path });
   }
   if (!isStaticExecutable(content)) {
     throw new IgvmError(

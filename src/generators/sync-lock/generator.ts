@@ -23,7 +23,7 @@ export interface SyncResult {
 export default async function syncLockGenerator(tree: Tree, options?: object): Promise<SyncResult | GeneratorCallback> {
   const result = await syncWorkspace(tree);
   if (options === undefined) return result;
-  return () => logger.info(result.outOfSyncMessage ?? 'All locks agree with their images');
+  return () => logger.info(result.outOfSyncMessage ?? 'All locks match their images');
 }
 
 async function syncWorkspace(tree: Tree): Promise<SyncResult> {
@@ -33,7 +33,7 @@ async function syncWorkspace(tree: Tree): Promise<SyncResult> {
 }
 
 /**
- * The same for given projects. Nothing is changed unless all images with a lock are up to date.
+ * Updates the locks of the given projects. Nothing is changed unless all images with a lock are up to date.
  * @throws Error whose message is a user's mistake: BUILD_FIRST, and anything that prevents building or measuring an image
  */
 export function syncLocks(tree: Tree, projects: Readonly<Record<string, ProjectConfiguration>>): Promise<SyncResult> {
@@ -60,7 +60,7 @@ export function syncLocks(tree: Tree, projects: Readonly<Record<string, ProjectC
     for (const [lock, text] of changes) tree.write(lock, text);
     if (changes.size === 0) return {};
     return {
-      outOfSyncMessage: `Images measure differently than their locks say: ${[...changes.keys()].map(printable).join(', ')}`,
+      outOfSyncMessage: `These locks don't match their images: ${[...changes.keys()].map(printable).join(', ')}`,
     };
   });
 }
