@@ -7,6 +7,12 @@ import { fileURLToPath } from 'node:url';
 import { bundle } from './bundle.mjs';
 import { pruneTypes } from './prune-types.mjs';
 
+// `npm publish` runs prepublishOnly and then prepack. Other commands, such as `npm pack`, run only prepack.
+if (process.env.npm_command === 'publish' && process.env.npm_lifecycle_event === 'prepack') {
+  console.log('not built again: prepublishOnly has built dist');
+  process.exit();
+}
+
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const require = createRequire(import.meta.url);
 rmSync(join(root, 'dist'), { recursive: true, force: true });

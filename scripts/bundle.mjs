@@ -1,7 +1,7 @@
 // Bundles src into dist: an entry point is one file at the place of its source, and shared code is in dist/chunks. Building a small
 // image takes less time than loading its 150 modules one by one. Nothing is minified, so that stack traces are readable.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
+import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { rolldown } from 'rolldown';
 import { isOwn, lazyModules } from './lazy-modules.mjs';
 
@@ -36,6 +36,15 @@ const CHUNKS = {
 /** A placeholder for a path in dist, until the file that uses it is known. */
 const placeholder = (path) => `dist:${path}`;
 
+/** A relative path with slashes, on Windows as well. */
+const slashed = (from, to) => relative(from, to).replaceAll('\\', '/');
+
+/** The path of a module in src, or undefined if it is elsewhere. */
+function pathInSource(source, id) {
+  const path = slashed(source, id);
+  return path.startsWith('../') || isAbsolute(path) ? undefined : path;
+}
+
 /** @throws if the file is missing: its chunk would silently fall apart */
 function fileOf(source, path) {
   const file = join(source, `${path}.ts`);
@@ -56,13 +65,17 @@ function entryPoints(source) {
 
 /** Adjusts paths of late modules and of the folder in code that moves from the place of its source to another file. */
 function placesInDist(source, entries) {
-  const inDist = (path) => relative(source, path);
+  const inDist = (path) => slashed(source, path);
   return {
     name: 'places-in-dist',
     resolveId: {
       order: 'pre',
       handler(id, importer, { kind }) {
-        if (kind !== 'require-call' || !importer.startsWith(source) || /\/schemas\/[\w-]+\.json$/.test(id))
+        if (
+          kind !== 'require-call' ||
+          pathInSource(source, importer) === undefined ||
+          /\/schemas\/[\w-]+\.json$/.test(id)
+        )
           return undefined;
         if (id === 'commander') return { id: placeholder('chunks/commander.js'), external: true };
         if (!id.startsWith('.')) return undefined;
@@ -73,7 +86,7 @@ function placesInDist(source, entries) {
       },
     },
     transform(code, id) {
-      if (!id.startsWith(source) || !code.includes('__dirname')) return undefined;
+      if (pathInSource(source, id) === undefined || !code.includes('__dirname')) return undefined;
       return code.replaceAll(
         '__dirname',
         `require('node:path').join(__dirname, '${placeholder(inDist(dirname(id)))}')`,
@@ -81,7 +94,7 @@ function placesInDist(source, entries) {
     },
     renderChunk(code, { fileName }) {
       return code.replaceAll(/(["'])dist:([^"']*)\1/g, (_, quote, path) => {
-        const from = relative(dirname(fileName), path);
+        const from = slashed(dirname(fileName), path);
         return JSON.stringify(from.startsWith('.') ? from : `./${from}`);
       });
     },
@@ -145,9 +158,14 @@ const RARE_LOADERS = ['openhcl', 'ovmf', 'uefi'];
 
 /** Modules in no other chunk are grouped by folder or package. */
 function folderOf(source, id) {
-  if (id.includes('node_modules')) return id.split('node_modules/').at(-1).split('/')[0];
-  if (!id.startsWith(source)) return null;
-  const [folder, ...below] = relative(source, id).split('/');
+  if (id.includes('node_modules'))
+    return id
+      .split(/node_modules[\\/]/)
+      .at(-1)
+      .split(/[\\/]/)[0];
+  const path = pathInSource(source, id);
+  if (path === undefined) return null;
+  const [folder, ...below] = path.split('/');
   if (below.length === 1) return folder;
   return folder === 'cli' ? 'commands' : folder === 'loader' && RARE_LOADERS.includes(below[0]) ? below[0] : folder;
 }

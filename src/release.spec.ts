@@ -15,6 +15,7 @@ interface Manifest {
 const manifest = JSON.parse(read('package.json')) as Manifest;
 
 interface Job {
+  container?: string;
   permissions?: Record<string, string>;
   strategy?: { matrix: Record<string, (string | number)[]> };
   steps: { uses?: string; run?: string }[];
@@ -56,9 +57,18 @@ describe('the workflows', () => {
     const nodes = everything.strategy?.matrix['node'] ?? [];
     expect(nodes).toEqual([20, 22, 24, 'latest']);
     expect(manifest.engines.node).toMatch(new RegExp(`^>=${nodes[0]}\\.`));
-    expect(everything.steps.at(-1)?.run).toMatch(/bash \.ci\/run$/);
+    expect(everything.steps.at(-1)?.run).toBe('bash .ci/run');
     const systems = unit.strategy?.matrix['os'] ?? [];
     expect(systems.map((name) => String(name).split('-')[0])).toEqual(['windows', 'macos']);
+  });
+});
+
+describe('.ci/run', () => {
+  it('is run on Debian, whose packages and kernels it installs', () => {
+    const jobs = WORKFLOWS.flatMap((name) => Object.values(workflow(name).jobs));
+    const full = jobs.filter(({ steps }) => steps.some(({ run }) => run?.includes('.ci/run')));
+    expect(full.length).toBe(2);
+    expect(full.map(({ container }) => container)).toEqual(full.map(() => expect.stringMatching(/-bookworm$/)));
   });
 });
 
@@ -70,7 +80,20 @@ describe('a checkout', () => {
 
 describe('a release', () => {
   it('is built before it is packed or published, so that a fresh clone gives no empty package', () => {
-    expect(manifest.scripts).toMatchObject({ prepack: 'npm run build', prepublishOnly: 'npm run build' });
+    expect(manifest.scripts).toMatchObject({
+      build: 'node scripts/build.mjs',
+      prepack: 'node scripts/build.mjs',
+      prepublishOnly: 'npm run build',
+    });
+  });
+
+  it('is built only once by npm publish, which runs prepack after prepublishOnly', () => {
+    const { status, stdout } = spawnSync(process.execPath, ['scripts/build.mjs'], {
+      cwd: ROOT,
+      env: { ...process.env, npm_command: 'publish', npm_lifecycle_event: 'prepack' },
+      encoding: 'utf8',
+    });
+    expect([status, stdout]).toEqual([0, 'not built again: prepublishOnly has built dist\n']);
   });
 
   it('is published with provenance, by a job that runs no test and no install script', () => {
