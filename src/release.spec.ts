@@ -32,7 +32,7 @@ const commandsOf = ({ jobs }: Workflow): string[] =>
   Object.values(jobs).flatMap(({ steps }) => steps.flatMap(({ run }) => run ?? []));
 
 describe('the workflows', () => {
-  it.each(WORKFLOWS)('%s runs only scripts that are here, and that anybody can run', (name) => {
+  it.each(WORKFLOWS)('%s runs only scripts of this repository', (name) => {
     const commands = commandsOf(workflow(name));
     expect(commands.length).toBeGreaterThan(0);
     const isThere = (command: string): boolean => {
@@ -52,7 +52,7 @@ describe('the workflows', () => {
     expect(actions.filter((action) => !/^[\w-]+\/[\w-]+@[0-9a-f]{40}$/.test(action))).toEqual([]);
   });
 
-  it('try every Node that is supported on Linux, and the units on Windows and macOS', () => {
+  it('run all tests with every supported Node on Linux, and unit tests on Windows and macOS', () => {
     const { everything, unit } = workflow('ci.yml').jobs as { everything: Job; unit: Job };
     const nodes = everything.strategy?.matrix['node'] ?? [];
     expect(nodes).toEqual([20, 22, 24, 'latest']);
@@ -119,7 +119,7 @@ describe('a release', () => {
 });
 
 describe('the files of .github', () => {
-  it('have owners for paths that are here', () => {
+  it('name owners for paths that exist', () => {
     const paths = read('.github/CODEOWNERS')
       .split('\n')
       .filter((line) => line.startsWith('/'))
@@ -128,7 +128,7 @@ describe('the files of .github', () => {
     expect(paths.filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
   });
 
-  it('update the packages of every folder that has some', () => {
+  it('update the packages of every folder that has any', () => {
     const { updates } = parse(read('.github/dependabot.yml')) as {
       updates: { 'package-ecosystem': string; directory?: string; directories?: string[] }[];
     };
