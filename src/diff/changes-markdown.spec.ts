@@ -1,4 +1,4 @@
-/** What a reviewer is shown of two images. */
+/** The differences between two images that a reviewer sees. */
 import { marked } from 'marked';
 import { fileOf, hashes, patternPage, platformOf, runOf, written } from '../igvm/igvm-file.fixture';
 import { type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
@@ -53,7 +53,7 @@ describe('a diff for a pull request', () => {
     expect(diffMarkdown(await diffImages(a, a), ['x', 'x'])).toBe('The images are the same.\n');
   });
 
-  it('compares no command lines where one image has no map file, which alone says where they are', async () => {
+  it('compares no command lines if an image has no map file, because only that locates them', async () => {
     const [a, b] = [await image(snp('console=ttyS0', 1), map), await image(snp('console=ttyS0', 2))];
     for (const difference of [await diffImages(a, b), await diffImages(b, a)]) {
       expect(difference.guests[0]?.commandLines).toEqual([]);
@@ -61,7 +61,7 @@ describe('a diff for a pull request', () => {
     }
   });
 
-  it('says why a launch has no digest, in text as well', async () => {
+  it('says why a launch has no digest, like a diff as text', async () => {
     const corim = (each: IgvmFile): IgvmFile => ({
       ...each,
       initializations: [
@@ -80,7 +80,7 @@ describe('a diff for a pull request', () => {
   });
 
   it.each(['a | b', 'a \\| b', '`', '`` ``` `', ' ', ' a ', 'a\n| b |', '<b>', '\\'])(
-    'shows %j in one cell of a table, as it is',
+    'shows %j unchanged in one cell of a table',
     async (text) => {
       const digests = [{ launch: text, before: text, after: 'end' }];
       const guest = { name: 'X', digests, commandLines: [], changes: [] };
@@ -93,7 +93,7 @@ describe('a diff for a pull request', () => {
     },
   );
 
-  it('lists so many changes and no more', async () => {
+  it('lists at most 100 changes', async () => {
     const many = (seed: number) => Array.from({ length: 150 }, (_, index) => runOf(2 * index * PAGE_SIZE, pages(seed)));
     const text = diffMarkdown(await diffOf(fileOf(many(1)), fileOf(many(2))), ['a', 'b']);
     expect([text.match(/^- `/gm)?.length, text.includes('- and 50 more')]).toEqual([100, true]);

@@ -1,6 +1,6 @@
 import { printable } from '../errors/printable';
 
-/** Changes for a review, of an image or of a lock. Texts may come from an attacker. */
+/** The changes of an image or a lock, for a review. Texts may come from an attacker. */
 export interface ReportedChanges {
   /** The image or lock that changed. */
   title: string;
@@ -19,7 +19,7 @@ export interface ReportedGuest {
   changes: string[];
 }
 
-/** The most lines: a pull request's page shows some 60,000 characters, and nobody reads that many. */
+/** The most changes to list. The page of a pull request shows about 60,000 characters, and nobody reads that many. */
 const MOST_CHANGES = 100;
 
 /**
@@ -31,7 +31,7 @@ export function code(text: string): string {
   if (shown.trim() === '') return shown === '' ? '(empty)' : '(blanks)';
   const longest = Math.max(0, ...Array.from(shown.matchAll(/`+/g), ([run]) => run.length));
   const fence = '`'.repeat(longest + 1);
-  // Markdown removes a space on both sides.
+  // Markdown removes one space on each side.
   const pad = /^[` ]|[` ]$/.test(shown) ? ' ' : '';
   return `${fence}${pad}${shown}${pad}${fence}`;
 }

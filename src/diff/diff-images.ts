@@ -166,7 +166,7 @@ function diffGuests(platform: string, a: ComparedGuest | undefined, b: ComparedG
       tags: [...new Set([...a.tags.within(page.gpa, page.end), ...b.tags.within(page.gpa, page.end)])],
     })),
     digests: compareDigests(a.digests, b.digests),
-    // Without its map file, nothing says where an image has its command lines.
+    // Without a map file, nothing shows where an image has its command lines.
     commandLines: a.map.length === 0 || b.map.length === 0 ? [] : compareFacts(commandLines(a), commandLines(b)),
   };
 }

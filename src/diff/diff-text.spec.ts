@@ -15,7 +15,7 @@ const textOf = (more: Partial<ImageDifference>): string[] =>
   diffText({ isSame: false, file: [], guests: [], ...more }).split('\n');
 
 describe('a diff as text', () => {
-  it('names guests that one file has alone', () => {
+  it('names guests that only one file has', () => {
     expect(textOf({ guests: [guest({ onlyIn: 'a' }), guest({ platform: 'SEV_SNP', onlyIn: 'b' })] })).toEqual([
       'TDX: only in A',
       'SEV_SNP: only in B',
@@ -77,7 +77,7 @@ describe('a diff as text', () => {
     ]);
   });
 
-  it('shows ranges of pages with how they differ and what the maps call them', () => {
+  it('shows how ranges of pages differ, with their names in the maps', () => {
     const range = { gpa: 0x1000, end: 0x1000 + PAGE_SIZE, tags: [] };
     const pages: GuestDifference['pages'] = [
       { ...range, difference: 'onlyInA', tags: ['kernel'] },

@@ -76,10 +76,10 @@ const facts = (title: string, differences: readonly FactDifference[]): string[] 
         }),
       ];
 
-/** A longer text of several fields has a line for each. */
+/** A longer text is split into its fields. */
 const LONGEST_LINE = 160;
 
-/** A text behind a label: in one line, or its fields, which stand apart by two spaces, on lines of their own. */
+/** A text after a label. Each field of a long text gets its own line; two spaces separate the fields. */
 function labelled(label: string, indent: string, text: string): string[] {
   const fields = text.length > LONGEST_LINE ? text.split('  ') : [text];
   if (fields.length === 1) return [`${label}${printable(text)}`];

@@ -67,7 +67,7 @@ describe('diff of pages', () => {
     ]);
   });
 
-  it('says which flags differ that have no name', async () => {
+  it('shows differing flags that have no name', async () => {
     const { pages: differences } = await guestDiff([runOf(0, pages(1))], [runOf(0, pages(1), { flags: 8 })]);
     expect(differences).toMatchObject([{ difference: 'type', a: 'NORMAL', b: 'NORMAL 0x8' }]);
   });
@@ -130,7 +130,7 @@ describe('diff of pages and a large map', () => {
 describe('diff of overlapping pages', () => {
   const file = (seed: number): IgvmFile => fileOf([runOf(0, pages(1)), runOf(0, pages(seed))]);
 
-  it('is never nothing, and shows the layers that differ', async () => {
+  it('is never empty, and shows the layers that differ', async () => {
     const difference = await diffOf(file(2), file(3));
     expect(difference.guests[0]?.overlaps).toEqual({ a: [{ gpa: 0, end: 0x1000 }], b: [{ gpa: 0, end: 0x1000 }] });
     expect(difference.guests[0]?.headers.map(({ what }) => what)).toEqual([
@@ -151,7 +151,7 @@ describe('diff of headers', () => {
     expect(diffText(difference)).toContain('VP 0 rip:\n      A 0x0\n      B 0x42');
   });
 
-  it('tells the registers of VTLs apart, where one of the guests has several', async () => {
+  it('distinguishes the registers of VTLs if one of the guests has several', async () => {
     const of = (vtl: number, rip: number): Directive => {
       const data = vbsContext(vtl);
       data[20] = rip;
@@ -167,7 +167,7 @@ describe('diff of headers', () => {
     ]);
   });
 
-  it('counts contexts of one VP and VTL', async () => {
+  it('numbers the contexts of the same VP and VTL', async () => {
     const same = context(vbsContext(0));
     const changed = vbsContext(0);
     changed[20] = 7;
@@ -186,7 +186,7 @@ describe('diff of headers', () => {
     expect(difference.file).toEqual([{ what: 'header of type 0x80000200', a: '01', b: '02' }]);
   });
 
-  it('shows small contents, and of others size and digest', async () => {
+  it('shows small contents in full, and others by size and digest', async () => {
     const of = (size: number) => fileOf([], { initializations: [corim(new Uint8Array(size).fill(0xab))] });
     const corim = (content: Uint8Array) =>
       ({ type: 'corimDocument', compatibilityMask: 1, content: bytesSource(content) }) as const;
@@ -217,7 +217,7 @@ describe('diff of headers', () => {
     ]);
   });
 
-  it('counts what a file says of a guest several times', async () => {
+  it('numbers repeated facts about a guest', async () => {
     const range: Directive = { type: 'errorRange', gpa: 0x5000, size: PAGE_SIZE, compatibilityMask: 1 };
     const changed = { ...range, size: 0 };
     const { headers } = await guestDiff([range, range, range], [range, changed, range, range]);
@@ -227,7 +227,7 @@ describe('diff of headers', () => {
     ]);
   });
 
-  it('takes time in proportion to the headers, be they all the same or all parameters', async () => {
+  it('takes time in proportion to the headers, whether they are all the same or all parameters', async () => {
     const same = Array.from(
       { length: 20_000 },
       (): Directive => ({ type: 'errorRange', gpa: 0x5000, size: 0, compatibilityMask: 1 }),
@@ -298,7 +298,7 @@ describe('diff of headers', () => {
     expect(diffText(difference)).toContain('B cannot be measured: the file has no guest policy');
   });
 
-  it('says nothing of digests that neither guest has', async () => {
+  it('leaves out digests that neither guest has', async () => {
     const native = (page: number): IgvmFile =>
       fileOf([runOf(0, pages(page))], { platforms: [platformOf(PLATFORM_TYPE.NATIVE)] });
     expect((await diffOf(native(1), native(2))).guests[0]?.digests).toEqual([]);
@@ -307,7 +307,7 @@ describe('diff of headers', () => {
 });
 
 describe('diff', () => {
-  it('finds nothing between the guests of a file and of the same file with another label', async () => {
+  it('finds no difference between the guests if only a label of the file differs', async () => {
     const labelled = (file: IgvmFile, value: string): IgvmFile => ({
       ...file,
       initializations: [
@@ -319,7 +319,7 @@ describe('diff', () => {
       fc.asyncProperty(anyIgvmFile(), async (file) => {
         const difference = await diffOf(labelled(file, 'one'), labelled(file, 'other'));
         expect(difference).toMatchObject({ isSame: false, file: [{ what: 'version string', a: 'one', b: 'other' }] });
-        // Overlapping pages, which a random file may have, are named even where both files have the same.
+        // A random file may have overlapping pages, which are named even if both files have the same.
         for (const { overlaps, platform, ...guest } of difference.guests) {
           expect({ platform, guest }).toEqual({
             platform,
@@ -332,7 +332,7 @@ describe('diff', () => {
     );
   });
 
-  it('finds a file the same as itself', async () => {
+  it('finds no difference between equal files', async () => {
     const difference = await diffOf(fileOf([runOf(0, pages(1))]), fileOf([runOf(0, pages(1))]));
     expect(difference).toEqual({ isSame: true, file: [], guests: [] });
     expect(diffText(difference)).toBe('the files are the same\n');
@@ -352,7 +352,7 @@ describe('diff', () => {
     expect(diffText(difference)).toBe('the guests are the same, but the files are laid out differently\n');
   });
 
-  it('counts a page once whose type and contents differ', async () => {
+  it('counts a page only once if its type and its contents differ', async () => {
     const a = [runOf(0, pages(1, 2, 3, 4)), runOf(9 * PAGE_SIZE, pages(1))];
     const b = [runOf(0, pages(1, 9, 3, 8), { flags: 4 }), runOf(9 * PAGE_SIZE, pages(2))];
     const text = diffText(await diffOf(fileOf(a), fileOf(b)));
@@ -368,7 +368,7 @@ describe('diff', () => {
     );
   });
 
-  it('shows the first of very many ranges', async () => {
+  it('shows only the first 200 ranges', async () => {
     const many = Array.from({ length: 300 }, (_, index) => runOf(2 * index * PAGE_SIZE, pages(1)));
     const text = diffText(await diffOf(fileOf(many), fileOf([])));
     expect(text).toContain('pages (300 differ)');

@@ -43,13 +43,13 @@ describe('what diff reads', () => {
     for (const { total, size } of sources) expect(total).toBe(size);
   });
 
-  it('is each byte once of images that are the same', async () => {
+  it('is each byte once if the images are the same', async () => {
     const { difference, sources } = await read(file(201), file(201));
     expect(difference.isSame).toBe(true);
     for (const { total, size } of sources) expect(total).toBe(size);
   });
 
-  it('is page data alone where the files differ in size', async () => {
+  it('is only page data if the files differ in size', async () => {
     const longer = file(201);
     const { difference, sources } = await read(longer, { ...longer, directives: longer.directives.slice(1) });
     expect(difference.guests[0]?.pages).toMatchObject([{ gpa: 0, difference: 'onlyInA' }]);

@@ -44,7 +44,7 @@ describe('an image that is described', () => {
     expect(source.total).toBe(3 * PAGES * PAGE_SIZE);
   });
 
-  it('has the same digest of a region for any order of its pages in the file', async () => {
+  it('has the same digest for a region whatever the order of its pages in the file', async () => {
     const digestOf = async (directives: IgvmFile['directives']): Promise<string | undefined> =>
       (await describeImage(fileOf(directives), undefined)).guests[0]?.regions[0]?.sha256;
     const pages = [0, 1, 2, 3].map((page) => runOf(page * PAGE_SIZE, patternPage(page + 1)));

@@ -59,7 +59,7 @@ export interface DescribedImage {
   guests: DescribedGuest[];
 }
 
-/** What the pass over an image does besides. */
+/** Options for describing an image. */
 export interface DescribeOptions {
   /** Further observers of the guests' pages in the same pass. */
   observers?: readonly DirectiveObserver[];

@@ -53,7 +53,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-describe('an image of OVMF without a map file', () => {
+describe('an OVMF image without a map file', () => {
   it('has the same names that a build gives the image', async () => {
     const snp = { policy: 0x30000, enable_debug: false, injection_type: 'normal' };
     const guests = ['none', { snp }].map((isolation_type) => ({
@@ -158,8 +158,8 @@ interface ImageBytes {
   file: IgvmFile;
 }
 
-describe('the UKIs in an image of OVMF', () => {
-  it('are read out of its pages', async () => {
+describe('the UKIs in an OVMF image', () => {
+  it('are read from its pages', async () => {
     const { file } = await imageOf({ kernel: uki(), shim: ukiFile({ '.linux': 'l', '.cmdline': 'of the shim' }) });
     expect(Object.fromEntries(ukiFacts(file))).toEqual({
       'shim UKI .linux': `1 bytes, SHA-256 ${sha256Hex(Buffer.from('l'))}`,
@@ -204,19 +204,19 @@ describe('the UKIs in an image of OVMF', () => {
   });
 
   it.each<[string, Uint8Array]>([
-    ['no UKI', Buffer.from('MZ')],
-    ['a damaged one', ukiFile({ '.linux': KERNEL }).subarray(0, 5000)],
-  ])('have no facts if there are none: %s', async (_, kernel) => {
+    ['another program', Buffer.from('MZ')],
+    ['a damaged UKI', ukiFile({ '.linux': KERNEL }).subarray(0, 5000)],
+  ])('have no facts if there is only %s', async (_, kernel) => {
     expect([...ukiFacts((await imageOf({ kernel })).file)]).toEqual([]);
   });
 
-  it('are not looked for without OVMF', () => {
+  it('are not looked for in other images', () => {
     expect([...ukiFacts({ version: 2, arch: 'x64', platforms: [], initializations: [], directives: [] })]).toEqual([]);
   });
 });
 
 describe("a guest's memory as bytes", () => {
-  it('has the contents of its pages, in whatever pieces it is read', async () => {
+  it('has the contents of its pages, whatever parts of it are read', async () => {
     const program = uki();
     const { file } = await imageOf({ kernel: program });
     const memory = guestMemory(file, 1, 0x2000_0000, program.length);

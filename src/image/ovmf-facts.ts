@@ -16,18 +16,18 @@ import { isUki, readUki, ukiText } from '../uki/uki';
 import { FactList, type Facts } from './guest-facts';
 
 /**
- * The names of an image's regions, from the map file beside it. Images of OVMF from `wrap` and `update` have no map; their names follow
+ * The names of an image's regions, from the map file beside it. OVMF images from `wrap` and `update` have no map; their names follow
  * from the content. One list for each guest, in the order of the platform headers.
  */
 export const regionNames = (image: string, file: IgvmFile): TaggedRange[][] | undefined =>
   mapBeside(image) ?? ovmfNames(file);
 
-/** Which parts of an OVMF image a launch measurement covers, and which not; undefined for any other image. */
+/** Which parts of an OVMF image a launch measurement covers, and which it doesn't; undefined for any other image. */
 export function ovmfMeasured(file: IgvmFile): string | undefined {
   return ofOvmf(file, (parts) => measuredText(measuredParts(file, parts)));
 }
 
-/** The names of all memory of OVMF guests; undefined for any other image, and for one that can't be parsed, because names are optional. */
+/** The names of all memory in OVMF guests. Undefined for other images, and for one that can't be parsed, because names are optional. */
 const ovmfNames = (file: IgvmFile): TaggedRange[][] | undefined =>
   ofOvmf(file, (parts) => {
     const names = ovmfRegionNames(parts);
@@ -84,7 +84,7 @@ export class UkiSections implements DirectiveObserver {
       }
     }
     const digests = this.list.flatMap(({ value }) => (typeof value === 'string' ? [] : [value]));
-    // If two pages have the same address, one alone doesn't show which of them counts.
+    // If pages overlap, a page alone doesn't show whether it is the one that counts.
     const isPlain = digests.length > 0 && pageOverlaps(file, this.mask).length === 0;
     this.digests = isPlain ? digests.sort((a, b) => a.gpa - b.gpa) : [];
   }

@@ -25,7 +25,7 @@ const CHUNK = 2 ** 20;
 export class RegionDigests implements DirectiveObserver {
   private readonly pieces = new Map<PageDataDirective, Piece[]>();
   private readonly contents = new Map<GuestRegion, RegionContents>();
-  /** The parts of a run that its next pages belong to. Pages arrive by ascending address. */
+  /** The run that is being read, and the index of its next piece. The pages of a run arrive by ascending address. */
   private run: PageDataDirective | undefined;
   private next = 0;
 

@@ -20,8 +20,8 @@ function bannerAt(offset: number, pages: number): Uint8Array {
   return bytes;
 }
 
-describe('what a page says of an image', () => {
-  it('is found in one pass over its pages', async () => {
+describe('the description of an image for its page', () => {
+  it('is made in one pass over its pages', async () => {
     const platforms = [platformOf(PLATFORM_TYPE.VSM_ISOLATION, 1), platformOf(PLATFORM_TYPE.SEV_SNP, 2)];
     const initializations = [{ type: 'guestPolicy' as const, policy: 0x30000n, compatibilityMask: 2 }];
     const pages = [1, 2].map((compatibilityMask) =>
@@ -46,7 +46,7 @@ describe('what a page says of an image', () => {
   });
 
   it.each(['no lock', 'a lock'])(
-    "is found in one pass also where one platform can't be measured, with %s",
+    "is made in one pass even if one platform can't be measured, with %s",
     async (kind) => {
       const platforms = [platformOf(PLATFORM_TYPE.SEV_SNP, 1), platformOf(PLATFORM_TYPE.TDX, 2)];
       const pages = [1, 2].map((compatibilityMask) => runOf(0, patternPage(compatibilityMask), { compatibilityMask }));
@@ -81,7 +81,7 @@ describe('the rows of a map', () => {
     return view!.rows.map(({ id, parts, isMeasured }) => [id, parts.length, isMeasured]);
   };
 
-  it('are folded where neighbours have one name and kind', async () => {
+  it('are folded if neighbours have the same name and kind', async () => {
     expect(await rowsOf(['kernel', 'kernel', 'initrd', 'kernel'])).toEqual([
       ['region-0-0x0', 2, true],
       ['region-0-0x4000', 1, true],
@@ -89,7 +89,7 @@ describe('the rows of a map', () => {
     ]);
   });
 
-  it('are joined where there are too many, and none is lost', async () => {
+  it('are joined if there are too many, and none is lost', async () => {
     const rows = await rowsOf(Array.from({ length: 900 }, (_, index) => `part ${index}`));
     expect(rows.length).toBeLessThanOrEqual(400);
     expect(rows.reduce((sum, [, parts]) => sum + Number(parts), 0)).toBe(900);

@@ -18,7 +18,7 @@ export interface PageLock {
 
 /** How an image compares with its lock. */
 export interface Agreement {
-  /** As the page names the lock. */
+  /** The name of the lock on the page. */
   lock: string;
   /** Why nothing could be compared. There are no differences then. */
   impossible?: string;
@@ -29,9 +29,9 @@ export interface Agreement {
   complaints: readonly string[];
 }
 
-/** A guest, and what documents say about it. */
+/** A guest, and the claims of documents about it. */
 export interface PageGuest extends DescribedGuest {
-  /** What the documents in the image and beside it say. The complaints tell which of it is wrong. */
+  /** The claims of the documents in the image and beside it. The complaints name those that are wrong. */
   claims: DocumentClaims;
   complaints: readonly string[];
   signers: readonly string[];
@@ -45,7 +45,7 @@ export interface DescribedPage {
   agreement?: Agreement;
 }
 
-/** What the page is made from. */
+/** Further sources of the page. */
 export interface PageSources {
   /** Path of the image, to find the documents beside it. Undefined: there are none. */
   image?: string;
@@ -71,7 +71,7 @@ export async function describePage(file: IgvmFile, sources: PageSources): Promis
       describeImpossible: true,
     });
     seen = { described, kernels };
-    // A lock has all digests of an image, or there is none. The page shows what there is.
+    // A lock needs all digests of an image. The page shows those that exist.
     const impossible = described.guests.find((guest) => guest.impossible !== undefined)?.impossible;
     if (impossible !== undefined) throw impossible;
     return described;
@@ -108,7 +108,7 @@ async function agreementWith(
   describe: typeof describeImage,
 ): Promise<Agreement> {
   const shown = request.display(request.lock);
-  // A page is the same on every machine.
+  // The page has to be the same on every machine.
   const lock = isAbsolute(shown) ? basename(shown) : shown;
   const nothing = { lock, platforms: [], differences: [], complaints: [] };
   try {

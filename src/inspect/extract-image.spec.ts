@@ -31,7 +31,7 @@ const lines = (path: string): string[][] =>
     .map((line) => line.split('  '));
 
 describe('extractImage', () => {
-  it.each(['cases/multi-vbs-snp-tdx', 'cases-head/sld-shim'])('gives back every page of %s', async (name) => {
+  it.each(['cases/multi-vbs-snp-tdx', 'cases-head/sld-shim'])('extracts every page of %s', async (name) => {
     const cwd = await built(name);
     const output = join(cwd, 'parts');
     const report = await extractImage({ image: join(cwd, 'out.igvm'), output });
@@ -66,7 +66,7 @@ describe('extractImage', () => {
     });
   });
 
-  it('names regions by the map beside the image or the one that is given, and lists headers', async () => {
+  it('takes names of regions from the map beside the image or a given one, and lists headers', async () => {
     const cwd = await built('cases-head/sld-shim');
     const beside = join(cwd, 'parts');
     await extractImage({ image: join(cwd, 'out.igvm'), output: beside });
@@ -87,7 +87,7 @@ describe('extractImage', () => {
     expect(readdirSync(join(cwd, 'bare/regions')).every((name) => name.endsWith('_unmapped.bin'))).toBe(true);
   });
 
-  it('is igvminspect extract, and nx-igvm extract', async () => {
+  it('is the same as igvminspect extract and nx-igvm extract', async () => {
     const cwd = await built('cases/openhcl-x64-vbs');
     const a = await runProgram(IGVMINSPECT, ['extract', '-f', 'out.igvm', '-m', 'out.igvm.map', '-o', 'a'], cwd);
     const b = await runProgram(NX_IGVM, ['extract', 'out.igvm', '-o', 'b'], cwd);
@@ -136,7 +136,7 @@ describe('extractImage', () => {
     ]);
   });
 
-  it('gives names that every file system takes', () => {
+  it('makes names that every file system accepts', () => {
     expect(safeName('linux-initrd_2')).toBe('linux-initrd_2');
     expect(safeName('a/b\\c é\0')).toBe('a%2Fb%5Cc%20%C3%A9%00');
     expect(safeName('é'.repeat(300)).length).toBeLessThanOrEqual(200);

@@ -27,13 +27,13 @@ import { type GuestRegion, guestRegions } from '../regions/guest-regions';
 import { readPages, storedEnd } from '../regions/guest-pages';
 import { describeVpContext } from '../vp-context/decode';
 
-/** What to extract, and where to. All are paths. */
+/** What to extract, and where to. */
 export interface ExtractRequest {
-  /** An image, or a firmware DLL with one inside. */
+  /** Path of an image, or of a firmware DLL with one inside. */
   image: string;
-  /** Must not exist yet; appears when it is complete. */
+  /** Path of the new folder, which must not exist. It appears when it is complete. */
   output: string;
-  /** A map file, which must fit the image. By default, the one beside the image is used as far as it fits. */
+  /** Path of a map file, which must fit the image. By default, the one beside the image is used as far as it fits. */
   map?: string;
   /** How messages name a path. Default: as given. */
   display?: (path: string) => string;
@@ -49,7 +49,7 @@ export interface ExtractReport {
 /** Bytes copied at a time. */
 const CHUNK = 2 ** 20;
 
-/** More files than this, nobody can look through. A hostile image could ask for one per page. */
+/** Nobody can look through more files than this. A hostile image could have a region for each page. */
 const MOST_FILES = 100_000;
 
 const MAP_SIZE_LIMIT = 16 * 2 ** 20;
@@ -85,7 +85,7 @@ const isSystemError = (error: unknown): boolean => error instanceof Error && 'sy
 
 function refuseExisting(path: string, display: string): void {
   if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) {
-    throw new IgvmError('FILE_UNWRITABLE', 'exists already, and a new folder is wanted', { file: display });
+    throw new IgvmError('FILE_UNWRITABLE', 'already exists; choose a new folder', { file: display });
   }
 }
 
@@ -160,7 +160,7 @@ class Extraction {
       for (const region of regions) {
         if (region.spans.length === 0) continue;
         if (lines.length === MOST_FILES) {
-          throw new IgvmError('IGVM_TOO_LARGE', `the memory lies in more than ${MOST_FILES} separate regions`);
+          throw new IgvmError('IGVM_TOO_LARGE', `the memory has more than ${MOST_FILES} separate regions`);
         }
         const { gpa, end, kind, marks, tags } = region;
         const name = tags[0] ?? UNNAMED;

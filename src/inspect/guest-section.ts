@@ -112,7 +112,7 @@ ${
 function measuredMeaning(isMeasured: boolean | undefined): string {
   const text = measuredText(isMeasured);
   if (isMeasured === true) return `${text}: the launch digest covers the contents`;
-  return `${text}: what the digest doesn’t cover, the host may change, unless the guest checks it`;
+  return `${text}: the host can change what the digest doesn’t cover, unless the guest checks it`;
 }
 
 function partsTable({ parts }: MapRow): Html {
@@ -159,7 +159,7 @@ function rowOf(bytes: Uint8Array): Preview['rows'][number] {
 function processorTables(view: GuestView): Html {
   const { processors, processorCount } = view;
   const hidden = processorCount - processors.length;
-  return html`<section class="processors"><h3>Processors start with</h3>
+  return html`<section class="processors"><h3>Initial registers of processors</h3>
 ${processors.map(
   (
     processor,
@@ -187,7 +187,7 @@ function valueText(fields: DumpRecord): string {
   return only === undefined || more.length > 0 ? fieldsText(fields) : fieldsText({ name: only });
 }
 
-/** Registers that pass a kernel something by its address in guest memory. */
+/** Registers that hold the address of data for a kernel. */
 const HANDED_ON: ReadonlySet<unknown> = new Set(['rsi', 'x0']);
 
 /** The region that a register points to. */

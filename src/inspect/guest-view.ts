@@ -20,7 +20,7 @@ export interface MapRow extends GuestRegion {
   id: string;
 }
 
-/** A range of memory that a header says something about. */
+/** A range of memory that a header describes. */
 export interface StatedRange {
   gpa: number;
   end: number;
@@ -43,11 +43,11 @@ export interface GuestView extends PageGuest {
   ranges: StatedRange[];
   rangeCount: number;
   processors: ProcessorView[];
-  /** How many there are. Not all are shown. */
+  /** The number of processors, of which not all may be shown. */
   processorCount: number;
-  /** For an image of OVMF: what is measured and what isn't. */
+  /** For an OVMF image: what is measured and what isn't. */
   measured?: string;
-  /** For an image of OVMF: what the sections of its UKIs say. */
+  /** For an OVMF image: facts about the sections of its UKIs. */
   uki: Facts;
   /** The registers of the first processor that point into a row, by the row's index. */
   pointers: Map<number, string[]>;

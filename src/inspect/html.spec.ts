@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { escapeHtml, html } from './html';
 
 describe('a template', () => {
-  it('escapes what it is given, and takes markup as it is', () => {
+  it('escapes texts, but not markup', () => {
     const inner = html`<b>${'<i>"&\''}</b>`;
     expect(html`<p>${inner} ${1} ${false}${undefined}</p>`.text).toBe('<p><b>&lt;i&gt;&quot;&amp;&#39;</b> 1 </p>');
   });
@@ -13,7 +13,7 @@ describe('a template', () => {
     );
   });
 
-  it('spells out what would hide or turn around text', () => {
+  it('spells out characters that hide or reorder text', () => {
     expect(escapeHtml('a\u202Eb\0\u200Bc')).toBe('a\\u{202e}b\\u{0}\\u{200b}c');
   });
 

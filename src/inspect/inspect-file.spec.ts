@@ -6,7 +6,7 @@ import { nativeImage } from '../boot/native-image.fixture';
 import type * as Dump from '../igvm/dump';
 import { inspectImage } from './inspect-file';
 
-/** What a dump is written as: a lot, and told when most of it has been asked for. */
+/** A dump of many pieces, which calls `onLast` before it yields the last one. */
 const mockDump: { pieces: number; onLast: () => void } = { pieces: 0, onLast: () => undefined };
 jest.mock('../igvm/dump', () => ({
   ...jest.requireActual<typeof Dump>('../igvm/dump'),
@@ -23,7 +23,7 @@ describe('an inspection written to a file', () => {
   beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'nx-igvm-inspect-'))));
   afterEach(() => rmSync(folder, { recursive: true }));
 
-  it('is written while it is made, and is not in memory as a whole', async () => {
+  it('is written piece by piece, and is never in memory as a whole', async () => {
     const image = join(folder, 'image.igvm');
     await writeImage(nativeImage(), image);
     const output = join(folder, 'image.json');

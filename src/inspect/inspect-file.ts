@@ -9,31 +9,31 @@ import { describeVpContext } from '../vp-context/decode';
 import { describePage, type PageLock } from './described-page';
 import { inspectPage } from './page';
 
-/** What an inspection is written as: for people, for programs, as a page for a browser. */
+/** The format of the output: for people, for programs, or as a page for a browser. */
 export type InspectFormat = 'text' | 'json' | 'html';
 
-/** What to show of which image, and where. */
+/** The image to show, and the form and place of the output. */
 export interface InspectRequest {
   /** Path of an image, or of a firmware DLL with one inside. */
   image: string;
   format: InspectFormat;
-  /** What the page calls the image. */
+  /** The image's name on the page. */
   name: string;
-  /** A lock that the page compares the image with. */
+  /** A lock to compare the image with, for the page. */
   lock?: PageLock;
   /** How the page and messages name a path. Default: as given. */
   display?: (path: string) => string;
-  /** Path of the file to write; without one, `write` takes the text. */
+  /** Path of the file to write. Without it, `write` gets the text. */
   output?: string;
   write: (text: string) => void;
 }
 
-/** Where the page about an image goes unless something else is said. */
+/** The default path of the page about an image. */
 export const pagePath = (image: string): string => `${image.replace(/\.(igvm|dll|bin)$/i, '')}.html`;
 
 /**
- * Shows what is in an image. Only the page reads all of it, for its digests. The map file beside the image (`IMAGE.map`),
- * where there is one, names the page's regions.
+ * Shows the contents of an image. Only the page reads the whole image, for its digests. The map file beside the image
+ * (`IMAGE.map`), if there is one, names the regions on the page.
  * @throws IgvmError FILE_UNREADABLE, FILE_CHANGED, FILE_UNWRITABLE, IGVM_MALFORMED, IGVM_UNSUPPORTED, IGVM_INVALID with
  *   the file's path; LOCK_MISSING, LOCK_INVALID
  */
@@ -63,7 +63,7 @@ export async function inspectImage(request: InspectRequest): Promise<void> {
   }
 }
 
-/** What a dump shows, and of OVMF what it takes knowledge of its programs to tell. */
+/** The text of a dump. For an OVMF image, facts about its programs follow. */
 function* withMeasured(text: Iterable<string>, file: IgvmFile): Generator<string> {
   yield* text;
   const measured = ovmfMeasured(file);

@@ -6,7 +6,7 @@ const GPA = 0x10000;
 const RELEASE = '6.1.0-test';
 const BANNER = `Linux version ${RELEASE} (someone@somewhere) (gcc (Debian) 12.2.0) #1 SMP`;
 
-/** What kernels have in memory. */
+/** The version strings that kernels have in memory. */
 const STRINGS = {
   'banner of an uncompressed kernel': BANNER,
   'string of the code that unpacks a bzImage': BANNER.slice('Linux version '.length),
@@ -45,7 +45,7 @@ describe('the search for kernel versions', () => {
     PAGE_SIZE,
     PAGE_SIZE + 1,
   ];
-  it.each(Object.entries(STRINGS))('finds the %s once, wherever it is and however the pages come', (_, text) => {
+  it.each(Object.entries(STRINGS))('finds the %s once, wherever it is and however the pages are split', (_, text) => {
     const start = text.indexOf(RELEASE);
     const build = text.slice(start + RELEASE.length + 1);
     for (const offset of [...offsets, 3 * PAGE_SIZE - 100]) {
@@ -65,7 +65,7 @@ describe('the search for kernel versions', () => {
     ['a release with something before it', 'x6.1.0 (a@b) #1 SMP'],
     ['a release without a builder', '6.1.0 (somewhere) #1 SMP'],
     ['a version alone', 'Linux version 6.1.0'],
-  ])('takes %s for none', (_, text) => {
+  ])('ignores %s', (_, text) => {
     expect(search(pagesWith(text, 100), 1)).toEqual([]);
   });
 
@@ -73,7 +73,7 @@ describe('the search for kernel versions', () => {
     expect(search(pagesWith('6.1 (a@b) #1 SMP\u001b[2Jx', 0), 1)).toEqual([[GPA, '6.1', '(a@b) #1 SMP']]);
   });
 
-  it('remembers only so many', () => {
+  it('finds at most 16 versions', () => {
     expect(search(pagesWith(`${BANNER}\0`.repeat(100), 0), 1)).toHaveLength(16);
   });
 });

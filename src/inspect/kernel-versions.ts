@@ -23,7 +23,7 @@ const MOST_VERSIONS = 16;
 const NOTHING = Buffer.alloc(0);
 
 /**
- * An uncompressed kernel has this behind the "Linux version " of its banner (Linux: init/version-timestamp.c). A bzImage has it twice
+ * An uncompressed kernel has this after the "Linux version " of its banner (Linux: init/version-timestamp.c). A bzImage has it twice
  * outside of its compressed part: in its setup code (arch/x86/boot/version.c), which most loaders leave out, and in the code that unpacks
  * the kernel (arch/x86/boot/compressed/kaslr.c), if the kernel has CONFIG_RANDOMIZE_BASE.
  */

@@ -19,7 +19,7 @@ const POLICY_WORDS: Readonly<Record<string, readonly [name: string, set: string,
   migratable: ['Migration', 'allowed', 'not allowed'],
 };
 
-/** How a guest is launched and what it starts: what an engineer wants to know about a platform. */
+/** How a guest is launched and what it starts. */
 export function launchFacts(view: GuestView): Html {
   const { header, policy, kernels, platform, registers, processorCount } = view;
   const features = firstProcessorMeaning(view, 'sevFeatures');
@@ -73,11 +73,11 @@ function rangeText({ gpa, end, label }: StatedRange): Html {
   const range = html`${sizeText(end - gpa)}, <code>${hex(gpa)}–${hex(end)}</code>`;
   if (!label.startsWith('Required memory')) return range;
   return html`${range}: the host must provide it before the guest starts${
-    gpa > 0 && gpa <= 2 ** 24 && `. It ends at ${sizeText(end)}; the ${sizeText(gpa)} below it are not counted`
+    gpa > 0 && gpa <= 2 ** 24 && `. It ends at ${sizeText(end)}; the ${sizeText(gpa)} below it is not counted`
   }`;
 }
 
-/** What is known about the documents. They are read and checked, not just listed. */
+/** Facts about the documents, which are read and checked, not just listed. */
 function documentFacts(
   { headers, claims, complaints, signers, platform }: GuestView,
   fact: (name: string, value: Html | string) => Html,

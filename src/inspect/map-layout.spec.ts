@@ -29,13 +29,13 @@ describe('the layout of a memory map', () => {
     expect(heightOf(regions[0]!.toScale)).toBe(1);
   });
 
-  it('adds the same height for each doubling in the other', () => {
+  it('adds the same height for each doubling in the other column', () => {
     const sizes = [1, 2, 4, 8].map((pages) => pages * PAGE_SIZE);
     const heights = sizes.map((size) => heightOf(layOut([region(0, size)]).regions[0]!.readable));
     expect(heights.map((height) => height - heights[0]!)).toEqual([0, 3, 6, 9]);
   });
 
-  it('leaves out what is empty for long, and only that', () => {
+  it('leaves out long gaps, and only those', () => {
     const { gaps } = layOut([region(0, MIB), region(2 * MIB, MIB), region(2 ** 40, MIB)]);
     expect(gaps.map(({ gpa, end, isCut }) => ({ gpa, end, isCut }))).toEqual([
       { gpa: MIB, end: 2 * MIB, isCut: false },
@@ -43,7 +43,7 @@ describe('the layout of a memory map', () => {
     ]);
   });
 
-  it('puts regions one below the other in both columns, also those that overlap', () => {
+  it('puts regions one below the other in both columns, even if they overlap', () => {
     const layout = layOut([region(0, 4 * MIB), region(MIB, MIB), region(3 * MIB, 2 * MIB)]);
     let reached = 0;
     for (const { readable } of layout.regions) {
@@ -53,7 +53,7 @@ describe('the layout of a memory map', () => {
     expect(layout.height).toBe(reached);
   });
 
-  it('makes a gap taller the larger it is', () => {
+  it('makes a larger gap taller', () => {
     const gapOf = (size: number): number =>
       heightOf(layOut([region(MIB, MIB), region(2 * MIB + size, MIB)]).gaps[1]!.readable);
     expect(gapOf(2 ** 48) - gapOf(PAGE_SIZE)).toBe(36);

@@ -38,7 +38,7 @@ const mapWith = (tag: string): string =>
   `IGVM file isolation: None\nIGVM file layout:\n  0000000000001000 - 0000000000002000 (0x1000 bytes) ${tag}\n`;
 
 describe('the page about an image', () => {
-  it('needs nothing but itself', async () => {
+  it('refers to no other file', async () => {
     const page = await pageOf(fileOf([runOf(0, patternPage(1))]));
     expect(page).not.toMatch(/(?:src|href)="(?!#|data:,")/);
     expect(page).not.toMatch(/url\(|@import|https?:/);
@@ -49,7 +49,7 @@ describe('the page about an image', () => {
     expect(await pageOf(fileOf([runOf(0, patternPage(1))]))).not.toContain('set by the VMM');
   });
 
-  it('lets nothing run and nothing be styled but what is in it', async () => {
+  it('allows only its own script and style sheet', async () => {
     const page = await pageOf(fileOf([]));
     const policy = /Content-Security-Policy" content="([^"]*)"/.exec(page)![1]!.replaceAll('&#39;', "'");
     expect(policy).toContain("default-src 'none'");
@@ -72,7 +72,7 @@ describe('the page about an image', () => {
     expect(page.match(/<script/g)).toHaveLength(1);
   });
 
-  it('is the same page whatever names image and regions have, but for these names', async () => {
+  it('has the same markup whatever the names of the image and its regions', async () => {
     const file = fileOf([runOf(0x1000, patternPage(1))]);
     const tags = (page: string) => page.match(/<\/?[a-z][a-z0-9]*/g);
     const plain = tags(await pageOf(file, mapWith('plain'), 'plain'));
@@ -85,7 +85,7 @@ describe('the page about an image', () => {
     );
   });
 
-  it('shows the registers with what they mean and where they point', async () => {
+  it('shows the initial registers', async () => {
     const context = {
       type: 'vpContext' as const,
       format: 'vbs' as const,
@@ -95,7 +95,7 @@ describe('the page about an image', () => {
       data: vbsContext(0),
     };
     const page = await pageOf(fileOf([runOf(0x1000, patternPage(1)), context]), mapWith('kernel'));
-    expect(page).toContain('Processors start with');
+    expect(page).toContain('Initial registers of processors');
     expect(page).toMatch(/<th scope="row" class="mono">rip<\/th>/);
   });
 
@@ -111,7 +111,7 @@ describe('the page about an image', () => {
     for (const { digest, reason } of digests) expect(page).toContain(digest?.toLowerCase() ?? reason);
   });
 
-  it('can be made of any file', async () => {
+  it('can be made from any file', async () => {
     await fc.assert(
       fc.asyncProperty(anyIgvmFile(), async (file) => {
         expect(await pageOf(file)).toMatch(/^<!doctype html>[^]*<\/html>\n$/);

@@ -17,7 +17,7 @@ import { heightRules } from './map-picture';
 import { PAGE_SCRIPT } from './page-script';
 import { PAGE_STYLE } from './page-style';
 
-/** Most rows in the table of directives. The formats text and JSON have them all. */
+/** Most rows in the table of directives. The text and JSON formats have all of them. */
 const MOST_DIRECTIVES = 2000;
 
 export interface InspectedImage {
@@ -90,7 +90,7 @@ const contentSecurityPolicy = (style: string): string =>
     "form-action 'none'",
   ].join('; ');
 
-/** What people ask first about each platform, side by side. */
+/** The facts about a platform that people look for first. The cards are side by side. */
 function overviewCard(view: GuestView, agreement: Agreement | undefined): Html {
   const { index, label, platform, claims, complaints, headers } = view;
   const has = (type: string): boolean => [...headers.keys()].some((what) => what.startsWith(type));
@@ -198,7 +198,7 @@ ${
 }</details>
 <details><summary>Directives</summary>
 ${headerTable(`${countText(directives.length + hidden)} in the order of the file, adjacent pages as one`, directives)}
-${hidden > 0 && html`<p class="muted">And ${countText(hidden)} more: nx-igvm dump shows them all.</p>`}
+${hidden > 0 && html`<p class="muted">And ${countText(hidden)} more: nx-igvm dump shows all of them.</p>`}
 </details></section>`;
 }
 

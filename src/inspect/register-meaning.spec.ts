@@ -23,7 +23,7 @@ describe('the address in a register', () => {
     expect(registerAddress({ name: 'cr3', value: 0x8000000004018n })).toBe(0x4000);
   });
 
-  it('is taken from what points somewhere, and from nothing else', () => {
+  it('is taken only from registers that point to memory', () => {
     expect(registerAddress({ name: 'rip', value: 0x1000000n })).toBe(0x1000000);
     expect(registerAddress({ name: 'gdtr', base: 0x2000n, limit: 0x1f })).toBe(0x2000);
     expect(registerAddress({ name: 'rsi', value: 0x2000n })).toBeUndefined();

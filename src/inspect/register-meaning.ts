@@ -39,8 +39,8 @@ const BITS: Readonly<Record<string, Bits>> = {
 const MEMORY_TYPES: Readonly<Record<number, string>> = { 0: 'UC', 1: 'WC', 4: 'WT', 5: 'WP', 6: 'WB', 7: 'UC-' };
 
 /**
- * Registers that hold an address in guest memory when the guest starts, as paging maps every address to itself. Registers that pass
- * something on, such as RSI, are not among them: their meaning is between loader and guest.
+ * Registers that hold an address in guest memory when the guest starts, when paging maps every address to itself. Registers that pass
+ * on data, such as RSI, are not among them: loader and guest agree on their meaning.
  */
 const ADDRESSES: ReadonlySet<string> = new Set(['rip', 'rsp', 'rbp', 'pc', 'ttbr0El1', 'vbarEl1']);
 

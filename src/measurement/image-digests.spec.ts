@@ -20,7 +20,7 @@ const digest = async (image: IgvmFile, platform: 'snp' | 'tdx') =>
     .toString('hex')
     .toUpperCase();
 
-describe('imageDigests', () => {
+describe('the digests of an image', () => {
   it('are those that the documents in the image endorse', async () => {
     const image = file();
     expect(await imageDigests(image)).toEqual([

@@ -73,7 +73,7 @@ function signatureOf(text: string): number | undefined {
   return processorSignature(family, model, stepping);
 }
 
-/** A processor's signature (AMD64 manual, volume 3, CPUID Fn0000_0001_EAX), of a family from 15 on: these use the extended fields. */
+/** The signature of a processor (AMD64 manual, volume 3, CPUID Fn0000_0001_EAX). Its family is 15 or higher, which uses the extended fields. */
 export const processorSignature = (family: number, model: number, stepping: number): number =>
   ((family - 15) << 20) | ((model >> 4) << 16) | (0xf << 8) | ((model & 0xf) << 4) | stepping;
 
@@ -94,7 +94,7 @@ export interface VcpuState {
   readonly trBase: 'tr' | 'ldtr';
   /** QEMU passes control registers through its own model of a processor: ET is set, LMA follows, CR4 loses bits. */
   readonly correctsControlRegisters: boolean;
-  /** A vCPU without a context in the file. */
+  /** The state of a vCPU that has no context in the file. */
   readonly reset: {
     readonly cs: number;
     readonly data: number;

@@ -12,7 +12,7 @@ jest.mock('node:worker_threads', () =>
   jest.requireActual<typeof KnownWorkers>('./known-workers.fixture').knownWorkerThreads(),
 );
 
-/** The size of memory, in bytes, from which threads are used. */
+/** The size of a guest for which threads are used, in bytes. */
 const LARGE = 36 * 2 ** 20;
 
 describe('the measurement of a guest that is large enough for threads', () => {

@@ -62,11 +62,15 @@ describe('a launch', () => {
   it.each<[string, LaunchRequest, string]>([
     ['an unknown VMM', { vmm: 'xen' }, '"xen" is not a VMM (known: hyperv, qemu-kvm,'],
     ['the former kvm', { vmm: 'kvm' }, '"qemu-kvm" and "cloud-hypervisor-kvm"'],
-    ['vCPUs where they do not count', { vmm: 'hyperv', vcpus: [1] }, 'does not depend on a vCPU count'],
-    ['a processor where it does not count', { ...CLOUD_HYPERVISOR, cpu: ['EPYC'] }, 'does not depend on a processor'],
+    ['a vCPU count that does not affect the digest', { vmm: 'hyperv', vcpus: [1] }, 'does not depend on a vCPU count'],
+    [
+      'a processor that does not affect the digest',
+      { ...CLOUD_HYPERVISOR, cpu: ['EPYC'] },
+      'does not depend on a processor',
+    ],
     ['no vCPU', { vmm: 'qemu-kvm', vcpus: [0] }, '0 is not a valid vCPU count'],
     ['too many vCPUs', { vmm: 'qemu-kvm', vcpus: [4097] }, '4097 is not a valid vCPU count'],
-    ['another processor', { ...QEMU, cpu: ['constructor'] }, '"constructor" is not a processor (known: EPYC,'],
+    ['an unknown processor', { ...QEMU, cpu: ['constructor'] }, '"constructor" is not a processor (known: EPYC,'],
     ['the processor of the host', { ...QEMU, cpu: ['host'] }, "give the processor's signature"],
   ])('cannot have %s', (_, request, message) => {
     expect(() => launchesOf(request)).toThrow(message);
@@ -213,12 +217,12 @@ describe('a file that a VMM does not load', () => {
       'pages of type CPUID_XF',
     ],
     ['other platforms', fileOf([context()]), CLOUD_HYPERVISOR, 'it has platforms other than SEV-SNP'],
-    ['anything, on a VMM that is not settled', snp([context()]), { vmm: 'openvmm-kvm' }, 'no digest for openvmm-kvm: '],
+    ['anything, on a VMM with unknown rules', snp([context()]), { vmm: 'openvmm-kvm' }, 'no digest for openvmm-kvm: '],
   ])('because of %s has a reason instead of a digest', async (_, file, request, reason) => {
     expect(await outcomes(file, request)).toEqual([expect.stringContaining(reason)]);
   });
 
-  it('adds a page twice, which KVM refuses: both the digest and the refusal are reported', async () => {
+  it('may add a page twice, which KVM refuses: then both the digest and the refusal are reported', async () => {
     const twice = snp([context(), page, run(0x10)]);
     const report = await measureLaunches(twice, { launches: launchesOf(CLOUD_HYPERVISOR) });
     expect(report.refusals[0]?.reason).toContain('it adds a page twice (GPA 0x10000-0x11000)');
@@ -235,7 +239,7 @@ describe('a file that a VMM does not load', () => {
     expect({ measurements, count: refusals.length }).toEqual({ measurements: [], count: 4 });
   });
 
-  it('has platforms that QEMU and Cloud Hypervisor never launch from an IGVM file', async () => {
+  it('may be for platforms that QEMU and Cloud Hypervisor never launch from an IGVM file', async () => {
     const { refusals } = await measureLaunches(fileOf([]), { platforms: ['tdx', 'vbs'], launches: launchesOf(QEMU) });
     expect(refusals.map(({ platform: name, reason }) => `${name}: ${reason}`)).toEqual([
       'tdx: QEMU launches no TDX guests from IGVM files',
@@ -244,8 +248,8 @@ describe('a file that a VMM does not load', () => {
   });
 });
 
-describe('what a launch leaves out or adds', () => {
-  it('is reported: contexts without a vCPU, and the base that QEMU gives TR', async () => {
+describe('a report about launches', () => {
+  it('warns about contexts without a vCPU, and about the base that QEMU gives TR', async () => {
     const odd = new Vmsa();
     for (const [name, value] of [
       ['sevFeatures', 1n],
@@ -289,18 +293,18 @@ describe('what a launch leaves out or adds', () => {
       {},
       'it adds a page twice (GPA 0x201000-0x202000)',
     ],
-  ])('keeps QEMU from launching %s', async (_, directives, changes, reason) => {
+  ])('gives the reason why QEMU does not launch %s', async (_, directives, changes, reason) => {
     const report = await measureLaunches(snp([context(), ...directives], changes), { launches: launchesOf(QEMU) });
     expect(report.refusals.map((each) => each.reason)).toContainEqual(expect.stringContaining(reason));
   });
 
-  it('is reported in words, for all launches', () => {
+  it('has a name for every launch', () => {
     const [first] = launchesOf({ vmm: 'qemu-kvm', vcpus: [8], kvmMode: 'bsp-only' });
     expect(first && launchLabel(first)).toBe('QEMU with KVM, 8 vCPUs, only the first vCPU measured');
     expect(launchLabel({ vmm: 'openvmm-kvm' })).toBe('openvmm-kvm');
   });
 
-  it('is refused for platforms that a VMM does not launch', async () => {
+  it('refuses platforms that a VMM does not launch', async () => {
     const report = await measureLaunches(fileOf([]), { platforms: ['tdx'], launches: [{ vmm: 'openvmm-kvm' }] });
     expect(report.refusals[0]?.reason).toBe('openvmm-kvm launches no TDX guests from IGVM files');
     expect(report.measurements).toEqual([]);
@@ -317,7 +321,7 @@ describe('what a launch leaves out or adds', () => {
     expect(parseCpu('0x00123456').drops).toBeUndefined();
   });
 
-  it('is that of one vCPU if a launch states no count', async () => {
+  it('is about one vCPU if a launch states no count', async () => {
     const file = snp([context(), page]);
     const launches = [{ vmm: 'qemu-kvm' }, { vmm: 'cloud-hypervisor-kvm' }] as const;
     const { measurements } = await measureLaunches(file, { launches });
@@ -327,7 +331,7 @@ describe('what a launch leaves out or adds', () => {
     expect(refusals[0]?.reason).toContain('launch with 2 vCPUs or more');
   });
 
-  it('adds a parameter area before pages without data at the end of a run, as these are a separate run', async () => {
+  it('has parameter areas before the pages without data at the end of a run, which are a separate run', async () => {
     const half = run(0x20, { pageCount: 2, content: bytesSource(new Uint8Array(PAGE_SIZE).fill(1)) });
     const [stored, empty] = [{ ...half, pageCount: 1 }, run(0x21, { content: EMPTY_SOURCE })];
     const area: Directive = { type: 'parameterArea', index: 0, size: PAGE_SIZE, initialData: EMPTY_SOURCE };

@@ -29,7 +29,7 @@ jest.mock('node:worker_threads', () => {
 const sha = (algorithm: string, ...parts: Uint8Array[]): Buffer =>
   parts.reduce((hash, part) => hash.update(part), createHash(algorithm)).digest();
 
-/** Pages, of which every third is zero and every third only begins with zeros, in shared memory or not. */
+/** Pages, in shared memory or not. Every third page is zero, and every third only begins with zeros. */
 function pagesOf(count: number, memory: ArrayBufferLike = new ArrayBuffer(count * PAGE_SIZE)): Uint8Array {
   const pages = new Uint8Array(memory, memory.byteLength - count * PAGE_SIZE);
   for (let page = 0; page < count; page++) {
@@ -45,7 +45,7 @@ const digestsOf = (pages: Uint8Array): Buffer =>
 const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
 
 describe('hashing pages on the calling thread', () => {
-  it('returns the SHA-384 of each page, of pages of zeros too', async () => {
+  it('returns the SHA-384 of each page, including pages of zeros', async () => {
     const pages = pagesOf(10);
     expect(same(await inlineHasher.hash(pages), digestsOf(pages))).toBe(true);
     expect(same(ZERO_PAGE_DIGEST, sha('sha384', new Uint8Array(PAGE_SIZE)))).toBe(true);
@@ -141,8 +141,8 @@ describe('a pool of threads', () => {
 });
 
 describe.each([
-  ['digests of few pages', 0],
-  ['digests of many pages, which a thread makes', THREAD_THRESHOLD],
+  ['the digests of few pages', 0],
+  ['the digests of many pages, which a thread makes', THREAD_THRESHOLD],
 ])('%s', (_, size) => {
   it('are one digest per page, and one of all pages', async () => {
     const digests = pageDigestsFor(size);
@@ -214,19 +214,19 @@ describe('a long chain', () => {
 
 describe('threads that hash', () => {
   it.each([
-    ['pages', () => pageHasherFor(THREAD_THRESHOLD), (it: PageHasher) => it.hash(pagesOf(8))],
+    ['a pool', () => pageHasherFor(THREAD_THRESHOLD), (it: PageHasher) => it.hash(pagesOf(8))],
     [
       'a chain',
       () => pageChainFor(THREAD_THRESHOLD),
       (it: ReturnType<typeof pageChainFor>) => it.extend(new Uint8Array(48), 1, pagesOf(1)),
     ],
     [
-      'all pages together',
+      'digests of all pages',
       () => pageDigestsFor(THREAD_THRESHOLD),
       (it: ReturnType<typeof pageDigestsFor>) => it.add(pagesOf(1)),
     ],
   ] as [string, () => { close(): Promise<void> }, (it: never) => unknown][])(
-    'are started with the first of %s: what fails before leaves none behind',
+    'are started with the first pages of %s, so that an earlier failure leaves none behind',
     async (_, make, use) => {
       mockThreads.started = 0;
       const hasher = make();

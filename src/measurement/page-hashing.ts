@@ -237,7 +237,7 @@ class ThreadDigests implements PageDigests {
 }
 
 /**
- * The digests for a guest with `pages` such pages: on a thread if there are many and a processor is free. The caller
+ * The digests of `pages` pages of a guest: on a thread if there are many and a processor is free. The caller
  * has to close it.
  */
 export function pageDigestsFor(pages: number): PageDigests {

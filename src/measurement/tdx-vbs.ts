@@ -110,15 +110,15 @@ const CHUNK_TYPE = { vpRegister: 0, gpaPage: 2 } as const;
 /** A register's chunk: byte count, type, reserved (16 together), reserved (4), VTL (4), reserved (4), name (4), value (16). */
 const REGISTER_CHUNK_SIZE = 48;
 
-/** Metadata of a page: what the guest accepts it for, and whether its contents count. */
+/** Metadata of a page: the accesses that the guest accepts, and whether its contents count. */
 const PAGE_METADATA = { readable: 1n, writable: 2n, unmeasured: 4n } as const;
 
 /** Bytes of a register in a stored VBS context (igvm_defs: VbsVpContextRegister): VTL, u32 name, 11 zero bytes, value. */
 const STORED_REGISTER_SIZE = 32;
 
 /**
- * VBS boot digest: a chain of SHA-256, each over the digest so far and one chunk, for every page in file order and for
- * the registers of all VPs behind them (the igvm crate, measurement/vbs.rs).
+ * VBS boot digest: a chain of SHA-256, each over the digest so far and one chunk, for every page in file order, then for
+ * the registers of all VPs (the igvm crate, measurement/vbs.rs).
  */
 export class VbsLaunchDigest implements LaunchDigests {
   private readonly areas = new ParameterAreas();

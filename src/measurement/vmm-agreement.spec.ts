@@ -51,7 +51,7 @@ it(
       }),
       { numRuns: COUNT },
     );
-    // Files that both refuse would agree, too, so enough launches need a digest. On average 56 % have one; with 150 files 49 to 63 %.
+    // Files that both implementations refuse agree, too, so enough launches must have a digest: 56 % on average, 49 to 63 % with 150 files.
     expect(told.digests / (told.digests + told.refusals)).toBeGreaterThan(0.25);
   },
   COUNT * 100 + 20_000,

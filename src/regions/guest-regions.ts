@@ -4,7 +4,7 @@ import { PAGE_SIZE } from '../memory/page';
 import { guestPages, type PageSpan, readPages, storedEnd } from './guest-pages';
 import { type TaggedRange, TagIndex } from './image-map';
 
-/** The kinds of regions in a guest's memory, as far as a launch tells them apart. */
+/** The kinds of regions in a guest's memory, as far as a launch distinguishes them. */
 export const REGION_KINDS = {
   data: 'Data',
   empty: 'Empty, zeros',
@@ -238,7 +238,7 @@ function covered(ranges: readonly { gpa: number; end: number }[]): { gpa: number
   return result;
 }
 
-/** A command line has at most a page. */
+/** A command line takes at most a page. */
 const TEXT_BYTES = 4096;
 
 /** Shorter text may well be a coincidence. */

@@ -48,7 +48,7 @@ export class TagIndex {
     }
   }
 
-  /** The name at an address, and the end of the range with this answer. */
+  /** The name at an address, and the end of the range that has this name, or none. */
   at(gpa: number): { tag?: string; until: number } {
     const range = this.ranges[this.firstEndingBehind(gpa)];
     if (range === undefined) return { until: Number.POSITIVE_INFINITY };
