@@ -167,7 +167,7 @@ describe('nx-igvm:verify', () => {
     await build(['snp', 'tdx']);
     expect(await verify(options, context())).toEqual(fails);
     expect(logged).toContain('SEV-SNP: in the image, but not in the lock');
-    expect(logged).toContain(`${IMAGE}: the image measures differently than ${LOCK} says [LOCK_MISMATCH]`);
+    expect(logged).toContain(`${IMAGE}: the image does not have the launch digests of ${LOCK} [LOCK_MISMATCH]`);
     rmSync(join(root, LOCK));
     expect(await verify(options, context())).toEqual(fails);
     expect(logged).toContain(`${LOCK}: there is no measurement lock [LOCK_MISSING]`);

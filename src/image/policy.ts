@@ -34,12 +34,12 @@ const FORMATS: Partial<Record<PlatformType, PolicyFormat>> = {
       ['smt', 16n, 'Whether the guest may run on processors with simultaneous multithreading.'],
       ['migrationAgent', 18n, 'Whether a migration agent may be bound to the guest.'],
       ['debug', 19n, 'Whether the host may debug the guest, and so read its memory.'],
-      ['singleSocket', 20n, 'Whether the guest runs on a single socket only.'],
-      ['cxl', 21n, 'Whether memory behind CXL may be used.'],
+      ['singleSocket', 20n, 'Whether the guest may run on a single socket only.'],
+      ['cxl', 21n, 'Whether CXL memory may be used.'],
       ['memoryAes256Xts', 22n, 'Whether memory has to be encrypted with AES-256 XTS.'],
-      ['raplDisabled', 23n, 'Whether power readings (RAPL) have to be off, which could tell what a guest does.'],
+      ['raplDisabled', 23n, 'Whether power readings (RAPL), which could reveal what a guest does, have to be off.'],
       ['ciphertextHiding', 24n, "Whether the ciphertext of the guest's memory has to be hidden from the host."],
-      ['pageSwapDisabled', 25n, "Whether the host is kept from moving the guest's pages by the commands for swapping."],
+      ['pageSwapDisabled', 25n, "Whether the host may not move the guest's pages with the commands for swapping."],
     ],
   },
   [PLATFORM_TYPE.TDX]: {
@@ -62,7 +62,7 @@ export interface LaunchPolicy {
   debug: boolean;
 }
 
-/** The launch policy of a guest; undefined if its platform has none that this version knows, or the file has none for it. */
+/** The launch policy of a guest; undefined if this version knows no policy of its platform, or the file has none for it. */
 export function launchPolicy(
   { initializations }: Pick<IgvmFile, 'initializations'>,
   { platformType, compatibilityMask }: PlatformHeader,

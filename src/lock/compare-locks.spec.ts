@@ -29,7 +29,7 @@ const tdxWith = (more: Partial<LockedPlatform>): LockedPlatform => ({
 const changes = (before: LockedRegion[], after: LockedRegion[]): string[] | undefined =>
   compareLocks(lockWith(before, '1'), lockWith(after, '2'))[0]?.changes;
 
-describe('a lock and what an image measures', () => {
+describe('a lock and an image', () => {
   it('agree for the same guest', async () => {
     expect(compareLocks(await lockOf(tdxFile()), await lockOf(tdxFile()))).toEqual([]);
   });
@@ -50,7 +50,7 @@ describe('a lock and what an image measures', () => {
     );
   });
 
-  it('differ when the lock describes the guest otherwise, though the digest is right', () => {
+  it('differ if the lock describes the guest differently, even if the digest is right', () => {
     const region: LockedRegion = { gpa: '0x0', size: '0x1000', kind: 'data', measured: true };
     expect(compareLocks(lockWith([]), lockWith([region]))).toEqual([
       { platform: 'tdx', digests: [], changes: ['data 0x0-0x1000: new'] },
@@ -78,14 +78,14 @@ describe('a lock and what an image measures', () => {
     expect(difference).toMatchObject({ digests: [], changes: expect.arrayContaining([change]) });
   });
 
-  it('differ in what the file says of no guest', () => {
+  it('differ in facts that belong to no guest', () => {
     const lock = lockWith([]);
     expect(compareLocks(lock, { ...lock, file: { architecture: 'x64' } })).toEqual([
       { digests: [], changes: ['architecture: none before, now x64'] },
     ]);
   });
 
-  it('differ when one of them lacks a platform', async () => {
+  it('differ if one of them lacks a platform', async () => {
     const lock = await lockOf(tdxFile());
     const none = { ...lock, platforms: {} };
     expect(compareLocks(lock, none)).toMatchObject([{ platform: 'tdx', missingIn: 'image' }]);
@@ -121,7 +121,7 @@ describe('a lock and what an image measures', () => {
     expect(compareLocks(snp({ digest: 'A', launches: [qemu, hyperv] }), apart)).toEqual([]);
   });
 
-  it('take regions of one name at one address for the same, though another one of them is gone', () => {
+  it('match regions with the same name and address even if another region of that name is gone', () => {
     const [first, second, third] = [0x1000, 0x4000, 0x8000].map(
       (gpa): LockedRegion => ({
         tag: 'shim',
@@ -137,7 +137,7 @@ describe('a lock and what an image measures', () => {
     expect(changes([first, third], [second, third])).toEqual(['shim 0x4000-0x5000: moved from 0x1000, other contents']);
   });
 
-  it('say what moved, grew, came and went', () => {
+  it('show which regions moved, grew, are new or are gone', () => {
     const kernel: LockedRegion = { gpa: '0x1000', size: '0x1000', kind: 'data', measured: true, tag: 'kernel' };
     expect(changes([kernel], [{ ...kernel, gpa: '0x4000', size: '0x2000' }])).toEqual([
       'kernel 0x4000-0x6000: moved from 0x1000, 0x1000 bytes before',
@@ -152,7 +152,7 @@ describe('a lock and what an image measures', () => {
     expect(changes([], [{ ...kernel, tag: undefined }])).toEqual(['data 0x1000-0x2000: new']);
   });
 
-  it('tell several regions of one name apart by their order', () => {
+  it('match regions with the same name by their order', () => {
     const part = (gpa: string, sha256: string): LockedRegion => ({
       gpa,
       size: '0x1000',

@@ -3,7 +3,7 @@ import { basename, dirname } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { findProgram } from '../files/find-program';
 
-/** The most bytes of output: logs of long histories, and files of revisions. */
+/** The most output, in bytes. It has to suffice for the log of a long history and for a file in a revision. */
 const OUTPUT_LIMIT = 2 ** 26;
 
 /** Options that prevent programs in a repository's configuration from running: file system monitors, signature checks, pagers. */
@@ -51,7 +51,7 @@ export interface HistoricChange {
   path: string;
 }
 
-/** Separates the fields of a commit. No subject can contain it. */
+/** Separates the fields of a commit. No subject contains it. */
 const FIELD = '\x1f';
 const RECORD = '\x1e';
 

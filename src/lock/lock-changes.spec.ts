@@ -1,4 +1,4 @@
-/** What a reviewer is shown of locks: between two files, and between two revisions of a repository. */
+/** The changes of locks that a reviewer sees: between two files, and between two revisions of a repository. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -63,7 +63,7 @@ describe('two locks', () => {
     ]);
   });
 
-  it('are not compared with images, and not without each other', async () => {
+  it('are compared only with each other', async () => {
     put('a.lock.json', await lock(2));
     put('a.igvm', 'IGVM');
     expect(await diff('a.lock.json', 'a.igvm')).toEqual({
@@ -110,7 +110,7 @@ needing('git').describe('two revisions', () => {
     });
   });
 
-  it('may be where two branches parted, and the files as they are', async () => {
+  it('may be the merge base of two branches, or the working tree', async () => {
     git('checkout', '-q', '-b', 'topic', 'main~1');
     put('other/b.igvm.lock.json', lockText(await lock(8)));
     put('new/igvm.lock.json', lockText(await lock(9)));
@@ -126,20 +126,23 @@ needing('git').describe('two revisions', () => {
     expect((await diff('--revisions', 'HEAD')).text).toContain('The lock was removed');
   });
 
-  it('of which one has a lock of another version, say so', async () => {
+  it('with a lock of another version in one of them are reported', async () => {
     put('vm/igvm.lock.json', { lockVersion: 1, digests: {} });
     expect((await diff('--revisions', 'HEAD')).text).toMatch(/The lock after can't be read: it has version 1/);
   });
 
-  it.each(['main..nowhere', 'nowhere', '--output=x', 'main..--output=x'])('refuse %s, which is none', async (range) => {
-    expect(await diff(`--revisions=${range}`)).toEqual({
-      code: 1,
-      text: expect.stringMatching(/is not a revision.*GIT_FAILED/),
-    });
-  });
+  it.each(['main..nowhere', 'nowhere', '--output=x', 'main..--output=x'])(
+    'cannot be %s, which is not a revision',
+    async (range) => {
+      expect(await diff(`--revisions=${range}`)).toEqual({
+        code: 1,
+        text: expect.stringMatching(/is not a revision.*GIT_FAILED/),
+      });
+    },
+  );
 });
 
-needing('git').it('names of files and texts of images mean nothing in Markdown', async () => {
+needing('git').it('Markdown does not interpret names of files and texts of images', async () => {
   git('init', '-q');
   const hostile = 'x`](javascript:1) <img src=x> **b** | @admin #1 https://a.example ~~`` \u202e';
   const state = async (initrd: number): Promise<MeasurementLock> => {
@@ -155,7 +158,7 @@ needing('git').it('names of files and texts of images mean nothing in Markdown',
   put(`${name}.lock.json`, lockText(await state(3)));
   put(`${name}.json`, manifest(`${hostile}\n\`\`\`\`\n# title`, '| b |'));
   const { text } = await diff('--revisions', 'HEAD', '--format', 'markdown');
-  // Within code nothing means anything; what is left are our own words.
+  // Nothing in code is interpreted. The rest is our own text.
   const page = await marked.parse(text);
   const outside = page.replaceAll(/<code[^>]*>[^]*?<\/code>/g, 'CODE');
   expect(outside).not.toMatch(/img|javascript|admin|example|title|<b>|<em>|<a |<del>/);

@@ -26,7 +26,7 @@ export interface LockChanges {
   resources: string[];
 }
 
-/** The files about an image at one time; undefined if there is none. */
+/** The lock and manifest of an image at one time; undefined if there is no such file. */
 export interface ReviewedState {
   lock: Uint8Array | undefined;
   manifest: Uint8Array | undefined;
@@ -177,7 +177,7 @@ export interface RevisionRange {
 }
 
 /**
- * Parses a range of git: `main..HEAD`, `main...HEAD` (from their merge base), or one revision, which is compared with the working
+ * Parses a git range: `main..HEAD`, `main...HEAD` (from their merge base), or one revision, which is compared with the working
  * tree.
  * @param folder in the repository
  * @throws IgvmError GIT_FAILED

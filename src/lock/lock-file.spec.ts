@@ -41,7 +41,7 @@ describe('a measurement lock', () => {
     expect(read(lockText(lock))).toEqual(lock);
   });
 
-  it('has the same text in whatever order it was put together', async () => {
+  it('has the same text whatever the order of its members', async () => {
     const lock = await lockOf(tdxFile());
     const tdx = lock.platforms['tdx']!;
     const shuffled = Object.fromEntries(Object.entries(tdx).reverse()) as unknown as typeof tdx;
@@ -59,12 +59,12 @@ describe('a measurement lock', () => {
     ]);
   });
 
-  it('is missed', () => {
+  it('is reported as missing', () => {
     expect(() => readLock(path)).toThrow(expect.objectContaining({ code: 'LOCK_MISSING' }));
   });
 
-  it('is not missed where nobody can look: the reason is said', () => {
-    // What a folder without permission is to others than root.
+  it('is not reported as missing if the file cannot be examined', () => {
+    // For users other than root, a folder without permission has the same effect.
     symlinkSync(basename(path), path);
     expect(() => readLock(path)).toThrow(expect.objectContaining({ code: 'FILE_UNREADABLE' }));
     expect(() => readLock(path)).toThrow('form a loop');
@@ -73,18 +73,18 @@ describe('a measurement lock', () => {
   it.each([
     ['an older version', '{ "lockVersion": 1, "platforms": {} }', 1],
     ['a newer version', '{\n"lockVersion": 3, "platforms": {} }', 2],
-    ['no file', '{ "lockVersion": 2, "platforms": {} }', 1],
+    ['no facts about the file', '{ "lockVersion": 2, "platforms": {} }', 1],
     ['a digest that is too short', tdxText('"digests": [{ "digest": "AB" }]'), 3],
     ['a platform without a digest', tdxText('"digests": []'), 3],
-    ['a platform that it does not know', '{ "lockVersion": 2, "file": {},\n "platforms": { "cva": {} } }', 2],
+    ['an unknown platform', '{ "lockVersion": 2, "file": {},\n "platforms": { "cva": {} } }', 2],
     [
-      'launches of a guest that does not depend on them',
+      'launches of a guest whose digest does not depend on them',
       tdxText(`"digests": [{ "digest": "${'A'.repeat(96)}", "launches": [] }]`),
       3,
     ],
     ['an unknown key', '{ "lockVersion": 2, "file": {}, "platforms": {},\n "digest": "AB" }', 2],
     ['two values for one key', '{ "lockVersion": 2, "file": {}, "platforms": {},\n "platforms": {} }', 2],
-  ])('is refused with %s, at its place', (_, text, line) => {
+  ])('is refused with %s, and the error names the line', (_, text, line) => {
     expect(() => read(text)).toThrow(
       expect.objectContaining({
         code: 'LOCK_INVALID',
@@ -93,7 +93,7 @@ describe('a measurement lock', () => {
     );
   });
 
-  it('of an older version says how to renew it', () => {
+  it('of an older version is refused with the command that updates it', () => {
     const error = failureOf(() => read('{ "lockVersion": 1, "platforms": {} }'));
     expect(error.format()).toMatch(/^igvm\.lock\.json:1:18: it has version 1, which does not cover debugging/);
     expect(error.format()).toContain('measure --update-lock');
@@ -106,7 +106,7 @@ describe('a measurement lock', () => {
     expect(read(lockText(lock))).toEqual(lock);
   });
 
-  it('is refused when it is no JSON', () => {
+  it('is refused if it is not JSON', () => {
     expect(() => read('{')).toThrow(expect.objectContaining({ code: 'MANIFEST_SYNTAX' }));
   });
 });

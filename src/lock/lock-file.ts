@@ -10,7 +10,7 @@ import { type Launch, launchesOf } from '../measurement/launches';
 import type * as LockSchema from './lock-schema';
 import type { LockedDigest, LockedPlatform, LockedRegion, MeasurementLock } from './lock-schema';
 
-/** The most bytes: enough for some thousand regions. Real images have about a hundred. */
+/** The largest lock, in bytes: enough for a few thousand regions. Real images have about a hundred. */
 export const LOCK_SIZE_LIMIT = 2 ** 19;
 
 /**
@@ -67,7 +67,7 @@ function checkVersion(document: JsonDocument, display: string, known: number): v
   throw new IgvmError('LOCK_INVALID', why, document.where(['lockVersion']) ?? { file: display });
 }
 
-/** A lock as text: always the same text for the same lock, with one line for each fact, so that a diff shows the changes. */
+/** A lock as text. The same lock always has the same text, with one line for each fact, so that a diff shows the changes. */
 export function lockText({ $schema, lockVersion, file, platforms }: MeasurementLock): string {
   const entries = PLATFORM_NAMES.flatMap((name) => {
     const platform = platforms[name];
@@ -84,7 +84,7 @@ export function lockText({ $schema, lockVersion, file, platforms }: MeasurementL
 
 const INDENT = '      ';
 
-/** The members of a platform in the order of a review: launch policy, digests, contents. */
+/** The members of a platform in the order in which people review them: launch policy, digests, contents. */
 const MEMBERS: Record<keyof LockedPlatform, (platform: LockedPlatform) => string | undefined> = {
   debug: ({ debug }) => JSON.stringify(debug),
   svn: ({ svn }) => JSON.stringify(svn),
@@ -139,7 +139,7 @@ function lineText(value: unknown): string {
   return `{ ${members.join(', ')} }`;
 }
 
-/** The manifest of a lock: the file beside it from which inference derives the name of the lock. */
+/** The manifest of a lock: the file beside it, from whose name inference derives that of the lock. */
 const manifestOf = (lock: string): string | undefined =>
   lock.endsWith('.lock.json') ? `${lock.slice(0, -'.lock.json'.length)}.json` : undefined;
 

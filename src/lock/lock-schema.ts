@@ -1,4 +1,4 @@
-/** igvm.lock.json, once: validation and the JSON Schema for editors come from here. */
+/** The schema of igvm.lock.json. Validation and the JSON Schema for editors both come from it. */
 import * as z from 'zod/mini';
 import { MEASURED_PLATFORM_NAMES, MEASURED_PLATFORMS } from '../igvm/isolation';
 import { PLATFORM_TYPE, type PlatformType } from '../igvm/model';
@@ -30,54 +30,60 @@ const sha256 = (description: string) => patternText(/^[0-9a-f]{64}$/, '64 lower-
 const id = (description: string) => patternText(/^[0-9a-f]{32}$/, '32 lower-case hexadecimal digits', description);
 
 const KINDS = {
-  data: 'Pages with content of the image.',
-  empty: 'Pages of zeros, which the image has no content for.',
-  unmeasured: 'Pages whose content the launch digest leaves out.',
+  data: 'Pages with content from the image.',
+  empty: 'Pages of zeros, for which the image has no content.',
+  unmeasured: 'Pages whose content the launch digest does not cover.',
   shared: 'Pages that the host can read and write.',
-  secrets: "The page in which SEV-SNP's firmware puts the guest's keys.",
-  cpuid: 'The page with the CPUID values that the firmware has checked.',
-  parameters: 'Areas that the VMM fills.',
-  vpContext: 'What a processor starts with.',
+  secrets: "The page into which the SEV-SNP firmware puts the guest's keys.",
+  cpuid: 'The page with CPUID values that the firmware checks.',
+  parameters: 'Areas that the VMM fills in.',
+  vpContext: 'The initial state of a processor.',
 };
 
 const region = closedStruct(
   {
-    gpa: hex('Address of the first byte in the guest.'),
-    size: hex('Bytes.'),
-    kind: word(KINDS, 'What the pages are to the launch.'),
+    gpa: hex('Guest address of the first byte.'),
+    size: hex('Size in bytes.'),
+    kind: word(KINDS, 'How the launch treats the pages.'),
     marks: optional(
-      list(text('A flag or type by its name in the format.'), 'What its page headers say besides the kind.'),
+      list(text('The name of a flag or page type in the format.'), 'Further properties in the headers of its pages.'),
     ),
     measured: flag('Whether the launch digest covers its contents.'),
-    tag: optional(text("The map file's name for it.")),
-    sha256: optional(sha256('Of its contents.')),
+    tag: optional(text('Its name in the map file.')),
+    sha256: optional(sha256('SHA-256 of its contents.')),
   },
   'Adjacent pages that belong together.',
 );
 
-const facts = (description: string) => record(text('As nx-igvm diff prints it.'), description);
+const facts = (description: string) => record(text('A fact, as "nx-igvm diff" prints it.'), description);
 
 /** Hexadecimal digits of a digest. */
 const DIGITS = { 'SHA-256': 64, 'SHA-384': 96 } as const;
 
 const launch = closedStruct(
   {
-    vmm: word(VMM_MEANINGS, 'What launches the guest.'),
+    vmm: word(VMM_MEANINGS, 'The VMM that launches the guest.'),
     vcpus: optional(
       someOf(
-        count({ min: 1n, max: 4096n }, 'A count.'),
+        count({ min: 1n, max: 4096n }, 'A vCPU count.'),
         'at least one count',
-        'Counts of vCPUs that give this digest.',
+        'The vCPU counts that result in this digest.',
       ),
     ),
-    cpu: optional(someOf(text('A model or signature.'), 'at least one processor', 'Processors that give this digest.')),
-    kvmMode: optional(word(KVM_MODE_MEANINGS, 'Whose VMSAs KVM measures. Without: those of all vCPUs.')),
+    cpu: optional(
+      someOf(
+        text('A processor model or signature.'),
+        'at least one processor',
+        'The processors that result in this digest.',
+      ),
+    ),
+    kvmMode: optional(word(KVM_MODE_MEANINGS, 'Whose VMSAs KVM measures. Default: those of all vCPUs.')),
   },
   'How the guest is launched.',
 );
 
 const digest = (digits: number, dependsOnVmm: boolean) => {
-  const launches = someOf(launch, 'at least one launch', 'The launches that give this digest.');
+  const launches = someOf(launch, 'at least one launch', 'The launches that result in this digest.');
   return closedStruct(
     {
       digest: patternText(
@@ -91,24 +97,24 @@ const digest = (digits: number, dependsOnVmm: boolean) => {
   );
 };
 
-/** What a measured platform has besides. A platform whose lock has no digest would match whatever the image has. */
+/** The further fields of a measured platform. It needs a digest: without one, any image would match the lock. */
 function measured(name: (typeof MEASURED_PLATFORM_NAMES)[number]) {
   const { algorithm, dependsOnVmm } = MEASURED_PLATFORMS[name];
   return {
-    svn: optional(u32('Security version, as the documents about the guest have it.')),
+    svn: optional(u32('Security version in the documents about the guest.')),
     ...(name === 'snp'
       ? {
-          familyId: optional(id("The guest's family in its ID block.")),
-          imageId: optional(id("The guest's image in its ID block.")),
+          familyId: optional(id('Family ID in the ID block.')),
+          imageId: optional(id('Image ID in the ID block.')),
         }
       : {}),
     algorithm: z
       .literal(algorithm, { error: () => `"${algorithm}"` })
-      .register(z.globalRegistry, { description: 'Of the launch digests.' }),
+      .register(z.globalRegistry, { description: 'Hash algorithm of the launch digests.' }),
     digests: someOf(
       digest(DIGITS[algorithm], dependsOnVmm),
       'at least one launch digest',
-      'Expected launch digests, each once.',
+      'The expected launch digests, each once.',
     ),
     documents: optional(
       closedStruct(
@@ -117,10 +123,10 @@ function measured(name: (typeof MEASURED_PLATFORM_NAMES)[number]) {
           identity: sha256('SHA-256 of the identity document.'),
           ...(name === 'snp' ? { idBlock: optional(sha256('SHA-256 of the ID block that is to be signed.')) } : {}),
         },
-        'The documents about the guest. They follow from digest, security version and the fields above.',
+        'The documents about the guest. They follow from the digest, the security version and the fields above.',
       ),
     ),
-    corimInImage: optional(flag('Whether the image holds its CoRIM document.')),
+    corimInImage: optional(flag('Whether the image contains its CoRIM document.')),
   };
 }
 
@@ -128,12 +134,13 @@ function policyOf(type: PlatformType) {
   const format = policyNames(type);
   if (format === undefined) return {};
   const fields = format.fields.map((name) => {
-    if (name === 'value') return [name, hex('All of it.')] as const;
-    if (name === 'abi') return [name, text("The lowest version of the firmware's ABI.")] as const;
+    if (name === 'value') return [name, hex('The whole value.')] as const;
+    if (name === 'abi')
+      return [name, text('The lowest version of the firmware ABI that may launch the guest.')] as const;
     return [name, flag(format.meanings[name]!)] as const;
   });
   return {
-    [format.name]: optional(closedStruct(Object.fromEntries(fields), 'What the launch may do, field by field.')),
+    [format.name]: optional(closedStruct(Object.fromEntries(fields), 'The launch policy, field by field.')),
   };
 }
 
@@ -148,20 +155,20 @@ function platform(type: PlatformType) {
         { 0: 'The guest alone.', 2: 'A paravisor above its guest.' },
         'The highest VTL that the guest uses.',
       ),
-      sharedGpaBoundary: hex('Address above which memory is visible to the host; 0x0: none.'),
+      sharedGpaBoundary: hex('Address above which memory is visible to the host; 0x0 if there is none.'),
       ...(own === undefined ? {} : measured(own)),
-      headers: facts('What else the headers say: memory, parameters.'),
-      registers: facts('What its processors start with.'),
-      regions: list(region, 'Its memory, by ascending address.'),
+      headers: facts('Other facts in the headers, such as required memory and parameters.'),
+      registers: facts('The initial registers of its processors.'),
+      regions: list(region, 'Its memory, in regions by ascending address.'),
     },
-    'What the guest of a platform is expected to be. Everything here decides.',
+    'The expected guest of a platform. The image has to match every field.',
   );
 }
 
 export const lockSchema = struct({
   $schema: optional(text('The JSON Schema of this file, for editors.')),
   lockVersion: count({ min: BigInt(LOCK_VERSION), max: BigInt(LOCK_VERSION) }, 'Version of this format.'),
-  file: facts('What the file says of itself and to no guest in particular.'),
+  file: facts('Facts about the file itself, and facts that belong to no particular guest.'),
   platforms: closedStruct(
     Object.fromEntries(
       Object.values(PLATFORM_TYPE).map((type) => [platformOf(type)?.name ?? '', optional(platform(type))]),
@@ -171,17 +178,17 @@ export const lockSchema = struct({
 }).register(z.globalRegistry, {
   title: 'Measurement lock',
   description:
-    'What an IGVM image is expected to be and to measure. Written by "nx run PROJECT:measure --update-lock", checked by its target verify, reviewed by people.',
+    'The expected contents and launch digests of an IGVM image. "nx run PROJECT:measure --update-lock" writes it, the target "verify" checks it, and people review it.',
 });
 
-/** How a guest is launched, as far as its digest depends on it: each of the counts with each of the processors. */
+/** How a guest is launched, as far as its digest depends on that: each vCPU count with each processor. */
 export type LockedLaunch = LaunchRequest;
 
-/** A launch digest, and the launches that give it. */
+/** A launch digest, and the launches that result in it. */
 export interface LockedDigest {
   /** Upper-case hexadecimal. */
   digest: string;
-  /** Without: whatever launches the guest. */
+  /** Absent if the digest doesn't depend on the launch. */
   launches?: LockedLaunch[];
 }
 
@@ -192,56 +199,56 @@ export interface LockedRegion {
   /** Bytes in hexadecimal, with 0x. */
   size: string;
   kind: RegionKind;
-  /** What the headers of its pages say besides the kind. */
+  /** Further properties in the headers of its pages. */
   marks?: string[];
   /** Whether the launch digest covers the contents. */
   measured: boolean;
-  /** The map file's name for it. */
+  /** Its name in the map file. */
   tag?: string;
   /** SHA-256 of its contents. */
   sha256?: string;
 }
 
-/** SHA-256 of the documents about a guest, lower-case hexadecimal: what a signer is to be handed. */
+/** SHA-256 of the documents about a guest, in lower-case hexadecimal. A signer gets these documents. */
 export interface LockedDocuments {
   corim: string;
   identity: string;
   idBlock?: string;
 }
 
-/** What the guest of one platform is. Everything decides. */
+/** The expected guest of one platform. An image has to match every field. */
 export interface LockedPlatform {
   /** Whether the host may debug the guest. */
   debug: boolean;
   /** Security version; absent for an image that no document endorses. */
   svn?: number;
-  /** Identity in the ID block, hexadecimal; where there is one. */
+  /** Identity in the ID block, in hexadecimal; absent without an ID block. */
   familyId?: string;
   imageId?: string;
-  /** Of SEV-SNP. */
+  /** SEV-SNP only. */
   policy?: PolicyFields;
-  /** Of TDX. */
+  /** TDX only. */
   attributes?: PolicyFields;
   highestVtl: number;
   /** Hexadecimal, with 0x. */
   sharedGpaBoundary: string;
-  /** Of the digests; absent where there are none. */
+  /** Hash algorithm of the digests; absent if there are none. */
   algorithm?: string;
   /** Absent for a platform without launch measurement. */
   digests?: LockedDigest[];
   documents?: LockedDocuments;
-  /** Whether the image holds its CoRIM; absent without documents. */
+  /** Whether the image contains its CoRIM; absent without documents. */
   corimInImage?: boolean;
   headers: Record<string, string>;
   registers: Record<string, string>;
   regions: LockedRegion[];
 }
 
-/** What an image is expected to be: the contents of igvm.lock.json. */
+/** The expected contents and launch digests of an image, as in igvm.lock.json. */
 export interface MeasurementLock {
   $schema?: string;
   lockVersion: number;
-  /** What the file says of itself. */
+  /** Facts about the file itself. */
   file: Record<string, string>;
   /** All platforms of the file by their short names, measured or not. */
   platforms: Record<string, LockedPlatform>;

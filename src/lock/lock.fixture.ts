@@ -7,13 +7,13 @@ import { PAGE_SIZE } from '../memory/page';
 import { lockOfImage } from './lock-of-image';
 import type { MeasurementLock } from './lock-schema';
 
-/** A TDX guest of a kernel and an initrd, whose pages follow from two numbers. */
+/** A TDX guest with one page of a kernel and one of an initrd. The numbers determine their contents. */
 export const tdxFile = (kernel = 1, initrd = 2, more: Directive[] = []): IgvmFile =>
   fileOf([runOf(0, patternPage(kernel)), runOf(PAGE_SIZE, patternPage(initrd)), ...more], {
     platforms: [platformOf(PLATFORM_TYPE.TDX)],
   });
 
-/** What the map file of {@link tdxFile} says. */
+/** The map file of {@link tdxFile}. */
 export const TDX_MAP = [
   'IGVM file isolation: Tdx',
   'IGVM file layout:',

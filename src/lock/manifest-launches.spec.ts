@@ -58,7 +58,7 @@ async function withLaunches(launches: unknown, file = snpFile()) {
 const QEMU = { vmm: 'qemu-kvm', vcpus: [1, 2], cpu: ['EPYC-Milan', 'EPYC-Genoa'] };
 
 describe('the launches that a manifest names', () => {
-  it('are exactly those that the lock has, equal digests once', async () => {
+  it('are exactly those in the lock, which has equal digests once', async () => {
     const { image, lock } = await withLaunches([QEMU, { vmm: 'cloud-hypervisor-kvm', vcpus: [2] }]);
     await updateLock(image, lock, 'guest.igvm');
     const { digests } = readLock(lock).platforms.snp ?? {};
@@ -81,7 +81,7 @@ describe('the launches that a manifest names', () => {
     expect((await verifyImage({ image, lock })).differences).toEqual([]);
   });
 
-  it('make a lock that lacks one fail, and a lock that has one too many', async () => {
+  it('must all be in the lock, which must not have any others', async () => {
     const { image, lock, name } = await withLaunches([QEMU]);
     await updateLock(image, lock, 'guest.igvm');
     name([{ ...QEMU, vcpus: [1, 2, 4] }]);
@@ -94,7 +94,7 @@ describe('the launches that a manifest names', () => {
     expect(verifyText(await verifyImage({ image, lock }))).toMatch(/actual {3}none/);
   });
 
-  it('need not be named: then the lock says which count', async () => {
+  it('may be left out: then the lock determines them', async () => {
     const { image, lock, name } = await withLaunches([QEMU]);
     await updateLock(image, lock, 'guest.igvm');
     name(undefined);
@@ -104,7 +104,7 @@ describe('the launches that a manifest names', () => {
     expect(manifestLaunches(lock)).toBeUndefined();
   });
 
-  it('are not locked when a VMM refuses the image', async () => {
+  it('are not locked if a VMM refuses the image', async () => {
     const { image, lock } = await withLaunches([QEMU], snpFile(0x701n));
     await expect(updateLock(image, lock, 'guest.igvm')).rejects.toMatchObject({
       code: 'MEASUREMENT_REFUSED',
@@ -114,11 +114,11 @@ describe('the launches that a manifest names', () => {
 
   it.each<[string, unknown, string, string]>([
     ['an unknown VMM', [{ vmm: 'xen' }], 'MANIFEST_INVALID', 'launches[0].vmm'],
-    ['a processor that is none', [{ vmm: 'qemu-kvm', cpu: ['Pentium'] }], 'MANIFEST_INVALID', 'launches[0].cpu[0]'],
+    ['an unknown processor', [{ vmm: 'qemu-kvm', cpu: ['Pentium'] }], 'MANIFEST_INVALID', 'launches[0].cpu[0]'],
     ['no launch', [], 'MANIFEST_INVALID', 'launches'],
-    ['a model that QEMU has not', [{ vmm: 'qemu-kvm', cpu: ['EPYC-Siena'] }], 'LAUNCH_INVALID', 'launches[0]'],
-    ['vCPUs where they do not count', [{ vmm: 'hyperv', vcpus: [2] }], 'LAUNCH_INVALID', 'launches[0]'],
-  ])('can not be %s, which is said with its place', async (_, launches, code, jsonPath) => {
+    ['a model that QEMU does not have', [{ vmm: 'qemu-kvm', cpu: ['EPYC-Siena'] }], 'LAUNCH_INVALID', 'launches[0]'],
+    ['a vCPU count that does not affect the digest', [{ vmm: 'hyperv', vcpus: [2] }], 'LAUNCH_INVALID', 'launches[0]'],
+  ])('cannot be %s, and the error names the place', async (_, launches, code, jsonPath) => {
     const { lock } = await withLaunches(launches);
     expect(() => manifestLaunches(lock)).toThrow(expect.objectContaining({ code }) as Error);
     try {

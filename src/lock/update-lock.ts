@@ -57,7 +57,7 @@ async function lockFor(
     const [refusal] = refusals;
     if (refusal !== undefined) throw new IgvmError('MEASUREMENT_REFUSED', refusal, { file: display });
     if (map !== undefined && !fitsMap(file, map)) {
-      // Otherwise the lock would get its tags.
+      // Otherwise the lock would get the tags of that map.
       complaints.unshift(`${basename(image)}.map does not match the layout of the image`);
     }
     if (complaints.length > 0) throw new IgvmError('SIBLINGS_STALE', complaints.join('; '), { file: display });
@@ -93,11 +93,11 @@ function previousLock(path: string): MeasurementLock | undefined {
     if (!(error instanceof IgvmError) || error.code === 'FILE_UNREADABLE') throw error;
     if (error.code === 'LOCK_MISSING') return undefined;
     if (isMeantAsLock(path)) return undefined;
-    throw new IgvmError('LOCK_INVALID', 'is not a measurement lock, so it is not replaced by one', { file: path });
+    throw new IgvmError('LOCK_INVALID', 'is not a measurement lock, so it is not overwritten', { file: path });
   }
 }
 
-/** Whether a file may be replaced: a lock with merge conflict markers, or of another version, but no manifest or image. */
+/** Whether a file may be replaced. A lock with merge conflict markers or of another version may; a manifest or an image may not. */
 const isMeantAsLock = (path: string): boolean =>
   /\.lock\.json$/i.test(path) || readRegularFile(path, { limit: LOCK_SIZE_LIMIT }).includes('"lockVersion"');
 

@@ -26,7 +26,7 @@ const replace = async (image: string, file = tdxFile(1, 9)): Promise<void> =>
   writeFileSync(image, (await written(file)).bytes);
 
 describe('verifying an image', () => {
-  it('accepts what the lock was written from', async () => {
+  it('accepts the image from which the lock was written', async () => {
     const report = await verifyImage(await locked());
     expect(report).toEqual({ platforms: ['tdx'], differences: [], complaints: [], signers: [] });
     expect(verifyText(report)).toBe('matches its lock: TDX');
@@ -43,7 +43,7 @@ describe('verifying an image', () => {
     expect(text).not.toContain('linux-kernel');
   });
 
-  it('takes the names of regions from the lock where there is no map', async () => {
+  it('takes the names of regions from the lock if there is no map', async () => {
     const paths = await locked();
     await replace(paths.image);
     rmSync(`${paths.image}.map`);
@@ -56,7 +56,7 @@ describe('verifying an image', () => {
     await expect(verifyImage(paths)).rejects.toMatchObject({ code: 'LOCK_MISSING' });
   });
 
-  it('has nothing to do for an image that proves nothing to anybody', async () => {
+  it('has nothing to check in an image without isolated guests', async () => {
     for (const type of [PLATFORM_TYPE.VSM_ISOLATION, PLATFORM_TYPE.NATIVE]) {
       const version = type === PLATFORM_TYPE.NATIVE ? 2 : 1;
       const file = fileOf([runOf(0, patternPage(1))], { version, platforms: [platformOf(type)] });
@@ -68,7 +68,7 @@ describe('verifying an image', () => {
     }
   });
 
-  it('wants a lock for an image of VBS whose CoRIM lies only beside it', async () => {
+  it('requires a lock for a VBS image whose CoRIM is only beside it', async () => {
     const file = fileOf([runOf(0, patternPage(1))], { platforms: [platformOf(PLATFORM_TYPE.VSM_ISOLATION)] });
     const paths = await imageFolder(file);
     folders.push(paths.folder);
@@ -76,7 +76,7 @@ describe('verifying an image', () => {
     await expect(verifyImage(paths)).rejects.toMatchObject({ code: 'LOCK_MISSING' });
   });
 
-  it('fails when an image that has a lock is isolated no more', async () => {
+  it('fails if an image that has a lock is no longer isolated', async () => {
     const paths = await locked();
     rmSync(`${paths.image}.map`);
     await replace(paths.image, fileOf([], { version: 2, platforms: [platformOf(PLATFORM_TYPE.NATIVE)] }));
@@ -85,7 +85,7 @@ describe('verifying an image', () => {
     );
   });
 
-  it('notices a map of another layout', async () => {
+  it('notices a map that does not fit the image', async () => {
     const paths = await locked();
     writeFileSync(`${paths.image}.map`, TDX_MAP.replace('0000000000002000 (0x1000', '0000000000003000 (0x2000'));
     await expect(verifyImage(paths)).rejects.toMatchObject({
@@ -111,7 +111,7 @@ describe('verifying an image', () => {
   });
 });
 
-describe('files beside an image that are of another build', () => {
+describe('documents that do not match the image', () => {
   const policy = 0x30000n;
   const snp = (seed: number): IgvmFile =>
     fileOf([runOf(0, patternPage(seed))], {
@@ -124,7 +124,7 @@ describe('files beside an image that are of another build', () => {
     content: bytesSource(Uint8Array.from(bytes)),
   });
 
-  it('are an ID block with another digest, or that is none', async () => {
+  it('include an ID block with another digest, and a file that is not an ID block', async () => {
     const paths = await imageFolder(snp(1));
     folders.push(paths.folder);
     const ld = Buffer.from((await lockOf(snp(1))).platforms['snp']!.digests![0]!.digest, 'hex');
@@ -145,7 +145,7 @@ describe('files beside an image that are of another build', () => {
     }
   });
 
-  it('are a CoRIM document that is not the one in the image', async () => {
+  it('include a CoRIM document that differs from the one in the image', async () => {
     const digest = Buffer.from((await lockOf(tdxFile())).platforms['tdx']!.digests![0]!.digest, 'hex');
     const [right, wrong] = [corimDocument('tdx', digest, 3), corimDocument('tdx', digest, 4)];
     const paths = await locked({ ...tdxFile(), initializations: [corim(...right)] });
@@ -163,13 +163,13 @@ describe('files beside an image that are of another build', () => {
     expect(verifyText(await verifyImage(paths))).toContain('svn: 3 before, now 4');
   });
 
-  it('are no links or folders, whatever those hold', async () => {
+  it('include a folder in the place of a document', async () => {
     const paths = await locked();
     mkdirSync(join(paths.folder, 'guest-tdx.json'));
     await expect(verifyImage(paths)).rejects.toMatchObject({ message: 'guest-tdx.json was not written by a build' });
   });
 
-  it('do not matter where nobody asks: a VBS image needs a lock only when something endorses it', async () => {
+  it('only matter if there are any: a VBS image needs a lock only if a CoRIM endorses it', async () => {
     const vbs = (initializations: CorimHeader[]): IgvmFile => fileOf([runOf(0, patternPage(1))], { initializations });
     for (const [file, outcome] of [
       [vbs([]), 'resolves'],
@@ -229,7 +229,7 @@ describe('what a launch digest does not cover', () => {
       snp({ directives: [...snp().directives, runOf(0x20000, patternPage(3), { compatibilityMask: 8 })] }),
       /for platforms that the file does not have/,
     ],
-  ])('decides, too: %s', async (_, changed, named) => {
+  ])('is compared, too: %s', async (_, changed, named) => {
     const paths = await locked(snp(), null);
     await expect(verifyImage(paths)).resolves.toMatchObject({ differences: [] });
     await replace(paths.image, changed);
@@ -238,7 +238,7 @@ describe('what a launch digest does not cover', () => {
     expect(verifyText(report)).toMatch(named);
   });
 
-  it('is no lock for an image with overlapping pages', async () => {
+  it('rules out a lock if pages overlap', async () => {
     const paths = await locked(snp(), null);
     await replace(
       paths.image,
@@ -249,7 +249,7 @@ describe('what a launch digest does not cover', () => {
     await expect(updateLock(paths.image, paths.lock, 'guest.igvm')).rejects.toMatchObject(error);
   });
 
-  it('is refused in a new lock when it allows debugging, unless that is said', async () => {
+  it('is refused in a new lock if it allows debugging, unless an option or the present lock permits that', async () => {
     const paths = await locked(snp(), null);
     const before = readFileSync(paths.lock, 'utf8');
     await replace(paths.image, snp({}, policy | (1n << 19n)));
@@ -263,7 +263,7 @@ describe('what a launch digest does not cover', () => {
     expect(readLock(paths.lock).platforms['snp']).toMatchObject({ debug: true, policy: { debug: true } });
   });
 
-  it('is a lie in the lock as well: one whose description is not that of the image', async () => {
+  it('includes the description in the lock, which must match the image as well', async () => {
     const paths = await locked();
     const text = readFileSync(paths.lock, 'utf8');
     for (const [from, to] of [
@@ -280,7 +280,7 @@ describe('what a launch digest does not cover', () => {
 });
 
 describe('writing a lock', () => {
-  it('leaves one alone that says the same, however it is laid out', async () => {
+  it('leaves a lock with the same contents unchanged, whatever its formatting', async () => {
     const { image, lock } = await locked();
     const text = JSON.stringify(JSON.parse(readFileSync(lock, 'utf8')));
     writeFileSync(lock, text);
@@ -288,7 +288,7 @@ describe('writing a lock', () => {
     expect(readFileSync(lock, 'utf8')).toBe(text);
   });
 
-  it('keeps its $schema, and takes that of a new one from the manifest', async () => {
+  it('keeps the $schema of a lock, and takes that of a new lock from the manifest', async () => {
     const { folder, image, lock } = await locked();
     const manifest = {
       $schema: '../node_modules/nx-igvm/schemas/igvm.schema.json',
@@ -305,7 +305,7 @@ describe('writing a lock', () => {
     expect(readLock(lock).$schema).toBe('/elsewhere/nx-igvm/schemas/igvm.lock.schema.json');
   });
 
-  it('replaces one that can not be read', async () => {
+  it('replaces a lock that cannot be parsed', async () => {
     const { image, lock } = await locked();
     const text = readFileSync(lock, 'utf8');
     writeFileSync(lock, '<<<<<<< HEAD');
@@ -313,7 +313,7 @@ describe('writing a lock', () => {
     expect(readFileSync(lock, 'utf8')).toBe(text);
   });
 
-  it('replaces one of another version under any name, but no file that is none', async () => {
+  it('replaces a lock of another version under any name, but no other file', async () => {
     const { folder, image } = await locked();
     const other = join(folder, 'expected.json');
     writeFileSync(other, '{ "lockVersion": 0 }');
@@ -335,7 +335,7 @@ describe('writing a lock', () => {
     expect(readFileSync(image).equals(bytes)).toBe(true);
   });
 
-  it('refuses an image without launch measurement, and one beside files of another build', async () => {
+  it('refuses an image without launch measurement, and one beside files from another build', async () => {
     const { folder, image, lock } = await locked();
     copyFileSync(image, join(folder, 'other.igvm'));
     writeFileSync(join(folder, 'other-tdx.json'), '{}');
@@ -353,14 +353,14 @@ describe('an image that has a platform without a launch digest', () => {
     fileOf([runOf(0, patternPage(seed))], { platforms: [platformOf(PLATFORM_TYPE.SEV_SNP)] });
   const reason = { code: 'MEASUREMENT_IMPOSSIBLE', message: expect.stringContaining('guest policy') };
 
-  it('gets no lock, which would fit any such image', async () => {
+  it('gets no lock, because that would match any such image', async () => {
     const { image, lock } = await imageFolder(noPolicy(1));
     folders.push(dirname(image));
     await expect(updateLock(image, lock, 'guest.igvm')).rejects.toMatchObject(reason);
     expect(existsSync(lock)).toBe(false);
   });
 
-  it('is no match for a lock', async () => {
+  it('matches no lock', async () => {
     const paths = await locked();
     rmSync(`${paths.image}.map`);
     await replace(paths.image, noPolicy(2));
@@ -369,7 +369,7 @@ describe('an image that has a platform without a launch digest', () => {
 });
 
 describe('the text of a changed lock', () => {
-  it('is there only when the image is something else, or measures differently', async () => {
+  it('exists only if the lock does not match the image', async () => {
     const { image, lock } = await locked();
     const text = readFileSync(lock, 'utf8');
     writeFileSync(lock, JSON.stringify(JSON.parse(text)));

@@ -107,7 +107,7 @@ const hasIsolation = ({ platforms, initializations }: IgvmFile, image: string): 
 /** The message for an image that differs from its lock. @param lock its name in messages */
 export const mismatchText = ({ differences }: VerifyReport, lock: string): string =>
   differences.some(({ digests, missingIn }) => digests.length > 0 || missingIn !== undefined)
-    ? `the image measures differently than ${lock} says`
+    ? `the image does not have the launch digests of ${lock}`
     : `the image has the launch digests of ${lock}, but differs from it otherwise`;
 
 /** The most changes to list for a platform. */
