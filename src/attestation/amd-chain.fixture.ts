@@ -50,7 +50,7 @@ export interface IssueOptions {
   extensions?: Record<string, Buffer>;
 }
 
-/** A certificate with a key of its own; self-signed without an issuer. */
+/** Issues a certificate for a new key. Without an issuer, it is self-signed. */
 export function issue({
   commonName,
   issuer,
@@ -76,7 +76,7 @@ export function issue({
   return { certificate: parseCertificate(bytes, `${commonName}.der`), der: bytes, key: privateKey };
 }
 
-/** A list of revoked certificates. */
+/** A revocation list for these serial numbers. */
 export function revocationList(issuer: Issued, serials: number[], [from, to]: [number, number] = [2020, 2045]): Buffer {
   const revoked = serials.map((serial) => sequence(integer(serial), utcTime(from)));
   const tbs = sequence(
@@ -92,7 +92,7 @@ export function revocationList(issuer: Issued, serials: number[], [from, to]: [n
 
 const ARC = '1.3.6.1.4.1.3704.1';
 
-/** Extensions of a VCEK for firmware of these versions, as AMD orders them for a generation. */
+/** The extensions of a VCEK for these firmware versions, in AMD's order for the generation. */
 export function leafExtensions(generation: string, tcb: Buffer, chipId: Buffer | undefined): Record<string, Buffer> {
   const order = generation === 'Turin' ? [9, 1, 2, 3, 5, 6, 7, 8] : [1, 2, 4, 5, 6, 7, 3, 8];
   return {
@@ -103,7 +103,7 @@ export function leafExtensions(generation: string, tcb: Buffer, chipId: Buffer |
   };
 }
 
-/** What a report of a test says; bytes at the offsets of the firmware's ABI. */
+/** The fields of a report, which {@link signedReport} writes at the offsets in the firmware's ABI. */
 export interface ReportFields {
   version?: number;
   guestSvn?: number;
@@ -124,7 +124,7 @@ export interface ReportFields {
 export const CHIP_ID = randomBytes(64);
 export const TCB = Buffer.from([4, 0, 0, 0, 0, 0, 24, 219]);
 
-/** A report that a key signs as the firmware does. */
+/** A report that is signed in the way of the firmware. */
 export function signedReport(fields: ReportFields, key: KeyObject): Buffer {
   const bytes = Buffer.alloc(SNP_REPORT_SIZE);
   bytes.writeUInt32LE(fields.version ?? 2, 0);
@@ -150,7 +150,7 @@ export function signedReport(fields: ReportFields, key: KeyObject): Buffer {
   return bytes;
 }
 
-/** A chain as AMD's are, of keys of the test's own. */
+/** A chain like AMD's, with the test's own keys. */
 export function amdChain(
   generation = 'Milan',
   {

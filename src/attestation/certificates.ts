@@ -28,7 +28,7 @@ export interface RevocationList {
   nextUpdate: Date | undefined;
   /** Serial numbers as in {@link ParsedCertificate}. */
   serials: ReadonlySet<string>;
-  /** Whether it is signed by a key. */
+  /** Whether a key has signed it. */
   isSignedBy: (key: KeyObject) => boolean;
 }
 
@@ -78,7 +78,7 @@ export function parseCertificate(der: Uint8Array, origin: string): ParsedCertifi
     const commonName = /^CN=(.*)$/m.exec(x509.subject)?.[1] ?? x509.subject.replaceAll('\n', ', ');
     const extensions = new Map<string, Buffer>();
     for (const { extnID, extnValue } of tbsCertificate.extensions ?? []) {
-      if (extensions.has(extnID)) throw new Error(`the extension ${extnID} is there twice`);
+      if (extensions.has(extnID)) throw new Error(`it has the extension ${extnID} twice`);
       extensions.set(extnID, Buffer.from(extnValue.buffer));
     }
     return {
@@ -104,7 +104,7 @@ const HASHES: Readonly<Record<string, string>> = {
   '1.2.840.10045.4.3.2': 'sha256',
   '1.2.840.10045.4.3.3': 'sha384',
   '1.2.840.10045.4.3.4': 'sha512',
-  // RSASSA-PSS of AMD, always with SHA-384 and a salt of the same length.
+  // AMD's RSASSA-PSS, always with SHA-384 and a salt of the same length.
   [PSS]: 'sha384',
 };
 
@@ -147,7 +147,7 @@ function parseRevocationList(der: Buffer, origin: string): RevocationList {
   }
 }
 
-/** The name of a certificate's subject, for comparison with the issuer of a list. */
+/** The name of a certificate's subject, for comparison with the issuer of a revocation list. */
 export const subjectOf = ({ x509 }: ParsedCertificate): string =>
   nameText(AsnConvert.serialize(AsnConvert.parse(x509.raw, Certificate).tbsCertificate.subject));
 
@@ -161,7 +161,7 @@ export const keyDigest = ({ x509 }: ParsedCertificate): string =>
     .update(x509.publicKey.export({ format: 'der', type: 'spki' }))
     .digest('hex');
 
-/** Whether a certificate names another as its issuer and is signed by the key of that one. */
+/** Whether a certificate names another as its issuer and is signed by the other's key. */
 export function isIssuedBy(certificate: ParsedCertificate, issuer: ParsedCertificate): boolean {
   try {
     return certificate.x509.issuer === issuer.x509.subject && certificate.x509.verify(issuer.x509.publicKey);

@@ -96,7 +96,7 @@ export function checkChain(
 
 const dateText = (date: Date): string => date.toISOString().replace('.000Z', 'Z');
 
-/** Each given list must be signed by a certificate of the chain and valid at the time. */
+/** Each revocation list must be signed by a certificate of the chain, and be valid at the given time. */
 function checkRevocation(checks: Checks, chain: readonly ParsedCertificate[], { at, revocationLists }: Trust): void {
   if (revocationLists.length === 0)
     return checks.notAskedFor('revocation', 'use --crl FILE for lists of revoked certificates');

@@ -1,4 +1,4 @@
-/** Genuine evidence of guests of images that the tests build: is it ours? */
+/** Tests whether genuine evidence is from the guest of an image. The tests build their own images. */
 import { type Directive, type IgvmFile } from '../igvm/model';
 import { lockText } from '../lock/lock-file';
 import { lockImage } from '../lock/lock-of-image';
@@ -15,20 +15,20 @@ const MILAN = amdChain();
 
 const QEMU = (vcpus: number) => launchesOf({ vmm: 'qemu-kvm', vcpus: [vcpus], cpu: ['EPYC-Milan'] });
 
-/** What the guest measures with QEMU. */
+/** The launch digest of the guest in QEMU. */
 async function measurementOf(file: IgvmFile, vcpus: number): Promise<Buffer> {
   const { measurements } = await measureLaunches(file, { platforms: ['snp'], launches: QEMU(vcpus) });
   return Buffer.from(measurements[0]!.digest);
 }
 
-describe('a report of a guest of an image', () => {
+describe('a report from a guest of an image', () => {
   const report = async (fields: ReportFields = {}, vcpus = 2, file = snpGuest()): Promise<Buffer> =>
     signedReport({ measurement: await measurementOf(file, vcpus), ...fields }, MILAN.leaf.key);
   const image = async (file = snpGuest()): Promise<string> => put('guest.igvm', await written(file));
   const lock = async (file = snpGuest()): Promise<string> =>
     put('igvm.lock.json', lockText((await lockImage(file, { launches: QEMU(2) })).lock));
 
-  it('is ours, and says how it was launched', async () => {
+  it('is ours, and the result says how the guest was launched', async () => {
     for (const flags of [
       ['--lock', await lock()],
       ['--image', await image()],
@@ -41,7 +41,7 @@ describe('a report of a guest of an image', () => {
     }
   });
 
-  it('is not ours with another count of vCPUs, and the image says with which', async () => {
+  it('is not ours with another number of vCPUs, and with the image the message names that number', async () => {
     const four = await report({}, 4);
     const alone = await verifyOwn(four, MILAN, '--lock', await lock());
     expect(alone).toMatchObject({ code: 4, verdict: 'genuine, not ours' });
@@ -53,13 +53,13 @@ describe('a report of a guest of an image', () => {
       const { code, failed } = await verifyOwn(four, MILAN, ...flags);
       expect([code, failed]).toEqual([
         4,
-        [expect.stringMatching(/launched by QEMU with KVM, 4 vCPUs, EPYC-Milan.*expected was .*2 vCPUs/)],
+        [expect.stringMatching(/launched by QEMU with KVM, 4 vCPUs, EPYC-Milan.*expected is .*2 vCPUs/)],
       ]);
     }
     expect(await verifyOwn(four, MILAN, '--image', await image())).toMatchObject({ code: 0, verdict: 'ours' });
   });
 
-  it('is ours on a processor that QEMU has no model of, as -cpu host shows it', async () => {
+  it('is ours on a processor that QEMU has no model for, as with -cpu host', async () => {
     const launches = launchesOf({ vmm: 'qemu-kvm', vcpus: [80], cpu: ['0xa10f12'] });
     const { measurements } = await measureLaunches(snpGuest(), { platforms: ['snp'], launches });
     const genoa = amdChain('Genoa');
@@ -72,7 +72,7 @@ describe('a report of a guest of an image', () => {
     ]);
   });
 
-  it('is not ours if its VMM does not launch this file: it was another one with the same pages', async () => {
+  it('is not ours if its VMM does not launch this file, because it is from another file with the same pages', async () => {
     const file = snpGuest();
     const corim = { type: 'corimDocument', compatibilityMask: 1, content: bytesSource(new Uint8Array(8)) } as const;
     const withCorim = await image({ ...file, initializations: [...file.initializations, corim] });
@@ -83,7 +83,7 @@ describe('a report of a guest of an image', () => {
     ]);
   });
 
-  it('is not ours of another image', async () => {
+  it('is not ours if it is from another image', async () => {
     const other = await report({}, 2, snpGuest(0x11));
     for (const flags of [
       ['--lock', await lock()],
@@ -95,7 +95,7 @@ describe('a report of a guest of an image', () => {
     }
   });
 
-  it('is not ours when the host may debug it, unless the build says so', async () => {
+  it('is not ours if the host may debug the guest, unless the build allows that', async () => {
     const debug = await report({ policy: 0xb0000n });
     const { code, failed } = await verifyOwn(debug, MILAN, '--lock', await lock());
     expect(code).toBe(4);
@@ -108,13 +108,13 @@ describe('a report of a guest of an image', () => {
     expect(await verifyOwn(debug, MILAN, '--image', await image(allowed))).toMatchObject({ code: 0, verdict: 'ours' });
   });
 
-  it('is not genuine, whatever it measures, when nobody vouches for it', async () => {
+  it('is not genuine if its signature is wrong, even with the right measurement', async () => {
     const changed = await report();
     changed[0x50]! ^= 1;
     expect(await verifyOwn(changed, MILAN, '--lock', await lock())).toMatchObject({ code: 3, verdict: 'not genuine' });
   });
 
-  it('is asked by the measured code, and not by the host or the software in the guest', async () => {
+  it('must be requested by the measured code, not by the host or by other software in the guest', async () => {
     const flags = ['--lock', await lock()];
     expect((await verifyOwn(await report({ vmpl: 2 }), MILAN, ...flags)).failed).toEqual([
       'VMPL: VMPL 2 asked for the report, expected VMPL 0',
@@ -125,31 +125,31 @@ describe('a report of a guest of an image', () => {
     );
   });
 
-  it('answers what was asked: report data, nonce and firmware', async () => {
+  it('is compared with the requested report data, nonce and firmware versions', async () => {
     const reportData = Buffer.alloc(64);
     reportData.write('nonce-of-mine, and a key');
     const bytes = await report({ reportData });
-    const asks = (...flags: string[]) => verifyOwn(bytes, MILAN, ...flags);
+    const verifyWith = (...flags: string[]) => verifyOwn(bytes, MILAN, ...flags);
     const nonce = Buffer.from('nonce-of-mine').toString('hex');
     expect(
-      await asks('--nonce', nonce, '--report-data', reportData.toString('hex').replace(/(00)+$/, '')),
+      await verifyWith('--nonce', nonce, '--report-data', reportData.toString('hex').replace(/(00)+$/, '')),
     ).toMatchObject({
       code: 0,
       failed: [],
     });
-    expect((await asks('--nonce', `${nonce}ff`)).failed).toEqual([expect.stringContaining('nonce: ')]);
-    expect(await asks('--report-data', nonce)).toMatchObject({
+    expect((await verifyWith('--nonce', `${nonce}ff`)).failed).toEqual([expect.stringContaining('nonce: ')]);
+    expect(await verifyWith('--report-data', nonce)).toMatchObject({
       code: 4,
       failed: [expect.stringContaining('report data: ')],
     });
-    expect(await asks('--minimum-tcb', 'snp=24,microcode=219')).toMatchObject({ code: 0, failed: [] });
-    expect((await asks('--minimum-tcb', 'bootloader=3,snp=25,fmc=1')).failed).toEqual([
+    expect(await verifyWith('--minimum-tcb', 'snp=24,microcode=219')).toMatchObject({ code: 0, failed: [] });
+    expect((await verifyWith('--minimum-tcb', 'bootloader=3,snp=25,fmc=1')).failed).toEqual([
       'minimum TCB: snp is 24, and the minimum is 25; Milan has no fmc',
     ]);
     expect(TCB[6]).toBe(24);
   });
 
-  it('has the ID block of the image: key, IDs and security version', async () => {
+  it('must have the key, IDs and security version of the image’s ID block', async () => {
     const block = { ...(idBlock(new Uint8Array(48)) as Extract<Directive, { type: 'snpIdBlock' }>), guestSvn: 7 };
     block.familyId = new Uint8Array(16).fill(5);
     block.idPublicKey = { curve: 2, qx: new Uint8Array(72).fill(1), qy: new Uint8Array(72).fill(2) };

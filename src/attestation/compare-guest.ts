@@ -54,10 +54,10 @@ export function compareMeasurement(
   if (loaded !== undefined) {
     const how = launchesText(same.filter(({ refusal }) => refusal === undefined).map(({ launch }) => launch));
     const wanted = launchesText(expected.digests.map(({ launch }) => launch));
-    checks.failed('measurement', `${none}: it is the image launched by ${how}, expected was ${wanted}`);
+    checks.failed('measurement', `${none}: it is the image launched by ${how}, but expected is ${wanted}`);
   } else if (refused?.refusal !== undefined) {
     const why = `which does not launch this file: ${printable(refused.refusal)}`;
-    checks.failed('measurement', `${none}: it is what its pages measure with ${refused.launch}, ${why}`);
+    checks.failed('measurement', `${none}: it is the digest of its pages with ${refused.launch}, ${why}`);
   } else {
     const hasLooked = explained !== undefined || expected.isImage;
     const why = hasLooked

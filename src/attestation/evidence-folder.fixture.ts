@@ -2,21 +2,21 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Blocks, skippedFor } from '../boot/needing.fixture';
 
-/** Evidence from real machines, which is not part of the repository: its folder stands beside it, or is named. */
+/** Evidence from real machines. It isn't part of the repository. Its folder is beside it, or named by the environment. */
 const FOLDER = process.env['NX_IGVM_ATTESTATION'] ?? join(__dirname, '..', '..', '..', 'shared', 'attestation');
 
 /** Path of a piece of evidence. */
 export const evidencePath = (name: string): string => join(FOLDER, name);
 
-/** Blocks of tests with real evidence; skipped, saying so, where it is not at hand. */
+/** Blocks of tests with real evidence. Without the evidence they are skipped, and their names say so. */
 export const withEvidence: Blocks = skippedFor(
   existsSync(FOLDER) ? undefined : 'real evidence: ../shared/attestation, or the folder that NX_IGVM_ATTESTATION names',
 );
 
-/** How many single bits of a piece of evidence are changed, spread over all of it. */
+/** The number of bits that are changed in a piece of evidence, one at a time and spread over all of it. */
 export const CHANGED_BITS = Number(process.env['NX_IGVM_CHANGED_BITS'] ?? 60);
 
-/** Places of bits, the same in each run: as many as are asked for, spread evenly with a step that meets every bit of a byte. */
+/** The places of bits to change, the same in each run. They are spread evenly, and every bit of a byte occurs. */
 export function changedBits(size: number, count = CHANGED_BITS): { byte: number; bit: number }[] {
   const all = size * 8;
   return Array.from({ length: Math.min(count, all) }, (_, index) => {

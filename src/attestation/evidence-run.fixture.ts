@@ -21,13 +21,13 @@ export const put = (name: string, bytes: Uint8Array | string): string => {
 export interface Outcome {
   code: number;
   verdict: string;
-  /** `name: detail` of what failed. */
+  /** `name: detail` of each failed check. */
   failed: string[];
   passed: string[];
   text: string;
 }
 
-/** What `nx-igvm verify-report` says of files. */
+/** Runs `nx-igvm verify-report`. @returns its result */
 export async function verifyFiles(...args: string[]): Promise<Outcome> {
   let out = '';
   let err = '';
@@ -43,14 +43,14 @@ export async function verifyFiles(...args: string[]): Promise<Outcome> {
     verdict: string;
     checks: { name: string; result: string; detail: string }[];
   };
-  const of = (wanted: string) =>
+  const withResult = (wanted: string) =>
     checks.filter(({ result }) => result === wanted).map(({ name, detail }) => `${name}: ${detail}`);
-  return { code, verdict, failed: of('failed'), passed: of('passed'), text: out };
+  return { code, verdict, failed: withResult('failed'), passed: withResult('passed'), text: out };
 }
 
 export type Chain = ReturnType<typeof amdChain>;
 
-/** Verifies a report with a chain of the test's own, whose root is trusted. */
+/** Verifies a report with the test's own chain, whose root is trusted. */
 export function verifyOwn(report: Uint8Array, { ark, ask, leaf }: Chain, ...args: string[]): Promise<Outcome> {
   const chain = ['--root', put('ark.der', ark.der), '--certificate', put('ask.der', ask.der)];
   const key = ['--certificate', put('leaf.der', leaf.der), '--at', '2026-03-01T12:00:00Z'];

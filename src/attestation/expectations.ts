@@ -94,7 +94,7 @@ const digestsOfLock = ({ digests = [] }: LockedPlatform): ExpectedDigest[] =>
       : launches.flatMap(launchesOf).map((launch) => ({ digest: digest.toUpperCase(), launch: launchLabel(launch) })),
   );
 
-/** The facts of evidence to search for in an image. */
+/** The facts in evidence that are searched for in an image. */
 export interface Looked {
   /** 48 bytes. */
   measurement: Uint8Array;

@@ -1,4 +1,4 @@
-/** What gives a digest: a launch of an image, or a state of its lock. */
+/** Finds the origin of a digest: a launch of an image, or a state of its lock. */
 import { execFileSync } from 'node:child_process';
 import { needing } from '../boot/needing.fixture';
 import { NX_IGVM, run as runProgram } from '../cli/programs';
@@ -49,10 +49,10 @@ describe('a launch digest', () => {
     { vmm: 'vanadium' },
     { vmm: 'cloud-hypervisor-kvm', vcpus: [300] },
     { vmm: 'qemu-kvm', vcpus: [96], cpu: ['EPYC-Turin'] },
-    // Processors that QEMU has no model of, as -cpu host shows them.
+    // Processors that QEMU has no model for, as with -cpu host.
     { vmm: 'qemu-kvm', vcpus: [8], cpu: ['0xa00f12'] },
     { vmm: 'qemu-kvm', vcpus: [33], cpu: ['0xb10f10'] },
-  ])('is that of $vmm $vcpus $cpu', async (request) => {
+  ])('is found for the launch $vmm $vcpus $cpu', async (request) => {
     const { code, answer } = await explain((await digestOf(request)).toLowerCase(), await image());
     const { vmm, vcpus: [vcpus] = [], cpu: [cpu] = [] } = request;
     expect({ code, found: answer.found }).toEqual({
@@ -61,7 +61,7 @@ describe('a launch digest', () => {
     });
   });
 
-  it('with one vCPU is that of any model, and of any count where the first alone is measured', async () => {
+  it('for one vCPU is the same for every model, and for any number of vCPUs if only the first is measured', async () => {
     const { text } = await explain(
       await digestOf({ vmm: 'qemu-kvm', vcpus: [4], cpu: ['EPYC-Rome'], kvmMode: 'bsp-only' }),
       await image(),
@@ -69,7 +69,7 @@ describe('a launch digest', () => {
     expect(text).toMatch(/launched by QEMU with KVM, 1 vCPU, any model of processor; also with more vCPUs .*bsp-only/);
   });
 
-  it('of another image is not explained, and what was tried is said', async () => {
+  it('from another image is not explained, and the output lists what was tried', async () => {
     const { code, text, answer } = await explain(await digestOf({ vmm: 'hyperv' }, snpGuest(0x20)), await image());
     expect([code, answer.found]).toEqual([1, []]);
     expect(text).toContain('no known origin of this digest was found');
@@ -86,7 +86,7 @@ describe('a launch digest', () => {
     }
   });
 
-  it('that a VMM would not launch is that of another file with the same pages', async () => {
+  it('of a launch that the VMM would refuse comes from another file with the same pages', async () => {
     const asBuilt = snpGuest();
     const withCorim: IgvmFile = {
       ...asBuilt,
@@ -103,7 +103,7 @@ describe('a launch digest', () => {
     ]);
   });
 
-  it('of TDX and VBS doesn’t depend on what launches the guest', async () => {
+  it('for TDX and VBS doesn’t depend on the VMM', async () => {
     const file = fileOf([run(0x10)]);
     const path = put('all.igvm', await written(file));
     const { measurements } = await measureLaunches(file, { platforms: ['tdx', 'vbs'] });
@@ -115,7 +115,7 @@ describe('a launch digest', () => {
   });
 });
 
-it('takes a report, and compares the policy, which the digest does not cover', async () => {
+it('is read from a report, and the policy, which the digest does not cover, is compared', async () => {
   const measurement = Buffer.from(await digestOf({ vmm: 'qemu-kvm', vcpus: [200], cpu: ['0xa00f12'] }), 'hex');
   const report = (policy: bigint) =>
     put('report.bin', signedReport({ measurement, policy, version: 3, cpu: [0x19, 1] }, amdChain().leaf.key));
@@ -128,10 +128,13 @@ it('takes a report, and compares the policy, which the digest does not cover', a
   );
 });
 
-it.each(['ab', 'f'.repeat(95), 'missing.bin'])('refuses %s, which is neither digest nor report', async (subject) => {
-  const { code, text } = await explain(subject, await image());
-  expect([code > 0, text]).toEqual([true, expect.stringMatching(/^error: (?!internal)/)]);
-});
+it.each(['ab', 'f'.repeat(95), 'missing.bin'])(
+  'is not accepted as %s, which is neither a digest nor a report',
+  async (subject) => {
+    const { code, text } = await explain(subject, await image());
+    expect([code > 0, text]).toEqual([true, expect.stringMatching(/^error: (?!internal)/)]);
+  },
+);
 
 describe('the history of a lock', () => {
   const git = (...args: string[]): string =>
@@ -155,7 +158,7 @@ describe('the history of a lock', () => {
       ),
     );
 
-  needing('git').it('says when a digest came and went, under the name that the lock had then', async () => {
+  needing('git').it('shows when a digest was added and removed, with the name of the lock at that time', async () => {
     git('init', '-q');
     await lock(0x20, 'old.lock.json');
     commit('First image');
@@ -184,7 +187,7 @@ describe('the history of a lock', () => {
     expect(now.answer.history.map(({ change }) => change)).toEqual(['present', 'added']);
   });
 
-  it('is asked of git, whose refusal is told', async () => {
+  it('needs git, whose failure is reported', async () => {
     await lock(0x10);
     const { code, text } = await explain('0'.repeat(96), await image(), '--lock', 'igvm.lock.json');
     expect([code, text]).toEqual([1, expect.stringContaining('GIT_FAILED')]);

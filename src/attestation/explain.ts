@@ -30,7 +30,7 @@ export interface ExplainOptions {
   display?: (path: string) => string;
 }
 
-/** A launch of the image with the digest. */
+/** A launch of the image that has the digest. */
 export interface ExplainedLaunch {
   platform: MeasuredPlatform;
   /** Undefined if the digest doesn't depend on the launch. */
@@ -65,7 +65,7 @@ export interface Explanation {
   tried: string[];
 }
 
-/** The facts about a digest. */
+/** A digest, and the facts that its report adds. */
 interface Subject {
   digest: Buffer;
   platforms: readonly MeasuredPlatform[];
@@ -185,7 +185,7 @@ function addPolicy(
 ): void {
   const image = launchPolicy(file, platformHeader(file, platform))?.fields;
   const report = reported === undefined ? undefined : hex(reported);
-  // The attributes of TDX have other bits than the file's policy. verify-report compares them.
+  // TDX's attributes don't have the same bits as the policy in the file. verify-report compares them.
   const agree = platform !== 'snp' || report === undefined || image?.['value'] === report;
   if (image !== undefined || report !== undefined) result.policies.push({ platform, image, report, agree });
 }

@@ -2,7 +2,7 @@ import { type Directive, type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
 import { fileOf, MASK, platform, run } from '../measurement/measured-guest.fixture';
 import { Vmsa, type VmsaFieldName } from '../vp-context/vmsa';
 
-/** A context that every VMM takes. */
+/** A context that every VMM accepts. */
 function context(): Directive {
   const vmsa = new Vmsa();
   const fields = { sevFeatures: 1n, efer: 0x1000n, cr0: 0x10n, xcr0: 1n, dr7: 0x400n, rip: 0x1234n };
@@ -17,7 +17,7 @@ function context(): Directive {
   };
 }
 
-/** An SEV-SNP guest of one page and one processor. @param page number, and so the guest's digest */
+/** An SEV-SNP guest with one page and one processor. @param page the page number, on which the digest depends */
 export const snpGuest = (page = 0x10, policy = 0x30000n): IgvmFile => ({
   ...fileOf([run(page), context()]),
   platforms: [platform(MASK.snp, PLATFORM_TYPE.SEV_SNP)],

@@ -1,11 +1,11 @@
-/** Evidence of real machines, where it is at hand: accepted at its time, and refused with any bit changed. */
+/** Evidence from real machines is accepted at its time, and refused with any bit changed. Skipped if there is none on this machine. */
 import { readFileSync } from 'node:fs';
 import { amdChain, type ReportFields, signedReport } from './amd-chain.fixture';
 import { parseCertificate } from './certificates';
 import { CHANGED_BITS, changedBits, evidencePath, withBit, withEvidence } from './evidence-folder.fixture';
 import { put, verifyFiles } from './evidence-run.fixture';
 
-withEvidence.describe('evidence of real machines, SEV-SNP', () => {
+withEvidence.describe('SEV-SNP evidence from real machines', () => {
   const AT = ['--at', '2024-01-01T00:00:00Z'];
   const pem = (chain: string) => ['--certificate', evidencePath(`snp/ask_ark_${chain}.pem`)];
   const EVIDENCE = [
@@ -13,31 +13,37 @@ withEvidence.describe('evidence of real machines, SEV-SNP', () => {
     ['sev-report_milan.hex', 'sev-vcek_milan.der'],
   ].map(([report, vcek]) => ({ report: evidencePath(`snp/${report}`), vcek: evidencePath(`snp/${vcek}`) }));
 
-  it.each(EVIDENCE)('$report is genuine at its time, with AMD’s chain built in or given', async ({ report, vcek }) => {
-    for (const chain of [[], pem('milan'), [...pem('genoa'), ...pem('milan_vlek'), ...pem('milan')]]) {
-      expect(await verifyFiles(report, '--certificate', vcek, ...chain, ...AT)).toMatchObject({
-        code: 0,
-        verdict: 'genuine',
-        failed: [],
-      });
-    }
-  });
-
-  it.each(EVIDENCE)('$report is refused at another time and with the key of another chip', async ({ report, vcek }) => {
-    for (const at of ['2022-01-01', '2031-01-01']) {
-      expect(await verifyFiles(report, '--certificate', vcek, '--at', at)).toMatchObject({ code: 3 });
-    }
-    for (const other of [
-      'snp/sev-vcek_turin.der',
-      ...EVIDENCE.map((each) => each.vcek).filter((each) => each !== vcek),
-    ]) {
-      const path = other.startsWith('snp/') ? evidencePath(other) : other;
-      expect(await verifyFiles(report, '--certificate', path, '--at', '2025-01-01')).toMatchObject({ code: 3 });
-    }
-  });
+  it.each(EVIDENCE)(
+    '$report is genuine at its time, with AMD’s chain built in or given as files',
+    async ({ report, vcek }) => {
+      for (const chain of [[], pem('milan'), [...pem('genoa'), ...pem('milan_vlek'), ...pem('milan')]]) {
+        expect(await verifyFiles(report, '--certificate', vcek, ...chain, ...AT)).toMatchObject({
+          code: 0,
+          verdict: 'genuine',
+          failed: [],
+        });
+      }
+    },
+  );
 
   it.each(EVIDENCE)(
-    '$report is refused with a bit changed, in it or in a certificate',
+    '$report is refused at another time, and with the key of another chip',
+    async ({ report, vcek }) => {
+      for (const at of ['2022-01-01', '2031-01-01']) {
+        expect(await verifyFiles(report, '--certificate', vcek, '--at', at)).toMatchObject({ code: 3 });
+      }
+      for (const other of [
+        'snp/sev-vcek_turin.der',
+        ...EVIDENCE.map((each) => each.vcek).filter((each) => each !== vcek),
+      ]) {
+        const path = other.startsWith('snp/') ? evidencePath(other) : other;
+        expect(await verifyFiles(report, '--certificate', path, '--at', '2025-01-01')).toMatchObject({ code: 3 });
+      }
+    },
+  );
+
+  it.each(EVIDENCE)(
+    '$report is refused if a bit of it or of a certificate is changed',
     async ({ report, vcek }) => {
       const text = readFileSync(report);
       const raw = text.length === 0x4a0 ? text : Buffer.from(text.toString('latin1').replaceAll(/\s/g, ''), 'hex');
@@ -58,7 +64,7 @@ withEvidence.describe('evidence of real machines, SEV-SNP', () => {
   );
 });
 
-withEvidence.describe('the key of a real Turin machine', () => {
+withEvidence.describe('the certificate of a real Turin machine', () => {
   const vcek = evidencePath('snp/sev-vcek_turin.der');
   let tcb: Buffer;
   let stated: Buffer;
@@ -66,7 +72,7 @@ withEvidence.describe('the key of a real Turin machine', () => {
   beforeAll(() => {
     const { extensions } = parseCertificate(readFileSync(vcek), 'vcek');
     const version = (part: number): number => extensions.get(`1.3.6.1.4.1.3704.1.3.${part}`)!.at(-1)!;
-    // FMC, boot loader, TEE, SNP, three that are reserved, microcode.
+    // FMC, boot loader, TEE, SNP, three reserved bytes, microcode.
     tcb = Buffer.from([version(9), version(1), version(2), version(3), 0, 0, 0, version(8)]);
     stated = extensions.get('1.3.6.1.4.1.3704.1.4')!;
     chipId = stated.subarray(-8);
@@ -79,8 +85,8 @@ withEvidence.describe('the key of a real Turin machine', () => {
     return failed.map((line) => line.replace(/:.*/, ''));
   };
 
-  it('has extensions that are read: all is right but the signature, which nobody else can make', async () => {
-    // An OCTET STRING in newer certificates.
+  it('has extensions that are checked: only the signature is wrong, because the test cannot make it', async () => {
+    // Newer certificates have an OCTET STRING.
     expect([8, 10]).toContain(stated.length);
     expect(await failures({})).toEqual(['report signature']);
     for (const index of [0, 1, 2, 3, 7]) {
@@ -92,12 +98,12 @@ withEvidence.describe('the key of a real Turin machine', () => {
     expect(await failures({ chipId: Buffer.concat([chipId, Buffer.of(1)]) })).toEqual(['report signature', 'chip']);
   });
 
-  it('is refused for a report of Genoa', async () => {
+  it('is refused for a report from Genoa', async () => {
     expect(await failures({ cpu: [0x19, 0x11] })).toContain('processor generation');
   });
 });
 
-withEvidence.describe('evidence of real machines, TDX', () => {
+withEvidence.describe('TDX evidence from real machines', () => {
   const tdx = (name: string): string => evidencePath(`tdx/${name}`);
   const QUOTES = [
     { quote: 'tdx_prod_quote_SPR_E4.dat', at: '2024-09-01', size: 4935 },
@@ -105,14 +111,14 @@ withEvidence.describe('evidence of real machines, TDX', () => {
     { quote: 'quote_v5_sample.dat', at: '2026-03-01', size: 5006 },
   ];
 
-  it.each(QUOTES)('$quote is genuine at its time, and refused at another', async ({ quote, at }) => {
+  it.each(QUOTES)('$quote is genuine at its time, and refused at another time', async ({ quote, at }) => {
     expect(await verifyFiles(tdx(quote), '--at', at)).toMatchObject({ code: 0, verdict: 'genuine', failed: [] });
     for (const other of ['2017-01-01', '2040-01-01']) {
       expect(await verifyFiles(tdx(quote), '--at', other)).toMatchObject({ code: 3, verdict: 'not genuine' });
     }
   });
 
-  it('has the registers that its event log gives, and the nonce', async () => {
+  it('has the registers that result from its event log, and the nonce', async () => {
     const args = ['--at', '2024-09-01', '--nonce', readFileSync(tdx('nonce.dat')).toString('hex')];
     const log = ['--event-log', tdx('ccel_data.dat')];
     const { code, passed } = await verifyFiles(tdx('cos-113-tdx-quote.dat'), ...args, ...log);
@@ -128,7 +134,7 @@ withEvidence.describe('evidence of real machines, TDX', () => {
     expect(await verifyFiles(tdx('cos-113-tdx-quote.dat'), ...args, ...cut)).toMatchObject({ code: 3 });
   });
 
-  it('is refused with a list of another time, and accepted with one of its own', async () => {
+  it('is refused with a revocation list from another time, and accepted with one from its time', async () => {
     const crl = ['--crl', tdx('rootcrl.der'), '--crl', tdx('pckcrl')];
     const { failed } = await verifyFiles(tdx('tdx_prod_quote_SPR_E4.dat'), '--at', '2023-07-01', ...crl);
     expect(failed).toEqual([]);
@@ -137,7 +143,7 @@ withEvidence.describe('evidence of real machines, TDX', () => {
   });
 
   it.each(QUOTES)(
-    '$quote is refused with a bit changed',
+    '$quote is refused if a bit is changed',
     async ({ quote, at, size }) => {
       const bytes = readFileSync(tdx(quote));
       const accepted: string[] = [];

@@ -1,5 +1,4 @@
-import type { Launch } from '../measurement/launches';
-import { launchLabel } from '../measurement/launches';
+import { type Launch, launchLabel } from '../measurement/launches';
 import { MEASURED_PLATFORMS } from '../igvm/isolation';
 import { launchJson } from '../measurement/measure';
 import { hex } from '../errors/printable';
@@ -8,9 +7,9 @@ import type { ReferenceGuest, ReferenceImage } from './reference-values';
 const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
 /**
- * A message for the reference value provider of trustee (confidential-containers/trustee, rvps: message version 0.1.0, extractor `sample`), by
- * the names that its default policy asks for (ear_default_policy_cpu.rego). Versions of the firmware (`snp_bootloader` and so on) are the
- * verifier's to say.
+ * A message for the reference value provider of trustee (confidential-containers/trustee, rvps: message version 0.1.0, extractor `sample`).
+ * The names are those in trustee's default policy (ear_default_policy_cpu.rego). The versions of the firmware (`snp_bootloader` and others)
+ * are left out, because the verifier decides about them.
  */
 export function trusteeMessage(guests: readonly ReferenceGuest[]): object {
   const values: Record<string, unknown> = {};
@@ -30,8 +29,8 @@ export function trusteeMessage(guests: readonly ReferenceGuest[]): object {
 }
 
 /**
- * What go-sev-guest's tool `check` takes as `-config` (google/go-sev-guest, proto/check.proto: Config), in the text format of protocol buffers: one launch
- * digest, as its policy holds one. Report data and versions of the firmware are options of the tool.
+ * A file for the option `-config` of go-sev-guest's tool `check` (google/go-sev-guest, proto/check.proto: Config), in the text format of
+ * protocol buffers. Its policy has room for one launch digest. The tool has options for report data and versions of the firmware.
  */
 export function goSevGuestPolicy(
   { policy, svn, identity }: ReferenceGuest,
@@ -44,7 +43,7 @@ export function goSevGuestPolicy(
     ...(policy === undefined ? [] : [['policy', hex(policy)] as [string, string]]),
     ['vmpl', '{ value: 0 }'],
   ];
-  // Without an ID block a report has none of these.
+  // A report has these fields only if there is an ID block.
   if (identity !== undefined) {
     fields.push(['minimum_guest_svn', String(identity.svn ?? svn ?? 0)]);
     if (identity.familyId !== undefined) fields.push(['family_id', bytes(identity.familyId)]);
@@ -60,15 +59,15 @@ export function goSevGuestPolicy(
   return `${comments}policy {\n${fields.map(([name, value]) => `  ${name}${value.startsWith('{') ? '' : ':'} ${value}\n`).join('')}}\n`;
 }
 
-/** Type of the payload of an envelope with a statement (in-toto attestation framework, envelope). */
+/** The payload type of an envelope that contains a statement (in-toto attestation framework, envelope). */
 export const STATEMENT_TYPE = 'application/vnd.in-toto+json';
 
-/** How an image of ours comes about. */
+/** Identifies the way in which our images are built. */
 const BUILD_TYPE = 'https://github.com/nx-igvm/nx-igvm/blob/main/docs/reference-values.md#build-type';
 
 /**
- * An in-toto statement (version 1) with SLSA's provenance (version 1): the image, the files that it was built from, and what its guests measure. It
- * says nothing of when and where, so that the same image has the same statement on every machine.
+ * An in-toto statement (version 1) with SLSA's provenance (version 1): the image, the files that it was built from, and the launch
+ * measurements of its guests. It doesn't mention time or place, so an image has the same statement on every machine.
  */
 export function provenanceStatement({ name, sha256, guests, inputs }: ReferenceImage): object {
   const [manifest] = inputs;
@@ -98,7 +97,7 @@ const BUILDER = 'https://github.com/nx-igvm/nx-igvm';
 
 const packageVersion = (): string => (require('../../package.json') as { version: string }).version;
 
-/** A launch measurement is no hash of a file, so it stands as content and not as a digest. */
+/** A launch measurement is not the hash of a file, so it is given as content and not as a digest. */
 function measurementsOf({ platform, digests, policy, debug, svn }: ReferenceGuest): object[] {
   const { label, algorithm } = MEASURED_PLATFORMS[platform];
   return digests.flatMap(({ digest, launches }) => {

@@ -1,4 +1,4 @@
-/** What verifiers are given about an image, read back as they read it. */
+/** Tests the reference values for verifiers by reading them in the way of the verifiers. */
 import { execFileSync } from 'node:child_process';
 import { createHash, generateKeyPairSync, type KeyObject, verify } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -29,7 +29,7 @@ async function referenceValues(...args: string[]): Promise<{ code: number; text:
   return { code, text };
 }
 
-/** An image of a test, and the digests that its lock expects. */
+/** Writes an image and its lock. @returns the digests that the lock expects */
 async function imageWithLock(file: IgvmFile = snpGuest()): Promise<string[]> {
   put('guest.igvm', await written(file));
   const { lock } = await lockImage(file, { launches: LAUNCHES });
@@ -39,7 +39,7 @@ async function imageWithLock(file: IgvmFile = snpGuest()): Promise<string[]> {
 
 const content = (name: string): string => readFileSync(inFolder(`out/${name}`), 'utf8');
 
-/** What the tests look at of the documents. */
+/** The parts of the documents that the tests read. */
 interface Document {
   version: string;
   type: string;
@@ -56,7 +56,7 @@ interface Document {
 const json = <T = Document>(name: string) => JSON.parse(content(name)) as T;
 
 describe('reference values', () => {
-  it('of an image with a lock have each digest that the lock expects, in each form', async () => {
+  it('for an image with a lock contain every digest in the lock, in every format', async () => {
     const digests = await imageWithLock();
     expect(digests).toHaveLength(3);
     const { code, text } = await referenceValues('--lock', 'igvm.lock.json');
@@ -91,7 +91,7 @@ describe('reference values', () => {
     expect(policies[0]).toContain('  policy: 0x30000\n');
 
     const corim = decodeCbor(readFileSync(inFolder('out/corim.cbor')), 'it');
-    if (!isCborTag(corim) || !(corim.value instanceof Map)) throw new Error('corim.cbor is no CoRIM');
+    if (!isCborTag(corim) || !(corim.value instanceof Map)) throw new Error('corim.cbor is not a CoRIM');
     expect([corim.tag, [...corim.value.keys()]]).toEqual([501, [0, 1]]);
     const hex = readFileSync(inFolder('out/corim.cbor')).toString('hex');
     for (const digest of digests) expect(hex.split(digest)).toHaveLength(2);
@@ -109,7 +109,7 @@ describe('reference values', () => {
     expect(Buffer.from(measurements[2]!.content, 'base64').toString('hex')).toBe(digests[1]);
   });
 
-  it('are the same each time, and none of an earlier image stays', async () => {
+  it('are the same every time, and files for an earlier image are removed', async () => {
     await imageWithLock();
     await referenceValues('--lock', 'igvm.lock.json');
     const before = readdirSync(inFolder('out')).map((name) => [name, content(name)]);
@@ -126,7 +126,7 @@ describe('reference values', () => {
     ]);
   });
 
-  it('are not written of an image that is not the lock’s', async () => {
+  it('are not written for an image that differs from its lock', async () => {
     await imageWithLock();
     put('guest.igvm', await written(snpGuest(0x20)));
     const { code, text } = await referenceValues('--lock', 'igvm.lock.json');
@@ -144,7 +144,7 @@ describe('reference values', () => {
     expect(() => readdirSync(inFolder('out'))).toThrow('ENOENT');
   });
 
-  it('of an image with an ID block have its identity, and of other platforms their digests', async () => {
+  it('contain the identity in an ID block, and the digests of other platforms', async () => {
     const measured = fileOf([pages(0x10)]);
     put('guest.igvm', await written(measured));
     await referenceValues('--format', 'trustee,corim');
@@ -171,12 +171,12 @@ describe('reference values', () => {
     expect(policy).toMatch(/ {2}require_id_block: true\n {2}trusted_id_key_hashes: "(\\x[0-9a-f]{2}){48}"\n/);
   });
 
-  it('warn of a guest that may be debugged', async () => {
+  it('come with a warning if the guest may be debugged', async () => {
     put('guest.igvm', await written(snpGuest(0x10, 0xb0000n)));
     expect((await referenceValues()).text).toMatch(/^warning: the host may debug the guest of guest\.igvm \(snp\)/);
   });
 
-  it('name the manifest and its files with their digests, if these are what the image comes from', async () => {
+  it('name the manifest and its files with their digests, if the image is built from them', async () => {
     const parts = {
       underhill_kernel: 'vmlinux-x64.elf',
       openhcl_boot: 'openhcl_boot-x64.elf',
@@ -268,8 +268,8 @@ const KEYS = {
 } as const;
 
 /**
- * Verifies a bundle as sigstore's client does, with a key of one's own and no transparency log. Its JavaScript takes SHA-256 for every curve, so
- * P-384, whose signatures have SHA-384 as in its other clients, is verified by Node after it has read the bundle.
+ * Verifies a bundle as sigstore's client does, with the user's own key and no transparency log. The JavaScript client uses SHA-256 for every
+ * curve. Other clients use SHA-384 for P-384, as we do, so the JavaScript client only parses such a bundle, and Node verifies it.
  */
 function verifyBundle(bundle: unknown, publicKey: KeyObject): void {
   const entity = toSignedEntity(bundleFromJSON(bundle));
@@ -287,8 +287,8 @@ function verifyBundle(bundle: unknown, publicKey: KeyObject): void {
   new Verifier(trust, none).verify(entity);
 }
 
-describe.each(Object.entries(KEYS))('a statement that is signed with %s', (_, make) => {
-  it('is one that sigstore’s client accepts, and refuses when it was changed', async () => {
+describe.each(Object.entries(KEYS))('a statement signed with %s', (_, make) => {
+  it('is accepted by sigstore’s client, and refused if it was changed', async () => {
     await imageWithLock();
     const { privateKey, publicKey } = make();
     put('key.pem', privateKey.export({ format: 'pem', type: 'pkcs8' }));
@@ -302,7 +302,7 @@ describe.each(Object.entries(KEYS))('a statement that is signed with %s', (_, ma
     expect(() => verifyBundle(bundle, publicKey)).toThrow();
   });
 
-  it('is a DSSE envelope, and the same statement that is written without a signature', async () => {
+  it('is a DSSE envelope around the same statement as without a signature', async () => {
     await imageWithLock();
     await referenceValues('--format', 'in-toto');
     const unsigned = content('provenance.json');
@@ -323,7 +323,7 @@ describe.each(Object.entries(KEYS))('a statement that is signed with %s', (_, ma
   });
 });
 
-needing('openssl').describe('a statement that a program signs', () => {
+needing('openssl').describe('a statement signed by a program', () => {
   const keys = (): { publicKey: KeyObject } => {
     const { privateKey, publicKey } = KEYS['P-384']();
     put('private.pem', privateKey.export({ format: 'pem', type: 'pkcs8' }));
@@ -335,7 +335,7 @@ needing('openssl').describe('a statement that a program signs', () => {
     ['the message, from a file', 'openssl dgst -sha384 -sign private.pem {message}'],
     ['the message, from its input', 'openssl dgst -sha384 -sign private.pem'],
     ['the digest', 'openssl pkeyutl -sign -inkey private.pem -in {digest}'],
-  ])('is verified: %s', async (__, command) => {
+  ])('is verified if the program signs %s', async (__, command) => {
     await imageWithLock();
     const { publicKey } = keys();
     const words = command.replace('private.pem', inFolder('private.pem'));
@@ -345,7 +345,7 @@ needing('openssl').describe('a statement that a program signs', () => {
     verifyBundle(json('provenance.sigstore.json'), publicKey);
   });
 
-  it('may be printed in base64, or as two numbers; with a certificate, which goes into the bundle', async () => {
+  it('may have its signature in base64 or as two numbers, and its certificate in the bundle', async () => {
     await imageWithLock();
     const { der, key, certificate } = issue({ commonName: 'Builder', curve: 'P-256' });
     put('private.pem', key.export({ format: 'pem', type: 'pkcs8' }));

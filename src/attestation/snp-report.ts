@@ -171,12 +171,13 @@ export function certificatesInTable(table: Buffer, origin: string): ParsedCertif
     const entry = table.subarray(at, at + ENTRY_SIZE);
     if (isZero(entry)) {
       const end = at + ENTRY_SIZE;
-      if (entries.some(({ offset }) => offset < end)) fail('has a certificate that lies in its own entries');
+      if (entries.some(({ offset }) => offset < end)) fail('has a certificate that overlaps its entries');
       break;
     }
     if (entries.length === 32) fail('has more than 32 entries');
     const [offset, length] = [entry.readUInt32LE(16), entry.readUInt32LE(20)];
-    if (offset + length > table.length) fail(`names bytes ${offset} to ${offset + length} of ${table.length}`);
+    if (offset + length > table.length)
+      fail(`has a certificate at bytes ${offset} to ${offset + length}, but only ${table.length} bytes`);
     entries.push({ kind: kindOf(entry.subarray(0, 16)), offset, length });
   }
   return entries.flatMap(({ kind, offset, length }) => {

@@ -1,4 +1,4 @@
-/** Evidence of processors that the tests make themselves: is it genuine? */
+/** Tests whether evidence is genuine. The tests sign it with their own keys. */
 import {
   amdChain,
   CHIP_ID,
@@ -12,8 +12,8 @@ import { type Chain, inFolder, put, verifyFiles, verifyOwn } from './evidence-ru
 
 const MILAN = amdChain();
 
-describe('a report of a chain that is trusted', () => {
-  it('is genuine, alone, in the answer of the firmware, and as hexadecimal digits', async () => {
+describe('a report with a trusted chain', () => {
+  it('is genuine by itself, in the firmware’s response, and as hexadecimal digits', async () => {
     const report = signedReport({}, MILAN.leaf.key);
     const header = Buffer.alloc(32);
     header.writeUInt32LE(0x4a0, 4);
@@ -29,12 +29,12 @@ describe('a report of a chain that is trusted', () => {
     expect(await verifyOwn(report, MILAN)).toMatchObject({ code: 0, failed: [] });
   });
 
-  it.each([1, 6, 77])('is refused in version %i, which nobody knows', async (version) => {
+  it.each([1, 6, 77])('is refused in the unknown version %i', async (version) => {
     const { code, failed } = await verifyOwn(signedReport({ version, cpu: [0x19, 1] }, MILAN.leaf.key), MILAN);
     expect([code, failed[0]]).toEqual([3, `report version: ${version} is not known (known: 2, 3, 4, 5)`]);
   });
 
-  it('is that of its generation: Turin counts the versions of firmware in its own order', async () => {
+  it('is read as its generation requires: Turin has its own order of firmware versions', async () => {
     const tcb = Buffer.from([1, 2, 3, 4, 0, 0, 0, 200]);
     const chipId = CHIP_ID.subarray(0, 8);
     const turin = amdChain('Turin', { tcb, chipId });
@@ -50,7 +50,7 @@ describe('a report of a chain that is trusted', () => {
     ]);
   });
 
-  it('may be signed by the key of a cloud provider, and by nothing that only calls itself so', async () => {
+  it('may be signed by the key of a cloud provider, but not by a key that only claims to be one', async () => {
     const vlek = amdChain('Genoa', { kind: 'VLEK' });
     const report = signedReport({ signingKey: 1, chipId: Buffer.alloc(64) }, vlek.leaf.key);
     expect(await verifyOwn(report, vlek)).toMatchObject({ code: 0, failed: [] });
@@ -60,14 +60,14 @@ describe('a report of a chain that is trusted', () => {
     expect(unsigned).toMatchObject({ code: 3, verdict: 'not genuine' });
   });
 
-  it('takes the certificates that the host put behind it', async () => {
+  it('is verified with the certificates that the host added after it', async () => {
     const { ark, ask, leaf } = MILAN;
     const entries: [string, Buffer][] = [
       ['63da758de6644564adc5f4b93be8accd', leaf.der],
       ['8d75da6364e66445adc5f4b93be8accd', leaf.der],
       ['4ab7b379bbac4fe4a02f05aef327c782', ask.der],
       ['c0b406a4a803495297433fb6014cd0ae', ark.der],
-      ['00112233445566778899aabbccddeeff', Buffer.from('something of the host')],
+      ['00112233445566778899aabbccddeeff', Buffer.from('an entry of the host')],
     ];
     const extended = (rows: [string, Buffer][]): Buffer => {
       let offset = 24 * (rows.length + 1);
@@ -93,7 +93,7 @@ describe('a report of a chain that is trusted', () => {
     expect([cut.code, cut.text]).toEqual([3, expect.stringContaining('EVIDENCE_INVALID')]);
   });
 
-  it('is refused with a root that nobody trusts, although it was handed in', async () => {
+  it('is refused with a root that is given but not trusted', async () => {
     const { ark, ask, leaf } = MILAN;
     const files = [ark, ask, leaf].flatMap(({ der }, index) => ['--certificate', put(`${index}.der`, der)]);
     const report = put('report.bin', signedReport({}, leaf.key));
@@ -108,14 +108,18 @@ describe('a report of a chain that is trusted', () => {
       () => [amdChain('Milan', { years: [2020, 2025] }), {}],
       /^validity: SEV-VCEK .*2025-01-01/,
     ],
-    ['one that is not valid yet', () => [amdChain('Milan', { years: [2027, 2030] }), {}], /^validity: SEV-VCEK/],
+    [
+      'a certificate that is not valid yet',
+      () => [amdChain('Milan', { years: [2027, 2030] }), {}],
+      /^validity: SEV-VCEK/,
+    ],
     [
       'a chain of another generation',
       () => [{ ...amdChain('Genoa'), leaf: MILAN.leaf }, {}],
       /^certificates given: .*SEV-VCEK|^certificate chain/,
     ],
     [
-      'a leaf for another generation',
+      'a leaf certificate for another generation',
       () => {
         const genoa = amdChain('Genoa');
         const extensions = Object.fromEntries(MILAN.leaf.certificate.extensions);
@@ -130,7 +134,7 @@ describe('a report of a chain that is trusted', () => {
     ],
     ['another chip', () => [MILAN, { chipId: Buffer.alloc(64, 1) }], /^chip: report and certificate name different/],
     [
-      'a leaf that the root issued itself',
+      'a leaf certificate that the root itself issued',
       () => {
         const { certificate } = MILAN.leaf;
         const leaf = issue({
@@ -149,7 +153,7 @@ describe('a report of a chain that is trusted', () => {
     expect(failed).toEqual(expect.arrayContaining([expect.stringMatching(reason)]));
   });
 
-  it('is not genuine with a certificate that was revoked, or a list that does not count', async () => {
+  it('is not genuine with a revoked certificate, or with an invalid revocation list', async () => {
     const report = signedReport({}, MILAN.leaf.key);
     const withList = (issuer: Issued, serials: number[], years?: [number, number]) =>
       verifyOwn(report, MILAN, '--crl', put('list.crl', revocationList(issuer, serials, years)));
@@ -168,7 +172,7 @@ describe('a report of a chain that is trusted', () => {
     expect((await withList(foreign, [])).failed).toEqual([expect.stringContaining('is not about a certificate')]);
   });
 
-  it('says what is no evidence and no certificate, and refuses it', async () => {
+  it('is refused with a clear message if it, or a certificate, is something else', async () => {
     const report = put('report.bin', signedReport({}, MILAN.leaf.key));
     for (const [name, bytes] of [
       ['empty', Buffer.alloc(1)],

@@ -137,7 +137,7 @@ function verdictOf(genuine: Checks, ours: Checks, hasBuild: boolean): Verdict {
 
 const VERDICTS: Readonly<Record<Verdict, string>> = {
   'not genuine': 'not genuine: no processor vouches for it, so nothing in it can be trusted',
-  'genuine, not ours': 'genuine, and not ours',
+  'genuine, not ours': 'genuine, but not ours',
   genuine: 'genuine; use --lock or --image to check whether it is ours',
   ours: 'genuine, and ours',
 };
