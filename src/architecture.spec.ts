@@ -4,7 +4,7 @@ import { dirname, join, posix } from 'node:path';
 
 const ROOT = join(__dirname, '..');
 
-/** The table of docs/architecture.md: the folders (and files) of src by their paths, in rows from top to bottom. */
+/** The table in docs/architecture.md: paths of folders and files in src, in rows from top to bottom. */
 const ROWS: string[][] = readFileSync(join(ROOT, 'docs/architecture.md'), 'utf8')
   .split('\n')
   .filter((line) => line.startsWith('| `src/'))
@@ -18,7 +18,7 @@ const TYPESCRIPT = readdirSync(__dirname, { recursive: true, encoding: 'utf8' })
 
 const SOURCES = TYPESCRIPT.filter((file) => !isTest(file));
 
-/** The part of the table that a file is in: itself, or the folder with a row that it is in. */
+/** The entry of the table for a file: the file itself, or the innermost folder. */
 const partOf = (file: string): string | undefined =>
   ROWS.flat()
     .filter((part) => file === part || file.startsWith(`${part}/`))
@@ -26,7 +26,7 @@ const partOf = (file: string): string | undefined =>
 
 const rowOf = (file: string): number => ROWS.findIndex((names) => names.includes(partOf(file) ?? ''));
 
-/** The files of src that a file imports, as types too, at once or later. */
+/** The files of src that a file imports, including types and late requires. */
 function importsOf(file: string): string[] {
   const text = readFileSync(join(__dirname, file), 'utf8');
   return Array.from(text.matchAll(/(?:from|import\(|require\()\s*'(\.[^']+)'/g), ([, path]) => {
@@ -36,13 +36,13 @@ function importsOf(file: string): string[] {
 }
 
 describe('the table of docs/architecture.md', () => {
-  it('has a place for each file of src, and files for each place', () => {
+  it('covers each file of src, and has no unused entries', () => {
     expect(SOURCES.filter((file) => partOf(file) === undefined)).toEqual([]);
     const used = new Set(TYPESCRIPT.map(partOf));
     expect(ROWS.flat().filter((part) => !used.has(part))).toEqual([]);
   });
 
-  it('has imports going downwards only', () => {
+  it('orders the folders so that imports point downwards', () => {
     const upwards = SOURCES.flatMap((file) =>
       importsOf(file)
         .filter((target) => partOf(target) !== partOf(file) && rowOf(target) <= rowOf(file))
@@ -51,21 +51,21 @@ describe('the table of docs/architecture.md', () => {
     expect(upwards).toEqual([]);
   });
 
-  it('is read with imports to check', () => {
+  it('has rows and imports to check', () => {
     expect(ROWS.length).toBeGreaterThan(20);
     expect(SOURCES.flatMap(importsOf).length).toBeGreaterThan(1000);
   });
 });
 
-describe('what is required where it is used', () => {
+describe('modules that are required where they are used', () => {
   const script = 'scripts/lazy-modules.mjs';
 
-  it('is in the list of scripts/lazy-modules.json, place by place, and nothing else is', () => {
+  it('are exactly those in scripts/lazy-modules.json, with their users', () => {
     const { stdout, stderr, status } = spawnSync(process.execPath, [script], { cwd: ROOT, encoding: 'utf8' });
     expect([stdout + stderr, status]).toEqual(['the list is complete\n', 0]);
   });
 
-  it('has a figure in the list for each', () => {
+  it('have a measured cost in the list', () => {
     const list = JSON.parse(readFileSync(join(ROOT, script.replace('.mjs', '.json')), 'utf8')) as {
       [module: string]: { milliseconds: number };
     };
@@ -73,7 +73,7 @@ describe('what is required where it is used', () => {
     expect(Object.entries(list).filter(([, { milliseconds }]) => !(milliseconds >= 0))).toEqual([]);
   });
 
-  it('is written in one form only, which the list is made from', () => {
+  it('are written in the one form from which the list is generated', () => {
     const other = /(?:[=(?:>]|\breturn)\s*(require\((?!'[^']+'\)\s+as\s+typeof\b).*)/g;
     const places = SOURCES.flatMap((file) =>
       Array.from(readFileSync(join(__dirname, file), 'utf8').matchAll(other), ([, text]) => `${file}: ${text}`),

@@ -26,7 +26,7 @@ const declaredBy = ({ dependencies, devDependencies, peerDependencies }: Package
   ...dependencies,
 });
 
-/** Code below a folder of the repository; not templates of generators, nor what is built or installed. */
+/** The code files below a folder of the repository, without templates, build output and installed packages. */
 function codeIn(folder: string): string[] {
   return readdirSync(join(ROOT, folder), { withFileTypes: true }).flatMap((entry) => {
     const path = `${folder}/${entry.name}`;
@@ -38,7 +38,7 @@ function codeIn(folder: string): string[] {
 const IMPORT =
   /(?:\bfrom|\bimport|\bimport\(|\brequire\(|\brequire\.resolve\()\s*'((?:@[a-z][\w.-]*\/)?[a-z][\w.-]*)(?:\/[^']*)?'/g;
 
-/** Packages that files import, with types and with what is loaded later. */
+/** The packages that files import, including types and late requires. */
 const importsOf = (files: string[]): string[] =>
   [
     ...new Set(
@@ -50,15 +50,15 @@ const importsOf = (files: string[]): string[] =>
     .filter((name) => !builtinModules.includes(name) && name !== own.name)
     .sort();
 
-/** The folders of code that the root's own dependencies are for: building, linting and unit tests. */
+/** The code for which the root has dependencies: what building, linting and unit tests need. */
 const ROOT_CODE = [...['src', 'conformance', 'scripts'].flatMap(codeIn), 'jest.config.js'];
 
 describe('the private npm workspaces', () => {
-  it('are the fuzzer, the benchmark, the tools of the e2e tests and the mutation tests', () => {
+  it('are the fuzzer, the benchmark, the e2e tests and the mutation tests', () => {
     expect(WORKSPACES).toEqual(['bench', 'e2e', 'fuzz', 'mutation']);
   });
 
-  it.each(WORKSPACES)('%s is never published, and has nothing that users of the plugin would install', (folder) => {
+  it.each(WORKSPACES)('%s is private, and has no dependencies that users of the plugin would install', (folder) => {
     const manifest = readPackage(folder);
     expect(manifest).toMatchObject({ name: `@nx-igvm/${folder}`, private: true });
     expect([manifest.dependencies, manifest.peerDependencies]).toEqual([undefined, undefined]);
@@ -77,12 +77,12 @@ describe('the private npm workspaces', () => {
       imported.includes(name) ||
       imported.includes(name.replace('@types/', '')) ||
       programsOf(name).some((program) => code.some((text) => text.includes(`'${program}'`))) ||
-      // A plugin of a package that is imported.
+      // A plugin for an imported package.
       Object.keys(readPackage(`node_modules/${name}`).peerDependencies ?? {}).some((peer) => imported.includes(peer));
     expect(declared.filter((name) => !isUsed(name))).toEqual([]);
   });
 
-  it.each(WORKSPACES)('%s takes the same versions as the root, and so finds them where the root has them', (folder) => {
+  it.each(WORKSPACES)('%s uses the versions of the root, so they are installed only once', (folder) => {
     const root = declaredBy({ ...own, peerDependencies: {} });
     const others = Object.entries(declaredBy(readPackage(folder))).filter(
       ([name, range]) => (root[name] ?? range) !== range,
@@ -91,7 +91,7 @@ describe('the private npm workspaces', () => {
     expect(existsSync(join(ROOT, folder, 'node_modules'))).toBe(false);
   });
 
-  it.each(WORKSPACES)('%s loads only modules of the built package that have a source', (folder) => {
+  it.each(WORKSPACES)('%s loads only modules of dist that have a source', (folder) => {
     const loaded = codeIn(folder).flatMap((file) =>
       Array.from(
         readFileSync(join(ROOT, file), 'utf8').matchAll(
@@ -103,7 +103,7 @@ describe('the private npm workspaces', () => {
     expect(loaded.filter((module) => !existsSync(join(ROOT, 'src', `${module}.ts`)))).toEqual([]);
   });
 
-  it('are no projects of Nx', () => {
+  it('are not projects of Nx', () => {
     const ignored = readFileSync(join(ROOT, '.nxignore'), 'utf8').split('\n');
     expect(WORKSPACES.filter((folder) => !ignored.includes(folder))).toEqual([]);
   });
@@ -112,12 +112,12 @@ describe('the private npm workspaces', () => {
 describe('the dependencies of the root', () => {
   const imported = importsOf(ROOT_CODE);
 
-  it('are all that its code imports', () => {
+  it('include everything that its code imports', () => {
     const declared = declaredBy(own);
     expect(imported.filter((name) => !(name in declared))).toEqual([]);
   });
 
-  it('are needed to build, to lint or for unit tests, not by a workspace alone', () => {
+  it('are needed for building, linting or unit tests, not only by a workspace', () => {
     const scripts = Object.entries(own.scripts ?? {}).flatMap(([name, script]) =>
       WORKSPACES.includes(name) ? [] : script.split(/\s+/),
     );
@@ -139,7 +139,7 @@ describe('the dependencies of the root', () => {
   });
 });
 
-/** The commands that a package brings. */
+/** The commands in a package. */
 function programsOf(name: string): string[] {
   const { bin } = readPackage(`node_modules/${name}`);
   return typeof bin === 'string' ? [name.split('/').at(-1) as string] : Object.keys(bin ?? {});

@@ -7,7 +7,7 @@ import { MANIFEST_ERRORS } from './every-error/manifest.fixture';
 import { NX_ERRORS } from './every-error/nx.fixture';
 import { type Provocation, Scene } from './every-error/scene.fixture';
 
-/** How each error of docs/errors.md comes about, in the smallest way. */
+/** For each error in docs/errors.md, the simplest way to cause it. */
 const PROVOCATIONS: Record<ErrorCode, Provocation> = {
   ...FILE_ERRORS,
   ...MANIFEST_ERRORS,
@@ -23,19 +23,19 @@ describe('the error', () => {
   afterEach(() => scene.dispose());
 
   it.each(Object.entries(PROVOCATIONS).map(([code, [what, provoke]]) => ({ code, what, provoke })))(
-    '$code is shown to who $what',
+    '$code is shown to a user who $what',
     async ({ code, provoke }) => {
       const shown = await provoke(scene);
       expect(shown).toContain(`[${code}]`);
       expect(shown.match(/\[[A-Z]+(_[A-Z]+)*\]/g)).toEqual([`[${code}]`]);
-      // A generator's cure has its own name.
+      // The cure of a generator's error has the generator's name.
       const general = shown.replaceAll('nx-igvm:ci-workflow', 'nx-igvm:NAME');
       expect(general).toContain(`\n  ${ERROR_CODES[code as ErrorCode].cure}`);
       expect(shown).not.toMatch(/^ +at /m);
     },
   );
 
-  it('is in docs/errors.md if, and only if, someone can come across it', () => {
+  it('is caused here for every code in docs/errors.md', () => {
     expect(Object.keys(PROVOCATIONS).sort()).toEqual(Object.keys(ERROR_CODES).sort());
   });
 });

@@ -1,4 +1,4 @@
-/** Whatever a commit can put in the place of a file that we read: an answer at once, one error, and nothing of its contents. */
+/** A commit can replace the files that we read with anything. The answer has to be quick: one error, without the file's contents. */
 import { execFileSync } from 'node:child_process';
 import {
   closeSync,
@@ -44,14 +44,14 @@ const manifest = (kernel: string, initrd?: string) => ({
   resources: { linux_kernel: kernel, ...(initrd === undefined ? {} : { linux_initrd: initrd }) },
 });
 
-/** What a file can be, and how it comes to lie at a path. */
+/** Kinds of hostile files, and functions that create them at a path. */
 const KINDS: Record<string, (path: string) => unknown> = {
-  'a link to a device without end': (path) => symlinkSync('/dev/zero', path),
+  'a link to an endless device': (path) => symlinkSync('/dev/zero', path),
   'a link to a device': (path) => symlinkSync('/dev/null', path),
   'a named pipe': (path) => execFileSync('mkfifo', [path]),
   'a folder': (path) => mkdirSync(path),
-  'a link to a file that the system makes up': (path) => symlinkSync('/proc/self/environ', path),
-  'a link to such a file of any length': (path) => symlinkSync('/proc/self/pagemap', path),
+  'a link to a file that the system generates': (path) => symlinkSync('/proc/self/environ', path),
+  'a link to an endless file that the system generates': (path) => symlinkSync('/proc/self/pagemap', path),
   'a link to itself': (path) => symlinkSync(path, path),
   'a link to nothing': (path) => symlinkSync('nowhere', path),
   'a link to a secret': (path) => {
@@ -64,8 +64,8 @@ const KINDS: Record<string, (path: string) => unknown> = {
     ftruncateSync(fd, 2 ** 40);
     closeSync(fd);
   },
-  'brackets without end': (path) => writeFileSync(path, '['.repeat(200_000)),
-  'one key very often': (path) => writeFileSync(path, `{${'"a":1,'.repeat(40_000)}"a":1}`),
+  'deeply nested brackets': (path) => writeFileSync(path, '['.repeat(200_000)),
+  'thousands of copies of one key': (path) => writeFileSync(path, `{${'"a":1,'.repeat(40_000)}"a":1}`),
   zeros: (path) => writeFileSync(path, Buffer.alloc(200_000)),
 };
 
@@ -74,7 +74,7 @@ interface Place {
   /** Called before the hostile file is there. */
   prepare?: () => unknown;
   args: string[];
-  /** What is no mistake there, as nobody needs the file, or a link is packed as a link. */
+  /** The kinds that are not an error in this place, because the file is optional, or a link is packed as a link. */
   harmless?: (kind: string) => boolean;
 }
 
@@ -87,7 +87,7 @@ const PLACES: Record<string, Place> = {
   'an initrd.json': {
     path: 'initrd.json',
     args: ['initrd', 'initrd.json', '-o', 'initrd.cpio'],
-    // It is packed.
+    // The folder is packed.
     harmless: (kind) => kind === 'a folder',
   },
   'the resources file': {
@@ -104,7 +104,7 @@ const PLACES: Record<string, Place> = {
     path: 'igvm.lock.json',
     prepare: build,
     args: ['verify', 'image.igvm', '--lock', 'igvm.lock.json'],
-    // An image that isn't measured needs none.
+    // An image without measurement needs no lock.
     harmless: (kind) => kind === 'a link to nothing',
   },
   'the image': { path: 'image.igvm', args: ['inspect', 'image.igvm', '--format', 'text'] },
@@ -132,8 +132,8 @@ async function nxIgvm(...args: string[]): Promise<string> {
 }
 
 const posix = process.platform === 'win32' ? describe.skip : describe;
-posix.each(Object.entries(PLACES))('in the place of %s', (_, { path, prepare, args, harmless = () => false }) => {
-  it.each(Object.entries(KINDS))('%s', async (kind, make) => {
+posix.each(Object.entries(PLACES))('in place of %s', (_, { path, prepare, args, harmless = () => false }) => {
+  it.each(Object.entries(KINDS))('%s gives a quick answer and at most one error', async (kind, make) => {
     await prepare?.();
     const place = join(folder, path);
     mkdirSync(dirname(place), { recursive: true });
@@ -142,7 +142,7 @@ posix.each(Object.entries(PLACES))('in the place of %s', (_, { path, prepare, ar
     await expectAnswer(args, harmless(kind));
   });
 
-  it('a socket', async () => {
+  it('a socket gives a quick answer and at most one error', async () => {
     await prepare?.();
     const place = join(folder, path);
     mkdirSync(dirname(place), { recursive: true });
@@ -156,13 +156,13 @@ posix.each(Object.entries(PLACES))('in the place of %s', (_, { path, prepare, ar
 
 async function expectAnswer(args: string[], isHarmless: boolean): Promise<void> {
   const memory = process.memoryUsage().rss;
-  // The processor's time: other work on the machine doesn't count. Who waits for ever meets the limit of the test.
+  // Processor time doesn't include other work on the machine. The time limit of the test ends waiting.
   const start = process.cpuUsage();
   const shown = await nxIgvm(...args);
   const { user, system } = process.cpuUsage(start);
   expect((user + system) / 1e6).toBeLessThan(2);
   expect(process.memoryUsage().rss - memory).toBeLessThan(200 * 2 ** 20);
-  // A document without anything that a manifest needs has several mistakes of one kind.
+  // A document that lacks everything a manifest needs has several errors with the same code.
   const codes = new Set(shown.match(/\[[A-Z]+(_[A-Z]+)+\]/g));
   expect([shown, codes.size]).toEqual([shown, isHarmless ? 0 : 1]);
   expect(shown).not.toContain('SECRET');

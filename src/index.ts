@@ -3,7 +3,7 @@ export { createDependencies } from './plugin/output-references';
 export { createNodes, createNodesV2 } from './plugin/create-nodes';
 export type { PluginOptions, TargetKind, TargetOption } from './plugin/configuration';
 
-/** An import of the library from here fails with a pointer to it, instead of "Named export not found". */
+/** Fails with a hint if the library is imported from here, instead of "Named export not found". */
 const inApi = (name: string) => (): never => {
   throw new Error(`nx-igvm is the plugin for Nx; the library is nx-igvm/api, which has ${name}`);
 };

@@ -11,7 +11,7 @@ function pathsIn(value: Json): string[] {
   return Object.values(value ?? {}).flatMap(pathsIn);
 }
 
-/** The files from which a path into dist may be built. Nx accepts `PATH#EXPORT` for one function of a module. */
+/** The possible sources of a path in dist. Nx accepts `PATH#EXPORT` for one function of a module. */
 function sources(pathAndExport: string): string[] {
   const path = pathAndExport.replace(/#.*$/, '');
   if (!path.startsWith('./dist/')) return [path];
@@ -20,7 +20,7 @@ function sources(pathAndExport: string): string[] {
 }
 
 describe.each(['executors.json', 'generators.json', 'migrations.json', 'package.json'])('%s', (file) => {
-  it('names only files that are there', () => {
+  it('names only files that exist', () => {
     const missing = pathsIn(read(file))
       .filter((path) => !path.includes('*'))
       .filter((path) => !sources(path).some((source) => existsSync(join(ROOT, source))));
@@ -45,7 +45,7 @@ describe.each(['executors.json', 'generators.json'])('schemas of %s', (file) => 
     typeof group === 'string' ? [] : Object.entries(group),
   );
 
-  it.each(entries)('%s describes itself, every option and an example', (_, entry) => {
+  it.each(entries)('%s has a description, examples, and a description of every option', (_, entry) => {
     const path = (entry as { schema: string }).schema.replace('./dist/', './src/');
     const schema = read(path) as { description?: string; examples?: Json; properties: Record<string, Json> };
     expect(schema.description).toMatch(/\w/);
@@ -56,7 +56,7 @@ describe.each(['executors.json', 'generators.json'])('schemas of %s', (file) => 
     expect(undescribed.map(([name]) => name)).toEqual([]);
   });
 
-  it('have a default for every prompt, for machines that can not answer, or a prompt that says what none means', () => {
+  it('have a default for every prompt, or the prompt says what no answer means', () => {
     for (const [name, entry] of entries) {
       const schema = read((entry as { schema: string }).schema.replace('./dist/', './src/')) as {
         properties: Record<string, { 'x-prompt'?: Json; default?: Json }>;

@@ -6,7 +6,7 @@ import { type Blocks, needing } from './needing.fixture';
 
 export type AssemblyArchitecture = 'x64' | 'aarch64';
 
-/** What the programs of binutils are called, and what the assembler is told. */
+/** The prefix of binutils' programs, and the options for the assembler. */
 const BINUTILS: Record<AssemblyArchitecture, { prefix: string; flags: string[] }> = {
   x64: { prefix: process.arch === 'x64' ? '' : 'x86_64-linux-gnu-', flags: ['--64'] },
   aarch64: { prefix: process.arch === 'arm64' ? '' : 'aarch64-linux-gnu-', flags: [] },
@@ -18,7 +18,7 @@ export function needingAssembler(architecture: AssemblyArchitecture): Blocks {
   return needing(...['as', 'objcopy', 'nm'].map((program) => prefix + program));
 }
 
-/** The bytes of a source file's code, and its symbols as nm prints them. */
+/** The machine code of a source file, and its symbols as printed by nm. */
 export function assemble(architecture: AssemblyArchitecture, source: string): { code: Buffer; symbols: string } {
   const { prefix, flags } = BINUTILS[architecture];
   const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-as-'));

@@ -148,7 +148,7 @@ describe('booting an image', () => {
       });
       const { failure } = await boot({ vmmPath: halting, way: 'igvm', until: 'ready' });
       expect(failure).toMatchObject({ code: 'BOOT_NO_MATCH' });
-      // A guest with ACPI ends the VM.
+      // A guest with ACPI ends the VM itself.
       const { by } = await boot({ vmmPath: halting, timeout: 2 });
       expect(by).toBe('timeout');
     });
@@ -184,7 +184,7 @@ describe('booting an image', () => {
     expect(output).toBe('');
   });
 
-  it('fails its test when it is stopped from outside', async () => {
+  it('fails if it is stopped from outside before the output matches', async () => {
     const hangs = fakeQemu(folder, { hangs: true });
     const stop = new AbortController();
     const stdout = collecting(() => stop.abort());
@@ -217,14 +217,14 @@ describe('booting an image', () => {
     });
   });
 
-  it('makes the VM as large as the image needs', async () => {
+  it('gives the VM as much memory as the image needs', async () => {
     const required = { gpa: 0x100000, compatibilityMask: 1, size: 2 ** 30 - 0x100000, vtl2Protectable: false };
     await boot({ image: await imageFile([{ type: 'requiredMemory', ...required }]) });
     expect(output).toContain('"-m","1024M"');
   });
 
   it.each(['image', 'auto'] as const)(
-    'makes the VM as large as the image tells its guest (tables: %s)',
+    'gives the VM as much memory as the image’s memory map says (tables: %s)',
     async (tables) => {
       await boot({ image: await imageFile([], 2 ** 31), tables });
       expect(output).toContain('"-m","2048M"');
@@ -245,7 +245,7 @@ describe('booting an image', () => {
   );
 
   it('has enough memory for the pages that are staged above the image', async () => {
-    // The only gap below its end is too small for them. Cloud Hypervisor has no firmware that would need room there anyway.
+    // The only gap below its end is too small for them. Cloud Hypervisor has no firmware that would need room there in any case.
     const image = await imageFile([pageData(0x101000, 0xff)]);
     const vmmPath = fakeQemu(folder, { name: 'cloud-hypervisor' });
     const exact = boot({ image, memory: KERNEL + 4 * 4096, vmmPath, accel: 'kvm' });

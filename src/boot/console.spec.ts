@@ -78,8 +78,8 @@ describe('a terminal on the console of a guest', () => {
   });
 });
 
-describe('the output of a guest that nobody watches on a terminal', () => {
-  it('is text in whole characters, without commands for a CI service', async () => {
+describe('the output of a guest without a terminal', () => {
+  it('is written as whole characters, without commands for a CI service', async () => {
     const written: string[] = [];
     const target = new Writable({
       write(bytes: Buffer, _, done) {

@@ -4,21 +4,21 @@ import { Writable } from 'node:stream';
 
 export interface FakeQemu {
   name?: string;
-  /** What the guest prints, with a newline behind it. */
+  /** The guest's output, to which a newline is added. */
   output?: string;
   exitCode?: number;
   /** Whether it loads IGVM files itself. */
   igvm?: boolean;
   version?: string;
-  /** Whether it stays until it is killed. */
+  /** Whether it runs until it is killed. */
   hangs?: boolean;
-  /** What the guest does, as JavaScript, in place of printing `output`. */
+  /** JavaScript for the guest to run instead of printing `output`. */
   script?: string;
 }
 
 /**
- * A program that answers QEMU's questions and prints its command line and then `output` in place of a guest. It looks at
- * its kernel, to show that it was there.
+ * A program that answers the queries for QEMU's capabilities, and otherwise prints its command line and then `output` in place of a
+ * guest. It also prints the size of its kernel, which shows that the file exists.
  */
 export function fakeQemu(
   folder: string,
@@ -52,7 +52,7 @@ else {
   return path;
 }
 
-/** Takes what a guest prints. */
+/** A stream that passes on the output of a guest as text. */
 export const collecting = (take: (text: string) => unknown): Writable =>
   new Writable({
     write: (bytes: Buffer, _, done) => {

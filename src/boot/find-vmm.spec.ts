@@ -58,7 +58,7 @@ describe('finding a VMM', () => {
   });
 
   const onLinux = skippedFor(process.platform === 'linux' ? undefined : 'Linux').it;
-  onLinux('says how to get one on this system', async () => {
+  onLinux('says how to install one on this system', async () => {
     await expect(find({}, empty)).rejects.toThrow(
       '; QEMU is at https://www.qemu.org/download/, Cloud Hypervisor is at',
     );

@@ -34,7 +34,7 @@ describe('firmware in an image', () => {
     expect(startsAtResetVector(nativeMemory(nativeImage([pageData(0xffff_f000)])))).toBe(false);
   });
 
-  it('is not a PVH kernel', () => {
+  it('cannot be read as a PVH kernel', () => {
     expect(() => nativeGuest(wrapped())).toThrow(/firmware that starts at the reset vector, which cannot be converted/);
   });
 

@@ -1,7 +1,7 @@
-# A guest that does, in a fraction of a second, what every 64-bit kernel does when it starts, and then says so on COM1.
-# Where KVM can't run such guests it fails, hangs, or (where KVM emulates them instruction by instruction) takes minutes.
+# A guest that takes the first steps of every 64-bit kernel within a fraction of a second, and then prints a line on COM1.
+# On hosts whose KVM can't run such guests, it fails or hangs, or takes minutes if KVM emulates every instruction.
 #
-# Loaded at PROBE; PVH entry at its first byte. Page tables, stack and IDT lie behind it, in memory that starts as zeros.
+# It is loaded at PROBE, and its first byte is the PVH entry. Page tables, stack and IDT follow in memory that is initially zero.
 # To assemble: as --64 -o kvm-probe.o kvm-probe.S && objcopy -O binary -j .text kvm-probe.o kvm-probe.bin
 
 	.set	PROBE, 0x100000

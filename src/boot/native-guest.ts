@@ -58,7 +58,7 @@ export function nativeGuest(file: IgvmFile, memory: NativeMemory = nativeMemory(
 
 /**
  * Reads the initial memory and state of a NATIVE guest.
- * @throws IgvmError BOOT_PLATFORM without a NATIVE x64 guest; BOOT_CONTEXT for several contexts, or one for another VP than VP 0;
+ * @throws IgvmError BOOT_PLATFORM without a NATIVE x64 guest; BOOT_CONTEXT for several contexts, or one for a VP other than VP 0;
  *   BOOT_LAYOUT for pages that only confidential guests have
  */
 export function nativeMemory(file: IgvmFile): NativeMemory {

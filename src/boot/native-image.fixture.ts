@@ -10,7 +10,7 @@ export const KERNEL = 0x200000;
 
 const LARGE = 0x83n;
 
-/** A run of pages for the only platform. Without `content`, empty ones. */
+/** A run of pages for the only platform. Without `content`, they are empty. */
 export function pageData(
   gpa: number,
   pageCount = 1,
@@ -27,14 +27,14 @@ export function pageData(
   };
 }
 
-/** A page whose quads are `quads`. */
+/** A page that starts with these 64-bit values. */
 export function quads(...values: bigint[]): Uint8Array {
   const view = new DataView(new ArrayBuffer(4096));
   for (const [index, value] of values.entries()) view.setBigUint64(index * 8, value, true);
   return new Uint8Array(view.buffer);
 }
 
-/** boot_params: the magic, the command line's address, and an e820 map of `ramEnd` bytes unless that is 0. */
+/** boot_params with the magic, the address of the command line and, unless `ramEnd` is 0, an e820 map of that many bytes. */
 export function zeroPage(ramEnd = 0): Uint8Array {
   const view = new DataView(new ArrayBuffer(4096));
   view.setUint32(0x202, 0x53726448, true);
@@ -47,7 +47,7 @@ export function zeroPage(ramEnd = 0): Uint8Array {
   return new Uint8Array(view.buffer);
 }
 
-/** The context of VP 0 in 64-bit mode, as linux images have it. */
+/** The context of VP 0 in 64-bit mode, as in linux images. */
 export function nativeContext(change: { cr0?: bigint; cr4?: bigint; efer?: bigint; cr3?: bigint } = {}): Directive {
   const { cr0 = 0x80000001n, cr3 = BigInt(PML4), cr4 = 0x20n, efer = 0xd01n } = change;
   const context = new NativeContext();
@@ -91,7 +91,7 @@ export function nativeImage(more: Directive[] = [], { ramEnd = 0, context = nati
   };
 }
 
-/** A parameter area that starts with `initial`, in place at `gpa`, and the parameter that the VMM writes there. */
+/** A parameter area at `gpa` that starts with `initial`, and the parameter that the VMM writes into it. */
 export function parameter(
   index: number,
   gpa: number,
@@ -106,16 +106,16 @@ export function parameter(
   ];
 }
 
-/** Guest memory as an ELF file puts it there, and what the file says of itself. */
+/** The guest memory that an ELF file loads, and the facts in its headers. */
 export interface LoadedElf {
-  /** Of the PVH note. */
+  /** From the PVH note. */
   entry: number;
   segments: { gpa: number; fileSize: number; memorySize: number }[];
-  /** `size` bytes from `gpa` on; what no segment has is zero. */
+  /** Reads `size` bytes from `gpa` on. Memory outside of segments is zero. */
   read(gpa: number, size: number): Uint8Array;
 }
 
-/** Reads an ELF file as a PVH VMM does. */
+/** Loads an ELF file like a PVH VMM. */
 export function loadElf(bytes: Uint8Array): LoadedElf {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const number = (at: number): number => Number(view.getBigUint64(at, true));

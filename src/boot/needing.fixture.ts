@@ -2,18 +2,18 @@ import { existsSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import { findProgram } from '../files/find-program';
 
-/** Jest's blocks, or the same that are skipped. */
+/** Jest's blocks, or versions of them that skip their tests. */
 export interface Blocks {
   describe: jest.Describe;
   it: jest.It;
 }
 
-/** Set where every program is to be there, such as in CI: nothing is left out unnoticed. */
+/** Set this where all programs are required, such as in CI, so that no test is skipped unnoticed. */
 const FORBIDS_SKIPPING = 'NX_IGVM_SKIP_NOTHING';
 
 /**
- * Blocks of tests that want something of the machine. What is missing is part of their names, which `npm test` lists at its end.
- * @param missing what isn't there; undefined when all is
+ * Blocks of tests that need something on the machine. If it is missing, it is part of their names, which `npm test` lists at its end.
+ * @param missing the missing things; undefined if there are none
  */
 export function skippedFor(missing: string | undefined): Blocks {
   if (missing === undefined) return { describe, it };
@@ -24,8 +24,8 @@ const isThere = (program: string): boolean =>
   isAbsolute(program) ? existsSync(program) : findProgram(program) !== undefined;
 
 /**
- * Blocks of tests that run programs of the system, or read files of it, which are named by their paths.
- * @throws an Error when one is missing on a machine that has to have them all
+ * Blocks of tests that run programs of the system, or read files, which are named by their paths.
+ * @throws an Error if one is missing on a machine where all are required
  */
 export function needing(...programs: string[]): Blocks {
   const missing = programs.filter((program) => !isThere(program));

@@ -11,14 +11,14 @@ const MOST_PROGRAM_HEADERS = 0xfffe;
 const ELF = { executable: 2, x86_64: 62, currentVersion: 1 } as const;
 const PROGRAM = { load: 1, note: 4, readable: 4, all: 7 } as const;
 
-/** XEN_ELFNOTE_PHYS32_ENTRY (Xen, public/elfnote.h): where a PVH boot enters the kernel. */
+/** XEN_ELFNOTE_PHYS32_ENTRY (Xen, public/elfnote.h): the address at which a PVH boot enters the kernel. */
 const PVH_NOTE = { type: 18, owner: 'Xen\0' } as const;
 const NOTE_SIZE = 20;
 
 /** Bytes copied at a time. */
 const CHUNK = 1 << 20;
 
-/** A range in the file; several guest ranges that follow each other share one segment. */
+/** A segment in the file. Adjacent guest ranges share one segment. */
 interface Segment {
   gpa: number;
   memorySize: number;
@@ -28,12 +28,12 @@ interface Segment {
 }
 
 /**
- * Writes guest pages as an ELF kernel that PVH VMMs load: a segment for each stretch of memory, in which zeros at the
- * end take no room in the file, and a note with the entry point. Memory use doesn't depend on the sizes.
+ * Writes guest pages as an ELF kernel that PVH VMMs load: a segment for each contiguous range of memory, whose trailing zeros are not part
+ * of the file, and a note with the entry point. Memory use doesn't depend on the sizes.
  * @param ranges ascending
  * @param entry 32-bit entry point, a GPA
  * @returns size of the file in bytes
- * @throws IgvmError BOOT_LAYOUT when there are more stretches than an ELF file can have
+ * @throws IgvmError BOOT_LAYOUT when there are more ranges than an ELF file can have
  */
 export async function writePvhElf(sink: IgvmSink, ranges: readonly PageRange[], entry: number): Promise<number> {
   const segments = segmentsOf(ranges);
@@ -47,7 +47,7 @@ export async function writePvhElf(sink: IgvmSink, ranges: readonly PageRange[], 
     end += alignUp(segment.fileSize, PAGE_SIZE);
   }
   await sink.write(0, headers(segments, noteOffset, entry));
-  // The file is as long as its headers say even where it ends in a hole.
+  // This gives the file the length in its headers even if it ends in a hole.
   await sink.write(end - 1, new Uint8Array(1));
   for (const segment of segments) {
     for (const { gpa, content } of segment.ranges) {
@@ -68,7 +68,7 @@ function segmentsOf(ranges: readonly PageRange[]): Segment[] {
       last.fileSize = range.gpa - last.gpa + contentPages;
       last.ranges.push(range);
     } else {
-      // VMMs skip segments without file data, and not all clear the rest of memory: keep at least a page.
+      // VMMs skip segments without file data, and some of them don't clear the rest of memory, so keep at least a page.
       const fileSize = Math.max(contentPages, PAGE_SIZE);
       segments.push({ gpa: range.gpa, memorySize: range.size, fileOffset: 0, fileSize, ranges: [range] });
     }

@@ -184,7 +184,7 @@ describe('PVH export', () => {
       expect([last.getBigUint64(0, true), last.getBigUint64(8, true)]).toEqual([0x100000n, 2n ** 28n - 0x100000n]);
     });
 
-    it('made from the memory of the VM describe none above 2 GiB, where VMMs have devices', async () => {
+    it('made from the memory of the VM describe no memory above 2 GiB, where VMMs have devices', async () => {
       const image = nativeImage(parameter(0, 0xb000, 'memoryMap'));
       const { read } = await exported(image, { tables: 'image', memory: 2 ** 32 });
       const e820 = new DataView(read(ZERO_PAGE + 0x2d0 + 40, 20).buffer);
@@ -193,7 +193,7 @@ describe('PVH export', () => {
       expect([pages.getBigUint64(0, true), pages.getBigUint64(8, true)]).toEqual([0x100n, 0x80000n - 0x100n]);
     });
 
-    it('of the image make the memory that they describe required', async () => {
+    it('of the image require the memory that they describe', async () => {
       const image = () => nativeImage([], { ramEnd: 2 ** 31 });
       expect((await exported(image(), { tables: 'image' })).memoryNeeded).toBe(2 ** 31);
       expect((await exported(image())).memoryNeeded).toBeLessThan(2 ** 24);
@@ -316,7 +316,7 @@ describe('PVH export', () => {
   });
 });
 
-/** Tables at 0x1000 (PML4), 0x2000 (PDPT), 0x3000 (PD), 0x4000 (PT), all through their entries 0. */
+/** Tables at 0x1000 (PML4), 0x2000 (PDPT), 0x3000 (PD) and 0x4000 (PT), each linked by entry 0 of the one before. */
 const mapped = (pdpt: bigint[], pd: bigint[] = [], pt: bigint[] = []) => {
   const tables = [[0x2003n], pdpt, pd, pt].map((entries, index) => ({
     gpa: 0x1000 * (index + 1),

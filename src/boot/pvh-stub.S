@@ -50,7 +50,7 @@
 	cli
 	cld
 
-# The VMM's memory map and ACPI pointer in place of the image's: both or neither.
+# Replace the image's memory map and ACPI pointer by the VMM's: both or neither.
 	mov	ZERO_PAGE(%ebp), %edx
 	test	%edx, %edx
 	jz	copies
@@ -78,7 +78,7 @@
 	mov	START_RSDP+4(%ebx), %eax
 	mov	%eax, ZP_ACPI_RSDP+4(%edx)
 
-# Nothing of the VMM's below 1 MiB is needed any more: the image's low pages go there.
+# The VMM's data below 1 MiB is no longer needed, so the image's low pages are copied there.
 copies:	mov	COPY_TABLE(%ebp), %edx
 3:	mov	8(%edx), %ecx
 	jecxz	enter

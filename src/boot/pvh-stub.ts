@@ -2,7 +2,7 @@ import { IgvmError } from '../errors/igvm-error';
 import type { NativeContextFields } from '../vp-context/native';
 import { CR0, CR4, EFER, RFLAGS_FIXED, type SegmentRegister } from '../vp-context/vp-register';
 
-/** Where things are in the stub's block, in bytes from its start; the names are those of pvh-stub.S. */
+/** Offsets in the stub's block, in bytes. The names are those in pvh-stub.S. */
 export const STUB = {
   STUB_GDTR: 0x00,
   DATA_SELECTOR: 0x06,
@@ -43,7 +43,7 @@ export const STUB_LONG_MODE = 0x8c;
 /** Offset in {@link STUB_CODE} of the immediate that holds the block's address. */
 const STUB_SELF = 1;
 
-/** In the order in which the stub pops them; it jumps to the last. */
+/** The registers in the order in which the stub pops them. It jumps to the last one. */
 const POPPED = [
   'rflags',
   'rax',
@@ -64,12 +64,12 @@ const POPPED = [
   'rip',
 ] as const;
 
-/** CR4 bits that may be set before paging is: all but LA57, VMXE, SMXE, PCIDE, and what came after SMAP. */
+/** The CR4 bits that may be set before paging is enabled: all except LA57, VMXE, SMXE, PCIDE and those introduced after SMAP. */
 const CR4_ALLOWED = 0x350fffn;
-/** What every processor with 64 bits has. */
+/** The EFER bits that every 64-bit processor has. */
 const EFER_ALLOWED = EFER.SCE | EFER.LME | EFER.LMA | EFER.NXE;
 
-/** Bytes of memory that the stub copies to their place, with physical addresses below 4 GiB; `size` a multiple of 4. */
+/** Memory that the stub copies to its place. The addresses are physical and below 4 GiB, `size` is in bytes and a multiple of 4. */
 export interface StagedCopy {
   source: number;
   destination: number;
@@ -79,7 +79,7 @@ export interface StagedCopy {
 /**
  * The stub's block for one image: parameters, GDT, code and copy table.
  * @param base GPA where the block is loaded; a multiple of 8
- * @param zeroPage GPA, while the stub runs, of the Linux zero page that gets the VMM's memory map and ACPI; 0: none does
+ * @param zeroPage the GPA, while the stub runs, of the Linux zero page that gets the VMM's memory map and ACPI tables; 0 if none does
  * @throws IgvmError BOOT_CONTEXT when the stub can't bring a processor into that state
  */
 export function stubBlock(

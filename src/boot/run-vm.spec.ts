@@ -117,7 +117,7 @@ import sys; sys.stderr.write(f"lost {lost}\\n")`,
       return { bytes: Buffer.concat(taken), messages };
     };
 
-    (hasPython ? it : it.skip)('loses and changes none, though whoever reads is busy', async () => {
+    (hasPython ? it : it.skip)('loses and changes nothing, even while the reader is busy', async () => {
       // A pipe of Node accepts 278 bytes while nobody reads.
       const { bytes, messages } = await bytesOf(60_000, (_, done) => {
         const until = Date.now() + 100;

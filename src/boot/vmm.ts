@@ -137,7 +137,7 @@ export const QEMU: Vmm = {
   },
 };
 
-/** QEMU's option syntax: a comma in a value is doubled. */
+/** In QEMU's option syntax, a comma in a value is doubled. */
 const escapeCommas = (text: string): string => text.replaceAll(',', ',,');
 
 function directiveRefusal(directive: IgvmFile['directives'][number], major: number): string | undefined {
@@ -154,7 +154,7 @@ function directiveRefusal(directive: IgvmFile['directives'][number], major: numb
     case 'parameterArea':
       return directive.initialData.size === 0 ? undefined : 'initial data of a parameter area (it would be lost)';
     case 'vpContext':
-      return directive.vpIndex === 0 ? undefined : 'contexts of other processors than VP 0';
+      return directive.vpIndex === 0 ? undefined : 'contexts of processors other than VP 0';
     default:
       return undefined;
   }

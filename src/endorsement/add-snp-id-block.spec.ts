@@ -64,7 +64,7 @@ describe('SNP ID block', () => {
     ['a public key in PEM', Buffer.from(createPublicKey(EC_KEY).export({ format: 'pem', type: 'spki' }))],
     ['a certificate in DER', certificateOf(EC_KEY)],
     [
-      'a certificate in PEM behind blank lines',
+      'a certificate in PEM after blank lines',
       Buffer.from(
         `\n\n-----BEGIN CERTIFICATE-----\n${certificateOf(EC_KEY).toString('base64')}\n-----END CERTIFICATE-----\n`,
       ),
@@ -100,7 +100,7 @@ describe('SNP ID block', () => {
     expect(one.idPublicKey.qx).not.toEqual(other.idPublicKey.qx);
   });
 
-  it('is refused twice, and without a guest for SNP', async () => {
+  it('is refused if the image already has one, or has no SNP guest', async () => {
     await expect(
       withSnpIdBlock(await outOfBand(), { kind: 'temporaryKey', guestSvn: 1, identity: SNP_IDENTITY.openhcl }),
     ).rejects.toMatchObject({
@@ -124,7 +124,7 @@ describe('SNP ID block', () => {
     await expect(outOfBand({ idBlock: new Uint8Array(95) })).rejects.toMatchObject(invalid(/96 bytes/));
   });
 
-  it("is refused with a version, security version or identity that is not the guest's", async () => {
+  it("is refused if its version, security version or identity is not the guest's", async () => {
     const version = await idBlock();
     version[80] = 7;
     await expect(outOfBand({ idBlock: version })).rejects.toMatchObject(invalid(/version 7/));
@@ -144,7 +144,7 @@ describe('SNP ID block', () => {
     expect(added(await signed({ ...signer, guestSvn: 4 }, endorsed)).guestSvn).toBe(4);
   });
 
-  it('is checked again where it is in an image, and says whose key it was', async () => {
+  it('is checked again in an image, with a description of its key', async () => {
     const block = await idBlock();
     const directive = added(await outOfBand());
     expect(checkSignedIdBlock(directive, block)).toMatch(/^the key with ID_KEY_DIGEST [0-9a-f]{96}$/);
@@ -196,7 +196,7 @@ describe('a DER signature', () => {
   });
 
   it.each([
-    ['bytes behind it', '300602010102010100'],
+    ['bytes after it', '300602010102010100'],
     ['one number', '3003020101'],
     ['three numbers', '3009020101020101020101'],
     ['a negative number', '3006020181020101'],
@@ -205,13 +205,13 @@ describe('a DER signature', () => {
     ['a length longer than needed', '308106020101020101'],
     ['an indefinite length', '3080020101020101'],
     ['a number too large for P-384', `303702${'32'}${'01'.repeat(50)}020101`],
-    ['a cut', '30060201010201'],
+    ['a missing end', '30060201010201'],
     ['nothing', ''],
   ])('is refused with %s', (_, hex) => {
     expect(() => parseEcdsaSignature(signature(hex))).toThrow(expect.objectContaining({ code: 'ID_BLOCK_INVALID' }));
   });
 
-  it('survives any bytes', () => {
+  it('is decoded or refused with an error, whatever its bytes', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 120 }), (bytes) => {
         try {

@@ -12,7 +12,7 @@ import { certificateOf, EC_KEY, RSA_KEY, type SignedCorimOptions, signedCorim } 
 const DOCUMENT = corimDocument('snp', new Uint8Array(48).fill(7), 1);
 const RSA_2048 = { allowRsa2048: true };
 
-/** The image with its own document, which follows from its digest. */
+/** An image with the document that follows from its digest. */
 async function endorsed(guestSvn = 1): Promise<{ image: IgvmFile; document: Uint8Array }> {
   const [measurement] = await measure(file(), { platforms: ['snp'] });
   const document = corimDocument('snp', measurement!.digest, guestSvn);
@@ -56,10 +56,10 @@ const invalid = (message?: string | RegExp) =>
 
 describe('CoRIM signature', () => {
   it.each([
-    ['nothing more', cborMap(), 0],
-    ['an unprotected header', cborMap([4, 'whoever']), 1],
-    ['an unprotected header that is no map', 'whatever', 1],
-  ])('is let pass by verify with %s where nobody signed it: only nothing is', async (_, unprotected, complaints) => {
+    ['an empty unprotected header', cborMap(), 0],
+    ['a filled unprotected header', cborMap([4, 'whoever']), 1],
+    ['an unprotected header that is not a map', 'whatever', 1],
+  ])('with %s is accepted by verify only if the header is empty', async (_, unprotected, complaints) => {
     const { image, document } = await endorsed();
     const bytes = signedCorim(document, { unprotected });
     const { file: patched } = await withCorimSignature(image, 'snp', { kind: 'detached', bytes }, RSA_2048);
@@ -80,7 +80,7 @@ describe('CoRIM signature', () => {
     if (complaints > 0) expect(check.complaints[0]).toContain('parts that nobody signed');
   });
 
-  it('goes behind all other headers, the document in front of it', async () => {
+  it('is placed after all other headers, directly after its document', async () => {
     const { image, document } = await endorsed();
     const bytes = signedCorim(document);
     const { file: patched, signer } = await withCorimSignature(image, 'snp', { kind: 'detached', bytes }, RSA_2048);
@@ -90,7 +90,7 @@ describe('CoRIM signature', () => {
     expect(patched.initializations.map(({ type }) => type)).toEqual(['guestPolicy', 'corimDocument', 'corimSignature']);
   });
 
-  it('replaces the one that is there', async () => {
+  it('replaces a previous signature', async () => {
     const { image, document } = await endorsed();
     const bytes = signedCorim(document);
     const { file: first } = await withCorimSignature(image, 'snp', { kind: 'detached', bytes }, RSA_2048);
@@ -101,7 +101,7 @@ describe('CoRIM signature', () => {
     expect(initializations[2]).toMatchObject({ content: { size: second.length } });
   });
 
-  it('is taken out of a bundle, with its unprotected header in canonical order', async () => {
+  it('is taken from a bundle, with its unprotected header in canonical order', async () => {
     const { image, document } = await endorsed();
     const bundle = signedCorim(document, { attached: true, unprotected: cborMap([300, 'b'], [4, 'a']) });
     const signed = await withCorimSignature(image, 'snp', { kind: 'bundle', bytes: bundle }, RSA_2048);
@@ -123,7 +123,7 @@ describe('CoRIM signature', () => {
       'corim-meta instead of CWT claims',
       { header: { 15: undefined, 8: encodeCbor(cborMap([0, cborMap([0, 'me'])])) } },
     ],
-    ['an unprotected header that is no map', { unprotected: 'x' }],
+    ['an unprotected header that is not a map', { unprotected: 'x' }],
   ])('may have %s', (_, options) => {
     expect(() => verifyCorimSignature(signedCorim(DOCUMENT, options), DOCUMENT, RSA_2048)).not.toThrow();
   });
@@ -141,7 +141,7 @@ describe('CoRIM signature', () => {
     ['CWT claims without an issuer', { header: { 15: cborMap([2, 'subject']) } }, /no issuer/],
     ['no certificate', { header: { 33: undefined } }, /no certificate/],
     ['an empty list of certificates', { header: { 33: [] } }, /x5chain/],
-    ['a certificate that is none', { header: { 33: Uint8Array.of(0x30, 1, 2) } }, /not an X\.509/],
+    ['an invalid certificate', { header: { 33: Uint8Array.of(0x30, 1, 2) } }, /not an X\.509/],
     ['a certificate in PEM', { header: { 33: new TextEncoder().encode('-----BEGIN CERTIFICATE-----') } }, /X\.509/],
     ['an EC key', { key: EC_KEY }, /not an RSA key/],
     ['a salt of another length', { saltLength: 32 }, /does not verify/],
@@ -165,7 +165,7 @@ describe('CoRIM signature', () => {
     expect(verifyCorimSignature(signedCorim(DOCUMENT, { key }), DOCUMENT)).toContain('RSA 3072');
   });
 
-  it('is refused over a document that endorses something else than the image', async () => {
+  it('is refused if the document endorses something other than the image', async () => {
     const bytes = signedCorim(DOCUMENT);
     await expect(withCorimSignature(file(), 'snp', { kind: 'detached', bytes }, RSA_2048)).rejects.toMatchObject({
       code: 'CORIM_INVALID',
@@ -180,7 +180,7 @@ describe('CoRIM signature', () => {
     await expect(withCorimSignature(image, 'snp', own, { ...RSA_2048, guestSvn: 99 })).resolves.toBeDefined();
   });
 
-  it('is refused over another document', async () => {
+  it('is refused if it was made for another document', async () => {
     expect(() => verifyCorimSignature(signedCorim(DOCUMENT), DOCUMENT.subarray(1), RSA_2048)).toThrow(
       invalid(/does not verify/),
     );
@@ -190,14 +190,14 @@ describe('CoRIM signature', () => {
     );
   });
 
-  it('is refused as a bundle when it is detached', async () => {
+  it('is refused as a bundle if it is detached', async () => {
     const bytes = signedCorim(DOCUMENT);
     await expect(withCorimSignature(file(), 'snp', { kind: 'bundle', bytes })).rejects.toEqual(
       invalid(/no document inside/),
     );
   });
 
-  it('needs a document for the platform, and the platform', async () => {
+  it('needs the platform, and a document for it, in the image', async () => {
     const bytes = signedCorim(DOCUMENT);
     await expect(withCorimSignature(file(), 'tdx', { kind: 'detached', bytes })).rejects.toMatchObject({
       code: 'CORIM_MISSING',
@@ -207,7 +207,7 @@ describe('CoRIM signature', () => {
     });
   });
 
-  it('survives any damage', () => {
+  it('is accepted or refused with an error, whatever the damage', () => {
     const whole = signedCorim(DOCUMENT);
     fc.assert(
       fc.property(fc.nat(whole.length - 1), fc.nat(255), fc.nat(whole.length), (at, value, size) => {
@@ -229,13 +229,13 @@ describe('decodeCbor', () => {
     ['arrays', new Uint8Array(200_000).fill(0x81)],
     ['maps', Uint8Array.from({ length: 200_000 }, (_, index) => (index % 2 === 0 ? 0xa1 : 0x00))],
     ['tags', new Uint8Array(200_000).fill(0xc1)],
-  ])('refuses %s that are nested without end', (_, bytes) => {
+  ])('refuses deeply nested %s', (_, bytes) => {
     expect(() => decodeCbor(bytes, 'it')).toThrow(invalid(/nested/));
   });
 
   it.each<[string, number[]]>([
     ['nothing', []],
-    ['bytes behind the value', [0x01, 0x02]],
+    ['bytes after the value', [0x01, 0x02]],
     ['an indefinite length', [0x9f, 0x01, 0xff]],
     ['a string longer than the data', [0x5a, 0xff, 0xff, 0xff, 0xff]],
     ['an array longer than the data', [0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]],
@@ -244,7 +244,7 @@ describe('decodeCbor', () => {
     expect(() => decodeCbor(Uint8Array.from(bytes), 'it')).toThrow(invalid(/not well-formed/));
   });
 
-  it('gives back what was encoded', () => {
+  it('returns the encoded value', () => {
     const values: CborValue[] = [1, -1, 'text', [1, [2]], cborMap([1, 'x']), cborTag(501, 'y'), null, true];
     for (const value of values) expect(decodeCbor(encodeCbor(value), 'it')).toEqual(value);
   });

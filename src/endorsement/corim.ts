@@ -93,10 +93,10 @@ export interface ReferencedGuest {
 }
 
 /**
- * A CoRIM with the launch digests of every way to launch an image's guests: a CoMID for each platform, with a reference
- * value for each digest and the security version that goes with it. It names no profile, which is optional. The draft
- * wants a tagged URI there, and veraison's reader refuses any other; the corim crate refuses the tag, as igvmfilegen's
- * documents ({@link corimDocument}) have none. Without a profile, both read the document.
+ * A CoRIM with the digests of all launches of an image's guests: a CoMID for each platform, with a reference value for each digest, and
+ * the security version. It names no profile, which is optional. The draft requires a tagged URI for a profile, and veraison's reader refuses
+ * an untagged one. The corim crate refuses a tagged one, because igvmfilegen's documents ({@link corimDocument}) have no tag. Both accept a
+ * document without a profile.
  * @param name the name of the image, which distinguishes the documents of different images
  */
 export function corimOfGuests(name: string, guests: readonly ReferencedGuest[]): Uint8Array {

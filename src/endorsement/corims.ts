@@ -111,7 +111,7 @@ export interface CorimListing {
 
 /**
  * Lists the CoRIMs of an image or firmware DLL, and writes them to `folder` if one is given.
- * @throws IgvmError MEASUREMENT_UNAVAILABLE, FILE_UNREADABLE, FILE_UNWRITABLE, IGVM_MALFORMED, …
+ * @throws IgvmError MEASUREMENT_UNAVAILABLE, IGVM_INVALID, FILE_UNWRITABLE, and what reading the image throws
  */
 export async function extractCorims(
   image: { path: string; display: string },

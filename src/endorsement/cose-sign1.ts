@@ -24,7 +24,7 @@ const OPTIONAL_LABELS: readonly (readonly [number, string, (value: CborValue) =>
   [35, 'x5u', (value) => typeof value === 'string'],
 ];
 
-/** Labels of a signature over the hash of a document (draft-ietf-cose-hash-envelope), where we check one over the document. */
+/** Labels of a signature over the hash of a document (draft-ietf-cose-hash-envelope). We accept only signatures over the document. */
 const HASH_ENVELOPE = [258, 259, 260] as const;
 
 const CONTENT_TYPE = 'application/rim+cbor';

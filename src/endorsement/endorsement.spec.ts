@@ -8,7 +8,7 @@ const SNP_DIGEST = Buffer.from(
 );
 
 describe('identity document', () => {
-  it('is what igvmfilegen writes, in compact JSON with a newline', () => {
+  it('is the same as igvmfilegen’s: compact JSON with a newline', () => {
     const document = identityDocument({ platform: 'snp', digest: SNP_DIGEST, guestSvn: 1, debugEnabled: true });
     expect(Buffer.from(document).toString()).toBe(
       '{"environment":{"class_id":"7fb00ee4-a7ff-11ed-9e2f-00155d09de56"},"series":[{"reference":{"snp_ld":"92AAEFE676C1C8912DE116F7FDAB6F6895A97B4BC92D2E24AFFF73EB845973C3077E2BA0AA9627CB69EFC3266283A5BC"},"endorsement":{"snp_isvsvn":1,"build_info":{"debug_build":true}}}]}\n',
@@ -31,7 +31,7 @@ describe('identity document', () => {
 });
 
 describe('CoRIM document', () => {
-  it('is what the igvm crate writes', () => {
+  it('is the same as the igvm crate’s', () => {
     expect(hex(corimDocument('snp', SNP_DIGEST, 1))).toBe(
       'd901f5a300781e414d442f5345562d534e502f6c61756e63682d6d6561737572656d656e740181d901fa58efa201a10078243737653830' +
         '3631652d343633342d356535332d613834382d64316430396539393638343304a2008182a100a20163414d4402675345562d534e5081' +
@@ -48,7 +48,7 @@ describe('CoRIM document', () => {
     ['snp', 48],
     ['tdx', 48],
     ['vbs', 32],
-  ] as const)('has a size that is known before the digest of %s', (platform, size) => {
+  ] as const)('has a known size before the digest is computed: %s', (platform, size) => {
     for (const svn of [0, 23, 24, 255, 256, 65535, 65536, 2 ** 32 - 1]) {
       expect(corimDocument(platform, Buffer.alloc(size, 0xff), svn)).toHaveLength(corimDocumentSize(platform, svn));
     }
@@ -58,13 +58,13 @@ describe('CoRIM document', () => {
 describe('SNP ID block', () => {
   const block = { ld: SNP_DIGEST, guestSvn: 1, policy: 0xb001fn, ...SNP_IDENTITY.openhcl };
 
-  it('is the structure that the firmware checks', () => {
+  it('has the structure that the firmware expects', () => {
     expect(hex(snpIdBlock(block))).toBe(
       `${hex(SNP_DIGEST)}000000010000000000000000000000006f70656e68636c00000000000000000001000000010000001f000b0000000000`,
     );
   });
 
-  it('reads back as it was written', () => {
+  it('is read as it was written', () => {
     expect(parseSnpIdBlock(snpIdBlock(block))).toMatchObject({ guestSvn: 1, version: 1, policy: 0xb001fn });
     expect(hex(parseSnpIdBlock(snpIdBlock({ ...block, ...SNP_IDENTITY.linuxDirect })).imageId)).toBe(
       '6c696e75782d64697265637400000000',

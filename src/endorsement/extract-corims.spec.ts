@@ -13,11 +13,11 @@ const document = (compatibilityMask: number): IgvmFile['initializations'][number
   content: bytesSource(Uint8Array.of(1, 2, 3)),
 });
 
-/** A file whose platform is of a kind that its author made up. */
+/** A file with an arbitrary platform type. */
 const oddFile = (platformType: number): IgvmFile =>
   fileOf([], { platforms: [{ ...platformOf(2), platformType } as IgvmFile['platforms'][number]] });
 
-describe('the files that CoRIMs are extracted to', () => {
+describe('the files of extracted CoRIMs', () => {
   let home: string;
   beforeEach(() => void (home = mkdtempSync(join(tmpdir(), 'nx-igvm-corims-'))));
   afterEach(() => rmSync(home, { recursive: true, force: true }));
@@ -29,7 +29,7 @@ describe('the files that CoRIMs are extracted to', () => {
     await extractCorims({ path, display: path }, {}, { path: folder, display: folder });
   }
 
-  it('have harmless names, each its own, whatever the image', () => {
+  it('have harmless and different names, whatever the image', () => {
     const names = (file: IgvmFile): string[] => corimsOf(file).map(corimFileName);
     fc.assert(
       fc.property(anyIgvmFile(), (file) => {
@@ -45,13 +45,13 @@ describe('the files that CoRIMs are extracted to', () => {
     );
   });
 
-  it('are never larger together than the file, nor for no platform', async () => {
+  it('are together no larger than the image, and each is for a platform', async () => {
     const shared = (compatibilityMask: number): IgvmFile['initializations'][number] => ({
       type: 'corimDocument',
       compatibilityMask,
       content: bytesSource(new Uint8Array(2 ** 20).fill(1)),
     });
-    // Masks of platforms that the file doesn't have: each has a name of its own, and all share their contents.
+    // Masks of platforms that the file doesn't have. Each has its own name, and all share their contents.
     const many = Array.from({ length: 31 }, (_, bit) => shared(2 ** (bit + 1)));
     await expect(extract(fileOf([], { initializations: many }))).rejects.toMatchObject({
       code: 'IGVM_INVALID',
@@ -63,7 +63,7 @@ describe('the files that CoRIMs are extracted to', () => {
     });
   });
 
-  it('are not what a link points to', async () => {
+  it('do not replace the target of a link', async () => {
     const file = fileOf([], { initializations: [document(1)] });
     mkdirSync(join(home, 'out'));
     const [name = ''] = corimsOf(file).map(corimFileName);

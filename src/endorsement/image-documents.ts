@@ -183,7 +183,7 @@ export interface DocumentCheck {
 
 /**
  * Compares every document about a guest, in the image and beside it, byte for byte with the one that follows from the image and the
- * claims. Also checks the signatures in the image. Missing documents are no error.
+ * claims. Also checks the signatures in the image. Missing documents are not an error.
  */
 export function checkDocuments(guest: DocumentedGuest, claims: DocumentClaims): DocumentCheck {
   const found = findDocuments(guest);
@@ -332,7 +332,7 @@ function checkIdBlocksInImage(
     return;
   }
   try {
-    const bytes = expected?.idBlock ?? unreachable('an ID block that is right, and none expected');
+    const bytes = expected?.idBlock ?? unreachable('a valid ID block where none is expected');
     signers.push(`ID block signed by ${checkSignedIdBlock(block, bytes)}`);
   } catch (error) {
     if (!(error instanceof IgvmError)) throw error;

@@ -42,10 +42,10 @@ export const EC_KEY = generateKeyPairSync('ec', { namedCurve: 'P-384' }).private
 
 export interface SignedCorimOptions {
   key?: KeyObject;
-  /** Entries of the protected header that differ from the usual ones; undefined takes one away. */
+  /** Entries of the protected header that differ from the usual ones. Undefined removes an entry. */
   header?: Record<number, CborValue>;
   unprotected?: CborValue;
-  /** Whether the document goes inside. */
+  /** Whether the signature contains the document. */
   attached?: boolean;
   saltLength?: number;
   tag?: number;

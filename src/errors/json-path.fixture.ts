@@ -1,6 +1,6 @@
 import { type ErrorWhere, formatPath, type JsonPath } from './igvm-error';
 
-/** The inverse of `formatPath`, for expectations: `guest_configs[0].image`. */
+/** The path for a text such as `guest_configs[0].image`. The inverse of `formatPath`. */
 export function pathOf(text: string): JsonPath {
   if (text === '$') return [];
   const steps = text.matchAll(/\[("(?:[^"\\]|\\.)*")\]|\[(\d+)\]|([^.[\]]+)/g);
@@ -10,5 +10,5 @@ export function pathOf(text: string): JsonPath {
   });
 }
 
-/** The path of an error as messages show it. */
+/** The path of an error in the form of messages. */
 export const textOf = ({ jsonPath }: ErrorWhere): string | undefined => jsonPath && formatPath(jsonPath);

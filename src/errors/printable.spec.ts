@@ -8,20 +8,20 @@ describe('printable', () => {
   });
 });
 
-describe('text that hides', () => {
+describe('invisible text', () => {
   it.each([
-    ['a filler of Hangul', '\u3164', '3164'],
-    ['another one', '\u115f', '115f'],
-    ['a blank of Braille', '\u2800', '2800'],
+    ['a Hangul filler', '\u3164', '3164'],
+    ['another filler', '\u115f', '115f'],
+    ['a blank Braille pattern', '\u2800', '2800'],
     ['a variation selector', '\ufe0f', 'fe0f'],
-    ['one of the others', '\u{e0100}', 'e0100'],
-    ['a grapheme joiner', '\u034f', '34f'],
+    ['a supplementary variation selector', '\u{e0100}', 'e0100'],
+    ['a combining grapheme joiner', '\u034f', '34f'],
     ['a no-break space', '\u00a0', 'a0'],
     ['a wide space', '\u3000', '3000'],
     ['a right-to-left override', '\u202e', '202e'],
     ['a tag', '\u{e0041}', 'e0041'],
     ['a soft hyphen', '\u00ad', 'ad'],
-  ])('is spelled out: %s', (_, character, code) => {
+  ])('is shown as a code: %s', (_, character, code) => {
     expect(printable(`a${character}b`)).toBe(`a\\u{${code}}b`);
     expect(escapeJson(`"${character}"`)).toMatch(/^"(\\u[0-9a-f]{4})+"$/);
     expect(JSON.parse(escapeJson(`"${character}"`))).toBe(character);
@@ -39,7 +39,7 @@ describe('the output of a guest in a log', () => {
     return parts.map((part) => log.add(part)).join('') + log.end();
   };
 
-  it('is text and lines', () => {
+  it('consists of text and lines', () => {
     expect(pieces('a\tb\r\nc\u001b]52;c;eA==\u0007d\re\u009b2J\n')).toBe(
       'a\tb\r\nc\\u{1b}]52;c;eA==\\u{7}d\\u{d}e\\u{9b}2J\n',
     );
@@ -54,13 +54,13 @@ describe('the output of a guest in a log', () => {
     '\\u{23}#teamcity[x]\r\n\\u{3a}:',
   ].join('');
 
-  it('has no commands for a CI service, however it is split', () => {
+  it('has no commands for a CI service, wherever it is split', () => {
     expect(pieces(hostile)).toBe(harmless);
     expect(pieces(...Array.from(hostile))).toBe(harmless);
     for (let at = 1; at < hostile.length; at++) expect(pieces(hostile.slice(0, at), hostile.slice(at))).toBe(harmless);
   });
 
-  it('delays nothing that can be shown', () => {
+  it('is not delayed if it can be shown', () => {
     expect(new LogText().add('login: ')).toBe('login: ');
   });
 });

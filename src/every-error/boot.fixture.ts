@@ -11,7 +11,7 @@ async function boot(scene: Scene, ...flags: string[]): Promise<string> {
   return scene.nxIgvm('boot', 'image.igvm', ...flags);
 }
 
-/** Boots in a program that does as a VMM. */
+/** Boots an image with a program that pretends to be a VMM. */
 const bootIn = (path: string, scene: Scene, ...flags: string[]): Promise<string> =>
   boot(scene, '--vmm-path', path, '--accel', 'tcg', ...flags);
 
@@ -20,7 +20,7 @@ async function exported(scene: Scene, file: IgvmFile): Promise<string> {
   return scene.nxIgvm('export', 'image.igvm', '--tables', 'image', '--memory', '256M');
 }
 
-/** A program that is called like a VMM. */
+/** A program with the name of a VMM. */
 function program(scene: Scene, name: string, script: string): string {
   const path = scene.write(name, `#!${process.execPath}\n${script}`);
   chmodSync(path, 0o755);
@@ -28,49 +28,49 @@ function program(scene: Scene, name: string, script: string): string {
 }
 
 export const BOOT_ERRORS: Record<keyof typeof BOOT_CODES, Provocation> = {
-  VMM_MISSING: ['names a VMM that is not there', (scene) => boot(scene, '--vmm-path', scene.path('qemu'))],
-  VMM_FAILED: ['has a VMM that gives up', (scene) => bootIn(fakeQemu(scene.folder, { exitCode: 2 }), scene)],
+  VMM_MISSING: ['names a VMM that does not exist', (scene) => boot(scene, '--vmm-path', scene.path('qemu'))],
+  VMM_FAILED: ['has a VMM that fails', (scene) => bootIn(fakeQemu(scene.folder, { exitCode: 2 }), scene)],
   VMM_UNSUPPORTED: [
-    'wants an emulator of Cloud Hypervisor, which has none',
+    'requests emulation with Cloud Hypervisor, which has none',
     (scene) => bootIn(program(scene, 'cloud-hypervisor', ''), scene),
   ],
   KVM_UNUSABLE: [
-    'wants KVM of a QEMU that was built without it',
+    'requests KVM from a QEMU that was built without it',
     (scene) => boot(scene, '--vmm-path', fakeQemu(scene.folder), '--accel', 'kvm'),
   ],
   BOOT_PLATFORM: [
-    'makes a kernel of an image for confidential guests',
+    'exports an image for confidential guests as a kernel',
     async (scene) => {
       await scene.image();
       return scene.nxIgvm('export', 'image.igvm');
     },
   ],
   BOOT_CONTEXT: [
-    'makes a kernel of an image whose processor starts without paging',
+    'exports an image whose processor starts without paging',
     (scene) => exported(scene, nativeImage([], { context: nativeContext({ cr0: 1n }) })),
   ],
   BOOT_LAYOUT: [
-    'makes a kernel of an image with pages where VMMs have their firmware',
+    'exports an image with pages where VMMs have their firmware',
     (scene) => exported(scene, nativeImage([pageData(0xf0000)])),
   ],
   BOOT_PARAMETER: [
-    'makes a kernel of an image that wants a device tree',
+    'exports an image that needs a device tree',
     (scene) => exported(scene, nativeImage(parameter(0, 0x800000, 'deviceTree'))),
   ],
   BOOT_MEMORY: [
-    'gives an image less memory than it is long',
+    'gives an image less memory than its own size',
     (scene) => bootIn(fakeQemu(scene.folder), scene, '--memory', '2M'),
   ],
   BOOT_NO_MATCH: [
-    'waits for words that the guest never says',
+    'waits for a text that the guest never prints',
     (scene) => bootIn(fakeQemu(scene.folder, { output: 'panic' }), scene, '--until', 'Welcome'),
   ],
   BOOT_TIMEOUT: [
-    'has no patience',
+    'sets a timeout that is too short',
     (scene) => bootIn(fakeQemu(scene.folder, { hangs: true }), scene, '--timeout', '0.3'),
   ],
   BOOT_STOPPED: [
-    'is stopped by hand before the guest has said what was waited for',
+    'stops a boot before the guest has printed the expected text',
     async (scene) => {
       const timer = setInterval(() => void process.emit('SIGTERM', 'SIGTERM'), 200);
       const said = await bootIn(fakeQemu(scene.folder, { hangs: true }), scene, '--until', 'ready');
@@ -79,12 +79,12 @@ export const BOOT_ERRORS: Record<keyof typeof BOOT_CODES, Provocation> = {
     },
   ],
   BOOT_WAY: [
-    'has QEMU load an image itself that wants a device tree',
+    'lets QEMU load an image that needs a device tree',
     async (scene) => {
       scene.write('image.igvm', (await written(nativeImage(parameter(0, 0x800000, 'deviceTree')))).bytes);
       const qemu = fakeQemu(scene.folder, { igvm: true, version: '11.0.0' });
       return scene.nxIgvm('boot', 'image.igvm', '--vmm-path', qemu, '--way', 'igvm', '--accel', 'tcg');
     },
   ],
-  BOOT_OPTION: ['wants no processor', (scene) => boot(scene, '--cpus', '0')],
+  BOOT_OPTION: ['requests a VM without a processor', (scene) => boot(scene, '--cpus', '0')],
 };

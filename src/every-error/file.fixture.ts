@@ -6,16 +6,16 @@ import { APP, layoutOf, tarOf, writeParts } from '../initrd/container/image.fixt
 import { KERNEL, linuxGuest, type Provocation, shownBy } from './scene.fixture';
 
 export const FILE_ERRORS: Record<keyof typeof FILE_CODES | keyof typeof INITRD_CODES, Provocation> = {
-  FILE_UNREADABLE: ['looks at a file that is not there', (scene) => scene.nxIgvm('dump', 'missing.igvm')],
+  FILE_UNREADABLE: ['dumps a file that does not exist', (scene) => scene.nxIgvm('dump', 'missing.igvm')],
   FILE_UNWRITABLE: [
-    'names a folder as output',
+    'names a folder as the output',
     (scene) => {
       scene.manifest(linuxGuest(), KERNEL);
       return scene.nxIgvm('build', 'igvm.json', '-o', '.');
     },
   ],
   FILE_CHANGED: [
-    'writes to an initrd while it is read',
+    'writes to an initrd while a build reads it',
     (scene) => {
       scene.manifest(linuxGuest({ use_initrd: true }), { ...KERNEL, linux_initrd: 'initrd-small.bin' });
       return shownBy(() =>
@@ -28,7 +28,7 @@ export const FILE_ERRORS: Record<keyof typeof FILE_CODES | keyof typeof INITRD_C
     },
   ],
   CONTAINER_IMAGE: [
-    'names an initrd for a container image',
+    'names a file that is not a container image',
     (scene) => {
       scene.write('app.tar', 'no archive');
       scene.write('initrd.json', { image: 'app.tar' });
@@ -36,7 +36,7 @@ export const FILE_ERRORS: Record<keyof typeof FILE_CODES | keyof typeof INITRD_C
     },
   ],
   CONTAINER_DIGEST: [
-    'changes a byte of a layer',
+    'changes a byte of a layer in a container image',
     async (scene) => {
       const parts = layoutOf({ layers: [await tarOf([APP])] });
       const [layer] = [...parts].find(([, bytes]) => bytes[0] === 0x1f)!;
@@ -47,7 +47,7 @@ export const FILE_ERRORS: Record<keyof typeof FILE_CODES | keyof typeof INITRD_C
     },
   ],
   CONTAINER_LAYER: [
-    'takes an image that would write outside of itself',
+    'packs a container image with a path outside the image',
     async (scene) => {
       writeParts(scene.path('app'), layoutOf({ layers: [await tarOf([{ name: '../../etc/passwd', content: '' }])] }));
       scene.write('initrd.json', { image: 'app' });
@@ -55,7 +55,7 @@ export const FILE_ERRORS: Record<keyof typeof FILE_CODES | keyof typeof INITRD_C
     },
   ],
   CONTAINER_PROCESS: [
-    'runs a program that the image does not have',
+    'packs a container image without the program that it should run',
     async (scene) => {
       writeParts(scene.path('app'), layoutOf({ layers: [await tarOf([APP])] }));
       scene.write('initrd.json', { image: 'app', command: ['/bin/other'] });
@@ -63,7 +63,7 @@ export const FILE_ERRORS: Record<keyof typeof FILE_CODES | keyof typeof INITRD_C
     },
   ],
   INITRD_ENTRY: [
-    'lists a device that has the path of a file',
+    'lists a device with the path of a file',
     (scene) => {
       scene.write('rootfs/dev/console', '');
       scene.write('initrd.json', {

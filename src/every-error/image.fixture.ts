@@ -12,7 +12,7 @@ import { KERNEL, linuxGuest, type Provocation, type Scene, shownBy } from './sce
 
 const FIXTURES = join(__dirname, '..', 'igvm', 'fixtures');
 
-/** Has a value of an image's headers changed by someone who sees to the checksum. */
+/** Changes a value in an image's headers, together with the checksum, and measures the image. */
 async function withHeader(scene: Scene, at: number, value: number): Promise<string> {
   await scene.image();
   scene.change('image.igvm', (bytes) => {
@@ -25,11 +25,11 @@ async function withHeader(scene: Scene, at: number, value: number): Promise<stri
   return scene.nxIgvm('measure', 'image.igvm');
 }
 
-/** In the fixed header, and the mask of the platform behind it. Byte offsets. */
+/** Byte offsets: the version in the fixed header, and the mask in the platform header after it. */
 const VERSION = 4;
 const PLATFORM_MASK = 32;
 
-/** Writes an image of a TDX guest with some contents. */
+/** Writes the image of a TDX guest. @param contents decides the contents of its page */
 async function tdxImage(scene: Scene, contents: number): Promise<void> {
   scene.write('image.igvm', (await written(tdxFile(contents))).bytes);
 }
@@ -41,7 +41,7 @@ async function lockedImage(scene: Scene): Promise<void> {
 
 const verify = (scene: Scene): Promise<string> => scene.nxIgvm('verify', 'image.igvm', '--lock', 'igvm.lock.json');
 
-/** An image with an SNP guest, as the igvm crate wrote it. */
+/** An image with an SNP guest, written by the igvm crate. */
 const SNP_IMAGE = join(FIXTURES, 'version-1.igvm');
 
 const snpImage = (scene: Scene): void => copyFileSync(SNP_IMAGE, scene.path('image.igvm'));
@@ -60,13 +60,13 @@ export const IMAGE_ERRORS: Record<
   Provocation
 > = {
   IGVM_MALFORMED: [
-    'looks at a file that is no image',
+    'inspects a file that is not an image',
     (scene) => {
       scene.write('notes.igvm', 'to be written');
       return scene.nxIgvm('dump', 'notes.igvm');
     },
   ],
-  IGVM_UNSUPPORTED: ['measures an image of a later format', (scene) => withHeader(scene, VERSION, 3)],
+  IGVM_UNSUPPORTED: ['measures an image of a later format version', (scene) => withHeader(scene, VERSION, 3)],
   IGVM_IN_DLL: [
     'signs the image inside a firmware DLL',
     (scene) => {
@@ -84,11 +84,11 @@ export const IMAGE_ERRORS: Record<
   ],
   IGVM_INVALID: ['measures an image whose platform has no mask', (scene) => withHeader(scene, PLATFORM_MASK, 0)],
   IGVM_TOO_LARGE: [
-    'has the library write an image of a TiB, whose headers alone take more than the format addresses',
+    'writes an image of a TiB with the library, whose headers alone are larger than the format allows',
     () => shownBy(() => written(fileOf([runOf(0, EMPTY_SOURCE, { pageCount: 2 ** 28 })]))),
   ],
   MEASUREMENT_UNAVAILABLE: [
-    'wants the measurement of another platform',
+    'requests the measurement of a platform that the image does not have',
     async (scene) => {
       await scene.image();
       return scene.nxIgvm('measure', 'image.igvm', '--platform', 'snp');
@@ -103,14 +103,14 @@ export const IMAGE_ERRORS: Record<
     },
   ],
   MEASUREMENT_REFUSED: [
-    'wants the digest on a VMM that does not load the image',
+    'requests the digest for a VMM that does not load the image',
     (scene) => {
       snpImage(scene);
       return scene.nxIgvm('measure', 'image.igvm', '--vmm', 'openvmm-kvm');
     },
   ],
   LAUNCH_INVALID: [
-    'names a processor that is none',
+    'names an unknown processor',
     (scene) => {
       snpImage(scene);
       return scene.nxIgvm('measure', 'image.igvm', '--vmm', 'qemu-kvm', '--cpu', 'Pentium');
@@ -125,7 +125,7 @@ export const IMAGE_ERRORS: Record<
     },
   ],
   ID_BLOCK_INVALID: [
-    'signs something else than an ID block',
+    'signs a file that is not an ID block',
     (scene) => {
       snpImage(scene);
       scene.write('block', 'too short');
@@ -133,14 +133,14 @@ export const IMAGE_ERRORS: Record<
     },
   ],
   CORIM_MISSING: [
-    'signs a document that the image does not have',
+    'signs a CoRIM document that the image does not have',
     (scene) => {
       snpImage(scene);
       return addCorimSignature(scene, 'snp');
     },
   ],
   CORIM_INVALID: [
-    'signs a document that endorses something else than the image',
+    'signs a CoRIM document that endorses something other than the image',
     async (scene) => {
       const content = bytesSource(Uint8Array.of(1, 2, 3));
       const file = tdxFile(1);
@@ -152,14 +152,14 @@ export const IMAGE_ERRORS: Record<
     },
   ],
   CORIM_SIGNATURE_INVALID: [
-    'adds something else than a signature',
+    'adds a file that is not a signature',
     async (scene) => {
       await scene.image();
       return addCorimSignature(scene, 'vbs');
     },
   ],
   GIT_FAILED: [
-    'asks for the history of a lock that is in no repository',
+    'requests the history of a lock that is not in a repository',
     async (scene) => {
       await tdxImage(scene, 1);
       await scene.nxIgvm('measure', 'image.igvm', '--update-lock', 'igvm.lock.json');
@@ -167,7 +167,7 @@ export const IMAGE_ERRORS: Record<
     },
   ],
   STATEMENT_SIGNING: [
-    'signs a statement with something else than a key',
+    'signs a statement with a file that is not a key',
     async (scene) => {
       await tdxImage(scene, 1);
       scene.write('key.pem', 'to be fetched');
@@ -175,14 +175,14 @@ export const IMAGE_ERRORS: Record<
     },
   ],
   EVIDENCE_INVALID: [
-    'verifies something else than a report',
+    'verifies a file that is not a report',
     (scene) => {
       scene.write('report.bin', 'to be fetched');
       return scene.nxIgvm('verify-report', 'report.bin');
     },
   ],
   CERTIFICATE_INVALID: [
-    'verifies a report with a certificate that is none',
+    'verifies a report with a file that is not a certificate',
     (scene) => {
       scene.write('report.bin', new Uint8Array(0x4a0).fill(2, 0, 1));
       scene.write('vcek.der', 'to be fetched');
@@ -221,14 +221,14 @@ export const IMAGE_ERRORS: Record<
     },
   ],
   PAGES_OVERLAP: [
-    'locks an image that has two pages for one address',
+    'locks an image with two pages for one address',
     async (scene) => {
       scene.write('image.igvm', (await written(tdxFile(1, 2, [runOf(0, patternPage(3))]))).bytes);
       return scene.nxIgvm('measure', 'image.igvm', '--update-lock', 'igvm.lock.json');
     },
   ],
   SIBLINGS_STALE: [
-    'verifies an image beside the map of another',
+    'verifies an image with the map of another image beside it',
     async (scene) => {
       await lockedImage(scene);
       await scene.image(linuxGuest(), KERNEL);
@@ -236,5 +236,5 @@ export const IMAGE_ERRORS: Record<
       return verify(scene);
     },
   ],
-  USAGE: ['signs without saying with what', (scene) => sign(scene)],
+  USAGE: ['signs without naming a signature or key', (scene) => sign(scene)],
 };

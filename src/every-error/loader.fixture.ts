@@ -17,37 +17,37 @@ const openhclGuest = (more: object): typeof EMPTY_GUEST => ({
 
 export const LOADER_ERRORS: Record<keyof typeof LOADER_CODES, Provocation> = {
   LAYOUT_OVERLAP: [
-    'takes a kernel that is linked onto the boot data',
+    'uses a kernel that is linked to the addresses of the boot data',
     (scene) => {
       scene.write('low.elf', elfFile('x64', 0x1000, [{ address: 0x1000, data: new Uint8Array(4096) }]));
       return scene.buildOf(linuxGuest(), { linux_kernel: 'low.elf' });
     },
   ],
   LAYOUT_OUT_OF_RANGE: [
-    'gives the kernel a command line that it cuts off',
+    'writes a command line that the kernel would cut off',
     (scene) => scene.buildOf(linuxGuest({ command_line: 'x'.repeat(3000) }), KERNEL),
   ],
   KERNEL_INVALID: [
-    'takes an initrd for a kernel',
+    'names an initrd as the kernel',
     (scene) => scene.buildOf(linuxGuest(), { linux_kernel: 'initrd-small.bin' }),
   ],
   INITRD_INVALID: [
-    'takes a kernel for an initrd',
+    'names a kernel as the initrd',
     (scene) => scene.buildOf(linuxGuest({ use_initrd: true }), { ...KERNEL, linux_initrd: 'vmlinux-x64.elf' }),
   ],
   FIRMWARE_INVALID: [
-    'takes a kernel for firmware',
+    'names a kernel as the firmware',
     (scene) => scene.buildOf({ ...EMPTY_GUEST, image: { uefi: { config_type: 'none' } } }, { uefi: 'vmlinux-x64.elf' }),
   ],
   OVMF_UNSUITABLE: [
-    'puts a kernel into an image without firmware',
+    'adds a kernel to an image without firmware',
     async (scene) => {
       await scene.image(linuxGuest(), KERNEL);
       return scene.nxIgvm('update', '-i', 'image.igvm', '-k', 'vmlinux-x64.elf', '-o', 'updated.igvm');
     },
   ],
   EFI_DATA_INVALID: [
-    'wants the hash of a kernel that is no EFI program',
+    'requests the hash of a kernel that is not an EFI program',
     async (scene) => {
       await scene.image(linuxGuest(), KERNEL);
       const options = ['-k', 'vmlinux-x64.elf', '--add-hash-sha256', '-o', 'updated.igvm'];
@@ -65,7 +65,7 @@ export const LOADER_ERRORS: Record<keyof typeof LOADER_CODES, Provocation> = {
     },
   ],
   ISOLATION_UNSUPPORTED: [
-    'has the library build a manifest that nobody checked',
+    'builds an unchecked manifest with the library',
     (scene) =>
       shownBy(() =>
         buildImage({
@@ -86,7 +86,7 @@ export const LOADER_ERRORS: Record<keyof typeof LOADER_CODES, Provocation> = {
       ),
   ],
   EXTERNAL_LOADER_FAILED: [
-    'has a program build the image that is none',
+    'names a loader that is not a program',
     (scene) => {
       scene.manifest(EMPTY_GUEST);
       scene.write('igvmfilegen', 'not a program');

@@ -13,21 +13,21 @@ import { EMPTY_GUEST, linuxGuest, type Provocation, shownBy } from './scene.fixt
 
 export const NX_ERRORS: Record<keyof typeof NX_CODES, Provocation> = {
   NX_TARGET_UNKNOWN: [
-    'takes a kernel from a project that is not there',
+    'uses a kernel from a project that does not exist',
     (scene) => {
       scene.manifest(linuxGuest(), { linux_kernel: { project: 'kernel', target: 'build', path: 'dist/vmlinuz' } });
       return scene.execute(buildExecutor, { manifest: 'igvm.json' });
     },
   ],
   NX_OUTPUT_UNDECLARED: [
-    'takes a file of a target that does not say that it makes it',
+    'uses a file that is not among the outputs of its target',
     (scene) => {
       scene.manifest(linuxGuest(), { linux_kernel: { project: 'image', target: 'kernel', path: 'dist/vmlinuz' } });
       return scene.execute(buildExecutor, { manifest: 'igvm.json' }, { kernel: { outputs: ['{workspaceRoot}/out'] } });
     },
   ],
   NX_TARGET_UNCACHED: [
-    'takes a kernel from a target that could do anything',
+    'uses a kernel from a target that is not cached',
     (scene) => {
       scene.manifest(linuxGuest(), { linux_kernel: { project: 'infra', target: 'deploy', path: 'dist/vmlinuz' } });
       const build = { executor: 'nx-igvm:build', options: { manifest: 'igvm.json' } };
@@ -53,18 +53,18 @@ export const NX_ERRORS: Record<keyof typeof NX_CODES, Provocation> = {
     },
   ],
   SIGN_OPTION: [
-    'signs with nothing',
+    'signs without a key or signature',
     async (scene) => {
       await scene.image();
       return scene.execute(signExecutor, { image: 'image.igvm', outputPath: 'signed.igvm' });
     },
   ],
   NX_OPTION_INVALID: [
-    'gives a target no manifest',
+    'defines a target without a manifest',
     (scene) => scene.execute(buildExecutor, {} as { manifest: string }),
   ],
   NX_OPTION_UNTRACKED: [
-    'has the command line name a file, for a target that is cached',
+    'names a file on the command line, for a target that is cached',
     (scene) => {
       scene.manifest(EMPTY_GUEST);
       const target = { cache: true, options: { manifest: 'igvm.json' } };
@@ -72,7 +72,7 @@ export const NX_ERRORS: Record<keyof typeof NX_CODES, Provocation> = {
     },
   ],
   NX_KEY_REPLACED: [
-    'replaces the inputs of an image',
+    'replaces the inferred inputs of an image',
     (scene) => {
       scene.manifest(EMPTY_GUEST);
       const target = {
@@ -85,7 +85,7 @@ export const NX_ERRORS: Record<keyof typeof NX_CODES, Provocation> = {
     },
   ],
   NX_BATCH_HASHES: [
-    'makes an image of another one, in one batch of an old Nx',
+    'builds an image from another one, in one batch of an old Nx',
     (scene) => {
       scene.write('node_modules/nx/package.json', '{ "name": "nx", "version": "22.7.12" }');
       const targets = { build: { inputs: [{ dependentTasksOutputFiles: '**/*' }] } };
@@ -97,11 +97,11 @@ export const NX_ERRORS: Record<keyof typeof NX_CODES, Provocation> = {
   ],
   NX_VERSION_UNSUPPORTED: ['has an old Nx', () => shownBy(() => requireSupportedNx('20.8.4'))],
   GENERATOR_OPTION: [
-    'gives a workflow a name that is none',
+    'gives a workflow an invalid name',
     (scene) => scene.generate((tree) => ciWorkflowGenerator(tree, { name: '../evil' })),
   ],
   GENERATOR_CONFLICT: [
-    'generates an image twice',
+    'generates the same image twice',
     (scene) =>
       scene.generate(async (tree) => {
         const options = { name: 'vm', kernel: '/boot/vmlinuz', initrd: '/boot/initrd' };

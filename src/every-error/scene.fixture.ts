@@ -8,10 +8,10 @@ import { INPUTS } from '../../conformance/make-inputs';
 import { NX_IGVM, run } from '../cli/programs';
 import { IgvmError } from '../errors/igvm-error';
 
-/** What a user does, in words, and the doing of it: gives what the user is shown. */
+/** A user's mistake: its description, and a function that makes it. @returns the text that the user sees */
 export type Provocation = [what: string, provoke: (scene: Scene) => Promise<string>];
 
-/** The guest that is built the fastest: none, on a platform that is measured. */
+/** The guest that is built fastest: an empty one, on a platform with measurement. */
 export const EMPTY_GUEST = {
   guest_svn: 1,
   max_vtl: 2,
@@ -19,7 +19,7 @@ export const EMPTY_GUEST = {
   image: 'none' as object | 'none',
 };
 
-/** Linux that starts directly, alone in its file. */
+/** A Linux guest without a paravisor, which is alone in its file. */
 export const linuxGuest = (more: object = {}): typeof EMPTY_GUEST => ({
   ...EMPTY_GUEST,
   max_vtl: 0,
@@ -27,10 +27,10 @@ export const linuxGuest = (more: object = {}): typeof EMPTY_GUEST => ({
   image: { linux: { use_initrd: false, command_line: 'quiet', ...more } },
 });
 
-/** Resources that {@link Scene.buildOf} puts where they are named. */
+/** Resources, for which {@link Scene.buildOf} creates the files. */
 export const KERNEL = { linux_kernel: 'vmlinux-x64.elf' };
 
-/** A folder with files, and the ways in which a user gets at this package. */
+/** A folder with files, and the ways in which a user runs this package. */
 export class Scene {
   readonly folder = mkdtempSync(join(tmpdir(), 'nx-igvm-error-'));
 
@@ -62,7 +62,7 @@ export class Scene {
     this.write('igvm.json', { guest_arch: 'x64', guest_configs: [guests].flat(), resources, ...more });
   }
 
-  /** Builds image.igvm, which has to succeed. */
+  /** Builds image.igvm. For builds that succeed. */
   async image(
     guests: object | readonly object[] = EMPTY_GUEST,
     resources: Record<string, unknown> = {},
@@ -71,13 +71,13 @@ export class Scene {
     await this.nxIgvm('build', 'igvm.json', '-o', 'image.igvm');
   }
 
-  /** Builds image.igvm of a manifest as `manifest` writes it. @returns what the user is shown */
+  /** Builds image.igvm from a manifest that {@link manifest} writes. @returns the text that the user sees */
   buildOf(...manifest: Parameters<Scene['manifest']>): Promise<string> {
     this.manifest(...manifest);
     return this.nxIgvm('build', 'igvm.json', '-o', 'image.igvm');
   }
 
-  /** The same with an own folder for downloads. @param more arguments of the command */
+  /** Like {@link buildOf}, with a separate folder for downloads. @param more arguments for the command */
   downloading(guests: object, resources: Record<string, unknown>, ...more: string[]): Promise<string> {
     this.manifest(guests, resources);
     return this.nxIgvm('build', 'igvm.json', '-o', 'image.igvm', '--downloads', 'downloads', ...more);
@@ -90,7 +90,7 @@ export class Scene {
     return shown;
   }
 
-  /** Runs an executor of the project "image" in the workspace that the folder is. @param targets of that project */
+  /** Runs an executor of the project "image". The folder is the workspace. @param targets the targets of the project */
   async execute<Options>(
     executor: (options: Options, context: ExecutorContext) => Promise<{ success: boolean }>,
     options: Options,
@@ -130,7 +130,7 @@ export class Scene {
   }
 }
 
-/** What those are shown who call the library: an error with its place, code and cure. */
+/** The text that a user of the library sees: an error with its place, code and cure. */
 export async function shownBy(call: () => unknown): Promise<string> {
   try {
     await call();
