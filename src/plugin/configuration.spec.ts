@@ -2,6 +2,7 @@ import type { NxJsonConfiguration, TargetConfiguration } from '@nx/devkit';
 import { requestsOf } from './hash-files';
 import type { PluginOptions } from './configuration';
 import { linuxManifest, Workspace } from './workspace.fixture';
+import { logger } from './workspace-nx';
 
 let workspace: Workspace;
 beforeEach(() => {
@@ -162,5 +163,79 @@ describe('target defaults in nx.json', () => {
       },
     );
     expect(build.inputs).toEqual(expect.arrayContaining([tracked('one.json'), tracked('two.json')]));
+  });
+});
+
+describe('the options of the plugin', () => {
+  it('rename a target', async () => {
+    expect(Object.keys(await infer({ build: 'image' }))).toContain('image');
+    expect(Object.keys(await infer({ build: { name: 'image' } }))).toContain('image');
+  });
+
+  it('are ignored with a warning if they are invalid or unknown', async () => {
+    const warn = jest.spyOn(logger, 'warn').mockImplementation(() => {});
+    const wrong = {
+      build: null,
+      inspect: 7,
+      buildTargetName: 'x',
+      verfy: false,
+      biuld: 1,
+      other: 1,
+    } as unknown as PluginOptions;
+    const targets = await infer(wrong);
+    expect(Object.keys(targets)).toEqual(Object.keys(await infer({})));
+    expect(warn.mock.calls.flat()).toEqual([
+      'the option "build" of the plugin nx-igvm takes a name, false or an object, not null',
+      'the option "inspect" of the plugin nx-igvm takes a name, false or an object, not 7',
+      'the plugin nx-igvm has no option "buildTargetName"; did you mean "build"?',
+      'the plugin nx-igvm has no option "verfy"; did you mean "verify"?',
+      'the plugin nx-igvm has no option "biuld"; did you mean "build"?',
+      'the plugin nx-igvm has no option "other"',
+    ]);
+    warn.mockRestore();
+  });
+
+  it('are ignored with a warning if Nx could not use them in a target', async () => {
+    const warn = jest.spyOn(logger, 'warn').mockImplementation(() => {});
+    const wrong = { build: { nme: 'x', inputs: 'x', options: ['strict'], parallelism: false } };
+    const targets = await infer(wrong as unknown as PluginOptions);
+    const { build } = await infer({});
+    expect(targets.build).toMatchObject({ inputs: build!.inputs, options: build!.options, parallelism: false });
+    expect(warn.mock.calls.flat()).toEqual([
+      '"nme" in the option "build" of the plugin nx-igvm is not a key of a target; did you mean "name"?',
+      '"inputs" in the option "build" of the plugin nx-igvm takes a list, not "x", and is left out',
+      '"options" in the option "build" of the plugin nx-igvm takes an object, not ["strict"], and is left out',
+    ]);
+    warn.mockRestore();
+  });
+
+  it('leave a target out', async () => {
+    expect(Object.keys(await infer({ build: false }))).not.toContain('build');
+  });
+
+  it('extend a target', async () => {
+    const { build } = await infer({
+      build: { inputs: ['...', '{projectRoot}/more'], options: { strict: true }, parallelism: false },
+    });
+    expect(build).toMatchObject({ parallelism: false, options: { strict: true, manifest: 'guests/a/igvm.json' } });
+    expect(build!.inputs).toContainEqual(tracked('guests/a/k'));
+    expect(build!.inputs).toContain('{projectRoot}/more');
+  });
+
+  it('move the outputs', async () => {
+    const moved = await infer({ build: { options: { outputPath: 'out/{projectRoot}' } } });
+    expect(moved.build.outputs![0]).toBe('{options.outputPath}/a.igvm');
+  });
+
+  it('may contain the name of the image', async () => {
+    const files = ['images/a.igvm.json', 'images/b.igvm.json'];
+    for (const file of files) workspace.write(file, linuxManifest('k'));
+    const options = {
+      build: { name: 'make', options: { outputPath: 'out/{imageName}' }, inputs: ['{imageName}.txt'] },
+    };
+    const { targets } = (await workspace.infer(files, options))['images']!;
+    expect(targets!['make-a']).toMatchObject({ options: { outputPath: 'out/a' }, inputs: ['a.txt'] });
+    expect(targets!['inspect-b']!.options).toMatchObject({ image: 'out/b/b.igvm' });
+    expect(targets!['make']!.dependsOn).toEqual(['make-a', 'make-b']);
   });
 });

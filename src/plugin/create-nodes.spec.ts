@@ -1,10 +1,9 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TargetConfiguration } from '@nx/devkit';
-import { logger } from './workspace-nx';
 import { requestsOf } from './hash-files';
 import type { PluginOptions } from './configuration';
-import { linuxManifest, Workspace } from './workspace.fixture';
+import { linuxManifest, requests, Workspace } from './workspace.fixture';
 
 let workspace: Workspace;
 beforeEach(() => {
@@ -18,16 +17,6 @@ const tracked = (path: string) => ({ fileset: `{workspaceRoot}/${path}`, include
 const input = (path: string) => [tracked(path), written(path)];
 const written = (path: string) => ({ dependentTasksOutputFiles: path, transitive: true });
 const changing = (pattern: string) => [{ fileset: `{workspaceRoot}/${pattern}` }, written(pattern)];
-
-/** The requests in a target's `runtime` input, except those for the plugin's files and for files that may become links. */
-function requests(target: TargetConfiguration | undefined): object[] {
-  const found = (target?.inputs ?? []).flatMap((input) =>
-    typeof input === 'object' && 'runtime' in input ? [input.runtime] : [],
-  );
-  return found
-    .flatMap((command) => requestsOf(command))
-    .filter((request) => !('linked' in request || ('tree' in request && request.tree.endsWith('dist'))));
-}
 
 /** The inputs that are neither the manifest, nor the `runtime` input, nor the plugin itself. */
 function resourceInputs(target: TargetConfiguration | undefined): unknown[] {
@@ -299,145 +288,5 @@ describe('a project with several images', () => {
 
   it('does not depend on the order of the files', async () => {
     expect(await workspace.infer([...files].reverse())).toEqual(await workspace.infer(files));
-  });
-});
-
-describe('the options of the plugin', () => {
-  it('rename a target', async () => {
-    expect(Object.keys(await inferOne('k', { build: 'image' }))).toContain('image');
-    expect(Object.keys(await inferOne('k', { build: { name: 'image' } }))).toContain('image');
-  });
-
-  it('are ignored with a warning if they are invalid or unknown', async () => {
-    const warn = jest.spyOn(logger, 'warn').mockImplementation(() => {});
-    const wrong = {
-      build: null,
-      inspect: 7,
-      buildTargetName: 'x',
-      verfy: false,
-      biuld: 1,
-      other: 1,
-    } as unknown as PluginOptions;
-    const targets = await inferOne('k', wrong);
-    expect(Object.keys(targets)).toEqual(Object.keys(await inferOne('k')));
-    expect(warn.mock.calls.flat()).toEqual([
-      'the option "build" of the plugin nx-igvm takes a name, false or an object, not null',
-      'the option "inspect" of the plugin nx-igvm takes a name, false or an object, not 7',
-      'the plugin nx-igvm has no option "buildTargetName"; did you mean "build"?',
-      'the plugin nx-igvm has no option "verfy"; did you mean "verify"?',
-      'the plugin nx-igvm has no option "biuld"; did you mean "build"?',
-      'the plugin nx-igvm has no option "other"',
-    ]);
-    warn.mockRestore();
-  });
-
-  it('are ignored with a warning if Nx could not use them in a target', async () => {
-    const warn = jest.spyOn(logger, 'warn').mockImplementation(() => {});
-    const wrong = { build: { nme: 'x', inputs: 'x', options: ['strict'], parallelism: false } };
-    const targets = await inferOne('k', wrong as unknown as PluginOptions);
-    const { build } = await inferOne('k');
-    expect(targets['build']).toMatchObject({ inputs: build!.inputs, options: build!.options, parallelism: false });
-    expect(warn.mock.calls.flat()).toEqual([
-      '"nme" in the option "build" of the plugin nx-igvm is not a key of a target; did you mean "name"?',
-      '"inputs" in the option "build" of the plugin nx-igvm takes a list, not "x", and is left out',
-      '"options" in the option "build" of the plugin nx-igvm takes an object, not ["strict"], and is left out',
-    ]);
-    warn.mockRestore();
-  });
-
-  it('leave a target out', async () => {
-    expect(Object.keys(await inferOne('k', { build: false }))).not.toContain('build');
-  });
-
-  it('extend a target', async () => {
-    const { build } = await inferOne('k', {
-      build: { inputs: ['...', '{projectRoot}/more'], options: { strict: true }, parallelism: false },
-    });
-    expect(build).toMatchObject({ parallelism: false, options: { strict: true, manifest: 'images/one/igvm.json' } });
-    expect(build!.inputs).toContainEqual(tracked('images/one/k'));
-    expect(build!.inputs).toContain('{projectRoot}/more');
-  });
-
-  it('move the outputs', async () => {
-    const moved = await inferOne('k', { build: { options: { outputPath: 'out/{projectRoot}' } } });
-    expect(moved['build']!.outputs![0]).toBe('{options.outputPath}/one.igvm');
-  });
-
-  it('may contain the name of the image', async () => {
-    const files = ['images/a.igvm.json', 'images/b.igvm.json'];
-    for (const file of files) workspace.write(file, linuxManifest('k'));
-    const options = {
-      build: { name: 'make', options: { outputPath: 'out/{imageName}' }, inputs: ['{imageName}.txt'] },
-    };
-    const { targets } = (await workspace.infer(files, options))['images']!;
-    expect(targets!['make-a']).toMatchObject({ options: { outputPath: 'out/a' }, inputs: ['a.txt'] });
-    expect(targets!['inspect-b']!.options).toMatchObject({ image: 'out/b/b.igvm' });
-    expect(targets!['make']!.dependsOn).toEqual(['make-a', 'make-b']);
-  });
-});
-
-describe('an image that common VMMs can boot', () => {
-  it('has a continuous target that boots it after the build', async () => {
-    const { boot } = await inferOne('k', { build: { name: 'image', options: { outputPath: 'out' } } });
-    expect(boot).toMatchObject({ executor: 'nx-igvm:boot', continuous: true, options: { image: 'out/one.igvm' } });
-    expect(boot!.dependsOn).toEqual(['image']);
-    expect(boot!.cache).toBeUndefined();
-  });
-
-  it.each([
-    ['isolation', { isolation_type: { vbs: { enable_debug: false } } }, 'x64'],
-    ['another image', { image: 'none' }, 'x64'],
-    ['another architecture', {}, 'aarch64'],
-  ])('does not include one with %s', async (_, guest, guest_arch) => {
-    const linux = { guest_svn: 1, max_vtl: 0, isolation_type: 'none', image: { linux: {} } };
-    const targets = await inferOne('k', {}, { guest_arch, guest_configs: [{ ...linux, ...guest }] });
-    expect(Object.keys(targets)).not.toContain('boot');
-  });
-});
-
-describe('an initrd.json', () => {
-  it.each([{ toString: 1 }, 'constructor', ['zstd'], null])(
-    'has a target even if its compression is %j',
-    async (compression) => {
-      workspace.write('initrd/initrd.json', { folder: 'rootfs', compression });
-      const { initrd } = await workspace.infer(['initrd/initrd.json']);
-      expect(initrd?.targets?.['build']?.outputs).toEqual(['{options.outputPath}/initrd.cpio']);
-    },
-  );
-
-  it('becomes a cacheable build target', async () => {
-    workspace.write('initrd/initrd.json', { folder: 'rootfs', compression: 'zstd' });
-    const { initrd } = await workspace.infer(['initrd/initrd.json']);
-    expect(initrd).toMatchObject({
-      name: 'initrd',
-      targets: {
-        build: {
-          executor: 'nx-igvm:initrd',
-          cache: true,
-          options: { config: 'initrd/initrd.json', outputPath: 'dist/initrd' },
-          outputs: ['{options.outputPath}/initrd.cpio.zst'],
-        },
-      },
-    });
-    expect(requests(initrd!.targets!['build'])).toEqual([{ tree: 'initrd/rootfs' }]);
-  });
-
-  it('has its folder as an input, for nx affected and for targets that write to it', async () => {
-    workspace.write('initrd/initrd.json', { folder: '../files/root' });
-    const { initrd } = await workspace.infer(['initrd/initrd.json']);
-    expect(initrd!.targets!['build']!.inputs).toEqual(
-      expect.arrayContaining([
-        { fileset: '{workspaceRoot}/files/root/**/*' },
-        { dependentTasksOutputFiles: 'files/root/**/*', transitive: true },
-      ]),
-    );
-  });
-
-  it('leaves the name `build` to an image in the same folder', async () => {
-    workspace.write('a/initrd.json', {});
-    workspace.write('a/igvm.json', linuxManifest('k'));
-    const { a } = await workspace.infer(['a/igvm.json', 'a/initrd.json']);
-    expect(a!.targets!['build']!.executor).toBe('nx-igvm:build');
-    expect(a!.targets!['initrd']!.executor).toBe('nx-igvm:initrd');
   });
 });

@@ -1,6 +1,6 @@
 import type { TargetConfiguration } from '@nx/devkit';
 import type { PluginOptions } from './configuration';
-import { linuxManifest, Workspace } from './workspace.fixture';
+import { linuxManifest, requests, Workspace } from './workspace.fixture';
 
 let workspace: Workspace;
 beforeEach(() => {
@@ -142,6 +142,23 @@ describe('the target fetch', () => {
 });
 
 describe('the target boot', () => {
+  it('is continuous, and runs after the build', async () => {
+    const { boot } = await targets({}, { build: { name: 'image', options: { outputPath: 'out' } } });
+    expect(boot).toMatchObject({ executor: 'nx-igvm:boot', continuous: true, options: { image: 'out/one.igvm' } });
+    expect(boot!.dependsOn).toEqual(['image']);
+    expect(boot!.cache).toBeUndefined();
+  });
+
+  it.each([
+    ['isolation', { isolation_type: { vbs: { enable_debug: false } } }, 'x64'],
+    ['another image', { image: 'none' }, 'x64'],
+    ['another architecture', {}, 'aarch64'],
+  ])('does not exist for an image with %s', async (_, guest, guest_arch) => {
+    const linux = { guest_svn: 1, max_vtl: 0, isolation_type: 'none', image: { linux: {} } };
+    const inferred = await targets({ guest_arch, guest_configs: [{ ...linux, ...guest }] });
+    expect(Object.keys(inferred)).not.toContain('boot');
+  });
+
   const ovmf = (...isolations: unknown[]): object => ({
     guest_configs: isolations.map((isolation_type) => ({
       guest_svn: 1,
@@ -228,4 +245,51 @@ describe('each of these targets', () => {
       });
     },
   );
+});
+
+describe('an initrd.json', () => {
+  it.each([{ toString: 1 }, 'constructor', ['zstd'], null])(
+    'has a target even if its compression is %j',
+    async (compression) => {
+      workspace.write('initrd/initrd.json', { folder: 'rootfs', compression });
+      const { initrd } = await workspace.infer(['initrd/initrd.json']);
+      expect(initrd?.targets?.['build']?.outputs).toEqual(['{options.outputPath}/initrd.cpio']);
+    },
+  );
+
+  it('becomes a cacheable build target', async () => {
+    workspace.write('initrd/initrd.json', { folder: 'rootfs', compression: 'zstd' });
+    const { initrd } = await workspace.infer(['initrd/initrd.json']);
+    expect(initrd).toMatchObject({
+      name: 'initrd',
+      targets: {
+        build: {
+          executor: 'nx-igvm:initrd',
+          cache: true,
+          options: { config: 'initrd/initrd.json', outputPath: 'dist/initrd' },
+          outputs: ['{options.outputPath}/initrd.cpio.zst'],
+        },
+      },
+    });
+    expect(requests(initrd!.targets!['build'])).toEqual([{ tree: 'initrd/rootfs' }]);
+  });
+
+  it('has its folder as an input, for nx affected and for targets that write to it', async () => {
+    workspace.write('initrd/initrd.json', { folder: '../files/root' });
+    const { initrd } = await workspace.infer(['initrd/initrd.json']);
+    expect(initrd!.targets!['build']!.inputs).toEqual(
+      expect.arrayContaining([
+        { fileset: '{workspaceRoot}/files/root/**/*' },
+        { dependentTasksOutputFiles: 'files/root/**/*', transitive: true },
+      ]),
+    );
+  });
+
+  it('leaves the name `build` to an image in the same folder', async () => {
+    workspace.write('a/initrd.json', {});
+    workspace.write('a/igvm.json', linuxManifest('k'));
+    const { a } = await workspace.infer(['a/igvm.json', 'a/initrd.json']);
+    expect(a!.targets!['build']!.executor).toBe('nx-igvm:build');
+    expect(a!.targets!['initrd']!.executor).toBe('nx-igvm:initrd');
+  });
 });

@@ -2,9 +2,15 @@
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { CreateNodesContext, NxJsonConfiguration, ProjectConfiguration } from 'nx/src/devkit-exports';
+import type {
+  CreateNodesContext,
+  NxJsonConfiguration,
+  ProjectConfiguration,
+  TargetConfiguration,
+} from 'nx/src/devkit-exports';
 import { createNodes } from './create-nodes';
 import type { PluginOptions } from './configuration';
+import { requestsOf } from './hash-files';
 
 export class Workspace {
   readonly root = realpathSync(mkdtempSync(join(tmpdir(), 'igvm-workspace-')));
@@ -51,3 +57,13 @@ export const linuxManifest = (kernel: unknown, more: object = {}): object => ({
   resources: { linux_kernel: kernel },
   ...more,
 });
+
+/** The requests in a target's `runtime` input, except those for the plugin's files and for files that may become links. */
+export function requests(target: TargetConfiguration | undefined): object[] {
+  const found = (target?.inputs ?? []).flatMap((input) =>
+    typeof input === 'object' && 'runtime' in input ? [input.runtime] : [],
+  );
+  return found
+    .flatMap((command) => requestsOf(command))
+    .filter((request) => !('linked' in request || ('tree' in request && request.tree.endsWith('dist'))));
+}

@@ -1,10 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readJson, readProjectConfiguration, type Tree, updateJson } from '@nx/devkit';
 import { logger } from '../../plugin/workspace-nx';
 import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
-import { ISOLATION_NAMES } from '../../igvm/isolation';
 import { parseManifest } from '../../manifest/load-manifest';
 import { guestImageGenerator, type GuestImageGeneratorSchema } from './generator';
 
@@ -202,66 +201,6 @@ describe('guest-image with a direct Linux image', () => {
   });
 });
 
-describe('every type of guest-image', () => {
-  it('offers every isolation type', () => {
-    const schema = JSON.parse(readFileSync(join(__dirname, 'schema.json'), 'utf8')) as {
-      properties: { isolation: { items: { enum: string[] } } };
-    };
-    expect(schema.properties.isolation.items.enum).toEqual(ISOLATION_NAMES);
-  });
-
-  it.each<[Partial<GuestImageGeneratorSchema>, string[]]>([
-    [{ type: 'linux-paravisor' }, ['none']],
-    [{ type: 'linux-paravisor', isolation: ['snp', 'tdx', 'vbs'] }, ['snp', 'tdx', 'vbs']],
-    [{ type: 'linux-paravisor', isolation: ['none', 'snp'], initrd: 'none' }, ['none', 'snp']],
-    [{ type: 'linux-paravisor', arch: 'aarch64' }, ['none']],
-    [{ type: 'uefi' }, ['none']],
-    [{ type: 'uefi', isolation: ['tdx', 'snp'] }, ['tdx', 'snp']],
-    [{ type: 'uefi', arch: 'aarch64' }, ['none']],
-    [{ type: 'uefi', paravisor: true, isolation: ['snp'] }, ['snp']],
-    [{ type: 'uefi', paravisor: true, arch: 'aarch64' }, ['none']],
-    [{ type: 'ovmf' }, ['none']],
-    [{ type: 'ovmf', isolation: ['snp', 'none'], debug: true }, ['none', 'snp']],
-    [{ type: 'ovmf', isolation: ['snp'], kernel: 'boot/vmlinuz.efi', initrd: 'none' }, ['snp']],
-    [{ type: 'snp-linux-direct', processorCount: 4 }, ['snp']],
-    [{ type: 'linux-direct', arch: 'aarch64', isolation: ['vbs'] }, ['vbs']],
-  ])('%j gives a manifest that passes the strict check', async (options, isolation) => {
-    const manifest = await generate(options);
-    expect(
-      manifest.guest_configs.map(({ isolation_type: type }) =>
-        typeof type === 'string' ? type : Object.keys(type)[0],
-      ),
-    ).toEqual(isolation);
-    const readme = tree.read('my-image/README.md', 'utf8');
-    for (const resource of Object.keys(manifest.resources ?? {})) {
-      expect(readme).toContain(`| \`${resource}\` | \`boot/`);
-    }
-  });
-
-  it.each<[Partial<GuestImageGeneratorSchema>, string]>([
-    [{ isolation: ['snp'] }, "linux-direct can't have the isolation snp"],
-    [{ isolation: ['none', 'vbs'] }, 'none and vbs are the same platform'],
-    [{ type: 'snp-linux-direct', arch: 'aarch64' }, 'SEV-SNP is for x64 only'],
-    [{ type: 'uefi', arch: 'aarch64', isolation: ['tdx'] }, "uefi can't have the isolation tdx"],
-    [{ type: 'linux-paravisor', memorySize: '1M' }, 'is not a multiple of 2097152 bytes'],
-    [{ memorySize: '4G' }, 'embedded boot data can describe at most 2 GiB'],
-    [{ processorCount: 2, bootData: 'vmm' }, 'processorCount needs embedded boot data'],
-    [{ kernel: ' ' }, 'kernel is empty'],
-    [{ name: 'My Image' }, '"My Image" can\'t name a project'],
-    [{ directory: '../elsewhere' }, 'is not a folder below the workspace root'],
-    [{ directory: '.' }, 'an image needs a folder of its own'],
-  ])('refuses %j with one sentence and without a stack trace', async (options, sentence) => {
-    const failure = await generate(options).then(
-      () => undefined,
-      (error: Error) => error,
-    );
-    expect(failure?.message).toContain(sentence);
-    expect(failure?.message).toMatch(/\[GENERATOR_\w+\](?:\n {2}\w.*)?$/);
-    expect(failure?.stack).toBeUndefined();
-    expect(tree.exists('my-image')).toBe(false);
-  });
-});
-
 describe('the project of guest-image', () => {
   it('has a project.json if the workspace has no packages', async () => {
     await generate({ tags: 'scope:os, type:image' });
@@ -341,90 +280,5 @@ describe('the project of guest-image', () => {
     await generate();
     await expect(generate()).rejects.toThrow('my-image/igvm.json: this file already exists');
     await expect(generate({ directory: 'elsewhere' })).rejects.toThrow('the project my-image already exists');
-  });
-});
-
-describe('guest-image with a manifest of igvmfilegen', () => {
-  let outside: string;
-  beforeEach(() => {
-    outside = mkdtempSync(join(tmpdir(), 'adopt-'));
-  });
-  afterEach(() => rmSync(outside, { recursive: true, force: true }));
-
-  const legacy = `{
-    "guest_arch": "x64",
-    "guest_configs": [ { "guest_svn": 1, "max_vtl": 2, "isolation_type": { "snp": {
-        "shared_gpa_boundary_bits": 46, "policy": 18446744073709551615, "enable_debug": false, "injection_type": "normal" } },
-        "image": { "openhcl": { "memory_page_count": 16384, "uefi": true } } } ]
-}`;
-
-  it('adds keys to the text and changes nothing else, not even an integer above 2^53', async () => {
-    tree.write('legacy/cvm.json', legacy);
-    tree.write(
-      'legacy/resources.json',
-      JSON.stringify({
-        resources: {
-          uefi: join(outside, 'MSVM.fd'),
-          underhill_kernel: join(tree.root, 'binaries', 'vmlinux'),
-          openhcl_boot: join(tree.root, 'cvm', 'boot', 'shim'),
-          underhill_initrd: 'initrd.cpio.gz',
-        },
-      }),
-    );
-    await guestImageGenerator(tree, { name: 'cvm', from: 'legacy/cvm.json', resources: 'legacy/resources.json' });
-
-    const manifest = parsed('cvm');
-    expect(manifest.guest_configs[0]?.isolation_type).toMatchObject({ snp: { policy: 2n ** 64n - 1n } });
-    expect(manifest.resources).toEqual({
-      uefi: join(outside, 'MSVM.fd'),
-      underhill_kernel: '{workspaceRoot}/binaries/vmlinux',
-      openhcl_boot: 'boot/shim',
-      underhill_initrd: '{workspaceRoot}/legacy/initrd.cpio.gz',
-    });
-    const body = legacy.slice(legacy.indexOf('"guest_arch"'), legacy.lastIndexOf(']'));
-    expect(manifestText('cvm')).toContain(body);
-    expect(manifestText('cvm')).toMatch(/^\{\s*"\$schema"/);
-    expect(tree.read('legacy/cvm.json', 'utf8')).toBe(legacy);
-  });
-
-  it('accepts files outside the workspace, and images without resources', async () => {
-    writeFileSync(join(outside, 'm.json'), legacy);
-    await guestImageGenerator(tree, { name: 'cvm', from: join(outside, 'm.json') });
-    expect(parsed('cvm').resources).toBeUndefined();
-  });
-
-  it.each([
-    ['{ "resources": { "kernel": "/k" } }', '"kernel" is not a resource with a path'],
-    ['{ "resources": { "uefi": 7 } }', '"uefi" is not a resource with a path'],
-    ['{}', 'a resources file needs an object "resources"'],
-    ['[', 'this is not a JSON object'],
-  ])('refuses the resources file %j', async (resources, sentence) => {
-    tree.write('m.json', legacy);
-    tree.write('r.json', resources);
-    await expect(guestImageGenerator(tree, { name: 'cvm', from: 'm.json', resources: 'r.json' })).rejects.toThrow(
-      sentence,
-    );
-  });
-
-  it('refuses options that it would ignore', async () => {
-    tree.write('m.json', legacy);
-    await expect(guestImageGenerator(tree, { name: 'cvm', from: 'm.json', kernel: 'vmlinuz' })).rejects.toThrow(
-      'kernel would be ignored',
-    );
-    await expect(guestImageGenerator(tree, { name: 'cvm', resources: 'r.json' })).rejects.toThrow(
-      'which names the manifest to adopt',
-    );
-  });
-
-  it('does not escape the title in the README', async () => {
-    tree.write('m.json', legacy);
-    await guestImageGenerator(tree, { name: 'cvm', from: 'm.json' });
-    expect(tree.read('cvm/README.md', 'utf8')).toContain("Adopted from igvmfilegen's `m.json`.");
-  });
-
-  it('names a missing file', async () => {
-    await expect(guestImageGenerator(tree, { name: 'cvm', from: 'nowhere.json' })).rejects.toThrow(
-      'nowhere.json: --from: the file cannot be read',
-    );
   });
 });

@@ -19,8 +19,16 @@ import type { Resource, ResourceName } from '../../manifest/model';
 import { initGenerator } from '../init/generator';
 import { adoptManifest } from './adopt-manifest';
 import { describeBinaries } from './binaries';
-import { linuxDirect, linuxParavisor, ovmf, snpLinuxDirect, uefi } from './image-types';
-import { defaultPath, type ImageOptions, type Scaffold } from './scaffold';
+import {
+  defaultPath,
+  type ImageOptions,
+  linuxDirect,
+  linuxParavisor,
+  ovmf,
+  type Scaffold,
+  snpLinuxDirect,
+  uefi,
+} from './image-types';
 import { ResourceOptions } from './resource-option';
 import type { IsolationName } from '../../igvm/isolation';
 
