@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { skippedFor } from '../src/boot/needing.fixture';
-import { sha256OfFile } from '../src/files/sha256';
+import { sha256OfFile } from '../src/files/hashes';
 import { hasOvmfCases, makeOvmfInputs, type OvmfCase, ovmfCases, runInPlaceOfTool } from './ovmf-cases';
 
 const isThere = hasOvmfCases();

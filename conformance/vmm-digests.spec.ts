@@ -5,7 +5,7 @@ import { skippedFor } from '../src/boot/needing.fixture';
 import { IGVMFILEGEN } from '../src/cli/programs';
 import { withImage } from '../src/files/igvm-image';
 import { processorTime } from '../src/files/processor-time.fixture';
-import { sha256OfFile } from '../src/files/sha256';
+import { sha256OfFile } from '../src/files/hashes';
 import type { IgvmFile } from '../src/igvm/model';
 import { explainDigest } from '../src/attestation/explain';
 import { type Launch, launchesOf, launchName } from '../src/measurement/launches';

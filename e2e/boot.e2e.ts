@@ -9,7 +9,7 @@ import { PROBE_MESSAGE, writeProbeGuest } from '../src/boot/kvm-probe';
 import { QEMU } from '../src/boot/vmm';
 import { runVm } from '../src/boot/run-vm';
 import { createOutputSet } from '../src/files/atomic-output';
-import { crc32 } from '../src/files/checksum';
+import { crc32 } from '../src/files/hashes';
 import { openFileSource } from '../src/files/file-source';
 import type { Directive, IgvmFile } from '../src/igvm/model';
 import { readIgvm } from '../src/igvm/read-igvm';

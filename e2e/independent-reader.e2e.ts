@@ -12,7 +12,7 @@ import { buildManifest } from '../src/builder/build-manifest';
 import { IGVMFILEGEN, run } from '../src/cli/programs';
 import { addSnpIdBlock } from '../src/endorsement/sign-image';
 import { IgvmError } from '../src/errors/igvm-error';
-import { crc32, sha256Hex } from '../src/files/checksum';
+import { crc32, sha256Hex } from '../src/files/hashes';
 import { withImage } from '../src/files/igvm-image';
 import { PLATFORM_TYPE } from '../src/igvm/model';
 import { memorySink } from '../src/igvm/file-data';

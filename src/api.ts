@@ -53,9 +53,8 @@ export {
 export { type ErrorWhere, IgvmError } from './errors/igvm-error';
 export { imageFileNames, imageNameInWorkspace, lockPath, mapPath, siblingPath } from './manifest/image-files';
 export { createOutputSet, type OutputSet } from './files/atomic-output';
-export { crc32, sha256Hex } from './files/checksum';
+export { crc32, sha256Hex, sha256OfFile } from './files/hashes';
 export { type FileSource, openFileSource } from './files/file-source';
-export { sha256OfFile } from './files/sha256';
 export {
   type OpenImage,
   readImage as readIgvm,

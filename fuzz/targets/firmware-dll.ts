@@ -1,4 +1,4 @@
-import { crc32 } from '../../src/files/checksum';
+import { crc32 } from '../../src/files/hashes';
 import { imageInDll, isPortableExecutable } from '../../src/igvm/firmware-dll';
 import { dll } from '../../src/igvm/firmware-dll.fixture';
 import { fileOf, patternPage, runOf, written } from '../../src/igvm/igvm-file.fixture';

@@ -1,4 +1,4 @@
-import { crc32 } from '../../src/files/checksum';
+import { crc32 } from '../../src/files/hashes';
 import { diffImages } from '../../src/diff/diff-images';
 import { diffMarkdown, diffText } from '../../src/diff/diff-text';
 import { readIgvm } from '../../src/igvm/read-igvm';

@@ -1,4 +1,4 @@
-import { crc32 } from '../../src/files/checksum';
+import { crc32 } from '../../src/files/hashes';
 import {
   CORIM_DATA,
   FIXED_HEADER,

@@ -1,4 +1,4 @@
-import { crc32 } from '../../src/files/checksum';
+import { crc32 } from '../../src/files/hashes';
 import { readIgvm } from '../../src/igvm/read-igvm';
 import { validateIgvm } from '../../src/igvm/validate';
 import { igvmTarget } from './igvm-target';

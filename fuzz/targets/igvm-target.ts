@@ -1,4 +1,4 @@
-import { crc32 } from '../../src/files/checksum';
+import { crc32 } from '../../src/files/hashes';
 import { HEADER_TYPE } from '../../src/igvm/headers/header-type';
 import { type IgvmFile, PARAMETER_TYPE } from '../../src/igvm/model';
 import { readIgvm } from '../../src/igvm/read-igvm';

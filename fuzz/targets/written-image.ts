@@ -1,4 +1,4 @@
-import { crc32, sha256Hex } from '../../src/files/checksum';
+import { crc32, sha256Hex } from '../../src/files/hashes';
 import type { IgvmFile } from '../../src/igvm/model';
 import { readIgvm } from '../../src/igvm/read-igvm';
 import { type IgvmSink, memorySink } from '../../src/igvm/file-data';

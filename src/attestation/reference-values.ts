@@ -6,7 +6,7 @@ import { IgvmError } from '../errors/igvm-error';
 import { printable } from '../errors/printable';
 import { checkNotInputs, createOutputSet } from '../files/atomic-output';
 import { withImage } from '../files/igvm-image';
-import { sha256OfSource } from '../files/sha256';
+import { sha256OfSource } from '../files/hashes';
 import { openFileSource } from '../files/file-source';
 import { compareLocks } from '../lock/compare-locks';
 import { readLock } from '../lock/lock-file';

@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { crc32, sha256Hex } from '../files/checksum';
+import { crc32, sha256Hex } from '../files/hashes';
 import { processMark } from '../files/process-folder';
 import { dll } from '../igvm/firmware-dll.fixture';
 import { type Directive, type IgvmFile, PLATFORM_TYPE } from '../igvm/model';

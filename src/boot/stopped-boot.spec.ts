@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { crc32, sha256Hex } from '../files/checksum';
+import { crc32, sha256Hex } from '../files/hashes';
 import { memorySink } from '../igvm/file-data';
 import { writeIgvm } from '../igvm/write-igvm';
 import { bootImage, type BootRequest } from './boot-image';

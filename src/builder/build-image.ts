@@ -1,7 +1,7 @@
 import { type ErrorWhere, IgvmError, type JsonPath, unreachable } from '../errors/igvm-error';
 import { accessOfFiles, OWNER_ONLY } from '../files/access';
 import { checkNotInputs, createOutputSet, type OutputSet } from '../files/atomic-output';
-import { crc32, sha256Hex } from '../files/checksum';
+import { crc32, sha256Hex } from '../files/hashes';
 import type { IgvmSink } from '../igvm/file-data';
 import { mergeGuests } from '../igvm/merge';
 import type { IgvmFile } from '../igvm/model';

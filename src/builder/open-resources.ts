@@ -1,6 +1,6 @@
 import { type ErrorWhere, IgvmError, unreachable } from '../errors/igvm-error';
 import { type FileSource, openFileSource } from '../files/file-source';
-import { sha256OfSource } from '../files/sha256';
+import { sha256OfSource } from '../files/hashes';
 import type { ResourceName } from '../manifest/model';
 import type { ByteSource } from '../memory/byte-source';
 import type { UnpackedKernel } from './compressed-kernel';

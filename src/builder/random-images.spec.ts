@@ -11,7 +11,7 @@ import {
   randomSparseImage,
 } from '../../conformance/random-images/random-manifest';
 import { IgvmError } from '../errors/igvm-error';
-import { crc32, sha256Hex } from '../files/checksum';
+import { crc32, sha256Hex } from '../files/hashes';
 import { withImage } from '../files/igvm-image';
 import type { IgvmFile } from '../igvm/model';
 import { memorySink } from '../igvm/file-data';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fakeQemu } from '../boot/fake-vmm.fixture';
 import { nativeImage, pageData } from '../boot/native-image.fixture';
-import { crc32, sha256Hex } from '../files/checksum';
+import { crc32, sha256Hex } from '../files/hashes';
 import { type Directive, type IgvmFile, PLATFORM_TYPE } from '../igvm/model';
 import { memorySink } from '../igvm/file-data';
 import { writeIgvm } from '../igvm/write-igvm';

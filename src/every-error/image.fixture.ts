@@ -1,7 +1,7 @@
 import { copyFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CLI_CODES, ENDORSEMENT_CODES, FORMAT_CODES, LOCK_CODES } from '../errors/codes';
-import { crc32 } from '../files/checksum';
+import { crc32 } from '../files/hashes';
 import { dll } from '../igvm/firmware-dll.fixture';
 import { fileOf, platformOf, runOf, patternPage, written } from '../igvm/igvm-file.fixture';
 import { PLATFORM_TYPE } from '../igvm/model';

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { createOutputSet } from './atomic-output';
+import { checkNotInputs, createOutputSet, placeOf, textChunks } from './atomic-output';
 import { processMark } from './process-folder';
 import { claimTempPath, releaseTempPath } from './temp-file';
 
@@ -191,5 +191,86 @@ describe('createOutputSet', () => {
     expect(() => set.add(sibling)).toThrow('the name is too long');
     await set.abort();
     expect(names()).toEqual([]);
+  });
+});
+
+describe('checkNotInputs', () => {
+  let folder: string;
+  let input: string;
+  const at = (...path: string[]): string => join(folder, ...path);
+  beforeEach(() => {
+    folder = fs.mkdtempSync(join(tmpdir(), 'nx-igvm-inputs-'));
+    fs.mkdirSync(at('in'));
+    input = at('in', 'kernel');
+    fs.writeFileSync(input, 'kernel');
+    fs.symlinkSync('in', at('linked'));
+  });
+  afterEach(() => fs.rmSync(folder, { recursive: true }));
+
+  const refusal = (output: string): Error =>
+    expect.objectContaining({ code: 'FILE_UNWRITABLE', where: { file: output } }) as Error;
+
+  it('may be any file that is not an input', () => {
+    fs.writeFileSync(at('other'), 'other');
+    expect(() => checkNotInputs([at('other'), at('in', 'new'), at('new', 'folder', 'file')], [input])).not.toThrow();
+  });
+
+  it.each([
+    ['by its name', () => at('in', '..', 'in', 'kernel')],
+    ['below a link to its folder', () => at('linked', 'kernel')],
+  ])('must not be an input %s', (_, name) => {
+    expect(() => checkNotInputs([at('new'), name()], [input])).toThrow(refusal(name()));
+  });
+
+  it('must not be an input with two hard links, even through a symlink', () => {
+    fs.linkSync(input, at('second'));
+    expect(() => checkNotInputs([at('second')], [input])).not.toThrow();
+    expect(() => checkNotInputs([at('linked', 'kernel')], [input])).toThrow(refusal(at('linked', 'kernel')));
+  });
+
+  it('must not be the target of an input that is a link', () => {
+    fs.symlinkSync(input, at('current'));
+    expect(() => checkNotInputs([input], [at('current')])).toThrow(refusal(input));
+    expect(() => checkNotInputs([at('current')], [input])).not.toThrow();
+  });
+
+  it('must not be an input that does not exist yet', () => {
+    fs.rmSync(input);
+    expect(() => checkNotInputs([at('linked', 'kernel')], [input])).toThrow(refusal(at('linked', 'kernel')));
+  });
+});
+
+describe('the resolved path of an output', () => {
+  it('contains no links, whether it exists or not', () => {
+    const folder = fs.mkdtempSync(join(tmpdir(), 'nx-igvm-place-'));
+    fs.mkdirSync(join(folder, 'a'));
+    fs.symlinkSync('a', join(folder, 'b'));
+    expect(placeOf(join(folder, 'b', 'c', 'd'))).toBe(placeOf(join(folder, 'a', 'c', 'd')));
+    fs.rmSync(folder, { recursive: true });
+  });
+});
+
+/** The number of characters in a chunk. */
+const CHUNK = 2 ** 16;
+
+describe('textChunks', () => {
+  const lengths = (pieces: string[]): number[] => [...textChunks(pieces)].map(({ length }) => length);
+
+  it('are few for many pieces, and contain the same text', () => {
+    const pieces = Array.from({ length: 30_000 }, (_, index) => `line ${index}\n`);
+    const chunks = [...textChunks(pieces)];
+    expect(chunks.join('')).toBe(pieces.join(''));
+    expect(chunks).toHaveLength(Math.ceil(pieces.join('').length / CHUNK));
+  });
+
+  it('are full before they are written', () => {
+    expect(lengths(['x'.repeat(CHUNK - 1), 'y', 'z'])).toEqual([CHUNK, 1]);
+    expect(lengths(['x'.repeat(3 * CHUNK)])).toEqual([3 * CHUNK]);
+  });
+
+  it('are none without pieces', () => {
+    expect(lengths([])).toEqual([]);
+    expect(lengths(['', ''])).toEqual([]);
+    expect(lengths(['x'.repeat(CHUNK)])).toEqual([CHUNK]);
   });
 });

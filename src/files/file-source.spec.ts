@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { crc32, sha256Hex } from './checksum';
+import { crc32, sha256Hex } from './hashes';
 import { openFileSource } from './file-source';
 
 describe('openFileSource', () => {

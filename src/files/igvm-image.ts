@@ -7,7 +7,7 @@ import { writeIgvm, type WriteOptions, type WriteReport } from '../igvm/write-ig
 import { type ByteSource, bytesSource } from '../memory/byte-source';
 import { type Access, accessOfFiles } from './access';
 import { createOutputSet } from './atomic-output';
-import { crc32, sha256Hex } from './checksum';
+import { crc32, sha256Hex } from './hashes';
 import { type FileSource, openFileSource } from './file-source';
 
 /** An IGVM image that is open for reading. */

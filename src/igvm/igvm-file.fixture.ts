@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { crc32, sha256Hex } from '../files/checksum';
+import { crc32, sha256Hex } from '../files/hashes';
 import { type ByteSource, bytesSource, EMPTY_SOURCE, readAll } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import {

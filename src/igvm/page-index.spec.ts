@@ -1,4 +1,4 @@
-import { sha256Hex } from '../files/checksum';
+import { sha256Hex } from '../files/hashes';
 import { PAGE_SIZE } from '../memory/page';
 import { PageIndex } from './page-index';
 

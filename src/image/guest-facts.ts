@@ -1,5 +1,5 @@
 import { hex, hexRange } from '../errors/printable';
-import { sha256OfSource } from '../files/sha256';
+import { sha256OfSource } from '../files/hashes';
 import {
   describeInitialization,
   describePageKind,

@@ -5,7 +5,7 @@ import { buildManifest } from '../builder/build-manifest';
 import { updateFiles, wrapFiles } from '../builder/ovmf-image';
 import { diffFiles, diffImages } from '../diff/diff-images';
 import { diffText } from '../diff/diff-text';
-import { crc32, sha256Hex } from '../files/checksum';
+import { crc32, sha256Hex } from '../files/hashes';
 import { readImage } from '../files/igvm-image';
 import { memorySink } from '../igvm/file-data';
 import { countingSource } from '../igvm/igvm-file.fixture';

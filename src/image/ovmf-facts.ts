@@ -1,7 +1,7 @@
 /** The names and facts that follow from the content of an OVMF image: regions, measured parts, sections of UKIs. */
 import { createHash } from 'node:crypto';
 import { IgvmError } from '../errors/igvm-error';
-import { sha256OfSource } from '../files/sha256';
+import { sha256OfSource } from '../files/hashes';
 import type { IgvmFile, PageDataDirective } from '../igvm/model';
 import { pageOverlaps } from '../igvm/page-overlaps';
 import type { DirectiveObserver } from '../igvm/stream';

@@ -3,7 +3,7 @@ import { printable } from '../errors/printable';
 import { ovmfMeasured, regionNames, ukiFacts } from '../image/ovmf-facts';
 import { checkNotInputs, createOutputSet, textChunks } from '../files/atomic-output';
 import { withImage } from '../files/igvm-image';
-import { sha256OfSource } from '../files/sha256';
+import { sha256OfSource } from '../files/hashes';
 import { dump, dumpJson, dumpText } from '../igvm/dump';
 import { describeVpContext } from '../vp-context/decode';
 import { describePage, type PageLock } from './described-page';

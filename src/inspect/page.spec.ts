@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { parseMap } from '../regions/image-map';
-import { sha256OfSource } from '../files/sha256';
+import { sha256OfSource } from '../files/hashes';
 import {
   anyIgvmFile,
   fileOf,

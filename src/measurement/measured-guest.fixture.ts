@@ -1,4 +1,4 @@
-import { crc32, sha256Hex } from '../files/checksum';
+import { crc32, sha256Hex } from '../files/hashes';
 import { type Directive, type IgvmFile, PAGE_DATA_TYPE, type PageDataDirective, PLATFORM_TYPE } from '../igvm/model';
 import { memorySink } from '../igvm/file-data';
 import { writeIgvm } from '../igvm/write-igvm';

@@ -21,7 +21,7 @@ import { join, resolve } from 'node:path';
 import { IgvmError } from '../errors/igvm-error';
 import { PLACEHOLDER, programPath } from '../files/find-program';
 import { JSON_SIZE_LIMIT, openRegularFile, readRegularFile } from '../files/regular-file';
-import { sha256OfOpenFile } from '../files/sha256';
+import { sha256OfOpenFile } from '../files/hashes';
 import { matchGlob } from '../resources/glob';
 
 /** What to hash. Paths are relative to the workspace or absolute. */

@@ -68,7 +68,7 @@ export async function* decompress(
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** @throws what reading the source throws, and errors of zlib, whose codes begin with `Z_` */
-export function gunzip(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+function gunzip(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   return through(source, zlib.createGunzip());
 }
 
@@ -192,12 +192,38 @@ const ZSTD = [0x28, 0xb5, 0x2f, 0xfd];
 const ZSTD_SKIPPABLE = 0x184d2a50;
 
 /** Whether data is compressed with zstd, by its first four bytes. */
-export function isZstd(start: Uint8Array): boolean {
+function isZstd(start: Uint8Array): boolean {
   if (start.length < 4) return false;
   return ZSTD.every((byte, index) => start[index] === byte) || isSkippable(Buffer.from(start).readUInt32LE(0));
 }
 
 const isSkippable = (magic: number): boolean => (magic & 0xfffffff0) >>> 0 === ZSTD_SKIPPABLE;
+
+/**
+ * The content of a stream that may be compressed with gzip or zstd, as its first bytes show: a part of a container image. Checksums of
+ * zstd are not checked, because an image states digests.
+ * @throws UnpackError, and what reading `source` throws
+ */
+export async function* decompressed(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const reader = new ByteReader(source);
+  const start = await reader.peek(MAGIC_SIZE);
+  if (isZstd(start)) yield* unzstd(reader);
+  else if (compressionOf(start) === 'gzip') yield* gunzipped(reader);
+  else yield* reader.remaining();
+}
+
+/** Whether {@link decompressed} unpacks data that begins with these bytes. @param start four bytes, or all there are */
+export const isGzipOrZstd = (start: Uint8Array): boolean => isZstd(start) || compressionOf(start) === 'gzip';
+
+/** Only errors of zlib mean that the data is damaged. Others come from reading the stream. */
+async function* gunzipped(reader: ByteReader): AsyncGenerator<Uint8Array> {
+  try {
+    yield* gunzip(reader.remaining());
+  } catch (error) {
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    throw code.startsWith('Z_') ? new UnpackError(`is damaged: ${message}`) : error;
+  }
+}
 
 /**
  * Unpacks frame by frame, to check the window of each: the package accepts any window, and recurses for each further frame (RFC 8878,

@@ -5,7 +5,7 @@ import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 import { unreadable, unwritable } from '../files/file-failure';
-import { sha256OfFile, sha256OfOpenFile } from '../files/sha256';
+import { sha256OfFile, sha256OfOpenFile } from '../files/hashes';
 import { claimTempPath, releaseTempPath } from '../files/temp-file';
 import { archiveFile, normalPath } from './archive-entries';
 import { readMember } from './archive-member';

@@ -1,4 +1,4 @@
-import { sha256Hex } from '../files/checksum';
+import { sha256Hex } from '../files/hashes';
 import { OPENHCL_REGISTERS, UEFI_REGISTERS } from './boot-registers.fixture';
 import { SnpContext, type SnpContextOptions } from './snp';
 import { decodeVmsa } from './vmsa';

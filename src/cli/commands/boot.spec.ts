@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fakeQemu } from '../../boot/fake-vmm.fixture';
 import { loadElf, nativeImage } from '../../boot/native-image.fixture';
-import { crc32, sha256Hex } from '../../files/checksum';
+import { crc32, sha256Hex } from '../../files/hashes';
 import { memorySink } from '../../igvm/file-data';
 import { writeIgvm } from '../../igvm/write-igvm';
 import { NX_IGVM, run } from '../programs';

@@ -1,16 +1,19 @@
+import { mkdirSync, rmdirSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { type ErrorWhere, IgvmError } from '../../errors/igvm-error';
-import type { Access } from '../../files/access';
+import { type Access, modeOfOutput, OWNER_ONLY } from '../../files/access';
+import { unwritable } from '../../files/file-failure';
 import { openFileSource } from '../../files/file-source';
-import { sha256OfSource } from '../../files/sha256';
-import { regionSource } from '../../memory/byte-source';
+import { sha256OfSource } from '../../files/hashes';
+import { TempFile } from '../../files/temp-file';
+import { type ByteSource, regionSource } from '../../memory/byte-source';
 import type { InitrdEntry } from '../collect-entries';
 import type { InitArchitecture } from '../guest-init';
 import type { GuestProcess } from '../guest-start';
 import { readContainerImage, type ImageChoice } from './container-image';
 import { containerProcess, type ProcessOverrides } from './container-process';
-import { openImageParts } from './image-parts';
+import { openImageParts, type Scratch } from './image-parts';
 import type { Inode } from './layer-tree';
-import { TempSpool } from './temp-spool';
 import { unpackLayers } from './unpack-layer';
 
 /** A container image that a guest is made of. */
@@ -111,5 +114,53 @@ function placed<T>({ path, where }: ContainerSource, action: () => T): T {
     return action();
   } catch (error) {
     throw error instanceof IgvmError ? error.at(where ?? { file: path }) : error;
+  }
+}
+
+/**
+ * A temporary file beside an output, for the unpacked bytes of an image: the system's folder for temporary files may be memory.
+ * The next build of that output clears what a killed process left.
+ */
+class TempSpool implements Scratch {
+  size = 0;
+  private readonly file: TempFile;
+  private readonly madeFolders: string[] = [];
+
+  /** @throws IgvmError FILE_UNWRITABLE */
+  constructor(output: string) {
+    const target = resolve(output);
+    const folder = dirname(target);
+    try {
+      const first = mkdirSync(folder, { recursive: true });
+      for (let each = folder; first !== undefined && each.length >= first.length; each = dirname(each)) {
+        this.madeFolders.push(each);
+      }
+    } catch (error) {
+      throw unwritable(output, error);
+    }
+    this.file = new TempFile(output, target, modeOfOutput(OWNER_ONLY), OWNER_ONLY);
+  }
+
+  async append(bytes: Uint8Array): Promise<void> {
+    const at = this.size;
+    this.size += bytes.length;
+    await this.file.write(at, bytes);
+  }
+
+  /** What has been written so far. */
+  source(): ByteSource {
+    return { size: this.size, read: (offset, target) => this.file.read(offset, target) };
+  }
+
+  /** Removes the file, and the folders that were made for it if nothing else came into them. */
+  discard(): void {
+    this.file.discard();
+    for (const folder of this.madeFolders) {
+      try {
+        rmdirSync(folder);
+      } catch {
+        return;
+      }
+    }
   }
 }

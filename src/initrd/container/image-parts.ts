@@ -6,9 +6,8 @@ import { type Access, accessOf } from '../../files/access';
 import { unreadable } from '../../files/file-failure';
 import { type FileSource, openFileSource } from '../../files/file-source';
 import { type ByteSource, regionSource } from '../../memory/byte-source';
-import { UnpackError } from '../../resources/decompress';
+import { decompressed, isGzipOrZstd, UnpackError } from '../../resources/decompress';
 import { chunksOf, type ImageParts } from './container-image';
-import { decompressed, isCompressed } from './decompress';
 import { shortened } from './layer-tree';
 import { MOST_BYTES, type Spool } from './unpack-layer';
 
@@ -112,7 +111,7 @@ async function openArchive(
   const start = new Uint8Array(Math.min(4, file.size));
   file.read(0, start);
   let archive: ByteSource = file;
-  if (isCompressed(start)) {
+  if (isGzipOrZstd(start)) {
     const room = scratch();
     for await (const chunk of decompressed(chunksOf(file))) {
       if (room.size + chunk.length > MOST_BYTES) throw new UnpackError(`unpacks to more than ${MOST_BYTES} bytes`);

@@ -2,9 +2,8 @@ import { createHash, type Hash } from 'node:crypto';
 import { type EventEmitter, once } from 'node:events';
 import type { Header } from 'tar-stream';
 import { type ErrorWhere, IgvmError } from '../../errors/igvm-error';
+import { decompressed, UnpackError } from '../../resources/decompress';
 import { LARGEST_FILE } from '../cpio-newc';
-import { UnpackError } from '../../resources/decompress';
-import { decompressed } from './decompress';
 import { type Inode, LayerTree, shortened } from './layer-tree';
 
 /** Where the bytes of files go while their layers are unpacked. */

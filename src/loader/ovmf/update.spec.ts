@@ -1,4 +1,4 @@
-import { crc32, sha256Hex } from '../../files/checksum';
+import { crc32, sha256Hex } from '../../files/hashes';
 import { readIgvm } from '../../igvm/read-igvm';
 import { type IgvmFile, PAGE_DATA_TYPE, type PageDataDirective } from '../../igvm/model';
 import { memorySink } from '../../igvm/file-data';

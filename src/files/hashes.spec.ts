@@ -3,7 +3,7 @@ import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync } fro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bytesSource } from '../memory/byte-source';
-import { sha256OfFile, sha256OfOpenFile, sha256OfSource } from './sha256';
+import { sha256OfFile, sha256OfOpenFile, sha256OfSource } from './hashes';
 
 /** The number of bytes that are hashed at once. */
 const CHUNK = 2 ** 20;

@@ -1,5 +1,6 @@
-import { createHash } from 'node:crypto';
+import { createHash, hash as digestOf } from 'node:crypto';
 import { closeSync, readSync } from 'node:fs';
+import type { Crc32, Sha256Hex } from '../igvm/hashes';
 import type { ByteSource } from '../memory/byte-source';
 import { openRegularFile } from './regular-file';
 
@@ -43,3 +44,13 @@ export function sha256OfFile(path: string): string {
     closeSync(fd);
   }
 }
+
+/** SHA-256 in hexadecimal, for the option `sha256Hex` of the IGVM writer. */
+export const sha256Hex: Sha256Hex = (bytes) => digestOf('sha256', bytes, 'hex');
+
+/**
+ * CRC-32 from zlib, for the option `crc32` of the IGVM reader and writer. zlib is loaded late, because hashing threads and the program of
+ * `runtime` inputs start faster without it.
+ */
+export const crc32: Crc32 = (bytes, seed = 0) =>
+  (require('node:zlib') as typeof import('node:zlib')).crc32(bytes, seed);
