@@ -9,7 +9,7 @@ import { measuredParts, measuredText, type OvmfParts, ovmfParts, ovmfRegionNames
 import { putIn } from '../loader/ovmf/update';
 import { type ByteSource, regionSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
-import { guestMemory } from '../regions/guest-pages';
+import { firstEndingAfter, guestMemory } from '../regions/guest-pages';
 import { guestRegions } from '../regions/guest-regions';
 import { mapBeside, type TaggedRange } from '../regions/image-map';
 import { isUki, readUki, ukiText } from '../uki/uki';
@@ -92,7 +92,7 @@ export class UkiSections implements DirectiveObserver {
   pages(run: PageDataDirective, firstPage: number, _pageCount: number, bytes: Uint8Array | undefined): void {
     if (bytes === undefined || (run.compatibilityMask & this.mask) === 0) return;
     const gpa = run.gpa + firstPage * PAGE_SIZE;
-    for (let at = this.firstBehind(gpa); at < this.digests.length; at++) {
+    for (let at = firstEndingAfter(this.digests, gpa); at < this.digests.length; at++) {
       const digest = this.digests[at]!;
       if (digest.gpa >= gpa + bytes.length) return;
       digest.add(gpa, bytes);
@@ -106,17 +106,6 @@ export class UkiSections implements DirectiveObserver {
       facts.add(what, typeof value === 'string' ? value : `${value.size} bytes, SHA-256 ${value.sha256()}`);
     }
     return facts.facts;
-  }
-
-  /** Index of the first section that ends after an address. */
-  private firstBehind(address: number): number {
-    let first = 0;
-    for (let last = this.digests.length; first < last; ) {
-      const middle = (first + last) >>> 1;
-      if (this.digests[middle]!.end <= address) first = middle + 1;
-      else last = middle;
-    }
-    return first;
   }
 }
 

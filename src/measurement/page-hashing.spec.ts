@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import type * as WorkerThreads from 'node:worker_threads';
 import { PAGE_SIZE } from '../memory/page';
+import type * as KnownWorkers from './known-workers.fixture';
+import { knownWorkers } from './known-workers.fixture';
 import {
   HashThread,
   inlineHasher,
@@ -14,17 +15,9 @@ import {
   ZERO_PAGE_DIGEST,
 } from './page-hashing';
 
-const mockThreads = { started: 0 };
-jest.mock('node:worker_threads', () => {
-  const real = jest.requireActual<typeof WorkerThreads>('node:worker_threads');
-  class CountedWorker extends real.Worker {
-    constructor(...parameters: ConstructorParameters<typeof WorkerThreads.Worker>) {
-      super(...parameters);
-      mockThreads.started++;
-    }
-  }
-  return { ...real, Worker: CountedWorker };
-});
+jest.mock('node:worker_threads', () =>
+  jest.requireActual<typeof KnownWorkers>('./known-workers.fixture').knownWorkerThreads(),
+);
 
 const sha = (algorithm: string, ...parts: Uint8Array[]): Buffer =>
   parts.reduce((hash, part) => hash.update(part), createHash(algorithm)).digest();
@@ -228,11 +221,11 @@ describe('threads that hash', () => {
   ] as [string, () => { close(): Promise<void> }, (it: never) => unknown][])(
     'are started with the first pages of %s, so that an earlier failure leaves none behind',
     async (_, make, use) => {
-      mockThreads.started = 0;
+      knownWorkers.length = 0;
       const hasher = make();
-      expect(mockThreads.started).toBe(0);
+      expect(knownWorkers).toHaveLength(0);
       await use(hasher as never);
-      expect(mockThreads.started > 0).toBe(availableParallelism() > 1);
+      expect(knownWorkers.length > 0).toBe(availableParallelism() > 1);
       await hasher.close();
     },
   );

@@ -61,7 +61,7 @@ export function guestMemory(
       target.fill(0);
       const start = gpa + offset;
       const end = start + target.length;
-      for (let at = firstBehind(spans, start); at < spans.length && spans[at]!.gpa < end; at++) {
+      for (let at = firstEndingAfter(spans, start); at < spans.length && spans[at]!.gpa < end; at++) {
         const span = spans[at]!;
         const [from, to] = [Math.max(start, span.gpa), Math.min(end, span.end)];
         readPages(span.run, from, target.subarray(from - start, to - start));
@@ -70,12 +70,15 @@ export function guestMemory(
   };
 }
 
-/** Index of the first span that ends after an address. */
-function firstBehind(spans: readonly PageSpan[], address: number): number {
+/**
+ * Index of the first range that ends after an address; the number of ranges if none does.
+ * @param ranges by ascending address, without overlaps
+ */
+export function firstEndingAfter(ranges: readonly { readonly end: number }[], address: number): number {
   let first = 0;
-  for (let last = spans.length; first < last; ) {
+  for (let last = ranges.length; first < last; ) {
     const middle = (first + last) >>> 1;
-    if (spans[middle]!.end <= address) first = middle + 1;
+    if (ranges[middle]!.end <= address) first = middle + 1;
     else last = middle;
   }
   return first;

@@ -34,7 +34,7 @@ export interface GuestRegion {
   spans: PageSpan[];
   /** The names of the parameters that the VMM writes there. */
   parameters: string[];
-  /** Processors whose state it is. */
+  /** The processors whose state it contains. */
   processors: number[];
 }
 

@@ -3,6 +3,7 @@ import { IgvmError } from '../errors/igvm-error';
 import { readRegularFile } from '../files/regular-file';
 import { type IgvmFile, PLATFORM_TYPE, type PlatformType } from '../igvm/model';
 import { PAGE_SIZE } from '../memory/page';
+import { firstEndingAfter } from './guest-pages';
 
 /** A named range of a guest's memory, from a map file. Addresses in bytes, end exclusive. */
 export interface TaggedRange {
@@ -48,9 +49,9 @@ export class TagIndex {
     }
   }
 
-  /** The name at an address, and the end of the range that has this name, or none. */
+  /** The name at an address, if there is one, and the address up to which the answer is the same. */
   at(gpa: number): { tag?: string; until: number } {
-    const range = this.ranges[this.firstEndingBehind(gpa)];
+    const range = this.ranges[firstEndingAfter(this.ranges, gpa)];
     if (range === undefined) return { until: Number.POSITIVE_INFINITY };
     // Results change only between pages: a range that ends inside a page doesn't split the page.
     const whole = (address: number): number => Math.ceil(address / PAGE_SIZE) * PAGE_SIZE;
@@ -60,24 +61,12 @@ export class TagIndex {
   /** The names in `[gpa, end)` by ascending address, without repetition. */
   within(gpa: number, end: number): Set<string> {
     const tags = new Set<string>();
-    for (let index = this.firstEndingBehind(gpa); index < this.ranges.length; index++) {
+    for (let index = firstEndingAfter(this.ranges, gpa); index < this.ranges.length; index++) {
       const range = this.ranges[index];
       if (range === undefined || range.gpa >= end) break;
       tags.add(range.tag);
     }
     return tags;
-  }
-
-  /** Index of the first range that ends after an address; the number of ranges if none does. */
-  private firstEndingBehind(gpa: number): number {
-    let low = 0;
-    let high = this.ranges.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.ranges[middle]?.end ?? 0) <= gpa) low = middle + 1;
-      else high = middle;
-    }
-    return low;
   }
 }
 
