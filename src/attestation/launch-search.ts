@@ -41,7 +41,7 @@ const SIGNATURES: readonly { readonly family: number; readonly models: readonly 
   },
 ];
 
-/** A launch with the wanted digest. */
+/** A launch that has the digest. */
 export interface FoundLaunch {
   launch: Launch;
   /**
@@ -53,7 +53,7 @@ export interface FoundLaunch {
 
 export interface LaunchSearch {
   found: FoundLaunch[];
-  /** Launches whose digests were compared. */
+  /** The number of launches whose digests were compared. */
   tried: number;
   /** Whether all processor signatures were searched, as no known model had the digest. */
   triedSignatures: boolean;

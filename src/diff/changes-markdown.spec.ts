@@ -40,7 +40,7 @@ describe('a diff for a pull request', () => {
       },
     );
 
-  it('shows the digests of the launches that count, regions, and command lines as text', async () => {
+  it('shows the digests of the requested launches, regions, and command lines as text', async () => {
     const [a, b] = [await image(snp('console=ttyS0', 1), map), await image(snp('console=ttyS0 ` |', 2), map)];
     const launches = launchesOf({ vmm: 'qemu-kvm', vcpus: [1, 2], cpu: ['EPYC-Milan'] });
     const text = diffMarkdown(await diffImages(a, b, launches), ['old.igvm', 'new.igvm']);

@@ -51,7 +51,7 @@ describe('diff of pages', () => {
     ]);
   });
 
-  it('tells an empty page from a stored page of zeros, and both from other contents', async () => {
+  it('distinguishes an empty page from a stored page of zeros, and both from other contents', async () => {
     const a = [runOf(0, pages(0, 0, 1))];
     const b = [runOf(0, EMPTY_SOURCE, { pageCount: 3 })];
     expect((await guestDiff(a, b)).pages).toEqual([

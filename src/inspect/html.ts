@@ -23,7 +23,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
 export const escapeHtml = (text: string): string =>
   printable(text).replaceAll(/[&<>"']/g, (character) => ENTITIES[character] ?? '');
 
-/** A template whose values are escaped unless they are markup themselves. `false` and `undefined` give nothing. */
+/** A template whose values are escaped unless they are markup themselves. `false` and `undefined` are left out. */
 export function html(strings: TemplateStringsArray, ...parts: HtmlPart[]): Html {
   return new Html(strings.map((text, index) => text + (index < parts.length ? render(parts[index]) : '')).join(''));
 }

@@ -29,7 +29,7 @@ export interface PlacedGap {
   isCut: boolean;
 }
 
-/** Where everything of a guest's memory goes. */
+/** The places of all regions and gaps in a guest's memory. */
 export interface MapLayout<R extends MappedRange = MappedRange> {
   height: number;
   /** Bytes that one unit stands for in the column that is to scale. */
@@ -54,7 +54,7 @@ const LEAST = 1;
 const LEAST_CUT = 4 * 2 ** 20;
 
 /**
- * Lays out regions in ascending order. A region that begins inside another one is drawn behind its end.
+ * Lays out regions in ascending order. A region that begins inside another one is drawn after the end of that one.
  */
 export function layOut<R extends MappedRange>(regions: readonly R[]): MapLayout<R> {
   const steps = stepsOf(regions);

@@ -39,8 +39,8 @@ const BITS: Readonly<Record<string, Bits>> = {
 const MEMORY_TYPES: Readonly<Record<number, string>> = { 0: 'UC', 1: 'WC', 4: 'WT', 5: 'WP', 6: 'WB', 7: 'UC-' };
 
 /**
- * Registers that hold an address in guest memory when the guest starts, when paging maps every address to itself. Registers that pass
- * on data, such as RSI, are not among them: loader and guest agree on their meaning.
+ * Registers that hold an address in guest memory: when a guest starts, paging maps every address to itself. Registers that pass on data,
+ * such as RSI, are not among them, because their meaning depends on the loader and the guest.
  */
 const ADDRESSES: ReadonlySet<string> = new Set(['rip', 'rsp', 'rbp', 'pc', 'ttbr0El1', 'vbarEl1']);
 

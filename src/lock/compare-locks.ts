@@ -3,7 +3,7 @@ import { compareFacts, type Facts } from '../image/guest-facts';
 import { launchesOf, launchName } from '../measurement/launches';
 import type { LockedDigest, LockedPlatform, LockedRegion, MeasurementLock } from './lock-schema';
 
-/** A launch digest that is not the expected one; undefined where there is none. */
+/** A launch digest that is not the expected one; undefined if there is none. */
 export interface DigestDifference {
   /** The launch; empty if the digest doesn't depend on it. */
   launch: string;

@@ -90,7 +90,7 @@ export const cr4OnModel = (cr4: bigint, cpu: CpuModel | undefined): bigint => cr
 export interface VcpuState {
   /** Fields that the VMM takes from the file; all others are as after a reset. */
   readonly takes: readonly VmsaFieldName[];
-  /** The register whose base TR gets. QEMU takes that of LDTR, a bug that digests depend on. */
+  /** The register whose base is loaded into TR. QEMU loads that of LDTR, a bug that digests depend on. */
   readonly trBase: 'tr' | 'ldtr';
   /** QEMU passes control registers through its own model of a processor: ET is set, LMA follows, CR4 loses bits. */
   readonly correctsControlRegisters: boolean;

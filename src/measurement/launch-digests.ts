@@ -74,7 +74,7 @@ export class ParameterAreas {
     if (this.pages > PAGE_LIMIT) {
       throw new IgvmError(
         'MEASUREMENT_IMPOSSIBLE',
-        'the parameter areas and error ranges of the file have more than 256 MiB together',
+        'the parameter areas and error ranges of the file have more than 256 MiB in total',
       );
     }
     for (let offset = 0; offset < size; offset += PAGE_SIZE) yield gpa + offset;

@@ -95,7 +95,7 @@ export function measurablePlatforms(file: Pick<IgvmFile, 'platforms'>): Measured
 }
 
 /**
- * The launch measurements of a file, in the order of its platform headers; none when no guest of it is isolated.
+ * The launch measurements of a file, in the order of its platform headers; none if no guest is isolated.
  * @throws IgvmError MEASUREMENT_REFUSED when a VMM does not load the file, so that no requested launch is silently left
  *   out; otherwise as {@link measureLaunches}
  */
@@ -238,7 +238,7 @@ class Attempt implements DirectiveObserver {
   readonly pagesOverlap: boolean;
   /** Why there is no digest. */
   impossible: IgvmError | undefined;
-  /** One undefined for a platform whose digest doesn't depend on the launch. */
+  /** A single undefined for a platform whose digest doesn't depend on the launch. */
   private readonly launches: readonly (Launch | undefined)[];
   private readonly measurement: LaunchDigests | undefined;
 

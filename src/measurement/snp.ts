@@ -307,7 +307,9 @@ export class SnpLaunchDigests implements LaunchDigests {
     for (const [index, context] of this.contexts) {
       const tr = context.getSegment('tr').base;
       if (state.trBase === 'ldtr' && tr !== context.getSegment('ldtr').base) {
-        warnings.push(`QEMU gives TR of vCPU ${index} the base of LDTR; a QEMU that fixes this has another digest`);
+        warnings.push(
+          `QEMU gives TR of vCPU ${index} the base of LDTR; a QEMU without this bug would result in another digest`,
+        );
       }
       if (index >= vcpus) warnings.push(`${vmmProfile(vmm as Vmm).program} leaves out the context of vCPU ${index}`);
     }
