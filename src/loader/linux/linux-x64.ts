@@ -1,8 +1,9 @@
 import { IgvmError } from '../../errors/igvm-error';
+import { hex } from '../../errors/printable';
 import type { ParameterKind } from '../../igvm/model';
 import type { DirectLinuxImage } from '../../manifest/model';
 import type { ByteSource } from '../../memory/byte-source';
-import { COMMON_MEMORY_LIMIT, PAGE_SIZE } from '../../memory/page';
+import { COMMON_MEMORY_LIMIT, formatMemorySize, PAGE_SIZE } from '../../memory/page';
 import {
   CR0,
   CR4,
@@ -14,21 +15,22 @@ import {
 } from '../../vp-context/vp-register';
 import { isBzImage } from '../formats/bzimage';
 import { isElf, programKind } from '../formats/elf-header';
-import { importDefaultGdt } from '../cpu/gdt';
+import { importGdt, buildIdentityMap } from '../cpu/tables-x64';
 import type { ImageImporter } from '../guest/importer';
 import { type LinuxLoadInfo, loadKernelAndInitrdX64 } from '../guest/kernel';
-import { checkDirectLinuxIsolation, commandLineLimit, type DirectLinux, encodeCommandLine } from './linux-direct';
-import { type E820Range, linuxDirectZeroPage } from './zero-page';
 import {
-  checkEntrypoint,
-  checkKernelInRam,
-  checkMemorySize,
+  checkDirectLinuxIsolation,
+  commandLineLimit,
+  type DirectLinux,
+  encodeCommandLine,
+  type E820Range,
+  linuxDirectZeroPage,
   HIGH_MEMORY_START,
   LINUX_MAP,
   linuxMemoryMap,
-} from './linux-memory';
+  LOW_MEMORY_END,
+} from './linux-direct';
 import { importProcessors } from './linux-processors';
-import { buildIdentityMap } from '../cpu/page-tables-x64';
 
 /** What a VMM supplies besides the command line, in the order of the file. */
 const VMM_PARAMETERS: readonly { kind: ParameterKind & keyof typeof LINUX_MAP; tag: string }[] = [
@@ -80,7 +82,7 @@ export function loadLinuxDirectX64(importer: ImageImporter, linux: DirectLinux):
     LINUX_MAP.commandLine.size,
   );
 
-  importDefaultGdt(importer, LINUX_MAP.gdt.page);
+  importGdt(importer, LINUX_MAP.gdt.page);
   const pageTables = buildIdentityMap({ pageTableGpa: LINUX_MAP.pageTables.gpa });
   importer.importPages(
     LINUX_MAP.pageTables.page,
@@ -211,6 +213,80 @@ function checkNoProgram(kernel: ByteSource): void {
       `linux-kernel is ${program}, not a kernel: use a bzImage (vmlinuz) or its vmlinux, and put programs into an initramfs`,
       { offset: 0 },
     );
+  }
+}
+
+/** Offset of e_entry in an ELF file. */
+const ELF_ENTRY_OFFSET = 24;
+
+/**
+ * @throws IgvmError LAYOUT_OVERLAP when the kernel covers the video memory and the BIOS, where VMMs have no RAM for it
+ */
+function checkKernelInRam({ kernel }: LinuxLoadInfo): void {
+  const misplaced = kernel.segments.find(({ start, end }) => start < HIGH_MEMORY_START && end > LOW_MEMORY_END);
+  if (misplaced !== undefined) {
+    throw new IgvmError(
+      'LAYOUT_OVERLAP',
+      'linux-kernel covers video memory and BIOS (GPA 0xa0000-0x100000), where the guest has no RAM: use a kernel that is linked at 1 MiB or above',
+      { gpa: misplaced },
+    );
+  }
+}
+
+/** End of the memory that is mapped when an x64 kernel starts. */
+const FIRST_MAPPING_END = 2 ** 32;
+
+/**
+ * Checks that the entry point lies in the kernel and is mapped: an ELF file can contain any value.
+ * @throws IgvmError KERNEL_INVALID, LAYOUT_OUT_OF_RANGE
+ */
+function checkEntrypoint({ kernel }: LinuxLoadInfo): void {
+  const { entrypoint, segments } = kernel;
+  if (segments.length === 0) throw new IgvmError('KERNEL_INVALID', 'linux-kernel has no segment to load');
+  if (!segments.some(({ start, end }) => entrypoint >= BigInt(start) && entrypoint < BigInt(end))) {
+    throw new IgvmError(
+      'KERNEL_INVALID',
+      `linux-kernel has its entry point at ${hex(entrypoint)}, where nothing of it is loaded`,
+      { offset: ELF_ENTRY_OFFSET },
+    );
+  }
+  const high = segments.find(({ end }) => end > FIRST_MAPPING_END);
+  if (high !== undefined) {
+    throw new IgvmError(
+      'LAYOUT_OUT_OF_RANGE',
+      'linux-kernel reaches above 4 GiB, which the page tables that it starts with do not map: use a kernel that is linked lower',
+      { gpa: high },
+    );
+  }
+}
+
+const MIB = 1n << 20n;
+
+/** A size in MiB if it is a whole number of MiB, otherwise in bytes. */
+const inMebibytes = (bytes: number): string => (bytes % Number(MIB) === 0 ? formatMemorySize(bytes) : `${bytes} bytes`);
+
+/**
+ * Checks the manifest's memory_size (bytes) against what is loaded.
+ * @throws IgvmError LAYOUT_OUT_OF_RANGE
+ */
+function checkMemorySize(memorySize: number, { kernel, initrd }: LinuxLoadInfo): void {
+  const wrong = (what: string): IgvmError =>
+    new IgvmError(
+      'LAYOUT_OUT_OF_RANGE',
+      `memory_size is ${inMebibytes(memorySize)}, ${what}`,
+      { jsonPath: ['image', 'linux', 'memory_size'] },
+      { saysAll: true },
+    );
+  if (!Number.isSafeInteger(memorySize) || memorySize % PAGE_SIZE !== 0) {
+    throw wrong('and has to be a multiple of 4096 bytes');
+  }
+  const initrdEnd = initrd === undefined ? 0n : BigInt(initrd.gpa + initrd.size);
+  const [end, who] =
+    initrdEnd > kernel.end ? [initrdEnd, 'the kernel and the initrd need'] : [kernel.end, 'the kernel needs'];
+  // Rounded up to whole MiB, and at least one byte more than the end.
+  const least = (end / MIB + 1n) * MIB;
+  if (BigInt(memorySize) <= end || memorySize <= HIGH_MEMORY_START) {
+    throw wrong(`and ${who} at least ${least / MIB} MiB: ${least}`);
   }
 }
 

@@ -4,16 +4,13 @@ import { type ByteSource, EMPTY_SOURCE } from '../../memory/byte-source';
 import { alignUp, GPA_LIMIT, PAGE_SIZE, pagesFor } from '../../memory/page';
 import { StructWriter } from '../../memory/struct-writer';
 import { CR0, CR4, EFER, PAT_AT_RESET, type X64ValueRegisterName } from '../../vp-context/vp-register';
-import { importDefaultGdt } from '../cpu/gdt';
-import { buildIdentityMap } from '../cpu/page-tables-x64';
+import { importGdt, buildIdentityMap } from '../cpu/tables-x64';
 import { loadStaticElf } from '../guest/elf';
 import type { ImageImporter } from '../guest/importer';
 import { type LinuxLoadInfo, loadKernelAndInitrdX64 } from '../guest/kernel';
 import { PROCESSOR_NAME_LIMIT } from './acpi/dsdt';
 import { linuxDirectAcpiTables } from './acpi/linux-direct-tables';
-import { noteCutOff } from './linux-direct';
-import { E820, linuxDirectZeroPage } from './zero-page';
-import { HIGH_MEMORY_START, SNP_LINUX_MAP } from './linux-memory';
+import { noteCutOff, E820, linuxDirectZeroPage, HIGH_MEMORY_START, SNP_LINUX_MAP } from './linux-direct';
 
 /** A Linux guest that runs under SNP without firmware and paravisor. */
 export interface SnpLinuxDirect {
@@ -92,7 +89,7 @@ export function loadSnpLinuxDirect(importer: ImageImporter, guest: SnpLinuxDirec
     terminated.set(text);
     importer.importPages(SNP_LINUX_MAP.commandLine.page, 1, 'linux-commandline', 'exclusive', terminated);
   }
-  importDefaultGdt(importer, SNP_LINUX_MAP.gdt.page);
+  importGdt(importer, SNP_LINUX_MAP.gdt.page);
   const pageTables = buildIdentityMap({
     pageTableGpa: SNP_LINUX_MAP.pageTables.gpa,
     confidentialBit: guest.cBitPosition,

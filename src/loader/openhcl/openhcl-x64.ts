@@ -14,7 +14,7 @@ import {
 } from '../../vp-context/vp-register';
 import { loadStaticElf } from '../guest/elf';
 import { importFileRegion } from '../guest/file-region';
-import { GDT_SIZE, importFlatGdt } from '../cpu/gdt';
+import { GDT_SIZE, importGdt, buildPageTablesX64, gibTableCount, type MappedRange } from '../cpu/tables-x64';
 import type { ImageImporter } from '../guest/importer';
 import { LARGE_PAGE_SIZE } from '../guest/initrd';
 import {
@@ -32,7 +32,6 @@ import {
 } from './openhcl';
 import { CONFIG_REGION_PAGES, importConfigParameters, importMeasuredConfig, shimParams } from './openhcl-shim-params';
 import { importVtl0Config, loadVtl0Image } from './openhcl-vtl0';
-import { buildPageTablesX64, gibTableCount, type MappedRange } from '../cpu/page-tables-x64';
 import { PARAVISOR_CPUID_LEAVES, snpCpuidPage } from '../cpu/cpuid';
 
 /**
@@ -167,7 +166,7 @@ export function loadOpenhclX64(importer: ImageImporter, guest: OpenhclGuest): vo
     'exclusive',
     tableBytes,
   );
-  importFlatGdt(importer, gdt.gpa / PAGE_SIZE, GDT);
+  importGdt(importer, gdt.gpa / PAGE_SIZE, GDT);
   // Without it, enabling VTL2 leaves TR at zero on some hosts.
   importer.setRegister({ name: 'tr', segment: TASK_REGISTER_AT_RESET });
   const registers: [X64ValueRegisterName, bigint][] = [

@@ -11,10 +11,9 @@ import {
   type X64ValueRegisterName,
 } from '../../vp-context/vp-register';
 import { SEC_VOLUME_OFFSET, secEntryPointOffset } from '../formats/firmware-volume';
-import { GDT_SIZE, importDefaultGdt } from '../cpu/gdt';
+import { GDT_SIZE, importGdt, buildIdentityMap } from '../cpu/tables-x64';
 import type { ImageImporter } from '../guest/importer';
 import { isolationCpuid } from '../cpu/cpuid';
-import { buildIdentityMap } from '../cpu/page-tables-x64';
 import { checkFirmwareSize, importUefiParameters, type UefiConfigType, type UefiLoadInfo } from './uefi';
 
 /** Memory map, from 1 MiB on without gaps (openvmm vm/loader/src/uefi/mod.rs, mod x86_64). Bytes. */
@@ -61,7 +60,7 @@ export function loadUefiX64(importer: ImageImporter, image: ByteSource, config: 
 
   importer.importPages(IMAGE_BASE / PAGE_SIZE, IMAGE_SIZE / PAGE_SIZE, 'uefi-image', 'exclusive', image);
   importer.importPages(PAGE_TABLES / PAGE_SIZE, PAGE_TABLES_SIZE / PAGE_SIZE, 'uefi-page-tables', 'exclusive', tables);
-  importDefaultGdt(importer, GDT_BASE / PAGE_SIZE);
+  importGdt(importer, GDT_BASE / PAGE_SIZE);
   importer.importPages(MISC_BASE / PAGE_SIZE, MISC_SIZE / PAGE_SIZE, 'uefi-misc-pages', 'exclusive', EMPTY_SOURCE);
   const configPages = config === 'igvm' ? importUefiParameters(importer, CONFIG_BASE / PAGE_SIZE, sharedTables) : 0;
 

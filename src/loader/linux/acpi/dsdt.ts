@@ -1,6 +1,5 @@
 import { StructWriter } from '../../../memory/struct-writer';
-import { IO_APIC_BASE, LOCAL_APIC_BASE } from './processor-tables';
-import { acpiTable } from './tables';
+import { IO_APIC_BASE, LOCAL_APIC_BASE, acpiTable } from './tables';
 
 /**
  * The part of ACPI Machine Language that a list of devices needs (ACPI specification 6.5, chapter 20). A term is its

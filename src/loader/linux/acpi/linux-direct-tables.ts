@@ -1,7 +1,6 @@
 import { StructWriter } from '../../../memory/struct-writer';
 import { dsdt } from './dsdt';
-import { IO_APIC_BASE, LOCAL_APIC_BASE } from './processor-tables';
-import { acpiTable, AcpiTableSet } from './tables';
+import { IO_APIC_BASE, LOCAL_APIC_BASE, acpiTable, AcpiTableSet } from './tables';
 
 /** Highest APIC ID in the short structures: 255 means all processors (ACPI 5.2.12.2). */
 export const LEGACY_APIC_ID_LIMIT = 0xfe;

@@ -1,5 +1,9 @@
 import { StructWriter } from '../../../memory/struct-writer';
 
+/** The interrupt controllers of PCs, as QEMU, KVM and Hyper-V emulate them. GPAs. */
+export const LOCAL_APIC_BASE = 0xfee00000;
+export const IO_APIC_BASE = 0xfec00000;
+
 /** The creator of a table (ACPI specification 5.2.6). */
 export interface AcpiOem {
   /** 6, 8 and 4 characters. */
