@@ -13,12 +13,12 @@ const LEAST_SCORE = 80;
 const DESCRIBED_BY = {
   'src/igvm': [
     [['headers/*'], ['headers/*', 'read-igvm', 'write-igvm', 'read-write']],
-    [
-      ['read-igvm', 'run-collector'],
-      ['read-igvm', 'read-write'],
-    ],
+    [['read-igvm'], ['read-igvm', 'read-write']],
     [['write-igvm'], ['write-igvm', 'read-write']],
-    [['validate', 'header-rules', 'platforms'], ['validate']],
+    [
+      ['validate', 'header-rules', 'platforms'],
+      ['validate', 'platforms'],
+    ],
     [
       ['file-data', 'model', 'hashes'],
       ['file-data', 'model', 'hashes'],

@@ -11,8 +11,10 @@ import {
   PLAIN_INITIALIZATIONS,
   SUPPORTED_PLATFORM,
   VP_CONTEXT,
-} from '../../src/igvm/headers/field-tables';
-import { HEADER_TYPE, headerSizeFor, TYPE_AND_LENGTH_SIZE } from '../../src/igvm/headers/header-type';
+  HEADER_TYPE,
+  headerSizeFor,
+  TYPE_AND_LENGTH_SIZE,
+} from '../../src/igvm/headers/header-tables';
 import { PARAMETER_TYPE } from '../../src/igvm/model';
 import type { Random } from '../engine/random';
 

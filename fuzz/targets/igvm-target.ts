@@ -1,5 +1,5 @@
 import { crc32 } from '../../src/files/hashes';
-import { HEADER_TYPE } from '../../src/igvm/headers/header-type';
+import { HEADER_TYPE } from '../../src/igvm/headers/header-tables';
 import { type IgvmFile, PARAMETER_TYPE } from '../../src/igvm/model';
 import { readIgvm } from '../../src/igvm/read-igvm';
 import type { ByteSource } from '../../src/memory/byte-source';

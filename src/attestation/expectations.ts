@@ -8,7 +8,7 @@ import type { LockedPlatform } from '../lock/lock-schema';
 import { DEFAULT_LAUNCH, type Launch, launchesOf, launchLabel } from '../measurement/launches';
 import { searchLaunches } from './launch-search';
 import { measureLaunches } from '../measurement/measure';
-import { MEASURED_PLATFORMS, measuredPlatformOf } from '../igvm/isolation';
+import { MEASURED_PLATFORMS, measuredPlatformOf } from '../igvm/platforms';
 
 /** Platforms whose evidence can be verified. */
 export type EvidencePlatform = 'snp' | 'tdx';

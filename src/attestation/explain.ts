@@ -13,7 +13,7 @@ import { CPU_MODEL_NAMES } from '../measurement/kvm-vmsa';
 import { type Launch, launchesOf, launchLabel, vmmProfile } from '../measurement/launches';
 import { SEARCHED_VCPUS, SEARCHED_VCPUS_BY_SIGNATURE, searchLaunches } from './launch-search';
 import { launchJson, measurablePlatforms, measureLaunches } from '../measurement/measure';
-import { MEASURED_PLATFORMS, type MeasuredPlatform, platformHeader } from '../igvm/isolation';
+import { MEASURED_PLATFORMS, type MeasuredPlatform, platformHeader } from '../igvm/platforms';
 import { VMM_NAMES } from '../manifest/model';
 import { decodedEvidence, EVIDENCE_LIMIT } from './evidence-file';
 import { isSnpEvidence, parseSnpEvidence, signatureOf } from './snp-report';

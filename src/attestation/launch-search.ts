@@ -1,6 +1,6 @@
 import { formatPlaced } from '../errors/igvm-error';
 import { hex } from '../errors/printable';
-import { platformHeader } from '../igvm/isolation';
+import { platformHeader } from '../igvm/platforms';
 import type { IgvmFile } from '../igvm/model';
 import { streamDirectives } from '../igvm/stream';
 import { VMM_NAMES, type Vmm } from '../manifest/model';

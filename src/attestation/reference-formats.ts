@@ -1,5 +1,5 @@
 import { type Launch, launchLabel } from '../measurement/launches';
-import { MEASURED_PLATFORMS } from '../igvm/isolation';
+import { MEASURED_PLATFORMS } from '../igvm/platforms';
 import { launchJson } from '../measurement/measure';
 import { hex } from '../errors/printable';
 import type { ReferenceGuest, ReferenceImage } from './reference-values';

@@ -15,7 +15,7 @@ import type { LockedPlatform } from '../lock/lock-schema';
 import { mismatchText, verifyImage } from '../lock/verify-image';
 import { loadManifest } from '../manifest/load-manifest';
 import { type Launch, launchesOf } from '../measurement/launches';
-import { type MeasuredPlatform, measuredPlatformOf } from '../igvm/isolation';
+import { type MeasuredPlatform, measuredPlatformOf } from '../igvm/platforms';
 import { resolveResources } from '../resources/resolve-resources';
 import { corimOfGuests } from '../endorsement/corim';
 import { signedEnvelope, sigstoreBundle, type StatementSigner } from './dsse';

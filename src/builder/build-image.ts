@@ -8,7 +8,7 @@ import type { IgvmFile } from '../igvm/model';
 import { readIgvm } from '../igvm/read-igvm';
 import type { DirectiveObserver } from '../igvm/stream';
 import { writeIgvm, type WriteReport } from '../igvm/write-igvm';
-import { mapFileText } from '../loader/guest/map-file';
+import { mapFileText } from '../loader/guest/layout';
 import { mapPath } from '../manifest/image-files';
 import type { Manifest, ResourceName } from '../manifest/model';
 import type { ByteSource } from '../memory/byte-source';

@@ -1,6 +1,6 @@
 import type { WriteReport } from '../igvm/write-igvm';
 import type { SiblingKind } from '../manifest/image-files';
-import type { MeasuredPlatform } from '../igvm/isolation';
+import type { MeasuredPlatform } from '../igvm/platforms';
 import { digestHex, printable, withCommas } from '../errors/printable';
 
 /** The kind of a file of a build; `other` is a file of an external loader with another name. */

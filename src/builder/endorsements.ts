@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { unreachable } from '../errors/igvm-error';
 import type { OutputSet } from '../files/atomic-output';
 import { readRegularFile } from '../files/regular-file';
-import { isMeasured, type MeasuredPlatform, platformHeader } from '../igvm/isolation';
+import { isMeasured, type MeasuredPlatform, platformHeader } from '../igvm/platforms';
 import type { IgvmFile } from '../igvm/model';
 import type { DirectiveObserver } from '../igvm/stream';
 import type { GuestIsolation } from '../loader/guest/guest-platform';

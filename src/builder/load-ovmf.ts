@@ -4,10 +4,9 @@ import { isPortableExecutable } from '../igvm/firmware-dll';
 import { type IgvmFile, PAGE_DATA_TYPE, PAGE_FLAG, type PageAcceptance, type PageDataDirective } from '../igvm/model';
 import { validateIgvm } from '../igvm/validate';
 import { readOvmfTable } from '../loader/formats/ovmf-table';
-import { AcceptedRanges } from '../loader/guest/accepted-ranges';
+import { AcceptedRanges, type MapFile } from '../loader/guest/layout';
 import type { BuiltGuest } from '../loader/guest/guest-builder';
 import type { GuestIsolation } from '../loader/guest/guest-platform';
-import type { MapFile } from '../loader/guest/map-file';
 import { type OwnKeys, readOwnKeys, SECURE_BOOT_VARIABLES, type SecureBootVariable } from '../loader/ovmf/own-keys';
 import { OVMF_MASK } from '../loader/ovmf/pages';
 import { addPrograms, putIn } from '../loader/ovmf/update';
@@ -20,8 +19,7 @@ import { TagIndex, type TaggedRange } from '../regions/image-map';
 import { authenticodeSha256 } from '../uki/pe';
 import { isUki } from '../uki/uki';
 import { guestSpec } from './load-guest';
-import type { OpenResources } from './open-resources';
-import { ukiNote } from './uki-resources';
+import { type OpenResources, ukiNote } from './open-resources';
 
 /** The guests of an image, and the file with them. */
 export interface LaidOutImage {

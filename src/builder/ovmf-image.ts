@@ -6,7 +6,7 @@ import { accessOfFiles } from '../files/access';
 import { checkNotInputs } from '../files/atomic-output';
 import { type FileSource, openFileSource } from '../files/file-source';
 import { withImage, writeImage } from '../files/igvm-image';
-import { HEADER_LABEL } from '../igvm/headers/header-type';
+import { HEADER_LABEL } from '../igvm/headers/header-tables';
 import { type Directive, type IgvmFile, PAGE_FLAG, pageTypeName } from '../igvm/model';
 import { platformOf } from '../igvm/platforms';
 import { PART_NAMES } from '../loader/ovmf/contents';

@@ -1,6 +1,6 @@
 import { type OpenImage, withImage } from '../files/igvm-image';
 import { platformTypeName } from '../igvm/dump';
-import { type MeasuredPlatform, measuredPlatformOf } from '../igvm/isolation';
+import { type MeasuredPlatform, measuredPlatformOf } from '../igvm/platforms';
 import type { IgvmFile, PlatformHeader } from '../igvm/model';
 import { type PageOverlap, pageOverlaps } from '../igvm/page-overlaps';
 import {

@@ -2,7 +2,7 @@ import { createHash, type KeyObject } from 'node:crypto';
 import { IgvmError } from '../errors/igvm-error';
 import type { IgvmFile, SnpIdBlockDirective, SnpPublicKey, SnpSignature } from '../igvm/model';
 import { measure } from '../measurement/measure';
-import { platformHeader } from '../igvm/isolation';
+import { platformHeader } from '../igvm/platforms';
 import { corimSvn } from './corim';
 import { CORIM_SIZE_LIMIT } from './corims';
 import { readAll } from '../memory/byte-source';

@@ -4,7 +4,7 @@ import type { CorimHeader, IgvmFile } from '../igvm/model';
 import { printable } from '../errors/printable';
 import { measure } from '../measurement/measure';
 import { bytesSource, readAll } from '../memory/byte-source';
-import { MEASURED_PLATFORMS, type MeasuredPlatform, platformHeader } from '../igvm/isolation';
+import { MEASURED_PLATFORMS, type MeasuredPlatform, platformHeader } from '../igvm/platforms';
 import { corimDocument, corimSvn } from './corim';
 import { CORIM_SIZE_LIMIT } from './corims';
 import { decodeCoseSign1, encodeDetached, signedBytes } from './cose-sign1';

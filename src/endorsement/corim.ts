@@ -1,4 +1,4 @@
-import type { MeasuredPlatform } from '../igvm/isolation';
+import type { MeasuredPlatform } from '../igvm/platforms';
 import { IgvmError } from '../errors/igvm-error';
 import { type CborValue, cborMap, cborTag, decodeCbor, encodeCbor, isCborTag } from './cbor';
 

@@ -4,7 +4,7 @@ import { printable } from '../errors/printable';
 import { createOutputSet } from '../files/atomic-output';
 import { withImage } from '../files/igvm-image';
 import { platformTypeName } from '../igvm/dump';
-import { type MeasuredPlatform, measuredPlatformOf, platformHeader } from '../igvm/isolation';
+import { type MeasuredPlatform, measuredPlatformOf, platformHeader } from '../igvm/platforms';
 import type { IgvmFile, PlatformHeader } from '../igvm/model';
 import { type ByteSource, readAll } from '../memory/byte-source';
 

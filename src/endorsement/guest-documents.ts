@@ -1,7 +1,7 @@
 /** The documents about a guest that don't need CBOR: the identity document, and the SNP ID block. A build writes them beside the image. */
 import { IgvmError } from '../errors/igvm-error';
 import { digestHex } from '../errors/printable';
-import type { MeasuredPlatform } from '../igvm/isolation';
+import type { MeasuredPlatform } from '../igvm/platforms';
 import type { IgvmFile } from '../igvm/model';
 import { isForPlatform } from '../measurement/launch-digests';
 

@@ -5,7 +5,7 @@ import { unreadable } from '../files/file-failure';
 import { NotRegularError, readRegularFile } from '../files/regular-file';
 import type { CorimHeader, IgvmFile, SnpIdBlockDirective } from '../igvm/model';
 import { siblingPath } from '../manifest/image-files';
-import type { MeasuredPlatform } from '../igvm/isolation';
+import type { MeasuredPlatform } from '../igvm/platforms';
 import { readAll } from '../memory/byte-source';
 import { checkSignedIdBlock } from './add-snp-id-block';
 import { corimDocument, corimSvn } from './corim';

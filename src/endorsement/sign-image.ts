@@ -5,7 +5,7 @@ import { openFileSource } from '../files/file-source';
 import { rewriteImage } from '../files/igvm-image';
 import { loadManifest } from '../manifest/load-manifest';
 import type { GuestConfig } from '../manifest/model';
-import type { MeasuredPlatform } from '../igvm/isolation';
+import type { MeasuredPlatform } from '../igvm/platforms';
 import { readAll } from '../memory/byte-source';
 import { type KnownGuest, type SnpIdBlockSigner, withSnpIdBlock } from './add-snp-id-block';
 import { type CorimSignature, type SignatureOptions, withCorimSignature } from './corim-signature';

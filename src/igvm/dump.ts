@@ -1,7 +1,7 @@
 import { escapeJson, hex, printable } from '../errors/printable';
 import type { ByteSource } from '../memory/byte-source';
 import { PAGE_SIZE, pagesFor } from '../memory/page';
-import { FIXED_HEADER, FIXED_HEADER_V2_PART, fixedHeaderSize } from './headers/field-tables';
+import { FIXED_HEADER, FIXED_HEADER_V2_PART, fixedHeaderSize } from './headers/header-tables';
 import {
   type Directive,
   type IgvmFile,

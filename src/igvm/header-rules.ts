@@ -1,7 +1,7 @@
 import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 import { hex } from '../errors/printable';
 import { PAGE_SIZE } from '../memory/page';
-import { isKnown, isOptional, type Section, sectionOf } from './headers/header-type';
+import { isKnown, isOptional, type Section, sectionOf } from './headers/header-tables';
 import {
   type CorimHeader,
   type Directive,

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ByteSource, bytesSource, EMPTY_SOURCE, readAll } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
-import { SUPPORTED_PLATFORM } from './headers/field-tables';
+import { SUPPORTED_PLATFORM } from './headers/header-tables';
 import { fileOf, flatten, hashes, patternPage, platformOf, runOf, vbsContext, written } from './igvm-file.fixture';
 import {
   type Directive,

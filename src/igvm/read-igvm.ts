@@ -11,16 +11,6 @@ import {
   MAGIC,
   PAGE_DATA,
   type VpContextFields,
-} from './headers/field-tables';
-import {
-  checkLength,
-  decodeDirective,
-  decodeInitialization,
-  decodePlatform,
-  type FileDataReader,
-  type StructBytes,
-} from './headers/header-bytes';
-import {
   HEADER_ALIGNMENT,
   HEADER_TYPE,
   isKnown,
@@ -28,10 +18,18 @@ import {
   sectionOf,
   SECTIONS,
   TYPE_AND_LENGTH_SIZE,
-} from './headers/header-type';
+} from './headers/header-tables';
+import {
+  checkLength,
+  decodeDirective,
+  decodeInitialization,
+  decodePlatform,
+  type FileDataReader,
+  type StructBytes,
+  RunCollector,
+} from './headers/header-bytes';
 import type { GuestArch, IgvmFile, UnknownHeader, VpContextDirective } from './model';
 import { MOST_VBS_REGISTERS, PAGE_CONTEXT_SIZE, VBS_HEADER_SIZE, vbsContextSize, vpContextFormat } from './platforms';
-import { RunCollector } from './run-collector';
 import { validateIgvm } from './validate';
 
 /** What Node does faster than the reader by itself, and how much the reader checks. */

@@ -1,5 +1,5 @@
 import { IgvmError } from '../errors/igvm-error';
-import { HEADER_LABEL } from './headers/header-type';
+import { HEADER_LABEL } from './headers/header-tables';
 import type { IgvmFile, PlatformHeader } from './model';
 import { type Platform, PLATFORM_VERSION, platformOf } from './platforms';
 import {

@@ -11,9 +11,12 @@ import {
   MAGIC,
   PAGE_DATA,
   SUPPORTED_PLATFORM,
-} from './headers/field-tables';
+  HEADER_LABEL,
+  HEADER_TYPE,
+  headerSizeFor,
+  TYPE_AND_LENGTH_SIZE,
+} from './headers/header-tables';
 import { encodeHeader, fileDataOf, type SingleHeader } from './headers/header-bytes';
-import { HEADER_LABEL, HEADER_TYPE, headerSizeFor, TYPE_AND_LENGTH_SIZE } from './headers/header-type';
 import type { IgvmFile, PageDataDirective } from './model';
 import { PageIndex } from './page-index';
 import { type DirectiveObserver, streamDirectives } from './stream';

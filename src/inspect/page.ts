@@ -4,7 +4,7 @@ import { formatPlaced } from '../errors/igvm-error';
 import { dump, type Dump, type DumpRecord, fieldsText, platformNames } from '../igvm/dump';
 import type { IgvmFile } from '../igvm/model';
 import { DEFAULT_LAUNCH, launchLabel } from '../measurement/launches';
-import { MEASURED_PLATFORMS, type MeasuredPlatform } from '../igvm/isolation';
+import { MEASURED_PLATFORMS, type MeasuredPlatform } from '../igvm/platforms';
 import type { ByteSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { describeVpContext } from '../vp-context/decode';

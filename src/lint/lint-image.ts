@@ -3,12 +3,11 @@ import { withImage } from '../files/igvm-image';
 import { launchPolicy } from '../image/policy';
 import type { IgvmFile, PlatformHeader, SnpIdBlockDirective } from '../igvm/model';
 import { pageOverlaps } from '../igvm/page-overlaps';
-import { platformOf } from '../igvm/platforms';
+import { platformOf, measuredPlatformOf, MEASURED_PLATFORMS } from '../igvm/platforms';
 import { CPU_MODEL_NAMES } from '../measurement/kvm-vmsa';
 import { DEFAULT_LAUNCH, type Launch, launchesOf, UNSETTLED_VMMS, vmmProfile } from '../measurement/launches';
 import { isForPlatform } from '../measurement/launch-digests';
 import { loadRefusals } from '../measurement/load-refusals';
-import { measuredPlatformOf, MEASURED_PLATFORMS } from '../igvm/isolation';
 import { measureLaunches } from '../measurement/measure';
 import { type Vmm, VMM_NAMES } from '../manifest/model';
 

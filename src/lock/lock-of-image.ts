@@ -11,7 +11,7 @@ import { guestPolicy } from '../endorsement/guest-documents';
 import { hex } from '../errors/printable';
 import { IgvmError } from '../errors/igvm-error';
 import type { IgvmFile } from '../igvm/model';
-import { platformOf } from '../igvm/platforms';
+import { platformOf, MEASURED_PLATFORMS } from '../igvm/platforms';
 import {
   type DescribedGuest,
   type DescribedRegion,
@@ -20,7 +20,6 @@ import {
 } from '../image/described-image';
 import type { Facts } from '../image/guest-facts';
 import { DEFAULT_LAUNCH, type Launch, launchesOf, launchName, launchRequest } from '../measurement/launches';
-import { MEASURED_PLATFORMS } from '../igvm/isolation';
 import type { TaggedRange } from '../regions/image-map';
 import type { LockedDigest, LockedDocuments, LockedPlatform, LockedRegion, MeasurementLock } from './lock-schema';
 

@@ -1,8 +1,7 @@
 /** The schema of igvm.lock.json. Validation and the JSON Schema for editors both come from it. */
 import * as z from 'zod/mini';
-import { MEASURED_PLATFORM_NAMES, MEASURED_PLATFORMS } from '../igvm/isolation';
+import { MEASURED_PLATFORM_NAMES, MEASURED_PLATFORMS, platformOf } from '../igvm/platforms';
 import { PLATFORM_TYPE, type PlatformType } from '../igvm/model';
-import { platformOf } from '../igvm/platforms';
 import { type PolicyFields, policyNames } from '../image/policy';
 import { KVM_MODE_MEANINGS, type LaunchRequest, VMM_MEANINGS } from '../manifest/model';
 import {

@@ -4,7 +4,7 @@
  */
 import { type ErrorWhere, IgvmError, type JsonPath } from '../errors/igvm-error';
 import { PLATFORM_TYPE, type PlatformType } from '../igvm/model';
-import { platformOf } from '../igvm/platforms';
+import { platformOf, existsOn, ISOLATIONS, type IsolationName } from '../igvm/platforms';
 import {
   COMMON_MEMORY_LIMIT,
   formatMemorySize,
@@ -15,7 +15,6 @@ import {
   UEFI_BOUNDARY_BITS,
 } from '../memory/page';
 import { commandLineConflict } from './command-line';
-import { existsOn, ISOLATIONS, type IsolationName } from '../igvm/isolation';
 import type { JsonDocument } from './json-document';
 import type {
   DirectLinuxImage,

@@ -3,7 +3,7 @@
  * the resources that it uses. Source of the names: openvmm igvmfilegen main.rs.
  */
 import { basename, dirname, extname, join, posix } from 'node:path';
-import { isMeasured, ISOLATION_NAMES, type MeasuredPlatform } from '../igvm/isolation';
+import { isMeasured, ISOLATION_NAMES, type MeasuredPlatform } from '../igvm/platforms';
 import { RESOURCE_NAMES, type ResourceName } from './model';
 
 /** The kinds of files about one platform. */

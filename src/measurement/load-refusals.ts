@@ -1,5 +1,5 @@
 import { hex } from '../errors/printable';
-import { HEADER_LABEL, HEADER_TYPE } from '../igvm/headers/header-type';
+import { HEADER_LABEL, HEADER_TYPE } from '../igvm/headers/header-tables';
 import {
   type Directive,
   type IgvmFile,

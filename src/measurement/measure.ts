@@ -1,7 +1,7 @@
 import { formatPlaced, IgvmError, unreachable } from '../errors/igvm-error';
 import { digestHex } from '../errors/printable';
 import { withImage } from '../files/igvm-image';
-import { MEASURED_PLATFORMS, type MeasuredPlatform, measuredPlatformOf, platformHeader } from '../igvm/isolation';
+import { MEASURED_PLATFORMS, type MeasuredPlatform, measuredPlatformOf, platformHeader } from '../igvm/platforms';
 import type { IgvmFile } from '../igvm/model';
 import { type DirectiveObserver, streamDirectives } from '../igvm/stream';
 import type { Vmm } from '../manifest/model';

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { counted, printable, printableJson } from '../../errors/printable';
-import type { MeasuredPlatform } from '../../igvm/isolation';
+import type { MeasuredPlatform } from '../../igvm/platforms';
 import type { InspectFormat } from '../../inspect/inspect-file';
 import { type Caller, commandLine, optionalPath } from '../caller';
 import { type CliEnvironment, ExitCode } from '../cli';

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
-import { MEASURED_PLATFORM_NAMES, type MeasuredPlatform } from '../../igvm/isolation';
+import { MEASURED_PLATFORM_NAMES, type MeasuredPlatform } from '../../igvm/platforms';
 import { KVM_MODES } from '../../manifest/model';
 import { ALL_VMM_NAMES, type LaunchOptions } from '../../measurement/launches';
 import { type Caller, commandLine } from '../caller';

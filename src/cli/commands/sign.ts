@@ -3,7 +3,7 @@ import type { SignatureOptions } from '../../endorsement/corim-signature';
 import type { CorimSignatureSource, SnpIdBlockSource } from '../../endorsement/sign-image';
 import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
-import type { MeasuredPlatform } from '../../igvm/isolation';
+import type { MeasuredPlatform } from '../../igvm/platforms';
 import { type Caller, commandLine, optionalPath } from '../caller';
 import type { CliEnvironment } from '../cli';
 import { platformOption } from './measure';

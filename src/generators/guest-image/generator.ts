@@ -30,7 +30,7 @@ import {
   uefi,
 } from './image-types';
 import { ResourceOptions } from './resource-option';
-import type { IsolationName } from '../../igvm/isolation';
+import type { IsolationName } from '../../igvm/platforms';
 
 type GuestImageType = 'linux-direct' | 'linux-paravisor' | 'uefi' | 'ovmf' | 'snp-linux-direct';
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readJson, type Tree } from '@nx/devkit';
 import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
-import { ISOLATION_NAMES } from '../../igvm/isolation';
+import { ISOLATION_NAMES } from '../../igvm/platforms';
 import { parseManifest } from '../../manifest/load-manifest';
 import { logger } from '../../plugin/workspace-nx';
 import { guestImageGenerator, type GuestImageGeneratorSchema } from './generator';

@@ -1,5 +1,5 @@
 import { IgvmError } from '../../errors/igvm-error';
-import { existsOn, ISOLATION_NAMES, type IsolationName } from '../../igvm/isolation';
+import { existsOn, ISOLATION_NAMES, type IsolationName } from '../../igvm/platforms';
 import type { GuestArch } from '../../igvm/model';
 import type {
   DirectLinuxImage,

@@ -10,7 +10,7 @@ import {
   PLAIN_INITIALIZATIONS,
   SUPPORTED_PLATFORM,
   VP_CONTEXT,
-} from './field-tables';
+} from './header-tables';
 import type { Struct } from './struct';
 
 const filled = (size: number, byte: number): Uint8Array => new Uint8Array(size).fill(byte);

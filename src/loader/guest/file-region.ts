@@ -1,34 +1,8 @@
-import { IgvmError, unreachable } from '../../errors/igvm-error';
+import { IgvmError } from '../../errors/igvm-error';
 import type { PageAcceptance } from '../../igvm/model';
 import { type ByteSource, EMPTY_SOURCE, leadingZerosSource, regionSource } from '../../memory/byte-source';
 import { alignDown, GPA_LIMIT, PAGE_SIZE, pagesFor } from '../../memory/page';
 import type { ImageImporter } from './importer';
-
-/**
- * Bytes that are computed when they are first awaited, after all pages before them have been streamed.
- * @param size in bytes
- * @param parts returns the first bytes; zeros follow up to `size`
- */
-export function deferredSource(size: number, parts: () => Uint8Array[] | Promise<Uint8Array[]>): ByteSource {
-  let bytes: Uint8Array | undefined;
-  return {
-    size,
-    async ready() {
-      if (bytes !== undefined) return;
-      const filled = new Uint8Array(size);
-      let at = 0;
-      for (const part of await parts()) {
-        filled.set(part, at);
-        at += part.length;
-      }
-      bytes = filled;
-    },
-    read(offset, target) {
-      if (bytes === undefined) unreachable('deferred bytes were read before they were ready');
-      target.set(bytes.subarray(offset, offset + target.length));
-    },
-  };
-}
 
 /**
  * Most zeros that a file may request besides its own bytes. Each page of them takes 32 bytes of the image, and of

@@ -15,10 +15,9 @@ import { type ByteSource, bytesSource, EMPTY_SOURCE } from '../../memory/byte-so
 import { PAGE_SIZE, REQUIRED_MEMORY_LIMIT } from '../../memory/page';
 import { VMSA_SIZE } from '../../vp-context/vmsa';
 import type { VpRegister, VpRegisterName } from '../../vp-context/vp-register';
-import { AcceptedRanges, RelocationRegions } from './accepted-ranges';
+import { AcceptedRanges, RelocationRegions, type MapFile } from './layout';
 import { type FixedRam, type GuestIsolation, type GuestPlatform, TDX_SHARED_GPA_BOUNDARY_BITS } from './guest-platform';
 import type { ImageImporter, IsolationConfig, NestedImporter, RelocationRegion } from './importer';
-import type { MapFile } from './map-file';
 import { NestedGuest } from './nested-guest';
 
 /** One guest after layout. Its compatibility mask is 1 until guests are merged. */

@@ -1,7 +1,6 @@
 import { IgvmError, unreachable } from '../../errors/igvm-error';
-import { existsOn } from '../../igvm/isolation';
+import { existsOn, PLATFORM_VERSION } from '../../igvm/platforms';
 import { type GuestArch, PLATFORM_TYPE, type PlatformHeader, type PlatformType } from '../../igvm/model';
-import { PLATFORM_VERSION } from '../../igvm/platforms';
 import { PAGE_SIZE } from '../../memory/page';
 import { NativeContext } from '../../vp-context/native';
 import { SnpContext } from '../../vp-context/snp';

@@ -1,7 +1,7 @@
 import type { ByteSource } from '../../memory/byte-source';
 import type { GuestArch, PageAcceptance, ParameterKind } from '../../igvm/model';
 import type { DirectiveObserver } from '../../igvm/stream';
-import type { IsolationName } from '../../igvm/isolation';
+import type { IsolationName } from '../../igvm/platforms';
 import type { VpRegister, VpRegisterName } from '../../vp-context/vp-register';
 
 /** The guest's isolation, as far as loaders need it (importer.rs: IsolationConfig). */

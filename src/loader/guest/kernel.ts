@@ -1,4 +1,5 @@
 import { IgvmError, unreachable } from '../../errors/igvm-error';
+import { hex } from '../../errors/printable';
 import type { ByteSource } from '../../memory/byte-source';
 import { alignDown, alignUp, GPA_LIMIT, PAGE_SIZE } from '../../memory/page';
 import { readArm64Image } from '../formats/arm64-image';
@@ -8,7 +9,6 @@ import { fileKind } from '../formats/file-kind';
 import { isElf, programKind } from '../formats/elf-header';
 import { checkZeroFill, importFileRegion, loadingFrom } from './file-region';
 import type { ImageImporter } from './importer';
-import { type InitrdInfo, LARGE_PAGE_SIZE, importInitrd } from './initrd';
 
 const KERNEL_TAG = 'linux-kernel';
 
@@ -25,6 +25,15 @@ export interface KernelInfo {
   segments: GpaRange[];
   /** First GPA after the kernel and the memory that it needs while it starts. */
   end: bigint;
+}
+
+/** An initrd after a kernel starts at a multiple of this, and so does an arm64 kernel. Bytes. */
+export const LARGE_PAGE_SIZE = 0x200000;
+
+/** Where an initrd lies, in bytes; its last page is padded with zeros. */
+export interface InitrdInfo {
+  gpa: number;
+  size: number;
 }
 
 /** What {@link loadKernelAndInitrdX64} and its arm64 sibling placed. */
@@ -47,39 +56,32 @@ export function loadKernelAndInitrdX64(
   startAddress: number,
   initrd?: ByteSource,
 ): LinuxLoadInfo {
-  return loadingFrom(kernel, () => loadKernelX64(importer, kernel, startAddress, initrd));
-}
-
-function loadKernelX64(
-  importer: ImageImporter,
-  kernel: ByteSource,
-  startAddress: number,
-  initrd: ByteSource | undefined,
-): LinuxLoadInfo {
-  if (isBzImage(kernel)) return loadBzImage(importer, kernel, startAddress, initrd);
-  if (!isElf(kernel)) {
-    const kind = fileKind(kernel, 'x64');
-    throw new IgvmError(
-      'KERNEL_INVALID',
-      `${KERNEL_TAG} ${kind ?? 'is neither a bzImage (vmlinuz) nor an ELF file (vmlinux) for x64'}`,
-      { offset: 0 },
-      { saysAll: kind !== undefined },
-    );
-  }
-  const program = programKind(kernel);
-  if (program !== undefined) importer.note(`${KERNEL_TAG} is ${program}, which no processor can start by itself`);
-  const { minimumAddress, nextAddress, entrypoint, segments } = loadStaticElf(importer, kernel, {
-    startAddress,
-    loadOffset: 0,
-    assumePic: false,
-    acceptance: 'exclusive',
-    tag: KERNEL_TAG,
+  return loadingFrom(kernel, () => {
+    if (isBzImage(kernel)) return loadBzImage(importer, kernel, startAddress, initrd);
+    if (!isElf(kernel)) {
+      const kind = fileKind(kernel, 'x64');
+      throw new IgvmError(
+        'KERNEL_INVALID',
+        `${KERNEL_TAG} ${kind ?? 'is neither a bzImage (vmlinuz) nor an ELF file (vmlinux) for x64'}`,
+        { offset: 0 },
+        { saysAll: kind !== undefined },
+      );
+    }
+    const program = programKind(kernel);
+    if (program !== undefined) importer.note(`${KERNEL_TAG} is ${program}, which no processor can start by itself`);
+    const { minimumAddress, nextAddress, entrypoint, segments } = loadStaticElf(importer, kernel, {
+      startAddress,
+      loadOffset: 0,
+      assumePic: false,
+      acceptance: 'exclusive',
+      tag: KERNEL_TAG,
+    });
+    const end = BigInt(nextAddress);
+    return {
+      kernel: { gpa: minimumAddress, size: nextAddress - minimumAddress, entrypoint, segments, end },
+      initrd: importInitrd(importer, initrd, end, KERNEL_TAG),
+    };
   });
-  const end = BigInt(nextAddress);
-  return {
-    kernel: { gpa: minimumAddress, size: nextAddress - minimumAddress, entrypoint, segments, end },
-    initrd: importInitrd(importer, initrd, end, KERNEL_TAG),
-  };
 }
 
 /** The kernel decompresses itself at boot; the initrd must not overlap the memory that it uses for that. */
@@ -133,57 +135,82 @@ export function loadKernelAndInitrdArm64(
   initrd?: ByteSource,
   label = KERNEL_TAG,
 ): LinuxLoadInfo {
-  return loadingFrom(kernel, () => loadKernelArm64(importer, kernel, startAddress, initrd, label));
+  if (startAddress % LARGE_PAGE_SIZE !== 0) unreachable(`arm64 kernel at ${startAddress}, not a multiple of 2 MiB`);
+  return loadingFrom(kernel, () => {
+    const image = readArm64Image(kernel, label);
+    const memory = image.imageSize === 0n ? BigInt(kernel.size) : image.imageSize;
+    if (image.textOffset > BigInt(GPA_LIMIT) || memory > BigInt(GPA_LIMIT)) {
+      throw new IgvmError(
+        'KERNEL_INVALID',
+        `${label} asks for ${memory} bytes of memory at text offset ${image.textOffset}, beyond the address space of 2^52 bytes`,
+        { offset: memory > BigInt(GPA_LIMIT) ? 16 : 8 },
+      );
+    }
+    checkZeroFill(label, Number(memory) - kernel.size);
+    const size = alignUp(Number(memory), PAGE_SIZE);
+    const address = startAddress + Number(image.textOffset);
+    if (kernel.size > size) {
+      throw new IgvmError(
+        'KERNEL_INVALID',
+        `${label} is ${kernel.size} bytes long but says that it needs only ${memory} bytes of memory`,
+        { offset: 16 },
+      );
+    }
+    // As upstream does, at the page that holds the address: real kernels have page-aligned text offsets.
+    const base = alignDown(address, PAGE_SIZE);
+    importFileRegion(importer, {
+      source: kernel,
+      offset: 0,
+      length: kernel.size,
+      gpa: base,
+      memoryLength: size,
+      acceptance: 'exclusive',
+      tag: KERNEL_TAG,
+      label,
+    });
+    const end = BigInt(address + size);
+    return {
+      kernel: {
+        gpa: startAddress,
+        size,
+        entrypoint: BigInt(address),
+        segments: [{ start: base, end: base + size }],
+        end,
+      },
+      initrd: importInitrd(importer, initrd, end, label),
+    };
+  });
 }
 
-function loadKernelArm64(
+/**
+ * Imports an initrd as one run, at the first 2 MiB boundary after the kernel. For an empty file nothing is imported,
+ * but it still has an address (openvmm vm/loader/src/linux.rs: import_initrd).
+ * @param nextAddress first GPA after the kernel and the memory that it needs while it starts
+ * @param kernel the kernel's name in messages
+ * @throws IgvmError LAYOUT_OVERLAP, KERNEL_INVALID
+ */
+function importInitrd(
   importer: ImageImporter,
-  kernel: ByteSource,
-  startAddress: number,
-  initrd: ByteSource | undefined,
-  label: string,
-): LinuxLoadInfo {
-  if (startAddress % LARGE_PAGE_SIZE !== 0) unreachable(`arm64 kernel at ${startAddress}, not a multiple of 2 MiB`);
-  const image = readArm64Image(kernel, label);
-  const memory = image.imageSize === 0n ? BigInt(kernel.size) : image.imageSize;
-  if (image.textOffset > BigInt(GPA_LIMIT) || memory > BigInt(GPA_LIMIT)) {
+  source: ByteSource | undefined,
+  nextAddress: bigint,
+  kernel: string,
+): InitrdInfo | undefined {
+  if (source === undefined) return undefined;
+  if (nextAddress > BigInt(GPA_LIMIT)) {
     throw new IgvmError(
       'KERNEL_INVALID',
-      `${label} asks for ${memory} bytes of memory at text offset ${image.textOffset}, beyond the address space of 2^52 bytes`,
-      { offset: memory > BigInt(GPA_LIMIT) ? 16 : 8 },
+      `${kernel} needs memory up to ${hex(nextAddress)}, which leaves no place for the initrd`,
     );
   }
-  checkZeroFill(label, Number(memory) - kernel.size);
-  const size = alignUp(Number(memory), PAGE_SIZE);
-  const address = startAddress + Number(image.textOffset);
-  if (kernel.size > size) {
-    throw new IgvmError(
-      'KERNEL_INVALID',
-      `${label} is ${kernel.size} bytes long but says that it needs only ${memory} bytes of memory`,
-      { offset: 16 },
-    );
-  }
-  // As upstream does, at the page that holds the address: real kernels have page-aligned text offsets.
-  const base = alignDown(address, PAGE_SIZE);
+  const gpa = alignUp(Number(nextAddress), LARGE_PAGE_SIZE);
   importFileRegion(importer, {
-    source: kernel,
+    source,
     offset: 0,
-    length: kernel.size,
-    gpa: base,
-    memoryLength: size,
+    length: source.size,
+    gpa,
+    memoryLength: source.size,
     acceptance: 'exclusive',
-    tag: KERNEL_TAG,
-    label,
+    tag: 'linux-initrd',
   });
-  const end = BigInt(address + size);
-  return {
-    kernel: {
-      gpa: startAddress,
-      size,
-      entrypoint: BigInt(address),
-      segments: [{ start: base, end: base + size }],
-      end,
-    },
-    initrd: importInitrd(importer, initrd, end, label),
-  };
+  return { gpa, size: source.size };
 }

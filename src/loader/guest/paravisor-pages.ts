@@ -5,8 +5,33 @@ import type { DirectiveObserver } from '../../igvm/stream';
 import { type PageDigests, pageDigestsFor } from '../../measurement/page-hashing';
 import type { ByteSource } from '../../memory/byte-source';
 import { PAGE_SIZE } from '../../memory/page';
-import type { AcceptedRange } from './accepted-ranges';
-import { deferredSource } from './file-region';
+import type { AcceptedRange } from './layout';
+
+/**
+ * Bytes that are computed when they are first awaited, after all pages before them have been streamed.
+ * @param size in bytes
+ * @param parts returns the first bytes; zeros follow up to `size`
+ */
+export function deferredSource(size: number, parts: () => Uint8Array[] | Promise<Uint8Array[]>): ByteSource {
+  let bytes: Uint8Array | undefined;
+  return {
+    size,
+    async ready() {
+      if (bytes !== undefined) return;
+      const filled = new Uint8Array(size);
+      let at = 0;
+      for (const part of await parts()) {
+        filled.set(part, at);
+        at += part.length;
+      }
+      bytes = filled;
+    },
+    read(offset, target) {
+      if (bytes === undefined) unreachable('deferred bytes were read before they were ready');
+      target.set(bytes.subarray(offset, offset + target.length));
+    },
+  };
+}
 
 /** Pages of the region (loader_defs paravisor.rs: PARAVISOR_MEASURED_VTL2_CONFIG_PAGE_HASHES_SIZE_PAGES). */
 export const EXPECTED_PAGE_HASHES_PAGES = 256;

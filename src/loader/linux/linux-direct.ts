@@ -1,5 +1,5 @@
 import { IgvmError, type JsonPath } from '../../errors/igvm-error';
-import { ISOLATIONS } from '../../igvm/isolation';
+import { ISOLATIONS } from '../../igvm/platforms';
 import type { DirectLinuxImage } from '../../manifest/model';
 import type { ByteSource } from '../../memory/byte-source';
 import type { ImageImporter, IsolationConfig } from '../guest/importer';

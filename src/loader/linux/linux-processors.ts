@@ -186,11 +186,10 @@ const MADT_HEADER_SIZE = 44;
 const LOCAL_APIC_FLAGS = 4;
 
 /**
- * For the fix-up: the offset of the first processor's flags in the MADT, the distance to the next processor's, and the
- * offset of the checksum.
+ * Offsets for the fix-up of the MADT: the flags of the first processor, followed by the others' at distances of
+ * LOCAL_APIC_SIZE, and the checksum.
  */
 const MADT_FIRST_FLAGS_OFFSET = MADT_HEADER_SIZE + LOCAL_APIC_FLAGS;
-const MADT_PROCESSOR_SIZE = LOCAL_APIC_SIZE;
 const MADT_CHECKSUM_OFFSET = 9;
 
 /** Processors first, with the APIC IDs 0 to `processorCount` - 1 (at most 254), then an I/O APIC, the timer and the NMI. */

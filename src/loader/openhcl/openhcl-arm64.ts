@@ -8,8 +8,7 @@ import {
 } from '../../vp-context/vp-register';
 import { loadStaticElf } from '../guest/elf';
 import type { ImageImporter } from '../guest/importer';
-import { LARGE_PAGE_SIZE } from '../guest/initrd';
-import { loadKernelAndInitrdArm64 } from '../guest/kernel';
+import { LARGE_PAGE_SIZE, loadKernelAndInitrdArm64 } from '../guest/kernel';
 import {
   checkMemorySuffices,
   DEFAULT_MEMORY_BASE,

@@ -1,12 +1,13 @@
-import type { ParameterKind } from '../../igvm/model';
+import { crc32 } from 'node:zlib';
+import { unreachable } from '../../errors/igvm-error';
+import type { PageDataDirective, ParameterKind } from '../../igvm/model';
+import type { DirectiveObserver } from '../../igvm/stream';
 import type { ProductPolicy } from '../../manifest/model';
 import type { ByteSource } from '../../memory/byte-source';
 import { PAGE_SIZE } from '../../memory/page';
 import { StructWriter } from '../../memory/struct-writer';
-import { deferredSource } from '../guest/file-region';
 import type { ImageImporter } from '../guest/importer';
-import { InitrdChecksum } from '../guest/initrd';
-import { EXPECTED_PAGE_HASHES_PAGES } from '../guest/paravisor-pages';
+import { deferredSource, EXPECTED_PAGE_HASHES_PAGES } from '../guest/paravisor-pages';
 import type { MemoryRange } from './openhcl';
 import { encodeProductPolicy } from './product-policy';
 
@@ -88,6 +89,36 @@ const SHIM_PARAMS_SIZE = 192;
 
 /** The shim asks the CPU whether VBS isolates it, so guests without isolation are encoded as VBS. */
 const ISOLATION = { none: 1, vbs: 1, snp: 2, tdx: 3 } as const;
+
+/** CRC32 of an initrd, computed while its pages are streamed, so that it is not read twice. */
+export class InitrdChecksum implements DirectiveObserver {
+  private seen = 0;
+  private checksum = 0;
+
+  /**
+   * @param gpa where the initrd lies in guest memory, page-aligned
+   * @param size of the initrd in bytes, without the padding of its last page
+   */
+  constructor(
+    private readonly gpa: number,
+    private readonly size: number,
+  ) {}
+
+  pages(run: PageDataDirective, firstPage: number, _pageCount: number, bytes: Uint8Array | undefined): void {
+    const offset = run.gpa + firstPage * PAGE_SIZE - this.gpa;
+    if (offset < 0 || offset >= this.size) return;
+    if (bytes === undefined || offset !== this.seen) unreachable('the pages of an initrd out of order');
+    const part = bytes.subarray(0, Math.min(bytes.length, this.size - offset));
+    this.checksum = crc32(part, this.checksum);
+    this.seen += part.length;
+  }
+
+  /** The checksum, once all pages have been seen. */
+  value(): number {
+    if (this.seen !== this.size) unreachable(`the checksum has seen ${this.seen} of the initrd's ${this.size} bytes`);
+    return this.checksum;
+  }
+}
 
 /** The parameters as the shim reads them. They are known once the initrd's pages, which come first, have been seen. */
 export function shimParams(importer: ImageImporter, params: ShimParams): ByteSource {

@@ -1,6 +1,6 @@
 import { hex } from '../../errors/printable';
 import { IgvmError } from '../../errors/igvm-error';
-import { ISOLATIONS } from '../../igvm/isolation';
+import { ISOLATIONS } from '../../igvm/platforms';
 import { EMPTY_SOURCE } from '../../memory/byte-source';
 import { PAGE_SIZE, alignUp } from '../../memory/page';
 import { TDX_RESET_PAGE_GPA } from '../../vp-context/tdx';
@@ -16,7 +16,7 @@ import { loadStaticElf } from '../guest/elf';
 import { importFileRegion } from '../guest/file-region';
 import { GDT_SIZE, importGdt, buildPageTablesX64, gibTableCount, type MappedRange } from '../cpu/tables-x64';
 import type { ImageImporter } from '../guest/importer';
-import { LARGE_PAGE_SIZE } from '../guest/initrd';
+import { LARGE_PAGE_SIZE } from '../guest/kernel';
 import {
   checkMemorySuffices,
   DEFAULT_MEMORY_BASE,

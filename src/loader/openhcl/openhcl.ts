@@ -4,7 +4,7 @@ import { type ByteSource, EMPTY_SOURCE } from '../../memory/byte-source';
 import { GPA_LIMIT, PAGE_SIZE } from '../../memory/page';
 import { StructWriter } from '../../memory/struct-writer';
 import type { ImageImporter } from '../guest/importer';
-import { LARGE_PAGE_SIZE } from '../guest/initrd';
+import { LARGE_PAGE_SIZE } from '../guest/kernel';
 import type { Vtl0Image } from './openhcl-vtl0';
 
 /** A range of guest memory in bytes. */

@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib';
 import type { PageDataDirective } from '../../igvm/model';
 import { streamDirectives } from '../../igvm/stream';
 import { bytesSource } from '../../memory/byte-source';
-import { InitrdChecksum } from './initrd';
+import { InitrdChecksum } from './openhcl-shim-params';
 
 const run = (gpa: number, bytes: Uint8Array): PageDataDirective => ({
   type: 'pageData',
