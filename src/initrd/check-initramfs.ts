@@ -1,8 +1,8 @@
 import type { ByteSource } from '../memory/byte-source';
 import { FILE_TYPE } from './cpio-newc';
 
-/** What Linux can't use as an initramfs or as a RAM disk: a mark in the file, where it is, and what the file is. */
-const NO_INITRD: readonly (readonly [mark: string, offset: number, what: string])[] = [
+/** Kinds of files that Linux can't use as an initramfs or as a RAM disk: a mark in the file, its offset, and the kind. */
+const OTHER_KINDS: readonly (readonly [mark: string, offset: number, what: string])[] = [
   ['HdrS', 0x202, 'a kernel (bzImage)'],
   ['ARM\x64', 56, 'a kernel (Image for arm64)'],
   ['MZ', 0, 'an EFI program'],
@@ -10,33 +10,33 @@ const NO_INITRD: readonly (readonly [mark: string, offset: number, what: string]
   ['IGVM', 0, 'an IGVM image'],
   ['QFI\xfb', 0, 'a disk image'],
   ['PK\x03\x04', 0, 'a zip archive'],
-  ['!<arch>\n', 0, 'a Debian package or another archive of ar'],
+  ['!<arch>\n', 0, 'a Debian package or another ar archive'],
   ['\xed\xab\xee\xdb', 0, 'an RPM package'],
   ['#!', 0, 'a script'],
 ];
 
-/** What a file is that was given as an initrd and can't be one; undefined for everything that may be one. */
+/** The kind of a file that was given as an initrd and can't be one; undefined for everything that may be one. */
 export function otherThanInitrd(source: ByteSource): string | undefined {
   const head = Buffer.alloc(Math.min(source.size, 1024));
   source.read(0, head);
-  const found = NO_INITRD.find(([mark, offset]) => head.toString('latin1', offset, offset + mark.length) === mark);
+  const found = OTHER_KINDS.find(([mark, offset]) => head.toString('latin1', offset, offset + mark.length) === mark);
   return found?.[2];
 }
 
-/** Words of a command line by which Linux starts something other than /init, or mounts something that has the first program. */
+/** Words of a command line that make Linux start something other than /init, or mount a disk that has the first program. */
 const OTHER_START = /^(rdinit|init|root|nfsroot)=/;
 
 /**
  * Whether Linux finds nothing to start: the initramfs has no program `/init`, and the command line names neither another one nor a disk
- * (Linux: init/main.c, kernel_init_freeable). Only the headers of a cpio archive are read, up to its `init`. Of a compressed archive, or
- * one with something behind it, nothing is known.
- * @param commandLine of the kernel
+ * (Linux: init/main.c, kernel_init_freeable). Only the headers of a cpio archive are needed, up to the one of `init`. False for a
+ * compressed archive, and for one that is followed by other data, because their contents are unknown.
+ * @param commandLine the kernel's command line
  */
 export function startsNothing(source: ByteSource, commandLine: string): boolean {
   const words: readonly string[] = commandLine.match(/(?:[^\s"]|"[^"]*"?)+/g) ?? [];
   const end = words.indexOf('--');
-  const ofKernel = end === -1 ? words : words.slice(0, end);
-  if (ofKernel.some((word) => OTHER_START.test(word.replaceAll('"', '')))) return false;
+  const kernelWords = end === -1 ? words : words.slice(0, end);
+  if (kernelWords.some((word) => OTHER_START.test(word.replaceAll('"', '')))) return false;
   return hasProgram(source, 'init') === false;
 }
 
@@ -44,26 +44,31 @@ const HEADER_SIZE = 110;
 const MAGICS = ['070701', '070702'];
 const TRAILER = 'TRAILER!!!';
 
-/** The kernel leaves out longer names. Bytes, with the NUL at the end. */
+/** The longest name that the kernel accepts: bytes, with the NUL at the end. */
 const MOST_NAME_BYTES = 4096;
 
-/** More members than any initramfs has; nothing is said of an archive with more. */
+/** More members than any initramfs has. An archive with more counts as unknown. */
 const MOST_MEMBERS = 1_000_000;
 
-/** Headers that lie close together are read at once. Bytes. */
-const WINDOW = 8192;
+/**
+ * Bytes to read at once, at first and at most. If the next header is within {@link NEAR} bytes of the last read, the next read is twice
+ * as large. So the headers of many small files take few reads, and the contents of large files are skipped.
+ */
+const FIRST_READ = 2 ** 13;
+const LARGEST_READ = 2 ** 16;
+const NEAR = 2 ** 13;
 
-/** Whether archives have a program; undefined where they can't be followed to the end of the file. */
+/** Whether consecutive archives contain a program; undefined if they can't be followed to the end of the file. */
 function hasProgram(source: ByteSource, wanted: string): boolean | undefined {
   const window = new Window(source);
   let offset = 0;
   for (let member = 0; member < MOST_MEMBERS; member++) {
     if (offset >= source.size) return member === 0 ? undefined : false;
     const header = window.text(offset, HEADER_SIZE);
-    // Zeros fill an archive up, and may stand before the next one.
+    // Zeros pad an archive, and may precede the next one.
     if (header.startsWith('\0')) {
       if (member === 0 || offset % 4 !== 0) return undefined;
-      const next = window.behindZeros(offset);
+      const next = window.afterZeros(offset);
       if (next === undefined) return false;
       offset = next;
       continue;
@@ -74,7 +79,7 @@ function hasProgram(source: ByteSource, wanted: string): boolean | undefined {
       return /^[0-9a-f]{8}$/i.test(text) ? Number.parseInt(text, 16) : Number.NaN;
     };
     const [mode, size, nameSize] = [field(1), field(6), field(11)];
-    // What isn't a number is not in any range.
+    // NaN is in no range.
     if (!(mode >= 0 && size >= 0 && nameSize > 0 && nameSize <= MOST_NAME_BYTES)) return undefined;
     const name = window.text(offset + HEADER_SIZE, nameSize);
     if (name.length < nameSize) return undefined;
@@ -87,27 +92,28 @@ function hasProgram(source: ByteSource, wanted: string): boolean | undefined {
   return undefined;
 }
 
-/** A file that may be executed, or a link, which may lead to one. */
+/** Whether a mode is that of an executable file, or of a link, which may lead to one. */
 function isProgram(mode: number): boolean {
   const type = mode & 0o170000;
   return type === FILE_TYPE.link || (type === FILE_TYPE.file && (mode & 0o111) !== 0);
 }
 
-/** A part of a file, read when something outside of it is asked for. */
+/** The part of a file that was read last. A request for bytes outside it reads another part. */
 class Window {
   private start = 0;
   private bytes = Buffer.alloc(0);
+  private readSize = FIRST_READ;
 
   constructor(private readonly source: ByteSource) {}
 
-  /** Bytes as characters; fewer at the end of the file. */
+  /** Bytes as Latin-1 characters; fewer at the end of the file. */
   text(offset: number, length: number): string {
     this.moveTo(offset, length);
     return this.bytes.toString('latin1', offset - this.start, offset - this.start + length);
   }
 
-  /** Where the first byte other than zero is, a multiple of 4 bytes behind the start of the file; undefined where there is none. */
-  behindZeros(from: number): number | undefined {
+  /** The offset of the first byte other than zero, rounded down to a multiple of 4; undefined if there is none. */
+  afterZeros(from: number): number | undefined {
     for (let offset = from; offset < this.source.size; ) {
       this.moveTo(offset, 1);
       const index = this.bytes.subarray(offset - this.start).findIndex((byte) => byte !== 0);
@@ -119,9 +125,12 @@ class Window {
 
   private moveTo(offset: number, length: number): void {
     const end = Math.min(this.source.size, offset + length);
-    if (offset >= this.start && end <= this.start + this.bytes.length) return;
+    const readEnd = this.start + this.bytes.length;
+    if (offset >= this.start && end <= readEnd) return;
+    const isNear = readEnd > 0 && offset < readEnd + NEAR;
+    this.readSize = isNear ? Math.min(2 * this.readSize, LARGEST_READ) : FIRST_READ;
     this.start = Math.min(offset, this.source.size);
-    this.bytes = Buffer.alloc(Math.min(Math.max(WINDOW, length), this.source.size - this.start));
+    this.bytes = Buffer.alloc(Math.min(Math.max(this.readSize, length), this.source.size - this.start));
     this.source.read(this.start, this.bytes);
   }
 }
