@@ -65,11 +65,11 @@ describe('the command line', () => {
     [['-o', 'a=b', 'x']],
     [['--output=a=b', 'x']],
     [['-o=a=b', '--', 'x']],
-  ])('takes the value of an option in every form that clap takes: %j', async (args) => {
+  ])('accepts the value of an option in every form that clap accepts: %j', async (args) => {
     let output: unknown;
     const program: ProgramDescription = {
       name: 'test',
-      description: 'takes an option',
+      description: 'has an option',
       commands: {
         go: () => (command) =>
           void command

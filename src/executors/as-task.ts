@@ -52,7 +52,7 @@ const taskCaller = (root: string, { info, warn, message }: TaskLog): Caller => (
 /**
  * Does the work of an executor. A failure that the user can correct is logged and fails the task. Any other error is a bug and
  * is thrown.
- * @param work may return false for a task that fails and has said why
+ * @param work may return false for a task that fails and has reported the reason
  * @param lock the lock that errors may be about
  */
 export async function asTask(

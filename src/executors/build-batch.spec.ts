@@ -8,7 +8,7 @@ import type * as BuildThread from './build-thread';
 import { type BatchTask, type BatchTaskResult, buildTask } from './build-thread';
 import { contextIn } from './executor-context.fixture';
 
-/** The program of threads that die on their first image. */
+/** Counts of threads: all that were started, those that have died, and those that are still to die on their first image. */
 const mockDying = { started: 0, dead: 0, left: 0 };
 
 // Node can't load a thread's TypeScript; the e2e tests have real threads.

@@ -102,7 +102,7 @@ describe('a target whose keys are replaced', () => {
   it('names the file and the cure', async () => {
     workspace.write('a/project.json', { targets: { build: { dependsOn: [] } } });
     await expect(check('build', { dependsOn: [] })).rejects.toThrow(
-      /"dependsOn" of a\/project.json replaces .*put "..." into the list/,
+      /"dependsOn" in a\/project.json replaces .*put "..." into the list/,
     );
     const nxJsonConfiguration = { targetDefaults: { build: { inputs: [] } } };
     await expect(check('build', { inputs: [] }, { nxJsonConfiguration })).rejects.toThrow(

@@ -113,7 +113,7 @@ function expectedTarget(
   const image = { path: builder.manifest.path, name, suffix: '', outputPath: '', project, file, ...builder };
   const kind = TARGET_KINDS.find((each) => each !== 'initrd' && IMAGE_TARGETS[each].executor === executor);
   const inferred = kind === undefined || kind === 'initrd' ? undefined : IMAGE_TARGETS[kind].create(image, own);
-  // If none would be inferred, as for an image that can't be signed, the build must at least run first.
+  // If none would be inferred, for example for an image that can't be signed, at least the build must run first.
   const least = { executor, cache: false, ...(builder.build === undefined ? {} : { dependsOn: [builder.build] }) };
   return inferred === undefined || executor === IMAGE_TARGETS.boot.executor ? least : inferred;
 }
@@ -178,10 +178,10 @@ export function checkTarget(context: TargetContext, task: TaskTarget | undefined
   const { from } = mergedValue(ownTarget(kind, executor, task.target, project).statements, lack.key);
   const place =
     from === undefined
-      ? `"${lack.key}" differs from what is inferred`
-      : `"${lack.key}" of ${from} replaces what is inferred`;
+      ? `"${lack.key}" differs from the inferred value`
+      : `"${lack.key}" in ${from} replaces the inferred value`;
   const cure = cureFor(from, executor, project.features.spread);
-  throw new IgvmError('NX_KEY_REPLACED', `${task.project}:${task.target}: ${place}, and ${lack.effect}; ${cure}`);
+  throw new IgvmError('NX_KEY_REPLACED', `${task.project}:${task.target}: ${place}, so ${lack.effect}; ${cure}`);
 }
 
 /**

@@ -62,7 +62,7 @@ export function inspect(
     async (caller) => {
       checkTrackedOptions(context, targetOf(context), options, ['image', 'lock']);
       checkTarget(context, targetOf(context), options);
-      // The inferred target names a lock before anybody has written it.
+      // The inferred target names a lock that may not have been written yet.
       const file = await inspectImage(options, caller, outputPath, true);
       if (file !== undefined) {
         caller.info(`${printable(file)}: ${format === 'html' ? 'open it in a browser' : format}`);
@@ -85,7 +85,7 @@ export function measure(
       checkTarget(context, targetOf(context), options);
       await printDigests(options, caller, lock);
       if (!updateLock) return;
-      if (lock === undefined) throw new IgvmError('LOCK_MISSING', 'the option "lock" does not say which file to write');
+      if (lock === undefined) throw new IgvmError('LOCK_MISSING', 'the option "lock" has to name the file to write');
       await writeLock(options, lock, caller);
     },
     { lock },

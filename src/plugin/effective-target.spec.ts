@@ -73,7 +73,7 @@ describe('lists of a user that replace inferred ones', () => {
     const { build } = await infer({ build: defaults });
     expect(build.cache).toBe(false);
     expect(warnings()).toEqual([
-      expect.stringMatching(/is never taken from the cache: ".*" of nx.json \(targetDefaults\["build"\]\) replaces/),
+      expect.stringMatching(/is never taken from the cache: ".*" in nx.json \(targetDefaults\["build"\]\) replaces/),
     ]);
   });
 
@@ -96,7 +96,7 @@ describe('lists of a user that replace inferred ones', () => {
     workspace.write('other/igvm.json', linuxManifest({ project: 'kernel', target: 'compile', path: 'k' }));
     await inferIn('other', { targetDefaults: { build: { dependsOn: ['^build'] } } });
     expect(warnings()).toEqual([
-      expect.stringMatching(/^other:build will be refused: "dependsOn" of .*kernel:compile would not run first/),
+      expect.stringMatching(/^other:build will be refused: "dependsOn" in .*kernel:compile would not run first/),
     ]);
     warn.mockClear();
     workspace.write('same/igvm.json', linuxManifest({ project: 'kernel', target: 'build', path: 'k' }));

@@ -196,7 +196,7 @@ export function lacksOf(comparison: Comparison): Lack[] {
     after(missingDependency(comparison), (target) => `${target} would not run first`),
   );
   if (effective.cache !== true) return lacks;
-  if (expected.cache === false) add('cache', 'it has to run each time, but would be taken from the cache');
+  if (expected.cache === false) add('cache', 'it could be taken from the cache, although it has to run each time');
   else if (!isNeverHit(comparison)) {
     add(
       'inputs',
@@ -275,7 +275,7 @@ function namedInputOf(name: string, { files, nxJson }: InferredProject): Inputs 
   return Array.isArray(own) ? (own as Inputs) : undefined;
 }
 
-/** Inputs that count whatever else is in the list. Nx applies an exclusion in one input to the filesets of all of them. */
+/** Inputs that work whatever else is in the list. Nx applies an exclusion in one input to the filesets of all of them. */
 function robust(inputs: Inputs, plugin: PluginPlace): Inputs {
   const requests = inputs.flatMap((input) =>
     typeof input === 'object' && 'runtime' in input ? requestsOf(input.runtime) : [],
@@ -334,7 +334,7 @@ export function adaptTarget(
     const { from } = mergedValue(certain, key);
     const result = isRefused(key) ? 'will be refused' : 'is never taken from the cache';
     const cure = cureFor(from, expected.executor ?? '', project.features.spread);
-    return `${project.name}:${name} ${result}: "${key}" of ${from} replaces what is inferred, and ${effect}; ${cure}`;
+    return `${project.name}:${name} ${result}: "${key}" in ${from} replaces the inferred value, so ${effect}; ${cure}`;
   });
   if (inputs === undefined) return adapted;
   return { ...adapted, named: { name: inputs, inputs: [...(namedInputOf(inputs, project) ?? []), ...extra] } };

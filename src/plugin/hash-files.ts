@@ -275,7 +275,7 @@ function hashTree(folder: string, memory: HashMemory): string {
   return hash.digest('hex');
 }
 
-/** A path that can't be examined counts as no folder. Reading it as a file gives the reason. */
+/** A path that can't be examined doesn't count as a folder. Reading it as a file gives the reason. */
 const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 
 /** Whether a path of the workspace contains a symbolic link. A missing file doesn't count as one. */

@@ -187,7 +187,7 @@ function inspectTarget(image: InferredImage, own: OwnTarget): TargetConfiguratio
   };
 }
 
-/** Whether a guest of the image is isolated, and so can prove what it is. */
+/** Whether a guest of the image is isolated, and so can be attested. */
 const isIsolated = ({ manifest }: InferredImage): boolean => isolationTypes(manifest).some((type) => type !== 'none');
 
 /** The target that prints launch digests and writes the lock. Not cached, because a hit would not write the lock. */

@@ -15,7 +15,7 @@ import { escapeGlob, type Inputs, inWorkspace, type TrackingPlace, toSlashes } f
  * a plugin another copy, and a linked plugin finds that of its own repository. Its version, native code and project graph would be wrong.
  * In a folder without nx, as in tests, this package's copy is used.
  * @param request a module of the package nx
- * @throws an error of Node's when there is no nx
+ * @throws Node's error if there is no nx
  */
 export function resolveNx(workspaceRoot: string, request: string): string {
   for (const folder of [workspaceRoot, join(workspaceRoot, '.nx', 'installation')]) {

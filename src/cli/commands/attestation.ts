@@ -122,7 +122,8 @@ export async function writeValues(
   const { signerOf, writeReferenceValues } =
     require('../../attestation/reference-values') as typeof import('../../attestation/reference-values');
   const { launchesOfOptions } = require('../../measurement/launches') as typeof import('../../measurement/launches');
-  if (isLaunchGiven(launch) && lock !== undefined) throw new IgvmError('USAGE', 'the lock says which launches count');
+  if (isLaunchGiven(launch) && lock !== undefined)
+    throw new IgvmError('USAGE', 'a lock already contains its launches, so no others can be given');
   const { files, warnings } = await writeReferenceValues({
     image: caller.at(image),
     lock: optionalPath(caller, lock),

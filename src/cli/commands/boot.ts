@@ -78,7 +78,7 @@ const addCommandLineOption = (command: Command): Command =>
     .addOption(command.createOption('--commandLine <text>').hideHelp());
 
 /**
- * The number that an option states. Its range is checked where it is used.
+ * The number in an option. Its range is checked where it is used.
  * @throws IgvmError BOOT_OPTION for text that is not a number
  */
 function numberOption(name: string, text: string | undefined): number | undefined {

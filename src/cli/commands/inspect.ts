@@ -18,7 +18,7 @@ export interface InspectOptions {
 /**
  * Shows the contents of an image.
  * @param output the file to write; default: a page is written beside the image, and text and JSON go to the caller
- * @param isLockOptional whether the lock may not exist yet, which the page then says
+ * @param isLockOptional whether the lock may not exist yet; the page then says so
  * @returns the file that was written, if any
  * @throws IgvmError as inspectImage does
  */

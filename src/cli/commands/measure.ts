@@ -62,7 +62,7 @@ export async function printDigests(options: MeasureOptions, caller: Caller, lock
     return caller.info(`${printable(image)} has no launch digest: it has no isolated guests`);
   }
   if (measurements.length > 0) caller.info(measurementText(measurements).trimEnd());
-  // JSON states refusals. People and scripts that read lines must not take one for a success.
+  // JSON states refusals. People and scripts that read lines must not mistake one for a success.
   throwRefusals(refusals);
 }
 

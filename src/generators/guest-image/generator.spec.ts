@@ -154,7 +154,7 @@ describe('guest-image with a direct Linux image', () => {
 
   it.each([
     ['initrd:bild', 'initrd: the project "initrd" has no target "bild"; did you mean "build"?'],
-    ['initrdd', 'initrd: there is no project and no file "initrdd"; did you mean "initrd"?'],
+    ['initrdd', 'initrd: there is no project or file "initrdd"; did you mean "initrd"?'],
     ['initrdd:build:dist/a', 'initrd: the workspace has no project "initrdd"; did you mean "initrd"?'],
     ['initrd:build:dist/b.cpio', 'initrd: "dist/b.cpio" is not an output of initrd:build; it declares dist/a.cpio'],
     ['folder', 'folder:build declares dist/folder: write folder:build:PATH for the file among them'],

@@ -38,7 +38,7 @@ export interface Scaffold {
   title: string;
   guests: GuestConfig[];
   resources: ResourceName[];
-  /** The launches whose digests count, unless they are Hyper-V's. */
+  /** The launches to measure. Default: those of Hyper-V. */
   launches?: Manifest['launches'];
   /** Further information for the user, in sentences. */
   notes: string[];

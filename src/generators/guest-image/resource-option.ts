@@ -184,7 +184,7 @@ function resolveOutput(
   if (target === undefined && targets === undefined) {
     const hint = didYouMean(project, Object.keys(nodes));
     if (hint === '') return undefined;
-    throw new IgvmError('NX_TARGET_UNKNOWN', `${option}: there is no project and no file "${project}"${hint}`);
+    throw new IgvmError('NX_TARGET_UNKNOWN', `${option}: there is no project or file "${project}"${hint}`);
   }
   const packing = Object.entries(targets ?? {}).find(([, { executor }]) => executor === INITRD_EXECUTOR);
   const chosen = target ?? packing?.[0] ?? 'build';

@@ -36,7 +36,7 @@ interface InitrdGeneratorSchema {
 /**
  * Creates a project that packs a folder or a container image into an initramfs. The folder gets a busybox and a script for it, or our
  * first program.
- * @param hint whether to say at the end what to do next
+ * @param hint whether to print the next step at the end
  */
 export function initrdGenerator(
   tree: Tree,
