@@ -1,4 +1,4 @@
-// The same conditions for all measurements: inputs that neither compress nor repeat, and an idle machine.
+// The same conditions for all measurements: inputs without repetition, and a machine in a known state.
 import { execFileSync } from 'node:child_process';
 import { createCipheriv } from 'node:crypto';
 import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
@@ -9,7 +9,7 @@ const MIB = 1024 * 1024;
 const TOUCH =
   'for (let left = Number(process.argv[1]), all = []; left > 0; left--) all.push(Buffer.alloc(2 ** 20, 1));';
 
-/** Memory to touch for each byte of output: more than needed, because other programs take some in between. */
+/** Bytes of memory to touch for each byte of output: more than needed, because other programs use some in the meantime. */
 const SPARE = 1.25;
 
 /** A file of random bytes, the same in every run. */
@@ -21,7 +21,7 @@ export function writeNoise(path, size) {
   closeSync(fd);
 }
 
-/** Reads a file into the system's cache, from which another program may have displaced it. */
+/** Reads a file into the system's cache, in case another program has displaced it. */
 function readThrough(path) {
   const chunk = Buffer.alloc(MIB);
   const fd = openSync(path, 'r');
@@ -35,7 +35,7 @@ function readThrough(path) {
  * size is written and removed, which leaves the memory that the next file gets. (A program that allocates memory and ends doesn't:
  * 0.8 s of processor time instead of 0.35 s for 256 MiB.)
  * @param mib size of the output
- * @param memory MiB that it needs in addition
+ * @param memory MiB that the run needs in addition
  */
 export const settled =
   (mib, input, run, memory = 0) =>

@@ -1,4 +1,4 @@
-// Runs the build executor as Nx does, in a process that has already loaded Nx's devkit, and reports the added cost.
+// Runs the build executor in the way of Nx, in a process that has already loaded Nx's devkit, and reports the added cost.
 // node bench/executor.cjs MANIFEST RESOURCES OUTPUT_FOLDER
 const path = require('node:path');
 require('nx/src/devkit-exports');

@@ -1,4 +1,4 @@
-// The data of a built image that any builder has to hash: the pages of its guests, sorted by the form of hashing.
+// The data in a built image that every builder has to hash: the pages of its guests, sorted by the form of hashing.
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -45,7 +45,7 @@ class PageFile {
 /**
  * Writes the pages of every guest into files in `folder` and returns arguments for limits.mjs: a form, and a file or a
  * number of pages.
- * @param {string[]} kinds what measures each guest, in the order of the image's platforms
+ * @param {string[]} kinds the measurement of each guest, in the order of the image's platforms
  */
 export async function hashingJobs(image, kinds, folder) {
   const jobs = [];

@@ -20,7 +20,7 @@ export function writeSmallInputs(folder) {
   };
 }
 
-/** The same with Debian's kernel, an ELF file of 66 MB, of which 27 MiB are loaded. */
+/** Like {@link smallInputs}, with Debian's kernel: an ELF file of 66 MB, of which 27 MiB are loaded. */
 export function writeInputs(folder) {
   const { extractVmlinux } = require(join(root, 'e2e', 'vmlinux.ts'));
   const small = writeSmallInputs(folder);

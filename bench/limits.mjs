@@ -15,7 +15,7 @@ const perPage = (each) => (chunk, size) => {
 };
 
 const FORMS = {
-  /** SEV-SNP, pages with content: SHA-384 of each, and its link. */
+  /** SEV-SNP, pages with content: the SHA-384 of each page, and its link in the chain. */
   snp: () =>
     perPage((page) => {
       hash('sha384', page, 'buffer').copy(record, 48);

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 
 const TICKS_PER_SECOND = 100; // USER_HZ, the same on every Linux architecture
 
-/** Reading the counters takes processor time from the measured program. */
+/** Milliseconds between readings of the counters, which take processor time from the measured program. */
 const POLL_MS = 10;
 
 /** CPU seconds and peak bytes so far of a live process and its finished children; undefined if it has ended. */

@@ -11,7 +11,7 @@ import { settled, writeNoise } from './conditions.mjs';
 import { measure, paired } from './measure.mjs';
 
 const MIB = 1024 * 1024;
-/** Of `efiProgram`. */
+/** The section's offset in `efiProgram`. */
 const HEADERS = 0x200;
 const here = dirname(fileURLToPath(import.meta.url));
 const require = createRequire(import.meta.url);
@@ -49,7 +49,7 @@ function writeProgram(path, bytes) {
   closeSync(fd);
 }
 
-/** Two runs as one. */
+/** Adds the costs of two runs. */
 const both = async (first, second) => {
   const [a, b] = [await first(), await second()];
   return { wall: a.wall + b.wall, cpu: a.cpu + b.cpu, peak: Math.max(a.peak, b.peak) };

@@ -1,7 +1,7 @@
 // The figures as Markdown: a row for each image and size, and the largest size compared with 256 MiB.
 const MIB = 1024 * 1024;
 
-/** The size that others are compared with. */
+/** The size with which others are compared. */
 const USUAL_MIB = 256;
 
 const seconds = (value) => value.toFixed(2);
@@ -10,8 +10,8 @@ const inMib = (bytes) => (bytes / MIB).toFixed(0);
 /**
  * The figures of one image with one size of initrd, from the medians of its runs.
  * @param {{ image: string, size: number, outputSize: number, start: object, our: object, cp: object, hashing: number, node: object, their?: object }} measured
- * sizes: `size` in MiB, `outputSize` in bytes; `start` is our run with a small kernel and an initrd of a page, `node` one of
- * Node that does nothing, `hashing` in seconds
+ * `size` is in MiB, `outputSize` in bytes, `hashing` in seconds. `start` is our run with a small kernel and an initrd of one page,
+ * and `node` is an empty run of Node
  */
 export function figures({ outputSize, start, our, cp, hashing, ...rest }) {
   const perMib = (value) => (value * 1000) / (outputSize / MIB);
@@ -30,7 +30,7 @@ export function figures({ outputSize, start, our, cp, hashing, ...rest }) {
   };
 }
 
-/** @param {Record<string, unknown>[]} rows with the same keys, which become the head */
+/** @param {Record<string, unknown>[]} rows with the same keys, which become the header */
 function table(rows) {
   const columns = Object.keys(rows[0]);
   const line = (cells) => `| ${cells.join(' | ')} |`;

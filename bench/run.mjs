@@ -16,7 +16,7 @@ import { startUp } from './start-up.mjs';
 const MIB = 1024 * 1024;
 /** From this size on, a run takes seconds, and `--large-rounds` applies. */
 const LARGE_MIB = 1024;
-/** What is loaded of the kernel. */
+/** The size of the kernel's loaded part. */
 const KERNEL_MIB = 27;
 /** igvmfilegen needs memory of four times the image. */
 const UPSTREAM_MEMORY = 4;
@@ -83,7 +83,7 @@ async function measureSize(image, size, resources, start) {
   };
   const outputMib = size + KERNEL_MIB;
   const upstreamMemory = outputMib * UPSTREAM_MEMORY;
-  // Its output is kept there, too.
+  // The tool keeps its output there, too.
   const withUpstream = upstream && (upstreamMemory + outputMib) * MIB < process.availableMemory();
   const [our, cp, hashed, nothing, their] = await paired(
     size < LARGE_MIB ? rounds : largeRounds,

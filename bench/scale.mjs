@@ -65,7 +65,7 @@ try {
   ].join('\n');
   process.stdout.write(`${table}\n`);
   if (values.write) {
-    const text = `# Scale\n\nWritten by \`node bench/scale.mjs --write\`; medians of ${rounds} paired runs on 2 cores, without Nx's daemon. The processor time is that of Nx and what it has waited for.\n\n${table}\n`;
+    const text = `# Scale\n\nWritten by \`node bench/scale.mjs --write\`; medians of ${rounds} paired runs on 2 cores, without Nx's daemon. The processor time is that of Nx and of the child processes that have ended.\n\n${table}\n`;
     writeFileSync(join(here, '..', 'docs', 'scale.md'), text);
   }
 } finally {

@@ -40,7 +40,7 @@ export const CASE_FILES = ['manifest.json', 'resources.json', 'case.json'];
 export const placeCase = (name: string, folder: string, inputs: string): void =>
   place(join(__dirname, name), folder, inputs);
 
-/** Like {@link placeCase}, for the case of a tool that works on an image. */
+/** Like {@link placeCase}, for a tool that works on an image. */
 export const placeTool = (name: string, folder: string, inputs: string): void =>
   place(join(__dirname, 'tools', name), folder, inputs);
 

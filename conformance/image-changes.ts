@@ -1,6 +1,6 @@
 /**
- * Single changes of an image's bytes, with a corrected checksum, as an attacker would make them. Written from the
- * format's specification (igvm_defs) and not with our reader, so that they don't share its mistakes.
+ * Single changes to an image's bytes, with a corrected checksum, like those of an attacker. Written from the format's specification
+ * (igvm_defs) and without our reader, so that it doesn't share the reader's mistakes.
  */
 import { crc32 } from 'node:zlib';
 

@@ -1,6 +1,6 @@
 /**
  * For each isolated image of the suite, changes one header, register, region, document or platform at a time and corrects the
- * checksum. `verify` has to fail and name what was changed. `npm test` tries some changes of each image, evenly spread;
+ * checksum. `verify` has to fail and name the change. `npm test` tries some changes of each image, evenly spread;
  * with NX_IGVM_ALL_CHANGES=1 it tries all of them.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -34,11 +34,11 @@ interface Change {
   what: string;
   file: string;
   bytes: () => Buffer | Promise<Buffer>;
-  /** What the failure has to name. */
+  /** The text that the failure has to contain. */
   named: RegExp;
 }
 
-/** Header types by number, and how a failure names them. The reader names what it refuses by its kind or offset. */
+/** Header types by number, with their names in failures. The reader refers to a refused header by its kind or offset. */
 const NAMED: Record<number, RegExp> = {
   0x1: /platform|highestVtl|sharedGpaBoundary|in the image|in the lock/,
   0x101: /policy|attributes|debug/,
@@ -69,7 +69,7 @@ const headerChanges = (image: Buffer, file: string): Change[] =>
           bytes: () => withByte(image, at, 1),
           named,
         })),
-        // A file without its areas is refused, and without its platform the other headers apply to nothing.
+        // A file without its areas is refused. Without its platform, the other headers apply to nothing.
         { what: `${name}, gone`, file, bytes: () => withoutHeader(image, header), named: /./ },
       ];
     });
@@ -168,7 +168,7 @@ function flipped(bytes: Buffer, at: number): Buffer {
   return changed;
 }
 
-/** Other sets of platforms: one more of each kind that the format allows to be added, and one less. */
+/** Other sets of platforms: with one more of each kind that the format allows, and with one less. */
 function platformChanges(file: IgvmFile, name: string, path: string): Change[] {
   const written = async (changed: IgvmFile): Promise<Buffer> => {
     const other = `${path}.other`;
@@ -214,7 +214,7 @@ afterAll(() => {
 });
 
 it.each(isolated)(
-  'a change of $name fails, whatever it is',
+  'every tested change of $name is refused',
   async ({ name, args }) => {
     const cwd = join(folder, name);
     placeCase(name, cwd, inputs);

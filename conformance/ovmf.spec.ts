@@ -7,7 +7,7 @@ import { hasOvmfCases, makeOvmfInputs, type OvmfCase, ovmfCases, runInPlaceOfToo
 
 const isThere = hasOvmfCases();
 const cases = isThere ? Array.from(ovmfCases(), ([name, each]) => ({ name, each })) : [];
-/** igvm-update panics here; our command replaces what the first update added. */
+/** igvm-update panics here. Our command replaces the additions of the first update. */
 const isSecondUpdate = ({ pre = [], expected }: OvmfCase): boolean =>
   pre.length === 2 && pre[1]!.tool === 'igvm-update' && /duplicate at gpa/.test(expected.stderr ?? '');
 const removable = cases.filter(

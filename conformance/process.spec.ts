@@ -49,19 +49,19 @@ describe.each(COMMAND_LINES)('the process $script', ({ script, args }) => {
   });
 });
 
-// Nx starts it for every target with such an input, on every command that computes a hash.
-it('the script of `runtime` inputs loads no other package, and little of this one', () => {
+// Nx starts it for every target with such an input, in every command that computes hashes.
+it('the script for `runtime` inputs loads no other package, and little of this one', () => {
   const { status, stderr } = listModules(join(DIST, 'plugin', 'hash-files.js'));
   const modules = stderr.split('\n').map((path) => relative(DIST, path).split(sep).join('/'));
   expect(status).toBe(0);
-  // How the build splits these into chunks depends on what else uses them.
+  // The bundler's choice of chunks depends on the other users of this code.
   const expected =
     /^(chunks\/(errors|hashing|model)|errors\/printable|files\/regular-file|manifest\/image-files|resources\/resource-reference|plugin\/hash-files)\.js$/;
   expect(modules.filter((path) => !expected.test(path))).toEqual([]);
   expect(modules).toContain('plugin/hash-files.js');
 });
 
-// Nx loads it on every command.
+// Nx loads it for every command.
 it('the plugin loads no code that builds images', () => {
   const { status, stderr } = listModules(join(DIST, 'index.js'));
   const modules = stderr.split('\n').map((path) => relative(DIST, path).split(sep).join('/'));

@@ -7,7 +7,7 @@ import { change } from './reference-changes';
 const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-reference-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A program that stands in for a newer igvmfilegen. */
+/** A program that takes the place of a newer igvmfilegen. */
 function program(body: string): string {
   const path = join(folder, 'igvmfilegen');
   writeFileSync(path, `#!${process.execPath}\n${body}`);
@@ -31,7 +31,7 @@ const REFUSES = "console.error('FATAL no'); process.exit(1);";
 const WRITES = "require('node:fs').writeFileSync('out.igvm', 'other');";
 
 (process.platform === 'win32' ? describe.skip : describe)('a newer igvmfilegen', () => {
-  it('is reported if it refuses what was built, builds what was refused, or writes other bytes', () => {
+  it('is reported if it refuses a case that was built, builds one that was refused, or writes other bytes', () => {
     expect(changeOf('cases-head/sld-shim', REFUSES)).toBe('cases-head/sld-shim: refused now (1): FATAL no');
     expect(changeOf('cases-head/err-sld-shim-be', WRITES)).toBe('cases-head/err-sld-shim-be: built now');
     expect(changeOf('cases-head/sld-shim', WRITES)).toBe(

@@ -1,4 +1,4 @@
-/** Lists, case by case, how a newer igvmfilegen differs from the recorded one. */
+/** Lists the cases in which a newer igvmfilegen differs from the recorded one. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';

@@ -14,7 +14,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const BUILD = ['manifest', '-m', 'manifest.json', '-r', 'resources.json', '-o', 'out.igvm'];
 
-/** An image as igvmfilegen builds it, the arguments of the tool, and the resulting image. */
+/** An image of igvmfilegen, the arguments of the tool, and the resulting image. */
 const TOOLS = [
   {
     tool: 'add-snp-id-block',

@@ -14,7 +14,7 @@ import { placeCase, runProgram } from './cases';
 import { makeInputs } from './make-inputs';
 import { hasOvmfCases, makeOvmfInputs, type OvmfCase, ovmfCases, runInPlaceOfTool } from './ovmf-cases';
 
-/** What real VMMs measure. The data is outside the repository and may be missing. */
+/** The launch digests of real VMMs. The data is outside the repository and may be missing. */
 const SHARED = resolve(__dirname, '..', '..', 'shared');
 const DIGESTS = join(SHARED, 'vmm-digests', 'digests.json');
 
@@ -48,7 +48,7 @@ const wrapped = (...args: string[]): Omit<OvmfCase, 'expected'> => ({
   args: ['--input', ...args, '--output', '{out}'],
 });
 
-/** How the files of igvm-wrap and igvm-update are made, in addition to the recorded cases. */
+/** The files of igvm-wrap and igvm-update that are not among the recorded cases, and the commands that make them. */
 const OVMF_FILES: ReadonlyMap<string, Omit<OvmfCase, 'expected'>> = new Map([
   ...(isThere ? ovmfCases() : []),
   ['wrap/real-inteltdx-both', wrapped('{inteltdx}', '--snp')],
@@ -67,7 +67,7 @@ const OVMF_FILES: ReadonlyMap<string, Omit<OvmfCase, 'expected'>> = new Map([
 /** Makes a file of igvm-wrap or igvm-update with our own commands. */
 async function makeOvmfFile(name: string): Promise<string> {
   const made = OVMF_FILES.get(name);
-  if (made === undefined) throw new Error(`${name} is no known file`);
+  if (made === undefined) throw new Error(`${name} is not a known file`);
   const paths: string[] = [];
   for (const step of [...(made.pre ?? []), made]) {
     const out = join(folder, `${name.replace('/', '-')}-${paths.length}.igvm`);

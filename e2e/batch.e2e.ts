@@ -5,7 +5,7 @@ import { NX_VERSION, NX_VERSIONS } from './harness/template';
 import { Workspace } from './harness/workspace';
 
 /**
- * A loader that ends when two instances run at once: then it writes an image of some bytes. A single instance
+ * A loader that writes an image of some bytes and ends as soon as two instances run at the same time. A single instance
  * gives up.
  */
 const MEETING_LOADER = `#!/usr/bin/env node
@@ -24,15 +24,15 @@ setInterval(() => {
 }, 20);
 `;
 
-/** Nx builds the images of a run in one process. The only visible difference must be the time. */
+/** Nx builds the images of a run in one process. Users must notice no difference except the time. */
 describe.each([
   [NX_VERSION, 4],
-  // It hashes an image too early if another image of the batch is its input, so such an image must stay out of the batch.
+  // This Nx hashes an image too early if its input is another image of the batch, so such an image must stay out of the batch.
   [NX_VERSIONS[22], 3],
 ])('building many images at once, on Nx %s', (nx, inBatch) => {
   let workspace: Workspace;
   const NAMES = ['a', 'b', 'c', 'on-a'];
-  // Nobody looks at what OpenHCL's own initrd is.
+  // The build doesn't check the kind of OpenHCL's own initrd, so it can be an image.
   const PARAVISOR = imageWith('underhill_initrd');
   const A = { project: 'a', target: 'build', path: 'dist/images/a/a.igvm' };
   const ON_A = {
@@ -96,7 +96,7 @@ describe.each([
     expect(await states()).toEqual(all('hit'));
 
     workspace.write('images/a/initrd.bin', input('initrd-small.bin'));
-    // In a batch, Nx doesn't look for an image whose own image is built.
+    // In a batch, Nx doesn't look into the cache for an image whose input was just built.
     expect(await states()).toEqual({
       ...all('hit'),
       'a:build': 'built',
@@ -124,7 +124,7 @@ describe.each([
       manifest.guest_arch = 'x46';
     });
     workspace.write('shared/linux_initrd', changed(input('initrd-small.bin')));
-    // Nx would give up the whole batch for an option that it finds wrong.
+    // Nx would refuse the whole batch for an option that it considers wrong.
     add('typo', {}, { build: { options: { outputpath: 'dist' } } });
     add('no-flag', {}, { build: { options: { strict: 'yes' } } });
     add('no-path', {}, { build: { options: { outputPath: ['dist', 7, {}] } } });

@@ -24,7 +24,7 @@ describe('the console of a guest', () => {
 
   /**
    * Runs a shell command on its own terminal, types into it, and returns the content of the screen.
-   * @param typing what is typed once the screen shows something, in this order
+   * @param typing texts to wait for on the screen, in this order, each with what is typed then
    */
   async function onTerminal(
     command: string,
@@ -52,7 +52,7 @@ describe('the console of a guest', () => {
       if (typeof next[1] === 'string') script.stdin.write(next[1]);
       else next[1](screen);
     });
-    // Only against a hang: on a busy machine a boot takes long.
+    // This is only for hangs. On a busy machine a boot takes long.
     const timer = setTimeout(() => script.kill(), 240_000);
     await new Promise((resolve) => script.on('close', resolve));
     clearTimeout(timer);
@@ -69,7 +69,7 @@ describe('the console of a guest', () => {
   it.each([
     ['nx-igvm boot', `boot dist/elf-image/elf-image.igvm`],
     ['nx boot', `boot elf-image`],
-  ])('hands what is typed to the guest, and sets the terminal back: %s', async (program, args) => {
+  ])('passes input on to the guest, and restores the terminal: %s', async (program, args) => {
     const command = `before=$(stty -g); node_modules/.bin/${program.split(' ')[0]} ${args} ${SHELL}; echo "ended: $?"; test "$before" = "$(stty -g)" && echo same terminal`;
     const screen = await onTerminal(command, [
       [PROMPT, 'echo hello-$((6*7))\r'],
@@ -129,8 +129,8 @@ describe('the console of a guest', () => {
     expect(output).not.toMatch(/Linux version|boots the image/);
   });
 
-  // With the fastest boot: bytes would be lost while Linux prints its backlog on a busy machine.
-  it('loses no byte of what the guest prints', async () => {
+  // Uses the fastest boot: bytes could be lost while Linux prints its backlog on a busy machine.
+  it('loses no byte of the guest’s output', async () => {
     const boots = Number(process.env['NX_IGVM_BOOTS'] ?? 4);
     const logs = new Set<string>();
     for (let boot = 0; boot < boots; boot++) {

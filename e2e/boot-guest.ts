@@ -1,4 +1,4 @@
-/** What the tests that boot images have in common: the images, and the processes. */
+/** The images of the tests that boot them, and their processes. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 

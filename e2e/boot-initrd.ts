@@ -8,7 +8,7 @@ import { packInitrd } from '../src/initrd/pack-initrd';
 export const GUEST_READY = 'guest: in userspace';
 
 /**
- * Prints what the guest sees of its machine, then powers off. `shell` on the command line starts a shell instead, `stay` waits, and
+ * Prints facts about the guest's machine, then powers off. `shell` on the command line starts a shell instead, `stay` waits, and
  * `restart` restarts the guest.
  */
 const INIT = `#!/bin/busybox sh

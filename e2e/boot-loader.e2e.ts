@@ -87,7 +87,7 @@ loading('an image on a QEMU that loads it itself', () => {
   it.each([
     ['reboot -f', 'console=ttyS0 restart', 'reboot: Restarting system'],
     ['a panic, with panic=-1', 'console=ttyS0 panic=-1 rdinit=/none root=/none', 'Kernel panic'],
-  ])('ends with a guest that restarts: %s', async (name, command_line, says) => {
+  ])('ends when the guest restarts: %s', async (name, command_line, says) => {
     const image = await build(name.replace(/\W/g, ''), { ...EMBEDDED, command_line });
     const { status, output } = await boot(image, '--way=igvm');
     expect({ status, output }).toEqual({ status: 0, output: expect.stringContaining(says) as string });
@@ -112,7 +112,7 @@ loading('an image on a QEMU that loads it itself', () => {
     expect(output).not.toMatch(/do_boot_cpu failed|failed to report alive/);
   });
 
-  it('boots with a parameter for the MADT where QEMU takes it', async () => {
+  it('boots with a parameter for the MADT if QEMU supports it', async () => {
     const image = readImage(join(folder, 'guest.igvm'));
     const last = image.directives.findLastIndex(({ type }) => type !== 'vpContext');
     const directives = image.directives.toSpliced(last + 1, 0, ...parameter(40, 0x1700_0000, 'madt'));
@@ -134,7 +134,7 @@ loading('an image on a QEMU that loads it itself', () => {
   });
 
   describe('before any guest runs', () => {
-    /** What QEMU says of a file and a command of its monitor: nothing of a file that it takes. */
+    /** Loads a file in QEMU. @returns its error, empty if it accepts the file, and its answer to a command of its monitor */
     async function loadedBy(file: IgvmFile, command = 'info version'): Promise<{ refusal: string; answer: string }> {
       await writeImage(file, join(folder, 'tried.igvm'));
       const args = ['-machine', 'q35,accel=tcg,igvm-cfg=igvm', '-object', 'igvm-cfg,id=igvm,file=tried.igvm', '-S'];
@@ -170,8 +170,8 @@ loading('an image on a QEMU that loads it itself', () => {
         'pages of another platform in the BIOS',
         withVbs({ directives: [{ ...pageData(0xc0000), compatibilityMask: 2 }] }),
       ],
-      ['a range for errors', nativeImage([errors(1)])],
-      ['one of another platform', withVbs({ directives: [errors(2)] })],
+      ['an error range', nativeImage([errors(1)])],
+      ['an error range of another platform', withVbs({ directives: [errors(2)] })],
       ['a context of a second processor', nativeImage([{ ...nativeContext(), vpIndex: 1 } as Directive])],
       ['a policy', withVbs({ initializations: [{ type: 'guestPolicy', compatibilityMask: 2, policy: 0n }] })],
       ...KINDS.map((kind): [string, IgvmFile] => [`parameter ${kind}`, nativeImage(parameter(0, 0x9000, kind))]),
@@ -186,7 +186,7 @@ loading('an image on a QEMU that loads it itself', () => {
       ['pages of option ROMs', nativeImage([pageData(0xc0000, 1, marked)]), 'xp /4xb 0xc0000'],
       ['initial data', nativeImage(parameter(0, 0x9000, 'vpCount', { initial: 'data' })), 'xp /4xb 0x9004'],
       ['the offset of a map', nativeImage(parameter(0, 0x9000, 'memoryMap', { byteOffset: 480 })), 'xp /4xb 0x91e8'],
-    ])('QEMU accepts and loses %s, and our check refuses it', async (_, file, command) => {
+    ])('QEMU accepts but loses %s, so our check refuses it', async (_, file, command) => {
       const { refusal, answer: memory } = await loadedBy(file, command);
       expect({ refusal, memory }).toEqual({
         refusal: '',

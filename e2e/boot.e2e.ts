@@ -81,7 +81,7 @@ booting('booting images on stock QEMU', () => {
     expect(own.output).toContain('reboot: System halted');
     const { memoryMiB, commandLine } = guestOf(own.output);
     expect(commandLine).toBe(COMMAND_LINE);
-    // The kernel keeps some for itself.
+    // The kernel reserves some memory.
     expect(memoryMiB).toBeLessThan(MEMORY);
     expect(memoryMiB).toBeGreaterThan(MEMORY - 80);
   });
@@ -174,7 +174,7 @@ booting('booting images on stock QEMU', () => {
     expect(output).not.toContain('Linux version');
   });
 
-  it('boots from folders with any name, and with any command line, which nothing else interprets', async () => {
+  it('boots from a folder with any name, and with any command line, without interpreting either', async () => {
     const odd = workspace.path("it's, $(touch PWNED) -S; file=x,,id=y");
     workspace.copy(workspace.path(image('elf-image')), `${basename(odd)}/-kernel,a=b.igvm`);
     const commandLine = `console=ttyS0 quoted="a, -S,,b=c" $(touch PWNED) 'x' ; touch PWNED`;
@@ -188,7 +188,7 @@ booting('booting images on stock QEMU', () => {
     expect(readdirSync(workspace.root)).not.toContain('PWNED');
   });
 
-  it('passes further arguments to QEMU, from nx and from the command', async () => {
+  it('passes further arguments to QEMU, with nx and with the command', async () => {
     const bogus = ['-device', 'no-such-device'];
     const byNx = await workspace.nx('boot', 'elf-image', '--', '--accel=tcg', ...bogus);
     expect(byNx.status).not.toBe(0);
@@ -282,7 +282,7 @@ booting('booting images on stock QEMU', () => {
 });
 
 /**
- * What QEMU 10.2 with libigvm was seen to refuse or lose. It accepts pages in RAM and outside 0xa0000-0xdffff, required memory,
+ * The things that QEMU 10.2 with libigvm refused or lost. It accepts pages in RAM and outside 0xa0000-0xdffff, required memory,
  * VP_COUNT, MEMORY_MAP, ENVIRONMENT_INFO, and one context for VP 0. Written independently of src/boot/vmm.ts, which must agree.
  */
 function refusedByLibigvm(file: IgvmFile): string[] {

@@ -11,7 +11,7 @@ import { extractVmlinux } from './vmlinux';
 
 const { describe: booting } = needingModules('qemu-system-x86_64', 'umoci', 'skopeo', 'xz');
 
-/** A web server that reports what it sees of the container. */
+/** A web server that reports facts about its container. */
 const server = (greeting: string): string => `
 const { createServer } = require('node:http');
 const { readFileSync } = require('node:fs');
@@ -43,7 +43,7 @@ function makeNodeImage(folder: string): void {
   umoci('repack', '--image', 'oci:app', 'bundle');
 }
 
-/** The script of the application's target: adds a layer on top, and writes an archive as docker would. */
+/** The script of the application's target: adds a layer, and writes an archive like docker's. */
 const BUILD = `set -e
 rm -rf dist/app && mkdir -p dist/app && cp -r "$BASE" dist/app/oci
 umoci insert --image dist/app/oci:app app/server.js /app/server.js
@@ -136,7 +136,7 @@ booting('a Node web server in a container image', () => {
     throw new Error(`no answer from the guest:\n${output}`);
   }
 
-  it('boots as a guest and answers over the network, as its configuration says', async () => {
+  it('boots as a guest with the image’s configuration, and answers over the network', async () => {
     await workspace.nxOk('build', 'vm');
     const { answer, console } = await answerOf('/some/path');
     expect(console).toContain('running /usr/local/bin/node');

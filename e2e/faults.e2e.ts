@@ -9,7 +9,7 @@ import { run, type RunResult } from './harness/run';
 /** How often a build is killed. `NX_IGVM_KILLS=200 npx jest --selectProjects e2e -- e2e/faults` takes long. */
 const KILLS = Number(process.env['NX_IGVM_KILLS'] ?? 20);
 
-/** How often two different builds run at once. */
+/** How often two different builds run at the same time. */
 const MEETINGS = Number(process.env['NX_IGVM_MEETINGS'] ?? 50);
 
 const other = (version: Version): Version => (version === 'a' ? 'b' : 'a');
@@ -68,7 +68,7 @@ describe('a build that is killed', () => {
       let killed = 0;
       for (let round = 0; round < KILLS; round++) {
         const version = other(current);
-        // Most end while files are written and renamed, some before.
+        // Most are killed while they write and rename files, some before.
         if (await kill(version, round % 5 === 4 ? undefined : Math.random() * whole)) killed++;
         expect({ round, faults: folder.faults(current, version) }).toEqual({ round, faults: [] });
         if (folder.differences(version).length === 0) current = version;
@@ -104,7 +104,7 @@ describe('a build that is killed', () => {
   }
 });
 
-describe('builds of one image at once', () => {
+describe('simultaneous builds of one image', () => {
   it('all succeed, even if one of them is killed', async () => {
     await buildWhole('a');
     for (const isKilled of [false, true]) {
@@ -122,7 +122,7 @@ describe('builds of one image at once', () => {
   });
 
   it(
-    `leave what one of them made, all of it, when they are made of different files, ${MEETINGS} times`,
+    `with different inputs leave all files of one of them, ${MEETINGS} times`,
     async () => {
       const preload = [join(__dirname, 'faults', 'slow-renames.cjs')];
       for (let round = 0; round < MEETINGS; round++) {
@@ -147,7 +147,7 @@ const IN_NAMESPACE = ['unshare', '--map-root-user', '--mount', 'sh', '-c'];
 const canMount = spawnSync(IN_NAMESPACE[0]!, [...IN_NAMESPACE.slice(1), 'mount -t tmpfs tmpfs /tmp']).status === 0;
 const { describe: mounting } = skippedFor(canMount ? undefined : 'a user namespace that may mount');
 
-mounting('a file system of its own', () => {
+mounting('a separate file system', () => {
   /** Runs a build with its own mounted file system. */
   async function buildOn(mount: string, version: Version): Promise<string> {
     const point = join(folder.home, 'mounted');
@@ -162,7 +162,7 @@ mounting('a file system of its own', () => {
     return output;
   }
 
-  it('that is full makes a build fail with one error and without leftovers', async () => {
+  it('that is full makes a build fail with one error, without leaving files', async () => {
     const output = await buildOn('-o size=2m', 'a');
     expect(output).toMatch(
       /mounted\/image\.igvm: cannot be written: the disk is full \[FILE_UNWRITABLE\]\n.+\nstatus 1\n$/,
@@ -177,7 +177,7 @@ mounting('a file system of its own', () => {
   });
 });
 
-/** Root may do anything, so as root, builds run as nobody. */
+/** Root may do anything, so builds run as the user nobody. */
 const NOBODY = process.getuid?.() === 0 ? 65534 : undefined;
 const isReachable = spawnSync(process.execPath, [PROGRAM, '--version'], { uid: NOBODY }).status === 0;
 const { describe: asOthers } = skippedFor(isReachable ? undefined : 'a folder that users other than root can reach');

@@ -13,7 +13,7 @@ interface SnpManifest {
   guest_configs: { guest_svn: number; isolation_type: { snp: { enable_debug: boolean } } }[];
 }
 
-/** IGVM_VHT_GUEST_POLICY, and the byte of a policy that has the bit for debugging. */
+/** IGVM_VHT_GUEST_POLICY, and the byte of a policy that contains the debug bit. */
 const GUEST_POLICY = 0x101;
 const DEBUG_BYTE = { at: 2, bit: 1 << 3 };
 
@@ -33,7 +33,7 @@ afterAll(() => {
   rmSync(cache, { recursive: true, force: true });
 });
 
-/** Runs `change` on the manifest, then `then`, and puts manifest and lock back. */
+/** Applies `change` to the manifest, runs `then`, and restores manifest and lock. */
 async function withManifest(change: (manifest: SnpManifest) => void, then: () => Promise<void>): Promise<void> {
   const before = [MANIFEST, LOCK].map((file) => [file, workspace.read(file)] as const);
   workspace.updateJson<SnpManifest>(MANIFEST, change);
@@ -64,7 +64,7 @@ describe('the checks of a pull request', () => {
     });
   });
 
-  it('write a lock for such a guest only on request, and the lock says so', async () => {
+  it('write a lock that allows debugging only on request', async () => {
     await withManifest(enableDebug, async () => {
       const before = workspace.read(LOCK);
       const { status, output } = await workspace.nx('run', 'enclave:measure', '--update-lock');
@@ -86,7 +86,7 @@ describe('the checks of a pull request', () => {
     });
   });
 
-  it('fail for a poisoned cache entry, although the build is a hit', async () => {
+  it('fail for a poisoned cache entry, even though the build is a hit', async () => {
     expect(await workspace.state('enclave', 'verify')).toBe('built');
     const good = workspace.read(IMAGE);
     const policy = headersOf(good).find(({ type }) => type === GUEST_POLICY)!;
@@ -103,7 +103,7 @@ describe('the checks of a pull request', () => {
   });
 });
 
-/** Replaces the image in every cache entry that has it. @returns how many */
+/** Replaces the image in every cache entry that contains it. @returns the number of entries */
 function poisonCache(good: Buffer, poisoned: Buffer): number {
   let count = 0;
   for (const name of readdirSync(cache, { recursive: true, encoding: 'utf8' })) {

@@ -40,7 +40,7 @@ describe.each(Object.entries(MACHINES) as [InitArchitecture, Machine][])(
       folder = mkdtempSync(join(tmpdir(), 'nx-igvm-guest-init-'));
       const bin = join(folder, 'rootfs', 'bin');
       mkdirSync(bin, { recursive: true });
-      // Programs with a known result: one that runs only as the first, and one that no processor can run.
+      // Programs with a known result: one that only works as the first program, and one that no processor can run.
       writeFileSync(join(bin, 'second'), GUEST_INIT[arch]);
       writeFileSync(join(bin, 'garbage'), 'garbage');
       writeFileSync(join(bin, 'text'), 'text');
@@ -69,14 +69,14 @@ describe.each(Object.entries(MACHINES) as [InitArchitecture, Machine][])(
       return { status: run.status, lines: lines.slice(lines.findIndex((line) => line.includes('guest is up'))) };
     }
 
-    booted('says what it runs on, and powers off', () => {
+    booted('describes its machine, and powers off', () => {
       const { status, lines } = boot('some=value');
       expect(status).toBe(0);
       const [, cpus, memory] = new RegExp(
         `guest is up: Linux \\S+ on ${machine.uname}, (\\d+) CPUs, (\\d+) MiB of memory$`,
       ).exec(lines[0] ?? '') ?? ['', lines[0], ''];
       expect(cpus).toBe('2');
-      // The kernel keeps some for itself.
+      // The kernel reserves some memory.
       expect(Number(memory)).toBeGreaterThan(250);
       expect(Number(memory)).toBeLessThan(384);
       expect(lines[1]).toMatch(/^kernel version: #\d/);
@@ -89,7 +89,7 @@ describe.each(Object.entries(MACHINES) as [InitArchitecture, Machine][])(
       ['/bin/none', 'init: cannot run /bin/none: error 2 (no such file)', 127],
       ['/bin/text', 'init: cannot run /bin/text: error 13 (permission denied)', 127],
       ['/bin/garbage', 'init: cannot run /bin/garbage: error 8 (not a program for this processor)', 127],
-    ])('runs what the command line names, and says how it ended: %s', (program, said, code) => {
+    ])('runs the program in the command line, and reports how it ended: %s', (program, said, code) => {
       const { status, lines } = boot(`word -- ${program} "two words"`);
       expect(status).toBe(0);
       expect(lines.slice(3, 6)).toEqual([`running ${program}`, said, `${program} exited with code ${code}`]);

@@ -39,7 +39,7 @@ interface SnpLinuxDirectManifest {
 /** An empty guest: the crate writes such a file, but refuses to read it. */
 const TOO_SMALL = ['cases/quirk-image-none-48-byte-file', 'cases-head/ok-none-with-shim-resource'];
 
-/** What CoRIMs call each platform, its measurement and the digest's algorithm (IANA "Named Information": SHA-256, SHA-384). */
+/** The names in CoRIMs for each platform and its measurement, and the digest's algorithm (IANA "Named Information": SHA-256, SHA-384). */
 const ENVIRONMENTS = {
   snp: { name: 'AMD/SEV-SNP', key: 'MEASUREMENT', algorithm: '7' },
   tdx: { name: 'Intel/TDX', key: 'MRTD', algorithm: '7' },
@@ -52,7 +52,7 @@ if (!hasCargo) {
   const message = 'The independent reader is not run: it is a Rust program, and there is no cargo here.';
   // A CI machine must not skip these unnoticed.
   if (process.env['NX_IGVM_SKIP_NOTHING'] !== undefined && process.env['NX_IGVM_NO_CARGO'] === undefined) {
-    throw new Error(`${message} NX_IGVM_NO_CARGO=1 lets it be.`);
+    throw new Error(`${message} Set NX_IGVM_NO_CARGO=1 to skip it.`);
   }
 }
 const { it: withKernel } = hasCargo ? needingKernel('amd64', 'xz') : { it };
@@ -115,7 +115,7 @@ withCargo('the igvm crate', () => {
   }, 900_000);
 
   it.each(conformanceCases().filter(({ name, sha256 }) => sha256 !== undefined && !TOO_SMALL.includes(name)))(
-    'reads and measures $name as we do',
+    'reads and measures $name with the same result as ours',
     async ({ name, args }) => {
       const cwd = join(folder, name);
       mkdirSync(cwd, { recursive: true });
@@ -127,7 +127,7 @@ withCargo('the igvm crate', () => {
     },
   );
 
-  it('reads and measures an OVMF image with a UKI and Secure Boot as we do', async () => {
+  it('reads and measures an OVMF image with a UKI and Secure Boot with the same result as ours', async () => {
     const cwd = join(folder, 'ovmf');
     mkdirSync(cwd);
     writeFileSync(join(cwd, 'OVMF.fd'), ovmfFirmware({ sev: SEV_REGIONS }));
@@ -166,7 +166,7 @@ withCargo('the igvm crate', () => {
     );
   });
 
-  it('reads an image with an ID block as we do', async () => {
+  it('reads an image with an ID block with the same result as ours', async () => {
     const cwd = join(folder, 'id-block');
     mkdirSync(cwd);
     placeCase('cases/openhcl-x64-snp', cwd, inputs);
@@ -177,7 +177,7 @@ withCargo('the igvm crate', () => {
   });
 
   withKernel.each(['vmlinuz', 'vmlinux'])(
-    'reads and measures a directly booted SNP guest with a Debian %s as we do',
+    'reads and measures a directly booted SNP guest with a Debian %s with the same result as ours',
     async (form) => {
       const cwd = join(folder, form);
       mkdirSync(cwd);
@@ -205,7 +205,7 @@ withCargo('the igvm crate', () => {
     },
   );
 
-  it('reads and measures random images as we do, and as their builds report', async () => {
+  it('reads and measures random images with the same result as ours and as the build’s report', async () => {
     const built: { image: RandomImage; path: string; digests: string[] }[] = [];
     for (const [index, image] of fc.sample(randomImage, RANDOM).entries()) {
       const cwd = join(folder, `random-${index}`);

@@ -135,7 +135,7 @@ const CUT_TEXTS = `[...document.querySelectorAll('.region *')]
   .filter((each) => each.clientWidth > 0 && each.scrollWidth > each.clientWidth + 1)
   .map((each) => each.textContent)`;
 
-/** Sheets of paper that a page takes. Chromium writes the object of each as plain text. */
+/** The number of printed sheets of a page. Chromium writes the object of each as plain text. */
 async function printedPages(page: Page, format: string): Promise<number> {
   const pdf = await page.pdf({ format });
   return pdf.toString('latin1').match(/\/Type\s*\/Page\b/g)?.length ?? 0;
@@ -152,7 +152,7 @@ describe('the page of inspect in a browser', () => {
       const cards = await guest.locator('.card').allTextContents();
       expect(await guest.locator('a.region').count()).toBe(cards.length);
       expect(await guest.locator('rect.mark').count()).toBe(ranges.length);
-      // Neighbours with the same name and kind are one row, and its card lists them.
+      // Adjacent regions with the same name and kind are one row, and its card lists them.
       expect(cards.length).toBeLessThanOrEqual(ranges.length);
       for (const { start, size, tag } of ranges) {
         const end = `0x${(BigInt(start) + BigInt(size)).toString(16)}`;
@@ -161,7 +161,7 @@ describe('the page of inspect in a browser', () => {
     }
   });
 
-  inBrowser(NAMES)('of %s lets Tab reach every region, and shows what it holds', async (name) => {
+  inBrowser(NAMES)('of %s reaches every region with Tab, and shows its content', async (name) => {
     const page = await open(name);
     const tabs = await page.locator('.tabs a').count();
     for (let guest = 0; guest < Math.max(1, tabs); guest++) {
@@ -183,7 +183,7 @@ describe('the page of inspect in a browser', () => {
     }
   });
 
-  inBrowser(NAMES)('of %s is drawn to scale but for the breaks', async (name) => {
+  inBrowser(NAMES)('of %s is drawn to scale, except for breaks', async (name) => {
     const page = await open(name);
     for (const [index, ranges] of mapOf(name).entries()) {
       const heights = await page
@@ -211,7 +211,7 @@ describe('the page of inspect in a browser', () => {
     }
   });
 
-  inBrowser(['linux'])('of %s shows a command line as text, whatever is in it', async (name) => {
+  inBrowser(['linux'])('of %s shows a command line as text, whatever it contains', async (name) => {
     const page = await open(name);
     expect(await page.title()).toBe('linux.igvm · IGVM image');
     expect(await page.locator('script').count()).toBe(1);
@@ -221,7 +221,7 @@ describe('the page of inspect in a browser', () => {
     expect(card).toBe(COMMAND_LINE.replace('\u202E', '\\u{202e}'));
   });
 
-  inBrowser(['linux'])('of %s shows its name and those in its map as text, whatever is in them', async (name) => {
+  inBrowser(['linux'])('of %s shows its name and those in its map as text, whatever they contain', async (name) => {
     const hostile = `'"><img src=x onerror="document.title=1"><svg onload=alert(2)>&lt;`;
     copyFileSync(join(folder, `${name}.igvm`), join(folder, `${hostile}.igvm`));
     const map = readFileSync(join(folder, `${name}.igvm.map`), 'utf8');
@@ -236,7 +236,7 @@ describe('the page of inspect in a browser', () => {
     expect(await page.locator('body').innerText()).toContain(tag);
   });
 
-  inBrowser(['openhcl'])('of %s says of each platform what is asked first', async (name) => {
+  inBrowser(['openhcl'])('of %s shows the main facts about each platform', async (name) => {
     const page = await open(name);
     const cards = (await page.locator('.cards li').allInnerTexts()).map((text) => text.replaceAll(/\s+/g, ' '));
     expect(cards).toEqual([
@@ -247,7 +247,7 @@ describe('the page of inspect in a browser', () => {
     expect(await page.locator('#guest-1').textContent()).toContain('OPENHCL_BOOT_LOG=com3');
   });
 
-  inBrowser(['openhcl'])('of %s opens the platform and the region that its address names', async (name) => {
+  inBrowser(['openhcl'])('of %s opens the platform and the region in its address', async (name) => {
     const page = await open(name);
     expect(await page.locator('.platform:visible').count()).toBe(1);
     const id = await page.locator('#guest-2 .card').nth(3).getAttribute('id');
@@ -307,7 +307,7 @@ describe('the page of inspect in a browser', () => {
     expect(await opened()).toEqual(['VBS', 'guest-0', 'VBS']);
   });
 
-  inBrowser(['openhcl'])('of %s describes the region that the guest starts in, where there is room', async (name) => {
+  inBrowser(['openhcl'])('of %s describes the region in which the guest starts, if there is room', async (name) => {
     const wide = await open(name);
     expect(await wide.locator('.card:visible h4').innerText()).toBe('underhill-boot-shim');
     const narrow = await open(name, 'light', 800);
@@ -327,7 +327,7 @@ describe('the page of inspect in a browser', () => {
     ['linux', 390],
     ['openhcl', 800],
     ['openhcl', 1280],
-  ] as const)('of %s cuts no text at %i pixels', async (name, width) => {
+  ] as const)('of %s cuts no text off at %i pixels', async (name, width) => {
     const page = await open(name, 'light', width);
     const tabs = page.locator('.tabs a');
     for (let guest = 0; guest < Math.max(1, await tabs.count()); guest++) {
@@ -341,7 +341,7 @@ describe('the page of inspect in a browser', () => {
     ['linux', 1],
     ['two', 2],
     ['openhcl', 3],
-  ] as const)('of %s prints on two pages a platform at most, and cuts nothing', async (name, platforms) => {
+  ] as const)('of %s prints on at most two pages for each platform, and cuts nothing off', async (name, platforms) => {
     const page = await open(name, 'dark');
     for (const format of ['A4', 'Letter']) expect(await printedPages(page, format)).toBeLessThanOrEqual(2 * platforms);
     await page.emulateMedia({ media: 'print' });
@@ -352,7 +352,7 @@ describe('the page of inspect in a browser', () => {
   });
 
   inBrowser(['linux'])(
-    'of %s prints on two pages also with many regions, and says what it leaves out',
+    'of %s prints on two pages even with many regions, and says what it leaves out',
     async (name) => {
       copyFileSync(join(folder, `${name}.igvm`), join(folder, 'many.igvm'));
       const lines = Array.from({ length: 300 }, (_, index) => {
@@ -378,7 +378,7 @@ describe('the page of inspect in a browser', () => {
     ['openhcl', 'light', 1280],
     ['openhcl', 'light', 800],
     ['openhcl', 'dark', 390],
-  ] as const)('of %s has nothing that keeps people out (%s, %i wide)', async (name, scheme, width) => {
+  ] as const)('of %s is accessible (%s, %i wide)', async (name, scheme, width) => {
     const page = await open(name, scheme, width);
     await page.locator('a.region:visible').nth(2).focus();
     // The page's policy forbids scripts, so axe is injected through the debugger.
@@ -409,7 +409,7 @@ needingKernel('amd64', 'xz').describe('the page of an image with a real kernel',
     ['bzImage', 'x64', 'vmlinuz', { boot_data: 'embedded', memory_size: 512 * 2 ** 20 }],
     ['ELF', 'x64', 'vmlinux', { boot_data: 'embedded', memory_size: 512 * 2 ** 20 }],
     ['Image', 'aarch64', 'vmlinuz', {}],
-  ] as const)('names the version of a kernel of the kind %s for %s', async (kind, arch, kernel, linux) => {
+  ] as const)('names the version of a %s kernel for %s', async (kind, arch, kernel, linux) => {
     const version = image(kind, arch, kernel, linux);
     await nxIgvm('build', `${kind}.igvm.json`, '-o', `${kind}.igvm`);
     await nxIgvm('inspect', `${kind}.igvm`);

@@ -55,7 +55,7 @@ const MANIFEST = {
 let folder: string;
 let image: string;
 
-/** Runs an example like a user who has installed the package. */
+/** Runs an example in the way of a user who has installed the package. */
 async function runExample(name: string, code: string | undefined = EXAMPLES.get(name)): Promise<string> {
   if (code === undefined) throw new Error(`docs/library.md has no ${name}`);
   writeFileSync(join(folder, name), code);
@@ -148,7 +148,7 @@ describe('the examples of docs/library.md', () => {
   });
 });
 
-it('is a separate entry point, and the plugin says so', async () => {
+it('use a separate entry point, to which the plugin’s own entry point refers', async () => {
   const code =
     "import { readIgvm } from 'nx-igvm';\ntry { readIgvm('my-image.igvm'); } catch (error) { console.log(error.message); }";
   expect(await runExample('wrong-entry.mjs', code)).toContain('the library is nx-igvm/api, which has readIgvm');
@@ -162,7 +162,7 @@ it('the example of the README measures an image', async () => {
 });
 
 describe('nx-igvm/igvm in a browser', () => {
-  /** The example for browsers, bundled as by a user. Fails on any warning of the bundler. */
+  /** The example for browsers, bundled in the way of a user. Fails on any warning of the bundler. */
   async function bundledPage(): Promise<string> {
     writeFileSync(join(folder, 'page.js'), EXAMPLES.get('page.js') ?? '');
     const rolldown = join(REPOSITORY, 'node_modules', '.bin', 'rolldown');
@@ -176,7 +176,7 @@ describe('nx-igvm/igvm in a browser', () => {
     expect(code).not.toMatch(/^import\b|\brequire\(|\bnode:|\bBuffer\b|\bprocess\.|\b__dirname\b/m);
   });
 
-  it('leaves out what the page does not use', async () => {
+  it('is bundled without code that the page does not use', async () => {
     const code = await bundledPage();
     expect(code).toContain('function readIgvm(');
     for (const unused of ['writeIgvm', 'mergeGuests', 'PageIndex']) expect(code).not.toContain(unused);
@@ -184,7 +184,7 @@ describe('nx-igvm/igvm in a browser', () => {
 
   const { it: inBrowser } = needingBrowser();
 
-  inBrowser('reads an image as Node does: the same headers, and the same bytes behind them', async () => {
+  inBrowser('reads an image with the same result as Node: headers, and the data to which they refer', async () => {
     const code = await bundledPage();
     const server = await serve({
       '/': ['text/html', '<!doctype html><title>page</title><body><script type="module" src="page.js"></script>'],

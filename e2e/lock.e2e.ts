@@ -54,7 +54,7 @@ describe('the measurement lock of an image', () => {
     expect(await workspace.state('guest', 'verify')).toBe('built');
   });
 
-  it('fails verify when the image measures differently, and names what changed', async () => {
+  it('makes verify fail if the image’s measurement differs, and name the changes', async () => {
     writeManifest('second');
     const { status, output } = await workspace.nx('verify', 'guest');
     expect(status).not.toBe(0);

@@ -21,7 +21,7 @@ describe('nx migrate', () => {
   let workspace: Workspace;
   beforeAll(async () => {
     registry = await Registry.start(OLDER);
-    // Without it Nx would first install its newest version, and run that one's nx migrate.
+    // Without it, Nx would first install its newest version, and run the nx migrate of that.
     const env = { ...registry.env, NX_MIGRATE_USE_LOCAL: 'true', NX_MIGRATE_SKIP_INSTALL: 'true' };
     workspace = await Workspace.create({ env });
     await install(`nx-igvm@${OLDER}`);

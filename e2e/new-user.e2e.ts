@@ -26,7 +26,7 @@ const BINARIES: Record<'x64' | 'aarch64', ResourcePaths> = {
   },
 };
 
-/** Every type of image, with the options of a user. */
+/** Every type of image, with the options that a user gives. */
 const IMAGES: Record<string, string[]> = {
   direct: [],
   'direct-vbs': ['--isolation=vbs', '--bootData=vmm'],
@@ -58,7 +58,7 @@ interface Kind {
   file: 'project.json' | 'package.json';
   /** The folder for projects. */
   root: string;
-  /** Names of IMAGES; the one called direct is needed. */
+  /** Names in IMAGES. `direct` must be among them. */
   images: string[];
   create(): Promise<Workspace>;
 }
@@ -87,7 +87,7 @@ const WORKSPACES: Record<string, Kind> = {
 };
 
 describe('nx add', () => {
-  it('registers the plugin and the entries that keep inferred lists, and nothing else', async () => {
+  it('registers only the plugin, and the entries that keep inferred lists', async () => {
     expect(template().log).toContain('Package nx-igvm added successfully');
     const workspace = await Workspace.create();
     try {
@@ -133,7 +133,7 @@ describe.each(Object.entries(WORKSPACES))('a new user, %s', (_, { file, root, im
     expect(output).not.toContain('did you mean');
   });
 
-  it('sees inputs, outputs and help of every target', async () => {
+  it('can see inputs, outputs and help of every target', async () => {
     const project = JSON.parse(await workspace.nxOk('show', 'project', 'direct', '--json')) as {
       targets: Record<string, Target>;
       metadata: { technologies: string[] };
@@ -177,7 +177,7 @@ describe.each(Object.entries(WORKSPACES))('a new user, %s', (_, { file, root, im
     expect(await workspace.state('adopted')).toBe('built');
   });
 
-  it('gets an error of one sentence, with location and cure', async () => {
+  it('gets an error in one sentence, with place and cure', async () => {
     const generated = await workspace.nx('g', 'nx-igvm:guest-image', 'direct');
     expect(generated.status).not.toBe(0);
     expect(generated.output).toContain(`${root}direct/igvm.json: this file already exists [GENERATOR_CONFLICT]`);

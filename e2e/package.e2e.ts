@@ -142,9 +142,9 @@ describe('the packed plugin', () => {
     expect([...new Set(required)].filter((name) => !(name in manifest.dependencies) && !isPeer(name))).toEqual([]);
   });
 
-  it('loads without output, whatever is loaded first', async () => {
+  it('loads without output, whichever module is loaded first', async () => {
     const installed = join(template().workspace, 'node_modules', 'nx-igvm');
-    // Programs are not loaded, which are the commands and the process that starts a VMM.
+    // Programs, which are the commands and the process that starts a VMM, are not loaded.
     const isProgram = (file: string): boolean =>
       file === 'dist/boot/supervisor.js' || packedText(file).startsWith('#!');
     const code = files.filter((file) => /^dist\/.*\.js$/.test(file) && !isProgram(file));
@@ -173,7 +173,7 @@ describe('the packed plugin', () => {
   });
 });
 
-/** Uses each entry of the package in a way that only its real types allow. */
+/** Uses each entry point of the package in a way that only its real types allow. */
 const USER = `
 import { createNodes, type PluginOptions } from 'nx-igvm';
 import { IgvmError, launchesOf, measure, readIgvm, writeIgvm, type Measurement } from 'nx-igvm/api';
@@ -187,7 +187,7 @@ void measure(readIgvm('image.igvm'), { launches: [{ vmm: 'xen' }] });
 export default options;
 `;
 
-/** Uses the format alone, where there are no types of Node. */
+/** Uses only the format, without Node's types. */
 const BROWSER_USER = `
 import { bytesSource, memorySink, PLATFORM_TYPE, readIgvm, writeIgvm, type Directive, type IgvmFile } from 'nx-igvm/igvm';
 const file: IgvmFile = readIgvm(bytesSource(new Uint8Array()));

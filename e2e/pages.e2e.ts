@@ -29,9 +29,9 @@ beforeAll(async () => {
   workspace = await Workspace.create();
   bin = join(workspace.outside, 'bin');
   mkdirSync(bin);
-  // The workspace is one that `nx add nx-igvm` has made; the package isn't in a registry.
+  // The workspace already has the plugin, and the package isn't in a registry, so `nx add` only checks that it is installed.
   program('nx', 'if [ "$1" = add ]; then exec test -d node_modules/nx-igvm; fi\nexec node_modules/.bin/nx "$@"');
-  // The kernel that runs here may have no file, as in a container.
+  // The running kernel may have no file, as in a container.
   program('uname', 'echo e2e');
   workspace.write('.gitignore', 'node_modules\n.nx\ndist\n*.log\n');
   await workspace.commit('empty');
@@ -85,7 +85,7 @@ function paravisorImage(name: string, resources: object = PARAVISOR, file = `${n
   });
 }
 
-/** What a VM on SNP hardware starts. */
+/** The image for a VM on SNP hardware. */
 function snpImage(name: string): void {
   put(`${name}/vmlinux`, 'vmlinux-x64.elf');
   workspace.writeJson(`${name}/igvm.json`, {
@@ -133,7 +133,7 @@ async function withLock(name: string): Promise<void> {
   await workspace.nxOk('measure', name, '--updateLock');
 }
 
-/** A signature, as a vault would make it. */
+/** A signature like one from a vault. */
 function idBlockSignature(idBlock: string): void {
   const openssl = (...args: string[]): Buffer => execFileSync('openssl', args, { cwd: workspace.root, stdio: 'pipe' });
   openssl('ecparam', '-name', 'secp384r1', '-genkey', '-noout', '-out', 'id-key.private.pem');
@@ -145,7 +145,7 @@ function idBlockSignature(idBlock: string): void {
 const jsonOf = (page: string): string[] =>
   allSnippets(REPOSITORY).flatMap((each) => (each.page === page && each.language === 'json' ? [each.text] : []));
 
-/** What pages assume. */
+/** The scenes of the pages. */
 const SCENES: Record<string, Scene> = {
   'README.md': {
     boots: true,
@@ -270,7 +270,7 @@ async function type(line: string, page: string): Promise<string> {
     PATH: [bin, workspace.path('node_modules/.bin'), process.env['PATH']].join(delimiter),
   };
   const { status, output } = await run('sh', ['-c', line], { cwd: workspace.root, env });
-  // As with diff(1), differing files are not a failure.
+  // As with diff(1), differences are not a failure.
   const differs = status === 1 && line.startsWith('npx nx-igvm diff ');
   if (status !== 0 && !differs) throw new Error(`${page}: ${line} ended with ${status}:\n${output}`);
   return output;

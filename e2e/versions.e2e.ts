@@ -53,7 +53,7 @@ describe.each(Object.entries(NX_VERSIONS))('Nx %s', (major, nx) => {
     expect(template(nx).log).toContain('Package nx-igvm added successfully');
   });
 
-  it('generates an initramfs and an image with it, builds both, and rebuilds what changed', async () => {
+  it('generates an initramfs and an image with it, builds both, and rebuilds only changed ones', async () => {
     await workspace.nxOk('g', 'nx-igvm:preset', 'my-images');
     workspace.write('guest-image/boot/vmlinuz', input('vmlinux-x64.elf'));
     expect(await workspace.state('guest-image')).toBe('built');
@@ -144,7 +144,7 @@ describe.each(Object.entries(NX_VERSIONS))('Nx %s', (major, nx) => {
     expect([status === 0, output]).toEqual([false, expect.stringContaining('[VMM_')]);
   });
 
-  it(`reports a mistake in one sentence, without a stack (${major})`, async () => {
+  it(`reports a mistake in one sentence, without a stack trace (${major})`, async () => {
     workspace.write('broken/igvm.json', '{ "guest_arch": ');
     // The other projects exist; only the build of this one fails.
     const shown = await workspace.nx('show', 'projects');

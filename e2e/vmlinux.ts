@@ -17,7 +17,7 @@ export function extractVmlinux(vmlinuz: string): Buffer {
   const payload = image.subarray(start, start + image.readUInt32LE(0x24c));
   if (payload.readUInt16LE(0) === 0x8b1f) return gunzipSync(payload);
   const packer = PACKERS.find(({ magic }) => magic.every((byte, index) => payload[index] === byte));
-  if (packer === undefined) throw new Error(`${vmlinuz} is compressed with something unknown`);
+  if (packer === undefined) throw new Error(`${vmlinuz} has an unknown compression`);
   // The kernel's build appends the unpacked size to the output of these programs.
   return execFileSync(packer.program, ['-dc'], { input: payload.subarray(0, -4), maxBuffer: 2 ** 30 });
 }

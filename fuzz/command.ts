@@ -109,7 +109,7 @@ async function fuzz(targets: readonly Target[], { budget, seed, grow, findings }
   return results;
 }
 
-/** If a finding ends the thread, fuzzing continues until the time is over. */
+/** Fuzzes until the time is over, even if findings end the thread. */
 async function fuzzOn(watched: WatchedFuzzer, job: FuzzJob): Promise<FuzzResult> {
   const end = performance.now() + ('seconds' in job.budget ? job.budget.seconds * 1000 : 0);
   let total = await watched.fuzz(job);

@@ -21,7 +21,7 @@ function fuzz(findings: string): FuzzResult[] {
     '--findings',
     findings,
   );
-  // The exit code reports findings, too; the results are printed all the same.
+  // The exit code is not zero after findings, but the results are printed.
   if (stdout === '') throw new Error(`the fuzzer ended with ${signal ?? status}:\n${stderr}`);
   return JSON.parse(stdout) as FuzzResult[];
 }
@@ -29,7 +29,7 @@ function fuzz(findings: string): FuzzResult[] {
 it.each([
   ['--seconds', 'abc'],
   ['--seed', '1.5'],
-])('the command refuses %s %s, with which it would never end or do nothing', (option, value) => {
+])('the command refuses %s %s, because it would never end or do nothing', (option, value) => {
   const { status, stderr } = command('--target', 'elf', `${option}=${value}`);
   expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringContaining(`${option} must be a `) });
 });
@@ -45,7 +45,7 @@ describe('each reader of untrusted bytes', () => {
   afterAll(() => rmSync(folder, { recursive: true }));
 
   it.each(TARGETS.map(({ name, about }) => [name, about]))(
-    'survives all inputs that were kept, and some new ones: %s (%s)',
+    'handles all kept inputs, and some new ones: %s (%s)',
     (name) => {
       const result = results.find(({ target }) => target === name);
       expect(result?.findings.map(({ signature, details }) => `${signature}\n${details}`)).toEqual([]);

@@ -1,5 +1,5 @@
 // `npm run mutation [-- folder or file ...]`: makes small changes to the source and counts those that no test detects.
-// Each file is tested only with the specs that describe it, not with every test that happens to run it. That is faster, and a
+// Each file is tested only with its own specs, not with every test that happens to run it. That is faster, and a
 // survivor shows a gap in its own specs. Results are kept in tmp/mutation; only changed files are run again.
 import { createRequire } from 'node:module';
 import { Stryker } from '@stryker-mutator/core';
@@ -60,7 +60,7 @@ for (const [folder, groups] of Object.entries(DESCRIBED_BY)) {
   const all = counts.killed + counts.survived;
   if (all === 0) continue;
   const score = (100 * counts.killed) / all;
-  console.log(`${folder}: ${counts.killed} of ${all} mutants noticed, ${score.toFixed(1)} %`);
+  console.log(`${folder}: ${counts.killed} of ${all} mutants detected, ${score.toFixed(1)} %`);
   if (score < LEAST_SCORE) failures.push(folder);
 }
 if (failures.length > 0) {
@@ -68,12 +68,12 @@ if (failures.length > 0) {
   process.exitCode = 1;
 }
 
-/** Runs one group of files; its results are kept under the name of the first. */
+/** Runs one group of files. Its results are kept under the name of the first file. */
 function mutate(folder, paths, specs) {
   const kept = `tmp/mutation/${paths[0].replaceAll(/[^a-z0-9]+/g, '-')}`;
   return new Stryker({
     mutate: [...paths.map((path) => `${path}.ts`), '!**/*.spec.ts', '!**/*.fixture.ts'],
-    // A text is a message, whose wording the tests leave free, or a name that the compiler knows better.
+    // A text is a message, whose wording the tests don't fix, or a name that the compiler checks.
     mutator: { excludedMutations: ['StringLiteral'] },
     testRunner: 'jest',
     jest: {
@@ -87,7 +87,7 @@ function mutate(folder, paths, specs) {
       },
     },
     coverageAnalysis: 'perTest',
-    // Endless loops are found by counting; what is only slow, on a busy machine, must not pass for noticed.
+    // Endless loops are detected by counting. A mutant that is only slow on a busy machine must not count as detected.
     timeoutMS: 20_000,
     testRunnerNodeArgs: ['--max-old-space-size=768'],
     incremental: true,

@@ -44,7 +44,7 @@ describe('the workflows', () => {
     expect(commands.filter((command) => !isThere(command))).toEqual([]);
   });
 
-  it.each(WORKFLOWS)('%s may only read, and takes every action by its commit', (name) => {
+  it.each(WORKFLOWS)('%s has only read permission, and pins every action to a commit', (name) => {
     const { permissions, jobs } = workflow(name);
     expect(permissions).toEqual({ contents: 'read' });
     const actions = Object.values(jobs).flatMap(({ steps }) => steps.flatMap(({ uses }) => uses ?? []));
@@ -73,13 +73,13 @@ describe('.ci/run', () => {
 });
 
 describe('a checkout', () => {
-  it('has the committed bytes on Windows, too', () => {
+  it('keeps the committed bytes on Windows, too', () => {
     expect(read('.gitattributes')).toMatch(/^\* -text$/m);
   });
 });
 
 describe('a release', () => {
-  it('is built before it is packed or published, so that a fresh clone gives no empty package', () => {
+  it('is built before it is packed or published, so a fresh clone cannot publish an empty package', () => {
     expect(manifest.scripts).toMatchObject({
       build: 'node scripts/build.mjs',
       prepack: 'node scripts/build.mjs',
@@ -96,7 +96,7 @@ describe('a release', () => {
     expect([status, stdout]).toEqual([0, 'not built again: prepublishOnly has built dist\n']);
   });
 
-  it('is published with provenance, by a job that runs no test and no install script', () => {
+  it('is published with provenance, by a job without tests and install scripts', () => {
     const { test, publish } = workflow('release.yml').jobs as { test: Job; publish: Job };
     expect(publish.permissions).toEqual({ contents: 'read', 'id-token': 'write' });
     expect(test.permissions).toBeUndefined();
@@ -139,7 +139,7 @@ describe('the files of .github', () => {
           ...directories,
           ...(directory === undefined ? [] : [directory]),
         ]);
-    // Of npm's workspaces, the root's lock file has all.
+    // The root's lock file covers all npm workspaces.
     expect(foldersOf('npm')).toEqual(['/']);
     expect(foldersOf('github-actions')).toEqual(['/']);
     const rust = readdirSync(join(ROOT, 'e2e')).filter((name) => existsSync(join(ROOT, 'e2e', name, 'Cargo.toml')));

@@ -28,7 +28,7 @@ const bootShim = (machine: number): Buffer =>
     { machine, type: SHARED_OBJECT },
   );
 
-/** What OpenHCL needs besides a kernel and an initrd. */
+/** The files that OpenHCL needs besides a kernel and an initrd. */
 export const OPENHCL_PARTS: Readonly<Record<string, () => Uint8Array>> = {
   'openhcl_boot-x64.elf': () => bootShim(MACHINE.x64),
   'openhcl_boot-aarch64.elf': () => bootShim(MACHINE.aarch64),

@@ -3,7 +3,7 @@ import { arm64ImageFile, bzImageFile } from '../../src/loader/formats/kernel.fix
 import { noise, PAGE } from '../inputs/bytes';
 import { elf, MACHINE } from '../inputs/elf';
 
-/** A segment as it lies in memory, in bytes. */
+/** A segment in memory, in bytes. */
 export interface RandomSegment {
   address: number;
   size: number;

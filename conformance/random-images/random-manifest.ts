@@ -157,7 +157,7 @@ const sparseOrDense = (
   },
 ];
 
-/** Dense, as until August 2026. */
+/** Dense, as in igvmfilegen until August 2026. */
 const snpLinuxDirect = fc
   .record({
     guest_svn: svn,
@@ -285,7 +285,7 @@ const USED: readonly [RegExp, readonly string[]][] = [
   [/"uefi": (true|\{)/, ['uefi']],
 ];
 
-/** Leaves out the files that nothing in the manifest can use. */
+/** Leaves out the files that no part of the manifest can use. */
 function used<T>(guests: object[], resources: Record<string, T>): Record<string, T> {
   const names = USED.flatMap(([pattern, list]) => (pattern.test(json(guests)) ? list : []));
   return Object.fromEntries(Object.entries(resources).filter(([name]) => names.includes(name)));

@@ -44,7 +44,7 @@ describe('file names', () => {
         return [name, target];
       });
     });
-    // The folder of a project, and so the files of its outputs.
+    // The folder of a project, which is also in the paths of its outputs.
     addImage('folder', () => ['initrd', workspace.path(`${FOLDER}/initrd`)], FOLDER);
     await workspace.commit('names');
   });

@@ -15,7 +15,7 @@ type Ending = 'hits' | 'built each time' | 'refused';
 /** Lists that users write, and the result of builds with them. */
 const LISTS: readonly [what: string, lists: object, ending: Ending][] = [
   [
-    'what create-nx-workspace wrote',
+    'the lists of create-nx-workspace',
     { cache: true, dependsOn: ['^build'], inputs: ['production', '^production'] },
     'hits',
   ],
@@ -49,7 +49,7 @@ const rowsOf = (way: string, target: (index: number) => string): Row[] =>
 const BY_NAME = rowsOf('by name', (index) => `build-${index}`);
 const PROJECT_JSON = rowsOf('project.json', () => 'build');
 const PACKAGE_JSON = rowsOf('package.json', () => 'build');
-/** An executor has one entry for its targets, so the lists of this project are tried in turn. */
+/** An executor has one entry for all of its targets, so the lists are tested one after another with this project. */
 const BY_EXECUTOR = LISTS.map(([what, lists, ending]): Row => {
   return { project: 'by-executor', target: 'build', what: `${what}, by executor`, lists, ending };
 });
@@ -243,18 +243,21 @@ describe.each(MAJORS)('the output of another target, on Nx %s', (_, nx) => {
 
 /** Successive changes to a file of an image while Nx's daemon runs. */
 const CHANGES: readonly [what: string, change: (of: Workspace, place: string) => void][] = [
-  ['a file', (of, place) => of.write(`${place}/d/initrd`, VERSIONS[0])],
+  ['a new file', (of, place) => of.write(`${place}/d/initrd`, VERSIONS[0])],
   [
-    'that becomes a link',
+    'a file that becomes a link',
     (of, place) => {
       writeFileSync(join(of.outside, `${place}-a`), VERSIONS[1]);
       rmSync(of.path(`${place}/d/initrd`));
       symlinkSync(join(of.outside, `${place}-a`), of.path(`${place}/d/initrd`));
     },
   ],
-  ['to other content', (of, place) => writeFileSync(join(of.outside, `${place}-a`), VERSIONS[0].subarray(0, 0x1900))],
   [
-    'that leads elsewhere',
+    'a link whose target changes',
+    (of, place) => writeFileSync(join(of.outside, `${place}-a`), VERSIONS[0].subarray(0, 0x1900)),
+  ],
+  [
+    'a link that gets another target',
     (of, place) => {
       writeFileSync(join(of.outside, `${place}-b`), VERSIONS[0].subarray(0, 0x1a00));
       rmSync(of.path(`${place}/d/initrd`));
@@ -262,14 +265,14 @@ const CHANGES: readonly [what: string, change: (of: Workspace, place: string) =>
     },
   ],
   [
-    'in a folder that becomes a link',
+    'a folder that becomes a link',
     (of, place) => {
       of.write(`${place}/e/initrd`, VERSIONS[0].subarray(0, 0x1b00));
       rmSync(of.path(`${place}/d`), { recursive: true });
       symlinkSync('e', of.path(`${place}/d`));
     },
   ],
-  ['of which the file changes', (of, place) => of.write(`${place}/e/initrd`, VERSIONS[0].subarray(0, 0x1c00))],
+  ['a file behind a folder’s link', (of, place) => of.write(`${place}/e/initrd`, VERSIONS[0].subarray(0, 0x1c00))],
 ];
 
 describe.each(MAJORS)('inputs that change under Nx’s daemon, on Nx %s', (_, nx) => {
@@ -292,7 +295,7 @@ describe.each(MAJORS)('inputs that change under Nx’s daemon, on Nx %s', (_, nx
     workspace.dispose();
   });
 
-  it('are noticed: files and folders that become links, ignored and tracked', async () => {
+  it('are noticed, ignored or tracked: also files and folders that become links', async () => {
     const tasks = places.map((place) => `vm-${place}:build`);
     const wrong: string[] = [];
     for (const [what, change] of CHANGES) {

@@ -80,13 +80,13 @@ describe('sharing a cache', () => {
     // The second doesn't even have the pinned file.
     rmSync(join(anywhere, 'initrd.bin'));
     expect(await states(b)).toEqual(['hit']);
-    // It downloads nothing, either.
+    // It doesn't download anything, either.
     expect(web.requests).toBe(1);
     for (const project of PROJECTS) expect(image(b, project).equals(image(a, project))).toBe(true);
     writeFileSync(join(anywhere, 'initrd.bin'), bytesOf('linux_initrd'));
   });
 
-  it('a remote cache gives a clone the images of another, without building', async () => {
+  it('a remote cache gives a clone the images of another clone, without building', async () => {
     const server = await CacheServer.start();
     try {
       const a = await clone({ env: server.env });
@@ -108,7 +108,7 @@ describe('sharing a cache', () => {
     }
   });
 
-  it('nx affected and nx graph see which image uses which project', async () => {
+  it('nx affected and nx graph know which image uses which project', async () => {
     const [workspace] = workspaces as [Workspace];
     await workspace.commit('images');
     workspace.write('initrd/rootfs/etc/motd', 'hello\n');

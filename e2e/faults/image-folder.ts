@@ -9,7 +9,7 @@ import { cleanEnvironment, run, type RunResult } from '../harness/run';
 import { REPOSITORY } from '../harness/template';
 import { LOCK_NAME } from '../../src/files/folder-lock';
 
-/** Two states of one image: another initrd, and platforms that come and go. */
+/** Two states of one image, with different initrds and platforms. */
 const VERSIONS = {
   a: [
     { snp: { shared_gpa_boundary_bits: 46, policy: 196639, enable_debug: false, injection_type: 'restricted' } },
@@ -47,7 +47,7 @@ export class ImageFolder {
     }
   }
 
-  /** Builds both states undisturbed, to record them. */
+  /** Builds both states without disturbance, to record them. */
   async learn(): Promise<void> {
     for (const version of Object.keys(VERSIONS) as Version[]) {
       const out = join(this.home, `whole-${version}`);
@@ -104,7 +104,7 @@ export class ImageFolder {
     const is = filesOf(this.out);
     const [old, made] = [this.filesOf(previous), this.filesOf(building)];
     const torn = [...is].filter(([name, bytes]) => ![old, made].some((files) => files.get(name)?.equals(bytes)));
-    const faults = torn.map(([name]) => `${name} is torn`);
+    const faults = torn.map(([name]) => `${name} is incomplete`);
     const image = is.get('image.igvm');
     if (image === undefined) return [...faults, 'there is no image'];
     return image.equals(made.get('image.igvm')!) ? [...faults, ...this.differences(building)] : faults;

@@ -1,4 +1,4 @@
-// Loaded with --require: waits before each rename and removal, so that those of two processes would mingle if they could.
+// Loaded with --require: waits before each rename and removal, so that those of two processes would interleave if they could.
 const fs = require('node:fs');
 
 const MOST_MILLISECONDS = 10;

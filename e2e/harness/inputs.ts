@@ -12,7 +12,7 @@ export function input(name: string): Buffer {
 /** An offset after the headers of every input, in bytes that are loaded. */
 const LOADED = 0x1800;
 
-/** The same with one changed byte: the binary is still valid, but the image differs. */
+/** The same bytes with one changed. The binary is still valid, but the image differs. */
 export function changed(bytes: Uint8Array, at = LOADED): Buffer {
   const copy = Buffer.from(bytes);
   copy[at] = (copy[at] ?? 0) ^ 0xff;

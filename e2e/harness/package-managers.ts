@@ -8,7 +8,7 @@ import { Workspace } from './workspace';
 interface PackageManager {
   /** Its npm package and the tested version; none for npm, which is always there. */
   package?: string;
-  /** Installs what package.json lists. */
+  /** Installs the packages in package.json. */
   install: string[];
   /** Runs nx. */
   nx: string[];
@@ -34,7 +34,7 @@ const yarn = (nodeLinker: string): PackageManager => ({
   env: YARN_ENVIRONMENT,
 });
 
-/** The newest of each that runs on the oldest Node that we support. */
+/** The newest version of each that runs on the oldest supported Node. */
 const MANAGERS = {
   npm: { install: ['npm', 'install', '--prefer-offline'], nx: ['npx', 'nx'], files: {} },
   pnpm: {
@@ -70,7 +70,7 @@ async function managerEnvironment(manager: PackageManager): Promise<NodeJS.Proce
   return { ...manager.env, PATH: `${bin}${delimiter}${process.env['PATH'] ?? ''}` };
 }
 
-/** Makes an empty workspace with an Nx and packages below `images`, and adds the plugin as a user of the package manager would. */
+/** Makes an empty workspace with an Nx and packages below `images`, and adds the plugin like a user of the package manager. */
 export async function workspaceWith(name: PackageManagerName, nx: string): Promise<Workspace> {
   const manager: PackageManager = MANAGERS[name];
   const managed = await managerEnvironment(manager);
@@ -99,7 +99,7 @@ export async function addPlugin(workspace: Workspace): Promise<void> {
   await workspace.nxOk('add', 'nx-igvm@file:./.nx/nx-igvm.tgz');
 }
 
-/** The workspace that create-nx-workspace makes for a preset, with the newest Nx that it knows, and with the plugin. */
+/** The workspace that create-nx-workspace makes for a preset, with the newest Nx in it, and with the plugin. */
 export async function createNxWorkspace(preset: string): Promise<Workspace> {
   const workspace = await Workspace.create({ empty: true, run: ['npx', 'nx'] });
   const folder = workspace.path('.');

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { runOk } from './run';
 import { template } from './template';
 
-/** A version of the packed plugin, as a registry has it. */
+/** A version of the packed plugin in the registry. */
 interface Release {
   manifest: { version: string };
   tarball: Buffer;
@@ -59,7 +59,7 @@ export class Registry {
     }
   }
 
-  /** What npm, and Nx with it, have to be told. */
+  /** The environment in which npm, and Nx with it, use the registry. */
   get env(): NodeJS.ProcessEnv {
     return { npm_config_registry: this.url, npm_config_audit: 'false', npm_config_fund: 'false' };
   }
@@ -73,14 +73,14 @@ export class Registry {
     return new Promise((resolve) => this.server.close(() => resolve()));
   }
 
-  /** Undefined for what isn't the plugin's. */
+  /** Undefined for requests that are not about the plugin. */
   private answer(url: string): { type: string; body: string | Buffer } | undefined {
     if (url === '/nx-igvm') return { type: 'application/json', body: JSON.stringify(this.document()) };
     const release = this.releases.find(({ manifest }) => url === `/nx-igvm/-/nx-igvm-${manifest.version}.tgz`);
     return release && { type: 'application/octet-stream', body: release.tarball };
   }
 
-  /** The document about all versions. */
+  /** The registry's document about all versions. */
   private document(): object {
     const versions = this.releases.map(({ manifest, tarball }) => {
       const { version } = manifest;

@@ -65,7 +65,7 @@ function spawned(command: string, args: readonly string[], options: RunOptions, 
   });
 }
 
-/** The same, for a program that has to succeed. */
+/** Like {@link run}, for a program that has to succeed. */
 export async function runOk(command: string, args: readonly string[], options: RunOptions): Promise<string> {
   const { status, output } = await run(command, args, options);
   if (status !== 0) {

@@ -21,17 +21,17 @@ const OWN_NX = (
   JSON.parse(readFileSync(join(REPOSITORY, 'node_modules', 'nx', 'package.json'), 'utf8')) as { version: string }
 ).version;
 
-/** The newest Nx of each major version that the plugin supports. docs/compatibility.md lists what was run with which. */
+/** The newest Nx of each major version that the plugin supports. docs/compatibility.md lists the tests for each version. */
 export const NX_VERSIONS = { 21: '21.6.11', 22: '22.7.12', 23: '23.3.2', 24: OWN_NX } as const;
 
 /** The default Nx of tests: the repository's, or the version in NX_IGVM_NX. */
 export const NX_VERSION = process.env['NX_IGVM_NX'] ?? OWN_NX;
 
-/** The packed plugin, and a workspace to which it was added as by a user. */
+/** The packed plugin, and a workspace to which it was added in the way of a user. */
 export interface Template {
   tarball: string;
   workspace: string;
-  /** What `nx add` printed. */
+  /** The output of `nx add`. */
   log: string;
 }
 
@@ -113,7 +113,7 @@ function moveInPlace(draft: string, path: string): void {
   else renameSync(draft, path);
 }
 
-/** Earlier templates, except those that other test runs may be using. */
+/** Removes earlier templates, except those that other test runs may be using. */
 function removeOld(): void {
   const yesterday = Date.now() - 24 * 3600 * 1000;
   for (const name of readdirSync(HOME)) {

@@ -12,7 +12,7 @@ export interface WorkspaceOptions {
   env?: NodeJS.ProcessEnv;
   /** A folder for Nx's cache and data, for workspaces that share them. */
   cache?: string;
-  /** Empty, without even Nx. */
+  /** An empty folder, even without Nx. */
   empty?: boolean;
   /** A version of Nx, from {@link NX_VERSIONS} or another; by default the repository's. */
   nx?: string;
@@ -20,7 +20,7 @@ export interface WorkspaceOptions {
   run?: readonly string[];
 }
 
-/** A real Nx workspace in a temporary folder, with the packed plugin added as by a user. */
+/** A real Nx workspace in a temporary folder, to which the packed plugin was added in the way of a user. */
 export class Workspace {
   private constructor(
     /** Absolute path. */
@@ -167,8 +167,8 @@ function taskOf(line: string): string | undefined {
 let touched = 0;
 
 /**
- * A later modification time for the same bytes, in another second: Nx 21 and 22 consider a file with a time in the same second
- * unchanged, whatever its content. So would a target of Nx's own that makes a file.
+ * Sets a later modification time for the same bytes, in another second. Nx 21 and 22 consider a file with a time in the same second
+ * unchanged, whatever its content.
  */
 export function touch(path: string): void {
   touched += 1;

@@ -22,7 +22,7 @@ const masks = fc.constantFrom(SNP, SNP, SNP, SNP | OTHERS[0], SNP | OTHERS[1], .
 
 const oneIn = (count: number) => fc.nat(count - 1).map((drawn) => drawn === 0);
 
-/** Most of these follow each other, so that there are runs. */
+/** Most of these are adjacent, so that there are runs. */
 const place = { isHigh: oneIn(4), gap: fc.constantFrom(0, 0, 0, 0, 1, 7) };
 
 const pages = fc.record({
@@ -36,7 +36,7 @@ const pages = fc.record({
   ...place,
 });
 
-/** A page and what follows it with the same attributes. */
+/** A page and the following pages with the same attributes. */
 const runs = fc
   .tuple(pages, fc.integer({ min: 1, max: 5 }))
   .map(([first, count]) =>

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 
 /**
  * A second implementation of the SEV-SNP launch digest as QEMU and Cloud Hypervisor build it on KVM, for tests only. It
- * shares no code with src and was written from a description of what the real VMMs pass to KVM. It is simple rather than
+ * shares no code with src and was written from a description of the calls that the real VMMs make to KVM. It is simple rather than
  * fast: it lists every 4 KiB step of the launch, then hashes the list.
  */
 
@@ -16,7 +16,7 @@ interface Step {
 }
 
 interface Item {
-  /** Place among the file's directives, those of other platforms included. */
+  /** Index among the file's directives, including those of other platforms. */
   place: number;
   type: number;
   at: number;
@@ -150,7 +150,7 @@ function continuesRun(last: Page, next: Page): boolean {
   return isAlike && hasSameSource && isNextAddress && next.place === last.place + 1;
 }
 
-/** Cloud Hypervisor: the order of the file, a page without data as KVM's zero page, no pages of 2 MiB. */
+/** Cloud Hypervisor: in the order of the file, with a page without data as KVM's zero page, and without pages of 2 MiB. */
 function cloudHypervisorPages(file: Buffer, mask: number): Step[] {
   return items(file).flatMap((item): Step[] => {
     if ((item.type !== 0x302 && item.type !== 0x303) || !isOf(file, item, mask)) return [];

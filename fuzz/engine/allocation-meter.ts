@@ -68,7 +68,7 @@ export class AllocationMeter {
         const [first] = args;
         if (typeof first === 'number') this.count(first);
         const made = make.apply(Buffer, args) as Uint8Array;
-        // Over an existing ArrayBuffer it is a view.
+        // A view of an existing ArrayBuffer.
         const isView = first instanceof ArrayBuffer || first instanceof SharedArrayBuffer;
         if (typeof first !== 'number' && !isView) this.count(made.length);
         return made;

@@ -31,14 +31,14 @@ describe('coverage', () => {
     expect(withoutCounts(featuresOf(3))).not.toEqual(withoutCounts(featuresOf(5)));
   });
 
-  it('shows about how often a loop ran', () => {
+  it('shows approximately how often a loop ran', () => {
     expect(featuresOf(10)).toEqual(featuresOf(11));
     expect(featuresOf(10)).not.toEqual(featuresOf(100));
     expect(withoutCounts(featuresOf(10))).toEqual(withoutCounts(featuresOf(100)));
     expect(featuresOf(1000)).toEqual(featuresOf(100_000));
   });
 
-  it('knows what is new', () => {
+  it('recognises new features', () => {
     const seen = coverage.record();
     expect(seen.add(featuresOf(3))).toBeGreaterThan(0);
     const before = seen.counters;
@@ -47,7 +47,7 @@ describe('coverage', () => {
     expect(seen.counters).toBeGreaterThan(before);
   });
 
-  it('lists the files that ran', () => {
+  it('lists the executed files', () => {
     featuresOf(1);
     expect(coverage.activeFiles()).toEqual([`/src/${LOOP.length}.js`]);
     coverage.reset();
@@ -61,7 +61,7 @@ describe('the constants of code', () => {
     new CoverageMap(),
   );
 
-  it('are its numbers, except the smallest, and its strings', () => {
+  it('are its numbers, except small ones, and its strings', () => {
     expect(literals).toEqual({ numbers: [0x1234n, 0x8664n], strings: ['_FVH'] });
   });
 

@@ -15,7 +15,7 @@ const runs = (run: Target['run'], bytes = new Uint8Array(10), limits = LIMITS) =
   execute({ run }, bytes, meter, limits);
 
 describe('an execution', () => {
-  it('may succeed, and may refuse its input', async () => {
+  it('may succeed or refuse its input', async () => {
     expect(await runs(() => undefined)).toBeUndefined();
     expect(await runs(() => Promise.resolve())).toBeUndefined();
     const refuse = (): never => {
@@ -24,7 +24,7 @@ describe('an execution', () => {
     expect(await runs(refuse)).toBeUndefined();
   });
 
-  it('may not fail in another way', async () => {
+  it('must not fail in another way', async () => {
     const fail = (): never => {
       throw new TypeError('x is not a function');
     };
@@ -37,7 +37,7 @@ describe('an execution', () => {
     });
   });
 
-  it('may not refuse with control characters in the message', async () => {
+  it('must not refuse its input with control characters in the message', async () => {
     class Rude extends IgvmError {
       override format(): string {
         return '\u001b[2J';
@@ -49,7 +49,7 @@ describe('an execution', () => {
     expect(await runs(refuse)).toMatchObject({ kind: 'error', details: expect.stringContaining('control character') });
   });
 
-  it('may not take more than its processor time', async () => {
+  it('must not exceed its processor time', async () => {
     const spin = (): void => {
       const begun = process.cpuUsage();
       while (process.cpuUsage(begun).user < 40_000);
@@ -58,12 +58,12 @@ describe('an execution', () => {
     expect(await runs(spin)).toBeUndefined();
   });
 
-  it('may not wait forever', async () => {
+  it('must not wait forever', async () => {
     const never = () => new Promise<void>(() => undefined);
     expect(await runs(never, undefined, { ...LIMITS, stall: 50 })).toMatchObject({ kind: 'stall' });
   });
 
-  it('may not read outside its file, even if it catches the error', async () => {
+  it('must not read outside its file, even if it catches the error', async () => {
     expect(await runs((input) => input.source().read(4, new Uint8Array(7)))).toMatchObject({ kind: 'outside' });
     const hiding: Target['run'] = (input) => {
       try {
@@ -83,8 +83,8 @@ describe('an execution', () => {
     });
   });
 
-  it('may not fill the heap', async () => {
-    // Garbage of other specs in this process, collected meanwhile, would hide it.
+  it('must not fill the heap', async () => {
+    // Garbage of other specs in this process could hide it if it were collected in the meantime.
     collectGarbage();
     let held: unknown;
     const hoard = (): void => {
@@ -109,12 +109,12 @@ describe('an execution whose buffers are counted', () => {
     ['many small ones', () => Array.from({ length: 65 }, () => new Uint8Array(MIB))],
     ['copies', () => Array.from({ length: 65 }, () => new Uint8Array(32 * MIB).subarray(0, MIB).slice())],
     ['copies of lists', () => Uint8Array.from({ length: 65 * MIB })],
-    ['what is absurd', () => new Uint8Array(2 ** 40)],
-  ])('may not allocate too much at once or in all: %s', async (_, allocate) => {
+    ['an absurd size', () => new Uint8Array(2 ** 40)],
+  ])('must not allocate too much, at once or in total: %s', async (_, allocate) => {
     expect(await runs(() => void allocate())).toMatchObject({ kind: 'allocation' });
   });
 
-  it('may not try to, even if it catches the error', async () => {
+  it('must not try to allocate too much, even if it catches the error', async () => {
     const hiding = (): void => {
       try {
         Buffer.alloc(2 ** 32);

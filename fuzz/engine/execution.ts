@@ -4,31 +4,31 @@ import type { AllocationMeter } from './allocation-meter';
 import { Input } from './input';
 import type { Target } from './target';
 
-/** How an execution broke the rules. */
+/** A rule that an execution broke. */
 export type FindingKind = 'error' | 'slow' | 'allocation' | 'heap' | 'outside' | 'stall' | 'hang' | 'out-of-memory';
 
 export interface Finding {
   kind: FindingKind;
   /** For people: message and stack. */
   details: string;
-  /** The same for findings that are likely the same. */
+  /** A text that is equal for findings with probably the same cause. */
   signature: string;
 }
 
 export interface Limits {
   /** Processor time of one execution, in milliseconds. */
   cpu: number;
-  /** Bytes of buffers, and bytes that the heap may grow by, for each byte of input and besides. */
+  /** Limits for the bytes of buffers and for the growth of the heap: a factor for each byte of input, and a constant. */
   bytesPerByte: number;
   bytesBesides: number;
-  /** Milliseconds without an end while nothing goes on. Targets wait for no file or network. */
+  /** Milliseconds without progress. Targets don't wait for files or the network. */
   stall: number;
 }
 
-/** What a hostile file may cost. */
+/** The limits for a hostile file. */
 export const LIMITS: Limits = { cpu: 1000, bytesPerByte: 4, bytesBesides: 64 * 2 ** 20, stall: 5000 };
 
-/** Runs a target once and says how it broke the rules; undefined when it didn't. */
+/** Runs a target once. @returns the rule that it broke; undefined if it broke none */
 export async function execute(
   target: Pick<Target, 'run'>,
   bytes: Uint8Array,
@@ -85,7 +85,7 @@ function growth(before: HeapInfo, counted: number): number {
   return heap + Math.max(0, after.external_memory - before.external_memory - counted);
 }
 
-/** The fault in a thrown value: none for an error of the product that prints as plain text. */
+/** The fault in a thrown value. An error of the product that prints as plain text is not a fault. */
 function complaint(thrown: unknown): unknown {
   if (!(thrown instanceof IgvmError)) return thrown;
   try {

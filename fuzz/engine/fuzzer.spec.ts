@@ -16,7 +16,7 @@ async function fuzzed(seed: number, executions: number) {
 }
 
 describe('the fuzzer', () => {
-  it.each([1, 2, 3])('finds a bug behind a magic number, a length and a flag (seed %d)', async (seed) => {
+  it.each([1, 2, 3])('finds a bug that needs a magic number, a length and a flag (seed %d)', async (seed) => {
     const { fuzzer } = await fuzzed(seed, 40_000);
     const [found] = fuzzer.findings;
     expect(found).toMatchObject({ kind: 'error', details: expect.stringContaining('TypeError: planted') });

@@ -73,7 +73,7 @@ export class Fuzzer {
   async begin(inputs: readonly Uint8Array[]): Promise<void> {
     const { coverage, literals } = this.instruments;
     for (const bytes of inputs) {
-      // The first run loads modules that the product loads late.
+      // The first run loads the modules that the product loads late.
       await this.run(bytes);
       const features = await this.run(bytes);
       for (const path of coverage.activeFiles()) this.activeFiles.add(path);
@@ -84,7 +84,7 @@ export class Fuzzer {
     const found = [...this.activeFiles].flatMap((path) => literals.get(path) ?? []);
     const own = ownDictionary(this.target.dictionary ?? []);
     const harvested = dictionaryOf(found, this.target.format);
-    // As many words from the target as from the code, however many those are.
+    // Words from the target and words from the code are equally likely, however many there are of each.
     const times = own.length === 0 ? 0 : Math.ceil(harvested.length / own.length);
     this.dictionary = [...harvested, ...Array.from({ length: times }, () => own).flat()];
   }
@@ -101,7 +101,7 @@ export class Fuzzer {
     this.keep(kept);
   }
 
-  /** A new entry, a rarely tried one, or any. */
+  /** Picks a new entry, a rarely used one, or any. */
   private choose(): Entry {
     const { entries, random } = this;
     const any = random.pick(entries);
@@ -168,7 +168,7 @@ export class Fuzzer {
     return this.smaller(bytes, async (candidate) => (await this.observe(candidate)).finding?.signature === signature);
   }
 
-  /** Takes blocks away, large ones first, as long as `isSame` holds. */
+  /** Removes blocks, large ones first, as long as `isSame` holds. */
   private async smaller(bytes: Uint8Array, isSame: (candidate: Uint8Array) => Promise<boolean>): Promise<Uint8Array> {
     let best = bytes;
     let left = TRIM_EXECUTIONS;

@@ -12,7 +12,7 @@ const file = (name: string, size: number, ...features: number[]): MeasuredFile =
 const names = (files: readonly MeasuredFile[]): string[] => files.map(({ name }) => name);
 
 describe('the inputs worth keeping', () => {
-  it('reach everything together, and each adds something', () => {
+  it('together reach everything, and each adds something', () => {
     const kept = worthKeeping(
       [file('a', 10, 1, 2), file('b', 10, 2, 3), file('c', 10, 1, 3), file('d', 10, 3)],
       new Set(),
@@ -21,7 +21,7 @@ describe('the inputs worth keeping', () => {
     expect(new Set(kept.flatMap(({ features }) => [...features]))).toEqual(new Set([1, 2, 3]));
   });
 
-  it('are the small ones among equals', () => {
+  it('are the smallest ones with equal coverage', () => {
     expect(names(worthKeeping([file('large', 5000, 1), file('small', 10, 1)], new Set()))).toEqual(['small']);
   });
 
@@ -34,7 +34,7 @@ describe('a corpus on disk', () => {
   const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-corpus-'));
   afterAll(() => rmSync(folder, { recursive: true }));
 
-  it('is empty when it is not there', () => {
+  it('is empty if its folder does not exist', () => {
     expect(readCorpus(join(folder, 'none'))).toEqual([]);
   });
 

@@ -12,7 +12,7 @@ export interface Material {
 
 type Mutation = (bytes: Uint8Array, material: Material) => Uint8Array;
 
-/** Limits of number types, and their neighbours. */
+/** Limits of number types, and adjacent numbers. */
 const INTERESTING: Readonly<Record<1 | 2 | 4 | 8, readonly bigint[]>> = {
   1: [0n, 1n, 0x10n, 0x20n, 0x40n, 0x7fn, 0x80n, 0xffn],
   2: [0n, 1n, 0x80n, 0xffn, 0x100n, 0x1000n, 0x7fffn, 0x8000n, 0xffffn],

@@ -32,12 +32,12 @@ describe('mutants of bytes', () => {
     ['a word of the dictionary', (mutant) => hex(mutant).includes('deadbeef')],
     ['a part of another input', (mutant) => hex(mutant).includes('090909')],
     ['a repeated block', (mutant) => hex(mutant).split('04050607').length > 2],
-    ['nothing behind a point', (mutant) => mutant.length < 32 && hex(INPUT).startsWith(hex(mutant))],
+    ['a missing end', (mutant) => mutant.length < 32 && hex(INPUT).startsWith(hex(mutant))],
     [
-      'nothing in the middle',
+      'a missing middle',
       (mutant) => mutant.length < 32 && mutant.length > 8 && mutant[0] === 0 && mutant.at(-1) === 31,
     ],
-  ])('have, some of them, %s', (_, is) => {
+  ])('sometimes have %s', (_, is) => {
     expect(mutants.some(is)).toBe(true);
   });
 
@@ -77,14 +77,14 @@ describe('mutants of JSON', () => {
   });
 
   it.each<[string, RegExp]>([
-    ['a key less', /^\{"name":"a","size":4096\}$/],
-    ['__proto__ for a key', /"__proto__":/],
-    ['numbers that no double holds', /18446744073709551616/],
+    ['one key less', /^\{"name":"a","size":4096\}$/],
+    ['the key __proto__', /"__proto__":/],
+    ['numbers that a double cannot represent', /18446744073709551616/],
     ['half a character', /\\ud800/],
     ['parts of another document', /"alien"/],
     ['deep nesting', /\[{64}/],
     ['spaces', /\n "list"/],
-  ])('have, some of them, %s', (_, pattern) => {
+  ])('sometimes have %s', (_, pattern) => {
     expect(mutants.some((mutant) => pattern.test(mutant))).toBe(true);
   });
 
@@ -94,7 +94,7 @@ describe('mutants of JSON', () => {
     }
   });
 
-  it('are bytes if the original is no JSON, or too deep for a tree', () => {
+  it('are bytes if the original is not JSON, or is nested too deeply for a tree', () => {
     const deep = new TextEncoder().encode('['.repeat(5000) + ']'.repeat(5000));
     for (let seed = 0; seed < 100; seed++) {
       const mutant = mutateJson(deep, material(seed, { maxSize: 20_000, other: deep }));

@@ -27,7 +27,7 @@ export function plantedTarget(coverage: CoverageMap): { target: Target; literals
   const parse = module.exports as (bytes: Uint8Array) => string;
   const target: Target = {
     name: 'planted',
-    about: 'a bug behind a magic number and a length',
+    about: 'a bug that needs a magic number and a length',
     format: 'binary',
     seeds: () => [new Uint8Array(16)],
     run: ({ bytes }) => void parse(bytes),
@@ -37,7 +37,7 @@ export function plantedTarget(coverage: CoverageMap): { target: Target; literals
 
 const misbehaving = (name: string, run: Target['run']): Target => ({
   name,
-  about: `never ends well`,
+  about: `always hangs or fails`,
   format: 'binary',
   seeds: () => [Uint8Array.of(1, 2, 3)],
   run,

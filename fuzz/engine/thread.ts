@@ -20,7 +20,7 @@ import { Random } from './random';
 import { reportFinding } from './report-finding';
 import type { Target } from './target';
 
-/** A thread that fuzzes. It knows nothing about its watcher except where to report progress. */
+/** A thread that fuzzes. All it knows about its watcher is where to report progress. */
 
 const { shared, targets: targetsModule } = workerData as { shared: SharedArrayBuffer; targets: string };
 const numbers = new Int32Array(shared, 0, SHARED.header / 4);
@@ -143,7 +143,7 @@ parentPort?.on('message', (job: Job) => {
     job.kind === 'fuzz'
       ? fuzz(job).then((result) => post({ kind: 'fuzzed', result }))
       : minimize(job).then((result) => post({ kind: 'minimized', result }));
-  // Uncaught, it ends the thread, and the watcher reports why.
+  // An uncaught error ends the thread, and the watcher reports it.
   done.catch((error: unknown) =>
     setImmediate(() => {
       throw error;

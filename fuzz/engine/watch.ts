@@ -49,7 +49,7 @@ export class WatchedFuzzer {
       this.options.onProgress?.(result);
     });
     if (outcome.kind === 'message' && outcome.message.kind === 'fuzzed') return outcome.message.result;
-    if (outcome.kind === 'message') throw new Error('bug in the fuzzer: an answer to another question');
+    if (outcome.kind === 'message') throw new Error('bug in the fuzzer: an unexpected message');
     const numbers = new Int32Array(this.shared, 0, SHARED.header / 4);
     if (numbers[SHARED.running] === 0) throw new Error(`the fuzzer itself failed: ${outcome.details}`);
     const bytes = new Uint8Array(this.shared, SHARED.header).slice(0, numbers[SHARED.size]);

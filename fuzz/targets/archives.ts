@@ -19,7 +19,7 @@ const MEMBER = 'boot/vmlinuz';
 /** Bytes of a member, and of an unpacked archive. */
 const LIMIT = 2 ** 20;
 
-/** A tar archive with the entries that products tell apart. */
+/** A tar archive with all kinds of entries that readers distinguish. */
 const tar = (): Promise<Buffer> =>
   tarOf([
     { name: 'boot', type: 'directory' },

@@ -16,7 +16,7 @@ export async function buildGuest(arch: GuestArch, load: Load, spec: Partial<Gues
 }
 
 /**
- * Runs all of them, and throws the first refusal: one loader may refuse what another accepts. Anything that is no refusal
+ * Runs all loaders, and throws the first refusal, because a loader may refuse input that another accepts. Anything other than a refusal
  * is a bug and is thrown at once.
  */
 export async function buildGuests(...builds: (() => Promise<void>)[]): Promise<void> {

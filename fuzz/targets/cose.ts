@@ -49,7 +49,7 @@ export const cose: Target = {
     const sign1 = decodeCoseSign1(input.bytes);
     const detached = encodeDetached(sign1);
     if (decodeCoseSign1(detached).algorithm !== sign1.algorithm)
-      throw new Error('a detached signature reads otherwise');
+      throw new Error('a detached signature is read differently');
     verifyCorimSignature(detached, CORIM);
   },
 };

@@ -1,8 +1,8 @@
 import { IgvmError } from '../../src/errors/igvm-error';
 
 /**
- * Runs each reader, and throws what the first of them throws if all refuse the input. Anything that is no refusal is a bug
- * and is thrown at once, whatever the others do.
+ * Runs each reader, and throws the first refusal if all refuse the input. Anything other than a refusal is a bug
+ * and is thrown at once, whatever the other readers do.
  */
 export function eachReader(...readers: (() => unknown)[]): void {
   const refusals = readers.flatMap((reader) => {

@@ -14,7 +14,7 @@ import { eachReader } from './each-reader';
 import { expectPlainText } from './plain-text';
 import { pem } from './signed-samples';
 
-/** Evidence and certificates of chains for fuzzing only. */
+/** Evidence, and chains of certificates, for fuzzing only. */
 const sample = (name: string): Buffer => readFileSync(join(__dirname, '..', 'samples', name));
 
 const EXTENDED_REPORT = sample('snp-extended-report.bin');
@@ -37,12 +37,12 @@ const REPORT_SIZE = 0x4a0;
 const SNP_SIGNED = parseSnpEvidence(EXTENDED_REPORT, 'sample').report.signed;
 const TDX_SIGNED = parseTdxQuote(QUOTE, 'sample').signed;
 
-/** Whatever was changed, only the signed data may be accepted. */
+/** Only the signed data may be accepted, whatever else was changed. */
 function expectGenuine(platform: 'snp' | 'tdx', genuine: Checks, ours: Checks, isSigned: boolean): void {
   const checks = [...genuine.list, ...ours.list];
   expectPlainText(evidenceText({ verdict: 'genuine', platform, checks }));
   const isAccepted = genuine.list.every(({ result }) => result !== 'failed');
-  if (isAccepted && !isSigned) throw new Error('evidence is accepted that no key has signed');
+  if (isAccepted && !isSigned) throw new Error('evidence that no key has signed is accepted');
 }
 
 export const snpReport: Target = {

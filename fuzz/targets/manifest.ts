@@ -28,7 +28,7 @@ export const manifestTarget = jsonTarget({
       parseManifest(bytes, 'igvm.json', { strict: true });
     } catch (error) {
       if (!(error instanceof IgvmError)) throw error;
-      if (warnings.length === 0) throw new Error('strictness finds what is no warning', { cause: error });
+      if (warnings.length === 0) throw new Error('strict mode refuses something that has no warning', { cause: error });
     }
   },
 });

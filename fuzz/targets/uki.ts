@@ -35,7 +35,7 @@ export const uki: Target = {
       for (const section of found.sections) {
         ukiText(program, section);
         const content = ukiSection(program, found, section.name);
-        if (content === undefined) throw new Error(`${section.name} is there, and then is not`);
+        if (content === undefined) throw new Error(`${section.name} is listed, but cannot be read`);
         readAll(content, program.size);
       }
     }

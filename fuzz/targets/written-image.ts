@@ -6,7 +6,7 @@ import type { DirectiveObserver } from '../../src/igvm/stream';
 import { writeIgvm } from '../../src/igvm/write-igvm';
 import { bytesSource } from '../../src/memory/byte-source';
 
-/** Larger images are written, but not kept, because a few bytes can ask for many empty pages. */
+/** Larger images are written, but not kept, because a few bytes can request many empty pages. */
 const MOST_KEPT = 4 * 2 ** 20;
 
 /** A sink that keeps small files and drops larger ones. */
@@ -28,7 +28,7 @@ export function forgetfulSink(): IgvmSink & { bytes(): Uint8Array | undefined } 
 
 /**
  * Writes an image and reads it back, which must succeed if writing did. Undefined if it is too large to keep.
- * @param observers see the pages, too
+ * @param observers also get the pages
  */
 export async function writeAndRead(
   file: IgvmFile,
@@ -41,6 +41,6 @@ export async function writeAndRead(
   try {
     return readIgvm(bytesSource(bytes), { crc32 });
   } catch (error) {
-    throw new Error(`what was written can't be read: ${String(error)}`, { cause: error });
+    throw new Error(`a written image can't be read: ${String(error)}`, { cause: error });
   }
 }
