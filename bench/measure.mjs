@@ -21,7 +21,8 @@ function look(pid) {
 
 /**
  * Runs `command` and resolves to `{ wall, cpu, peak }` in seconds, seconds and bytes.
- * Node programs report exact figures at their exit (bench/report-usage.cjs), and anything in `process.benchFigures`. For others, the
+ * Node programs report exact figures at their exit (bench/report-usage.cjs), `user` and `read` too (seconds, bytes), and anything in
+ * `process.benchFigures`. For others, the
  * kernel's counters are read every 10 ms, so the CPU time of a very short run can be too low by that much.
  */
 export function measure(command, args, { cwd, env = process.env } = {}) {
@@ -74,5 +75,6 @@ const medians = (runs) => ({
   wall: median(runs.map((run) => run.wall)),
   cpu: median(runs.map((run) => run.cpu)),
   user: median(runs.map((run) => run.user ?? 0)),
+  read: median(runs.map((run) => run.read ?? 0)),
   peak: Math.max(...runs.map((run) => run.peak)),
 });
