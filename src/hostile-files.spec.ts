@@ -71,7 +71,7 @@ const KINDS: Record<string, (path: string) => unknown> = {
 
 interface Place {
   path: string;
-  /** Called before the hostile file is there. */
+  /** Called before the hostile file is created. */
   prepare?: () => unknown;
   args: string[];
   /** The kinds that are not an error in this place, because the file is optional, or a link is packed as a link. */

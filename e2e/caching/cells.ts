@@ -27,7 +27,7 @@ export interface Cell {
   bytes: Uint8Array;
   other: Uint8Array;
   /**
-   * Whether the image requires the file. A pinned file outside the workspace is known by its digest, so its image stays valid
+   * Whether the image requires the file. A pinned file outside the workspace is identified by its digest, so its image stays valid
    * without it. Without a manifest, there is no target.
    */
   removable: boolean;

@@ -4,7 +4,7 @@ import { changed } from '../harness/inputs';
 import { Workspace } from '../harness/workspace';
 import { bytesOf } from './images';
 
-/** The measurement lock that `verify` reads, tracked and behind a link. */
+/** The measurement lock that `verify` reads, tracked, and through a link. */
 describe.each(['tracked', 'link'])('a measurement lock, %s', (where) => {
   let workspace: Workspace;
   const LOCK = 'enclave/igvm.lock.json';

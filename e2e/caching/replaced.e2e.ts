@@ -180,7 +180,7 @@ const MADE: readonly { what: string; resource: string; link?: readonly [path: st
   { what: 'a pattern', resource: 'gen/ini*' },
   { what: 'a link', resource: 'link', link: ['link', 'gen/initrd'] },
   { what: 'a link to a folder', resource: 'folder/initrd', link: ['folder', 'gen'] },
-  { what: 'a pattern behind a link', resource: 'other/ini*', link: ['other', 'gen'] },
+  { what: 'a pattern after a link', resource: 'other/ini*', link: ['other', 'gen'] },
 ];
 
 describe.each(MAJORS)('the output of another target, on Nx %s', (_, nx) => {
@@ -272,7 +272,7 @@ const CHANGES: readonly [what: string, change: (of: Workspace, place: string) =>
       symlinkSync('e', of.path(`${place}/d`));
     },
   ],
-  ['a file behind a folder’s link', (of, place) => of.write(`${place}/e/initrd`, VERSIONS[0].subarray(0, 0x1c00))],
+  ['a file in a folder that is a link', (of, place) => of.write(`${place}/e/initrd`, VERSIONS[0].subarray(0, 0x1c00))],
 ];
 
 describe.each(MAJORS)('inputs that change under Nx’s daemon, on Nx %s', (_, nx) => {

@@ -76,7 +76,7 @@ describe('a launch digest', () => {
     for (const part of [
       'Hyper-V',
       'QEMU with KVM (1 to 512 vCPUs; the processors EPYC, ',
-      'first alone',
+      'only the first',
       'Vanadium',
       '0x1a',
       'has no TDX guest',
@@ -175,7 +175,7 @@ describe('the history of a lock', () => {
     ]);
     expect(answer.history[1]).toMatchObject({ launches: [{ vmm: 'qemu-kvm', vcpus: 2, cpu: 'EPYC-Milan' }] });
     expect(text).toMatch(
-      /came into the lock old\.lock\.json with [0-9a-f]{12} of 20.*"First image", snp, for QEMU with KVM, 2 vCPUs, EPYC-Milan/,
+      /added to the lock old\.lock\.json by commit [0-9a-f]{12} of 20.*"First image", snp, for QEMU with KVM, 2 vCPUs, EPYC-Milan/,
     );
     expect(text).toContain('"Second \\u{1b}[2Jimage"');
     const now = await explain(

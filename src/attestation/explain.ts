@@ -148,7 +148,7 @@ async function searchSnp(file: IgvmFile, { digest, signature }: Subject, result:
     const how = [
       ...(takes.vcpus ? [`1 to ${SEARCHED_VCPUS} vCPUs`] : []),
       ...(takes.cpu ? [`the processors ${CPU_MODEL_NAMES.join(', ')}`] : []),
-      ...(takes.vcpus ? ['all vCPUs measured or the first alone'] : []),
+      ...(takes.vcpus ? ['with all vCPUs measured or only the first'] : []),
     ];
     return how.length === 0 ? label : `${label} (${how.join('; ')})`;
   });
@@ -202,7 +202,7 @@ function lookThroughLock(path: string, display: string, result: Explanation): vo
     const state = isThere ? after : lockIn(folder, `${commit.commit}^`, commit.path);
     history.push({ commit, change: isThere ? 'added' : 'removed', ...launchesWith(state?.lock, digest) });
   }
-  tried.push(`${display} as it is, and every commit of it that git log shows`);
+  tried.push(`${display} in the working tree, and in every commit that git log shows for it`);
 }
 
 /** The lock of a commit. A lock of another version is only searched as text. */
@@ -257,11 +257,11 @@ function launchLines(found: readonly ExplainedLaunch[]): string[] {
   }
   return [...groups.values()].flatMap(({ platform, launch, cpus, refusals }) => {
     const { label } = MEASURED_PLATFORMS[platform];
-    if (launch === undefined) return [`the image's ${label} guest, whatever launches it`];
+    if (launch === undefined) return [`the image's ${label} guest, with any VMM`];
     const { vmm, vcpus } = launch;
     const isAny = cpus.length === CPU_MODEL_NAMES.length;
     const names = cpus.length === 0 ? '' : `, ${isAny ? 'any model of processor' : cpus.join(' or ')}`;
-    const mode = vcpus === 1 ? '; also with more vCPUs where KVM measures the first alone (--kvm-mode bsp-only)' : '';
+    const mode = vcpus === 1 ? '; also with more vCPUs if KVM measures only the first (--kvm-mode bsp-only)' : '';
     const versions =
       cpus.some((cpu) => CPU_MODEL_NAMES.includes(cpu)) && !isAny ? ' (or a version of it, such as -v2)' : '';
     return [
@@ -277,7 +277,7 @@ function policyLines({ platform, image, report, agree }: Explanation['policies']
   const ofImage =
     image === undefined
       ? 'none in the image'
-      : `${String(image['value'])} in the image (${set.join(', ') || 'no bit set that is known'})`;
+      : `${String(image['value'])} in the image (${set.join(', ') || 'no known bit is set'})`;
   const ofReport = report === undefined ? '' : `, ${report} in the report`;
   return [`${label} policy, which the digest does not cover: ${ofImage}${ofReport}${agree ? '' : ': they differ'}`];
 }
@@ -285,8 +285,8 @@ function policyLines({ platform, image, report, agree }: Explanation['policies']
 function historyLine({ commit, change, platform, launches }: LockedState): string {
   const where =
     commit === undefined
-      ? 'in the lock as it is'
-      : `${change === 'added' ? 'came into' : 'left'} the lock ${commit.path} with ${commit.commit.slice(0, 12)} of ${commit.date}, "${commit.subject}"`;
+      ? 'in the lock in the working tree'
+      : `${change === 'added' ? 'added to' : 'removed from'} the lock ${commit.path} by commit ${commit.commit.slice(0, 12)} of ${commit.date}, "${commit.subject}"`;
   const what = platform === undefined ? '' : `, ${platform}`;
   return `${where}${what}${launches.length === 0 ? '' : `, for ${launches.map(launchLabel).join(' or ')}`}`;
 }

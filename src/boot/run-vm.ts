@@ -80,7 +80,7 @@ export function runVm(run: VmRun): Promise<VmEnd> {
   const halted = run.halted === undefined ? undefined : new OutputPattern(run.halted);
   supervisor.stdout.on('data', (bytes: Buffer) => {
     if (!stdout.write(bytes)) {
-      // The reader is slow. The supervisor buffers the output meanwhile.
+      // The reader is slow. In the meantime, the supervisor buffers the output.
       supervisor.stdout.pause();
       const goOn = (): void => {
         for (const event of ['drain', 'close']) stdout.off(event, goOn);

@@ -82,7 +82,7 @@ serial?.on('data', (bytes: Buffer) => {
   if (output.writableLength > MOST_WAITING) halt(true);
 });
 output.on('drain', () => halt(false));
-// Nobody reads it any more; then the pipe on stdin closes, too.
+// The main process has stopped reading. The pipe on stdin closes, too.
 output.on('error', () => undefined);
 
 /** Ends this process when the main process has all output of the guest. */
@@ -100,7 +100,7 @@ function end(code: number): void {
 
 function stop(signal: NodeJS.Signals): void {
   vmm.kill(signal);
-  // A stopped process would not notice.
+  // A stopped process would not handle the signal.
   halt(false);
   setTimeout(() => vmm.kill('SIGKILL'), GRACE);
 }
@@ -118,7 +118,7 @@ vmm.on('error', (error) => {
 vmm.on('exit', (code) => end(code ?? 1));
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop(signal));
 
-// The VMM may have ended.
+// The VMM may have ended already.
 vmm.stdin?.on('error', () => undefined);
 process.stdin.on('data', (bytes: Buffer) => vmm.stdin?.write(bytes));
 const onGone = (): void => {
@@ -131,5 +131,5 @@ process.stdin.on('error', onGone);
 try {
   writeSync(3, `${vmm.pid}\n`);
 } catch {
-  // Nobody reads it any more; then the pipe on stdin is closed, too.
+  // The main process has stopped reading. The pipe on stdin is closed, too.
 }

@@ -36,7 +36,7 @@ describe('how to install a VMM', () => {
     expect(installLine([QEMU_PACKAGE], machine(platform, [program, 'sudo']))).toBe(line);
   });
 
-  it('asks for root’s password where there is no sudo', () => {
+  it('uses su where there is no sudo', () => {
     expect(installLine([QEMU_PACKAGE], machine('linux', ['apt-get']))).toBe(
       "su -c 'apt-get update && apt-get install --yes --no-install-recommends qemu-system-x86'",
     );
@@ -53,7 +53,7 @@ describe('how to install a VMM', () => {
     expect(installLine([QEMU_PACKAGE], machine('win32', ['apt-get']))).toBeUndefined();
   });
 
-  it('is a command for what the package manager has, and a link for the rest', () => {
+  it('is a command for programs that the package manager has, and otherwise links', () => {
     const vmms = [QEMU_PACKAGE, CLOUD_HYPERVISOR_PACKAGE];
     expect(howToInstall(vmms, machine('linux', ['dnf', 'sudo']))).toBe(
       '"sudo dnf install --assumeyes qemu-system-x86" installs QEMU on this system',

@@ -77,7 +77,7 @@ describe('CoRIM signature', () => {
       { guestSvn: 1 },
     );
     expect([check.complaints.length, check.signers.length]).toEqual([complaints, 1 - complaints]);
-    if (complaints > 0) expect(check.complaints[0]).toContain('parts that nobody signed');
+    if (complaints > 0) expect(check.complaints[0]).toContain('parts that are not signed');
   });
 
   it('is placed after all other headers, directly after its document', async () => {

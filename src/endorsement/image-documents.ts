@@ -226,7 +226,7 @@ function complaint(
   if (found === undefined) return undefined;
   if (found === 'other') return 'was not written by a build';
   if (expected !== undefined && Buffer.compare(found, expected) === 0) return undefined;
-  return describe(found) ?? 'is not, byte for byte, what a build writes about this image';
+  return describe(found) ?? 'differs from the document that a build writes about this image';
 }
 
 const ABOUT_ANOTHER = 'is about another image';
@@ -278,7 +278,7 @@ function blockComplaint(
   const svn = svnComplaint(guestSvn, subject);
   if (svn !== undefined) return svn;
   const { identity } = claims;
-  if (identity === undefined) return 'is there, but none is expected';
+  if (identity === undefined) return 'is present, but none is expected';
   return isSameIdentity({ familyId, imageId }, identity) ? undefined : 'names another family or image than expected';
 }
 
@@ -301,7 +301,7 @@ function checkCorimInImage(
   try {
     const signature = readAll(signatureInImage.content, CORIM_SIZE_LIMIT);
     if (decodeCoseSign1(signature).hasUnsigned) {
-      complaints.push(`${name} has a signature with parts that nobody signed (an unprotected header, or a payload)`);
+      complaints.push(`${name} has a signature with parts that are not signed (an unprotected header, or a payload)`);
       return;
     }
     signers.push(

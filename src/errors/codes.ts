@@ -1,6 +1,6 @@
 /**
- * All error codes, in one table. It is longer than other files on purpose: docs/errors.md is generated from it, and whoever adds
- * a code looks for one that exists already.
+ * All error codes, in one table. It is longer than other files on purpose: docs/errors.md is generated from it, and whoever adds a code
+ * should first look for an existing one.
  */
 
 /** What docs/errors.md says about a code: the usual cause, and what the user should do. */
@@ -367,7 +367,7 @@ export const NX_CODES = {
   },
   NX_TARGET_UNCACHED: {
     cause:
-      'The manifest uses the output of a target that Nx does not cache. Such a target may do anything, for instance deploy something, and nobody expects that of a manifest.',
+      'The manifest uses the output of a target that Nx does not cache. Such a target may have other effects, such as a deployment, which a manifest should not cause.',
     cure: 'Set "cache": true for the target if it does nothing but write its outputs, or name it in the plugin option "resourceTargets" in nx.json.',
   },
   BUILD_FIRST: {
