@@ -1,5 +1,5 @@
 // `node bench/readers.mjs [--mib 16] [--rounds 3]`, after `npm run build`
-// What reading an image of three platforms costs, paired: each command that reads one, with one launch digest and with many, and `cp`.
+// What reading an image of three platforms costs, paired: each command that reads one, and `cp`.
 // "x pages" is what the whole process reads, without what it reads for a tiny image (its own code), by the page data of all platforms;
 // "x file" is the same by the size of the file, which has equal pages only once.
 import { execFileSync } from 'node:child_process';
@@ -52,13 +52,10 @@ function makeImage(name, size, resources) {
 const pagesOf = (image) =>
   readIgvm(image).directives.reduce((sum, { type, content }) => sum + (type === 'pageData' ? content.size : 0), 0);
 
-const VCPUS = Array.from({ length: 512 }, (_, index) => index + 1).join(',');
-
 /** The commands, for an image and another one to compare it with. */
 const commandsFor = ({ image, lock, page }, other) => ({
   'measure, one platform': ['measure', image, '--platform', 'vbs'],
   'measure, three platforms': ['measure', image],
-  'measure, 512 launches': ['measure', image, '--vmm', 'cloud-hypervisor-kvm', '--vcpus', VCPUS, '--json'],
   verify: ['verify', image, '--lock', lock],
   'inspect, text': ['inspect', image, '--format', 'text'],
   'inspect, page with lock': ['inspect', image, '--lock', lock, '-o', page],
