@@ -18,7 +18,7 @@ import {
 } from './image.fixture';
 import { failureOf, folder, layersOf, output, pack, packLayout } from './packing.fixture';
 
-describe('a container image in an initramfs', () => {
+describe('packing a container image', () => {
   const image = async (): Promise<TestImage> => ({
     layers: await layersOf(
       [
@@ -35,7 +35,7 @@ describe('a container image in an initramfs', () => {
     ),
   });
 
-  it('keeps owners, modes, times, links and hard links, and has our first program', async () => {
+  it('keeps owners, modes, times, links and hard links, and adds our first program', async () => {
     const members = await packLayout(await image());
     const found = Object.fromEntries(
       members.map(({ path, mode, owner, group, time, content }) => [
@@ -61,7 +61,7 @@ describe('a container image in an initramfs', () => {
     expect(hard!.serial).toBe(secret!.serial);
   });
 
-  needing('cpio').it('is read by cpio as it is meant, hard links and all', async () => {
+  needing('cpio').it('writes hard links that cpio reads', async () => {
     await packLayout(await image());
     const unpacked = join(folder, 'unpacked');
     mkdirSync(unpacked);
@@ -75,7 +75,7 @@ describe('a container image in an initramfs', () => {
     expect(readFileSync(join(unpacked, 'etc/secret'), 'utf8')).toBe('old');
   });
 
-  it('is the same from a layout, its archive, a docker archive, and one that is compressed', async () => {
+  it('gives the same result for a layout, its archive, a docker archive and a compressed archive', async () => {
     const made = await image();
     const parts = layoutOf(made);
     writeParts(join(folder, 'image'), parts);
@@ -90,7 +90,7 @@ describe('a container image in an initramfs', () => {
     expect(archives.map((archive) => archive.equals(archives[0]!))).toEqual([true, true, true, true]);
   });
 
-  it('may name one layer of a docker archive by a link, as those of older dockers do', async () => {
+  it('follows links between the layers of a docker archive, as older versions of docker write them', async () => {
     const [layer] = await layersOf([APP]);
     const parts = dockerOf({ layers: [layer!] });
     const bytes = parts.get('layer-0/layer.tar')!;
@@ -104,14 +104,14 @@ describe('a container image in an initramfs', () => {
 
   it.each([
     ['gzip', 'application/vnd.oci.image.layer.v1.tar+gzip', gzipSync],
-    ['gzip of docker', 'application/vnd.docker.image.rootfs.diff.tar.gzip', gzipSync],
+    ['gzip, with the media type of docker', 'application/vnd.docker.image.rootfs.diff.tar.gzip', gzipSync],
     ['nothing', 'application/vnd.oci.image.layer.v1.tar', (archive: Uint8Array) => archive],
-  ])('has layers that are compressed with %s', async (_, mediaType, stored) => {
+  ])('unpacks layers that are compressed with %s', async (_, mediaType, stored) => {
     const members = await packLayout({ layers: await layersOf([APP]), mediaType, stored });
     expect(members.map(({ path }) => path)).toContain('bin/app');
   });
 
-  it('may have a layer without the blocks that end an archive, not even a whole last one', async () => {
+  it('accepts a layer without the final blocks of an archive, even with an incomplete last block', async () => {
     const [layer] = await layersOf([APP]);
     const end = layer!.indexOf('#!/bin/sh\n') + '#!/bin/sh\n'.length;
     const members = await packLayout({ layers: [layer!.subarray(0, end)] });
@@ -123,7 +123,7 @@ describe('a container image in an initramfs', () => {
   const ZSTD = 'application/vnd.oci.image.layer.v1.tar+zstd';
 
   needing('zstd').it(
-    'has layers that are compressed with zstd, in one frame or many, and parts without data',
+    'unpacks layers that are compressed with zstd, in one or several frames, and with skippable frames',
     async () => {
       const big = Buffer.alloc(3_000_000, 'some text that can be compressed. ');
       for (let at = 0; at < big.length; at += 7919) big[at] = at;
@@ -142,7 +142,7 @@ describe('a container image in an initramfs', () => {
     },
   );
 
-  needing('zstd').it('may not ask for any amount of memory to be uncompressed', async () => {
+  needing('zstd').it('refuses a zstd layer that needs too much memory', async () => {
     const huge = await layersOf([APP, { name: 'big', content: Buffer.alloc(2 ** 20) }]);
     const stored = (archive: Uint8Array): Uint8Array => {
       const bytes = Buffer.from(zstd(archive, '--long=27', '--no-content-size'));
@@ -157,7 +157,7 @@ describe('a container image in an initramfs', () => {
     });
   });
 
-  it('has the folder put over it, whose files replace those of the image', async () => {
+  it('puts the folder over the image, so that its files replace those of the image', async () => {
     mkdirSync(join(folder, 'rootfs/etc'), { recursive: true });
     writeFileSync(join(folder, 'rootfs/etc/secret'), 'new');
     writeFileSync(join(folder, 'rootfs/etc/hosts'), 'mine');
@@ -170,7 +170,7 @@ describe('a container image in an initramfs', () => {
     expect(error).toMatchObject({ code: 'INITRD_ENTRY', message: expect.stringMatching(/link to "\/usr\/lib"/) });
   });
 
-  it('can be chosen among several, by its name or its processor', async () => {
+  it('selects one of several images by its tag', async () => {
     const [one, two] = [
       { layers: await layersOf([APP, { name: 'one' }]) },
       { layers: await layersOf([APP, { name: 'two' }]) },
@@ -190,13 +190,11 @@ describe('a container image in an initramfs', () => {
     expect(await has({ tag: '1.2' })).toEqual(['two']);
     expect(await has({ tag: 'host/second:1.2' })).toEqual(['two']);
     rmSync(join(folder, 'out'), { recursive: true });
-    expect((await failureOf(pack('image'))).message).toMatch(
-      /has 2 images: say which one .*"first", "host\/second:1.2"/,
-    );
+    expect((await failureOf(pack('image'))).message).toMatch(/has 2 images: select one .*"first", "host\/second:1.2"/);
     expect((await failureOf(pack('image', { tag: 'third' }))).message).toMatch(/no image named "third"/);
   });
 
-  it('is that of the processor where an index has one for each, beside what is said about them', async () => {
+  it('selects an image by the processor, and ignores attestations', async () => {
     const platform = (architecture: string, os = 'linux') => ({ platform: { architecture, os } });
     const layers = await layersOf([APP]);
     const x64 = layoutOf({ layers }, platform('amd64'));

@@ -16,17 +16,17 @@ import { openImageParts, type Scratch } from './image-parts';
 import type { Inode } from './layer-tree';
 import { unpackLayers } from './unpack-layer';
 
-/** A container image that a guest is made of. */
+/** The container image of a guest. */
 export interface ContainerSource extends ImageChoice {
   /** Absolute path: the folder of an OCI layout, or an archive. */
   path: string;
-  /** What an archive is pinned to: SHA-256 in hexadecimal. */
+  /** The pinned SHA-256 of an archive, in hexadecimal. */
   sha256?: string;
   /** The place that names it. */
   where?: ErrorWhere;
 }
 
-/** The content of a container image, with its bytes in a temporary file. Discard it when they have been read. */
+/** The content of a container image, with its bytes in a temporary file. Discard it after reading them. */
 export interface ContainerEntries {
   entries: InitrdEntry[];
   architecture: InitArchitecture;
@@ -37,7 +37,7 @@ export interface ContainerEntries {
 }
 
 /**
- * Unpacks a container image beside an output.
+ * Unpacks a container image into a temporary file beside an output.
  * @throws IgvmError CONTAINER_IMAGE, CONTAINER_DIGEST, CONTAINER_LAYER, CONTAINER_PROCESS, RESOURCE_DIGEST, FILE_UNREADABLE,
  *   FILE_CHANGED, FILE_UNWRITABLE
  */
@@ -96,7 +96,7 @@ export async function containerEntries(
   }
 }
 
-/** The bytes that are unpacked are those that were checked: their digests are made once more as they are read. */
+/** Checks an archive before anything in it is read. Its parts are later checked against the digests that it states. */
 function checkPinned(path: string, sha256: string, where: ErrorWhere | undefined): void {
   const file = openFileSource(path);
   try {
@@ -108,7 +108,7 @@ function checkPinned(path: string, sha256: string, where: ErrorWhere | undefined
   }
 }
 
-/** A mistake of the image's process is one at the place that names the image. */
+/** Adds the place that names the image to errors about its process. */
 function placed<T>({ path, where }: ContainerSource, action: () => T): T {
   try {
     return action();
@@ -118,8 +118,8 @@ function placed<T>({ path, where }: ContainerSource, action: () => T): T {
 }
 
 /**
- * A temporary file beside an output, for the unpacked bytes of an image: the system's folder for temporary files may be memory.
- * The next build of that output clears what a killed process left.
+ * A temporary file beside an output, for the unpacked bytes of an image. It is not in the system's temporary folder, which may be in
+ * memory. The next build of that output removes the file of a killed process.
  */
 class TempSpool implements Scratch {
   size = 0;
@@ -147,12 +147,12 @@ class TempSpool implements Scratch {
     await this.file.write(at, bytes);
   }
 
-  /** What has been written so far. */
+  /** The bytes that have been written so far. */
   source(): ByteSource {
     return { size: this.size, read: (offset, target) => this.file.read(offset, target) };
   }
 
-  /** Removes the file, and the folders that were made for it if nothing else came into them. */
+  /** Removes the file, and the folders that were created for it if they are empty. */
   discard(): void {
     this.file.discard();
     for (const folder of this.madeFolders) {

@@ -1,6 +1,6 @@
 /**
- * A container image on disk: the folder of an OCI layout, an archive of one, or the archive that `docker save` makes. Whatever it says
- * of its parts is checked, as anybody may have made it.
+ * A container image on disk: the folder of an OCI layout, an archive of such a folder, or an archive from `docker save`. Everything that
+ * it states about its parts is checked, because it may come from anybody.
  */
 import { createHash } from 'node:crypto';
 import { type ErrorWhere, IgvmError } from '../../errors/igvm-error';
@@ -10,7 +10,7 @@ import type { InitArchitecture } from '../guest-init';
 import { shortened } from './layer-tree';
 import type { Layer } from './unpack-layer';
 
-/** What an image says of the process that it starts (OCI image specification, config.md). */
+/** The settings of an image for its process (OCI image specification, config.md). */
 export interface ContainerConfig {
   architecture: InitArchitecture;
   entrypoint: string[];
@@ -22,49 +22,49 @@ export interface ContainerConfig {
   user: string;
 }
 
-/** An image whose parts are found. */
+/** An image with its layers located. */
 export interface ContainerImage {
   config: ContainerConfig;
   layers: Layer[];
 }
 
-/** Which image is meant, where there are several. */
+/** Selects one image if there are several. */
 export interface ImageChoice {
   /** The name that a tool gave it, such as `latest` or `registry/app:1.2`. */
   tag?: string;
-  /** The guest's processor. */
+  /** The architecture of the guest. */
   architecture?: InitArchitecture;
 }
 
-/** Bytes of a manifest or a configuration; registries take no larger manifest. */
+/** The most bytes of a manifest or a configuration. Registries accept no larger manifests. */
 const LARGEST_JSON = 2 ** 22;
 
-/** Layers of an image: runtimes stop at some hundred. */
+/** The most layers of an image, and manifests of an index. Container runtimes allow a few hundred layers at most. */
 const MOST_LAYERS = 1000;
 
-/** Indexes that name indexes. */
+/** The deepest nesting of indexes. */
 const DEEPEST_INDEX = 4;
 
-/** What Go calls the processors of guests. */
+/** The architectures of guests, by the names that Go gives them. */
 const ARCHITECTURES: Readonly<Record<string, InitArchitecture>> = { amd64: 'x64', arm64: 'aarch64' };
 
 const REF_NAME = 'org.opencontainers.image.ref.name';
 
 const CHUNK = 2 ** 20;
 
-/** One part of an image by name: a file of a folder, or of an archive. */
+/** The parts of an image by name: files in a folder or in an archive. */
 export interface ImageParts {
-  /** Undefined when there is none. The caller doesn't close it. */
+  /** Undefined if there is no such part. The caller doesn't close it. */
   find(name: string): ByteSource | undefined;
-  /** How messages name a part. */
+  /** The place of a part, for messages. */
   where(name: string): ErrorWhere;
 }
 
 type Json = Record<string, unknown>;
 
 /**
- * Finds the image that is meant, and its layers.
- * @param display how messages name the image
+ * Reads the selected image and locates its layers.
+ * @param display the name of the image in messages
  * @throws IgvmError CONTAINER_IMAGE, CONTAINER_DIGEST
  */
 export function readContainerImage(parts: ImageParts, display: string, choice: ImageChoice = {}): ContainerImage {
@@ -73,12 +73,12 @@ export function readContainerImage(parts: ImageParts, display: string, choice: I
   if (parts.find('manifest.json') !== undefined) return reader.ofDockerArchive();
   throw new IgvmError(
     'CONTAINER_IMAGE',
-    'is no container image: it has neither an index.json, as an OCI layout has, nor a manifest.json, as a docker archive has',
+    'is not a container image: it has neither the index.json of an OCI layout nor the manifest.json of a docker archive',
     { file: display },
   );
 }
 
-/** A part as another one names it. */
+/** A reference from one part to another. */
 interface Descriptor {
   digest: string;
   size: number;
@@ -113,7 +113,7 @@ class ImageReader {
   ofDockerArchive(): ContainerImage {
     const name = 'manifest.json';
     const where = this.parts.where(name);
-    const all = arrayOf(this.json(name), () => this.refuse('is no list of images', where)).map((image) => {
+    const all = arrayOf(this.json(name), () => this.refuse('is not a list of images', where)).map((image) => {
       const { Config: config, RepoTags: tags, Layers: layers } = asObject(image);
       if (typeof config !== 'string') return this.refuse('names no configuration', where);
       return {
@@ -126,7 +126,7 @@ class ImageReader {
       all.map((each) => ({ ...each, names: each.tags })),
       where,
     );
-    // The name of a configuration is its digest; what it says of the layers is checked as they are read.
+    // The name of a configuration is its digest. The digests of layers in it are checked when the layers are read.
     const configBytes = this.bytes(image.config);
     const [digest] = /[0-9a-f]{64}/.exec(image.config) ?? [];
     if (digest !== undefined) this.checkDigest(configBytes, `sha256:${digest}`, image.config);
@@ -149,9 +149,10 @@ class ImageReader {
     names: string[] = [],
   ): { descriptor: Descriptor; name: string; names: string[] }[] {
     const where = this.parts.where(name);
-    if (depth > DEEPEST_INDEX) this.refuse('is an index below too many others', where);
+    if (depth > DEEPEST_INDEX) this.refuse('is an index that is nested too deeply', where);
     const list = arrayOf(index['manifests'], () => this.refuse('names no manifests', where));
-    if (list.length > MOST_LAYERS) this.refuse(`names ${list.length} manifests, which is too many`, where);
+    if (list.length > MOST_LAYERS)
+      this.refuse(`names ${list.length} manifests, and the limit is ${MOST_LAYERS}`, where);
     return list.flatMap((each) => {
       const descriptor = this.descriptor(each, name);
       const own = descriptor.annotations[REF_NAME];
@@ -168,7 +169,7 @@ class ImageReader {
     name: string;
   } {
     const where = this.parts.where('index.json');
-    // Attestations about images stand beside them, for a platform that isn't one.
+    // Attestations are in the same index as the images that they are about, with the platform "unknown".
     const images = all.filter(({ descriptor: { platform } }) => platform?.['os'] !== 'unknown');
     const wanted = this.choice.architecture;
     const fitting = images.filter(
@@ -202,39 +203,40 @@ class ImageReader {
     const [only] = named;
     if (only !== undefined && named.length === 1) return only;
     const there = images.flatMap(({ names }) => names);
-    const have = there.length === 0 ? 'none has a name' : `there are ${listed(there)}`;
+    const have = there.length === 0 ? 'no image has a name' : `there are ${listed(there)}`;
     if (tag !== undefined && only === undefined)
       return this.refuse(`has no image named "${shortened(tag)}": ${have}`, where);
-    if (only === undefined) return this.refuse('has no image in it', where);
-    return this.refuse(`has ${named.length} images: say which one with "tag" or "init" (${have})`, where);
+    if (only === undefined) return this.refuse('contains no image', where);
+    return this.refuse(`has ${named.length} images: select one with "tag" or "init" (${have})`, where);
   }
 
-  /** What an image says of its process and layers. */
+  /** The settings for the process, and the digests of the unpacked layers. */
   private config(json: Json, name: string, layerCount: number): { settings: ContainerConfig; diffIds: string[] } {
     const where = this.parts.where(name);
     const refuse = (what: string): never => this.refuse(what, where);
     const { architecture, os, config, rootfs } = json;
-    if (os !== 'linux') refuse(`is for ${printable(String(os))}, and guests run Linux`);
+    if (os !== 'linux') refuse(`is for ${printable(String(os))}, but guests run Linux`);
     const arch = Object.hasOwn(ARCHITECTURES, String(architecture)) ? ARCHITECTURES[String(architecture)] : undefined;
     if (arch === undefined)
       return refuse(
-        `is for the processor "${printable(shortened(String(architecture)))}", and guests have amd64 or arm64`,
+        `is for the processor "${printable(shortened(String(architecture)))}", but guests have amd64 or arm64`,
       );
     if (this.choice.architecture !== undefined && arch !== this.choice.architecture) {
-      refuse(`is for ${String(architecture)}, and "init" says ${this.choice.architecture}`);
+      refuse(`is for ${String(architecture)}, but "init" is "${this.choice.architecture}"`);
     }
-    if (layerCount > MOST_LAYERS) refuse(`has ${layerCount} layers, which is too many`);
+    if (layerCount > MOST_LAYERS) refuse(`has ${layerCount} layers, and the limit is ${MOST_LAYERS}`);
     const diffIds = textsOf(asObject(rootfs)['diff_ids'], () => refuse('names no layers ("rootfs.diff_ids")'));
-    if (diffIds.length !== layerCount) refuse(`describes ${diffIds.length} layers, and the image has ${layerCount}`);
-    for (const id of diffIds) if (!isDigest(id)) refuse(`has "${shortened(id)}" in place of a digest`);
+    if (diffIds.length !== layerCount) refuse(`describes ${diffIds.length} layers, but the image has ${layerCount}`);
+    for (const id of diffIds) if (!isDigest(id)) refuse(`has "${shortened(id)}" instead of a digest`);
     const settings = asObject(config);
     const texts = (key: string): string[] =>
       settings[key] === undefined || settings[key] === null
         ? []
-        : textsOf(settings[key], () => refuse(`has no list of words in "config.${key}"`));
+        : textsOf(settings[key], () => refuse(`must have a list of strings without NUL characters in "config.${key}"`));
     const text = (key: string): string => {
       const value = settings[key] ?? '';
-      if (typeof value !== 'string' || value.includes('\0')) return refuse(`has no text in "config.${key}"`);
+      if (typeof value !== 'string' || value.includes('\0'))
+        return refuse(`must have a string without NUL characters in "config.${key}"`);
       return value;
     };
     return {
@@ -254,9 +256,10 @@ class ImageReader {
     const { digest, mediaType } = descriptor;
     const name = blobName(digest);
     const where = this.parts.where(name);
-    // Media types of layers end with how they are compressed, and possibly encrypted; which compression it is, is told by the bytes.
+    // The media type of a layer ends with its compression, and with "+encrypted" if it is encrypted. The first bytes of the layer
+    // determine which compression it is.
     if (!/\btar(?:[.+](?:gzip|zstd))?$/.test(mediaType)) {
-      this.refuse(`is a layer of the kind "${printable(shortened(mediaType))}", which is not known`, where);
+      this.refuse(`is a layer with the media type "${printable(shortened(mediaType))}", which is not supported`, where);
     }
     const source = this.part(name, descriptor.size);
     return { where, chunks: () => chunksOf(source), digest, diffId };
@@ -266,9 +269,9 @@ class ImageReader {
     const { digest, size, mediaType = '', annotations, platform } = asObject(value);
     const where = this.parts.where(name);
     if (typeof digest !== 'string' || !isDigest(digest))
-      return this.refuse('names a part without a digest (sha256 or sha512)', where);
+      return this.refuse('names a part without a valid digest (sha256 or sha512)', where);
     if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0)
-      return this.refuse('names a part without a size', where);
+      return this.refuse('names a part without a valid size', where);
     return {
       digest,
       size,
@@ -278,7 +281,7 @@ class ImageReader {
     };
   }
 
-  /** A JSON part whose digest is known. */
+  /** A JSON part, with its digest checked. */
   private blob({ digest, size }: Descriptor): Json {
     const name = blobName(digest);
     const bytes = this.bytes(name, size);
@@ -290,7 +293,7 @@ class ImageReader {
     const [algorithm = ''] = digest.split(':');
     const actual = `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`;
     if (actual === digest) return;
-    const message = `holds data with the digest ${actual}, and the image says ${digest}`;
+    const message = `has the digest ${actual}, but the image states ${digest}`;
     throw new IgvmError('CONTAINER_DIGEST', message, this.parts.where(name));
   }
 
@@ -303,18 +306,15 @@ class ImageReader {
       const value: unknown = JSON.parse(new TextDecoder('utf8', { fatal: true }).decode(bytes));
       if (typeof value === 'object' && value !== null) return value as Json;
     } catch {
-      // Said below.
+      // Reported below.
     }
-    return this.refuse('is not the JSON of a container image', this.parts.where(name));
+    return this.refuse('is not valid JSON for a container image', this.parts.where(name));
   }
 
   private bytes(name: string, size?: number): Uint8Array {
     const source = this.part(name, size);
     if (source.size > LARGEST_JSON)
-      this.refuse(
-        `has ${source.size} bytes, and ${LARGEST_JSON} is the most that is read of it`,
-        this.parts.where(name),
-      );
+      this.refuse(`has ${source.size} bytes, and the limit is ${LARGEST_JSON}`, this.parts.where(name));
     const bytes = new Uint8Array(source.size);
     source.read(0, bytes);
     return bytes;
@@ -323,9 +323,9 @@ class ImageReader {
   private part(name: string, size?: number): ByteSource {
     const source = this.parts.find(name);
     if (source === undefined)
-      return this.refuse(`has no "${printable(shortened(name))}", which the image is made of`, { file: this.display });
+      return this.refuse(`lacks "${printable(shortened(name))}", a part of the image`, { file: this.display });
     if (size !== undefined && source.size !== size) {
-      const message = `has ${source.size} bytes, and the image says ${size}`;
+      const message = `has ${source.size} bytes, but the image states ${size}`;
       throw new IgvmError('CONTAINER_DIGEST', message, this.parts.where(name));
     }
     return source;
@@ -336,12 +336,12 @@ class ImageReader {
   }
 }
 
-/** The name of a part with a digest that was checked: it can't lead anywhere else. */
+/** The name of the part with a digest. The digest must have been checked, so that the name can't lead anywhere else. */
 const blobName = (digest: string): string => `blobs/${digest.replace(':', '/')}`;
 
 const isDigest = (text: string): boolean => /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/.test(text);
 
-/** Whether a whole name is meant by a tag: the same, or what stands behind its last colon. */
+/** Whether a tag selects an image: it is the image's full name, or the part of the name after the last colon. */
 const isNamed = (name: string, tag: string): boolean => name === tag || name.slice(name.lastIndexOf(':') + 1) === tag;
 
 const asObject = (value: unknown): Json =>
@@ -359,7 +359,7 @@ function listed(names: readonly string[]): string {
   return `${shown.join(', ')}${names.length > shown.length ? ', …' : ''}`;
 }
 
-/** A source in pieces, each a buffer of its own. */
+/** The bytes of a source in pieces, each with its own buffer. */
 export async function* chunksOf(source: ByteSource): AsyncGenerator<Uint8Array> {
   for (let offset = 0; offset < source.size; offset += CHUNK) {
     const chunk = new Uint8Array(Math.min(CHUNK, source.size - offset));

@@ -6,7 +6,7 @@ import { LayerTree } from './layer-tree';
 const PASSWD = 'root:x:0:0:root:/root:/bin/sh\nnode:x:1000:1001::/home/node:/bin/sh\nbroken\n';
 const GROUP = 'root:x:0:\nnode:x:1001:\nvideo:x:44:other,node\naudio:x:29:node\n';
 
-/** The process of an image with some programs, users and a working directory. */
+/** The process for a configuration, in an image with some programs and, if `tables`, users and groups. */
 function processOf(config: Partial<ContainerConfig>, overrides: ProcessOverrides = {}, tables = true) {
   const tree = new LayerTree();
   tree.nextLayer();
@@ -48,7 +48,7 @@ const failureOf = (...args: Parameters<typeof processOf>): IgvmError => {
 };
 
 describe('the process of a container image', () => {
-  it('is ENTRYPOINT with CMD as its arguments, in the folder and with the variables of the image', () => {
+  it('runs ENTRYPOINT and CMD in the folder and with the variables of the image', () => {
     const process = processOf({
       entrypoint: ['node', '--flag'],
       command: ['server.js', 'two words'],
@@ -66,7 +66,7 @@ describe('the process of a container image', () => {
     });
   });
 
-  it('is what initrd.json says instead, with its variables', () => {
+  it('runs the command of initrd.json instead, with its variables', () => {
     const process = processOf(
       { environment: ['A=1', 'B=2'] },
       { command: ['other', 'x'], environment: { A: '3', C: '' } },
@@ -77,47 +77,49 @@ describe('the process of a container image', () => {
 
   it.each([
     ['by its path', ['/usr/bin/node'], '/', '/usr/bin/node'],
-    ['behind a link', ['/bin/node'], '/', '/bin/node'],
+    ['through a link', ['/bin/node'], '/', '/bin/node'],
     ['in the working directory', ['./start.sh'], '/app', '/app/start.sh'],
-    ['below the root, without a working directory', ['app/start.sh'], '', '/app/start.sh'],
-  ])('is found %s', (_, entrypoint, workingDirectory, program) => {
+    ['below the root, if there is no working directory', ['app/start.sh'], '', '/app/start.sh'],
+  ])('finds the program %s', (_, entrypoint, workingDirectory, program) => {
     expect(processOf({ entrypoint, workingDirectory }).program).toBe(program);
   });
 
-  it('is found in the PATH of the image, which replaces the usual one', () => {
+  it('finds the program in the PATH of the image, which replaces the usual one', () => {
     expect(processOf({ entrypoint: ['start.sh'], environment: ['PATH=/nowhere:/app'] }).program).toBe('/app/start.sh');
-    expect(failureOf({ environment: ['PATH=/app'] }).message).toMatch(/"node" is in no folder of its PATH \(\/app\)/);
+    expect(failureOf({ environment: ['PATH=/app'] }).message).toMatch(
+      /"node" is in none of the folders of its PATH \(\/app\)/,
+    );
   });
 
   it.each([
-    ['nobody', '', { user: 0, group: 0, groups: [] }, 'HOME=/root'],
+    ['root, if no user is given', '', { user: 0, group: 0, groups: [] }, 'HOME=/root'],
     ['root', 'root', { user: 0, group: 0, groups: [] }, 'HOME=/root'],
     ['a user', 'node', { user: 1000, group: 1001, groups: [29, 44] }, 'HOME=/home/node'],
     ['the number of a user', '1000', { user: 1000, group: 1001, groups: [29, 44] }, 'HOME=/home/node'],
     ['a user and a group', 'node:video', { user: 1000, group: 44, groups: [] }, 'HOME=/home/node'],
-    ['numbers that nobody has', '77:88', { user: 77, group: 88, groups: [] }, 'HOME=/'],
+    ['unknown numbers', '77:88', { user: 77, group: 88, groups: [] }, 'HOME=/'],
   ])('runs as %s', (_, user, account, home) => {
     const process = processOf({ user });
     expect(process).toMatchObject(account);
     expect(process.environment).toContain(home);
   });
 
-  it('runs as root or as a number where the image has no users', () => {
+  it('runs as root or as a number in an image without users', () => {
     expect(processOf({ user: 'root' }, {}, false)).toMatchObject({ user: 0, group: 0 });
     expect(processOf({ user: '1000' }, {}, false)).toMatchObject({ user: 1000, group: 0 });
   });
 
   it.each([
-    ['nothing to run', { entrypoint: [] }, /neither ENTRYPOINT nor CMD/],
-    ['a program that is not there', { entrypoint: ['/bin/none'] }, /"\/bin\/none" is not in the image/],
-    ['a program that may not be executed', { entrypoint: ['/app/readme'] }, /may not be executed/],
-    ['a folder for a program', { entrypoint: ['/app'] }, /not in the image/],
-    ['a user that is not there', { user: 'nobody' }, /the user "nobody" is not in "\/etc\/passwd"/],
-    ['a group that is not there', { user: 'node:none' }, /the group "none" is not in "\/etc\/group"/],
-    ['a number that is none', { user: '99999999999' }, /the user "99999999999"/],
+    ['no command', { entrypoint: [] }, /neither ENTRYPOINT nor CMD/],
+    ['a program that does not exist', { entrypoint: ['/bin/none'] }, /"\/bin\/none" is not in the image/],
+    ['a program that is not executable', { entrypoint: ['/app/readme'] }, /is not executable/],
+    ['a folder as a program', { entrypoint: ['/app'] }, /not in the image/],
+    ['a user that does not exist', { user: 'nobody' }, /the user "nobody" is not in "\/etc\/passwd"/],
+    ['a group that does not exist', { user: 'node:none' }, /the group "none" is not in "\/etc\/group"/],
+    ['a number that is too large', { user: '99999999999' }, /the user "99999999999"/],
     ['the number that means none', { user: '4294967295' }, /the user "4294967295"/],
-    ['a working directory that is a file', { workingDirectory: '/app/readme' }, /no folder/],
-  ])('is refused with %s', (_, config, message) => {
+    ['a working directory that is a file', { workingDirectory: '/app/readme' }, /not a folder/],
+  ])('refuses %s', (_, config, message) => {
     expect(failureOf(config)).toMatchObject({ code: 'CONTAINER_PROCESS', message: expect.stringMatching(message) });
   });
 });

@@ -1,6 +1,6 @@
 /**
- * The process of a container image, as a runtime would start it (OCI image specification, config.md, and what runtimes do with
- * it). Everything is looked up here, in the image, so that the guest's first program needs to know no rules.
+ * The process of a container image, as a container runtime would start it (OCI image specification, config.md). The program and the
+ * user are looked up here, in the image, so that the guest's first program needs no rules for that.
  */
 import { posix } from 'node:path';
 import { IgvmError } from '../../errors/igvm-error';
@@ -9,27 +9,27 @@ import type { GuestProcess } from '../guest-start';
 import type { ContainerConfig } from './container-image';
 import { shortened, type Inode, type LayerTree } from './layer-tree';
 
-/** What an initrd.json says in place of the image. */
+/** Settings of an initrd.json that replace those of the image. */
 export interface ProcessOverrides {
-  /** Program and arguments, in place of ENTRYPOINT and CMD. */
+  /** Program and arguments, instead of ENTRYPOINT and CMD. */
   command?: readonly string[];
-  /** Variables besides those of the image, or in their place. */
+  /** Variables to add to those of the image, or to replace. */
   environment?: Readonly<Record<string, string>>;
 }
 
 /** Reads a file of the image. */
 export type ReadImageFile = (inode: Inode) => Uint8Array;
 
-/** What runtimes take when an image sets none. */
+/** The PATH that runtimes use if an image sets none. */
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** Bytes of `/etc/passwd` and `/etc/group`. */
+/** The most bytes of `/etc/passwd` and of `/etc/group`. */
 const LARGEST_TABLE = 2 ** 20;
 
-/** Numbers of users and groups that Linux has. The largest means "none". */
+/** The largest number of a user or group in Linux. The next one means "none". */
 const LARGEST_ID = 2 ** 32 - 2;
 
-/** @throws IgvmError CONTAINER_PROCESS */
+/** The process that an image starts. @throws IgvmError CONTAINER_PROCESS */
 export function containerProcess(
   config: ContainerConfig,
   tree: LayerTree,
@@ -38,7 +38,7 @@ export function containerProcess(
 ): GuestProcess {
   const [name, ...args] = command ?? [...config.entrypoint, ...config.command];
   if (name === undefined || name === '') {
-    throw new IgvmError('CONTAINER_PROCESS', 'the image states neither ENTRYPOINT nor CMD, so there is nothing to run');
+    throw new IgvmError('CONTAINER_PROCESS', 'the image has neither ENTRYPOINT nor CMD, so there is nothing to run');
   }
   const workingDirectory = config.workingDirectory === '' ? '/' : posix.join('/', config.workingDirectory);
   const account = new Accounts(tree, read).find(config.user);
@@ -51,7 +51,7 @@ export function containerProcess(
   if (folder !== undefined && folder.type !== 'directory') {
     throw new IgvmError(
       'CONTAINER_PROCESS',
-      `the working directory "${shown(workingDirectory)}" is no folder in the image`,
+      `the working directory "${shown(workingDirectory)}" is not a folder in the image`,
     );
   }
   return {
@@ -67,7 +67,7 @@ export function containerProcess(
 
 const shown = (text: string): string => printable(shortened(text));
 
-/** Of several with one name the last counts. What has no name or no value is no variable. */
+/** If several variables have the same name, the last one counts. Texts without a name or without `=` are ignored. */
 function variablesOf(environment: readonly string[]): Map<string, string> {
   return new Map(
     environment.flatMap((text) => {
@@ -77,7 +77,7 @@ function variablesOf(environment: readonly string[]): Map<string, string> {
   );
 }
 
-/** The path of a program, looked up as a shell would. */
+/** The path of a program, found as a shell would find it. */
 function findProgram(tree: LayerTree, name: string, path: string, workingDirectory: string): string {
   const isNamed = name.includes('/');
   const candidates = isNamed
@@ -88,9 +88,9 @@ function findProgram(tree: LayerTree, name: string, path: string, workingDirecto
     if (found?.type !== 'file') continue;
     if ((found.permissions & 0o111) !== 0) return candidate;
     if (isNamed)
-      throw new IgvmError('CONTAINER_PROCESS', `the program "${shown(name)}" of the image may not be executed`);
+      throw new IgvmError('CONTAINER_PROCESS', `the program "${shown(name)}" in the image is not executable`);
   }
-  const where = isNamed ? 'is not in the image' : `is in no folder of its PATH (${shown(path)})`;
+  const where = isNamed ? 'is not in the image' : `is in none of the folders of its PATH (${shown(path)})`;
   throw new IgvmError('CONTAINER_PROCESS', `the program "${shown(name)}" ${where}`);
 }
 
@@ -108,7 +108,7 @@ class Accounts {
     private readonly read: ReadImageFile,
   ) {}
 
-  /** @param text `user`, `uid`, `user:group`, `uid:gid` or a mixture; empty: root */
+  /** @param text `user`, `uid`, `user:group`, `uid:gid` or a combination; empty for root */
   find(text: string): Account {
     const [userText = '', groupText] = text.split(':');
     const users = this.table('/etc/passwd');
@@ -134,7 +134,10 @@ class Accounts {
     const inode = this.tree.lookUp(path);
     if (inode?.type !== 'file') return [];
     if (inode.size > LARGEST_TABLE) {
-      throw new IgvmError('CONTAINER_PROCESS', `"${path}" of the image has ${inode.size} bytes, which is too many`);
+      throw new IgvmError(
+        'CONTAINER_PROCESS',
+        `"${path}" in the image has ${inode.size} bytes, and the limit is ${LARGEST_TABLE}`,
+      );
     }
     return Buffer.from(this.read(inode))
       .toString('utf8')
@@ -150,4 +153,4 @@ function idOf(text: string): number | undefined {
 }
 
 const noAccount = (kind: string, name: string, table: string): IgvmError =>
-  new IgvmError('CONTAINER_PROCESS', `the ${kind} "${shown(name)}" is not in "${table}" of the image`);
+  new IgvmError('CONTAINER_PROCESS', `the ${kind} "${shown(name)}" is not in "${table}" in the image`);

@@ -13,28 +13,28 @@ import { MOST_BYTES, type Spool } from './unpack-layer';
 
 /** The open files of an image. */
 export interface OpenParts extends ImageParts {
-  /** Who may read all that was opened. */
+  /** Who may read all files that were opened. */
   readonly access: Access;
-  /** @throws IgvmError FILE_CHANGED when a file is not what it was when it was opened */
+  /** @throws IgvmError FILE_CHANGED when a file has changed since it was opened */
   checkUnchanged(): void;
   close(): void;
 }
 
-/** Entries of an archive: an image has a few for each of its layers. */
+/** The most entries of an archive. An image has a few for each of its layers. */
 const MOST_PARTS = 10_000;
 
-/** Links from one part of an archive to another. */
+/** The most links to follow from one part of an archive to another. */
 const MOST_LINKS = 8;
 
-/** Where an archive that is compressed as a whole is unpacked to. */
+/** Temporary storage for an unpacked archive. */
 export interface Scratch extends Spool {
   source(): ByteSource;
 }
 
 /**
  * Opens the folder of an OCI layout, or the archive of an image.
- * @param display how messages name it
- * @param scratch asked for room when the archive is compressed as a whole
+ * @param display its name in messages
+ * @param scratch creates temporary storage, for an archive that is compressed as a whole
  * @throws IgvmError FILE_UNREADABLE, CONTAINER_IMAGE
  */
 export async function openImageParts(path: string, display: string, scratch: () => Scratch): Promise<OpenParts> {
@@ -73,9 +73,9 @@ class FolderParts implements OpenParts {
     const path = join(this.folder, ...name.split('/'));
     const stats = lstatSync(path, { throwIfNoEntry: false });
     if (stats === undefined) return undefined;
-    // Whether what is behind one has changed, nobody would notice.
+    // A change of what the link leads to could go unnoticed.
     if (stats.isSymbolicLink())
-      throw new IgvmError('CONTAINER_IMAGE', 'is a link, and parts of an image are files', this.where(name));
+      throw new IgvmError('CONTAINER_IMAGE', 'is a link, but the parts of an image must be files', this.where(name));
     const source = openFileSource(path);
     this.access &= accessOf(stats);
     this.open.set(name, source);
@@ -96,7 +96,7 @@ class FolderParts implements OpenParts {
   }
 }
 
-/** Where parts lie in an archive, and which of them stand for others. */
+/** The places of parts in an archive, and the links from one name to another. */
 interface ArchiveIndex {
   places: Map<string, { offset: number; size: number }>;
   links: Map<string, string>;
@@ -134,7 +134,7 @@ async function openArchive(
   };
 }
 
-/** Reads an archive through once. Of two parts with the same name the last counts, as for whoever unpacks it. */
+/** Reads an archive once. If several parts have the same name, the last one counts, as it would after unpacking. */
 async function indexOf(archive: ByteSource): Promise<ArchiveIndex> {
   const { extract } = require('tar-stream') as typeof import('tar-stream');
   const index: ArchiveIndex = { places: new Map(), links: new Map() };
@@ -158,7 +158,7 @@ async function indexOf(archive: ByteSource): Promise<ArchiveIndex> {
     return index;
   } catch (error) {
     if (error instanceof IgvmError || error instanceof UnpackError) throw error;
-    throw new UnpackError(`is no archive that can be read: ${(error as Error).message}`);
+    throw new UnpackError(`is not a readable archive: ${(error as Error).message}`);
   } finally {
     source.destroy();
     reader.destroy();

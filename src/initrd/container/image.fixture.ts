@@ -1,4 +1,4 @@
-/** Container images for tests, made entry by entry: also such as no tool makes. */
+/** Container images for tests, made entry by entry, including images that no tool makes. */
 import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -31,22 +31,22 @@ export async function tarOf(entries: readonly TarEntry[]): Promise<Buffer> {
 export const sha256 = (bytes: Uint8Array | string): string =>
   `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 
-/** What an image is made of. */
+/** The contents of an image. */
 export interface TestImage {
   /** Tar archives. */
   layers: Uint8Array[];
-  /** How they are stored. Default: gzip. */
+  /** Compresses a layer. Default: gzip. */
   stored?: (archive: Uint8Array) => Uint8Array;
   mediaType?: string;
-  /** `config` of its configuration. */
+  /** Added to `config` in its configuration. */
   config?: object;
-  /** In place of members of its configuration. */
+  /** Replaces members of its configuration. */
   configuration?: object;
-  /** In place of members of its manifest. */
+  /** Replaces members of its manifest. */
   manifest?: object;
 }
 
-/** The parts of an OCI layout by their names. @param more images beside the first, with their descriptors */
+/** The parts of an OCI layout by their names. @param descriptor members to add to the descriptor of the manifest */
 export function layoutOf(image: TestImage, descriptor: object = {}): Map<string, Uint8Array> {
   const parts = new Map<string, Uint8Array>();
   const blob = (bytes: Uint8Array): { digest: string; size: number } => {
@@ -79,7 +79,7 @@ export function layoutOf(image: TestImage, descriptor: object = {}): Map<string,
   return parts;
 }
 
-/** The parts of what `docker save` makes. */
+/** The parts of an archive from `docker save`. */
 export function dockerOf(image: TestImage, tags: string[] = ['app:latest']): Map<string, Uint8Array> {
   const parts = new Map<string, Uint8Array>();
   const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
@@ -112,5 +112,5 @@ export function writeParts(folder: string, parts: ReadonlyMap<string, Uint8Array
 export const archiveOf = (parts: ReadonlyMap<string, Uint8Array>): Promise<Buffer> =>
   tarOf([...parts].map(([name, content]) => ({ name, content })));
 
-/** A program, as far as anybody looks at it. */
+/** A file that counts as a program. */
 export const APP: TarEntry = { name: 'bin/app', content: '#!/bin/sh\n', mode: 0o755 };

@@ -14,7 +14,7 @@ const file = (size: number): Inode => inode({ size });
 const folder = (permissions = 0o755): Inode => inode({ type: 'directory', permissions });
 const link = (target: string): Inode => inode({ type: 'link', target });
 
-/** Applies layers, each a list of names and what they are; a text is a hard link. */
+/** Applies layers. Each is a list of names with inodes; a text is the target of a hard link. */
 function treeOf(...layers: [name: string, what: Inode | string][][]): LayerTree {
   const tree = new LayerTree();
   for (const layer of layers) {
@@ -26,7 +26,7 @@ function treeOf(...layers: [name: string, what: Inode | string][][]): LayerTree 
   }
   return tree;
 }
-/** Paths with sizes of files, targets of links, and `/` for folders. */
+/** Paths, each with the size of a file, the target of a link, or `/` for a folder. */
 const shownOf = (tree: LayerTree): Record<string, string | number> =>
   Object.fromEntries(
     [...tree.all()].map(({ path, inode: { type, size, target } }) => [
@@ -45,8 +45,8 @@ const failureOf = (...layers: Parameters<typeof treeOf>): string => {
   return 'nothing was thrown';
 };
 
-describe('the layers of an image', () => {
-  it('lie one on top of the other', () => {
+describe('LayerTree', () => {
+  it('puts layers one on top of the other', () => {
     const tree = treeOf(
       [
         ['./', folder()],
@@ -62,13 +62,13 @@ describe('the layers of an image', () => {
     expect(shownOf(tree)).toEqual({ etc: '/', 'etc/a': 1, 'etc/b': 3, opt: '/', 'opt/c': 4 });
   });
 
-  it('change what a folder is like without taking out what is in it', () => {
+  it('changes the permissions of a folder and keeps its contents', () => {
     const tree = treeOf([['tmp/a', file(1)]], [['tmp', folder(0o1777)]]);
     expect(shownOf(tree)).toEqual({ tmp: '/', 'tmp/a': 1 });
     expect(tree.lookUp('/tmp')?.permissions).toBe(0o1777);
   });
 
-  it('put a file in the place of a folder, and a folder in the place of a link', () => {
+  it('replaces a folder by a file, and a link by a folder', () => {
     const tree = treeOf(
       [
         ['a/b/c', file(1)],
@@ -83,7 +83,7 @@ describe('the layers of an image', () => {
     expect(shownOf(tree)).toEqual({ a: 2, d: '/', 'd/e': 3 });
   });
 
-  it('take out what a whiteout names, and nothing that is named alike', () => {
+  it('removes what a whiteout names, and nothing with a similar name', () => {
     const lower: [string, Inode][] = [
       ['a/b/c', file(1)],
       ['a/bc', file(2)],
@@ -100,9 +100,9 @@ describe('the layers of an image', () => {
 
   it.each([
     ['before', ['.wh..wh..opq', 'new', 'sub/new']],
-    ['behind', ['new', 'sub/new', '.wh..wh..opq']],
+    ['after', ['new', 'sub/new', '.wh..wh..opq']],
     ['between', ['new', '.wh..wh..opq', 'sub/new']],
-  ])('hide what was in a folder that is opaque, whose marker comes %s what is new', (_, names) => {
+  ])('hides the earlier contents of an opaque folder, whose marker comes %s the new contents', (_, names) => {
     const lower: [string, Inode][] = [
       ['a/old', file(1)],
       ['a/sub/old', file(2)],
@@ -116,7 +116,7 @@ describe('the layers of an image', () => {
     expect(shownOf(tree)).toEqual({ a: '/', 'a/new': 5, 'a/sub': '/', 'a/sub/new': 5, b: 4 });
   });
 
-  it('leave out the data of aufs', () => {
+  it('leaves out the data of aufs', () => {
     expect(
       shownOf(
         treeOf([
@@ -130,7 +130,7 @@ describe('the layers of an image', () => {
     });
   });
 
-  it('have several names for one file, which a later layer parts', () => {
+  it('keeps hard links until a later layer replaces one of the names', () => {
     const tree = treeOf(
       [
         ['a', file(1)],
@@ -145,7 +145,7 @@ describe('the layers of an image', () => {
     expect([a?.size, b?.size]).toEqual([2, 1]);
   });
 
-  it('are followed through links as in a container, which has nothing above its root', () => {
+  it('follows links as in a container, which has nothing above its root', () => {
     const tree = treeOf(
       [
         ['usr/bin/sh', file(1)],
@@ -174,7 +174,7 @@ describe('the layers of an image', () => {
     expect(tree.lookUp('/bin/none')).toBeUndefined();
   });
 
-  it('may differ in the case of names alone', () => {
+  it('keeps names apart that differ only in case', () => {
     expect(
       shownOf(
         treeOf([
@@ -186,24 +186,24 @@ describe('the layers of an image', () => {
   });
 
   it.each([
-    ['a path that goes up', '../etc/passwd', /".."/],
-    ['a path that goes up later', 'a/../../etc/passwd', /".."/],
+    ['a path that begins with ".."', '../etc/passwd', /".."/],
+    ['a path with ".." later', 'a/../../etc/passwd', /".."/],
     ['an absolute path', '/etc/passwd', /begins with "\/"/],
     ['a name that is not UTF-8', 'a\ufffd', /not UTF-8/],
-    ['a NUL', 'a\0b', /NUL/],
-    ['a whiteout of nothing', 'a/.wh.', /whiteout of nothing/],
-    ['a whiteout of what is above', 'a/.wh...', /whiteout of nothing/],
+    ['a name with a NUL character', 'a\0b', /NUL/],
+    ['a whiteout without a name', 'a/.wh.', /whiteout without a valid name/],
+    ['a whiteout of ".."', 'a/.wh...', /whiteout without a valid name/],
     ['a file as the root', '.', /root of the image/],
-  ])('have no %s', (_, name, message) => {
+  ])('refuses %s', (_, name, message) => {
     expect(failureOf([[name, file(1)]])).toMatch(message);
   });
 
   it.each([
-    ['that leads out', '../../etc/shadow', /".."/],
+    ['that leads out of the image', '../../etc/shadow', /".."/],
     ['that is absolute', '/etc/shadow', /begins with "\/"/],
-    ['to nothing', 'none', /not in the image/],
+    ['to a file that does not exist', 'none', /not in the image/],
     ['to a folder', 'etc', /a folder/],
-  ])('have no hard link %s', (_, target, message) => {
+  ])('refuses a hard link %s', (_, target, message) => {
     expect(
       failureOf([
         ['etc/a', file(1)],
@@ -221,32 +221,32 @@ describe('the layers of an image', () => {
         ['b', link('a')],
       ] as [string, Inode][],
     ],
-  ])('are not put behind %s', (_, links) => {
+  ])('refuses a path through %s', (_, links) => {
     expect(failureOf([...links, ['a/file', file(1)]])).toMatch(/circle/);
   });
 
-  it('are not put below a file', () => {
+  it('refuses a path below a file', () => {
     expect(
       failureOf([
         ['a', file(1)],
         ['a/b', file(1)],
       ]),
-    ).toMatch(/no folder/);
+    ).toMatch(/not a folder/);
   });
 
-  it('have no more entries than can be held, those included that replace others', () => {
+  it('limits the number of entries, including those that replace others', () => {
     const tree = new LayerTree({ entries: 3, steps: 100 });
     for (let count = 0; count < 3; count++) tree.add('a', file(1));
     expect(() => tree.add('a', file(1))).toThrow(/more than 3 entries/);
   });
 
-  it('are bounded in the links that are followed to place their entries', () => {
+  it('limits the links that are followed for all entries', () => {
     const tree = new LayerTree({ entries: 100, steps: 1000 });
     tree.add('aaa', folder());
     tree.add('l', link(`${'aaa/../'.repeat(200)}aaa`));
     const more = (): void => {
       for (let count = 0; count < 10; count++) tree.add('l/f', file(1));
     };
-    expect(more).toThrow(/too many folders and links/);
+    expect(more).toThrow(/too many steps through folders and links/);
   });
 });

@@ -1,33 +1,33 @@
 /**
- * The file system that the layers of a container image make, one on top of the other (OCI image specification, layer.md). It is a
- * tree in memory and never touches the disk, so that a path of a hostile layer can lead nowhere else.
+ * The file system that results from the layers of a container image (OCI image specification, layer.md). It is a tree in memory and
+ * never touches the disk, so no path in a hostile layer can lead out of it.
  */
 import { IgvmError } from '../../errors/igvm-error';
 
-/** What a name stands for. Hard links are several names for one. */
+/** A file, folder or link. Hard links are several names of one inode. */
 export interface Inode {
   type: 'file' | 'directory' | 'link';
   /** Permission bits, with set-user-ID and the like. */
   permissions: number;
   owner: number;
   group: number;
-  /** Seconds since 1970; what doesn't fit into 32 bits is cut to what does. */
+  /** Seconds since 1970, limited to 32 bits. */
   time: number;
-  /** Bytes of a file. */
+  /** Bytes of a file's content or of a link's target. */
   size: number;
-  /** Where a file's bytes begin among those that were unpacked. */
+  /** The offset of a file's content among the unpacked bytes. */
   offset?: number;
-  /** What a link points to. */
+  /** The target of a link. */
   target?: string;
 }
 
 interface Node {
   inode: Inode;
-  /** Of a folder. */
+  /** The contents of a folder. */
   children?: Map<string, Node>;
   /** The number of the last layer that has this path, or something below it. */
   layer: number;
-  /** The number of the layer that everything in this folder is from. */
+  /** The number of the layer from which everything in this folder is, if that is known. */
   only?: number;
 }
 
@@ -38,14 +38,14 @@ export interface TreeEntry {
   inode: Inode;
 }
 
-/** As Linux counts (MAXSYMLINKS). */
+/** The most links to follow in a path, as in Linux (MAXSYMLINKS). */
 const MOST_LINKS = 40;
 
-/** What an image may ask for. */
+/** Limits for an image. */
 interface Limits {
-  /** Entries of all layers. Large images have some hundred thousand; each takes about 300 bytes of memory. */
+  /** Entries of all layers. Large images have a few hundred thousand. Each takes about 300 bytes of memory. */
   entries: number;
-  /** Names and links that are followed to find the places of all entries: several times what an image with so many entries needs. */
+  /** Steps through names and links to the places of all entries: several times as many as an image with so many entries needs. */
   steps: number;
 }
 
@@ -56,7 +56,7 @@ const OPAQUE = '.wh..wh..opq';
 
 const implicitFolder = (): Inode => ({ type: 'directory', permissions: 0o755, owner: 0, group: 0, time: 0, size: 0 });
 
-/** Layers are added in their order, each entry in the order of its layer. Errors have no place: whoever reads the layer knows it. */
+/** Receives layers and their entries in order. Errors have no place: the caller adds that of the layer. */
 export class LayerTree {
   private readonly root: Node = { inode: implicitFolder(), children: new Map(), layer: 0 };
   private layer = 0;
@@ -65,22 +65,22 @@ export class LayerTree {
 
   constructor(private readonly limits: Limits = LIMITS) {}
 
-  /** What follows is from the next layer. */
+  /** Begins the next layer. */
   nextLayer(): void {
     this.layer++;
   }
 
   /**
-   * Adds an entry, or takes away what a whiteout names.
-   * @param name as the layer has it
-   * @throws IgvmError CONTAINER_LAYER for a path that leads out of the image or nowhere, and for too many entries
+   * Adds an entry, or removes the one that a whiteout names.
+   * @param name its path, as in the layer
+   * @throws IgvmError CONTAINER_LAYER for an invalid path, and for too many entries
    */
   add(name: string, inode: Inode): void {
     this.count();
     const parts = partsOf(name);
     const last = parts.pop();
     if (last === undefined) {
-      if (inode.type !== 'directory') refuse(name, 'is the root of the image, and no folder');
+      if (inode.type !== 'directory') refuse(name, 'is the root of the image, which must be a folder');
       this.root.inode = inode;
       return;
     }
@@ -89,11 +89,11 @@ export class LayerTree {
       if (folder !== undefined) this.keepOnlyNew(folder);
       return;
     }
-    // Names of aufs, which kept its own data in layers.
+    // These names are from aufs, which stored its own data in layers.
     if (last.startsWith(`${WHITEOUT}${WHITEOUT}`)) return;
     if (last.startsWith(WHITEOUT)) {
       const hidden = last.slice(WHITEOUT.length);
-      if (hidden === '' || hidden === '.' || hidden === '..') refuse(name, 'is a whiteout of nothing');
+      if (hidden === '' || hidden === '.' || hidden === '..') refuse(name, 'is a whiteout without a valid name');
       this.find(parts, name)?.children?.delete(hidden);
       return;
     }
@@ -101,29 +101,29 @@ export class LayerTree {
   }
 
   /**
-   * Adds a further name for a file that is there.
+   * Adds another name for an existing file.
    * @param target the file's path from the root of the image
-   * @throws IgvmError CONTAINER_LAYER as {@link add}, and for a target that isn't there or is a folder
+   * @throws IgvmError CONTAINER_LAYER as {@link add}, and for a target that doesn't exist or is a folder
    */
   addHardLink(name: string, target: string): void {
     this.count();
     const parts = partsOf(name);
     const last = parts.pop();
-    if (last === undefined || last.startsWith(WHITEOUT)) return refuse(name, 'is no name for a hard link');
+    if (last === undefined || last.startsWith(WHITEOUT)) return refuse(name, 'is not a valid name for a hard link');
     const way = partsOf(target, name);
     const file = way.pop();
     const found = file === undefined ? undefined : this.find(way, name)?.children?.get(file);
     if (found === undefined) return refuse(name, `is a hard link to "${shortened(target)}", which is not in the image`);
-    if (found.children !== undefined) refuse(name, `is a hard link to "${shortened(target)}", a folder`);
+    if (found.children !== undefined) refuse(name, `is a hard link to "${shortened(target)}", which is a folder`);
     this.put(this.folder(parts, name), last, found.inode);
   }
 
-  /** What a path leads to, all links followed within the image; undefined when there is nothing. */
+  /** The inode at a path, with links followed within the image; undefined if there is none. */
   lookUp(path: string): Inode | undefined {
     return this.resolve(path.split('/'), MOST_LINKS)?.inode;
   }
 
-  /** Every entry but the root, a folder before what is in it. */
+  /** All entries except the root, each folder before its contents. */
   *all(): Generator<TreeEntry> {
     yield* below(this.root, '');
   }
@@ -146,7 +146,7 @@ export class LayerTree {
     }
   }
 
-  /** The folder that an entry is put into. Folders that are missing are made, and links followed: container runtimes do the same. */
+  /** The folder for an entry. Missing folders are created, and links are followed, as by container runtimes. */
   private folder(parts: readonly string[], name: string): Node {
     let at = this.root;
     const way = [this.root];
@@ -166,14 +166,14 @@ export class LayerTree {
         at.children!.set(part, next);
       }
       if (next.inode.type === 'link') {
-        if (++links > MOST_LINKS) refuse(name, 'lies behind links that lead around in a circle, or too many of them');
+        if (++links > MOST_LINKS) refuse(name, 'is behind links that form a circle, or behind too many links');
         const target = next.inode.target ?? '';
         if (target.startsWith('/')) way.length = 1;
         at = way.at(-1)!;
         rest = [...rest, ...linkParts(target).reverse()];
         continue;
       }
-      if (next.children === undefined) refuse(name, `lies below "${shortened(part)}", which is no folder`);
+      if (next.children === undefined) refuse(name, `lies below "${shortened(part)}", which is not a folder`);
       next.layer = this.layer;
       way.push(next);
       at = next;
@@ -181,7 +181,7 @@ export class LayerTree {
     return at;
   }
 
-  /** The folder at a path, or undefined when there is none. */
+  /** The folder at a path; undefined if there is none. */
   private find(parts: readonly string[], name: string): Node | undefined {
     this.step(name, parts.length);
     const found = this.resolve(parts, MOST_LINKS);
@@ -217,12 +217,12 @@ export class LayerTree {
   private step(name: string, count = 1): void {
     this.steps += count;
     if (this.steps > this.limits.steps)
-      refuse(name, 'is behind too many folders and links, as many others of the image');
+      refuse(name, 'takes too many steps through folders and links, together with the other entries of the image');
   }
 
   /**
-   * Takes everything out of a folder that isn't from this layer. A folder of which that is known is not looked through again, so
-   * that however many of these there are, each entry is looked at once.
+   * Removes everything from a folder that isn't from this layer. A folder that is known to have nothing else is not searched again. So
+   * each entry is visited once, however many opaque folders a layer has.
    */
   private keepOnlyNew(folder: Node): void {
     const todo = [folder];
@@ -237,23 +237,23 @@ export class LayerTree {
   }
 }
 
-/** A link's target in steps, which may go up. */
+/** The steps of a link's target, which may include `..`. */
 const linkParts = (target: string): string[] => target.split('/').filter((part) => part !== '' && part !== '.');
 
 /**
- * A path of a layer in steps.
- * @param name the entry that it belongs to
- * @throws IgvmError CONTAINER_LAYER for one that is absolute or goes up
+ * The steps of a path in a layer.
+ * @param name the name of the entry with this path
+ * @throws IgvmError CONTAINER_LAYER for a path that is absolute or has `..` in it
  */
 function partsOf(path: string, name: string = path): string[] {
   const what = path === name ? '' : `is a link to "${shortened(path)}", which `;
   if (path.startsWith('/'))
-    refuse(name, `${what}begins with "/": paths of a layer are relative to the root of the image`);
-  // The reader of archives puts this in the place of bytes that are not UTF-8: two names would become one.
+    refuse(name, `${what}begins with "/": paths in a layer are relative to the root of the image`);
+  // The archive reader replaces bytes that are not UTF-8 with this character, so two names could become one.
   if (path.includes('\ufffd')) refuse(name, `${what}is not UTF-8`);
-  if (path.includes('\0')) refuse(name, `${what}has a NUL in it`);
+  if (path.includes('\0')) refuse(name, `${what}has a NUL character in it`);
   const parts = path.split('/').filter((part) => part !== '' && part !== '.');
-  if (parts.includes('..')) refuse(name, `${what}leads out of the image or around in it with ".."`);
+  if (parts.includes('..')) refuse(name, `${what}has ".." in it, which could lead out of the image`);
   return parts;
 }
 
@@ -269,6 +269,6 @@ function refuse(name: string, what: string): never {
   throw new IgvmError('CONTAINER_LAYER', `"${shortened(name)}" ${what}`);
 }
 
-/** For messages. */
+/** A text for messages, without its middle if it is long. */
 export const shortened = (text: string): string =>
   text.length <= 100 ? text : `${text.slice(0, 60)}…${text.slice(-30)}`;

@@ -1,4 +1,4 @@
-/** Packs container images in a folder of each test's own. */
+/** Packs container images, in a separate folder for each test. */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 export const output = (): string => join(folder, 'out', 'initrd.cpio');
 
-/** Packs an image that is at a path below the folder. */
+/** Packs the image at a path in the folder. */
 export async function pack(path = 'image', more: object = {}): Promise<ReadMember[]> {
   await packInitrd({ image: { path: join(folder, path), ...more }, output: output(), compression: 'none', ...more });
   expect(readdirSync(join(folder, 'out'))).toEqual(['initrd.cpio']);
@@ -29,7 +29,7 @@ export async function packLayout(image: TestImage, more: object = {}): Promise<R
 
 export const layersOf = (...layers: TarEntry[][]): Promise<Buffer[]> => Promise.all(layers.map(tarOf));
 
-/** What packing fails with; nothing is left where the archive would be. */
+/** The error of a packing, which must not leave anything in the output folder. */
 export async function failureOf(action: Promise<unknown>): Promise<IgvmError> {
   try {
     await action;

@@ -6,30 +6,30 @@ import { decompressed, UnpackError } from '../../resources/decompress';
 import { LARGEST_FILE } from '../cpio-newc';
 import { type Inode, LayerTree, shortened } from './layer-tree';
 
-/** Where the bytes of files go while their layers are unpacked. */
+/** Storage for the contents of files while layers are unpacked. */
 export interface Spool {
-  /** Bytes so far. */
+  /** The number of bytes so far. */
   size: number;
-  /** Writes behind what is there. `bytes` are not changed any more. */
+  /** Appends bytes, which must not change afterwards. */
   append(bytes: Uint8Array): Promise<void>;
 }
 
-/** A layer as its image states it. */
+/** A layer as its image describes it. */
 export interface Layer {
-  /** How messages name it. */
+  /** Its place, for messages. */
   where: ErrorWhere;
   /** The layer as it is stored, compressed or not. */
   chunks(): AsyncIterable<Uint8Array>;
-  /** `sha256:…` of what is stored; a docker archive doesn't say. */
+  /** `sha256:…` of the stored bytes. A docker archive doesn't state it. */
   digest?: string;
   /** `sha256:…` of the layer's tar archive. */
   diffId: string;
 }
 
-/** Bytes of all layers, unpacked: twice what the largest guest here can hold. What is more is no image for a guest, or a trap. */
+/** The most bytes of all unpacked layers: twice as much as the largest guest can hold. A larger image is a mistake or an attack. */
 export const MOST_BYTES = 2 ** 33;
 
-/** The header of an entry; `pax` has what didn't fit into it. */
+/** The header of an entry. `pax` has the values that don't fit into it. */
 type Entry = Partial<Omit<Header, 'pax'>> &
   Pick<Header, 'name'> & {
     pax?: Record<string, string> | null;
@@ -37,13 +37,13 @@ type Entry = Partial<Omit<Header, 'pax'>> &
     byteOffset: number;
   };
 
-/** Seconds; a header of an initramfs has 32 bits. */
+/** The latest time of a file, in seconds since 1970: a header of an initramfs has 32 bits for it. */
 const LATEST = 2 ** 32 - 1;
 
-/** What a tar archive is made of. */
+/** Bytes of a block. A tar archive consists of blocks. */
 const BLOCK = 512;
 
-const NO_ARCHIVE = 'is no tar archive that can be read';
+const NO_ARCHIVE = 'is not a readable tar archive';
 
 const TYPES = { file: 'file', 'contiguous-file': 'file', directory: 'directory', symlink: 'link' } as const;
 
@@ -54,8 +54,8 @@ const KINDS: Record<string, string> = {
 };
 
 /**
- * Unpacks layers one on top of the other. Each is read once: its digests, its archive and the bytes of its files come from the
- * same pass, and memory doesn't grow with the size of files.
+ * Unpacks layers one on top of the other. Each is read once: its digests, its entries and the contents of its files come from the
+ * same pass. Memory use doesn't depend on the size of files.
  * @throws IgvmError CONTAINER_LAYER, CONTAINER_DIGEST, FILE_UNREADABLE, FILE_CHANGED, FILE_UNWRITABLE
  */
 export async function unpackLayers(layers: readonly Layer[], spool: Spool): Promise<LayerTree> {
@@ -74,27 +74,27 @@ async function unpackLayer(layer: Layer, tree: LayerTree, spool: Spool, budget: 
   try {
     await readArchive(archive, tree, spool);
   } catch (error) {
-    // What is wrong with an archive that isn't the stated one doesn't matter.
+    // If the digest is wrong, that is the error to report: the others result from it.
     await stored.finish();
-    if (!stored.isStated) throw wrongDigest(layer.where, stored, 'holds data');
+    if (!stored.isStated) throw wrongDigest(layer.where, stored, 'has data');
     if (error instanceof UnpackError) throw new IgvmError('CONTAINER_LAYER', error.message, layer.where);
     throw error instanceof IgvmError ? error.at(layer.where) : error;
   }
   await stored.finish();
-  if (!stored.isStated) throw wrongDigest(layer.where, stored, 'holds data');
+  if (!stored.isStated) throw wrongDigest(layer.where, stored, 'has data');
   if (!archive.isStated) throw wrongDigest(layer.where, archive, 'unpacks to a layer');
 }
 
 const wrongDigest = (where: ErrorWhere, { actual, stated }: HashedStream, what: string): IgvmError =>
-  new IgvmError('CONTAINER_DIGEST', `${what} with the digest ${actual}, and the image says ${stated}`, where);
+  new IgvmError('CONTAINER_DIGEST', `${what} with the digest ${actual}, but the image states ${stated}`, where);
 
-/** A stream whose digest is made as it is read. */
+/** A stream whose digest is computed while it is read. */
 class HashedStream implements AsyncIterable<Uint8Array> {
   private readonly chunks: AsyncIterator<Uint8Array>;
   private readonly hash: Hash;
   private digest: string | undefined;
 
-  /** @param stated a digest that the image states, checked when it was read */
+  /** @param stated the digest that the image states, in a form that has been checked */
   constructor(
     chunks: AsyncIterable<Uint8Array>,
     readonly stated: string | undefined,
@@ -114,7 +114,7 @@ class HashedStream implements AsyncIterable<Uint8Array> {
     };
   }
 
-  /** Reads what is left, so that the digest is that of all of it. Nothing that is wrong with it matters any more. */
+  /** Reads the rest of the stream and ignores it, so that the digest covers all of it. */
   async finish(): Promise<void> {
     for (let { done } = await this.next(); done !== true; { done } = await this.next());
   }
@@ -139,7 +139,7 @@ class HashedStream implements AsyncIterable<Uint8Array> {
   }
 }
 
-/** Reads a tar archive to its end, into the tree and the spool. */
+/** Reads a whole tar archive into the tree and the spool. */
 async function readArchive(archive: HashedStream, tree: LayerTree, spool: Spool): Promise<void> {
   const { extract } = require('tar-stream') as typeof import('tar-stream');
   const reader = extract();
@@ -149,7 +149,7 @@ async function readArchive(archive: HashedStream, tree: LayerTree, spool: Spool)
     if (!reader.write(chunk)) await once(reader as unknown as EventEmitter, 'drain', { signal: closed.signal });
   };
   let failure: unknown;
-  /** Bytes of the archive so far, and those that it needs for its entries. */
+  /** Bytes of the archive so far, and the bytes that the entries so far require. */
   let size = 0;
   let needed = 0;
   const feed = async (): Promise<void> => {
@@ -158,7 +158,7 @@ async function readArchive(archive: HashedStream, tree: LayerTree, spool: Spool)
         size += chunk.length;
         await write(chunk);
       }
-      // Some tools write neither the blocks that end an archive nor what fills up the last one ("umoci insert").
+      // Some tools omit the blocks at the end of an archive, and even the padding of the last file ("umoci insert").
       if (size % BLOCK !== 0) await write(new Uint8Array(BLOCK - (size % BLOCK)));
       reader.end(undefined);
     } catch (error) {
@@ -188,7 +188,7 @@ async function readArchive(archive: HashedStream, tree: LayerTree, spool: Spool)
   if (needed > size) throw new UnpackError(`${NO_ARCHIVE}: it ends within a file`);
 }
 
-/** @throws IgvmError CONTAINER_LAYER for what has no place in an initramfs, before any of it is unpacked */
+/** @throws IgvmError CONTAINER_LAYER for an entry that an initramfs can't have, before its content is unpacked */
 function checkEntry({ name, type, size = 0, pax }: Entry, spool: Spool): void {
   const refuse = (what: string): never => {
     throw new IgvmError('CONTAINER_LAYER', `"${shortened(name)}" ${what}`);
@@ -197,14 +197,15 @@ function checkEntry({ name, type, size = 0, pax }: Entry, spool: Spool): void {
   const kind = KINDS[type ?? ''];
   if (kind !== undefined) {
     refuse(
-      `is ${kind}, which no layer may have: "devices" in initrd.json makes device nodes, and the guest has those of its kernel`,
+      `is ${kind}, which a layer must not have: the kernel provides device nodes, and "devices" in initrd.json creates others`,
     );
   }
-  if (!Object.hasOwn(TYPES, type ?? '')) refuse('is an entry of a kind that is not known');
+  if (!Object.hasOwn(TYPES, type ?? '')) refuse('is an entry of an unknown type');
   if (Object.keys(pax ?? {}).some((key) => key.startsWith('GNU.sparse')))
-    refuse('is a sparse file in a form of its own');
-  if (size > LARGEST_FILE) refuse(`has ${size} bytes, and an initramfs holds files below 4 GiB`);
-  if (spool.size + size > MOST_BYTES) refuse(`is where the layers of the image become larger than ${MOST_BYTES} bytes`);
+    refuse('is a sparse file in the format of GNU tar, which is not supported');
+  if (size > LARGEST_FILE) refuse(`has ${size} bytes, but files in an initramfs must be smaller than 4 GiB`);
+  if (spool.size + size > MOST_BYTES)
+    refuse(`makes the layers of the image larger than ${MOST_BYTES} bytes, which is the limit`);
 }
 
 function addEntry(tree: LayerTree, header: Entry, offset: number): void {
@@ -230,17 +231,17 @@ function addEntry(tree: LayerTree, header: Entry, offset: number): void {
   tree.add(name, inode);
 }
 
-/** A link may point anywhere: it is the guest that follows it, and there is nothing but the image. */
+/** A link may lead anywhere, because only the guest follows it, and the guest contains nothing but the image. */
 function linkTargetOf(name: string, target: string): string {
   if (!target.includes('\ufffd')) return target;
   throw new IgvmError('CONTAINER_LAYER', `"${shortened(name)}" is a link to a name that is not UTF-8`);
 }
 
-/** Numbers that are too large for a header stand in a header of their own, which the package doesn't look into. */
+/** Numbers that are too large for a header are in an extended header, which the package doesn't evaluate. */
 function idOf({ uid, gid, pax, name }: Entry, key: 'uid' | 'gid'): number {
   const id = pax?.[key] === undefined ? ((key === 'uid' ? uid : gid) ?? 0) : Number(pax[key]);
   if (Number.isInteger(id) && id >= 0 && id <= 0xffffffff) return id;
-  throw new IgvmError('CONTAINER_LAYER', `"${shortened(name)}" has an owner or group that no number stands for`);
+  throw new IgvmError('CONTAINER_LAYER', `"${shortened(name)}" has an owner or group that is not a number of 32 bits`);
 }
 
 function timeOf({ mtime, pax }: Entry): number {
