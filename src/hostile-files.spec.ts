@@ -156,7 +156,7 @@ posix.each(Object.entries(PLACES))('in place of %s', (_, { path, prepare, args, 
 
 async function expectAnswer(args: string[], isHarmless: boolean): Promise<void> {
   const memory = process.memoryUsage().rss;
-  // Processor time doesn't include other work on the machine. The time limit of the test ends waiting.
+  // Processor time doesn't include other work on the machine. The test's time limit bounds the time that it waits.
   const start = process.cpuUsage();
   const shown = await nxIgvm(...args);
   const { user, system } = process.cpuUsage(start);

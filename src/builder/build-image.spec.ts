@@ -56,7 +56,7 @@ const readBack = (path: string) => {
 
 describe('buildImage', () => {
   (process.platform === 'win32' ? it.skip : it)(
-    'lets those read the image who may read all that it is made of',
+    'makes the image readable for those who may read all of its inputs',
     async () => {
       const secret = join(out, 'secret.cpio');
       copyFileSync(join(inputs, 'initrd-small.bin'), secret);
@@ -197,7 +197,7 @@ describe('a build that fails', () => {
     expect(readdirSync(out).sort()).toEqual(['image.igvm', 'image.igvm.map']);
   });
 
-  it('names the guest where the fault is not in a file', async () => {
+  it('names the guest if the fault is not in a file', async () => {
     const snp = {
       snp: {
         shared_gpa_boundary_bits: 46,
@@ -221,7 +221,7 @@ describe('a build that fails', () => {
     ['command_line', guest(linux({ command_line: 'x'.repeat(3000) }))],
     ['memory_size', guest(linux({ memory_size: 2 ** 20 }))],
     ['processor_count', guest(linux({ boot_data: 'embedded', memory_size: 2 ** 28, processor_count: 255 }))],
-  ] as const)('points at %s when that is what does not fit', async (key, config) => {
+  ] as const)('points at %s if that does not fit', async (key, config) => {
     const error = await failureOf(buildImage(request([config])));
     expect(error.where).toMatchObject({
       file: 'igvm.json',

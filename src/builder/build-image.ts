@@ -65,7 +65,7 @@ export async function buildImage(request: BuildRequest): Promise<BuildReport> {
   }
 }
 
-/** What is wrong with the file of a resource is an error where the manifest names the file, and not only in the file. */
+/** Adds, to an error in a resource's file, the place where the manifest names the file. */
 function atResource(error: unknown, resources: BuildRequest['resources']): unknown {
   if (!(error instanceof IgvmError)) return error;
   const { file, line, jsonPath = [] } = error.where;
@@ -216,7 +216,7 @@ const comparing = (image: Pick<IgvmSink, 'read'>, size: number): IgvmSink => ({
     const expected = new Uint8Array(bytes.length);
     image.read(offset, expected);
     if (Buffer.compare(expected, bytes) !== 0) {
-      unreachable(`an image differs at or behind offset ${offset} when it is written again`);
+      unreachable(`an image differs at or after offset ${offset} when it is written again`);
     }
   },
   read: (offset, target) => image.read(offset, target),

@@ -85,7 +85,7 @@ describe('the resource linux_command_line', () => {
   it.each([
     ['OpenHCL, whose host could append to it', openhcl({}), 'x64', 'image.openhcl.static_command_line'],
     ['aarch64, where an image has no place for it', { image: { linux: kernel('') } }, 'aarch64', 'image.linux'],
-    ['a paravisor of its own', { max_vtl: 2, image: { linux: kernel('') } }, 'x64', 'max_vtl'],
+    ['Linux in VTL2, which gets no boot data', { max_vtl: 2, image: { linux: kernel('') } }, 'x64', 'max_vtl'],
     ['Linux under OpenHCL on aarch64', openhcl({ linux: kernel('') }), 'aarch64', 'image.openhcl.linux'],
   ])('is refused for %s', async (_, guest, arch, place) => {
     const error = await failureOf(build(guest, 'root.txt', { arch }));
@@ -99,8 +99,8 @@ describe('the resource linux_command_line', () => {
 
   it.each([
     ['a linux image', (line: string) => ({ image: { linux: kernel(line) } })],
-    ['snp_linux_direct, which only warns of a long line otherwise', direct],
-    ['Linux in VTL0, the same', (line: string) => openhcl({ linux: kernel(line) })],
+    ['snp_linux_direct, which otherwise only warns of a long line', direct],
+    ['Linux in VTL0, which otherwise only warns of it, too', (line: string) => openhcl({ linux: kernel(line) })],
   ])('must not be truncated by the kernel: %s', async (_, guestWith) => {
     const error = await failureOf(build(guestWith('x'.repeat(2040))));
     expect(error).toMatchObject({ code: 'LAYOUT_OUT_OF_RANGE', message: expect.stringContaining('2058 bytes') });

@@ -130,7 +130,7 @@ describe('a compressed kernel for arm64', () => {
     expect(readdirSync(root).sort()).toEqual(['igvm.json', 'kernel']);
   });
 
-  itPacked('is refused when it has another size than it says', async () => {
+  itPacked('is refused when its size differs from the stated one', async () => {
     expect(await failure(zboot(packed('zstd', '-c'), 'zstd', KERNEL.length + 1))).toContain(
       `unpacks to ${KERNEL.length} bytes, and says that it has ${KERNEL.length + 1}`,
     );

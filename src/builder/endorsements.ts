@@ -30,7 +30,7 @@ const measure = () => require('../measurement/measure') as typeof import('../mea
 const corim = () => require('../endorsement/corim') as typeof import('../endorsement/corim');
 const documents = () => require('../endorsement/guest-documents') as typeof import('../endorsement/guest-documents');
 
-/** igvmfilegen calls everything except directly booted Linux OpenHCL; it doesn't know OVMF. */
+/** igvmfilegen names everything OpenHCL, except for directly booted Linux. It doesn't know OVMF. */
 function identityOf(image: Exclude<GuestConfig['image'], 'none'>): 'openhcl' | 'linuxDirect' | 'ovmf' {
   if ('ovmf' in image) return 'ovmf';
   return 'snp_linux_direct' in image ? 'linuxDirect' : 'openhcl';

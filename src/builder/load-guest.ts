@@ -192,7 +192,7 @@ const openhclGuest = (guest: GuestBuilder, image: OpenhclImage, resources: OpenR
   productPolicy: image.product_policy ?? undefined,
 });
 
-/** Whether an image is of the kind that all guests of a file share (load-ovmf.ts). */
+/** Whether the image is OVMF, whose pages all guests of a file share (load-ovmf.ts). */
 export const isOvmf = ({ image }: GuestConfig): boolean => typeof image !== 'string' && 'ovmf' in image;
 
 function loadImage(

@@ -197,16 +197,16 @@ describe('an image of OVMF from a manifest', () => {
   });
 });
 
-describe('an image that no VMM would start is refused', () => {
+describe('a build of an image that no VMM would start is refused with', () => {
   it.each<[string, Json[], Json, Partial<IgvmError>]>([
     [
-      'no firmware at all',
+      'an empty file as firmware',
       [guest('none')],
       { ovmf_code: 'empty.fd' },
       { code: 'FIRMWARE_INVALID', where: { file: 'empty.fd' } },
     ],
     [
-      'firmware of a size that is no pages',
+      'firmware whose size is not a whole number of pages',
       [guest('none')],
       { ovmf_code: 'odd.fd' },
       { code: 'IGVM_INVALID', where: { file: 'odd.fd' } },
@@ -240,13 +240,13 @@ describe('an image that no VMM would start is refused', () => {
       { code: 'FIRMWARE_INVALID', where: { file: 'wrong-offset.fd' } },
     ],
     [
-      'a UKI that is no program',
+      'a UKI that is not a program',
       [guest('none')],
       { ovmf_code: 'OVMF.fd', uki: 'text.txt' },
       { code: 'EFI_DATA_INVALID', where: { file: 'text.txt' } },
     ],
     [
-      'keys that are none',
+      'a file of keys without keys',
       [guest('none', { secure_boot: {} })],
       { ovmf_code: 'OVMF.fd', secure_boot_db: 'text.txt' },
       { code: 'EFI_DATA_INVALID', where: { file: 'text.txt' } },

@@ -37,7 +37,7 @@ describe('a pinned file', () => {
 const COMMAND_LINE = 'console=ttyS0 root=/dev/vda';
 const PARTS = {
   '.osrel': 'PRETTY_NAME="Test 1"\n',
-  // As dracut ends it.
+  // dracut ends it with a NUL.
   '.cmdline': `${COMMAND_LINE}\0`,
   '.linux': bzImageFile(bytes(0x2010, 1)),
   '.initrd': bytes(0x1801, 9),

@@ -155,7 +155,7 @@ const SECTION_OF: Readonly<Partial<Record<ResourceName, UkiSectionName>>> = {
   linux_command_line: '.cmdline',
 };
 
-/** Larger files are no command lines. Bytes. */
+/** A larger section is not a command line. Bytes. */
 const MOST_TEXT = 65536;
 
 /** A section of a UKI in place of the whole file. */

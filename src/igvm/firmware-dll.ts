@@ -40,7 +40,7 @@ export function imageInDll(dll: ByteSource): DllImage {
   const pe = new PortableExecutable(dll);
   const types = pe.directory(0);
   const type = types.find(({ name }) => (name & HIGH_BIT) !== 0 && pe.nameAt(name & ~HIGH_BIT) === RESOURCE_TYPE);
-  if (type === undefined) throw malformed(`the DLL has no resource of type ${RESOURCE_TYPE}, so no IGVM image`);
+  if (type === undefined) throw malformed(`the DLL has no resource of type ${RESOURCE_TYPE}, and so no IGVM image`);
   let entry = type;
   for (const what of ['id', 'language']) {
     const [first] = pe.directory(entry.offset & ~HIGH_BIT);

@@ -85,7 +85,7 @@ describe('mergeGuests', () => {
       ],
     ],
     [
-      'initialization headers that belong to nobody known',
+      'initialization headers of an unknown type',
       'header type 0x80000108 is not known',
       [
         guest(PLATFORM_TYPE.TDX),
@@ -101,7 +101,7 @@ describe('mergeGuests', () => {
     ],
     ['two guests for one platform', 'appears twice', [guest(PLATFORM_TYPE.TDX), guest(PLATFORM_TYPE.TDX)]],
     [
-      'headers that belong to nobody known',
+      'directives of an unknown type',
       'header type 0x800003f0 is not known',
       [
         guest(PLATFORM_TYPE.TDX),

@@ -2,8 +2,9 @@ import type { ByteSource } from '../memory/byte-source';
 import type { PageRun } from '../memory/page';
 
 /**
- * An IGVM file in memory, the same whether it was built or read (docs/architecture.md: guest memory is runs, not pages). GPAs, sizes
- * and offsets are numbers (all below 2^53, checked by the reader); policies and register values are bigints.
+ * An IGVM file in memory, the same whether it was built or read (docs/architecture.md, "Guest memory consists of runs,
+ * not pages"). GPAs, sizes and offsets are numbers, all below 2^53, which the reader checks. Policies and register values
+ * are bigints.
  * Source: crates.io igvm_defs 0.5, src/lib.rs; each type below names its structure there.
  */
 export interface IgvmFile {

@@ -21,7 +21,7 @@ export interface Platform {
   readonly arch?: GuestArch;
   /** Whether memory above a GPA may be visible to the host. */
   readonly hasSharedBoundary: boolean;
-  /** How its VP contexts are laid out; TDX has none, its VPs start at the reset vector. */
+  /** How its VP contexts are laid out. TDX has none: its VPs start at the reset vector. */
   readonly contextFormat: VpContextFormat;
 }
 
@@ -188,7 +188,7 @@ export function existsOn(name: IsolationName, arch: GuestArch): boolean {
   return only === undefined || only === arch;
 }
 
-/** What a launch measurement is. */
+/** The digest of a launch measurement. */
 interface LaunchMeasurement {
   readonly algorithm: 'SHA-256' | 'SHA-384';
   /** Whether the digest depends on the VMM that launches the guest. */

@@ -154,7 +154,7 @@ const opaque = ({ headerType, view, at, length }: StructBytes): UnknownHeader =>
   data: new Uint8Array(view.buffer, view.byteOffset + at, length).slice(),
 });
 
-/** The part of the file behind its headers. */
+/** The part of the file after its headers. */
 class FileData implements FileDataReader {
   /** VP contexts by place: the processors of one guest mostly share theirs. */
   private readonly contexts = new Map<string, Uint8Array>();
@@ -288,11 +288,11 @@ class HeaderWindow {
   }
 }
 
-/** What files begin with that are given in the place of an image, and what they are. */
+/** How files begin that are often given in place of an image, and what they are. */
 const MARKS: readonly (readonly [mark: string, what: string])[] = [
   ['\x7fELF', 'an ELF file, such as an uncompressed kernel'],
-  ['070701', 'a cpio archive, as an initramfs is'],
-  ['070702', 'a cpio archive, as an initramfs is'],
+  ['070701', 'a cpio archive, such as an initramfs'],
+  ['070702', 'a cpio archive, such as an initramfs'],
   ['\x1f\x8b', 'compressed with gzip'],
   ['\x28\xb5\x2f\xfd', 'compressed with zstd'],
   ['\xfd7zXZ\0', 'compressed with xz'],
@@ -306,14 +306,14 @@ const KERNELS: readonly (readonly [offset: number, mark: string])[] = [
   [0x38, 'ARM\x64'],
 ];
 
-/** Bytes: as far as the last of these marks. */
+/** Bytes up to the end of the last of these marks. */
 const HEAD_SIZE = 0x206;
 
 const KERNEL = 'the file is a Linux kernel, not an IGVM image: "nx-igvm pack" turns it into one';
 
 /**
- * What a file is that isn't an IGVM image, as a sentence; undefined for what isn't known. A kernel may look like a firmware DLL, as both can
- * be EFI programs.
+ * A sentence that says what a file is instead of an IGVM image; undefined if that isn't known. A kernel may look like a firmware DLL, as
+ * both can be EFI programs.
  */
 export function notAnImage(source: ByteSource): string | undefined {
   if (source.size === 0) return 'the file is empty';

@@ -41,7 +41,8 @@ const CALLS_WAITING = 64;
 /**
  * The one pass over a guest's memory: reads each run once, in chunks of at most 2 MiB, and shows every directive to all
  * observers in file order. An observer is called again only when its previous promise has settled (but see
- * `pagesOverlap`); a slow observer does not hold up the others until three chunks are in use. Memory use does not depend on the size of the image.
+ * `pagesOverlap`). A slow observer does not hold up the others until three chunks are in use. Memory use does not
+ * depend on the size of the image.
  * @throws IgvmError from the sources (FILE_CHANGED, FILE_UNREADABLE) and from the observers; by then no observer's
  *   promise is pending any more
  */

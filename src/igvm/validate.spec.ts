@@ -114,7 +114,7 @@ describe('validateIgvm', () => {
     ['a parameter at the end of its area', fileOf([area(0), parameter(0, PAGE_SIZE)])],
     ['initial data that fills its area', fileOf([area(0, { initialData: bytesSource(page) })])],
     [
-      'parameters before and behind the page tables, and those of another platform within',
+      'parameters before and after the page tables, and those of another platform within them',
       fileOf(
         [
           area(0),
@@ -131,7 +131,7 @@ describe('validateIgvm', () => {
         },
       ),
     ],
-    ['a VBS context with any GPA, which nobody reads', fileOf([context({ gpa: 1 })])],
+    ['a VBS context with any GPA, because no loader reads it', fileOf([context({ gpa: 1 })])],
     [
       'a native context that ends where its structure does',
       fileOf([context({ format: 'native', data: filledTo(232) })], native),

@@ -34,7 +34,7 @@ export interface WriteOptions extends ValidationOptions {
 /** What was written; sizes in bytes. */
 export interface WriteReport {
   fileSize: number;
-  /** Fixed and variable headers; the file data starts right behind. */
+  /** Fixed and variable headers; the file data starts right after them. */
   headerBytes: number;
   /** Pages in all runs. */
   pages: number;
@@ -53,7 +53,7 @@ const SCRATCH = new DataView(new ArrayBuffer(PAGE_DATA.size));
 
 /**
  * Writes a file in one pass over its memory: headers with the CRC-32 over them come last, when all offsets are known.
- * Layout as upstream's (igvm/src/lib.rs: serialize): file data right behind the headers, CoRIM documents first, then
+ * Layout as upstream's (igvm/src/lib.rs: serialize): file data right after the headers, CoRIM documents first, then
  * everything in header order; equal data is stored once. The same model always gives the same bytes.
  * @throws IgvmError IGVM_INVALID (see validateIgvm), IGVM_TOO_LARGE, and what sources, sink and observers throw; the
  *   sink then holds part of a file, and no write is in progress

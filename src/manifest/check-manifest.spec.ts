@@ -137,7 +137,7 @@ describe('conflicting values', () => {
       at('image.linux.boot_data'),
     ],
     [
-      'memory that is no whole number of pages',
+      'memory that is not a whole number of pages',
       manifest([guest(linux({ ...embedded, memory_size: 536870913 }))]),
       at('image.linux.memory_size'),
     ],
@@ -147,7 +147,7 @@ describe('conflicting values', () => {
       at('image.linux.memory_size'),
     ],
     [
-      "processors that only the VMM's tables can name",
+      'a number of processors where the VMM supplies the tables',
       manifest([guest(linux({ processor_count: 2 }))]),
       at('image.linux.processor_count'),
     ],

@@ -56,7 +56,7 @@ function checkSnp(guest: GuestConfig): Finding[] {
   } else if (image === 'uefi' && guest.max_vtl === 0 && !isUefiBoundary(bits)) {
     findings.push([
       at('shared_gpa_boundary_bits'),
-      `"${image}" under SNP needs a shared GPA boundary from ${lowest} to ${highest}, and ${bits} is not`,
+      `"${image}" under SNP needs a shared GPA boundary from ${lowest} to ${highest}, not ${bits}`,
     ]);
   }
   if (guest.max_vtl === 0 && injection === 'normal') {
@@ -101,7 +101,7 @@ function checkEmbedded(linux: DirectLinuxImage, manifest: Manifest): Finding[] {
   if (memory !== undefined && memory % PAGE_SIZE !== 0) {
     findings.push([
       at('memory_size'),
-      `memory_size must be a multiple of 4096, and ${memory} is not: ${Math.ceil(memory / PAGE_SIZE) * PAGE_SIZE} is`,
+      `memory_size must be a multiple of 4096, such as ${Math.ceil(memory / PAGE_SIZE) * PAGE_SIZE}, and not ${memory}`,
     ]);
   }
   if (bootData === 'vmm') {

@@ -28,7 +28,7 @@ describe('text for a command line', () => {
     ['a tab inside', 'a\tb', /byte 0x09/, 1],
     ['an escape sequence', 'a\x1b[2Jb', /byte 0x1b/, 1],
     ['a letter that is not ASCII', 'grüße', /byte 0xc3/, 2],
-    ['bytes that are no text', Buffer.from([0x61, 0xff]), /byte 0xff/, 1],
+    ['bytes that are not text', Buffer.from([0x61, 0xff]), /byte 0xff/, 1],
     ['DEL', 'a\x7fb', /byte 0x7f/, 1],
     ['a quotation that is not closed', 'dm-mod.create="vroot', /unclosed/, undefined],
   ])('is not %s', (_, bytes, message, offset) => {
@@ -49,10 +49,10 @@ describe('text for a command line', () => {
     ['as the whole line', '', 'x=1'],
     ['with one space', 'quiet ', 'quiet x=1'],
     ['before the words for the first program', 'quiet -- /bin/app --port 80', 'quiet x=1 -- /bin/app --port 80'],
-    ['before them where the line begins with them', '-- /bin/app', 'x=1 -- /bin/app'],
-    ['before them where they are none', 'quiet --', 'quiet x=1 --'],
-    ['behind options that begin alike', 'quiet a--b --c d--', 'quiet a--b --c d-- x=1'],
-    ['behind a quotation with the same characters', 'a="b -- c" quiet', 'a="b -- c" quiet x=1'],
+    ['before them if the line begins with them', '-- /bin/app', 'x=1 -- /bin/app'],
+    ['before the -- if no words follow it', 'quiet --', 'quiet x=1 --'],
+    ['after options that begin alike', 'quiet a--b --c d--', 'quiet a--b --c d-- x=1'],
+    ['after a quotation with the same characters', 'a="b -- c" quiet', 'a="b -- c" quiet x=1'],
   ])('is appended %s', (_, line, expected) => {
     expect(appendToCommandLine(line, 'x=1')).toBe(expected);
   });

@@ -97,8 +97,8 @@ export function appendToCommandLine(line: string, text: string): string {
   }
   const end = endOfParameters(line);
   const before = line.slice(0, end).trimEnd();
-  const behind = line.slice(end).trimStart();
-  return [before, text, behind].filter((part) => part !== '').join(' ');
+  const after = line.slice(end).trimStart();
+  return [before, text, after].filter((part) => part !== '').join(' ');
 }
 
 /** Index of the word `--` in a command line, outside of quotations; the length of the line when there is none. */

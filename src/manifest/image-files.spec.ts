@@ -27,8 +27,11 @@ describe('an image', () => {
 
   it.each<[string, { guest_configs?: unknown }]>([
     ['without guests', {}],
-    ['whose guests are no list', { guest_configs: 'all' }],
-    ['with guests that are none', { guest_configs: [null, 5, {}, { isolation_type: null }, { isolation_type: 7 }] }],
+    ['whose guests are not a list', { guest_configs: 'all' }],
+    [
+      'with guests that are not objects',
+      { guest_configs: [null, 5, {}, { isolation_type: null }, { isolation_type: 7 }] },
+    ],
   ])('of an unchecked manifest %s has no isolation types', (_, manifest) => {
     expect(isolationTypes(manifest)).toEqual([]);
     expect(imageFileNames('a', manifest)).toEqual(['a.igvm', 'a.igvm.map']);

@@ -65,7 +65,7 @@ describe('a JSON document', () => {
     ['a comment without end', '{\n} /*', 2, 3, '$'],
     ['nothing but a comment without end', '/*', 1, 1, '$'],
     ['a trailing comma', '{"a": 1,}', 1, 9, '$'],
-    ['data behind the end', '{"a": 1} x', 1, 10, '$'],
+    ['data after the end', '{"a": 1} x', 1, 10, '$'],
     ['a second document', '{"a": 1} {}', 1, 10, '$'],
     ['nothing', '', 1, 1, '$'],
     ['single quotes', "{'a': 1}", 1, 2, '$'],

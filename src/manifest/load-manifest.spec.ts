@@ -162,7 +162,7 @@ describe('a wrong value', () => {
       'guest_configs[0].image.linux.command_line',
     ],
     [
-      'half a character',
+      'half of a surrogate pair',
       manifest([guest(linux({ command_line: '\ud800' }))]),
       'guest_configs[0].image.linux.command_line',
     ],
@@ -191,12 +191,12 @@ describe('a wrong value', () => {
     ['a resource that is a number', manifest([guest('none')], { resources: { uefi: 5 } }), 'resources.uefi'],
     ['an empty path', manifest([guest('none')], { resources: { uefi: { path: '' } } }), 'resources.uefi.path'],
     [
-      'an output of no project',
+      'an output without a project',
       manifest([guest('none')], { resources: { uefi: { project: '', target: 't', path: 'p' } } }),
       'resources.uefi.project',
     ],
     [
-      'an output of no target',
+      'an output without a target',
       manifest([guest('none')], { resources: { uefi: { project: 'p', target: '', path: 'p' } } }),
       'resources.uefi.target',
     ],
@@ -206,20 +206,16 @@ describe('a wrong value', () => {
       'resources.uefi.path',
     ],
     [
-      'a SHA-256 that is none',
+      'a SHA-256 of the wrong form',
       manifest([guest('none')], { resources: { uefi: { path: 'a', sha256: 'ab' } } }),
       'resources.uefi.sha256',
     ],
     [
-      'an object with a length, which is not even a number, in the place of a list',
+      'an object with a length, which is not even a number, in place of a list',
       manifest([], { guest_configs: { length: [[{ toString: 1 }]] } }),
       'guest_configs',
     ],
-    [
-      'such an object in the place of a text',
-      manifest([guest('none')], { name: { length: [[{ toString: 1 }]] } }),
-      'name',
-    ],
+    ['such an object in place of text', manifest([guest('none')], { name: { length: [[{ toString: 1 }]] } }), 'name'],
   ])('%s is refused, with the location', (_, document, jsonPath) => {
     const error = failure(document);
     expect([error.code, textOf(error.where)]).toEqual(['MANIFEST_INVALID', jsonPath]);
@@ -291,7 +287,7 @@ describe('a wrong value', () => {
   });
 });
 
-describe('a number that is a text', () => {
+describe('a number in quotes', () => {
   it.each([
     [linux({ boot_data: 'embedded', memory_size: '512M' }), 'found "512M"; write 536870912, in bytes'],
     [linux({ boot_data: 'embedded', memory_size: '1 GiB' }), 'found "1 GiB"; write 1073741824, in bytes'],

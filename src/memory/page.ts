@@ -16,8 +16,8 @@ export const alignUp = (value: number, alignment: number): number => Math.ceil(v
 export const alignDown = (value: number, alignment: number): number => Math.floor(value / alignment) * alignment;
 
 /**
- * Adjacent guest pages that share everything except their bytes: the unit of the whole program (docs/architecture.md:
- * guest memory is runs, not pages). Page `i` holds the content's bytes from `i * PAGE_SIZE` on; a page that the content
+ * Adjacent guest pages that share everything except their bytes: the unit of the whole program (docs/architecture.md,
+ * "Guest memory consists of runs, not pages"). Page `i` holds the content's bytes from `i * PAGE_SIZE` on; a page that the content
  * covers only partly is padded with zeros, and a page after the content is *empty*: it has no file data and file offset
  * 0. (An all-zero page inside the content is not empty: it is stored.)
  */
@@ -62,7 +62,7 @@ export const isUefiBoundary = (bits: number): boolean =>
 
 const UNITS: Record<string, number> = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
 
-/** Bytes of a size as people write it: `512M`, `1G`, `1 GiB`, `536870912`. Undefined if the text is no size, or 0. */
+/** Bytes of a size as people write it: `512M`, `1G`, `1 GiB`, `536870912`. Undefined if the text is not a size, or is 0. */
 export function readMemorySize(text: string | number): number | undefined {
   const [, digits, unit] = /^(\d+)\s*([kmg]?)(?:i?b)?$/i.exec(String(text).trim()) ?? [];
   if (digits === undefined || unit === undefined) return undefined;

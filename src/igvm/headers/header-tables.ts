@@ -131,7 +131,7 @@ export const FIXED_HEADER = struct<FixedHeaderFields>(
   u32('checksum'),
 );
 
-/** IGVM_FIXED_HEADER_V2, the part behind {@link FIXED_HEADER}. */
+/** IGVM_FIXED_HEADER_V2, the part after {@link FIXED_HEADER}. */
 export const FIXED_HEADER_V2_PART = struct<FixedHeaderV2Fields>(u32('architecture'), u32('pageSize'));
 
 /** IgvmArchitecture. */

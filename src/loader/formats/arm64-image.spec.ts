@@ -10,7 +10,7 @@ describe('readArm64Image', () => {
 
   it.each([
     ['cut off in the header', arm64ImageFile(0x1000).subarray(0, 63), 'too short', 0],
-    ['that is no Image', arm64ImageFile(0x1000, { magic: 0x58585858 }), 'not an arm64 kernel Image', 56],
+    ['that is not an Image', arm64ImageFile(0x1000, { magic: 0x58585858 }), 'not an arm64 kernel Image', 56],
     ['that is big-endian', arm64ImageFile(0x1000, { flags: 0xbn }), 'big-endian', 24],
     ['for 64 KiB pages', arm64ImageFile(0x1000, { flags: 0xen }), 'not built for pages of 4 KiB', 24],
     ['of unknown page size', arm64ImageFile(0x1000, { flags: 0x8n }), 'not built for pages of 4 KiB', 24],

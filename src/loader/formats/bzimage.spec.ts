@@ -66,7 +66,7 @@ describe('readBzImage', () => {
     ['of boot protocol 2.11', { version: 0x020b }, 'boot protocol 2.11, and 2.12', 0x206],
     ['that is a zImage', { loadflags: 0xfe }, 'zImage', 0x211],
     ['for 32 bits', { xloadflags: 0xfffe }, 'no 64-bit entry point', 0x236],
-    ['with no code behind its entry point', { syssize: 0x20 }, '512 bytes of code do not reach', 0x1f4],
+    ['with no code after its entry point', { syssize: 0x20 }, '512 bytes of code do not reach', 0x1f4],
   ])('rejects a kernel %s', (_name, fields, message, offset) => {
     const error = failure(bzImageFile(code, fields));
     expect([error.code, error.where.offset]).toEqual(['KERNEL_INVALID', offset]);

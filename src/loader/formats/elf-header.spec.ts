@@ -20,7 +20,7 @@ describe('readElfHeader', () => {
   });
 
   it.each([
-    ['no file at all', new Uint8Array(0), 'too short', 0],
+    ['an empty file', new Uint8Array(0), 'too short', 0],
     ['less than a header', kernel.subarray(0, 63), 'too short', 0],
     ['another magic', patched(kernel, 0, [0x7e]), 'not an ELF file', 0],
     ['32 bits', patched(kernel, 4, [1]), 'not a 64-bit ELF', 4],
@@ -29,13 +29,18 @@ describe('readElfHeader', () => {
     ['an unknown version', patched(kernel, 6, [2]), 'ELF version', 6],
     ['another architecture', patched(kernel, 18, [183]), 'another architecture', 18],
     ['program headers of another size', patched(kernel, 54, [32]), 'program headers of 32', 54],
-    ['program headers behind the file', patched(kernel, 32, u64(BigInt(kernel.length))), 'truncated', 32],
-    ['program headers at the end of the world', patched(kernel, 32, u64(2n ** 64n - 1n)), 'truncated', 32],
+    ['program headers after the end of the file', patched(kernel, 32, u64(BigInt(kernel.length))), 'truncated', 32],
+    ['program headers at the highest offset', patched(kernel, 32, u64(2n ** 64n - 1n)), 'truncated', 32],
     ['a file cut off in its program headers', kernel.subarray(0, 64 + 56), 'truncated', 32],
     ['a giant number of program headers', patched(kernel, 56, [0xfe, 0xff]), 'truncated', 32],
     ['the escape for more program headers without a section header', patched(kernel, 56, [0xff, 0xff]), 'counts', 56],
     ['section headers of another size', patched(withCountInSection(kernel, 2), 58, [40]), 'section headers of 40', 58],
-    ['a section header behind the file', withCountInSection(kernel, 2).subarray(0, -1), 'first section header', 40],
+    [
+      'a section header that ends after the file',
+      withCountInSection(kernel, 2).subarray(0, -1),
+      'first section header',
+      40,
+    ],
     ['a giant number of program headers, counted elsewhere', withCountInSection(kernel, 0xffffffff), 'truncated', 32],
   ])('rejects %s', (_name, file, message, offset) => {
     expect(() => readElfHeader(bytesSource(file), 'x64', 'kernel')).toThrow(

@@ -40,15 +40,15 @@ describe('a file that is not a kernel', () => {
     ['an empty file', new Uint8Array(0), 'is an empty file'],
     ['a UKI', pe(0x8664, 10, ['.text', '.osrel', '.linux', '.initrd']), 'a unified kernel image (UKI)'],
     ['a boot loader', pe(0x8664, 10, ['.text']), 'is an EFI program for x64, which only firmware can start'],
-    ['a program of Windows', pe(0x14c, 3), 'is a program for Windows for 32-bit x86, not a kernel'],
-    ['a program of DOS', file(100, [0, 'MZ']), 'is a program for DOS, Windows or EFI'],
+    ['a Windows program', pe(0x14c, 3), 'is a program for Windows for 32-bit x86, not a kernel'],
+    ['a DOS program', file(100, [0, 'MZ']), 'is a program for DOS, Windows or EFI'],
     [
       'a zboot kernel',
       file(0x3000, [0, 'MZ\0\0zimg'], [24, 'xzkern']),
       'unpack the kernel inside it, which is compressed with xz',
     ],
     ['an Image', file(100, [0, 'MZ'], [56, 'ARM\x64']), 'for arm64, and the guest is x64: use a bzImage'],
-    ['an Image of RISC-V', file(100, [0, 'MZ'], [56, 'RSC\x05']), 'is a kernel Image for RISC-V'],
+    ['a RISC-V Image', file(100, [0, 'MZ'], [56, 'RSC\x05']), 'is a kernel Image for RISC-V'],
   ])('is named: %s', (_, content, text) => {
     expect(kindOf(content)).toContain(text);
   });

@@ -56,7 +56,7 @@ describe('secEntryPointOffset', () => {
       () => patched(firmwareVolume(firmwareFile(FILE_TYPE.RAW), core), 0x48 + 20, 0xffffff),
     ],
     ['whose PE header lies outside', () => patched(firmwareVolume(core), 0x48 + 24 + 4 + 0x3c, 0x7fffffff)],
-    ['whose PE header is none', () => zeroed(firmwareVolume(core), 0x48 + 24 + 4 + 0x80, 4)],
+    ['whose PE header lacks its signature', () => zeroed(firmwareVolume(core), 0x48 + 24 + 4 + 0x80, 4)],
   ];
   it.each(broken)('rejects firmware %s', (_, volume) => {
     expect(() => secEntryPointOffset(x64Firmware(volume()))).toThrow(
@@ -67,11 +67,11 @@ describe('secEntryPointOffset', () => {
   it('rejects an image that ends before the volume, or within a header of it', () => {
     expect(() => secEntryPointOffset(bytesSource(new Uint8Array(0x1000)))).toThrow(/ends before/);
     expect(() => secEntryPointOffset(bytesSource(new Uint8Array(0x5e0000 + 55)))).toThrow(
-      /the SEC volume header lies behind the image's end/,
+      /the SEC volume header lies beyond the end of the image/,
     );
     const large = patched(firmwareVolume(firmwareFile(FILE_TYPE.RAW), core), 0x48 + 20, 0xffffff);
     new DataView(large.buffer).setBigUint64(32, 1n << 40n, true);
-    expect(() => secEntryPointOffset(x64Firmware(large))).toThrow(/a file header of the SEC volume lies behind/);
+    expect(() => secEntryPointOffset(x64Firmware(large))).toThrow(/a file header of the SEC volume lies beyond/);
   });
 });
 

@@ -61,7 +61,7 @@ export function secEntryPointOffset(image: ByteSource): number {
   const bytes = readAll(regionSource(image, SEC_VOLUME_OFFSET, image.size - SEC_VOLUME_OFFSET), SEC_VOLUME_LIMIT);
   const volume = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const need = (offset: number, size: number, what: string): void => {
-    if (offset + size > volume.byteLength) throw noEntryPoint(`${what} lies behind the image's end`);
+    if (offset + size > volume.byteLength) throw noEntryPoint(`${what} lies beyond the end of the image`);
   };
   const u24 = (offset: number): number => volume.getUint16(offset, true) + volume.getUint8(offset + 2) * 0x10000;
 

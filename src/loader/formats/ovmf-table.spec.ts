@@ -20,12 +20,12 @@ describe('readOvmfTable', () => {
     ['nothing', new Uint8Array(0), undefined],
     ['a file that is shorter than a table', new Uint8Array(0x30), undefined],
     ['another GUID at the end', changed((view, end) => view.setUint8(end - 1, 0)), []],
-    ['a table of no size', changed((view, end) => view.setUint16(end - 18, 17, true)), undefined],
+    ['a table of size 0', changed((view, end) => view.setUint16(end - 18, 17, true)), undefined],
     ['a table that is larger than the file', changed((view, end) => view.setUint16(end - 18, 0xffff, true)), undefined],
-    ['an entry of no size', changed((view, end) => view.setUint16(end - 36, 3, true)), []],
+    ['an entry of size 0', changed((view, end) => view.setUint16(end - 36, 3, true)), []],
     ['an unknown entry', changed((view, end) => view.setUint8(end - 19, 0)), []],
     ['a list beyond the start of the file', changed((view, end) => view.setUint32(end - 40, 0x2_0000, true)), []],
-    ['a list that the file ends in', changed((view, end) => view.setUint32(end - 40, 8, true)), []],
+    ['a list that the end of the file cuts off', changed((view, end) => view.setUint32(end - 40, 8, true)), []],
   ])('reads damaged metadata up to the damage: %s', (_, firmware, expected) => {
     expect(kinds(firmware)).toEqual(expected);
   });

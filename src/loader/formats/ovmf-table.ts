@@ -74,7 +74,7 @@ const MOST_ENTRIES = 100_000;
  * The regions in the metadata at the end of an OVMF image, in igvm-wrap's order: the table from its end, each list from
  * its start. Damage ends the reading of its list or of the table, as in igvm-wrap 0.2.6 (src/ovmfmeta.rs), so that both
  * find the same regions.
- * @returns undefined when the file can't have a table at all; an empty list when there is no table of OVMF at its place
+ * @returns undefined when the file can't have a table at all; an empty list when OVMF's table is not at its place
  * @throws IgvmError FIRMWARE_INVALID for more than 100000 entries, and what the source throws
  */
 export function readOvmfTable(firmware: ByteSource): OvmfRegion[] | undefined {

@@ -123,7 +123,7 @@ describe('loadStaticElf', () => {
     const { guest, info } = await load(file, { loadOffset: 0x3000 });
     expect(info).toEqual({ minimumAddress: -1, nextAddress: 0x3000, entrypoint: 0x1003200n, segments: [] });
     expect(guest.map).toEqual([]);
-    expect(guest.notes).toEqual(['kernel has no segment to load: nothing of it is in the image']);
+    expect(guest.notes).toEqual(['kernel has no segment to load: none of it is in the image']);
   });
 
   it('has no load address for position-independent code without segments', async () => {
@@ -172,7 +172,11 @@ describe('loadStaticElf', () => {
       ['more file data than memory', patched(kernel, PHDR.memsz, u64(0x2344n)), '9029 bytes in the file for 9028'],
       ['a giant file size', patched(kernel, PHDR.filesz, u64(2n ** 64n - 1n)), 'bytes in the file for'],
       ['a giant memory size', patched(kernel, PHDR.memsz, u64(2n ** 64n - 1n)), 'beyond the address space'],
-      ['more zeros than any kernel needs', patched(kernel, PHDR.memsz, u64(2n ** 32n + 0x2346n)), '4 GiB is the most'],
+      [
+        'more zeros than any kernel needs',
+        patched(kernel, PHDR.memsz, u64(2n ** 32n + 0x2346n)),
+        'at most 4 GiB is allowed',
+      ],
       ['a giant address', patched(kernel, PHDR.paddr, u64(2n ** 64n - 0x1000n)), 'beyond the address space'],
     ])('%s', async (_name, file, message) => {
       const error = await failure(file);

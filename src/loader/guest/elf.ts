@@ -67,7 +67,7 @@ function loadSegments(importer: ImageImporter, source: ByteSource, placement: El
   }));
   if (segments.length === 0) {
     if (assumePic) throw new IgvmError('KERNEL_INVALID', `${tag} has no segment to load`);
-    importer.note(`${tag} has no segment to load: nothing of it is in the image`);
+    importer.note(`${tag} has no segment to load: none of it is in the image`);
   }
 
   const zeros = segments.reduce((sum, { memorySize, fileSize }) => sum + Math.max(0, memorySize - fileSize), 0);

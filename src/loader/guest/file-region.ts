@@ -14,7 +14,10 @@ const ZERO_FILL_LIMIT = 2 ** 32;
 /** @throws IgvmError KERNEL_INVALID when a file requests `size` bytes of zeros, more than any kernel needs */
 export function checkZeroFill(tag: string, size: number): void {
   if (size > ZERO_FILL_LIMIT) {
-    throw new IgvmError('KERNEL_INVALID', `${tag} asks for ${size} bytes of zeroed memory, and 4 GiB is the most`);
+    throw new IgvmError(
+      'KERNEL_INVALID',
+      `${tag} asks for ${size} bytes of zeroed memory, but at most 4 GiB is allowed`,
+    );
   }
 }
 
@@ -60,7 +63,7 @@ export function importFileRegion(importer: ImageImporter, region: FileRegion): v
   if (length > 0 && (offset > source.size || length > source.size - offset)) {
     throw new IgvmError(
       'KERNEL_INVALID',
-      `${label} is truncated: ${length} bytes are to be loaded from here but the file has ${source.size} in all`,
+      `${label} is truncated: ${length} bytes are to be loaded from here, but the file has only ${source.size} in all`,
       { offset },
     );
   }

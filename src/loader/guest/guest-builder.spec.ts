@@ -229,7 +229,7 @@ describe("GuestBuilder for Linux with all of a guest's RAM", () => {
   });
 });
 
-describe("GuestBuilder for OpenHCL's pages about other pages", () => {
+describe("GuestBuilder with OpenHCL's lists of other pages", () => {
   it('sorts page data, then appends hashes and the list of regions, filled while the pages are read', async () => {
     const guest = new GuestBuilder(platform());
     guest.importPages(40, 2, 'kernel', 'shared', new Uint8Array(PAGE).fill(1));

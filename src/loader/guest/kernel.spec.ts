@@ -127,9 +127,9 @@ describe('loadKernelAndInitrdArm64', () => {
     ['larger than its memory', arm64ImageFile(0x2000, { imageSize: 0x1000n }), 'needs only 4096 bytes', 16],
     ['with a giant memory', arm64ImageFile(0x1000, { imageSize: 2n ** 64n - 1n }), 'beyond the address space', 16],
     [
-      'with more memory than any',
+      'that asks for more memory than any real one',
       arm64ImageFile(0x1000, { imageSize: 2n ** 32n + 0x1001n }),
-      '4 GiB is the most',
+      'at most 4 GiB is allowed',
       undefined,
     ],
     ['with a giant offset', arm64ImageFile(0x1000, { textOffset: 2n ** 63n }), 'beyond the address space', 8],

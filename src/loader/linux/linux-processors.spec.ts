@@ -175,7 +175,7 @@ describe('importProcessors', () => {
     [4, 0, [true, false, false, false]],
     [1, 1, [true]],
   ])(
-    'of %d processors leaves on what a VM with %d has, and goes on to the kernel',
+    'of %d processors leaves those enabled that a VM with %d has, and starts the kernel',
     async (count, vpCount, expected) => {
       const memory = memoryOf((await layOut(count)).guest, vpCount);
       expect(run(memory)).toBe(KERNEL);

@@ -108,7 +108,7 @@ describe('loadLinuxDirectX64', () => {
       expect(empty[0]?.initialData.size).toBe(0);
     });
 
-    it('has an e820 map only if the memory is known, of ranges that are the same in all VMMs', async () => {
+    it('has an e820 map only if the size of the memory is known, with ranges that are the same in all VMMs', async () => {
       expect(e820((await layOut({})).guest.page(0x1000))).toEqual([]);
       const known = await layOut({ memory_size: 512 * MIB });
       expect(e820(known.guest.page(0x1000))).toEqual(['0-a0000 1', 'a0000-100000 2', '100000-20000000 1']);
@@ -168,7 +168,7 @@ describe('loadLinuxDirectX64', () => {
 
     it.each([
       ['missing', undefined, 'CONFIG_UNSUPPORTED', 'needs memory_size'],
-      ['no multiple of 4096', 512 * MIB + 1, 'LAYOUT_OUT_OF_RANGE', 'multiple of 4096'],
+      ['not a multiple of 4096', 512 * MIB + 1, 'LAYOUT_OUT_OF_RANGE', 'multiple of 4096'],
       [
         'below 1 MiB',
         4096,
@@ -213,7 +213,7 @@ describe('loadLinuxDirectX64', () => {
   });
 
   it.each(['vmm', 'embedded'] as const)(
-    "leaves the length of the command line that the kernel takes what the kernel's header says: %s",
+    "keeps the kernel's own limit of the command line in the zero page: %s",
     async (bootData) => {
       const options = bootData === 'embedded' ? EMBEDDED : {};
       const limited = bzImageFile(code, { cmdline_size: 255 });
@@ -316,7 +316,7 @@ describe('loadLinuxDirectX64', () => {
   });
 
   it.each([0x1000, 0xfff000, 0x1005000, 0xffffffff81000000])(
-    'rejects an ELF kernel that starts outside itself, at %d',
+    'rejects an ELF kernel whose entry point %d is outside it',
     async (entry) => {
       const kernel = elfFile('x64', entry, [{ address: 0x1000000, data: code, memorySize: 0x5000 }]);
       await expect(layOut({}, { kernel })).rejects.toMatchObject({ code: 'KERNEL_INVALID', where: { offset: 24 } });

@@ -246,7 +246,7 @@ function checkEntrypoint({ kernel }: LinuxLoadInfo): void {
   if (!segments.some(({ start, end }) => entrypoint >= BigInt(start) && entrypoint < BigInt(end))) {
     throw new IgvmError(
       'KERNEL_INVALID',
-      `linux-kernel has its entry point at ${hex(entrypoint)}, where nothing of it is loaded`,
+      `linux-kernel has its entry point at ${hex(entrypoint)}, outside its loaded segments`,
       { offset: ELF_ENTRY_OFFSET },
     );
   }

@@ -31,7 +31,7 @@ describe('loadSnpLinuxDirect', () => {
     const guest = await layOut({ kernel: bytesSource(elfFile('x64', 0x100040, [])), initrd: undefined });
     expect(guest.map).toContain('accepted-zero-ram e1000-400000');
     expect(guest.notes).toEqual([
-      'linux-kernel has no segment to load: nothing of it is in the image',
+      'linux-kernel has no segment to load: none of it is in the image',
       expect.stringContaining('1009 of its 1024 pages'),
     ]);
   });
@@ -137,9 +137,9 @@ describe('loadSnpLinuxDirect', () => {
 
   it('reports the maximum number of processors', async () => {
     const error: unknown = await layOut({ processorCount: 10999 }).catch((reason: unknown) => reason);
-    const limit = Number(/: (\d+) are the most$/.exec((error as Error).message)?.[1]);
+    const limit = Number(/: at most (\d+) do$/.exec((error as Error).message)?.[1]);
     await expect(layOut({ processorCount: limit })).resolves.toBeDefined();
-    await expect(layOut({ processorCount: limit + 1 })).rejects.toThrow(`: ${limit} are the most`);
+    await expect(layOut({ processorCount: limit + 1 })).rejects.toThrow(`: at most ${limit} do`);
   });
 
   it('builds, with notes, images that the kernel cannot start with: a long command line, little memory', async () => {
@@ -243,7 +243,7 @@ describe('loadSnpLinuxDirect with a boot shim', () => {
       'KERNEL_INVALID',
     ],
     [
-      'a shim that is none',
+      'a file that is not a shim',
       { bootShim: bytesSource(new Uint8Array(100)) },
       'snp-bootshim is not an ELF file',
       'KERNEL_INVALID',

@@ -167,7 +167,7 @@ function processorLimit(memorySize: number): number {
 function tooManyProcessors(count: number, memorySize: number): IgvmError {
   return new IgvmError(
     'LAYOUT_OUT_OF_RANGE',
-    `the ACPI tables of ${count} processors do not fit into the guest's low memory: ${processorLimit(memorySize)} are the most`,
+    `the ACPI tables of ${count} processors do not fit into the guest's low memory: at most ${processorLimit(memorySize)} do`,
     {
       jsonPath: ['image', 'snp_linux_direct', 'processor_count'],
       gpa: { start: SNP_LINUX_MAP.acpiTables.gpa, end: SNP_LINUX_MAP.rsdp.gpa },

@@ -102,7 +102,7 @@ describe('loadOpenhclArm64', () => {
   it.each([
     ['nothing to start in VTL0', { vtl0: { kind: 'none' } }, 'CONFIG_UNSUPPORTED'],
     ['an initrd that does not fit', { initrd: bytesSource(new Uint8Array(2 ** 26)) }, 'LAYOUT_OUT_OF_RANGE'],
-    ['a kernel that is none', { kernel: bytesSource(new Uint8Array(100)) }, 'KERNEL_INVALID'],
+    ['a file that is not a kernel', { kernel: bytesSource(new Uint8Array(100)) }, 'KERNEL_INVALID'],
     ['an x64 boot shim', { bootShim: openhclGuest('x64').bootShim }, 'KERNEL_INVALID'],
   ] as [string, Partial<OpenhclGuest>, string][])('rejects %s', async (_, changes, code) => {
     await expect(layOut(changes)).rejects.toMatchObject({ name: 'IgvmError', code });

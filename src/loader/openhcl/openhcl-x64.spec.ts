@@ -230,7 +230,11 @@ describe('loadOpenhclX64', () => {
   bzImage.set([0x55, 0xaa], 0x1fe);
   bzImage.set(Buffer.from('HdrS'), 0x202);
   it.each([
-    ['a shim that is none', { bootShim: bytesSource(new Uint8Array(64)) }, /^underhill-boot-shim is not an ELF file/],
+    [
+      'a file that is not a boot shim',
+      { bootShim: bytesSource(new Uint8Array(64)) },
+      /^underhill-boot-shim is not an ELF file/,
+    ],
     [
       'a bzImage in VTL0',
       { vtl0: { kind: 'linux', kernel: bytesSource(bzImage), commandLine: '' } },
@@ -264,7 +268,7 @@ describe('loadOpenhclX64', () => {
   it.each([
     ['below the bit that marks private memory, under SNP', SNP, 2n ** 39n, /bit 51, which marks private memory/],
     ['below 4 GiB under TDX', TDX, 2n ** 20n, /^under TDX openhcl has to lie below 4 GiB/],
-  ])('has its page tables %s', async (_, isolation, memoryPageBase, message) => {
+  ])('needs its page tables %s', async (_, isolation, memoryPageBase, message) => {
     await expect(layOut({ memoryPageBase }, isolation)).rejects.toMatchObject({
       code: 'LAYOUT_OUT_OF_RANGE',
       message: expect.stringMatching(message) as string,
@@ -273,7 +277,7 @@ describe('loadOpenhclX64', () => {
   });
 
   it.each([
-    ['where nothing is mapped to itself', { type: 'none' } as const, 2n ** 35n, 'from 0x800000000000 on page tables'],
+    ['where nothing is mapped to itself', { type: 'none' } as const, 2n ** 35n, 'no address from 0x800000000000 on'],
     ['in memory shared with the host', SNP, 2n ** 34n, 'from the shared GPA boundary 0x400000000000 on'],
   ])('is built, with a note, %s', async (_, isolation, limit, note) => {
     const notes = async (memoryPageBase: bigint): Promise<string[]> =>

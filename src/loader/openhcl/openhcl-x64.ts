@@ -225,12 +225,12 @@ function noteUnusableMemory(importer: ImageImporter, { gpa, size }: MemoryRange)
   const reaches = `the memory of openhcl reaches up to ${hex(end)}`;
   if (end > CANONICAL_END) {
     importer.note(
-      `${reaches}, and from ${hex(CANONICAL_END)} on page tables map nothing to itself: it cannot run there`,
+      `${reaches}, and page tables can map no address from ${hex(CANONICAL_END)} on to itself: it cannot run there`,
     );
   }
   if (type === 'snp' && bits !== undefined && end > 2 ** (bits % 64)) {
     importer.note(
-      `${reaches}, and from the shared GPA boundary ${hex(2 ** (bits % 64))} on all memory is shared with the host`,
+      `${reaches}, and all memory from the shared GPA boundary ${hex(2 ** (bits % 64))} on is shared with the host`,
     );
   }
 }

@@ -134,7 +134,7 @@ export function importOpenhclCommandLine(importer: ImageImporter, gpa: number, g
   importer.importPages(gpa / PAGE_SIZE, 1, 'underhill-command-line', 'exclusive', page);
 }
 
-/** Imports the boot shim's log buffer at `gpa` and its heap behind it; both empty. */
+/** Imports the boot shim's log buffer at `gpa` and its heap after it; both are empty. */
 export function importShimMemory(importer: ImageImporter, gpa: number): { logBuffer: MemoryRange; heap: MemoryRange } {
   const logBuffer = { gpa, size: LOG_SIZE };
   const heap = { gpa: gpa + LOG_SIZE, size: HEAP_SIZE };

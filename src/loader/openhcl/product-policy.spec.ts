@@ -19,7 +19,7 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 const MAGIC = '088098bd82c5e990a44f';
 
 describe('encodeProductPolicy', () => {
-  it('wraps the fields of a product in its choice, after the magic number', () => {
+  it('wraps the fields of a product in messages that name the product, after the magic number', () => {
     expect(hex(encodeProductPolicy({ sivm: POLICY }, LIMIT))).toBe(
       `${MAGIC}12160a140a1208011001180120012a086465616462656566`,
     );

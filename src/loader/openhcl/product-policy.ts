@@ -5,7 +5,7 @@ import { StructWriter } from '../../memory/struct-writer';
 /** Field numbers of the encoded policy (openvmm openhcl/product_policy/src); they are part of the measured bytes. */
 const ENVELOPE = { magic: 1, policy: 2 };
 const PRODUCT = { sivm: 1, cwcow: 2 } as const;
-/** A product's fields are wrapped in a message, whose only field they are. */
+/** The only field of a product: a message with the product's own fields. */
 const PRODUCT_FIELDS = 1;
 const FIELD = {
   require_ephemeral_vmgs: 1,

@@ -188,7 +188,7 @@ function variableStore(flash: ByteSource): number {
   return size % PAGE_SIZE === 0 && size < flash.size ? size : 0;
 }
 
-/** A description of what a launch measurement covers of an image of OVMF, and what it doesn't. */
+/** The parts of an OVMF image that a launch measurement covers, and those that it doesn't. */
 export interface MeasuredParts {
   measured: string[];
   unmeasured: string[];
@@ -224,7 +224,7 @@ export function measuredParts(file: IgvmFile, { varsSize, items, kernel }: Omit<
   return { measured, unmeasured, hasSecureBoot: items.some(({ name }) => name === 'pk') };
 }
 
-/** The same as one or two sentences. */
+/** The same as text. */
 export function measuredText({ measured, unmeasured, hasSecureBoot }: MeasuredParts): string {
   const programs = unmeasured.filter((part) => ['shim', 'kernel', 'UKI'].includes(part));
   return [

@@ -29,7 +29,7 @@ const LISTS = [
   { magic: 'ASEV', guid: guidBytes('dc886566-984a-4798-a75e-5585a7bf67cc') },
 ] as const;
 const FOOTER = guidBytes('96b582de-1fb2-45f7-baea-a366c55a082d');
-/** Behind the table: the code of the reset vector. */
+/** After the table: the code of the reset vector. */
 const RESET_VECTOR = 0x20;
 const ENTRY = 4 + 2 + 16;
 

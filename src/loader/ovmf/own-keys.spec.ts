@@ -110,7 +110,7 @@ describe('a file with keys for Secure Boot', () => {
     ['digests of another size', list(SHA256, digest(1, 20)), /SHA-256 entries has entries of 20 bytes/],
     ['a list with a damaged certificate', list(X509, RED_HAT.subarray(0, 900)), /cannot be read/],
     ['a damaged certificate', Buffer.concat([RED_HAT, KEK_2011.subarray(0, 1000)]), /not a certificate/],
-    ['DER that is no certificate', Buffer.from('3003020101', 'hex'), /cannot be read/],
+    ['DER that is not a certificate', Buffer.from('3003020101', 'hex'), /cannot be read/],
     ['a length without end', Buffer.from('3080', 'hex'), /not a certificate/],
     ['a private key', pem(digest(1), 'PRIVATE KEY'), /private key/],
     ['a certificate and its private key', pem(RED_HAT) + pem(digest(1), 'RSA PRIVATE KEY'), /private key/],
@@ -118,7 +118,7 @@ describe('a file with keys for Secure Boot', () => {
     ['PEM that never ends', pem(RED_HAT).slice(0, 200), /no keys/],
     ['a certificate of an elliptic curve', ELLIPTIC, /only RSA/],
     ['a certificate with a key of an unknown type', withKeyType('2a864886f70d010163'), /type unknown, .*only RSA/],
-    ['a certificate from a time that is no date', withoutDate(), /not a date/],
+    ['a certificate from a time that is not a date', withoutDate(), /not a date/],
     [
       'an update whose time is zero',
       Buffer.concat([Buffer.alloc(7), update(list(X509, RED_HAT)).subarray(7)]),

@@ -38,8 +38,8 @@ export const withoutPages = (
 ): Directive[] =>
   directives.flatMap((each): Directive[] => {
     if (each.type !== 'pageData' || each.gpa >= end || endOf(each) <= start || !isMeant(each)) return [each];
-    const [before, behind] = [start - each.gpa, end - each.gpa].map((bytes) => Math.floor(bytes / PAGE_SIZE));
-    const parts = [part(each, 0, Math.max(0, before!)), part(each, Math.min(behind!, each.pageCount), each.pageCount)];
+    const [before, after] = [start - each.gpa, end - each.gpa].map((bytes) => Math.floor(bytes / PAGE_SIZE));
+    const parts = [part(each, 0, Math.max(0, before!)), part(each, Math.min(after!, each.pageCount), each.pageCount)];
     return parts.filter(({ pageCount }) => pageCount > 0);
   });
 

@@ -100,8 +100,12 @@ describe('firmware in an image', () => {
 
   it.each<[string, Partial<WrapOptions> & { content?: Uint8Array }, string]>([
     ['no platform', { native: false }, 'IGVM_INVALID'],
-    ['a size that is no pages', { content: ovmfFirmware().subarray(1) }, 'IGVM_INVALID'],
-    ['an area at no page', { content: ovmfFirmware({ igvm: [[0x80_0001, 0x1000, 0x100]] }) }, 'IGVM_INVALID'],
+    ['a size that is not a whole number of pages', { content: ovmfFirmware().subarray(1) }, 'IGVM_INVALID'],
+    [
+      'an area that does not start at a page',
+      { content: ovmfFirmware({ igvm: [[0x80_0001, 0x1000, 0x100]] }) },
+      'IGVM_INVALID',
+    ],
     [
       'memory of SEV-SNP twice',
       { snp: true, content: ovmfFirmware({ sev: [...SEV_REGIONS, [0x80_0000, 0x1000, 2]] }) },

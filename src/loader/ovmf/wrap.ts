@@ -19,9 +19,9 @@ import { checkNoPageTwice, dataPages, inWrapOrder, OVMF_MASK, withoutPageAt } fr
 
 /** The options of `igvm-wrap`. */
 export interface WrapOptions {
-  /** OVMF's code, or a whole flash image: ends at 4 GiB. */
+  /** OVMF's code, or a whole flash image. It ends at 4 GiB. */
   firmware: ByteSource;
-  /** A variable store: ends where the firmware begins. */
+  /** A variable store. It ends where the firmware begins. */
   vars?: ByteSource;
   native: boolean;
   snp: boolean;

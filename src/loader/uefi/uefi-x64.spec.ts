@@ -85,7 +85,7 @@ describe('loadUefiX64', () => {
     ]);
   });
 
-  it('builds firmware that starts outside itself, and says so', async () => {
+  it('builds firmware whose entry point is outside it, and says so', async () => {
     const core = firmwareFile(FILE_TYPE.SECURITY_CORE, section(SECTION_TYPE.PE32, peImage(0xfffffff0)));
     const image = x64Firmware(firmwareVolume(core));
     const guest = await LaidOutGuest.of({}, (importer) => void loadUefiX64(importer, image, 'none'));

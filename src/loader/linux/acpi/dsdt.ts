@@ -30,7 +30,7 @@ const join = (...terms: readonly (AmlTerm | readonly number[])[]): AmlTerm => {
   return all.finish();
 };
 
-/** NameString: each segment padded with underscores, several behind a prefix. */
+/** NameString: each segment padded with underscores; several have a prefix. */
 function nameString(name: string): AmlTerm {
   const rooted = name.startsWith('\\');
   const segments = (rooted ? name.slice(1) : name).split('.');
