@@ -36,9 +36,9 @@ export default async function* buildBatch(
     const blockers = schedule.blockersOf(task).map((id) => graph.tasks[id]!);
     return refused(() => checkBatch(context, graph.tasks[task]!.target, blockers));
   };
-  let living = 0;
+  let running = 0;
   const lane = async (build: Build, isDead = () => false): Promise<void> => {
-    living++;
+    running++;
     // A dead thread would fail one image after the other, before others can build them.
     while (!isDead()) {
       const task = await schedule.next();
@@ -48,11 +48,11 @@ export default async function* buildBatch(
       results.add({ task, result });
       for (const skipped of schedule.finish(task, result.success)) results.add({ task: skipped, result: SKIPPED });
     }
-    living--;
+    running--;
   };
   void lane((task) => buildTask(task, context));
   const timer = setInterval(() => {
-    if (!schedule.hasReady() || living >= Math.min(MOST_AT_ONCE, Math.max(2, availableParallelism()))) return;
+    if (!schedule.hasReady() || running >= Math.min(MOST_AT_ONCE, Math.max(2, availableParallelism()))) return;
     const thread = new ThreadBuilder(context);
     threads.push(thread);
     void lane(

@@ -67,7 +67,7 @@ function linkTarget(path: string): string | undefined {
  * links.
  * @param inside relative to the workspace
  */
-function stations(workspaceRoot: string, inside: string): string[] {
+function passedPaths(workspaceRoot: string, inside: string): string[] {
   const found: string[] = [];
   let rest = inside.split('/');
   let at = '';
@@ -97,12 +97,12 @@ const changing = (pattern: string): Inputs => [
 
 /** @param below the part that is read below the path: empty, or a pattern that begins with `/` */
 function hintsOf({ workspaceRoot, followsLinks, root }: TrackingPlace, inside: string, below = ''): Inputs {
-  const all = followsLinks ? stations(workspaceRoot, inside) : [];
-  return all.flatMap((station, index) => {
+  const all = followsLinks ? passedPaths(workspaceRoot, inside) : [];
+  return all.flatMap((passed, index) => {
     const isEnd = index === all.length - 1;
-    const inputs = changing(`${escapeGlob(station)}${isEnd ? below : ''}`);
+    const inputs = changing(`${escapeGlob(passed)}${isEnd ? below : ''}`);
     // Nx doesn't list a dangling link, as before the first build. As an input, the link would change the hash once its target exists.
-    return !isEnd && station.startsWith(`${root}/`) ? inputs.slice(1) : inputs;
+    return !isEnd && passed.startsWith(`${root}/`) ? inputs.slice(1) : inputs;
   });
 }
 
@@ -164,8 +164,8 @@ function splitPattern(pattern: string): [folder: string, below: string] {
   const steps = pattern.split('/');
   const special = steps.findIndex((step) => /[\\*?[\]{}()!]/.test(step));
   const below = steps.slice(special).map(plainStep);
-  const stranger = below.indexOf(undefined);
-  const known = stranger === -1 ? below : [...below.slice(0, stranger), '**', '*'];
+  const unknown = below.indexOf(undefined);
+  const known = unknown === -1 ? below : [...below.slice(0, unknown), '**', '*'];
   return [steps.slice(0, special === -1 ? -1 : special).join('/'), known.join('/')];
 }
 

@@ -81,10 +81,10 @@ function convertTargets(name: string, root: string, targets: Targets, inferred: 
   let changed = false;
   for (const [target, explicit] of Object.entries(targets)) {
     if (!isOurs(explicit)) continue;
-    const twin = inferred[target];
-    const rest = twin === undefined ? undefined : subtractTarget(explicit, twin, root);
+    const counterpart = inferred[target];
+    const rest = counterpart === undefined ? undefined : subtractTarget(explicit, counterpart, root);
     if (rest === undefined) {
-      logger.warn(`${name}:${target} stays as it is: ${reason(explicit, twin, inferred)}`);
+      logger.warn(`${name}:${target} stays as it is: ${reason(explicit, counterpart, inferred)}`);
       continue;
     }
     changed = true;
@@ -96,8 +96,12 @@ function convertTargets(name: string, root: string, targets: Targets, inferred: 
   return changed;
 }
 
-function reason(explicit: TargetConfiguration, twin: TargetConfiguration | undefined, inferred: Targets): string {
-  if (twin !== undefined) return 'the inferred target of this name is for another file';
+function reason(
+  explicit: TargetConfiguration,
+  counterpart: TargetConfiguration | undefined,
+  inferred: Targets,
+): string {
+  if (counterpart !== undefined) return 'the inferred target of this name is for another file';
   const [other] = Object.entries(inferred).find(([, { executor }]) => executor === explicit.executor) ?? [];
   return other === undefined
     ? "its file is not in the project's folder, or not called igvm.json, NAME.igvm.json or initrd.json"
