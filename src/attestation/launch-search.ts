@@ -118,6 +118,6 @@ function* signatures(): Generator<number> {
 function withRefusals(file: IgvmFile, mask: number, launch: Launch): FoundLaunch {
   const profile = vmmProfile(launch.vmm as Vmm);
   const refusals = loadRefusals(file, mask, profile, launch);
-  // There may be one for each page.
+  // There may be a refusal for each page.
   return { launch, refusals: refusals.slice(0, 4).map(({ reason, gpa }) => formatPlaced(reason, { gpa })) };
 }

@@ -141,7 +141,9 @@ function failureOf(end: VmEnd, { until, timeout, image }: BootRequest): IgvmErro
   if (until !== undefined) {
     const time = by === 'timeout' ? ` within ${timeout} s` : ' before it ended';
     const hint =
-      unfinished === undefined ? '' : `; its last line, ${JSON.stringify(unfinished)}, would match, but has no end`;
+      unfinished === undefined
+        ? ''
+        : `; its last line, ${JSON.stringify(unfinished)}, would match, but has no line end`;
     return new IgvmError('BOOT_NO_MATCH', `the guest printed nothing that matches /${until}/${time}${hint}`, where);
   }
   if (by !== 'timeout') return undefined;

@@ -46,11 +46,11 @@ describe('the probe of KVM', () => {
   it.each([
     ['hangs', HANGS],
     ['stops with an internal error, on which QEMU waits', `console.error('KVM internal error. Suberror: 1'); ${HANGS}`],
-    ['ends without a word', ''],
+    ['ends without output', ''],
   ])('reports KVM as unusable when the guest %s', async (_, script) => {
     expect(await askKvm(qemu(script), { device })).toEqual({
       is: 'unusable',
-      problem: `${device} is there, but does not run a small 64-bit guest`,
+      problem: `${device} exists, but does not run a small 64-bit guest`,
     });
   });
 

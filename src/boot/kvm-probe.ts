@@ -39,7 +39,7 @@ export async function askKvm(
     accessSync(device, constants.R_OK | constants.W_OK);
   } catch (error) {
     const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    return unusable(isMissing ? `there is no ${device}` : `${device} may not be opened by this user`);
+    return unusable(isMissing ? `there is no ${device}` : `this user may not open ${device}`);
   }
   const folder = makeProcessFolder('boot');
   try {
@@ -68,7 +68,7 @@ export async function askKvm(
     signal?.throwIfAborted();
     return end.by === 'matched'
       ? { is: 'usable' }
-      : unusable(`${device} is there, but does not run a small 64-bit guest`);
+      : unusable(`${device} exists, but does not run a small 64-bit guest`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

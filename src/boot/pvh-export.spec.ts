@@ -231,7 +231,7 @@ describe('PVH export', () => {
       expect((await exported(image, { commandLine: 'ä b' })).text(COMMAND_LINE)).toBe('ä b');
     });
 
-    it('are not needed for another command line of a Linux', async () => {
+    it('are not needed for another command line of a Linux guest', async () => {
       const line = pageData(COMMAND_LINE, 1, new TextEncoder().encode('a long command line\0'));
       expect((await exported(nativeImage([line]), { commandLine: 'b' })).text(COMMAND_LINE)).toBe('b');
       await expect(exported(nativeImage(), { commandLine: 'b' })).rejects.toThrow(

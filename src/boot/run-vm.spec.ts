@@ -118,7 +118,7 @@ import sys; sys.stderr.write(f"lost {lost}\\n")`,
     };
 
     (hasPython ? it : it.skip)('loses and changes nothing, even while the reader is busy', async () => {
-      // A pipe of Node accepts 278 bytes while nobody reads.
+      // A pipe of Node accepts 278 bytes without a reader.
       const { bytes, messages } = await bytesOf(60_000, (_, done) => {
         const until = Date.now() + 100;
         while (Date.now() < until);

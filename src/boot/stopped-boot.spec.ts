@@ -10,7 +10,7 @@ import type { KvmAnswer } from './kvm-probe';
 import { nativeImage } from './native-image.fixture';
 
 let answer: KvmAnswer;
-/** Called while KVM is probed. */
+/** Runs during the probe of KVM. */
 let meanwhile: () => void;
 jest.mock('./kvm-probe', () => ({
   askKvm: (_: unknown, { signal }: { signal: AbortSignal }) => {
@@ -20,7 +20,7 @@ jest.mock('./kvm-probe', () => ({
   },
 }));
 
-describe('a boot whose accelerator is looked for', () => {
+describe('a boot that chooses its accelerator', () => {
   let folder: string;
   let output: string;
   beforeEach(async () => {
@@ -43,16 +43,13 @@ describe('a boot whose accelerator is looked for', () => {
       ...more,
     });
 
-  it.each([undefined, 'kvm' as const])(
-    'ends with a signal that comes then, and starts no guest (accel %s)',
-    async (accel) => {
-      meanwhile = () => void process.emit('SIGINT', 'SIGINT');
-      expect(await boot(accel)).toMatchObject({ by: 'stopped', signal: 'SIGINT', failure: undefined });
-      expect(output).toBe('');
-    },
-  );
+  it.each([undefined, 'kvm' as const])('ends at a signal without starting a guest (accel %s)', async (accel) => {
+    meanwhile = () => void process.emit('SIGINT', 'SIGINT');
+    expect(await boot(accel)).toMatchObject({ by: 'stopped', signal: 'SIGINT', failure: undefined });
+    expect(output).toBe('');
+  });
 
-  it('has not matched the expected output when it is stopped', async () => {
+  it('fails if it is stopped before the expected output or end', async () => {
     meanwhile = () => void process.emit('SIGTERM', 'SIGTERM');
     for (const waits of [{ until: 'hello' }, { timeout: 9 }]) {
       expect((await boot(undefined, waits)).failure).toMatchObject({ code: 'BOOT_STOPPED' });
