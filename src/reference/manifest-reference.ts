@@ -137,7 +137,7 @@ export const manifestReference = (schema: JsonSchema): string =>
 
 const INITRD_INTRODUCTION = `# initrd.json
 
-A folder with a file \`initrd.json\` is a project whose \`build\` target packs an initramfs. \`nx g nx-igvm:initrd\` creates one
+A folder with an \`initrd.json\` is a project whose \`build\` target packs an initramfs. \`nx g nx-igvm:initrd\` creates one
 ([generators/initrd.md](generators/initrd.md)). The file may be just \`{}\`: then the folder \`rootfs\` beside it is packed. With \`image\`, a
 container image is packed: [containers.md](containers.md).
 
@@ -180,15 +180,15 @@ All other files get 644. The permissions on disk don't count, so a checkout on W
 
 \`modes\` gives a file or folder other permissions: a script without \`#!\`, a program with set-user-ID, a key that only root may read.
 
-These are the permissions in the guest. Whoever may read all of the folder may read the archive. If the folder contains a file of mode 600
+These are the permissions in the guest. Anyone who may read all of the folder may read the archive. If the folder contains a file of mode 600
 or a folder of mode 700, the archive gets mode 600, and so does an image that contains it. The option \`private\` (\`--private\`) always gives
 600. A replaced file keeps its own permissions, minus those that it would give to others beyond this rule.
 
 ## A first program
 
-A kernel starts \`/init\`. The folder may contain one: your own program, or a script for a busybox as \`nx g nx-igvm:initrd --busybox\` writes
-it. If it has none, \`"init": "x64"\` or \`"init": "aarch64"\` adds a static program of 3 KiB that comes with nx-igvm. (Without an initrd.json,
-use \`nx-igvm initrd FOLDER --init x64\`.) It
+A kernel starts \`/init\`. The folder may contain one: your own program, or a script for busybox like the one from
+\`nx g nx-igvm:initrd --busybox\`. If it has none, \`"init": "x64"\` or \`"init": "aarch64"\` adds a static program of 3 KiB that comes with
+nx-igvm. (Without an initrd.json, use \`nx-igvm initrd FOLDER --init x64\`.) It
 
 1. mounts devtmpfs, proc and sysfs on \`/dev\`, \`/proc\` and \`/sys\`;
 2. prints the kernel's release and version, the machine, its processors and memory, and the command line:
@@ -200,23 +200,23 @@ use \`nx-igvm initrd FOLDER --init x64\`.) It
 
 \`console=ttyS0 panic=-1 -- /bin/my-test --verbose "two words"\` runs \`/bin/my-test\` with two arguments. Its path has to begin with \`/\`. The
 initramfs must contain everything that the program loads, so link it statically if you can. Failures are printed with the kernel's error
-number, and the guest powers off all the same.
+number, and the guest still powers off.
 
 A first program that can't be executed is an error. If there is none, packing warns, because Linux would panic late and without naming a
 file. \`"init": "none"\` confirms that none is wanted: for modules that are loaded beside another archive, or for a guest with \`root=\` on a
 disk.
 
-An image that has its command line in it is not built from an initramfs without \`/init\` (\`INITRD_INVALID\`), unless the command line names
+An image that contains its command line is not built from an initramfs without \`/init\` (\`INITRD_INVALID\`), unless the command line names
 another program (\`rdinit=\`, \`init=\`) or a disk (\`root=\`, \`nfsroot=\`). Where the VMM passes the command line (\`"boot_data": "vmm"\`), the
 build prints a note. Only uncompressed archives are checked, and only their headers are read. If the kernel has an initramfs of its own
-with an \`/init\`, say \`rdinit=/init\`.
+with an \`/init\`, use \`rdinit=/init\`.
 
 ## What Linux accepts
 
 An initramfs may contain files below 4 GiB, folders, symbolic links and devices. Anything else in the folder (a socket, a pipe, a device
 node) is an error that names it. So is a path that comes both from the folder and from one of the lists, unless it is a folder in both.
 
-Linux unpacks an initramfs without complaint: what it can't hold is missing in the guest, or something else. Packing refuses all of this:
+Linux unpacks an initramfs without complaint, but leaves out or changes entries that it can't represent. Packing refuses these entries:
 
 | refused | what Linux would do |
 | --- | --- |
@@ -226,7 +226,7 @@ Linux unpacks an initramfs without complaint: what it can't hold is missing in t
 | major numbers above 4095, minor numbers above 1048575 | make another device |
 | \`dev\` as anything but a folder, \`dev/console\` as a character device other than 5:1 | leave it out: the kernel's own initramfs already has them |
 | permissions for a link | ignore them |
-| names and targets that are not Unicode | keep them; but no other system could hold the folder |
+| names and targets that are not Unicode | keep them, but no other system could store the folder |
 `;
 
 /** docs/initrd.md. @param schema the JSON Schema of initrd.json */
