@@ -222,7 +222,7 @@ describe('a build of an image that no VMM would start is refused with', () => {
       },
     ],
     [
-      'firmware that looks for no UKI',
+      'firmware that does not look for a UKI',
       [guest('none')],
       { ovmf_code: 'no-hob.fd', uki: 'linux.efi' },
       { code: 'OVMF_UNSUITABLE', where: { file: 'no-hob.fd' } },
@@ -258,7 +258,7 @@ describe('a build of an image that no VMM would start is refused with', () => {
     expect(() => readFileSync(at('built.igvm'))).toThrow();
   });
 
-  it('if it is for another loader, which does not know OVMF images', async () => {
+  it('another loader, which does not know OVMF images', async () => {
     await build([guest('none')], { ovmf_code: 'OVMF.fd' });
     const failure = await failureOf(
       buildManifest({ manifest: at('igvm.json'), output: at('built.igvm'), loader: '/bin/true' }),

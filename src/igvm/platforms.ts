@@ -1,3 +1,4 @@
+/** The platforms of the format, the sizes of their VP contexts, and the isolation types of their guests. */
 import { PAGE_SIZE } from '../memory/page';
 import {
   type GuestArch,

@@ -101,7 +101,7 @@ function pathAt(text: string, offset: number): JsonPath {
   try {
     path = getLocation(text, offset).path;
   } catch (error) {
-    // A text that is wrong and nested very deep: the parser recurses.
+    // The parser recurses, and an invalid text may be nested too deeply for it.
     if (error instanceof RangeError) return [];
     throw error;
   }

@@ -1,3 +1,4 @@
+/** The types of headers and the fields of their structures, as tables. */
 import {
   type Directive,
   type InitializationHeader,

@@ -1,3 +1,4 @@
+/** The tables that x64 code starts with: the GDT and page tables. */
 import { PAGE_SIZE } from '../../memory/page';
 import type { SegmentRegister, SegmentRegisterName } from '../../vp-context/vp-register';
 import type { ImageImporter } from '../guest/importer';

@@ -174,7 +174,7 @@ describe('the map file', () => {
     );
   });
 
-  it('spells out the TDX policy and the VBS switch', () => {
+  it('spells out the TDX policy, and whether VBS allows debugging', () => {
     expect(firstLine({ ...empty, isolation: { type: 'tdx', policy: 2n } })).toBe(
       'IGVM file isolation: Tdx { policy: TdxPolicy { debug_allowed: 0, sept_ve_disable: 1, migratable: 0, reserved: 0 } }',
     );

@@ -1,3 +1,4 @@
+/** Where everything lies in the memory of a guest, and the map file that shows it. */
 import { IgvmError, unreachable } from '../../errors/igvm-error';
 import { hex, hexRange } from '../../errors/printable';
 import type { PageAcceptance } from '../../igvm/model';

@@ -1,3 +1,4 @@
+/** What Linux guests without firmware have in common: their low memory, the zero page and the command line. */
 import { IgvmError, type JsonPath } from '../../errors/igvm-error';
 import { ISOLATIONS } from '../../igvm/platforms';
 import type { DirectLinuxImage } from '../../manifest/model';

@@ -64,7 +64,7 @@ describe('a file with keys for Secure Boot', () => {
   it.each<[string, Uint8Array | string]>([
     ['a certificate in DER', KEK_2011],
     ['a certificate in PEM', pem(KEK_2011)],
-    ['one with text around it', `subject=Microsoft\n\n${pem(KEK_2011)}\n`],
+    ['a certificate with text around it', `subject=Microsoft\n\n${pem(KEK_2011)}\n`],
     ['a signature list', list(X509, KEK_2011)],
     ['an update without signature', update(list(X509, KEK_2011))],
     ['a signed update', update(list(X509, KEK_2011), 400)],
