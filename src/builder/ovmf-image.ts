@@ -195,7 +195,7 @@ async function write(file: IgvmFile, output: string, inputs: readonly string[]):
   await writeImage(file, output, { access: accessOfFiles(inputs), parameterOffsets: false });
 }
 
-/** Opens files while `use` runs. @throws IgvmError FILE_CHANGED also when one was changed meanwhile */
+/** Opens files while `use` runs. @throws IgvmError FILE_CHANGED also when one of them has changed since */
 async function withSources(paths: readonly string[], use: (sources: FileSource[]) => Promise<void>): Promise<void> {
   const opened: FileSource[] = [];
   try {

@@ -7,7 +7,7 @@ import { buildImage } from './build-image';
 import type { BuildReport } from './build-report';
 import type { ResourceFile } from './open-resources';
 
-/** The console of the kernel, and a restart in case of a panic, which ends the run. */
+/** A serial console, and a restart after a panic, which ends the run. */
 export const DEFAULT_COMMAND_LINE = 'console=ttyS0 panic=-1';
 
 /** An x64 Linux kernel to build an image from, with everything it needs. */

@@ -32,7 +32,7 @@ import type { GuestArch, IgvmFile, UnknownHeader, VpContextDirective } from './m
 import { MOST_VBS_REGISTERS, PAGE_CONTEXT_SIZE, VBS_HEADER_SIZE, vbsContextSize, vpContextFormat } from './platforms';
 import { validateIgvm } from './validate';
 
-/** What Node does faster than the reader by itself, and how much the reader checks. */
+/** A function that Node has in a faster form, and how much the reader checks. */
 export interface ReadOptions {
   /** Default: a portable one. */
   crc32?: Crc32;

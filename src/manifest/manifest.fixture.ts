@@ -1,4 +1,4 @@
-/** Small valid parts of manifests, to be changed by tests. */
+/** Small valid parts of manifests, for tests to change. */
 import { IgvmError } from '../errors/igvm-error';
 import { type LoadOptions, parseManifest } from './load-manifest';
 

@@ -61,7 +61,7 @@ const SUPPORTED = new Map<string, { name: string; size?: number }>(
  * The format is recognised by the contents. The time of an update is kept, but not its signature: measured pages need
  * none.
  * @param file at most 1 MiB
- * @param variable whose keys they are; the platform key has to be exactly one certificate
+ * @param variable the variable for these keys; the platform key has to be exactly one certificate
  * @param owner GUID of the owner of certificates, 16 bytes; signature lists have their own
  * @throws IgvmError EFI_DATA_INVALID, and what the source throws
  */
