@@ -1,7 +1,7 @@
 /**
- * Begins to count the processor time of this process, on all of its threads; the function that is returned tells the seconds
- * since. Unlike the time on a clock, it hardly depends on what else the machine does. For tests that some work doesn't grow
- * with the square of its input, and the like.
+ * Measures the processor time of this process, on all of its threads. The returned function gives the seconds since the call. Unlike the
+ * time on a clock, they hardly depend on the load of the machine. For tests that check, for example, that work doesn't grow with the
+ * square of its input.
  */
 export function processorTime(): () => number {
   const before = process.cpuUsage();

@@ -1,4 +1,4 @@
-/** Takes the place of program-file.ts under jest (jest.config.js): programs and threads, compiled from TypeScript. */
+/** Replaces program-file.ts under jest (jest.config.js): it compiles programs and threads from TypeScript. */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,7 +7,7 @@ import { transformSync } from '@swc/core';
 
 const SOURCE = resolve(__dirname, '..');
 
-/** A module and all of ours that it imports, compiled, by their paths in src without ending. */
+/** A module and all of our modules that it imports, compiled, by their paths in src without extension. */
 function compiled(path: string, found = new Map<string, string>()): Map<string, string> {
   if (found.has(path)) return found;
   const { code } = transformSync(readFileSync(join(SOURCE, `${path}.ts`), 'utf8'), {
@@ -21,7 +21,7 @@ function compiled(path: string, found = new Map<string, string>()): Map<string, 
   return found;
 }
 
-/** Writes modules with all of ours that they import below a folder, at their places in src. @param paths in src, without ending */
+/** Writes modules, with all of our modules that they import, into a folder like src. @param paths in src, without extension */
 export function compileTo(folder: string, paths: readonly string[]): void {
   for (const [path, code] of paths.reduce((found, each) => compiled(each, found), new Map<string, string>())) {
     const file = join(folder, `${path}.js`);
@@ -32,7 +32,7 @@ export function compileTo(folder: string, paths: readonly string[]): void {
 
 const known = new Map<string, string>();
 
-/** As program-file.ts; compiled once for all tests that have the same source. */
+/** Like the function in program-file.ts. A program is compiled once for all tests with the same source. */
 export function programFile(folder: string, name: string): string {
   const path = relative(SOURCE, join(folder, name));
   const found = known.get(path) ?? compiledFolder(path);

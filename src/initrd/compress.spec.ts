@@ -11,7 +11,7 @@ function sample(length: number): Buffer {
   let state = 1;
   for (let at = 0; at < length; at++) {
     state = (Math.imul(state, 1103515245) + 12345) >>> 0;
-    // Runs that come back, between bytes that don't.
+    // Repeated text, between bytes that don't repeat.
     bytes[at] = at % 97 < 60 && at > 5000 ? (bytes[at - 4001] ?? 0) : 32 + ((state >>> 16) % 64);
   }
   return bytes;
@@ -35,11 +35,11 @@ const unpack = {
 };
 
 describe('compress', () => {
-  // What these say is in users' lock files: a newer compressor that makes other bytes is a change for users.
+  // These digests are in users' lock files. A newer compressor with other output would be a change for users.
   withZstd.each<[keyof typeof unpack, string]>([
     ['gzip', '123afde36c1db27b2b80283d3c9951a32a6b65ce6574172f8d8b31e3b020576b'],
     ['zstd', 'bd625d81d95adcd7b2ac829951ae001e65aac5b46c1b1932392ade5dcf043f67'],
-  ])('%s makes bytes that never change', async (compression, digest) => {
+  ])('%s always gives the same bytes', async (compression, digest) => {
     const archive = sample(2 ** 20 + 17);
     const packed = await compressed([archive], compression);
     expect(unpack[compression](packed).equals(archive)).toBe(true);
@@ -47,37 +47,34 @@ describe('compress', () => {
     expect((await compressed(inPieces(archive, 333_333), compression)).equals(packed)).toBe(true);
   });
 
-  it('gzip names neither a time nor a system', async () => {
+  it('gzip writes neither a time nor an operating system', async () => {
     const packed = await compressed([sample(100)], 'gzip');
     expect([...packed.subarray(0, 10)]).toEqual([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255]);
   });
 
-  withZstd.each(['gzip', 'zstd'] as const)(
-    '%s holds what can not be made smaller, of any length',
-    async (compression) => {
-      for (const length of [0, 1, 2 ** 17, 2 ** 20 - 1, 2 ** 20, 2 ** 20 + 1]) {
-        const archive = createHash('shake256', { outputLength: Math.max(1, length) })
-          .update('seed')
-          .digest()
-          .subarray(0, length);
-        expect(unpack[compression](await compressed([archive], compression)).equals(archive)).toBe(true);
-      }
-    },
-  );
+  withZstd.each(['gzip', 'zstd'] as const)('%s handles incompressible data of any length', async (compression) => {
+    for (const length of [0, 1, 2 ** 17, 2 ** 20 - 1, 2 ** 20, 2 ** 20 + 1]) {
+      const archive = createHash('shake256', { outputLength: Math.max(1, length) })
+        .update('seed')
+        .digest()
+        .subarray(0, length);
+      expect(unpack[compression](await compressed([archive], compression)).equals(archive)).toBe(true);
+    }
+  });
 
-  it('zstd keeps archives apart that are packed at once, also when one is given up', async () => {
+  it('zstd keeps simultaneous archives apart, even if one is abandoned', async () => {
     const archives = [1, 2, 3].map((factor) => sample(2 ** 20 * factor + factor));
     const alone: Buffer[] = [];
     for (const archive of archives) alone.push(await compressed([archive], 'zstd'));
-    const givenUp = (async () => {
+    const abandoned = (async () => {
       for await (const chunk of compress([archives[2] ?? Buffer.of()], 'zstd')) if (chunk.length >= 0) break;
     })();
     const together = await Promise.all(archives.map((archive) => compressed(inPieces(archive, 65_536), 'zstd')));
-    await givenUp;
+    await abandoned;
     expect(together.map((packed, index) => packed.equals(alone[index] ?? Buffer.of()))).toEqual([true, true, true]);
   });
 
-  it('zstd makes one frame without a checksum', async () => {
+  it('zstd writes one frame without a checksum', async () => {
     const packed = await compressed([sample(100)], 'zstd');
     // Frame header descriptor (RFC 8878, 3.1.1.1.1): bit 2 announces a checksum.
     expect((packed[4] ?? 0) & 4).toBe(0);

@@ -1,9 +1,9 @@
-/** Reads archives back in tests, as their format is described (see cpio-newc.ts). */
+/** Reads archives in tests. cpio-newc.ts describes the format. */
 
 export interface ReadMember {
   path: string;
   serial: number;
-  /** Kind of file and permissions. */
+  /** File type and permissions. */
   mode: number;
   owner: number;
   group: number;
@@ -12,7 +12,7 @@ export interface ReadMember {
   content: Buffer;
 }
 
-/** All members of an archive but its trailer. */
+/** All members of an archive except its trailer. */
 export function cpioMembers(archive: Buffer): ReadMember[] {
   const members: ReadMember[] = [];
   for (let at = 0; ; ) {

@@ -1,8 +1,8 @@
 /**
  * The archive format of an initramfs: cpio "newc", as the kernel's init/initramfs.c reads it
  * (Documentation/driver-api/early-userspace/buffer-format.rst). Headers are text; names and data are padded to 4 bytes.
- * And what Linux silently drops or changes while it unpacks an archive: packing refuses all of it, as it would otherwise show up
- * in the guest only.
+ * Also the rules about entries that Linux would silently drop or change while it unpacks an archive. Packing refuses these entries,
+ * because the fault would otherwise show up only in the guest.
  */
 import type { InitrdEntry } from './collect-entries';
 
@@ -27,7 +27,7 @@ export interface CpioMember {
   /** The numbers of a device. */
   major?: number;
   minor?: number;
-  /** Numbers of the user and the group that it belongs to. Default: root, 0. */
+  /** The numbers of its user and group. Default: root, 0. */
   owner?: number;
   group?: number;
   /** Seconds since 1970, up to 32 bits. Default: 0. */

@@ -1,12 +1,12 @@
-// The first program of a guest: guest-init-x64.S for 64-bit Arm. What it does, and how its bytes are used, stands there.
+// The first program of a guest: guest-init-x64.S for 64-bit Arm. The comment there describes what it does and how its bytes are used.
 //
 // To assemble, in this folder: aarch64-linux-gnu-as -o init.o guest-init-aarch64.S && aarch64-linux-gnu-objcopy -O binary -j .text init.o init
 
-	.set	BASE, 0x400000			// where the program is loaded
+	.set	BASE, 0x400000			// the address of the program
 	.set	ALIGNMENT, 0x10000		// pages have up to 64 KiB
 
-// System calls (Linux include/uapi/asm-generic/unistd.h): number in x8, arguments in x0 to x5; the result in x0, a negative error
-// number when it failed. Nothing else changes.
+// System calls (Linux include/uapi/asm-generic/unistd.h): number in x8, arguments in x0 to x5; result in x0, a negative error
+// number after a failure. No other register changes.
 	.set	DUP, 23
 	.set	FCNTL, 25
 	.set	IOCTL, 29
@@ -57,26 +57,26 @@
 	.set	RESTART, 0x01234567
 	.set	HALT, 0xcdef0123
 
-// What the kernel fills (include/uapi/linux/utsname.h, sysinfo.h).
+// Structures that the kernel fills (include/uapi/linux/utsname.h, sysinfo.h).
 	.set	UTS_RELEASE, 130
 	.set	UTS_VERSION, 195
 	.set	UTS_MACHINE, 260
 	.set	TOTAL_RAM, 32			// 8 bytes, in units of
 	.set	MEM_UNIT, 104			// 4 bytes
 
-// The stack: one buffer for what the kernel fills, and the line that is being put together, so that it is written at once.
+// The stack: one buffer for what the kernel fills, and one for a line, so that each line is written at once.
 	.set	SCRATCH_SIZE, 0x1000
 	.set	LINE_SIZE, 0x2000
 	.set	FRAME, SCRATCH_SIZE + LINE_SIZE
-	.set	PROGRAM, SCRATCH_SIZE - 8	// of the buffer: the path of what is run, or 0
+	.set	PROGRAM, SCRATCH_SIZE - 8	// in the buffer: the path of the running program, or 0
 
-// /.guest/start, in memory: where it is, and its fields. Lists end with a zero.
+// /.guest/start in memory: its address, and its fields. Lists end with a zero.
 	.set	START, 0x10000000
 	.set	START_SIZE, 0x100000
 	.set	START_MODULES, 0		// paths
 	.set	START_MOUNTS, 8			// type, path, flags, data
 	.set	START_LINKS, 16			// target, path
-	.set	START_REQUESTS, 24		// number, structure, what it does
+	.set	START_REQUESTS, 24		// number, structure, purpose
 	.set	START_PROGRAM, 32
 	.set	START_ARGUMENTS, 40
 	.set	START_ENVIRONMENT, 48
@@ -126,8 +126,8 @@ segments:
 1:
 	.endm
 
-// x19: argc, arguments, 0, environment, 0 as the kernel left them; sp: scratch buffer; x20: start of the line; x21: its end so
-// far; x22: where it has to end, with room for one newline.
+// x19: argc, arguments, 0, environment, 0 from the kernel; sp: scratch buffer; x20: start of the line; x21: its present end;
+// x22: its last possible end, with room for one newline.
 start:	mov	x19, sp
 	sub	sp, sp, #FRAME
 	add	x20, sp, #SCRATCH_SIZE
@@ -136,14 +136,14 @@ start:	mov	x19, sp
 	sub	x22, x22, #1
 	mov	x29, #0
 	system	GETPID
-	cmp	x0, #1				// anywhere else it would power off somebody's machine
+	cmp	x0, #1				// otherwise it would power off the machine of a user
 	b.eq	first
 	text	not_first
 	bl	end_line
 	mov	x0, #1
 	system	EXIT
 
-// The device nodes come first: without a console nobody reads what went wrong.
+// The device nodes come first: without a console, nobody would see an error.
 first:	adr	x0, devtmpfs
 	adr	x1, dev
 	bl	mount
@@ -152,14 +152,14 @@ first:	adr	x0, devtmpfs
 	mov	x1, #F_GETFD
 	system	FCNTL
 	tbz	x0, #63, 2f
-	adr	x1, console			// the initramfs had no /dev/console: open what has appeared since
+	adr	x1, console			// the initramfs had no /dev/console: open the one that exists now
 	mov	x2, #O_RDWR
 	bl	open
 	tbz	x0, #63, 1f
 	adr	x1, kmsg
 	mov	x2, #O_WRONLY
 	bl	open
-1:	mov	x0, #0				// it is stdin, being the first; make it stdout and stderr, too
+1:	mov	x0, #0				// it is stdin, because it is the first; make it stdout and stderr, too
 	system	DUP
 	mov	x0, #0
 	system	DUP
@@ -184,11 +184,11 @@ first:	adr	x0, devtmpfs
 	bl	put
 	mov	x0, #0
 	mov	x1, #SCRATCH_SIZE/2
-	add	x2, sp, #SCRATCH_SIZE/2		// uname's answer is needed once more
+	add	x2, sp, #SCRATCH_SIZE/2		// the result of uname is needed again
 	system	SCHED_GETAFFINITY
 	cmp	x0, #0
 	b.le	3f
-	mov	x23, #0				// CPUs that it may run on: a bit for each
+	mov	x23, #0				// a bit for each CPU that it may run on
 	add	x1, sp, #SCRATCH_SIZE/2
 	add	x2, x1, x0
 1:	ldrb	w3, [x1], #1
@@ -222,7 +222,7 @@ first:	adr	x0, devtmpfs
 	bl	put
 	bl	end_line
 
-// command line: what /proc/cmdline says, whose newline ends the line
+// command line: the content of /proc/cmdline, whose newline ends the line
 	adr	x1, proc_cmdline
 	mov	x2, #O_RDONLY
 	bl	open
@@ -347,8 +347,8 @@ read_start:
 3:	mov	x0, x23
 	system	CLOSE
 
-// The kernel hands on what stands behind " -- ", and before that words that it doesn't know. A program is named by its path. x24:
-// its arguments, or 0 for what /.guest/start says.
+// The kernel passes on the words after " -- ", and before them the words that it doesn't know. A program is named by its path. x24:
+// its arguments, or 0 for the program in /.guest/start.
 program_to_run:
 	ldr	x0, [x19]
 	cbz	x0, 2f
@@ -379,7 +379,7 @@ program_to_run:
 	bl	fail
 	b	power_off
 1:	mov	x23, x0
-2:	mov	x0, #-1				// any child: orphans become this program's, too
+2:	mov	x0, #-1				// any child: orphans become children of this program
 	mov	x1, sp
 	mov	x2, #0
 	mov	x3, #0
@@ -405,7 +405,7 @@ program_to_run:
 5:	bl	put_number
 	bl	end_line
 
-// The console's output has to be out before the machine is. A kernel that can't power off gets further chances.
+// The console must have written its output before the machine stops. A kernel that can't power off is asked to stop in other ways.
 power_off:
 	mov	x0, #1
 	mov	x1, #TCSBRK
@@ -432,7 +432,7 @@ child:	system	SETSID
 	adr	x1, enter
 	ldr	x2, [x28, #START_FOLDER]
 	tbnz	x0, #63, 4f
-	mov	x0, #1				// the console, which /dev/stdout and the like lead to
+	mov	x0, #1				// the console, to which /dev/stdout and the like lead
 	ldr	x1, [x28, #START_USER]
 	mov	x2, #-1
 	system	FCHOWN
@@ -456,7 +456,7 @@ child:	system	SETSID
 	mov	x0, #127
 	system	EXIT
 
-// Restarts or stops the machine as w2 says; returns when the kernel won't.
+// Restarts or stops the machine, depending on w2. Returns if the kernel refuses.
 reboot:	long	w0, REBOOT_MAGIC1
 	long	w1, REBOOT_MAGIC2
 	mov	x3, #0
@@ -464,13 +464,13 @@ reboot:	long	w0, REBOOT_MAGIC1
 	adr	x1, stop_machine
 	b	fail
 
-// Opens the file at x1 as x2 says; x0: its number or an error.
+// Opens the file at x1 with the flags in x2; x0: its number or an error.
 open:	mov	x0, #AT_FDCWD
 	mov	x3, #0
 	system	OPENAT
 	ret
 
-// Mounts a file system of type x0 on x1, which it makes; x0: negative when it failed. What is mounted already is fine.
+// Creates the folder x1 and mounts a file system of type x0 on it; x0: negative after a failure. One that is mounted already is fine.
 mount:	mov	x5, x0
 	mov	x0, #AT_FDCWD
 	mov	x2, #0755
@@ -484,7 +484,7 @@ mount:	mov	x5, x0
 	csel	x0, xzr, x0, eq
 	ret
 
-// Prints that what x1 says could not be done with what x2 names, if there is an error in x0.
+// If x0 has an error, prints that the action in x1 failed for the object in x2.
 report:	tbnz	x0, #63, 1f
 	ret
 1:	stp	x29, x30, [sp, #-16]!
@@ -500,7 +500,7 @@ report:	tbnz	x0, #63, 1f
 	ldp	x29, x30, [sp], #16
 	b	error
 
-// Prints that what x1 says could not be done, with the error in x0.
+// Prints that the action in x1 failed, with the error in x0.
 fail:	stp	x29, x30, [sp, #-16]!
 	mov	x27, x0
 	mov	x26, x1
@@ -510,7 +510,7 @@ fail:	stp	x29, x30, [sp, #-16]!
 	mov	x0, x27
 	ldp	x29, x30, [sp], #16
 
-// Ends the line with the error in x0, a negative number, and what it means if that is known.
+// Ends the line with the error in x0, a negative number, and its meaning if that is known.
 error:	stp	x29, x30, [sp, #-16]!
 	neg	x27, x0
 	text	error_number
@@ -548,7 +548,7 @@ end_line:
 2:	mov	x21, x20
 	ret
 
-// Adds the text at x0 to the line, as far as there is room.
+// Appends the text at x0 to the line, as far as there is room.
 put:	cmp	x21, x22
 	b.hs	1f
 	ldrb	w9, [x0], #1
@@ -557,9 +557,9 @@ put:	cmp	x21, x22
 	b	put
 1:	ret
 
-// Adds the number in x0 to the line, in decimal.
+// Appends the number in x0 to the line, in decimal.
 put_number:
-	sub	sp, sp, #32			// room for the 20 digits that there may be
+	sub	sp, sp, #32			// room for up to 20 digits
 	add	x10, sp, #32
 	mov	x9, #10
 1:	udiv	x12, x0, x9

@@ -1,16 +1,16 @@
-# The first program of a guest, for machines that have no busybox at hand. It mounts /dev, /proc and /sys, says what it runs on,
-# does what the file /.guest/start says, if there is one (guest-start.ts makes it), runs the program that the kernel's command line
-# names behind " -- ", or else the one of that file, and powers the guest off.
+# The first program of a guest, so that a guest needs no busybox. It mounts /dev, /proc and /sys, prints what it runs on, and follows
+# the instructions in the file /.guest/start, if there is one (guest-start.ts makes it). Then it runs the program that the kernel's
+# command line names after " -- ", or else the one in that file, and powers the guest off.
 #
-# The bytes are a whole ELF program: one segment, code and constants, and what changes is on the stack. guest-init.ts holds
-# them; guest-init-aarch64.S is the same program for the other architecture.
+# The bytes are a whole ELF program with one segment of code and constants. Variables are on the stack. guest-init.ts contains the
+# bytes. guest-init-aarch64.S is the same program for the other architecture.
 #
 # To assemble, in this folder: as --64 -o init.o guest-init-x64.S && objcopy -O binary -j .text init.o init
 
-	.set	BASE, 0x400000			# where the program is loaded
+	.set	BASE, 0x400000			# the address of the program
 
-# System calls (Linux arch/x86/entry/syscalls/syscall_64.tbl): number in rax, arguments in rdi, rsi, rdx, r10, r8; the result
-# in rax, a negative error number when it failed. rcx and r11 are lost.
+# System calls (Linux arch/x86/entry/syscalls/syscall_64.tbl): number in rax, arguments in rdi, rsi, rdx, r10, r8; result
+# in rax, a negative error number after a failure. rcx and r11 are overwritten.
 	.set	READ, 0
 	.set	WRITE, 1
 	.set	CLOSE, 3
@@ -61,26 +61,26 @@
 	.set	RESTART, 0x01234567
 	.set	HALT, 0xcdef0123
 
-# What the kernel fills (include/uapi/linux/utsname.h, sysinfo.h).
+# Structures that the kernel fills (include/uapi/linux/utsname.h, sysinfo.h).
 	.set	UTS_RELEASE, 130
 	.set	UTS_VERSION, 195
 	.set	UTS_MACHINE, 260
 	.set	TOTAL_RAM, 32			# quad, in units of
 	.set	MEM_UNIT, 104			# long
 
-# The stack: one buffer for what the kernel fills, and the line that is being put together, so that it is written at once.
+# The stack: one buffer for what the kernel fills, and one for a line, so that each line is written at once.
 	.set	SCRATCH_SIZE, 0x1000
 	.set	LINE_SIZE, 0x2000
 	.set	FRAME, SCRATCH_SIZE + LINE_SIZE
-	.set	PROGRAM, SCRATCH_SIZE - 8	# of the buffer: the path of what is run, or 0
+	.set	PROGRAM, SCRATCH_SIZE - 8	# in the buffer: the path of the running program, or 0
 
-# /.guest/start, in memory: where it is, and its fields. Lists end with a zero.
+# /.guest/start in memory: its address, and its fields. Lists end with a zero.
 	.set	START, 0x10000000
 	.set	START_SIZE, 0x100000
 	.set	START_MODULES, START		# paths
 	.set	START_MOUNTS, START + 8		# type, path, flags, data
 	.set	START_LINKS, START + 16		# target, path
-	.set	START_REQUESTS, START + 24	# number, structure, what it does
+	.set	START_REQUESTS, START + 24	# number, structure, purpose
 	.set	START_PROGRAM, START + 32
 	.set	START_ARGUMENTS, START + 40
 	.set	START_ENVIRONMENT, START + 48
@@ -126,8 +126,8 @@ segments:
 1:
 	.endm
 
-# rbx: argc, arguments, 0, environment, 0 as the kernel left them; rsp: scratch buffer; r14: start of the line; r12: its end so
-# far; r13: where it has to end, with room for one newline.
+# rbx: argc, arguments, 0, environment, 0 from the kernel; rsp: scratch buffer; r14: start of the line; r12: its present end;
+# r13: its last possible end, with room for one newline.
 start:	mov	%rsp, %rbx
 	and	$-16, %rsp
 	sub	$FRAME, %rsp
@@ -136,14 +136,14 @@ start:	mov	%rsp, %rbx
 	mov	%r14, %r12
 	lea	LINE_SIZE-1(%r14), %r13
 	system	GETPID
-	cmp	$1, %eax			# anywhere else it would power off somebody's machine
+	cmp	$1, %eax			# otherwise it would power off the machine of a user
 	je	first
 	text	not_first
 	call	end_line
 	mov	$1, %edi
 	system	EXIT
 
-# The device nodes come first: without a console nobody reads what went wrong.
+# The device nodes come first: without a console, nobody would see an error.
 first:	lea	devtmpfs(%rip), %rdi
 	lea	dev(%rip), %rsi
 	call	mount
@@ -153,7 +153,7 @@ first:	lea	devtmpfs(%rip), %rdi
 	system	FCNTL
 	test	%rax, %rax
 	jns	2f
-	lea	console(%rip), %rsi		# the initramfs had no /dev/console: open what has appeared since
+	lea	console(%rip), %rsi		# the initramfs had no /dev/console: open the one that exists now
 	mov	$O_RDWR, %edx
 	call	open
 	test	%rax, %rax
@@ -161,7 +161,7 @@ first:	lea	devtmpfs(%rip), %rdi
 	lea	kmsg(%rip), %rsi
 	mov	$O_WRONLY, %edx
 	call	open
-1:	xor	%edi, %edi			# it is stdin, being the first; make it stdout and stderr, too
+1:	xor	%edi, %edi			# it is stdin, because it is the first; make it stdout and stderr, too
 	system	DUP
 	xor	%edi, %edi
 	system	DUP
@@ -187,11 +187,11 @@ first:	lea	devtmpfs(%rip), %rdi
 	call	put
 	xor	%edi, %edi
 	mov	$SCRATCH_SIZE/2, %esi
-	lea	SCRATCH_SIZE/2(%rsp), %rdx	# uname's answer is needed once more
+	lea	SCRATCH_SIZE/2(%rsp), %rdx	# the result of uname is needed again
 	system	SCHED_GETAFFINITY
 	test	%rax, %rax
 	jle	3f
-	xor	%r8d, %r8d			# CPUs that it may run on: a bit for each
+	xor	%r8d, %r8d			# a bit for each CPU that it may run on
 	lea	SCRATCH_SIZE/2(%rsp), %rsi
 1:	movzbl	(%rsi), %edx
 	jmp	4f
@@ -228,7 +228,7 @@ first:	lea	devtmpfs(%rip), %rdi
 	call	put
 	call	end_line
 
-# command line: what /proc/cmdline says, whose newline ends the line
+# command line: the content of /proc/cmdline, whose newline ends the line
 	lea	proc_cmdline(%rip), %rsi
 	mov	$O_RDONLY, %edx
 	call	open
@@ -362,8 +362,8 @@ read_start:
 3:	mov	%r15d, %edi
 	system	CLOSE
 
-# The kernel hands on what stands behind " -- ", and before that words that it doesn't know. A program is named by its path. rbp:
-# its arguments, or 0 for what /.guest/start says.
+# The kernel passes on the words after " -- ", and before them the words that it doesn't know. A program is named by its path. rbp:
+# its arguments, or 0 for the program in /.guest/start.
 program_to_run:
 	lea	8(%rbx), %rbp
 	cmpq	$0, (%rbx)
@@ -396,7 +396,7 @@ program_to_run:
 	call	fail
 	jmp	power_off
 1:	mov	%rax, %r15
-2:	mov	$-1, %rdi			# any child: orphans become this program's, too
+2:	mov	$-1, %rdi			# any child: orphans become children of this program
 	mov	%rsp, %rsi
 	xor	%edx, %edx
 	xor	%r10d, %r10d
@@ -424,7 +424,7 @@ program_to_run:
 5:	call	put_number
 	call	end_line
 
-# The console's output has to be out before the machine is. A kernel that can't power off gets further chances.
+# The console must have written its output before the machine stops. A kernel that can't power off is asked to stop in other ways.
 power_off:
 	mov	$1, %edi
 	mov	$TCSBRK, %esi
@@ -452,7 +452,7 @@ child:	system	SETSID
 	mov	START_FOLDER, %rdi
 	test	%rax, %rax
 	js	2f
-	mov	$1, %edi			# the console, which /dev/stdout and the like lead to
+	mov	$1, %edi			# the console, to which /dev/stdout and the like lead
 	mov	START_USER, %rsi
 	mov	$-1, %edx
 	system	FCHOWN
@@ -481,7 +481,7 @@ child:	system	SETSID
 	mov	$127, %edi
 	system	EXIT
 
-# Restarts or stops the machine as rdx says; returns when the kernel won't.
+# Restarts or stops the machine, depending on rdx. Returns if the kernel refuses.
 reboot:	mov	$REBOOT_MAGIC1, %edi
 	mov	$REBOOT_MAGIC2, %esi
 	xor	%r10d, %r10d
@@ -489,13 +489,13 @@ reboot:	mov	$REBOOT_MAGIC1, %edi
 	lea	stop_machine(%rip), %rsi
 	jmp	fail
 
-# Opens the file at rsi as rdx says; rax: its number or an error.
+# Opens the file at rsi with the flags in rdx; rax: its number or an error.
 open:	mov	$AT_FDCWD, %edi
 	xor	%r10d, %r10d
 	system	OPENAT
 	ret
 
-# Mounts a file system of type rdi on rsi, which it makes; rax: negative when it failed. What is mounted already is fine.
+# Creates the folder rsi and mounts a file system of type rdi on it; rax: negative after a failure. One that is mounted already is fine.
 mount:	push	%rdi
 	push	%rsi
 	mov	$AT_FDCWD, %edi
@@ -512,7 +512,7 @@ mount:	push	%rdi
 	xor	%eax, %eax
 1:	ret
 
-# Prints that what rsi says could not be done with what rdi names, if there is an error in rax.
+# If rax has an error, prints that the action in rsi failed for the object in rdi.
 report:	test	%rax, %rax
 	jns	1f
 	push	%rax
@@ -527,7 +527,7 @@ report:	test	%rax, %rax
 	jmp	error
 1:	ret
 
-# Prints that what rsi says could not be done, with the error in rax.
+# Prints that the action in rsi failed, with the error in rax.
 fail:	push	%rax
 	push	%rsi
 	text	cannot
@@ -535,7 +535,7 @@ fail:	push	%rax
 	call	put
 	pop	%rax
 
-# Ends the line with the error in rax, a negative number, and what it means if that is known.
+# Ends the line with the error in rax, a negative number, and its meaning if that is known.
 error:	neg	%rax
 	push	%rax
 	text	error_number
@@ -574,7 +574,7 @@ end_line:
 2:	mov	%r14, %r12
 	ret
 
-# Adds the text at rsi to the line, as far as there is room.
+# Appends the text at rsi to the line, as far as there is room.
 put:	cmp	%r13, %r12
 	jae	1f
 	mov	(%rsi), %al
@@ -586,7 +586,7 @@ put:	cmp	%r13, %r12
 	jmp	put
 1:	ret
 
-# Adds the number in rax to the line, in decimal.
+# Appends the number in rax to the line, in decimal.
 put_number:
 	mov	$10, %ecx
 	xor	%r8d, %r8d

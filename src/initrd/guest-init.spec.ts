@@ -18,12 +18,12 @@ describe.each(INIT_ARCHITECTURES)('the first program of a guest for %s', (arch) 
   const bytes = Buffer.from(GUEST_INIT[arch]);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 
-  assembled('is what its source assembles to', () => {
+  assembled('has the bytes that its source assembles to', () => {
     const { code } = assemble(arch, join(__dirname, `guest-init-${arch}.S`));
     expect(bytes.toString('hex')).toBe(code.toString('hex'));
   });
 
-  it('is an ELF program of one segment that is never writable, and has no executable stack', () => {
+  it('is an ELF program with one segment, which is never writable, and without an executable stack', () => {
     expect(isStaticExecutable(bytes)).toBe(true);
     expect(view.getUint16(16, true)).toBe(2);
     expect(view.getUint16(18, true)).toBe(arch === 'x64' ? 62 : 183);
@@ -47,15 +47,15 @@ describe.each(INIT_ARCHITECTURES)('the first program of a guest for %s', (arch) 
     expect(entry).toBe(64 + 2 * 56);
   });
 
-  it('says that the guest is up in the words that boots wait for', () => {
-    // What follows is the system's name, which the kernel says is Linux: "is up: Linux".
+  it('reports that the guest is up with the text that boots wait for', () => {
+    // The name of the system follows, which the kernel reports: "is up: Linux".
     expect(bytes.includes(Buffer.from('guest is up: \0'))).toBe(true);
   });
 });
 
-const isItsMachine = process.platform === 'linux' && process.arch === 'x64';
-skippedFor(isItsMachine ? undefined : 'Linux on x86-64').it(
-  'it does nothing unless it is the first program of its machine',
+const runsHere = process.platform === 'linux' && process.arch === 'x64';
+skippedFor(runsHere ? undefined : 'Linux on x86-64').it(
+  'the first program does nothing if another program runs it',
   () => {
     const program = join(folder, 'init');
     writeFileSync(program, GUEST_INIT.x64, { mode: 0o755 });

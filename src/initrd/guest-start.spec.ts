@@ -24,15 +24,15 @@ function reader(start: GuestStart) {
   return { bytes, text, field, list, rows, place };
 }
 
-describe('what the first program is told', () => {
-  it('names modules in their order, and nothing else where there is nothing else', () => {
+describe('guestStartFile', () => {
+  it('lists modules in their order, and nothing else if nothing else is given', () => {
     const { list, rows, field, text } = reader({ modules: ['.guest/modules/b.ko', '.guest/modules/a.ko'] });
     expect(list(0).map(text)).toEqual(['/.guest/modules/b.ko', '/.guest/modules/a.ko']);
     expect([rows(1, 4), rows(2, 2)]).toEqual([[], []]);
     expect(field(4)).toBe(0n);
   });
 
-  it('is a process with its arguments, variables, folder, groups and numbers', () => {
+  it('describes a process with its arguments, variables, folder, groups and numbers', () => {
     const { list, field, text, bytes, place } = reader({
       process: {
         program: '/usr/bin/node',
@@ -52,7 +52,7 @@ describe('what the first program is told', () => {
     expect([0, 4].map((at) => bytes.readUInt32LE(place(field(9)) + at))).toEqual([29, 4_000_000_000]);
   });
 
-  it('has what containers expect in /dev', () => {
+  it('adds what containers expect in /dev', () => {
     const process = {
       program: '/a',
       arguments: [],
@@ -73,7 +73,7 @@ describe('what the first program is told', () => {
     ]);
   });
 
-  it('gives an interface its address in the words of the kernel', () => {
+  it('sets the address of an interface with the requests of the kernel', () => {
     const network = { interface: 'eth0', address: '10.0.2.15/20', gateway: '10.0.2.2' };
     const { rows, text, bytes, place } = reader({ network });
     const requests = rows(3, 3).map(([request, data, what]) => ({
@@ -104,13 +104,13 @@ describe('what the first program is told', () => {
     [1, '80000000'],
     [24, 'ffffff00'],
     [32, 'ffffffff'],
-  ])('knows the netmask of a network of %i bits', (bits, mask) => {
+  ])('computes the netmask for a prefix of %i bits', (bits, mask) => {
     const { rows, bytes, place } = reader({ network: { interface: 'eth0', address: `1.2.3.4/${bits}` } });
     const at = place(rows(3, 3)[2]![1]!);
     expect(bytes.toString('hex', at + 20, at + 24)).toBe(mask);
   });
 
-  it('is no larger than what the first program maps', () => {
+  it('refuses more data than the first program maps', () => {
     const environment = ['A='.padEnd(LARGEST_GUEST_START, 'x')];
     const process = { program: '/a', arguments: [], environment, workingDirectory: '/', user: 0, group: 0, groups: [] };
     expect(() => guestStartFile({ process })).toThrow(/the limit is 1048576/);

@@ -1,4 +1,4 @@
-/** initrd.json, once: validation and the JSON Schema for editors come from here. */
+/** The schema of initrd.json, for its validation and for the JSON Schema that editors use. */
 import * as z from 'zod/mini';
 import {
   cString,

@@ -20,7 +20,7 @@ function load(text: string): LoadedInitrd {
 }
 
 describe('initrd.json', () => {
-  it('needs nothing: the folder is rootfs beside it', () => {
+  it('needs no keys: by default, it packs the folder rootfs beside it', () => {
     expect(load('{}')).toEqual({
       folder: join(home, 'rootfs'),
       compression: 'none',
@@ -35,7 +35,7 @@ describe('initrd.json', () => {
     });
   });
 
-  it('lists what a folder can not hold', () => {
+  it('lists entries that a folder cannot hold', () => {
     const lists = {
       directories: ['/proc'],
       devices: [{ path: '/dev/console', type: 'char' as const, major: 5, minor: 1, mode: '620' }],
@@ -56,7 +56,7 @@ describe('initrd.json', () => {
     ['{ "devices": [{ "path": "/d", "type": "char", "major": 1.5, "minor": 3 }] }', 'devices[0].major', 'expected'],
     ['{ "modes": { "init": 755 } }', 'modes.init', 'expected three or four octal digits, found 755'],
     ['{ "symlinks": [] }', 'symlinks', 'expected an object'],
-  ])('says where %s is wrong', (text, jsonPath, sentence) => {
+  ])('reports the place of the mistake in %s', (text, jsonPath, sentence) => {
     expect(() => load(text)).toThrow(
       expect.objectContaining({
         code: 'MANIFEST_INVALID',
@@ -66,7 +66,7 @@ describe('initrd.json', () => {
     );
   });
 
-  it('says where it is of what does not fit the folder', async () => {
+  it('reports the places of entries that conflict with the folder', async () => {
     mkdirSync(join(home, 'rootfs'));
     writeFileSync(join(home, 'rootfs', 'init'), '');
     const lists: [object, string][] = [
@@ -85,11 +85,11 @@ describe('initrd.json', () => {
     }
   });
 
-  it('names the nearest key of one it does not know', () => {
+  it('suggests the nearest key for an unknown one', () => {
     expect(load('{ "compresion": "gzip" }').warnings[0]?.message).toContain('"compression"');
   });
 
-  it('takes a container image in the forms of a resource, and no folder beside it unless it is named', () => {
+  it('accepts a container image in the forms of a resource, and then has no default folder', () => {
     mkdirSync(join(home, 'oci'));
     writeFileSync(join(home, 'nx.json'), '{}');
     writeFileSync(join(home, 'app-1.2.tar'), '');
@@ -110,7 +110,7 @@ describe('initrd.json', () => {
     });
   });
 
-  it('takes an image and modules from a web server', async () => {
+  it('downloads an image and modules from a web server', async () => {
     const server = await LoopbackServer.start(serve(Buffer.from('content')));
     try {
       const sha256 = sha256Of('content');
@@ -122,7 +122,7 @@ describe('initrd.json', () => {
       const kept = join(home, 'downloads', sha256, 'file');
       const expected = { image: { path: kept, sha256, tag: 'one' }, modules: [{ path: kept }] };
       expect(loadInitrd(path, path, undefined, undefined, fetched)).toMatchObject(expected);
-      // What has been damaged is downloaded again, and what is there is not.
+      // A damaged file is downloaded again, and an intact one is not.
       writeFileSync(kept, 'damaged');
       await fetchInitrdUrls(path, {}, downloads);
       await fetchInitrdUrls(path, {}, downloads);
@@ -137,7 +137,7 @@ describe('initrd.json', () => {
     }
   });
 
-  it('shows outputs of other targets before it looks for them', () => {
+  it('passes outputs of other targets to the caller before it looks for them', () => {
     const path = join(home, 'initrd.json');
     const image = { project: 'app', target: 'build', path: 'dist/app.tar' };
     writeFileSync(path, JSON.stringify({ image }));
@@ -152,19 +152,19 @@ describe('initrd.json', () => {
     ['a command without an image', { command: ['a'] }, 'MANIFEST_CONFLICT', 'command'],
     ['variables without an image', { environment: { A: '1' } }, 'MANIFEST_CONFLICT', 'environment'],
     ['modules that nothing loads', { modules: ['a.ko'] }, 'MANIFEST_CONFLICT', 'modules'],
-    ['a network that nothing makes', { network: { address: '1.2.3.4/24' } }, 'MANIFEST_CONFLICT', 'network'],
+    ['a network that nothing sets up', { network: { address: '1.2.3.4/24' } }, 'MANIFEST_CONFLICT', 'network'],
     ['a command that nothing runs', { image: 'oci', init: 'none', command: ['a'] }, 'MANIFEST_CONFLICT', 'command'],
-    ['no word as a command', { image: 'oci', command: [] }, 'MANIFEST_INVALID', 'command'],
-    ['a NUL in a command', { image: 'oci', command: ['a\0'] }, 'MANIFEST_INVALID', 'command[0]'],
+    ['an empty command', { image: 'oci', command: [] }, 'MANIFEST_INVALID', 'command'],
+    ['a NUL character in a command', { image: 'oci', command: ['a\0'] }, 'MANIFEST_INVALID', 'command[0]'],
     [
-      'a name that no variable has',
+      'an invalid name of a variable',
       { image: 'oci', environment: { 'A=B': '' } },
       'MANIFEST_INVALID',
       'environment["A=B"]',
     ],
     ['an image that is a number', { image: 5 }, 'MANIFEST_INVALID', 'image'],
     ['an image without a path', { image: { tag: 'a' } }, 'MANIFEST_INVALID', 'image'],
-    ['a file that is not there', { image: 'none.tar' }, 'FILE_UNREADABLE', 'image'],
+    ['a file that does not exist', { image: 'none.tar' }, 'FILE_UNREADABLE', 'image'],
     ['a pattern without a match', { image: '*.tar' }, 'RESOURCE_PATH', 'image'],
     ...['1.2.3/24', '1.2.3.4', '1.2.3.4/33', '256.1.1.1/8', '1.2.3.4.5/8', 'a', '01.2.3.4/8'].map(
       (address) =>
@@ -176,7 +176,7 @@ describe('initrd.json', () => {
         ] as const,
     ),
     [
-      'a gateway that is no address',
+      'a gateway that is not an address',
       { init: 'x64', network: { address: '1.2.3.4/8', gateway: '1.2.3' } },
       'MANIFEST_INVALID',
       'network.gateway',
@@ -194,7 +194,7 @@ describe('initrd.json', () => {
     );
   });
 
-  it('brings modules and a network for the first program, and refuses what is no module for its processor', async () => {
+  it('packs modules and a network for the first program, and refuses modules for another processor', async () => {
     const module = (machine: number): Buffer => {
       const bytes = Buffer.alloc(64);
       bytes.write('\x7fELF\x02\x01', 'latin1');

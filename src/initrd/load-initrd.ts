@@ -66,7 +66,7 @@ export interface InitrdLists {
 export type Compression = 'none' | 'gzip' | 'zstd';
 
 export interface InitrdOptions extends InitrdLists {
-  /** The folder whose content becomes the root of the initramfs; with an image, it is put over the image. */
+  /** The folder whose content becomes the root of the initramfs; with an image, its files are added to those of the image. */
   folder?: string;
   /** A container image whose content becomes the root of the initramfs. */
   image?: ContainerSource;
@@ -240,17 +240,20 @@ export function parseInitrd(content: Uint8Array, path: string, display: string =
   for (const key of ['command', 'environment'] as const) {
     if (value[key] === undefined) continue;
     if (image === undefined) throw conflict(key, `"${key}" is for an "image"`);
-    if (!bringsInit)
-      throw conflict(key, `"${key}" is for the first program of nx-igvm, and "init" says that there is none`);
+    if (!bringsInit) throw conflict(key, `"${key}" is for the first program of nx-igvm, and "init" is "none"`);
   }
   for (const name of Object.keys(environment)) {
     if (name !== '' && !/[=\0]/.test(name)) continue;
-    throw new IgvmError('MANIFEST_INVALID', 'no variable can have this name', document.whereKey(['environment', name]));
+    throw new IgvmError(
+      'MANIFEST_INVALID',
+      'a variable cannot have this name',
+      document.whereKey(['environment', name]),
+    );
   }
   const sourceOf = (named: unknown, place: JsonPath): NamedSource => {
     const reference = parseResource(named);
     if (reference === undefined) {
-      throw new IgvmError('RESOURCE_PATH', 'this names nothing on disk', document.where(place));
+      throw new IgvmError('RESOURCE_PATH', 'this does not name a file', document.where(place));
     }
     return { reference, where: document.where(place) };
   };

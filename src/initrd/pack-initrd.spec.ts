@@ -23,7 +23,7 @@ import { notExecutableWarning, packInitrd } from './pack-initrd';
 
 jest.mock('node:fs', () => ({ ...jest.requireActual<typeof fs>('node:fs') }));
 
-/** What happens after a piece of a file was read. */
+/** Called after a part of a file was read. */
 const mockRead: { done?: (path: string) => unknown } = {};
 jest.mock('../files/file-source', () => ({
   openFileSource(path: string) {
@@ -62,7 +62,7 @@ async function pack(options: Partial<InitrdOptions> = {}): Promise<Buffer> {
   return readFileSync(output);
 }
 
-/** What an independent reader, cpio, sees. */
+/** The listing of cpio, an independent reader. */
 function list(archive: Buffer): string[] {
   return execFileSync('cpio', ['-tvn', '--quiet'], { input: archive, encoding: 'utf8' })
     .trim()
@@ -71,7 +71,7 @@ function list(archive: Buffer): string[] {
 }
 
 describe('packing a folder into an initramfs', () => {
-  withCpio('lists what cpio reads back, in the order of paths', async () => {
+  withCpio('writes entries that cpio reads, in the order of paths', async () => {
     symlinkSync('tool', join(folder, 'bin', 'sh'));
     writeFileSync(join(folder, 'bin.conf'), '');
     const archive = await pack({
@@ -104,7 +104,7 @@ describe('packing a folder into an initramfs', () => {
     expect(archive.includes(Buffer.from(GUEST_INIT.x64))).toBe(true);
   });
 
-  withCpio('extracts to the same content', async () => {
+  withCpio('writes contents that cpio extracts unchanged', async () => {
     const big = Buffer.alloc(3 * 2 ** 20 + 1, 'igvm');
     writeFileSync(join(folder, 'bin', 'größe'), big);
     const archive = await pack();
@@ -122,12 +122,12 @@ describe('packing a folder into an initramfs', () => {
     await expect(pack({ folder: join(folder, path) })).rejects.toMatchObject({ code: 'INITRD_ENTRY' });
   });
 
-  it('packs no file that stands for a repository, as those of submodules do', async () => {
+  it('never packs a file that refers to a repository, as in submodules', async () => {
     writeFileSync(join(folder, '.git'), 'gitdir: ../.git/modules/rootfs');
     await expect(pack()).rejects.toMatchObject({ code: 'INITRD_ENTRY' });
   });
 
-  it('depends on names and contents, on nothing else of the machine', async () => {
+  it('depends only on names and contents', async () => {
     const before = await pack();
     utimesSync(join(folder, 'init'), 1, 1);
     writeFileSync(join(folder, 'bin', '.gitkeep'), '');
@@ -140,7 +140,7 @@ describe('packing a folder into an initramfs', () => {
     expect((await pack()).equals(before)).toBe(false);
   });
 
-  withCpio('gives programs 755 and other files 644, whatever permissions they have here', async () => {
+  withCpio('gives programs 755 and other files 644, regardless of their permissions on disk', async () => {
     const elf = (type: number, dataEncoding: 1 | 2 = 1): Buffer => {
       const bytes = Buffer.alloc(64);
       bytes.set([0x7f, 0x45, 0x4c, 0x46, 2, dataEncoding, 1]);
@@ -175,12 +175,12 @@ describe('packing a folder into an initramfs', () => {
   });
 
   it.each<[string, () => void, Partial<InitrdOptions>, string]>([
-    ['is a text', () => writeFileSync(join(folder, 'init'), 'text'), {}, 'neither an ELF program nor a script'],
+    ['is a text file', () => writeFileSync(join(folder, 'init'), 'text'), {}, 'neither an ELF program nor a script'],
     [
-      'may not be executed',
+      'is not executable',
       () => {},
       { modes: { init: '644' } },
-      '"init", which the kernel starts, has a mode without',
+      '"init", which the kernel starts, has a mode that does not allow',
     ],
     [
       'is a folder',
@@ -191,14 +191,14 @@ describe('packing a folder into an initramfs', () => {
       {},
       '"init", which the kernel starts, is a directory',
     ],
-  ])('refuses a first program that %s, unless none is wanted', async (_, prepare, options, message) => {
+  ])('refuses a first program that %s, unless "init" is "none"', async (_, prepare, options, message) => {
     prepare();
     await expect(pack(options)).rejects.toThrow(message);
     expect(existsSync(join(home, 'out', 'initrd.cpio'))).toBe(false);
     await pack({ ...options, init: 'none' });
   });
 
-  it('tells of an archive without a first program, unless none is wanted', async () => {
+  it('warns of an archive without a first program, unless "init" is "none"', async () => {
     rmSync(join(folder, 'init'));
     const report = (init?: 'none') =>
       packInitrd({ folder, output: join(home, 'out', 'initrd.cpio'), compression: 'none', init });
@@ -206,14 +206,14 @@ describe('packing a folder into an initramfs', () => {
     expect((await report('none')).withoutInit).toBeUndefined();
   });
 
-  it('takes a link as a first program, and a text that a mode makes one', async () => {
+  it('accepts a link as a first program, and a text file that a mode makes executable', async () => {
     writeFileSync(join(folder, 'init'), 'text');
     await pack({ modes: { init: '755' } });
     rmSync(join(folder, 'init'));
     await pack({ symlinks: { init: 'bin/tool' } });
   });
 
-  it('says which files lose a permission that they have here', async () => {
+  it('reports files that are executable on disk but not in the guest', async () => {
     const report = () => packInitrd({ folder, output: join(home, 'out', 'initrd.cpio'), compression: 'none' });
     expect((await report()).notExecutable).toEqual([]);
     chmodSync(join(folder, 'bin', 'tool'), 0o755);
@@ -223,7 +223,7 @@ describe('packing a folder into an initramfs', () => {
     expect(notExecutableWarning(['a', 'b', 'c', 'd'])).toMatch(/^"a", "b", "c" and 1 more are executable here, but/);
   });
 
-  withZstd('compresses to the same archive, without a trace of the machine', async () => {
+  withZstd('compresses the same archive, without information about the machine', async () => {
     const plain = await pack();
     const gzip = await pack({ compression: 'gzip' });
     expect(zlib.gunzipSync(gzip).equals(plain)).toBe(true);
@@ -233,7 +233,7 @@ describe('packing a folder into an initramfs', () => {
     expect(unpacked.equals(plain)).toBe(true);
   });
 
-  it('tells a drive or a share of Windows from a path that a guest has', () => {
+  it('converts the targets of links on Windows, and refuses drives and shares', () => {
     expect(linkTarget('..\\lib\\x', 'f', '\\')).toBe('../lib/x');
     expect(linkTarget('\\proc\\mounts', 'f', '\\')).toBe('/proc/mounts');
     expect(linkTarget('a\\b', 'f', '/')).toBe('a\\b');
@@ -243,7 +243,7 @@ describe('packing a folder into an initramfs', () => {
   });
 
   const longest = ['d'.repeat(255), ...Array.from({ length: 14 }, () => 'e'.repeat(255)), 'f'.repeat(255)].join('/');
-  withCpio('takes the longest names, paths and links and the largest numbers that Linux takes', async () => {
+  withCpio('accepts the longest names, paths and links and the largest numbers that Linux accepts', async () => {
     expect(longest).toHaveLength(4095);
     const archive = await pack({
       directories: [longest, 'ü'.repeat(127), 'dev', 'below/TRAILER!!!'],
@@ -264,18 +264,18 @@ describe('packing a folder into an initramfs', () => {
     ['a million slashes', { directories: [`a${'/'.repeat(1e6)}b`] }, 'is not a path in an initramfs'],
     ['a link to 4096 bytes', { symlinks: { l: 'ü'.repeat(2048) } }, 'links to a path of 4096 bytes'],
     ['a link to nothing', { symlinks: { l: '' } }, 'is a link without a target'],
-    ['a link that Linux would cut', { symlinks: { l: 'a\0b' } }, 'NUL'],
+    ['a link with a NUL character', { symlinks: { l: 'a\0b' } }, 'NUL'],
     ['a link to half a character', { symlinks: { l: '\ud800' } }, 'Unicode'],
     ['half a character', { symlinks: { '\udc00': 'x' } }, 'Unicode'],
-    ['a path with NUL', { symlinks: { 'a\0b': 'x' } }, 'is not a path in an initramfs'],
-    ['a part that is empty', { directories: ['a//b'] }, 'is not a path in an initramfs'],
-    ['a part that is a dot', { directories: ['a/./b'] }, 'is not a path in an initramfs'],
+    ['a path with a NUL character', { symlinks: { 'a\0b': 'x' } }, 'is not a path in an initramfs'],
+    ['a path with an empty step', { directories: ['a//b'] }, 'is not a path in an initramfs'],
+    ['a path with a dot as a step', { directories: ['a/./b'] }, 'is not a path in an initramfs'],
     ['a minor number of 21 bits', { devices: [{ ...device, minor: 1048576 }] }, 'minor number'],
     ['a major number of 13 bits', { devices: [{ ...device, major: 4096 }] }, 'major number'],
-    ['a number that is none', { devices: [{ ...device, major: Number.NaN }] }, 'major number'],
+    ['NaN as a number', { devices: [{ ...device, major: Number.NaN }] }, 'major number'],
     ['a negative number', { devices: [{ ...device, minor: -1 }] }, 'minor number'],
-    ['a link in the place of /dev', { symlinks: { dev: 'devices' } }, 'must be a folder'],
-    ['a device in the place of /dev', { devices: [{ ...device, path: 'dev' }] }, 'must be a folder'],
+    ['a link at /dev', { symlinks: { dev: 'devices' } }, 'must be a folder'],
+    ['a device at /dev', { devices: [{ ...device, path: 'dev' }] }, 'must be a folder'],
     ['another /dev/console', { devices: [{ ...device, path: 'dev/console' }] }, 'must have the numbers 5 and 1'],
     ['a mode of a link', { symlinks: { l: 'x' }, modes: { l: '700' } }, 'Linux has no modes for links'],
     ['two modes of a file', { modes: { init: '700', '/init': '755' } }, 'a second time'],
@@ -293,7 +293,7 @@ describe('packing a folder into an initramfs', () => {
     ['TRAILER!!!', (path: string) => writeFileSync(path, '')],
     ['dev', (path: string) => writeFileSync(path, '')],
     ['dev', (path: string) => symlinkSync('x', path)],
-  ])('refuses the same of the folder, by the name of the file: %s', async (name, make) => {
+  ])('refuses the same in the folder, and names the file: %s', async (name, make) => {
     make(join(folder, name));
     await expect(pack()).rejects.toMatchObject({ code: 'INITRD_ENTRY', where: { file: join(folder, name) } });
   });
@@ -311,12 +311,12 @@ describe('packing a folder into an initramfs', () => {
     expect(existsSync(join(home, 'out'))).toBe(false);
   });
 
-  it('refuses what is neither file, folder nor link', async () => {
+  it('refuses a named pipe', async () => {
     execFileSync('mkfifo', [join(folder, 'pipe')]);
     await expect(pack()).rejects.toMatchObject({ code: 'INITRD_ENTRY', where: { file: join(folder, 'pipe') } });
   });
 
-  it('refuses names that are no text, also of what a link points to', async () => {
+  it('refuses names that are not UTF-8, also in the target of a link', async () => {
     const odd = Buffer.concat([Buffer.from(`${folder}/`), Buffer.of(0xe4)]);
     symlinkSync(Buffer.of(0xe4), join(folder, 'link'));
     await expect(pack()).rejects.toMatchObject({ code: 'INITRD_ENTRY', where: { file: join(folder, 'link') } });
@@ -326,7 +326,7 @@ describe('packing a folder into an initramfs', () => {
     rmSync(odd);
   });
 
-  it('says what of a folder can not be looked at', async () => {
+  it('fails if a file cannot be examined', async () => {
     const error = Object.assign(new Error('EACCES'), { code: 'EACCES' });
     jest.spyOn(fs, 'lstatSync').mockImplementationOnce(() => {
       throw error;
@@ -337,7 +337,7 @@ describe('packing a folder into an initramfs', () => {
   it.each([
     ['another size', 'much more'],
     ['the same size', 'other'],
-  ])('notices a file that is written to meanwhile, with %s', async (_, content) => {
+  ])('detects a file that changes while it is packed, to %s', async (_, content) => {
     const tool = join(folder, 'bin', 'tool');
     utimesSync(tool, 1, 1);
     mockRead.done = (path) => path === tool && writeFileSync(tool, content);
@@ -345,39 +345,42 @@ describe('packing a folder into an initramfs', () => {
   });
 
   it.each([
-    ['is the folder', () => join(folder, 'initrd.cpio')],
-    ['is below it', () => join(folder, 'dist', 'new', 'initrd.cpio')],
-    ['is below a link to it', () => join(home, 'linked', 'initrd.cpio')],
-  ])('is not put where the next one would contain it: %s', async (_, output) => {
+    ['is in the folder', () => join(folder, 'initrd.cpio')],
+    ['is deeper in the folder', () => join(folder, 'dist', 'new', 'initrd.cpio')],
+    ['is below a link to the folder', () => join(home, 'linked', 'initrd.cpio')],
+  ])('refuses an output that %s, because the next initramfs would contain it', async (_, output) => {
     symlinkSync('rootfs', join(home, 'linked'));
     await expect(pack({ output: output() })).rejects.toMatchObject({ code: 'INITRD_ENTRY', where: { file: output() } });
   });
 
   const modeOf = (): string => (statSync(join(home, 'out', 'initrd.cpio')).mode & 0o777).toString(8);
-  (process.platform === 'win32' ? it.skip : it)('may be read by those who may read all that is packed', async () => {
-    const before = process.umask(0o022);
-    try {
-      chmodSync(join(folder, 'init'), 0o644);
-      await pack();
-      expect(modeOf()).toBe('644');
-      rmSync(join(home, 'out'), { recursive: true });
-      await pack({ private: true });
-      expect(modeOf()).toBe('600');
-      for (const [path, open, closed] of [
-        [join(folder, 'bin', 'tool'), 0o644, 0o600],
-        [join(folder, 'bin'), 0o755, 0o700],
-        [folder, 0o755, 0o700],
-      ] as const) {
+  (process.platform === 'win32' ? it.skip : it)(
+    'lets those read the output who may read all of its sources',
+    async () => {
+      const before = process.umask(0o022);
+      try {
+        chmodSync(join(folder, 'init'), 0o644);
+        await pack();
+        expect(modeOf()).toBe('644');
         rmSync(join(home, 'out'), { recursive: true });
-        chmodSync(path, closed);
+        await pack({ private: true });
+        expect(modeOf()).toBe('600');
+        for (const [path, open, closed] of [
+          [join(folder, 'bin', 'tool'), 0o644, 0o600],
+          [join(folder, 'bin'), 0o755, 0o700],
+          [folder, 0o755, 0o700],
+        ] as const) {
+          rmSync(join(home, 'out'), { recursive: true });
+          chmodSync(path, closed);
+          await pack();
+          expect(modeOf()).toBe('600');
+          chmodSync(path, open);
+        }
         await pack();
         expect(modeOf()).toBe('600');
-        chmodSync(path, open);
+      } finally {
+        process.umask(before);
       }
-      await pack();
-      expect(modeOf()).toBe('600');
-    } finally {
-      process.umask(before);
-    }
-  });
+    },
+  );
 });

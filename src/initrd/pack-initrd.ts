@@ -148,7 +148,7 @@ function* fileOnDisk(
   const { size, stats } = entry;
   const source = openFileSource(path);
   try {
-    if (source.size !== size) throw new IgvmError('FILE_CHANGED', 'changed while it was packed', { file: path });
+    if (source.size !== size) throw new IgvmError('FILE_CHANGED', 'changed while it was being packed', { file: path });
     let chunk = new Uint8Array(Math.min(CHUNK, size));
     source.read(0, chunk);
     const isExecutable = isProgram(chunk);
@@ -206,7 +206,7 @@ export function notExecutableWarning(paths: readonly string[]): string | undefin
   const named = paths.slice(0, MOST_NAMED).map((path) => `"${path}"`);
   const more = paths.length > MOST_NAMED ? ` and ${paths.length - MOST_NAMED} more` : '';
   const what = paths.length === 1 ? 'is executable here, but is' : 'are executable here, but are';
-  return `${named.join(', ')}${more} ${what} neither an ELF program nor a script that begins with "#!", and not executable in the initramfs: "modes" in initrd.json can say otherwise`;
+  return `${named.join(', ')}${more} ${what} neither an ELF program nor a script that begins with "#!", and not executable in the initramfs: "modes" in initrd.json can change that`;
 }
 
 /**
@@ -222,12 +222,12 @@ function checkInit(
   if (init?.type === 'link') return {};
   const where = whereOf?.([]) ?? { file: folder ?? '' };
   if (init === undefined) {
-    const message = `there is no "init" at the top of ${printable(basename(folder ?? 'the image'))}, so Linux panics unless the command line names another program (rdinit=): add one, or set "init" to "x64" or "aarch64" for the program that comes with nx-igvm, or to "none" if that is meant`;
+    const message = `there is no "init" at the top of ${printable(basename(folder ?? 'the image'))}, so Linux panics unless the command line names another program (rdinit=): add one, or set "init" to "x64" or "aarch64" for the program that comes with nx-igvm, or to "none" if this is intended`;
     return { withoutInit: message };
   }
   const isRunnable = init.type === 'file' && (init.permissions === undefined || (init.permissions & 0o111) !== 0);
   if (!isRunnable) {
-    const message = `"init", which the kernel starts, ${init.type === 'file' ? 'has a mode without permission to execute' : `is a ${init.type}`}`;
+    const message = `"init", which the kernel starts, ${init.type === 'file' ? 'has a mode that does not allow executing it' : `is a ${init.type}`}`;
     throw new IgvmError('INITRD_ENTRY', message, where, { saysAll: true });
   }
   return {};
@@ -248,6 +248,8 @@ function checkOutside(folder: string, output: string): void {
   }
   const way = relative(real, placeOf(output));
   if (!isAbsolute(way) && way.split(sep)[0] !== '..') {
-    throw new IgvmError('INITRD_ENTRY', 'the initramfs would lie in the folder that it is made of', { file: output });
+    throw new IgvmError('INITRD_ENTRY', 'the initramfs would be in the folder that it is packed from', {
+      file: output,
+    });
   }
 }

@@ -27,7 +27,7 @@ export interface StartEntries {
 
 /**
  * The entries that our first program needs in the initramfs: its instructions and kernel modules, and those that runtimes add to a
- * container. None if there is neither a container nor an instruction.
+ * container. Empty if there is neither a container nor an instruction.
  * @throws IgvmError INITRD_ENTRY, FILE_UNREADABLE, CONTAINER_PROCESS
  */
 export function startEntries(
@@ -47,7 +47,7 @@ export function startEntries(
   if (container?.entries.some(({ path }) => path === 'init') === true) {
     throw new IgvmError(
       'INITRD_ENTRY',
-      'the image has a file "init" at its top, where the first program of nx-igvm goes: set "init" to "none" if the kernel shall start that one',
+      'the image has a file "init" at its top, the place for the first program of nx-igvm: set "init" to "none" if the kernel should start the file of the image',
       whereOf?.(['image']) ?? {},
       { saysAll: true },
     );

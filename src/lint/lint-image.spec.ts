@@ -15,7 +15,7 @@ const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-lint-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const image = join(folder, 'image.igvm');
 
-/** A context that every VMM takes. */
+/** A context that every VMM accepts. */
 function context(vpIndex = 0): Directive {
   const vmsa = new Vmsa();
   for (const [name, value] of [
@@ -28,7 +28,7 @@ function context(vpIndex = 0): Directive {
   return { type: 'vpContext', format: 'snp', gpa, compatibilityMask: MASK.snp, vpIndex, data: vmsa.page };
 }
 
-/** Of SEV-SNP alone; with a policy. */
+/** A file for SEV-SNP alone, with a policy. */
 const snp = (directives: Directive[], policy = 0x30000n, more: IgvmFile['initializations'] = []): IgvmFile => ({
   ...fileOf(directives),
   platforms: [platform(MASK.snp, PLATFORM_TYPE.SEV_SNP)],
@@ -74,24 +74,24 @@ describe('lint', () => {
     ]);
   });
 
-  describe('of ID blocks', () => {
+  describe('for ID blocks', () => {
     const plain = snp([context(), page(0x10)]);
     const digestOn = async (vmm: string, vcpus?: number[], cpu?: string[]) =>
       (await measure(plain, { launches: launchesOf({ vmm, vcpus, cpu }) }))[0]!.digest;
     const withBlocks = (...digests: Uint8Array[]) => snp([context(), page(0x10), ...digests.map(idBlock)]);
 
-    it('finds nothing in one whose digest a VMM on KVM reports, for any count and processor', async () => {
+    it('finds nothing if a VMM on KVM reports the digest, for any number of vCPUs and any processor', async () => {
       expect(await findings(withBlocks(await digestOn('qemu-kvm', [3], ['EPYC-Genoa'])), 'hyperv')).toEqual([]);
       expect(await findings(withBlocks(await digestOn('cloud-hypervisor-kvm', [2])), 'hyperv')).toEqual([]);
     });
 
-    it('names several, of which a launch takes one', async () => {
+    it('names several ID blocks, because a launch takes only one', async () => {
       const digest = await digestOn('qemu-kvm', [1], ['EPYC-Genoa']);
       expect(await findings(withBlocks(digest, digest), 'hyperv')).toEqual([expect.stringMatching(/^id-blocks: .*2/)]);
     });
 
-    it('names one with a digest of Hyper-V, or of no VMM', async () => {
-      // In place: the VMSA comes first, so Hyper-V's digest is another.
+    it('names an ID block with the digest of Hyper-V, or of no VMM', async () => {
+      // The VMSA comes first in the file, so Hyper-V's digest differs from that of KVM.
       expect(await findings(withBlocks(await digestOn('hyperv')), 'hyperv')).toEqual([
         expect.stringContaining('expects the digest that Hyper-V reports'),
       ]);

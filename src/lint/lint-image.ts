@@ -11,7 +11,7 @@ import { loadRefusals } from '../measurement/load-refusals';
 import { measureLaunches } from '../measurement/measure';
 import { type Vmm, VMM_NAMES } from '../manifest/model';
 
-/** What a finding is about. */
+/** The rules that images are checked for. */
 export type LintRule = 'refused' | 'policy' | 'id-blocks' | 'id-block-digest' | 'page-overlap';
 
 /** A reason why a VMM would not launch an image, or something that a production image should not have. */
@@ -19,13 +19,13 @@ export interface LintFinding {
   rule: LintRule;
   /** The platform's name in messages. */
   platform: string;
-  /** The VMM that refuses the file; undefined for what is wrong whatever the VMM. */
+  /** The VMM that refuses the file; undefined for a finding that doesn't depend on the VMM. */
   vmm?: string;
   /** One line: what, where, and what to change. */
   message: string;
 }
 
-/** What to look for. */
+/** The image to check, and the launches to check it for. */
 export interface LintRequest {
   /** Path of the image. */
   image: string;
@@ -39,7 +39,7 @@ const UNWANTED_POLICY: Readonly<Record<string, string>> = {
   migrationAgent: 'it allows a migration agent to move the guest to another host; clear bit 18 of the policy',
 };
 
-/** Most vCPUs with which the digest of an ID block is searched for. */
+/** The most vCPUs for which digests are computed, to compare them with that of an ID block. */
 const MOST_VCPUS = 64;
 
 /**
@@ -58,7 +58,7 @@ export const lintImage = ({ image, launches }: LintRequest): Promise<LintFinding
         ...(await idBlockFindings(file, header)),
         ...overlapFindings(file, header),
       ];
-      // There may be one for each page, and a call takes fewer arguments.
+      // Not `push(...found)`: there may be a finding for each page, too many for the arguments of one call.
       for (const finding of found) findings.push(finding);
     }
     return findings;
@@ -118,11 +118,11 @@ async function idBlockFindings(file: IgvmFile, header: PlatformHeader): Promise<
   const several: LintFinding[] =
     blocks.length === 1
       ? []
-      : [{ ...base, rule: 'id-blocks', message: `it has ${blocks.length} ID blocks; a launch takes one` }];
+      : [{ ...base, rule: 'id-blocks', message: `it has ${blocks.length} ID blocks, and a launch takes only one` }];
   return [...several, ...(await digestFindings(file, header, block)).map((each) => ({ ...base, ...each }))];
 }
 
-/** An ID block whose digest belongs to no launch by any VMM: the firmware would refuse the guest. */
+/** A finding for an ID block whose digest belongs to no launch on KVM: there, the firmware would refuse the guest. */
 async function digestFindings(
   file: IgvmFile,
   header: PlatformHeader,

@@ -4,16 +4,16 @@ import { connect, type AddressInfo, type Socket } from 'node:net';
 
 export const sha256Of = (bytes: Uint8Array | string): string => createHash('sha256').update(bytes).digest('hex');
 
-/** What a server does with a request; `number` counts those that it got, from 0. */
+/** What a server does with a request; `number` is the number of earlier requests. */
 export type Behaviour = (request: IncomingMessage, response: ServerResponse, number: number) => void;
 
-/** A web server on this machine that behaves as a test says, and remembers what it was asked. Close it. */
+/** A web server on this machine with the behaviour that a test gives it. It records its requests. Close it. */
 export class LoopbackServer {
   private readonly sockets = new Set<Socket>();
-  /** Of each request: path, and the headers that matter here. */
+  /** The path of each request, and the headers that matter here. */
   readonly requests: { url: string; range?: string; ifRange?: string; authorization?: string; method: string }[] = [];
 
-  /** Stays known when the server is closed. */
+  /** Remains set after the server was closed. */
   port = 0;
 
   private constructor(
@@ -36,7 +36,7 @@ export class LoopbackServer {
       this.sockets.add(socket);
       socket.on('close', () => this.sockets.delete(socket)).on('error', () => undefined);
     });
-    // As a proxy: a tunnel to wherever it is asked for.
+    // As a proxy: a tunnel to the requested address.
     server.on('connect', (request, socket, head) => {
       this.requests.push({ url: request.url ?? '', method: 'CONNECT' });
       const [host, port] = (request.url ?? '').split(':');
@@ -68,7 +68,7 @@ export class LoopbackServer {
   }
 }
 
-/** Serves bytes as a good server does, with ranges. @param etag with quotes; none when it is empty */
+/** Serves bytes correctly, with ranges. @param etag with quotes; none if it is empty */
 export function serve(content: Uint8Array, etag = '"one"'): Behaviour {
   return (request, response) => {
     const { range, 'if-range': ifRange } = request.headers;
@@ -86,14 +86,14 @@ export function serve(content: Uint8Array, etag = '"one"'): Behaviour {
   };
 }
 
-/** Serves as {@link serve} does, but ends the connection after so many bytes of each answer. */
+/** Serves like {@link serve}, but ends the connection after `after` bytes of each response. */
 export function breakOff(content: Uint8Array, after: number, etag = '"one"'): Behaviour {
   const whole = serve(content, etag);
   return (request, response, number) => {
     const end = response.end.bind(response);
     response.end = ((body?: Uint8Array) => {
       if (body === undefined || body.length <= after) return end(body);
-      // A little later: what arrives together with the end of a connection may be lost.
+      // A little later, because data that arrives together with the end of a connection may be lost.
       response.write(body.subarray(0, after), () => setTimeout(() => response.socket?.destroy(), 300));
       return response;
     }) as typeof response.end;

@@ -71,7 +71,8 @@ export function readPeHeaders(program: ByteSource): PeHeaders {
   const directoryStart = optional + OPTIONAL_HEADER.size;
   const directories = view(directoryStart, directoryBytes, 'its optional header lies outside the file');
   const directoryCount = headers.getUint32(fixed + OPTIONAL_HEADER.directoryCount, true);
-  if (directoryCount * DIRECTORY_SIZE > directoryBytes) throw invalid('it has more directories than room for them');
+  if (directoryCount * DIRECTORY_SIZE > directoryBytes)
+    throw invalid('its optional header is too small for its directories');
   const count = headers.getUint16(NT_HEADERS.sectionCount, true);
   const table = view(optional + optionalSize, count * SECTION_HEADER.size, 'its section headers lie outside the file');
   const at = SECURITY * DIRECTORY_SIZE;

@@ -1,4 +1,4 @@
-/** A section to write, and fields of its header that deviate from it. */
+/** A section to write, and fields of its header with other values. */
 export interface WrittenSection {
   name: string;
   content: Uint8Array | string;
@@ -10,7 +10,7 @@ const OPTIONAL_SIZE = 0xf0;
 const FILE_ALIGNMENT = 512;
 const MACHINE_X64 = 0x8664;
 
-/** A PE32+ program of EFI with these sections, laid out as ukify and objcopy do: each at a multiple of 512 bytes. */
+/** An EFI program (PE32+) with these sections. Like ukify and objcopy, it puts each at a multiple of 512 bytes. */
 export function peFile(sections: readonly WrittenSection[]): Buffer {
   const contents = sections.map(({ content }) => Buffer.from(content));
   const headersSize = align(HEADERS + 24 + OPTIONAL_SIZE + 40 * sections.length, FILE_ALIGNMENT);
@@ -44,7 +44,7 @@ export function peFile(sections: readonly WrittenSection[]): Buffer {
   return file;
 }
 
-/** A UKI with a stub's code first, and these sections by name. */
+/** A UKI with the code of a stub, followed by these sections. */
 export const ukiFile = (sections: Readonly<Record<string, Uint8Array | string>>): Buffer =>
   peFile([
     { name: '.text', content: new Uint8Array(100).fill(0xcc) },

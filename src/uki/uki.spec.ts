@@ -27,7 +27,7 @@ describe('a UKI', () => {
   });
 
   it('has the sections of the specification, in the order of the file, without padding', () => {
-    const file = uki({ '.uname': '6.1.0-56-amd64', '.mine': 'of somebody' });
+    const file = uki({ '.uname': '6.1.0-56-amd64', '.mine': 'unknown' });
     const { sections, profiles } = readUki(bytesSource(file));
     expect(sections.map(({ name, size }) => [name, size])).toEqual([
       ['.osrel', OS_RELEASE.length],
@@ -41,7 +41,7 @@ describe('a UKI', () => {
     expect(Buffer.compare(contentOf(file, '.initrd'), INITRD)).toBe(0);
   });
 
-  it('has kernels that want more memory than they have bytes, and headers without a size in memory', () => {
+  it('may state more memory for a kernel than it has bytes, or no size in memory', () => {
     const sections = (virtualSize: number): WrittenSection[] => [
       { name: '.linux', content: Buffer.alloc(1024, 1), header: { virtualSize } },
     ];
@@ -50,7 +50,7 @@ describe('a UKI', () => {
     }
   });
 
-  it('has profiles, which count only where somebody chooses them', () => {
+  it('may have profiles, of which only the first one has an effect', () => {
     const file = peFile([
       { name: '.cmdline', content: 'quiet' },
       { name: '.linux', content: KERNEL },
@@ -64,7 +64,7 @@ describe('a UKI', () => {
     expect(textsOf(file)).toEqual(['quiet', undefined]);
   });
 
-  it('has a first profile that counts without a choice: over the base, and also alone', () => {
+  it('has a first profile that replaces sections of the base, or is the whole UKI', () => {
     const over = peFile([
       { name: '.cmdline', content: 'quiet' },
       { name: '.linux', content: KERNEL },
@@ -72,7 +72,7 @@ describe('a UKI', () => {
       { name: '.cmdline', content: 'loud' },
     ]);
     expect(textsOf(over)).toEqual([undefined, 'loud']);
-    // As ukify --profile makes it.
+    // As written by ukify --profile.
     const alone = peFile([
       { name: '.profile', content: 'ID=main' },
       { name: '.cmdline', content: 'a' },
@@ -89,11 +89,11 @@ describe('a UKI', () => {
     ['NAME', "NAME='My System'\nID=mine", 'My System'],
     ['ID', 'ID=mine\n', 'mine'],
     ['nothing', 'VERSION=1\n', ''],
-  ])('says what system it is by %s', (_, release, name) => {
+  ])('names its system by %s', (_, release, name) => {
     expect(textsOf(ukiFile({ '.osrel': release, '.linux': KERNEL }))[0]).toBe(name);
   });
 
-  it('has a command line up to a NUL, as dracut ends it', () => {
+  it('has a command line that ends at a NUL, as dracut writes it', () => {
     expect(textsOf(ukiFile({ '.cmdline': ' a b \n\0\0', '.linux': KERNEL }))[0]).toBe('a b');
     expect(textsOf(ukiFile({ '.cmdline': 'x'.repeat(70_000), '.linux': KERNEL }))[0]).toBeUndefined();
   });
@@ -107,15 +107,23 @@ describe('a malicious UKI', () => {
     ]);
 
   it.each<[string, Buffer, RegExp]>([
-    ['a section behind the end', hostile({ rawStart: 0xffff_fe00 }), /its section \.linux lies outside the file/],
-    ['a section over the end', hostile({ rawSize: 0xffff_ffff, virtualSize: 0xffff_ffff }), /outside the file/],
     [
-      'sections over each other',
+      'a section after the end of the file',
+      hostile({ rawStart: 0xffff_fe00 }),
+      /its section \.linux lies outside the file/,
+    ],
+    [
+      'a section across the end of the file',
+      hostile({ rawSize: 0xffff_ffff, virtualSize: 0xffff_ffff }),
+      /outside the file/,
+    ],
+    [
+      'overlapping sections',
       hostile({ rawStart: 0x200 }),
       /its sections \.(linux|initrd) and \.(linux|initrd) overlap/,
     ],
     [
-      'a kernel twice',
+      'two kernels',
       peFile([
         { name: '.linux', content: KERNEL },
         { name: '.linux', content: INITRD },
@@ -123,16 +131,16 @@ describe('a malicious UKI', () => {
       /it has the section \.linux twice/,
     ],
     ['sections without room for their headers', withCount(uki(), 0xffff), /section headers lie outside the file/],
-    ['a header that is cut off', uki().subarray(0, 0x100), /optional header lies outside|PE headers lie outside/],
-    ['headers elsewhere', withOffset(uki(), 0xffff_fff0), /PE headers lie outside the file/],
+    ['a truncated header', uki().subarray(0, 0x100), /optional header lies outside|PE headers lie outside/],
+    ['headers outside the file', withOffset(uki(), 0xffff_fff0), /PE headers lie outside the file/],
     ['a 32-bit header', withMagic(uki(), 0x10b), /not a 64-bit program/],
-  ])('is refused: %s', (_, file, message) => {
+  ])('is refused if it has %s', (_, file, message) => {
     expect(() => readUki(bytesSource(file))).toThrow(
       expect.objectContaining({ code: 'EFI_DATA_INVALID', message: expect.stringMatching(message) as string }),
     );
   });
 
-  it('may have several sections for hardware, and sections of nothing', () => {
+  it('may have several sections for hardware, and empty sections', () => {
     const file = peFile([
       { name: '.dtbauto', content: 'a' },
       { name: '.dtbauto', content: 'b' },
@@ -162,7 +170,7 @@ describe('a malicious UKI', () => {
     expect(isUki(bytesSource(withOffset(file, 0xffff_ffff)))).toBe(false);
   });
 
-  it('is read as far as its headers, whatever it says', () => {
+  it('is only read up to the end of its headers', () => {
     let read = 0;
     const file = uki();
     const source = {

@@ -6,7 +6,7 @@ import { IgvmError } from '../errors/igvm-error';
 import { type ByteSource, regionSource } from '../memory/byte-source';
 import { type PeSection, peSectionNames, readPeHeaders } from './pe';
 
-/** The sections that the specification knows, in its order, besides the stub's own code. */
+/** The sections in the specification, in its order, except for the stub's own code. */
 export const UKI_SECTIONS = [
   '.linux',
   '.osrel',
@@ -27,12 +27,12 @@ export const UKI_SECTIONS = [
 
 export type UkiSectionName = (typeof UKI_SECTIONS)[number];
 
-/** There may be several of these: one for each kind of hardware. */
+/** Sections that may occur several times: one for each kind of hardware. */
 const SEVERAL: readonly UkiSectionName[] = ['.dtbauto', '.efifw'];
-/** Begins a profile: the following sections replace sections of the base. The first profile is the default. */
+/** The section that begins a profile. The sections after it replace those of the base. The first profile is the default. */
 const PROFILE = '.profile';
 
-/** Bytes of text that are read. */
+/** The most bytes of a text. */
 const MOST_TEXT = 65536;
 
 /** A section's content, in the file. */
@@ -44,7 +44,7 @@ export interface UkiSection {
   size: number;
 }
 
-/** What is in a UKI. */
+/** The contents of a UKI. */
 export interface Uki {
   /** The sections of the default boot: those of the base and of the first profile, in file order. */
   sections: UkiSection[];
@@ -57,8 +57,8 @@ export const isUki = (file: ByteSource): boolean => peSectionNames(file).include
 
 /**
  * The sections of a UKI, as `ukify`, dracut, mkosi or objcopy made it. No content is read.
- * @throws IgvmError EFI_DATA_INVALID for a damaged program, sections outside the file or over each other, and a section that is
- *   there twice; and what the source throws
+ * @throws IgvmError EFI_DATA_INVALID for a damaged program, sections that are outside the file or overlap, and a section that occurs
+ *   twice; and what the source throws
  */
 export function readUki(file: ByteSource): Uki {
   const groups: PeSection[][] = [[]];
@@ -83,7 +83,7 @@ function contentsOf(group: readonly PeSection[], fileSize: number): UkiSection[]
     const name = UKI_SECTIONS.find((each) => each === section.name);
     if (name === undefined) return [];
     const size = contentSize(section, fileSize);
-    // Where nothing is may be anywhere.
+    // The offset of an empty section is arbitrary.
     return [{ name, offset: size === 0 ? 0 : section.rawStart, size }];
   });
   for (const name of UKI_SECTIONS) {
@@ -93,14 +93,14 @@ function contentsOf(group: readonly PeSection[], fileSize: number): UkiSection[]
   return sections;
 }
 
-/** What pads a section in the file is no part of it; a kernel's section may say that it needs more memory than it has bytes. */
+/** The size of a section without its padding. A kernel's section may state more memory than it has bytes. */
 function contentSize({ name, virtualSize, rawSize, rawStart }: PeSection, fileSize: number): number {
   const size = virtualSize === 0 ? rawSize : Math.min(virtualSize, rawSize);
   if (size > 0 && rawStart + size > fileSize) throw invalid(`its section ${name} lies outside the file`, rawStart);
   return size;
 }
 
-/** The content of a section, as a region of the file; undefined where there is no such section. */
+/** The content of a section, as a region of the file; undefined if there is no such section. */
 export function ukiSection(file: ByteSource, uki: Uki, name: UkiSectionName): ByteSource | undefined {
   const section = uki.sections.find((each) => each.name === name);
   return section && regionSource(file, section.offset, section.size);
@@ -110,8 +110,8 @@ export function ukiSection(file: ByteSource, uki: Uki, name: UkiSectionName): By
 const TEXTS: readonly UkiSectionName[] = ['.cmdline', '.osrel', '.uname'];
 
 /**
- * The text of a section, up to a NUL and without blanks around it; undefined for sections that hold none, or too much. It is as
- * the file has it: to be shown, it has to be made printable.
+ * The text of a section, up to a NUL and without surrounding blanks; undefined for a section without text, or with too much. It must
+ * be made printable before it is shown.
  */
 export function ukiText(file: ByteSource, { name, offset, size }: UkiSection): string | undefined {
   if (!TEXTS.includes(name) || size > MOST_TEXT) return undefined;

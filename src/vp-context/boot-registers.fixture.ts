@@ -12,7 +12,7 @@ export const OPENHCL_REGISTERS: readonly VpRegister[] = [
   { name: 'rsi', value: 0x2d000n },
 ];
 
-/** Those of a UEFI guest without a paravisor. */
+/** The registers of a UEFI guest without a paravisor. */
 export const UEFI_REGISTERS: readonly VpRegister[] = [
   { name: 'gdtr', table: { base: 0x706000n, limit: 0x1f } },
   { name: 'cr0', value: 0x80000023n },
