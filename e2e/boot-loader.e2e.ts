@@ -122,7 +122,7 @@ loading('an image on a QEMU that loads it itself', () => {
     expect({ status, output }).toEqual(
       takes
         ? { status: 0, output: expect.stringContaining(GUEST_READY) as string }
-        : { status: 1, output: expect.stringContaining('QEMU does not take parameter madt') as string },
+        : { status: 1, output: expect.stringContaining('QEMU does not accept parameter madt') as string },
     );
   });
 

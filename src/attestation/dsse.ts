@@ -152,7 +152,7 @@ function signWithCommand(
   const key = publicKeyIn(path);
   const [name = '', ...args] = words;
   const program = isProgramName(name) ? findProgram(name) : name;
-  if (program === undefined || program === '') throw failed(`the program "${name}", which should sign, was not found`);
+  if (program === undefined || program === '') throw failed(`the signing program "${name}" was not found`);
   const folder = mkdtempSync(join(tmpdir(), 'nx-igvm-sign-'));
   let printed: Buffer;
   try {

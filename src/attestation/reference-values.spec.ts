@@ -245,7 +245,7 @@ describe('reference values', () => {
     [
       ['--sign-command', 'no-such-program', '--public-key', 'key.pem'],
       1,
-      /the program "no-such-program", which should sign, was not found/,
+      /the signing program "no-such-program" was not found/,
     ],
     [['--sign-command', 'true', '--public-key', 'key.pem'], 1, /is not a signature/],
     [['--sign-command', 'false', '--public-key', 'key.pem'], 1, /did not sign/],

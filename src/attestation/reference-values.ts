@@ -143,7 +143,7 @@ export async function writeReferenceValues(request: ReferenceRequest): Promise<R
       debuggable.length === 0
         ? []
         : [
-            `the host may debug the guest of ${printable(display(request.image))} (${debuggable.join(', ')}): these values vouch for a guest without secrets`,
+            `the host may debug the guest of ${printable(display(request.image))} (${debuggable.join(', ')}), so these values vouch for a guest that can have no secrets`,
           ],
   };
 }

@@ -118,7 +118,7 @@ function checkFacts({ commandLine, memory, cpus }: VmFacts): void {
 }
 
 const tooLarge = ({ kind, room, gpa }: GuestParameter, size: number): IgvmError =>
-  new IgvmError('BOOT_PARAMETER', `parameter ${kind} takes ${size} bytes and its area has ${room}`, {
+  new IgvmError('BOOT_PARAMETER', `parameter ${kind} needs ${size} bytes, and its area has ${room}`, {
     gpa: { start: gpa, end: gpa + room },
   });
 

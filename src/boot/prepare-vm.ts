@@ -104,7 +104,7 @@ async function prepareFirmware(
   if (request.tables === 'image')
     throw new IgvmError('BOOT_WAY', "a firmware image has no tables of its own; it gets the VMM's");
   if (request.commandLine !== undefined) {
-    throw new IgvmError('BOOT_WAY', 'a kernel that firmware starts has its command line from its UKI or boot loader');
+    throw new IgvmError('BOOT_WAY', 'a kernel that firmware starts gets its command line from its UKI or boot loader');
   }
   const way = request.way ?? (loadingRefusal(image.file, installed) === undefined ? 'igvm' : 'bios');
   if (!capabilities.ways.includes(way)) {
@@ -217,7 +217,7 @@ function vmMemory(
 const tooHigh = (what: string, end: number, vmm: Vmm): IgvmError =>
   new IgvmError(
     'BOOT_MEMORY',
-    `the image has ${what} up to ${formatMemorySize(end)}, and ${vmm.label} has memory without a gap only up to ${formatMemorySize(vmm.lowMemoryEnd)}`,
+    `the image has ${what} up to ${formatMemorySize(end)}, but ${vmm.label} has memory without a gap only up to ${formatMemorySize(vmm.lowMemoryEnd)}`,
   );
 
 /** @throws IgvmError BOOT_MEMORY */
@@ -225,7 +225,7 @@ function checkMemory(memory: number, needed: number): void {
   if (memory < needed) {
     throw new IgvmError(
       'BOOT_MEMORY',
-      `the VM has ${formatMemorySize(memory)} of memory, and the image needs ${formatMemorySize(needed)}`,
+      `the VM has ${formatMemorySize(memory)} of memory, but the image needs ${formatMemorySize(needed)}`,
     );
   }
 }

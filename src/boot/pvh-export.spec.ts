@@ -256,7 +256,7 @@ describe('PVH export', () => {
 
     it('must have room', async () => {
       const image = nativeImage(parameter(0, 0xb000, 'vpCount', { byteOffset: 4094 }));
-      await expect(exported(image)).rejects.toThrow(failure('BOOT_PARAMETER', 'takes 4 bytes and its area has 2'));
+      await expect(exported(image)).rejects.toThrow(failure('BOOT_PARAMETER', 'needs 4 bytes, and its area has 2'));
     });
 
     it('cannot be a device tree', async () => {

@@ -103,13 +103,13 @@ export const QEMU: Vmm = {
     if (native === undefined) return 'the image has no NATIVE guest';
     const { initializations = [], directives = [] } = vmmProfile('qemu-kvm').loads ?? {};
     const header = file.initializations.find(({ type }) => !initializations.includes(type));
-    if (header !== undefined) return `QEMU does not take header ${header.type}`;
+    if (header !== undefined) return `QEMU does not accept header ${header.type}`;
     for (const directive of file.directives) {
       // It refuses an unknown type before it checks the platform of the directive.
-      if (!directives.includes(directive.type)) return `QEMU does not take directive ${directive.type}`;
+      if (!directives.includes(directive.type)) return `QEMU does not accept directive ${directive.type}`;
       if ('compatibilityMask' in directive && (directive.compatibilityMask & native.compatibilityMask) === 0) continue;
       const refusal = directiveRefusal(directive, major);
-      if (refusal !== undefined) return `QEMU does not take ${refusal}`;
+      if (refusal !== undefined) return `QEMU does not accept ${refusal}`;
     }
     return undefined;
   },
