@@ -69,7 +69,7 @@ export const productPolicySchema = variants(
 const debuggable = flag('Whether the host may debug the guest. Attestation reports show it.');
 
 const isolationType = variants(
-  { none: 'No isolation: the host can read and change all of the guest.' },
+  { none: 'No isolation: the host can read and change everything in the guest.' },
   [
     tagged({ vbs: struct({ enable_debug: debuggable }, 'Isolation by the hypervisor (VBS).') }),
     tagged({

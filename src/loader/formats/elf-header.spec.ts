@@ -27,7 +27,7 @@ describe('readElfHeader', () => {
     ['big-endian', patched(kernel, 5, [2]), 'big-endian', 5],
     ['an unknown byte order', patched(kernel, 5, [3]), 'byte order', 5],
     ['an unknown version', patched(kernel, 6, [2]), 'ELF version', 6],
-    ['another architecture', patched(kernel, 18, [183]), 'another architecture', 18],
+    ['another architecture', patched(kernel, 18, [183]), 'an architecture other than x64 (ELF machine 183)', 18],
     ['program headers of another size', patched(kernel, 54, [32]), 'program headers of 32', 54],
     ['program headers after the end of the file', patched(kernel, 32, u64(BigInt(kernel.length))), 'truncated', 32],
     ['program headers at the highest offset', patched(kernel, 32, u64(2n ** 64n - 1n)), 'truncated', 32],

@@ -110,7 +110,7 @@ export function readElfHeader(source: ByteSource, arch: GuestArch, label: string
   if (bytes[6] !== 1) throw invalid(`has an unknown ELF version (${bytes[6]})`, 6);
   const machine = view.getUint16(18, true);
   if (machine !== MACHINE[arch]) {
-    throw invalid(`was built for another architecture than ${arch} (ELF machine ${machine})`, 18);
+    throw invalid(`was built for an architecture other than ${arch} (ELF machine ${machine})`, 18);
   }
   const entry = view.getBigUint64(24, true);
   const tableOffset = view.getBigUint64(32, true);
