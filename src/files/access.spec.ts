@@ -80,12 +80,12 @@ skippedFor(isPosix ? undefined : 'permission bits').describe('permission bits of
     }
   });
 
-  skippedFor(isRoot ? undefined : 'root').it('keep a group out that is another one', async () => {
+  skippedFor(isRoot ? undefined : 'root').it('exclude a group other than that of this process', async () => {
     writeFileSync(path('input'), '');
     chmodSync(path('input'), 0o640);
     chownSync(path('input'), 0, 4242);
     expect(accessOf(lstatSync(path('input')))).toBe(OWNER_ONLY);
-    // A folder that passes its group on.
+    // A folder that passes its group to new files.
     mkdirSync(path('shared'));
     chownSync(path('shared'), 0, 4242);
     chmodSync(path('shared'), 0o2775);

@@ -3,7 +3,7 @@ import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync } fro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bytesSource } from '../memory/byte-source';
-import { sha256OfFile, sha256OfOpenFile, sha256OfSource } from './hashes';
+import { crc32, sha256Hex, sha256OfFile, sha256OfOpenFile, sha256OfSource } from './hashes';
 
 /** The number of bytes that are hashed at once. */
 const CHUNK = 2 ** 20;
@@ -52,5 +52,14 @@ describe('the SHA-256', () => {
     };
     expect(() => sha256OfSource(source)).toThrow(broken);
     expect(() => sha256OfFile(join(folder, 'missing'))).toThrow('ENOENT');
+  });
+});
+
+describe('the hashes for IGVM files', () => {
+  it('have the standard values, and a CRC can be continued', () => {
+    const bytes = Buffer.from('123456789');
+    expect(crc32(bytes)).toBe(0xcbf43926);
+    expect(crc32(bytes.subarray(4), crc32(bytes.subarray(0, 4)))).toBe(0xcbf43926);
+    expect(sha256Hex(new Uint8Array(0))).toBe('e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855');
   });
 });

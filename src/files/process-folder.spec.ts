@@ -33,7 +33,7 @@ describe('a folder of this process', () => {
     return path;
   }
 
-  it('is made next to those of other processes, and those of processes that are gone are removed', () => {
+  it('is made beside those of running processes, and those of ended processes are removed', () => {
     const pid = goneProcess();
     const gone = [folderOf('boot', `${place}-${pid}-1`), folderOf('loader', `${place}-${pid}-${start}`)];
     const kept = [
@@ -93,7 +93,7 @@ describe('a folder of this process', () => {
     'is kept by processes of another PID namespace',
     () => {
       const mine = makeProcessFolder('boot', parent);
-      // Inside, no process has the ID of this one.
+      // In the other namespace, no process has the ID of this one.
       const args = ['-pf', process.execPath, '-p', 'require("fs").readlinkSync("/proc/self/ns/pid")'];
       const inside = spawnSync('unshare', args, { encoding: 'utf8' });
       if (inside.status !== 0) return;

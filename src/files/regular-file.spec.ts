@@ -60,7 +60,7 @@ describe('a regular file', () => {
 });
 
 const posix = process.platform === 'win32' ? describe.skip : describe;
-posix('what is no regular file', () => {
+posix('anything but a regular file', () => {
   const refused = (what: string, reason: RegExp) => {
     const before = openFiles();
     expect(() => openRegularFile(what)).toThrow(NotRegularError);
@@ -101,7 +101,7 @@ posix('what is no regular file', () => {
     expect(openFiles()).toBe(before);
   });
 
-  (fs.existsSync('/proc/self/status') ? it : it.skip)('is refused at once: files that the kernel makes up', () => {
+  (fs.existsSync('/proc/self/status') ? it : it.skip)('is refused at once: files that the kernel generates', () => {
     refused('/proc/self/status', /a special file of the system/);
     if (fs.existsSync('/proc/kcore')) expect(() => openRegularFile('/proc/kcore')).toThrow();
   });

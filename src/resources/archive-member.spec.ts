@@ -86,7 +86,7 @@ BuildArch: noarch
 /lib
 `;
 
-/** Makers of archives of the folder `tree`, each with the programs that it needs. */
+/** Functions that pack the folder `tree`, each with the programs that it needs. */
 const MAKERS: [name: string, programs: string[], make: (name: string) => void][] = [
   ['plain.tar', ['tar'], (name) => run('tar', ['-cf', name, '-C', 'tree', '.'])],
   ['no-dots.tar', ['tar'], (name) => run('tar', ['-cf', name, '-C', 'tree', 'boot', 'lib'])],
@@ -221,7 +221,7 @@ describe('an archive', () => {
 
   it.each([
     [
-      'of a form that is not read',
+      'with an unsupported compression',
       ['tar', '-cjf', 'x', '-C', 'tree', '.'],
       'is compressed with bzip2, which is not supported: unpack it with `bzip2 -dc`',
     ],
@@ -236,17 +236,17 @@ describe('an archive', () => {
       'its dictionary is larger than 64 MiB; `xz -dc` may be able to',
     ],
     [
-      'that is none',
+      'that is another file',
       ['cp', 'tree/boot/vmlinuz-6.1', 'x'],
       'is not an archive that can be read (tar, also with gzip, xz or zstd, .deb, .rpm and .zip)',
     ],
-  ])('%s is refused, and the error names what is missing', async (_, [program = '', ...args], message) => {
+  ])('%s is refused, with the reason', async (_, [program = '', ...args], message) => {
     run(program, args);
     expect(await failure('x')).toContain(`ARCHIVE_INVALID: http://host/a`);
     expect(await failure('x')).toContain(message);
   });
 
-  it('of any bytes is read or refused, and never fails otherwise', async () => {
+  it('with arbitrary changes is read or refused, and fails in no other way', async () => {
     const seeds = readdirSync(root).filter((name) => /\.(deb|rpm|zip|tar)$/.test(name));
     let state = 7;
     const random = (below: number): number => (state = (state * 48271) % 2147483647) % below;

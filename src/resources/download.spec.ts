@@ -225,14 +225,14 @@ describe('a server', () => {
       'DOWNLOAD_FAILED',
     ],
     [
-      'that sends a part nobody asked for',
+      'that sends a part that was not requested',
       'HTTP/1.1 206 Partial\r\nContent-Range: bytes 5-9/10\r\nContent-Length: 5\r\n\r\n56789',
       false,
       'DOWNLOAD_FAILED',
     ],
-    ['that speaks no HTTP', 'SSH-2.0-OpenSSH_9.2\r\n', false, 'DOWNLOAD_FAILED'],
-    ['that falls silent', 'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nshort', true, 'DOWNLOAD_FAILED'],
-    ['that says nothing', '', true, 'DOWNLOAD_FAILED'],
+    ['that does not speak HTTP', 'SSH-2.0-OpenSSH_9.2\r\n', false, 'DOWNLOAD_FAILED'],
+    ['that stops sending', 'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nshort', true, 'DOWNLOAD_FAILED'],
+    ['that sends nothing', '', true, 'DOWNLOAD_FAILED'],
     [
       'with a header that is too large',
       `HTTP/1.1 200 OK\r\nX: ${'x'.repeat(200_000)}\r\n\r\n`,

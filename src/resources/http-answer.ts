@@ -157,7 +157,7 @@ function answerOf(response: Dispatcher.ResponseData, { from, validator }: HttpRe
 /** The part that is here already can't be continued: the download has to start again. */
 export class StaleStart extends Interruption {
   constructor(url: URL) {
-    super(`${shownUrl(url)} has another file than the one that was partly downloaded`);
+    super(`${shownUrl(url)} has a different file from the one that was partly downloaded`);
   }
 }
 

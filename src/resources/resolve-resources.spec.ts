@@ -46,7 +46,7 @@ describe('a resource', () => {
     ['that another target writes', { project: 'p', target: 'build', path: 'dist/p/k' }, 'dist/p/k'],
     ['with special letters', 'a (b) $c; "d" ä', 'images/one/a (b) $c; "d" ä'],
     ['with escaped special characters', 'k\\[1\\]\\*', 'images/one/k[1]*'],
-    ['with an escaped glob that is needed', 'odd\\{1\\}/k-?', 'images/one/odd{1}/k-7'],
+    ['by a glob with escaped characters', 'odd\\{1\\}/k-?', 'images/one/odd{1}/k-7'],
     ['by a glob', 'boot/vmlinuz-*', 'images/one/boot/vmlinuz-6.1'],
     ['by a glob from the workspace', '{workspaceRoot}/**/only-{a,b}.bin', 'x/y/only-b.bin'],
     ['by a glob above the manifest', '../k[0-9]', 'images/k5'],
@@ -91,7 +91,7 @@ describe('a resource', () => {
   });
 
   it.each([
-    ['that is not there', 'k', 'FILE_UNREADABLE', 'does not exist'],
+    ['that does not exist', 'k', 'FILE_UNREADABLE', 'does not exist'],
     ['below a file', 'file/k', 'FILE_UNREADABLE', 'does not exist'],
     ['that is a folder', 'folder', 'FILE_UNREADABLE', 'is a folder, not a file'],
     ['by a glob without a match', 'no-*', 'RESOURCE_PATH', 'matches no file'],
@@ -227,7 +227,7 @@ describe('a separate resources file', () => {
   it.each([
     ['a relative path', '{"resources": {"uefi": "k", "linux_kernel": "/k"}}', 'MANIFEST_INVALID', 'resources.uefi'],
     [
-      'a path that is no string',
+      'a path that is not a string',
       '{"resources": {"linux_kernel": {"path": "/k"}}}',
       'MANIFEST_INVALID',
       'resources.linux_kernel',
@@ -235,10 +235,10 @@ describe('a separate resources file', () => {
     ['an unknown name', '{"resources": {"kernel": "/k"}}', 'MANIFEST_UNKNOWN_KEY', 'resources.kernel'],
     ['no table', '{}', 'MANIFEST_INVALID', 'resources'],
     ['two tables', '{"resources": {}, "resources": {}}', 'MANIFEST_DUPLICATE_KEY', 'resources'],
-    ['a needed name left out', '{"resources": {"uefi": "/k"}}', 'RESOURCE_MISSING', 'resources'],
+    ['a missing resource', '{"resources": {"uefi": "/k"}}', 'RESOURCE_MISSING', 'resources'],
     ['broken JSON', '{"resources": {]', 'MANIFEST_SYNTAX', 'resources'],
     [
-      'a file that is not there',
+      'a file that does not exist',
       '{"resources": {"linux_kernel": "/nonexistent/k"}}',
       'FILE_UNREADABLE',
       'resources.linux_kernel',
