@@ -66,7 +66,7 @@ describe('createOutputSet', () => {
     expect(content('a.igvm')).toBe('old');
   });
 
-  it('removes the empty folders that it made, and keeps one that has a file of somebody else', async () => {
+  it('removes the empty folders that it created, and keeps one with a file from another program', async () => {
     const set = createOutputSet();
     for (const name of ['one/deep/a', 'two/deep/b']) await set.add(path(name)).writeAll(text('new'));
     fs.writeFileSync(path('two/stranger'), '');
@@ -194,7 +194,7 @@ describe('createOutputSet', () => {
   });
 });
 
-describe('checkNotInputs', () => {
+describe('an output', () => {
   let folder: string;
   let input: string;
   const at = (...path: string[]): string => join(folder, ...path);
@@ -256,19 +256,19 @@ const CHUNK = 2 ** 16;
 describe('textChunks', () => {
   const lengths = (pieces: string[]): number[] => [...textChunks(pieces)].map(({ length }) => length);
 
-  it('are few for many pieces, and contain the same text', () => {
+  it('yields few chunks for many pieces, with the same text', () => {
     const pieces = Array.from({ length: 30_000 }, (_, index) => `line ${index}\n`);
     const chunks = [...textChunks(pieces)];
     expect(chunks.join('')).toBe(pieces.join(''));
     expect(chunks).toHaveLength(Math.ceil(pieces.join('').length / CHUNK));
   });
 
-  it('are full before they are written', () => {
+  it('fills a chunk before it yields it', () => {
     expect(lengths(['x'.repeat(CHUNK - 1), 'y', 'z'])).toEqual([CHUNK, 1]);
     expect(lengths(['x'.repeat(3 * CHUNK)])).toEqual([3 * CHUNK]);
   });
 
-  it('are none without pieces', () => {
+  it('yields no chunk without text', () => {
     expect(lengths([])).toEqual([]);
     expect(lengths(['', ''])).toEqual([]);
     expect(lengths(['x'.repeat(CHUNK)])).toEqual([CHUNK]);

@@ -30,7 +30,7 @@ export interface OutputSet {
   /**
    * Starts a file, and creates its folder if it is missing. Removes files that killed builds left in that folder. A file that replaces
    * another keeps the permission bits of that file.
-   * @param access the most access to allow; by default, as the umask says
+   * @param access the most access to allow; by default, what the umask allows
    * @throws IgvmError FILE_UNWRITABLE: also when `path` is a directory, a symbolic link (it could lead anywhere; an
    *   output replaces files, not what they point to) or a device
    */

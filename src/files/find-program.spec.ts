@@ -28,7 +28,7 @@ describe('a program that an option names', () => {
   });
 
   it.each(['./loader', 'bin/loader', join(tmpdir(), 'none', 'loader')])(
-    'is no other than the path says: %s',
+    'is never looked up in PATH if it has a folder: %s',
     (name) => {
       expect(programPath(name, path('work'), search)).toBe(join(name.startsWith(tmpdir()) ? '' : path('work'), name));
     },

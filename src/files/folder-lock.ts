@@ -74,10 +74,10 @@ export async function lockFile(
 /** Milliseconds. Not by `performance`, which takes as long to load as a lock is held. */
 const monotonicTime = (): number => process.uptime() * 1000;
 
-/** Where there can be no lock. */
+/** For a process that goes on without a lock. */
 const NOT_NEEDED: FolderLock = { refresh: () => undefined, release: () => undefined };
 
-/** Something that is never a lock: a folder, a link, a pipe. */
+/** The state of something that is never a lock: a folder, a link, a pipe. */
 const NO_FILE = 'no file';
 
 /** @returns undefined when there is a lock already */

@@ -135,7 +135,7 @@ describe('readImage', () => {
 });
 
 describe('writeImage', () => {
-  it('writes what was read, the same bytes again', async () => {
+  it('writes the same bytes that were read', async () => {
     const path = join(folder, 'b.igvm');
     const { fileSize } = await writeImage(readImage(FIXTURE), path);
     expect(readFileSync(path).equals(readFileSync(FIXTURE))).toBe(true);

@@ -45,7 +45,7 @@ function startOf(pid: string): string {
 /** Whether `/proc` has the PIDs of this namespace: a sandbox may show the processes of its host, with other numbers. */
 const seesOwnProcesses = (): boolean => linkOf('/proc/self') === String(process.pid);
 
-/** If Linux doesn't say, a random text: then the process can't identify any other. */
+/** A random text if Linux doesn't state it: then the process can't identify any other. */
 function pidNamespace(): string {
   const namespace = linkOf('/proc/self/ns/pid');
   return namespace === '' && process.platform === 'linux' ? randomUUID() : namespace;
@@ -81,7 +81,7 @@ const NAME = new RegExp(`^nx-igvm-(?:boot|kernel|loader)-${PROCESS_MARK.source}-
 
 /**
  * A folder for the files of a program that this process runs, in the system's temporary folder. Removes such folders of processes that
- * ended without removing them, but none of another user, machine, container or sandbox.
+ * ended without removing them, but not those of another user, machine, container or sandbox.
  * @throws IgvmError FILE_UNWRITABLE
  */
 export function makeProcessFolder(purpose: 'boot' | 'kernel' | 'loader', parent: string = tmpdir()): string {

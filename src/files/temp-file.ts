@@ -101,7 +101,7 @@ export class TempFile implements OutputFile {
   private failure: IgvmError | undefined;
 
   /**
-   * @param mode its permission bits from the start, so that nobody can open it who may not read it later
+   * @param mode its permission bits from the start, so that only those can open it who may read it later
    * @param access the access that `mode` was made from
    * @throws IgvmError FILE_UNWRITABLE
    */

@@ -104,7 +104,7 @@ describe('startsNothing', () => {
       expect(bytesRead()).toBeLessThan(bytes.length + 2 ** 16);
     });
 
-    it('returns to small reads behind a large file', () => {
+    it('returns to small reads after a large file', () => {
       const large = { a: 'a'.repeat(5_000_000), b: 'b'.repeat(5_000_000) };
       startsNothing(counting(archive(small)), '');
       const before = bytesRead();

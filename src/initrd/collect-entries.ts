@@ -4,7 +4,7 @@ import { type ErrorWhere, IgvmError } from '../errors/igvm-error';
 import { unreadable } from '../files/file-failure';
 import { PLACEHOLDER } from '../files/find-program';
 import type { ByteSource } from '../memory/byte-source';
-import { type CpioMember, faultOf, MOST_ENTRIES } from './cpio-newc';
+import { type CpioMember, faultOf, MOST_ENTRIES, shortened } from './cpio-newc';
 import { GUEST_INIT } from './guest-init';
 import type { InitrdLists } from './load-initrd';
 
@@ -263,9 +263,6 @@ function parseMode(mode: string, where: ErrorWhere): number {
   }
   return Number.parseInt(mode, 8);
 }
-
-/** A path for messages. One that is too long for Linux is also too long for a terminal. */
-const shortened = (text: string): string => (text.length <= 100 ? text : `${text.slice(0, 60)}…${text.slice(-30)}`);
 
 /** Compares by bytes, part by part, so that a folder comes directly before its content. */
 function inOrder(entries: readonly InitrdEntry[]): InitrdEntry[] {

@@ -128,6 +128,10 @@ export const LARGEST_FILE = 2 ** 32 - 1;
 /** The most members: a header has 8 digits for a member's number, and a Map can hold this many. */
 export const MOST_ENTRIES = 2 ** 24 - 1;
 
+/** A path for messages. One that is too long for Linux is also too long for a terminal. */
+export const shortened = (text: string): string =>
+  text.length <= 100 ? text : `${text.slice(0, 60)}…${text.slice(-30)}`;
+
 /** What is wrong with the path, link target, device numbers or size of an entry, as a sentence without its subject, the path. */
 export function faultOf(entry: InitrdEntry): string | undefined {
   return faultOfPath(entry.path) ?? faultOfContent(entry) ?? builtInFault(entry);

@@ -157,7 +157,7 @@ export const initrdSchema = struct({
   ),
   devices: withDefault(list(device, 'Device nodes to create, which version control cannot hold.'), []),
   symlinks: withDefault(
-    record(path('What it points to.'), 'Symbolic links to add, by their path in the initramfs.'),
+    record(path('The target of the link.'), 'Symbolic links to add, by their path in the initramfs.'),
     {},
   ),
   modes: withDefault(
@@ -167,4 +167,4 @@ export const initrdSchema = struct({
     ),
     {},
   ),
-}).register(z.globalRegistry, { title: 'Initramfs', description: 'What an initramfs is packed from.' });
+}).register(z.globalRegistry, { title: 'Initramfs', description: 'The sources and options of an initramfs.' });

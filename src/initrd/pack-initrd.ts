@@ -206,7 +206,7 @@ export function notExecutableWarning(paths: readonly string[]): string | undefin
   const named = paths.slice(0, MOST_NAMED).map((path) => `"${path}"`);
   const more = paths.length > MOST_NAMED ? ` and ${paths.length - MOST_NAMED} more` : '';
   const what = paths.length === 1 ? 'is executable here, but is' : 'are executable here, but are';
-  return `${named.join(', ')}${more} ${what} neither an ELF program nor a script that begins with "#!", and not executable in the initramfs: "modes" in initrd.json can change that`;
+  return `${named.join(', ')}${more} ${what} neither an ELF program nor a script that begins with "#!", so not executable in the initramfs: "modes" in initrd.json can change that`;
 }
 
 /**
@@ -234,7 +234,7 @@ function checkInit(
 }
 
 const noProgram = (file: string): IgvmError => {
-  const message = 'this is what the kernel starts, and it is neither an ELF program nor a script that begins with "#!"';
+  const message = 'the kernel starts this file, but it is neither an ELF program nor a script that begins with "#!"';
   return new IgvmError('INITRD_ENTRY', message, { file }, { saysAll: true });
 };
 

@@ -138,7 +138,7 @@ function answerOf(response: Dispatcher.ResponseData, { from, validator }: HttpRe
     (validator === undefined || seen === undefined || seen === validator);
   if (status !== 200 && !isContinued) {
     close();
-    // 416: the file is shorter than the part that is here already. 206: another part, or a part of another file.
+    // 416: the file is shorter than the part that has been downloaded. 206: another part, or a part of another file.
     if (from > 0 && (status === 416 || status === 206)) throw new StaleStart(url);
     const what = `${shownUrl(url)} answers with status ${status}`;
     throw PASSING.includes(status) ? new Interruption(what) : new IgvmError('DOWNLOAD_FAILED', what);
@@ -154,7 +154,7 @@ function answerOf(response: Dispatcher.ResponseData, { from, validator }: HttpRe
   };
 }
 
-/** The part that is here already can't be continued: the download has to start again. */
+/** The part that has been downloaded can't be continued: the download has to start again. */
 export class StaleStart extends Interruption {
   constructor(url: URL) {
     super(`${shownUrl(url)} has a different file from the one that was partly downloaded`);

@@ -28,7 +28,7 @@ export interface UrlReference {
   kind: 'url';
   /** As written; not checked. */
   url: string;
-  /** Of the download: if there is a member, of the archive. */
+  /** The digest of the download, which is the archive if there is a member. */
   sha256?: string;
   /** Path of a file in the archive. */
   member?: string;

@@ -121,7 +121,7 @@ function enterLongMode(code: X86Code): void {
   code.withImmediate([0xea], address(code.offset + 7)).emit(0x08, 0x00); // jmp 0x08:next instruction
 }
 
-/** From here on 64-bit code. Without its own GDT, the guest keeps the selectors. */
+/** 64-bit code, like everything after it. A guest without its own GDT keeps the selectors. */
 function loadDescriptorTables(code: X86Code, page: Uint8Array): void {
   code.withRelative([0x48, 0x8b, 0x05], TDX_BOOT_VALUES.cr3); // mov rax, cr3 value
   code.emit(0x0f, 0x22, 0xd8); // mov cr3, rax

@@ -109,7 +109,7 @@ export function decodeVbsContext(context: Uint8Array, arch: GuestArch): VbsConte
   const count = view.getUint32(0, true);
   if (count === 0) throw malformed('has no registers');
   if (count > (context.length - VBS_HEADER_SIZE) / VBS_REGISTER_SIZE) {
-    throw malformed(`says that it has ${count} registers, but is only ${context.length} bytes long`);
+    throw malformed(`states that it has ${count} registers, but is only ${context.length} bytes long`);
   }
   const vtl = view.getUint8(VBS_HEADER_SIZE);
   const registers: VpRegister[] = [];

@@ -6,8 +6,8 @@ import { createHash } from 'node:crypto';
 import { type ErrorWhere, IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
 import type { ByteSource } from '../../memory/byte-source';
+import { shortened } from '../cpio-newc';
 import type { InitArchitecture } from '../guest-init';
-import { shortened } from './layer-tree';
 import type { Layer } from './unpack-layer';
 
 /** The settings of an image for its process (OCI image specification, config.md). */

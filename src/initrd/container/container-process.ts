@@ -5,9 +5,10 @@
 import { posix } from 'node:path';
 import { IgvmError } from '../../errors/igvm-error';
 import { printable } from '../../errors/printable';
+import { shortened } from '../cpio-newc';
 import type { GuestProcess } from '../guest-start';
 import type { ContainerConfig } from './container-image';
-import { shortened, type Inode, type LayerTree } from './layer-tree';
+import type { Inode, LayerTree } from './layer-tree';
 
 /** Settings of an initrd.json that replace those of the image. */
 export interface ProcessOverrides {

@@ -7,8 +7,8 @@ import { unreadable } from '../../files/file-failure';
 import { type FileSource, openFileSource } from '../../files/file-source';
 import { type ByteSource, regionSource } from '../../memory/byte-source';
 import { decompressed, isGzipOrZstd, UnpackError } from '../../resources/decompress';
+import { shortened } from '../cpio-newc';
 import { chunksOf, type ImageParts } from './container-image';
-import { shortened } from './layer-tree';
 import { MOST_BYTES, type Spool } from './unpack-layer';
 
 /** The open files of an image. */

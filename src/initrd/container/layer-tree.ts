@@ -3,6 +3,7 @@
  * never touches the disk, so no path in a hostile layer can lead out of it.
  */
 import { IgvmError } from '../../errors/igvm-error';
+import { shortened } from '../cpio-newc';
 
 /** A file, folder or link. Hard links are several names of one inode. */
 export interface Inode {
@@ -268,7 +269,3 @@ function* below(folder: Node, prefix: string): Generator<TreeEntry> {
 function refuse(name: string, what: string): never {
   throw new IgvmError('CONTAINER_LAYER', `"${shortened(name)}" ${what}`);
 }
-
-/** A text for messages, without its middle if it is long. */
-export const shortened = (text: string): string =>
-  text.length <= 100 ? text : `${text.slice(0, 60)}…${text.slice(-30)}`;

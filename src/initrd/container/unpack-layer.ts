@@ -3,8 +3,8 @@ import { type EventEmitter, once } from 'node:events';
 import type { Header } from 'tar-stream';
 import { type ErrorWhere, IgvmError } from '../../errors/igvm-error';
 import { decompressed, UnpackError } from '../../resources/decompress';
-import { LARGEST_FILE } from '../cpio-newc';
-import { type Inode, LayerTree, shortened } from './layer-tree';
+import { LARGEST_FILE, shortened } from '../cpio-newc';
+import { type Inode, LayerTree } from './layer-tree';
 
 /** Storage for the contents of files while layers are unpacked. */
 export interface Spool {
