@@ -1,13 +1,14 @@
 import { unreachable } from '../errors/igvm-error';
 import { PAGE_SIZE } from '../memory/page';
 import type { Directive, IgvmFile, PageDataDirective } from './model';
+import { inFileOrder, type PagesStep, type Step } from './reading-order';
 
 /** An observer of a guest's pages: the writer, a measurement, OpenHCL's page hashes, an initrd's CRC32. */
 export interface DirectiveObserver {
-  /** A directive other than page data, in file order. */
+  /** A directive other than page data. The directives and pages of each platform come in file order. */
   directive?(directive: Exclude<Directive, PageDataDirective>): void | Promise<void>;
   /**
-   * Some adjacent pages of a run, in file order. `bytes` holds `pageCount` whole pages (padded with zeros), or is
+   * Some adjacent pages of a run, ascending. `bytes` holds `pageCount` whole pages (padded with zeros), or is
    * undefined when they are empty. The bytes may be used until the returned promise settles (until return, without one).
    * They begin at a multiple of 8 in their buffer and belong to all observers: none may change them.
    */
@@ -39,25 +40,26 @@ const CHUNKS_IN_FLIGHT = 3;
 const CALLS_WAITING = 64;
 
 /**
- * The one pass over a guest's memory: reads each run once, in chunks of at most 2 MiB, and shows every directive to all
- * observers in file order. An observer is called again only when its previous promise has settled (but see
- * `pagesOverlap`). A slow observer does not hold up the others until three chunks are in use. Memory use does not
- * depend on the size of the image.
+ * The one pass over a guest's memory: reads its data in chunks of at most 2 MiB, and shows every directive to all observers. An
+ * observer is called again only when its previous promise has settled (but see `pagesOverlap`). A slow observer does not hold up the
+ * others until three chunks are in use. Memory use does not depend on the size of the image.
+ * @param order default: file order, in which data that several platforms have is read for each of them
  * @throws IgvmError from the sources (FILE_CHANGED, FILE_UNREADABLE) and from the observers; by then no observer's
  *   promise is pending any more
  */
 export async function streamDirectives(
   file: Pick<IgvmFile, 'directives'>,
   observers: readonly DirectiveObserver[],
+  order: Iterable<Step> = inFileOrder(file.directives),
 ): Promise<void> {
   const lanes = observers.map((observer) => new Lane(observer));
   const chunks = new ChunkPool();
   try {
-    for (const directive of file.directives) {
-      if (directive.type === 'pageData') {
-        await streamRun(directive, lanes, chunks);
+    for (const step of order) {
+      if (step.type === 'pages') {
+        await showPages(step, lanes, chunks);
       } else {
-        for (const lane of lanes) void lane.next((observer) => observer.directive?.(directive));
+        for (const lane of lanes) void lane.next((observer) => observer.directive?.(step));
       }
       for (const lane of lanes) if (lane.waiting > CALLS_WAITING) await lane.idle();
     }
@@ -67,34 +69,42 @@ export async function streamDirectives(
   }
 }
 
-async function streamRun(run: PageDataDirective, lanes: readonly Lane[], chunks: ChunkPool): Promise<void> {
-  const { content } = run;
-  if (content.late) unreachable('page data that is known only when all pages have been streamed');
+async function showPages(
+  { runs, pageCount, hasData }: PagesStep,
+  lanes: readonly Lane[],
+  chunks: ChunkPool,
+): Promise<void> {
   for (const lane of lanes) await lane.directivesDone();
+  if (!hasData) {
+    for (const { run, firstPage } of runs) {
+      for (const lane of lanes) void lane.pages((observer) => observer.pages?.(run, firstPage, pageCount, undefined));
+    }
+    return;
+  }
+  const [first = unreachable('pages of no run')] = runs;
+  const { content } = first.run;
+  if (content.late) unreachable('page data that is known only when all pages have been streamed');
   if (content.ready !== undefined) {
     for (const lane of lanes) await lane.idle();
     await content.ready();
   }
-  const filled = Math.ceil(content.size / PAGE_SIZE);
-  for (let page = 0; page < filled; page += CHUNK_PAGES) {
-    const count = Math.min(CHUNK_PAGES, filled - page);
+  for (let done = 0; done < pageCount; done += CHUNK_PAGES) {
+    const count = Math.min(CHUNK_PAGES, pageCount - done);
     const chunk = chunks.free() ?? (await chunks.wait());
     const bytes = chunk.subarray(0, count * PAGE_SIZE);
-    const available = Math.min(bytes.length, content.size - page * PAGE_SIZE);
-    content.read(page * PAGE_SIZE, bytes.subarray(0, available));
+    const offset = (first.firstPage + done) * PAGE_SIZE;
+    const available = Math.min(bytes.length, content.size - offset);
+    content.read(offset, bytes.subarray(0, available));
     bytes.fill(0, available);
     const pending: Promise<void>[] = [];
-    for (const lane of lanes) {
-      const seen = lane.pages((observer) => observer.pages?.(run, page, count, bytes));
-      if (seen !== undefined) pending.push(seen);
+    for (const { run, firstPage } of runs) {
+      for (const lane of lanes) {
+        const seen = lane.pages((observer) => observer.pages?.(run, firstPage + done, count, bytes));
+        if (seen !== undefined) pending.push(seen);
+      }
     }
     chunks.release(chunk, pending);
     for (const lane of lanes) lane.check();
-  }
-  if (filled < run.pageCount) {
-    for (const lane of lanes) {
-      void lane.pages((observer) => observer.pages?.(run, filled, run.pageCount - filled, undefined));
-    }
   }
 }
 

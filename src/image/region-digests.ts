@@ -19,15 +19,14 @@ interface Piece {
 const CHUNK = 2 ** 20;
 
 /**
- * Computes the SHA-256 of each region of a guest while its pages stream by. Pages arrive in the order of the file, and regions are
- * hashed by address. A region whose pages have another order in the file (no known builder writes one) is read again at the end.
+ * Computes the SHA-256 of each region of a guest while its pages stream by. The pages of a guest arrive in the order of the file,
+ * and regions are hashed by address. A region whose pages have another order in the file (no known builder writes one) is read
+ * again at the end.
  */
 export class RegionDigests implements DirectiveObserver {
-  private readonly pieces = new Map<PageDataDirective, Piece[]>();
+  /** The pieces of each run, and the index of the next one. The pages of a run arrive by ascending address. */
+  private readonly runs = new Map<PageDataDirective, { pieces: Piece[]; next: number }>();
   private readonly contents = new Map<GuestRegion, RegionContents>();
-  /** The run that is being read, and the index of its next piece. The pages of a run arrive by ascending address. */
-  private run: PageDataDirective | undefined;
-  private next = 0;
 
   constructor(regions: readonly GuestRegion[]) {
     for (const region of regions) {
@@ -36,23 +35,19 @@ export class RegionDigests implements DirectiveObserver {
       this.contents.set(region, contents);
       for (const [span, { gpa, end, run }] of region.spans.entries()) {
         const piece = { contents, span, first: (gpa - run.gpa) / PAGE_SIZE, end: (end - run.gpa) / PAGE_SIZE };
-        const present = this.pieces.get(run);
-        if (present === undefined) this.pieces.set(run, [piece]);
-        else present.push(piece);
+        const present = this.runs.get(run);
+        if (present === undefined) this.runs.set(run, { pieces: [piece], next: 0 });
+        else present.pieces.push(piece);
       }
     }
   }
 
   pages(run: PageDataDirective, firstPage: number, pageCount: number, bytes: Uint8Array | undefined): void {
-    const pieces = this.pieces.get(run);
-    if (pieces === undefined) return;
-    if (this.run !== run) {
-      this.run = run;
-      this.next = 0;
-    }
+    const known = this.runs.get(run);
+    if (known === undefined) return;
     const end = firstPage + pageCount;
-    for (; this.next < pieces.length; this.next++) {
-      const piece = pieces[this.next] as Piece;
+    for (; known.next < known.pieces.length; known.next++) {
+      const piece = known.pieces[known.next] as Piece;
       if (piece.first >= end) return;
       const from = Math.max(piece.first, firstPage);
       const to = Math.min(piece.end, end);

@@ -3,6 +3,7 @@ import { digestHex } from '../errors/printable';
 import { withImage } from '../files/igvm-image';
 import { MEASURED_PLATFORMS, type MeasuredPlatform, measuredPlatformOf, platformHeader } from '../igvm/platforms';
 import type { IgvmFile } from '../igvm/model';
+import { readingOrder } from '../igvm/reading-order';
 import { type DirectiveObserver, streamDirectives } from '../igvm/stream';
 import type { Vmm } from '../manifest/model';
 import type { LaunchDigests, LaunchResult } from './launch-digests';
@@ -112,7 +113,7 @@ export function throwRefusals(refusals: readonly MeasurementRefusal[]): void {
 }
 
 /**
- * The launch measurements of a file and the launches without one, in a single pass over its pages, whatever the number
+ * The launch measurements of a file and the launches without one, in a single pass over its data, whatever the number
  * of platforms and launches.
  * @throws IgvmError MEASUREMENT_UNAVAILABLE for a platform that the file does not have; MEASUREMENT_IMPOSSIBLE;
  *   LAUNCH_INVALID; FILE_CHANGED, FILE_UNREADABLE from its sources.
@@ -132,7 +133,7 @@ export async function measureLaunches(
       if (wanted.length > 0) attempts.push(new Attempt(file, platform, wanted, reportImpossible));
     }
     const watching = [...attempts, ...observers];
-    if (watching.length > 0) await streamDirectives(file, watching);
+    if (watching.length > 0) await streamDirectives(file, watching, readingOrder(file));
     for (const attempt of attempts) {
       for (const result of await attempt.results()) addResult(report, attempt, result);
       if (attempt.impossible !== undefined) impossible.set(attempt.platform, attempt.impossible);
@@ -223,7 +224,7 @@ export async function imageDigests(file: IgvmFile, options: MeasureOptions = {})
   try {
     for (const platform of platforms) attempts.push(new Attempt(file, platform, launches, true));
     const watching = [...attempts, ...observers];
-    if (watching.length > 0) await streamDirectives(file, watching);
+    if (watching.length > 0) await streamDirectives(file, watching, readingOrder(file));
     const digests: ImageDigest[] = [];
     for (const attempt of attempts) digests.push(...(await attempt.digests()));
     return digests;

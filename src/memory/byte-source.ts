@@ -52,11 +52,15 @@ export function regionSource(source: ByteSource, offset: number, size: number): 
   return new Region(source, offset, size);
 }
 
+/** The source that a region is part of, and where it begins there, in bytes. A source that is no region is its own. */
+export const originOf = (source: ByteSource): { readonly of: ByteSource; readonly start: number } =>
+  source instanceof Region ? source : { of: source, start: 0 };
+
 /** Where `part` begins in `whole`, in bytes; undefined unless it is a region of it. */
 export function offsetIn(whole: ByteSource, part: ByteSource): number | undefined {
   if (part === whole) return 0;
   if (!(part instanceof Region)) return undefined;
-  const { of, start } = whole instanceof Region ? whole : { of: whole, start: 0 };
+  const { of, start } = originOf(whole);
   return part.of === of ? part.start - start : undefined;
 }
 
