@@ -10,8 +10,8 @@ export const igvmInspect = igvmTarget({
   about: 'the page about an image',
   async run(input) {
     const { file, source } = imageOf(input);
-    const described = await describePage(file, {});
-    const page = inspectPage({ file, source, name: 'image.igvm', described, sha256: sha256OfSource(source) });
+    const described = await describePage({ file, source }, {});
+    const page = inspectPage({ file, source, name: 'image.igvm', described });
     for (const tag of ['<script', '<style', '<html']) {
       if (count(page, tag) !== 1) throw new Error(`the page has ${count(page, tag)} of ${tag}`);
     }

@@ -1,12 +1,13 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { sha256OfSource } from '../files/hashes';
 import { countingSource, fileOf, patternPage, platformOf, runOf, written } from '../igvm/igvm-file.fixture';
 import { PLATFORM_TYPE } from '../igvm/model';
 import { readIgvm } from '../igvm/read-igvm';
 import { lockText } from '../lock/lock-file';
 import { lockImage } from '../lock/lock-of-image';
-import { bytesSource } from '../memory/byte-source';
+import { bytesSource, EMPTY_SOURCE } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { describePage } from './described-page';
 import { guestViews } from './guest-view';
@@ -27,19 +28,14 @@ describe('the description of an image for its page', () => {
     const pages = [1, 2].map((compatibilityMask) =>
       runOf(0, bannerAt(100 * compatibilityMask, 4), { compatibilityMask }),
     );
-    const inner = bytesSource((await written(fileOf(pages, { platforms, initializations }))).bytes);
-    let total = 0;
-    const image = readIgvm({
-      size: inner.size,
-      read(offset: number, target: Uint8Array) {
-        total += target.length;
-        inner.read(offset, target);
-      },
-    });
-    total = 0;
-    const { guests } = await describePage(image, {});
-    // Each platform has a page of its own, and three pages of zeros with the other.
-    expect(total).toBe((1 + 1 + 3) * PAGE_SIZE);
+    const source = countingSource((await written(fileOf(pages, { platforms, initializations }))).bytes);
+    const file = readIgvm(source);
+    source.total = 0;
+    const { guests, sha256 } = await describePage({ file, source }, {});
+    // The file has the page of zeros once, and it is read for each of three pages. The first page of the second platform is the last one of
+    // the file, and read again for the digest of the file.
+    expect(source.total).toBe(source.size + 3 * PAGE_SIZE);
+    expect(sha256).toBe(sha256OfSource(source));
     expect(guests.map(({ label, kernels }) => [label, kernels.map(({ gpa, release }) => [gpa, release])])).toEqual([
       ['VBS', [[114, '6.1.0-test']]],
       ['SEV-SNP', [[214, '6.1.0-test']]],
@@ -58,13 +54,13 @@ describe('the description of an image for its page', () => {
       writeFileSync(lock, lockText((await lockImage(readIgvm(bytesSource(measurable)), {})).lock));
       // Without a policy, SEV-SNP has no digest.
       const source = countingSource((await written(fileOf(pages, { platforms }))).bytes);
-      const image = readIgvm(source);
+      const file = readIgvm(source);
       source.total = 0;
       const asked =
         kind === 'no lock' ? {} : { image: join(folder, 'a.igvm'), lock: { path: lock, isOptional: false } };
-      const { guests, agreement } = await describePage(image, asked);
+      const { guests, agreement } = await describePage({ file, source }, asked);
       rmSync(folder, { recursive: true });
-      expect(source.total).toBe(2 * PAGE_SIZE);
+      expect(source.total).toBe(source.size);
       expect(guests.map(({ digests, impossible }) => [digests.length, impossible?.message])).toEqual([
         [0, 'the file has no guest policy for its SEV-SNP platform'],
         [1, undefined],
@@ -78,7 +74,7 @@ describe('the rows of a map', () => {
   const rowsOf = async (tags: readonly string[]) => {
     const image = fileOf(tags.map((_, page) => runOf(page * 2 * PAGE_SIZE, patternPage(page + 1))));
     const map = [tags.map((tag, page) => ({ gpa: page * 2 * PAGE_SIZE, end: (page * 2 + 1) * PAGE_SIZE, tag }))];
-    const [view] = guestViews(image, (await describePage(image, { map })).guests);
+    const [view] = guestViews(image, (await describePage({ file: image, source: EMPTY_SOURCE }, { map })).guests);
     return view!.rows.map(({ id, parts, isMeasured }) => [id, parts.length, isMeasured]);
   };
 

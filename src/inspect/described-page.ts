@@ -7,6 +7,8 @@ import type { LockDifference } from '../lock/compare-locks';
 import { documentedGuest } from '../lock/lock-of-image';
 import { compareWithLock } from '../lock/verify-image';
 import type { TaggedRange } from '../regions/image-map';
+import type { ByteSource } from '../memory/byte-source';
+import { FileDigest } from './file-digest';
 import { type KernelVersion, KernelVersions } from './kernel-versions';
 
 /** A lock to compare the image with. */
@@ -38,8 +40,10 @@ export interface PageGuest extends DescribedGuest {
   kernels: readonly KernelVersion[];
 }
 
-/** Everything that the page says about the guests of an image. */
+/** Everything that the page says about an image and its guests. */
 export interface DescribedPage {
+  /** SHA-256 of the file, lower-case hexadecimal. */
+  sha256: string;
   guests: PageGuest[];
   /** Undefined unless a lock was asked for. */
   agreement?: Agreement;
@@ -57,17 +61,21 @@ export interface PageSources {
 }
 
 /**
- * Describes an image for its page and compares it with its lock, in one pass over its pages.
+ * Describes an image for its page and compares it with its lock, in one pass over its data.
  * @throws IgvmError LOCK_INVALID; LOCK_MISSING unless the lock is optional; FILE_CHANGED, FILE_UNREADABLE
  */
-export async function describePage(file: IgvmFile, sources: PageSources): Promise<DescribedPage> {
+export async function describePage(
+  { file, source }: { file: IgvmFile; source: ByteSource },
+  sources: PageSources,
+): Promise<DescribedPage> {
   const { image, map, lock, display = String } = sources;
+  const digest = new FileDigest(source, file.directives);
   let seen: { described: DescribedImage; kernels: KernelVersions } | undefined;
   const describe: typeof describeImage = async (of, tags, launches, options) => {
     const kernels = new KernelVersions();
     const described = await describeImage(of, tags, launches, {
       ...options,
-      observers: [kernels],
+      observers: [kernels, digest],
       describeImpossible: true,
     });
     seen = { described, kernels };
@@ -87,6 +95,7 @@ export async function describePage(file: IgvmFile, sources: PageSources): Promis
   }
   const { guests = [] } = seen?.described ?? {};
   return {
+    sha256: digest.end(),
     agreement,
     guests: guests.map((guest) => ({
       ...guest,

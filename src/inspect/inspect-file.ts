@@ -3,7 +3,6 @@ import { printable } from '../errors/printable';
 import { ovmfMeasured, regionNames, ukiFacts } from '../image/ovmf-facts';
 import { checkNotInputs, createOutputSet, textChunks } from '../files/atomic-output';
 import { withImage } from '../files/igvm-image';
-import { sha256OfSource } from '../files/hashes';
 import { dump, dumpJson, dumpText } from '../igvm/dump';
 import { describeVpContext } from '../vp-context/decode';
 import { describePage, type PageLock } from './described-page';
@@ -77,8 +76,8 @@ async function inspectFile(
 ): Promise<void> {
   await withImage(image, async ({ file, source }) => {
     if (format === 'html') {
-      const described = await describePage(file, { image, map: regionNames(image, file), lock, display });
-      await write([inspectPage({ file, source, name, described, sha256: sha256OfSource(source) })]);
+      const described = await describePage({ file, source }, { image, map: regionNames(image, file), lock, display });
+      await write([inspectPage({ file, source, name, described })]);
       return;
     }
     const contents = dump(file, source, (context) => describeVpContext(context, file.arch));

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { parseMap } from '../regions/image-map';
-import { sha256OfSource } from '../files/hashes';
 import {
   anyIgvmFile,
   fileOf,
@@ -24,8 +23,8 @@ import { inspectPage } from './page';
 async function pageOf(file: IgvmFile, map?: string, name = 'image.igvm'): Promise<string> {
   const source = bytesSource((await written(file)).bytes);
   const image = readIgvm(source, hashes);
-  const described = await describePage(image, { map: map === undefined ? undefined : parseMap(map) });
-  return inspectPage({ source, file: image, name, described, sha256: sha256OfSource(source) });
+  const described = await describePage({ file: image, source }, { map: map === undefined ? undefined : parseMap(map) });
+  return inspectPage({ source, file: image, name, described });
 }
 
 const commandLine = (text: string): Uint8Array => {

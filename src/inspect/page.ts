@@ -23,8 +23,6 @@ const MOST_DIRECTIVES = 2000;
 export interface InspectedImage {
   /** Its name in the title of the page. */
   name: string;
-  /** SHA-256 of the file, hexadecimal. */
-  sha256: string;
   file: IgvmFile;
   source: ByteSource;
   described: DescribedPage;
@@ -203,7 +201,7 @@ ${hidden > 0 && html`<p class="muted">And ${countText(hidden)} more: nx-igvm dum
 }
 
 /** Facts about the file as a whole. Memory is shown per platform, because a host loads only one of them. */
-function fileFacts({ file, source, sha256 }: InspectedImage): Html {
+function fileFacts({ file, source, described }: InspectedImage): Html {
   const perPlatform = file.platforms.length > 1;
   let pages = 0;
   let stored = 0;
@@ -216,7 +214,7 @@ function fileFacts({ file, source, sha256 }: InspectedImage): Html {
   return html`<div class="panel"><dl class="facts">
 ${fact('Size', `${sizeText(source.size)}, ${countText(source.size)} bytes`)}
 ${fact('Pages', `${countText(pages)}${perPlatform ? ' for all platforms together' : ''}, ${stored === pages ? 'all' : countText(stored)} with data`)}
-</dl><h3>SHA-256 of the file</h3>${copyable(sha256.toLowerCase(), 'SHA-256 of the file')}</div>`;
+</dl><h3>SHA-256 of the file</h3>${copyable(described.sha256, 'SHA-256 of the file')}</div>`;
 }
 
 const headerTable = (title: string, rows: readonly Html[]): Html =>
