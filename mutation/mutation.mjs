@@ -24,7 +24,10 @@ const DESCRIBED_BY = {
       ['file-data', 'model', 'hashes'],
       ['file-data', 'model', 'hashes'],
     ],
-    [['stream'], ['stream']],
+    [
+      ['stream', 'reading-order'],
+      ['stream', 'reading-order'],
+    ],
     [['merge'], ['merge']],
     [
       ['dump', 'page-overlaps'],

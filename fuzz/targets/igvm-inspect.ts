@@ -1,4 +1,3 @@
-import { sha256OfSource } from '../../src/files/hashes';
 import { describePage } from '../../src/inspect/described-page';
 import { inspectPage } from '../../src/inspect/page';
 import { imageOf, igvmTarget } from './igvm-target';
