@@ -1,5 +1,6 @@
 // Bundles src into dist: an entry point is one file at the place of its source, and shared code is in dist/chunks. Building a small
-// image takes less time than loading its 200 modules (ours and those of packages) one by one. Nothing is minified, so that stack traces are readable.
+// image takes less time than loading its 200 modules (ours and those of packages) one by one. Nothing is minified, so that stack
+// traces are readable.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { rolldown } from 'rolldown';

@@ -73,11 +73,23 @@ class SharedData {
     const runs = directives.filter((directive) => directive.type === 'pageData').filter(hasWholePages);
     this.source = runs[0] && originOf(runs[0].content).of;
     this.bits = bitsOf(runs.reduce((mask, { compatibilityMask }) => mask | compatibilityMask, 0));
-    const places = runs.flatMap((run) => [this.place(run, 0) ?? 0, this.place(run, filledPages(run)) ?? 0]);
-    this.bounds = Float64Array.from(new Set(places)).sort();
+    this.bounds = this.boundsOf(runs);
     const isSmall = this.bounds.length * this.bits.length <= MOST_COUNTERS;
     this.needs = new Int32Array(isSmall ? this.bounds.length * this.bits.length : 0);
     this.isShared = isSmall && this.count(runs);
+  }
+
+  /** Where runs begin and end, ascending and each once. */
+  private boundsOf(runs: readonly PageDataDirective[]): Float64Array {
+    const places = new Float64Array(2 * runs.length);
+    for (const [index, run] of runs.entries()) {
+      places[2 * index] = this.place(run, 0) ?? 0;
+      places[2 * index + 1] = this.place(run, filledPages(run)) ?? 0;
+    }
+    places.sort();
+    let kept = 0;
+    for (const place of places) if (kept === 0 || place !== places[kept - 1]) places[kept++] = place;
+    return places.subarray(0, kept);
   }
 
   /** Counts what the platforms need. @returns whether runs of different platforms have a stretch in common */
@@ -98,7 +110,9 @@ class SharedData {
     for (let stretch = 0; stretch < this.bounds.length; stretch++) {
       if (stretch > 0) runsOfStretch[stretch]! += runsOfStretch[stretch - 1]!;
       // A platform comes to its own runs one after the other.
-      const mostOfOne = Math.max(...this.needs.subarray(stretch * columns, (stretch + 1) * columns));
+      let mostOfOne = 0;
+      for (let at = stretch * columns; at < (stretch + 1) * columns; at++)
+        mostOfOne = Math.max(mostOfOne, this.needs[at]!);
       isShared ||= runsOfStretch[stretch]! > mostOfOne;
     }
     return isShared;
@@ -134,7 +148,7 @@ class SharedData {
   /** Whether no platform besides those of a mask needs a stretch. */
   isOnlyFor(stretch: number, mask: number): boolean {
     const row = stretch * this.bits.length;
-    return this.bits.every((bit, column) => (mask >>> bit) % 2 === 1 || this.needs[row + column] === 0);
+    return this.bits.every((bit, column) => (mask >>> bit) % 2 === 1 || this.needs[row + column]! <= 0);
   }
 
   /** Adds to the counters of the platforms of a mask. */
