@@ -14,11 +14,13 @@ const PROGRAMS = ['plugin/hash-files', 'executors/build-thread', 'boot/superviso
 
 /** Chunks. Each has some files and all their imports that are in no earlier chunk. */
 const CHUNKS = {
-  errors: ['errors/igvm-error', 'files/file-failure'],
+  errors: ['errors/igvm-error'],
   // The format's constants, which the plugin needs without the rest.
   model: ['igvm/platforms'],
   // Complete, and before others, so that nx-igvm/igvm stays free of Node's modules, which others need.
   format: ['igvm/index'],
+  // Messages about files, which `--version` needs without the rest.
+  failures: ['files/file-failure'],
   // Code that Nx loads for every command.
   paths: ['resources/resource-reference', 'resources/glob', 'manifest/image-files', 'manifest/unknown-keys'],
   // Code that a target's `runtime` input runs, in a process for each, without Nx.
