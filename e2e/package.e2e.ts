@@ -161,6 +161,18 @@ describe('the packed plugin', () => {
     );
   });
 
+  it('loads none of Node’s modules for the format library', async () => {
+    const program = `
+      const Module = require('node:module');
+      const { _load } = Module;
+      Module._load = (request, ...more) => {
+        if (Module.isBuiltin(request)) console.log(request);
+        return _load(request, ...more);
+      };
+      require('nx-igvm/igvm');`;
+    expect(await runOk('node', ['-e', program], { cwd: template().workspace })).toBe('');
+  });
+
   it('installs no deprecated packages', () => {
     const lock = JSON.parse(readFileSync(join(REPOSITORY, 'package-lock.json'), 'utf8')) as {
       packages: Record<string, { dev?: boolean; link?: boolean; deprecated?: string }>;
