@@ -19,8 +19,8 @@ export interface CliEnvironment {
 const BROKEN_PIPE_EXIT_CODE = 141;
 
 /**
- * A function that writes text to an output of the process. It writes to the file descriptor, because Node's stream takes 2 ms to load. Only a
- * pipe that is full and doesn't block needs the stream.
+ * A function that writes text to an output of the process. It writes to the file descriptor, because Node's stream takes 2 ms to load.
+ * Only a pipe that is full and doesn't block needs the stream.
  * @param fail takes the error of a write
  */
 function writer(fd: 1 | 2, open: () => Writable, fail: (error: unknown) => void): (text: string) => void {
@@ -38,14 +38,13 @@ function writer(fd: 1 | 2, open: () => Writable, fail: (error: unknown) => void)
   };
 }
 
-/** Whether a file descriptor is a terminal. Loads Node's stream only for those that may be one. */
-function isTerminal(fd: 1 | 2, open: () => { isTTY?: boolean }): boolean {
+/** Whether an output is certainly no terminal: a file or a pipe. Found out without Node's stream. */
+function isFileOrPipe(fd: 1 | 2): boolean {
   try {
-    if (!fstatSync(fd).isCharacterDevice()) return false;
+    return !fstatSync(fd).isCharacterDevice();
   } catch {
     return false;
   }
-  return open().isTTY === true;
 }
 
 /**
@@ -54,7 +53,8 @@ function isTerminal(fd: 1 | 2, open: () => { isTTY?: boolean }): boolean {
  */
 export function processEnvironment(): CliEnvironment {
   const stdout = () => process.stdout;
-  const stderr = () => process.stderr.on('error', () => undefined);
+  let messages: typeof process.stderr | undefined;
+  const stderr = () => (messages ??= process.stderr.on('error', () => undefined));
   const message = writer(2, stderr, () => undefined);
   const fail = (error: unknown): void => {
     if (errnoOf(error) === 'EPIPE') process.exit(BROKEN_PIPE_EXIT_CODE);
@@ -70,7 +70,7 @@ export function processEnvironment(): CliEnvironment {
       return { stdin: process.stdin, stdout: stdout().on('error', fail) };
     },
     get isInteractive() {
-      return isTerminal(2, stderr);
+      return !isFileOrPipe(2) && stderr().isTTY === true;
     },
   };
 }
