@@ -56,7 +56,7 @@ it('the script for `runtime` inputs loads no other package, and little of this o
   expect(status).toBe(0);
   // The bundler's choice of chunks depends on the other users of this code.
   const expected =
-    /^(chunks\/(errors|hashing|model)|errors\/printable|files\/regular-file|manifest\/image-files|resources\/resource-reference|plugin\/hash-files)\.js$/;
+    /^(chunks\/(errors|failures|hashing|model)|errors\/printable|files\/regular-file|manifest\/image-files|resources\/resource-reference|plugin\/hash-files)\.js$/;
   expect(modules.filter((path) => !expected.test(path))).toEqual([]);
   expect(modules).toContain('plugin/hash-files.js');
 });
@@ -68,7 +68,7 @@ it('the plugin loads no code that builds images', () => {
   expect(status).toBe(0);
   expect(
     modules.filter((path) =>
-      /^(chunks|igvm)\/(?!(errors|hashing|model|picocolors|plugin|rolldown-runtime)\.js)/.test(path),
+      /^(chunks|igvm)\/(?!(errors|failures|hashing|model|picocolors|plugin|rolldown-runtime)\.js)/.test(path),
     ),
   ).toEqual([]);
   expect(modules).toContain('chunks/plugin.js');
