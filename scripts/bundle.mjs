@@ -32,6 +32,8 @@ const CHUNKS = {
   // Every build shows downloads; what else commands share is only loaded with measurements.
   downloads: ['cli/commands/fetch'],
   build: ['builder/build-manifest', 'builder/build-report', 'memory/struct-writer'],
+  // Documents beside an image, which a build writes but doesn't sign.
+  documents: ['endorsement/corim', 'endorsement/guest-documents'],
   // Hashes pages, and so loads worker threads; only images of paravisors need it.
   paravisor: ['loader/guest/paravisor-pages'],
 };

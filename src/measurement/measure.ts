@@ -1,6 +1,5 @@
 import { formatPlaced, IgvmError, unreachable } from '../errors/igvm-error';
 import { digestHex } from '../errors/printable';
-import { withImage } from '../files/igvm-image';
 import { MEASURED_PLATFORMS, type MeasuredPlatform, measuredPlatformOf, platformHeader } from '../igvm/platforms';
 import type { IgvmFile } from '../igvm/model';
 import { readingOrder } from '../igvm/reading-order';
@@ -181,6 +180,9 @@ function refusalText(launch: Launch | undefined, { reason, gpa }: LoadRefusal): 
   return formatPlaced(`${refuses}: ${reason}`, { gpa });
 }
 
+/** Loaded late, because a build measures pages that it writes, and reads no image. */
+const images = () => require('../files/igvm-image') as typeof import('../files/igvm-image');
+
 /**
  * The launch measurements of an image on disk, or of the image in a firmware DLL. The list is empty if no platform of
  * the image has a launch measurement.
@@ -188,14 +190,14 @@ function refusalText(launch: Launch | undefined, { reason, gpa }: LoadRefusal): 
  *   the file's path
  */
 export const measureFile = (path: string, options: MeasureOptions = {}): Promise<Measurement[]> =>
-  withImage(path, ({ file }) => measure(file, options));
+  images().withImage(path, ({ file }) => measure(file, options));
 
 /**
  * As {@link measureFile}, but also returns the launches that VMMs refuse.
  * @throws IgvmError as `measureLaunches` and {@link measureFile}
  */
 export const measureFileLaunches = (path: string, options: MeasureOptions = {}): Promise<MeasurementReport> =>
-  withImage(path, ({ file }) => measureLaunches(file, options));
+  images().withImage(path, ({ file }) => measureLaunches(file, options));
 
 /** A launch digest of an image, or why there is none. */
 export interface ImageDigest {
