@@ -1,4 +1,4 @@
-import { createHash, hash as digestOf } from 'node:crypto';
+import { createHash, type Hash, hash as digestOf } from 'node:crypto';
 import { closeSync, readSync } from 'node:fs';
 import type { Crc32, Sha256Hex } from '../igvm/hashes';
 import type { ByteSource } from '../memory/byte-source';
@@ -7,15 +7,20 @@ import { openRegularFile } from './regular-file';
 /** Bytes hashed at once. */
 const CHUNK = 2 ** 20;
 
-/** SHA-256 of a source in hexadecimal. @throws what reading the source throws */
-export function sha256OfSource(source: ByteSource): string {
-  const hash = createHash('sha256');
-  const chunk = new Uint8Array(Math.min(CHUNK, source.size));
-  for (let at = 0; at < source.size; at += chunk.length) {
-    const part = chunk.subarray(0, Math.min(chunk.length, source.size - at));
+/** Adds the bytes of a source from `start` to `end` (exclusive) to a hash. @throws what reading the source throws */
+export function hashRange(hash: Hash, source: ByteSource, start: number, end: number): void {
+  const chunk = new Uint8Array(Math.min(CHUNK, end - start));
+  for (let at = start; at < end; at += chunk.length) {
+    const part = chunk.subarray(0, Math.min(chunk.length, end - at));
     source.read(at, part);
     hash.update(part);
   }
+}
+
+/** SHA-256 of a source in hexadecimal. @throws what reading the source throws */
+export function sha256OfSource(source: ByteSource): string {
+  const hash = createHash('sha256');
+  hashRange(hash, source, 0, source.size);
   return hash.digest('hex');
 }
 

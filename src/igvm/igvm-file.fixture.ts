@@ -12,6 +12,7 @@ import {
   PLATFORM_TYPE,
   type PlatformHeader,
   type PlatformType,
+  type VpContextDirective,
 } from './model';
 import { memorySink } from './file-data';
 import { type WriteReport, writeIgvm } from './write-igvm';
@@ -103,6 +104,17 @@ export function vbsContext(vtl: number, registers = 1): Uint8Array {
   }
   return data;
 }
+
+/** A VP context of the format `vbs`, by default with one register. */
+export const contextOf = (more: Partial<VpContextDirective> = {}): VpContextDirective => ({
+  type: 'vpContext',
+  format: 'vbs',
+  gpa: 0,
+  compatibilityMask: 1,
+  vpIndex: 0,
+  data: vbsContext(2),
+  ...more,
+});
 
 /**
  * The contents of a file, with one header per page and its data, so that two files can be compared whatever their runs.

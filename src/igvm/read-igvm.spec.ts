@@ -3,7 +3,17 @@ import { join } from 'node:path';
 import { type ByteSource, bytesSource, EMPTY_SOURCE, readAll } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
 import { SUPPORTED_PLATFORM } from './headers/header-tables';
-import { fileOf, flatten, hashes, patternPage, platformOf, runOf, vbsContext, written } from './igvm-file.fixture';
+import {
+  contextOf,
+  fileOf,
+  flatten,
+  hashes,
+  patternPage,
+  platformOf,
+  runOf,
+  vbsContext,
+  written,
+} from './igvm-file.fixture';
 import {
   type Directive,
   type IgvmFile,
@@ -230,10 +240,7 @@ describe('readIgvm', () => {
 
   describe('refuses', () => {
     /** One platform, one VP context, one page: 24 + 24 + 32 + 32 bytes of headers. */
-    const file = fileOf([
-      { type: 'vpContext', format: 'vbs', gpa: 0, compatibilityMask: 1, vpIndex: 0, data: vbsContext(2) },
-      runOf(0x1000, patternPage(1)),
-    ]);
+    const file = fileOf([contextOf(), runOf(0x1000, patternPage(1))]);
     const PLATFORM = 24;
     const CONTEXT = 48;
     const PAGE = 80;

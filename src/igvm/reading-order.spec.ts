@@ -3,7 +3,7 @@ import { imageDigests } from '../measurement/measure';
 import { launchesOf } from '../measurement/launches';
 import { type ByteSource, bytesSource, EMPTY_SOURCE, regionSource } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
-import { countingSource, fileOf, patternPage, platformOf, runOf, vbsContext, written } from './igvm-file.fixture';
+import { contextOf, countingSource, fileOf, patternPage, platformOf, runOf, written } from './igvm-file.fixture';
 import { type Directive, type IgvmFile, type PageDataDirective, PLATFORM_TYPE } from './model';
 import { readIgvm } from './read-igvm';
 import { inFileOrder, readingOrder, type Step } from './reading-order';
@@ -151,15 +151,7 @@ describe('the order of reading', () => {
       { type: 'parameterInsert', index, gpa: 0x10_0000, compatibilityMask },
       ...own(compatibilityMask, range(31, 30), 0x20_0000),
     ];
-    const context: Directive = {
-      type: 'vpContext',
-      format: 'vbs',
-      gpa: 0,
-      compatibilityMask: 1,
-      vpIndex: 0,
-      data: vbsContext(2),
-    };
-    const all = withPlatforms([...guest(1, 0), context, ...guest(2, 1), ...guest(4, 2)]);
+    const all = withPlatforms([...guest(1, 0), contextOf(), ...guest(2, 1), ...guest(4, 2)]);
     const together = readIgvm((await written(all)).bytes);
     const launches = launchesOf({ vmm: 'qemu-kvm', vcpus: [1, 2], cpu: ['EPYC-Milan'] });
     const digests = await imageDigests(together, { launches });

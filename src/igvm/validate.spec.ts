@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bytesSource, EMPTY_SOURCE } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
-import { fileOf, hashes, patternPage, platformOf, runOf, vbsContext } from './igvm-file.fixture';
+import { contextOf, fileOf, hashes, patternPage, platformOf, runOf, vbsContext } from './igvm-file.fixture';
 import {
   type Directive,
   type GuestArch,
@@ -38,15 +38,6 @@ const insert = (index: number, gpa = 0x1000): Directive => ({
   gpa,
   compatibilityMask: 1,
   index,
-});
-const context = (more = {}): Directive => ({
-  type: 'vpContext',
-  format: 'vbs',
-  gpa: 0,
-  compatibilityMask: 1,
-  vpIndex: 0,
-  data: vbsContext(2),
-  ...more,
 });
 const relocatable = (more = {}): InitializationHeader => ({
   type: 'relocatableRegion',
@@ -88,7 +79,7 @@ const ccaPolicy = (more = {}): InitializationHeader => ({
   ...more,
 });
 const cca: Partial<IgvmFile> = { version: 2, arch: 'aarch64', platforms: [platformOf(PLATFORM_TYPE.CCA, 2)] };
-const init = (...initializations: InitializationHeader[]): IgvmFile => fileOf([context()], { initializations });
+const init = (...initializations: InitializationHeader[]): IgvmFile => fileOf([contextOf()], { initializations });
 const platform = (more: object): IgvmFile =>
   fileOf([], { platforms: [{ ...platformOf(PLATFORM_TYPE.VSM_ISOLATION), ...more }] });
 const native = { platforms: [platformOf(PLATFORM_TYPE.NATIVE)] };
@@ -123,7 +114,7 @@ describe('validateIgvm', () => {
           insert(1, 0x5000),
           area(2),
           { ...insert(2, 0x1000), compatibilityMask: 2 } as Directive,
-          context(),
+          contextOf(),
         ],
         {
           ...isolated,
@@ -131,16 +122,16 @@ describe('validateIgvm', () => {
         },
       ),
     ],
-    ['a VBS context with any GPA, because no loader reads it', fileOf([context({ gpa: 1 })])],
+    ['a VBS context with any GPA, because no loader reads it', fileOf([contextOf({ gpa: 1 })])],
     [
       'a native context that ends where its structure does',
-      fileOf([context({ format: 'native', data: filledTo(232) })], native),
+      fileOf([contextOf({ format: 'native', data: filledTo(232) })], native),
     ],
     [
       'a CCA context that ends where its structure does',
-      fileOf([context({ format: 'cca', compatibilityMask: 2, data: filledTo(80) })], cca),
+      fileOf([contextOf({ format: 'cca', compatibilityMask: 2, data: filledTo(80) })], cca),
     ],
-    ['a VMSA that fills its page', fileOf([context({ format: 'snp', data: page })], snp)],
+    ['a VMSA that fills its page', fileOf([contextOf({ format: 'snp', data: page })], snp)],
   ];
   it.each(valid)('accepts a file with %s', (_, file) => {
     expect(() => validateIgvm(file)).not.toThrow();
@@ -201,7 +192,7 @@ describe('validateIgvm', () => {
     ['page table relocation: a platform has more than one', init(pageTables(), pageTables({ gpa: 0x100000 }))],
     [
       'VP 0 in VTL 2, which has no VP context', // not an overlap with the region of another platform
-      fileOf([context()], {
+      fileOf([contextOf()], {
         ...isolated,
         initializations: [relocatable(), relocatable({ compatibilityMask: 2 })],
       }),
@@ -216,7 +207,7 @@ describe('validateIgvm', () => {
     ],
     [
       'VP 0 in VTL 2, which has no VP context',
-      fileOf([context({ format: 'snp', ...noRegisters })], { ...snp, initializations: [relocatable()] }),
+      fileOf([contextOf({ format: 'snp', ...noRegisters })], { ...snp, initializations: [relocatable()] }),
     ],
     ['CCA does not exist on x64', init(ccaPolicy())],
     ['both one and zero', fileOf([], { ...cca, initializations: [ccaPolicy({ attributesRequiredOnes: 1n })] })],
@@ -248,40 +239,40 @@ describe('validateIgvm', () => {
     ['gpa 0x1 is not a multiple', fileOf([area(0), insert(0, 1)])],
     [
       'it lies in the region of the page tables',
-      fileOf([area(0), insert(0, 0x4000), context()], { initializations: [pageTables()] }),
+      fileOf([area(0), insert(0, 0x4000), contextOf()], { initializations: [pageTables()] }),
     ],
     [
       'it lies in the region of the page tables',
-      fileOf([area(0), insert(0, 0x1000), context()], { initializations: [pageTables()] }),
+      fileOf([area(0), insert(0, 0x1000), contextOf()], { initializations: [pageTables()] }),
     ],
     [
       'size 0x1 is not a multiple',
       fileOf([{ type: 'requiredMemory', gpa: 0, compatibilityMask: 1, size: 1, vtl2Protectable: false }]),
     ],
     ['gpa 0x1 is not a multiple', fileOf([{ type: 'errorRange', gpa: 1, compatibilityMask: 1, size: 1 }])],
-    ['does not fit the platforms of compatibility mask 0x2', fileOf([context({ compatibilityMask: 2 })])],
-    ['does not fit the platforms of compatibility mask 0x3', fileOf([context({ compatibilityMask: 3 })])],
-    ['does not fit the platforms of compatibility mask 0x3', fileOf([context({ compatibilityMask: 3 })], isolated)],
-    ['a vbs context does not fit', fileOf([context()], snp)],
-    ['TDX has no VP context', fileOf([context({ format: 'tdx' })], { platforms: [platformOf(PLATFORM_TYPE.TDX)] })],
-    ['gpa 0x1 is not a multiple', fileOf([context({ format: 'snp', gpa: 1, data: page })], snp)],
-    ['a snp context has 4096 bytes, not 4', fileOf([context({ format: 'snp', data: page.subarray(0, 4) })], snp)],
-    ['bytes after the native context', fileOf([context({ format: 'native', data: filledTo(233) })], native)],
+    ['does not fit the platforms of compatibility mask 0x2', fileOf([contextOf({ compatibilityMask: 2 })])],
+    ['does not fit the platforms of compatibility mask 0x3', fileOf([contextOf({ compatibilityMask: 3 })])],
+    ['does not fit the platforms of compatibility mask 0x3', fileOf([contextOf({ compatibilityMask: 3 })], isolated)],
+    ['a vbs context does not fit', fileOf([contextOf()], snp)],
+    ['TDX has no VP context', fileOf([contextOf({ format: 'tdx' })], { platforms: [platformOf(PLATFORM_TYPE.TDX)] })],
+    ['gpa 0x1 is not a multiple', fileOf([contextOf({ format: 'snp', gpa: 1, data: page })], snp)],
+    ['a snp context has 4096 bytes, not 4', fileOf([contextOf({ format: 'snp', data: page.subarray(0, 4) })], snp)],
+    ['bytes after the native context', fileOf([contextOf({ format: 'native', data: filledTo(233) })], native)],
     [
       'bytes after the cca context',
-      fileOf([context({ format: 'cca', compatibilityMask: 2, data: filledTo(81) })], cca),
+      fileOf([contextOf({ format: 'cca', compatibilityMask: 2, data: filledTo(81) })], cca),
     ],
-    ['no register count', fileOf([context({ data: new Uint8Array(3) })])],
-    ['no registers', fileOf([context({ data: new Uint8Array(4) })])],
-    ['1 registers do not fit in 37 bytes', fileOf([context({ data: Uint8Array.of(1, ...new Uint8Array(36)) })])],
-    ['there is no VTL 3', fileOf([context({ data: vbsContext(3) })])],
+    ['no register count', fileOf([contextOf({ data: new Uint8Array(3) })])],
+    ['no registers', fileOf([contextOf({ data: new Uint8Array(4) })])],
+    ['1 registers do not fit in 37 bytes', fileOf([contextOf({ data: Uint8Array.of(1, ...new Uint8Array(36)) })])],
+    ['there is no VTL 3', fileOf([contextOf({ data: vbsContext(3) })])],
     [
       'of several VTLs',
       fileOf([
-        context({ data: Uint8Array.of(2, 0, 0, 0, ...vbsContext(1).subarray(4), ...vbsContext(2).subarray(4)) }),
+        contextOf({ data: Uint8Array.of(2, 0, 0, 0, ...vbsContext(1).subarray(4), ...vbsContext(2).subarray(4)) }),
       ]),
     ],
-    ['a VBS context is for VP 0, not 1', fileOf([context({ vpIndex: 1 })])],
+    ['a VBS context is for VP 0, not 1', fileOf([contextOf({ vpIndex: 1 })])],
     ['not an optional directive', fileOf([{ type: 'unknown', headerType: 0x8000_01f0, data: page }])],
     ['not an optional directive', fileOf([{ type: 'unknown', headerType: 0x1_8000_03f0, data: page }])],
     [
@@ -308,7 +299,7 @@ describe('validateIgvm', () => {
     [
       'the page of a context',
       { gpa: { start: 1, end: 0x1001 } },
-      fileOf([context({ format: 'snp', gpa: 1, data: page })], snp),
+      fileOf([contextOf({ format: 'snp', gpa: 1, data: page })], snp),
     ],
     [
       'the region that overlaps an earlier one',
@@ -328,7 +319,7 @@ describe('validateIgvm', () => {
     const began = cpuSeconds();
     validateIgvm(
       fileOf(
-        Array.from({ length: 20_000 }, () => context()),
+        Array.from({ length: 20_000 }, () => contextOf()),
         { initializations: many },
       ),
     );
@@ -341,7 +332,7 @@ describe('validateIgvm', () => {
     );
     const inserts = Array.from({ length: 30_000 }, (_, index) => [area(index), insert(index)]).flat();
     const began = cpuSeconds();
-    expect(() => validateIgvm(fileOf([...inserts, context()], { initializations }))).toThrow('has no VP context');
+    expect(() => validateIgvm(fileOf([...inserts, contextOf()], { initializations }))).toThrow('has no VP context');
     expect(cpuSeconds() - began).toBeLessThan(1);
   });
 });

@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { type ByteSource, bytesSource, EMPTY_SOURCE, readAll } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
-import { fileOf, hashes, patternPage, platformOf, runOf, vbsContext, written } from './igvm-file.fixture';
+import { contextOf, fileOf, hashes, patternPage, platformOf, runOf, vbsContext, written } from './igvm-file.fixture';
 import { PLATFORM_TYPE, type IgvmFile } from './model';
 import { readIgvm } from './read-igvm';
 import { type IgvmSink, memorySink } from './file-data';
@@ -18,8 +18,8 @@ describe('writeIgvm', () => {
       { type: 'parameterArea', size: PAGE_SIZE, index: 0, initialData: bytesSource(page) },
       { type: 'parameterArea', size: 2 * PAGE_SIZE, index: 1, initialData: bytesSource(page) },
       { type: 'parameterArea', size: PAGE_SIZE, index: 2, initialData: EMPTY_SOURCE },
-      { type: 'vpContext', format: 'vbs', gpa: 0, compatibilityMask: 1, vpIndex: 0, data: vbsContext(2) },
-      { type: 'vpContext', format: 'vbs', gpa: 0, compatibilityMask: 1, vpIndex: 0, data: vbsContext(2) },
+      contextOf(),
+      contextOf(),
       runOf(0x9000, page.subarray(0, 1000), { pageCount: 2 }),
       runOf(0xa000, new Uint8Array(2 * PAGE_SIZE)),
     ]);

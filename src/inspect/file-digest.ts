@@ -1,11 +1,9 @@
 import { createHash } from 'node:crypto';
+import { hashRange } from '../files/hashes';
 import type { Directive, PageDataDirective } from '../igvm/model';
 import type { DirectiveObserver } from '../igvm/stream';
 import { type ByteSource, offsetIn } from '../memory/byte-source';
 import { PAGE_SIZE } from '../memory/page';
-
-/** Bytes read at once. */
-const CHUNK = 2 ** 20;
 
 /** Bytes between two pages that are read, such as VP contexts. Beyond that, the data in between is expected to come with its pages. */
 const LARGEST_GAP = 64 * 1024;
@@ -54,12 +52,7 @@ export class FileDigest implements DirectiveObserver {
   }
 
   private readTo(end: number): void {
-    const chunk = new Uint8Array(Math.min(CHUNK, end - this.done));
-    while (this.done < end) {
-      const part = chunk.subarray(0, Math.min(chunk.length, end - this.done));
-      this.source.read(this.done, part);
-      this.hash.update(part);
-      this.done += part.length;
-    }
+    hashRange(this.hash, this.source, this.done, end);
+    this.done = end;
   }
 }
